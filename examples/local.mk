@@ -1,0 +1,1 @@
+# examples/: its part of the build, included by the top Makefile.am

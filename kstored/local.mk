@@ -1,0 +1,1 @@
+# kstored/: its part of the build, included by the top Makefile.am

@@ -1,0 +1,1 @@
+# lib/client/: its part of the build, included by the top Makefile.am

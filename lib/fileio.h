@@ -1,0 +1,18 @@
+/* Files read whole and written atomically. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "lib/base.h"
+
+/* Reads a regular file of at most size_max bytes; NUL-terminated for convenience. -EFBIG above. */
+int file_read(const char *path, size_t size_max, char **ret, size_t *ret_size);
+/* Writes through a temporary file in the same folder, fsync, rename, fsync of the folder: after a
+ * crash the old or the new content is there, whole. */
+int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode);
+/* Makes a folder and its parents. 0 also when it is there. */
+int mkdir_parents(const char *path, mode_t mode);
+/* Removes a tree without following links or crossing mounts. 0 when it is not there. */
+int remove_tree(const char *path);
+/* Full disk, read-only, no permission: a sentence with path, cause and remedy for a user. Caller frees. */
+char *file_error_text(const char *path, const char *what, int error) _warn_unused_;

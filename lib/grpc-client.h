@@ -1,0 +1,45 @@
+/* A gRPC client inside an sd-event loop (nghttp2 + GnuTLS): one channel is one HTTP/2 connection to
+ * the first endpoint that answers, made again with back-off when it breaks. Payloads are the caller's
+ * protobuf bytes. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "lib/grpc.h"
+#include "lib/tls.h"
+
+struct grpc_channel;
+struct grpc_client_call;
+
+struct grpc_channel_options {
+        char *const *endpoints;      /* "unix:///run/keelson/kstored.sock", "https://host:2379", "http://127.0.0.1:2379" */
+        const struct tls_files *tls; /* NULL: no TLS (unix, http) */
+        size_t message_size_max;     /* of received messages; 0: 64 MiB */
+        /* Connection state, for readiness; may be NULL. */
+        void (*on_state)(struct grpc_channel *ch, bool connected, void *userdata);
+        void *userdata;
+};
+
+int grpc_channel_new(struct grpc_channel **ret, sd_event *event, const struct grpc_channel_options *options, struct problem *p);
+struct grpc_channel *grpc_channel_free(struct grpc_channel *ch);
+DEFINE_CLEANUP(struct grpc_channel *, grpc_channel_free);
+bool grpc_channel_is_connected(const struct grpc_channel *ch);
+
+struct grpc_client_call_options {
+        const char *path;            /* "/etcdserverpb.KV/Range" */
+        uint64_t timeout_us;         /* also sent as grpc-timeout; 0: 10 s; UINT64_MAX: none */
+        const struct grpc_metadata *metadata; /* NULL-name ended, or NULL */
+        /* A whole message from the server; data is borrowed. */
+        void (*on_message)(struct grpc_client_call *call, const void *data, size_t n, void *userdata);
+        /* Exactly once unless cancelled; the call is gone after it. A broken connection is GRPC_UNAVAILABLE. */
+        void (*on_done)(struct grpc_client_call *call, enum grpc_code code, const char *message, void *userdata);
+        void *userdata;
+};
+/* Starts a call; calls made while the channel is not connected wait for it until their deadline. */
+int grpc_client_call_start(struct grpc_channel *ch, const struct grpc_client_call_options *options, struct grpc_client_call **ret);
+/* Sends one message (copied). A unary call sends one, then half-closes. */
+int grpc_client_call_send(struct grpc_client_call *call, const void *data, size_t n);
+int grpc_client_call_half_close(struct grpc_client_call *call);
+struct grpc_client_call *grpc_client_call_cancel(struct grpc_client_call *call);
+/* start + send + half_close in one. */
+int grpc_client_unary(struct grpc_channel *ch, const struct grpc_client_call_options *options, const void *data, size_t n, struct grpc_client_call **ret);

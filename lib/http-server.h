@@ -1,0 +1,100 @@
+/* An HTTP server inside an sd-event loop (libmicrohttpd 0.9.75 behind it, one thread). A request is
+ * handed over when its body has arrived whole; the handler answers at once or later, with a body or
+ * with a stream. TLS with optional client certificates, or a Unix socket with peer credentials. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "lib/buf.h"
+#include "lib/problem.h"
+
+struct http_server;
+struct http_request;
+struct http_stream;
+
+/* Called once per request, body complete. The handler must answer each request exactly once, now or
+ * later: http_respond*() or http_stream_begin(). The request stays valid until answered; if the client goes away first,
+ * http_request_on_gone tells. */
+typedef void (*http_handler)(struct http_request *req, void *userdata);
+
+struct http_server_options {
+        const char *host;            /* numeric address or NULL for every one; with port */
+        uint16_t port;               /* 0: the kernel picks one, see http_server_port() */
+        const char *unix_path;       /* instead of host and port; mode 0600 unless unix_mode is set */
+        unsigned unix_mode;
+        const char *tls_cert;        /* PEM texts (not paths); NULL: no TLS */
+        const char *tls_key;
+        const char *tls_client_ca;   /* verify client certificates against these CAs when one is presented; NULL: don't ask */
+        size_t body_size_max;        /* 413 above; 0: 3 MiB */
+        unsigned idle_timeout_s;     /* 0: 75 */
+        unsigned connections_max;    /* 0: 10000 */
+        http_handler handler;
+        void (*reject)(struct http_request *req, int code, const char *why, void *userdata); /* NULL: plain text body.
+                                      * Lets the program form the body of 413/400 refusals made before the handler. */
+        void *userdata;
+};
+
+/* -EADDRINUSE, -EACCES ... with p naming address and remedy. */
+int http_server_new(struct http_server **ret, sd_event *event, const struct http_server_options *options, struct problem *p);
+/* Stops listening and ends every connection; on_gone callbacks run. */
+struct http_server *http_server_free(struct http_server *s);
+DEFINE_CLEANUP(struct http_server *, http_server_free);
+uint16_t http_server_port(const struct http_server *s);
+/* Stops accepting; requests under way go on. */
+void http_server_stop_accepting(struct http_server *s);
+/* Replaces the server certificate for new connections (rotation). */
+int http_server_set_certificate(struct http_server *s, const char *tls_cert, const char *tls_key);
+
+/* All borrow from the request. */
+const char *http_request_method(const struct http_request *r);
+const char *http_request_path(const struct http_request *r);      /* percent-decoding NOT applied, no query */
+const char *http_request_query(const struct http_request *r, const char *name); /* decoded; NULL when absent */
+/* Every value of a repeated query parameter: i-th, NULL past the end. */
+const char *http_request_query_at(const struct http_request *r, const char *name, size_t i);
+const char *http_request_query_text(const struct http_request *r); /* whole raw query, "" when none */
+const char *http_request_header(const struct http_request *r, const char *name); /* case-less */
+const char *http_request_header_at(const struct http_request *r, const char *name, size_t i);
+const char *http_request_body(const struct http_request *r, size_t *ret_size);   /* NUL-terminated for convenience */
+
+struct http_peer {
+        bool unix_socket;
+        uid_t uid;                   /* Unix socket only */
+        pid_t pid;
+        bool certificate;            /* a client certificate was presented and verified */
+        const char *cn;              /* its subject's common name, UTF-8 */
+        char *const *organizations;  /* its subject's O values */
+        const char *fingerprint;     /* SHA-256 of the certificate, hex; NULL when none */
+        uint64_t not_after_s;        /* its end, seconds since the epoch */
+        const char *address;         /* "10.0.0.1:5000" or "@unix" */
+};
+const struct http_peer *http_request_peer(const struct http_request *r);
+
+/* A pointer of the program's own, with a destructor run when the request ends. */
+void http_request_set_userdata(struct http_request *r, void *userdata, void (*free_func)(void *));
+void *http_request_userdata(const struct http_request *r);
+/* Called if the client goes away before the answer; after it the request is invalid and must not be answered. */
+void http_request_on_gone(struct http_request *r, void (*func)(struct http_request *r, void *userdata), void *userdata);
+
+/* Adds a header to the answer; before http_respond / http_stream_begin. */
+int http_response_header(struct http_request *r, const char *name, const char *value);
+/* Answers. Copies the body. After it the request is gone. */
+void http_respond(struct http_request *r, int code, const char *content_type, const void *body, size_t n);
+/* The same without a copy; takes a reference on body. */
+void http_respond_bytes(struct http_request *r, int code, const char *content_type, struct bytes *body);
+
+/* Answers with a chunked stream; headers go out at once. on_gone is called once when the client has gone or the
+ * server stops, not after http_stream_end(). NULL when out of memory (the request is answered 500). After it the request is gone. */
+typedef void (*http_stream_func)(struct http_stream *s, void *userdata);
+struct http_stream *http_stream_begin(struct http_request *r, int code, const char *content_type, size_t queued_bytes_max,
+                http_stream_func on_gone, void *userdata);
+/* Queues bytes (takes a reference). -ENOBUFS when the client is too slow: more than queued_bytes_max would wait;
+ * the caller then ends or aborts the stream. */
+int http_stream_write(struct http_stream *s, struct bytes *b);
+int http_stream_write_copy(struct http_stream *s, const void *data, size_t n);
+size_t http_stream_queued(const struct http_stream *s);
+/* Called each time the queue has become empty: the place to produce more (flow control). */
+void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata);
+/* Sends what is queued, then the final chunk. The handle is gone. */
+void http_stream_end(struct http_stream *s);
+/* Breaks the connection without a final chunk, so that the reader sees a broken stream. The handle is gone. */
+void http_stream_abort(struct http_stream *s);

@@ -1,0 +1,40 @@
+/* Small helpers over jansson. A json_t that more than one place holds is immutable: whoever wants to
+ * change it makes a copy first (json_copy / json_deep_copy), so an object is an immutable,
+ * reference-counted tree. */
+#pragma once
+
+#include <jansson.h>
+
+#include "lib/base.h"
+
+DEFINE_CLEANUP(json_t *, json_decref);
+#define _cleanup_json_ _cleanup_(json_decrefp)
+
+/* Value at a dotted path of object keys ("metadata.name"), or NULL. Borrows. Keys that hold dots need
+ * json_get with each key. A NULL root is allowed. */
+const json_t *json_at(const json_t *root, const char *path);
+json_t *json_at_mut(json_t *root, const char *path);
+/* Value under a chain of keys ended by NULL: json_get(o, "metadata", "labels", "a.b/c", NULL). */
+const json_t *json_get(const json_t *root, ...) __attribute__((sentinel));
+/* String, integer and boolean at a dotted path; the fallback when absent or of another type. */
+const char *json_str(const json_t *root, const char *path);                 /* NULL when absent */
+const char *json_str_or(const json_t *root, const char *path, const char *fallback);
+int64_t json_int_or(const json_t *root, const char *path, int64_t fallback);
+bool json_bool_or(const json_t *root, const char *path, bool fallback);
+
+/* Sets a value at a dotted path, making the objects on the way. Takes value (also on failure).
+ * 0, -ENOMEM, -EINVAL when something on the way is not an object. Only on trees one owns alone. */
+int json_set_at(json_t *root, const char *path, json_t *value);
+int json_set_str(json_t *root, const char *path, const char *value);
+int json_set_int(json_t *root, const char *path, int64_t value);
+/* Removes the key at a dotted path, if there. */
+void json_del_at(json_t *root, const char *path);
+
+/* Parses n bytes of JSON text. Refuses: bad UTF-8, NUL in strings, depth over 100, duplicate keys when
+ * the flag says so. On failure -EINVAL with "line L column C: ..." in *ret_error (caller frees), which
+ * may be NULL. */
+enum { JSON_PARSE_REJECT_DUPLICATES_FLAG = 1 };
+int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **ret_error);
+/* Compact text of it; the caller frees. NULL when out of memory. */
+char *json_text(const json_t *v) _warn_unused_;
+char *json_text_pretty(const json_t *v) _warn_unused_;

@@ -1,0 +1,1 @@
+# lib/: its part of the build, included by the top Makefile.am

@@ -1,0 +1,36 @@
+/* Keys and certificates: the cluster's CA, daemons' certificates, requests. ECDSA P-256 throughout.
+ * All texts are PEM, NUL-terminated, owned by the caller. */
+#pragma once
+
+#include "lib/base.h"
+#include "lib/problem.h"
+
+struct pki_subject {
+        const char *cn;
+        const char *const *organizations;   /* NULL-terminated or NULL */
+        const char *const *dns_names;
+        const char *const *ip_addresses;    /* text form */
+};
+
+enum pki_usage { PKI_USAGE_CLIENT = 1 << 0, PKI_USAGE_SERVER = 1 << 1 };
+
+int pki_key_new(char **ret_key_pem);
+/* A self-signed CA. */
+int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_key_pem);
+/* A certificate for a key made elsewhere is signed from a request; this one makes key and certificate together. */
+int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_subject *subject, unsigned usage, unsigned days,
+                char **ret_cert_pem, char **ret_key_pem);
+int pki_csr_new(const char *key_pem, const struct pki_subject *subject, char **ret_csr_pem);
+/* Reads and checks a request (its self-signature too). Strings owned by caller; organizations is a strv. */
+int pki_csr_read(const char *csr_pem, char **ret_cn, char ***ret_organizations, struct problem *p);
+/* Signs a request as it is (subject and names from the request). not_after: seconds from now. */
+int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *csr_pem, unsigned usage, uint64_t seconds, char **ret_cert_pem, struct problem *p);
+/* Subject and end of a certificate. Any output may be NULL. */
+int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations, uint64_t *ret_not_after_s);
+/* Whether key and certificate belong together. */
+int pki_cert_matches_key(const char *cert_pem, const char *key_pem);
+/* SHA-256 over data as lower-case hex (65 bytes with NUL). */
+void sha256_hex(const void *data, size_t n, char ret[static 65]);
+/* Base64 with padding. Caller frees. decode: -EINVAL. */
+char *base64_encode(const void *data, size_t n) _warn_unused_;
+int base64_decode(const char *s, void **ret, size_t *ret_size);

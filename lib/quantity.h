@@ -1,0 +1,13 @@
+/* Resource quantities ("250m", "64Mi", "1e3"). Values are held in thousandths (milli-units). */
+#pragma once
+
+#include "lib/json.h"
+
+/* JSON string or number -> milli-units, rounded up as the API does. -EINVAL, -ERANGE. */
+int quantity_parse_milli(const json_t *v, int64_t *ret);
+int quantity_parse_str_milli(const char *s, int64_t *ret);
+/* Whole units rounded up: bytes of memory, for instance. */
+int quantity_parse_units(const json_t *v, int64_t *ret);
+/* Canonical text of a quantity string ("1000m" -> "1", "0.5" -> "500m", "1024Mi" -> "1Gi"), in the suffix family that was written.
+ * Caller frees through ret. -EINVAL. */
+int quantity_canonical(const char *s, char **ret);

@@ -1,0 +1,28 @@
+/* Label and field selectors, in text form and as LabelSelector objects (kubernetes-wire.md section 7). */
+#pragma once
+
+#include "lib/json.h"
+#include "lib/problem.h"
+
+struct label_selector;
+/* Parses "a=b,c in (d,e),!f". NULL or "" selects everything. Refusal: 400 BadRequest in p. */
+int label_selector_parse(const char *text, struct label_selector **ret, struct problem *p);
+/* From {matchLabels, matchExpressions}. NULL json selects nothing, {} everything (API convention). */
+int label_selector_from_json(const json_t *v, struct label_selector **ret, struct problem *p);
+/* From a plain map of labels as in Service.spec.selector: all must be equal; empty selects nothing. */
+int label_selector_from_map(const json_t *map, struct label_selector **ret);
+struct label_selector *label_selector_free(struct label_selector *s);
+DEFINE_CLEANUP(struct label_selector *, label_selector_free);
+/* labels: the object's metadata.labels, may be NULL. */
+bool label_selector_matches(const struct label_selector *s, const json_t *labels);
+bool label_selector_is_everything(const struct label_selector *s);
+/* Canonical text ("a=b,c in (d,e)"); caller frees. */
+char *label_selector_text(const struct label_selector *s) _warn_unused_;
+
+struct field_selector;
+int field_selector_parse(const char *text, struct field_selector **ret, struct problem *p);
+struct field_selector *field_selector_free(struct field_selector *s);
+DEFINE_CLEANUP(struct field_selector *, field_selector_free);
+bool field_selector_matches(const struct field_selector *s, const json_t *object);
+/* Walks its terms: path, value and whether it is "!=". Returns false past the end. */
+bool field_selector_term(const struct field_selector *s, size_t i, const char **ret_path, const char **ret_value, bool *ret_negated);

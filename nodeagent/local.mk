@@ -1,0 +1,1 @@
+# nodeagent/: its part of the build, included by the top Makefile.am

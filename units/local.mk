@@ -1,0 +1,1 @@
+# units/: its part of the build, included by the top Makefile.am
