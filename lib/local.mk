@@ -1,1 +1,8 @@
-# lib/: its part of the build, included by the top Makefile.am
+# lib/: libkeelson, the mechanisms that two or more programs share
+noinst_LIBRARIES += libkeelson.a
+libkeelson_a_SOURCES = \
+	lib/base.c lib/base.h \
+	lib/buf.c lib/buf.h \
+	lib/daemon.h lib/fileio.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
+	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/yaml.h \
+	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h

@@ -1,1 +1,2 @@
-# lib/client/: its part of the build, included by the top Makefile.am
+# lib/client/: the API client, informers, work queues and leader election (part of libkeelson)
+libkeelson_a_SOURCES += lib/client/api.h lib/client/informer.h lib/client/leader.h lib/client/workqueue.h

@@ -1,0 +1,123 @@
+/* Growable bytes by doubling; shared bytes in one allocation. */
+#include "lib/buf.h"
+
+#include <stdarg.h>
+
+void buf_done(struct buf *b) {
+        free(b->data);
+        *b = (struct buf){ 0 };
+}
+
+void buf_reset(struct buf *b) {
+        b->size = 0;
+        b->failed = false;
+        if (b->data)
+                b->data[0] = 0;
+}
+
+static int buf_reserve(struct buf *b, size_t n) {
+        size_t need, size = MAX(b->allocated, (size_t)64);
+
+        if (b->failed || __builtin_add_overflow(b->size, n, &need) || __builtin_add_overflow(need, 1, &need))
+                goto fail;
+        if (need <= b->allocated)
+                return 0;
+        while (size < need)
+                if (__builtin_mul_overflow(size, 2, &size))
+                        goto fail;
+        char *data = realloc(b->data, size);
+        if (!data)
+                goto fail;
+        b->data = data;
+        b->allocated = size;
+        return 0;
+fail:
+        b->failed = true;
+        return -ENOMEM;
+}
+
+int buf_append(struct buf *b, const void *data, size_t n) {
+        int r = buf_reserve(b, n);
+
+        if (r < 0)
+                return r;
+        if (n > 0)
+                memcpy(b->data + b->size, data, n);
+        b->size += n;
+        b->data[b->size] = 0;
+        return 0;
+}
+
+int buf_append_str(struct buf *b, const char *s) {
+        return buf_append(b, s, strlen(s));
+}
+
+int buf_append_char(struct buf *b, char c) {
+        return buf_append(b, &c, 1);
+}
+
+int buf_printf(struct buf *b, const char *fmt, ...) {
+        va_list ap, again;
+        int r;
+
+        va_start(ap, fmt);
+        va_copy(again, ap);
+        int n = vsnprintf(NULL, 0, fmt, ap);
+        va_end(ap);
+        r = n < 0 ? -EINVAL : buf_reserve(b, (size_t)n);
+        if (r == 0) {
+                vsnprintf(b->data + b->size, (size_t)n + 1, fmt, again);
+                b->size += (size_t)n;
+        }
+        va_end(again);
+        return r;
+}
+
+void buf_consume(struct buf *b, size_t n) {
+        assert(n <= b->size);
+        if (n == 0)
+                return;
+        memmove(b->data, b->data + n, b->size - n + 1);
+        b->size -= n;
+}
+
+char *buf_take(struct buf *b) {
+        if (!b->data && !b->failed)
+                (void)buf_append(b, "", 0);
+        if (b->failed) {
+                buf_done(b);
+                return NULL;
+        }
+        char *data = b->data;
+        *b = (struct buf){ 0 };
+        return data;
+}
+
+struct bytes *bytes_new(const void *data, size_t n) {
+        struct bytes *b;
+        size_t size;
+
+        if (__builtin_add_overflow(sizeof(*b) + 1, n, &size))
+                return NULL;
+        b = malloc(size);
+        if (!b)
+                return NULL;
+        b->refs = 1;
+        b->size = n;
+        if (n > 0)
+                memcpy(b->data, data, n);
+        b->data[n] = 0;
+        return b;
+}
+
+struct bytes *bytes_ref(struct bytes *b) {
+        if (b)
+                b->refs++;
+        return b;
+}
+
+struct bytes *bytes_unref(struct bytes *b) {
+        if (b && --b->refs == 0)
+                free(b);
+        return NULL;
+}
