@@ -1,4 +1,5 @@
-/* The few functions behind the base header: assertion failure, string vectors, strict numbers, UTF-8. */
+/* The few functions behind the base header: assertion failure, string vectors, strict numbers,
+ * UTF-8. */
 #include "lib/base.h"
 
 #include <ctype.h>
@@ -113,7 +114,8 @@ int parse_u64(const char *s, uint64_t *ret) {
         for (; *s; s++) {
                 if (*s < '0' || *s > '9')
                         return -EINVAL;
-                if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+                if (__builtin_mul_overflow(v, 10, &v) ||
+                                __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
                         return -ERANGE;
         }
         *ret = v;
@@ -162,12 +164,12 @@ int parse_duration_us(const char *s, uint64_t *ret) {
                 const char *suffix;
                 uint64_t us;
         } units[] = {
-                { "ms", 1000 },
-                { "us", 1 },
-                { "s", 1000000 },
-                { "m", 60000000 },
-                { "h", 3600000000 },
-                { "d", 86400000000 },
+                        {"ms", 1000},
+                        {"us", 1},
+                        {"s", 1000000},
+                        {"m", 60000000},
+                        {"h", 3600000000},
+                        {"d", 86400000000},
         };
         uint64_t total = 0;
 
@@ -195,7 +197,8 @@ int parse_duration_us(const char *s, uint64_t *ret) {
                         factor = units[i].us;
                         s += strlen(units[i].suffix);
                 }
-                if (__builtin_mul_overflow(v, factor, &v) || __builtin_add_overflow(total, v, &total))
+                if (__builtin_mul_overflow(v, factor, &v) ||
+                                __builtin_add_overflow(total, v, &total))
                         return -ERANGE;
         }
         *ret = total;

@@ -5,7 +5,7 @@
 
 void buf_done(struct buf *b) {
         free(b->data);
-        *b = (struct buf){ 0 };
+        *b = (struct buf){0};
 }
 
 void buf_reset(struct buf *b) {
@@ -18,7 +18,8 @@ void buf_reset(struct buf *b) {
 static int buf_reserve(struct buf *b, size_t n) {
         size_t need, size = MAX(b->allocated, (size_t)64);
 
-        if (b->failed || __builtin_add_overflow(b->size, n, &need) || __builtin_add_overflow(need, 1, &need))
+        if (b->failed || __builtin_add_overflow(b->size, n, &need) ||
+                        __builtin_add_overflow(need, 1, &need))
                 goto fail;
         if (need <= b->allocated)
                 return 0;
@@ -89,7 +90,7 @@ char *buf_take(struct buf *b) {
                 return NULL;
         }
         char *data = b->data;
-        *b = (struct buf){ 0 };
+        *b = (struct buf){0};
         return data;
 }
 

@@ -7,7 +7,7 @@
 
 #include "lib/base.h"
 
-DEFINE_CLEANUP(json_t *, json_decref);
+/* json_decrefp() is jansson's own. */
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
 /* Value at a dotted path of object keys ("metadata.name"), or NULL. Borrows. Keys that hold dots need

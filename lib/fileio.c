@@ -1,0 +1,185 @@
+/* Whole files, written so that a crash leaves the old or the new content. */
+#include "lib/fileio.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+int file_read(const char *path, size_t size_max, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        _cleanup_free_ char *data = NULL;
+        size_t size = 0, room = 4096;
+        struct stat st;
+
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (S_ISREG(st.st_mode) && st.st_size > 0) {
+                if ((uint64_t)st.st_size > size_max)
+                        return -EFBIG;
+                room = (size_t)st.st_size + 1;
+        }
+        for (;;) {
+                char *grown = realloc(data, room + 1);
+                ssize_t n;
+
+                if (!grown)
+                        return -ENOMEM;
+                data = grown;
+                n = read(fd, data + size, room - size);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        break;
+                size += (size_t)n;
+                if (size > size_max)
+                        return -EFBIG;
+                if (size == room)
+                        room *= 2;
+        }
+        data[size] = 0;
+        *ret = TAKE_PTR(data);
+        if (ret_size)
+                *ret_size = size;
+        return 0;
+}
+
+static int write_all(int fd, const char *p, size_t n) {
+        while (n > 0) {
+                ssize_t k = write(fd, p, n);
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                p += k;
+                n -= (size_t)k;
+        }
+        return 0;
+}
+
+static int sync_folder_of(const char *path) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *folder =
+                        slash ? strndup(path, MAX((size_t)(slash - path), (size_t)1)) : strdup(".");
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!folder)
+                return -ENOMEM;
+        fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode) {
+        _cleanup_free_ char *temporary = strformat("%s.tmp-XXXXXX", path);
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!temporary)
+                return -ENOMEM;
+        fd = mkostemp(temporary, O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, data, n);
+        if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
+                r = -errno;
+        if (r < 0) {
+                (void)unlink(temporary);
+                return r;
+        }
+        return sync_folder_of(path);
+}
+
+int mkdir_parents(const char *path, mode_t mode) {
+        _cleanup_free_ char *p = strdup(path);
+
+        if (!p)
+                return -ENOMEM;
+        for (char *slash = strchr(p + 1, '/');; slash = strchr(slash + 1, '/')) {
+                struct stat st;
+
+                if (slash)
+                        *slash = 0;
+                if (mkdir(p, mode) < 0) {
+                        if (errno != EEXIST)
+                                return -errno;
+                        if (stat(p, &st) < 0)
+                                return -errno;
+                        if (!S_ISDIR(st.st_mode))
+                                return -ENOTDIR;
+                }
+                if (!slash)
+                        return 0;
+                *slash = '/';
+        }
+}
+
+enum { REMOVE_DEPTH_MAX = 64 };
+
+static int remove_at(int parent, const char *name, dev_t device, unsigned depth) {
+        struct stat st;
+        DIR *d;
+        int fd, r = 0;
+
+        if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISDIR(st.st_mode))
+                return unlinkat(parent, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+        if (depth >= REMOVE_DEPTH_MAX)
+                return -ELOOP;
+        if (st.st_dev != device)
+                return -EXDEV;
+        fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        d = fdopendir(fd);
+        if (!d) {
+                close(fd);
+                return -ENOMEM;
+        }
+        for (struct dirent *e; (e = readdir(d));)
+                if (!streq(e->d_name, ".") && !streq(e->d_name, "..")) {
+                        int q = remove_at(dirfd(d), e->d_name, device, depth + 1);
+
+                        r = r < 0 ? r : q;
+                }
+        closedir(d);
+        if (r < 0)
+                return r;
+        return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int remove_tree(const char *path) {
+        struct stat st;
+
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        return remove_at(AT_FDCWD, path, st.st_dev, 0);
+}
+
+char *file_error_text(const char *path, const char *what, int error) {
+        const char *remedy = "";
+
+        switch (abs(error)) {
+        case ENOSPC:
+        case EDQUOT:
+                remedy = "; free some space there";
+                break;
+        case EACCES:
+        case EPERM:
+                remedy = "; run as a user who may do that, or change its permissions";
+                break;
+        case EROFS:
+                remedy = "; choose a place that can be written";
+                break;
+        case ENOENT:
+                remedy = "; check the path";
+                break;
+        }
+        return strformat("cannot %s %s: %s%s", what, path, strerror(abs(error)), remedy);
+}

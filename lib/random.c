@@ -1,0 +1,58 @@
+/* Kernel randomness; getrandom() does not fail once the pool is ready. */
+#include "lib/random.h"
+
+#include <sys/random.h>
+
+void random_bytes(void *p, size_t n) {
+        char *at = p;
+
+        while (n > 0) {
+                ssize_t k = getrandom(at, n, 0);
+
+                if (k < 0) {
+                        assert(errno == EINTR);
+                        continue;
+                }
+                at += k;
+                n -= (size_t)k;
+        }
+}
+
+uint64_t random_u64(void) {
+        uint64_t v;
+
+        random_bytes(&v, sizeof(v));
+        return v;
+}
+
+uint64_t random_below(uint64_t bound) {
+        uint64_t limit, v;
+
+        assert(bound > 0);
+        limit = UINT64_MAX - UINT64_MAX % bound;
+        do
+                v = random_u64();
+        while (v >= limit);
+        return v % bound;
+}
+
+const char *random_uuid(char buffer[static UUID_SIZE]) {
+        unsigned char b[16];
+
+        random_bytes(b, sizeof(b));
+        b[6] = (b[6] & 0x0f) | 0x40;
+        b[8] = (b[8] & 0x3f) | 0x80;
+        snprintf(buffer, UUID_SIZE,
+                        "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                        b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11],
+                        b[12], b[13], b[14], b[15]);
+        return buffer;
+}
+
+void random_name_suffix(char *buffer, size_t n) {
+        static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
+
+        for (size_t i = 0; i < n; i++)
+                buffer[i] = alphabet[random_below(sizeof(alphabet) - 1)];
+        buffer[n] = 0;
+}
