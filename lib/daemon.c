@@ -1,0 +1,179 @@
+/* The daemons' common frame around sd-event: signals, notifications, health listener. */
+#include "lib/daemon.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "lib/http-server.h"
+#include "lib/log.h"
+
+struct daemon {
+        sd_event *event;
+        struct metrics *metrics;
+        struct http_server *health;
+        sd_event_source *sources[2];
+        daemon_stop_func on_stop;
+        void *stop_userdata;
+        daemon_ready_func ready;
+        void *ready_userdata;
+        bool stopping;
+};
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+        struct daemon *d = userdata;
+
+        if (d->stopping) /* a second signal: no more patience */
+                return sd_event_exit(d->event, 1);
+        d->stopping = true;
+        sd_notify(0, "STOPPING=1");
+        log_info("Stopping on signal %s", strsignal((int)si->ssi_signo));
+        if (d->on_stop)
+                d->on_stop(d->stop_userdata);
+        else
+                sd_event_exit(d->event, 0);
+        return 0;
+}
+
+int daemon_new(struct daemon **ret, const char *program) {
+        _cleanup_(daemon_freep) struct daemon *d = calloc(1, sizeof(*d));
+        struct rlimit files;
+        sigset_t mask;
+        int r;
+
+        if (!d)
+                return -ENOMEM;
+        log_setup(program, log_level_max());
+        signal(SIGPIPE, SIG_IGN);
+        /* Every watch is a connection: take what the hard limit allows. */
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+                files.rlim_cur = files.rlim_max;
+                (void)setrlimit(RLIMIT_NOFILE, &files);
+        }
+        sigemptyset(&mask);
+        sigaddset(&mask, SIGTERM);
+        sigaddset(&mask, SIGINT);
+        if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+                return -errno;
+        r = sd_event_default(&d->event);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(d->event, &d->sources[0], SIGTERM, on_signal, d);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(d->event, &d->sources[1], SIGINT, on_signal, d);
+        if (r < 0)
+                return r;
+        (void)sd_event_set_watchdog(d->event, true);
+        d->metrics = metrics_new();
+        if (!d->metrics)
+                return -ENOMEM;
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+struct daemon *daemon_free(struct daemon *d) {
+        if (!d)
+                return NULL;
+        http_server_free(d->health);
+        for (size_t i = 0; i < ELEMENTS(d->sources); i++)
+                sd_event_source_unref(d->sources[i]);
+        metrics_free(d->metrics);
+        sd_event_unref(d->event);
+        free(d);
+        return NULL;
+}
+
+sd_event *daemon_event(struct daemon *d) {
+        return d->event;
+}
+
+struct metrics *daemon_metrics(struct daemon *d) {
+        return d->metrics;
+}
+
+void daemon_on_stop(struct daemon *d, daemon_stop_func func, void *userdata) {
+        d->on_stop = func;
+        d->stop_userdata = userdata;
+}
+
+void daemon_on_ready_check(struct daemon *d, daemon_ready_func func, void *userdata) {
+        d->ready = func;
+        d->ready_userdata = userdata;
+}
+
+bool daemon_is_ready(struct daemon *d, const char **ret_why) {
+        if (d->stopping) {
+                *ret_why = "stopping";
+                return false;
+        }
+        return !d->ready || d->ready(d->ready_userdata, ret_why);
+}
+
+static void on_health_request(struct http_request *req, void *userdata) {
+        struct daemon *d = userdata;
+        const char *path = http_request_path(req), *why = "not ready";
+
+        if (!streq(http_request_method(req), "GET") && !streq(http_request_method(req), "HEAD"))
+                http_respond(req, 405, "text/plain", "only GET\n", 9);
+        else if (streq(path, "/healthz") || streq(path, "/livez"))
+                http_respond(req, 200, "text/plain", "ok", 2);
+        else if (streq(path, "/readyz")) {
+                if (daemon_is_ready(d, &why))
+                        http_respond(req, 200, "text/plain", "ok", 2);
+                else
+                        http_respond(req, 503, "text/plain", why, strlen(why));
+        } else if (streq(path, "/metrics")) {
+                _cleanup_buf_ struct buf b = {0};
+
+                if (metrics_render(d->metrics, &b) < 0)
+                        http_respond(req, 500, "text/plain", "out of memory\n", 14);
+                else
+                        http_respond(req, 200, "text/plain; version=0.0.4; charset=utf-8", b.data,
+                                        b.size);
+        } else
+                http_respond(req, 404, "text/plain",
+                                "not found; there are /healthz /livez /readyz /metrics\n", 54);
+}
+
+int daemon_listen_health(struct daemon *d, const char *address, struct problem *p) {
+        struct http_server_options options = {
+                        .handler = on_health_request, .userdata = d, .connections_max = 64};
+        _cleanup_free_ char *host = NULL;
+        const char *path, *colon;
+
+        if (isempty(address))
+                return 0;
+        path = startswith(address, "unix://");
+        if (path)
+                options.unix_path = path;
+        else {
+                const char *rest = startswith(address, "http://");
+
+                address = rest ? rest : address;
+                colon = strrchr(address, ':');
+                if (!colon || parse_port(colon + 1, &options.port) < 0)
+                        return problem_set(p, EINVAL, 0, NULL,
+                                        "health address \"%s\" is not ADDRESS:PORT or unix:///path",
+                                        address);
+                host = address[0] == '[' && colon[-1] == ']'
+                                       ? strndup(address + 1, (size_t)(colon - address) - 2)
+                                       : strndup(address, (size_t)(colon - address));
+                if (!host)
+                        return -ENOMEM;
+                options.host = host;
+        }
+        return http_server_new(&d->health, d->event, &options, p);
+}
+
+void daemon_notify_ready(struct daemon *d, const char *status) {
+        (void)sd_notifyf(0, "READY=1\nSTATUS=%s", status);
+}
+
+int daemon_run(struct daemon *d) {
+        int r = sd_event_loop(d->event);
+
+        if (r < 0)
+                log_error_errno(r, "The event loop failed");
+        return r < 0 ? 1 : r;
+}

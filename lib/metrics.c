@@ -1,0 +1,208 @@
+/* Metrics in Prometheus' text exposition format 0.0.4. Few series, rendered rarely: a vector
+ * serves. */
+#include "lib/metrics.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+
+#include "lib/timefmt.h"
+
+static const double bounds[] = {
+                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+
+enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+
+struct metric {
+        enum metric_type type;
+        char *name, *labels, *help;
+        double value;                       /* histograms: the sum */
+        uint64_t buckets[ELEMENTS(bounds)]; /* not cumulative */
+        uint64_t count;
+};
+
+struct metrics {
+        struct metric **items;
+        size_t count;
+        uint64_t started_us;
+        void (*on_render)(void *userdata);
+        void *userdata;
+};
+
+struct metrics *metrics_new(void) {
+        struct metrics *m = calloc(1, sizeof(*m));
+
+        if (m)
+                m->started_us = now_wall_us();
+        return m;
+}
+
+static struct metric *metric_free(struct metric *x) {
+        if (!x)
+                return NULL;
+        free(x->name);
+        free(x->labels);
+        free(x->help);
+        free(x);
+        return NULL;
+}
+
+struct metrics *metrics_free(struct metrics *m) {
+        if (!m)
+                return NULL;
+        for (size_t i = 0; i < m->count; i++)
+                metric_free(m->items[i]);
+        free(m->items);
+        free(m);
+        return NULL;
+}
+
+/* Series of one name stay together, so that HELP and TYPE come once. */
+static struct metric *metrics_add(struct metrics *m, enum metric_type type, const char *name,
+                const char *labels, const char *help) {
+        size_t at = m->count;
+
+        for (size_t i = 0; i < m->count; i++)
+                if (streq(m->items[i]->name, name)) {
+                        if (streq(m->items[i]->labels, labels))
+                                return m->items[i];
+                        at = i + 1;
+                }
+        struct metric **items = reallocarray(m->items, m->count + 1, sizeof(*items));
+        if (!items)
+                return NULL;
+        m->items = items;
+        struct metric *x = calloc(1, sizeof(*x));
+        if (!x)
+                return NULL;
+        x->type = type;
+        x->name = strdup(name);
+        x->labels = strdup(labels);
+        x->help = strdup(help);
+        if (!x->name || !x->labels || !x->help)
+                return metric_free(x);
+        memmove(items + at + 1, items + at, (m->count - at) * sizeof(*items));
+        items[at] = x;
+        m->count++;
+        return x;
+}
+
+struct metric *metrics_counter(
+                struct metrics *m, const char *name, const char *labels, const char *help) {
+        return metrics_add(m, METRIC_COUNTER, name, labels, help);
+}
+
+struct metric *metrics_gauge(
+                struct metrics *m, const char *name, const char *labels, const char *help) {
+        return metrics_add(m, METRIC_GAUGE, name, labels, help);
+}
+
+struct metric *metrics_histogram(
+                struct metrics *m, const char *name, const char *labels, const char *help) {
+        return metrics_add(m, METRIC_HISTOGRAM, name, labels, help);
+}
+
+void metric_add(struct metric *x, double v) {
+        if (x)
+                x->value += v;
+}
+
+void metric_set(struct metric *x, double v) {
+        if (x)
+                x->value = v;
+}
+
+void metric_observe(struct metric *x, double seconds) {
+        size_t i;
+
+        if (!x)
+                return;
+        for (i = 0; i < ELEMENTS(bounds) && seconds > bounds[i]; i++)
+                ;
+        if (i < ELEMENTS(bounds))
+                x->buckets[i]++;
+        x->count++;
+        x->value += seconds;
+}
+
+void metrics_on_render(struct metrics *m, void (*func)(void *userdata), void *userdata) {
+        m->on_render = func;
+        m->userdata = userdata;
+}
+
+static void render_head(struct buf *out, const char *name, const char *help, const char *type) {
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void render_histogram(const struct metric *x, struct buf *out) {
+        const char *comma = *x->labels ? "," : "";
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < ELEMENTS(bounds); i++) {
+                sum += x->buckets[i];
+                buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", x->name, x->labels, comma,
+                                bounds[i], (unsigned long long)sum);
+        }
+        buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", x->name, x->labels, comma,
+                        (unsigned long long)x->count);
+        const char *open = *x->labels ? "{" : "", *close_brace = *x->labels ? "}" : "";
+        buf_printf(out, "%s_sum%s%s%s %.9g\n", x->name, open, x->labels, close_brace, x->value);
+        buf_printf(out, "%s_count%s%s%s %llu\n", x->name, open, x->labels, close_brace,
+                        (unsigned long long)x->count);
+}
+
+static double resident_bytes(void) {
+        _cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
+        unsigned long size, resident = 0;
+
+        if (!f || fscanf(f, "%lu %lu", &size, &resident) != 2)
+                return 0;
+        return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static double open_fds(void) {
+        DIR *d = opendir("/proc/self/fd");
+        double n = -3; /* ".", ".." and the directory itself */
+
+        if (!d)
+                return 0;
+        while (readdir(d))
+                n++;
+        closedir(d);
+        return n;
+}
+
+static void render_process(const struct metrics *m, struct buf *out) {
+        struct rusage u;
+
+        getrusage(RUSAGE_SELF, &u);
+        render_head(out, "process_cpu_seconds_total", "User and system CPU time spent", "counter");
+        buf_printf(out, "process_cpu_seconds_total %.6f\n",
+                        (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+                                        (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
+        render_head(out, "process_resident_memory_bytes", "Resident memory", "gauge");
+        buf_printf(out, "process_resident_memory_bytes %.0f\n", resident_bytes());
+        render_head(out, "process_open_fds", "Open file descriptors", "gauge");
+        buf_printf(out, "process_open_fds %.0f\n", open_fds());
+        render_head(out, "process_start_time_seconds", "Start time since the epoch", "gauge");
+        buf_printf(out, "process_start_time_seconds %.3f\n", (double)m->started_us / 1e6);
+}
+
+int metrics_render(struct metrics *m, struct buf *out) {
+        static const char *const types[] = {"counter", "gauge", "histogram"};
+
+        if (m->on_render)
+                m->on_render(m->userdata);
+        for (size_t i = 0; i < m->count; i++) {
+                const struct metric *x = m->items[i];
+
+                if (i == 0 || !streq(x->name, m->items[i - 1]->name))
+                        render_head(out, x->name, x->help, types[x->type]);
+                if (x->type == METRIC_HISTOGRAM)
+                        render_histogram(x, out);
+                else
+                        buf_printf(out, "%s%s%s%s %.15g\n", x->name, *x->labels ? "{" : "",
+                                        x->labels, *x->labels ? "}" : "", x->value);
+        }
+        render_process(m, out);
+        return out->failed ? -ENOMEM : 0;
+}

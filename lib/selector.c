@@ -1,0 +1,471 @@
+/* Label and field selectors. A selector is a vector of terms joined by "and". */
+#include "lib/selector.h"
+
+#include <ctype.h>
+
+#include "lib/buf.h"
+
+enum { SELECTOR_TERMS_MAX = 1000 };
+
+enum label_op { LABEL_EXISTS, LABEL_NOT_EXISTS, LABEL_IN, LABEL_NOT_IN, LABEL_GREATER, LABEL_LESS };
+
+struct label_term {
+        char *key;
+        enum label_op op;
+        bool equals; /* written with = or !=: matters only for the canonical text */
+        char **values;
+};
+
+struct label_selector {
+        bool nothing;
+        size_t count;
+        struct label_term *terms;
+};
+
+struct label_selector *label_selector_free(struct label_selector *s) {
+        if (!s)
+                return NULL;
+        for (size_t i = 0; i < s->count; i++) {
+                free(s->terms[i].key);
+                strv_free(s->terms[i].values);
+        }
+        free(s->terms);
+        free(s);
+        return NULL;
+}
+
+static struct label_term *label_selector_add(
+                struct label_selector *s, const char *key, size_t n, enum label_op op) {
+        struct label_term *terms;
+
+        if (s->count >= SELECTOR_TERMS_MAX)
+                return NULL;
+        terms = reallocarray(s->terms, s->count + 1, sizeof(*terms));
+        if (!terms)
+                return NULL;
+        s->terms = terms;
+        terms[s->count] = (struct label_term){.key = strndup(key, n), .op = op};
+        return terms[s->count].key ? &terms[s->count++] : NULL;
+}
+
+/* One parse under way. */
+struct cursor {
+        const char *text, *at;
+        struct problem *problem;
+};
+
+static int unparsable(struct cursor *c, const char *why) {
+        return problem_set(c->problem, EINVAL, 400, "BadRequest",
+                        "unable to parse requirement: %s in selector \"%s\" at position %zu", why,
+                        c->text, (size_t)(c->at - c->text));
+}
+
+static void skip_blanks(struct cursor *c) {
+        while (isspace((unsigned char)*c->at))
+                c->at++;
+}
+
+/* A key or value: letters, digits and - _ . / */
+static size_t word_length(const char *s) {
+        size_t n = 0;
+
+        while (isalnum((unsigned char)s[n]) || (s[n] && strchr("-_./", s[n])))
+                n++;
+        return n;
+}
+
+static bool keyword(struct cursor *c, const char *word) {
+        size_t n = strlen(word);
+
+        if (word_length(c->at) != n || strncmp(c->at, word, n) != 0)
+                return false;
+        c->at += n;
+        return true;
+}
+
+static int add_value(struct label_term *t, const char *s, size_t n) {
+        _cleanup_free_ char *v = strndup(s, n);
+
+        return v ? strv_extend(&t->values, v) : -ENOMEM;
+}
+
+static int parse_set(struct cursor *c, struct label_term *t) {
+        skip_blanks(c);
+        if (*c->at != '(')
+                return unparsable(c, "'(' is missing after in or notin");
+        do {
+                c->at++;
+                skip_blanks(c);
+                size_t n = word_length(c->at);
+                int r = add_value(t, c->at, n);
+                if (r < 0)
+                        return r;
+                c->at += n;
+                skip_blanks(c);
+        } while (*c->at == ',');
+        if (*c->at != ')')
+                return unparsable(c, "')' is missing");
+        c->at++;
+        return 0;
+}
+
+static int parse_comparison(struct cursor *c, struct label_term *t) {
+        static const struct {
+                const char *text;
+                enum label_op op;
+        } operators[] = {
+                        {"==", LABEL_IN},
+                        {"=", LABEL_IN},
+                        {"!=", LABEL_NOT_IN},
+                        {">", LABEL_GREATER},
+                        {"<", LABEL_LESS},
+        };
+        int64_t number;
+        size_t i, n;
+
+        for (i = 0; i < ELEMENTS(operators) && !startswith(c->at, operators[i].text); i++)
+                ;
+        if (i == ELEMENTS(operators))
+                return unparsable(c, "an word (=, ==, !=, in, notin, <, >) is missing");
+        c->at += strlen(operators[i].text);
+        t->op = operators[i].op;
+        t->equals = true;
+        skip_blanks(c);
+        n = word_length(c->at);
+        int r = add_value(t, c->at, n);
+        if (r < 0)
+                return r;
+        if ((t->op == LABEL_GREATER || t->op == LABEL_LESS) && parse_i64(t->values[0], &number) < 0)
+                return unparsable(c, "an integer is missing after < or >");
+        c->at += n;
+        return 0;
+}
+
+static int parse_term(struct cursor *c, struct label_selector *s) {
+        bool negated;
+        struct label_term *t;
+        size_t n;
+
+        skip_blanks(c);
+        negated = *c->at == '!';
+        if (negated) {
+                c->at++;
+                skip_blanks(c);
+        }
+        n = word_length(c->at);
+        if (n == 0)
+                return unparsable(c, "a label key is missing");
+        t = label_selector_add(s, c->at, n, negated ? LABEL_NOT_EXISTS : LABEL_EXISTS);
+        if (!t)
+                return s->count >= SELECTOR_TERMS_MAX ? unparsable(c, "too many terms") : -ENOMEM;
+        c->at += n;
+        skip_blanks(c);
+        if (negated || !*c->at || *c->at == ',')
+                return 0;
+        if (keyword(c, "in")) {
+                t->op = LABEL_IN;
+                return parse_set(c, t);
+        }
+        if (keyword(c, "notin")) {
+                t->op = LABEL_NOT_IN;
+                return parse_set(c, t);
+        }
+        return parse_comparison(c, t);
+}
+
+int label_selector_parse(const char *text, struct label_selector **ret, struct problem *p) {
+        _cleanup_(label_selector_freep) struct label_selector *s = calloc(1, sizeof(*s));
+        struct cursor c = {strempty(text), strempty(text), p};
+
+        if (!s)
+                return -ENOMEM;
+        skip_blanks(&c);
+        while (*c.at) {
+                int r = parse_term(&c, s);
+                if (r < 0)
+                        return r;
+                skip_blanks(&c);
+                if (!*c.at)
+                        break;
+                if (*c.at != ',')
+                        return unparsable(&c, "',' is missing between terms");
+                c.at++;
+        }
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+static int add_expression(struct label_selector *s, const json_t *e, struct problem *p) {
+        static const char *const names[] = {[LABEL_EXISTS] = "Exists",
+                        [LABEL_NOT_EXISTS] = "DoesNotExist",
+                        [LABEL_IN] = "In",
+                        [LABEL_NOT_IN] = "NotIn",
+                        [LABEL_GREATER] = "Gt",
+                        [LABEL_LESS] = "Lt"};
+        const char *key = json_str(e, "key"), *word = json_str_or(e, "word", "");
+        struct label_term *t;
+        const json_t *v;
+        size_t op, i;
+
+        for (op = 0; op < ELEMENTS(names) && !streq(names[op], word); op++)
+                ;
+        if (!key || op == ELEMENTS(names))
+                return problem_set(p, EINVAL, 422, "Invalid",
+                                "matchExpressions: \"%s\" is not a valid label selector word for "
+                                "key \"%s\"",
+                                word, strempty(key));
+        t = label_selector_add(s, key, strlen(key), (enum label_op)op);
+        if (!t)
+                return -ENOMEM;
+        json_array_foreach (json_object_get(e, "values"), i, v)
+                if (json_is_string(v) && strv_extend(&t->values, json_string_value(v)) < 0)
+                        return -ENOMEM;
+        if (op >= LABEL_IN && !t->values)
+                return problem_set(p, EINVAL, 422, "Invalid",
+                                "matchExpressions: values must be specified when word is %s", word);
+        return 0;
+}
+
+static int add_labels(struct label_selector *s, const json_t *labels) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)labels, key, v) {
+                struct label_term *t = label_selector_add(s, key, strlen(key), LABEL_IN);
+
+                if (!t || strv_extend(&t->values, strempty(json_string_value(v))) < 0)
+                        return -ENOMEM;
+                t->equals = true;
+        }
+        return 0;
+}
+
+int label_selector_from_json(const json_t *v, struct label_selector **ret, struct problem *p) {
+        _cleanup_(label_selector_freep) struct label_selector *s = calloc(1, sizeof(*s));
+        const json_t *e;
+        size_t i;
+
+        if (!s)
+                return -ENOMEM;
+        if (!v || json_is_null(v))
+                s->nothing = true;
+        int r = add_labels(s, json_object_get(v, "matchLabels"));
+        if (r < 0)
+                return r;
+        json_array_foreach (json_object_get(v, "matchExpressions"), i, e) {
+                r = add_expression(s, e, p);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+int label_selector_from_map(const json_t *map, struct label_selector **ret) {
+        _cleanup_(label_selector_freep) struct label_selector *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return -ENOMEM;
+        s->nothing = json_object_size(map) == 0;
+        int r = add_labels(s, map);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+static bool label_term_matches(const struct label_term *t, const json_t *labels) {
+        const char *value = json_string_value(json_object_get(labels, t->key));
+        int64_t have, want;
+
+        switch (t->op) {
+        case LABEL_EXISTS:
+                return value;
+        case LABEL_NOT_EXISTS:
+                return !value;
+        case LABEL_IN:
+                return value && strv_contains(t->values, value);
+        case LABEL_NOT_IN:
+                return !value || !strv_contains(t->values, value);
+        case LABEL_GREATER:
+        case LABEL_LESS:
+                if (!value || !t->values || parse_i64(value, &have) < 0 ||
+                                parse_i64(t->values[0], &want) < 0)
+                        return false;
+                return t->op == LABEL_GREATER ? have > want : have < want;
+        }
+        assert_not_reached();
+}
+
+bool label_selector_matches(const struct label_selector *s, const json_t *labels) {
+        if (s->nothing)
+                return false;
+        for (size_t i = 0; i < s->count; i++)
+                if (!label_term_matches(&s->terms[i], labels))
+                        return false;
+        return true;
+}
+
+bool label_selector_is_everything(const struct label_selector *s) {
+        return !s->nothing && s->count == 0;
+}
+
+char *label_selector_text(const struct label_selector *s) {
+        _cleanup_buf_ struct buf b = {0};
+
+        for (size_t i = 0; i < s->count; i++) {
+                const struct label_term *t = &s->terms[i];
+
+                if (i > 0)
+                        buf_append_char(&b, ',');
+                if (t->op == LABEL_NOT_EXISTS)
+                        buf_append_char(&b, '!');
+                buf_append_str(&b, t->key);
+                if (t->op == LABEL_EXISTS || t->op == LABEL_NOT_EXISTS)
+                        continue;
+                if (t->op == LABEL_GREATER || t->op == LABEL_LESS || t->equals) {
+                        static const char *const signs[] = {[LABEL_IN] = "=",
+                                        [LABEL_NOT_IN] = "!=",
+                                        [LABEL_GREATER] = ">",
+                                        [LABEL_LESS] = "<"};
+
+                        buf_printf(&b, "%s%s", signs[t->op], t->values[0]);
+                        continue;
+                }
+                _cleanup_free_ char *values = strv_join(t->values, ",");
+                buf_printf(&b, " %s (%s)", t->op == LABEL_IN ? "in" : "notin", strempty(values));
+        }
+        return buf_take(&b);
+}
+
+struct field_term {
+        char *path;
+        char *value;
+        bool negated;
+};
+
+struct field_selector {
+        size_t count;
+        struct field_term *terms;
+};
+
+struct field_selector *field_selector_free(struct field_selector *s) {
+        if (!s)
+                return NULL;
+        for (size_t i = 0; i < s->count; i++) {
+                free(s->terms[i].path);
+                free(s->terms[i].value);
+        }
+        free(s->terms);
+        free(s);
+        return NULL;
+}
+
+/* Reads a value up to an unescaped comma; backslash escapes , = and itself. */
+static int field_value(const char **at, struct buf *value) {
+        const char *s = *at;
+
+        for (; *s && *s != ','; s++) {
+                if (*s == '\\') {
+                        if (!s[1] || !strchr(",=\\", s[1]))
+                                return -EINVAL;
+                        s++;
+                } else if (*s == '=')
+                        return -EINVAL;
+                buf_append_char(value, *s);
+        }
+        *at = s;
+        return 0;
+}
+
+static int field_term_parse(
+                const char *text, const char **at, struct field_selector *s, struct problem *p) {
+        _cleanup_buf_ struct buf value = {0};
+        size_t n = strcspn(*at, "=!,");
+        const char *path = *at, *word = path + n;
+        bool negated = startswith(word, "!=");
+
+        if (n == 0 || (!negated && *word != '='))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "invalid field selector \"%s\": each term has the form path=value, "
+                                "path==value or path!=value",
+                                text);
+        *at = word + (negated || startswith(word, "==") ? 2 : 1);
+        if (field_value(at, &value) < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "invalid field selector \"%s\": unescaped '=' or bad escape in a "
+                                "value",
+                                text);
+        if (s->count >= SELECTOR_TERMS_MAX)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "invalid field selector: more than %i terms", SELECTOR_TERMS_MAX);
+        struct field_term *terms = reallocarray(s->terms, s->count + 1, sizeof(*terms));
+        if (!terms)
+                return -ENOMEM;
+        s->terms = terms;
+        terms[s->count] = (struct field_term){strndup(path, n), buf_take(&value), negated};
+        s->count++;
+        return terms[s->count - 1].path && terms[s->count - 1].value ? 0 : -ENOMEM;
+}
+
+int field_selector_parse(const char *text, struct field_selector **ret, struct problem *p) {
+        _cleanup_(field_selector_freep) struct field_selector *s = calloc(1, sizeof(*s));
+        const char *at = strempty(text);
+
+        if (!s)
+                return -ENOMEM;
+        while (*at) {
+                int r = field_term_parse(text, &at, s, p);
+                if (r < 0)
+                        return r;
+                if (*at == ',')
+                        at++;
+        }
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+/* The field's value as a selector sees it: strings as they are, numbers and booleans as text,
+ * absent as empty; a list (status.podIPs) matches by any of its items' ip. */
+static bool field_equals(const json_t *v, const char *value) {
+        char number[32];
+        const json_t *item;
+        size_t i;
+
+        if (json_is_string(v))
+                return streq(json_string_value(v), value);
+        if (json_is_boolean(v))
+                return streq(json_is_true(v) ? "true" : "false", value);
+        if (json_is_integer(v)) {
+                snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+                return streq(number, value);
+        }
+        json_array_foreach (v, i, item)
+                if (streq(json_str_or(item, "ip", ""), value))
+                        return true;
+        return !*value && !json_is_array(v);
+}
+
+bool field_selector_matches(const struct field_selector *s, const json_t *object) {
+        for (size_t i = 0; i < s->count; i++) {
+                const struct field_term *t = &s->terms[i];
+                const json_t *v = json_at(object, t->path);
+
+                /* An absent boolean is false: spec.unschedulable=false finds nodes that never set
+                 * it. */
+                bool equal = field_equals(v, t->value) || (!v && streq(t->value, "false"));
+                if (equal == t->negated)
+                        return false;
+        }
+        return true;
+}
+
+bool field_selector_term(const struct field_selector *s, size_t i, const char **ret_path,
+                const char **ret_value, bool *ret_negated) {
+        if (i >= s->count)
+                return false;
+        *ret_path = s->terms[i].path;
+        *ret_value = s->terms[i].value;
+        *ret_negated = s->terms[i].negated;
+        return true;
+}
