@@ -7,3 +7,11 @@ libkeelson_a_SOURCES = \
 	lib/daemon.h lib/fileio.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/yaml.h \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h
+
+check_PROGRAMS += tests/unit/test-base tests/unit/test-text tests/unit/test-options
+tests_unit_test_base_SOURCES = tests/unit/test-base.c tests/unit/unit.h
+tests_unit_test_base_LDADD = $(TEST_LIBS)
+tests_unit_test_text_SOURCES = tests/unit/test-text.c tests/unit/unit.h
+tests_unit_test_text_LDADD = $(TEST_LIBS)
+tests_unit_test_options_SOURCES = tests/unit/test-options.c tests/unit/unit.h
+tests_unit_test_options_LDADD = $(TEST_LIBS)

@@ -340,15 +340,14 @@ static int read_node(struct reader *r, yaml_event_t *e, unsigned depth, json_t *
         return 0;
 }
 
-static int read_document(struct reader *r, struct yaml_docs *docs, const yaml_mark_t *start) {
+static int read_document(struct reader *r, struct yaml_docs *docs) {
         _cleanup_json_ json_t *value = NULL;
-        unsigned line = (unsigned)start->line + 1;
         yaml_event_t e;
         int q = next_event(r, &e);
 
         if (q < 0)
                 return q;
-        line = (unsigned)e.start_mark.line + 1;
+        unsigned line = (unsigned)e.start_mark.line + 1;
         map_clear(r->anchors);
         r->nodes = 0;
         buf_reset(&r->path);
@@ -380,13 +379,12 @@ static int read_stream(struct reader *r, struct yaml_docs *docs) {
                 if (q < 0)
                         return q;
                 yaml_event_type_t type = e.type;
-                yaml_mark_t start = e.start_mark;
                 yaml_event_delete(&e);
                 if (type == YAML_STREAM_END_EVENT)
                         return 0;
                 if (type != YAML_DOCUMENT_START_EVENT)
                         continue;
-                q = read_document(r, docs, &start);
+                q = read_document(r, docs);
                 if (q < 0)
                         return q;
         }
