@@ -126,7 +126,7 @@ static int parse_comparison(struct cursor *c, struct label_term *t) {
         for (i = 0; i < ELEMENTS(operators) && !startswith(c->at, operators[i].text); i++)
                 ;
         if (i == ELEMENTS(operators))
-                return unparsable(c, "an word (=, ==, !=, in, notin, <, >) is missing");
+                return unparsable(c, "an operator (=, ==, !=, in, notin, <, >) is missing");
         c->at += strlen(operators[i].text);
         t->op = operators[i].op;
         t->equals = true;
@@ -202,7 +202,7 @@ static int add_expression(struct label_selector *s, const json_t *e, struct prob
                         [LABEL_NOT_IN] = "NotIn",
                         [LABEL_GREATER] = "Gt",
                         [LABEL_LESS] = "Lt"};
-        const char *key = json_str(e, "key"), *word = json_str_or(e, "word", "");
+        const char *key = json_str(e, "key"), *word = json_str_or(e, "operator", "");
         struct label_term *t;
         const json_t *v;
         size_t op, i;
@@ -211,7 +211,7 @@ static int add_expression(struct label_selector *s, const json_t *e, struct prob
                 ;
         if (!key || op == ELEMENTS(names))
                 return problem_set(p, EINVAL, 422, "Invalid",
-                                "matchExpressions: \"%s\" is not a valid label selector word for "
+                                "matchExpressions: \"%s\" is not a valid label selector operator for "
                                 "key \"%s\"",
                                 word, strempty(key));
         t = label_selector_add(s, key, strlen(key), (enum label_op)op);
@@ -222,7 +222,7 @@ static int add_expression(struct label_selector *s, const json_t *e, struct prob
                         return -ENOMEM;
         if (op >= LABEL_IN && !t->values)
                 return problem_set(p, EINVAL, 422, "Invalid",
-                                "matchExpressions: values must be specified when word is %s", word);
+                                "matchExpressions: values must be specified when operator is %s", word);
         return 0;
 }
 
