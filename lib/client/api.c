@@ -1,0 +1,297 @@
+/* The API client: requests for objects over lib/http-client. It tries once and reports exactly what
+ * came back; when to try again is for the work queue, the informer and the command line. */
+#include "lib/client/api.h"
+
+#include "lib/client/api-internal.h"
+#include "lib/client/kubeconfig.h"
+#include "lib/log.h"
+
+struct api_client {
+        sd_event *event; /* borrowed; NULL: blocking only */
+        struct http_client *http;
+        char *server;
+        char *ns;
+        char *manager;
+        struct recorder *recorder;
+};
+
+struct api_call {
+        struct http_call *http;
+        api_done_func done;
+        void *userdata;
+};
+
+static const char *const patch_types[] = {
+                [API_PATCH_MERGE] = "application/merge-patch+json",
+                [API_PATCH_JSON] = "application/json-patch+json",
+                [API_PATCH_STRATEGIC] = "application/strategic-merge-patch+json",
+                [API_PATCH_APPLY] = "application/apply-patch+yaml",
+};
+
+int api_client_new(struct api_client **ret, sd_event *event,
+                const struct api_client_options *options, struct problem *p) {
+        _cleanup_(api_client_freep) struct api_client *c = calloc(1, sizeof(*c));
+        const char *agent = options->user_agent ? options->user_agent : "keelson";
+        struct kubeconfig_context k = {0};
+        struct http_client_options http = {.user_agent = agent};
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        r = kubeconfig_load(&k, options->kubeconfig, options->context, p);
+        if (r < 0)
+                return r;
+        http.unix_path = startswith(k.server, "unix://");
+        http.base_url = http.unix_path ? "http://localhost" : k.server;
+        http.ca_pem = k.ca_pem;
+        http.cert_pem = k.cert_pem;
+        http.key_pem = k.key_pem;
+        http.token = k.token;
+        http.tls_server_name = k.tls_server_name;
+        r = http_client_new(&c->http, event, &http);
+        if (r < 0)
+                problem_set(p, -r, 0, NULL, "cannot make a client for %s: %s", k.server,
+                                strerror(-r));
+        else {
+                c->event = event;
+                c->server = TAKE_PTR(k.server);
+                c->ns = TAKE_PTR(k.ns);
+                c->manager = strndup(agent, strcspn(agent, "/"));
+                c->recorder = recorder_new();
+                if (!c->manager || !c->recorder)
+                        r = -ENOMEM;
+        }
+        kubeconfig_context_done(&k);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+struct api_client *api_client_free(struct api_client *c) {
+        if (!c)
+                return NULL;
+        recorder_free(c->recorder);
+        http_client_free(c->http);
+        free(c->server);
+        free(c->ns);
+        free(c->manager);
+        free(c);
+        return NULL;
+}
+
+const char *api_client_server(const struct api_client *c) {
+        return c->server;
+}
+
+const char *api_client_namespace(const struct api_client *c) {
+        return c->ns;
+}
+
+struct http_client *api_client_http(struct api_client *c) {
+        return c->http;
+}
+
+sd_event *api_client_event(const struct api_client *c) {
+        return c->event;
+}
+
+const char *api_client_manager(const struct api_client *c) {
+        return c->manager;
+}
+
+struct recorder *api_client_recorder(const struct api_client *c) {
+        return c->recorder;
+}
+
+static int error_of_code(int code, const char *reason) {
+        switch (code) {
+        case 400:
+        case 422:
+                return EINVAL;
+        case 401:
+        case 403:
+                return EACCES;
+        case 404:
+                return ENOENT;
+        case 405:
+        case 406:
+        case 415:
+                return EOPNOTSUPP;
+        case 409:
+                return streq_ptr(reason, "AlreadyExists") ? EEXIST : ESTALE;
+        case 410:
+                return EKEYEXPIRED;
+        case 413:
+                return EFBIG;
+        case 429:
+        case 503:
+                return EAGAIN;
+        case 504:
+                return ETIMEDOUT;
+        default:
+                return EREMOTEIO;
+        }
+}
+
+int api_result_error(const struct http_result *result, struct problem *p) {
+        if (result->error < 0)
+                return problem_set(p, -result->error, 0, NULL, "%s",
+                                isempty(result->error_text) ? strerror(-result->error)
+                                                            : result->error_text);
+        if (result->code >= 200 && result->code < 300)
+                return 0;
+        problem_from_status(p, result->code, result->body, result->body_size);
+        if (result->retry_after_s > 0)
+                p->retry_after_s = result->retry_after_s;
+        return -error_of_code(result->code, p->reason);
+}
+
+/* Reads a 2xx body: the object, or NULL when the answer has no body. */
+static int read_object(const struct http_result *result, json_t **ret, struct problem *p) {
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        if (result->body_size == 0) {
+                *ret = NULL;
+                return 0;
+        }
+        r = json_parse(result->body, result->body_size, 0, ret, &why);
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "the server's answer is not JSON: %s",
+                                strempty(why));
+        return 0;
+}
+
+static void on_call_done(struct http_call *http, const struct http_result *result, void *userdata) {
+        struct api_call *call = userdata;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *object = NULL;
+        int r = api_result_error(result, &p);
+
+        if (r == 0)
+                r = read_object(result, &object, &p);
+        for (char *const *w = result->warnings; w && *w; w++)
+                log_debug("The server warns: %s", *w);
+        if (call->done)
+                call->done(r, object, &p, call->userdata);
+        free(call);
+}
+
+/* Server-side apply needs a field manager in the query; the program's own unless one is named. */
+static char *apply_path(const struct api_client *c, const char *path) {
+        if (strstr(path, "fieldManager="))
+                return strdup(path);
+        return strformat("%s%cfieldManager=%s", path, strchr(path, '?') ? '&' : '?', c->manager);
+}
+
+static int call_start(struct api_client *c, const char *method, const char *path,
+                const char *content_type, const json_t *body, api_done_func done, void *userdata,
+                struct api_call **ret) {
+        _cleanup_free_ struct api_call *call = calloc(1, sizeof(*call));
+        _cleanup_free_ char *text = body ? json_text(body) : NULL;
+        struct http_call_options options = {
+                        .method = method,
+                        .path = path,
+                        .body = text,
+                        .body_size = text ? strlen(text) : 0,
+                        .content_type = text ? content_type : NULL,
+                        .on_done = on_call_done,
+                        .userdata = call,
+        };
+        int r;
+
+        if (!call || (body && !text))
+                return -ENOMEM;
+        call->done = done;
+        call->userdata = userdata;
+        r = http_call_start(c->http, &options, &call->http);
+        if (r < 0)
+                return r;
+        if (ret)
+                *ret = call;
+        call = NULL;
+        return 0;
+}
+
+int api_get_async(struct api_client *c, const char *path, api_done_func done, void *userdata,
+                struct api_call **ret) {
+        return call_start(c, "GET", path, NULL, NULL, done, userdata, ret);
+}
+
+int api_create_async(struct api_client *c, const char *path, const json_t *body, api_done_func done,
+                void *userdata, struct api_call **ret) {
+        return call_start(c, "POST", path, "application/json", body, done, userdata, ret);
+}
+
+int api_update_async(struct api_client *c, const char *path, const json_t *body, api_done_func done,
+                void *userdata, struct api_call **ret) {
+        return call_start(c, "PUT", path, "application/json", body, done, userdata, ret);
+}
+
+int api_patch_async(struct api_client *c, const char *path, enum api_patch kind, const json_t *body,
+                api_done_func done, void *userdata, struct api_call **ret) {
+        _cleanup_free_ char *full = kind == API_PATCH_APPLY ? apply_path(c, path) : strdup(path);
+
+        if (!full)
+                return -ENOMEM;
+        return call_start(c, "PATCH", full, patch_types[kind], body, done, userdata, ret);
+}
+
+int api_delete_async(struct api_client *c, const char *path, const json_t *body, api_done_func done,
+                void *userdata, struct api_call **ret) {
+        return call_start(c, "DELETE", path, "application/json", body, done, userdata, ret);
+}
+
+struct api_call *api_call_cancel(struct api_call *call) {
+        if (call) {
+                http_call_cancel(call->http);
+                free(call);
+        }
+        return NULL;
+}
+
+int api_request(struct api_client *c, const char *method, const char *path,
+                const char *content_type, const json_t *body, json_t **ret, struct problem *p) {
+        _cleanup_free_ char *text = body ? json_text(body) : NULL;
+        struct http_call_options options = {
+                        .method = method,
+                        .path = path,
+                        .body = text,
+                        .body_size = text ? strlen(text) : 0,
+                        .content_type = !text          ? NULL
+                                        : content_type ? content_type
+                                                       : "application/json",
+        };
+        struct http_result result = {0};
+        _cleanup_json_ json_t *object = NULL;
+        int r;
+
+        if (body && !text)
+                return -ENOMEM;
+        (void)http_client_do(c->http, &options, &result);
+        for (char *const *w = result.warnings; w && *w; w++)
+                fprintf(stderr, "Warning: %s\n", *w);
+        r = api_result_error(&result, p);
+        if (r == 0 && ret)
+                r = read_object(&result, &object, p);
+        http_result_done(&result);
+        if (r < 0)
+                return r;
+        if (ret)
+                *ret = TAKE_PTR(object);
+        return 0;
+}
+
+int api_get(struct api_client *c, const char *path, json_t **ret, struct problem *p) {
+        return api_request(c, "GET", path, NULL, NULL, ret, p);
+}
+
+int api_patch_request(struct api_client *c, const char *path, enum api_patch kind,
+                const json_t *body, json_t **ret, struct problem *p) {
+        _cleanup_free_ char *full = kind == API_PATCH_APPLY ? apply_path(c, path) : strdup(path);
+
+        if (!full)
+                return -ENOMEM;
+        return api_request(c, "PATCH", full, patch_types[kind], body, ret, p);
+}

@@ -1,0 +1,194 @@
+/* Recording Events. An entry per (object, reason, message) is kept for ten minutes after its last
+ * use: a repetition raises the count of the Event that is there instead of making another. One call
+ * at a time an entry and at most one write in ten seconds: a loop that fails fast costs little.
+ * Everything is bounded; what does not fit is dropped, because events are news, not state. */
+#include <stdarg.h>
+
+#include "lib/client/api-internal.h"
+#include "lib/log.h"
+#include "lib/map.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+enum { ENTRIES_MAX = 2048, MESSAGE_MAX = 1024 };
+#define AGGREGATE_US (10 * 60 * UINT64_C(1000000))
+#define WRITE_INTERVAL_US (10 * UINT64_C(1000000))
+
+struct recorder {
+        struct map *entries;
+};
+
+struct entry {
+        struct api_client *client;
+        struct api_call *call;
+        json_t *body; /* the Event as it was first created */
+        char *path;   /* of the created Event */
+        char *collection;
+        unsigned count;
+        uint64_t last_us;    /* monotonic: last time it was recorded */
+        uint64_t written_us; /* monotonic: last write */
+        bool created;
+};
+
+static void entry_free(void *p) {
+        struct entry *e = p;
+
+        if (!e)
+                return;
+        api_call_cancel(e->call);
+        json_decref(e->body);
+        free(e->path);
+        free(e->collection);
+        free(e);
+}
+
+struct recorder *recorder_new(void) {
+        struct recorder *r = calloc(1, sizeof(*r));
+
+        if (!r)
+                return NULL;
+        r->entries = map_new(entry_free);
+        return r->entries ? r : mfree(r);
+}
+
+struct recorder *recorder_free(struct recorder *r) {
+        if (r)
+                map_free(r->entries);
+        return mfree(r);
+}
+
+static json_t *event_body(struct api_client *c, const json_t *about, const char *ns,
+                const char *type, const char *reason, const char *message) {
+        _cleanup_free_ char *name = strformat("%.200s.%llx", object_name(about),
+                        (unsigned long long)now_wall_us() * 1000);
+        char now[TIMEFMT_SIZE];
+
+        time_format(now_wall_us(), now);
+        if (!name)
+                return NULL;
+        return json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s*, s:s, s:s, s:s*}, s:s, s:s, "
+                         "s:s,"
+                         " s:{s:s}, s:s, s:s, s:i, s:s, s:s}",
+                        "kind", "Event", "apiVersion", "v1", "metadata", "name", name, "namespace",
+                        ns, "involvedObject", "kind", object_kind(about), "apiVersion",
+                        object_api_version(about), "namespace",
+                        json_str(about, "metadata.namespace"), "name", object_name(about), "uid",
+                        object_uid(about), "resourceVersion",
+                        json_str(about, "metadata.resourceVersion"), "type", type, "reason", reason,
+                        "message", message, "source", "component", api_client_manager(c),
+                        "firstTimestamp", now, "lastTimestamp", now, "count", 1,
+                        "reportingComponent", api_client_manager(c), "reportingInstance",
+                        api_client_manager(c));
+}
+
+static void on_written(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct entry *e = userdata;
+
+        e->call = NULL;
+        if (error == 0)
+                e->created = true;
+        else {
+                if (error == -ENOENT)
+                        e->created = false; /* expired on the server: the next one makes it anew */
+                log_debug("An event was not recorded: %s", strempty(p->message));
+        }
+}
+
+static void entry_write(struct entry *e) {
+        struct api_client *c = e->client;
+        char now[TIMEFMT_SIZE];
+        int r;
+
+        if (e->call)
+                return;
+        e->written_us = now_mono_us();
+        if (e->created) {
+                _cleanup_json_ json_t *patch = json_pack("{s:i, s:s}", "count", (int)e->count,
+                                "lastTimestamp", time_format(now_wall_us(), now));
+
+                r = patch ? api_patch_async(c, e->path, API_PATCH_MERGE, patch, on_written, e,
+                                            &e->call)
+                          : -ENOMEM;
+        } else {
+                json_object_set_new(e->body, "count", json_integer(e->count));
+                json_set_str(e->body, "lastTimestamp", time_format(now_wall_us(), now));
+                r = api_create_async(c, e->collection, e->body, on_written, e, &e->call);
+        }
+        if (r < 0)
+                log_debug_errno(r, "An event was not recorded");
+}
+
+/* Makes room: drops what is too old, and the oldest when that is not enough. */
+static void recorder_trim(struct recorder *r, uint64_t now) {
+        map_foreach (r->entries, e) {
+                struct entry *x = map_entry_value(e);
+
+                if (!x->call && (now - x->last_us > AGGREGATE_US ||
+                                                map_size(r->entries) >= ENTRIES_MAX))
+                        map_remove(r->entries, map_entry_key(e));
+        }
+}
+
+static struct entry *entry_new(struct api_client *c, const json_t *about, const char *type,
+                const char *reason, const char *message) {
+        const struct api_resource *events = api_resource_find("events");
+        const char *ns = *object_namespace(about) ? object_namespace(about) : "default";
+        struct entry *e = calloc(1, sizeof(*e));
+
+        if (!e)
+                return NULL;
+        e->client = c;
+        e->body = event_body(c, about, ns, type, reason, message);
+        e->collection = api_path(events, ns, NULL, NULL, NULL);
+        if (e->body)
+                e->path = api_path(events, ns, object_name(e->body), NULL, NULL);
+        if (!e->body || !e->collection || !e->path) {
+                entry_free(e);
+                return NULL;
+        }
+        return e;
+}
+
+void api_event(struct api_client *c, const json_t *about, const char *type, const char *reason,
+                const char *fmt, ...) {
+        struct recorder *r = api_client_recorder(c);
+        _cleanup_free_ char *key = NULL;
+        char message[MESSAGE_MAX];
+        uint64_t now = now_mono_us();
+        struct entry *e;
+        va_list ap;
+        size_t n;
+
+        va_start(ap, fmt);
+        (void)vsnprintf(message, sizeof(message), fmt, ap);
+        va_end(ap);
+        /* A cut in the middle of a character would not be UTF-8, and jansson refuses it. */
+        for (n = strlen(message); n > 0 && !utf8_is_valid(message, n); n--)
+                message[n - 1] = 0;
+        key = strformat("%s/%s/%s/%s", object_uid(about), object_name(about), reason, message);
+        if (!key)
+                return;
+        e = map_get(r->entries, key);
+        if (!e || now - e->last_us > AGGREGATE_US) {
+                if (e && e->call)
+                        return;
+                recorder_trim(r, now);
+                e = map_size(r->entries) < ENTRIES_MAX ? entry_new(c, about, type, reason, message)
+                                                       : NULL;
+                if (!e)
+                        return;
+                if (map_set(r->entries, key, e) < 0) {
+                        entry_free(e);
+                        return;
+                }
+        }
+        e->count++;
+        e->last_us = now;
+        if (!api_client_event(c)) {
+                _cleanup_problem_ struct problem p = {0};
+
+                (void)api_request(c, "POST", e->collection, NULL, e->body, NULL, &p);
+                map_remove(r->entries, key);
+        } else if (e->written_us == 0 || now - e->written_us >= WRITE_INTERVAL_US)
+                entry_write(e);
+}

@@ -1,0 +1,600 @@
+/* Informer: one resource of the API kept in memory.
+ *
+ *      idle --> listing --page, page ...--> synced, watching --stream ends--> watching again
+ *                 ^                              | 410, ERROR event: the past is gone
+ *                 '------------------------------'
+ *
+ * Listing goes in pages; every page is merged at once (each object is held once), entries carry the
+ * number of the listing that saw them, and what the last page leaves unseen was deleted meanwhile.
+ * resourceVersion moves only forward with events and bookmarks. managedFields are dropped: they are
+ * often half of an object and an update without them leaves them alone. The rules are those of
+ * "efficient detection of changes" in the API concepts page. */
+#include "lib/client/informer.h"
+
+#include "lib/buf.h"
+#include "lib/client/api-internal.h"
+#include "lib/log.h"
+#include "lib/map.h"
+#include "lib/object.h"
+#include "lib/random.h"
+
+enum {
+        PAGE_SIZE = 500,
+        LINE_MAX_BYTES = 64 * 1024 * 1024,
+        INDEXES_MAX = 4,
+        KEY_MAX = 512,
+        INDEX_VALUE_MAX = 512,
+        WATCH_TIMEOUT_S = 270, /* and up to a quarter more */
+};
+#define BACKOFF_MIN_US UINT64_C(200000)
+#define BACKOFF_MAX_US UINT64_C(30000000)
+/* The server sends a bookmark about once a minute: two missed ones mean a dead peer. */
+#define IDLE_TIMEOUT_US UINT64_C(130000000)
+
+struct item {
+        json_t *object;
+        unsigned listing;
+};
+
+struct bucket {
+        const struct item **items;
+        size_t count, allocated;
+};
+
+struct index {
+        const char *name;
+        informer_index_func func;
+        struct map *buckets;
+};
+
+struct informer {
+        struct api_client *client;
+        struct informer_options options;
+        struct api_resource resource;
+        char *ns, *label_selector, *field_selector;
+        struct map *items;
+        struct index indexes[INDEXES_MAX];
+        size_t index_count;
+        json_t *kind, *api_version; /* shared by every object that came without */
+        struct http_call *call;
+        sd_event_source *timer;
+        char *resource_version; /* NULL: a list is needed */
+        char *continue_token;
+        struct buf line;
+        unsigned listing;
+        unsigned failures;
+        bool synced, connected, progressed, expired;
+};
+
+static void start(struct informer *i);
+
+static void item_free(void *p) {
+        struct item *x = p;
+
+        if (x)
+                json_decref(x->object);
+        free(x);
+}
+
+static void bucket_free(void *p) {
+        struct bucket *b = p;
+
+        if (b)
+                free(b->items);
+        free(b);
+}
+
+static const char *key_of(const json_t *o, char buffer[static KEY_MAX]) {
+        const char *ns = object_namespace(o);
+
+        snprintf(buffer, KEY_MAX, "%s%s%s", ns, *ns ? "/" : "", object_name(o));
+        return buffer;
+}
+
+/* --- indexes --- */
+
+static void index_insert(struct index *x, const struct item *item) {
+        char buffer[INDEX_VALUE_MAX];
+        const char *value = x->func(item->object, buffer, sizeof(buffer));
+        struct bucket *b;
+
+        if (!value)
+                return;
+        b = map_get(x->buckets, value);
+        if (!b) {
+                b = calloc(1, sizeof(*b));
+                assert(b && map_set(x->buckets, value, b) >= 0);
+        }
+        if (b->count == b->allocated) {
+                size_t n = MAX(b->allocated * 2, (size_t)4);
+                const struct item **items = reallocarray(b->items, n, sizeof(*items));
+
+                assert(items); /* an index with holes would make controllers do harm */
+                b->items = items;
+                b->allocated = n;
+        }
+        b->items[b->count++] = item;
+}
+
+static void index_remove(struct index *x, const struct item *item) {
+        char buffer[INDEX_VALUE_MAX];
+        const char *value = x->func(item->object, buffer, sizeof(buffer));
+        struct bucket *b = value ? map_get(x->buckets, value) : NULL;
+
+        for (size_t k = 0; b && k < b->count; k++)
+                if (b->items[k] == item) {
+                        b->items[k] = b->items[--b->count];
+                        if (b->count == 0)
+                                map_remove(x->buckets, value);
+                        return;
+                }
+}
+
+int informer_add_index(struct informer *i, const char *name, informer_index_func func) {
+        struct index *x;
+
+        if (i->index_count >= INDEXES_MAX)
+                return -E2BIG;
+        assert(map_size(i->items) == 0);
+        x = &i->indexes[i->index_count];
+        *x = (struct index){name, func, map_new(bucket_free)};
+        if (!x->buckets)
+                return -ENOMEM;
+        i->index_count++;
+        return 0;
+}
+
+void informer_by_index(const struct informer *i, const char *name, const char *value,
+                void (*func)(const json_t *object, void *userdata), void *userdata) {
+        for (size_t k = 0; k < i->index_count; k++)
+                if (streq(i->indexes[k].name, name)) {
+                        const struct bucket *b = map_get(i->indexes[k].buckets, value);
+
+                        for (size_t n = 0; b && n < b->count; n++)
+                                func(b->items[n]->object, userdata);
+                        return;
+                }
+        assert_not_reached();
+}
+
+/* --- the cache --- */
+
+static void tell(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object) {
+        if (i->options.on_event)
+                i->options.on_event(i, event, old, object, i->options.userdata);
+}
+
+static void cache_remove(struct informer *i, const char *key, json_t *last) {
+        struct item *item = map_steal(i->items, key);
+        _cleanup_json_ json_t *object = NULL;
+
+        if (!item)
+                return;
+        for (size_t k = 0; k < i->index_count; k++)
+                index_remove(&i->indexes[k], item);
+        object = json_incref(last ? last : item->object);
+        item_free(item);
+        tell(i, INFORMER_DELETED, NULL, object);
+}
+
+/* Takes object. */
+static void cache_put(struct informer *i, json_t *object) {
+        _cleanup_json_ json_t *new = object, *old = NULL;
+        char key[KEY_MAX];
+        struct item *item = map_get(i->items, key_of(object, key));
+
+        if (item && !streq(object_uid(item->object), object_uid(new))) {
+                /* made anew under the same name while we were not looking */
+                cache_remove(i, key, NULL);
+                item = NULL;
+        }
+        if (!item) {
+                item = calloc(1, sizeof(*item));
+                assert(item && map_set(i->items, key, item) >= 0);
+        } else {
+                item->listing = i->listing;
+                if (streq_ptr(json_str(item->object, "metadata.resourceVersion"),
+                                    json_str(new, "metadata.resourceVersion")))
+                        return;
+                for (size_t k = 0; k < i->index_count; k++)
+                        index_remove(&i->indexes[k], item);
+                old = item->object;
+        }
+        item->object = json_incref(new);
+        item->listing = i->listing;
+        for (size_t k = 0; k < i->index_count; k++)
+                index_insert(&i->indexes[k], item);
+        tell(i, old ? INFORMER_MODIFIED : INFORMER_ADDED, old, new);
+}
+
+/* Fresh from the parser and held by us alone, so it may still be changed. */
+static void trim_object(struct informer *i, json_t *o) {
+        if (!json_object_get(o, "kind"))
+                json_object_set(o, "kind", i->kind);
+        if (!json_object_get(o, "apiVersion"))
+                json_object_set(o, "apiVersion", i->api_version);
+        json_object_del(json_object_get(o, "metadata"), "managedFields");
+}
+
+static bool object_is_usable(const json_t *o) {
+        return json_is_object(o) && *object_name(o) && json_str(o, "metadata.resourceVersion") &&
+               strlen(object_name(o)) + strlen(object_namespace(o)) + 2 < KEY_MAX;
+}
+
+/* --- connection state and back-off --- */
+
+static void set_connected(struct informer *i, bool connected) {
+        if (i->connected == connected)
+                return;
+        i->connected = connected;
+        if (i->options.on_connection)
+                i->options.on_connection(i, connected, i->options.userdata);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct informer *i = userdata;
+
+        i->timer = sd_event_source_disable_unref(i->timer);
+        start(i);
+        return 0;
+}
+
+static void start_after(struct informer *i, uint64_t delay_us) {
+        i->timer = sd_event_source_disable_unref(i->timer);
+        if (sd_event_add_time_relative(api_client_event(i->client), &i->timer, CLOCK_MONOTONIC,
+                            delay_us, 0, on_timer, i) < 0)
+                log_error("Cannot start a timer: %s are no longer watched", i->resource.plural);
+}
+
+static void retry(struct informer *i, int retry_after_s) {
+        uint64_t d = BACKOFF_MIN_US << MIN(i->failures, 10u);
+
+        i->failures++;
+        d = MIN(d, BACKOFF_MAX_US);
+        d = d / 2 + random_below(d / 2 + 1);
+        if (retry_after_s > 0) {
+                uint64_t asked = (uint64_t)retry_after_s * 1000000;
+
+                d = MAX(d, asked);
+                d = MIN(d, BACKOFF_MAX_US);
+        }
+        set_connected(i, false);
+        start_after(i, d);
+}
+
+static void forget_position(struct informer *i) {
+        i->resource_version = mfree(i->resource_version);
+        i->continue_token = mfree(i->continue_token);
+}
+
+static int set_string(char **field, const char *value) {
+        char *copy = strdup(value);
+
+        if (!copy)
+                return -ENOMEM;
+        free(*field);
+        *field = copy;
+        return 0;
+}
+
+/* --- list --- */
+
+static void finish_list(struct informer *i) {
+        map_foreach (i->items, e) {
+                struct item *item = map_entry_value(e);
+                char key[KEY_MAX];
+
+                if (item->listing != i->listing)
+                        cache_remove(i, key_of(item->object, key), NULL);
+        }
+        i->failures = 0;
+        if (!i->synced) {
+                i->synced = true;
+                if (i->options.on_synced)
+                        i->options.on_synced(i, i->options.userdata);
+        }
+}
+
+static int merge_page(struct informer *i, const struct http_result *result) {
+        _cleanup_json_ json_t *list = NULL;
+        const char *token, *version;
+        json_t *items, *o;
+        size_t k;
+        int r = json_parse(result->body, result->body_size, 0, &list, NULL);
+
+        if (r < 0)
+                return r;
+        items = json_object_get(list, "items");
+        version = json_str(list, "metadata.resourceVersion");
+        token = json_str_or(list, "metadata.continue", "");
+        if (!json_is_array(items) || isempty(version))
+                return -EPROTO;
+        json_array_foreach (items, k, o) {
+                if (!object_is_usable(o))
+                        continue;
+                trim_object(i, o);
+                cache_put(i, json_incref(o));
+        }
+        if (*token)
+                return set_string(&i->continue_token, token);
+        i->continue_token = mfree(i->continue_token);
+        r = set_string(&i->resource_version, version);
+        if (r >= 0)
+                finish_list(i);
+        return r;
+}
+
+static void on_list_done(struct http_call *call, const struct http_result *result, void *userdata) {
+        struct informer *i = userdata;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        i->call = NULL;
+        r = api_result_error(result, &p);
+        if (r == 0)
+                r = merge_page(i, result);
+        if (r < 0) {
+                log_debug("Cannot list %s: %s", i->resource.plural,
+                                p.message ? p.message : strerror(-r));
+                forget_position(i); /* a list that broke off in the middle starts over */
+                retry(i, p.retry_after_s);
+                return;
+        }
+        start(i);
+}
+
+/* --- watch --- */
+
+static int on_error_event(struct informer *i, const json_t *status) {
+        int64_t code = json_int_or(status, "code", 0);
+        const char *reason = json_str_or(status, "reason", "");
+
+        if (code == 410 || streq(reason, "Expired") || streq(reason, "Gone"))
+                i->expired = true;
+        return -EREMOTEIO;
+}
+
+static int on_line(struct informer *i, const char *text, size_t n) {
+        _cleanup_json_ json_t *event = NULL;
+        const char *type, *version;
+        char key[KEY_MAX];
+        json_t *o;
+        int r;
+
+        if (n == 0 || (n == 1 && *text == '\r'))
+                return 0;
+        r = json_parse(text, n, 0, &event, NULL);
+        if (r < 0)
+                return r;
+        type = json_str_or(event, "type", "");
+        o = json_object_get(event, "object");
+        if (streq(type, "ERROR"))
+                return on_error_event(i, o);
+        version = json_str(o, "metadata.resourceVersion");
+        if (isempty(version))
+                return -EPROTO;
+        i->progressed = true;
+        i->failures = 0;
+        if (!streq(type, "BOOKMARK")) {
+                if (!object_is_usable(o))
+                        return -EPROTO;
+                trim_object(i, o);
+                if (streq(type, "DELETED"))
+                        cache_remove(i, key_of(o, key), o);
+                else if (streq(type, "ADDED") || streq(type, "MODIFIED"))
+                        cache_put(i, json_incref(o));
+        }
+        return set_string(&i->resource_version, version);
+}
+
+static int on_watch_data(struct http_call *call, const char *data, size_t n, void *userdata) {
+        struct informer *i = userdata;
+
+        while (n > 0) {
+                const char *end = memchr(data, '\n', n);
+                size_t part = end ? (size_t)(end - data) : n;
+                int r = 0;
+
+                if (i->line.size + part > LINE_MAX_BYTES)
+                        return -EFBIG;
+                if (!end || i->line.size > 0) {
+                        r = buf_append(&i->line, data, part);
+                        if (r < 0)
+                                return r;
+                }
+                if (end) {
+                        r = i->line.size > 0 ? on_line(i, i->line.data, i->line.size)
+                                             : on_line(i, data, part);
+                        if (i->line.allocated > 1024 * 1024)
+                                buf_done(&i->line); /* one giant must not stay for good */
+                        else
+                                buf_reset(&i->line);
+                        part++;
+                }
+                if (r < 0)
+                        return r;
+                data += part;
+                n -= part;
+        }
+        return 0;
+}
+
+static int on_watch_headers(struct http_call *call, int code, void *userdata) {
+        struct informer *i = userdata;
+
+        if (code == 200)
+                set_connected(i, true);
+        return 0;
+}
+
+static void on_watch_done(
+                struct http_call *call, const struct http_result *result, void *userdata) {
+        struct informer *i = userdata;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        i->call = NULL;
+        buf_reset(&i->line);
+        r = api_result_error(result, &p);
+        if (r == -EKEYEXPIRED || i->expired) {
+                log_debug("The history of %s is gone, listing again", i->resource.plural);
+                forget_position(i);
+                /* At once the first time, but a server that always says so must not be hammered. */
+                if (i->progressed)
+                        start(i);
+                else
+                        retry(i, 0);
+                return;
+        }
+        if (r < 0)
+                log_debug("The watch of %s broke: %s", i->resource.plural, strempty(p.message));
+        if (r == 0 && i->progressed)
+                start_after(i, 0); /* its time was up */
+        else
+                retry(i, p.retry_after_s);
+}
+
+static void append_query(struct buf *b, const char *name, const char *value) {
+        _cleanup_free_ char *escaped = NULL;
+
+        if (isempty(value))
+                return;
+        escaped = url_escape(value);
+        if (escaped)
+                buf_printf(b, "&%s=%s", name, escaped);
+        else
+                b->failed = true;
+}
+
+static char *request_path(struct informer *i) {
+        _cleanup_buf_ struct buf b = {0};
+        _cleanup_free_ char *query = NULL;
+
+        if (i->resource_version && !i->continue_token) {
+                buf_printf(&b, "watch=1&allowWatchBookmarks=true&timeoutSeconds=%u",
+                                (unsigned)(WATCH_TIMEOUT_S + random_below(WATCH_TIMEOUT_S / 4)));
+                append_query(&b, "resourceVersion", i->resource_version);
+        } else {
+                buf_printf(&b, "limit=%d", PAGE_SIZE);
+                append_query(&b, "continue", i->continue_token);
+        }
+        append_query(&b, "labelSelector", i->label_selector);
+        append_query(&b, "fieldSelector", i->field_selector);
+        query = buf_take(&b);
+        return query ? api_path(&i->resource, i->ns, NULL, NULL, query) : NULL;
+}
+
+/* Goes on from where we are: the next page, or the watch. */
+static void start(struct informer *i) {
+        bool watch = i->resource_version && !i->continue_token;
+        _cleanup_free_ char *path = request_path(i);
+        struct http_call_options options = {
+                        .method = "GET",
+                        .path = path,
+                        .timeout_us = watch ? UINT64_MAX : 0,
+                        .idle_timeout_us = watch ? IDLE_TIMEOUT_US : 0,
+                        .on_headers = watch ? on_watch_headers : NULL,
+                        .on_data = watch ? on_watch_data : NULL,
+                        .on_done = watch ? on_watch_done : on_list_done,
+                        .userdata = i,
+        };
+
+        if (!watch && !i->continue_token)
+                i->listing++;
+        i->expired = false;
+        i->progressed = false;
+        if (!path || http_call_start(api_client_http(i->client), &options, &i->call) < 0)
+                retry(i, 0);
+}
+
+/* --- life and reading --- */
+
+static int copy_options(struct informer *i, const struct informer_options *o) {
+        i->options = *o;
+        i->resource = *o->resource;
+        if ((o->ns && set_string(&i->ns, o->ns) < 0) ||
+                        (o->label_selector &&
+                                        set_string(&i->label_selector, o->label_selector) < 0) ||
+                        (o->field_selector &&
+                                        set_string(&i->field_selector, o->field_selector) < 0))
+                return -ENOMEM;
+        i->kind = json_string(o->resource->kind);
+        i->api_version = *o->resource->group ? json_sprintf("%s/%s", o->resource->group,
+                                                               o->resource->version)
+                                             : json_string(o->resource->version);
+        i->items = map_new(item_free);
+        return i->kind && i->api_version && i->items ? 0 : -ENOMEM;
+}
+
+int informer_new(struct informer **ret, struct api_client *c,
+                const struct informer_options *options) {
+        _cleanup_(informer_freep) struct informer *i = calloc(1, sizeof(*i));
+        int r;
+
+        if (!i)
+                return -ENOMEM;
+        i->client = c;
+        r = copy_options(i, options);
+        if (r < 0)
+                return r;
+        /* From the loop, so that indexes can be added first and no callback comes before the
+         * return. */
+        r = sd_event_add_time_relative(
+                        api_client_event(c), &i->timer, CLOCK_MONOTONIC, 0, 0, on_timer, i);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(i);
+        return 0;
+}
+
+struct informer *informer_free(struct informer *i) {
+        if (!i)
+                return NULL;
+        http_call_cancel(i->call);
+        sd_event_source_disable_unref(i->timer);
+        for (size_t k = 0; k < i->index_count; k++)
+                map_free(i->indexes[k].buckets);
+        map_free(i->items);
+        json_decref(i->kind);
+        json_decref(i->api_version);
+        buf_done(&i->line);
+        free(i->ns);
+        free(i->label_selector);
+        free(i->field_selector);
+        free(i->resource_version);
+        free(i->continue_token);
+        free(i);
+        return NULL;
+}
+
+bool informer_is_synced(const struct informer *i) {
+        return i->synced;
+}
+
+const json_t *informer_get(const struct informer *i, const char *key) {
+        const struct item *item = map_get(i->items, key);
+
+        return item ? item->object : NULL;
+}
+
+const json_t *informer_get2(const struct informer *i, const char *ns, const char *name) {
+        char key[KEY_MAX];
+
+        if (snprintf(key, sizeof(key), "%s%s%s", strempty(ns), isempty(ns) ? "" : "/", name) >=
+                        (int)sizeof(key))
+                return NULL;
+        return informer_get(i, key);
+}
+
+size_t informer_count(const struct informer *i) {
+        return map_size(i->items);
+}
+
+struct map_entry *informer_first(const struct informer *i) {
+        return map_first(i->items);
+}
+
+const json_t *informer_object(const struct map_entry *e) {
+        return ((const struct item *)map_entry_value(e))->object;
+}

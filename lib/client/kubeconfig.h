@@ -1,0 +1,23 @@
+/* Kubeconfig files: where the server is and who we are. Several files ($KUBECONFIG with colons) are
+ * looked through in order, as kubectl does. */
+#pragma once
+
+#include "lib/base.h"
+#include "lib/problem.h"
+
+/* What one context says, files already read. All strings owned; NULL when absent. */
+struct kubeconfig_context {
+        char *server;     /* "https://host:6443" or "unix:///path" */
+        char *ns;         /* never NULL; "default" when the context names none */
+        char *ca_pem;
+        char *cert_pem;
+        char *key_pem;
+        char *token;
+        char *tls_server_name;
+};
+
+/* path NULL: $KUBECONFIG, then ~/.kube/config. context NULL: current-context. -ENOENT when there is
+ * no file, -EINVAL when one cannot be used; p names file and remedy. */
+int kubeconfig_load(struct kubeconfig_context *ret, const char *path, const char *context,
+                struct problem *p);
+void kubeconfig_context_done(struct kubeconfig_context *k);

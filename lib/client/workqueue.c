@@ -1,0 +1,218 @@
+/* Work queue. A name is in one of these states:
+ *
+ *      absent --add--> queued --dispatch--> processing --done--> absent
+ *                        ^                     | add: dirty
+ *                        '------ done, dirty --'
+ *
+ * and beside it may wait on a timer (add_after, back-off) that adds it again. A name's record lives
+ * as long as one of those holds or it has failures to remember. Work is handed out from a deferred
+ * event source, so that workqueue_add() never calls back into the caller. */
+#include "lib/client/workqueue.h"
+
+#include <sys/queue.h>
+
+#include "lib/map.h"
+#include "lib/random.h"
+
+enum { PARALLEL_DEFAULT = 16, FAILURES_SHIFT_MAX = 30 };
+
+struct item {
+        TAILQ_ENTRY(item) link;
+        struct workqueue *queue;
+        sd_event_source *timer;
+        uint64_t due_us;
+        unsigned failures;
+        bool queued, processing, dirty;
+        char name[];
+};
+
+struct workqueue {
+        sd_event *event;
+        sd_event_source *dispatch;
+        struct workqueue_options options;
+        struct map *items;
+        TAILQ_HEAD(, item) ready;
+        size_t ready_count;
+        unsigned processing;
+        bool paused;
+};
+
+static void item_free(void *p) {
+        struct item *i = p;
+
+        sd_event_source_disable_unref(i->timer);
+        free(i);
+}
+
+static void wake(struct workqueue *q) {
+        if (!q->paused && q->ready_count > 0 && q->processing < q->options.parallel_max)
+                (void)sd_event_source_set_enabled(q->dispatch, SD_EVENT_ONESHOT);
+}
+
+static int on_dispatch(sd_event_source *source, void *userdata) {
+        struct workqueue *q = userdata;
+        struct item *i = TAILQ_FIRST(&q->ready);
+
+        /* One name a turn: the loop gets to look at sockets and timers in between. */
+        if (q->paused || !i || q->processing >= q->options.parallel_max)
+                return 0;
+        TAILQ_REMOVE(&q->ready, i, link);
+        q->ready_count--;
+        i->queued = false;
+        i->processing = true;
+        q->processing++;
+        q->options.work(q, i->name, q->options.userdata);
+        wake(q);
+        return 0;
+}
+
+int workqueue_new(
+                struct workqueue **ret, sd_event *event, const struct workqueue_options *options) {
+        _cleanup_(workqueue_freep) struct workqueue *q = calloc(1, sizeof(*q));
+        int r;
+
+        if (!q)
+                return -ENOMEM;
+        TAILQ_INIT(&q->ready);
+        q->options = *options;
+        if (q->options.backoff_min_us == 0)
+                q->options.backoff_min_us = 5000;
+        if (q->options.backoff_max_us == 0)
+                q->options.backoff_max_us = 60 * UINT64_C(1000000);
+        if (q->options.parallel_max == 0)
+                q->options.parallel_max = PARALLEL_DEFAULT;
+        q->event = sd_event_ref(event);
+        q->items = map_new(item_free);
+        if (!q->items)
+                return -ENOMEM;
+        r = sd_event_add_defer(event, &q->dispatch, on_dispatch, q);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(q->dispatch, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        /* Behind I/O: what has arrived is in the caches before work is planned on them. */
+        r = sd_event_source_set_priority(q->dispatch, SD_EVENT_PRIORITY_NORMAL + 10);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(q);
+        return 0;
+}
+
+struct workqueue *workqueue_free(struct workqueue *q) {
+        if (!q)
+                return NULL;
+        sd_event_source_disable_unref(q->dispatch);
+        map_free(q->items);
+        sd_event_unref(q->event);
+        free(q);
+        return NULL;
+}
+
+static struct item *item_get(struct workqueue *q, const char *name) {
+        struct item *i = map_get(q->items, name);
+        size_t n = strlen(name) + 1;
+
+        if (i)
+                return i;
+        i = calloc(1, sizeof(*i) + n);
+        if (!i)
+                return NULL;
+        i->queue = q;
+        memcpy(i->name, name, n);
+        if (map_set(q->items, name, i) < 0)
+                return mfree(i);
+        return i;
+}
+
+static void item_maybe_drop(struct workqueue *q, struct item *i) {
+        if (!i->queued && !i->processing && !i->timer && i->failures == 0)
+                map_remove(q->items, i->name);
+}
+
+static void item_queue(struct workqueue *q, struct item *i) {
+        if (i->processing) {
+                i->dirty = true;
+                return;
+        }
+        if (i->queued)
+                return;
+        i->queued = true;
+        TAILQ_INSERT_TAIL(&q->ready, i, link);
+        q->ready_count++;
+        wake(q);
+}
+
+void workqueue_add(struct workqueue *q, const char *name) {
+        struct item *i = item_get(q, name);
+
+        /* Out of memory here would lose the name for good; there is no one to tell. */
+        assert(i);
+        item_queue(q, i);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct item *i = userdata;
+
+        i->timer = sd_event_source_disable_unref(i->timer);
+        item_queue(i->queue, i);
+        return 0;
+}
+
+void workqueue_add_after(struct workqueue *q, const char *name, uint64_t delay_us) {
+        struct item *i = item_get(q, name);
+        uint64_t now;
+        int r;
+
+        assert(i);
+        if (delay_us == 0) {
+                item_queue(q, i);
+                return;
+        }
+        if (sd_event_now(q->event, CLOCK_MONOTONIC, &now) < 0)
+                now = 0;
+        if (i->timer && i->due_us <= now + delay_us)
+                return;
+        i->timer = sd_event_source_disable_unref(i->timer);
+        i->due_us = now + delay_us;
+        /* Slack of a tenth lets the kernel join wake-ups. */
+        r = sd_event_add_time_relative(q->event, &i->timer, CLOCK_MONOTONIC, delay_us,
+                        MAX(delay_us / 10, UINT64_C(1000)), on_timer, i);
+        if (r < 0) /* better too early than never */
+                item_queue(q, i);
+}
+
+static uint64_t backoff(const struct workqueue *q, unsigned failures) {
+        uint64_t d = q->options.backoff_min_us << MIN(failures - 1, (unsigned)FAILURES_SHIFT_MAX);
+
+        d = MIN(d, q->options.backoff_max_us);
+        return d - d / 4 + random_below(d / 4 + 1);
+}
+
+void workqueue_done(struct workqueue *q, const char *name, int error, uint64_t requeue_after_us) {
+        struct item *i = map_get(q->items, name);
+
+        assert(i && i->processing);
+        i->processing = false;
+        q->processing--;
+        i->failures = error < 0 ? MIN(i->failures + 1, (unsigned)FAILURES_SHIFT_MAX) : 0;
+        if (i->dirty) {
+                i->dirty = false;
+                item_queue(q, i);
+        }
+        if (error < 0)
+                workqueue_add_after(q, i->name, backoff(q, i->failures));
+        else if (requeue_after_us > 0)
+                workqueue_add_after(q, i->name, requeue_after_us);
+        item_maybe_drop(q, i);
+        wake(q);
+}
+
+size_t workqueue_depth(const struct workqueue *q) {
+        return q->ready_count;
+}
+
+void workqueue_set_paused(struct workqueue *q, bool paused) {
+        q->paused = paused;
+        wake(q);
+}
