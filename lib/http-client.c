@@ -1,0 +1,667 @@
+/* HTTP client: libcurl's multi interface driven by sd-event. curl tells which descriptors and which
+ * timer it wants; we forward their events and collect finished transfers from one deferred place,
+ * so that a call may be started or cancelled from inside any callback (but for curl's own writers,
+ * where cancelling only marks the call). */
+#include "lib/http-client.h"
+
+#include <curl/curl.h>
+
+enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
+
+struct http_client {
+        sd_event *event;
+        CURLM *multi;
+        sd_event_source *timer, *deferred;
+        char *base_url, *unix_path, *user_agent, *authorization;
+        struct curl_slist *connect_to;
+        char *ca_pem, *cert_pem, *key_pem;
+        uint64_t connect_timeout_us;
+        struct http_call *calls; /* every call under way */
+};
+
+struct http_call {
+        struct http_client *client;
+        struct http_call *next, **link;
+        CURL *easy;
+        struct curl_slist *headers;
+        char *url, *body, error_buffer[CURL_ERROR_SIZE];
+        struct http_call_options options;
+        sd_event_source *idle;
+        struct buf received;
+        char *content_type, **warnings;
+        int retry_after_s, error;
+        bool in_callback, cancelled, headers_told;
+};
+
+static void call_free(struct http_call *c) {
+        if (c->link) {
+                *c->link = c->next;
+                if (c->next)
+                        c->next->link = c->link;
+        }
+        if (c->easy) {
+                curl_multi_remove_handle(c->client->multi, c->easy);
+                curl_easy_cleanup(c->easy);
+        }
+        sd_event_source_disable_unref(c->idle);
+        curl_slist_free_all(c->headers);
+        buf_done(&c->received);
+        strv_free(c->warnings);
+        free(c->content_type);
+        free(c->url);
+        free(c->body);
+        free(c);
+}
+
+/* The errno and the words for a transfer that brought no answer. */
+static int transport_error(struct http_call *c, CURLcode code, char **ret_text) {
+        static const struct {
+                CURLcode code;
+                int error;
+                const char *remedy;
+        } table[] = {
+                        {CURLE_COULDNT_RESOLVE_HOST, EHOSTUNREACH, "check the host name"},
+                        {CURLE_COULDNT_CONNECT, ECONNREFUSED,
+                                        "is the server running and the address right?"},
+                        {CURLE_OPERATION_TIMEDOUT, ETIMEDOUT,
+                                        "the server or the network is too slow or cut off"},
+                        {CURLE_PEER_FAILED_VERIFICATION, EKEYREJECTED,
+                                        "the server's certificate is not signed by the expected CA "
+                                        "or not made for this name"},
+                        {CURLE_SSL_CONNECT_ERROR, EKEYREJECTED,
+                                        "the TLS handshake failed; does the server speak TLS there "
+                                        "and accept this certificate?"},
+                        {CURLE_SSL_CERTPROBLEM, EKEYREJECTED,
+                                        "the client certificate or key cannot be used"},
+                        {CURLE_GOT_NOTHING, ECONNRESET, "the server closed the connection"},
+                        {CURLE_RECV_ERROR, ECONNRESET, "the connection broke"},
+                        {CURLE_SEND_ERROR, ECONNRESET, "the connection broke"},
+                        {CURLE_PARTIAL_FILE, ECONNRESET, "the connection broke"},
+                        {CURLE_URL_MALFORMAT, EINVAL, "the address is not a URL"},
+                        {CURLE_OUT_OF_MEMORY, ENOMEM, "out of memory"},
+        };
+        const char *why = *c->error_buffer ? c->error_buffer : curl_easy_strerror(code),
+                   *remedy = "the request failed";
+        const char *where = c->client->unix_path ? c->client->unix_path : c->client->base_url;
+        int error = EIO;
+        long os_error = 0;
+
+        for (size_t i = 0; i < ELEMENTS(table); i++)
+                if (table[i].code == code) {
+                        error = table[i].error;
+                        remedy = table[i].remedy;
+                }
+        if (code == CURLE_COULDNT_CONNECT &&
+                        curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os_error) == CURLE_OK &&
+                        (os_error == EHOSTUNREACH || os_error == ENETUNREACH ||
+                                        os_error == EACCES || os_error == ENOENT))
+                error = (int)os_error;
+        *ret_text = strformat("cannot reach %s: %s (%s)", where, why, remedy);
+        return -error;
+}
+
+static void call_finish(struct http_call *c, CURLcode code) {
+        _cleanup_free_ char *text = NULL;
+        struct http_result result = {.content_type = strempty(c->content_type),
+                        .body = "",
+                        .retry_after_s = c->retry_after_s,
+                        .warnings = c->warnings};
+        long status = 0;
+
+        if (c->error < 0) {
+                result.error = c->error;
+                result.error_text = c->error == -ETIMEDOUT ? "the stream was silent for too long"
+                                                           : "the answer could not be taken";
+        } else if (code != CURLE_OK) {
+                result.error = transport_error(c, code, &text);
+                result.error_text = strempty(text);
+        } else {
+                curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+                result.code = (int)status;
+        }
+        if (c->received.data) {
+                result.body = c->received.data;
+                result.body_size = c->received.size;
+        }
+        if (!c->cancelled && c->options.on_done)
+                c->options.on_done(c, &result, c->options.userdata);
+        call_free(c);
+}
+
+/* Hands finished transfers over. Callbacks may start and cancel calls, so the list is asked anew
+ * each time. */
+static void collect(struct http_client *client) {
+        CURLMsg *m;
+        int left;
+
+        while ((m = curl_multi_info_read(client->multi, &left))) {
+                struct http_call *c = NULL;
+                CURLcode code = m->data.result;
+
+                if (m->msg != CURLMSG_DONE)
+                        continue;
+                curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&c);
+                call_finish(c, code);
+        }
+}
+
+static int on_deferred(sd_event_source *s, void *userdata) {
+        struct http_client *client = userdata;
+        struct http_call *next;
+
+        for (struct http_call *c = client->calls; c; c = next) {
+                next = c->next;
+                if (c->cancelled)
+                        call_free(c);
+        }
+        collect(client);
+        return 0;
+}
+
+static void defer(struct http_client *client) {
+        if (client->deferred)
+                (void)sd_event_source_set_enabled(client->deferred, SD_EVENT_ONESHOT);
+}
+
+static int on_socket_event(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
+        struct http_client *client = userdata;
+        int what = 0, running;
+
+        if (revents & (EPOLLIN | EPOLLHUP))
+                what |= CURL_CSELECT_IN;
+        if (revents & EPOLLOUT)
+                what |= CURL_CSELECT_OUT;
+        if (revents & EPOLLERR)
+                what |= CURL_CSELECT_ERR;
+        curl_multi_socket_action(client->multi, fd, what, &running);
+        defer(client);
+        return 0;
+}
+
+/* curl: watch this descriptor so. */
+static int on_curl_socket(
+                CURL *easy, curl_socket_t fd, int what, void *userdata, void *socket_data) {
+        struct http_client *client = userdata;
+        sd_event_source *source = socket_data;
+        uint32_t events = 0;
+
+        if (what == CURL_POLL_REMOVE) {
+                sd_event_source_disable_unref(source);
+                return 0;
+        }
+        if (what & CURL_POLL_IN)
+                events |= EPOLLIN;
+        if (what & CURL_POLL_OUT)
+                events |= EPOLLOUT;
+        if (source)
+                return sd_event_source_set_io_events(source, events) < 0 ? -1 : 0;
+        if (sd_event_add_io(client->event, &source, fd, events, on_socket_event, client) < 0)
+                return -1;
+        curl_multi_assign(client->multi, fd, source);
+        return 0;
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct http_client *client = userdata;
+        int running;
+
+        curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        defer(client);
+        return 0;
+}
+
+static int on_curl_timer(CURLM *multi, long timeout_ms, void *userdata) {
+        struct http_client *client = userdata;
+
+        if (timeout_ms < 0)
+                return sd_event_source_set_enabled(client->timer, SD_EVENT_OFF) < 0 ? -1 : 0;
+        if (sd_event_source_set_time_relative(client->timer, (uint64_t)timeout_ms * 1000) < 0)
+                return -1;
+        return sd_event_source_set_enabled(client->timer, SD_EVENT_ONESHOT) < 0 ? -1 : 0;
+}
+
+static int client_init_event(struct http_client *c) {
+        int r;
+
+        r = sd_event_add_time_relative(c->event, &c->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, c);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(c->event, &c->deferred, on_deferred, c);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(c->deferred, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
+        curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+        curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_curl_timer);
+        curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+        return 0;
+}
+
+static int copy(char **to, const char *from) {
+        if (!from)
+                return 0;
+        *to = strdup(from);
+        return *to ? 0 : -ENOMEM;
+}
+
+/* CONNECT_TO sends connections for the name in the URL to the host of base_url, so that curl checks
+ * the certificate for that name. */
+static int use_server_name(struct http_client *c, const char *base_url, const char *name) {
+        const char *host = strstr(base_url, "://"), *end, *port;
+
+        if (!host)
+                return -EINVAL;
+        host += 3;
+        end = host + strcspn(host, "/?#");
+        port = end;
+        while (port > host && *port != ':' && *port != ']')
+                port--;
+        int port_size = *port == ':' ? (int)(end - port) : 0;
+        c->base_url = strformat(
+                        "%.*s%s%.*s", (int)(host - base_url), base_url, name, port_size, port);
+        _cleanup_free_ char *to =
+                        strformat("::%.*s%s", (int)(end - host), host, port_size ? "" : ":");
+        c->connect_to = to ? curl_slist_append(NULL, to) : NULL;
+        return c->base_url && c->connect_to ? 0 : -ENOMEM;
+}
+
+int http_client_new(
+                struct http_client **ret, sd_event *event, const struct http_client_options *o) {
+        _cleanup_(http_client_freep) struct http_client *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+                return -ENOMEM;
+        c->multi = curl_multi_init();
+        if (!c->multi)
+                return -ENOMEM;
+        c->connect_timeout_us = o->connect_timeout_us ? o->connect_timeout_us : 10000000;
+        if (o->tls_server_name)
+                r = use_server_name(c, o->base_url, o->tls_server_name);
+        else
+                r = copy(&c->base_url, o->base_url);
+        if (r < 0)
+                return r;
+        if (copy(&c->unix_path, o->unix_path) < 0 || copy(&c->user_agent, o->user_agent) < 0 ||
+                        copy(&c->ca_pem, o->ca_pem) < 0 || copy(&c->cert_pem, o->cert_pem) < 0 ||
+                        copy(&c->key_pem, o->key_pem) < 0)
+                return -ENOMEM;
+        if (o->token) {
+                c->authorization = strformat("Authorization: Bearer %s", o->token);
+                if (!c->authorization)
+                        return -ENOMEM;
+        }
+        /* curl must not put two requests of ours on one connection (HTTP/1.1 anyway) but keep a few
+         * idle ones. */
+        curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 32L);
+        if (event) {
+                c->event = sd_event_ref(event);
+                r = client_init_event(c);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+struct http_client *http_client_free(struct http_client *c) {
+        if (!c)
+                return NULL;
+        while (c->calls)
+                call_free(c->calls);
+        if (c->multi)
+                curl_multi_cleanup(c->multi);
+        sd_event_source_disable_unref(c->timer);
+        sd_event_source_disable_unref(c->deferred);
+        sd_event_unref(c->event);
+        free(c->base_url);
+        free(c->unix_path);
+        free(c->user_agent);
+        free(c->authorization);
+        curl_slist_free_all(c->connect_to);
+        free(c->ca_pem);
+        free(c->cert_pem);
+        if (c->key_pem)
+                explicit_bzero(c->key_pem, strlen(c->key_pem));
+        free(c->key_pem);
+        free(c);
+        return NULL;
+}
+
+static int status_of(struct http_call *c) {
+        long status = 0;
+
+        curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+        return (int)status;
+}
+
+static int on_idle(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct http_call *c = userdata;
+
+        c->error = -ETIMEDOUT;
+        call_finish(c, CURLE_OK);
+        return 0;
+}
+
+static int rearm_idle(struct http_call *c) {
+        if (!c->idle)
+                return 0;
+        return sd_event_source_set_time_relative(c->idle, c->options.idle_timeout_us);
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
+        struct http_call *c = userdata;
+        size_t limit = c->options.body_size_max ? c->options.body_size_max : BODY_SIZE_MAX_DEFAULT;
+        int status = status_of(c), r = 0;
+
+        n *= size;
+        (void)rearm_idle(c);
+        if (c->cancelled)
+                return 0;
+        c->in_callback = true;
+        if (c->options.on_headers && !c->headers_told) {
+                c->headers_told = true;
+                r = c->options.on_headers(c, status, c->options.userdata);
+        }
+        if (r >= 0 && !c->cancelled) {
+                if (c->options.on_data && status < 300)
+                        r = c->options.on_data(c, data, n, c->options.userdata);
+                else if (c->received.size + n >
+                                (c->options.on_data ? (size_t)ERROR_BODY_MAX : limit))
+                        r = -EFBIG;
+                else
+                        r = buf_append(&c->received, data, n);
+        }
+        c->in_callback = false;
+        if (r < 0)
+                c->error = r;
+        return r < 0 || c->cancelled ? 0 : n;
+}
+
+/* The text of `299 - "text"`, unescaped. */
+static int add_warning(struct http_call *c, const char *value) {
+        const char *at = strchr(value, '"');
+        _cleanup_buf_ struct buf text = {0};
+
+        if (!at)
+                return 0;
+        for (at++; *at && *at != '"'; at++) {
+                if (*at == '\\' && at[1])
+                        at++;
+                buf_append_char(&text, *at);
+        }
+        return text.data ? strv_extend(&c->warnings, text.data) : 0;
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
+        struct http_call *c = userdata;
+        _cleanup_free_ char *line = strndup(data, size * n);
+        char *value = line ? strchr(line, ':') : NULL;
+        uint32_t seconds;
+
+        if (!line)
+                return 0;
+        if (!value) { /* a status line, or the empty line at the end */
+                if (c->options.on_headers && !c->headers_told && line[strspn(line, "\r\n")] == 0 &&
+                                status_of(c) >= 200) {
+                        c->headers_told = true;
+                        c->in_callback = true;
+                        int r = c->options.on_headers(c, status_of(c), c->options.userdata);
+                        c->in_callback = false;
+                        if (r < 0) {
+                                c->error = r;
+                                return 0;
+                        }
+                }
+                return size * n;
+        }
+        *value++ = 0;
+        value += strspn(value, " \t");
+        value[strcspn(value, "\r\n")] = 0;
+        if (strcaseeq(line, "Content-Type")) {
+                free(c->content_type);
+                c->content_type = strdup(value);
+        } else if (strcaseeq(line, "Retry-After") && parse_u32(value, &seconds) == 0)
+                c->retry_after_s = (int)MIN(seconds, (uint32_t)3600);
+        else if (strcaseeq(line, "Warning") && add_warning(c, value) < 0)
+                return 0;
+        return size * n;
+}
+
+static int add_header(struct http_call *c, const char *line) {
+        struct curl_slist *list = line ? curl_slist_append(c->headers, line) : NULL;
+
+        if (!list)
+                return -ENOMEM;
+        c->headers = list;
+        return 0;
+}
+
+static int add_named_header(struct http_call *c, const char *name, const char *value) {
+        _cleanup_free_ char *line = strformat("%s: %s", name, value);
+
+        if (line && strpbrk(line, "\r\n"))
+                return -EINVAL;
+        return add_header(c, line);
+}
+
+static int set_headers(struct http_call *c, const struct http_call_options *o) {
+        int r = add_named_header(c, "Accept", o->accept ? o->accept : "application/json");
+
+        if (r == 0 && o->content_type)
+                r = add_named_header(c, "Content-Type", o->content_type);
+        if (r == 0 && c->client->authorization)
+                r = add_header(c, c->client->authorization);
+        for (const struct http_header *h = o->headers; r == 0 && h && h->name; h++)
+                r = add_named_header(c, h->name, h->value);
+        return r == 0 ? add_header(c, "Expect:") : r; /* no 100-continue round trip */
+}
+
+static void set_blob(CURL *easy, CURLoption option, const char *pem) {
+        struct curl_blob blob = {
+                        .data = (void *)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
+
+        curl_easy_setopt(easy, option, &blob);
+}
+
+static void set_identity(struct http_call *c) {
+        struct http_client *client = c->client;
+
+        curl_easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+        curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
+        if (client->unix_path)
+                curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
+        if (client->ca_pem)
+                set_blob(c->easy, CURLOPT_CAINFO_BLOB, client->ca_pem);
+        if (client->cert_pem)
+                set_blob(c->easy, CURLOPT_SSLCERT_BLOB, client->cert_pem);
+        if (client->key_pem)
+                set_blob(c->easy, CURLOPT_SSLKEY_BLOB, client->key_pem);
+        if (client->user_agent)
+                curl_easy_setopt(c->easy, CURLOPT_USERAGENT, client->user_agent);
+}
+
+static int set_body(struct http_call *c, const struct http_call_options *o) {
+        bool has_body = o->body || streq(o->method, "POST") || streq(o->method, "PUT") ||
+                        streq(o->method, "PATCH");
+
+        if (streq(o->method, "HEAD"))
+                curl_easy_setopt(c->easy, CURLOPT_NOBODY, 1L);
+        if (!has_body) {
+                if (!streq(o->method, "GET") && !streq(o->method, "HEAD"))
+                        curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, o->method);
+                return 0;
+        }
+        c->body = malloc(o->body_size + 1);
+        if (!c->body)
+                return -ENOMEM;
+        if (o->body_size > 0)
+                memcpy(c->body, o->body, o->body_size);
+        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body_size);
+        curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, c->body);
+        curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, o->method);
+        return 0;
+}
+
+static int call_setup(struct http_call *c, const struct http_call_options *o) {
+        struct http_client *client = c->client;
+        int r;
+
+        c->easy = curl_easy_init();
+        c->url = strformat("%s%s", client->base_url, o->path);
+        if (!c->easy || !c->url)
+                return -ENOMEM;
+        curl_easy_setopt(c->easy, CURLOPT_URL, c->url);
+        curl_easy_setopt(c->easy, CURLOPT_PATH_AS_IS, 1L);
+        curl_easy_setopt(c->easy, CURLOPT_PRIVATE, c);
+        curl_easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+        curl_easy_setopt(c->easy, CURLOPT_ERRORBUFFER, c->error_buffer);
+        curl_easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_body);
+        curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, c);
+        curl_easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header);
+        curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, c);
+        curl_easy_setopt(c->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+        curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS,
+                        (long)(client->connect_timeout_us / 1000));
+        uint64_t timeout = o->timeout_us ? o->timeout_us : 60000000;
+        if (timeout != UINT64_MAX)
+                curl_easy_setopt(c->easy, CURLOPT_TIMEOUT_MS,
+                                (long)MIN(timeout / 1000 + 1, (uint64_t)LONG_MAX));
+        if (client->connect_to)
+                curl_easy_setopt(c->easy, CURLOPT_CONNECT_TO, client->connect_to);
+        set_identity(c);
+        r = set_headers(c, o);
+        if (r < 0)
+                return r;
+        curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->headers);
+        return set_body(c, o);
+}
+
+static int call_new(struct http_client *client, const struct http_call_options *o,
+                struct http_call **ret) {
+        struct http_call *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        c->client = client;
+        c->options = *o;
+        r = call_setup(c, o);
+        if (r == 0 && o->idle_timeout_us && client->event)
+                r = sd_event_add_time_relative(client->event, &c->idle, CLOCK_MONOTONIC,
+                                o->idle_timeout_us, 0, on_idle, c);
+        if (r < 0) {
+                call_free(c);
+                return r;
+        }
+        c->link = &client->calls;
+        c->next = client->calls;
+        if (c->next)
+                c->next->link = &c->next;
+        client->calls = c;
+        *ret = c;
+        return 0;
+}
+
+int http_call_start(struct http_client *client, const struct http_call_options *o,
+                struct http_call **ret_call) {
+        struct http_call *c;
+        int r;
+
+        assert(client->event);
+        r = call_new(client, o, &c);
+        if (r < 0)
+                return r;
+        if (curl_multi_add_handle(client->multi, c->easy) != CURLM_OK) {
+                call_free(c);
+                return -ENOMEM;
+        }
+        if (ret_call)
+                *ret_call = c;
+        return 0;
+}
+
+struct http_call *http_call_cancel(struct http_call *c) {
+        if (!c)
+                return NULL;
+        if (c->in_callback) { /* curl is on the stack below: it ends the transfer itself */
+                c->cancelled = true;
+                defer(c->client);
+                return NULL;
+        }
+        call_free(c);
+        return NULL;
+}
+
+/* http_client_do() keeps what a finished call would free. */
+static int result_copy(const struct http_result *result, struct http_result *ret) {
+        *ret = *result;
+        ret->error_text = result->error_text ? strdup(result->error_text) : NULL;
+        ret->content_type = strdup(result->content_type);
+        ret->body = malloc(result->body_size + 1);
+        char **warnings = NULL;
+        for (char *const *w = result->warnings; w && *w; w++)
+                if (strv_extend(&warnings, *w) < 0)
+                        break;
+        ret->warnings = warnings;
+        if (!ret->content_type || !ret->body)
+                return -ENOMEM;
+        memcpy((char *)ret->body, result->body, result->body_size + 1);
+        return 0;
+}
+
+static void on_done_sync(struct http_call *call, const struct http_result *result, void *userdata) {
+        struct http_result *ret = userdata;
+
+        if (result_copy(result, ret) < 0)
+                ret->error = -ENOMEM;
+}
+
+int http_client_do(struct http_client *client, const struct http_call_options *o,
+                struct http_result *ret) {
+        struct http_call_options options = *o;
+        struct http_call *c;
+        int r;
+
+        options.on_done = on_done_sync;
+        r = call_new(client, &options, &c);
+        if (r < 0)
+                return r;
+        /* on_data gets the caller's userdata, on_done ours: the call is finished here by hand. */
+        CURLcode code = curl_easy_perform(c->easy);
+        *ret = (struct http_result){0};
+        c->options.userdata = ret;
+        call_finish(c, code);
+        return ret->error;
+}
+
+void http_result_done(struct http_result *r) {
+        free((char *)r->error_text);
+        free((char *)r->content_type);
+        free((char *)r->body);
+        strv_free((char **)r->warnings);
+        *r = (struct http_result){0};
+}
+
+char *url_escape(const char *s) {
+        _cleanup_buf_ struct buf b = {0};
+
+        for (; *s; s++) {
+                unsigned char c = (unsigned char)*s;
+
+                if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                                strchr("-._~", c))
+                        buf_append_char(&b, (char)c);
+                else
+                        buf_printf(&b, "%%%02X", c);
+        }
+        return buf_take(&b);
+}
