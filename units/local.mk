@@ -1,1 +1,31 @@
-# units/: its part of the build, included by the top Makefile.am
+# units/: the daemons' systemd units, and the bundles that kctl copies to machines
+UNITS_IN = units/keelson-kstored.service.in units/keelson-kapid.service.in units/keelson-kreconciled.service.in \
+	units/keelson-kschedd.service.in units/keelson-kgitd.service.in units/keelson-nodeagent.service.in
+EXTRA_DIST += $(UNITS_IN) units/bundle.sh
+
+# The installed units start the programs where they are installed; a bundle's are unpacked into /opt/keelson.
+UNITS = $(UNITS_IN:.service.in=.service)
+BUNDLE_UNITS = $(UNITS:units/%=bundle/units/%)
+systemdsystemunitdir = $(prefix)/lib/systemd/system
+nodist_systemdsystemunit_DATA = $(UNITS)
+CLEANFILES += $(UNITS) $(BUNDLE_UNITS)
+units/%.service: $(top_srcdir)/units/%.service.in
+	$(AM_V_GEN)$(MKDIR_P) units && $(SED) 's|@daemondir@|$(sbindir)|' $< >$@.new && mv $@.new $@
+bundle/units/%.service: $(top_srcdir)/units/%.service.in
+	$(AM_V_GEN)$(MKDIR_P) bundle/units && $(SED) 's|@daemondir@|/opt/keelson/bin|' $< >$@.new && mv $@.new $@
+
+# What goes where: programs that this tree builds, each with its unit.
+PROGRAMS_MADE = $(bin_PROGRAMS) $(sbin_PROGRAMS)
+BUNDLE_AGENT = $(filter nodeagent/knodeagent$(EXEEXT),$(PROGRAMS_MADE))
+BUNDLE_CONTROL = $(filter kstored/% kapid/% reconcilers/% kctl/%,$(PROGRAMS_MADE))
+bundledir = $(libexecdir)/keelson
+nodist_bundle_DATA = bundle/agent.tar.gz bundle/control.tar.gz
+CLEANFILES += $(nodist_bundle_DATA)
+AM_V_BUNDLE = $(am__v_BUNDLE_@AM_V@)
+am__v_BUNDLE_ = $(am__v_BUNDLE_@AM_DEFAULT_V@)
+am__v_BUNDLE_0 = @echo "  BUNDLE  " $@;
+MAKE_BUNDLE = $(AM_V_BUNDLE)STRIP='$(STRIP)' sh $(top_srcdir)/units/bundle.sh $@ $(PACKAGE_VERSION) bundle/units
+bundle/agent.tar.gz: $(BUNDLE_AGENT) $(BUNDLE_UNITS) $(top_srcdir)/units/bundle.sh
+	$(MAKE_BUNDLE) $(BUNDLE_AGENT)
+bundle/control.tar.gz: $(BUNDLE_CONTROL) $(BUNDLE_UNITS) $(top_srcdir)/units/bundle.sh
+	$(MAKE_BUNDLE) $(BUNDLE_CONTROL)

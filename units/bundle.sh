@@ -1,0 +1,51 @@
+#!/bin/sh
+# bundle.sh OUT VERSION UNITS PROGRAM...: packs what `kctl` copies to a machine, to be unpacked into /opt/keelson.
+# bin/ has stripped copies of the programs, lib/ every shared library they need but libc's own and libsystemd (with what
+# only libsystemd needs): those are the machine's. The programs find lib/ by their DT_RPATH. UNITS is a folder whose
+# keelson-PROGRAM.service goes into units/ (the agent's program is knodeagent, its unit keelson-nodeagent).
+# $STRIP and $READELF name the tools. The same input gives the same bytes.
+set -eu
+out=$1 version=$2 units=$3
+shift 3
+stage=$out.d
+rm -rf "$stage"
+trap 'rm -rf "$stage" "$out.new"' EXIT
+trap 'exit 1' INT TERM HUP
+mkdir -p "$stage/bin" "$stage/lib" "$stage/units"
+
+of_the_machine() {
+        case $1 in
+        ld-linux*.so* | libc.so* | libm.so* | libpthread.so* | libdl.so* | librt.so* | libutil.so* | libresolv.so* | \
+                libanl.so* | libnsl.so* | libgcc_s.so* | libsystemd.so* | linux-vdso.so*) return 0 ;;
+        esac
+        return 1
+}
+
+# Copies the libraries that file $1 names, and theirs, as ldd found them (map: lines "name path").
+copy_libraries() {
+        for needed in $("${READELF:-readelf}" -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]$/\1/p'); do
+                if of_the_machine "$needed" || [ -e "$stage/lib/$needed" ]; then continue; fi
+                path=$(awk -v n="$needed" '$1 == n { print $2; exit }' "$map")
+                [ -n "$path" ] || { echo "bundle.sh: cannot find $needed, which $1 needs" >&2; exit 1; }
+                cp -L "$path" "$stage/lib/$needed"
+                copy_libraries "$stage/lib/$needed"
+        done
+}
+
+map=$stage/map
+for program in "$@"; do
+        name=${program##*/}
+        cp "$program" "$stage/bin/$name"
+        ldd "$program" | awk '$2 == "=>" && $3 ~ "^/" { print $1, $3 }' >"$map"
+        copy_libraries "$program"
+        unit=$units/keelson-$name.service
+        [ "$name" != knodeagent ] || unit=$units/keelson-nodeagent.service
+        [ ! -e "$unit" ] || cp "$unit" "$stage/units/"
+done
+rm -f "$map"
+find "$stage/bin" "$stage/lib" -type f -exec "${STRIP:-strip}" --strip-unneeded {} +
+find "$stage" -type f -exec chmod 644 {} +
+find "$stage/bin" -type f -exec chmod 755 {} +
+echo "$version" >"$stage/VERSION"
+tar -C "$stage" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf - VERSION bin lib units | gzip -6n >"$out.new"
+mv "$out.new" "$out"
