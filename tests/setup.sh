@@ -1,0 +1,108 @@
+# shellcheck shell=bash
+# What ./quickstart and ./check share: progress lines, missing packages, the build. Sourced with $top set to the tree.
+
+# What building, running a lab and testing need, as Debian 12 calls it.
+packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsqlite3-dev libjansson-dev libyaml-dev
+        libgnutls28-dev libmicrohttpd-dev libcurl4-gnutls-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler
+        libssh-gcrypt-dev libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libwslay-dev libcmocka-dev uthash-dev
+        libbsd-dev)
+packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps)
+packages_check=(clang mmdebstrap xz-utils)
+
+step_number=0 steps=0 step_started=0
+# step TEXT: the next progress line; step_done TEXT ends it with what came out.
+step() {
+        step_number=$((step_number + 1))
+        step_started=$SECONDS
+        printf '[%d/%d] %s ... ' "$step_number" "$steps" "$1"
+}
+
+step_done() {
+        local took=$((SECONDS - step_started))
+        if (( took > 1 )); then printf '%s (%d s)\n' "${1:-done}" "$took"; else printf '%s\n' "${1:-done}"; fi
+}
+
+# fail WHAT REMEDY [LOG]: ends the run, with the end of the log that shows why.
+fail() {
+        printf 'failed\n\n'
+        if [[ ${3:-} && -s $3 ]]; then
+                tail -n 25 "$3" | sed 's/^/  | /'
+                printf '  (the whole log: %s)\n\n' "$3"
+        fi
+        printf '%s: %s\n  remedy: %s\n' "${0##*/}" "$1" "$2" >&2
+        exit 1
+}
+
+package_missing() {
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) != installed ]]
+}
+
+# Packages that start a service when they are installed (sshd, D-Bus) must not do so on this machine for our sake.
+# One that was there before is left as it was.
+apt_install() {
+        local log=$1 guard= status=0
+        shift
+        if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+                printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+                chmod 755 /usr/sbin/policy-rc.d
+                guard=1
+        fi
+        {
+                DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 update &&
+                        DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 \
+                                install --no-install-recommends "$@"
+        } >"$log" 2>&1 </dev/null || status=$?
+        [[ ! $guard ]] || rm -f /usr/sbin/policy-rc.d
+        return $status
+}
+
+# install_packages PACKAGE...: installs those that are missing.
+install_packages() {
+        local missing=() p log=$top/build/install.log had_sshd=
+        command -v apt-get >/dev/null ||
+                fail "this is not Debian or one of its relatives (no apt-get)" \
+                        "install what configure asks for by hand, then ./autogen.sh && mkdir build && cd build && ../configure && make"
+        for p in "$@"; do ! package_missing "$p" || missing+=("$p"); done
+        if [[ ${#missing[@]} -eq 0 ]]; then
+                step_done "nothing is missing"
+                return
+        fi
+        [[ $EUID -eq 0 ]] || fail "missing packages: ${missing[*]}" "sudo apt-get install ${missing[*]}"
+        package_missing openssh-server || had_sshd=1
+        mkdir -p "$top/build"
+        apt_install "$log" "${missing[@]}" ||
+                fail "apt-get could not install ${missing[*]}" "make apt-get update and apt-get install work, then run this again" "$log"
+        # The lab's machines use its program; this machine did not ask for a service.
+        if [[ ! $had_sshd && -d /run/systemd/system ]]; then systemctl -q disable ssh.service >/dev/null 2>&1 || true; fi
+        step_done "${#missing[@]} packages"
+}
+
+# build_tree DIR CONFIGURE-ARGUMENT...: configures once, then makes what changed.
+build_tree() {
+        local dir=$1 log=$1/build.log cc=${CC:-}
+        shift
+        mkdir -p "$dir"
+        : >"$log"
+        if [[ ! $cc ]]; then
+                cc=gcc
+                ! command -v ccache >/dev/null || cc='ccache gcc'
+        fi
+        if [[ ! -x $top/configure || $top/configure.ac -nt $top/configure ]]; then
+                "$top/autogen.sh" >>"$log" 2>&1 || fail "autogen.sh failed" "see the log; are autoconf and automake whole?" "$log"
+        fi
+        if [[ ! -e $dir/Makefile || $top/configure -nt $dir/config.status ]]; then
+                (cd "$dir" && "$top/configure" "$@" CC="$cc") >>"$log" 2>&1 ||
+                        fail "configure failed in $dir" "see the log for what it misses" "$log"
+        fi
+        make -C "$dir" -j"$(nproc)" >>"$log" 2>&1 || fail "the build in $dir failed" "see the log for the first error" "$log"
+}
+
+# wait_until SECONDS COMMAND...: tries until it succeeds; false when the time is over.
+wait_until() {
+        local end=$((SECONDS + $1))
+        shift
+        until "$@"; do
+                (( SECONDS < end )) || return 1
+                sleep 0.2
+        done
+}
