@@ -17,7 +17,8 @@
 #define _noreturn_ __attribute__((noreturn))
 #define _unused_ __attribute__((unused))
 
-/* Programmer errors end the program, in every build. */
+/* Programmer errors end the program, in every build. Other headers may have brought the C library's. */
+#undef assert
 #define assert(expr)                                                                               \
         do {                                                                                       \
                 if (__builtin_expect(!(expr), 0))                                                  \
