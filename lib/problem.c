@@ -108,7 +108,6 @@ static const char *reason_intern(const char *s) {
 
 void problem_from_status(struct problem *p, int http_code, const char *body, size_t n) {
         _cleanup_json_ json_t *v = NULL;
-        _cleanup_free_ char *field = NULL;
 
         if (n > 0 && json_parse(body, n, 0, &v, NULL) == 0 &&
                         streq(json_str_or(v, "kind", ""), "Status")) {

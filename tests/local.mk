@@ -1,2 +1,5 @@
-# tests/: its part of the build, included by the top Makefile.am
-EXTRA_DIST += tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root
+# tests/: the tests that are no C programs; unit tests are registered beside what they test
+check_SCRIPTS += tests/layers tests/tidy tests/scripts
+EXTRA_DIST += quickstart check .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts \
+	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root \
+	tests/lab/pick tests/lab/ask.pl

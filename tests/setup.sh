@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # the lists are for those who source this; $top is theirs
 # What ./quickstart and ./check share: progress lines, missing packages, the build. Sourced with $top set to the tree.
 
 # What building, running a lab and testing need, as Debian 12 calls it.
@@ -7,7 +8,7 @@ packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsq
         libssh-gcrypt-dev libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libwslay-dev libcmocka-dev uthash-dev
         libbsd-dev)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps)
-packages_check=(clang mmdebstrap xz-utils)
+packages_check=(clang libclang-rt-dev mmdebstrap xz-utils)
 
 step_number=0 steps=0 step_started=0
 # step TEXT: the next progress line; step_done TEXT ends it with what came out.
@@ -40,7 +41,7 @@ package_missing() {
 # Packages that start a service when they are installed (sshd, D-Bus) must not do so on this machine for our sake.
 # One that was there before is left as it was.
 apt_install() {
-        local log=$1 guard= status=0
+        local log=$1 guard='' status=0
         shift
         if [[ ! -e /usr/sbin/policy-rc.d ]]; then
                 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -58,7 +59,7 @@ apt_install() {
 
 # install_packages PACKAGE...: installs those that are missing.
 install_packages() {
-        local missing=() p log=$top/build/install.log had_sshd=
+        local missing=() p log=$top/build/install.log had_sshd=''
         command -v apt-get >/dev/null ||
                 fail "this is not Debian or one of its relatives (no apt-get)" \
                         "install what configure asks for by hand, then ./autogen.sh && mkdir build && cd build && ../configure && make"
