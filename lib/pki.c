@@ -1,0 +1,446 @@
+/* Certificates and keys through GnuTLS. Serial numbers are random (RFC 5280: at most 20 octets); a
+ * clock that is a little slow is forgiven by dating certificates back by five minutes. */
+#include "lib/pki.h"
+
+#include <arpa/inet.h>
+#include <gnutls/abstract.h>
+#include <gnutls/crypto.h>
+#include <gnutls/x509.h>
+#include <time.h>
+
+#include "lib/random.h"
+
+enum { BACKDATE_S = 300, NAMES_MAX = 256, PEM_SIZE_MAX = 256 * 1024 };
+
+static void crt_donep(gnutls_x509_crt_t *c) {
+        if (*c)
+                gnutls_x509_crt_deinit(*c);
+}
+
+static void crq_donep(gnutls_x509_crq_t *c) {
+        if (*c)
+                gnutls_x509_crq_deinit(*c);
+}
+
+static void key_donep(gnutls_x509_privkey_t *k) {
+        if (*k)
+                gnutls_x509_privkey_deinit(*k);
+}
+
+static void datum_donep(gnutls_datum_t *d) {
+        gnutls_free(d->data);
+}
+
+#define _cleanup_crt_ _cleanup_(crt_donep)
+#define _cleanup_crq_ _cleanup_(crq_donep)
+#define _cleanup_key_ _cleanup_(key_donep)
+#define _cleanup_datum_ _cleanup_(datum_donep)
+
+static int to_errno(int g) {
+        if (g >= 0)
+                return 0;
+        return g == GNUTLS_E_MEMORY_ERROR ? -ENOMEM : -EINVAL;
+}
+
+static gnutls_datum_t datum_of(const char *s) {
+        return (gnutls_datum_t){(unsigned char *)s, (unsigned)strlen(s)};
+}
+
+/* The owned NUL-terminated copy of an exported datum. */
+static int take_text(gnutls_datum_t *d, char **ret) {
+        char *s = strndup((const char *)d->data, d->size);
+
+        if (!s)
+                return -ENOMEM;
+        *ret = s;
+        return 0;
+}
+
+static int key_generate(gnutls_x509_privkey_t *ret) {
+        int r = gnutls_x509_privkey_init(ret);
+
+        if (r < 0)
+                return to_errno(r);
+        return to_errno(gnutls_x509_privkey_generate(*ret, GNUTLS_PK_ECDSA,
+                        GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0));
+}
+
+static int key_export(gnutls_x509_privkey_t key, char **ret) {
+        _cleanup_datum_ gnutls_datum_t d = {0};
+        int r = gnutls_x509_privkey_export2_pkcs8(
+                        key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &d);
+
+        if (r < 0)
+                return to_errno(r);
+        r = take_text(&d, ret);
+        explicit_bzero(d.data, d.size);
+        return r;
+}
+
+static int key_import(gnutls_x509_privkey_t *ret, const char *pem) {
+        gnutls_datum_t d = datum_of(pem);
+        int r = gnutls_x509_privkey_init(ret);
+
+        if (r < 0)
+                return to_errno(r);
+        return to_errno(gnutls_x509_privkey_import2(*ret, &d, GNUTLS_X509_FMT_PEM, NULL, 0));
+}
+
+static int crt_import(gnutls_x509_crt_t *ret, const char *pem) {
+        gnutls_datum_t d = datum_of(pem);
+        int r = gnutls_x509_crt_init(ret);
+
+        if (r < 0)
+                return to_errno(r);
+        return to_errno(gnutls_x509_crt_import(*ret, &d, GNUTLS_X509_FMT_PEM));
+}
+
+int pki_key_new(char **ret_key_pem) {
+        _cleanup_key_ gnutls_x509_privkey_t key = NULL;
+        int r = key_generate(&key);
+
+        return r < 0 ? r : key_export(key, ret_key_pem);
+}
+
+/* Version, serial number and life; common to every certificate. */
+static int crt_begin(gnutls_x509_crt_t *ret, uint64_t seconds) {
+        unsigned char serial[16];
+        time_t now = time(NULL); /* the one clock certificates know */
+        int r = gnutls_x509_crt_init(ret);
+
+        if (r < 0)
+                return to_errno(r);
+        random_bytes(serial, sizeof(serial));
+        serial[0] &= 0x7f; /* positive */
+        serial[0] |= 0x40; /* and of full length */
+        if (gnutls_x509_crt_set_version(*ret, 3) < 0 ||
+                        gnutls_x509_crt_set_serial(*ret, serial, sizeof(serial)) < 0 ||
+                        gnutls_x509_crt_set_activation_time(*ret, now - BACKDATE_S) < 0 ||
+                        gnutls_x509_crt_set_expiration_time(*ret, now + (time_t)seconds) < 0)
+                return -EINVAL;
+        return 0;
+}
+
+static int set_key_id(gnutls_x509_crt_t crt) {
+        unsigned char id[64];
+        size_t n = sizeof(id);
+
+        if (gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA1, id, &n) < 0)
+                return -EINVAL;
+        return to_errno(gnutls_x509_crt_set_subject_key_id(crt, id, n));
+}
+
+int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_key_pem) {
+        _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+        _cleanup_key_ gnutls_x509_privkey_t key = NULL;
+        _cleanup_datum_ gnutls_datum_t pem = {0};
+        _cleanup_free_ char *cert = NULL;
+        int r = key_generate(&key);
+
+        if (r == 0)
+                r = crt_begin(&crt, (uint64_t)days * 86400);
+        if (r < 0)
+                return r;
+        if (gnutls_x509_crt_set_dn_by_oid(
+                            crt, GNUTLS_OID_X520_COMMON_NAME, 0, cn, (unsigned)strlen(cn)) < 0 ||
+                        gnutls_x509_crt_set_key(crt, key) < 0 ||
+                        gnutls_x509_crt_set_basic_constraints(crt, 1, -1) < 0 ||
+                        gnutls_x509_crt_set_key_usage(
+                                        crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN |
+                                                             GNUTLS_KEY_DIGITAL_SIGNATURE) < 0 ||
+                        set_key_id(crt) < 0 ||
+                        gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0) < 0 ||
+                        gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem) < 0)
+                return -EINVAL;
+        r = take_text(&pem, &cert);
+        if (r == 0)
+                r = key_export(key, ret_key_pem);
+        if (r < 0)
+                return r;
+        *ret_cert_pem = TAKE_PTR(cert);
+        return 0;
+}
+
+/* A text address as its 4 or 16 octets; the size, or 0. */
+static unsigned address_octets(const char *text, unsigned char octets[static 16]) {
+        if (inet_pton(AF_INET, text, octets) == 1)
+                return 4;
+        return inet_pton(AF_INET6, text, octets) == 1 ? 16 : 0;
+}
+
+int pki_csr_new(const char *key_pem, const struct pki_subject *s, char **ret_csr_pem) {
+        _cleanup_crq_ gnutls_x509_crq_t crq = NULL;
+        _cleanup_key_ gnutls_x509_privkey_t key = NULL;
+        _cleanup_datum_ gnutls_datum_t pem = {0};
+        unsigned char octets[16];
+        int r = key_import(&key, key_pem);
+
+        if (r == 0)
+                r = to_errno(gnutls_x509_crq_init(&crq));
+        if (r < 0)
+                return r;
+        if (gnutls_x509_crq_set_version(crq, 1) < 0 || gnutls_x509_crq_set_key(crq, key) < 0 ||
+                        gnutls_x509_crq_set_dn_by_oid(crq, GNUTLS_OID_X520_COMMON_NAME, 0, s->cn,
+                                        (unsigned)strlen(s->cn)) < 0)
+                return -EINVAL;
+        for (const char *const *o = s->organizations; o && *o; o++)
+                if (gnutls_x509_crq_set_dn_by_oid(crq, GNUTLS_OID_X520_ORGANIZATION_NAME, 0, *o,
+                                    (unsigned)strlen(*o)) < 0)
+                        return -EINVAL;
+        for (const char *const *n = s->dns_names; n && *n; n++)
+                if (gnutls_x509_crq_set_subject_alt_name(crq, GNUTLS_SAN_DNSNAME, *n,
+                                    (unsigned)strlen(*n), GNUTLS_FSAN_APPEND) < 0)
+                        return -EINVAL;
+        for (const char *const *a = s->ip_addresses; a && *a; a++) {
+                unsigned n = address_octets(*a, octets);
+
+                if (n == 0 || gnutls_x509_crq_set_subject_alt_name(crq, GNUTLS_SAN_IPADDRESS,
+                                              octets, n, GNUTLS_FSAN_APPEND) < 0)
+                        return -EINVAL;
+        }
+        if (gnutls_x509_crq_sign2(crq, key, GNUTLS_DIG_SHA256, 0) < 0 ||
+                        gnutls_x509_crq_export2(crq, GNUTLS_X509_FMT_PEM, &pem) < 0)
+                return -EINVAL;
+        return take_text(&pem, ret_csr_pem);
+}
+
+static int crq_import(gnutls_x509_crq_t *ret, const char *csr_pem, struct problem *p) {
+        gnutls_datum_t d = datum_of(csr_pem);
+
+        if (strlen(csr_pem) > PEM_SIZE_MAX || gnutls_x509_crq_init(ret) < 0 ||
+                        gnutls_x509_crq_import(*ret, &d, GNUTLS_X509_FMT_PEM) < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "the certificate request is not a PEM \"CERTIFICATE REQUEST\"");
+        if (gnutls_x509_crq_verify(*ret, 0) < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "the certificate request is not signed with the key it holds");
+        return 0;
+}
+
+typedef int (*dn_func)(void *object, const char *oid, unsigned index, void *buffer, size_t *size);
+
+static int crq_dn(void *object, const char *oid, unsigned index, void *buffer, size_t *size) {
+        return gnutls_x509_crq_get_dn_by_oid(object, oid, (int)index, 0, buffer, size);
+}
+
+static int crt_dn(void *object, const char *oid, unsigned index, void *buffer, size_t *size) {
+        return gnutls_x509_crt_get_dn_by_oid(object, oid, (int)index, 0, buffer, size);
+}
+
+/* One attribute of a subject; 0 when there are no more, -EINVAL when it is no decent text. */
+static int dn_text(dn_func func, void *object, const char *oid, unsigned index,
+                char buffer[static 1024]) {
+        size_t n = 1023;
+        int r = func(object, oid, index, buffer, &n);
+
+        if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                return 0;
+        if (r < 0 || !utf8_is_valid(buffer, n))
+                return -EINVAL;
+        buffer[n] = 0;
+        return 1;
+}
+
+static int read_subject(dn_func func, void *object, char **ret_cn, char ***ret_organizations) {
+        _cleanup_strv_free_ char **organizations = NULL;
+        _cleanup_free_ char *cn = NULL;
+        char buffer[1024];
+        int r = dn_text(func, object, GNUTLS_OID_X520_COMMON_NAME, 0, buffer);
+
+        if (r < 0)
+                return r;
+        cn = strdup(r > 0 ? buffer : "");
+        if (!cn)
+                return -ENOMEM;
+        for (unsigned i = 0; i < NAMES_MAX; i++) {
+                r = dn_text(func, object, GNUTLS_OID_X520_ORGANIZATION_NAME, i, buffer);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        break;
+                if (strv_extend(&organizations, buffer) < 0)
+                        return -ENOMEM;
+        }
+        if (ret_cn)
+                *ret_cn = TAKE_PTR(cn);
+        if (ret_organizations)
+                *ret_organizations = TAKE_PTR(organizations);
+        return 0;
+}
+
+int pki_csr_read(const char *csr_pem, char **ret_cn, char ***ret_organizations, struct problem *p) {
+        _cleanup_crq_ gnutls_x509_crq_t crq = NULL;
+        int r = crq_import(&crq, csr_pem, p);
+
+        if (r < 0)
+                return r;
+        r = read_subject(crq_dn, crq, ret_cn, ret_organizations);
+        return r == -EINVAL ? problem_set(p, EINVAL, 400, "BadRequest",
+                                              "the subject of the certificate request is not valid "
+                                              "text")
+                            : r;
+}
+
+/* Copies the alternative names that a request asks for: DNS names and addresses only. */
+static int copy_names(gnutls_x509_crt_t crt, gnutls_x509_crq_t crq) {
+        for (unsigned i = 0; i < NAMES_MAX; i++) {
+                char name[1024];
+                size_t n = sizeof(name);
+                unsigned type = 0;
+                int r = gnutls_x509_crq_get_subject_alt_name(crq, i, name, &n, &type, NULL);
+
+                if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                        return 0;
+                if (r < 0)
+                        return -EINVAL;
+                if ((type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_IPADDRESS) &&
+                                gnutls_x509_crt_set_subject_alt_name(crt, type, name, (unsigned)n,
+                                                GNUTLS_FSAN_APPEND) < 0)
+                        return -EINVAL;
+        }
+        return 0;
+}
+
+static int crt_set_usage(gnutls_x509_crt_t crt, unsigned usage) {
+        if (gnutls_x509_crt_set_basic_constraints(crt, 0, -1) < 0 ||
+                        gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_DIGITAL_SIGNATURE) < 0)
+                return -EINVAL;
+        if ((usage & PKI_USAGE_CLIENT) &&
+                        gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_CLIENT, 0) < 0)
+                return -EINVAL;
+        if ((usage & PKI_USAGE_SERVER) &&
+                        gnutls_x509_crt_set_key_purpose_oid(crt, GNUTLS_KP_TLS_WWW_SERVER, 0) < 0)
+                return -EINVAL;
+        return 0;
+}
+
+int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *csr_pem,
+                unsigned usage, uint64_t seconds, char **ret_cert_pem, struct problem *p) {
+        _cleanup_crt_ gnutls_x509_crt_t ca = NULL, crt = NULL;
+        _cleanup_crq_ gnutls_x509_crq_t crq = NULL;
+        _cleanup_key_ gnutls_x509_privkey_t ca_key = NULL;
+        _cleanup_datum_ gnutls_datum_t pem = {0};
+        unsigned char id[64];
+        size_t n = sizeof(id);
+        int r;
+
+        if (crt_import(&ca, ca_cert_pem) < 0 || key_import(&ca_key, ca_key_pem) < 0)
+                return problem_set(p, EINVAL, 500, "InternalError",
+                                "the CA's certificate or key cannot be read");
+        r = crq_import(&crq, csr_pem, p);
+        if (r < 0)
+                return r;
+        /* Of the request only key, subject and names are taken over, never extensions such as CA:
+         * yes. */
+        r = crt_begin(&crt, MIN(seconds, (uint64_t)100 * 365 * 86400));
+        if (r == 0)
+                r = to_errno(gnutls_x509_crt_set_crq(crt, crq));
+        if (r == 0)
+                r = copy_names(crt, crq);
+        if (r == 0)
+                r = crt_set_usage(crt, usage);
+        if (r == 0)
+                r = set_key_id(crt);
+        if (r == 0 && gnutls_x509_crt_get_subject_key_id(ca, id, &n, NULL) >= 0)
+                r = to_errno(gnutls_x509_crt_set_authority_key_id(crt, id, n));
+        if (r == 0)
+                r = to_errno(gnutls_x509_crt_sign2(crt, ca, ca_key, GNUTLS_DIG_SHA256, 0));
+        if (r == 0)
+                r = to_errno(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem));
+        if (r < 0)
+                return problem_set(p, r, 500, "InternalError",
+                                "the certificate request cannot be signed");
+        return take_text(&pem, ret_cert_pem);
+}
+
+int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_subject *subject,
+                unsigned usage, unsigned days, char **ret_cert_pem, char **ret_key_pem) {
+        _cleanup_free_ char *key = NULL, *csr = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        int r = pki_key_new(&key);
+
+        if (r == 0)
+                r = pki_csr_new(key, subject, &csr);
+        if (r == 0)
+                r = pki_csr_sign(ca_cert_pem, ca_key_pem, csr, usage, (uint64_t)days * 86400,
+                                ret_cert_pem, &p);
+        if (r < 0)
+                return r;
+        *ret_key_pem = TAKE_PTR(key);
+        return 0;
+}
+
+int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations,
+                uint64_t *ret_not_after_s) {
+        _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+        int r = crt_import(&crt, cert_pem);
+
+        if (r < 0)
+                return r;
+        time_t end = gnutls_x509_crt_get_expiration_time(crt);
+        if (end == (time_t)-1)
+                return -EINVAL;
+        r = read_subject(crt_dn, crt, ret_cn, ret_organizations);
+        if (r == 0 && ret_not_after_s)
+                *ret_not_after_s = (uint64_t)end;
+        return r;
+}
+
+int pki_cert_matches_key(const char *cert_pem, const char *key_pem) {
+        _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+        _cleanup_key_ gnutls_x509_privkey_t key = NULL;
+        unsigned char a[64], b[64];
+        size_t n = sizeof(a), m = sizeof(b);
+
+        if (crt_import(&crt, cert_pem) < 0 || key_import(&key, key_pem) < 0 ||
+                        gnutls_x509_crt_get_key_id(crt, 0, a, &n) < 0 ||
+                        gnutls_x509_privkey_get_key_id(key, 0, b, &m) < 0)
+                return -EINVAL;
+        return n == m && memcmp(a, b, n) == 0;
+}
+
+void sha256_hex(const void *data, size_t n, char ret[static 65]) {
+        unsigned char digest[32];
+        int r = gnutls_hash_fast(GNUTLS_DIG_SHA256, data, n, digest);
+
+        assert(r >= 0);
+        for (size_t i = 0; i < sizeof(digest); i++)
+                snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}
+
+char *base64_encode(const void *data, size_t n) {
+        gnutls_datum_t in = {(unsigned char *)data, (unsigned)n};
+        _cleanup_datum_ gnutls_datum_t out = {0};
+
+        if (n == 0)
+                return strdup("");
+        if (n > UINT32_MAX / 2 || gnutls_base64_encode2(&in, &out) < 0)
+                return NULL;
+        return strndup((const char *)out.data, out.size);
+}
+
+int base64_decode(const char *s, void **ret, size_t *ret_size) {
+        gnutls_datum_t in = datum_of(s);
+        _cleanup_datum_ gnutls_datum_t out = {0};
+        size_t n = strlen(s);
+
+        /* GnuTLS skips what it does not know; the API's bytes are strict (RFC 4648 section 4). */
+        size_t body = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
+        if (n % 4 != 0 || n > UINT32_MAX / 2 || n - body > 2 || strspn(s + body, "=") != n - body)
+                return -EINVAL;
+        if (n > 0) {
+                int r = gnutls_base64_decode2(&in, &out);
+
+                if (r < 0)
+                        return to_errno(r);
+        }
+        char *copy = malloc((size_t)out.size + 1);
+        if (!copy)
+                return -ENOMEM;
+        if (out.size > 0)
+                memcpy(copy, out.data, out.size);
+        copy[out.size] = 0;
+        *ret = copy;
+        *ret_size = out.size;
+        return 0;
+}

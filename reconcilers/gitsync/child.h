@@ -1,0 +1,20 @@
+/* A child process with JSON in and JSON out, inside the event loop, with a deadline after which it
+ * is killed. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "lib/json.h"
+
+struct child;
+
+/* reply is borrowed; NULL when the child died, was killed or answered no JSON: why says so in a
+ * sentence. */
+typedef void (*child_done_func)(const json_t *reply, const char *why, void *userdata);
+
+/* Starts argv (NULL-terminated; argv[0] a path) and writes input to it. done is called once unless
+ * the child is freed. */
+int child_start(struct child **ret, sd_event *event, char *const *argv, const json_t *input,
+                uint64_t timeout_us, child_done_func done, void *userdata);
+/* Kills it if it runs, without the callback. */
+struct child *child_free(struct child *c);

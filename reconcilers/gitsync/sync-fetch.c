@@ -1,0 +1,181 @@
+/* From the GitSync's spec to a checked set of manifests: credentials, the fetch child, reading. */
+#include "lib/log.h"
+#include "lib/object.h"
+#include "lib/pki.h"
+#include "reconcilers/gitsync/plan.h"
+#include "reconcilers/gitsync/sync-internal.h"
+
+enum { FETCH_TIMEOUT_DEFAULT_S = 60 };
+
+static void start_child(struct sync *s, const json_t *secret);
+
+static int compare_rank(const void *a, const void *b, void *userdata) {
+        const struct manifest_set *set = userdata;
+        size_t i = *(const size_t *)a, j = *(const size_t *)b;
+        const json_t *x = set->items[i].object, *y = set->items[j].object;
+        unsigned m = plan_rank(object_api_version(x), object_kind(x)),
+                 n = plan_rank(object_api_version(y), object_kind(y));
+
+        if (m != n)
+                return m < n ? -1 : 1;
+        return i < j ? -1 : i > j; /* else as written */
+}
+
+static int read_revision(struct sync *s, const json_t *reply, struct problem *p) {
+        struct manifest_owner owner = {s->name, s->ns};
+        struct revision *r = &s->candidate;
+
+        revision_done(r);
+        int q = manifest_set_read(json_object_get(reply, "files"), &owner, &r->set, p);
+        if (q < 0)
+                return q;
+        r->commit = strdup(json_str_or(reply, "commit", ""));
+        r->name = strdup(json_str_or(reply, "revision", ""));
+        r->summary = strdup(json_str_or(reply, "summary", ""));
+        r->order = calloc(r->set.count + 1, sizeof(*r->order));
+        if (!r->commit || !r->name || !r->summary || !r->order)
+                return -ENOMEM;
+        for (size_t i = 0; i < r->set.count; i++)
+                r->order[i] = i;
+        qsort_r(r->order, r->set.count, sizeof(*r->order), compare_rank, &r->set);
+        return 0;
+}
+
+/* Nothing new in Git: the run ends here, unless something else wants the whole set applied again.
+ */
+static void on_unchanged(struct sync *s) {
+        const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
+
+        if (s->applied_generation != object_generation(s->object) || s->failures > 0 ||
+                        (asked && !streq_ptr(asked, s->handled_at))) {
+                json_decref(s->prune);
+                s->prune = json_array();
+                sync_enter(s, SYNC_APPLYING);
+        } else
+                sync_enter(s, SYNC_IDLE);
+}
+
+static void on_fetched(const json_t *reply, const char *why, void *userdata) {
+        _cleanup_problem_ struct problem p = {0};
+        struct sync *s = userdata;
+        const char *error = json_str(reply, "error");
+
+        s->child = NULL;
+        s->counted = false;
+        s->world->fetching--;
+        if (!reply || error) {
+                problem_set(&p, EIO, 0, NULL, "%s%s",
+                                reply ? "" : "the fetch failed: ", error ? error : why);
+                sync_fail(s, "FetchFailed", &p);
+                return;
+        }
+        if (json_bool_or(reply, "unchanged", false)) {
+                on_unchanged(s);
+                return;
+        }
+        if (read_revision(s, reply, &p) < 0) {
+                sync_fail(s, "BuildFailed", &p);
+                return;
+        }
+        sync_enter(s, SYNC_RESOLVING);
+}
+
+/* A key of the secret as text; NULL when it has none. Caller frees. */
+static char *secret_text(const json_t *secret, const char *key) {
+        const char *encoded = json_string_value(json_get(secret, "data", key, NULL));
+        _cleanup_free_ void *data = NULL;
+        size_t n;
+
+        if (!encoded || base64_decode(encoded, &data, &n) < 0 || !utf8_is_valid(data, n))
+                return NULL;
+        return strndup(data, n);
+}
+
+static void on_secret(int error, const json_t *secret, const struct problem *why, void *userdata) {
+        struct sync *s = userdata;
+        _cleanup_problem_ struct problem p = {0};
+
+        s->call = NULL;
+        if (error == 0) {
+                start_child(s, secret);
+                return;
+        }
+        problem_set(&p, EACCES, 0, NULL, "cannot read the secret \"%s\" of spec.secretRef: %s",
+                        json_str_or(s->object, "spec.secretRef.name", ""), strempty(why->message));
+        sync_fail(s, "FetchFailed", &p);
+}
+
+static json_t *make_request(struct sync *s, const json_t *secret, const char *mirror) {
+        static const struct {
+                const char *key, *field;
+        } credentials[] = {
+                        {"username", "username"},
+                        {"password", "password"},
+                        {"identity", "identity"},
+                        {"known_hosts", "knownHosts"},
+        };
+        const char *kind = "branch", *ref = json_str_or(s->object, "spec.ref.branch", "main");
+
+        if (json_str(s->object, "spec.ref.commit")) {
+                kind = "commit";
+                ref = json_str(s->object, "spec.ref.commit");
+        } else if (json_str(s->object, "spec.ref.tag")) {
+                kind = "tag";
+                ref = json_str(s->object, "spec.ref.tag");
+        }
+        _cleanup_json_ json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "url",
+                        json_str_or(s->object, "spec.url", ""), "refKind", kind, "ref", ref, "path",
+                        json_str_or(s->object, "spec.path", "."), "mirror", mirror, "known",
+                        s->have_current && s->applied_generation == object_generation(s->object)
+                                        ? s->current.commit
+                                        : "");
+        for (size_t i = 0; request && i < ELEMENTS(credentials); i++) {
+                _cleanup_free_ char *text = secret_text(secret, credentials[i].key);
+
+                if (text && json_object_set_new(request, credentials[i].field, json_string(text)) <
+                                                0)
+                        return NULL;
+        }
+        return TAKE_PTR(request);
+}
+
+static void start_child(struct sync *s, const json_t *secret) {
+        _cleanup_free_ char *mirror = strformat("%s/%s", s->world->data_dir, object_uid(s->object));
+        _cleanup_json_ json_t *request = mirror ? make_request(s, secret, mirror) : NULL;
+        char *argv[] = {(char *)s->world->program, (char *)"fetch", NULL};
+        _cleanup_problem_ struct problem p = {0};
+        uint64_t timeout;
+        int r = -ENOMEM;
+
+        if (parse_duration_us(json_str(s->object, "spec.timeout"), &timeout) < 0 || timeout == 0)
+                timeout = FETCH_TIMEOUT_DEFAULT_S * 1000000ull;
+        if (request)
+                r = child_start(&s->child, s->world->event, argv, request, timeout, on_fetched, s);
+        if (r < 0) {
+                problem_set(&p, r, 0, NULL, "cannot start the fetch: %s", strerror(-r));
+                sync_fail(s, "FetchFailed", &p);
+                return;
+        }
+        s->counted = true;
+        s->world->fetching++;
+}
+
+void sync_fetch_begin(struct sync *s) {
+        const char *name = json_str(s->object, "spec.secretRef.name");
+        _cleanup_free_ char *path = NULL;
+
+        if (s->world->fetching >= s->world->fetching_max) { /* in its turn: try again shortly */
+                s->again = false;
+                s->state = SYNC_IDLE;
+                (void)sd_event_source_set_time_relative(s->timer, 500000);
+                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+                return;
+        }
+        if (!name) {
+                start_child(s, NULL);
+                return;
+        }
+        path = api_path(api_resource_find("secrets"), s->ns, name, NULL, NULL);
+        if (!path || api_get_async(s->world->client, path, on_secret, s, &s->call) < 0)
+                on_secret(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"}, s);
+}
