@@ -61,6 +61,7 @@ struct http_peer {
         uid_t uid;                   /* Unix socket only */
         pid_t pid;
         bool certificate;            /* a client certificate was presented and verified */
+        const char *certificate_problem; /* one was presented but not verified: why; else NULL */
         const char *cn;              /* its subject's common name, UTF-8 */
         char *const *organizations;  /* its subject's O values */
         const char *fingerprint;     /* SHA-256 of the certificate, hex; NULL when none */

@@ -8,6 +8,15 @@ libkeelson_a_SOURCES = \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/yaml.h \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h
 
+# Networking: servers and clients over HTTP and gRPC
+libkeelson_a_SOURCES += \
+	lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
+	lib/net.c lib/net.h lib/tls.c
+check_PROGRAMS += tests/unit/test-http-server
+tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c tests/unit/certs.c tests/unit/certs.h \
+	tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_http_server_LDADD = $(TEST_LIBS)
+
 check_PROGRAMS += tests/unit/test-base tests/unit/test-text tests/unit/test-options
 tests_unit_test_base_SOURCES = tests/unit/test-base.c tests/unit/unit.h
 tests_unit_test_base_LDADD = $(TEST_LIBS)

@@ -5,6 +5,9 @@
 #include "lib/base.h"
 #include "lib/problem.h"
 
+/* TLS 1.2 and 1.3, in GnuTLS' words. */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+
 /* Paths of PEM files; any may be NULL. */
 struct tls_files {
         const char *cert;
@@ -15,8 +18,29 @@ struct tls_files {
 struct tls_context;
 /* Loads the files; a server context with a CA demands client certificates. p names the file and the cause. */
 int tls_context_new(struct tls_context **ret, const struct tls_files *files, bool server, struct problem *p);
+/* The same from PEM texts; cert, key and ca of pem are texts, not paths. */
+int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, bool server, struct problem *p);
+struct tls_context *tls_context_ref(struct tls_context *c);
+/* Drops a reference. */
 struct tls_context *tls_context_free(struct tls_context *c);
 DEFINE_CLEANUP(struct tls_context *, tls_context_free);
+/* For a server session that another library made (a gnutls_session_t), before its handshake: serves
+ * with this context, and asks for a client certificate, without demanding one, when the context has
+ * a CA. The session borrows the context. */
+int tls_context_attach(struct tls_context *c, void *gnutls_session);
+
+/* Who presented a certificate. */
+struct tls_peer {
+        bool verified;         /* signed by the context's CA, in time, made for clients */
+        char *problem;         /* why a presented certificate was not verified; NULL otherwise */
+        char *cn;
+        char **organizations;
+        char *fingerprint;     /* SHA-256, lower-case hex */
+        uint64_t not_after_s;
+};
+/* After the handshake of a server session. 0 with everything empty when no certificate was presented. */
+int tls_peer_read(struct tls_peer *ret, void *gnutls_session);
+void tls_peer_done(struct tls_peer *peer);
 
 struct tls_stream;
 /* Takes no ownership of fd. server_name: for verification by a client; NULL on servers. alpn: "h2". */

@@ -1,0 +1,256 @@
+/* HTTP requests as the program sees them: reading the target, headers and body, and answering. The
+ * query is decoded here and not by libmicrohttpd, whose decoding works in place and loses the raw
+ * text that paths need. */
+#include "lib/http-server-internal.h"
+
+enum { QUERY_PARAMETERS_MAX = 256, ANSWER_HEADERS_MAX = 64 };
+
+static int hex_value(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Query decoding: '+' is a blank. NULL when out of memory; a NUL byte or a broken escape stays as
+ * it is written. */
+static char *query_decode(const char *s, size_t n) {
+        char *out = malloc(n + 1), *o = out;
+
+        if (!out)
+                return NULL;
+        for (size_t i = 0; i < n; i++) {
+                int high = s[i] == '%' && i + 2 < n ? hex_value(s[i + 1]) : -1;
+                int low = high >= 0 ? hex_value(s[i + 2]) : -1;
+
+                if (low >= 0 && (high | low)) {
+                        *o++ = (char)(high << 4 | low);
+                        i += 2;
+                } else
+                        *o++ = s[i] == '+' ? ' ' : s[i];
+        }
+        *o = 0;
+        return out;
+}
+
+static int parse_parameter(struct http_request *r, const char *s, size_t n) {
+        const char *equals = memchr(s, '=', n);
+        size_t name_size = equals ? (size_t)(equals - s) : n;
+        struct http_query *q = &r->query[r->query_count];
+
+        q->name = query_decode(s, name_size);
+        q->value = equals ? query_decode(equals + 1, n - name_size - 1) : strdup("");
+        r->query_count++;
+        return q->name && q->value ? 0 : -ENOMEM;
+}
+
+int http_request_parse_target(struct http_request *r, const char *target) {
+        const char *question = strchr(target, '?');
+        size_t parameters = 0;
+
+        r->path = question ? strndup(target, (size_t)(question - target)) : strdup(target);
+        r->query_text = strdup(question ? question + 1 : "");
+        if (!r->path || !r->query_text)
+                return -ENOMEM;
+        if (!question || !question[1])
+                return 0;
+        for (const char *c = r->query_text; *c; c += strcspn(c, "&"), c += *c == '&')
+                parameters++;
+        if (parameters > QUERY_PARAMETERS_MAX)
+                return -E2BIG;
+        r->query = calloc(parameters + 1, sizeof(*r->query));
+        if (!r->query)
+                return -ENOMEM;
+        for (const char *c = r->query_text; *c;) {
+                size_t n = strcspn(c, "&");
+
+                if (n > 0 && parse_parameter(r, c, n) < 0)
+                        return -ENOMEM;
+                c += n + (c[n] == '&');
+        }
+        return 0;
+}
+
+const char *http_request_method(const struct http_request *r) {
+        return r->method;
+}
+
+const char *http_request_path(const struct http_request *r) {
+        return r->path;
+}
+
+const char *http_request_query_text(const struct http_request *r) {
+        return r->query_text;
+}
+
+const char *http_request_query_at(const struct http_request *r, const char *name, size_t i) {
+        for (size_t k = 0; k < r->query_count; k++)
+                if (streq(r->query[k].name, name) && i-- == 0)
+                        return r->query[k].value;
+        return NULL;
+}
+
+const char *http_request_query(const struct http_request *r, const char *name) {
+        return http_request_query_at(r, name, 0);
+}
+
+const char *http_request_header(const struct http_request *r, const char *name) {
+        return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
+}
+
+struct header_search {
+        const char *name, *found;
+        size_t left;
+};
+
+static enum MHD_Result search_header(
+                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+        struct header_search *search = userdata;
+
+        if (!strcaseeq(name, search->name) || search->left-- > 0)
+                return MHD_YES;
+        search->found = strempty(value);
+        return MHD_NO;
+}
+
+const char *http_request_header_at(const struct http_request *r, const char *name, size_t i) {
+        struct header_search search = {.name = name, .left = i};
+
+        MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, search_header, &search);
+        return search.found;
+}
+
+const char *http_request_body(const struct http_request *r, size_t *ret_size) {
+        if (ret_size)
+                *ret_size = r->body.size;
+        return r->body.data ? r->body.data : "";
+}
+
+void http_request_set_userdata(struct http_request *r, void *userdata, void (*free_func)(void *)) {
+        r->userdata = userdata;
+        r->free_func = free_func;
+}
+
+void *http_request_userdata(const struct http_request *r) {
+        return r->userdata;
+}
+
+void http_request_on_gone(struct http_request *r,
+                void (*func)(struct http_request *r, void *userdata), void *userdata) {
+        r->on_gone = func;
+        r->on_gone_userdata = userdata;
+}
+
+int http_response_header(struct http_request *r, const char *name, const char *value) {
+        struct http_header_pair *h =
+                        reallocarray(r->headers, r->header_count + 1, sizeof(*r->headers));
+
+        if (!h)
+                return -ENOMEM;
+        r->headers = h;
+        if (r->header_count >= ANSWER_HEADERS_MAX)
+                return -E2BIG;
+        h += r->header_count;
+        *h = (struct http_header_pair){.name = strdup(name), .value = strdup(value)};
+        if (!h->name || !h->value) {
+                free(h->name);
+                free(h->value);
+                return -ENOMEM;
+        }
+        r->header_count++;
+        return 0;
+}
+
+static void add_headers(struct http_request *r, struct MHD_Response *response) {
+        for (size_t i = 0; i < r->header_count; i++)
+                (void)MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+}
+
+void http_request_answer(struct http_request *r, unsigned code, struct MHD_Response *response) {
+        assert(r->state == REQUEST_RECEIVING || r->state == REQUEST_HANDLING ||
+                        r->state == REQUEST_WAITING);
+        add_headers(r, response);
+        r->response = response;
+        r->code = code;
+        if (r->state == REQUEST_WAITING) {
+                /* A stream's hangup watch goes on: libmicrohttpd does not look at suspended
+                 * sockets. */
+                if (!r->stream)
+                        r->hangup = sd_event_source_disable_unref(r->hangup);
+                MHD_resume_connection(r->mhd);
+                http_server_run_soon(r->server);
+        }
+        r->state = REQUEST_ANSWERED;
+}
+
+/* Without memory for an answer the connection is closed: state GONE makes the handler refuse. */
+static void answer_failed(struct http_request *r) {
+        bool waiting = r->state == REQUEST_WAITING;
+
+        r->state = REQUEST_GONE;
+        if (waiting) {
+                MHD_resume_connection(r->mhd);
+                http_server_run_soon(r->server);
+        }
+}
+
+static void bytes_release(void *b) {
+        bytes_unref(b);
+}
+
+void http_respond_bytes(
+                struct http_request *r, int code, const char *content_type, struct bytes *body) {
+        struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+                        body->size, body->data, bytes_release, body);
+
+        if (!response) {
+                answer_failed(r);
+                return;
+        }
+        bytes_ref(body);
+        if (content_type)
+                (void)MHD_add_response_header(response, "Content-Type", content_type);
+        http_request_answer(r, (unsigned)code, response);
+}
+
+void http_respond(struct http_request *r, int code, const char *content_type, const void *body,
+                size_t n) {
+        _cleanup_bytes_ struct bytes *b = bytes_new(body, n);
+
+        if (b)
+                http_respond_bytes(r, code, content_type, b);
+        else
+                answer_failed(r);
+}
+
+void http_request_end(struct http_request *r) {
+        if (!r)
+                return;
+        if (r->link) {
+                *r->link = r->next;
+                if (r->next)
+                        r->next->link = r->link;
+        }
+        sd_event_source_disable_unref(r->hangup);
+        http_stream_detach(r->stream);
+        if (r->response)
+                MHD_destroy_response(r->response);
+        if (r->free_func)
+                r->free_func(r->userdata);
+        r->server->bodies -= r->reserved;
+        for (size_t i = 0; i < r->query_count; i++) {
+                free(r->query[i].name);
+                free(r->query[i].value);
+        }
+        for (size_t i = 0; i < r->header_count; i++) {
+                free(r->headers[i].name);
+                free(r->headers[i].value);
+        }
+        free(r->query);
+        free(r->headers);
+        free(r->path);
+        free(r->query_text);
+        buf_done(&r->body);
+        free(r);
+}

@@ -1,0 +1,488 @@
+/* The HTTP/1.1 server: libmicrohttpd without threads, its epoll descriptor watched by sd-event.
+ * libmicrohttpd 0.9.75 acts only inside MHD_run(): it must run after every MHD_resume_connection(),
+ * and after its own timeout. It does not look at suspended connections, so a request that waits for
+ * its answer (and every stream) has a watch of its own on the socket for the client's end.
+ * TLS credentials are set per connection, before the handshake, so that certificates rotate. */
+#include "lib/http-server-internal.h"
+
+enum {
+        BODY_SIZE_MAX_DEFAULT = 3 << 20,
+        /* All bodies held at one time; more are refused with 503. */
+        BODIES_SIZE_MAX = 512 << 20,
+        /* A chunked body past the limit is read on for so many times the limit, that the client
+         * reads the refusal; then the connection is cut. */
+        DISCARD_FACTOR = 8,
+        IDLE_TIMEOUT_DEFAULT_S = 75,
+        CONNECTIONS_MAX_DEFAULT = 10000,
+        REFUSAL_SIZE_MAX = 256,
+};
+
+static void server_run(struct http_server *s) {
+        MHD_UNSIGNED_LONG_LONG timeout_ms;
+
+        if (s->running)
+                return;
+        s->running = true;
+        (void)MHD_run(s->mhd);
+        s->running = false;
+        http_streams_tell_drained(s);
+        if (MHD_get_timeout(s->mhd, &timeout_ms) != MHD_YES)
+                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        else if (timeout_ms == 0)
+                http_server_run_soon(s);
+        else {
+                (void)sd_event_source_set_time_relative(s->timer, timeout_ms * 1000);
+                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        }
+}
+
+void http_server_run_soon(struct http_server *s) {
+        (void)sd_event_source_set_enabled(s->soon, SD_EVENT_ONESHOT);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        server_run(userdata);
+        return 0;
+}
+
+static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
+        server_run(userdata);
+        return 0;
+}
+
+static int on_soon(sd_event_source *source, void *userdata) {
+        server_run(userdata);
+        return 0;
+}
+
+/* ---- the client's end ---- */
+
+static void request_gone(struct http_request *r) {
+        struct http_stream *stream = r->stream;
+
+        r->hangup = sd_event_source_disable_unref(r->hangup);
+        if (r->state == REQUEST_WAITING) {
+                r->state = REQUEST_GONE;
+                if (r->on_gone)
+                        r->on_gone(r, r->on_gone_userdata);
+                MHD_resume_connection(r->mhd);
+        } else if (stream && !stream->aborted) {
+                /* The reader then ends the connection; that frees the stream and tells the program.
+                 */
+                stream->aborted = true;
+                if (stream->suspended) {
+                        stream->suspended = false;
+                        MHD_resume_connection(r->mhd);
+                }
+        } else
+                return;
+        http_server_run_soon(r->server);
+}
+
+static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        request_gone(userdata);
+        return 0;
+}
+
+int http_request_watch(struct http_request *r) {
+        return sd_event_add_io(
+                        r->server->event, &r->hangup, r->connection->fd, EPOLLRDHUP, on_hangup, r);
+}
+
+/* ---- requests ---- */
+
+static void *on_target(void *userdata, const char *target, struct MHD_Connection *mhd) {
+        struct http_server *s = userdata;
+        struct http_request *r = calloc(1, sizeof(*r));
+
+        if (!r)
+                return NULL;
+        r->server = s;
+        r->mhd = mhd;
+        r->link = &s->requests;
+        r->next = s->requests;
+        if (r->next)
+                r->next->link = &r->next;
+        s->requests = r;
+        int error = http_request_parse_target(r, strempty(target));
+        if (error == -E2BIG)
+                r->too_large = true;
+        else if (error < 0) {
+                http_request_end(r);
+                return NULL;
+        }
+        return r;
+}
+
+static void on_completed(void *userdata, struct MHD_Connection *mhd, void **request,
+                enum MHD_RequestTerminationCode code) {
+        struct http_request *r = TAKE_PTR(*request);
+
+        if (r && r->state == REQUEST_WAITING && r->on_gone)
+                r->on_gone(r, r->on_gone_userdata);
+        http_request_end(r);
+}
+
+static enum MHD_Result queue_answer(struct http_request *r) {
+        return MHD_queue_response(r->mhd, r->code, r->response);
+}
+
+static enum MHD_Result refuse(struct http_request *r, int code, const char *why) {
+        struct http_server *s = r->server;
+
+        (void)http_response_header(r, "Connection", "close");
+        if (s->options.reject)
+                s->options.reject(r, code, why, s->options.userdata);
+        else {
+                char text[REFUSAL_SIZE_MAX];
+                int n = snprintf(text, sizeof(text), "%s\n", why);
+
+                http_respond(r, code, "text/plain", text, (size_t)n);
+        }
+        return r->state == REQUEST_ANSWERED ? queue_answer(r) : MHD_NO;
+}
+
+static enum MHD_Result refuse_size(struct http_request *r) {
+        char why[REFUSAL_SIZE_MAX];
+
+        (void)snprintf(why, sizeof(why), "the request body is too large: limit is %zu bytes",
+                        r->server->options.body_size_max);
+        return refuse(r, 413, why);
+}
+
+/* The first call for a request: headers only. What can be refused now is never read. */
+static enum MHD_Result begin_request(struct http_request *r, const char *method) {
+        const char *length = http_request_header(r, "Content-Length");
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        uint64_t n;
+
+        r->connection = info ? info->socket_context : NULL;
+        r->method = method;
+        if (!r->connection)
+                return MHD_NO;
+        if (r->too_large)
+                return refuse(r, 414, "the request has too many query parameters");
+        if (!length)
+                return MHD_YES;
+        if (parse_u64(length, &n) < 0)
+                return refuse(r, 400, "the Content-Length header is not a number");
+        if (n > r->server->options.body_size_max)
+                return refuse_size(r);
+        if (r->server->bodies + n > BODIES_SIZE_MAX)
+                return refuse(r, 503, "too many large requests at one time; try again");
+        return MHD_YES;
+}
+
+static enum MHD_Result receive(struct http_request *r, const char *data, size_t n) {
+        struct http_server *s = r->server;
+
+        if (r->too_large || n > s->options.body_size_max - r->body.size) {
+                r->too_large = true;
+                buf_done(&r->body);
+                r->discarded += n;
+                return r->discarded > DISCARD_FACTOR * (uint64_t)s->options.body_size_max ? MHD_NO
+                                                                                          : MHD_YES;
+        }
+        if (s->bodies + n > BODIES_SIZE_MAX)
+                return MHD_NO;
+        s->bodies += n;
+        r->reserved += n;
+        return buf_append(&r->body, data, n) < 0 ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result handle(struct http_request *r) {
+        struct http_server *s = r->server;
+
+        if (r->too_large)
+                return refuse_size(r);
+        r->state = REQUEST_HANDLING;
+        s->options.handler(r, s->options.userdata);
+        if (r->state == REQUEST_ANSWERED)
+                return queue_answer(r);
+        if (r->state == REQUEST_GONE || http_request_watch(r) < 0) {
+                if (r->state != REQUEST_GONE && r->on_gone)
+                        r->on_gone(r, r->on_gone_userdata);
+                r->state = REQUEST_GONE;
+                return MHD_NO;
+        }
+        r->state = REQUEST_WAITING;
+        MHD_suspend_connection(r->mhd);
+        return MHD_YES;
+}
+
+static enum MHD_Result on_access(void *userdata, struct MHD_Connection *mhd, const char *url,
+                const char *method, const char *version, const char *data, size_t *size,
+                void **request) {
+        struct http_request *r = *request;
+        enum MHD_Result result;
+
+        if (!r || (r->server->stopping && r->state != REQUEST_ANSWERED))
+                return MHD_NO;
+        if (!r->connection)
+                return begin_request(r, method);
+        if (*size > 0) {
+                result = receive(r, data, *size);
+                *size = 0;
+                return result;
+        }
+        switch (r->state) {
+        case REQUEST_RECEIVING:
+                return handle(r);
+        case REQUEST_ANSWERED:
+                return queue_answer(r);
+        default:
+                return MHD_NO;
+        }
+}
+
+/* ---- connections ---- */
+
+static void connection_started(struct http_server *s, struct MHD_Connection *mhd, void **context) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+        struct http_connection *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return; /* requests on it are refused */
+        c->fd = info->connect_fd;
+        net_tune(c->fd);
+        *context = c;
+        if (!s->tls)
+                return;
+        c->tls = tls_context_ref(s->tls);
+        info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        (void)tls_context_attach(c->tls, info->tls_session);
+}
+
+static void connection_closed(void **context) {
+        struct http_connection *c = TAKE_PTR(*context);
+
+        if (!c)
+                return;
+        tls_peer_done(&c->certificate);
+        tls_context_free(c->tls);
+        free(c);
+}
+
+static void on_connection(void *userdata, struct MHD_Connection *mhd, void **context,
+                enum MHD_ConnectionNotificationCode code) {
+        if (code == MHD_CONNECTION_NOTIFY_STARTED)
+                connection_started(userdata, mhd, context);
+        else
+                connection_closed(context);
+}
+
+const struct http_peer *http_request_peer(const struct http_request *r) {
+        struct http_connection *c = r->connection;
+        struct http_peer *peer = &c->peer;
+        const union MHD_ConnectionInfo *info;
+
+        if (c->peer_known)
+                return peer;
+        c->peer_known = true;
+        if (r->server->unix_path) {
+                struct ucred cred = {0};
+                socklen_t n = sizeof(cred);
+
+                peer->address = "@unix";
+                if (getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0) {
+                        peer->unix_socket = true;
+                        peer->uid = cred.uid;
+                        peer->pid = cred.pid;
+                }
+                return peer;
+        }
+        peer->address = net_peer_name(c->fd, c->address);
+        if (!c->tls)
+                return peer;
+        info = MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        if (!info || tls_peer_read(&c->certificate, info->tls_session) < 0)
+                return peer;
+        peer->certificate = c->certificate.verified;
+        peer->certificate_problem = c->certificate.problem;
+        peer->cn = c->certificate.cn;
+        peer->organizations = c->certificate.organizations;
+        peer->fingerprint = c->certificate.fingerprint;
+        peer->not_after_s = c->certificate.not_after_s;
+        return peer;
+}
+
+/* ---- the server ---- */
+
+static size_t keep_escapes(void *userdata, struct MHD_Connection *mhd, char *s) {
+        return strlen(s);
+}
+
+static void on_mhd_log(void *userdata, const char *format, va_list ap) {
+        /* What it says concerns single connections; the program sees their end. */
+}
+
+static int start_mhd(struct http_server *s, const char *cert, const char *key) {
+        const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                               (s->tls ? MHD_USE_TLS : 0);
+        struct MHD_OptionItem tls[] = {
+                        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)cert},
+                        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)key},
+                        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES},
+                        {MHD_OPTION_END, 0, NULL},
+        };
+
+        s->mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER,
+                        on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
+                        MHD_OPTION_CONNECTION_TIMEOUT, s->options.idle_timeout_s,
+                        MHD_OPTION_CONNECTION_LIMIT, s->options.connections_max,
+                        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+                        on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+                        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
+                        s->tls ? tls : tls + ELEMENTS(tls) - 1, MHD_OPTION_END);
+        s->listen_fd = -EBADF; /* libmicrohttpd's now, also when it failed */
+        return s->mhd ? 0 : -EIO;
+}
+
+static int watch_mhd(struct http_server *s) {
+        const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->mhd, MHD_DAEMON_INFO_EPOLL_FD);
+        int r;
+
+        if (!info)
+                return -EIO;
+        r = sd_event_add_io(s->event, &s->io, info->epoll_fd, EPOLLIN, on_io, s);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(s->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_time, s);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        return sd_event_add_defer(s->event, &s->soon, on_soon, s);
+}
+
+static int server_listen(struct http_server *s, struct problem *p) {
+        const struct http_server_options *o = &s->options;
+        int r;
+
+        if (o->unix_path)
+                r = net_listen_unix(&s->listen_fd, o->unix_path, o->unix_mode, p);
+        else
+                r = net_listen_tcp(&s->listen_fd, o->host, o->port, p);
+        if (r < 0)
+                return r;
+        if (o->unix_path) {
+                s->unix_path = strdup(o->unix_path);
+                return s->unix_path ? 0 : -ENOMEM;
+        }
+        s->port = net_port(s->listen_fd);
+        return 0;
+}
+
+static int server_start(struct http_server *s, struct problem *p) {
+        const struct http_server_options *o = &s->options;
+        int r;
+
+        if (o->tls_cert) {
+                const struct tls_files pem = {
+                                .cert = o->tls_cert, .key = o->tls_key, .ca = o->tls_client_ca};
+
+                r = tls_context_new_pem(&s->tls, &pem, true, p);
+                if (r < 0)
+                        return r;
+                if (o->tls_client_ca) {
+                        s->client_ca = strdup(o->tls_client_ca);
+                        if (!s->client_ca)
+                                return -ENOMEM;
+                }
+        }
+        r = server_listen(s, p);
+        if (r < 0)
+                return r;
+        r = start_mhd(s, o->tls_cert, o->tls_key);
+        if (r >= 0)
+                r = watch_mhd(s);
+        if (r < 0)
+                return problem_set(
+                                p, -r, 0, NULL, "the HTTP server cannot start: %s", strerror(-r));
+        return 0;
+}
+
+int http_server_new(struct http_server **ret, sd_event *event,
+                const struct http_server_options *options, struct problem *p) {
+        _cleanup_(http_server_freep) struct http_server *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->event = sd_event_ref(event);
+        s->listen_fd = -EBADF;
+        s->options = *options;
+        if (s->options.body_size_max == 0)
+                s->options.body_size_max = BODY_SIZE_MAX_DEFAULT;
+        if (s->options.idle_timeout_s == 0)
+                s->options.idle_timeout_s = IDLE_TIMEOUT_DEFAULT_S;
+        if (s->options.connections_max == 0)
+                s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
+        r = server_start(s, p);
+        if (r < 0)
+                return r;
+        /* Borrowed from the caller for this call only. */
+        s->options.host = s->options.unix_path = NULL;
+        s->options.tls_cert = s->options.tls_key = s->options.tls_client_ca = NULL;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+struct http_server *http_server_free(struct http_server *s) {
+        if (!s)
+                return NULL;
+        s->stopping = true;
+        if (s->mhd) {
+                /* libmicrohttpd ends the program if it is stopped while a connection is suspended.
+                 */
+                struct http_request *next;
+                for (struct http_request *r = s->requests; r; r = next) {
+                        next = r->next;
+                        request_gone(r);
+                }
+                s->running = true;
+                (void)MHD_run(s->mhd);
+                MHD_stop_daemon(s->mhd); /* closes the listening socket too */
+        } else
+                safe_close(s->listen_fd);
+        assert(!s->requests);
+        if (s->unix_path)
+                (void)unlink(s->unix_path);
+        sd_event_source_disable_unref(s->io);
+        sd_event_source_disable_unref(s->timer);
+        sd_event_source_disable_unref(s->soon);
+        sd_event_unref(s->event);
+        tls_context_free(s->tls);
+        free(s->client_ca);
+        free(s->unix_path);
+        return mfree(s);
+}
+
+uint16_t http_server_port(const struct http_server *s) {
+        return s->port;
+}
+
+void http_server_stop_accepting(struct http_server *s) {
+        int fd = MHD_quiesce_daemon(s->mhd);
+
+        safe_close(fd);
+}
+
+int http_server_set_certificate(struct http_server *s, const char *tls_cert, const char *tls_key) {
+        const struct tls_files pem = {.cert = tls_cert, .key = tls_key, .ca = s->client_ca};
+        _cleanup_problem_ struct problem p = {0};
+        struct tls_context *tls;
+        int r;
+
+        if (!s->tls)
+                return -EOPNOTSUPP;
+        r = tls_context_new_pem(&tls, &pem, true, &p);
+        if (r < 0)
+                return r;
+        tls_context_free(s->tls); /* connections under way hold their own reference */
+        s->tls = tls;
+        return 0;
+}

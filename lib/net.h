@@ -1,0 +1,21 @@
+/* Sockets for servers: listening with errors a user understands, and the options every connection gets. */
+#pragma once
+
+#include <sys/socket.h>
+
+#include "lib/base.h"
+#include "lib/problem.h"
+
+enum { NET_ADDRESS_SIZE = 64 };
+
+/* host: numeric address, or NULL for every one (IPv6 and IPv4). Non-blocking, close-on-exec. */
+int net_listen_tcp(int *ret_fd, const char *host, uint16_t port, struct problem *p);
+/* Replaces a socket file that nobody listens on; -EADDRINUSE when somebody does. mode 0: 0600. */
+int net_listen_unix(int *ret_fd, const char *path, unsigned mode, struct problem *p);
+/* The local port of a TCP socket; 0 for others. */
+uint16_t net_port(int fd);
+/* For a connected socket: no delay, and a dead peer is noticed within about a minute. Does nothing
+ * on Unix sockets. */
+void net_tune(int fd);
+/* "10.0.0.1:5000", "[::1]:5000", "@unix". */
+const char *net_peer_name(int fd, char buffer[static NET_ADDRESS_SIZE]);

@@ -1,0 +1,408 @@
+/* GnuTLS: credentials from files or texts, streams over non-blocking sockets, and who the peer is.
+ * TLS 1.2 and 1.3 only. A client verifies the server's name and purpose, a server the client's
+ * purpose, both against the given CAs alone. */
+#include "lib/tls.h"
+
+#include <arpa/inet.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+
+#include "lib/fileio.h"
+
+enum { PEM_SIZE_MAX = 1 << 20, DN_SIZE_MAX = 1024, ORGANIZATIONS_MAX = 64 };
+
+struct tls_context {
+        unsigned refs;
+        gnutls_certificate_credentials_t credentials;
+        bool server, has_ca;
+};
+
+struct tls_stream {
+        struct tls_context *context;
+        gnutls_session_t session;
+        char *server_name;
+        gnutls_typed_vdata_st verify[2]; /* GnuTLS keeps a pointer to it */
+        char *error_text;
+};
+
+static gnutls_datum_t datum(const char *text) {
+        return (gnutls_datum_t){.data = (unsigned char *)text, .size = (unsigned)strlen(text)};
+}
+
+static int load_ca(struct tls_context *c, const char *pem, const char *name, struct problem *p) {
+        gnutls_datum_t d = datum(pem);
+        int n = gnutls_certificate_set_x509_trust_mem(c->credentials, &d, GNUTLS_X509_FMT_PEM);
+
+        if (n <= 0)
+                return problem_set(p, EINVAL, 0, NULL, "%s holds no CA certificate in PEM form%s%s",
+                                name, n < 0 ? ": " : "", n < 0 ? gnutls_strerror(n) : "");
+        c->has_ca = true;
+        return 0;
+}
+
+static int load_pair(struct tls_context *c, const struct tls_files *pem,
+                const struct tls_files *names, struct problem *p) {
+        gnutls_datum_t cert = datum(pem->cert), key = datum(pem->key);
+        int r = gnutls_certificate_set_x509_key_mem2(
+                        c->credentials, &cert, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
+
+        if (r == GNUTLS_E_CERTIFICATE_KEY_MISMATCH)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "the certificate %s and the key %s do not belong together",
+                                names->cert, names->key);
+        if (r < 0)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "the certificate %s with the key %s cannot be used: %s",
+                                names->cert, names->key, gnutls_strerror(r));
+        return 0;
+}
+
+static int context_new(struct tls_context **ret, const struct tls_files *pem,
+                const struct tls_files *names, bool server, struct problem *p) {
+        _cleanup_(tls_context_freep) struct tls_context *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        c->refs = 1;
+        c->server = server;
+        if (gnutls_certificate_allocate_credentials(&c->credentials) < 0)
+                return -ENOMEM;
+        if (!pem->cert != !pem->key)
+                return problem_set(p, EINVAL, 0, NULL, "%s needs its %s",
+                                pem->cert ? names->cert : names->key,
+                                pem->cert ? "key" : "certificate");
+        if (server && !pem->cert)
+                return problem_set(
+                                p, EINVAL, 0, NULL, "a TLS server needs a certificate and a key");
+        if (pem->cert) {
+                r = load_pair(c, pem, names, p);
+                if (r < 0)
+                        return r;
+        }
+        if (pem->ca) {
+                r = load_ca(c, pem->ca, names->ca, p);
+                if (r < 0)
+                        return r;
+        } else if (!server && gnutls_certificate_set_x509_system_trust(c->credentials) < 0)
+                return problem_set(p, EINVAL, 0, NULL, "this machine has no CA certificates");
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+static int read_pem(const char *path, char **ret, struct problem *p) {
+        int r;
+
+        if (!path)
+                return 0;
+        r = file_read(path, PEM_SIZE_MAX, ret, NULL);
+        if (r < 0) {
+                _cleanup_free_ char *text = file_error_text(path, "read", r);
+                return problem_set(p, -r, 0, NULL, "%s", text ? text : path);
+        }
+        return 0;
+}
+
+int tls_context_new(struct tls_context **ret, const struct tls_files *files, bool server,
+                struct problem *p) {
+        _cleanup_free_ char *cert = NULL, *key = NULL, *ca = NULL;
+        int r;
+
+        r = read_pem(files->cert, &cert, p);
+        if (r < 0)
+                return r;
+        r = read_pem(files->key, &key, p);
+        if (r < 0)
+                return r;
+        r = read_pem(files->ca, &ca, p);
+        if (r < 0)
+                return r;
+        const struct tls_files pem = {.cert = cert, .key = key, .ca = ca};
+        r = context_new(ret, &pem, files, server, p);
+        if (key)
+                explicit_bzero(key, strlen(key));
+        return r;
+}
+
+int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, bool server,
+                struct problem *p) {
+        const struct tls_files names = {.cert = "the given certificate",
+                        .key = "the given key",
+                        .ca = "the given CA"};
+
+        return context_new(ret, pem, &names, server, p);
+}
+
+struct tls_context *tls_context_ref(struct tls_context *c) {
+        c->refs++;
+        return c;
+}
+
+struct tls_context *tls_context_free(struct tls_context *c) {
+        if (!c || --c->refs > 0)
+                return NULL;
+        if (c->credentials)
+                gnutls_certificate_free_credentials(c->credentials);
+        return mfree(c);
+}
+
+int tls_context_attach(struct tls_context *c, void *gnutls_session) {
+        gnutls_session_t session = gnutls_session;
+        gnutls_datum_t http = {.data = (unsigned char *)"http/1.1", .size = 8};
+
+        if (gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, c->credentials) < 0)
+                return -ENOMEM;
+        gnutls_certificate_server_set_request(
+                        session, c->has_ca ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE);
+        return gnutls_alpn_set_protocols(session, &http, 1, 0) < 0 ? -ENOMEM : 0;
+}
+
+/* ---- streams ---- */
+
+static int set_error(struct tls_stream *s, int error, const char *text) {
+        free(s->error_text);
+        s->error_text = strdup(text);
+        return -error;
+}
+
+static bool is_address(const char *name) {
+        unsigned char buffer[sizeof(struct in6_addr)];
+
+        return inet_pton(AF_INET, name, buffer) == 1 || inet_pton(AF_INET6, name, buffer) == 1;
+}
+
+static int set_verification(struct tls_stream *s) {
+        const char *purpose =
+                        s->context->server ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
+        unsigned n = 0;
+
+        s->verify[n++] = (gnutls_typed_vdata_st){
+                        .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose};
+        if (s->server_name) {
+                s->verify[n++] = (gnutls_typed_vdata_st){.type = GNUTLS_DT_DNS_HOSTNAME,
+                                .data = (unsigned char *)s->server_name};
+                if (!is_address(s->server_name) &&
+                                gnutls_server_name_set(s->session, GNUTLS_NAME_DNS, s->server_name,
+                                                strlen(s->server_name)) < 0)
+                        return -EINVAL;
+        }
+        gnutls_session_set_verify_cert2(s->session, s->verify, n, 0);
+        return 0;
+}
+
+int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const char *server_name,
+                const char *alpn) {
+        _cleanup_(tls_stream_freep) struct tls_stream *s = calloc(1, sizeof(*s));
+        unsigned flags = (c->server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NONBLOCK |
+                         GNUTLS_NO_SIGNAL;
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->context = tls_context_ref(c);
+        if (server_name) {
+                s->server_name = strdup(server_name);
+                if (!s->server_name)
+                        return -ENOMEM;
+        }
+        if (gnutls_init(&s->session, flags) < 0 ||
+                        gnutls_priority_set_direct(s->session, TLS_PRIORITIES, NULL) < 0 ||
+                        gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, c->credentials) <
+                                        0)
+                return -ENOMEM;
+        if (alpn) {
+                gnutls_datum_t d = datum(alpn);
+
+                if (gnutls_alpn_set_protocols(s->session, &d, 1, 0) < 0)
+                        return -ENOMEM;
+        }
+        if (c->server && c->has_ca)
+                gnutls_certificate_server_set_request(s->session, GNUTLS_CERT_REQUIRE);
+        if (!c->server || c->has_ca) {
+                r = set_verification(s);
+                if (r < 0)
+                        return r;
+        }
+        gnutls_transport_set_int(s->session, fd);
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+struct tls_stream *tls_stream_free(struct tls_stream *s) {
+        if (!s)
+                return NULL;
+        if (s->session) {
+                /* Best effort: the socket is non-blocking and about to be closed. */
+                (void)gnutls_bye(s->session, GNUTLS_SHUT_WR);
+                gnutls_deinit(s->session);
+        }
+        tls_context_free(s->context);
+        free(s->server_name);
+        free(s->error_text);
+        return mfree(s);
+}
+
+static int handshake_error(struct tls_stream *s, int error) {
+        _cleanup_free_ char *text = NULL;
+        gnutls_datum_t why = {0};
+
+        if (error == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
+                        gnutls_certificate_verification_status_print(
+                                        gnutls_session_get_verify_cert_status(s->session),
+                                        GNUTLS_CRT_X509, &why, 0) == 0) {
+                (void)set_error(s, EKEYREJECTED, (const char *)why.data);
+                gnutls_free(why.data);
+                return -EKEYREJECTED;
+        }
+        if (error == GNUTLS_E_FATAL_ALERT_RECEIVED) {
+                const char *alert = gnutls_alert_get_name(gnutls_alert_get(s->session));
+
+                text = strformat("the peer refused the handshake: %s", alert ? alert : "?");
+                return set_error(s, EKEYREJECTED, strempty(text));
+        }
+        if (error == GNUTLS_E_PREMATURE_TERMINATION || error == GNUTLS_E_PULL_ERROR ||
+                        error == GNUTLS_E_PUSH_ERROR)
+                return set_error(s, ECONNRESET, "the connection ended during the handshake");
+        /* Tell the peer why, so that its log names the cause too. */
+        (void)gnutls_alert_send_appropriate(s->session, error);
+        return set_error(s, EPROTO, gnutls_strerror(error));
+}
+
+int tls_stream_handshake(struct tls_stream *s, bool *ret_want_write) {
+        int r;
+
+        do
+                r = gnutls_handshake(s->session);
+        while (r < 0 && r != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(r));
+        if (r == GNUTLS_E_AGAIN) {
+                *ret_want_write = gnutls_record_get_direction(s->session) == 1;
+                return -EAGAIN;
+        }
+        return r < 0 ? handshake_error(s, r) : 0;
+}
+
+static ssize_t record_error(struct tls_stream *s, ssize_t error) {
+        if (error == GNUTLS_E_AGAIN)
+                return -EAGAIN;
+        if (error == GNUTLS_E_PREMATURE_TERMINATION || error == GNUTLS_E_PULL_ERROR ||
+                        error == GNUTLS_E_PUSH_ERROR)
+                return set_error(s, ECONNRESET, "the connection broke");
+        if (error == GNUTLS_E_FATAL_ALERT_RECEIVED || error == GNUTLS_E_CERTIFICATE_REQUIRED)
+                return handshake_error(s, (int)error); /* TLS 1.3 clients are refused this late */
+        return set_error(s, EPROTO, gnutls_strerror((int)error));
+}
+
+ssize_t tls_stream_read(struct tls_stream *s, void *p, size_t n) {
+        ssize_t r;
+
+        do
+                r = gnutls_record_recv(s->session, p, n);
+        while (r == GNUTLS_E_INTERRUPTED || r == GNUTLS_E_REHANDSHAKE ||
+                        r == GNUTLS_E_WARNING_ALERT_RECEIVED);
+        return r < 0 ? record_error(s, r) : r;
+}
+
+ssize_t tls_stream_write(struct tls_stream *s, const void *p, size_t n) {
+        ssize_t r;
+
+        do
+                r = gnutls_record_send(s->session, p, n);
+        while (r == GNUTLS_E_INTERRUPTED);
+        return r < 0 ? record_error(s, r) : r;
+}
+
+const char *tls_stream_error_text(const struct tls_stream *s) {
+        return strempty(s->error_text);
+}
+
+/* ---- peers ---- */
+
+void tls_peer_done(struct tls_peer *peer) {
+        free(peer->problem);
+        free(peer->cn);
+        strv_free(peer->organizations);
+        free(peer->fingerprint);
+        *peer = (struct tls_peer){0};
+}
+
+/* One value of the subject; NULL when there is none at this index or it is not clean UTF-8. */
+static char *subject_value(gnutls_x509_crt_t crt, const char *oid, unsigned index) {
+        char text[DN_SIZE_MAX];
+        size_t n = sizeof(text);
+
+        if (gnutls_x509_crt_get_dn_by_oid(crt, oid, index, 0, text, &n) < 0 ||
+                        !utf8_is_valid(text, n))
+                return NULL;
+        return strndup(text, n);
+}
+
+static int read_certificate(struct tls_peer *peer, const gnutls_datum_t *der) {
+        static const char digits[] = "0123456789abcdef";
+        unsigned char digest[32];
+        size_t n = sizeof(digest);
+        gnutls_x509_crt_t crt;
+        int r = 0;
+
+        if (gnutls_x509_crt_init(&crt) < 0)
+                return -ENOMEM;
+        if (gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER) < 0 ||
+                        gnutls_x509_crt_get_fingerprint(crt, GNUTLS_DIG_SHA256, digest, &n) < 0) {
+                gnutls_x509_crt_deinit(crt);
+                return -EINVAL;
+        }
+        peer->cn = subject_value(crt, GNUTLS_OID_X520_COMMON_NAME, 0);
+        for (unsigned i = 0; i < ORGANIZATIONS_MAX && r == 0; i++) {
+                _cleanup_free_ char *o = subject_value(crt, GNUTLS_OID_X520_ORGANIZATION_NAME, i);
+
+                if (!o)
+                        break;
+                r = strv_extend(&peer->organizations, o);
+        }
+        peer->fingerprint = malloc(2 * sizeof(digest) + 1);
+        if (peer->fingerprint) {
+                for (size_t i = 0; i < sizeof(digest); i++) {
+                        peer->fingerprint[2 * i] = digits[digest[i] >> 4];
+                        peer->fingerprint[2 * i + 1] = digits[digest[i] & 15];
+                }
+                peer->fingerprint[2 * sizeof(digest)] = 0;
+        } else
+                r = -ENOMEM;
+        time_t end = gnutls_x509_crt_get_expiration_time(crt);
+        peer->not_after_s = end > 0 ? (uint64_t)end : 0;
+        gnutls_x509_crt_deinit(crt);
+        return r;
+}
+
+int tls_peer_read(struct tls_peer *ret, void *gnutls_session) {
+        gnutls_session_t session = gnutls_session;
+        gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                        .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
+        unsigned count = 0, status = 0;
+        gnutls_datum_t text = {0};
+        struct tls_peer peer = {0};
+        int r;
+
+        const gnutls_datum_t *certs = gnutls_certificate_get_peers(session, &count);
+        if (!certs || count == 0) {
+                *ret = peer;
+                return 0;
+        }
+        r = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
+        if (r < 0)
+                peer.problem = strdup(gnutls_strerror(r));
+        else if (status != 0 && gnutls_certificate_verification_status_print(
+                                                status, GNUTLS_CRT_X509, &text, 0) == 0) {
+                peer.problem = strdup((const char *)text.data);
+                gnutls_free(text.data);
+        }
+        if (r >= 0 && status == 0) {
+                r = read_certificate(&peer, &certs[0]);
+                if (r < 0) {
+                        tls_peer_done(&peer);
+                        return r;
+                }
+                peer.verified = true;
+        }
+        *ret = peer;
+        return 0;
+}
