@@ -2,4 +2,4 @@
 check_SCRIPTS += tests/layers tests/tidy tests/scripts
 EXTRA_DIST += quickstart check .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root \
-	tests/lab/pick tests/lab/ask.pl
+	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/join tests/lab/story
