@@ -1,0 +1,438 @@
+/* SSH through libssh. Host keys come first: a pinned key must match exactly; without one the
+ * known_hosts rules hold, and only the caller decides whether an unknown host is taken on trust.
+ * Every wait is bounded: libssh's own timeouts for connecting, and poll with deadlines while a
+ * command runs. */
+#include "lib/ssh.h"
+
+#include <fcntl.h>
+#include <libssh/libssh.h>
+
+#include "lib/pki.h"
+#include "lib/timefmt.h"
+
+enum {
+        CONNECT_TIMEOUT_S = 10,
+        RUN_TIMEOUT_S = 120,
+        OUTPUT_SIZE_MAX = 16 << 20,
+        TICK_MS = 500,
+        WINDOW_TICK_MS = 5
+};
+
+struct ssh_conn {
+        ssh_session session;
+        char *where; /* "root@host" for messages */
+        char *host_key, *fingerprint;
+};
+
+struct ssh_conn *ssh_conn_free(struct ssh_conn *c) {
+        if (!c)
+                return NULL;
+        if (c->session) {
+                ssh_disconnect(c->session);
+                ssh_free(c->session);
+        }
+        free(c->where);
+        free(c->host_key);
+        free(c->fingerprint);
+        free(c);
+        return NULL;
+}
+
+const char *ssh_conn_host_key(const struct ssh_conn *c) {
+        return c->host_key;
+}
+
+const char *ssh_conn_fingerprint(const struct ssh_conn *c) {
+        return c->fingerprint;
+}
+
+static int set_options(struct ssh_conn *c, const struct ssh_target *t) {
+        long timeout = t->timeout_s ? (long)t->timeout_s : CONNECT_TIMEOUT_S;
+        unsigned port = t->port;
+        int off = 0;
+
+        if (ssh_options_set(c->session, SSH_OPTIONS_HOST, t->host) < 0 ||
+                        ssh_options_set(c->session, SSH_OPTIONS_TIMEOUT, &timeout) < 0 ||
+                        ssh_options_set(c->session, SSH_OPTIONS_USER, t->user ? t->user : "root") <
+                                        0)
+                return -ENOMEM;
+        /* Programs that bring their own identity and pinned key must not depend on somebody's
+         * ~/.ssh/config. */
+        if (t->identity_file && t->host_key)
+                (void)ssh_options_set(c->session, SSH_OPTIONS_PROCESS_CONFIG, &off);
+        else if (ssh_options_parse_config(c->session, NULL) < 0)
+                return -EINVAL;
+        if ((port && ssh_options_set(c->session, SSH_OPTIONS_PORT, &port) < 0) ||
+                        (t->known_hosts_file && ssh_options_set(c->session, SSH_OPTIONS_KNOWNHOSTS,
+                                                                t->known_hosts_file) < 0))
+                return -ENOMEM;
+        return 0;
+}
+
+static int read_host_key(struct ssh_conn *c) {
+        unsigned char *hash = NULL;
+        char *text = NULL, *print;
+        ssh_key key = NULL;
+        size_t n;
+        int r = -ENOMEM;
+
+        if (ssh_get_server_publickey(c->session, &key) != SSH_OK)
+                return -EIO;
+        if (ssh_pki_export_pubkey_base64(key, &text) == SSH_OK) {
+                c->host_key = strformat("%s %s", ssh_key_type_to_char(ssh_key_type(key)), text);
+                ssh_string_free_char(text);
+        }
+        /* ECDSA keys carry their curve in the name ("ecdsa-sha2-nistp256"), which
+         * ssh_key_type_to_char leaves out. */
+        if (c->host_key && startswith(c->host_key, "ecdsa-sha2 ")) {
+                const char *name = ssh_pki_key_ecdsa_name(key);
+                char *full = strformat("%s %s", name, c->host_key + strlen("ecdsa-sha2 "));
+
+                free(c->host_key);
+                c->host_key = full;
+        }
+        if (ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &n) == SSH_OK) {
+                print = ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, n);
+                c->fingerprint = print ? strdup(print) : NULL;
+                ssh_string_free_char(print);
+                ssh_clean_pubkey_hash(&hash);
+        }
+        if (c->host_key && c->fingerprint)
+                r = 0;
+        ssh_key_free(key);
+        return r;
+}
+
+/* "SHA256:..." of a "type base64" key text, for messages. Caller frees. */
+static char *fingerprint_of(const char *host_key) {
+        const char *base64 = strchr(host_key, ' ');
+        _cleanup_free_ char *body = base64 ? strndup(base64 + 1, strcspn(base64 + 1, " \n")) : NULL;
+        unsigned char *hash = NULL;
+        ssh_key key = NULL;
+        char *text = NULL;
+        size_t n;
+        _cleanup_free_ char *type = strndup(host_key, strcspn(host_key, " "));
+
+        if (!body || !type ||
+                        ssh_pki_import_pubkey_base64(body, ssh_key_type_from_name(type), &key) !=
+                                        SSH_OK)
+                return strdup("(not a key)");
+        if (ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &n) == SSH_OK) {
+                char *print = ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, n);
+
+                text = print ? strdup(print) : NULL;
+                ssh_string_free_char(print);
+                ssh_clean_pubkey_hash(&hash);
+        }
+        ssh_key_free(key);
+        return text;
+}
+
+static int check_pinned(struct ssh_conn *c, const struct ssh_target *t, struct problem *p) {
+        size_t n = strcspn(t->host_key, "\n");
+        const char *comment = strchr(t->host_key, ' ');
+        _cleanup_free_ char *want = NULL;
+
+        if (comment && (comment = strchr(comment + 1, ' ')))
+                n = (size_t)(comment - t->host_key);
+        if (strlen(c->host_key) == n && memcmp(c->host_key, t->host_key, n) == 0)
+                return 0;
+        want = fingerprint_of(t->host_key);
+        return problem_set(p, EKEYREJECTED, 0, NULL,
+                        "%s: the host key is not the pinned one: it shows %s, pinned is %s; if the "
+                        "machine was reinstalled on purpose, join it again, "
+                        "else somebody may be in between",
+                        c->where, c->fingerprint, strempty(want));
+}
+
+static int check_known(struct ssh_conn *c, const struct ssh_target *t, struct problem *p) {
+        switch (ssh_session_is_known_server(c->session)) {
+        case SSH_KNOWN_HOSTS_OK:
+                return 0;
+        case SSH_KNOWN_HOSTS_CHANGED:
+        case SSH_KNOWN_HOSTS_OTHER:
+                return problem_set(p, EKEYREJECTED, 0, NULL,
+                                "%s: the host key %s is not the one in known_hosts; if the machine "
+                                "was reinstalled on purpose, remove the old line "
+                                "with ssh-keygen -R, else somebody may be in between",
+                                c->where, c->fingerprint);
+        case SSH_KNOWN_HOSTS_NOT_FOUND:
+        case SSH_KNOWN_HOSTS_UNKNOWN:
+                if (!t->accept_new_host_key)
+                        return problem_set(p, EKEYREJECTED, 0, NULL,
+                                        "%s: the host key %s is unknown; connect once with ssh, or "
+                                        "allow new host keys",
+                                        c->where, c->fingerprint);
+                if (ssh_session_update_known_hosts(c->session) != SSH_OK)
+                        return problem_set(p, EIO, 0, NULL, "%s: cannot write known_hosts: %s",
+                                        c->where, ssh_get_error(c->session));
+                return 0;
+        default:
+                return problem_set(p, EIO, 0, NULL, "%s: cannot check the host key: %s", c->where,
+                                ssh_get_error(c->session));
+        }
+}
+
+static int authenticate(struct ssh_conn *c, const struct ssh_target *t, struct problem *p) {
+        int r;
+
+        if (t->identity_file) {
+                ssh_key key = NULL;
+
+                r = ssh_pki_import_privkey_file(t->identity_file, NULL, NULL, NULL, &key);
+                if (r != SSH_OK)
+                        return problem_set(p, EACCES, 0, NULL,
+                                        "%s: cannot read the private key %s (missing, unreadable, "
+                                        "or encrypted)",
+                                        c->where, t->identity_file);
+                r = ssh_userauth_publickey(c->session, NULL, key);
+                ssh_key_free(key);
+        } else
+                r = ssh_userauth_publickey_auto(c->session, NULL, NULL);
+        if (r == SSH_AUTH_SUCCESS)
+                return 0;
+        return problem_set(p, EACCES, 0, NULL,
+                        "%s: the machine accepts none of the keys offered%s%s; put the public key "
+                        "into its authorized_keys",
+                        c->where, t->identity_file ? ": " : "", strempty(t->identity_file));
+}
+
+int ssh_conn_open(struct ssh_conn **ret, const struct ssh_target *t, struct problem *p) {
+        _cleanup_(ssh_conn_freep) struct ssh_conn *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        c->session = ssh_new();
+        c->where = strformat("%s@%s", t->user ? t->user : "root", t->host);
+        if (!c->session || !c->where)
+                return -ENOMEM;
+        r = set_options(c, t);
+        if (r < 0)
+                return problem_set(p, r, 0, NULL, "%s: cannot set up SSH: %s", c->where,
+                                ssh_get_error(c->session));
+        if (ssh_connect(c->session) != SSH_OK)
+                return problem_set(p, EHOSTUNREACH, 0, NULL,
+                                "%s: cannot connect: %s; is the machine up, the address right, "
+                                "sshd running?",
+                                c->where, ssh_get_error(c->session));
+        r = read_host_key(c);
+        if (r < 0)
+                return problem_set(p, r, 0, NULL, "%s: the server showed no host key", c->where);
+        r = t->host_key ? check_pinned(c, t, p) : check_known(c, t, p);
+        if (r == 0)
+                r = authenticate(c, t, p);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+/* A command under way. */
+struct run {
+        struct ssh_conn *conn;
+        ssh_channel channel;
+        struct problem *problem;
+        uint64_t deadline_us;
+        const char *input;
+        size_t input_size;
+        int input_fd;
+        int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata);
+        void *userdata;
+};
+
+static int broken(struct run *r) {
+        return problem_set(r->problem, ECONNRESET, 0, NULL, "%s: the connection broke: %s",
+                        r->conn->where, ssh_get_error(r->conn->session));
+}
+
+static int open_channel(struct run *r, const char *command) {
+        r->channel = ssh_channel_new(r->conn->session);
+        if (!r->channel)
+                return -ENOMEM;
+        if (ssh_channel_open_session(r->channel) != SSH_OK ||
+                        ssh_channel_request_exec(r->channel, command) != SSH_OK)
+                return problem_set(r->problem, EIO, 0, NULL,
+                                "%s: the machine refuses to run a command: %s", r->conn->where,
+                                ssh_get_error(r->conn->session));
+        return 0;
+}
+
+/* Hands over what has come on one of the two outputs. 1 when something had. */
+static int drain(struct run *r, bool is_stderr) {
+        char piece[32768];
+        int n = ssh_channel_read_nonblocking(r->channel, piece, sizeof(piece), is_stderr);
+
+        if (n == SSH_ERROR)
+                return broken(r);
+        if (n <= 0)
+                return 0;
+        int q = r->on_output(is_stderr, piece, (size_t)n, r->userdata);
+        return q < 0 ? q : 1;
+}
+
+/* Writes at most one window of input. 1 while there is more. */
+static int feed(struct run *r, char *piece, size_t size, size_t *have, size_t *sent, bool *ended) {
+        if (*sent == *have && !*ended) {
+                ssize_t n;
+
+                *sent = *have = 0;
+                if (r->input_fd >= 0) {
+                        n = read(r->input_fd, piece, size);
+                        if (n < 0)
+                                return -errno;
+                } else {
+                        n = (ssize_t)MIN(r->input_size, size);
+                        if (n > 0)
+                                memcpy(piece, r->input, (size_t)n);
+                        r->input += n;
+                        r->input_size -= (size_t)n;
+                }
+                *have = (size_t)n;
+                if (n == 0) {
+                        *ended = true;
+                        if (ssh_channel_send_eof(r->channel) != SSH_OK)
+                                return broken(r);
+                }
+        }
+        if (*ended)
+                return 0;
+        uint32_t window = ssh_channel_window_size(r->channel);
+        if (window == 0)
+                return 0;
+        int n = ssh_channel_write(
+                        r->channel, piece + *sent, (uint32_t)MIN(*have - *sent, (size_t)window));
+        if (n == SSH_ERROR)
+                return broken(r);
+        *sent += (size_t)n;
+        return 1;
+}
+
+static int loop(struct run *r) {
+        size_t have = 0, sent = 0;
+        bool ended = false;
+        char piece[65536];
+
+        for (;;) {
+                int q = feed(r, piece, sizeof(piece), &have, &sent, &ended), a, b;
+
+                if (q < 0 && !ssh_channel_is_closed(r->channel))
+                        return q;
+                a = drain(r, false);
+                if (a < 0)
+                        return a;
+                b = drain(r, true);
+                if (b < 0)
+                        return b;
+                if (a > 0 || b > 0 || q > 0)
+                        continue;
+                if (ssh_channel_is_eof(r->channel) || ssh_channel_is_closed(r->channel))
+                        return 0;
+                if (now_mono_us() > r->deadline_us)
+                        return problem_set(r->problem, ETIMEDOUT, 0, NULL,
+                                        "%s: a command did not end in time", r->conn->where);
+                q = r->on_output(false, NULL, 0, r->userdata); /* the caller's chance to stop */
+                if (q < 0)
+                        return q;
+                /* libssh tells of data only, not of a window that opened: look again soon while
+                 * input waits. */
+                if (ssh_channel_poll_timeout(r->channel, ended ? TICK_MS : WINDOW_TICK_MS, 0) ==
+                                SSH_ERROR)
+                        return broken(r);
+        }
+}
+
+static int run(struct run *r, const char *command, int *ret_status) {
+        int q = open_channel(r, command), status = -1;
+
+        if (q == 0)
+                q = loop(r);
+        if (q == 0) {
+                /* The status may follow the end of the output. */
+                for (unsigned i = 0; i < 10 && !ssh_channel_is_closed(r->channel); i++)
+                        (void)ssh_channel_poll_timeout(r->channel, TICK_MS, 0);
+                status = ssh_channel_get_exit_status(r->channel);
+        }
+        if (r->channel) {
+                ssh_channel_close(r->channel);
+                ssh_channel_free(r->channel);
+        }
+        if (q < 0)
+                return q;
+        *ret_status = status < 0 ? 128 : status; /* ended by a signal, or the machine went down */
+        return 0;
+}
+
+struct collect {
+        struct buf *out[2];
+        size_t total[2];
+};
+
+static int on_collect(bool is_stderr, const char *data, size_t n, void *userdata) {
+        struct collect *c = userdata;
+
+        c->total[is_stderr] += n;
+        if (n == 0 || !c->out[is_stderr])
+                return 0;
+        return c->total[is_stderr] > OUTPUT_SIZE_MAX ? -EFBIG
+                                                     : buf_append(c->out[is_stderr], data, n);
+}
+
+static uint64_t deadline(unsigned timeout_s) {
+        return now_mono_us() + (timeout_s ? timeout_s : RUN_TIMEOUT_S) * 1000000ull;
+}
+
+int ssh_conn_run(struct ssh_conn *c, const char *command, const void *input, size_t input_size,
+                unsigned timeout_s, struct buf *ret_stdout, struct buf *ret_stderr, int *ret_status,
+                struct problem *p) {
+        struct collect collect = {{ret_stdout, ret_stderr}, {0}};
+        struct run r = {.conn = c,
+                        .problem = p,
+                        .deadline_us = deadline(timeout_s),
+                        .input = input,
+                        .input_size = input_size,
+                        .input_fd = -EBADF,
+                        .on_output = on_collect,
+                        .userdata = &collect};
+
+        return run(&r, command, ret_status);
+}
+
+int ssh_conn_feed(struct ssh_conn *c, const char *command, int fd, unsigned timeout_s,
+                struct buf *ret_stderr, int *ret_status, struct problem *p) {
+        struct collect collect = {{NULL, ret_stderr}, {0}};
+        struct run r = {.conn = c,
+                        .problem = p,
+                        .deadline_us = deadline(timeout_s),
+                        .input_fd = fd,
+                        .on_output = on_collect,
+                        .userdata = &collect};
+
+        return run(&r, command, ret_status);
+}
+
+int ssh_conn_stream(struct ssh_conn *c, const char *command,
+                int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
+                void *userdata, int *ret_status, struct problem *p) {
+        struct run r = {.conn = c,
+                        .problem = p,
+                        .deadline_us = UINT64_MAX,
+                        .input_fd = -EBADF,
+                        .on_output = on_output,
+                        .userdata = userdata};
+
+        return run(&r, command, ret_status);
+}
+
+char *shell_quote(const char *s) {
+        _cleanup_buf_ struct buf b = {0};
+
+        buf_append_char(&b, '\'');
+        for (; *s; s++)
+                if (*s == '\'')
+                        buf_append_str(&b, "'\\''");
+                else
+                        buf_append_char(&b, *s);
+        buf_append_char(&b, '\'');
+        return buf_take(&b);
+}
