@@ -1,1 +1,34 @@
 # kapid/: its part of the build, included by the top Makefile.am
+
+# The pure half: kinds, schemas, strategies, patches, tables, discovery. No I/O, no event loop.
+KIND_DOCUMENTS = \
+	kapid/kinds/apiextensions.yaml kapid/kinds/apps.yaml kapid/kinds/authentication.yaml \
+	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml kapid/kinds/batch.yaml \
+	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml kapid/kinds/core.yaml \
+	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml \
+	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml
+noinst_PROGRAMS += kapid/kinds/kinds-to-c
+kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c
+kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
+noinst_LIBRARIES += libkapid_core.a
+libkapid_core_a_SOURCES = \
+	kapid/kind.c kapid/kind.h kapid/machine.h kapid/managed.h kapid/patch.h kapid/table.h kapid/discovery.h \
+	kapid/kinds/documents.h \
+	kapid/schema/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
+	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
+	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
+	kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
+	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
+	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
+	kapid/strategy/core.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
+	kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/strategy.c kapid/strategy/strategy.h
+nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c
+kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
+	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
+	kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
+CLEANFILES += kapid/kinds/documents.c
+EXTRA_DIST += $(KIND_DOCUMENTS)
+KAPID_CORE_LIBS = libkapid_core.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-machine
+tests_unit_test_kapid_machine_SOURCES = tests/unit/test-kapid-machine.c
+tests_unit_test_kapid_machine_LDADD = $(KAPID_CORE_LIBS)

@@ -1,0 +1,42 @@
+/* What validation finds: a list of causes in the API's words, made into one 422 at the end. */
+#pragma once
+
+#include "kapid/kind.h"
+#include "lib/buf.h"
+
+enum finding {
+        FINDING_REQUIRED,
+        FINDING_INVALID,
+        FINDING_NOT_SUPPORTED,
+        FINDING_DUPLICATE,
+        FINDING_FORBIDDEN,
+        FINDING_TOO_LONG,
+        FINDING_TOO_MANY,
+        FINDING_TYPE,
+        FINDING_NOT_FOUND,
+};
+
+/* Zero-initialise. Walks keep the path of the value at hand in `path` (findings_push/pop). */
+struct findings {
+        json_t *causes; /* NULL until the first */
+        struct buf path;
+        bool failed;   /* out of memory */
+        bool built_in; /* messages as typed validation words them; else as schema validation does */
+};
+void findings_done(struct findings *f);
+#define _cleanup_findings_ _cleanup_(findings_done)
+
+/* Appends ".name", "[i]" or "[name]" to the path; returns the length to give to pop. */
+size_t findings_push(struct findings *f, const char *name);
+size_t findings_push_index(struct findings *f, size_t i);
+size_t findings_push_key(struct findings *f, const char *key);
+void findings_pop(struct findings *f, size_t length);
+
+/* Adds one at the path's end plus an optional relative path ("metadata.name"); value may be NULL
+ * (it is then not shown), detail may be NULL. At most 100 are kept. */
+void finding_add(struct findings *f, enum finding what, const char *relative, const json_t *value,
+                const char *fmt, ...) _printf_(5, 6);
+size_t findings_count(const struct findings *f);
+/* 0 when nothing was found, else -EINVAL with the 422 in p. */
+int findings_problem(const struct findings *f, const struct kind *k, const char *kind_word,
+                const char *name, struct problem *p);

@@ -1,0 +1,451 @@
+/* Decodes the protobuf form of built-in kinds along their schemas, whose fields carry the numbers
+ * (kubernetes-wire.md section 4). proto2 as Go writes it: strings and messages that are not
+ * pointers are there even when empty, so empty strings and empty objects count as unset, while
+ * numbers and booleans that are there count, zero or not, when the field is a pointer in Go. Which
+ * fields are can't be told from the wire: a zero is kept where zero differs from absent (the schema
+ * has a default or a lower bound), and dropped elsewhere. */
+#include "kapid/schema/format.h"
+#include "kapid/schema/walks.h"
+#include "lib/timefmt.h"
+
+enum {
+        WIRE_VARINT = 0,
+        WIRE_FIXED64 = 1,
+        WIRE_BYTES = 2,
+        WIRE_FIXED32 = 5,
+        DEPTH_MAX = 60,
+        VALUES_MAX = 200000
+};
+
+struct reader {
+        const uint8_t *s, *end;
+};
+
+struct decoder {
+        unsigned depth;
+        size_t values;
+        char **ret_error;
+};
+
+static int fail(struct decoder *d, const char *why) {
+        if (!*d->ret_error)
+                *d->ret_error = strdup(why);
+        return -EINVAL;
+}
+
+static int read_varint(struct reader *r, uint64_t *ret) {
+        uint64_t v = 0;
+
+        for (unsigned shift = 0; shift < 64; shift += 7) {
+                if (r->s >= r->end)
+                        return -EINVAL;
+                uint8_t byte = *r->s++;
+                v |= (uint64_t)(byte & 0x7f) << shift;
+                if (!(byte & 0x80)) {
+                        *ret = v;
+                        return 0;
+                }
+        }
+        return -EINVAL;
+}
+
+/* One field: its number, its wire type and its value (a number, or bytes in ret_bytes). 1 past the
+ * end. */
+static int read_field(struct reader *r, unsigned *ret_number, unsigned *ret_wire,
+                uint64_t *ret_value, struct reader *ret_bytes) {
+        uint64_t tag, n;
+
+        if (r->s == r->end)
+                return 1;
+        if (read_varint(r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > 536870911)
+                return -EINVAL;
+        *ret_number = (unsigned)(tag >> 3);
+        *ret_wire = (unsigned)(tag & 7);
+        *ret_bytes = (struct reader){r->s, r->s};
+        switch (*ret_wire) {
+        case WIRE_VARINT:
+                return read_varint(r, ret_value);
+        case WIRE_BYTES:
+                if (read_varint(r, &n) < 0 || n > (uint64_t)(r->end - r->s))
+                        return -EINVAL;
+                *ret_bytes = (struct reader){r->s, r->s + n};
+                r->s += n;
+                return 0;
+        case WIRE_FIXED64:
+        case WIRE_FIXED32:
+                n = *ret_wire == WIRE_FIXED64 ? 8 : 4;
+                if (n > (uint64_t)(r->end - r->s))
+                        return -EINVAL;
+                r->s += n;
+                return 0;
+        default:
+                return -EINVAL;
+        }
+}
+
+static size_t size_of(struct reader r) {
+        return (size_t)(r.end - r.s);
+}
+
+/* The bytes of field `number` inside a small message; whole message scanned, the last wins. */
+static int sub_bytes(struct reader r, unsigned number, struct reader *ret) {
+        unsigned field, wire;
+        struct reader bytes;
+        uint64_t value;
+        int q;
+
+        *ret = (struct reader){r.end, r.end};
+        while ((q = read_field(&r, &field, &wire, &value, &bytes)) == 0)
+                if (field == number && wire == WIRE_BYTES)
+                        *ret = bytes;
+        return q < 0 ? q : 0;
+}
+
+static int sub_numbers(struct reader r, int64_t *ret_first, int64_t *ret_second,
+                struct reader *ret_third) {
+        unsigned field, wire;
+        struct reader bytes;
+        uint64_t value = 0;
+        int q;
+
+        while ((q = read_field(&r, &field, &wire, &value, &bytes)) == 0) {
+                if (field == 1 && wire == WIRE_VARINT)
+                        *ret_first = (int64_t)value;
+                else if (field == 2 && wire == WIRE_VARINT)
+                        *ret_second = (int64_t)value;
+                else if (field == 3 && wire == WIRE_BYTES && ret_third)
+                        *ret_third = bytes;
+        }
+        return q < 0 ? q : 0;
+}
+
+static json_t *string_of(struct reader r) {
+        return json_stringn((const char *)r.s, size_of(r));
+}
+
+static int decode_object(
+                struct decoder *d, const struct schema *s, struct reader r, json_t *object);
+
+/* Times are messages {seconds, nanos}; the zero time (no fields) is unset. */
+static int decode_time(struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+        char buffer[TIMEFMT_SIZE];
+        int64_t seconds = 0, nanos = 0;
+
+        if (sub_numbers(r, &seconds, &nanos, NULL) < 0)
+                return fail(d, "a time is malformed");
+        if (size_of(r) == 0 || seconds <= 0 || seconds > 253402300799 || nanos < 0 ||
+                        nanos > 999999999)
+                return 0;
+        uint64_t us = (uint64_t)seconds * 1000000 + (uint64_t)nanos / 1000;
+        *ret = json_string(s->format == FORMAT_MICRO_TIME ? time_format_micro(us, buffer)
+                                                          : time_format(us, buffer));
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int decode_string(struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+        _cleanup_free_ char *text = NULL;
+        struct reader inner;
+
+        switch (s->format) {
+        case FORMAT_BYTE:
+                text = base64_encode(r.s, size_of(r));
+                *ret = text ? json_string(text) : NULL;
+                return *ret ? 0 : -ENOMEM;
+        case FORMAT_QUANTITY:
+                if (sub_bytes(r, 1, &inner) < 0)
+                        return fail(d, "a quantity is malformed");
+                *ret = size_of(inner) > 0 ? string_of(inner) : json_string("0");
+                break;
+        case FORMAT_DATE_TIME:
+        case FORMAT_MICRO_TIME:
+                return decode_time(d, s, r, ret);
+        default:
+                *ret = string_of(r);
+        }
+        return *ret ? 0 : fail(d, "a string is not UTF-8");
+}
+
+static int decode_int_or_string(struct decoder *d, struct reader r, json_t **ret) {
+        struct reader text = {r.end, r.end};
+        int64_t type = 0, number = 0;
+
+        if (sub_numbers(r, &type, &number, &text) < 0)
+                return fail(d, "an int-or-string is malformed");
+        *ret = type == 1 ? string_of(text) : json_integer(number);
+        return *ret ? 0 : fail(d, "a string is not UTF-8");
+}
+
+/* RawExtension {raw=1} and FieldsV1 {Raw=1}: JSON inside. */
+static int decode_json(struct decoder *d, struct reader r, json_t **ret) {
+        struct reader inner;
+
+        if (sub_bytes(r, 1, &inner) < 0)
+                return fail(d, "embedded JSON is malformed");
+        if (size_of(inner) == 0)
+                return 0;
+        if (json_parse((const char *)inner.s, size_of(inner), 0, ret, NULL) < 0)
+                return fail(d, "embedded JSON is malformed");
+        return 0;
+}
+
+static int decode_value(struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+        if (s->type == SCHEMA_STRING)
+                return decode_string(d, s, r, ret);
+        if (s->type == SCHEMA_INT_OR_STRING)
+                return decode_int_or_string(d, r, ret);
+        if (s->type == SCHEMA_ANY ||
+                        (s->type == SCHEMA_OBJECT && s->flags & SCHEMA_PRESERVE_UNKNOWN &&
+                                        s->field_count == 0))
+                return decode_json(d, r, ret);
+        if (s->type != SCHEMA_OBJECT)
+                return fail(d, "a field has another wire type than its kind says");
+        *ret = json_object();
+        if (!*ret)
+                return -ENOMEM;
+        int q = decode_object(d, s, r, *ret);
+        if (q < 0) {
+                json_decref(*ret);
+                *ret = NULL;
+        }
+        return q;
+}
+
+static json_t *decode_number(const struct schema *s, uint64_t value) {
+        if (s->type == SCHEMA_BOOLEAN)
+                return json_boolean(value != 0);
+        if (s->type == SCHEMA_INTEGER)
+                return json_integer(s->format == FORMAT_INT32 ? (int32_t)value : (int64_t)value);
+        return NULL;
+}
+
+/* ExtraValue and its like: a map's value that is a list is a message {items=1}. */
+static int decode_list_message(
+                struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+        _cleanup_json_ json_t *list = json_array();
+        unsigned field, wire;
+        struct reader bytes;
+        uint64_t value;
+        int q;
+
+        while (list && (q = read_field(&r, &field, &wire, &value, &bytes)) == 0) {
+                json_t *item = NULL;
+
+                if (field != 1 || wire != WIRE_BYTES)
+                        continue;
+                q = decode_value(d, s->items, bytes, &item);
+                if (q < 0 || (item && json_array_append_new(list, item) < 0))
+                        return q < 0 ? q : -ENOMEM;
+        }
+        if (!list)
+                return -ENOMEM;
+        *ret = TAKE_PTR(list);
+        return q < 0 ? fail(d, "a list is malformed") : 0;
+}
+
+static int decode_map_entry(
+                struct decoder *d, const struct schema *values, struct reader r, json_t *map) {
+        struct reader key, content;
+        _cleanup_json_ json_t *v = NULL;
+        int q;
+
+        if (sub_bytes(r, 1, &key) < 0 || sub_bytes(r, 2, &content) < 0)
+                return fail(d, "a map entry is malformed");
+        q = values->type == SCHEMA_ARRAY ? decode_list_message(d, values, content, &v)
+                                         : decode_value(d, values, content, &v);
+        if (q < 0)
+                return q;
+        if (!utf8_is_valid((const char *)key.s, size_of(key)))
+                return fail(d, "a map key is not UTF-8");
+        if (!v)
+                return 0;
+        return json_object_setn_new(map, (const char *)key.s, size_of(key), TAKE_PTR(v)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static json_t *child_container(json_t *object, const char *name, bool list) {
+        json_t *v = json_object_get(object, name);
+
+        if (!v) {
+                v = list ? json_array() : json_object();
+                if (!v || json_object_set_new(object, name, v) < 0)
+                        return NULL;
+        }
+        return v;
+}
+
+static bool is_map(const struct schema *s) {
+        return s->type == SCHEMA_OBJECT && s->additional && s->field_count == 0;
+}
+
+/* Booleans that are no pointers in Go: false is written for unset ones too. */
+static bool is_plain_boolean(const char *name) {
+        static const char *const plain[] = {"hostNetwork", "hostPID", "hostIPC", "stdin",
+                        "stdinOnce", "tty", "readOnly", "paused", "publishNotReadyAddresses",
+                        "unschedulable", "globalDefault"};
+
+        for (size_t i = 0; i < ELEMENTS(plain); i++)
+                if (streq(name, plain[i]))
+                        return true;
+        return false;
+}
+
+static bool keeps_zero(const struct schema_field *f) {
+        const struct schema_rules *rules = f->schema->rules;
+
+        if (f->schema->type == SCHEMA_BOOLEAN)
+                return !is_plain_boolean(f->name);
+        if (rules && rules->bounds & BOUND_MINIMUM)
+                return rules->minimum <= 0;
+        return f->fallback || f->flags & FIELD_REQUIRED;
+}
+
+static int decode_repeated(struct decoder *d, const struct schema *items, unsigned wire,
+                uint64_t value, struct reader bytes, json_t *list) {
+        json_t *item = NULL;
+
+        if (wire == WIRE_VARINT)
+                item = decode_number(items, value);
+        else if (items->type == SCHEMA_INTEGER) { /* packed */
+                while (bytes.s < bytes.end) {
+                        if (read_varint(&bytes, &value) < 0)
+                                return fail(d, "a packed list is malformed");
+                        if (json_array_append_new(list, decode_number(items, value)) < 0)
+                                return -ENOMEM;
+                }
+                return 0;
+        } else {
+                int q = decode_value(d, items, bytes, &item);
+
+                if (q < 0)
+                        return q;
+        }
+        return item && json_array_append_new(list, item) < 0 ? -ENOMEM : 0;
+}
+
+static int decode_field(struct decoder *d, const struct schema_field *f, unsigned wire,
+                uint64_t value, struct reader bytes, json_t *object) {
+        const struct schema *s = f->schema;
+        json_t *v = NULL, *inside;
+        int q;
+
+        if (wire != WIRE_VARINT && wire != WIRE_BYTES)
+                return 0;
+        if (s->type == SCHEMA_ARRAY || (is_map(s) && wire == WIRE_BYTES)) {
+                inside = child_container(object, f->name, s->type == SCHEMA_ARRAY);
+                if (!inside)
+                        return -ENOMEM;
+                return s->type == SCHEMA_ARRAY
+                                       ? decode_repeated(d, s->items, wire, value, bytes, inside)
+                                       : decode_map_entry(d, s->additional, bytes, inside);
+        }
+        if (wire == WIRE_VARINT) {
+                if (value == 0 && !keeps_zero(f))
+                        return 0;
+                v = decode_number(s, value);
+                return v && json_object_set_new(object, f->name, v) < 0 ? -ENOMEM : 0;
+        }
+        if (s->type == SCHEMA_INTEGER || s->type == SCHEMA_BOOLEAN || s->type == SCHEMA_NUMBER)
+                return fail(d, "a field has another wire type than its kind says");
+        q = decode_value(d, s, bytes, &v);
+        if (q < 0 || !v)
+                return q;
+        /* Empty strings are what Go writes for unset ones; empty messages stay only where being
+         * there means something (emptyDir: {}), and that is everywhere but in metadata, spec and
+         * status. */
+        if ((json_is_string(v) && !*json_string_value(v)) ||
+                        (json_is_object(v) && json_object_size(v) == 0 &&
+                                        (streq(f->name, "metadata") || streq(f->name, "status") ||
+                                                        streq(f->name, "spec") ||
+                                                        streq(f->name, "resources") ||
+                                                        streq(f->name, "strategy")))) {
+                json_decref(v);
+                return 0;
+        }
+        return json_object_set_new(object, f->name, v) < 0 ? -ENOMEM : 0;
+}
+
+static const struct schema_field *field_by_number(
+                const struct schema *s, unsigned outer, unsigned number) {
+        for (size_t i = 0; i < s->field_count; i++)
+                if (s->fields[i].protobuf == number && s->fields[i].protobuf_outer == outer)
+                        return &s->fields[i];
+        return NULL;
+}
+
+static bool is_inlined(const struct schema *s, unsigned number) {
+        for (size_t i = 0; i < s->field_count; i++)
+                if (s->fields[i].protobuf_outer == number)
+                        return true;
+        return false;
+}
+
+static int decode_fields(struct decoder *d, const struct schema *s, unsigned outer, struct reader r,
+                json_t *object) {
+        unsigned number, wire;
+        struct reader bytes;
+        uint64_t value = 0;
+        int q;
+
+        if (++d->depth > DEPTH_MAX)
+                return fail(d, "the message is nested too deeply");
+        while ((q = read_field(&r, &number, &wire, &value, &bytes)) == 0) {
+                const struct schema_field *f = field_by_number(s, outer, number);
+
+                if (++d->values > VALUES_MAX)
+                        return fail(d, "the message has too many values");
+                if (f)
+                        q = decode_field(d, f, wire, value, bytes, object);
+                else if (!outer && wire == WIRE_BYTES && is_inlined(s, number))
+                        q = decode_fields(d, s, number, bytes, object);
+                if (q < 0)
+                        return q;
+        }
+        d->depth--;
+        return q < 0 ? fail(d, "the message is malformed") : 0;
+}
+
+static int decode_object(
+                struct decoder *d, const struct schema *s, struct reader r, json_t *object) {
+        return decode_fields(d, s, 0, r, object);
+}
+
+int protobuf_decode(const struct schema *s, const void *data, size_t n, json_t **ret,
+                char **ret_error) {
+        struct decoder d = {.ret_error = ret_error};
+        struct reader r = {data, (const uint8_t *)data + n};
+        _cleanup_json_ json_t *object = json_object();
+        int q = object ? decode_object(&d, s, r, object) : -ENOMEM;
+
+        if (q == 0)
+                *ret = TAKE_PTR(object);
+        return q;
+}
+
+int protobuf_unwrap(const void *data, size_t n, char **ret_api_version, char **ret_kind,
+                const void **ret_raw, size_t *ret_raw_size) {
+        static const uint8_t magic[] = {'k', '8', 's', 0};
+        struct reader r = {data, (const uint8_t *)data + n}, type, raw, api_version, kind;
+
+        if (n < sizeof(magic) || memcmp(data, magic, sizeof(magic)) != 0)
+                return -EINVAL;
+        r.s += sizeof(magic);
+        if (sub_bytes(r, 1, &type) < 0 || sub_bytes(r, 2, &raw) < 0 ||
+                        sub_bytes(type, 1, &api_version) < 0 || sub_bytes(type, 2, &kind) < 0)
+                return -EINVAL;
+        if (!utf8_is_valid((const char *)api_version.s, size_of(api_version)) ||
+                        !utf8_is_valid((const char *)kind.s, size_of(kind)))
+                return -EINVAL;
+        char *version_text = strndup((const char *)api_version.s, size_of(api_version));
+        char *kind_text = strndup((const char *)kind.s, size_of(kind));
+        if (!version_text || !kind_text) {
+                free(version_text);
+                free(kind_text);
+                return -ENOMEM;
+        }
+        *ret_api_version = version_text;
+        *ret_kind = kind_text;
+        *ret_raw = raw.s;
+        *ret_raw_size = size_of(raw);
+        return 0;
+}

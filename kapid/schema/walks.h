@@ -1,0 +1,36 @@
+/* The walks over an object along its schema; machine.h puts them in order. All recurse no deeper
+ * than the object, whose depth the parser bounds. */
+#pragma once
+
+#include "kapid/schema/findings.h"
+#include "kapid/schema/schema.h"
+
+/* What normalising meets. */
+struct normaliser {
+        bool custom;     /* wrong types stay for validation; nulls of nullable fields stay */
+        char ***unknown; /* NULL, or a strv that gets `unknown field "spec.x"` */
+        struct buf path;
+        char *error; /* a wrong type: path and what is wrong; owned */
+};
+/* Prunes unknown fields, drops nulls, makes quantities, times and integers canonical, in place.
+ * -EINVAL with error set, -ENOMEM. Afterwards normaliser_done. */
+int normalise(struct normaliser *n, const struct schema *s, json_t *object);
+void normaliser_done(struct normaliser *n);
+#define _cleanup_normaliser_ _cleanup_(normaliser_done)
+
+/* Fills in the schema's defaults, in place. */
+int schema_default(const struct schema *s, json_t *object);
+
+/* Types, required fields, ranges, enums, patterns, unique keys. */
+void schema_validate(struct findings *f, const struct schema *s, const json_t *v);
+
+/* `duplicate field "spec.x"` for each key that stands twice in an object of well-formed JSON text.
+ */
+int json_find_duplicates(const char *text, size_t n, char ***ret);
+
+/* Protobuf (kubernetes-wire.md section 4) to JSON. Message bytes without the envelope. */
+int protobuf_decode(
+                const struct schema *s, const void *data, size_t n, json_t **ret, char **ret_error);
+/* The envelope: checks the magic; apiVersion and kind are new strings, raw points into data. */
+int protobuf_unwrap(const void *data, size_t n, char **ret_api_version, char **ret_kind,
+                const void **ret_raw, size_t *ret_raw_size);

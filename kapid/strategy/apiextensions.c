@@ -1,0 +1,152 @@
+/* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
+#include "kapid/schema/schema.h"
+#include "kapid/strategy/strategy.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+static int crd_defaults(json_t *object) {
+        json_t *names = json_at_mut(object, "spec.names");
+        const char *kind = json_str_or(names, "kind", "");
+        int r = 0;
+
+        if (*kind && !*json_str_or(names, "singular", "")) {
+                _cleanup_free_ char *lower = strdup(kind);
+
+                for (char *s = lower; s && *s; s++)
+                        if (*s >= 'A' && *s <= 'Z')
+                                *s = (char)(*s - 'A' + 'a');
+                r = json_set_str(names, "singular", strempty(lower));
+        }
+        if (r == 0 && *kind && !*json_str_or(names, "listKind", "")) {
+                _cleanup_free_ char *list = strformat("%sList", kind);
+
+                r = json_set_str(names, "listKind", strempty(list));
+        }
+        if (r == 0 && json_is_object(json_object_get(object, "spec")) &&
+                        !json_at(object, "spec.conversion"))
+                r = json_set_str(object, "spec.conversion.strategy", "None");
+        return r;
+}
+
+/* The conditions and names that the server sets at once: there is no other server to agree with. */
+static int crd_accept(json_t *object, const struct machine_context *c) {
+        const json_t *versions = json_at(object, "spec.versions"), *v;
+        _cleanup_json_ json_t *stored = json_array();
+        char now[TIMEFMT_SIZE];
+        size_t i;
+
+        time_format(c->now_us, now);
+        json_array_foreach (versions, i, v)
+                if (json_bool_or(v, "storage", false))
+                        json_array_append_new(stored, json_string(json_str_or(v, "name", "")));
+        return json_set_at(object, "status",
+                        json_pack("{s:O?, s:O, s:[{s:s,s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s,s:s}]}",
+                                        "acceptedNames", json_at(object, "spec.names"),
+                                        "storedVersions", stored, "conditions", "type",
+                                        "NamesAccepted", "status", "True", "reason", "NoConflicts",
+                                        "message", "no conflicts found", "lastTransitionTime", now,
+                                        "type", "Established", "status", "True", "reason",
+                                        "InitialNamesAccepted", "message",
+                                        "the initial names have been accepted",
+                                        "lastTransitionTime", now));
+}
+
+/* The storage versions that objects may be stored in only grow. */
+static int crd_prepare_update(const char *subresource, const json_t *old, json_t *object,
+                const struct machine_context *c) {
+        const json_t *versions = json_at(object, "spec.versions"), *v;
+        json_t *stored, *names = (json_t *)json_at(object, "spec.names"), *status;
+        size_t i, j;
+
+        if (*subresource)
+                return 0;
+        status = json_deep_copy(json_object_get(old, "status"));
+        if (!status)
+                return crd_accept(object, c);
+        if (json_object_set_new(object, "status", status) < 0 ||
+                        (names && json_object_set(status, "acceptedNames", names) < 0))
+                return -ENOMEM;
+        stored = json_object_get(status, "storedVersions");
+        json_array_foreach (versions, i, v) {
+                bool known = !json_bool_or(v, "storage", false);
+                const json_t *item;
+
+                json_array_foreach (stored, j, item)
+                        known |= json_is_string(item) &&
+                                 streq(json_string_value(item), json_str_or(v, "name", ""));
+                if (!known && stored &&
+                                json_array_append_new(stored,
+                                                json_string(json_str_or(v, "name", ""))) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static void validate_schema(struct findings *f, const json_t *version, size_t i) {
+        _cleanup_free_ char *path = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);
+        _cleanup_json_ json_t *definitions =
+                        json_pack("{s:{s:s}}", "meta.v1.ObjectMeta", "type", "object");
+        const json_t *doc = json_at(version, "schema.openAPIV3Schema");
+        _cleanup_(schema_set_freep) struct schema_set *set = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        const struct schema *unused;
+
+        if (!doc) {
+                finding_add(f, FINDING_REQUIRED, path, NULL, "schemas are required");
+                return;
+        }
+        if (!path || !definitions || schema_set_new(&set, NULL) < 0 ||
+                        schema_set_define(set, definitions) < 0) {
+                f->failed = true;
+                return;
+        }
+        if (schema_compile(set, doc, true, path, &unused, &p) < 0)
+                finding_add(f, FINDING_INVALID, p.field ? p.field : path, NULL, "%s",
+                                json_str_or(json_array_get(p.causes, 0), "message",
+                                                strempty(p.message)));
+}
+
+static void crd_validate(struct findings *f, const json_t *object) {
+        const char *group = json_str_or(object, "spec.group", ""),
+                   *plural = json_str_or(object, "spec.names.plural", "");
+        _cleanup_free_ char *name = strformat("%s.%s", plural, group);
+        const json_t *versions = json_at(object, "spec.versions"), *v;
+        size_t i, stored = 0;
+
+        if (!streq(object_name(object), strempty(name)))
+                finding_add(f, FINDING_INVALID, "metadata.name", json_at(object, "metadata.name"),
+                                "must be spec.names.plural+\".\"+spec.group");
+        if (!strchr(group, '.'))
+                finding_add(f, FINDING_INVALID, "spec.group", json_at(object, "spec.group"),
+                                "should be a domain with at least one dot");
+        json_array_foreach (versions, i, v) {
+                stored += json_bool_or(v, "storage", false);
+                validate_schema(f, v, i);
+        }
+        if (stored != 1)
+                finding_add(f, FINDING_INVALID, "spec.versions", NULL,
+                                "must have exactly one version marked as storage version");
+        if (!streq(json_str_or(object, "spec.conversion.strategy", "None"), "None"))
+                finding_add(f, FINDING_NOT_SUPPORTED, "spec.conversion.strategy",
+                                json_at(object, "spec.conversion.strategy"),
+                                "supported values: \"None\"");
+}
+
+static void crd_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        strategy_validate_immutable(f, old, object, "spec.group");
+        strategy_validate_immutable(f, old, object, "spec.scope");
+        strategy_validate_immutable(f, old, object, "spec.names.plural");
+        strategy_validate_immutable(f, old, object, "spec.names.kind");
+}
+
+const struct kind_strategy strategies_apiextensions[] = {
+                {.group = "apiextensions.k8s.io",
+                                .kind = "CustomResourceDefinition",
+                                .defaults = crd_defaults,
+                                .prepare_create = crd_accept,
+                                .prepare_update = crd_prepare_update,
+                                .validate = crd_validate,
+                                .validate_update = crd_validate_update},
+                {0},
+};

@@ -1,0 +1,142 @@
+/* Deployments and ReplicaSets: defaults of the roll-out, selector against template. */
+#include "kapid/strategy/strategy.h"
+#include "lib/object.h"
+
+static int template_defaults(json_t *object) {
+        json_t *spec = json_at_mut(object, "spec.template.spec");
+
+        return json_is_object(spec) ? strategy_default_pod_spec(spec) : 0;
+}
+
+static int deployment_defaults(json_t *object) {
+        json_t *strategy = json_at_mut(object, "spec.strategy");
+        int r = 0;
+
+        if (streq(json_str_or(strategy, "type", ""), "RollingUpdate")) {
+                if (!json_at(strategy, "rollingUpdate.maxUnavailable"))
+                        r = json_set_str(strategy, "rollingUpdate.maxUnavailable", "25%");
+                if (r == 0 && !json_at(strategy, "rollingUpdate.maxSurge"))
+                        r = json_set_str(strategy, "rollingUpdate.maxSurge", "25%");
+        }
+        return r < 0 ? r : template_defaults(object);
+}
+
+/* A count or a percentage; *ret is the number, -EINVAL for anything else. */
+static int count_or_percent(const json_t *v, int64_t *ret) {
+        const char *text = json_string_value(v);
+        char number[16];
+        size_t n;
+
+        if (json_is_integer(v)) {
+                *ret = json_integer_value(v);
+                return 0;
+        }
+        n = text ? strlen(text) : 0;
+        if (n < 2 || n > sizeof(number) || text[n - 1] != '%')
+                return -EINVAL;
+        memcpy(number, text, n - 1);
+        number[n - 1] = 0;
+        return parse_i64(number, ret);
+}
+
+static void validate_rolling(struct findings *f, const json_t *rolling) {
+        static const char *const fields[] = {"maxUnavailable", "maxSurge"};
+        int64_t v[2] = {0, 0};
+
+        for (size_t i = 0; i < ELEMENTS(fields); i++) {
+                const json_t *field = json_object_get(rolling, fields[i]);
+
+                if (!field)
+                        continue;
+                if (count_or_percent(field, &v[i]) < 0) {
+                        v[i] = 1;
+                        finding_add(f, FINDING_INVALID, fields[i], field,
+                                        "a valid percent string must be a numeric string followed "
+                                        "by an ending '%%' (e.g. '1%%',  or "
+                                        "'93%%', regex used for validation is '[0-9]+%%')");
+                } else if (v[i] < 0)
+                        finding_add(f, FINDING_INVALID, fields[i], field,
+                                        "must be greater than or equal to 0");
+                else if (i == 0 && json_is_string(field) && v[i] > 100)
+                        finding_add(f, FINDING_INVALID, fields[i], field,
+                                        "must not be greater than 100%%");
+        }
+        if (v[0] == 0 && v[1] == 0)
+                finding_add(f, FINDING_INVALID, "maxUnavailable",
+                                json_object_get(rolling, "maxUnavailable")
+                                                ? json_object_get(rolling, "maxUnavailable")
+                                                : json_null(),
+                                "may not be 0 when `maxSurge` is 0");
+}
+
+/* What holds for pods that a controller keeps running. */
+static void validate_running_template(struct findings *f, const json_t *object) {
+        const json_t *spec = json_at(object, "spec.template.spec"), *policy;
+        size_t at;
+
+        strategy_validate_template(f, object);
+        if (!spec) {
+                finding_add(f, FINDING_REQUIRED, "spec.template.spec", NULL, NULL);
+                return;
+        }
+        at = findings_push(f, "spec.template.spec");
+        strategy_validate_pod_spec(f, spec);
+        policy = json_object_get(spec, "restartPolicy");
+        if (policy && !streq(json_string_value(policy), "Always"))
+                finding_add(f, FINDING_NOT_SUPPORTED, "restartPolicy", policy,
+                                "supported values: \"Always\"");
+        if (json_object_get(spec, "activeDeadlineSeconds"))
+                finding_add(f, FINDING_FORBIDDEN, "activeDeadlineSeconds", NULL,
+                                "activeDeadlineSeconds in ReplicaSet is not Supported");
+        findings_pop(f, at);
+}
+
+static void deployment_validate(struct findings *f, const json_t *object) {
+        const json_t *strategy = json_at(object, "spec.strategy"),
+                     *rolling = json_object_get(strategy, "rollingUpdate");
+        size_t at;
+
+        validate_running_template(f, object);
+        if (rolling && streq(json_str_or(strategy, "type", ""), "Recreate"))
+                finding_add(f, FINDING_FORBIDDEN, "spec.strategy.rollingUpdate", NULL,
+                                "may not be specified when strategy `type` is 'Recreate'");
+        else if (rolling) {
+                at = findings_push(f, "spec.strategy.rollingUpdate");
+                validate_rolling(f, rolling);
+                findings_pop(f, at);
+        }
+        if (json_int_or(object, "spec.progressDeadlineSeconds", INT32_MAX) <=
+                        json_int_or(object, "spec.minReadySeconds", 0))
+                finding_add(f, FINDING_INVALID, "spec.progressDeadlineSeconds",
+                                json_at(object, "spec.progressDeadlineSeconds"),
+                                "must be greater than minReadySeconds");
+}
+
+static void validate_selector_kept(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        strategy_validate_immutable(f, old, object, "spec.selector");
+}
+
+/* A ReplicaSet without a selector takes its template's labels. */
+static int replicaset_defaults(json_t *object) {
+        json_t *labels = json_at_mut(object, "spec.template.metadata.labels");
+        int r = 0;
+
+        if (!json_at(object, "spec.selector") && json_object_size(labels) > 0)
+                r = json_set_at(object, "spec.selector.matchLabels", json_deep_copy(labels));
+        return r < 0 ? r : template_defaults(object);
+}
+
+const struct kind_strategy strategies_apps[] = {
+                {.group = "apps",
+                                .kind = "Deployment",
+                                .defaults = deployment_defaults,
+                                .validate = deployment_validate,
+                                .validate_update = validate_selector_kept},
+                {.group = "apps",
+                                .kind = "ReplicaSet",
+                                .defaults = replicaset_defaults,
+                                .validate = validate_running_template,
+                                .validate_update = validate_selector_kept},
+                {0},
+};

@@ -1,0 +1,129 @@
+/* CertificateSigningRequests: who asked is recorded by the server; approval and the certificate are
+ * written through different subresources. */
+#include "kapid/strategy/strategy.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+static int set_groups(json_t *spec, char *const *groups) {
+        json_t *list = json_array();
+
+        for (; list && groups && *groups; groups++)
+                json_array_append_new(list, json_string(*groups));
+        return json_object_set_new(spec, "groups", list) < 0 ? -ENOMEM : 0;
+}
+
+static int csr_prepare_create(json_t *object, const struct machine_context *c) {
+        json_t *spec = json_object_get(object, "spec");
+        int r;
+
+        if (!json_is_object(spec))
+                return 0;
+        json_object_del(spec, "uid");
+        json_object_del(spec, "extra");
+        r = json_set_str(spec, "username", strempty(c->user));
+        if (r == 0 && !isempty(c->user_uid))
+                r = json_set_str(spec, "uid", c->user_uid);
+        if (r == 0)
+                r = set_groups(spec, c->groups);
+        if (r == 0 && !json_object_get(spec, "usages"))
+                r = json_set_at(spec, "usages",
+                                json_pack("[s,s]", "digital signature", "key encipherment"));
+        return r;
+}
+
+static bool is_decision(const json_t *condition) {
+        const char *type = json_str_or(condition, "type", "");
+
+        return streq(type, "Approved") || streq(type, "Denied");
+}
+
+/* Approval writes decisions, status writes the rest; each keeps the other's part. */
+static int merge_conditions(const char *subresource, const json_t *old, json_t *object) {
+        bool approval = streq(subresource, "approval");
+        const json_t *before = json_at(old, "status.conditions"),
+                     *after = json_at(object, "status.conditions"), *item;
+        _cleanup_json_ json_t *list = json_array();
+        size_t i;
+
+        json_array_foreach (before, i, item)
+                if (is_decision(item) != approval)
+                        json_array_append(list, (json_t *)item);
+        json_array_foreach (after, i, item)
+                if (is_decision(item) == approval)
+                        json_array_append(list, (json_t *)item);
+        if (json_array_size(list) == 0) {
+                json_del_at(object, "status.conditions");
+                return 0;
+        }
+        return json_set_at(object, "status.conditions", json_incref(list));
+}
+
+static int stamp_conditions(json_t *object, const struct machine_context *c) {
+        json_t *list = json_at_mut(object, "status.conditions"), *item;
+        char now[TIMEFMT_SIZE];
+        size_t i;
+
+        time_format(c->now_us, now);
+        json_array_foreach (list, i, item) {
+                if (!json_object_get(item, "lastUpdateTime") &&
+                                json_object_set_new(item, "lastUpdateTime", json_string(now)) < 0)
+                        return -ENOMEM;
+                if (!json_object_get(item, "lastTransitionTime") &&
+                                json_object_set_new(item, "lastTransitionTime", json_string(now)) <
+                                                0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int csr_prepare_update(const char *subresource, const json_t *old, json_t *object,
+                const struct machine_context *c) {
+        json_t *spec = json_object_get(old, "spec"),
+               *certificate = (json_t *)json_at(old, "status.certificate");
+        int r;
+
+        if (spec && json_object_set(object, "spec", spec) < 0) /* never changes */
+                return -ENOMEM;
+        if (!*subresource)
+                return 0;
+        r = merge_conditions(subresource, old, object);
+        if (r == 0 && streq(subresource, "approval")) {
+                if (certificate)
+                        r = json_set_at(object, "status.certificate", json_incref(certificate));
+                else
+                        json_del_at(object, "status.certificate");
+        }
+        if (r == 0 && json_object_size(json_object_get(object, "status")) == 0)
+                json_object_del(object, "status");
+        return r < 0 ? r : stamp_conditions(object, c);
+}
+
+static void csr_validate(struct findings *f, const json_t *object) {
+        const json_t *signer = json_at(object, "spec.signerName"),
+                     *list = json_at(object, "status.conditions"), *item;
+        bool approved = false, denied = false;
+        size_t i;
+
+        if (!strchr(strempty(json_string_value(signer)), '/'))
+                finding_add(f, FINDING_INVALID, "spec.signerName", signer,
+                                "must be a fully qualified domain and path of the form "
+                                "\"example.com/signer-name\"");
+        json_array_foreach (list, i, item) {
+                approved |= streq(json_str_or(item, "type", ""), "Approved");
+                denied |= streq(json_str_or(item, "type", ""), "Denied");
+        }
+        if (approved && denied)
+                finding_add(f, FINDING_INVALID, "status.conditions", list,
+                                "Approved and Denied conditions are mutually exclusive");
+}
+
+const struct kind_strategy strategies_certificates[] = {
+                {.group = "certificates.k8s.io",
+                                .kind = "CertificateSigningRequest",
+                                .name = NAME_PATH_SEGMENT,
+                                .flags = STRATEGY_NO_GENERATION,
+                                .prepare_create = csr_prepare_create,
+                                .prepare_update = csr_prepare_update,
+                                .validate = csr_validate},
+                {0},
+};

@@ -1,0 +1,256 @@
+/* The core group but pods and services: namespaces, nodes, config maps, secrets, events. */
+#include "kapid/schema/format.h"
+#include "kapid/strategy/strategy.h"
+#include "lib/object.h"
+
+enum { DATA_SIZE_MAX = 1024 * 1024 };
+
+/* Namespaces. */
+
+static int namespace_defaults(json_t *object) {
+        const char *name = object_name(object);
+        json_t *labels = json_at_mut(object, "metadata.labels");
+
+        if (!*name)
+                return 0;
+        if (!labels) {
+                int r = json_set_at(object, "metadata.labels", json_object());
+
+                if (r < 0)
+                        return r;
+                labels = json_at_mut(object, "metadata.labels");
+        }
+        return json_object_set_new(labels, "kubernetes.io/metadata.name", json_string(name)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int namespace_prepare_create(json_t *object, const struct machine_context *c) {
+        int r = json_set_str(object, "status.phase", "Active");
+
+        return r < 0 ? r : json_set_at(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
+}
+
+/* The finalizers of the spec go only through /finalize. */
+static int namespace_prepare_update(const char *subresource, const json_t *old, json_t *object,
+                const struct machine_context *c) {
+        json_t *finalizers = (json_t *)json_at(old, "spec.finalizers");
+
+        if (streq(subresource, "finalize"))
+                return 0;
+        if (!finalizers) {
+                json_del_at(object, "spec.finalizers");
+                return 0;
+        }
+        return json_set_at(object, "spec.finalizers", json_incref(finalizers));
+}
+
+/* Nodes. */
+
+static void node_validate(struct findings *f, const json_t *object) {
+        const json_t *taints = json_at(object, "spec.taints"), *t, *other;
+        size_t i, j;
+
+        json_array_foreach (taints, i, t)
+                json_array_foreach (taints, j, other)
+                        if (j < i &&
+                                        streq(json_str_or(t, "key", ""),
+                                                        json_str_or(other, "key", "")) &&
+                                        streq(json_str_or(t, "effect", ""),
+                                                        json_str_or(other, "effect", ""))) {
+                                _cleanup_free_ char *path = strformat("spec.taints[%zu]", i);
+
+                                finding_add(f, FINDING_DUPLICATE, path, t,
+                                                "taints must be unique by key and effect pair");
+                                break;
+                        }
+}
+
+static void node_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        const char *before = json_str_or(old, "spec.podCIDR", ""),
+                   *after = json_str_or(object, "spec.podCIDR", "");
+
+        if (*before && !streq(before, after))
+                finding_add(f, FINDING_FORBIDDEN, "spec.podCIDR", NULL,
+                                "node updates may not change podCIDR except from \"\" to valid");
+        if (*json_str_or(old, "spec.providerID", "") &&
+                        !streq(json_str_or(old, "spec.providerID", ""),
+                                        json_str_or(object, "spec.providerID", "")))
+                finding_add(f, FINDING_FORBIDDEN, "spec.providerID", NULL,
+                                "node updates may not change providerID except from \"\" to valid");
+}
+
+/* Config maps and secrets. */
+
+static bool is_config_key(const char *s) {
+        size_t n = strlen(s);
+
+        if (n == 0 || n > 253 || streq(s, ".") || (s[0] == '.' && s[1] == '.'))
+                return false;
+        for (; *s; s++)
+                if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
+                                    (*s >= '0' && *s <= '9') || strchr("-._", *s)))
+                        return false;
+        return true;
+}
+
+static size_t validate_data(struct findings *f, const json_t *object, const char *field) {
+        const json_t *data = json_object_get(object, field);
+        size_t total = 0;
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)data, key, v) {
+                total += json_string_length(v);
+                if (!is_config_key(key)) {
+                        _cleanup_free_ char *path = strformat("%s[%s]", field, key);
+                        _cleanup_json_ json_t *name = json_string(key);
+
+                        finding_add(f, FINDING_INVALID, path, name,
+                                        "a valid config key must consist of alphanumeric "
+                                        "characters, '-', '_' or '.' (e.g. "
+                                        "'key.name',  or 'KEY_NAME',  or 'key-name', regex used "
+                                        "for validation is '[-._a-zA-Z0-9]+')");
+                }
+        }
+        return total;
+}
+
+static void configmap_validate(struct findings *f, const json_t *object) {
+        const json_t *data = json_object_get(object, "data"),
+                     *binary = json_object_get(object, "binaryData");
+        const char *key;
+        json_t *v;
+
+        if (validate_data(f, object, "data") + validate_data(f, object, "binaryData") / 4 * 3 >
+                        DATA_SIZE_MAX)
+                finding_add(f, FINDING_TOO_LONG, "", NULL, "may not be more than %i bytes",
+                                DATA_SIZE_MAX);
+        json_object_foreach ((json_t *)binary, key, v)
+                if (json_object_get(data, key)) {
+                        _cleanup_free_ char *path = strformat("data[%s]", key);
+                        _cleanup_json_ json_t *name = json_string(key);
+
+                        finding_add(f, FINDING_INVALID, path, name,
+                                        "duplicate of key present in binaryData");
+                }
+}
+
+static void validate_still(struct findings *f, const json_t *old, const json_t *object,
+                const char *const *fields) {
+        if (!json_bool_or(old, "immutable", false))
+                return;
+        if (!json_bool_or(object, "immutable", false))
+                finding_add(f, FINDING_FORBIDDEN, "immutable", NULL,
+                                "field is immutable when `immutable` is set");
+        for (; *fields; fields++) {
+                const json_t *a = json_object_get(old, *fields),
+                             *b = json_object_get(object, *fields);
+
+                if (a != b && (!a || !b || !json_equal((json_t *)a, (json_t *)b)))
+                        finding_add(f, FINDING_FORBIDDEN, *fields, NULL,
+                                        "field is immutable when `immutable` is set");
+        }
+}
+
+static void configmap_validate_update(struct findings *f, const char *subresource,
+                const json_t *old, const json_t *object) {
+        static const char *const fields[] = {"data", "binaryData", NULL};
+
+        validate_still(f, old, object, fields);
+}
+
+/* stringData becomes data before anything else looks at it. */
+static int secret_defaults(json_t *object) {
+        const json_t *texts = json_object_get(object, "stringData");
+        json_t *data = json_object_get(object, "data"), *v;
+        const char *key;
+
+        if (!texts)
+                return 0;
+        if (!data && json_object_size(texts) > 0) {
+                data = json_object();
+                if (!data || json_object_set_new(object, "data", data) < 0)
+                        return -ENOMEM;
+        }
+        json_object_foreach ((json_t *)texts, key, v) {
+                _cleanup_free_ char *encoded = base64_encode(
+                                strempty(json_string_value(v)), json_string_length(v));
+
+                if (!encoded || json_object_set_new(data, key, json_string(encoded)) < 0)
+                        return -ENOMEM;
+        }
+        return json_object_del(object, "stringData") < 0 ? -ENOMEM : 0;
+}
+
+static void secret_validate(struct findings *f, const json_t *object) {
+        static const struct {
+                const char *type, *key;
+        } needed[] = {{"kubernetes.io/tls", "tls.crt"}, {"kubernetes.io/tls", "tls.key"},
+                        {"kubernetes.io/ssh-auth", "ssh-privatekey"},
+                        {"kubernetes.io/dockerconfigjson", ".dockerconfigjson"},
+                        {"kubernetes.io/dockercfg", ".dockercfg"}};
+        const char *type = json_str_or(object, "type", "");
+
+        if (validate_data(f, object, "data") / 4 * 3 > DATA_SIZE_MAX)
+                finding_add(f, FINDING_TOO_LONG, "data", NULL, "may not be more than %i bytes",
+                                DATA_SIZE_MAX);
+        for (size_t i = 0; i < ELEMENTS(needed); i++)
+                if (streq(type, needed[i].type) && !json_get(object, "data", needed[i].key, NULL)) {
+                        _cleanup_free_ char *path = strformat("data[%s]", needed[i].key);
+
+                        finding_add(f, FINDING_REQUIRED, path, NULL, NULL);
+                }
+}
+
+static void secret_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        static const char *const fields[] = {"data", NULL};
+
+        strategy_validate_immutable(f, old, object, "type");
+        validate_still(f, old, object, fields);
+}
+
+/* Events of cluster-wide objects live in "default"; of others where the object lives. */
+static void event_validate(struct findings *f, const json_t *object) {
+        const char *about = json_str_or(object, "involvedObject.namespace", "");
+
+        if (*about && !streq(about, object_namespace(object)))
+                finding_add(f, FINDING_INVALID, "involvedObject.namespace",
+                                json_at(object, "involvedObject.namespace"),
+                                "does not match event.namespace");
+}
+
+const struct kind_strategy strategies_core[] = {
+                {.group = "",
+                                .kind = "Namespace",
+                                .name = NAME_LABEL,
+                                .flags = STRATEGY_NO_GENERATION,
+                                .defaults = namespace_defaults,
+                                .prepare_create = namespace_prepare_create,
+                                .prepare_update = namespace_prepare_update},
+                {.group = "",
+                                .kind = "Node",
+                                .flags = STRATEGY_NO_GENERATION,
+                                .validate = node_validate,
+                                .validate_update = node_validate_update},
+                {.group = "",
+                                .kind = "ConfigMap",
+                                .flags = STRATEGY_NO_GENERATION,
+                                .validate = configmap_validate,
+                                .validate_update = configmap_validate_update},
+                {.group = "",
+                                .kind = "Secret",
+                                .flags = STRATEGY_NO_GENERATION,
+                                .defaults = secret_defaults,
+                                .validate = secret_validate,
+                                .validate_update = secret_validate_update},
+                {.group = "", .kind = "ServiceAccount", .flags = STRATEGY_NO_GENERATION},
+                {.group = "",
+                                .kind = "Event",
+                                .flags = STRATEGY_NO_GENERATION,
+                                .validate = event_validate},
+                {.group = "", .kind = "Endpoints", .flags = STRATEGY_NO_GENERATION},
+                {0},
+};

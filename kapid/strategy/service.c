@@ -1,0 +1,214 @@
+/* Services: port defaults, what each type allows, and addresses that stay. Choosing free addresses
+ * and ports is the store transaction's business, not ours. */
+#include <arpa/inet.h>
+
+#include "kapid/schema/format.h"
+#include "kapid/strategy/strategy.h"
+
+static bool is_headless(const json_t *spec) {
+        return streq(json_str_or(spec, "clusterIP", ""), "None");
+}
+
+static bool has_type(const json_t *spec, const char *type) {
+        return streq(json_str_or(spec, "type", "ClusterIP"), type);
+}
+
+static int set_if_absent(json_t *object, const char *key, const char *value) {
+        if (*json_str_or(object, key, ""))
+                return 0;
+        return json_object_set_new(object, key, json_string(value)) < 0 ? -ENOMEM : 0;
+}
+
+static int service_defaults(json_t *service) {
+        json_t *spec = json_object_get(service, "spec"), *port;
+        int r = 0;
+        size_t i;
+
+        if (!spec)
+                return 0;
+        json_array_foreach (json_object_get(spec, "ports"), i, port) {
+                json_t *target = json_object_get(port, "targetPort"),
+                       *number = json_object_get(port, "port");
+                bool unset = !target ||
+                             (json_is_integer(target) && json_integer_value(target) == 0) ||
+                             (json_is_string(target) && !*json_string_value(target));
+
+                if (unset && number && !is_headless(spec) &&
+                                json_object_set(port, "targetPort", number) < 0)
+                        return -ENOMEM;
+                if (unset && number && is_headless(spec) &&
+                                json_object_set(port, "targetPort", number) < 0)
+                        return -ENOMEM;
+        }
+        if (has_type(spec, "ExternalName"))
+                return 0;
+        if (streq(json_str_or(spec, "sessionAffinity", ""), "ClientIP") &&
+                        !json_at(spec, "sessionAffinityConfig.clientIP.timeoutSeconds"))
+                r = json_set_int(spec, "sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
+        if (r == 0 && (has_type(spec, "NodePort") || has_type(spec, "LoadBalancer")))
+                r = set_if_absent(spec, "externalTrafficPolicy", "Cluster");
+        if (r == 0)
+                r = set_if_absent(spec, "internalTrafficPolicy", "Cluster");
+        if (r == 0 && is_headless(spec) && !json_object_get(spec, "clusterIPs"))
+                r = json_set_at(spec, "clusterIPs", json_pack("[s]", "None"));
+        return r;
+}
+
+static int keep_if_absent(json_t *spec, const json_t *old, const char *key) {
+        json_t *v = json_object_get(old, key);
+
+        if (json_object_get(spec, key) || !v)
+                return 0;
+        return json_object_set(spec, key, v) < 0 ? -ENOMEM : 0;
+}
+
+/* A writer who leaves out what the server chose gets it again. */
+static int service_prepare_update(const char *subresource, const json_t *old, json_t *service,
+                const struct machine_context *c) {
+        static const char *const kept[] = {
+                        "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"};
+        const json_t *before = json_object_get(old, "spec"), *other;
+        json_t *spec = json_object_get(service, "spec"), *port;
+        size_t i, j;
+        int r = 0;
+
+        if (*subresource || !spec || has_type(spec, "ExternalName") ||
+                        has_type(before, "ExternalName"))
+                return 0;
+        if (!*json_str_or(spec, "clusterIP", ""))
+                json_object_del(spec, "clusterIP");
+        for (i = 0; i < ELEMENTS(kept) && r == 0; i++)
+                r = keep_if_absent(spec, before, kept[i]);
+        if (r < 0 || !(has_type(spec, "NodePort") || has_type(spec, "LoadBalancer")))
+                return r;
+        json_array_foreach (json_object_get(spec, "ports"), i, port)
+                json_array_foreach (json_object_get(before, "ports"), j, other)
+                        if (json_int_or(port, "nodePort", 0) == 0 &&
+                                        json_int_or(other, "nodePort", 0) != 0 &&
+                                        json_int_or(port, "port", 0) ==
+                                                        json_int_or(other, "port", 0) &&
+                                        streq(json_str_or(port, "protocol", "TCP"),
+                                                        json_str_or(other, "protocol", "TCP")) &&
+                                        json_object_set(port, "nodePort",
+                                                        json_object_get(other, "nodePort")) < 0)
+                                return -ENOMEM;
+        return 0;
+}
+
+static void validate_port(struct findings *f, const json_t *spec, const json_t *ports, size_t i) {
+        const json_t *port = json_array_get(ports, i),
+                     *target = json_object_get(port, "targetPort"), *other;
+        const char *name = json_str_or(port, "name", "");
+        size_t j;
+
+        if (json_array_size(ports) > 1 && !*name)
+                finding_add(f, FINDING_REQUIRED, "name", NULL, NULL);
+        if (json_is_integer(target) &&
+                        (json_integer_value(target) < 1 || json_integer_value(target) > 65535))
+                finding_add(f, FINDING_INVALID, "targetPort", target,
+                                "must be between 1 and 65535, inclusive");
+        if (json_is_string(target) && format_check(FORMAT_PORT_NAME, json_string_value(target)))
+                finding_add(f, FINDING_INVALID, "targetPort", target, "%s",
+                                format_check(FORMAT_PORT_NAME, json_string_value(target)));
+        if (json_int_or(port, "nodePort", 0) != 0 &&
+                        (has_type(spec, "ClusterIP") || has_type(spec, "ExternalName")))
+                finding_add(f, FINDING_FORBIDDEN, "nodePort", NULL,
+                                "may not be used when `type` is '%s'",
+                                json_str_or(spec, "type", "ClusterIP"));
+        json_array_foreach (ports, j, other) {
+                if (j >= i)
+                        break;
+                if (*name && streq(name, json_str_or(other, "name", "")))
+                        finding_add(f, FINDING_DUPLICATE, "name", json_object_get(port, "name"),
+                                        NULL);
+                if (json_int_or(port, "port", 0) == json_int_or(other, "port", 0) &&
+                                streq(json_str_or(port, "protocol", "TCP"),
+                                                json_str_or(other, "protocol", "TCP")))
+                        finding_add(f, FINDING_DUPLICATE, NULL, port, NULL);
+        }
+}
+
+static void validate_addresses(struct findings *f, const json_t *spec) {
+        const json_t *ip = json_object_get(spec, "clusterIP"),
+                     *ips = json_object_get(spec, "clusterIPs"), *item;
+        const char *text = strempty(json_string_value(ip));
+        size_t i;
+
+        if (*text && !streq(text, "None") && format_check(FORMAT_IP, text))
+                finding_add(f, FINDING_INVALID, "clusterIPs[0]", ip, "%s",
+                                format_check(FORMAT_IP, text));
+        if (ips && !streq(json_array_size(ips) > 0 ? strempty(json_string_value(
+                                                                     json_array_get(ips, 0)))
+                                                   : "",
+                                   text))
+                finding_add(f, FINDING_INVALID, "clusterIPs", ips,
+                                "first value must match `clusterIP`");
+        if (has_type(spec, "ExternalName") && *text)
+                finding_add(f, FINDING_FORBIDDEN, "clusterIPs", NULL,
+                                "may not be set for ExternalName services");
+        if (is_headless(spec) && has_type(spec, "NodePort"))
+                finding_add(f, FINDING_INVALID, "clusterIPs[0]", ip,
+                                "may not be set to 'None' for NodePort services");
+        json_array_foreach (json_object_get(spec, "externalIPs"), i, item)
+                if (json_is_string(item) && format_check(FORMAT_IP, json_string_value(item)))
+                        finding_add(f, FINDING_INVALID, "externalIPs", item, "%s",
+                                        format_check(FORMAT_IP, json_string_value(item)));
+}
+
+static void service_validate(struct findings *f, const json_t *service) {
+        const json_t *spec = json_object_get(service, "spec"),
+                     *ports = json_object_get(spec, "ports"), *v;
+        size_t at = findings_push(f, "spec");
+        const char *key;
+
+        if (json_array_size(ports) == 0 && !is_headless(spec) && !has_type(spec, "ExternalName"))
+                finding_add(f, FINDING_REQUIRED, "ports", NULL, NULL);
+        for (size_t i = 0; i < json_array_size(ports); i++) {
+                size_t inner = findings_push(f, "ports");
+
+                findings_push_index(f, i);
+                validate_port(f, spec, ports, i);
+                findings_pop(f, inner);
+        }
+        if (has_type(spec, "ExternalName") && !*json_str_or(spec, "externalName", ""))
+                finding_add(f, FINDING_REQUIRED, "externalName", NULL, NULL);
+        validate_addresses(f, spec);
+        json_object_foreach (json_object_get(spec, "selector"), key, v) {
+                _cleanup_json_ json_t *name = json_string(key);
+
+                if (format_check(FORMAT_QUALIFIED_NAME, key))
+                        finding_add(f, FINDING_INVALID, "selector", name, "%s",
+                                        format_check(FORMAT_QUALIFIED_NAME, key));
+                else if (json_is_string(v) &&
+                                format_check(FORMAT_LABEL_VALUE, json_string_value(v)))
+                        finding_add(f, FINDING_INVALID, "selector", v, "%s",
+                                        format_check(FORMAT_LABEL_VALUE, json_string_value(v)));
+        }
+        findings_pop(f, at);
+}
+
+static void service_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *service) {
+        const json_t *before = json_object_get(old, "spec"),
+                     *after = json_object_get(service, "spec");
+        const char *a = json_str_or(before, "clusterIP", ""),
+                   *b = json_str_or(after, "clusterIP", "");
+
+        if (has_type(before, "ExternalName") || has_type(after, "ExternalName") || !*a ||
+                        streq(a, b))
+                return;
+        finding_add(f, FINDING_INVALID, "spec.clusterIPs[0]", json_object_get(after, "clusterIP"),
+                        "may not change once set");
+}
+
+const struct kind_strategy strategies_service[] = {
+                {.group = "",
+                                .kind = "Service",
+                                .name = NAME_LABEL_1035,
+                                .flags = STRATEGY_NO_GENERATION,
+                                .defaults = service_defaults,
+                                .prepare_update = service_prepare_update,
+                                .validate = service_validate,
+                                .validate_update = service_validate_update},
+                {0},
+};

@@ -1,0 +1,55 @@
+/* What a schema can't say about a kind: a few functions and facts, one file per group. Every member
+ * may be NULL. The object machine (machine.h) decides when they are called. */
+#pragma once
+
+#include "kapid/machine.h"
+#include "kapid/schema/findings.h"
+
+enum name_rule {
+        NAME_SUBDOMAIN,    /* RFC 1123 subdomain, the usual */
+        NAME_LABEL,        /* RFC 1123 label (namespaces) */
+        NAME_LABEL_1035,   /* RFC 1035 label (services) */
+        NAME_PATH_SEGMENT, /* anything that fits a path (RBAC) */
+};
+
+enum strategy_flag {
+        STRATEGY_NO_GENERATION = 1 << 0, /* kinds that never had one: Secret, Event, Lease, ... */
+        STRATEGY_SPEC_IMMUTABLE = 1 << 1,
+};
+
+struct kind_strategy {
+        const char *group, *kind; /* the key */
+        enum name_rule name;
+        unsigned flags;
+        int (*defaults)(json_t *object);
+        int (*prepare_create)(json_t *object, const struct machine_context *c);
+        int (*prepare_update)(const char *subresource, const json_t *old, json_t *object,
+                        const struct machine_context *c);
+        void (*validate)(struct findings *f, const json_t *object);
+        void (*validate_update)(struct findings *f, const char *subresource, const json_t *old,
+                        const json_t *object);
+};
+
+/* Never NULL: kinds without an entry have the empty strategy. */
+const struct kind_strategy *strategy_find(const char *group, const char *kind);
+
+/* The groups' tables, ended by an entry without kind. */
+extern const struct kind_strategy strategies_core[], strategies_pod[], strategies_service[],
+                strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
+                strategies_apiextensions[], strategies_keelson[], strategies_other[];
+
+/* Shared checks. */
+/* metadata of any object: name, labels, annotations, owner references, finalizers. */
+void strategy_validate_metadata(
+                struct findings *f, const json_t *metadata, enum name_rule rule, bool namespaced);
+/* A LabelSelector at the path's end: operators fit their values. */
+void strategy_validate_label_selector(struct findings *f, const json_t *selector);
+/* The pod of a pod or a template at the path's end ("spec", "spec.template.spec"). */
+void strategy_validate_pod_spec(struct findings *f, const json_t *spec);
+/* Defaults that depend on other fields of a pod spec. */
+int strategy_default_pod_spec(json_t *spec);
+/* spec.template.metadata.labels must match spec.selector, which must select something. */
+void strategy_validate_template(struct findings *f, const json_t *object);
+/* An immutable field at a dotted path. */
+void strategy_validate_immutable(
+                struct findings *f, const json_t *old, const json_t *object, const char *path);

@@ -1,0 +1,506 @@
+/* The object machine: decoding, pruning, defaults, validation, preparing, scale, grace. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kapid/machine.h"
+#include "lib/base.h"
+#include "lib/object.h"
+
+static struct kind_registry *registry;
+
+static int setup(void **state) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = kind_registry_new(&registry, &p);
+
+        if (r < 0)
+                fprintf(stderr, "%s\n", strempty(p.message));
+        return r;
+}
+
+static int teardown(void **state) {
+        registry = kind_registry_free(registry);
+        return 0;
+}
+
+static const struct kind *kind(const char *group, const char *plural) {
+        const struct kind *k = kind_registry_find(registry, group, "v1", plural);
+
+        assert_non_null(k);
+        return k;
+}
+
+/* Single quotes stand for double ones in the cases. */
+static char *quoted(const char *text) {
+        char *s = strdup(text);
+
+        assert_non_null(s);
+        for (char *c = s; *c; c++)
+                if (*c == '\'')
+                        *c = '"';
+        return s;
+}
+
+static json_t *parse(const char *text) {
+        _cleanup_free_ char *s = quoted(text);
+        json_t *v = json_loads(s, JSON_DECODE_ANY, NULL);
+
+        if (!v)
+                fail_msg("bad JSON in the test: %s", s);
+        return v;
+}
+
+static void assert_json(const json_t *v, const char *expected) {
+        _cleanup_json_ json_t *e = parse(expected);
+
+        if (!json_equal((json_t *)v, e)) {
+                _cleanup_free_ char *a = json_dumps(v, JSON_SORT_KEYS | JSON_ENCODE_ANY),
+                                    *b = json_dumps(e, JSON_SORT_KEYS | JSON_ENCODE_ANY);
+
+                fail_msg("\n got: %s\nwant: %s", a, b);
+        }
+}
+
+static json_t *decode(const struct kind *k, const char *text) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *s = quoted(text);
+        struct decoded d = {0};
+
+        if (machine_decode(k, NULL, "application/json", s, strlen(s), FIELD_VALIDATION_STRICT, &d,
+                            &p) < 0)
+                fail_msg("%s", p.message);
+        return d.object;
+}
+
+static void decode_fails(const struct kind *k, const char *content_type, const char *text,
+                enum field_validation v, int code, const char *expected) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_decoded_ struct decoded d = {0};
+        _cleanup_free_ char *s = quoted(text), *e = quoted(expected);
+
+        assert_true(machine_decode(k, NULL, content_type, s, strlen(s), v, &d, &p) < 0);
+        assert_int_equal(p.code, code);
+        if (!strstr(p.message, e))
+                fail_msg("\n got: %s\nwant: %s", p.message, e);
+}
+
+static const struct machine_context context = {
+                .now_us = 1700000000000000, .user = "jane", .user_uid = "u1"};
+
+/* Through create up to validation; the finished object, or NULL with the message in *ret_message.
+ */
+static json_t *create(const struct kind *k, const char *text, char **ret_message) {
+        _cleanup_problem_ struct problem p = {0};
+        json_t *o = decode(k, text);
+
+        assert_int_equal(
+                        json_set_str(o, "metadata.uid", "11111111-1111-4111-8111-111111111111"), 0);
+        assert_int_equal(machine_default(k, o), 0);
+        assert_int_equal(machine_prepare_create(k, o, &context), 0);
+        if (machine_validate_create(k, o, &p) < 0) {
+                if (!ret_message)
+                        fail_msg("%s", p.message);
+                assert_int_equal(p.code, 422);
+                assert_string_equal(p.reason, "Invalid");
+                assert_true(json_array_size(p.causes) > 0);
+                *ret_message = strdup(p.message);
+                json_decref(o);
+                return NULL;
+        }
+        if (ret_message)
+                fail_msg("expected a refusal");
+        return o;
+}
+
+static void create_fails(const struct kind *k, const char *text, const char *expected) {
+        _cleanup_free_ char *message = NULL, *e = quoted(expected);
+
+        create(k, text, &message);
+        if (!strstr(message, e))
+                fail_msg("\n got: %s\nwant: %s", message, e);
+}
+
+#define WEB(replicas, more) \
+        "{'apiVersion':'apps/" \
+        "v1','kind':'Deployment','metadata':{'name':'web','namespace':'d'},'spec':{'replicas'" \
+        ":" replicas ",'selector':{'matchLabels':{'app':'web'}},'template':{'metadata':{'labels':" \
+                     "{'app':'web'}},'spec':" \
+        "{'containers':[{'name':'c','command':['sleep','1']" more "}]}}}}"
+
+static void test_decode(void **state) {
+        const struct kind *deployments = kind("apps", "deployments");
+        _cleanup_json_ json_t *o = decode(deployments,
+                        WEB("2", ",'resources':{'limits':{'cpu':'1000m','memory':1073741824}}"));
+
+        assert_string_equal(json_str_or(o, "spec.template.spec.containers", "-"), "-");
+        const json_t *c = json_array_get(json_at(o, "spec.template.spec.containers"), 0);
+        assert_string_equal(json_str(c, "resources.limits.cpu"), "1");
+        assert_string_equal(json_str(c, "resources.limits.memory"), "1073741824");
+        decode_fails(deployments, NULL, WEB("'two'", ""), FIELD_VALIDATION_WARN, 400,
+                        "json: cannot unmarshal string into field spec.replicas of type int32");
+        decode_fails(deployments, NULL, WEB("1", ",'imagge':'x'"), FIELD_VALIDATION_STRICT, 400,
+                        "strict decoding error: unknown field "
+                        "'spec.template.spec.containers[0].imagge'");
+        decode_fails(deployments, NULL, WEB("1,'replicas':2", ""), FIELD_VALIDATION_STRICT, 400,
+                        "strict decoding error: duplicate field 'spec.replicas'");
+        decode_fails(deployments, NULL, "{'kind':'Pod'}", FIELD_VALIDATION_WARN, 400,
+                        "cannot be handled as a Deployment");
+        decode_fails(deployments, NULL, "{'apiVersion':'apps/v2'}", FIELD_VALIDATION_WARN, 400,
+                        "the API version in the data (apps/v2) does not match the expected API "
+                        "version (apps/v1)");
+        decode_fails(deployments, NULL, "{", FIELD_VALIDATION_WARN, 400, "line 1");
+        decode_fails(deployments, NULL, "[]", FIELD_VALIDATION_WARN, 400, "must be an object");
+        decode_fails(deployments, "text/plain", "{}", FIELD_VALIDATION_WARN, 415,
+                        "accepted media types");
+        decode_fails(deployments, NULL, WEB("1", ",'resources':{'limits':{'cpu':'x'}}"),
+                        FIELD_VALIDATION_WARN, 400, "quantities must match");
+}
+
+static void test_decode_warns(void **state) {
+        const char *text = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"data\":{\"a\":\"1\","
+                           "\"a\":\"2\"},\"dta\":{},"
+                           "\"metadata\":{\"name\":\"x\",\"creationTimestamp\":null}}";
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_decoded_ struct decoded d = {0}, e = {0};
+
+        assert_int_equal(machine_decode(kind("", "configmaps"), NULL,
+                                         "application/json; charset=utf-8", text, strlen(text),
+                                         FIELD_VALIDATION_WARN, &d, &p),
+                        0);
+        assert_int_equal(strv_length(d.warnings), 2);
+        assert_string_equal(d.warnings[0], "duplicate field \"data.a\"");
+        assert_string_equal(d.warnings[1], "unknown field \"dta\"");
+        assert_json(d.object, "{'apiVersion':'v1','kind':'ConfigMap','data':{'a':'2'},'metadata':{'"
+                              "name':'x'}}");
+        assert_int_equal(machine_decode(kind("", "configmaps"), NULL, NULL, text, strlen(text),
+                                         FIELD_VALIDATION_IGNORE, &e, &p),
+                        0);
+        assert_int_equal(strv_length(e.warnings), 0);
+}
+
+static void test_decode_yaml(void **state) {
+        const char *text = "kind: ConfigMap\nmetadata: {name: x}\ndata:\n  a: \"1\"\n";
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_decoded_ struct decoded d = {0};
+
+        assert_int_equal(machine_decode(kind("", "configmaps"), NULL, "application/yaml", text,
+                                         strlen(text), FIELD_VALIDATION_STRICT, &d, &p),
+                        0);
+        assert_json(d.object, "{'apiVersion':'v1','kind':'ConfigMap','data':{'a':'1'},'metadata':{'"
+                              "name':'x'}}");
+}
+
+static void test_deployment_defaults(void **state) {
+        _cleanup_json_ json_t *o = create(kind("apps", "deployments"), WEB("0", ""), NULL);
+
+        assert_int_equal(json_int_or(o, "spec.replicas", -1), 0);
+        assert_json(json_at(o, "spec.strategy"), "{'type':'RollingUpdate','rollingUpdate':{'"
+                                                 "maxSurge':'25%','maxUnavailable':'25%'}}");
+        assert_int_equal(json_int_or(o, "spec.revisionHistoryLimit", 0), 10);
+        assert_int_equal(json_int_or(o, "spec.progressDeadlineSeconds", 0), 600);
+        assert_int_equal(json_int_or(o, "metadata.generation", 0), 1);
+        assert_json(json_at(o, "spec.template.spec"),
+                        "{'containers':[{'name':'c','command':['sleep','1'],'resources':{},'"
+                        "terminationMessagePath':'/dev/termination-log',"
+                        "'terminationMessagePolicy':'File'}],'restartPolicy':'Always','dnsPolicy':'"
+                        "ClusterFirst','securityContext':{},"
+                        "'schedulerName':'default-scheduler','terminationGracePeriodSeconds':30,'"
+                        "enableServiceLinks':true}");
+}
+
+static void test_deployment_refusals(void **state) {
+        const struct kind *k = kind("apps", "deployments");
+
+        create_fails(k, WEB("-1", ""),
+                        "Deployment.apps 'web' is invalid: spec.replicas: Invalid value: -1: must "
+                        "be greater than or equal to 0");
+        create_fails(k, WEB("1", ",'ports':[{'containerPort':70000}]"),
+                        "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: "
+                        "70000: must be between 1 and 65535, inclusive");
+        create_fails(k, WEB("1", ",'ports':[{'containerPort':80},{'containerPort':80}]"),
+                        "ports[1]: Duplicate value: {'containerPort':80,'protocol':'TCP'}");
+        create_fails(k, WEB("1", "},{'name':'c'"),
+                        "spec.template.spec.containers[1].name: Duplicate value: 'c'");
+        create_fails(k, WEB("1", "},{'command':['x']"),
+                        "spec.template.spec.containers[1].name: Required value");
+        create_fails(k, WEB("1", "},{'name':'A_b'"), "a lowercase RFC 1123 label must consist of");
+        create_fails(k, WEB("1", ",'volumeMounts':[{'name':'v','mountPath':'/v'}]"),
+                        "containers[0].volumeMounts[0].name: Not found: 'v'");
+        create_fails(k, WEB("1", ",'imagePullPolicy':'Never2'"),
+                        "Unsupported value: 'Never2': supported values: 'Always', 'IfNotPresent', "
+                        "'Never'");
+        create_fails(k, WEB("1", ",'livenessProbe':{}"),
+                        "livenessProbe: Required value: must specify a handler type");
+        create_fails(k, WEB("1", ",'resources':{'requests':{'cpu':'2'},'limits':{'cpu':'1'}}"),
+                        "must be less than or equal to cpu limit of 1");
+        create_fails(k,
+                        "{'metadata':{'name':'web','namespace':'d'},'spec':{'selector':{'"
+                        "matchLabels':{'a':'b'}},'template':{'metadata':{'labels':"
+                        "{'app':'x'}},'spec':{'containers':[{'name':'c'}]}}}}",
+                        "spec.template.metadata.labels: Invalid value: {'app':'x'}: `selector` "
+                        "does not match template `labels`");
+        create_fails(k, "{'metadata':{'name':'web','namespace':'d'},'spec':{}}",
+                        "[spec.selector: Required value, spec.template: Required value]");
+        create_fails(k,
+                        "{'metadata':{'name':'Web!','namespace':'d','labels':{'-x':'y','ok':'-'}},'"
+                        "spec':{}}",
+                        "metadata.name: Invalid value: 'Web!'");
+}
+
+static void test_pod(void **state) {
+        const struct kind *k = kind("", "pods");
+        _cleanup_json_ json_t *o = create(k,
+                        "{'metadata':{'name':'p','namespace':'d'},'spec':{'containers':[{'name':'c'"
+                        ",'resources':{'limits':{'cpu':'1',"
+                        "'memory':'1Gi'}}}]},'status':{'phase':'Running'}}",
+                        NULL);
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_json(json_at(o, "status"), "{'phase':'Pending','qosClass':'Guaranteed'}");
+        assert_string_equal(json_str(o, "spec.serviceAccountName"), "default");
+        assert_int_equal(json_array_size(json_at(o, "spec.tolerations")), 2);
+        _cleanup_json_ json_t *changed = json_deep_copy(o);
+        json_set_str(json_array_get(json_at_mut(changed, "spec.containers"), 0), "image", "other");
+        assert_int_equal(machine_validate_update(k, NULL, o, changed, &p), 0);
+        json_set_str(changed, "spec.nodeName", "n1");
+        assert_true(machine_validate_update(k, NULL, o, changed, &p) < 0);
+        assert_non_null(strstr(p.message,
+                        "spec: Forbidden: pod updates may not change fields other than"));
+        create_fails(k, "{'metadata':{'name':'p','namespace':'d'},'spec':{'containers':[]}}",
+                        "spec.containers: Required value");
+        create_fails(k, "{'metadata':{'name':'p','namespace':'d'}}", "spec: Required value");
+        create_fails(k,
+                        "{'metadata':{'name':'p','namespace':'d'},'spec':{'initContainers':[{'name'"
+                        ":'c'}],'containers':[{'name':'c'}]}}",
+                        "spec.containers[0].name: Duplicate value: 'c'");
+        create_fails(k, "{'metadata':{'name':'p'},'spec':{'containers':[{'name':'c'}]}}",
+                        "metadata.namespace: Required value");
+}
+
+static void test_service(void **state) {
+        const struct kind *k = kind("", "services");
+        _cleanup_json_ json_t *o = create(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':80}]}}",
+                        NULL);
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_json(json_at(o, "spec"),
+                        "{'type':'ClusterIP','sessionAffinity':'None','internalTrafficPolicy':'"
+                        "Cluster','ports':[{'port':80,'protocol':'TCP','targetPort':80}]}");
+        json_set_str(o, "spec.clusterIP", "10.96.0.7");
+        json_set_at(o, "spec.clusterIPs", json_pack("[s]", "10.96.0.7"));
+        _cleanup_json_ json_t *put = decode(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':81}]}}");
+        json_set_at(put, "metadata.uid", json_incref((json_t *)json_at(o, "metadata.uid")));
+        assert_int_equal(machine_default(k, put), 0);
+        assert_int_equal(machine_prepare_update(k, NULL, o, put, &context), 0);
+        assert_string_equal(json_str(put, "spec.clusterIP"), "10.96.0.7");
+        json_set_str(put, "spec.clusterIP", "10.96.0.8");
+        json_set_at(put, "spec.clusterIPs", json_pack("[s]", "10.96.0.8"));
+        assert_true(machine_validate_update(k, NULL, o, put, &p) < 0);
+        assert_non_null(strstr(p.message, "may not change once set"));
+        create_fails(k, "{'metadata':{'name':'1s','namespace':'d'},'spec':{'ports':[{'port':80}]}}",
+                        "a DNS-1035 label must consist of");
+        create_fails(k, "{'metadata':{'name':'s','namespace':'d'},'spec':{}}",
+                        "spec.ports: Required value");
+        create_fails(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':80},{'"
+                        "port':81}]}}",
+                        "spec.ports[0].name: Required value");
+        create_fails(k,
+                        "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':80,'"
+                        "nodePort':30000}]}}",
+                        "may not be used when `type` is 'ClusterIP'");
+}
+
+static void test_status_and_generation(void **state) {
+        const struct kind *k = kind("apps", "deployments");
+        _cleanup_json_ json_t *o = create(k, WEB("1", ""), NULL), *status = json_deep_copy(o),
+                              *spec = NULL, *label = NULL;
+
+        json_set_int(status, "status.replicas", 3);
+        json_set_int(status, "spec.replicas", 9);
+        assert_int_equal(machine_prepare_update(k, kind_subresource_find(k, "status"), o, status,
+                                         &context),
+                        0);
+        assert_int_equal(json_int_or(status, "spec.replicas", 0), 1);
+        assert_int_equal(json_int_or(status, "status.replicas", 0), 3);
+        assert_int_equal(object_generation(status), 1);
+        spec = json_deep_copy(status);
+        json_object_del(spec, "status");
+        json_set_int(spec, "spec.replicas", 2);
+        assert_int_equal(machine_prepare_update(k, NULL, status, spec, &context), 0);
+        assert_int_equal(json_int_or(spec, "status.replicas", 0), 3);
+        assert_int_equal(object_generation(spec), 2);
+        label = json_deep_copy(spec);
+        json_set_str(label, "metadata.labels.a", "b");
+        assert_int_equal(machine_prepare_update(k, NULL, spec, label, &context), 0);
+        assert_int_equal(object_generation(label), 2);
+}
+
+static void test_secret(void **state) {
+        _cleanup_json_ json_t *o = create(kind("", "secrets"),
+                        "{'metadata':{'name':'s','namespace':'d'},'stringData':{'a':'hello'}}",
+                        NULL);
+
+        assert_json(json_object_get(o, "data"), "{'a':'aGVsbG8='}");
+        assert_null(json_object_get(o, "stringData"));
+        assert_string_equal(json_str(o, "type"), "Opaque");
+        decode_fails(kind("", "secrets"), NULL, "{'data':{'a':'x'}}", FIELD_VALIDATION_WARN, 400,
+                        "data.a: illegal base64 data");
+        create_fails(kind("", "secrets"),
+                        "{'metadata':{'name':'s','namespace':'d'},'type':'kubernetes.io/tls'}",
+                        "data[tls.crt]: Required value");
+}
+
+static void test_job(void **state) {
+        const struct kind *k = kind("batch", "jobs");
+        _cleanup_json_ json_t *o = create(k,
+                        "{'metadata':{'name':'j','namespace':'d'},'spec':{'template':{'spec':{'"
+                        "restartPolicy':'Never','containers':[{'name':'c'}]}}}}",
+                        NULL);
+
+        assert_int_equal(json_int_or(o, "spec.backoffLimit", 0), 6);
+        assert_int_equal(json_int_or(o, "spec.completions", 0), 1);
+        assert_json(json_at(o, "spec.selector"),
+                        "{'matchLabels':{'batch.kubernetes.io/"
+                        "controller-uid':'11111111-1111-4111-8111-111111111111'}}");
+        assert_string_equal(json_string_value(json_get(o, "spec", "template", "metadata", "labels",
+                                            "job-name", NULL)),
+                        "j");
+        create_fails(k,
+                        "{'metadata':{'name':'j','namespace':'d'},'spec':{'template':{'spec':{'"
+                        "containers':[{'name':'c'}]}}}}",
+                        "restartPolicy: Required value: valid values: 'OnFailure', 'Never'");
+}
+
+static void test_gitsync(void **state) {
+        const struct kind *k = kind("keelson.dev", "gitsyncs");
+        _cleanup_json_ json_t *o = create(k,
+                        "{'metadata':{'name':'g','namespace':'d'},'spec':{'url':'git@host:repo.git'"
+                        ",'suspend':false}}",
+                        NULL);
+
+        assert_json(json_at(o, "spec"), "{'url':'git@host:repo.git','ref':{},'path':'.','interval':"
+                                        "'30s','prune':true,'suspend':false,'drift':'revert'}");
+        create_fails(k, "{'metadata':{'name':'g','namespace':'d'},'spec':{'url':'nonsense'}}",
+                        "spec.url: Invalid value: 'nonsense'");
+        create_fails(k,
+                        "{'metadata':{'name':'g','namespace':'d'},'spec':{'url':'/srv/"
+                        "r','interval':'soon'}}",
+                        "spec.interval: Invalid value: 'soon': must be a duration");
+        create_fails(k,
+                        "{'metadata':{'name':'g','namespace':'d'},'spec':{'url':'/srv/"
+                        "r','path':'../x'}}",
+                        "must stay inside the repository");
+        create_fails(k,
+                        "{'metadata':{'name':'g','namespace':'d'},'spec':{'url':'/srv/"
+                        "r','ref':{'commit':'zz'}}}",
+                        "spec.ref.commit");
+        create_fails(k, "{'metadata':{'name':'g','namespace':'d'},'spec':{}}",
+                        "spec.url: Required value");
+}
+
+static void test_namespace_and_csr(void **state) {
+        _cleanup_json_ json_t *ns =
+                        create(kind("", "namespaces"), "{'metadata':{'name':'a'}}", NULL);
+        _cleanup_json_ json_t *csr = create(
+                        kind("certificates.k8s.io", "certificatesigningrequests"),
+                        "{'metadata':{'name':'a:b'},'spec':{'request':'AAAA','signerName':'"
+                        "kubernetes.io/x','username':'forged','usages':['client auth']}}",
+                        NULL);
+
+        assert_json(json_at(ns, "spec.finalizers"), "['kubernetes']");
+        assert_string_equal(json_str(ns, "status.phase"), "Active");
+        assert_string_equal(json_str(csr, "spec.username"), "jane");
+        create_fails(kind("", "namespaces"), "{'metadata':{'name':'a.b'}}", "RFC 1123 label");
+        create_fails(kind("", "namespaces"), "{'metadata':{'name':'a','namespace':'x'}}",
+                        "metadata.namespace: Forbidden: not allowed on this type");
+}
+
+static void test_scale_and_grace(void **state) {
+        const struct kind *k = kind("apps", "deployments"), *pods = kind("", "pods");
+        _cleanup_json_ json_t *o = create(k, WEB("3", ""), NULL), *scale = machine_scale_get(k, o),
+                              *put = parse("{'spec':{'replicas':5}}");
+        _cleanup_json_ json_t *pod =
+                        parse("{'spec':{'nodeName':'n','terminationGracePeriodSeconds':7}}");
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_int_equal(json_int_or(scale, "spec.replicas", 0), 3);
+        assert_string_equal(json_str(scale, "status.selector"), "app=web");
+        assert_int_equal(machine_scale_put(k, o, put, &p), 0);
+        assert_int_equal(json_int_or(o, "spec.replicas", 0), 5);
+        json_set_int(put, "spec.replicas", -2);
+        assert_true(machine_scale_put(k, o, put, &p) < 0);
+        assert_int_equal(machine_grace_seconds(pods, pod, -1), 7);
+        assert_int_equal(machine_grace_seconds(pods, pod, 0), 0);
+        json_set_str(pod, "status.phase", "Failed");
+        assert_int_equal(machine_grace_seconds(pods, pod, -1), 0);
+        assert_int_equal(machine_grace_seconds(k, o, 30), 0);
+}
+
+static void test_delete_options(void **state) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *v = NULL;
+        const char *text = "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
+                           "\"gracePeriodSeconds\":0,\"propagationPolicy\":\"Background\",\"x\":1}";
+        const char *bad = "{\"propagationPolicy\":\"Sideways\"}";
+
+        assert_int_equal(machine_decode_delete_options(NULL, "", 0, &v, &p), 0);
+        assert_null(v);
+        assert_int_equal(machine_decode_delete_options(NULL, text, strlen(text), &v, &p), 0);
+        assert_int_equal(json_int_or(v, "gracePeriodSeconds", -1), 0);
+        json_decref(v);
+        v = NULL;
+        assert_true(machine_decode_delete_options(NULL, bad, strlen(bad), &v, &p) < 0);
+        assert_int_equal(p.code, 422);
+}
+
+/* The bytes kubectl sends for `create namespace x` in their protobuf form. */
+static void test_protobuf(void **state) {
+        static const unsigned char body[] = "k8s\0"
+                                            "\x0a\x0f\x0a\x02v1\x12\x09Namespace"
+                                            "\x12\x11"
+                                            "\x0a\x0b\x0a\x01x\x12\x00\x1a\x00\x22\x00\x42\x00"
+                                            "\x12\x00\x1a\x00"
+                                            "\x1a\x00\x22\x00";
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_decoded_ struct decoded d = {0};
+
+        if (machine_decode(kind("", "namespaces"), NULL, "application/vnd.kubernetes.protobuf",
+                            body, sizeof(body) - 1, FIELD_VALIDATION_STRICT, &d, &p) < 0)
+                fail_msg("%s", p.message);
+        assert_json(d.object, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'x'}}");
+        for (size_t n = 0; n < sizeof(body) - 5; n++) {
+                _cleanup_problem_ struct problem q = {0};
+                _cleanup_decoded_ struct decoded cut = {0};
+
+                (void)machine_decode(kind("", "namespaces"), NULL,
+                                "application/vnd.kubernetes.protobuf", body, n,
+                                FIELD_VALIDATION_STRICT, &cut, &q);
+        }
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_decode),
+                        cmocka_unit_test(test_decode_warns),
+                        cmocka_unit_test(test_decode_yaml),
+                        cmocka_unit_test(test_deployment_defaults),
+                        cmocka_unit_test(test_deployment_refusals),
+                        cmocka_unit_test(test_pod),
+                        cmocka_unit_test(test_service),
+                        cmocka_unit_test(test_status_and_generation),
+                        cmocka_unit_test(test_secret),
+                        cmocka_unit_test(test_job),
+                        cmocka_unit_test(test_gitsync),
+                        cmocka_unit_test(test_namespace_and_csr),
+                        cmocka_unit_test(test_scale_and_grace),
+                        cmocka_unit_test(test_delete_options),
+                        cmocka_unit_test(test_protobuf),
+        };
+
+        return cmocka_run_group_tests(tests, setup, teardown);
+}
