@@ -1,4 +1,6 @@
 # docs/: its part of the build, included by the top Makefile.am
 DOCS = docs/README.md docs/architecture.md docs/names.md
 EXTRA_DIST += $(DOCS) DEVELOPERS.md
-dist_doc_DATA = README.md $(DOCS)
+dist_doc_DATA = README.md
+docsdir = $(docdir)/docs
+docs_DATA = $(DOCS)

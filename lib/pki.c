@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "lib/random.h"
+#include "lib/timefmt.h"
 
 enum { BACKDATE_S = 300, NAMES_MAX = 256, PEM_SIZE_MAX = 256 * 1024 };
 
@@ -105,7 +106,7 @@ int pki_key_new(char **ret_key_pem) {
 /* Version, serial number and life; common to every certificate. */
 static int crt_begin(gnutls_x509_crt_t *ret, uint64_t seconds) {
         unsigned char serial[16];
-        time_t now = time(NULL); /* the one clock certificates know */
+        time_t now = (time_t)(now_wall_us() / 1000000);
         int r = gnutls_x509_crt_init(ret);
 
         if (r < 0)
