@@ -1,10 +1,14 @@
 /* HTTP client: libcurl's multi interface driven by sd-event. curl tells which descriptors and which
- * timer it wants; we forward their events and collect finished transfers from one deferred place,
- * so that a call may be started or cancelled from inside any callback (but for curl's own writers,
- * where cancelling only marks the call). */
+ * timer it wants; we forward their events and collect finished transfers from one deferred place.
+ * A call may be started or cancelled, and the client freed, from inside any callback: while curl is
+ * on the stack (`depth`) handles are neither added nor removed but marked, and on_deferred acts.
+ *
+ * curl with GnuTLS takes certificates from files only, so that ours (texts) live in memory files,
+ * which curl opens by their names under /proc. */
 #include "lib/http-client.h"
 
 #include <curl/curl.h>
+#include <sys/mman.h>
 
 enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
 
@@ -14,8 +18,10 @@ struct http_client {
         sd_event_source *timer, *deferred;
         char *base_url, *unix_path, *user_agent, *authorization;
         struct curl_slist *connect_to;
-        char *ca_pem, *cert_pem, *key_pem;
+        int ca_fd, cert_fd, key_fd; /* memory files; -EBADF where there is none */
         uint64_t connect_timeout_us;
+        unsigned depth;          /* > 0: curl or collect() is on the stack */
+        bool dying;              /* freed by a callback: the outermost frame does it */
         struct http_call *calls; /* every call under way */
 };
 
@@ -30,8 +36,10 @@ struct http_call {
         struct buf received;
         char *content_type, **warnings;
         int retry_after_s, error;
-        bool in_callback, cancelled, headers_told;
+        bool added, cancelled, headers_told;
 };
+
+static void client_destroy(struct http_client *c);
 
 static void call_free(struct http_call *c) {
         if (c->link) {
@@ -71,6 +79,8 @@ static int transport_error(struct http_call *c, CURLcode code, char **ret_text) 
                         {CURLE_SSL_CONNECT_ERROR, EKEYREJECTED,
                                         "the TLS handshake failed; does the server speak TLS there "
                                         "and accept this certificate?"},
+                        {CURLE_SSL_CACERT_BADFILE, EKEYREJECTED,
+                                        "the CA certificate cannot be used"},
                         {CURLE_SSL_CERTPROBLEM, EKEYREJECTED,
                                         "the client certificate or key cannot be used"},
                         {CURLE_GOT_NOTHING, ECONNRESET, "the server closed the connection"},
@@ -123,9 +133,22 @@ static void call_finish(struct http_call *c, CURLcode code) {
                 result.body = c->received.data;
                 result.body_size = c->received.size;
         }
-        if (!c->cancelled && c->options.on_done)
+        bool told = !c->cancelled && c->options.on_done;
+        c->cancelled = true; /* for a callback that frees the client or cancels this call */
+        c->client->depth++;
+        if (told)
                 c->options.on_done(c, &result, c->options.userdata);
+        c->client->depth--;
         call_free(c);
+}
+
+/* Leaves a part that a callback may have freed the client in. 1 when the client is gone. */
+static int leave(struct http_client *client) {
+        assert(client->depth > 0);
+        if (--client->depth > 0 || !client->dying)
+                return 0;
+        client_destroy(client);
+        return 1;
 }
 
 /* Hands finished transfers over. Callbacks may start and cancel calls, so the list is asked anew
@@ -134,7 +157,7 @@ static void collect(struct http_client *client) {
         CURLMsg *m;
         int left;
 
-        while ((m = curl_multi_info_read(client->multi, &left))) {
+        while (!client->dying && (m = curl_multi_info_read(client->multi, &left))) {
                 struct http_call *c = NULL;
                 CURLcode code = m->data.result;
 
@@ -153,8 +176,14 @@ static int on_deferred(sd_event_source *s, void *userdata) {
                 next = c->next;
                 if (c->cancelled)
                         call_free(c);
+                else if (!c->added) {
+                        c->added = true;
+                        (void)curl_multi_add_handle(client->multi, c->easy);
+                }
         }
+        client->depth++;
         collect(client);
+        (void)leave(client);
         return 0;
 }
 
@@ -173,8 +202,10 @@ static int on_socket_event(sd_event_source *s, int fd, uint32_t revents, void *u
                 what |= CURL_CSELECT_OUT;
         if (revents & EPOLLERR)
                 what |= CURL_CSELECT_ERR;
+        client->depth++;
         curl_multi_socket_action(client->multi, fd, what, &running);
-        defer(client);
+        if (!leave(client))
+                defer(client);
         return 0;
 }
 
@@ -205,8 +236,10 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         struct http_client *client = userdata;
         int running;
 
+        client->depth++;
         curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        defer(client);
+        if (!leave(client))
+                defer(client);
         return 0;
 }
 
@@ -249,6 +282,26 @@ static int copy(char **to, const char *from) {
         return *to ? 0 : -ENOMEM;
 }
 
+static int memory_file(int *ret_fd, const char *text) {
+        _cleanup_close_ int fd = -EBADF;
+        size_t n = text ? strlen(text) : 0;
+
+        if (!text)
+                return 0;
+        fd = memfd_create("pem", MFD_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        for (size_t done = 0; done < n;) {
+                ssize_t part = write(fd, text + done, n - done);
+
+                if (part < 0)
+                        return -errno;
+                done += (size_t)part;
+        }
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
 /* CONNECT_TO sends connections for the name in the URL to the host of base_url, so that curl checks
  * the certificate for that name. */
 static int use_server_name(struct http_client *c, const char *base_url, const char *name) {
@@ -279,6 +332,7 @@ int http_client_new(
                 return -ENOMEM;
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return -ENOMEM;
+        c->ca_fd = c->cert_fd = c->key_fd = -EBADF;
         c->multi = curl_multi_init();
         if (!c->multi)
                 return -ENOMEM;
@@ -289,10 +343,15 @@ int http_client_new(
                 r = copy(&c->base_url, o->base_url);
         if (r < 0)
                 return r;
-        if (copy(&c->unix_path, o->unix_path) < 0 || copy(&c->user_agent, o->user_agent) < 0 ||
-                        copy(&c->ca_pem, o->ca_pem) < 0 || copy(&c->cert_pem, o->cert_pem) < 0 ||
-                        copy(&c->key_pem, o->key_pem) < 0)
+        if (copy(&c->unix_path, o->unix_path) < 0 || copy(&c->user_agent, o->user_agent) < 0)
                 return -ENOMEM;
+        r = memory_file(&c->ca_fd, o->ca_pem);
+        if (r == 0)
+                r = memory_file(&c->cert_fd, o->cert_pem);
+        if (r == 0)
+                r = memory_file(&c->key_fd, o->key_pem);
+        if (r < 0)
+                return r;
         if (o->token) {
                 c->authorization = strformat("Authorization: Bearer %s", o->token);
                 if (!c->authorization)
@@ -311,9 +370,7 @@ int http_client_new(
         return 0;
 }
 
-struct http_client *http_client_free(struct http_client *c) {
-        if (!c)
-                return NULL;
+static void client_destroy(struct http_client *c) {
         while (c->calls)
                 call_free(c->calls);
         if (c->multi)
@@ -326,12 +383,21 @@ struct http_client *http_client_free(struct http_client *c) {
         free(c->user_agent);
         free(c->authorization);
         curl_slist_free_all(c->connect_to);
-        free(c->ca_pem);
-        free(c->cert_pem);
-        if (c->key_pem)
-                explicit_bzero(c->key_pem, strlen(c->key_pem));
-        free(c->key_pem);
+        safe_close(c->ca_fd);
+        safe_close(c->cert_fd);
+        safe_close(c->key_fd);
         free(c);
+}
+
+struct http_client *http_client_free(struct http_client *c) {
+        if (!c)
+                return NULL;
+        if (c->depth > 0) {
+                c->dying = true;
+                for (struct http_call *call = c->calls; call; call = call->next)
+                        call->cancelled = true;
+        } else
+                client_destroy(c);
         return NULL;
 }
 
@@ -344,9 +410,12 @@ static int status_of(struct http_call *c) {
 
 static int on_idle(sd_event_source *s, uint64_t usec, void *userdata) {
         struct http_call *c = userdata;
+        struct http_client *client = c->client;
 
         c->error = -ETIMEDOUT;
+        client->depth++;
         call_finish(c, CURLE_OK);
+        (void)leave(client);
         return 0;
 }
 
@@ -365,7 +434,6 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         (void)rearm_idle(c);
         if (c->cancelled)
                 return 0;
-        c->in_callback = true;
         if (c->options.on_headers && !c->headers_told) {
                 c->headers_told = true;
                 r = c->options.on_headers(c, status, c->options.userdata);
@@ -379,7 +447,6 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
                 else
                         r = buf_append(&c->received, data, n);
         }
-        c->in_callback = false;
         if (r < 0)
                 c->error = r;
         return r < 0 || c->cancelled ? 0 : n;
@@ -412,13 +479,13 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
                 if (c->options.on_headers && !c->headers_told && line[strspn(line, "\r\n")] == 0 &&
                                 status_of(c) >= 200) {
                         c->headers_told = true;
-                        c->in_callback = true;
-                        int r = c->options.on_headers(c, status_of(c), c->options.userdata);
-                        c->in_callback = false;
-                        if (r < 0) {
+                        int r = c->cancelled ? -ECANCELED
+                                             : c->options.on_headers(c, status_of(c),
+                                                               c->options.userdata);
+                        if (r < 0)
                                 c->error = r;
+                        if (r < 0 || c->cancelled)
                                 return 0;
-                        }
                 }
                 return size * n;
         }
@@ -464,11 +531,13 @@ static int set_headers(struct http_call *c, const struct http_call_options *o) {
         return r == 0 ? add_header(c, "Expect:") : r; /* no 100-continue round trip */
 }
 
-static void set_blob(CURL *easy, CURLoption option, const char *pem) {
-        struct curl_blob blob = {
-                        .data = (void *)pem, .len = strlen(pem), .flags = CURL_BLOB_NOCOPY};
+static void set_file(CURL *easy, CURLoption option, int fd) {
+        char path[64];
 
-        curl_easy_setopt(easy, option, &blob);
+        if (fd < 0)
+                return;
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        curl_easy_setopt(easy, option, path);
 }
 
 static void set_identity(struct http_call *c) {
@@ -478,12 +547,11 @@ static void set_identity(struct http_call *c) {
         curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "*");
         if (client->unix_path)
                 curl_easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_path);
-        if (client->ca_pem)
-                set_blob(c->easy, CURLOPT_CAINFO_BLOB, client->ca_pem);
-        if (client->cert_pem)
-                set_blob(c->easy, CURLOPT_SSLCERT_BLOB, client->cert_pem);
-        if (client->key_pem)
-                set_blob(c->easy, CURLOPT_SSLKEY_BLOB, client->key_pem);
+        if (client->ca_fd >= 0) /* the given CA alone, not this machine's too */
+                curl_easy_setopt(c->easy, CURLOPT_CAPATH, NULL);
+        set_file(c->easy, CURLOPT_CAINFO, client->ca_fd);
+        set_file(c->easy, CURLOPT_SSLCERT, client->cert_fd);
+        set_file(c->easy, CURLOPT_SSLKEY, client->key_fd);
         if (client->user_agent)
                 curl_easy_setopt(c->easy, CURLOPT_USERAGENT, client->user_agent);
 }
@@ -580,7 +648,10 @@ int http_call_start(struct http_client *client, const struct http_call_options *
         r = call_new(client, o, &c);
         if (r < 0)
                 return r;
-        if (curl_multi_add_handle(client->multi, c->easy) != CURLM_OK) {
+        c->added = client->depth == 0;
+        if (!c->added)
+                defer(client);
+        else if (curl_multi_add_handle(client->multi, c->easy) != CURLM_OK) {
                 call_free(c);
                 return -ENOMEM;
         }
@@ -592,12 +663,12 @@ int http_call_start(struct http_client *client, const struct http_call_options *
 struct http_call *http_call_cancel(struct http_call *c) {
         if (!c)
                 return NULL;
-        if (c->in_callback) { /* curl is on the stack below: it ends the transfer itself */
+        if (c->client->depth == 0)
+                call_free(c);
+        else {
                 c->cancelled = true;
                 defer(c->client);
-                return NULL;
         }
-        call_free(c);
         return NULL;
 }
 
@@ -625,6 +696,24 @@ static void on_done_sync(struct http_call *call, const struct http_result *resul
                 ret->error = -ENOMEM;
 }
 
+/* Without a loop the multi handle serves one call at a time, so that connections are reused; beside
+ * a loop it must not be driven from here. */
+static CURLcode perform(struct http_client *client, struct http_call *c) {
+        CURLMsg *m;
+        int running, left;
+
+        if (client->event || curl_multi_add_handle(client->multi, c->easy) != CURLM_OK)
+                return curl_easy_perform(c->easy); /* also for a call made from inside another */
+        do {
+                if (curl_multi_perform(client->multi, &running) != CURLM_OK)
+                        return CURLE_OUT_OF_MEMORY;
+                while ((m = curl_multi_info_read(client->multi, &left)))
+                        if (m->msg == CURLMSG_DONE && m->easy_handle == c->easy)
+                                return m->data.result;
+        } while (curl_multi_poll(client->multi, NULL, 0, 1000, NULL) == CURLM_OK);
+        return CURLE_OUT_OF_MEMORY;
+}
+
 int http_client_do(struct http_client *client, const struct http_call_options *o,
                 struct http_result *ret) {
         struct http_call_options options = *o;
@@ -636,7 +725,7 @@ int http_client_do(struct http_client *client, const struct http_call_options *o
         if (r < 0)
                 return r;
         /* on_data gets the caller's userdata, on_done ours: the call is finished here by hand. */
-        CURLcode code = curl_easy_perform(c->easy);
+        CURLcode code = perform(client, c);
         *ret = (struct http_result){0};
         c->options.userdata = ret;
         call_finish(c, code);

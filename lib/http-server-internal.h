@@ -30,6 +30,7 @@ struct http_connection {
         struct tls_peer certificate;
         char address[NET_ADDRESS_SIZE];
         bool peer_known;
+        struct tls_transport transport;
         int fd;
 };
 
@@ -90,6 +91,8 @@ struct http_server {
         int listen_fd;
         uint16_t port;
         bool running;   /* inside MHD_run() */
+        uint64_t progress;   /* grows with whatever a run does */
+        uint64_t backoff_us; /* between runs that do nothing */
         bool stopping;
         size_t bodies;  /* bytes of bodies held */
         struct http_request *requests;

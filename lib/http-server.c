@@ -15,9 +15,19 @@ enum {
         IDLE_TIMEOUT_DEFAULT_S = 75,
         CONNECTIONS_MAX_DEFAULT = 10000,
         REFUSAL_SIZE_MAX = 256,
+        BACKOFF_MIN_US = 1000,
+        BACKOFF_MAX_US = 100000,
 };
 
+static int on_soon(sd_event_source *source, void *userdata);
+
+static void run_in(struct http_server *s, uint64_t us) {
+        (void)sd_event_source_set_time_relative(s->timer, us);
+        (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+}
+
 static void server_run(struct http_server *s) {
+        uint64_t before = s->progress;
         MHD_UNSIGNED_LONG_LONG timeout_ms;
 
         if (s->running)
@@ -26,18 +36,30 @@ static void server_run(struct http_server *s) {
         (void)MHD_run(s->mhd);
         s->running = false;
         http_streams_tell_drained(s);
-        if (MHD_get_timeout(s->mhd, &timeout_ms) != MHD_YES)
+        if (MHD_get_timeout(s->mhd, &timeout_ms) != MHD_YES) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
-        else if (timeout_ms == 0)
+                return;
+        }
+        if (timeout_ms > 0)
+                run_in(s, timeout_ms * 1000);
+        else if (s->progress != before || !s->tls)
                 http_server_run_soon(s);
         else {
-                (void)sd_event_source_set_time_relative(s->timer, timeout_ms * 1000);
-                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+                /* libmicrohttpd asks to be run at once for as long as a TLS handshake waits for the
+                 * client. Data from the client wakes us anyway. */
+                s->backoff_us = s->backoff_us ? MIN(2 * s->backoff_us, (uint64_t)BACKOFF_MAX_US)
+                                              : BACKOFF_MIN_US;
+                run_in(s, s->backoff_us);
+                return;
         }
+        s->backoff_us = 0;
 }
 
+/* A new source each time: sd-event takes a deferred source that is enabled again and again before
+ * all others, a new one in its turn. */
 void http_server_run_soon(struct http_server *s) {
-        (void)sd_event_source_set_enabled(s->soon, SD_EVENT_ONESHOT);
+        if (!s->soon && sd_event_add_defer(s->event, &s->soon, on_soon, s) < 0)
+                run_in(s, 0);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -51,7 +73,10 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int on_soon(sd_event_source *source, void *userdata) {
-        server_run(userdata);
+        struct http_server *s = userdata;
+
+        s->soon = sd_event_source_disable_unref(s->soon);
+        server_run(s);
         return 0;
 }
 
@@ -217,6 +242,7 @@ static enum MHD_Result on_access(void *userdata, struct MHD_Connection *mhd, con
         struct http_request *r = *request;
         enum MHD_Result result;
 
+        ((struct http_server *)userdata)->progress++;
         if (!r || (r->server->stopping && r->state != REQUEST_ANSWERED))
                 return MHD_NO;
         if (!r->connection)
@@ -252,7 +278,8 @@ static void connection_started(struct http_server *s, struct MHD_Connection *mhd
                 return;
         c->tls = tls_context_ref(s->tls);
         info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-        (void)tls_context_attach(c->tls, info->tls_session);
+        c->transport = (struct tls_transport){.fd = c->fd, .bytes_moved = &s->progress};
+        (void)tls_context_attach(c->tls, info->tls_session, &c->transport);
 }
 
 static void connection_closed(void **context) {
@@ -352,10 +379,7 @@ static int watch_mhd(struct http_server *s) {
         r = sd_event_add_time_relative(s->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_time, s);
         if (r < 0)
                 return r;
-        r = sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
-        if (r < 0)
-                return r;
-        return sd_event_add_defer(s->event, &s->soon, on_soon, s);
+        return sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
 }
 
 static int server_listen(struct http_server *s, struct problem *p) {

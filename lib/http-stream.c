@@ -86,6 +86,7 @@ static ssize_t stream_read(void *userdata, uint64_t position, char *out, size_t 
                 }
         }
         s->queued -= filled;
+        s->server->progress += filled;
         if (filled > 0) {
                 if (s->count == 0)
                         drained_note(s);

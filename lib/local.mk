@@ -12,7 +12,10 @@ libkeelson_a_SOURCES = \
 libkeelson_a_SOURCES += \
 	lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
 	lib/net.c lib/net.h lib/tls.c
-check_PROGRAMS += tests/unit/test-http-server
+check_PROGRAMS += tests/unit/test-http-server tests/unit/test-http-client
+tests_unit_test_http_client_SOURCES = tests/unit/test-http-client.c tests/unit/certs.c tests/unit/certs.h \
+	tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_http_client_LDADD = $(TEST_LIBS)
 tests_unit_test_http_server_SOURCES = tests/unit/test-http-server.c tests/unit/certs.c tests/unit/certs.h \
 	tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_http_server_LDADD = $(TEST_LIBS)

@@ -6,6 +6,8 @@
 #include <arpa/inet.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "lib/fileio.h"
 
@@ -146,7 +148,30 @@ struct tls_context *tls_context_free(struct tls_context *c) {
         return mfree(c);
 }
 
-int tls_context_attach(struct tls_context *c, void *gnutls_session) {
+static ssize_t transport_pull(gnutls_transport_ptr_t userdata, void *p, size_t n) {
+        struct tls_transport *t = userdata;
+        ssize_t r = recv(t->fd, p, n, 0);
+
+        if (r < 0)
+                gnutls_transport_set_errno(t->session, errno);
+        else
+                *t->bytes_moved += (uint64_t)r;
+        return r;
+}
+
+static ssize_t transport_push(gnutls_transport_ptr_t userdata, const giovec_t *iov, int count) {
+        struct tls_transport *t = userdata;
+        struct msghdr m = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count};
+        ssize_t r = sendmsg(t->fd, &m, MSG_NOSIGNAL);
+
+        if (r < 0)
+                gnutls_transport_set_errno(t->session, errno);
+        else
+                *t->bytes_moved += (uint64_t)r;
+        return r;
+}
+
+int tls_context_attach(struct tls_context *c, void *gnutls_session, struct tls_transport *t) {
         gnutls_session_t session = gnutls_session;
         gnutls_datum_t http = {.data = (unsigned char *)"http/1.1", .size = 8};
 
@@ -154,6 +179,10 @@ int tls_context_attach(struct tls_context *c, void *gnutls_session) {
                 return -ENOMEM;
         gnutls_certificate_server_set_request(
                         session, c->has_ca ? GNUTLS_CERT_REQUEST : GNUTLS_CERT_IGNORE);
+        t->session = session;
+        gnutls_transport_set_ptr(session, t);
+        gnutls_transport_set_pull_function(session, transport_pull);
+        gnutls_transport_set_vec_push_function(session, transport_push);
         return gnutls_alpn_set_protocols(session, &http, 1, 0) < 0 ? -ENOMEM : 0;
 }
 

@@ -24,10 +24,17 @@ struct tls_context *tls_context_ref(struct tls_context *c);
 /* Drops a reference. */
 struct tls_context *tls_context_free(struct tls_context *c);
 DEFINE_CLEANUP(struct tls_context *, tls_context_free);
+/* How an attached session reaches its socket. */
+struct tls_transport {
+        void *session;         /* filled by tls_context_attach() */
+        int fd;
+        uint64_t *bytes_moved; /* counts both directions */
+};
+
 /* For a server session that another library made (a gnutls_session_t), before its handshake: serves
  * with this context, and asks for a client certificate, without demanding one, when the context has
- * a CA. The session borrows the context. */
-int tls_context_attach(struct tls_context *c, void *gnutls_session);
+ * a CA. The session borrows the context and the transport for its life. */
+int tls_context_attach(struct tls_context *c, void *gnutls_session, struct tls_transport *transport);
 
 /* Who presented a certificate. */
 struct tls_peer {

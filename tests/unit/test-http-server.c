@@ -507,6 +507,26 @@ static void tls(void **state) {
                 test_cert_done(all[i]);
 }
 
+/* libmicrohttpd wants to be run without a pause while a handshake waits for its client. */
+static void stalled_handshakes_cost_nothing(void **state) {
+        struct test_cert ca = test_cert_new(NULL, "ca", NULL, false);
+        struct test_cert server = test_cert_new(&ca, "server", NULL, false);
+        struct http_server_options o = {.tls_cert = server.cert, .tls_key = server.key};
+        uint64_t end, turns = 0;
+        struct world w;
+
+        world_start(&w, &o);
+        _cleanup_close_ int fd = connect_to(&w);
+        assert_int_equal(send(fd, "\x16\x03\x01\x01\x00", 5, MSG_NOSIGNAL), 5);
+        end = loop_now_ms() + 200;
+        for (; loop_now_ms() < end; turns++)
+                assert_true(sd_event_run(w.event, 20000) >= 0);
+        assert_true(turns < 200);
+        world_stop(&w);
+        test_cert_done(&ca);
+        test_cert_done(&server);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(answers_and_keeps_alive),
@@ -519,6 +539,7 @@ int main(void) {
                         cmocka_unit_test(unix_sockets),
                         cmocka_unit_test(refuses_addresses),
                         cmocka_unit_test(tls),
+                        cmocka_unit_test(stalled_handshakes_cost_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
