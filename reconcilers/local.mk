@@ -18,3 +18,22 @@ reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GIT2_LIBS) $(KEELSON_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync
 tests_unit_test_gitsync_SOURCES = tests/unit/test-gitsync.c tests/unit/unit.h
 tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+
+# kreconciled and kschedd: libreconcile.a is all of them but the wiring
+sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
+noinst_LIBRARIES += libreconcile.a
+libreconcile_a_SOURCES = \
+	reconcilers/actions.c reconcilers/controller.h reconcilers/csr.c \
+	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c \
+	reconcilers/endpointslice.c reconcilers/frame.c reconcilers/frame.h reconcilers/job.c \
+	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
+	reconcilers/node.c reconcilers/podcidr.c reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
+	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
+	reconcilers/sched-affinity.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
+	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
+	reconcilers/serviceaccount.c reconcilers/taints.c reconcilers/taints.h \
+	reconcilers/world.c reconcilers/world.h
+reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c
+reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
+reconcilers_kschedd_SOURCES = reconcilers/kschedd.c
+reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)

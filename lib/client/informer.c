@@ -63,6 +63,7 @@ struct informer {
         struct buf line;
         unsigned listing;
         unsigned failures;
+        uint64_t seen_version;
         bool synced, connected, progressed, expired;
 };
 
@@ -208,8 +209,25 @@ static void cache_put(struct informer *i, json_t *object) {
         tell(i, old ? INFORMER_MODIFIED : INFORMER_ADDED, old, new);
 }
 
+static void trim_metadata(json_t *o) {
+        static const char *const keep[] = {"name", "namespace", "uid", "resourceVersion",
+                        "ownerReferences", "finalizers", "deletionTimestamp"};
+        json_t *metadata = json_object_get(o, "metadata"), *small = json_object();
+
+        for (size_t k = 0; small && k < ELEMENTS(keep); k++) {
+                json_t *v = json_object_get(metadata, keep[k]);
+
+                if (v)
+                        json_object_set(small, keep[k], v);
+        }
+        json_object_clear(o);
+        json_object_set_new(o, "metadata", small);
+}
+
 /* Fresh from the parser and held by us alone, so it may still be changed. */
 static void trim_object(struct informer *i, json_t *o) {
+        if (i->options.metadata_only)
+                trim_metadata(o);
         if (!json_object_get(o, "kind"))
                 json_object_set(o, "kind", i->kind);
         if (!json_object_get(o, "apiVersion"))
@@ -268,6 +286,13 @@ static void forget_position(struct informer *i) {
         i->continue_token = mfree(i->continue_token);
 }
 
+static void saw_version(struct informer *i) {
+        uint64_t v;
+
+        if (parse_u64(i->resource_version, &v) >= 0)
+                i->seen_version = MAX(i->seen_version, v);
+}
+
 static int set_string(char **field, const char *value) {
         char *copy = strdup(value);
 
@@ -320,9 +345,11 @@ static int merge_page(struct informer *i, const struct http_result *result) {
                 return set_string(&i->continue_token, token);
         i->continue_token = mfree(i->continue_token);
         r = set_string(&i->resource_version, version);
-        if (r >= 0)
-                finish_list(i);
-        return r;
+        if (r < 0)
+                return r;
+        saw_version(i);
+        finish_list(i);
+        return 0;
 }
 
 static void on_list_done(struct http_call *call, const struct http_result *result, void *userdata) {
@@ -376,16 +403,20 @@ static int on_line(struct informer *i, const char *text, size_t n) {
                 return -EPROTO;
         i->progressed = true;
         i->failures = 0;
-        if (!streq(type, "BOOKMARK")) {
-                if (!object_is_usable(o))
-                        return -EPROTO;
-                trim_object(i, o);
-                if (streq(type, "DELETED"))
-                        cache_remove(i, key_of(o, key), o);
-                else if (streq(type, "ADDED") || streq(type, "MODIFIED"))
-                        cache_put(i, json_incref(o));
-        }
-        return set_string(&i->resource_version, version);
+        r = set_string(&i->resource_version, version);
+        if (r < 0)
+                return r;
+        saw_version(i);
+        if (streq(type, "BOOKMARK"))
+                return 0;
+        if (!object_is_usable(o))
+                return -EPROTO;
+        trim_object(i, o);
+        if (streq(type, "DELETED"))
+                cache_remove(i, key_of(o, key), o);
+        else if (streq(type, "ADDED") || streq(type, "MODIFIED"))
+                cache_put(i, json_incref(o));
+        return 0;
 }
 
 static int on_watch_data(struct http_call *call, const char *data, size_t n, void *userdata) {
@@ -485,6 +516,15 @@ static char *request_path(struct informer *i) {
         return query ? api_path(&i->resource, i->ns, NULL, NULL, query) : NULL;
 }
 
+static const char *accept_header(const struct informer *i, bool watch) {
+        if (!i->options.metadata_only)
+                return NULL;
+        return watch ? "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/"
+                       "json"
+                     : "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+                       "application/json";
+}
+
 /* Goes on from where we are: the next page, or the watch. */
 static void start(struct informer *i) {
         bool watch = i->resource_version && !i->continue_token;
@@ -492,6 +532,7 @@ static void start(struct informer *i) {
         struct http_call_options options = {
                         .method = "GET",
                         .path = path,
+                        .accept = accept_header(i, watch),
                         .timeout_us = watch ? UINT64_MAX : 0,
                         .idle_timeout_us = watch ? IDLE_TIMEOUT_US : 0,
                         .on_headers = watch ? on_watch_headers : NULL,
@@ -585,6 +626,10 @@ const json_t *informer_get2(const struct informer *i, const char *ns, const char
                         (int)sizeof(key))
                 return NULL;
         return informer_get(i, key);
+}
+
+uint64_t informer_resource_version(const struct informer *i) {
+        return i->seen_version;
 }
 
 size_t informer_count(const struct informer *i) {

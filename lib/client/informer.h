@@ -13,6 +13,8 @@ struct informer_options {
         const char *ns;              /* NULL: all */
         const char *label_selector;  /* text or NULL */
         const char *field_selector;
+        /* Asks for metadata only, and keeps of it only names, uid, version, owners, finalizers and deletion. */
+        bool metadata_only;
         /* One change. old is NULL for ADDED; object is the last state for DELETED. Both borrowed. After a relist only the
          * differences are told. */
         void (*on_event)(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata);
@@ -27,6 +29,8 @@ int informer_new(struct informer **ret, struct api_client *c, const struct infor
 struct informer *informer_free(struct informer *i);
 DEFINE_CLEANUP(struct informer *, informer_free);
 bool informer_is_synced(const struct informer *i);
+/* The newest resourceVersion the cache is known to hold: what was written with a version up to it is in. */
+uint64_t informer_resource_version(const struct informer *i);
 /* key: "namespace/name" or "name". Borrowed; NULL when absent. */
 const json_t *informer_get(const struct informer *i, const char *key);
 const json_t *informer_get2(const struct informer *i, const char *ns, const char *name);

@@ -1,0 +1,260 @@
+/* Deployment: reading the family of ReplicaSets, and the status that `rollout status` waits on. */
+#include <stdarg.h>
+
+#include "lib/object.h"
+#include "lib/timefmt.h"
+#include "reconcilers/deployment-internal.h"
+
+int64_t set_replicas(const json_t *rs) {
+        return json_int_or(rs, "spec.replicas", 1);
+}
+
+int64_t set_status(const json_t *rs, const char *field) {
+        return json_int_or(json_object_get(rs, "status"), field, 0);
+}
+
+int64_t sets_sum(const struct rollout *d, const char *field, bool spec) {
+        int64_t sum = 0;
+
+        for (size_t i = 0; i < d->sets.count; i++)
+                sum += spec ? set_replicas(d->sets.items[i]) : set_status(d->sets.items[i], field);
+        return sum;
+}
+
+int64_t int_or_percent(const json_t *v, int64_t total, bool round_up, int64_t fallback) {
+        const char *s = json_string_value(v);
+        int64_t n;
+
+        if (json_is_integer(v))
+                return MAX((int64_t)json_integer_value(v), (int64_t)0);
+        if (s && *s && s[strlen(s) - 1] == '%') {
+                _cleanup_free_ char *digits = strndup(s, strlen(s) - 1);
+
+                if (digits && parse_i64(digits, &n) >= 0 && n >= 0 && n <= 1000)
+                        return (n * total + (round_up ? 99 : 0)) / 100;
+        } else if (s && parse_i64(s, &n) >= 0 && n >= 0)
+                return n;
+        return fallback;
+}
+
+/* FNV-1a over the template's canonical text, in the alphabet of names. The same template and
+ * collision count always give the same name. */
+static void template_hash(const json_t *deployment, char ret[static 16]) {
+        static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
+        _cleanup_free_ char *text = json_dumps(json_at(deployment, "spec.template"),
+                        JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+        int64_t collisions = json_int_or(deployment, "status.collisionCount", 0);
+        uint64_t h = 14695981039346656037u;
+        size_t n;
+
+        assert(text);
+        for (const char *s = text; *s; s++)
+                h = (h ^ (unsigned char)*s) * 1099511628211u;
+        for (int i = 0; i < 8; i++)
+                h = (h ^ (unsigned char)(collisions >> (8 * i))) * 1099511628211u;
+        for (n = 0; n < 10; n++, h /= 27)
+                ret[n] = alphabet[h % 27];
+        ret[n] = 0;
+}
+
+static bool same_template(const json_t *deployment, const json_t *rs) {
+        _cleanup_json_ json_t *copy = json_deep_copy(json_at(rs, "spec.template"));
+        const json_t *want = json_at(deployment, "spec.template");
+
+        assert(copy);
+        json_object_del(json_at_mut(copy, "metadata.labels"), HASH_LABEL);
+        return json_equal(copy, want);
+}
+
+static int compare_created(const void *x, const void *y) {
+        const json_t *a = *(const json_t *const *)x, *b = *(const json_t *const *)y;
+        uint64_t ta = object_created_us(a), tb = object_created_us(b);
+
+        return ta != tb ? (ta < tb ? -1 : 1) : strcmp(object_name(a), object_name(b));
+}
+
+static void read_strategy(struct rollout *d) {
+        const json_t *rolling = json_at(d->deployment, "spec.strategy.rollingUpdate");
+
+        d->recreate = streq(json_str_or(d->deployment, "spec.strategy.type", ""), "Recreate");
+        if (d->recreate)
+                return;
+        d->surge = int_or_percent(json_object_get(rolling, "maxSurge"), d->replicas, true,
+                        (d->replicas + 3) / 4);
+        d->unavailable = int_or_percent(json_object_get(rolling, "maxUnavailable"), d->replicas,
+                        false, d->replicas / 4);
+        if (d->surge == 0 && d->unavailable == 0)
+                d->unavailable = 1; /* otherwise nothing could ever move */
+        d->unavailable = MIN(d->unavailable, d->replicas);
+}
+
+void rollout_read(struct rollout *d, const struct world *w, const json_t *deployment) {
+        d->deployment = deployment;
+        d->replicas = MAX(json_int_or(deployment, "spec.replicas", 1), (int64_t)0);
+        d->paused = json_bool_or(deployment, "spec.paused", false);
+        read_strategy(d);
+        world_owned(w, WORLD_REPLICASETS_BY_OWNER, deployment, &d->sets, &d->orphans);
+        if (d->sets.count > 0)
+                qsort(d->sets.items, d->sets.count, sizeof(*d->sets.items), compare_created);
+        template_hash(deployment, d->hash);
+        /* The oldest of equal ones, so that a twin never makes us change our mind. */
+        for (size_t i = 0; i < d->sets.count && !d->new_set; i++)
+                if (!object_is_deleting(d->sets.items[i]) &&
+                                same_template(deployment, d->sets.items[i]))
+                        d->new_set = d->sets.items[i];
+        /* Defaults added by a newer server make templates differ that were made from one another.
+         */
+        for (size_t i = 0; i < d->sets.count && !d->new_set; i++)
+                if (!object_is_deleting(d->sets.items[i]) &&
+                                streq_ptr(object_label(d->sets.items[i], HASH_LABEL), d->hash))
+                        d->new_set = d->sets.items[i];
+}
+
+void rollout_done(struct rollout *d) {
+        objects_done(&d->sets);
+        objects_done(&d->orphans);
+}
+
+bool rollout_is_complete(const struct rollout *d) {
+        return d->new_set && set_status(d->new_set, "replicas") == d->replicas &&
+               set_status(d->new_set, "availableReplicas") == d->replicas &&
+               set_replicas(d->new_set) == d->replicas &&
+               sets_sum(d, "replicas", false) == d->replicas;
+}
+
+static bool made_progress(const json_t *old, const json_t *status) {
+        int64_t old_replicas = json_int_or(old, "replicas", 0);
+        int64_t old_updated = json_int_or(old, "updatedReplicas", 0);
+        int64_t updated = json_int_or(status, "updatedReplicas", 0);
+
+        return updated > old_updated ||
+               json_int_or(status, "replicas", 0) - updated < old_replicas - old_updated ||
+               json_int_or(status, "readyReplicas", 0) > json_int_or(old, "readyReplicas", 0) ||
+               json_int_or(status, "availableReplicas", 0) >
+                               json_int_or(old, "availableReplicas", 0);
+}
+
+static const json_t *find_condition(const json_t *conditions, const char *type) {
+        json_t *c;
+        size_t i;
+
+        json_array_foreach (conditions, i, c)
+                if (streq(json_str_or(c, "type", ""), type))
+                        return c;
+        return NULL;
+}
+
+static void progressing(json_t *conditions, const char *status, const char *reason, const char *now,
+                const char *fmt, ...) _printf_(5, 6);
+static void progressing(json_t *conditions, const char *status, const char *reason, const char *now,
+                const char *fmt, ...) {
+        _cleanup_free_ char *message = NULL;
+        va_list ap;
+
+        va_start(ap, fmt);
+        if (vasprintf(&message, fmt, ap) < 0)
+                message = NULL;
+        va_end(ap);
+        condition_set(conditions, "Progressing", status, reason, message, now, true);
+}
+
+void progress_condition(const struct rollout *d, const struct world *w, json_t *conditions,
+                const json_t *status, const struct problem *failed, uint64_t *ret_wait_us) {
+        int64_t deadline = json_int_or(d->deployment, "spec.progressDeadlineSeconds", 600);
+        const json_t *was = find_condition(conditions, "Progressing");
+        const char *reason = json_str_or(was, "reason", ""), *name = object_name(d->deployment);
+        const char *set = d->new_set ? object_name(d->new_set) : "";
+        const json_t *old_status = json_object_get(d->deployment, "status");
+        bool new_generation = json_int_or(old_status, "observedGeneration", 0) !=
+                              object_generation(d->deployment);
+        char now[TIMEFMT_SIZE];
+        uint64_t until;
+
+        time_format(w->now_us, now);
+        if (d->paused) {
+                if (!streq(reason, "DeploymentPaused"))
+                        progressing(conditions, "Unknown", "DeploymentPaused", now,
+                                        "Deployment is paused");
+                return;
+        }
+        if (rollout_is_complete(d)) {
+                if (!streq(reason, "NewReplicaSetAvailable") || new_generation)
+                        progressing(conditions, "True", "NewReplicaSetAvailable", now,
+                                        "ReplicaSet \"%s\" has successfully progressed.", set);
+                return;
+        }
+        if (failed && failed->code >= 400 && failed->code != 409) {
+                progressing(conditions, "False", "ReplicaSetCreateError", now, "%s",
+                                strempty(failed->message));
+                return;
+        }
+        if (!was || streq(reason, "DeploymentPaused") || new_generation ||
+                        made_progress(old_status, status)) {
+                if (d->new_set)
+                        progressing(conditions, "True", "ReplicaSetUpdated", now,
+                                        "ReplicaSet \"%s\" is progressing.", set);
+                else
+                        progressing(conditions, "True", "NewReplicaSetCreated", now,
+                                        "Deployment \"%s\" is making its new ReplicaSet.", name);
+                return;
+        }
+        /* Once available, a lost pod is no rollout that could time out. */
+        if (deadline >= INT32_MAX || streq(reason, "NewReplicaSetAvailable") ||
+                        streq(reason, "ProgressDeadlineExceeded"))
+                return;
+        until = time_at(was, "lastUpdateTime") + (uint64_t)deadline * 1000000;
+        if (until <= w->now_us)
+                progressing(conditions, "False", "ProgressDeadlineExceeded", now,
+                                "ReplicaSet \"%s\" has timed out progressing.", set);
+        else if (ret_wait_us && (*ret_wait_us == 0 || until - w->now_us < *ret_wait_us))
+                *ret_wait_us = until - w->now_us;
+}
+
+static void available_condition(
+                const struct rollout *d, json_t *conditions, int64_t available, const char *now) {
+        bool enough = available >= d->replicas - d->unavailable;
+        const json_t *was = find_condition(conditions, "Available");
+
+        if (was && streq(json_str_or(was, "status", ""), enough ? "True" : "False"))
+                return;
+        condition_set(conditions, "Available", enough ? "True" : "False",
+                        enough ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
+                        enough ? "Deployment has minimum availability."
+                               : "Deployment does not have minimum availability.",
+                        now, true);
+}
+
+json_t *deployment_report(const struct world *w, const char *name, const struct problem *failed) {
+        const json_t *deployment = world_get_key(w, WORLD_DEPLOYMENTS, name);
+        _cleanup_(rollout_done) struct rollout d = {0};
+        int64_t replicas, available, collisions;
+        json_t *conditions, *status;
+        char now[TIMEFMT_SIZE];
+
+        if (!deployment || object_is_deleting(deployment))
+                return NULL;
+        rollout_read(&d, w, deployment);
+        replicas = sets_sum(&d, "replicas", false);
+        available = sets_sum(&d, "availableReplicas", false);
+        status = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "observedGeneration",
+                        (json_int_t)object_generation(deployment), "replicas", (json_int_t)replicas,
+                        "updatedReplicas",
+                        (json_int_t)(d.new_set ? set_status(d.new_set, "replicas") : 0),
+                        "readyReplicas", (json_int_t)sets_sum(&d, "readyReplicas", false),
+                        "availableReplicas", (json_int_t)available, "unavailableReplicas",
+                        (json_int_t)MAX(replicas - available, (int64_t)0));
+        assert(status);
+        collisions = json_int_or(deployment, "status.collisionCount", 0);
+        /* The name is taken by a ReplicaSet that is not ours: another hash must be found. */
+        if (failed && !d.new_set && streq_ptr(failed->reason, "AlreadyExists"))
+                collisions++;
+        if (collisions > 0)
+                json_object_set_new(status, "collisionCount", json_integer(collisions));
+        conditions = json_deep_copy(json_at(deployment, "status.conditions"));
+        if (!conditions)
+                conditions = json_array();
+        available_condition(&d, conditions, available, time_format(w->now_us, now));
+        progress_condition(&d, w, conditions, status, failed, NULL);
+        json_object_set_new(status, "conditions", conditions);
+        return status;
+}

@@ -1,0 +1,370 @@
+/* Deployment: one ReplicaSet for the present template ("new"), the others ("old") scaled away,
+ * never above replicas + maxSurge pods, never below replicas - maxUnavailable available ones. A
+ * rollback is an older template put back: its ReplicaSet is found again by template and becomes the
+ * new one under the next revision. The steps are those of the Deployment page of the Kubernetes
+ * documentation. */
+#include "lib/object.h"
+#include "lib/timefmt.h"
+#include "reconcilers/deployment-internal.h"
+
+static void deployment_wake(const struct world *w, const struct wake *out, enum world_kind kind,
+                const json_t *old, const json_t *object, bool gone) {
+        if (kind == WORLD_DEPLOYMENTS)
+                wake_object(out, object);
+        else if (kind == WORLD_REPLICASETS) {
+                if (old)
+                        wake_controller(out, old, "apps", "Deployment");
+                wake_controller(out, object, "apps", "Deployment");
+                wake_selecting(w, out, WORLD_DEPLOYMENTS_BY_NS, object);
+        } else if (kind == WORLD_PODS && gone) {
+                /* Recreate waits for the last old pod to be gone. */
+                const json_t *ref = object_controller_ref(object);
+                const json_t *rs = !ref ? NULL
+                                        : world_get(w, WORLD_REPLICASETS, object_namespace(object),
+                                                          json_str_or(ref, "name", ""));
+
+                if (rs)
+                        wake_controller(out, rs, "apps", "Deployment");
+        }
+}
+
+static int64_t clamp(int64_t v, int64_t low, int64_t high) {
+        return v < low ? low : v > high ? high : v;
+}
+
+static json_t *with_string(json_t *map, const char *key, const char *value) {
+        if (!map)
+                map = json_object();
+        json_object_set_new(map, key, json_string(value));
+        return map;
+}
+
+static int64_t revision_of(const json_t *o) {
+        const char *text = object_annotation(o, REVISION_ANNOTATION);
+        int64_t v;
+
+        return text && parse_i64(text, &v) >= 0 ? v : 0;
+}
+
+static int64_t next_revision(const struct rollout *d) {
+        int64_t max = 0, own = d->new_set ? revision_of(d->new_set) : 0;
+
+        for (size_t i = 0; i < d->sets.count; i++)
+                if (d->sets.items[i] != d->new_set)
+                        max = MAX(max, revision_of(d->sets.items[i]));
+        return own > max ? own : max + 1;
+}
+
+static json_t *number_text(int64_t v) {
+        return json_sprintf("%lld", (long long)v);
+}
+
+/* Annotations that a ReplicaSet carries for its Deployment: the Deployment's own but for two, and
+ * three of ours. */
+static json_t *set_annotations(const struct rollout *d, int64_t revision) {
+        json_t *a = json_object(), *v;
+        const char *key;
+
+        json_object_foreach ((json_t *)json_at(d->deployment, "metadata.annotations"), key, v)
+                if (!streq(key, "kubectl.kubernetes.io/last-applied-configuration") &&
+                                !streq(key, "deprecated.deployment.rollback.to"))
+                        json_object_set(a, key, v);
+        json_object_set_new(a, REVISION_ANNOTATION, number_text(revision));
+        json_object_set_new(a, DESIRED_ANNOTATION, number_text(d->replicas));
+        json_object_set_new(a, MAX_ANNOTATION, number_text(d->replicas + d->surge));
+        return a;
+}
+
+/* What may be running of the new template now, given how many pods all sets have together. */
+static int64_t new_replicas_allowed(const struct rollout *d) {
+        int64_t now = d->new_set ? set_replicas(d->new_set) : 0;
+        int64_t total = sets_sum(d, "replicas", true);
+
+        if (d->recreate)
+                return d->replicas;
+        if (total >= d->replicas + d->surge)
+                return now;
+        return MIN(now + (d->replicas + d->surge - total), d->replicas);
+}
+
+static void create_new_set(const struct rollout *d, struct actions *a, int64_t replicas) {
+        json_t *template = json_deep_copy(json_at(d->deployment, "spec.template"));
+        json_t *selector = json_deep_copy(json_at(d->deployment, "spec.selector"));
+        json_t *labels;
+        const json_t *min_ready = json_at(d->deployment, "spec.minReadySeconds");
+        _cleanup_free_ char *name = strformat("%s-%s", object_name(d->deployment), d->hash);
+        json_t *body;
+
+        assert(name && template && selector);
+        assert(json_set_at(template, "metadata.labels",
+                               with_string(json_deep_copy(json_at(template, "metadata.labels")),
+                                               HASH_LABEL, d->hash)) >= 0);
+        assert(json_set_at(selector, "matchLabels",
+                               with_string(json_deep_copy(json_object_get(selector, "matchLabels")),
+                                               HASH_LABEL, d->hash)) >= 0);
+        labels = json_deep_copy(json_at(template, "metadata.labels"));
+        body = json_pack("{s:s, s:s, s:{s:s, s:s, s:o, s:o, s:[o]}, s:{s:I, s:O*, s:o, s:o}}",
+                        "apiVersion", "apps/v1", "kind", "ReplicaSet", "metadata", "name", name,
+                        "namespace", object_namespace(d->deployment), "labels", labels,
+                        "annotations", set_annotations(d, next_revision(d)), "ownerReferences",
+                        controller_ref(d->deployment, "apps/v1", "Deployment"), "spec", "replicas",
+                        (json_int_t)replicas, "minReadySeconds", min_ready, "selector", selector,
+                        "template", template);
+        action_create(a, "replicasets", object_namespace(d->deployment), body);
+        action_event(a, d->deployment, "Normal", "ScalingReplicaSet",
+                        "Scaled up replica set %s from 0 to %lld", name, (long long)replicas);
+}
+
+/* The Deployment's replicas that the set was last scaled for; -1 when unknown. */
+static int64_t scaled_for(const json_t *rs) {
+        const char *text = object_annotation(rs, DESIRED_ANNOTATION);
+        int64_t v;
+
+        return text && parse_i64(text, &v) >= 0 ? v : -1;
+}
+
+static void scale(const struct rollout *d, struct actions *a, const json_t *rs, int64_t replicas) {
+        int64_t now = set_replicas(rs);
+        json_t *body;
+
+        if (now == replicas && scaled_for(rs) == d->replicas)
+                return;
+        body = json_pack("{s:{s:{s:o, s:o}}, s:{s:I}}", "metadata", "annotations",
+                        DESIRED_ANNOTATION, number_text(d->replicas), MAX_ANNOTATION,
+                        number_text(d->replicas + d->surge), "spec", "replicas",
+                        (json_int_t)replicas);
+        action_patch(a, "replicasets", rs, NULL, body);
+        if (now != replicas)
+                action_event(a, d->deployment, "Normal", "ScalingReplicaSet",
+                                "Scaled %s replica set %s from %lld to %lld",
+                                replicas > now ? "up" : "down", object_name(rs), (long long)now,
+                                (long long)replicas);
+}
+
+/* Revision and annotations of the new set, minReadySeconds, and the Deployment's own revision. True
+ * when the new set had to be changed: scaling it waits for the next round then. */
+static bool sync_annotations(const struct rollout *d, struct actions *a) {
+        int64_t revision = next_revision(d);
+        _cleanup_json_ json_t *want = set_annotations(d, revision), *patch = json_object();
+        const json_t *have = json_at(d->new_set, "metadata.annotations");
+        bool changed = false;
+        const char *key;
+        json_t *v;
+
+        json_object_foreach (want, key, v) {
+                /* The counts of a scaling are written with the scaling itself. */
+                if (streq(key, DESIRED_ANNOTATION) || streq(key, MAX_ANNOTATION))
+                        continue;
+                if (!json_equal(json_object_get(have, key), v))
+                        json_object_set(patch, key, v);
+        }
+        if (json_object_size(patch) > 0 ||
+                        json_int_or(d->new_set, "spec.minReadySeconds", 0) !=
+                                        json_int_or(d->deployment, "spec.minReadySeconds", 0)) {
+                action_patch(a, "replicasets", d->new_set, NULL,
+                                json_pack("{s:{s:O}, s:{s:I}}", "metadata", "annotations", patch,
+                                                "spec", "minReadySeconds",
+                                                (json_int_t)json_int_or(d->deployment,
+                                                                "spec.minReadySeconds", 0)));
+                changed = true;
+        }
+        if (revision_of(d->deployment) != revision)
+                action_patch(a, "deployments", d->deployment, NULL,
+                                json_pack("{s:{s:{s:o}}}", "metadata", "annotations",
+                                                REVISION_ANNOTATION, number_text(revision)));
+        return changed;
+}
+
+/* --- scaling all sets in proportion (spec.replicas changed in the middle of a rollout, or paused)
+ * --- */
+
+static bool is_scaling(const struct rollout *d) {
+        for (size_t i = 0; i < d->sets.count; i++) {
+                const json_t *rs = d->sets.items[i];
+
+                if (set_replicas(rs) > 0 && scaled_for(rs) >= 0 && scaled_for(rs) != d->replicas)
+                        return true;
+        }
+        return false;
+}
+
+/* The share of `rs` in a change of `delta`, by its part of what the sets were meant to have. */
+static int64_t fair_share(const struct rollout *d, const json_t *rs, int64_t delta) {
+        const char *text = object_annotation(rs, MAX_ANNOTATION);
+        int64_t was = 0, size = set_replicas(rs), share;
+
+        if (!text || parse_i64(text, &was) < 0 || was <= 0)
+                was = MAX(sets_sum(d, "replicas", true), (int64_t)1);
+        share = (size * (d->replicas + d->surge) * 2 + was) / (2 * was) - size; /* rounded */
+        return delta > 0 ? clamp(share, 0, delta) : clamp(share, delta, 0);
+}
+
+static void scale_all(const struct rollout *d, struct actions *a) {
+        const json_t *active = NULL;
+        size_t active_count = 0;
+        int64_t allowed, delta;
+
+        for (size_t i = 0; i < d->sets.count; i++)
+                if (set_replicas(d->sets.items[i]) > 0) {
+                        active = d->sets.items[i];
+                        active_count++;
+                }
+        if (active_count == 0)
+                active = d->new_set;
+        if (active_count <= 1) {
+                if (active)
+                        scale(d, a, active, d->replicas);
+                return;
+        }
+        if (d->recreate)
+                return;
+        allowed = d->replicas > 0 ? d->replicas + d->surge : 0;
+        delta = allowed - sets_sum(d, "replicas", true);
+        int64_t left = delta;
+        /* Newest first when growing, oldest first when shrinking; the rest goes to the first. */
+        for (size_t i = 0; i < d->sets.count; i++) {
+                const json_t *rs = d->sets.items[delta > 0 ? d->sets.count - 1 - i : i];
+                int64_t share;
+
+                if (set_replicas(rs) == 0)
+                        continue;
+                active_count--;
+                share = active_count == 0 ? left : fair_share(d, rs, left);
+                share = MAX(share, -set_replicas(rs));
+                left -= share;
+                scale(d, a, rs, set_replicas(rs) + share);
+        }
+}
+
+/* --- strategies --- */
+
+/* Old sets down by what is over the minimum of available pods: first pods that are not available.
+ */
+static void scale_down_old(const struct rollout *d, struct actions *a) {
+        int64_t available = sets_sum(d, "availableReplicas", false);
+        int64_t total = sets_sum(d, "replicas", true);
+        int64_t minimum = d->replicas - d->unavailable;
+        int64_t new_unavailable = clamp(
+                        set_replicas(d->new_set) - set_status(d->new_set, "availableReplicas"), 0,
+                        INT64_MAX);
+        int64_t may_go = total - minimum - new_unavailable, healthy_may_go;
+
+        if (may_go <= 0)
+                return;
+        healthy_may_go = available - minimum;
+        for (size_t i = 0; i < d->sets.count && may_go > 0; i++) {
+                const json_t *rs = d->sets.items[i];
+                int64_t size = set_replicas(rs), sick, healthy;
+
+                if (rs == d->new_set || size == 0)
+                        continue;
+                sick = clamp(size - set_status(rs, "availableReplicas"), 0, may_go);
+                may_go -= sick;
+                healthy = clamp(size - sick, 0, clamp(healthy_may_go, 0, may_go));
+                healthy_may_go -= healthy;
+                may_go -= healthy;
+                scale(d, a, rs, size - sick - healthy);
+        }
+}
+
+static bool old_pods_exist(const struct rollout *d, const struct world *w) {
+        for (size_t i = 0; i < d->sets.count; i++) {
+                _cleanup_objects_ struct objects pods = {0};
+
+                if (d->sets.items[i] == d->new_set)
+                        continue;
+                world_list(w, WORLD_PODS_BY_OWNER, object_uid(d->sets.items[i]), &pods);
+                for (size_t k = 0; k < pods.count; k++)
+                        if (!pod_is_finished(pods.items[k]))
+                                return true;
+        }
+        return false;
+}
+
+static void roll(const struct rollout *d, const struct world *w, struct actions *a) {
+        bool old_left = false;
+
+        if (d->recreate) {
+                for (size_t i = 0; i < d->sets.count; i++)
+                        if (d->sets.items[i] != d->new_set && set_replicas(d->sets.items[i]) > 0) {
+                                scale(d, a, d->sets.items[i], 0);
+                                old_left = true;
+                        }
+                if (old_left || old_pods_exist(d, w))
+                        return;
+        }
+        if (!d->new_set) {
+                create_new_set(d, a, new_replicas_allowed(d));
+                return;
+        }
+        if (sync_annotations(d, a))
+                return;
+        if (set_replicas(d->new_set) > d->replicas)
+                scale(d, a, d->new_set, d->replicas);
+        else
+                scale(d, a, d->new_set, new_replicas_allowed(d));
+        if (!d->recreate)
+                scale_down_old(d, a);
+}
+
+static void clean_history(const struct rollout *d, struct actions *a) {
+        int64_t limit = json_int_or(d->deployment, "spec.revisionHistoryLimit", 10), olds = 0;
+
+        for (size_t i = 0; i < d->sets.count; i++)
+                olds += d->sets.items[i] != d->new_set;
+        for (size_t i = 0; i < d->sets.count && olds > limit; i++) {
+                const json_t *rs = d->sets.items[i];
+
+                if (rs == d->new_set)
+                        continue;
+                olds--;
+                if (set_replicas(rs) == 0 && set_status(rs, "replicas") == 0 &&
+                                !object_is_deleting(rs) &&
+                                object_generation(rs) <=
+                                                json_int_or(rs, "status.observedGeneration", 0))
+                        action_delete(a, "replicasets", rs, -1, NULL);
+        }
+}
+
+static void deployment_plan(const struct world *w, const char *name, struct actions *a) {
+        const json_t *deployment = world_get_key(w, WORLD_DEPLOYMENTS, name);
+        _cleanup_(rollout_done) struct rollout d = {0};
+        uint64_t wait = 0;
+        size_t before;
+
+        if (!deployment || object_is_deleting(deployment))
+                return;
+        rollout_read(&d, w, deployment);
+        before = a->count;
+        adopt_and_release(
+                        a, "replicasets", deployment, "apps/v1", "Deployment", &d.sets, &d.orphans);
+        if (a->count > before)
+                return; /* numbers only count with a settled family */
+        if (d.paused || (is_scaling(&d) && d.new_set))
+                scale_all(&d, a);
+        else
+                roll(&d, w, a);
+        if (rollout_is_complete(&d))
+                clean_history(&d, a);
+        else {
+                _cleanup_json_ json_t *status = deployment_report(w, name, NULL);
+                _cleanup_json_ json_t *conditions =
+                                json_deep_copy(json_at(deployment, "status.conditions"));
+
+                if (!conditions)
+                        conditions = json_array();
+                progress_condition(&d, w, conditions, status, NULL, &wait);
+                if (wait > 0)
+                        actions_requeue(a, wait);
+        }
+}
+
+const struct controller deployment_controller = {
+                .name = "deployment",
+                .primary = WORLD_DEPLOYMENTS,
+                .kinds = WORLD_BIT(WORLD_DEPLOYMENTS) | WORLD_BIT(WORLD_REPLICASETS) |
+                         WORLD_BIT(WORLD_PODS),
+                .wake = deployment_wake,
+                .plan = deployment_plan,
+                .report = deployment_report,
+};

@@ -1,0 +1,8 @@
+/* What must be sent as a merge patch (RFC 7386) to make one JSON value into another. */
+#pragma once
+
+#include "lib/json.h"
+
+/* Both objects (old may be NULL); keys that new lacks become null. An empty object when nothing
+ * differs; NULL when out of memory. New reference. */
+json_t *json_merge_diff(const json_t *old, const json_t *new) _warn_unused_;

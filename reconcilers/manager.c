@@ -1,0 +1,248 @@
+/* Informers -> world -> runners. Controllers are woken only after every cache is full: then each
+ * object is told once as new, so that no wake function ever looks at half a world. */
+#include "reconcilers/manager.h"
+
+#include "lib/log.h"
+#include "lib/map.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+struct kind_watch {
+        struct manager *manager;
+        enum world_kind kind;
+        struct informer *informer; /* NULL: no controller wants it */
+};
+
+struct manager {
+        struct manager_options options;
+        struct world world;
+        struct kind_watch kinds[WORLD_KINDS_MAX];
+        struct runner **runners;
+        struct map *lease_seen;       /* name -> uint64_t, monotonic */
+        uint64_t leases_connected_us; /* monotonic; 0: the leases are not being watched just now */
+        uint32_t wanted;
+        bool started, synced, leading;
+};
+
+static const json_t *source_get(
+                void *data, enum world_kind kind, const char *ns, const char *name) {
+        struct manager *m = data;
+
+        assert(m->kinds[kind].informer);
+        return informer_get2(m->kinds[kind].informer, ns, name);
+}
+
+static void collect(const json_t *object, void *userdata) {
+        objects_add(userdata, object);
+}
+
+static void source_list(
+                void *data, enum world_index index, const char *value, struct objects *ret) {
+        struct manager *m = data;
+        const struct world_index_row *row = &world_indexes[index];
+
+        assert(m->kinds[row->kind].informer);
+        informer_by_index(m->kinds[row->kind].informer, row->name, value, collect, ret);
+}
+
+static void source_all(void *data, enum world_kind kind, struct objects *ret) {
+        struct manager *m = data;
+
+        assert(m->kinds[kind].informer);
+        informer_foreach(m->kinds[kind].informer, e) objects_add(ret, informer_object(e));
+}
+
+static uint64_t source_lease_seen(void *data, const char *name) {
+        struct manager *m = data;
+        const uint64_t *at = map_get(m->lease_seen, name);
+
+        /* While we cannot see, nobody is silent; and silence before we saw again does not count. */
+        if (m->leases_connected_us == 0)
+                return now_mono_us();
+        return at ? MAX(*at, m->leases_connected_us) : m->leases_connected_us;
+}
+
+static const struct world_source live_source = {
+                source_get, source_list, source_all, source_lease_seen};
+
+const struct world *manager_world(struct manager *m) {
+        m->world.now_us = now_wall_us();
+        m->world.mono_us = now_mono_us();
+        return &m->world;
+}
+
+static const struct world *runner_world(void *userdata) {
+        return manager_world(userdata);
+}
+
+static uint64_t runner_seen_version(void *userdata, enum world_kind kind) {
+        struct manager *m = userdata;
+
+        return m->kinds[kind].informer ? informer_resource_version(m->kinds[kind].informer)
+                                       : UINT64_MAX;
+}
+
+static void note_lease(struct manager *m, const json_t *object, bool gone) {
+        uint64_t *at;
+
+        if (gone) {
+                map_remove(m->lease_seen, object_name(object));
+                return;
+        }
+        at = malloc(sizeof(*at));
+        assert(at);
+        *at = now_mono_us();
+        assert(map_set(m->lease_seen, object_name(object), at) >= 0);
+}
+
+static void on_event(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
+        struct kind_watch *k = userdata;
+        struct manager *m = k->manager;
+        bool gone = event == INFORMER_DELETED;
+
+        if (k->kind == WORLD_LEASES)
+                note_lease(m, object, gone);
+        if (m->options.listener)
+                m->options.listener(k->kind, object, gone, m->options.userdata);
+        if (!m->synced)
+                return;
+        for (size_t n = 0; n < m->options.count; n++)
+                runner_on_event(m->runners[n], k->kind, old, object, gone);
+}
+
+static void on_connection(struct informer *i, bool connected, void *userdata) {
+        struct kind_watch *k = userdata;
+
+        if (k->kind == WORLD_LEASES)
+                k->manager->leases_connected_us = connected ? now_mono_us() : 0;
+        log_debug("The watch of %s %s", world_kinds[k->kind].plural,
+                        connected ? "is up" : "is interrupted");
+}
+
+static void apply_leading(struct manager *m) {
+        for (size_t n = 0; n < m->options.count; n++)
+                runner_set_leading(m->runners[n], m->leading && m->synced);
+}
+
+static void on_synced(struct informer *i, void *userdata) {
+        struct manager *m = ((struct kind_watch *)userdata)->manager;
+
+        for (int k = 0; k < WORLD_KINDS_MAX; k++)
+                if (m->kinds[k].informer && !informer_is_synced(m->kinds[k].informer))
+                        return;
+        if (m->synced)
+                return;
+        m->synced = true;
+        m->world.started_us = now_mono_us();
+        for (int k = 0; k < WORLD_KINDS_MAX; k++) {
+                if (!m->kinds[k].informer)
+                        continue;
+                informer_foreach(m->kinds[k].informer, e) for (size_t n = 0; n < m->options.count;
+                                                               n++) runner_on_event(m->runners[n],
+                                (enum world_kind)k, NULL, informer_object(e), false);
+        }
+        apply_leading(m);
+        log_debug("The caches are full");
+        if (m->options.on_synced)
+                m->options.on_synced(m->options.userdata);
+}
+
+static int start_informer(struct manager *m, enum world_kind kind) {
+        const struct world_kind_row *row = &world_kinds[kind];
+        struct informer_options options = {.resource = api_resource_find(row->plural),
+                        .ns = row->ns,
+                        .field_selector = row->field_selector,
+                        .on_event = on_event,
+                        .on_synced = on_synced,
+                        .on_connection = on_connection,
+                        .userdata = &m->kinds[kind]};
+        struct informer *i;
+        int r;
+
+        m->kinds[kind] = (struct kind_watch){.manager = m, .kind = kind};
+        r = informer_new(&m->kinds[kind].informer, m->options.client, &options);
+        if (r < 0)
+                return r;
+        i = m->kinds[kind].informer;
+        for (size_t n = 0; n < WORLD_INDEXES_MAX; n++)
+                if (world_indexes[n].kind == kind) {
+                        r = informer_add_index(i, world_indexes[n].name, world_indexes[n].func);
+                        if (r < 0)
+                                return r;
+                }
+        return 0;
+}
+
+int manager_new(struct manager **ret, const struct manager_options *options) {
+        _cleanup_(manager_freep) struct manager *m = calloc(1, sizeof(*m));
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        m->options = *options;
+        m->world = (struct world){.source = &live_source, .data = m, .config = options->config};
+        m->lease_seen = map_new(free);
+        m->runners = calloc(options->count, sizeof(*m->runners));
+        if (!m->lease_seen || !m->runners)
+                return -ENOMEM;
+        for (size_t n = 0; n < options->count; n++) {
+                struct runner_options runner = {.event = options->event,
+                                .client = options->client,
+                                .metrics = options->metrics,
+                                .controller = options->controllers[n],
+                                .world = runner_world,
+                                .seen_version = runner_seen_version,
+                                .userdata = m};
+
+                r = runner_new(&m->runners[n], &runner);
+                if (r < 0)
+                        return r;
+                m->wanted |= options->controllers[n]->kinds;
+        }
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+struct manager *manager_free(struct manager *m) {
+        if (!m)
+                return NULL;
+        for (size_t n = 0; m->runners && n < m->options.count; n++)
+                runner_free(m->runners[n]);
+        for (int k = 0; k < WORLD_KINDS_MAX; k++)
+                informer_free(m->kinds[k].informer);
+        map_free(m->lease_seen);
+        free(m->runners);
+        free(m);
+        return NULL;
+}
+
+int manager_set_leading(struct manager *m, bool leading) {
+        int r;
+
+        m->leading = leading;
+        for (int k = 0; leading && !m->started && k < WORLD_KINDS_MAX; k++)
+                if (m->wanted & WORLD_BIT(k)) {
+                        r = start_informer(m, (enum world_kind)k);
+                        if (r < 0)
+                                return r;
+                }
+        m->started |= leading;
+        apply_leading(m);
+        return 0;
+}
+
+bool manager_is_synced(const struct manager *m) {
+        return m->synced;
+}
+
+bool manager_watches(const struct manager *m, const struct api_resource *resource) {
+        for (int k = 0; k < WORLD_KINDS_MAX; k++)
+                if ((m->wanted & WORLD_BIT(k)) && !world_kinds[k].ns &&
+                                api_resource_find(world_kinds[k].plural) &&
+                                streq(world_kinds[k].plural, resource->plural) &&
+                                streq(api_resource_find(world_kinds[k].plural)->group,
+                                                resource->group))
+                        return true;
+        return false;
+}

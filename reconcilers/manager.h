@@ -1,0 +1,32 @@
+/* The informers behind the world, and the runners fed by them. */
+#pragma once
+
+#include "lib/client/informer.h"
+#include "reconcilers/runner.h"
+
+struct manager;
+
+/* Hears of every change of a watched kind, beside the controllers (the garbage collector's graph). */
+typedef void (*manager_listener)(enum world_kind kind, const json_t *object, bool gone, void *userdata);
+
+struct manager_options {
+        sd_event *event;
+        struct api_client *client;
+        struct metrics *metrics;
+        const struct world_config *config;
+        const struct controller *const *controllers;
+        size_t count;
+        manager_listener listener;
+        void (*on_synced)(void *userdata);
+        void *userdata;
+};
+
+int manager_new(struct manager **ret, const struct manager_options *options);
+struct manager *manager_free(struct manager *m);
+DEFINE_CLEANUP(struct manager *, manager_free);
+/* The first time the caches are filled; controllers run while leading and once the caches are full. */
+int manager_set_leading(struct manager *m, bool leading);
+bool manager_is_synced(const struct manager *m);
+const struct world *manager_world(struct manager *m);
+/* Whether kind `resource` is watched here (then the listener hears of it). */
+bool manager_watches(const struct manager *m, const struct api_resource *resource);

@@ -1,0 +1,250 @@
+/* Node lifecycle. A node whose Lease stood still for the grace period (by our own clock, and only
+ * counting time in which we could have seen it move) has conditions Unknown. Conditions become
+ * taints, and NoExecute taints evict pods when their tolerations run out. An evicted pod on a node
+ * out of reach stays Terminating until the node comes back or is deleted: only then is it sure not
+ * to run. When no node at all is in reach, the fault is more likely ours, and nobody is evicted. */
+#include "lib/object.h"
+#include "lib/timefmt.h"
+#include "reconcilers/controller.h"
+#include "reconcilers/pods.h"
+#include "reconcilers/taints.h"
+
+#define NOT_READY "node.kubernetes.io/not-ready"
+#define UNREACHABLE "node.kubernetes.io/unreachable"
+#define UNSCHEDULABLE "node.kubernetes.io/unschedulable"
+#define PREFIX "node.kubernetes.io/"
+
+static void node_wake(const struct world *w, const struct wake *out, enum world_kind kind,
+                const json_t *old, const json_t *object, bool gone) {
+        const char *node;
+
+        switch (kind) {
+        case WORLD_NODES:
+                wake_object(out, object);
+                break;
+        case WORLD_LEASES:
+                /* A renewal matters only to a node that was given up. */
+                if (!old ||
+                                object_condition(world_get(w, WORLD_NODES, NULL,
+                                                                 object_name(object)),
+                                                "Ready") == NULL ||
+                                !node_is_ready(world_get(
+                                                w, WORLD_NODES, NULL, object_name(object))))
+                        wake_key(out, NULL, object_name(object));
+                break;
+        case WORLD_PODS:
+                node = json_str_or(object, "spec.nodeName", "");
+                if (*node && !gone && (!old || !*json_str_or(old, "spec.nodeName", "")))
+                        wake_key(out, NULL, node);
+                break;
+        default:
+                break;
+        }
+}
+
+/* Monotonic time at which the node last gave a sign of life that we can know of. */
+static uint64_t last_sign(const struct world *w, const json_t *node) {
+        uint64_t seen = w->source->lease_seen(w->data, object_name(node));
+        uint64_t created = object_created_us(node);
+        uint64_t age = w->now_us > created ? w->now_us - created : 0;
+        uint64_t born = w->mono_us > age ? w->mono_us - age : 0;
+
+        seen = MAX(seen, w->started_us);
+        return MAX(seen, born);
+}
+
+static void mark_unknown(struct actions *a, const struct world *w, const json_t *node) {
+        static const char *const types[] = {
+                        "Ready", "MemoryPressure", "DiskPressure", "PIDPressure"};
+        json_t *conditions = json_deep_copy(json_at(node, "status.conditions"));
+        char now[TIMEFMT_SIZE];
+
+        time_format(w->now_us, now);
+        if (!conditions)
+                conditions = json_array();
+        for (size_t i = 0; i < ELEMENTS(types); i++) {
+                const json_t *was = object_condition(node, types[i]);
+                json_t *heartbeat = json_object_get(was, "lastHeartbeatTime"), *c;
+                size_t k;
+
+                condition_set(conditions, types[i], "Unknown",
+                                was ? "NodeStatusUnknown" : "NodeStatusNeverUpdated",
+                                was ? "The node's agent stopped posting its status."
+                                    : "The node's agent never posted its status.",
+                                now, false);
+                json_array_foreach (conditions, k, c)
+                        if (heartbeat && streq(json_str_or(c, "type", ""), types[i]))
+                                json_object_set(c, "lastHeartbeatTime", heartbeat);
+        }
+        action_patch(a, "nodes", node, "status",
+                        json_pack("{s:{s:o}}", "status", "conditions", conditions));
+        action_event(a, node, "Normal", "NodeNotReady", "Node %s status is now: NodeNotReady",
+                        object_name(node));
+}
+
+/* --- taints --- */
+
+static const struct condition_taint {
+        const char *condition, *status, *key;
+} condition_taints[] = {
+                {"MemoryPressure", "True", PREFIX "memory-pressure"},
+                {"DiskPressure", "True", PREFIX "disk-pressure"},
+                {"PIDPressure", "True", PREFIX "pid-pressure"},
+                {"NetworkUnavailable", "True", PREFIX "network-unavailable"},
+};
+
+static bool is_managed(const char *key) {
+        if (streq(key, NOT_READY) || streq(key, UNREACHABLE) || streq(key, UNSCHEDULABLE))
+                return true;
+        for (size_t i = 0; i < ELEMENTS(condition_taints); i++)
+                if (streq(key, condition_taints[i].key))
+                        return true;
+        return false;
+}
+
+/* Appends the taint as it stands on the node, or a new one. */
+static void put_taint(json_t *taints, const json_t *node, const char *key, const char *effect,
+                const char *now) {
+        json_t *t;
+        size_t i;
+
+        json_array_foreach (json_at(node, "spec.taints"), i, t)
+                if (streq(json_str_or(t, "key", ""), key) &&
+                                streq(json_str_or(t, "effect", ""), effect)) {
+                        json_array_append(taints, t);
+                        return;
+                }
+        json_array_append_new(taints, json_pack("{s:s, s:s, s:s}", "key", key, "effect", effect,
+                                                      "timeAdded", now));
+}
+
+static json_t *wanted_taints(const struct world *w, const json_t *node) {
+        const json_t *ready = object_condition(node, "Ready"), *t;
+        const char *status = json_str_or(ready, "status", "");
+        json_t *taints = json_array();
+        char now[TIMEFMT_SIZE];
+        size_t i;
+
+        time_format(w->now_us, now);
+        json_array_foreach (json_at(node, "spec.taints"), i, t)
+                if (!is_managed(json_str_or(t, "key", "")))
+                        json_array_append(taints, (json_t *)t);
+        if (json_bool_or(node, "spec.unschedulable", false))
+                put_taint(taints, node, UNSCHEDULABLE, "NoSchedule", now);
+        for (i = 0; i < ELEMENTS(condition_taints); i++)
+                if (streq(json_str_or(object_condition(node, condition_taints[i].condition),
+                                          "status", ""),
+                                    condition_taints[i].status))
+                        put_taint(taints, node, condition_taints[i].key, "NoSchedule", now);
+        if (streq(status, "True"))
+                return taints;
+        if (!ready) { /* joined a moment ago: keep pods away until it speaks */
+                put_taint(taints, node, NOT_READY, "NoSchedule", now);
+                return taints;
+        }
+        put_taint(taints, node, streq(status, "Unknown") ? UNREACHABLE : NOT_READY, "NoSchedule",
+                        now);
+        put_taint(taints, node, streq(status, "Unknown") ? UNREACHABLE : NOT_READY, "NoExecute",
+                        now);
+        return taints;
+}
+
+static bool sync_taints(const struct world *w, const json_t *node, struct actions *a) {
+        _cleanup_json_ json_t *want = wanted_taints(w, node);
+        const json_t *have = json_at(node, "spec.taints");
+
+        if (have ? json_equal(have, want) : json_array_size(want) == 0)
+                return false;
+        action_patch(a, "nodes", node, NULL, json_pack("{s:{s:O}}", "spec", "taints", want));
+        return true;
+}
+
+/* --- eviction --- */
+
+/* Wall-clock time at which the pod must go; UINT64_MAX: never. */
+static uint64_t eviction_time(
+                const struct world *w, const json_t *node, const json_t *pod, bool own_fault) {
+        uint64_t when = UINT64_MAX;
+        const json_t *taint;
+        size_t i;
+
+        json_array_foreach (json_at(node, "spec.taints"), i, taint) {
+                const char *key = json_str_or(taint, "key", "");
+                uint64_t since = time_at(taint, "timeAdded");
+                int64_t seconds;
+
+                if (!streq(json_str_or(taint, "effect", ""), "NoExecute"))
+                        continue;
+                if (own_fault && (streq(key, NOT_READY) || streq(key, UNREACHABLE)))
+                        continue;
+                if (since == 0)
+                        since = w->now_us;
+                if (!pod_tolerates(pod, taint, &seconds))
+                        return 0;
+                if (seconds >= 0)
+                        when = MIN(when, since + (uint64_t)seconds * 1000000);
+        }
+        return when;
+}
+
+static bool any_node_ready(const struct world *w) {
+        _cleanup_objects_ struct objects nodes = {0};
+
+        world_all(w, WORLD_NODES, &nodes);
+        for (size_t i = 0; i < nodes.count; i++)
+                if (node_is_ready(nodes.items[i]))
+                        return true;
+        return false;
+}
+
+static void evict(const struct world *w, const json_t *node, struct actions *a) {
+        _cleanup_objects_ struct objects pods = {0};
+        bool own_fault = !any_node_ready(w);
+
+        world_list(w, WORLD_PODS_BY_NODE, object_name(node), &pods);
+        for (size_t i = 0; i < pods.count; i++) {
+                const json_t *pod = pods.items[i];
+                uint64_t when;
+
+                if (object_is_deleting(pod) || pod_is_finished(pod))
+                        continue;
+                when = eviction_time(w, node, pod, own_fault);
+                if (when <= w->now_us) {
+                        action_event(a, pod, "Normal", "TaintManagerEviction",
+                                        "Deleting pod %s/%s from node %s", object_namespace(pod),
+                                        object_name(pod), object_name(node));
+                        action_delete(a, "pods", pod, -1, NULL);
+                } else if (when != UINT64_MAX)
+                        actions_requeue(a, when - w->now_us);
+        }
+        /* Nobody tells this node when another one comes back. */
+        if (own_fault && pods.count > 0)
+                actions_requeue(a, w->config->node_monitor_grace_us);
+}
+
+static void node_plan(const struct world *w, const char *name, struct actions *a) {
+        const json_t *node = world_get(w, WORLD_NODES, NULL, name);
+        uint64_t silent_at;
+        const char *ready;
+
+        if (!node || object_is_deleting(node))
+                return;
+        silent_at = last_sign(w, node) + w->config->node_monitor_grace_us;
+        ready = json_str_or(object_condition(node, "Ready"), "status", "");
+        if (silent_at > w->mono_us)
+                actions_requeue(a, silent_at - w->mono_us);
+        else if (!streq(ready, "Unknown")) {
+                mark_unknown(a, w, node);
+                return;
+        }
+        if (!sync_taints(w, node, a))
+                evict(w, node, a);
+}
+
+const struct controller node_controller = {
+                .name = "node",
+                .primary = WORLD_NODES,
+                .kinds = WORLD_BIT(WORLD_NODES) | WORLD_BIT(WORLD_LEASES) | WORLD_BIT(WORLD_PODS),
+                .wake = node_wake,
+                .plan = node_plan,
+};

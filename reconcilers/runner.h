@@ -1,0 +1,36 @@
+/* Runs one controller: a queue of names, and for each a round: plan, carry the actions out, report.
+ *
+ *      queued --> [stale? wait] --> plan --> actions in slow-start batches --> report --> done
+ *
+ * After a write, the name waits until the caches hold that write (its resourceVersion has been seen):
+ * so no plan is ever made on a picture that lacks what the last one did. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "lib/metrics.h"
+#include "reconcilers/controller.h"
+
+struct runner;
+
+struct runner_options {
+        sd_event *event;
+        struct api_client *client;
+        struct metrics *metrics;
+        const struct controller *controller;
+        /* Refreshes the clocks and returns the world. */
+        const struct world *(*world)(void *userdata);
+        /* The newest resourceVersion seen of a kind. */
+        uint64_t (*seen_version)(void *userdata, enum world_kind kind);
+        void *userdata;
+};
+
+int runner_new(struct runner **ret, const struct runner_options *options);
+struct runner *runner_free(struct runner *r);
+DEFINE_CLEANUP(struct runner *, runner_free);
+/* Not leading: nothing is started, rounds under way issue nothing more. */
+void runner_set_leading(struct runner *r, bool leading);
+void runner_add(struct runner *r, const char *name);
+/* Tells the controller of a change, and lets names go on that waited for it. */
+void runner_on_event(struct runner *r, enum world_kind kind, const json_t *old, const json_t *object,
+                bool gone);

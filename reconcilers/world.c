@@ -1,0 +1,124 @@
+/* The kinds and indexes that controllers share, and reading through a source. */
+#include "reconcilers/world.h"
+
+#include "lib/object.h"
+#include "lib/selector.h"
+
+const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {
+                [WORLD_NAMESPACES] = {"namespaces", NULL, NULL},
+                [WORLD_NODES] = {"nodes", NULL, NULL},
+                [WORLD_LEASES] = {"leases", "kube-node-lease", NULL},
+                [WORLD_PODS] = {"pods", NULL, NULL},
+                [WORLD_SERVICES] = {"services", NULL, NULL},
+                [WORLD_ENDPOINTSLICES] = {"endpointslices", NULL, NULL},
+                [WORLD_SERVICEACCOUNTS] = {"serviceaccounts", NULL, NULL},
+                [WORLD_DEPLOYMENTS] = {"deployments", NULL, NULL},
+                [WORLD_REPLICASETS] = {"replicasets", NULL, NULL},
+                [WORLD_JOBS] = {"jobs", NULL, NULL},
+                [WORLD_CSRS] = {"certificatesigningrequests", NULL, NULL},
+                [WORLD_CIDR_RECORDS] = {"configmaps", "kube-system",
+                                "metadata.name=keelson-pod-cidrs"},
+};
+
+static const char *by_owner(const json_t *o, char *buffer, size_t n) {
+        const json_t *ref = object_controller_ref(o);
+
+        if (ref)
+                return json_str(ref, "uid");
+        snprintf(buffer, n, "orphan/%s", object_namespace(o));
+        return buffer;
+}
+
+static const char *by_ns(const json_t *o, char *buffer, size_t n) {
+        return object_namespace(o);
+}
+
+static const char *by_node(const json_t *o, char *buffer, size_t n) {
+        return json_str_or(o, "spec.nodeName", "");
+}
+
+static const char *by_service(const json_t *o, char *buffer, size_t n) {
+        const char *service = object_label(o, "kubernetes.io/service-name");
+
+        if (!service)
+                return NULL;
+        snprintf(buffer, n, "%s/%s", object_namespace(o), service);
+        return buffer;
+}
+
+const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {
+                [WORLD_PODS_BY_OWNER] = {"owner", WORLD_PODS, by_owner},
+                [WORLD_PODS_BY_NODE] = {"node", WORLD_PODS, by_node},
+                [WORLD_PODS_BY_NS] = {"ns", WORLD_PODS, by_ns},
+                [WORLD_SERVICES_BY_NS] = {"ns", WORLD_SERVICES, by_ns},
+                [WORLD_SLICES_BY_SERVICE] = {"service", WORLD_ENDPOINTSLICES, by_service},
+                [WORLD_DEPLOYMENTS_BY_NS] = {"ns", WORLD_DEPLOYMENTS, by_ns},
+                [WORLD_REPLICASETS_BY_OWNER] = {"owner", WORLD_REPLICASETS, by_owner},
+                [WORLD_REPLICASETS_BY_NS] = {"ns", WORLD_REPLICASETS, by_ns},
+                [WORLD_JOBS_BY_NS] = {"ns", WORLD_JOBS, by_ns},
+};
+
+void objects_done(struct objects *o) {
+        free(o->items);
+        *o = (struct objects){0};
+}
+
+void objects_add(struct objects *o, const json_t *object) {
+        if (o->count == o->allocated) {
+                size_t n = o->allocated ? o->allocated * 2 : 16;
+                const json_t **items = reallocarray(o->items, n, sizeof(*items));
+
+                /* A shortened list would make a controller act on a wrong picture. */
+                assert(items);
+                o->items = items;
+                o->allocated = n;
+        }
+        o->items[o->count++] = object;
+}
+
+const json_t *world_get(
+                const struct world *w, enum world_kind kind, const char *ns, const char *name) {
+        return w->source->get(w->data, kind, ns, name);
+}
+
+const json_t *world_get_key(const struct world *w, enum world_kind kind, const char *key) {
+        const char *slash = strchr(key, '/');
+        char ns[256];
+
+        if (!slash)
+                return world_get(w, kind, NULL, key);
+        if ((size_t)(slash - key) >= sizeof(ns))
+                return NULL;
+        memcpy(ns, key, (size_t)(slash - key));
+        ns[slash - key] = 0;
+        return world_get(w, kind, ns, slash + 1);
+}
+
+void world_list(const struct world *w, enum world_index index, const char *value,
+                struct objects *ret) {
+        w->source->list(w->data, index, value, ret);
+}
+
+void world_all(const struct world *w, enum world_kind kind, struct objects *ret) {
+        w->source->all(w->data, kind, ret);
+}
+
+void world_owned(const struct world *w, enum world_index index, const json_t *owner,
+                struct objects *ret_owned, struct objects *ret_orphans) {
+        _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_objects_ struct objects all = {0};
+        char value[300];
+
+        world_list(w, index, object_uid(owner), ret_owned);
+        if (!ret_orphans || label_selector_from_json(
+                                            json_at(owner, "spec.selector"), &selector, &p) < 0)
+                return;
+        snprintf(value, sizeof(value), "orphan/%s", object_namespace(owner));
+        world_list(w, index, value, &all);
+        for (size_t i = 0; i < all.count; i++)
+                if (!object_is_deleting(all.items[i]) &&
+                                label_selector_matches(
+                                                selector, json_at(all.items[i], "metadata.labels")))
+                        objects_add(ret_orphans, all.items[i]);
+}

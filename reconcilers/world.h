@@ -1,0 +1,94 @@
+/* What controllers see: the cached objects of the kinds they work on, by key and by index, and the
+ * time. Read-only; everything borrowed from it is valid until the event loop turns. Behind it stand
+ * informers (world-live.c), or plain objects in unit tests. */
+#pragma once
+
+#include "lib/client/api.h"
+#include "lib/json.h"
+
+enum world_kind {
+        WORLD_NAMESPACES,
+        WORLD_NODES,
+        WORLD_LEASES,          /* of namespace kube-node-lease only */
+        WORLD_PODS,
+        WORLD_SERVICES,
+        WORLD_ENDPOINTSLICES,
+        WORLD_SERVICEACCOUNTS,
+        WORLD_DEPLOYMENTS,
+        WORLD_REPLICASETS,
+        WORLD_JOBS,
+        WORLD_CSRS,
+        WORLD_CIDR_RECORDS,    /* the one ConfigMap kube-system/keelson-pod-cidrs */
+        WORLD_KINDS_MAX,
+};
+#define WORLD_BIT(kind) (UINT32_C(1) << (kind))
+
+/* One row a kind: where it is on the wire and which part of it is watched. */
+struct world_kind_row {
+        const char *plural;
+        const char *ns;              /* NULL: all */
+        const char *field_selector;
+};
+extern const struct world_kind_row world_kinds[WORLD_KINDS_MAX];
+
+/* "by owner": value is the uid of the controlling owner, or "orphan/<namespace>" without one. */
+enum world_index {
+        WORLD_PODS_BY_OWNER,
+        WORLD_PODS_BY_NODE,          /* spec.nodeName; "" for pods on none */
+        WORLD_PODS_BY_NS,
+        WORLD_SERVICES_BY_NS,
+        WORLD_SLICES_BY_SERVICE,     /* "namespace/service" */
+        WORLD_DEPLOYMENTS_BY_NS,
+        WORLD_REPLICASETS_BY_OWNER,
+        WORLD_REPLICASETS_BY_NS,
+        WORLD_JOBS_BY_NS,
+        WORLD_INDEXES_MAX,
+};
+struct world_index_row {
+        const char *name;
+        enum world_kind kind;
+        const char *(*func)(const json_t *object, char *buffer, size_t n);
+};
+extern const struct world_index_row world_indexes[WORLD_INDEXES_MAX];
+
+struct objects {
+        const json_t **items;        /* owned array of borrowed objects */
+        size_t count, allocated;
+};
+void objects_done(struct objects *o);
+#define _cleanup_objects_ _cleanup_(objects_done)
+void objects_add(struct objects *o, const json_t *object);
+
+struct world_source {
+        const json_t *(*get)(void *data, enum world_kind kind, const char *ns, const char *name);
+        void (*list)(void *data, enum world_index index, const char *value, struct objects *ret);
+        void (*all)(void *data, enum world_kind kind, struct objects *ret);
+        /* Monotonic local time at which the lease was last seen to change; 0: never seen. */
+        uint64_t (*lease_seen)(void *data, const char *name);
+};
+
+struct world_config {
+        const char *cluster_cidr;
+        uint32_t node_cidr_mask_size;
+        uint64_t node_monitor_grace_us;
+        const char *signing_cert_pem, *signing_key_pem; /* NULL: certificates are not signed here */
+};
+
+struct world {
+        const struct world_source *source;
+        void *data;
+        const struct world_config *config;
+        uint64_t now_us;             /* wall clock */
+        uint64_t mono_us;
+        uint64_t started_us;         /* monotonic: when the caches were first full */
+};
+
+const json_t *world_get(const struct world *w, enum world_kind kind, const char *ns, const char *name);
+/* By "namespace/name" or "name". */
+const json_t *world_get_key(const struct world *w, enum world_kind kind, const char *key);
+void world_list(const struct world *w, enum world_index index, const char *value, struct objects *ret);
+void world_all(const struct world *w, enum world_kind kind, struct objects *ret);
+/* Objects controlled by the owner, then those of its namespace without a controller that the selector
+ * (a LabelSelector) matches, in `orphans`. index is one of the ..._BY_OWNER. */
+void world_owned(const struct world *w, enum world_index index, const json_t *owner,
+                struct objects *ret_owned, struct objects *ret_orphans);
