@@ -19,6 +19,9 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
 	kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
+	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
+	kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
 	kapid/strategy/core.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
 	kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/strategy.c kapid/strategy/strategy.h

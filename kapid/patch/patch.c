@@ -1,0 +1,350 @@
+/* JSON patch and merge patch, and the frame that every patch goes through: parse, apply to a copy,
+ * prune, normalise. */
+#include "kapid/patch.h"
+
+#include "kapid/schema/schema.h"
+#include "kapid/schema/walks.h"
+#include "lib/yaml.h"
+
+enum { OPERATIONS_MAX = 10000, SEGMENT_MAX = 1024, COPIES_SIZE_MAX = 3 * 1024 * 1024 };
+
+static int out_of_memory(struct problem *p) {
+        return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
+}
+
+int patch_type_parse(const struct kind *k, const char *content_type, enum patch_type *ret,
+                struct problem *p) {
+        static const struct {
+                const char *name;
+                enum patch_type type;
+        } known[] = {{"application/json-patch+json", PATCH_JSON},
+                        {"application/merge-patch+json", PATCH_MERGE},
+                        {"application/apply-patch+yaml", PATCH_APPLY},
+                        {"application/strategic-merge-patch+json", PATCH_STRATEGIC}};
+        size_t n = content_type ? strcspn(content_type, "; \t") : 0;
+
+        for (size_t i = 0; i < ELEMENTS(known); i++)
+                if (strlen(known[i].name) == n &&
+                                strncasecmp(known[i].name, content_type, n) == 0 &&
+                                !(k->custom && known[i].type == PATCH_STRATEGIC)) {
+                        *ret = known[i].type;
+                        return 0;
+                }
+        return problem_set(p, EINVAL, 415, "UnsupportedMediaType",
+                        "the body of the request was in an unknown format - accepted media types "
+                        "include: "
+                        "application/json-patch+json, application/merge-patch+json, "
+                        "application/apply-patch+yaml%s",
+                        k->custom ? "" : ", application/strategic-merge-patch+json");
+}
+
+/* RFC 7386. */
+static json_t *merge(json_t *target, const json_t *patch) {
+        json_t *result, *v;
+        const char *key;
+
+        if (!json_is_object(patch))
+                return json_incref((json_t *)patch);
+        result = json_is_object(target) ? json_copy(target) : json_object();
+        json_object_foreach ((json_t *)patch, key, v) {
+                if (!result)
+                        return NULL;
+                if (json_is_null(v)) {
+                        json_object_del(result, key);
+                        continue;
+                }
+                json_t *merged = merge(json_object_get(result, key), v);
+                if (!merged || json_object_set_new(result, key, merged) < 0) {
+                        json_decref(result);
+                        return NULL;
+                }
+        }
+        return result;
+}
+
+int patch_merge(const json_t *target, const json_t *patch, json_t **ret) {
+        json_t *shared = merge((json_t *)target, patch),
+               *own = shared ? json_deep_copy(shared) : NULL;
+
+        json_decref(shared);
+        if (!own)
+                return -ENOMEM;
+        *ret = own;
+        return 0;
+}
+
+/* One segment of a JSON pointer (RFC 6901), unescaped; *s stands behind its '/'. */
+static int read_segment(const char **s, char segment[static SEGMENT_MAX]) {
+        size_t n = 0;
+
+        for (; **s && **s != '/'; (*s)++) {
+                char c = **s;
+
+                if (c == '~' && ((*s)[1] == '0' || (*s)[1] == '1'))
+                        c = *++*s == '0' ? '~' : '/';
+                else if (c == '~')
+                        return -EINVAL;
+                if (n + 1 >= SEGMENT_MAX)
+                        return -EINVAL;
+                segment[n++] = c;
+        }
+        segment[n] = 0;
+        if (**s == '/')
+                (*s)++;
+        return 0;
+}
+
+/* The index of an array; "-" is its end when that is allowed. */
+static int read_index(const char *segment, size_t size, bool end_allowed, size_t *ret) {
+        uint64_t v;
+
+        if (streq(segment, "-") && end_allowed) {
+                *ret = size;
+                return 0;
+        }
+        if ((segment[0] == '0' && segment[1]) || parse_u64(segment, &v) < 0 || v > size ||
+                        (v == size && !end_allowed))
+                return -ENOENT;
+        *ret = (size_t)v;
+        return 0;
+}
+
+/* The parent of what the pointer names, and the last segment. The root itself has no parent: 1. */
+static int find_parent(json_t *root, const char *pointer, json_t **ret_parent,
+                char segment[static SEGMENT_MAX]) {
+        json_t *at = root;
+
+        if (!*pointer)
+                return 1;
+        if (*pointer++ != '/')
+                return -EINVAL;
+        for (;;) {
+                bool last = !strchr(pointer, '/');
+                size_t i;
+
+                if (read_segment(&pointer, segment) < 0)
+                        return -EINVAL;
+                if (last) {
+                        *ret_parent = at;
+                        return json_is_object(at) || json_is_array(at) ? 0 : -ENOENT;
+                }
+                if (json_is_array(at))
+                        at = read_index(segment, json_array_size(at), false, &i) == 0
+                                             ? json_array_get(at, i)
+                                             : NULL;
+                else
+                        at = json_object_get(at, segment);
+                if (!at)
+                        return -ENOENT;
+        }
+}
+
+static json_t *find(json_t *root, const char *pointer) {
+        char segment[SEGMENT_MAX];
+        json_t *parent;
+        size_t i;
+        int r = find_parent(root, pointer, &parent, segment);
+
+        if (r == 1)
+                return root;
+        if (r < 0)
+                return NULL;
+        if (json_is_array(parent))
+                return read_index(segment, json_array_size(parent), false, &i) == 0
+                                       ? json_array_get(parent, i)
+                                       : NULL;
+        return json_object_get(parent, segment);
+}
+
+/* Takes value. replace: the place must exist. */
+static int put(json_t **root, const char *pointer, json_t *value, bool replace) {
+        _cleanup_json_ json_t *v = value;
+        char segment[SEGMENT_MAX];
+        json_t *parent;
+        size_t i;
+        int r = v ? find_parent(*root, pointer, &parent, segment) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        if (r == 1) {
+                json_decref(*root);
+                *root = TAKE_PTR(v);
+                return 0;
+        }
+        if (json_is_array(parent)) {
+                if (read_index(segment, json_array_size(parent), !replace, &i) < 0)
+                        return -ENOENT;
+                return (replace ? json_array_set(parent, i, v) : json_array_insert(parent, i, v)) <
+                                                       0
+                                       ? -ENOMEM
+                                       : 0;
+        }
+        if (replace && !json_object_get(parent, segment))
+                return -ENOENT;
+        return json_object_set(parent, segment, v) < 0 ? -ENOMEM : 0;
+}
+
+static int take_out(json_t *root, const char *pointer) {
+        char segment[SEGMENT_MAX];
+        json_t *parent;
+        size_t i;
+        int r = find_parent(root, pointer, &parent, segment);
+
+        if (r != 0)
+                return r == 1 ? -EINVAL : r;
+        if (json_is_array(parent))
+                return read_index(segment, json_array_size(parent), false, &i) < 0
+                                       ? -ENOENT
+                                       : json_array_remove(parent, i);
+        return json_object_del(parent, segment) < 0 ? -ENOENT : 0;
+}
+
+static int refuse(struct problem *p, const char *why, const char *op, const char *path) {
+        return problem_set(p, EINVAL, 422, "Invalid",
+                        "the server rejected our request due to an error in our request: %s "
+                        "operation: %s: \"%s\"",
+                        op, why, path);
+}
+
+static int run_operation(
+                json_t **root, const json_t *operation, size_t *copied, struct problem *p) {
+        const char *op = json_str_or(operation, "op", ""), *path = json_str(operation, "path"),
+                   *from = json_str(operation, "from");
+        json_t *value = json_object_get(operation, "value"),
+               *source = from ? find(*root, from) : NULL;
+        int r;
+
+        if (!path)
+                return refuse(p, "path is missing", op, "");
+        if ((streq(op, "add") || streq(op, "replace") || streq(op, "test")) && !value)
+                return refuse(p, "value is missing", op, path);
+        if ((streq(op, "move") || streq(op, "copy")) && !source)
+                return refuse(p, "from names nothing", op, path);
+        if (streq(op, "add") || streq(op, "replace"))
+                r = put(root, path, json_deep_copy(value), *op == 'r');
+        else if (streq(op, "remove"))
+                r = take_out(*root, path);
+        else if (streq(op, "test")) {
+                json_t *found = find(*root, path);
+
+                if (found ? !json_equal(found, value) : !json_is_null(value))
+                        return refuse(p, "testing path failed: the value is another", op, path);
+                r = 0;
+        } else if (streq(op, "copy")) {
+                _cleanup_free_ char *text = json_text(source);
+
+                *copied += text ? strlen(text) : 0;
+                if (*copied > COPIES_SIZE_MAX)
+                        return refuse(p, "the copies are too large", op, path);
+                r = put(root, path, json_deep_copy(source), false);
+        } else if (streq(op, "move")) {
+                json_t *kept = json_incref(source);
+
+                if (startswith(path, from) && path[strlen(from)] == '/') {
+                        json_decref(kept);
+                        return refuse(p, "a value cannot move into itself", op, path);
+                }
+                r = take_out(*root, from);
+                if (r == 0)
+                        r = put(root, path, kept, false);
+                else
+                        json_decref(kept);
+        } else
+                return refuse(p, "unknown operation", op, path);
+        if (r == -ENOMEM)
+                return out_of_memory(p);
+        return r < 0 ? refuse(p, "the path does not exist", op, path) : 0;
+}
+
+int patch_json(const json_t *target, const json_t *operations, json_t **ret, struct problem *p) {
+        _cleanup_json_ json_t *result = NULL;
+        const json_t *operation;
+        size_t i, copied = 0;
+
+        if (!json_is_array(operations))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "a JSON patch must be a list of operations");
+        if (json_array_size(operations) > OPERATIONS_MAX)
+                return problem_set(p, EINVAL, 413, "RequestEntityTooLarge",
+                                "The allowed maximum operations in a JSON patch is %i, got %zu",
+                                OPERATIONS_MAX, json_array_size(operations));
+        result = json_deep_copy(target);
+        if (!result)
+                return out_of_memory(p);
+        json_array_foreach (operations, i, operation) {
+                int r = run_operation(&result, operation, &copied, p);
+
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(result);
+        return 0;
+}
+
+static int parse_patch(const void *data, size_t n, json_t **ret, char ***ret_duplicates,
+                struct problem *p) {
+        _cleanup_free_ char *error = NULL;
+
+        if (json_parse(data, n, JSON_PARSE_REJECT_DUPLICATES_FLAG, ret, NULL) == 0)
+                return 0;
+        if (json_parse(data, n, 0, ret, &error) < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest", "error decoding patch: %s",
+                                strempty(error));
+        return json_find_duplicates(data, n, ret_duplicates) < 0 ? out_of_memory(p) : 0;
+}
+
+static int apply(const struct schema *s, enum patch_type type, const json_t *target,
+                const json_t *patch, json_t **ret, struct problem *p) {
+        int r;
+
+        if (type == PATCH_JSON)
+                return patch_json(target, patch, ret, p);
+        if (!json_is_object(patch))
+                return problem_set(p, EINVAL, 400, "BadRequest", "the patch must be an object");
+        if (type == PATCH_STRATEGIC)
+                return patch_strategic(s, target, patch, ret, p);
+        r = patch_merge(target, patch, ret);
+        return r < 0 ? out_of_memory(p) : 0;
+}
+
+int patch_run(const struct kind *k, const struct kind_subresource *sub, enum patch_type type,
+                const void *data, size_t n, enum field_validation validation, const json_t *target,
+                struct decoded *ret, struct problem *p) {
+        const struct schema *s = sub && sub->schema ? sub->schema : k->schema;
+        _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom && s == k->schema};
+        _cleanup_strv_free_ char **complaints = NULL;
+        _cleanup_json_ json_t *patch = NULL, *result = NULL;
+        int r;
+
+        assert(type != PATCH_APPLY);
+        r = parse_patch(data, n, &patch, &complaints, p);
+        if (r == 0)
+                r = apply(s, type, target, patch, &result, p);
+        if (r < 0)
+                return r;
+        if (!json_is_object(result))
+                return problem_set(p, EINVAL, 422, "Invalid",
+                                "the patched object is no object any more");
+        walk.unknown = &complaints;
+        r = normalise(&walk, s, result);
+        if (r == -ENOMEM)
+                return out_of_memory(p);
+        if (r < 0)
+                return problem_set(p, EINVAL, 422, "Invalid",
+                                "%s \"%s\" is invalid: patch: Invalid value: %s", k->kind,
+                                json_str_or(target, "metadata.name", ""), strempty(walk.error));
+        if (!streq(json_str_or(result, "kind", ""), json_str_or(target, "kind", "")) ||
+                        !streq(json_str_or(result, "apiVersion", ""),
+                                        json_str_or(target, "apiVersion", "")))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "kind and apiVersion cannot be changed by a patch");
+        if (validation == FIELD_VALIDATION_STRICT && complaints) {
+                _cleanup_free_ char *text = strv_join(complaints, ", ");
+
+                return problem_set(p, EINVAL, 400, "BadRequest", "strict decoding error: %s",
+                                strempty(text));
+        }
+        ret->object = TAKE_PTR(result);
+        ret->warnings = validation == FIELD_VALIDATION_WARN ? TAKE_PTR(complaints) : NULL;
+        return 0;
+}

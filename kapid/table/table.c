@@ -1,0 +1,129 @@
+/* Tables: columns from the kind, cells by JSONPath or by the kind's own function (cells.c). */
+#include "kapid/table.h"
+
+#include "kapid/schema/jsonpath.h"
+#include "kapid/table/cells.h"
+#include "lib/buf.h"
+
+enum { CELL_SIZE_MAX = 64 * 1024 };
+
+int table_include_parse(const char *word, enum table_include *ret, struct problem *p) {
+        if (isempty(word) || streq(word, "Metadata"))
+                *ret = TABLE_INCLUDE_METADATA;
+        else if (streq(word, "None"))
+                *ret = TABLE_INCLUDE_NONE;
+        else if (streq(word, "Object"))
+                *ret = TABLE_INCLUDE_OBJECT;
+        else
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "unrecognized includeObject value: \"%s\" (None, Metadata or "
+                                "Object)",
+                                word);
+        return 0;
+}
+
+json_t *table_new(const struct kind *k, const char *version, const json_t *list_metadata,
+                bool with_columns) {
+        _cleanup_free_ char *api_version = strformat("meta.k8s.io/%s", version);
+        json_t *table = json_pack("{s:s, s:s, s:O?, s:o, s:[]}", "kind", "Table", "apiVersion",
+                        strempty(api_version), "metadata", (json_t *)list_metadata,
+                        "columnDefinitions", with_columns ? json_array() : json_null(), "rows");
+        json_t *columns = json_object_get(table, "columnDefinitions");
+
+        if (table && !list_metadata)
+                json_object_set_new(table, "metadata", json_object());
+        for (size_t i = 0; with_columns && columns && i < k->column_count; i++) {
+                const struct kind_column *c = &k->columns[i];
+
+                json_array_append_new(columns,
+                                json_pack("{s:s, s:s, s:s, s:s, s:i}", "name", c->name, "type",
+                                                c->type, "format", c->format, "description",
+                                                c->description, "priority", c->priority));
+        }
+        return table;
+}
+
+/* All matches of a path, as one text joined by commas when there are several. */
+struct matches {
+        json_t *first;
+        struct buf text;
+        size_t count;
+};
+
+static void add_text(struct buf *b, const json_t *v) {
+        if (json_is_string(v))
+                buf_append_str(b, json_string_value(v));
+        else {
+                _cleanup_free_ char *text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+
+                buf_append_str(b, strempty(text));
+        }
+}
+
+static bool meet(const json_t *v, void *userdata) {
+        struct matches *m = userdata;
+
+        if (m->count++ == 0)
+                m->first = (json_t *)v;
+        else
+                buf_append_char(&m->text, ',');
+        add_text(&m->text, v);
+        return m->text.size < CELL_SIZE_MAX;
+}
+
+static json_t *path_cell(const struct kind_column *c, const json_t *object, uint64_t now_us) {
+        _cleanup_buf_ struct buf unused = {0};
+        struct matches m = {0};
+        json_t *cell = NULL;
+
+        if (jsonpath_each(object, c->path, meet, &m) < 0 || m.count == 0 || json_is_null(m.first)) {
+                unused = m.text;
+                return streq(c->type, "string") || streq(c->type, "date") ? cells_absent(c)
+                                                                          : json_null();
+        }
+        unused = m.text;
+        if (streq(c->type, "date"))
+                cell = json_is_string(m.first) ? cells_age(json_string_value(m.first), now_us)
+                                               : json_null();
+        else if (streq(c->type, "integer"))
+                cell = json_is_integer(m.first) ? json_incref(m.first) : json_null();
+        else if (streq(c->type, "number"))
+                cell = json_is_number(m.first) ? json_incref(m.first) : json_null();
+        else if (streq(c->type, "boolean"))
+                cell = json_is_boolean(m.first) ? json_incref(m.first) : json_null();
+        else
+                cell = json_string(strempty(unused.data));
+        return cell;
+}
+
+int table_add_row(json_t *table, const struct kind *k, const json_t *object,
+                enum table_include include, uint64_t now_us) {
+        cells_func own = cells_find(k);
+        json_t *row = json_pack("{s:[]}", "cells"), *cells = json_object_get(row, "cells");
+
+        for (size_t i = 0; cells && i < k->column_count; i++) {
+                const struct kind_column *c = &k->columns[i];
+                json_t *cell = c->path ? path_cell(c, object, now_us)
+                               : own   ? own(c->name, object, now_us)
+                                       : json_null();
+
+                if (json_array_append_new(cells, cell ? cell : json_null()) < 0)
+                        cells = NULL;
+        }
+        if (cells && include == TABLE_INCLUDE_METADATA)
+                json_object_set_new(row, "object", partial_metadata(object, "v1"));
+        else if (cells && include == TABLE_INCLUDE_OBJECT)
+                json_object_set(row, "object", (json_t *)object);
+        if (!cells) {
+                json_decref(row);
+                return -ENOMEM;
+        }
+        return json_array_append_new(json_object_get(table, "rows"), row) < 0 ? -ENOMEM : 0;
+}
+
+json_t *partial_metadata(const json_t *object, const char *version) {
+        _cleanup_free_ char *api_version = strformat("meta.k8s.io/%s", version);
+
+        return json_pack("{s:s, s:s, s:O?}", "kind", "PartialObjectMetadata", "apiVersion",
+                        strempty(api_version), "metadata", json_object_get(object, "metadata"));
+}
