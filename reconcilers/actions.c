@@ -117,6 +117,18 @@ void action_guard_absent(struct actions *a, const struct api_resource *r, const 
         x->uid = copy(uid);
 }
 
+void action_delete_collection(struct actions *a, const struct api_resource *r, const char *ns) {
+        json_t *options = json_pack("{s:s, s:s, s:s}", "kind", "DeleteOptions", "apiVersion", "v1",
+                        "propagationPolicy", "Background");
+
+        assert(options);
+        add(a, ACTION_DELETE_COLLECTION, r, ns, NULL, options);
+}
+
+void action_guard_empty(struct actions *a, const struct api_resource *r, const char *ns) {
+        add(a, ACTION_GUARD_EMPTY, r, ns, NULL, NULL);
+}
+
 void action_event(struct actions *a, const json_t *about, const char *type, const char *reason,
                 const char *fmt, ...) {
         struct action *x = add(a, ACTION_EVENT, api_resource_find("events"),
@@ -143,6 +155,8 @@ static const char *const type_names[] = {
                 [ACTION_UPDATE] = "update",
                 [ACTION_DELETE] = "delete",
                 [ACTION_EVENT] = "event",
+                [ACTION_DELETE_COLLECTION] = "delete-all",
+                [ACTION_GUARD_EMPTY] = "guard-empty",
                 [ACTION_GUARD_ABSENT] = "guard-absent",
 };
 

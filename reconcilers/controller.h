@@ -11,6 +11,8 @@ enum action_type {
         ACTION_UPDATE,
         ACTION_DELETE,
         ACTION_EVENT,         /* an Event about `body` */
+        ACTION_DELETE_COLLECTION,
+        ACTION_GUARD_EMPTY,   /* goes on only when the namespace holds none of the resource, live */
         ACTION_GUARD_ABSENT,  /* goes on only when the object (of that uid, when given) does not exist live */
 };
 
@@ -43,6 +45,8 @@ void action_delete(struct actions *a, const char *plural, const json_t *object, 
 void action_delete_resource(struct actions *a, const struct api_resource *r, const json_t *object, int64_t grace_s, const char *propagation);
 void action_patch_resource(struct actions *a, const struct api_resource *r, const json_t *object, json_t *body);
 void action_guard_absent(struct actions *a, const struct api_resource *r, const char *ns, const char *name, const char *uid);
+void action_delete_collection(struct actions *a, const struct api_resource *r, const char *ns);
+void action_guard_empty(struct actions *a, const struct api_resource *r, const char *ns);
 void action_event(struct actions *a, const json_t *about, const char *type, const char *reason, const char *fmt, ...) _printf_(5, 6);
 /* Comes back at the latest after so long. */
 void actions_requeue(struct actions *a, uint64_t delay_us);
@@ -81,5 +85,7 @@ extern const struct controller
                 podcidr_controller,
                 podgc_controller,
                 job_controller,
+                namespace_controller,
+                gc_controller,
                 serviceaccount_controller,
                 csr_controller;

@@ -2,6 +2,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/options.h"
+#include "reconcilers/collector.h"
 #include "reconcilers/frame.h"
 #include "reconcilers/manager.h"
 
@@ -53,20 +54,36 @@ static const struct controller *const controllers[] = {
                 &podcidr_controller,
                 &podgc_controller,
                 &job_controller,
+                &namespace_controller,
                 &serviceaccount_controller,
                 &csr_controller,
 };
 
 struct kreconciled {
         struct manager *manager;
+        struct collector *collector;
 };
 
 static void on_leading(bool leading, void *userdata) {
         struct kreconciled *k = userdata;
         int r = manager_set_leading(k->manager, leading);
 
+        if (r >= 0)
+                r = collector_set_leading(k->collector, leading);
         if (r < 0)
                 log_error_errno(r, "Cannot watch the cluster");
+}
+
+static void on_change(enum world_kind kind, const json_t *object, bool gone, void *userdata) {
+        struct kreconciled *k = userdata;
+
+        if (!world_kinds[kind].ns)
+                collector_on_change(k->collector, api_resource_find(world_kinds[kind].plural),
+                                object, gone);
+}
+
+static void on_synced(void *userdata) {
+        collector_on_world_synced(((struct kreconciled *)userdata)->collector);
 }
 
 static const char *not_ready(void *userdata) {
@@ -104,7 +121,7 @@ static int run(const struct arguments *args) {
                         .not_ready = not_ready,
                         .userdata = &k};
         _cleanup_(frame_freep) struct frame *frame = NULL;
-        int r = 1;
+        int r;
 
         if (read_pem(args->signing_cert_file, &cert) < 0 ||
                         read_pem(args->signing_key_file, &key) < 0)
@@ -118,12 +135,24 @@ static int run(const struct arguments *args) {
                         .metrics = daemon_metrics(frame_daemon(frame)),
                         .config = &config,
                         .controllers = controllers,
-                        .count = ELEMENTS(controllers)};
+                        .count = ELEMENTS(controllers),
+                        .listener = on_change,
+                        .on_synced = on_synced,
+                        .userdata = &k};
+        struct collector_options collector = {.event = manager.event,
+                        .client = manager.client,
+                        .metrics = manager.metrics};
 
-        if (manager_new(&k.manager, &manager) < 0)
-                log_oom();
-        else
+        r = manager_new(&k.manager, &manager);
+        collector.manager = k.manager;
+        if (r >= 0)
+                r = collector_new(&k.collector, &collector);
+        if (r < 0) {
+                log_error_errno(r, "Cannot start");
+                r = 1;
+        } else
                 r = frame_run(frame);
+        collector_free(k.collector);
         manager_free(k.manager);
         return r;
 }

@@ -232,6 +232,31 @@ int manager_set_leading(struct manager *m, bool leading) {
         return 0;
 }
 
+static void add_namespace(struct manager *m, const char *name) {
+        for (size_t n = 0; n < m->options.count; n++)
+                if (m->options.controllers[n] == &namespace_controller)
+                        runner_add(m->runners[n], name);
+}
+
+void manager_wake_namespace(struct manager *m, const char *name) {
+        const json_t *ns = world_get(&m->world, WORLD_NAMESPACES, NULL, name);
+
+        if (ns && object_is_deleting(ns))
+                add_namespace(m, name);
+}
+
+void manager_set_graph(
+                struct manager *m, const struct graph *graph, const struct catalogue *catalogue) {
+        _cleanup_objects_ struct objects all = {0};
+
+        m->world.graph = graph;
+        m->world.catalogue = catalogue;
+        world_all(&m->world, WORLD_NAMESPACES, &all);
+        for (size_t i = 0; i < all.count; i++)
+                if (object_is_deleting(all.items[i]))
+                        add_namespace(m, object_name(all.items[i]));
+}
+
 bool manager_is_synced(const struct manager *m) {
         return m->synced;
 }

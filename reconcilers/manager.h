@@ -27,6 +27,10 @@ DEFINE_CLEANUP(struct manager *, manager_free);
 /* The first time the caches are filled; controllers run while leading and once the caches are full. */
 int manager_set_leading(struct manager *m, bool leading);
 bool manager_is_synced(const struct manager *m);
+/* The owner graph is whole: namespaces may be emptied. */
+void manager_set_graph(struct manager *m, const struct graph *graph, const struct catalogue *catalogue);
+/* The namespace of that name has no content left. */
+void manager_wake_namespace(struct manager *m, const char *name);
 const struct world *manager_world(struct manager *m);
 /* Whether kind `resource` is watched here (then the listener hears of it). */
 bool manager_watches(const struct manager *m, const struct api_resource *resource);

@@ -238,9 +238,16 @@ static bool failure_is_fine(const struct action *x, int error, const struct prob
         return false;
 }
 
+static bool is_guard(const struct action *x) {
+        return x->type == ACTION_GUARD_ABSENT || x->type == ACTION_GUARD_EMPTY;
+}
+
 static void on_guard(struct round *o, const struct action *x, int error, const json_t *object) {
-        if (error == -ENOENT ||
-                        (error == 0 && !isempty(x->uid) && !streq(object_uid(object), x->uid)))
+        if (x->type == ACTION_GUARD_EMPTY && error == 0 &&
+                        json_array_size(json_object_get(object, "items")) == 0)
+                return;
+        if (error == -ENOENT || (error == 0 && x->type == ACTION_GUARD_ABSENT && !isempty(x->uid) &&
+                                                !streq(object_uid(object), x->uid)))
                 return;
         o->stopped = true;
         o->error = error < 0 ? error : -EINPROGRESS; /* it lives after all: look again later */
@@ -257,7 +264,7 @@ static void on_action_done(
         call->api = NULL;
         call->action = NULL;
         o->in_flight--;
-        if (x->type == ACTION_GUARD_ABSENT)
+        if (is_guard(x))
                 on_guard(o, x, error, object);
         else if (error == 0) {
                 o->window = MIN(o->window * 2, (unsigned)CALLS_PARALLEL_MAX);
@@ -275,7 +282,8 @@ static void on_action_done(
 
 static int action_start(struct round *o, struct call *call, struct action *x) {
         struct api_client *c = o->runner->options.client;
-        _cleanup_free_ char *path = api_path(x->resource, x->ns, x->name, x->subresource, NULL);
+        _cleanup_free_ char *path = api_path(x->resource, x->ns, x->name, x->subresource,
+                        x->type == ACTION_GUARD_EMPTY ? "limit=1" : NULL);
 
         if (!path)
                 return -ENOMEM;
@@ -290,6 +298,9 @@ static int action_start(struct round *o, struct call *call, struct action *x) {
                 return api_update_async(c, path, x->body, on_action_done, call, &call->api);
         case ACTION_DELETE:
                 return api_delete_async(c, path, x->body, on_action_done, call, &call->api);
+        case ACTION_DELETE_COLLECTION:
+                return api_delete_async(c, path, x->body, on_action_done, call, &call->api);
+        case ACTION_GUARD_EMPTY:
         case ACTION_GUARD_ABSENT:
                 return api_get_async(c, path, on_action_done, call, &call->api);
         case ACTION_EVENT:
@@ -327,10 +338,9 @@ static void round_go_on(struct round *o) {
                 struct call *call = free_call(o);
                 int error;
 
-                if (!call || (x->type == ACTION_GUARD_ABSENT && o->in_flight > 0))
+                if (!call || (is_guard(x) && o->in_flight > 0))
                         break;
-                if (o->next > 0 && o->in_flight > 0 &&
-                                o->actions.items[o->next - 1].type == ACTION_GUARD_ABSENT)
+                if (o->next > 0 && o->in_flight > 0 && is_guard(&o->actions.items[o->next - 1]))
                         break;
                 o->next++;
                 if (x->type == ACTION_EVENT) {
@@ -338,7 +348,7 @@ static void round_go_on(struct round *o) {
                                         x->message);
                         continue;
                 }
-                o->touched_primary |= x->type != ACTION_GUARD_ABSENT && touches_primary(o, x);
+                o->touched_primary |= !is_guard(x) && touches_primary(o, x);
                 metric_add(r->actions_total, 1);
                 *call = (struct call){.round = o, .action = x};
                 error = action_start(o, call, x);

@@ -80,6 +80,8 @@ struct world {
         const struct world_config *config;
         uint64_t now_us;             /* wall clock */
         uint64_t mono_us;
+        const struct graph *graph;   /* NULL until it is whole; likewise: */
+        const struct catalogue *catalogue;
         uint64_t started_us;         /* monotonic: when the caches were first full */
 };
 

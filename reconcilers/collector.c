@@ -1,0 +1,294 @@
+/* The collector's driver. Garbage is looked for only when the graph is whole: every kind's first
+ * list is in. Discovery is read at the start, when a CustomResourceDefinition changes, and now and
+ * then. */
+#include "reconcilers/collector.h"
+
+#include "lib/log.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+#include "reconcilers/graph.h"
+
+#define DISCOVER_US (10 * 60 * UINT64_C(1000000))
+#define DISCOVER_RETRY_US UINT64_C(5000000)
+/* A new CRD's kind may not be served the instant the CRD is there. */
+#define DISCOVER_SOON_US UINT64_C(1000000)
+#define ACCEPT \
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList," \
+        "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+
+struct collector {
+        struct collector_options options;
+        struct catalogue catalogue;
+        struct graph graph;
+        struct world world;
+        struct runner *runner;
+        sd_event_source *timer;
+        struct http_call *call;
+        json_t *core; /* the first half of a discovery */
+        bool leading, discovered, world_synced, whole;
+};
+
+static const struct world *collector_world(void *userdata) {
+        struct collector *c = userdata;
+
+        c->world.now_us = now_wall_us();
+        c->world.mono_us = now_mono_us();
+        return &c->world;
+}
+
+static uint64_t collector_seen(void *userdata, enum world_kind kind) {
+        return UINT64_MAX;
+}
+
+/* --- changes of the graph --- */
+
+static bool names_unknown_owner(const struct collector *c, const json_t *object) {
+        const json_t *ref;
+        size_t i;
+
+        json_array_foreach (json_at(object, "metadata.ownerReferences"), i, ref) {
+                const struct graph_node *owner = graph_get(&c->graph, json_str_or(ref, "uid", ""));
+
+                if (!owner || !owner->object || object_is_deleting(owner->object))
+                        return true;
+        }
+        return false;
+}
+
+static void wake_if_needed(struct collector *c, const json_t *object) {
+        if (names_unknown_owner(c, object) ||
+                        (object_is_deleting(object) && json_array_size(json_at(object,
+                                                                       "metadata.finalizers")) > 0))
+                runner_add(c->runner, object_uid(object));
+}
+
+static void wake_owners(struct collector *c, const json_t *object) {
+        const json_t *ref;
+        size_t i;
+
+        json_array_foreach (json_at(object, "metadata.ownerReferences"), i, ref) {
+                const struct graph_node *owner = graph_get(&c->graph, json_str_or(ref, "uid", ""));
+
+                if (owner && owner->object && object_is_deleting(owner->object))
+                        runner_add(c->runner, owner->uid);
+        }
+}
+
+void collector_on_change(struct collector *c, const struct api_resource *resource,
+                const json_t *object, bool gone) {
+        const struct graph_node *n;
+        const char *ns = object_namespace(object);
+
+        if (!gone) {
+                graph_put(&c->graph, resource, object);
+                if (c->whole) {
+                        wake_if_needed(c, object);
+                        wake_owners(c, object);
+                }
+                return;
+        }
+        graph_remove(&c->graph, object_uid(object));
+        if (!c->whole)
+                return;
+        n = graph_get(&c->graph, object_uid(object));
+        for (size_t i = 0; n && i < n->count; i++)
+                runner_add(c->runner, n->dependents[i]->uid);
+        wake_owners(c, object);
+        if (*ns && graph_namespace_count(&c->graph, ns) == 0)
+                manager_wake_namespace(c->options.manager, ns);
+}
+
+static void on_event(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
+        struct collector *c = userdata;
+        const struct api_resource *resource = catalogue_find(
+                        &c->catalogue, object_api_version(object), object_kind(object));
+
+        if (!resource)
+                return;
+        collector_on_change(c, resource, object, event == INFORMER_DELETED);
+        if (streq(resource->plural, "customresourcedefinitions") && c->timer)
+                (void)sd_event_source_set_time_relative(c->timer, DISCOVER_SOON_US);
+}
+
+/* --- when everything is known --- */
+
+static void maybe_whole(struct collector *c) {
+        if (c->whole || !c->discovered || !c->world_synced)
+                return;
+        for (size_t i = 0; i < c->catalogue.count; i++)
+                if (c->catalogue.items[i]->informer &&
+                                !informer_is_synced(c->catalogue.items[i]->informer))
+                        return;
+        c->whole = true;
+        log_debug("The owner graph is whole: %zu objects of %zu kinds", map_size(c->graph.nodes),
+                        c->catalogue.count);
+        map_foreach (c->graph.nodes, e) {
+                const struct graph_node *n = map_entry_value(e);
+
+                if (n->object)
+                        wake_if_needed(c, n->object);
+        }
+        manager_set_graph(c->options.manager, &c->graph, &c->catalogue);
+        runner_set_leading(c->runner, c->leading);
+}
+
+static void on_synced(struct informer *i, void *userdata) {
+        maybe_whole(userdata);
+}
+
+void collector_on_world_synced(struct collector *c) {
+        c->world_synced = true;
+        maybe_whole(c);
+}
+
+static void watch_kinds(struct collector *c) {
+        for (size_t i = 0; i < c->catalogue.count; i++) {
+                struct served *s = c->catalogue.items[i];
+                struct informer_options options = {.resource = &s->resource,
+                                .metadata_only = true,
+                                .on_event = on_event,
+                                .on_synced = on_synced,
+                                .userdata = c};
+
+                if (!s->present && s->informer)
+                        s->informer = informer_free(s->informer);
+                if (!s->present || !s->watched || s->informer ||
+                                manager_watches(c->options.manager, &s->resource))
+                        continue;
+                if (informer_new(&s->informer, c->options.client, &options) < 0)
+                        log_oom();
+        }
+}
+
+/* --- discovery --- */
+
+static void discover(struct collector *c, const char *path);
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct collector *c = userdata;
+
+        if (!c->call && c->leading)
+                discover(c, "/api");
+        return 0;
+}
+
+static void discover_after(struct collector *c, uint64_t delay_us) {
+        (void)sd_event_source_set_time_relative(c->timer, delay_us);
+        (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+}
+
+static int read_groups(struct collector *c, const json_t *groups) {
+        int r;
+
+        catalogue_begin(&c->catalogue);
+        r = catalogue_read(&c->catalogue, c->core);
+        if (r >= 0)
+                r = catalogue_read(&c->catalogue, groups);
+        return r;
+}
+
+static void on_discovered(
+                struct http_call *call, const struct http_result *result, void *userdata) {
+        struct collector *c = userdata;
+        _cleanup_json_ json_t *list = NULL;
+        bool second = c->core;
+        int r = -EPROTO;
+
+        c->call = NULL;
+        if (result->error == 0 && result->code == 200)
+                r = json_parse(result->body, result->body_size, 0, &list, NULL);
+        if (r >= 0 && !second) {
+                c->core = TAKE_PTR(list);
+                discover(c, "/apis");
+                return;
+        }
+        if (r >= 0)
+                r = read_groups(c, list);
+        json_decref(c->core);
+        c->core = NULL;
+        if (r < 0) {
+                log_debug("Cannot read the list of kinds: %s",
+                                result->error < 0 ? strempty(result->error_text)
+                                                  : "unexpected answer");
+                discover_after(c, DISCOVER_RETRY_US);
+                return;
+        }
+        c->discovered = true;
+        watch_kinds(c);
+        maybe_whole(c);
+        discover_after(c, DISCOVER_US);
+}
+
+static void discover(struct collector *c, const char *path) {
+        struct http_call_options options = {.method = "GET",
+                        .path = path,
+                        .accept = ACCEPT,
+                        .on_done = on_discovered,
+                        .userdata = c};
+
+        if (http_call_start(api_client_http(c->options.client), &options, &c->call) < 0) {
+                json_decref(c->core);
+                c->core = NULL;
+                discover_after(c, DISCOVER_RETRY_US);
+        }
+}
+
+/* --- life --- */
+
+int collector_set_leading(struct collector *c, bool leading) {
+        c->leading = leading;
+        if (leading && !c->discovered && !c->call)
+                discover_after(c, 0);
+        else if (leading)
+                discover_after(c, DISCOVER_SOON_US);
+        runner_set_leading(c->runner, leading && c->whole);
+        return 0;
+}
+
+int collector_new(struct collector **ret, const struct collector_options *options) {
+        struct collector *c = calloc(1, sizeof(*c));
+        struct runner_options runner = {.event = options->event,
+                        .client = options->client,
+                        .metrics = options->metrics,
+                        .controller = &gc_controller,
+                        .world = collector_world,
+                        .seen_version = collector_seen,
+                        .userdata = c};
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        c->options = *options;
+        c->world.graph = &c->graph;
+        c->world.catalogue = &c->catalogue;
+        r = graph_init(&c->graph);
+        if (r >= 0)
+                r = runner_new(&c->runner, &runner);
+        if (r >= 0)
+                r = sd_event_add_time_relative(
+                                options->event, &c->timer, CLOCK_MONOTONIC, 0, 0, on_timer, c);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+        if (r < 0) {
+                collector_free(c);
+                return r;
+        }
+        *ret = c;
+        return 0;
+}
+
+struct collector *collector_free(struct collector *c) {
+        if (!c)
+                return NULL;
+        http_call_cancel(c->call);
+        sd_event_source_disable_unref(c->timer);
+        for (size_t i = 0; i < c->catalogue.count; i++)
+                informer_free(c->catalogue.items[i]->informer);
+        runner_free(c->runner);
+        graph_done(&c->graph);
+        catalogue_done(&c->catalogue);
+        json_decref(c->core);
+        free(c);
+        return NULL;
+}

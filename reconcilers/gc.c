@@ -1,0 +1,172 @@
+/* Garbage collection by owner references; names are uids. An object goes when every owner it names
+ * is gone, each asked live and by uid before it is deleted: the graph is only a cache. Deleting in
+ * the foreground waits for dependents that block it; orphaning takes their references away first.
+ * The rules are those of the page "Garbage Collection" of the Kubernetes documentation. */
+#include "lib/object.h"
+#include "reconcilers/controller.h"
+#include "reconcilers/graph.h"
+
+#define FOREGROUND "foregroundDeletion"
+#define ORPHAN "orphan"
+
+enum { DEPENDENTS_PER_ROUND_MAX = 500 };
+
+static bool waits_for_dependents(const struct graph_node *n) {
+        return n && n->object && object_is_deleting(n->object) &&
+               object_has_finalizer(n->object, FOREGROUND);
+}
+
+static json_t *refs_without(const json_t *object, bool (*drop)(const json_t *ref, const void *data),
+                const void *data) {
+        json_t *kept = json_array(), *ref;
+        size_t i;
+
+        json_array_foreach (json_at(object, "metadata.ownerReferences"), i, ref)
+                if (!drop(ref, data))
+                        json_array_append(kept, ref);
+        return kept;
+}
+
+static void patch_refs(struct actions *a, const struct graph_node *n, json_t *refs) {
+        action_patch_resource(a, n->resource, n->object,
+                        json_pack("{s:{s:o}}", "metadata", "ownerReferences", refs));
+}
+
+static void drop_finalizer(struct actions *a, const struct graph_node *n, const char *name) {
+        json_t *kept = json_array(), *f;
+        size_t i;
+
+        json_array_foreach (json_at(n->object, "metadata.finalizers"), i, f)
+                if (!streq_ptr(json_string_value(f), name))
+                        json_array_append(kept, f);
+        action_patch_resource(a, n->resource, n->object,
+                        json_pack("{s:{s:o}}", "metadata", "finalizers", kept));
+}
+
+static bool ref_has_uid(const json_t *ref, const void *uid) {
+        return streq(json_str_or(ref, "uid", ""), uid);
+}
+
+static void orphan_dependents(struct actions *a, const struct graph_node *n) {
+        for (size_t i = 0; i < n->count && i < DEPENDENTS_PER_ROUND_MAX; i++)
+                if (n->dependents[i]->object)
+                        patch_refs(a, n->dependents[i],
+                                        refs_without(n->dependents[i]->object, ref_has_uid,
+                                                        n->uid));
+        if (a->count == 0)
+                drop_finalizer(a, n, ORPHAN);
+}
+
+static bool blocks(const struct graph_node *dependent, const char *owner) {
+        const json_t *ref;
+        size_t i;
+
+        json_array_foreach (json_at(dependent->object, "metadata.ownerReferences"), i, ref)
+                if (ref_has_uid(ref, owner) && json_bool_or(ref, "blockOwnerDeletion", false))
+                        return true;
+        return false;
+}
+
+/* Whether an owner stands that is not itself waiting for its dependents to go. */
+static bool has_solid_owner(const struct graph *g, const struct graph_node *n) {
+        const json_t *ref;
+        size_t i;
+
+        json_array_foreach (json_at(n->object, "metadata.ownerReferences"), i, ref) {
+                const struct graph_node *owner = graph_get(g, json_str_or(ref, "uid", ""));
+
+                if (owner && owner->object && !waits_for_dependents(owner))
+                        return true;
+        }
+        return false;
+}
+
+static void delete_dependents(
+                const struct graph *g, struct actions *a, const struct graph_node *n) {
+        bool blocked = false;
+
+        for (size_t i = 0; i < n->count && a->count < DEPENDENTS_PER_ROUND_MAX; i++) {
+                const struct graph_node *d = n->dependents[i];
+
+                if (!d->object)
+                        continue;
+                blocked |= blocks(d, n->uid);
+                if (has_solid_owner(g, d))
+                        patch_refs(a, d, refs_without(d->object, ref_has_uid, n->uid));
+                else if (!object_is_deleting(d->object))
+                        action_delete_resource(a, d->resource, d->object, -1,
+                                        d->count > 0 ? "Foreground" : "Background");
+        }
+        if (!blocked)
+                drop_finalizer(a, n, FOREGROUND);
+}
+
+struct owners {
+        const struct graph *graph;
+        size_t solid, dangling;
+};
+
+static bool ref_is_dangling(const json_t *ref, const void *data) {
+        const struct owners *o = data;
+        const struct graph_node *owner = graph_get(o->graph, json_str_or(ref, "uid", ""));
+
+        return !owner || !owner->object;
+}
+
+/* Asks live for every owner the graph does not know. False when one can't be asked for: its kind is
+ * not served (perhaps not yet), and deleting on a guess is not for us. */
+static bool guard_dangling(const struct world *w, const struct owners *o,
+                const struct graph_node *n, struct actions *a) {
+        const json_t *ref;
+        size_t i;
+
+        json_array_foreach (json_at(n->object, "metadata.ownerReferences"), i, ref) {
+                const struct api_resource *r;
+
+                if (!ref_is_dangling(ref, o))
+                        continue;
+                r = catalogue_find(w->catalogue, json_str_or(ref, "apiVersion", ""),
+                                json_str_or(ref, "kind", ""));
+                if (!r || (r->namespaced && !*object_namespace(n->object)))
+                        return false;
+                action_guard_absent(a, r, r->namespaced ? object_namespace(n->object) : NULL,
+                                json_str_or(ref, "name", ""), json_str_or(ref, "uid", ""));
+        }
+        return true;
+}
+
+static void gc_plan(const struct world *w, const char *uid, struct actions *a) {
+        const struct graph_node *n = graph_get(w->graph, uid);
+        struct owners owners = {.graph = w->graph};
+        const json_t *ref;
+        size_t i;
+
+        if (!n || !n->object)
+                return;
+        if (object_is_deleting(n->object)) {
+                if (object_has_finalizer(n->object, ORPHAN))
+                        orphan_dependents(a, n);
+                else if (object_has_finalizer(n->object, FOREGROUND))
+                        delete_dependents(w->graph, a, n);
+                return;
+        }
+        json_array_foreach (json_at(n->object, "metadata.ownerReferences"), i, ref)
+                owners.dangling += ref_is_dangling(ref, &owners);
+        if (owners.dangling == 0 || !guard_dangling(w, &owners, n, a)) {
+                actions_done(a);
+                return;
+        }
+        if (owners.dangling < json_array_size(json_at(n->object, "metadata.ownerReferences")))
+                patch_refs(a, n, refs_without(n->object, ref_is_dangling, &owners));
+        else
+                action_delete_resource(a, n->resource, n->object, -1,
+                                object_has_finalizer(n->object, ORPHAN)       ? "Orphan"
+                                : object_has_finalizer(n->object, FOREGROUND) ? "Foreground"
+                                                                              : "Background");
+}
+
+const struct controller gc_controller = {
+                .name = "gc",
+                .primary = WORLD_KINDS_MAX,
+                .plan = gc_plan,
+};

@@ -1,0 +1,243 @@
+/* The owner graph and the catalogue of kinds. */
+#include "reconcilers/graph.h"
+
+#include "lib/object.h"
+
+enum { KINDS_SERVED_MAX = 2000 };
+
+/* --- catalogue --- */
+
+void catalogue_done(struct catalogue *c) {
+        for (size_t i = 0; i < c->count; i++) {
+                struct api_resource *r = &c->items[i]->resource;
+
+                free((char *)r->group);
+                free((char *)r->version);
+                free((char *)r->plural);
+                free((char *)r->kind);
+                free(c->items[i]);
+        }
+        free(c->items);
+        *c = (struct catalogue){0};
+}
+
+static bool has_verb(const json_t *resource, const char *verb) {
+        json_t *v;
+        size_t i;
+
+        json_array_foreach (json_object_get(resource, "verbs"), i, v)
+                if (streq_ptr(json_string_value(v), verb))
+                        return true;
+        return false;
+}
+
+void catalogue_begin(struct catalogue *c) {
+        for (size_t i = 0; i < c->count; i++)
+                c->items[i]->present = false;
+}
+
+static struct served *catalogue_get(
+                struct catalogue *c, const char *group, const char *version, const char *plural) {
+        struct served **items, *s;
+
+        for (size_t i = 0; i < c->count; i++)
+                if (streq(c->items[i]->resource.group, group) &&
+                                streq(c->items[i]->resource.version, version) &&
+                                streq(c->items[i]->resource.plural, plural))
+                        return c->items[i];
+        if (c->count >= KINDS_SERVED_MAX)
+                return NULL;
+        items = reallocarray(c->items, c->count + 1, sizeof(*items));
+        assert(items);
+        c->items = items;
+        s = calloc(1, sizeof(*s));
+        assert(s);
+        s->resource = (struct api_resource){.group = strdup(group),
+                        .version = strdup(version),
+                        .plural = strdup(plural)};
+        assert(s->resource.group && s->resource.version && s->resource.plural);
+        return items[c->count++] = s;
+}
+
+static void read_resource(struct catalogue *c, const char *group, const char *version,
+                const json_t *resource) {
+        const char *plural = json_str_or(resource, "resource", "");
+        struct served *s;
+
+        if (!*plural || !has_verb(resource, "list") || !has_verb(resource, "delete"))
+                return;
+        s = catalogue_get(c, group, version, plural);
+        if (!s)
+                return;
+        s->present = true;
+        s->can_delete = has_verb(resource, "deletecollection");
+        s->watched = has_verb(resource, "watch") && !streq(plural, "events");
+        s->resource.namespaced = streq(json_str_or(resource, "scope", ""), "Namespaced");
+        if (!s->resource.kind) {
+                s->resource.kind = strdup(json_str_or(resource, "responseKind.kind", ""));
+                assert(s->resource.kind);
+        }
+}
+
+int catalogue_read(struct catalogue *c, const json_t *list) {
+        const json_t *items = json_object_get(list, "items"), *group, *resource;
+        size_t i, k;
+
+        if (!json_is_array(items))
+                return -EPROTO;
+        json_array_foreach (items, i, group) {
+                /* The preferred version only: the others show the same objects. */
+                const json_t *version = json_array_get(json_object_get(group, "versions"), 0);
+
+                json_array_foreach (json_object_get(version, "resources"), k, resource)
+                        read_resource(c, json_str_or(group, "metadata.name", ""),
+                                        json_str_or(version, "version", ""), resource);
+        }
+        return 0;
+}
+
+const struct api_resource *catalogue_find(
+                const struct catalogue *c, const char *api_version, const char *kind) {
+        char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+
+        if (object_split_api_version(api_version, group, version) < 0)
+                return NULL;
+        for (size_t i = 0; i < c->count; i++)
+                if (c->items[i]->present && streq(c->items[i]->resource.group, group) &&
+                                streq(c->items[i]->resource.kind, kind))
+                        return &c->items[i]->resource;
+        return NULL;
+}
+
+/* --- graph --- */
+
+static void node_free(void *p) {
+        struct graph_node *n = p;
+
+        if (!n)
+                return;
+        json_decref(n->object);
+        free(n->dependents);
+        free(n->uid);
+        free(n);
+}
+
+int graph_init(struct graph *g) {
+        *g = (struct graph){.nodes = map_new(node_free), .namespaces = map_new(NULL)};
+        return g->nodes && g->namespaces ? 0 : -ENOMEM;
+}
+
+void graph_done(struct graph *g) {
+        map_free(g->nodes);
+        map_free(g->namespaces);
+        *g = (struct graph){0};
+}
+
+const struct graph_node *graph_get(const struct graph *g, const char *uid) {
+        return map_get(g->nodes, uid);
+}
+
+static struct graph_node *node_for(struct graph *g, const char *uid) {
+        struct graph_node *n = map_get(g->nodes, uid);
+
+        if (n)
+                return n;
+        n = calloc(1, sizeof(*n));
+        assert(n);
+        n->uid = strdup(uid);
+        assert(n->uid && map_set(g->nodes, uid, n) >= 0);
+        return n;
+}
+
+static void maybe_drop(struct graph *g, struct graph_node *n) {
+        if (!n->object && n->count == 0)
+                map_remove(g->nodes, n->uid);
+}
+
+static void add_dependent(struct graph_node *owner, struct graph_node *n) {
+        for (size_t i = 0; i < owner->count; i++)
+                if (owner->dependents[i] == n)
+                        return;
+        if (owner->count == owner->allocated) {
+                size_t size = owner->allocated ? owner->allocated * 2 : 4;
+                struct graph_node **d = reallocarray(owner->dependents, size, sizeof(*d));
+
+                assert(d);
+                owner->dependents = d;
+                owner->allocated = size;
+        }
+        owner->dependents[owner->count++] = n;
+}
+
+static void drop_dependent(struct graph_node *owner, const struct graph_node *n) {
+        for (size_t i = 0; i < owner->count; i++)
+                if (owner->dependents[i] == n) {
+                        owner->dependents[i] = owner->dependents[--owner->count];
+                        return;
+                }
+}
+
+static void unlink_owners(struct graph *g, struct graph_node *n) {
+        const json_t *ref;
+        size_t i;
+
+        json_array_foreach (json_at(n->object, "metadata.ownerReferences"), i, ref) {
+                struct graph_node *owner = map_get(g->nodes, json_str_or(ref, "uid", ""));
+
+                if (!owner || owner == n)
+                        continue;
+                drop_dependent(owner, n);
+                maybe_drop(g, owner);
+        }
+}
+
+static void count_namespace(struct graph *g, const char *ns, int by) {
+        uintptr_t count = (uintptr_t)map_get(g->namespaces, ns) + (uintptr_t)by;
+
+        if (!*ns)
+                return;
+        if (count == 0)
+                map_remove(g->namespaces, ns);
+        else
+                assert(map_set(g->namespaces, ns, (void *)count) >= 0);
+}
+
+void graph_put(struct graph *g, const struct api_resource *r, const json_t *object) {
+        struct graph_node *n;
+        const json_t *ref;
+        size_t i;
+
+        if (!*object_uid(object))
+                return;
+        n = node_for(g, object_uid(object));
+        if (n->object)
+                unlink_owners(g, n);
+        else
+                count_namespace(g, object_namespace(object), 1);
+        json_incref((json_t *)object);
+        json_decref(n->object);
+        n->object = (json_t *)object;
+        n->resource = r;
+        json_array_foreach (json_at(object, "metadata.ownerReferences"), i, ref) {
+                const char *uid = json_str_or(ref, "uid", "");
+
+                if (*uid && !streq(uid, n->uid))
+                        add_dependent(node_for(g, uid), n);
+        }
+}
+
+void graph_remove(struct graph *g, const char *uid) {
+        struct graph_node *n = map_get(g->nodes, uid);
+
+        if (!n || !n->object)
+                return;
+        unlink_owners(g, n);
+        count_namespace(g, object_namespace(n->object), -1);
+        json_decref(n->object);
+        n->object = NULL;
+        maybe_drop(g, n);
+}
+
+size_t graph_namespace_count(const struct graph *g, const char *ns) {
+        return (size_t)(uintptr_t)map_get(g->namespaces, ns);
+}
