@@ -1,0 +1,266 @@
+/* The driver: reads the machine, writes the Node's status when it changed or after five minutes, renews
+ * the Lease every ten seconds (by default). */
+#include "config.h"
+
+#include "nodeagent/node.h"
+
+#include <sched.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <systemd/sd-id128.h>
+
+#include "lib/fileio.h"
+#include "lib/log.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+#define LEASE_NAMESPACE "kube-node-lease"
+enum { LEASE_SECONDS = 40, STATUS_FULL_US = 300 * 1000000 };
+
+struct node {
+        struct agent *agent;
+        sd_event_source *timer;
+        json_t *object;             /* last observed, or NULL */
+        bool observed;
+        json_t *reported;
+        uint64_t reported_us;
+        uint64_t renewed_us;
+        struct api_call *lease_call, *status_call, *object_call;
+        char *os_image;
+        char machine_id[33], boot_id[33], runtime[32];
+        struct utsname uname;
+};
+
+static char *read_os_image(void) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        const char *line;
+        char *out;
+
+        if (file_read("/etc/os-release", 65536, &text, &n) < 0 || !(line = strstr(text, "PRETTY_NAME=")))
+                return strdup("Linux");
+        line += strlen("PRETTY_NAME=");
+        line += *line == '"';
+        out = strndup(line, strcspn(line, "\"\n"));
+        return out;
+}
+
+static int64_t meminfo(const char *text, const char *name) {
+        const char *line = strstr(text, name);
+        return line ? strtoll(line + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+static int64_t read_number(const char *path) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+
+        return file_read(path, 256, &text, &n) < 0 ? 0 : strtoll(text, NULL, 10);
+}
+
+static const char *architecture(const char *machine) {
+        return streq(machine, "x86_64") ? "amd64" : streq(machine, "aarch64") ? "arm64" : machine;
+}
+
+static void gather(struct node *n, struct node_facts *f) {
+        struct agent *a = n->agent;
+        _cleanup_free_ char *text = NULL, *load = NULL;
+        struct statvfs fs = {0};
+        size_t size;
+
+        *f = (struct node_facts){.name = a->config.node_name, .address = a->node_ip, .cpu_milli = a->cpu_milli,
+                        .memory_bytes = a->memory_bytes, .machine_id = n->machine_id, .boot_id = n->boot_id,
+                        .kernel = n->uname.release, .os_image = n->os_image, .architecture = architecture(n->uname.machine),
+                        .runtime = n->runtime, .version = "v" PACKAGE_VERSION "+keelson", .now_us = now_wall_us()};
+        if (file_read("/proc/meminfo", 65536, &text, &size) >= 0)
+                f->memory_available = meminfo(text, "MemAvailable:");
+        if (statvfs(a->config.data_dir, &fs) == 0) {
+                f->disk_bytes = (int64_t)(fs.f_blocks * fs.f_frsize);
+                f->disk_available = (int64_t)(fs.f_bavail * fs.f_frsize);
+        }
+        f->pids_max = read_number("/proc/sys/kernel/pid_max");
+        if (file_read("/proc/loadavg", 256, &load, &size) >= 0 && strchr(load, '/'))
+                f->pids_used = strtoll(strchr(load, '/') + 1, NULL, 10);
+}
+
+static void on_status(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct node *n = userdata;
+
+        n->status_call = NULL;
+        if (error == 0)
+                n->reported_us = now_mono_us();
+        else {
+                log_debug("The node's status was not written: %s", strempty(p ? p->message : NULL));
+                json_decref(TAKE_PTR(n->reported));
+        }
+}
+
+static void report(struct node *n) {
+        struct node_facts f;
+        _cleanup_json_ json_t *status = NULL, *patch = NULL;
+        _cleanup_free_ char *path = NULL;
+
+        if (!n->object || n->status_call)
+                return;
+        gather(n, &f);
+        status = node_status(n->object, &f);
+        if (n->reported && now_mono_us() < n->reported_us + STATUS_FULL_US && !node_status_differs(status, n->reported) &&
+                        object_condition_true(n->object, "Ready"))
+                return;
+        patch = json_pack("{s:O}", "status", status);
+        path = api_path(api_resource_find("nodes"), NULL, n->agent->config.node_name, "status", NULL);
+        if (!patch || !path ||
+                        api_patch_async(n->agent->api, path, API_PATCH_MERGE, patch, on_status, n, &n->status_call) < 0)
+                return;
+        json_decref(n->reported);
+        n->reported = TAKE_PTR(status);
+}
+
+static void on_object(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct node *n = userdata;
+
+        n->object_call = NULL;
+        if (error < 0 && error != -EEXIST)
+                log_warning("Cannot register node %s: %s", n->agent->config.node_name, strempty(p ? p->message : NULL));
+}
+
+static json_t *labels(struct node *n) {
+        return json_pack("{s:s, s:s, s:s}", "kubernetes.io/hostname", n->agent->config.node_name, "kubernetes.io/os", "linux",
+                        "kubernetes.io/arch", architecture(n->uname.machine));
+}
+
+/* Makes the object, or adds the labels that are missing on it. */
+static void ensure_object(struct node *n) {
+        const char *name = n->agent->config.node_name, *key;
+        _cleanup_json_ json_t *body = NULL, *want = labels(n);
+        _cleanup_free_ char *path = NULL;
+        bool complete = n->object != NULL;
+        json_t *v;
+
+        if (n->object_call || !n->observed)
+                return;
+        json_object_foreach(want, key, v)
+                complete &= streq_ptr(n->object ? object_label(n->object, key) : NULL, json_string_value(v));
+        if (complete)
+                return;
+        if (n->object) {
+                body = json_pack("{s:{s:O}}", "metadata", "labels", want);
+                path = api_path(api_resource_find("nodes"), NULL, name, NULL, NULL);
+                if (body && path)
+                        (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_object, n, &n->object_call);
+                return;
+        }
+        body = json_pack("{s:s, s:s, s:{s:s, s:O}}", "apiVersion", "v1", "kind", "Node", "metadata", "name", name, "labels", want);
+        path = api_path(api_resource_find("nodes"), NULL, NULL, NULL, NULL);
+        if (body && path)
+                (void)api_create_async(n->agent->api, path, body, on_object, n, &n->object_call);
+}
+
+static void on_lease(int error, const json_t *object, const struct problem *p, void *userdata);
+
+static json_t *lease_spec(struct node *n) {
+        char now[TIMEFMT_SIZE];
+
+        return json_pack("{s:s, s:i, s:s}", "holderIdentity", n->agent->config.node_name, "leaseDurationSeconds", LEASE_SECONDS,
+                        "renewTime", time_format_micro(now_wall_us(), now));
+}
+
+static void make_lease(struct node *n) {
+        const char *name = n->agent->config.node_name;
+        _cleanup_free_ char *path = api_path(api_resource_find("leases"), LEASE_NAMESPACE, NULL, NULL, NULL);
+        _cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion", "coordination.k8s.io/v1", "kind",
+                        "Lease", "metadata", "name", name, "namespace", LEASE_NAMESPACE, "spec", lease_spec(n));
+
+        if (body && n->object)
+                json_object_set_new(json_object_get(body, "metadata"), "ownerReferences",
+                                json_pack("[{s:s, s:s, s:s, s:s}]", "apiVersion", "v1", "kind", "Node", "name", name, "uid",
+                                                object_uid(n->object)));
+        if (path && body)
+                (void)api_create_async(n->agent->api, path, body, on_lease, n, &n->lease_call);
+}
+
+static void on_lease(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct node *n = userdata;
+
+        n->lease_call = NULL;
+        if (error == 0)
+                n->renewed_us = now_mono_us();
+        else if (error == -ENOENT)
+                make_lease(n);
+        else
+                log_debug("The node's lease was not renewed: %s", strempty(p ? p->message : NULL));
+}
+
+static void renew(struct node *n) {
+        _cleanup_free_ char *path = api_path(api_resource_find("leases"), LEASE_NAMESPACE, n->agent->config.node_name, NULL, NULL);
+        _cleanup_json_ json_t *body = json_pack("{s:o}", "spec", lease_spec(n));
+
+        /* One that hangs must not keep the next from being tried. */
+        n->lease_call = api_call_cancel(n->lease_call);
+        if (path && body)
+                (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_lease, n, &n->lease_call);
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct node *n = userdata;
+
+        ensure_object(n);
+        renew(n);
+        report(n);
+        (void)sd_event_source_set_time_relative(s, n->agent->config.status_frequency_us);
+        (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+void node_observed(struct node *n, const json_t *object) {
+        const char *cidr = json_str(object, "spec.podCIDR");
+
+        n->observed = true;
+        json_decref(n->object);
+        n->object = json_incref((json_t *)object);
+        if (cidr)
+                agent_set_pod_cidr(n->agent, cidr);
+        ensure_object(n);
+        report(n);
+}
+
+bool node_is_in_touch(const struct node *n) {
+        return n->renewed_us > 0 && now_mono_us() < n->renewed_us + (uint64_t)LEASE_SECONDS * 1000000;
+}
+
+int node_new(struct node **ret, struct agent *agent) {
+        _cleanup_(node_freep) struct node *n = calloc(1, sizeof(*n));
+        sd_id128_t id;
+        int r;
+
+        if (!n)
+                return -ENOMEM;
+        n->agent = agent;
+        n->os_image = read_os_image();
+        if (!n->os_image)
+                return -ENOMEM;
+        if (sd_id128_get_machine(&id) >= 0)
+                sd_id128_to_string(id, n->machine_id);
+        if (sd_id128_get_boot(&id) >= 0)
+                sd_id128_to_string(id, n->boot_id);
+        snprintf(n->runtime, sizeof(n->runtime), "systemd://1");
+        (void)uname(&n->uname);
+        r = sd_event_add_time_relative(agent->event, &n->timer, CLOCK_MONOTONIC, 0, 0, on_timer, n);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(n);
+        return 0;
+}
+
+struct node *node_free(struct node *n) {
+        if (!n)
+                return NULL;
+        sd_event_source_disable_unref(n->timer);
+        api_call_cancel(n->lease_call);
+        api_call_cancel(n->status_call);
+        api_call_cancel(n->object_call);
+        json_decref(n->object);
+        json_decref(n->reported);
+        free(n->os_image);
+        free(n);
+        return NULL;
+}

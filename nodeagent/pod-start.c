@@ -1,0 +1,412 @@
+/* A living pod, step by step: what it uses, its network, its volumes, its init containers one after the
+ * other, then the rest; probes while they run; back-off when systemd has given up on one. */
+#include "nodeagent/pods-internal.h"
+
+#include "lib/log.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+#include "nodeagent/fetch.h"
+#include "nodeagent/pod-units.h"
+#include "nodeagent/volumes.h"
+
+enum {
+        RETRY_US = 5 * 1000000,
+        REFRESH_US = 60 * 1000000,
+        BACKOFF_MIN_US = 10 * 1000000,
+        BACKOFF_MAX_US = 300 * 1000000,
+        HEALTHY_US = 600 * 1000000,
+};
+
+/* Every container that has not started waits with this reason. */
+static void all_wait(struct pod *p, const char *reason, const char *message) {
+        for (size_t i = 0; i < p->count; i++) {
+                struct container_record *r = &p->records[i];
+                if (r->phase == CONTAINER_WAITING && !streq_ptr(r->reason, "CrashLoopBackOff"))
+                        (void)container_set_waiting(r, reason, message);
+        }
+}
+
+static void on_fetched(const json_t *resources, bool complete, void *userdata) {
+        struct pod *p = userdata;
+        bool changed = !p->resources || !json_equal(p->resources, resources);
+
+        p->fetch = NULL;
+        p->fetch_us = now_mono_us() + (complete ? REFRESH_US : RETRY_US);
+        if (changed && (complete || p->resources)) {
+                json_decref(p->resources);
+                p->resources = json_incref((json_t *)resources);
+                json_decref(TAKE_PTR(p->plan));
+                pod_save_desired(p);
+        }
+        pod_wake(p);
+}
+
+/* 1 when the pod can go on with what is there. */
+static int ensure_resources(struct pod *p) {
+        _cleanup_json_ json_t *references = pod_references(p->object);
+        uint64_t now = now_mono_us();
+        int r;
+
+        if (json_object_size(json_at(references, "configmaps")) + json_object_size(json_at(references, "secrets")) == 0)
+                return 1;
+        if (!p->pods->agent->api)
+                return 1;
+        if (!p->fetch && now >= p->fetch_us) {
+                r = fetch_start(&p->fetch, p->pods->agent->api, object_namespace(p->object), references, p->resources, on_fetched, p);
+                if (r < 0)
+                        p->fetch_us = now + RETRY_US;
+        }
+        if (!p->fetch)
+                pod_wake_at(p, p->fetch_us);
+        if (p->resources)
+                return 1;
+        all_wait(p, "ContainerCreating", "waiting for the control plane to hand out the ConfigMaps and Secrets of this pod");
+        return 0;
+}
+
+static json_t *host_ports(const struct pod *p) {
+        json_t *list = json_array();
+        const json_t *c, *port;
+        size_t i, k;
+
+        json_array_foreach(json_at(p->object, "spec.containers"), i, c) {
+                json_array_foreach(json_at(c, "ports"), k, port) {
+                        if (json_int_or(port, "hostPort", 0) > 0)
+                                json_array_append(list, (json_t *)port);
+                }
+        }
+        return list;
+}
+
+static int ensure_network(struct pod *p) {
+        struct agent *a = p->pods->agent;
+        int r;
+
+        /* What network_pod_up() does again is nothing; but it mends what a hand took away. */
+        if (pod_is_host_network(p)) {
+                snprintf(p->ip, sizeof(p->ip), "%s", a->node_ip);
+                return 1;
+        }
+        if (p->sandbox_ready)
+                return 1;
+        if (!a->ipam || !a->network) {
+                all_wait(p, "ContainerCreating", "the node has no pod address range yet (spec.podCIDR)");
+                return 0;
+        }
+        if (!*p->ip) {
+                r = ipam_take(a->ipam, p->ip);
+                if (r < 0) {
+                        all_wait(p, "ContainerCreating", "every pod address of this node is in use");
+                        pod_wake_at(p, now_mono_us() + RETRY_US);
+                        return 0;
+                }
+                /* The address is on disk before it is used. */
+                pod_report(p);
+        }
+        r = network_pod_up(a->network, p->uid, p->ip, ipam_gateway(a->ipam));
+        if (r < 0) {
+                _cleanup_free_ char *text = strformat("cannot set up the pod's network: %s", strerror(-r));
+                pod_event(p, "Warning", "FailedCreatePodSandBox", "%s", strempty(text));
+                all_wait(p, "ContainerCreating", text);
+                pod_wake_at(p, now_mono_us() + RETRY_US);
+                return 0;
+        }
+        if (a->nft) {
+                _cleanup_json_ json_t *ports = host_ports(p);
+                nft_local_pod(a->nft, p->uid, p->ip, ports);
+        }
+        return 1;
+}
+
+static int ensure_plan(struct pod *p) {
+        struct agent *a = p->pods->agent;
+        _cleanup_problem_ struct problem problem = {0};
+        struct pod_facts facts = {.node_name = a->config.node_name, .node_ip = a->node_ip, .pod_ip = p->ip,
+                        .netns_path = pod_is_host_network(p) ? NULL : p->netns, .disk_dir = p->disk_dir, .run_dir = p->run_dir,
+                        .secret_dir = p->secret_dir, .resolv_conf = a->resolv_conf, .cpu_milli = a->cpu_milli,
+                        .memory_bytes = a->memory_bytes};
+        json_t *plan = NULL;
+        int r;
+
+        if (p->plan)
+                return 1;
+        r = pod_to_units(p->object, p->resources, &facts, &plan, &problem);
+        if (r >= 0)
+                r = volumes_make(json_at(plan, "volumes"), &problem);
+        if (r < 0) {
+                const char *reason = problem.reason ? problem.reason : "CreateContainerConfigError";
+                const char *message = problem.message ? problem.message : strerror(-r);
+
+                json_decref(plan);
+                pod_event(p, "Warning", streq(reason, "InvalidImageName") ? "InspectFailed" : "Failed", "%s", message);
+                all_wait(p, reason, message);
+                pod_wake_at(p, now_mono_us() + 2 * RETRY_US);
+                p->fetch_us = MIN(p->fetch_us, now_mono_us() + RETRY_US);
+                return 0;
+        }
+        p->plan = plan;
+        p->sandbox_ready = true;
+        if (!p->slice_started) {
+                (void)units_start_slice(a->units, json_at(plan, "slice"));
+                p->slice_started = true;
+        }
+        return 1;
+}
+
+/* ---- probes ---- */
+
+void container_probes_stop(struct container *c) {
+        c->startup = probe_free(c->startup);
+        c->liveness = probe_free(c->liveness);
+        c->readiness = probe_free(c->readiness);
+}
+
+static void restart_container(struct container *c, const char *why) {
+        struct pod *p = c->pod;
+        bool never = streq(json_str_or(p->object, "spec.restartPolicy", "Always"), "Never");
+
+        pod_event(p, "Normal", "Killing", "Container %s %s, will be %s", c->record->name, why, never ? "stopped" : "restarted");
+        container_probes_stop(c);
+        c->restarting = true;
+        if (never)
+                (void)units_stop(p->pods->agent->units, c->unit);
+        else
+                (void)units_restart(p->pods->agent->units, c->unit);
+}
+
+static void on_verdict(struct probe *probe, bool passed, const char *message, void *userdata) {
+        struct container *c = userdata;
+
+        if (probe == c->readiness)
+                c->record->ready = passed;
+        else if (probe == c->startup && passed) {
+                c->record->started = true;
+                c->startup = probe_free(c->startup);
+        } else if (!passed)
+                restart_container(c, probe == c->startup ? "failed startup probe" : "failed liveness probe");
+        pod_wake(c->pod);
+}
+
+static void on_probe_failure(struct probe *probe, const char *message, void *userdata) {
+        struct container *c = userdata;
+        const char *kind = probe == c->readiness ? "Readiness" : probe == c->startup ? "Startup" : "Liveness";
+
+        pod_event(c->pod, "Warning", "Unhealthy", "%s probe failed: %s", kind, message);
+}
+
+static int on_probe_exec(struct probe *probe, const json_t *command, uint64_t timeout_us, void *userdata) {
+        return container_exec_probe(userdata, probe, command, timeout_us);
+}
+
+static void on_probe_cancel(struct probe *probe, void *userdata) {
+        container_exec_cancel(userdata, probe);
+}
+
+static struct probe *start_probe(struct container *c, const char *key, bool initial) {
+        const json_t *spec = container_spec(c);
+        struct probe_options o = {.spec = json_at(spec, key), .container = spec, .address = c->pod->ip, .initial = initial,
+                        .exec = on_probe_exec, .exec_cancel = on_probe_cancel, .on_verdict = on_verdict,
+                        .on_failure = on_probe_failure, .userdata = c};
+        struct probe *probe = NULL;
+
+        if (probe_new(&probe, c->pod->pods->agent->event, &o) < 0)
+                log_oom();
+        return probe;
+}
+
+static void ensure_probes(struct container *c, const struct unit_state *state) {
+        const json_t *spec = container_spec(c);
+        bool notify = pod_readiness_is_notify(c->pod->object, c->record->name);
+
+        if (c->restarting || c->record->init)
+                return;
+        if (!json_at(spec, "startupProbe"))
+                c->record->started = true;
+        else if (!c->record->started) {
+                if (!c->startup)
+                        c->startup = start_probe(c, "startupProbe", false);
+                return;
+        }
+        if (notify)
+                c->record->ready = streq(state->active, "active") || streq(state->active, "reloading");
+        else if (!json_at(spec, "readinessProbe"))
+                c->record->ready = true;
+        else if (!c->readiness)
+                c->readiness = start_probe(c, "readinessProbe", c->record->ready);
+        if (json_at(spec, "livenessProbe") && !c->liveness)
+                c->liveness = start_probe(c, "livenessProbe", true);
+}
+
+/* ---- units ---- */
+
+static void start_container(struct container *c) {
+        struct pod *p = c->pod;
+        const json_t *unit = container_unit(c);
+        int r = unit ? volumes_write_environment(unit) : -ENOENT;
+
+        if (r >= 0)
+                r = units_start(p->pods->agent->units, unit);
+        if (r < 0) {
+                _cleanup_free_ char *text = strformat("cannot start the unit: %s", strerror(-r));
+                (void)container_set_waiting(c->record, "CreateContainerError", text);
+                c->retry_us = now_mono_us() + RETRY_US;
+                pod_wake_at(p, c->retry_us);
+                return;
+        }
+        c->starting = true;
+        c->restarting = false;
+        pod_event(p, "Normal", "Started", "Started container %s", c->record->name);
+}
+
+/* Whether an ended container is to run again. */
+static bool wants_restart(const struct container *c) {
+        const char *policy = json_str_or(c->pod->object, "spec.restartPolicy", "Always");
+
+        if (c->record->phase != CONTAINER_TERMINATED)
+                return true;
+        /* Gone with the machine or by a hand: not its own end. */
+        if (streq_ptr(c->record->reason, "ContainerStatusUnknown"))
+                return !streq(policy, "Never");
+        if (streq(policy, "Never"))
+                return false;
+        if (streq(policy, "OnFailure") || c->record->init)
+                return c->record->exit_code != 0;
+        return true;
+}
+
+/* systemd has given up (or may not restart it): the agent's own, growing pause. */
+static void back_off(struct container *c) {
+        struct pod *p = c->pod;
+        uint64_t now = now_mono_us();
+        _cleanup_free_ char *text = NULL;
+
+        if (c->retry_us == 0) {
+                struct container_record *r = c->record;
+
+                if (r->finished_us > r->started_us + HEALTHY_US)
+                        c->backoff_us = 0;
+                c->backoff_us = c->backoff_us < BACKOFF_MIN_US ? BACKOFF_MIN_US : MIN(c->backoff_us * 2, (uint64_t)BACKOFF_MAX_US);
+                c->retry_us = now + c->backoff_us;
+                pod_event(p, "Warning", "BackOff", "Back-off restarting failed container %s", r->name);
+        }
+        text = strformat("back-off %llus restarting failed container=%s", (unsigned long long)(c->backoff_us / 1000000),
+                        c->record->name);
+        container_back_off(c->record, text);
+        if (now < c->retry_us) {
+                pod_wake_at(p, c->retry_us);
+                return;
+        }
+        c->retry_us = 0;
+        (void)units_reset_failed(p->pods->agent->units, c->unit);
+        /* The unit goes away now; its removal wakes the pod, which then starts it afresh. */
+        c->restarting = true;
+}
+
+static bool belongs_to_other_pod(const struct container *c, const struct unit_state *state) {
+        _cleanup_free_ char *slice = pod_slice_name(c->pod->uid);
+        return state->slice[0] && slice && !streq(slice, state->slice);
+}
+
+/* An adopted unit that was made from another container spec (an image changed while the agent was away). */
+static bool is_outdated(const struct container *c, const struct unit_state *state) {
+        char hash[16];
+
+        if (!state->description[0])
+                return false;
+        snprintf(hash, sizeof(hash), "[%08x]", pod_container_hash(c->pod->object, container_spec(c)));
+        return strstr(state->description, hash) == NULL;
+}
+
+/* Looks at one container. Returns 1 when it runs or has ended well. */
+static int ensure_container(struct container *c) {
+        struct pod *p = c->pod;
+        const struct unit_state *state = units_get(p->pods->agent->units, c->unit);
+
+        if (state && belongs_to_other_pod(c, state)) {
+                all_wait(p, "ContainerCreating", "an earlier pod of the same name is still being stopped");
+                return 0;
+        }
+        if (!state) {
+                c->restarting = false;
+                container_probes_stop(c);
+                if (c->starting)
+                        return 0;
+                if (!wants_restart(c))
+                        return c->record->exit_code == 0;
+                if (now_mono_us() < c->retry_us) {
+                        pod_wake_at(p, c->retry_us);
+                        return 0;
+                }
+                c->retry_us = 0;
+                start_container(c);
+                return 0;
+        }
+        if (is_outdated(c, state) && !c->restarting) {
+                pod_event(p, "Normal", "Killing", "Container %s definition changed, will be restarted", c->record->name);
+                c->restarting = true;
+                (void)units_stop(p->pods->agent->units, c->unit);
+                return 0;
+        }
+        if (unit_state_is_running(state)) {
+                if (!streq(c->seen, state->invocation)) {
+                        container_probes_stop(c);
+                        /* An adopted container was ready before, and stays so until a probe says otherwise. */
+                        c->record->started = c->record->ready = !*c->seen && c->adopted;
+                        memcpy(c->seen, state->invocation, sizeof(c->seen));
+                        c->restarting = false;
+                }
+                ensure_probes(c, state);
+                return 1;
+        }
+        container_probes_stop(c);
+        c->record->ready = c->record->started = false;
+        if (streq(state->active, "failed")) {
+                if (wants_restart(c) && !c->restarting)
+                        back_off(c);
+                return 0;
+        }
+        return c->record->phase == CONTAINER_TERMINATED && c->record->exit_code == 0;
+}
+
+static void check_deadline(struct pod *p) {
+        int64_t seconds = json_int_or(p->object, "spec.activeDeadlineSeconds", 0);
+        uint64_t end = p->start_us + (uint64_t)seconds * 1000000, now = now_wall_us();
+
+        if (seconds <= 0 || p->failed_reason)
+                return;
+        if (now < end) {
+                pod_wake_at(p, now_mono_us() + end - now);
+                return;
+        }
+        p->failed_reason = strdup("DeadlineExceeded");
+        p->failed_message = strdup("Pod was active on the node longer than the specified deadline");
+        for (size_t i = 0; i < p->count; i++)
+                if (units_get(p->pods->agent->units, p->containers[i].unit))
+                        (void)units_stop(p->pods->agent->units, p->containers[i].unit);
+}
+
+void pod_step_start(struct pod *p) {
+        if (pod_is_terminal(p)) {
+                for (size_t i = 0; i < p->count; i++)
+                        container_probes_stop(&p->containers[i]);
+                pod_report(p);
+                return;
+        }
+        check_deadline(p);
+        if (p->failed_reason || !ensure_resources(p) || !ensure_network(p) || !ensure_plan(p)) {
+                pod_report(p);
+                return;
+        }
+        for (size_t i = 0; i < p->count; i++) {
+                struct container *c = &p->containers[i];
+                int done;
+
+                if (c->record->init && c->record->phase == CONTAINER_TERMINATED && c->record->exit_code == 0)
+                        continue;
+                done = ensure_container(c);
+                /* The others wait for this one's good end. */
+                if (c->record->init && (!done || c->record->phase != CONTAINER_TERMINATED))
+                        break;
+        }
+        pod_report(p);
+}

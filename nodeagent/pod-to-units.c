@@ -1,0 +1,333 @@
+/* Pod -> units: the one place that says what a pod is on a systemd machine. docs/pod-to-units.md is the
+ * user's page about it; the golden files in tests/golden/pod-to-units show it by example. */
+#include "nodeagent/pod-units.h"
+
+#include "lib/object.h"
+#include "lib/quantity.h"
+
+#define REASON "CreateContainerConfigError"
+
+enum {
+        UNIT_NAME_LENGTH_MAX = 220,
+        RESTART_US = 1000000,          /* systemd's own restarts come this quickly ... */
+        RESTART_BURST = 5,             /* ... so many times in the interval; then the agent backs off */
+};
+#define RESTART_INTERVAL_US INT64_C(600000000)
+
+static uint32_t fnv(uint32_t hash, const char *s) {
+        for (; *s; s++)
+                hash = (hash ^ (unsigned char)*s) * UINT32_C(16777619);
+        return hash;
+}
+
+static char *unit_name(const char *prefix, const json_t *pod, const char *container, const char *suffix) {
+        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, object_namespace(pod), object_name(pod),
+                        container, suffix);
+
+        if (!stem)
+                return NULL;
+        if (strlen(stem) <= UNIT_NAME_LENGTH_MAX)
+                return strformat("%s.service", stem);
+        return strformat("%.*s~%08x_%.64s%s.service", UNIT_NAME_LENGTH_MAX - 120, stem,
+                        fnv(UINT32_C(2166136261), stem), container, suffix);
+}
+
+char *pod_unit_name(const json_t *pod, const char *container) {
+        return unit_name("kpod", pod, container, "");
+}
+
+char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) {
+        char suffix[16];
+
+        snprintf(suffix, sizeof(suffix), "_%u", serial);
+        return unit_name("kpodx", pod, container, suffix);
+}
+
+char *pod_slice_name(const char *uid) {
+        char *s = strformat("keelson-pod_%s.slice", uid);
+
+        for (char *c = s ? s + strlen("keelson-pod_") : NULL; c && *c; c++)
+                if (*c == '-')
+                        *c = '_';
+        return s;
+}
+
+uint32_t pod_container_hash(const json_t *pod, const json_t *container) {
+        static const char *const keys[] = {"name", "image", "command", "args", "workingDir"};
+        uint32_t hash = fnv(UINT32_C(2166136261), object_uid(pod));
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++) {
+                const json_t *v = json_object_get(container, keys[i]);
+                char *text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+                hash = fnv(fnv(hash, "|"), strempty(text));
+                free(text);
+        }
+        return hash;
+}
+
+bool pod_readiness_is_notify(const json_t *pod, const char *container) {
+        _cleanup_free_ char *own = strformat("%s.keelson.dev/readiness", container);
+        const char *v = own ? object_annotation(pod, own) : NULL;
+
+        return streq_ptr(v ? v : object_annotation(pod, "keelson.dev/readiness"), "notify");
+}
+
+static void set_str(json_t *o, const char *key, const char *value) {
+        json_object_set_new(o, key, json_string(value));
+}
+
+static void set_int(json_t *o, const char *key, int64_t value) {
+        json_object_set_new(o, key, json_integer(value));
+}
+
+static int image(const json_t *container, json_t *properties, struct problem *p) {
+        const char *name = json_str_or(container, "image", "");
+        static const char *const raw[] = {".raw", ".img", ".squashfs"};
+
+        if (!*name || streq(name, "host"))
+                return 0;
+        if (*name != '/' || strstr(name, "/../"))
+                return problem_set(p, EINVAL, 0, "InvalidImageName",
+                                "image \"%s\" is not something this node can run: use `host` for the machine's own root, the absolute path of a directory, or of a .raw, .img or .squashfs image",
+                                name);
+        for (size_t i = 0; i < ELEMENTS(raw); i++)
+                if (endswith(name, raw[i])) {
+                        set_str(properties, "RootImage", name);
+                        json_object_set_new(properties, "MountAPIVFS", json_true());
+                        return 0;
+                }
+        set_str(properties, "RootDirectory", name);
+        json_object_set_new(properties, "MountAPIVFS", json_true());
+        return 0;
+}
+
+static int command(const json_t *container, const struct pod_env *env, json_t *properties, struct problem *p) {
+        static const char *const parts[] = {"command", "args"};
+        _cleanup_json_ json_t *words = json_array();
+
+        for (size_t part = 0; part < ELEMENTS(parts); part++) {
+                const json_t *v;
+                size_t i;
+                json_array_foreach(json_at(container, parts[part]), i, v) {
+                        _cleanup_free_ char *word = pod_env_expand(env->names, strempty(json_string_value(v)));
+                        if (!word || json_array_append_new(words, json_string(word)) < 0)
+                                return -ENOMEM;
+                }
+        }
+        if (json_array_size(words) == 0 || isempty(json_string_value(json_array_get(words, 0))))
+                return problem_set(p, EINVAL, 0, "CreateContainerError",
+                                "container %s has no command: there is no image that could name one, so set `command`",
+                                json_str_or(container, "name", ""));
+        json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
+        return 0;
+}
+
+static void resources_of(const json_t *container, json_t *properties) {
+        int64_t v;
+
+        if (quantity_parse_units(json_at(container, "resources.limits.memory"), &v) >= 0 && v > 0)
+                set_int(properties, "MemoryMax", v);
+        if (quantity_parse_units(json_at(container, "resources.requests.memory"), &v) >= 0 && v > 0)
+                set_int(properties, "MemoryLow", v);
+        if (quantity_parse_milli(json_at(container, "resources.limits.cpu"), &v) >= 0 && v > 0)
+                set_int(properties, "CPUQuotaPerSecUSec", v * 1000);
+        /* One core is systemd's default weight of 100. */
+        if (quantity_parse_milli(json_at(container, "resources.requests.cpu"), &v) >= 0 && v > 0)
+                set_int(properties, "CPUWeight", v < 20 ? 1 : MIN(v / 10, 10000));
+}
+
+static void lifetime(const json_t *pod, const json_t *container, bool init, json_t *properties) {
+        const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
+        int64_t deadline = json_int_or(pod, "spec.activeDeadlineSeconds", 0);
+        bool always = streq(policy, "Always") && !init, never = streq(policy, "Never");
+        bool notify = pod_readiness_is_notify(pod, json_str_or(container, "name", "")) && !init;
+
+        set_str(properties, "Type", notify ? "notify" : "exec");
+        if (notify) {
+                set_str(properties, "NotifyAccess", "all");
+                set_int(properties, "TimeoutStartUSec", -1);
+        }
+        set_str(properties, "Restart", never ? "no" : always ? "always" : "on-failure");
+        if (!never) {
+                set_int(properties, "RestartUSec", RESTART_US);
+                set_int(properties, "StartLimitIntervalUSec", RESTART_INTERVAL_US);
+                set_int(properties, "StartLimitBurst", RESTART_BURST);
+        }
+        /* A finished unit must stay, so that its exit status can be read, also by the next agent. */
+        if (!always)
+                json_object_set_new(properties, "RemainAfterExit", json_true());
+        set_str(properties, "KillMode", "mixed");
+        set_int(properties, "TimeoutStopUSec",
+                        MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), 1) * 1000000);
+        if (deadline > 0)
+                set_int(properties, "RuntimeMaxUSec", deadline * 1000000);
+}
+
+static void identification(const json_t *pod, const json_t *container, json_t *properties) {
+        const char *name = json_str_or(container, "name", "");
+
+        json_object_set_new(properties, "Description",
+                        json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod), object_name(pod), name,
+                                        pod_container_hash(pod, container)));
+        set_str(properties, "SyslogIdentifier", name);
+        json_object_set_new(properties, "LogExtraFields",
+                        json_pack("[o, o, o, o]", json_sprintf("KEELSON_NAMESPACE=%s", object_namespace(pod)),
+                                        json_sprintf("KEELSON_POD=%s", object_name(pod)),
+                                        json_sprintf("KEELSON_POD_UID=%s", object_uid(pod)),
+                                        json_sprintf("KEELSON_CONTAINER=%s", name)));
+}
+
+static void network(const json_t *pod, const struct pod_facts *f, json_t *properties) {
+        json_t *binds;
+
+        if (f->netns_path)
+                set_str(properties, "NetworkNamespacePath", f->netns_path);
+        if (!f->resolv_conf)
+                return;
+        binds = json_object_get(properties, "BindReadOnlyPaths");
+        if (!binds) {
+                binds = json_array();
+                json_object_set_new(properties, "BindReadOnlyPaths", binds);
+        }
+        json_array_append_new(binds, json_pack("[s, s]", f->resolv_conf, "/etc/resolv.conf"));
+}
+
+static int post_start(const json_t *container, json_t *properties, struct problem *p) {
+        const json_t *words = json_at(container, "lifecycle.postStart.exec.command");
+
+        if (words)
+                json_object_set_new(properties, "ExecStartPostEx", json_pack("[O]", words));
+        else if (json_at(container, "lifecycle.postStart"))
+                return problem_set(p, EINVAL, 0, REASON, "lifecycle.postStart: only exec is supported");
+        return 0;
+}
+
+static int build_unit(const json_t *pod, const json_t *container, bool init, const json_t *resources,
+                const json_t *volumes, const struct pod_facts *f, json_t **ret, struct problem *p) {
+        const char *name = json_str_or(container, "name", "");
+        _cleanup_(pod_env_done) struct pod_env env = {0};
+        _cleanup_json_ json_t *properties = json_object();
+        _cleanup_free_ char *unit = pod_unit_name(pod, name), *slice = pod_slice_name(object_uid(pod));
+        const char *dir = json_str_or(container, "workingDir", "");
+        int r;
+
+        if (!properties || !unit || !slice)
+                return -ENOMEM;
+        identification(pod, container, properties);
+        set_str(properties, "Slice", slice);
+        r = pod_env_build(pod, container, resources, f, &env, p);
+        if (r >= 0)
+                r = image(container, properties, p);
+        if (r >= 0)
+                r = command(container, &env, properties, p);
+        if (r < 0)
+                return r;
+        if (json_array_size(env.plain) > 0)
+                json_object_set(properties, "Environment", env.plain);
+        if (json_array_size(env.secret) > 0)
+                json_object_set_new(properties, "EnvironmentFiles",
+                                json_pack("[o]", json_sprintf("%s/%s.env", f->secret_dir, name)));
+        if (*dir)
+                set_str(properties, "WorkingDirectory", dir);
+        json_object_set_new(properties, "IgnoreSIGPIPE", json_false());
+        lifetime(pod, container, init, properties);
+        resources_of(container, properties);
+        r = pod_mounts(pod, container, volumes, properties, p);
+        if (r >= 0)
+                r = pod_security(pod, container, properties, p);
+        if (r < 0)
+                return r;
+        network(pod, f, properties);
+        r = post_start(container, properties, p);
+        if (r >= 0)
+                r = pod_passthrough(pod, name, properties, p);
+        if (r < 0)
+                return r;
+        *ret = json_pack("{s:s, s:s, s:O, s:O}", "container", name, "name", unit, "properties", properties,
+                        "secretEnvironment", env.secret);
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* Limits of the pod as a whole, when every container has one. */
+static json_t *slice_unit(const json_t *pod) {
+        _cleanup_free_ char *name = pod_slice_name(object_uid(pod));
+        json_t *properties = json_object();
+        const json_t *c;
+        int64_t memory = 0, v;
+        bool all = true;
+        size_t i;
+
+        json_object_set_new(properties, "Description", json_sprintf("Pod %s/%s", object_namespace(pod), object_name(pod)));
+        json_array_foreach(json_at(pod, "spec.containers"), i, c) {
+                if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
+                        memory += v;
+                else
+                        all = false;
+        }
+        /* Init containers run before the others, with limits of their own. */
+        json_array_foreach(json_at(pod, "spec.initContainers"), i, c) {
+                if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
+                        memory = MAX(memory, v);
+                else
+                        all = false;
+        }
+        if (all && memory > 0)
+                set_int(properties, "MemoryMax", memory);
+        return json_pack("{s:s, s:o}", "name", strempty(name), "properties", properties);
+}
+
+int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts, json_t **ret,
+                struct problem *p) {
+        static const struct {
+                const char *from, *to;
+        } lists[] = {{"spec.initContainers", "initContainers"}, {"spec.containers", "containers"}};
+        _cleanup_json_ json_t *out = json_object(), *volumes = NULL;
+        int r;
+
+        r = pod_volumes(pod, resources, facts, &volumes, p);
+        if (r < 0)
+                return r;
+        json_object_set_new(out, "slice", slice_unit(pod));
+        json_object_set(out, "volumes", volumes);
+        for (size_t l = 0; l < ELEMENTS(lists); l++) {
+                json_t *units = json_array();
+                const json_t *c;
+                size_t i;
+
+                json_object_set_new(out, lists[l].to, units);
+                json_array_foreach(json_at(pod, lists[l].from), i, c) {
+                        json_t *unit = NULL;
+
+                        if (l == 0 && streq(json_str_or(c, "restartPolicy", ""), "Always"))
+                                return problem_set(p, EINVAL, 0, REASON,
+                                                "init container %s: restartPolicy Always (a sidecar) is not supported; make it an ordinary container",
+                                                json_str_or(c, "name", ""));
+                        r = build_unit(pod, c, l == 0, resources, volumes, facts, &unit, p);
+                        if (r < 0)
+                                return r;
+                        json_array_append_new(units, unit);
+                }
+        }
+        *ret = TAKE_PTR(out);
+        return 0;
+}
+
+json_t *pod_exec_unit(const json_t *unit, const char *name, const json_t *words, uint64_t timeout_us) {
+        static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec", "StartLimitBurst",
+                        "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx", "ExecStartPreEx", "WatchdogUSec",
+                        "NotifyAccess", "MemoryLow"};
+        _cleanup_json_ json_t *copy = json_deep_copy(unit);
+        json_t *properties = json_object_get(copy, "properties");
+
+        if (!properties)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTS(dropped); i++)
+                json_object_del(properties, dropped[i]);
+        set_str(properties, "Type", "oneshot");
+        set_str(properties, "CollectMode", "inactive-or-failed");
+        set_int(properties, "TimeoutStartUSec", (int64_t)timeout_us);
+        set_int(properties, "TimeoutStopUSec", 1000000);
+        json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
+        json_object_set_new(copy, "name", json_string(name));
+        return TAKE_PTR(copy);
+}

@@ -1,0 +1,28 @@
+/* The pods of this node: from an object to running units, and back to nothing. Level-triggered: every
+ * event only wakes the pod, and one step function looks at everything and does what is next. */
+#pragma once
+
+#include "nodeagent/agent.h"
+
+int pods_new(struct pods **ret, struct agent *agent);
+struct pods *pods_free(struct pods *p);
+DEFINE_CLEANUP(struct pods *, pods_free);
+/* Takes up what the disk says ran here; before anything of the API is known. */
+int pods_load(struct pods *p);
+/* The desired pod, new or changed. static pods come from files and are not the API's. */
+enum { POD_STATIC = 1 << 0 };
+int pods_apply(struct pods *p, const json_t *object, unsigned flags);
+/* The API does not have it any more. */
+void pods_gone(struct pods *p, const char *uid);
+/* The API's list is complete: pods that it does not know (func says no) are gone. */
+void pods_synced(struct pods *p, bool (*is_known)(const char *uid, void *userdata), void *userdata);
+void pods_wake_all(struct pods *p);
+/* Signals of the unit driver. */
+void pods_unit_changed(struct pods *p, const char *name, const struct unit_state *state);
+void pods_unit_start_error(struct pods *p, const char *name, const char *message);
+void pods_units_listed(struct pods *p);
+/* Compare the live units with what they should be, and put back. */
+void pods_check_units(struct pods *p);
+/* Calls for every pod's object (resource accounting). */
+void pods_each(struct pods *p, void (*func)(const json_t *object, void *userdata), void *userdata);
+size_t pods_count(const struct pods *p);

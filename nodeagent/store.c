@@ -1,0 +1,245 @@
+/* Layout of the data directory: `key` (32 random bytes), `<name>.json`, `pods/<uid>/{pod.sealed,run.json,volumes/}`.
+ * The sealing key is HKDF-SHA256 of the key file with /etc/machine-id as salt: a copied disk image or a
+ * backup of this folder alone does not give secrets away. Files are written atomically, mode 0600. */
+#include "nodeagent/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <sys/stat.h>
+
+#include "lib/fileio.h"
+#include "lib/log.h"
+#include "lib/random.h"
+
+enum {
+        FILE_SIZE_MAX = 64 * 1024 * 1024,
+        NONCE_SIZE = 12,
+        TAG_SIZE = 16,
+        MAGIC_SIZE = 8,
+};
+static const char magic[MAGIC_SIZE] = "KLSNSEA1";
+
+struct store {
+        char *dir;
+        uint8_t key[SEAL_KEY_SIZE];
+};
+
+int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret, size_t *ret_size) {
+        gnutls_datum_t k = {(unsigned char *)key, SEAL_KEY_SIZE};
+        gnutls_aead_cipher_hd_t handle;
+        size_t size = n + TAG_SIZE;
+        uint8_t *out = malloc(MAGIC_SIZE + NONCE_SIZE + size);
+        int r;
+
+        if (!out)
+                return -ENOMEM;
+        if (gnutls_aead_cipher_init(&handle, GNUTLS_CIPHER_AES_256_GCM, &k) < 0) {
+                free(out);
+                return -EIO;
+        }
+        memcpy(out, magic, MAGIC_SIZE);
+        random_bytes(out + MAGIC_SIZE, NONCE_SIZE);
+        r = gnutls_aead_cipher_encrypt(handle, out + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE, TAG_SIZE, data, n,
+                        out + MAGIC_SIZE + NONCE_SIZE, &size);
+        gnutls_aead_cipher_deinit(handle);
+        if (r < 0) {
+                free(out);
+                return -EIO;
+        }
+        *ret = out;
+        *ret_size = MAGIC_SIZE + NONCE_SIZE + size;
+        return 0;
+}
+
+int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret, size_t *ret_size) {
+        gnutls_datum_t k = {(unsigned char *)key, SEAL_KEY_SIZE};
+        const uint8_t *in = data;
+        gnutls_aead_cipher_hd_t handle;
+        size_t size = n;
+        uint8_t *out;
+        int r;
+
+        if (n < MAGIC_SIZE + NONCE_SIZE + TAG_SIZE || memcmp(in, magic, MAGIC_SIZE) != 0)
+                return -EBADMSG;
+        out = malloc(n + 1);
+        if (!out)
+                return -ENOMEM;
+        if (gnutls_aead_cipher_init(&handle, GNUTLS_CIPHER_AES_256_GCM, &k) < 0) {
+                free(out);
+                return -EIO;
+        }
+        r = gnutls_aead_cipher_decrypt(handle, in + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE, TAG_SIZE,
+                        in + MAGIC_SIZE + NONCE_SIZE, n - MAGIC_SIZE - NONCE_SIZE, out, &size);
+        gnutls_aead_cipher_deinit(handle);
+        if (r < 0) {
+                free(out);
+                return -EBADMSG;
+        }
+        out[size] = 0;
+        *ret = out;
+        *ret_size = size;
+        return 0;
+}
+
+static int derive_key(const char *file_key, size_t n, uint8_t ret[static SEAL_KEY_SIZE]) {
+        _cleanup_free_ char *machine = NULL;
+        size_t machine_size = 0;
+        uint8_t extracted[32];
+        gnutls_datum_t ikm = {(unsigned char *)file_key, (unsigned)n}, salt, info = {(unsigned char *)"keelson node state", 18};
+
+        /* A machine without an id still gets sealed files; only the second factor is missing. */
+        if (file_read("/etc/machine-id", 4096, &machine, &machine_size) < 0)
+                machine_size = 0;
+        salt = (gnutls_datum_t){(unsigned char *)strempty(machine), (unsigned)MIN(machine_size, (size_t)32)};
+        if (gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &ikm, &salt, extracted) < 0)
+                return -EIO;
+        gnutls_datum_t prk = {extracted, sizeof(extracted)};
+        return gnutls_hkdf_expand(GNUTLS_MAC_SHA256, &prk, &info, ret, SEAL_KEY_SIZE) < 0 ? -EIO : 0;
+}
+
+static int load_key(struct store *s, struct problem *p) {
+        _cleanup_free_ char *path = strformat("%s/key", s->dir), *data = NULL;
+        size_t n = 0;
+        int r = path ? file_read(path, 4096, &data, &n) : -ENOMEM;
+
+        if (r == -ENOENT) {
+                data = malloc(SEAL_KEY_SIZE);
+                if (!data)
+                        return -ENOMEM;
+                random_bytes(data, SEAL_KEY_SIZE);
+                n = SEAL_KEY_SIZE;
+                r = file_write_atomic(path, data, n, 0600);
+        }
+        if (r >= 0 && n != SEAL_KEY_SIZE)
+                return problem_set(p, EINVAL, 0, NULL, "%s is damaged (%zu bytes, not %d): remove %s to start afresh", path, n,
+                                SEAL_KEY_SIZE, s->dir);
+        if (r >= 0)
+                r = derive_key(data, n, s->key);
+        if (r < 0) {
+                _cleanup_free_ char *text = file_error_text(strempty(path), "use", r);
+                return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+        }
+        return 0;
+}
+
+int store_new(struct store **ret, const char *dir, struct problem *p) {
+        _cleanup_(store_freep) struct store *s = calloc(1, sizeof(*s));
+        _cleanup_free_ char *pods = strformat("%s/pods", dir);
+        int r;
+
+        if (!s || !pods || !(s->dir = strdup(dir)))
+                return -ENOMEM;
+        r = mkdir_parents(pods, 0700);
+        if (r < 0) {
+                _cleanup_free_ char *text = file_error_text(dir, "make", r);
+                return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+        }
+        (void)chmod(dir, 0700);
+        r = load_key(s, p);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+struct store *store_free(struct store *s) {
+        if (!s)
+                return NULL;
+        gnutls_memset(s->key, 0, sizeof(s->key));
+        free(s->dir);
+        free(s);
+        return NULL;
+}
+
+char *store_pod_dir(const struct store *s, const char *uid) {
+        return strformat("%s/pods/%s", s->dir, uid);
+}
+
+static int write_json(const char *path, const json_t *v) {
+        _cleanup_free_ char *text = json_text(v);
+        return text ? file_write_atomic(path, text, strlen(text), 0600) : -ENOMEM;
+}
+
+static int read_json(const char *path, json_t **ret) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        int r = file_read(path, FILE_SIZE_MAX, &text, &n);
+
+        return r < 0 ? r : json_parse(text, n, 0, ret, NULL);
+}
+
+static char *pod_file(const struct store *s, const char *uid, const char *name) {
+        return strformat("%s/pods/%s/%s", s->dir, uid, name);
+}
+
+static int pod_folder(struct store *s, const char *uid) {
+        _cleanup_free_ char *dir = store_pod_dir(s, uid);
+
+        if (!dir || !*uid || strchr(uid, '/') || *uid == '.')
+                return dir ? -EINVAL : -ENOMEM;
+        return mkdir_parents(dir, 0700);
+}
+
+int store_save_pod(struct store *s, const char *uid, const json_t *desired) {
+        _cleanup_free_ char *path = pod_file(s, uid, "pod.sealed"), *text = json_text(desired);
+        _cleanup_free_ void *sealed = NULL;
+        size_t n;
+        int r = path && text ? pod_folder(s, uid) : -ENOMEM;
+
+        if (r >= 0)
+                r = seal(s->key, text, strlen(text), &sealed, &n);
+        return r < 0 ? r : file_write_atomic(path, sealed, n, 0600);
+}
+
+int store_load_pod(struct store *s, const char *uid, json_t **ret) {
+        _cleanup_free_ char *path = pod_file(s, uid, "pod.sealed"), *data = NULL;
+        _cleanup_free_ void *text = NULL;
+        size_t n, text_size;
+        int r = path ? file_read(path, FILE_SIZE_MAX, &data, &n) : -ENOMEM;
+
+        if (r >= 0)
+                r = unseal(s->key, data, n, &text, &text_size);
+        return r < 0 ? r : json_parse(text, text_size, 0, ret, NULL);
+}
+
+int store_save_run(struct store *s, const char *uid, const json_t *run) {
+        _cleanup_free_ char *path = pod_file(s, uid, "run.json");
+        int r = path ? pod_folder(s, uid) : -ENOMEM;
+
+        return r < 0 ? r : write_json(path, run);
+}
+
+int store_load_run(struct store *s, const char *uid, json_t **ret) {
+        _cleanup_free_ char *path = pod_file(s, uid, "run.json");
+        return path ? read_json(path, ret) : -ENOMEM;
+}
+
+int store_remove_pod(struct store *s, const char *uid) {
+        _cleanup_free_ char *dir = store_pod_dir(s, uid);
+        return dir ? remove_tree(dir) : -ENOMEM;
+}
+
+int store_each_pod(struct store *s, void (*func)(const char *uid, void *userdata), void *userdata) {
+        _cleanup_free_ char *dir = strformat("%s/pods", s->dir);
+        DIR *d = dir ? opendir(dir) : NULL;
+
+        if (!d)
+                return dir ? -errno : -ENOMEM;
+        for (struct dirent *e = readdir(d); e; e = readdir(d))
+                if (e->d_name[0] != '.')
+                        func(e->d_name, userdata);
+        closedir(d);
+        return 0;
+}
+
+int store_save(struct store *s, const char *name, const json_t *v) {
+        _cleanup_free_ char *path = strformat("%s/%s.json", s->dir, name);
+        return path ? write_json(path, v) : -ENOMEM;
+}
+
+int store_load(struct store *s, const char *name, json_t **ret) {
+        _cleanup_free_ char *path = strformat("%s/%s.json", s->dir, name);
+        return path ? read_json(path, ret) : -ENOMEM;
+}

@@ -1,0 +1,206 @@
+/* Four informers. Nothing is removed on the word of a list that is not complete: pods, services and slices
+ * that the disk remembers stay until the first whole list is in. */
+#include "nodeagent/sync.h"
+
+#include "lib/client/informer.h"
+#include "lib/log.h"
+#include "lib/object.h"
+#include "nodeagent/node.h"
+#include "nodeagent/pods.h"
+
+enum { SAVE_DELAY_US = 1000000, ROUTES_DELAY_US = 100000 };
+
+struct sync {
+        struct agent *agent;
+        struct informer *pods, *services, *slices, *nodes;
+        char *pod_selector;
+        sd_event_source *save, *routes;
+        bool table_synced;
+};
+
+static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct sync *s = userdata;
+        _cleanup_json_ json_t *v = nft_save(s->agent->nft);
+        int r = v ? store_save(s->agent->store, "services", v) : -ENOMEM;
+
+        s->save = sd_event_source_disable_unref(s->save);
+        if (r < 0)
+                log_warning_errno(r, "Cannot keep the services on disk");
+        return 0;
+}
+
+static void save_later(struct sync *s) {
+        if (!s->save)
+                (void)sd_event_add_time_relative(s->agent->event, &s->save, CLOCK_MONOTONIC, SAVE_DELAY_US, 0, on_save, s);
+}
+
+void sync_load_services(struct agent *a) {
+        _cleanup_json_ json_t *v = NULL;
+        const json_t *o;
+        size_t i;
+
+        if (store_load(a->store, "services", &v) < 0)
+                return;
+        json_array_foreach(json_at(v, "services"), i, o) nft_service(a->nft, o, false);
+        json_array_foreach(json_at(v, "slices"), i, o) nft_slice(a->nft, o, false);
+}
+
+static void on_pod(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+        struct sync *s = userdata;
+
+        /* Deleted and made again under the same name while the watch was away. */
+        if (old && !streq(object_uid(old), object_uid(object)))
+                pods_gone(s->agent->pods, object_uid(old));
+        if (event == INFORMER_DELETED)
+                pods_gone(s->agent->pods, object_uid(object));
+        else {
+                int r = pods_apply(s->agent->pods, object, 0);
+                if (r < 0)
+                        log_warning_errno(r, "Cannot take up pod %s/%s", object_namespace(object), object_name(object));
+        }
+}
+
+static bool pod_is_known(const char *uid, void *userdata) {
+        struct sync *s = userdata;
+
+        informer_foreach(s->pods, e) {
+                if (streq(object_uid(informer_object(e)), uid))
+                        return true;
+        }
+        return false;
+}
+
+static void on_pods_synced(struct informer *i, void *userdata) {
+        struct sync *s = userdata;
+
+        pods_synced(s->agent->pods, pod_is_known, s);
+}
+
+static void on_service(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+        struct sync *s = userdata;
+
+        nft_service(s->agent->nft, object, event == INFORMER_DELETED);
+        save_later(s);
+}
+
+static void on_slice(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+        struct sync *s = userdata;
+
+        nft_slice(s->agent->nft, object, event == INFORMER_DELETED);
+        save_later(s);
+}
+
+static bool table_is_known(const char *kind, const char *key, void *userdata) {
+        struct sync *s = userdata;
+
+        return informer_get(streq(kind, "services") ? s->services : s->slices, key) != NULL;
+}
+
+static void on_table_synced(struct informer *i, void *userdata) {
+        struct sync *s = userdata;
+
+        if (s->table_synced || !informer_is_synced(s->services) || !informer_is_synced(s->slices))
+                return;
+        s->table_synced = true;
+        nft_keep_only(s->agent->nft, table_is_known, s);
+        save_later(s);
+}
+
+static const char *internal_ip(const json_t *node) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach(json_at(node, "status.addresses"), i, v)
+                if (streq(json_str_or(v, "type", ""), "InternalIP"))
+                        return json_str(v, "address");
+        return NULL;
+}
+
+static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct sync *s = userdata;
+        _cleanup_(map_freep) struct map *routes = map_new(free);
+
+        s->routes = sd_event_source_disable_unref(s->routes);
+        if (!routes || !s->agent->network)
+                return 0;
+        informer_foreach(s->nodes, e) {
+                const json_t *node = informer_object(e);
+                const char *cidr = json_str(node, "spec.podCIDR"), *ip = internal_ip(node);
+
+                if (cidr && ip && !streq(object_name(node), s->agent->config.node_name) && !streq(ip, s->agent->node_ip))
+                        (void)map_set(routes, cidr, strdup(ip));
+        }
+        (void)network_set_routes(s->agent->network, routes);
+        return 0;
+}
+
+static bool routes_differ(const json_t *old, const json_t *object) {
+        return !old || !streq_ptr(json_str(old, "spec.podCIDR"), json_str(object, "spec.podCIDR")) ||
+               !streq_ptr(internal_ip(old), internal_ip(object));
+}
+
+static void on_node(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+        struct sync *s = userdata;
+
+        if (streq(object_name(object), s->agent->config.node_name) && informer_is_synced(i))
+                node_observed(s->agent->node, event == INFORMER_DELETED ? NULL : object);
+        /* Heartbeats of a large fleet must not cost a route dump each. */
+        if (informer_is_synced(i) && !s->routes && (event == INFORMER_DELETED || routes_differ(old, object)))
+                (void)sd_event_add_time_relative(s->agent->event, &s->routes, CLOCK_MONOTONIC, ROUTES_DELAY_US, 0, on_routes, s);
+}
+
+static void on_nodes_synced(struct informer *i, void *userdata) {
+        struct sync *s = userdata;
+
+        node_observed(s->agent->node, informer_get(i, s->agent->config.node_name));
+        if (!s->routes)
+                (void)sd_event_add_time_relative(s->agent->event, &s->routes, CLOCK_MONOTONIC, 0, 0, on_routes, s);
+}
+
+bool sync_is_synced(const struct sync *s) {
+        return informer_is_synced(s->pods) && informer_is_synced(s->services) && informer_is_synced(s->slices) &&
+               informer_is_synced(s->nodes);
+}
+
+int sync_new(struct sync **ret, struct agent *a) {
+        _cleanup_(sync_freep) struct sync *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->agent = a;
+        s->pod_selector = strformat("spec.nodeName=%s", a->config.node_name);
+        if (!s->pod_selector)
+                return -ENOMEM;
+        struct informer_options nodes = {.resource = api_resource_find("nodes"), .on_event = on_node, .on_synced = on_nodes_synced, .userdata = s};
+        struct informer_options services = {.resource = api_resource_find("services"), .on_event = on_service, .on_synced = on_table_synced, .userdata = s};
+        struct informer_options slices = {.resource = api_resource_find("endpointslices"), .on_event = on_slice, .on_synced = on_table_synced, .userdata = s};
+        struct informer_options pods = {.resource = api_resource_find("pods"), .field_selector = s->pod_selector, .on_event = on_pod,
+                        .on_synced = on_pods_synced, .userdata = s};
+
+        r = informer_new(&s->nodes, a->api, &nodes);
+        if (r >= 0)
+                r = informer_new(&s->services, a->api, &services);
+        if (r >= 0)
+                r = informer_new(&s->slices, a->api, &slices);
+        if (r >= 0)
+                r = informer_new(&s->pods, a->api, &pods);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+struct sync *sync_free(struct sync *s) {
+        if (!s)
+                return NULL;
+        informer_free(s->pods);
+        informer_free(s->services);
+        informer_free(s->slices);
+        informer_free(s->nodes);
+        sd_event_source_disable_unref(s->save);
+        sd_event_source_disable_unref(s->routes);
+        free(s->pod_selector);
+        free(s);
+        return NULL;
+}
