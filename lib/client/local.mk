@@ -5,3 +5,9 @@ libkeelson_a_SOURCES += \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
 	lib/client/leader.c lib/client/leader.h lib/client/resources.c \
 	lib/client/workqueue.c lib/client/workqueue.h
+
+check_PROGRAMS += tests/unit/test-client tests/unit/test-workqueue
+tests_unit_test_client_SOURCES = tests/unit/test-client.c tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_client_LDADD = $(TEST_LIBS)
+tests_unit_test_workqueue_SOURCES = tests/unit/test-workqueue.c tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_workqueue_LDADD = $(TEST_LIBS)
