@@ -190,20 +190,31 @@ static int route_add(struct nl_sock *s, const struct route *route) {
         return nl_errno(r);
 }
 
-/* A dummy device of that name, up. Returns its index. */
+static int link_make(struct nl_sock *s, const char *name, const char *type) {
+        struct rtnl_link *link = rtnl_link_alloc();
+        int r = -NLE_NOMEM;
+
+        if (link) {
+                rtnl_link_set_name(link, name);
+                r = rtnl_link_set_type(link, type);
+        }
+        if (r >= 0)
+                r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
+        rtnl_link_put(link);
+        return r == -NLE_EXIST ? 0 : nl_errno(r);
+}
+
+/* A device of that name that leads nowhere, up: a dummy, or in kernels without it a bridge without ports.
+ * Returns its index. */
 static int dummy_make(struct nl_sock *s, const char *name) {
         int index = link_index(s, name), r;
 
         if (index <= 0) {
-                struct rtnl_link *link = rtnl_link_alloc();
-
-                rtnl_link_set_name(link, name);
-                r = rtnl_link_set_type(link, "dummy");
-                if (r >= 0)
-                        r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
-                rtnl_link_put(link);
-                if (r < 0 && r != -NLE_EXIST)
-                        return nl_errno(r);
+                r = link_make(s, name, "dummy");
+                if (r < 0)
+                        r = link_make(s, name, "bridge");
+                if (r < 0)
+                        return r;
                 index = link_index(s, name);
         }
         if (index <= 0)

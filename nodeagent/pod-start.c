@@ -15,6 +15,7 @@ enum {
         BACKOFF_MIN_US = 10 * 1000000,
         BACKOFF_MAX_US = 300 * 1000000,
         HEALTHY_US = 600 * 1000000,
+        FAILED_US = 500000,
 };
 
 /* Every container that has not started waits with this reason. */
@@ -302,6 +303,20 @@ static void back_off(struct container *c) {
         c->restarting = true;
 }
 
+/* systemd passes through `failed` on its way to an automatic restart: only one that stays there is ours. */
+static bool failed_for_good(struct container *c, const struct unit_state *state) {
+        uint64_t now = now_mono_us();
+
+        if (streq(state->result, "start-limit-hit"))
+                return true;
+        if (c->failed_us == 0)
+                c->failed_us = now;
+        if (now >= c->failed_us + FAILED_US)
+                return true;
+        pod_wake_at(c->pod, c->failed_us + FAILED_US);
+        return false;
+}
+
 static bool belongs_to_other_pod(const struct container *c, const struct unit_state *state) {
         _cleanup_free_ char *slice = pod_slice_name(c->pod->uid);
         return state->slice[0] && slice && !streq(slice, state->slice);
@@ -361,10 +376,11 @@ static int ensure_container(struct container *c) {
         container_probes_stop(c);
         c->record->ready = c->record->started = false;
         if (streq(state->active, "failed")) {
-                if (wants_restart(c) && !c->restarting)
+                if (wants_restart(c) && !c->restarting && failed_for_good(c, state))
                         back_off(c);
                 return 0;
         }
+        c->failed_us = 0;
         return c->record->phase == CONTAINER_TERMINATED && c->record->exit_code == 0;
 }
 

@@ -21,6 +21,7 @@ struct container {
         bool starting;               /* a start is on its way */
         uint64_t backoff_us;
         uint64_t retry_us;           /* monotonic; 0: now */
+        uint64_t failed_us;          /* monotonic; since when the unit is seen failed */
         struct probe *startup, *liveness, *readiness;
         struct container_exec *execs; /* running commands of probes */
         struct units_exec *hook;     /* preStop */

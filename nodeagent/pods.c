@@ -399,8 +399,8 @@ void pods_unit_changed(struct pods *all, const char *name, const struct unit_sta
                 }
                 if (all->units_listed)
                         c->starting = false;
-                if (container_observe(c->record, state, now_wall_us()) || !state)
-                        pod_wake(p);
+                (void)container_observe(c->record, state, now_wall_us());
+                pod_wake(p);
         }
 }
 

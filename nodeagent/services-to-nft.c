@@ -294,7 +294,7 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
                             "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @nodeports\n"
                             "  }\n"
                             "  chain prerouting {\n    type nat hook prerouting priority dstnat; policy accept;\n    jump dispatch\n  }\n"
-                            "  chain output {\n    type nat hook output priority dstnat; policy accept;\n    jump dispatch\n  }\n"
+                            "  chain output {\n    type nat hook output priority -100; policy accept;\n    jump dispatch\n  }\n"
                             "  chain refuse-check {\n"
                             "    ip daddr . meta l4proto . th dport vmap @refused\n"
                             "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @refused-nodeports\n"

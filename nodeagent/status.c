@@ -174,11 +174,10 @@ bool container_observe(struct container_record *c, const struct unit_state *s, u
         if (unit_state_is_running(s))
                 return observe_running(c, s) || changed;
         if (streq(s->sub, "auto-restart")) {
-                if (c->phase == CONTAINER_RUNNING) {
+                if (c->phase == CONTAINER_RUNNING)
                         take_end(c, s, now_us);
+                if (c->phase != CONTAINER_WAITING)
                         become_last(c);
-                        changed = true;
-                }
                 return container_set_waiting(c, "CrashLoopBackOff", "systemd starts the container again") || changed;
         }
         if (s->exec_code != 0 && c->phase != CONTAINER_TERMINATED &&
