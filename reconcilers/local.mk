@@ -38,3 +38,13 @@ reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 reconcilers_kschedd_SOURCES = reconcilers/kschedd.c
 reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
+
+check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched
+tests_unit_test_replicas_SOURCES = tests/unit/test-replicas.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_replicas_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_nodes_SOURCES = tests/unit/test-nodes.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_nodes_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_jobs_SOURCES = tests/unit/test-jobs.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_jobs_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/unit.h
+tests_unit_test_sched_LDADD = libreconcile.a $(TEST_LIBS)

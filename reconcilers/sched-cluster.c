@@ -257,18 +257,24 @@ void cluster_remove_node(struct cluster *c, const json_t *node) {
         node_maybe_drop(c, n);
 }
 
+static bool same_at(const json_t *a, const json_t *b, const char *path) {
+        const json_t *x = json_at(a, path), *y = json_at(b, path);
+
+        return x == y || (x && y && json_equal(x, y));
+}
+
 uint32_t sched_node_events(const json_t *old, const json_t *node) {
         uint32_t events = 0;
 
         if (!old)
                 return SCHED_NODE_ADDED | SCHED_NODE_LABELS | SCHED_NODE_TAINTS;
-        if (!json_equal(json_at(old, "status.allocatable"), json_at(node, "status.allocatable")))
+        if (!same_at(old, node, "status.allocatable"))
                 events |= SCHED_NODE_ADDED;
         if (object_condition_true(node, "Ready") && !object_condition_true(old, "Ready"))
                 events |= SCHED_NODE_ADDED;
-        if (!json_equal(json_at(old, "metadata.labels"), json_at(node, "metadata.labels")))
+        if (!same_at(old, node, "metadata.labels"))
                 events |= SCHED_NODE_LABELS;
-        if (!json_equal(json_at(old, "spec.taints"), json_at(node, "spec.taints")) ||
+        if (!same_at(old, node, "spec.taints") ||
                         json_bool_or(old, "spec.unschedulable", false) !=
                                         json_bool_or(node, "spec.unschedulable", false))
                 events |= SCHED_NODE_TAINTS;

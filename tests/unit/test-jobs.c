@@ -1,0 +1,375 @@
+/* Plans of Job, ServiceAccount, certificate signing, garbage collection and namespaces. */
+#include "tests/unit/fake-world.h"
+
+#include "lib/pki.h"
+#include "reconcilers/graph.h"
+
+/* --- Job --- */
+
+static json_t *put_job(struct fake *f, const char *spec, const char *status) {
+        return fake_put(f, WORLD_JOBS,
+                        "metadata: {name: j, namespace: d, uid: uj, resourceVersion: '5'}\n"
+                        "spec: {%s, template: {spec: {restartPolicy: Never}}}\nstatus: {%s}\n",
+                        spec, status);
+}
+
+static json_t *put_pod(struct fake *f, const char *name, const char *phase, bool finalizer) {
+        return fake_put(f, WORLD_PODS,
+                        "metadata: {name: %s, namespace: d, uid: u-%s, resourceVersion: '9', "
+                        "creationTimestamp: '2026-01-01T11:59:55Z', finalizers: [%s], "
+                        "ownerReferences: "
+                        "[{apiVersion: batch/v1, kind: Job, name: j, uid: uj, controller: true}]}\n"
+                        "spec: {}\nstatus: {phase: %s}\n",
+                        name, name, finalizer ? "batch.kubernetes.io/job-tracking" : "", phase);
+}
+
+static void test_job_starts(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_job(f, "parallelism: 2, completions: 5", "");
+        assert_plan(f, &job_controller, "d/j", "create pods d/j-|create pods d/j-");
+        assert_plan_has(f, &job_controller, "d/j",
+                        "\"finalizers\":[\"batch.kubernetes.io/job-tracking\"]");
+        assert_plan_has(f, &job_controller, "d/j", "\"batch.kubernetes.io/job-name\":\"j\"");
+        assert_report(f, &job_controller, "d/j", "startTime", "\"" FAKE_NOW "\"");
+        put_job(f, "parallelism: 3, completions: 5", "succeeded: 4");
+        assert_plan(f, &job_controller, "d/j", "create pods d/j-"); /* only what is missing */
+        put_job(f, "parallelism: 3, completions: 5, suspend: true", "");
+        assert_plan(f, &job_controller, "d/j", "");
+}
+
+/* The three steps of counting, and that none of them may be done twice or skipped. */
+static void test_job_counts_exactly(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_job(f, "parallelism: 1, completions: 2", "");
+        put_pod(f, "a", "Succeeded", true);
+        /* 1: noted, not yet counted; the next pod starts meanwhile */
+        assert_report(f, &job_controller, "d/j", "uncountedTerminatedPods.succeeded", "[\"u-a\"]");
+        assert_report(f, &job_controller, "d/j", "succeeded", "0");
+        assert_plan(f, &job_controller, "d/j", "create pods d/j-");
+        /* 2: once it stands in the status, the finalizer goes */
+        put_job(f, "parallelism: 1, completions: 2", "uncountedTerminatedPods: {succeeded: [u-a]}");
+        assert_plan(f, &job_controller, "d/j", "patch pods d/a|create pods d/j-");
+        assert_report(f, &job_controller, "d/j", "succeeded", "0");
+        /* 3: it is counted when the finalizer is gone */
+        put_pod(f, "a", "Succeeded", false);
+        assert_report(f, &job_controller, "d/j", "succeeded", "1");
+        assert_report(f, &job_controller, "d/j", "uncountedTerminatedPods", "{}");
+        /* and never again */
+        put_job(f, "parallelism: 1, completions: 2", "succeeded: 1");
+        assert_report(f, &job_controller, "d/j", "succeeded", "1");
+        /* a pod that was removed altogether after step 1 still counts */
+        f->counts[WORLD_PODS] = 0;
+        put_job(f, "parallelism: 1, completions: 2",
+                        "succeeded: 1, uncountedTerminatedPods: {succeeded: [u-b]}");
+        assert_report(f, &job_controller, "d/j", "succeeded", "2");
+}
+
+static void test_job_completes(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_json_ json_t *status = NULL;
+        json_t *job = put_job(f, "completions: 1", "");
+
+        put_pod(f, "a", "Succeeded", true);
+        status = job_controller.report(&f->world, "d/j", NULL);
+        json_object_set(job, "status", status);
+        assert_true(object_condition_true(job, "SuccessCriteriaMet"));
+        assert_false(object_condition_true(job, "Complete")); /* not before all is counted */
+        put_pod(f, "a", "Succeeded", false);
+        json_decref(status);
+        status = job_controller.report(&f->world, "d/j", NULL);
+        json_object_set(job, "status", status);
+        assert_true(object_condition_true(job, "Complete"));
+        assert_string_equal(json_str(job, "status.completionTime"), FAKE_NOW);
+        assert_int_equal(json_int_or(job, "status.succeeded", 0), 1);
+        assert_null(job_controller.report(&f->world, "d/j", NULL));
+        assert_plan(f, &job_controller, "d/j", "");
+}
+
+static void test_job_fails(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *text = NULL;
+        uint64_t wait;
+
+        put_job(f, "backoffLimit: 1, parallelism: 2, completions: 2", "failed: 0");
+        put_pod(f, "a", "Failed", true); /* 5 s ago: the next one after 10 s */
+        text = fake_plan(f, &job_controller, "d/j", &wait);
+        assert_string_equal(text, "");
+        assert_int_equal(wait, 5000000);
+        put_pod(f, "b", "Failed", true);
+        put_pod(f, "c", "Running", true);
+        assert_report(f, &job_controller, "d/j", "uncountedTerminatedPods.failed",
+                        "[\"u-a\",\"u-b\"]");
+        assert_plan(f, &job_controller, "d/j", "delete pods d/c");
+        put_job(f, "backoffLimit: 1",
+                        "failed: 2, conditions: [{type: FailureTarget, status: 'True', "
+                        "reason: BackoffLimitExceeded, message: m}]");
+        f->counts[WORLD_PODS] = 0;
+        assert_report(f, &job_controller, "d/j", "failed", "2");
+        _cleanup_json_ json_t *status = job_controller.report(&f->world, "d/j", NULL);
+        json_object_set(f->objects[WORLD_JOBS][0], "status", status);
+        assert_true(object_condition_true(f->objects[WORLD_JOBS][0], "Failed"));
+}
+
+static void test_job_deadline_and_ttl(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *text = NULL;
+        uint64_t wait;
+
+        put_job(f, "activeDeadlineSeconds: 60", "startTime: '2026-01-01T11:59:30Z'");
+        put_pod(f, "a", "Running", true);
+        text = fake_plan(f, &job_controller, "d/j", &wait);
+        assert_int_equal(wait, 30000000);
+        put_job(f, "activeDeadlineSeconds: 30", "startTime: '2026-01-01T11:59:30Z'");
+        assert_plan(f, &job_controller, "d/j", "delete pods d/a");
+        assert_report(f, &job_controller, "d/j", "conditions",
+                        "[{\"type\":\"FailureTarget\",\"status\":\"True\",\"reason\":"
+                        "\"DeadlineExceeded\",\"message\":\"Job was active longer than specified "
+                        "deadline\",\"lastTransitionTime\":\"" FAKE_NOW "\"}]");
+        f->counts[WORLD_PODS] = 0;
+        put_job(f, "ttlSecondsAfterFinished: 20",
+                        "conditions: [{type: Complete, status: 'True', lastTransitionTime: "
+                        "'2026-01-01T11:59:50Z'}]");
+        free(text);
+        text = fake_plan(f, &job_controller, "d/j", &wait);
+        assert_int_equal(wait, 10000000);
+        f->world.now_us += 10000000;
+        assert_plan(f, &job_controller, "d/j", "delete jobs d/j");
+}
+
+static void test_job_suspends(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        json_t *pod;
+
+        put_job(f, "suspend: true", "startTime: '2026-01-01T11:59:30Z'");
+        pod = put_pod(f, "a", "Running", true);
+        assert_plan(f, &job_controller, "d/j", "delete pods d/a");
+        /* we end it ourselves: that is no failure, and nobody has to count it */
+        json_set_str(pod, "metadata.deletionTimestamp", FAKE_NOW);
+        assert_plan(f, &job_controller, "d/j", "patch pods d/a");
+        assert_report(f, &job_controller, "d/j", "uncountedTerminatedPods", "{}");
+        assert_report(f, &job_controller, "d/j", "startTime", "absent");
+}
+
+static void test_job_gone(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_pod(f, "a", "Running", true);
+        put_pod(f, "b", "Running", false);
+        assert_plan(f, &job_controller, "d/j", "guard-absent jobs d/j|patch pods d/a");
+}
+
+/* --- ServiceAccount --- */
+
+static void test_serviceaccount(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        fake_put(f, WORLD_NAMESPACES, "metadata: {name: d}");
+        assert_plan(f, &serviceaccount_controller, "d", "create serviceaccounts d/default");
+        fake_put(f, WORLD_SERVICEACCOUNTS, "metadata: {name: default, namespace: d}");
+        assert_plan(f, &serviceaccount_controller, "d", "");
+        fake_put(f, WORLD_NAMESPACES, "metadata: {name: e, deletionTimestamp: x}");
+        assert_plan(f, &serviceaccount_controller, "e", "");
+}
+
+/* --- certificates --- */
+
+static json_t *put_csr(struct fake *f, const char *cn, const char *organization, const char *user,
+                const char *status) {
+        const char *organizations[] = {organization, NULL};
+        struct pki_subject subject = {.cn = cn, .organizations = organizations};
+        _cleanup_free_ char *key = NULL, *pem = NULL, *encoded = NULL;
+
+        assert_int_equal(pki_key_new(&key), 0);
+        assert_int_equal(pki_csr_new(key, &subject, &pem), 0);
+        encoded = base64_encode(pem, strlen(pem));
+        return fake_put(f, WORLD_CSRS,
+                        "metadata: {name: c, uid: uc, resourceVersion: '2', creationTimestamp: "
+                        "'2026-01-01T11:59:00Z'}\nspec: {signerName: "
+                        "kubernetes.io/kube-apiserver-client-kubelet, request: %s, username: '%s', "
+                        "groups: [system:nodes, system:authenticated], usages: [client auth, "
+                        "digital "
+                        "signature]}\nstatus: {%s}\n",
+                        encoded, user, status);
+}
+
+#define APPROVED "conditions: [{type: Approved, status: 'True'}]"
+
+static void test_csr(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *cert = NULL, *key = NULL, *issued = NULL, *cn = NULL;
+        _cleanup_actions_ struct actions a = {0};
+        size_t n;
+
+        assert_int_equal(pki_ca_new("ca", 10, &cert, &key), 0);
+        f->config.signing_cert_pem = cert;
+        f->config.signing_key_pem = key;
+        /* a new node's request waits for somebody to approve it */
+        put_csr(f, "system:node:n1", "system:nodes", "system:bootstrap:x", "");
+        assert_plan(f, &csr_controller, "c", "");
+        put_csr(f, "system:node:n1", "system:nodes", "system:node:n2", "");
+        assert_plan(f, &csr_controller, "c", "");
+        /* its own renewal does not */
+        put_csr(f, "system:node:n1", "system:nodes", "system:node:n1", "");
+        assert_plan_has(f, &csr_controller, "c", "update certificatesigningrequests c approval");
+        put_csr(f, "system:node:n1", "system:nodes", "system:bootstrap:x", APPROVED);
+        csr_controller.plan(&f->world, "c", &a);
+        assert_int_equal(a.count, 1);
+        assert_string_equal(a.items[0].subresource, "status");
+        assert_int_equal(base64_decode(json_str(a.items[0].body, "status.certificate"),
+                                         (void **)&issued, &n),
+                        0);
+        issued = realloc(issued, n + 1);
+        issued[n] = 0;
+        assert_int_equal(pki_cert_read(issued, &cn, NULL, NULL), 0);
+        assert_string_equal(cn, "system:node:n1");
+}
+
+static void test_csr_refuses_other_subjects(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        f->config.signing_cert_pem = f->config.signing_key_pem = "unused";
+        put_csr(f, "kubernetes-admin", "system:masters", "x", APPROVED);
+        assert_plan_has(f, &csr_controller, "c", "\"type\":\"Failed\"");
+        put_csr(f, "system:node:n1", "system:masters", "x", APPROVED);
+        assert_plan_has(f, &csr_controller, "c", "\"type\":\"Failed\"");
+        put_csr(f, "system:node:", "system:nodes", "x", APPROVED);
+        assert_plan_has(f, &csr_controller, "c", "\"type\":\"Failed\"");
+}
+
+/* --- garbage --- */
+
+struct garden {
+        struct fake *fake;
+        struct graph graph;
+        struct catalogue catalogue;
+};
+
+static void garden_new(struct garden *g) {
+        _cleanup_json_ json_t *list = json_pack(
+                        "{s:[{s:{s:s}, s:[{s:s, s:[{s:s, s:s, s:{s:s}, s:[s,s,s,s]},"
+                        "{s:s, s:s, s:{s:s}, s:[s,s,s,s]}, {s:s, s:s, s:{s:s}, s:[s,s,s]}]}]}]}",
+                        "items", "metadata", "name", "", "versions", "version", "v1", "resources",
+                        "resource", "pods", "scope", "Namespaced", "responseKind", "kind", "Pod",
+                        "verbs", "list", "watch", "delete", "deletecollection", "resource", "nodes",
+                        "scope", "Cluster", "responseKind", "kind", "Node", "verbs", "list",
+                        "watch", "delete", "deletecollection", "resource", "events", "scope",
+                        "Namespaced", "responseKind", "kind", "Event", "verbs", "list", "watch",
+                        "delete");
+
+        g->fake = fake_new();
+        g->catalogue = (struct catalogue){0};
+        assert_int_equal(graph_init(&g->graph), 0);
+        assert_int_equal(catalogue_read(&g->catalogue, list), 0);
+        assert_int_equal(g->catalogue.count, 3);
+        assert_false(g->catalogue.items[2]->watched);
+        g->fake->world.graph = &g->graph;
+        g->fake->world.catalogue = &g->catalogue;
+}
+
+static void garden_done(struct garden *g) {
+        graph_done(&g->graph);
+        catalogue_done(&g->catalogue);
+        fake_free(g->fake);
+}
+
+static void grow(struct garden *g, const char *name, const char *meta) {
+        const json_t *o = fake_put(g->fake, WORLD_PODS,
+                        "metadata: {name: %s, namespace: d, uid: u-%s, resourceVersion: '1', %s}",
+                        name, name, meta);
+
+        graph_put(&g->graph, api_resource_find("pods"), o);
+}
+
+#define OWNED_BY(owner) \
+        "{apiVersion: v1, kind: Pod, name: " owner ", uid: u-" owner ", blockOwnerDeletion: true}"
+
+static void test_gc_absent_owner(void **state) {
+        _cleanup_(garden_done) struct garden g;
+
+        garden_new(&g);
+        grow(&g, "owner", "x: y");
+        grow(&g, "a", "ownerReferences: [" OWNED_BY("owner") "]");
+        grow(&g, "b", "ownerReferences: [" OWNED_BY("owner") ", " OWNED_BY("gone") "]");
+        assert_plan(g.fake, &gc_controller, "u-a", "");
+        /* one owner stands: only the reference to the other goes */
+        assert_plan(g.fake, &gc_controller, "u-b", "guard-absent pods d/gone|patch pods d/b");
+        graph_remove(&g.graph, "u-owner");
+        assert_plan(g.fake, &gc_controller, "u-a", "guard-absent pods d/owner|delete pods d/a");
+        assert_plan_has(g.fake, &gc_controller, "u-a", "\"preconditions\":{\"uid\":\"u-a\"}");
+        assert_plan(g.fake, &gc_controller, "u-b",
+                        "guard-absent pods d/owner|guard-absent pods d/gone|delete pods d/b");
+        /* an owner of a kind that nobody serves can't be asked for: no guess */
+        grow(&g, "c", "ownerReferences: [{apiVersion: x/v1, kind: Y, name: z, uid: z}]");
+        assert_plan(g.fake, &gc_controller, "u-c", "");
+}
+
+static void test_gc_foreground(void **state) {
+        _cleanup_(garden_done) struct garden g;
+
+        garden_new(&g);
+        grow(&g, "owner", "deletionTimestamp: x, finalizers: [foregroundDeletion]");
+        grow(&g, "a", "ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-owner", "delete pods d/a");
+        grow(&g, "a", "deletionTimestamp: x, ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-owner", ""); /* waits */
+        graph_remove(&g.graph, "u-a");
+        assert_plan(g.fake, &gc_controller, "u-owner", "patch pods d/owner");
+        assert_plan_has(g.fake, &gc_controller, "u-owner", "\"finalizers\":[]");
+}
+
+static void test_gc_orphan(void **state) {
+        _cleanup_(garden_done) struct garden g;
+
+        garden_new(&g);
+        grow(&g, "owner", "deletionTimestamp: x, finalizers: [orphan, mine]");
+        grow(&g, "a", "ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-owner", "patch pods d/a");
+        assert_plan_has(g.fake, &gc_controller, "u-owner", "\"ownerReferences\":[]");
+        grow(&g, "a", "ownerReferences: []");
+        assert_plan(g.fake, &gc_controller, "u-owner", "patch pods d/owner");
+        assert_plan_has(g.fake, &gc_controller, "u-owner", "\"finalizers\":[\"mine\"]");
+}
+
+static void test_namespace(void **state) {
+        _cleanup_(garden_done) struct garden g;
+
+        garden_new(&g);
+        grow(&g, "a", "x: y");
+        fake_put(g.fake, WORLD_NAMESPACES,
+                        "metadata: {name: d, uid: un}\nspec: {finalizers: [kubernetes]}");
+        assert_plan(g.fake, &namespace_controller, "d", "");
+        fake_put(g.fake, WORLD_NAMESPACES,
+                        "metadata: {name: d, uid: un, deletionTimestamp: x}\n"
+                        "spec: {finalizers: [kubernetes]}");
+        assert_plan(g.fake, &namespace_controller, "d", "delete-all pods d/");
+        graph_remove(&g.graph, "u-a");
+        assert_plan(g.fake, &namespace_controller, "d",
+                        "delete-all pods d/|guard-empty pods d/|guard-empty events d/|"
+                        "update namespaces d");
+        assert_plan_has(g.fake, &namespace_controller, "d", "finalize {");
+        g.fake->world.graph = NULL; /* not before all kinds are known */
+        assert_plan(g.fake, &namespace_controller, "d", "");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_job_starts),
+                        cmocka_unit_test(test_job_counts_exactly),
+                        cmocka_unit_test(test_job_completes),
+                        cmocka_unit_test(test_job_fails),
+                        cmocka_unit_test(test_job_deadline_and_ttl),
+                        cmocka_unit_test(test_job_suspends),
+                        cmocka_unit_test(test_job_gone),
+                        cmocka_unit_test(test_serviceaccount),
+                        cmocka_unit_test(test_csr),
+                        cmocka_unit_test(test_csr_refuses_other_subjects),
+                        cmocka_unit_test(test_gc_absent_owner),
+                        cmocka_unit_test(test_gc_foreground),
+                        cmocka_unit_test(test_gc_orphan),
+                        cmocka_unit_test(test_namespace),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

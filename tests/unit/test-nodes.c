@@ -1,0 +1,308 @@
+/* Plans of the controllers around nodes: lifecycle, subnets, pods nobody ends; and EndpointSlices.
+ */
+#include "tests/unit/fake-world.h"
+
+static json_t *put_node(struct fake *f, const char *name, const char *ready, const char *extra) {
+        return fake_put(f, WORLD_NODES,
+                        "metadata: {name: %s, uid: u-%s, resourceVersion: '3', creationTimestamp: "
+                        "'2026-01-01T10:00:00Z'}\nspec: {%s}\nstatus: {conditions: [{type: Ready, "
+                        "status: '%s', lastHeartbeatTime: '2026-01-01T11:59:00Z'}]}\n",
+                        name, name, extra, ready);
+}
+
+static json_t *put_pod(struct fake *f, const char *name, const char *node, const char *extra) {
+        return fake_put(f, WORLD_PODS,
+                        "metadata: {name: %s, namespace: d, uid: u-%s, resourceVersion: '9', "
+                        "labels: "
+                        "{app: web}}\nspec: {nodeName: '%s', containers: [{name: c, ports: "
+                        "[{name: http, containerPort: 80}]}] %s}\nstatus: {phase: Running, podIP: "
+                        "10.0.0.9, conditions: [{type: Ready, status: 'True'}]}\n",
+                        name, name, node, extra);
+}
+
+/* --- node lifecycle --- */
+
+static void test_silent_node(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *text = NULL;
+        uint64_t wait;
+
+        put_node(f, "n", "True", "");
+        f->lease_seen_us = f->world.mono_us - 30000000;
+        text = fake_plan(f, &node_controller, "n", &wait);
+        assert_string_equal(text, "");
+        assert_int_equal(wait, 10000000); /* looked at again when the grace period ends */
+        f->lease_seen_us = f->world.mono_us - 40000000;
+        assert_plan_has(f, &node_controller, "n", "patch nodes n status");
+        assert_plan_has(f, &node_controller, "n",
+                        "\"reason\":\"NodeStatusUnknown\",\"status\":\"Unknown\",\"type\":"
+                        "\"Ready\"");
+        assert_plan_has(f, &node_controller, "n", "\"lastHeartbeatTime\":\"2026-01-01T11:59:00Z\"");
+        /* just started: what was before does not count */
+        f->world.started_us = f->world.mono_us - 1000000;
+        assert_plan(f, &node_controller, "n", "");
+}
+
+static void test_taints(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        f->lease_seen_us = f->world.mono_us;
+        put_node(f, "n", "Unknown", "taints: [{key: mine, effect: NoSchedule}]");
+        assert_plan_has(f, &node_controller, "n",
+                        "{\"taints\":[{\"effect\":\"NoSchedule\",\"key\":\"mine\"},"
+                        "{\"effect\":\"NoSchedule\",\"key\":\"node.kubernetes.io/unreachable\","
+                        "\"timeAdded\":\"" FAKE_NOW "\"},{\"effect\":\"NoExecute\","
+                        "\"key\":\"node.kubernetes.io/unreachable\",\"timeAdded\":\"" FAKE_NOW
+                        "\"}]}");
+        put_node(f, "n", "False", "");
+        assert_plan_has(f, &node_controller, "n", "node.kubernetes.io/not-ready");
+        put_node(f, "n", "True", "unschedulable: true");
+        assert_plan_has(f, &node_controller, "n", "node.kubernetes.io/unschedulable");
+        put_node(f, "n", "True",
+                        "taints: [{key: node.kubernetes.io/unreachable, effect: NoExecute, "
+                        "timeAdded: '2026-01-01T11:00:00Z'}]");
+        assert_plan_has(f, &node_controller, "n", "{\"taints\":[]}");
+        put_node(f, "n", "True", "");
+        assert_plan(f, &node_controller, "n", "");
+}
+
+static void put_unreachable(struct fake *f) {
+        put_node(f, "n", "Unknown",
+                        "taints: [{key: node.kubernetes.io/unreachable, effect: NoSchedule, "
+                        "timeAdded: "
+                        "'2026-01-01T11:59:00Z'}, {key: node.kubernetes.io/unreachable, effect: "
+                        "NoExecute, timeAdded: '2026-01-01T11:59:00Z'}]");
+        f->lease_seen_us = 1000;
+}
+
+static void test_eviction(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *text = NULL;
+        json_t *gone;
+        uint64_t wait;
+
+        put_unreachable(f);
+        put_node(f, "other", "True", "");
+        put_pod(f, "stays", "n",
+                        ", tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists}]");
+        put_pod(f, "later", "n",
+                        ", tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, "
+                        "effect: NoExecute, tolerationSeconds: 75}]");
+        put_pod(f, "due", "n",
+                        ", tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, "
+                        "effect: NoExecute, tolerationSeconds: 60}]");
+        put_pod(f, "now", "n", "");
+        gone = put_pod(f, "terminating", "n", "");
+        json_set_str(gone, "metadata.deletionTimestamp", FAKE_NOW);
+        text = fake_plan(f, &node_controller, "n", &wait);
+        assert_int_equal(wait, 15000000);
+        assert_plan(f, &node_controller, "n",
+                        "event events d/due|delete pods d/due|event events d/now|delete pods "
+                        "d/now");
+        /* graceful: on the node nobody says they are gone */
+        assert_null(strstr(text, "gracePeriodSeconds"));
+}
+
+/* When no node at all is in reach nobody is evicted. */
+static void test_no_eviction_when_all_are_silent(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_unreachable(f);
+        put_pod(f, "now", "n", "");
+        assert_plan(f, &node_controller, "n", "");
+}
+
+/* --- pods nobody ends --- */
+
+static void test_podgc(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        json_t *pod;
+
+        put_pod(f, "a", "lost", "");
+        assert_plan(f, &podgc_controller, "d/a", "guard-absent nodes lost|delete pods d/a");
+        assert_plan_has(f, &podgc_controller, "d/a", "\"gracePeriodSeconds\":0");
+        put_node(f, "lost", "Unknown", "");
+        assert_plan(f, &podgc_controller, "d/a", ""); /* unreachable is not gone */
+        pod = put_pod(f, "b", "", "");
+        assert_plan(f, &podgc_controller, "d/b", "");
+        json_set_str(pod, "metadata.deletionTimestamp", FAKE_NOW);
+        assert_plan(f, &podgc_controller, "d/b", "delete pods d/b");
+}
+
+/* --- subnets --- */
+
+static void put_record(struct fake *f, const char *data) {
+        fake_put(f, WORLD_CIDR_RECORDS,
+                        "metadata: {name: keelson-pod-cidrs, namespace: kube-system, uid: x, "
+                        "resourceVersion: '4'}\ndata: {%s}\n",
+                        data);
+}
+
+static void test_podcidr(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_node(f, "a", "True", "");
+        put_node(f, "b", "True", "podCIDR: 10.244.0.0/24"); /* from before the record */
+        /* first written down, then given */
+        assert_plan(f, &podcidr_controller, "cidrs",
+                        "create configmaps kube-system/keelson-pod-cidrs");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "{\"a\":\"10.244.1.0/24\",\"b\":\"10.244.0.0/24\"}");
+        put_record(f, "a: 10.244.1.0/24, b: 10.244.0.0/24");
+        assert_plan(f, &podcidr_controller, "cidrs", "patch nodes a");
+        assert_plan_has(f, &podcidr_controller, "cidrs",
+                        "{\"podCIDR\":\"10.244.1.0/24\",\"podCIDRs\":[\"10.244.1.0/24\"]}");
+        put_node(f, "a", "True", "podCIDR: 10.244.1.0/24");
+        assert_plan(f, &podcidr_controller, "cidrs", "");
+        /* a block that is written down is taken, even while its node is away */
+        put_record(f, "a: 10.244.1.0/24, b: 10.244.0.0/24, z: 10.244.2.0/24");
+        put_node(f, "c", "True", "");
+        assert_plan_has(f, &podcidr_controller, "cidrs", "\"c\":\"10.244.3.0/24\"");
+        put_node(f, "c", "True", "podCIDR: 10.244.3.0/24");
+        put_record(f, "a: 10.244.1.0/24, b: 10.244.0.0/24, c: 10.244.3.0/24, z: 10.244.2.0/24");
+        assert_plan(f, &podcidr_controller, "cidrs",
+                        "guard-absent nodes z|patch configmaps kube-system/keelson-pod-cidrs");
+        assert_plan_has(f, &podcidr_controller, "cidrs", "{\"data\":{\"z\":null}");
+}
+
+static void test_podcidr_exhausted(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        f->config.cluster_cidr = "10.0.0.0/23";
+        put_record(f, "a: 10.0.0.0/24, b: 10.0.1.0/24");
+        put_node(f, "a", "True", "podCIDR: 10.0.0.0/24");
+        put_node(f, "b", "True", "podCIDR: 10.0.1.0/24");
+        put_node(f, "c", "True", "");
+        assert_plan_has(f, &podcidr_controller, "cidrs", "Warning CIDRNotAvailable");
+}
+
+/* --- EndpointSlices --- */
+
+static json_t *put_service(struct fake *f, const char *extra) {
+        return fake_put(f, WORLD_SERVICES,
+                        "metadata: {name: s, namespace: d, uid: us, resourceVersion: '2', labels: "
+                        "{x: y}}\n"
+                        "spec: {selector: {app: web}, clusterIP: 10.96.0.7, ports: [{name: p, "
+                        "port: 8080, "
+                        "targetPort: http}] %s}\n",
+                        extra);
+}
+
+/* What the plan would write becomes the world's slice. */
+static json_t *apply_slice(struct fake *f, const char *name) {
+        _cleanup_actions_ struct actions a = {0};
+        json_t *slice;
+
+        endpointslice_controller.plan(&f->world, "d/s", &a);
+        assert_int_equal(a.count, 1);
+        slice = fake_put(f, WORLD_ENDPOINTSLICES, "metadata: {name: %s, namespace: d}", name);
+        json_object_update(slice, a.items[0].body);
+        json_set_str(slice, "metadata.name", name);
+        json_set_str(slice, "metadata.namespace", "d");
+        json_set_str(slice, "metadata.resourceVersion", "8");
+        return slice;
+}
+
+static void test_slice_made(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        json_t *slice, *pod;
+
+        put_service(f, "");
+        pod = put_pod(f, "a", "n", "");
+        assert_plan(f, &endpointslice_controller, "d/s", "create endpointslices d/s-");
+        slice = apply_slice(f, "s-1");
+        assert_string_equal(object_label(slice, "kubernetes.io/service-name"), "s");
+        assert_string_equal(object_label(slice, "x"), "y");
+        assert_string_equal(json_str(slice, "addressType"), "IPv4");
+        assert_int_equal(json_int_or(json_array_get(json_object_get(slice, "ports"), 0), "port", 0),
+                        80);
+        json_t *e = json_array_get(json_object_get(slice, "endpoints"), 0);
+        assert_true(json_bool_or(e, "conditions.ready", false));
+        assert_string_equal(json_str(e, "nodeName"), "n");
+        assert_string_equal(json_str(e, "targetRef.uid"), "u-a");
+        assert_plan(f, &endpointslice_controller, "d/s", ""); /* nothing more to do */
+
+        json_set_str(pod, "metadata.deletionTimestamp", FAKE_NOW);
+        assert_plan_has(f, &endpointslice_controller, "d/s",
+                        "\"conditions\":{\"ready\":false,\"serving\":true,\"terminating\":true}");
+}
+
+/* A pod on a node out of reach is dropped at once, whatever it last said of itself. */
+static void test_slice_unreachable(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_service(f, "");
+        put_pod(f, "a", "n", "");
+        put_node(f, "n", "Unknown", "");
+        assert_plan_has(f, &endpointslice_controller, "d/s",
+                        "\"conditions\":{\"ready\":false,\"serving\":false,\"terminating\":false}");
+}
+
+static void test_slice_bounds(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        char name[16];
+
+        put_service(f, "");
+        for (int i = 0; i < 250; i++) {
+                (void)snprintf(name, sizeof(name), "p%d", i);
+                put_pod(f, name, "n", "");
+        }
+        assert_plan(f, &endpointslice_controller, "d/s",
+                        "create endpointslices d/s-|create endpointslices d/s-|create "
+                        "endpointslices d/s-");
+}
+
+static void test_slice_empty_and_gone(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_service(f, "");
+        assert_plan_has(f, &endpointslice_controller, "d/s", "\"endpoints\":[]");
+        apply_slice(f, "s-1");
+        assert_plan(f, &endpointslice_controller, "d/s", "");
+        json_decref(f->objects[WORLD_SERVICES][0]);
+        f->counts[WORLD_SERVICES] = 0;
+        assert_plan(f, &endpointslice_controller, "d/s", "delete endpointslices d/s-1");
+}
+
+static void test_slice_headless(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        json_set_str(put_service(f, ", publishNotReadyAddresses: true"), "spec.clusterIP", "None");
+        json_set_str(put_pod(f, "a", "n", ", hostname: h, subdomain: s"), "status.phase",
+                        "Pending");
+        json_set_at(f->objects[WORLD_PODS][0], "status.conditions", json_array());
+        assert_plan_has(f, &endpointslice_controller, "d/s",
+                        "\"service.kubernetes.io/headless\":\"\"");
+        assert_plan_has(f, &endpointslice_controller, "d/s", "\"hostname\":\"h\"");
+        assert_plan_has(f, &endpointslice_controller, "d/s",
+                        "\"ready\":true,\"serving\":false,\"terminating\":false");
+}
+
+static void test_slice_without_selector(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        json_t *service = put_service(f, "");
+
+        json_del_at(service, "spec.selector");
+        put_pod(f, "a", "n", "");
+        assert_plan(f, &endpointslice_controller, "d/s", "");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_silent_node),
+                        cmocka_unit_test(test_taints),
+                        cmocka_unit_test(test_eviction),
+                        cmocka_unit_test(test_no_eviction_when_all_are_silent),
+                        cmocka_unit_test(test_podgc),
+                        cmocka_unit_test(test_podcidr),
+                        cmocka_unit_test(test_podcidr_exhausted),
+                        cmocka_unit_test(test_slice_made),
+                        cmocka_unit_test(test_slice_unreachable),
+                        cmocka_unit_test(test_slice_bounds),
+                        cmocka_unit_test(test_slice_empty_and_gone),
+                        cmocka_unit_test(test_slice_headless),
+                        cmocka_unit_test(test_slice_without_selector),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
