@@ -20,7 +20,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
-	kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
 	kapid/strategy/core.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
@@ -35,3 +35,8 @@ KAPID_CORE_LIBS = libkapid_core.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-machine
 tests_unit_test_kapid_machine_SOURCES = tests/unit/test-kapid-machine.c
 tests_unit_test_kapid_machine_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-patch tests/unit/test-kapid-apply
+tests_unit_test_kapid_patch_SOURCES = tests/unit/test-kapid-patch.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_patch_LDADD = $(KAPID_CORE_LIBS)
+tests_unit_test_kapid_apply_SOURCES = tests/unit/test-kapid-apply.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_apply_LDADD = $(KAPID_CORE_LIBS)

@@ -1,0 +1,484 @@
+/* Field sets and the typed merge of server-side apply. How deep ownership goes is the schema's
+ * word: atomic lists and maps are leaves, list maps are keyed, sets go by value, and what has no
+ * schema is a map of fields with atomic lists. Ideas: the structured merge KEP (555). */
+#include "kapid/patch/fieldset.h"
+
+#include "lib/buf.h"
+#include "lib/map.h"
+
+static const struct schema untyped = {.type = SCHEMA_ANY, .flags = SCHEMA_PRESERVE_UNKNOWN};
+
+static bool is_member(const json_t *n) {
+        return n && (json_object_size(n) == 0 || json_object_get(n, "."));
+}
+
+/* Takes children; NULL when nothing is left. */
+static json_t *make(bool member, json_t *children) {
+        if (json_object_size(children) == 0 && !member) {
+                json_decref(children);
+                return NULL;
+        }
+        if (json_object_size(children) > 0 && member)
+                json_object_set_new(children, ".", json_object());
+        return children;
+}
+
+json_t *fieldset_union(const json_t *a, const json_t *b) {
+        json_t *children, *v;
+        const char *key;
+
+        if (!a || !b || a == b)
+                return json_incref((json_t *)(a ? a : b));
+        children = json_object();
+        json_object_foreach ((json_t *)a, key, v)
+                if (!streq(key, ".")) {
+                        json_t *other = json_object_get(b, key);
+
+                        json_object_set_new(children, key,
+                                        other ? fieldset_union(v, other) : json_incref(v));
+                }
+        json_object_foreach ((json_t *)b, key, v)
+                if (!streq(key, ".") && !json_object_get(a, key))
+                        json_object_set(children, key, v);
+        return make(is_member(a) || is_member(b), children);
+}
+
+json_t *fieldset_difference(const json_t *a, const json_t *b) {
+        json_t *children, *v;
+        const char *key;
+
+        if (!a || !b)
+                return json_incref((json_t *)a);
+        children = json_object();
+        json_object_foreach ((json_t *)a, key, v) {
+                json_t *left = streq(key, ".") ? NULL
+                                               : fieldset_difference(v, json_object_get(b, key));
+
+                if (left)
+                        json_object_set_new(children, key, left);
+        }
+        return make(is_member(a) && !is_member(b), children);
+}
+
+json_t *fieldset_intersection(const json_t *a, const json_t *b) {
+        json_t *children, *v;
+        const char *key;
+
+        if (!a || !b)
+                return NULL;
+        children = json_object();
+        json_object_foreach ((json_t *)a, key, v) {
+                json_t *both = streq(key, ".") ? NULL
+                                               : fieldset_intersection(v, json_object_get(b, key));
+
+                if (both)
+                        json_object_set_new(children, key, both);
+        }
+        return make(is_member(a) && is_member(b), children);
+}
+
+/* How a value is owned. */
+enum shape { SHAPE_LEAF, SHAPE_MAP, SHAPE_LIST_MAP, SHAPE_SET };
+
+static enum shape shape_of(const struct schema *s, const json_t *v) {
+        if (json_is_object(v))
+                return s->flags & SCHEMA_MAP_ATOMIC ? SHAPE_LEAF : SHAPE_MAP;
+        if (json_is_array(v) && s->list == LIST_MAP)
+                return SHAPE_LIST_MAP;
+        return json_is_array(v) && s->list == LIST_SET ? SHAPE_SET : SHAPE_LEAF;
+}
+
+static const struct schema *field_schema(const struct schema *s, const char *key) {
+        const struct schema *child = schema_child(s, key);
+
+        return child ? child : &untyped;
+}
+
+static const struct schema *item_schema(const struct schema *s) {
+        return s->items ? s->items : &untyped;
+}
+
+/* "k:{...}" or "v:..." of an item; keys left out count with their default. NULL when a key is
+ * missing. */
+static char *item_element(const struct schema *s, const json_t *item) {
+        _cleanup_json_ json_t *keys = NULL;
+        _cleanup_free_ char *text = NULL;
+
+        if (s->list == LIST_SET) {
+                text = json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+                return text ? strformat("v:%s", text) : NULL;
+        }
+        keys = json_object();
+        for (size_t i = 0; s->map_keys[i]; i++) {
+                const struct schema_field *f = schema_field_find(item_schema(s), s->map_keys[i]);
+                json_t *v = json_object_get(item, s->map_keys[i]);
+
+                if (!v && f)
+                        v = (json_t *)f->fallback;
+                if (v)
+                        json_object_set(keys, s->map_keys[i], v);
+        }
+        if (!json_is_object(item) || json_object_size(keys) == 0)
+                return NULL;
+        text = json_dumps(keys, JSON_COMPACT | JSON_SORT_KEYS);
+        return text ? strformat("k:%s", text) : NULL;
+}
+
+/* Items of a keyed list by element. NULL when one has no key, or two the same: then it is owned as
+ * a whole. */
+static struct map *index_items(const struct schema *s, const json_t *list) {
+        struct map *index = map_new(NULL);
+        json_t *item;
+        size_t i;
+
+        json_array_foreach (list, i, item) {
+                _cleanup_free_ char *element = item_element(s, item);
+
+                if (!index)
+                        return NULL;
+                if (!element || map_get(index, element) || map_set(index, element, item) < 0)
+                        index = map_free(index);
+        }
+        return index;
+}
+
+static int set_of(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
+                char **ret_error);
+
+static int set_of_map(const struct schema *s, const json_t *v, bool with_containers,
+                json_t *children, char **ret_error) {
+        const char *key;
+        json_t *child;
+
+        json_object_foreach ((json_t *)v, key, child) {
+                const struct schema_field *f = schema_field_find(s, key);
+                _cleanup_free_ char *element = strformat("f:%s", key);
+                json_t *node = NULL;
+                int r = element ? set_of(field_schema(s, key), child, with_containers, &node,
+                                                  ret_error)
+                                : -ENOMEM;
+
+                if (r < 0)
+                        return r;
+                /* Entries of a map belong to who puts them there, even when something is below
+                 * them. */
+                if (node && !f && json_object_size(node) > 0 && !json_object_get(node, "."))
+                        json_object_set_new(node, ".", json_object());
+                if (node)
+                        json_object_set_new(children, element, node);
+        }
+        return 0;
+}
+
+static int set_of_list(const struct schema *s, const json_t *v, bool with_containers,
+                json_t *children, char **ret_error) {
+        json_t *item;
+        size_t i;
+
+        json_array_foreach (v, i, item) {
+                _cleanup_free_ char *element = item_element(s, item);
+                json_t *node = NULL;
+                int r = 0;
+
+                if (!element) {
+                        if (ret_error && !*ret_error)
+                                *ret_error = strformat("element %zu: associative list with keys "
+                                                       "has an element that omits key field \"%s\"",
+                                                i, s->map_keys ? s->map_keys[0] : "");
+                        return -EINVAL;
+                }
+                if (s->list == LIST_MAP)
+                        r = set_of(item_schema(s), item, with_containers, &node, ret_error);
+                if (r < 0)
+                        return r;
+                if (node && json_object_size(node) > 0)
+                        json_object_set_new(node, ".", json_object());
+                json_object_set_new(children, element, node ? node : json_object());
+        }
+        return 0;
+}
+
+/* *ret is NULL when the value sets nothing (an empty keyed list). */
+static int set_of(const struct schema *s, const json_t *v, bool with_containers, json_t **ret,
+                char **ret_error) {
+        enum shape shape = shape_of(s, v);
+        json_t *children = json_object();
+        int r = 0;
+
+        if (!children)
+                return -ENOMEM;
+        if (shape == SHAPE_MAP)
+                r = set_of_map(s, v, with_containers, children, ret_error);
+        else if (shape != SHAPE_LEAF)
+                r = set_of_list(s, v, with_containers, children, ret_error);
+        if (r < 0) {
+                json_decref(children);
+                return r;
+        }
+        *ret = make(shape == SHAPE_LEAF || with_containers ||
+                                        (shape == SHAPE_MAP && json_object_size(v) == 0),
+                        children);
+        return 0;
+}
+
+int fieldset_of(const struct schema *s, const json_t *value, json_t **ret, char **ret_error) {
+        return set_of(s, value, false, ret, ret_error);
+}
+
+/* Everything at and below a value, containers included; a list whose items have no keys is a leaf.
+ */
+static json_t *full_set(const struct schema *s, const json_t *v) {
+        json_t *set = NULL;
+
+        if (set_of(s, v, true, &set, NULL) < 0)
+                return json_object();
+        return set;
+}
+
+static void compare(const struct schema *s, const json_t *old, const json_t *new,
+                json_t **ret_changed, json_t **ret_removed);
+
+static void add_child(json_t **node, const char *element, json_t *child) {
+        if (!child)
+                return;
+        if (!*node)
+                *node = json_object();
+        json_object_set_new(*node, element, child);
+}
+
+static void compare_child(const struct schema *s, const char *element, const json_t *old,
+                const json_t *new, json_t **changed, json_t **removed) {
+        json_t *c = NULL, *r = NULL;
+
+        if (old && new)
+                compare(s, old, new, &c, &r);
+        else if (new)
+                c = full_set(s, new);
+        else if (old)
+                r = full_set(s, old);
+        add_child(changed, element, c);
+        add_child(removed, element, r);
+}
+
+static void compare_maps(const struct schema *s, const json_t *old, const json_t *new,
+                json_t **changed, json_t **removed) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)new, key, v) {
+                const json_t *before = json_object_get(old, key);
+
+                if (before == v || (before && !json_is_object(v) && !json_is_array(v) &&
+                                                   json_equal((json_t *)before, v)))
+                        continue;
+                _cleanup_free_ char *element = strformat("f:%s", key);
+                compare_child(field_schema(s, key), strempty(element), before, v, changed, removed);
+        }
+        json_object_foreach ((json_t *)old, key, v)
+                if (!json_object_get(new, key)) {
+                        _cleanup_free_ char *element = strformat("f:%s", key);
+
+                        compare_child(field_schema(s, key), strempty(element), v, NULL, changed,
+                                        removed);
+                }
+}
+
+/* 0 when the lists could be compared item by item. */
+static int compare_lists(const struct schema *s, const json_t *old, const json_t *new,
+                json_t **changed, json_t **removed) {
+        _cleanup_(map_freep) struct map *before = index_items(s, old), *after = index_items(s, new);
+
+        if (!before || !after)
+                return -EINVAL;
+        map_foreach (after, e)
+                compare_child(item_schema(s), map_entry_key(e), map_get(before, map_entry_key(e)),
+                                map_entry_value(e), changed, removed);
+        map_foreach (before, e)
+                if (!map_get(after, map_entry_key(e)))
+                        compare_child(item_schema(s), map_entry_key(e), map_entry_value(e), NULL,
+                                        changed, removed);
+        return 0;
+}
+
+static void compare(const struct schema *s, const json_t *old, const json_t *new,
+                json_t **ret_changed, json_t **ret_removed) {
+        enum shape a = shape_of(s, old), b = shape_of(s, new);
+
+        if (old == new)
+                return;
+        if (a == b && a == SHAPE_MAP) {
+                compare_maps(s, old, new, ret_changed, ret_removed);
+                return;
+        }
+        if (a == b && a != SHAPE_LEAF && compare_lists(s, old, new, ret_changed, ret_removed) == 0)
+                return;
+        if (!json_equal((json_t *)old, (json_t *)new))
+                *ret_changed = json_object();
+}
+
+void fieldset_compare(const struct schema *s, const json_t *old, const json_t *new,
+                json_t **ret_changed, json_t **ret_removed) {
+        *ret_changed = *ret_removed = NULL;
+        compare(s, old, new, ret_changed, ret_removed);
+}
+
+static void add_element_text(struct buf *path, const char *element) {
+        const char *field = startswith(element, "f:"), *value = startswith(element, "v:"),
+                   *key = startswith(element, "k:");
+        _cleanup_json_ json_t *keys = NULL;
+        const char *name;
+        json_t *v;
+        bool first = true;
+
+        if (field)
+                buf_printf(path, ".%s", field);
+        else if (value)
+                buf_printf(path, "[=%s]", value);
+        else if (key && (keys = json_loads(key, 0, NULL))) {
+                buf_append_char(path, '[');
+                json_object_foreach (keys, name, v) {
+                        _cleanup_free_ char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+
+                        buf_printf(path, "%s%s=%s", first ? "" : ",", name, strempty(text));
+                        first = false;
+                }
+                buf_append_char(path, ']');
+        }
+}
+
+static void each(const json_t *set, struct buf *path,
+                void (*func)(const char *path, void *userdata), void *userdata) {
+        size_t length = path->size;
+        const char *key;
+        json_t *child;
+
+        if (length > 0 && is_member(set))
+                func(path->data, userdata);
+        json_object_foreach ((json_t *)set, key, child) {
+                if (streq(key, "."))
+                        continue;
+                add_element_text(path, key);
+                each(child, path, func, userdata);
+                path->size = length;
+                if (path->data)
+                        path->data[length] = 0;
+        }
+}
+
+void fieldset_each(
+                const json_t *set, void (*func)(const char *path, void *userdata), void *userdata) {
+        _cleanup_buf_ struct buf path = {0};
+
+        if (set)
+                each(set, &path, func, userdata);
+}
+
+static json_t *merge_maps(const struct schema *s, const json_t *live, const json_t *config) {
+        json_t *result = json_copy((json_t *)live), *v;
+        const char *key;
+
+        json_object_foreach ((json_t *)config, key, v)
+                json_object_set_new(result, key,
+                                typed_merge(field_schema(s, key), json_object_get(live, key), v));
+        return result;
+}
+
+/* Items of the config in its order; others of the live list keep their place before the next shared
+ * one. */
+static json_t *merge_lists(const struct schema *s, const json_t *live, const json_t *config) {
+        _cleanup_(map_freep) struct map *mine = index_items(s, config),
+                                        *theirs = index_items(s, live);
+        json_t *result, *item;
+        size_t i, next = 0;
+
+        if (!mine || !theirs)
+                return json_incref((json_t *)config);
+        result = json_array();
+        json_array_foreach (live, i, item) {
+                _cleanup_free_ char *element = item_element(s, item);
+
+                if (!map_get(mine, strempty(element))) {
+                        json_array_append(result, item);
+                        continue;
+                }
+                for (bool met = false; !met && next < json_array_size(config); next++) {
+                        const json_t *c = json_array_get(config, next);
+                        _cleanup_free_ char *own = item_element(s, c);
+
+                        met = streq(strempty(own), strempty(element));
+                        json_array_append_new(
+                                        result, typed_merge(item_schema(s),
+                                                                map_get(theirs, strempty(own)), c));
+                }
+        }
+        for (; next < json_array_size(config); next++) {
+                const json_t *c = json_array_get(config, next);
+                _cleanup_free_ char *own = item_element(s, c);
+
+                json_array_append_new(result,
+                                typed_merge(item_schema(s), map_get(theirs, strempty(own)), c));
+        }
+        return result;
+}
+
+json_t *typed_merge(const struct schema *s, const json_t *live, const json_t *config) {
+        enum shape shape = shape_of(s, config);
+
+        if (!live || shape == SHAPE_LEAF || shape_of(s, live) != shape)
+                return json_incref((json_t *)config);
+        return shape == SHAPE_MAP ? merge_maps(s, live, config) : merge_lists(s, live, config);
+}
+
+static int prune_list(
+                const struct schema *s, json_t *list, const json_t *last, const json_t *keep) {
+        _cleanup_json_ json_t *left = json_array();
+        json_t *item;
+        size_t i;
+
+        if (!left)
+                return -ENOMEM;
+        json_array_foreach (list, i, item) {
+                _cleanup_free_ char *element = item_element(s, item);
+                const json_t *owned = element ? json_object_get(last, element) : NULL;
+                const json_t *kept = element ? json_object_get(keep, element) : NULL;
+
+                if (owned && !kept)
+                        continue;
+                json_array_append(left, item);
+                if (owned && s->list == LIST_MAP) {
+                        int r = typed_prune(item_schema(s), item, owned, kept);
+
+                        if (r < 0)
+                                return r;
+                }
+        }
+        json_array_clear(list);
+        return json_array_extend(list, left) < 0 ? -ENOMEM : 0;
+}
+
+int typed_prune(const struct schema *s, json_t *object, const json_t *last, const json_t *keep) {
+        enum shape shape = shape_of(s, object);
+        const char *element;
+        json_t *owned;
+
+        if (shape == SHAPE_LEAF)
+                return 0;
+        if (shape != SHAPE_MAP)
+                return prune_list(s, object, last, keep);
+        json_object_foreach ((json_t *)last, element, owned) {
+                const char *name = startswith(element, "f:");
+                json_t *child = name ? json_object_get(object, name) : NULL;
+                const json_t *kept = json_object_get(keep, element);
+                int r = 0;
+
+                if (!child)
+                        continue;
+                if (!kept)
+                        json_object_del(object, name);
+                else if (json_object_size(owned) > 0)
+                        r = typed_prune(field_schema(s, name), child, owned, kept);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}

@@ -1,0 +1,233 @@
+/* JSON patch, merge patch, strategic merge patch. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kapid/patch.h"
+#include "tests/unit/kapid-cases.h"
+
+static void test_json_patch(void **state) {
+        static const struct {
+                const char *target, *patch, *result; /* NULL: refused */
+        } cases[] = {
+                        {"{'a':1}", "[{'op':'add','path':'/b','value':[1]}]", "{'a':1,'b':[1]}"},
+                        {"{'a':[1,3]}", "[{'op':'add','path':'/a/1','value':2}]", "{'a':[1,2,3]}"},
+                        {"{'a':[1]}", "[{'op':'add','path':'/a/-','value':2}]", "{'a':[1,2]}"},
+                        {"{'a':[1]}", "[{'op':'add','path':'/a/2','value':2}]", NULL},
+                        {"{'a':1}", "[{'op':'remove','path':'/a'}]", "{}"},
+                        {"{'a':1}", "[{'op':'remove','path':'/b'}]", NULL},
+                        {"{'a':1}", "[{'op':'replace','path':'/a','value':null}]", "{'a':null}"},
+                        {"{'a':1}", "[{'op':'replace','path':'/b','value':1}]", NULL},
+                        {"{'a':{'b':1}}", "[{'op':'move','from':'/a/b','path':'/c'}]",
+                                        "{'a':{},'c':1}"},
+                        {"{'a':{'b':1}}", "[{'op':'move','from':'/a','path':'/a/b'}]", NULL},
+                        {"{'a':{'b':1}}", "[{'op':'copy','from':'/a','path':'/c'}]",
+                                        "{'a':{'b':1},'c':{'b':1}}"},
+                        {"{'a':1}", "[{'op':'test','path':'/a','value':1}]", "{'a':1}"},
+                        {"{'a':1}", "[{'op':'test','path':'/a','value':2}]", NULL},
+                        {"{'a':1}", "[{'op':'test','path':'/z','value':null}]", "{'a':1}"},
+                        {"{'a/b':{'~':1}}", "[{'op':'replace','path':'/a~1b/~0','value':2}]",
+                                        "{'a/b':{'~':2}}"},
+                        {"{'a':1}", "[{'op':'replace','path':'','value':{'x':1}}]", "{'x':1}"},
+                        {"{'a':1}", "[{'op':'frobnicate','path':'/a'}]", NULL},
+                        {"{'a':1}", "[{'op':'add','path':'a','value':1}]", NULL},
+                        {"{'a':1}", "[{'op':'add','path':'/a/b','value':1}]", NULL},
+                        {"{'a':[1]}", "[{'op':'remove','path':'/a/00'}]", NULL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *target = parse(cases[i].target),
+                                      *patch = parse(cases[i].patch), *result = NULL;
+                _cleanup_problem_ struct problem p = {0};
+                int r = patch_json(target, patch, &result, &p);
+
+                if (!cases[i].result) {
+                        assert_true(r < 0);
+                        assert_int_equal(p.code, 422);
+                } else {
+                        assert_int_equal(r, 0);
+                        assert_json(result, cases[i].result);
+                }
+                assert_json(target, cases[i].target);
+        }
+}
+
+/* The examples of RFC 7386's appendix. */
+static void test_merge_patch(void **state) {
+        static const struct {
+                const char *target, *patch, *result;
+        } cases[] = {
+                        {"{'a':'b'}", "{'a':'c'}", "{'a':'c'}"},
+                        {"{'a':'b'}", "{'b':'c'}", "{'a':'b','b':'c'}"},
+                        {"{'a':'b'}", "{'a':null}", "{}"},
+                        {"{'a':'b','b':'c'}", "{'a':null}", "{'b':'c'}"},
+                        {"{'a':['b']}", "{'a':'c'}", "{'a':'c'}"},
+                        {"{'a':'c'}", "{'a':['b']}", "{'a':['b']}"},
+                        {"{'a':{'b':'c'}}", "{'a':{'b':'d','c':null}}", "{'a':{'b':'d'}}"},
+                        {"{'a':[{'b':'c'}]}", "{'a':[1]}", "{'a':[1]}"},
+                        {"{'e':null}", "{'a':1}", "{'e':null,'a':1}"},
+                        {"{}", "{'a':{'bb':{'ccc':null}}}", "{'a':{'bb':{}}}"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *target = parse(cases[i].target),
+                                      *patch = parse(cases[i].patch), *result = NULL;
+
+                assert_int_equal(patch_merge(target, patch, &result), 0);
+                assert_json(result, cases[i].result);
+                assert_json(target, cases[i].target);
+        }
+}
+
+/* Each on a pod's spec. */
+static void test_strategic(void **state) {
+        static const struct {
+                const char *target, *patch, *result;
+        } cases[] = {
+                        /* merge by key; new items at the end */
+                        {"{'containers':[{'name':'a','image':'1'},{'name':'b'}]}",
+                                        "{'containers':[{'name':'c'},{'name':'a','image':'2'}]}",
+                                        "{'containers':[{'name':'a','image':'2'},{'name':'b'},{'"
+                                        "name':'c'}]}"},
+                        /* lists without a strategy are replaced */
+                        {"{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}",
+                                        "{'tolerations':[{'key':'b'}]}"},
+                        {"{'containers':[{'name':'a','args':['1','2']}]}",
+                                        "{'containers':[{'name':'a','args':['3']}]}",
+                                        "{'containers':[{'name':'a','args':['3']}]}"},
+                        /* nested merge keys */
+                        {"{'containers':[{'name':'a','env':[{'name':'X','value':'1'}],'ports':[{'"
+                         "containerPort':80}]}]}",
+                                        "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
+                                        "],'ports':[{'containerPort':80,'name':'web'}]}]}",
+                                        "{'containers':[{'name':'a','env':[{'name':'X','value':'1'}"
+                                        ",{'name':'Y','value':'2'}],'ports':[{'containerPort':80,"
+                                        "'name':'web'}]}]}"},
+                        /* nulls and $patch: delete */
+                        {"{'hostname':'h','nodeSelector':{'a':'1','b':'2'}}",
+                                        "{'hostname':null,'nodeSelector':{'a':null,'c':'3'}}",
+                                        "{'nodeSelector':{'b':'2','c':'3'}}"},
+                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                        "{'containers':[{'$patch':'delete','name':'a'},{'name':'c'}"
+                                        "]}",
+                                        "{'containers':[{'name':'b'},{'name':'c'}]}"},
+                        {"{'securityContext':{'runAsUser':1}}",
+                                        "{'securityContext':{'$patch':'delete'}}", "{}"},
+                        {"{'securityContext':{'runAsUser':1}}",
+                                        "{'securityContext':{'$patch':'replace','runAsGroup':2}}",
+                                        "{'securityContext':{'runAsGroup':2}}"},
+                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                        "{'containers':[{'name':'c'},{'$patch':'replace'}]}",
+                                        "{'containers':[{'name':'c'}]}"},
+                        {"{'containers':[{'name':'a','image':'1','args':['x']}]}",
+                                        "{'containers':[{'name':'a','image':'2','$patch':'replace'}"
+                                        "]}",
+                                        "{'containers':[{'name':'a','image':'2'}]}"},
+                        /* order */
+                        {"{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}",
+                                        "{'$setElementOrder/"
+                                        "containers':[{'name':'c'},{'name':'n'},{'name':'a'}],'"
+                                        "containers':[{'name':'n'}]}",
+                                        "{'containers':[{'name':'b'},{'name':'c'},{'name':'n'},{'"
+                                        "name':'a'}]}"},
+                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                        "{'$setElementOrder/"
+                                        "containers':[{'name':'b'},{'name':'a'}]}",
+                                        "{'containers':[{'name':'b'},{'name':'a'}]}"},
+                        /* retainKeys: another volume source replaces */
+                        {"{'volumes':[{'name':'v','emptyDir':{}},{'name':'w'}]}",
+                                        "{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],"
+                                        "'hostPath':{'path':'/x'}}]}",
+                                        "{'volumes':[{'name':'v','hostPath':{'path':'/"
+                                        "x'}},{'name':'w'}]}"},
+        };
+        _cleanup_problem_ struct problem p = {0};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *target = json_pack("{s:o}", "spec", parse(cases[i].target));
+                _cleanup_json_ json_t *patch = json_pack("{s:o}", "spec", parse(cases[i].patch)),
+                                      *result = NULL;
+
+                assert_int_equal(patch_strategic(kind("", "pods")->schema, target, patch, &result,
+                                                 &p),
+                                0);
+                assert_json(json_object_get(result, "spec"), cases[i].result);
+                assert_json(json_object_get(target, "spec"), cases[i].target);
+        }
+}
+
+static void test_strategic_metadata(void **state) {
+        _cleanup_json_ json_t *target =
+                        parse("{'metadata':{'finalizers':['a','b'],'labels':{'x':'1'}},'spec':{'"
+                              "taints':[{'key':'k'}]},"
+                              "'status':{'conditions':[{'type':'Ready','status':'True'}]}}");
+        _cleanup_json_ json_t *patch = parse(
+                        "{'metadata':{'finalizers':['c'],'$deleteFromPrimitiveList/"
+                        "finalizers':['a'],"
+                        "'$setElementOrder/"
+                        "finalizers':['c','b'],'labels':{'y':'2'}},'spec':{'unschedulable':true},"
+                        "'status':{'conditions':[{'type':'Disk','status':'False'},{'type':'Ready','"
+                        "status':'False'}]}}");
+        _cleanup_json_ json_t *result = NULL,
+                              *bad = parse("{'status':{'conditions':[{'status':'x'}]}}"),
+                              *worse = parse("{'spec':{'$patch':'melt'}}");
+        _cleanup_problem_ struct problem p = {0};
+        const struct schema *s = kind("", "nodes")->schema;
+
+        assert_int_equal(patch_strategic(s, target, patch, &result, &p), 0);
+        assert_json(result, "{'metadata':{'finalizers':['c','b'],'labels':{'x':'1','y':'2'}},'spec'"
+                            ":{'taints':[{'key':'k'}],'unschedulable':true},"
+                            "'status':{'conditions':[{'type':'Ready','status':'False'},{'type':'"
+                            "Disk','status':'False'}]}}");
+        json_decref(result);
+        result = NULL;
+        assert_true(patch_strategic(s, target, bad, &result, &p) < 0);
+        assert_int_equal(p.code, 400);
+        assert_true(patch_strategic(s, target, worse, &result, &p) < 0);
+}
+
+static void test_frame(void **state) {
+        const struct kind *k = kind("apps", "deployments");
+        _cleanup_json_ json_t *target = parse(
+                        "{'apiVersion':'apps/"
+                        "v1','kind':'Deployment','metadata':{'name':'d'},'spec':{'replicas':1}}");
+        static const char good[] = "{\"spec\":{\"replicas\":3,\"foo\":1}}",
+                          wrong[] = "{\"spec\":{\"replicas\":\"x\"}}", kinds[] = "{\"kind\":\"X\"}";
+        enum patch_type type;
+
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_decoded_ struct decoded d = {0}, e = {0};
+        assert_int_equal(patch_run(k, NULL, PATCH_MERGE, good, strlen(good), FIELD_VALIDATION_WARN,
+                                         target, &d, &p),
+                        0);
+        assert_int_equal(json_int_or(d.object, "spec.replicas", 0), 3);
+        assert_string_equal(d.warnings[0], "unknown field \"spec.foo\"");
+        assert_true(patch_run(k, NULL, PATCH_MERGE, good, strlen(good), FIELD_VALIDATION_STRICT,
+                                    target, &e, &p) < 0);
+        assert_int_equal(p.code, 400);
+        assert_true(patch_run(k, NULL, PATCH_STRATEGIC, wrong, strlen(wrong), FIELD_VALIDATION_WARN,
+                                    target, &e, &p) < 0);
+        assert_int_equal(p.code, 422);
+        assert_true(patch_run(k, NULL, PATCH_MERGE, kinds, strlen(kinds), FIELD_VALIDATION_IGNORE,
+                                    target, &e, &p) < 0);
+        assert_int_equal(patch_type_parse(k, "application/strategic-merge-patch+json; charset=x",
+                                         &type, &p),
+                        0);
+        assert_int_equal(type, PATCH_STRATEGIC);
+        assert_true(patch_type_parse(k, "application/json", &type, &p) < 0);
+        assert_int_equal(p.code, 415);
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_json_patch),
+                        cmocka_unit_test(test_merge_patch),
+                        cmocka_unit_test(test_strategic),
+                        cmocka_unit_test(test_strategic_metadata),
+                        cmocka_unit_test(test_frame),
+        };
+
+        return cmocka_run_group_tests(tests, setup, teardown);
+}
