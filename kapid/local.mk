@@ -40,3 +40,6 @@ tests_unit_test_kapid_patch_SOURCES = tests/unit/test-kapid-patch.c tests/unit/k
 tests_unit_test_kapid_patch_LDADD = $(KAPID_CORE_LIBS)
 tests_unit_test_kapid_apply_SOURCES = tests/unit/test-kapid-apply.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_apply_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-views
+tests_unit_test_kapid_views_SOURCES = tests/unit/test-kapid-views.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_views_LDADD = $(KAPID_CORE_LIBS)

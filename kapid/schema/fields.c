@@ -65,6 +65,8 @@ static bool term_matches(
         char buffer[32];
         size_t i;
 
+        if (streq(path, "status.successful")) /* the selector's word for it */
+                path = "status.succeeded";
         if (json_is_array(list)) {
                 json_array_foreach (list, i, item)
                         if (streq(json_str_or(item, "ip", ""), value))
