@@ -21,6 +21,7 @@ struct grpc_channel_options {
 };
 
 int grpc_channel_new(struct grpc_channel **ret, sd_event *event, const struct grpc_channel_options *options, struct problem *p);
+/* Calls under way end without their callbacks. Allowed in every callback. */
 struct grpc_channel *grpc_channel_free(struct grpc_channel *ch);
 DEFINE_CLEANUP(struct grpc_channel *, grpc_channel_free);
 bool grpc_channel_is_connected(const struct grpc_channel *ch);

@@ -36,6 +36,9 @@ DEFINE_CLEANUP(struct grpc_server *, grpc_server_free);
  * asks for a client certificate when it has a CA. */
 int grpc_server_listen(struct grpc_server *s, const char *url, const struct tls_files *tls, struct problem *p);
 
+/* The port of the first address (when port 0 let the kernel pick one). */
+uint16_t grpc_server_port(const struct grpc_server *s);
+
 /* Sends one message; copies. -ENOBUFS when more than 16 MiB wait for a slow client: the caller ends the call. */
 int grpc_call_send(struct grpc_call *call, const void *data, size_t n);
 int grpc_call_send_bytes(struct grpc_call *call, struct bytes *b); /* takes a reference; b is the bare protobuf message */

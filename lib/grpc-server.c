@@ -1,0 +1,542 @@
+/* The gRPC server: listening sockets, and calls on h2 streams.
+ *
+ * A call has two holders: the program, until finish or on_gone, and HTTP/2, until the stream closes
+ * (on_closed), which is where it is freed. Response headers go out with the first message; a call
+ * that ends without one answers with trailers only. */
+#include "lib/grpc-server.h"
+
+#include <sys/socket.h>
+
+#include "lib/grpc-internal.h"
+#include "lib/h2.h"
+#include "lib/net.h"
+
+enum {
+        LISTENERS_MAX = 16,
+        ACCEPTS_PER_TURN = 64,
+        ACCEPT_PAUSE_US = 100000,
+        MESSAGE_SIZE_MAX_DEFAULT = 2 << 20,
+        CONNECTIONS_MAX_DEFAULT = 20000,
+};
+
+struct listener {
+        struct grpc_server *server;
+        int fd;
+        sd_event_source *io, *resume;
+        struct tls_context *tls;
+        char *unix_path;
+};
+
+struct grpc_server {
+        struct h2_loop loop;
+        struct grpc_server_options options;
+        struct listener *listeners[LISTENERS_MAX];
+        size_t listener_count;
+        struct h2_connection *connections;
+        unsigned connection_count;
+        bool *freed; /* set when the server is freed inside of a walk over it */
+};
+
+struct header {
+        char *name, *value;
+};
+
+struct grpc_call {
+        struct h2_stream stream;
+        struct grpc_server *server;
+        const struct grpc_method *method;
+        struct header *headers;
+        size_t header_count, header_size;
+        bool accepted; /* the method runs, or ran */
+        bool responded, finished, half_closed, got_message;
+        enum grpc_code code;
+        char *message;
+        void (*on_gone)(struct grpc_call *call, void *userdata);
+        void (*on_drained)(struct grpc_call *call, void *userdata);
+        void *on_gone_userdata, *on_drained_userdata, *userdata;
+};
+
+static struct grpc_call *call_of(struct h2_stream *s) {
+        return container_of(s, struct grpc_call, stream);
+}
+
+/* ---- answers ---- */
+
+static const struct h2_header response_headers[] = {
+                {":status", "200"}, {"content-type", "application/grpc"}};
+
+/* grpc-status and grpc-message; behind the response headers when they have not gone yet. */
+static int submit_status(struct grpc_call *call, bool trailers_only) {
+        struct h2_header h[4] = {response_headers[0], response_headers[1]};
+        _cleanup_free_ char *message = call->message ? grpc_message_encode(call->message) : NULL;
+        char code[4];
+        size_t n = trailers_only ? 2 : 0;
+
+        (void)snprintf(code, sizeof(code), "%u", (unsigned)call->code);
+        h[n++] = (struct h2_header){"grpc-status", code};
+        if (message)
+                h[n++] = (struct h2_header){"grpc-message", message};
+        return trailers_only ? h2_submit_response(&call->stream, h, n, false)
+                             : h2_submit_trailers(&call->stream, h, n);
+}
+
+static int respond(struct grpc_call *call) {
+        int r;
+
+        if (call->responded)
+                return 0;
+        r = h2_submit_response(&call->stream, response_headers, ELEMENTS(response_headers), true);
+        if (r == 0)
+                call->responded = true;
+        return r;
+}
+
+int grpc_call_send_bytes(struct grpc_call *call, struct bytes *b) {
+        int r;
+
+        assert(!call->finished);
+        r = h2_stream_send(&call->stream, b);
+        return r < 0 ? r : respond(call);
+}
+
+int grpc_call_send(struct grpc_call *call, const void *data, size_t n) {
+        _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
+
+        return b ? grpc_call_send_bytes(call, b) : -ENOMEM;
+}
+
+size_t grpc_call_queued(const struct grpc_call *call) {
+        return call->stream.queued;
+}
+
+void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message) {
+        struct h2_stream *s = &call->stream;
+
+        assert(!call->finished);
+        call->finished = s->deaf = true;
+        call->on_gone = call->on_drained = NULL;
+        call->code = code;
+        call->message = message ? strdup(message) : NULL;
+        s->deadline_us = UINT64_MAX;
+        if (code != GRPC_OK)
+                h2_stream_drop_unsent(s);
+        if (s->connection->state != H2_OPEN)
+                return;
+        if (!call->responded) {
+                if (submit_status(call, true) < 0)
+                        h2_stream_reset(s, H2_INTERNAL_ERROR);
+        } else if (code != GRPC_OK && h2_stream_is_blocked(s))
+                h2_stream_reset(s, code == GRPC_RESOURCE_EXHAUSTED ? H2_ENHANCE_YOUR_CALM
+                                                                   : H2_INTERNAL_ERROR);
+        else
+                h2_stream_end(s);
+}
+
+void grpc_call_reply(struct grpc_call *call, const void *data, size_t n) {
+        int r = grpc_call_send(call, data, n);
+
+        if (r < 0)
+                grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "the answer cannot be queued");
+        else
+                grpc_call_finish(call, GRPC_OK, NULL);
+}
+
+void grpc_call_on_gone(struct grpc_call *call, void (*func)(struct grpc_call *call, void *userdata),
+                void *userdata) {
+        call->on_gone = func;
+        call->on_gone_userdata = userdata;
+}
+
+void grpc_call_on_drained(struct grpc_call *call,
+                void (*func)(struct grpc_call *call, void *userdata), void *userdata) {
+        call->on_drained = func;
+        call->on_drained_userdata = userdata;
+}
+
+void grpc_call_set_userdata(struct grpc_call *call, void *userdata) {
+        call->userdata = userdata;
+}
+
+void *grpc_call_userdata(const struct grpc_call *call) {
+        return call->userdata;
+}
+
+uint64_t grpc_call_deadline_us(const struct grpc_call *call) {
+        return call->stream.deadline_us;
+}
+
+const char *grpc_call_metadata(const struct grpc_call *call, const char *name) {
+        for (size_t i = 0; i < call->header_count; i++)
+                if (streq(call->headers[i].name, name))
+                        return call->headers[i].value;
+        return NULL;
+}
+
+/* Takes the call from the program. */
+static void call_gone(struct grpc_call *call) {
+        void (*func)(struct grpc_call * c, void *userdata) = TAKE_PTR(call->on_gone);
+
+        call->on_drained = NULL;
+        if (!call->finished && func)
+                func(call, call->on_gone_userdata);
+}
+
+/* ---- requests ---- */
+
+static struct h2_stream *on_request(struct h2_connection *c, int32_t id) {
+        struct grpc_call *call = calloc(1, sizeof(*call));
+
+        if (!call)
+                return NULL;
+        call->server = c->owner;
+        call->stream.deadline_us = UINT64_MAX;
+        h2_stream_link(&call->stream, c, id);
+        return &call->stream;
+}
+
+static int on_header(struct h2_stream *s, const char *name, const char *value) {
+        struct grpc_call *call = call_of(s);
+        struct header *h;
+
+        call->header_size += strlen(name) + strlen(value);
+        if (call->accepted)
+                return 0; /* trailers of a request */
+        if (call->header_count >= H2_HEADERS_MAX || call->header_size > H2_HEADERS_SIZE_MAX)
+                return -E2BIG;
+        h = reallocarray(call->headers, call->header_count + 1, sizeof(*h));
+        if (!h)
+                return -ENOMEM;
+        call->headers = h;
+        h += call->header_count;
+        *h = (struct header){strdup(name), strdup(value)};
+        if (!h->name || !h->value) {
+                free(h->name);
+                free(h->value);
+                return -ENOMEM;
+        }
+        call->header_count++;
+        return 0;
+}
+
+static void refuse_http(struct grpc_call *call, const char *status) {
+        const struct h2_header h = {":status", status};
+
+        call->finished = call->stream.deaf = true;
+        (void)h2_submit_response(&call->stream, &h, 1, false);
+}
+
+static void on_remote_end(struct h2_stream *s) {
+        struct grpc_call *call = call_of(s);
+
+        if (call->half_closed || call->finished)
+                return;
+        call->half_closed = true;
+        if (!call->method->streaming && !call->got_message)
+                grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "the request holds no message");
+        else if (call->method->on_half_close)
+                call->method->on_half_close(call, call->server->options.userdata);
+}
+
+static const struct grpc_method *find_method(const struct grpc_server *s, const char *path) {
+        for (size_t i = 0; i < s->options.method_count; i++)
+                if (streq(s->options.methods[i].path, path))
+                        return &s->options.methods[i];
+        return NULL;
+}
+
+static void on_headers(struct h2_stream *s, bool end) {
+        struct grpc_call *call = call_of(s);
+        const char *path = grpc_call_metadata(call, ":path"),
+                   *type = grpc_call_metadata(call, "content-type"),
+                   *timeout = grpc_call_metadata(call, "grpc-timeout");
+        uint64_t us;
+
+        if (!call->accepted) {
+                call->accepted = true;
+                if (!streq_ptr(grpc_call_metadata(call, ":method"), "POST")) {
+                        refuse_http(call, "405");
+                        return;
+                }
+                if (!type || !startswith(type, "application/grpc")) {
+                        refuse_http(call, "415");
+                        return;
+                }
+                call->method = find_method(call->server, strempty(path));
+                if (!call->method) {
+                        _cleanup_free_ char *text = strformat("unknown method %s", strempty(path));
+                        grpc_call_finish(call, GRPC_UNIMPLEMENTED, text);
+                        return;
+                }
+                if (timeout && grpc_timeout_parse(timeout, &us) < 0) {
+                        grpc_call_finish(call, GRPC_INTERNAL, "malformed grpc-timeout");
+                        return;
+                }
+                if (timeout) {
+                        s->deadline_us = h2_now_us() + us;
+                        h2_loop_wake_at(s->connection->loop, s->deadline_us);
+                }
+        }
+        if (end)
+                on_remote_end(s);
+}
+
+static void on_message(struct h2_stream *s, const void *data, size_t n) {
+        struct grpc_call *call = call_of(s);
+
+        if (call->finished)
+                return;
+        if (call->got_message && !call->method->streaming) {
+                call_gone(call);
+                grpc_call_finish(call, GRPC_INVALID_ARGUMENT,
+                                "the request holds more than one message");
+                return;
+        }
+        call->got_message = true;
+        call->method->on_message(call, data, n, call->server->options.userdata);
+}
+
+static void on_bad_message(struct h2_stream *s, int code, const char *why) {
+        struct grpc_call *call = call_of(s);
+
+        if (call->finished)
+                return;
+        call_gone(call);
+        if (!call->finished)
+                grpc_call_finish(call, (enum grpc_code)code, why);
+}
+
+static void on_expired(struct h2_stream *s) {
+        on_bad_message(s, GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
+}
+
+static int on_local_end(struct h2_stream *s) {
+        return submit_status(call_of(s), false) < 0 ? 0 : 1;
+}
+
+static void on_stream_drained(struct h2_stream *s) {
+        struct grpc_call *call = call_of(s);
+
+        if (call->on_drained)
+                call->on_drained(call, call->on_drained_userdata);
+}
+
+static void on_closed(struct h2_stream *s, uint32_t error) {
+        struct grpc_call *call = call_of(s);
+
+        call_gone(call);
+        h2_stream_done(s);
+        for (size_t i = 0; i < call->header_count; i++) {
+                free(call->headers[i].name);
+                free(call->headers[i].value);
+        }
+        free(call->headers);
+        free(call->message);
+        free(call);
+}
+
+static void on_broken(struct h2_connection *c, const char *why) {
+        ((struct grpc_server *)c->owner)->connection_count--;
+}
+
+static const struct h2_handler handler = {
+                .on_request = on_request,
+                .on_header = on_header,
+                .on_headers = on_headers,
+                .on_message = on_message,
+                .on_bad_message = on_bad_message,
+                .on_remote_end = on_remote_end,
+                .on_local_end = on_local_end,
+                .on_drained = on_stream_drained,
+                .on_expired = on_expired,
+                .on_closed = on_closed,
+                .on_broken = on_broken,
+};
+
+/* ---- listening ---- */
+
+static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct listener *l = userdata;
+
+        (void)sd_event_source_set_enabled(l->io, SD_EVENT_ON);
+        return 0;
+}
+
+/* Out of descriptors: the pending connection would wake us for ever. */
+static void pause_accepting(struct listener *l) {
+        (void)sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
+        (void)sd_event_source_set_time_relative(l->resume, ACCEPT_PAUSE_US);
+        (void)sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
+}
+
+static void add_connection(struct grpc_server *s, struct listener *l, int fd) {
+        struct h2_connection *c;
+
+        if (s->connection_count >= s->options.connections_max) {
+                safe_close(fd);
+                return;
+        }
+        net_tune(fd);
+        if (h2_connection_new(&c, &s->loop, &handler, s, fd, l->tls, NULL, true,
+                            s->options.message_size_max) < 0) {
+                safe_close(fd);
+                return;
+        }
+        c->link = &s->connections;
+        c->next = s->connections;
+        if (c->next)
+                c->next->link = &c->next;
+        s->connections = c;
+        s->connection_count++;
+}
+
+static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct listener *l = userdata;
+
+        for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+                int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+                if (client >= 0)
+                        add_connection(l->server, l, client);
+                else if (errno == EAGAIN)
+                        break;
+                else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+                                errno == ENOMEM) {
+                        pause_accepting(l);
+                        break;
+                }
+        }
+        return 0;
+}
+
+static struct listener *listener_free(struct listener *l) {
+        if (!l)
+                return NULL;
+        sd_event_source_disable_unref(l->io);
+        sd_event_source_disable_unref(l->resume);
+        safe_close(l->fd);
+        if (l->unix_path)
+                (void)unlink(l->unix_path);
+        tls_context_free(l->tls);
+        free(l->unix_path);
+        return mfree(l);
+}
+DEFINE_CLEANUP(struct listener *, listener_free);
+
+static int listener_start(struct listener *l, const struct grpc_endpoint *e, const char *url,
+                const struct tls_files *tls, struct problem *p) {
+        sd_event *event = l->server->loop.event;
+        int r;
+
+        if (e->tls) {
+                if (!tls)
+                        return problem_set(p, EINVAL, 0, NULL, "%s needs a certificate and a key",
+                                        url);
+                r = tls_context_new(&l->tls, tls, true, p);
+                if (r < 0)
+                        return r;
+        }
+        if (e->unix_path)
+                r = net_listen_unix(&l->fd, e->unix_path, 0, p);
+        else
+                r = net_listen_tcp(&l->fd, streq(e->host, "localhost") ? "127.0.0.1" : e->host,
+                                e->port, p);
+        if (r < 0)
+                return r;
+        l->unix_path = e->unix_path ? strdup(e->unix_path) : NULL;
+        r = sd_event_add_io(event, &l->io, l->fd, EPOLLIN, on_accept, l);
+        if (r >= 0)
+                r = sd_event_add_time_relative(
+                                event, &l->resume, CLOCK_MONOTONIC, 0, 0, on_resume, l);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(l->resume, SD_EVENT_OFF);
+        return r < 0 ? r : 0;
+}
+
+int grpc_server_listen(struct grpc_server *s, const char *url, const struct tls_files *tls,
+                struct problem *p) {
+        _cleanup_(listener_freep) struct listener *l = calloc(1, sizeof(*l));
+        struct grpc_endpoint e;
+        int r;
+
+        if (!l)
+                return -ENOMEM;
+        l->server = s;
+        l->fd = -EBADF;
+        if (s->listener_count >= LISTENERS_MAX)
+                return problem_set(p, E2BIG, 0, NULL, "too many addresses to listen on");
+        r = grpc_endpoint_parse(&e, url, p);
+        if (r < 0)
+                return r;
+        r = listener_start(l, &e, url, tls, p);
+        grpc_endpoint_done(&e);
+        if (r < 0)
+                return r;
+        s->listeners[s->listener_count++] = TAKE_PTR(l);
+        return 0;
+}
+
+uint16_t grpc_server_port(const struct grpc_server *s) {
+        return s->listener_count > 0 ? net_port(s->listeners[0]->fd) : 0;
+}
+
+/* ---- the server ---- */
+
+static void on_deadline(struct h2_loop *loop, uint64_t now_us) {
+        struct grpc_server *s = container_of(loop, struct grpc_server, loop);
+        uint64_t next_us = UINT64_MAX;
+        struct h2_connection *next;
+        bool freed = false;
+
+        s->freed = &freed;
+        for (struct h2_connection *c = s->connections; c; c = next) {
+                next = c->next;
+                h2_connection_check(c, now_us, &next_us);
+                if (freed)
+                        return;
+        }
+        s->freed = NULL;
+        h2_loop_wake_at(loop, next_us);
+}
+
+int grpc_server_new(struct grpc_server **ret, sd_event *event,
+                const struct grpc_server_options *options) {
+        struct grpc_server *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->options = *options;
+        if (s->options.message_size_max == 0)
+                s->options.message_size_max = MESSAGE_SIZE_MAX_DEFAULT;
+        if (s->options.connections_max == 0)
+                s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
+        r = h2_loop_init(&s->loop, event, on_deadline);
+        if (r < 0) {
+                grpc_server_free(s);
+                return r;
+        }
+        *ret = s;
+        return 0;
+}
+
+struct grpc_server *grpc_server_free(struct grpc_server *s) {
+        if (!s)
+                return NULL;
+        if (s->freed)
+                *s->freed = true;
+        for (size_t i = 0; i < s->listener_count; i++)
+                listener_free(s->listeners[i]);
+        while (s->connections) {
+                struct h2_connection *c = s->connections;
+
+                /* Calls under way end with a status rather than with the connection. */
+                for (struct h2_stream *stream = c->streams; stream; stream = c->cursor) {
+                        c->cursor = stream->next;
+                        on_bad_message(stream, GRPC_UNAVAILABLE, "the server is shutting down");
+                }
+                c->cursor = NULL;
+                h2_connection_shutdown(c);
+        }
+        h2_loop_done(&s->loop);
+        return mfree(s);
+}

@@ -1,0 +1,683 @@
+/* HTTP/2 connections over non-blocking sockets. nghttp2 is a state machine here: bytes in through
+ * mem_recv, bytes out through mem_send into one buffer, which is written once per turn of the loop.
+ *
+ * Invariants: nghttp2 is entered only with busy > 0; a connection is freed only with busy == 0, so
+ * that every callback may free it (doomed). A stream is in its connection's list from
+ * h2_stream_link() until on_closed, and on_closed is called exactly once for it. */
+#include "lib/h2.h"
+
+#include <nghttp2/nghttp2.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "lib/grpc.h"
+#include "lib/net.h"
+
+enum {
+        BLOCK_SIZE = 64 << 10,
+        READ_PER_TURN_MAX = 512 << 10,
+        OUT_MAX = 256 << 10, /* frames made ahead of the socket */
+        OUT_KEPT = 64 << 10, /* memory that an idle connection keeps */
+        HANDSHAKE_US = 10000000,
+        STREAM_WINDOW = 4 << 20,
+        CONNECTION_WINDOW = 16 << 20,
+        CONCURRENT_STREAMS_MAX = 10000,
+        PARTIAL_MESSAGES_MAX = 64 << 20, /* per connection, beyond one whole message */
+        PREFIX_SIZE = 5,
+};
+
+uint64_t h2_now_us(void) {
+        struct timespec ts;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* ---- freeing ---- */
+
+static void dirty_unlink(struct h2_connection *c) {
+        if (!c->dirty_link)
+                return;
+        *c->dirty_link = c->dirty_next;
+        if (c->dirty_next)
+                c->dirty_next->dirty_link = c->dirty_link;
+        c->dirty_link = NULL;
+        c->dirty_next = NULL;
+}
+
+static void stream_unlink(struct h2_stream *s) {
+        struct h2_connection *c = s->connection;
+
+        if (c->cursor == s)
+                c->cursor = s->next;
+        *s->link = s->next;
+        if (s->next)
+                s->next->link = s->link;
+        s->link = NULL;
+        c->stream_count--;
+}
+
+/* Closes what is left of the streams. */
+static void close_streams(struct h2_connection *c) {
+        struct h2_stream *s;
+
+        c->state = H2_BROKEN;
+        c->busy++;
+        while ((s = c->streams)) {
+                stream_unlink(s);
+                c->handler->on_closed(s, H2_NO_ERROR);
+        }
+        c->busy--;
+}
+
+static void connection_destroy(struct h2_connection *c) {
+        assert(c->busy == 0 && !c->streams);
+        if (c->session)
+                nghttp2_session_del(c->session);
+        buf_done(&c->out);
+        free(c);
+}
+
+struct h2_connection *h2_connection_free(struct h2_connection *c) {
+        if (!c || c->doomed)
+                return NULL;
+        c->doomed = true;
+        close_streams(c);
+        dirty_unlink(c);
+        if (c->link) {
+                *c->link = c->next;
+                if (c->next)
+                        c->next->link = c->link;
+        }
+        c->io = sd_event_source_disable_unref(c->io);
+        c->tls = tls_stream_free(c->tls);
+        c->fd = safe_close(c->fd);
+        c->loop = NULL;
+        if (c->busy == 0)
+                connection_destroy(c);
+        return NULL;
+}
+
+static void enter(struct h2_connection *c) {
+        c->busy++;
+}
+
+/* True when the connection is gone. */
+static bool leave(struct h2_connection *c) {
+        if (--c->busy > 0 || !c->doomed)
+                return c->doomed;
+        connection_destroy(c);
+        return true;
+}
+
+void h2_connection_fail(struct h2_connection *c, const char *why) {
+        if (c->doomed)
+                return;
+        c->state = H2_BROKEN;
+        enter(c);
+        c->handler->on_broken(c, why);
+        h2_connection_free(c);
+        (void)leave(c);
+}
+
+/* ---- the loop ---- */
+
+static void flush(struct h2_connection *c);
+
+static void flush_all(struct h2_loop *loop) {
+        /* Take the list as it is: what becomes dirty meanwhile has its turn in the next round. A
+         * callback may free the loop, so that only the list is looked at from here on. */
+        struct h2_connection *round = TAKE_PTR(loop->dirty), *c;
+
+        if (round)
+                round->dirty_link = &round;
+        while ((c = round)) {
+                dirty_unlink(c);
+                flush(c);
+        }
+}
+
+static int on_flush(sd_event_source *source, void *userdata) {
+        struct h2_loop *loop = userdata;
+
+        loop->flush = sd_event_source_disable_unref(loop->flush);
+        flush_all(loop);
+        return 0;
+}
+
+void h2_connection_dirty(struct h2_connection *c) {
+        struct h2_loop *loop = c->loop;
+
+        if (c->doomed || c->dirty_link || c->state != H2_OPEN)
+                return;
+        c->dirty_next = loop->dirty;
+        c->dirty_link = &loop->dirty;
+        if (c->dirty_next)
+                c->dirty_next->dirty_link = &c->dirty_next;
+        loop->dirty = c;
+        /* A new source each time takes its turn after what is pending already: that makes the
+         * batch. */
+        if (!loop->flush && sd_event_add_defer(loop->event, &loop->flush, on_flush, loop) < 0)
+                h2_loop_wake_at(loop, 0);
+}
+
+static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct h2_loop *loop = userdata;
+
+        loop->wake_us = UINT64_MAX;
+        if (loop->dirty && !loop->flush) { /* there was no memory for a source */
+                h2_loop_wake_at(loop, h2_now_us());
+                flush_all(loop);
+        } else
+                loop->on_deadline(loop, h2_now_us());
+        return 0;
+}
+
+int h2_loop_init(struct h2_loop *loop, sd_event *event,
+                void (*on_deadline)(struct h2_loop *loop, uint64_t now_us)) {
+        int r;
+
+        *loop = (struct h2_loop){.event = sd_event_ref(event),
+                        .wake_us = UINT64_MAX,
+                        .on_deadline = on_deadline};
+        r = sd_event_add_time(
+                        event, &loop->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_time, loop);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(loop->timer, SD_EVENT_OFF);
+}
+
+void h2_loop_done(struct h2_loop *loop) {
+        assert(!loop->dirty);
+        sd_event_source_disable_unref(loop->flush);
+        sd_event_source_disable_unref(loop->timer);
+        sd_event_unref(loop->event);
+        *loop = (struct h2_loop){0};
+}
+
+void h2_loop_wake_at(struct h2_loop *loop, uint64_t when_us) {
+        if (when_us >= loop->wake_us)
+                return;
+        loop->wake_us = when_us;
+        (void)sd_event_source_set_time(loop->timer, when_us);
+        (void)sd_event_source_set_enabled(loop->timer, SD_EVENT_ONESHOT);
+}
+
+/* ---- writing ---- */
+
+static void update_io(struct h2_connection *c, uint32_t events) {
+        if (c->doomed || events == c->io_events)
+                return;
+        if (sd_event_source_set_io_events(c->io, events) >= 0)
+                c->io_events = events;
+}
+
+static void tell_drained(struct h2_connection *c) {
+        struct h2_stream *s;
+
+        while (!c->doomed && (s = c->drained)) {
+                c->drained = s->drained_next;
+                if (s->drained_next)
+                        s->drained_next->drained_link = &c->drained;
+                s->drained_link = NULL;
+                if (s->count == 0 && !s->ending)
+                        c->handler->on_drained(s);
+        }
+}
+
+/* Frames into the buffer. */
+static int fill_out(struct h2_connection *c) {
+        const uint8_t *data;
+        ssize_t n;
+
+        while (c->out.size - c->out_offset < OUT_MAX) {
+                n = nghttp2_session_mem_send(c->session, &data);
+                if (c->doomed || n == 0)
+                        return 0;
+                if (n < 0)
+                        return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
+                if (buf_append(&c->out, data, (size_t)n) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+/* The buffer to the socket: 0 when all is gone, -EAGAIN. */
+static int write_out(struct h2_connection *c) {
+        while (c->out_offset < c->out.size) {
+                const char *p = c->out.data + c->out_offset;
+                size_t size = c->out.size - c->out_offset;
+                ssize_t n = c->tls ? tls_stream_write(c->tls, p, size)
+                                   : send(c->fd, p, size, MSG_NOSIGNAL);
+
+                if (n < 0 && !c->tls)
+                        n = -errno;
+                if (n == -EINTR)
+                        continue;
+                if (n < 0)
+                        return (int)n;
+                c->out_offset += (size_t)n;
+        }
+        c->out_offset = 0;
+        if (c->out.allocated > OUT_KEPT)
+                buf_done(&c->out);
+        else
+                buf_reset(&c->out);
+        return 0;
+}
+
+static void flush(struct h2_connection *c) {
+        int r = 0;
+
+        if (c->state != H2_OPEN || c->doomed)
+                return;
+        enter(c);
+        /* What does not fit goes with the next round, after the other connections' turns. */
+        r = fill_out(c);
+        if (r == 0 && !c->doomed)
+                r = write_out(c);
+        if (!c->doomed && r == 0 && nghttp2_session_want_write(c->session))
+                h2_connection_dirty(c);
+        update_io(c, EPOLLIN | (r == -EAGAIN ? EPOLLOUT : 0));
+        tell_drained(c);
+        if (c->doomed)
+                ;
+        else if (r < 0 && r != -EAGAIN)
+                h2_connection_fail(c, c->tls && *tls_stream_error_text(c->tls)
+                                                      ? tls_stream_error_text(c->tls)
+                                                      : strerror(-r));
+        else if (r == 0 && !nghttp2_session_want_read(c->session) &&
+                        !nghttp2_session_want_write(c->session))
+                h2_connection_fail(c, "the peer ended the session");
+        (void)leave(c);
+}
+
+/* ---- what nghttp2 tells ---- */
+
+static struct h2_stream *stream_of(nghttp2_session *session, int32_t id) {
+        return id > 0 ? nghttp2_session_get_stream_user_data(session, id) : NULL;
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
+        struct h2_connection *c = userdata;
+
+        if (c->doomed)
+                return NGHTTP2_ERR_CALLBACK_FAILURE;
+        if (!c->server || frame->hd.type != NGHTTP2_HEADERS ||
+                        frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+                return 0;
+        struct h2_stream *s = c->queued > PARTIAL_MESSAGES_MAX
+                                              ? NULL
+                                              : c->handler->on_request(c, frame->hd.stream_id);
+        if (!s)
+                return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                NGHTTP2_REFUSED_STREAM);
+        return nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, s);
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
+                void *userdata) {
+        struct h2_connection *c = userdata;
+        struct h2_stream *s = c->doomed ? NULL : stream_of(session, frame->hd.stream_id);
+
+        if (c->doomed)
+                return NGHTTP2_ERR_CALLBACK_FAILURE;
+        if (s && c->handler->on_header(s, (const char *)name, (const char *)value) < 0)
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+        return 0;
+}
+
+static void bad_message(struct h2_stream *s, int code, const char *why) {
+        s->deaf = true;
+        s->connection->handler->on_bad_message(s, code, why);
+}
+
+/* The prefix has come whole. */
+static int begin_message(struct h2_connection *c, struct h2_stream *s) {
+        char why[128];
+        const unsigned char *p = s->prefix;
+
+        if (p[0] != 0) {
+                bad_message(s, GRPC_UNIMPLEMENTED, "compressed messages are not supported");
+                return -EBADMSG;
+        }
+        s->message_size = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
+        if (s->message_size <= c->message_size_max)
+                return 0;
+        (void)snprintf(why, sizeof(why), "the message is larger than allowed (%zu > %zu bytes)",
+                        s->message_size, c->message_size_max);
+        bad_message(s, GRPC_RESOURCE_EXHAUSTED, why);
+        return -EMSGSIZE;
+}
+
+/* Keeps a part of a message until the rest comes. */
+static void keep_part(struct h2_connection *c, struct h2_stream *s, const uint8_t *data, size_t n) {
+        if (c->partial_size > PARTIAL_MESSAGES_MAX + c->message_size_max ||
+                        buf_append(&s->message, data, n) < 0) {
+                bad_message(s, GRPC_RESOURCE_EXHAUSTED,
+                                "too many incomplete messages on one connection");
+                return;
+        }
+        c->partial_size += n;
+        if (s->message.size < s->message_size)
+                return;
+        _cleanup_buf_ struct buf whole = s->message;
+        s->message = (struct buf){0};
+        s->prefix_size = 0;
+        c->partial_size -= whole.size;
+        c->handler->on_message(s, whole.data, whole.size);
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
+                size_t n, void *userdata) {
+        struct h2_connection *c = userdata;
+        struct h2_stream *s = c->doomed ? NULL : stream_of(session, id);
+
+        while (s && !c->doomed && n > 0 && !s->deaf) {
+                size_t part = MIN(n, PREFIX_SIZE - s->prefix_size);
+
+                memcpy(s->prefix + s->prefix_size, data, part);
+                s->prefix_size += part;
+                data += part;
+                n -= part;
+                if (part > 0 && s->prefix_size == PREFIX_SIZE && begin_message(c, s) < 0)
+                        break;
+                if (s->prefix_size < PREFIX_SIZE)
+                        break;
+                part = MIN(n, s->message_size - s->message.size);
+                if (part == s->message_size) { /* whole: no copy */
+                        s->prefix_size = 0;
+                        c->handler->on_message(s, data, part);
+                } else if (part > 0)
+                        keep_part(c, s, data, part);
+                data += part;
+                n -= part;
+        }
+        return c->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static void on_stream_frame(struct h2_connection *c, struct h2_stream *s, const nghttp2_frame *f) {
+        bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
+
+        if (f->hd.type == NGHTTP2_HEADERS)
+                c->handler->on_headers(s, end);
+        else if (f->hd.type == NGHTTP2_DATA && end && !s->deaf && s->prefix_size > 0)
+                bad_message(s, GRPC_INTERNAL, "the stream ended inside of a message");
+        else if (f->hd.type == NGHTTP2_DATA && end)
+                c->handler->on_remote_end(s);
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
+        struct h2_connection *c = userdata;
+        struct h2_stream *s = c->doomed ? NULL : stream_of(session, frame->hd.stream_id);
+
+        if (c->doomed)
+                return NGHTTP2_ERR_CALLBACK_FAILURE;
+        if (frame->hd.type == NGHTTP2_SETTINGS)
+                c->settled = true;
+        else if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+                c->pinged = false;
+        else if (frame->hd.type == NGHTTP2_GOAWAY && c->handler->on_goaway)
+                c->handler->on_goaway(c);
+        else if (s)
+                on_stream_frame(c, s, frame);
+        return c->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* A server that has said all it has to say does not wait for the rest of the request. */
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
+        struct h2_connection *c = userdata;
+
+        if (c->server && !c->doomed && frame->hd.type != NGHTTP2_RST_STREAM &&
+                        frame->hd.stream_id > 0 && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+                        (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
+                        nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)
+                return nghttp2_submit_rst_stream(
+                                session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+        return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error, void *userdata) {
+        struct h2_connection *c = userdata;
+        struct h2_stream *s = c->doomed ? NULL : stream_of(session, id);
+
+        if (!s)
+                return 0;
+        stream_unlink(s);
+        c->handler->on_closed(s, error);
+        return c->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+/* ---- reading ---- */
+
+static ssize_t read_block(struct h2_connection *c, void *block, size_t n) {
+        ssize_t r;
+
+        if (c->tls)
+                return tls_stream_read(c->tls, block, n);
+        do
+                r = recv(c->fd, block, n, 0);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? -errno : r;
+}
+
+static void read_in(struct h2_connection *c) {
+        uint8_t block[BLOCK_SIZE];
+        size_t total = 0;
+        ssize_t n = 0, r;
+
+        while (total < READ_PER_TURN_MAX && !c->doomed) {
+                n = read_block(c, block, sizeof(block));
+                if (n == -EAGAIN)
+                        break;
+                if (n <= 0) {
+                        h2_connection_fail(c, n == 0            ? "the peer closed the connection"
+                                              : c->tls && n < 0 ? tls_stream_error_text(c->tls)
+                                                                : strerror((int)-n));
+                        return;
+                }
+                total += (size_t)n;
+                r = nghttp2_session_mem_recv(c->session, block, (size_t)n);
+                if (c->doomed)
+                        return;
+                if (r < 0) {
+                        flush(c); /* the reason, in a GOAWAY */
+                        h2_connection_fail(c, nghttp2_strerror((int)r));
+                        return;
+                }
+                if (!c->tls && (size_t)n < sizeof(block))
+                        break; /* most likely all there is */
+        }
+        if (c->doomed)
+                return;
+        c->received_us = h2_now_us();
+        if (nghttp2_session_want_write(c->session) || !nghttp2_session_want_read(c->session))
+                h2_connection_dirty(c);
+}
+
+/* ---- connections ---- */
+
+static int session_new(struct h2_connection *c) {
+        const nghttp2_settings_entry settings[] = {
+                        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+                                        c->server ? CONCURRENT_STREAMS_MAX : 0},
+                        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, STREAM_WINDOW},
+                        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADERS_SIZE_MAX},
+                        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+        };
+        nghttp2_session_callbacks *callbacks;
+        int r;
+
+        if (nghttp2_session_callbacks_new(&callbacks) != 0)
+                return -ENOMEM;
+        nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+        nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+        nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+        nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+        r = c->server ? nghttp2_session_server_new(&c->session, callbacks, c)
+                      : nghttp2_session_client_new(&c->session, callbacks, c);
+        nghttp2_session_callbacks_del(callbacks);
+        if (r != 0)
+                return -ENOMEM;
+        /* Servers have no ENABLE_PUSH to tell. */
+        r = nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings,
+                        ELEMENTS(settings) - (c->server ? 1 : 0));
+        if (r == 0)
+                r = nghttp2_session_set_local_window_size(
+                                c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+        return r == 0 ? 0 : -ENOMEM;
+}
+
+/* Transport is ready: HTTP/2 begins. */
+static void connection_open(struct h2_connection *c) {
+        if (session_new(c) < 0) {
+                h2_connection_fail(c, "out of memory");
+                return;
+        }
+        c->state = H2_OPEN;
+        update_io(c, EPOLLIN);
+        if (c->handler->on_open)
+                c->handler->on_open(c);
+        if (!c->doomed)
+                flush(c);
+}
+
+static void handshake(struct h2_connection *c) {
+        bool want_write = false;
+        int r = tls_stream_handshake(c->tls, &want_write);
+
+        if (r == -EAGAIN)
+                update_io(c, want_write ? EPOLLOUT : EPOLLIN);
+        else if (r < 0)
+                h2_connection_fail(c, tls_stream_error_text(c->tls));
+        else
+                connection_open(c);
+}
+
+static void connected(struct h2_connection *c) {
+        socklen_t n = sizeof(int);
+        int error = 0;
+
+        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+                error = errno;
+        if (error != 0) {
+                h2_connection_fail(c, strerror(error));
+                return;
+        }
+        net_tune(c->fd);
+        c->state = H2_HANDSHAKE;
+        if (c->tls)
+                handshake(c);
+        else
+                connection_open(c);
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        struct h2_connection *c = userdata;
+
+        enter(c);
+        switch (c->state) {
+        case H2_CONNECTING:
+                connected(c);
+                break;
+        case H2_HANDSHAKE:
+                handshake(c);
+                break;
+        case H2_OPEN:
+                if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
+                        read_in(c);
+                if (!c->doomed && (revents & EPOLLOUT))
+                        flush(c);
+                break;
+        case H2_BROKEN:
+                break;
+        }
+        (void)leave(c);
+        return 0;
+}
+
+int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
+                const struct h2_handler *handler, void *owner, int fd, struct tls_context *tls,
+                const char *server_name, bool server, size_t message_size_max) {
+        struct h2_connection *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        *c = (struct h2_connection){.loop = loop,
+                        .handler = handler,
+                        .owner = owner,
+                        .fd = -EBADF,
+                        .server = server,
+                        .state = server ? H2_HANDSHAKE : H2_CONNECTING,
+                        .message_size_max = message_size_max,
+                        .io_events = server ? EPOLLIN : EPOLLOUT,
+                        .received_us = h2_now_us()};
+        c->deadline_us = c->received_us + HANDSHAKE_US;
+        r = sd_event_add_io(loop->event, &c->io, fd, c->io_events, on_io, c);
+        if (r >= 0 && tls)
+                r = tls_stream_new(&c->tls, tls, fd, server_name, "h2");
+        if (r >= 0 && server && !tls) {
+                c->state = H2_OPEN;
+                r = session_new(c);
+        }
+        if (r < 0) {
+                h2_connection_free(c);
+                return r;
+        }
+        c->fd = fd;
+        h2_loop_wake_at(loop, c->deadline_us);
+        h2_connection_dirty(c);
+        *ret = c;
+        return 0;
+}
+
+void h2_connection_shutdown(struct h2_connection *c) {
+        if (c->state == H2_OPEN && !c->doomed) {
+                (void)nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
+                                nghttp2_session_get_last_proc_stream_id(c->session),
+                                NGHTTP2_NO_ERROR, NULL, 0);
+                /* Not from inside of nghttp2: then the end of the connection must do. */
+                if (c->busy == 0) {
+                        enter(c);
+                        if (fill_out(c) == 0 && !c->doomed)
+                                (void)write_out(c);
+                        if (leave(c))
+                                return;
+                }
+        }
+        h2_connection_free(c);
+}
+
+void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *next_us) {
+        if (!c->settled && now_us >= c->deadline_us) {
+                h2_connection_fail(c, c->state == H2_CONNECTING ? strerror(ETIMEDOUT)
+                                                                : "the handshake took too long");
+                return;
+        }
+        if (!c->settled)
+                *next_us = MIN(*next_us, c->deadline_us);
+        enter(c);
+        for (struct h2_stream *s = c->streams; s; s = c->cursor) {
+                c->cursor = s->next;
+                if (s->deadline_us > now_us)
+                        *next_us = MIN(*next_us, s->deadline_us);
+                else {
+                        s->deadline_us = UINT64_MAX;
+                        c->handler->on_expired(s);
+                }
+                if (c->doomed)
+                        break;
+        }
+        c->cursor = NULL;
+        (void)leave(c);
+}
+
+void h2_connection_ping(struct h2_connection *c) {
+        c->pinged = true;
+        (void)nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
+        h2_connection_dirty(c);
+}

@@ -1,0 +1,152 @@
+/* HTTP/2 connections as gRPC uses them, for both sides (nghttp2 behind it): sockets and TLS without
+ * blocking, one write per turn of the loop and connection, streams that carry length-prefixed
+ * messages, deadlines. What a call means is left to grpc-server.c and grpc-client.c. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "lib/buf.h"
+#include "lib/problem.h"
+#include "lib/tls.h"
+
+struct nghttp2_session;
+struct h2_connection;
+struct h2_stream;
+
+/* One per server or channel. */
+struct h2_loop {
+        sd_event *event;
+        sd_event_source *flush, *timer;
+        struct h2_connection *dirty;   /* have something to write */
+        uint64_t wake_us;              /* when the timer goes off; UINT64_MAX: never */
+        void (*on_deadline)(struct h2_loop *loop, uint64_t now_us);
+};
+
+int h2_loop_init(struct h2_loop *loop, sd_event *event,
+                void (*on_deadline)(struct h2_loop *loop, uint64_t now_us));
+void h2_loop_done(struct h2_loop *loop);
+/* on_deadline runs then, or earlier. */
+void h2_loop_wake_at(struct h2_loop *loop, uint64_t when_us);
+uint64_t h2_now_us(void);
+
+enum h2_state {
+        H2_CONNECTING, /* client: the socket */
+        H2_HANDSHAKE,  /* TLS */
+        H2_OPEN,
+        H2_BROKEN,     /* being taken down; streams can only be closed */
+};
+
+/* A user of connections. Every function but on_broken may be called inside of nghttp2: new frames may
+ * be submitted there, and streams closed. */
+struct h2_handler {
+        /* A request begins; NULL refuses it. Servers only. */
+        struct h2_stream *(*on_request)(struct h2_connection *c, int32_t id);
+        /* One header; name and value are NUL-terminated. Negative: refuse the stream. */
+        int (*on_header)(struct h2_stream *s, const char *name, const char *value);
+        /* The header block is complete (first headers, or trailers). */
+        void (*on_headers)(struct h2_stream *s, bool end);
+        void (*on_message)(struct h2_stream *s, const void *data, size_t n);
+        /* A message cannot be taken; code is a grpc_code. */
+        void (*on_bad_message)(struct h2_stream *s, int code, const char *why);
+        /* The other side sends nothing more. */
+        void (*on_remote_end)(struct h2_stream *s);
+        /* The last queued message has been taken and the stream is to end: returns 1 after submitting
+         * trailers, 0 to end without. */
+        int (*on_local_end)(struct h2_stream *s);
+        void (*on_drained)(struct h2_stream *s);
+        /* Its deadline has passed. */
+        void (*on_expired)(struct h2_stream *s);
+        /* The stream is over, error is an HTTP/2 code; it is unlinked already: free it. */
+        void (*on_closed)(struct h2_stream *s, uint32_t error);
+        /* The connection is ready for requests. Clients only. */
+        void (*on_open)(struct h2_connection *c);
+        void (*on_goaway)(struct h2_connection *c);
+        /* The connection has ended; its streams are told after this, then it is freed. */
+        void (*on_broken)(struct h2_connection *c, const char *why);
+};
+
+struct h2_connection {
+        struct h2_loop *loop;
+        const struct h2_handler *handler;
+        void *owner;
+        struct h2_connection *next, **link; /* the owner's list */
+        struct h2_connection *dirty_next, **dirty_link;
+        int fd;
+        sd_event_source *io;
+        uint32_t io_events;
+        struct tls_stream *tls;
+        struct nghttp2_session *session;
+        struct h2_stream *streams, *cursor; /* cursor: next stream of a walk that may close streams */
+        size_t stream_count;
+        enum h2_state state;
+        bool server;
+        unsigned busy;       /* inside of it: freed by the outermost frame */
+        bool doomed;
+        struct buf out;
+        size_t out_offset;
+        struct h2_stream *drained; /* to be told */
+        size_t partial_size;       /* incomplete messages of all streams */
+        size_t queued;             /* messages of all streams */
+        size_t message_size_max;
+        uint64_t deadline_us, received_us;
+        bool pinged, settled; /* settled: the peer's first frame has come */
+};
+
+/* Embedded at the start of a call. */
+struct h2_stream {
+        struct h2_connection *connection;
+        struct h2_stream *next, **link;
+        struct h2_stream *drained_next, **drained_link;
+        int32_t id;
+        struct bytes **ring; /* messages to send */
+        size_t ring_size, head, count, offset, queued;
+        bool waits;     /* nghttp2 has been told that there is nothing to send yet */
+        bool ending;    /* ends after what is queued */
+        bool deaf;      /* what still comes is dropped */
+        uint64_t deadline_us;
+        unsigned char prefix[5];
+        size_t prefix_size;
+        struct buf message;
+        size_t message_size;
+};
+
+/* Takes the socket. tls may be NULL. A client's socket may be still connecting. */
+int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop, const struct h2_handler *handler,
+                void *owner, int fd, struct tls_context *tls, const char *server_name, bool server,
+                size_t message_size_max);
+/* Ends it: on_closed for every stream, but no on_broken. Allowed in every callback. */
+struct h2_connection *h2_connection_free(struct h2_connection *c);
+/* Tells the peer that no more streams are taken, writes what can be written, frees. */
+void h2_connection_shutdown(struct h2_connection *c);
+/* Something was submitted to the session: it is written in the next turn of the loop. */
+void h2_connection_dirty(struct h2_connection *c);
+/* Handshakes and streams whose time has passed; lowers *next_us to the next deadline. The connection
+ * may be gone after it. */
+void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *next_us);
+void h2_connection_ping(struct h2_connection *c);
+/* Ends it as if it had broken: on_broken and on_closed are called. */
+void h2_connection_fail(struct h2_connection *c, const char *why);
+
+void h2_stream_link(struct h2_stream *s, struct h2_connection *c, int32_t id);
+/* Unlinks and frees what the stream itself holds. */
+void h2_stream_done(struct h2_stream *s);
+/* Queues a message (takes a reference). -ENOBUFS above the bound. */
+int h2_stream_send(struct h2_stream *s, struct bytes *message);
+/* No more messages: the stream ends after the queued ones. */
+void h2_stream_end(struct h2_stream *s);
+/* Drops messages of which nothing has been sent. */
+void h2_stream_drop_unsent(struct h2_stream *s);
+/* Whether what is queued waits for the peer's window. */
+bool h2_stream_is_blocked(struct h2_stream *s);
+void h2_stream_reset(struct h2_stream *s, uint32_t error);
+/* Submits a request (clients; returns the new stream's id) or a response with the queued messages. */
+struct h2_header {
+        const char *name, *value;
+};
+int h2_submit_request(struct h2_connection *c, struct h2_stream *s, const struct h2_header *headers, size_t n);
+/* with_messages false: headers end the stream. */
+int h2_submit_response(struct h2_stream *s, const struct h2_header *headers, size_t n, bool with_messages);
+int h2_submit_trailers(struct h2_stream *s, const struct h2_header *headers, size_t n);
+
+enum { H2_QUEUED_MAX = 16 << 20, H2_HEADERS_MAX = 64, H2_HEADERS_SIZE_MAX = 32 << 10 };
+enum { H2_NO_ERROR = 0, H2_INTERNAL_ERROR = 2, H2_REFUSED_STREAM = 7, H2_CANCEL = 8, H2_ENHANCE_YOUR_CALM = 11 };
