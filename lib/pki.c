@@ -103,6 +103,32 @@ int pki_key_new(char **ret_key_pem) {
         return r < 0 ? r : key_export(key, ret_key_pem);
 }
 
+int pki_public_key(const char *key_pem, char **ret_public_pem) {
+        _cleanup_key_ gnutls_x509_privkey_t key = NULL;
+        _cleanup_datum_ gnutls_datum_t pem = {0};
+        gnutls_privkey_t private = NULL;
+        gnutls_pubkey_t public = NULL;
+        int r = key_import(&key, key_pem);
+
+        if (r == 0)
+                r = to_errno(gnutls_privkey_init(&private));
+        if (r == 0)
+                r = to_errno(gnutls_privkey_import_x509(private, key, GNUTLS_PRIVKEY_IMPORT_COPY));
+        if (r == 0)
+                r = to_errno(gnutls_pubkey_init(&public));
+        if (r == 0)
+                r = to_errno(gnutls_pubkey_import_privkey(public, private, 0, 0));
+        if (r == 0)
+                r = to_errno(gnutls_pubkey_export2(public, GNUTLS_X509_FMT_PEM, &pem));
+        if (r == 0)
+                r = take_text(&pem, ret_public_pem);
+        if (public)
+                gnutls_pubkey_deinit(public);
+        if (private)
+                gnutls_privkey_deinit(private);
+        return r;
+}
+
 /* Version, serial number and life; common to every certificate. */
 static int crt_begin(gnutls_x509_crt_t *ret, uint64_t seconds) {
         unsigned char serial[16];

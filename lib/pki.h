@@ -15,6 +15,8 @@ struct pki_subject {
 enum pki_usage { PKI_USAGE_CLIENT = 1 << 0, PKI_USAGE_SERVER = 1 << 1 };
 
 int pki_key_new(char **ret_key_pem);
+/* The public half, as a PEM "PUBLIC KEY". */
+int pki_public_key(const char *key_pem, char **ret_public_pem);
 /* A self-signed CA. */
 int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_key_pem);
 /* A certificate for a key made elsewhere is signed from a request; this one makes key and certificate together. */

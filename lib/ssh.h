@@ -35,5 +35,7 @@ int ssh_conn_feed(struct ssh_conn *c, const char *command, int fd, unsigned time
  * The function is called at least once a second, also with n = 0, so that it can stop. */
 int ssh_conn_stream(struct ssh_conn *c, const char *command, int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
                 void *userdata, int *ret_status, struct problem *p);
+/* Makes an ed25519 key pair: the private key as an OpenSSH file's text, the public one as "ssh-ed25519 AAAA... comment". Caller frees both. */
+int ssh_key_pair_new(const char *comment, char **ret_private, char **ret_public);
 /* Quotes one word for the remote shell; caller frees. */
 char *shell_quote(const char *s) _warn_unused_;

@@ -1,0 +1,227 @@
+/* Keys and certificates of a new cluster. */
+#include "kctl/cluster.h"
+
+#include <arpa/inet.h>
+
+#include "lib/json.h"
+#include "lib/pki.h"
+#include "lib/ssh.h"
+#include "lib/yaml.h"
+
+enum { CA_DAYS = 3650, CERT_DAYS = 1825 };
+
+void cluster_files_done(struct cluster_files *f) {
+        for (size_t i = 0; i < f->count; i++) {
+                free(f->items[i].name);
+                if (f->items[i].text)
+                        explicit_bzero(f->items[i].text, strlen(f->items[i].text));
+                free(f->items[i].text);
+        }
+        free(f->items);
+        *f = (struct cluster_files){0};
+}
+
+const char *cluster_file_text(const struct cluster_files *f, const char *name) {
+        for (size_t i = 0; i < f->count; i++)
+                if (streq(f->items[i].name, name))
+                        return f->items[i].text;
+        return NULL;
+}
+
+static int add(struct cluster_files *f, const char *name, char *text_taken, bool secret) {
+        struct cluster_file *items = reallocarray(f->items, f->count + 1, sizeof(*items));
+
+        if (!items || !text_taken) {
+                free(text_taken);
+                return -ENOMEM;
+        }
+        f->items = items;
+        items[f->count] = (struct cluster_file){strdup(name), text_taken, secret};
+        return items[f->count++].name ? 0 : -ENOMEM;
+}
+
+char *kubeconfig_text(const char *context, const char *server, const char *ca_pem,
+                const char *cert_pem, const char *key_pem) {
+        _cleanup_free_ char *ca = base64_encode(ca_pem, strlen(ca_pem)),
+                            *cert = base64_encode(cert_pem, strlen(cert_pem)),
+                            *key = base64_encode(key_pem, strlen(key_pem));
+        _cleanup_json_ json_t *v = NULL;
+
+        if (!ca || !cert || !key)
+                return NULL;
+        v = json_pack("{s:s, s:s, s:[{s:s, s:{s:s, s:s}}], s:[{s:s, s:{s:s, s:s}}], s:[{s:s, "
+                      "s:{s:s, s:s}}], s:s, s:{}}",
+                        "apiVersion", "v1", "kind", "Config", "clusters", "name", context,
+                        "cluster", "server", server, "certificate-authority-data", ca, "users",
+                        "name", context, "user", "client-certificate-data", cert, "client-key-data",
+                        key, "contexts", "name", context, "context", "cluster", context, "user",
+                        context, "current-context", context, "preferences");
+        return v ? yaml_text(v) : NULL;
+}
+
+static int issue(struct cluster_files *f, const struct pki_subject *subject, unsigned usage,
+                char **ret_cert, char **ret_key) {
+        return pki_issue(cluster_file_text(f, "ca.crt"), cluster_file_text(f, "ca.key"), subject,
+                        usage, CERT_DAYS, ret_cert, ret_key);
+}
+
+static int add_pair(struct cluster_files *f, const char *name, const struct pki_subject *subject,
+                unsigned usage) {
+        _cleanup_free_ char *crt = strformat("%s.crt", name), *key = strformat("%s.key", name);
+        char *cert_pem = NULL, *key_pem = NULL;
+        int r = crt && key ? issue(f, subject, usage, &cert_pem, &key_pem) : -ENOMEM;
+
+        if (r == 0)
+                r = add(f, crt, TAKE_PTR(cert_pem), false);
+        if (r == 0)
+                r = add(f, key, TAKE_PTR(key_pem), true);
+        free(cert_pem);
+        free(key_pem);
+        return r;
+}
+
+static int add_kubeconfig(struct cluster_files *f, const char *file, const char *context,
+                const char *server, const char *cn, const char *organization) {
+        const char *organizations[] = {organization, NULL};
+        const struct pki_subject subject = {
+                        .cn = cn, .organizations = organization ? organizations : NULL};
+        _cleanup_free_ char *cert = NULL, *key = NULL;
+        int r = issue(f, &subject, PKI_USAGE_CLIENT, &cert, &key);
+
+        return r < 0 ? r
+                     : add(f, file,
+                                       kubeconfig_text(context, server,
+                                                       cluster_file_text(f, "ca.crt"), cert, key),
+                                       true);
+}
+
+/* The first address of the service range is the API's own. */
+static int first_service_address(const char *range, char ret[static INET_ADDRSTRLEN]) {
+        char network[INET_ADDRSTRLEN];
+        const char *slash = strchr(range, '/');
+        struct in_addr a;
+
+        if (!slash || (size_t)(slash - range) >= sizeof(network))
+                return -EINVAL;
+        memcpy(network, range, (size_t)(slash - range));
+        network[slash - range] = 0;
+        if (inet_pton(AF_INET, network, &a) != 1)
+                return -EINVAL;
+        a.s_addr = htonl(ntohl(a.s_addr) + 1);
+        return inet_ntop(AF_INET, &a, ret, INET_ADDRSTRLEN) ? 0 : -EINVAL;
+}
+
+static int add_server(struct cluster_files *f, const struct cluster_spec *spec) {
+        static const char *const own_names[] = {"kubernetes", "kubernetes.default",
+                        "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+                        "localhost"};
+        _cleanup_free_ const char *
+                        *names = calloc(ELEMENTS(own_names) +
+                                                        strv_length((char *const *)spec->names) + 1,
+                                       sizeof(char *)),
+                       **addresses = calloc(strv_length((char *const *)spec->addresses) + 4,
+                                       sizeof(char *));
+        char service[INET_ADDRSTRLEN];
+        size_t n = 0, m = 0;
+
+        if (!names || !addresses)
+                return -ENOMEM;
+        if (first_service_address(spec->service_range, service) < 0)
+                return -EINVAL;
+        for (size_t i = 0; i < ELEMENTS(own_names); i++)
+                names[n++] = own_names[i];
+        for (const char *const *x = spec->names; x && *x; x++)
+                names[n++] = *x;
+        addresses[m++] = "127.0.0.1";
+        addresses[m++] = "::1";
+        addresses[m++] = service;
+        for (const char *const *x = spec->addresses; x && *x; x++)
+                addresses[m++] = *x;
+        return add_pair(f, "kapid",
+                        &(struct pki_subject){.cn = "kapid",
+                                        .dns_names = names,
+                                        .ip_addresses = addresses},
+                        PKI_USAGE_SERVER);
+}
+
+static int add_peer(struct cluster_files *f, const struct cluster_spec *spec) {
+        static const char *const names[] = {"localhost", NULL};
+        _cleanup_free_ const char **addresses =
+                        calloc(strv_length((char *const *)spec->addresses) + 2, sizeof(char *));
+        size_t n = 0;
+
+        if (!addresses)
+                return -ENOMEM;
+        addresses[n++] = "127.0.0.1";
+        for (const char *const *x = spec->addresses; x && *x; x++)
+                addresses[n++] = *x;
+        return add_pair(f, "peer",
+                        &(struct pki_subject){.cn = "kstored",
+                                        .dns_names = names,
+                                        .ip_addresses = addresses},
+                        PKI_USAGE_SERVER | PKI_USAGE_CLIENT);
+}
+
+static int add_keys(struct cluster_files *f) {
+        char *private = NULL, *public = NULL;
+        int r = pki_key_new(&private);
+
+        if (r == 0)
+                r = pki_public_key(private, &public);
+        if (r == 0)
+                r = add(f, "sa.key", TAKE_PTR(private), true);
+        if (r == 0)
+                r = add(f, "sa.pub", TAKE_PTR(public), false);
+        if (r == 0)
+                r = ssh_key_pair_new("keelson-kapid", &private, &public);
+        if (r == 0)
+                r = add(f, "ssh_kapid", TAKE_PTR(private), true);
+        if (r == 0)
+                r = add(f, "ssh_kapid.pub", TAKE_PTR(public), false);
+        free(private);
+        free(public);
+        return r;
+}
+
+int cluster_files_make(
+                const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p) {
+        static const struct {
+                const char *file, *cn;
+        } daemons[] = {
+                        {"kreconciled.kubeconfig", "system:kube-controller-manager"},
+                        {"kschedd.kubeconfig", "system:kube-scheduler"},
+                        {"kgitd.kubeconfig", "system:keelson:kgitd"},
+        };
+        _cleanup_cluster_ struct cluster_files f = {0};
+        _cleanup_free_ char *local = strformat("https://127.0.0.1:%u", spec->port);
+        char *cert = NULL, *key = NULL;
+        int r = local ? pki_ca_new("keelson", CA_DAYS, &cert, &key) : -ENOMEM;
+
+        if (r == 0)
+                r = add(&f, "ca.crt", TAKE_PTR(cert), false);
+        if (r == 0)
+                r = add(&f, "ca.key", TAKE_PTR(key), true);
+        if (r == 0)
+                r = add_server(&f, spec);
+        if (r == 0)
+                r = add_pair(&f, "store", &(struct pki_subject){.cn = "kapid"}, PKI_USAGE_CLIENT);
+        if (r == 0)
+                r = add_peer(&f, spec);
+        if (r == 0)
+                r = add_keys(&f);
+        for (size_t i = 0; r == 0 && i < ELEMENTS(daemons); i++)
+                r = add_kubeconfig(&f, daemons[i].file, "keelson", local, daemons[i].cn, NULL);
+        if (r == 0)
+                r = add_kubeconfig(&f, "admin.kubeconfig", spec->context, spec->server,
+                                "kubernetes-admin", "system:masters");
+        free(cert);
+        free(key);
+        if (r < 0)
+                return problem_set(p, r, 0, NULL,
+                                "cannot make the cluster's certificates: %s (are the ranges, names "
+                                "and addresses right?)",
+                                strerror(-r));
+        *ret = f;
+        f = (struct cluster_files){0};
+        return 0;
+}

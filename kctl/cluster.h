@@ -1,0 +1,49 @@
+/* The files that make a control plane: keys, certificates, kubeconfigs and each daemon's
+ * configuration, as texts. */
+#pragma once
+
+#include "lib/base.h"
+#include "lib/problem.h"
+
+struct cluster_spec {
+        const char *const *names;     /* further names of the API server's machine */
+        const char *const *addresses; /* and its addresses, text */
+        const char *server;           /* URL for administrators: "https://10.0.0.1:6443" */
+        uint16_t port;
+        const char *service_range, *cluster_range;
+        const char *advertise_address;
+        const char *pki_dir; /* where the files will lie: "/etc/keelson/pki" */
+        const char *context; /* name of cluster, user and context in the administrator's kubeconfig
+                              */
+};
+
+struct cluster_file {
+        char *name; /* "ca.crt", relative to pki_dir */
+        char *text;
+        bool secret;
+};
+
+struct cluster_files {
+        struct cluster_file *items;
+        size_t count;
+};
+void cluster_files_done(struct cluster_files *f);
+#define _cleanup_cluster_ _cleanup_(cluster_files_done)
+
+/* Makes every file (docs/names.md, "pki") and "admin.kubeconfig". */
+int cluster_files_make(
+                const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p);
+/* The text of one of them; NULL when there is none. */
+const char *cluster_file_text(const struct cluster_files *f, const char *name);
+
+/* A kubeconfig with embedded credentials. Caller frees; NULL when out of memory. */
+char *kubeconfig_text(const char *context, const char *server, const char *ca_pem,
+                const char *cert_pem, const char *key_pem);
+/* Adds what `text` (a kubeconfig) holds to the file at path, keeping everything else in it, and
+ * makes its context the current one. */
+int kubeconfig_merge(const char *path, const char *text, struct problem *p);
+/* Takes cluster, user and context of that name out again. */
+int kubeconfig_remove(const char *path, const char *context, struct problem *p);
+/* The file that kubectl would write: --kubeconfig, $KUBECONFIG's first, ~/.kube/config. Caller
+ * frees. */
+char *kubeconfig_default_path(const char *flag);

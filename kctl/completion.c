@@ -1,0 +1,177 @@
+/* Completion scripts and the man page, made from the tables of verbs and flags. The scripts only
+ * ask `kctl __complete WORDS...`, so that they never grow old. */
+#include "kctl/kctl.h"
+#include "lib/object.h"
+
+#include "config.h"
+
+static const char bash_script[] =
+                "# kctl completion for bash; load with: source <(kctl completion bash)\n"
+                "_kctl() {\n"
+                "        local IFS=$'\\n'\n"
+                "        COMPREPLY=($(compgen -W \"$(kctl __complete "
+                "\"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\" -- "
+                "\"${COMP_WORDS[COMP_CWORD]}\"))\n"
+                "}\n"
+                "complete -o default -F _kctl kctl\n";
+static const char zsh_script[] =
+                "#compdef kctl\n"
+                "# kctl completion for zsh; load with: source <(kctl completion zsh)\n"
+                "_kctl() {\n"
+                "        local -a found\n"
+                "        found=(${(f)\"$(kctl __complete \"${words[@]:1:$((CURRENT - 1))}\" "
+                "2>/dev/null)\"})\n"
+                "        if (( $#found )); then compadd -a found; else _files; fi\n"
+                "}\n"
+                "compdef _kctl kctl\n";
+static const char fish_script[] =
+                "# kctl completion for fish; load with: kctl completion fish | source\n"
+                "function __kctl_complete\n"
+                "        set -l words (commandline -opc) (commandline -ct)\n"
+                "        kctl __complete $words[2..-1] 2>/dev/null\n"
+                "end\n"
+                "complete -c kctl -a '(__kctl_complete)'\n";
+
+int verb_completion(struct kctl *k) {
+        static const struct {
+                const char *shell, *script;
+        } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
+
+        for (size_t i = 0; strv_length(k->words) == 1 && i < ELEMENTS(scripts); i++)
+                if (streq(k->words[0], scripts[i].shell)) {
+                        fputs(scripts[i].script, stdout);
+                        return EXIT_OK;
+                }
+        return kctl_usage(k, "one of bash, zsh, fish is needed");
+}
+
+static void offer(const char *word, const char *typed) {
+        if (startswith(word, typed))
+                puts(word);
+}
+
+static void offer_kinds(const char *typed) {
+        const char *kind, *shorts;
+
+        for (size_t i = 0; (kind = kind_name_at(i, &shorts)); i++)
+                offer(kind, typed);
+}
+
+static void offer_names(struct kctl *k, const char *kind_word, const char *typed) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *list = NULL;
+        _cleanup_free_ char *path = NULL;
+        struct kind_ref kind;
+        const json_t *o;
+        size_t i;
+
+        if (kind_find(k, kind_word, &kind, &p) < 0 || !kctl_client(k))
+                return;
+        path = api_path(&kind.resource, kind.resource.namespaced ? kctl_namespace(k) : NULL, NULL,
+                        NULL, "limit=500&resourceVersion=0");
+        if (path && api_get(k->client, path, &list, &p) == 0)
+                json_array_foreach (json_object_get(list, "items"), i, o)
+                        offer(object_name(o), typed);
+}
+
+static void offer_verbs(const char *first, const char *typed) {
+        size_t n = strlen(first);
+
+        for (const struct verb *v = verbs; v->name; v++) {
+                const char *space = strchr(v->name, ' ');
+                _cleanup_free_ char *head = strndup(
+                                v->name, space ? (size_t)(space - v->name) : strlen(v->name));
+
+                if (!v->summary || !head)
+                        continue;
+                if (!*first)
+                        offer(head, typed);
+                else if (space && strlen(head) == n && streq(head, first))
+                        offer(space + 1, typed);
+        }
+}
+
+/* The verb that the words before the one being typed name, and how many words it took. */
+static const struct verb *verb_of(char *const *words, size_t n, size_t *ret_used) {
+        const struct verb *best = NULL;
+
+        *ret_used = 0;
+        for (const struct verb *v = verbs; v->name; v++) {
+                _cleanup_free_ char *two = n >= 2 ? strformat("%s %s", words[0], words[1]) : NULL;
+
+                if (two && streq(v->name, two)) {
+                        *ret_used = 2;
+                        return v;
+                }
+                if (n >= 1 && streq(v->name, words[0])) {
+                        *ret_used = 1;
+                        best = v;
+                }
+        }
+        return best;
+}
+
+int verb_complete(struct kctl *k) {
+        size_t n = strv_length(k->words), used, plain = 0;
+        const char *typed = n > 0 ? k->words[n - 1] : "", *first = NULL;
+        const struct verb *v = n > 1 ? verb_of(k->words, n - 1, &used) : NULL;
+
+        for (size_t i = 0; i + 1 < n; i++)
+                if (streq(k->words[i], "-n") && !k->flags.ns)
+                        k->flags.ns = strdup(k->words[i + 1]);
+        if (n <= 1)
+                offer_verbs("", typed);
+        else if (n == 2)
+                offer_verbs(k->words[0], typed);
+        if (!v)
+                return EXIT_OK;
+        if (*typed == '-') {
+                for (const char *const *f = v->flags; f && *f; f++) {
+                        _cleanup_free_ char *flag = strformat("--%s", *f);
+
+                        if (flag)
+                                offer(flag, typed);
+                }
+                return EXIT_OK;
+        }
+        for (size_t i = used; i + 1 < n; i++)
+                if (k->words[i][0] != '-' && !streq(k->words[i - 1], "-n")) {
+                        first = first ? first : k->words[i];
+                        plain++;
+                }
+        if (!v->words || streq(v->words, "files"))
+                return EXIT_OK;
+        if (streq(v->words, "nodes") || streq(v->words, "pods") || streq(v->words, "gitsyncs"))
+                offer_names(k, v->words, typed);
+        else if (plain == 0)
+                offer_kinds(typed);
+        else if (streq(v->words, "objects"))
+                offer_names(k, first, typed);
+        return EXIT_OK;
+}
+
+static void print_man_flag(const struct option_row *row) {
+        printf(".TP\n");
+        if (row->letter)
+                printf(".BR \\-%c \", \" \\-\\-%s\n", row->letter, row->name);
+        else
+                printf(".B \\-\\-%s\n", row->name);
+        printf("%s%s%s\n", row->help, row->argument ? ": " : "", strempty(row->argument));
+}
+
+int verb_man(struct kctl *k) {
+        printf(".TH KCTL 1 \"\" \"keelson %s\" \"keelson\"\n.SH NAME\nkctl \\- keelson's command "
+               "line\n.SH SYNOPSIS\n.B kctl\n.I VERB\n[\\fIWORD\\fR...] [\\fIFLAG\\fR...]\n"
+               ".SH DESCRIPTION\nSets clusters up, joins machines over SSH and is the daily "
+               "command line of a keelson cluster.\n.SH VERBS\n",
+                        PACKAGE_VERSION);
+        for (const struct verb *v = verbs; v->name; v++)
+                if (v->summary)
+                        printf(".TP\n.B %s\n.I %s\n%s.\n", v->name, v->usage, v->summary);
+        puts(".SH FLAGS\nA verb takes those that its \\-\\-help lists.");
+        for (size_t i = 0; i < flag_row_count; i++)
+                print_man_flag(&flag_rows[i]);
+        puts(".SH EXIT STATUS\n0 on success, 1 on an error, 2 when the command line is wrong.\n.SH "
+             "FILES\n~/.kube/config, $KUBECONFIG\n.SH SEE ALSO\nkubectl(1), systemctl(1)");
+        return EXIT_OK;
+}

@@ -1,0 +1,209 @@
+/* kctl cordon, uncordon, drain. */
+#include "kctl/kctl.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+enum { EVICT_RETRY_US = 2000000 };
+
+/* The nodes named, or found by -l. */
+static int nodes_of(struct kctl *k, struct targets *ret, struct problem *p) {
+        _cleanup_strv_free_ char **words = NULL;
+        char **own = k->words;
+        int r;
+
+        if (!own && !k->flags.selector)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "which node? Give names or -l LABELS; kctl get nodes lists them");
+        if (strv_extend(&words, "nodes") < 0)
+                return -ENOMEM;
+        for (char **w = own; w && *w; w++) {
+                const char *name = startswith(*w, "node/") ? *w + 5 : *w;
+
+                if (strv_extend(&words, name) < 0)
+                        return -ENOMEM;
+        }
+        k->words = words;
+        r = targets_resolve(k, 0, ret, p);
+        k->words = own;
+        return r;
+}
+
+static int set_unschedulable(struct kctl *k, const struct target *t, bool on, struct problem *p) {
+        _cleanup_free_ char *path = target_path(t, NULL, "fieldManager=kctl");
+        _cleanup_json_ json_t *patch = json_pack("{s:{s:o}}", "spec", "unschedulable",
+                                              on ? json_true() : json_null()),
+                              *node = NULL;
+        int r = path && patch ? api_get(k->client, path, &node, p) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        bool already = json_bool_or(node, "spec.unschedulable", false) == on;
+        if (!already)
+                r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, NULL, p);
+        if (r == 0)
+                printf("node/%s %s%s\n", t->name, already ? "already " : "",
+                                on ? "cordoned" : "uncordoned");
+        return r;
+}
+
+static int cordon_all(struct kctl *k, bool on) {
+        _cleanup_targets_ struct targets t = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int code = EXIT_OK;
+
+        if (nodes_of(k, &t, &p) < 0)
+                return kctl_fail(&p);
+        for (size_t i = 0; i < t.count; i++)
+                if (set_unschedulable(k, &t.items[i], on, &p) < 0)
+                        code = kctl_fail(&p);
+        return code;
+}
+
+int verb_cordon(struct kctl *k) {
+        return cordon_all(k, true);
+}
+
+int verb_uncordon(struct kctl *k) {
+        return cordon_all(k, false);
+}
+
+static bool uses_emptydir(const json_t *pod) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(pod, "spec.volumes"), i, v)
+                if (json_object_get(v, "emptyDir"))
+                        return true;
+        return false;
+}
+
+/* 1: evict it; 0: leave it; -EPERM with p: a flag is needed. */
+static int judge_pod(struct kctl *k, const json_t *pod, struct problem *p) {
+        const json_t *owner = object_controller_ref(pod);
+        const char *phase = json_str_or(pod, "status.phase", "");
+
+        if (streq(json_str_or(owner, "kind", ""), "DaemonSet"))
+                return k->flags.ignore_daemonsets
+                                       ? 0
+                                       : problem_set(p, EPERM, 0, NULL,
+                                                         "pod \"%s\" belongs to a DaemonSet and "
+                                                         "would come back; --ignore-daemonsets "
+                                                         "leaves such pods",
+                                                         object_name(pod));
+        if (streq(phase, "Succeeded") || streq(phase, "Failed"))
+                return 1;
+        if (!owner && !k->flags.force)
+                return problem_set(p, EPERM, 0, NULL,
+                                "pod \"%s\" has no controller and would not come back; --force "
+                                "removes it all the same",
+                                object_name(pod));
+        if (uses_emptydir(pod) && !k->flags.delete_emptydir_data)
+                return problem_set(p, EPERM, 0, NULL,
+                                "pod \"%s\" has an emptyDir whose data would be lost; "
+                                "--delete-emptydir-data accepts that",
+                                object_name(pod));
+        return 1;
+}
+
+static int evict(struct kctl *k, const json_t *pod, uint64_t deadline, struct problem *p) {
+        const struct api_resource *pods = api_resource_find("pods");
+        _cleanup_free_ char *path = api_path(pods, object_namespace(pod), object_name(pod),
+                        k->flags.disable_eviction ? NULL : "eviction", NULL);
+        _cleanup_json_ json_t *options = json_object(), *body = NULL;
+        int64_t grace;
+        bool told = false;
+
+        if (k->flags.grace_period && parse_i64(k->flags.grace_period, &grace) == 0 && grace >= 0)
+                json_object_set_new(options, "gracePeriodSeconds", json_integer(grace));
+        body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "policy/v1", "kind",
+                        "Eviction", "metadata", "name", object_name(pod), "namespace",
+                        object_namespace(pod), "deleteOptions", options);
+        if (!path || !body)
+                return -ENOMEM;
+        printf("evicting pod %s/%s\n", object_namespace(pod), object_name(pod));
+        fflush(stdout);
+        for (;;) {
+                int r = k->flags.disable_eviction
+                                        ? api_request(k->client, "DELETE", path, "application/json",
+                                                          options, NULL, p)
+                                        : api_request(k->client, "POST", path, "application/json",
+                                                          body, NULL, p);
+
+                if (r == 0 || r == -ENOENT)
+                        return 0;
+                if (p->code != 429)
+                        return r;
+                if (now_mono_us() > deadline)
+                        return problem_set(p, ETIMEDOUT, 0, NULL,
+                                        "pod \"%s\" cannot be evicted in time: its disruption "
+                                        "budget does not allow it",
+                                        object_name(pod));
+                if (!told)
+                        printf("pod %s: %s (trying again)\n", object_name(pod),
+                                        strempty(p->message));
+                told = true;
+                usleep(EVICT_RETRY_US);
+        }
+}
+
+static int is_other(const json_t *object, void *userdata, struct problem *p) {
+        return !object || !streq(object_uid(object), userdata);
+}
+
+static int drain_node(struct kctl *k, const struct target *t, struct problem *p) {
+        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", t->name),
+                            *path = query ? api_path(api_resource_find("pods"), NULL, NULL, NULL,
+                                                            query)
+                                          : NULL;
+        uint64_t timeout = k->flags.timeout_us,
+                 deadline = timeout ? now_mono_us() + timeout : UINT64_MAX;
+        _cleanup_json_ json_t *list = NULL, *going = json_array();
+        struct target pod_target = {0};
+        json_t *pod;
+        size_t i;
+        int r = path ? api_get(k->client, path, &list, p) : -ENOMEM;
+
+        /* All or nothing: first look whether every pod may go. */
+        json_array_foreach (json_object_get(list, "items"), i, pod) {
+                int q = r < 0 ? r : judge_pod(k, pod, p);
+
+                if (q < 0)
+                        return q;
+                if (q > 0)
+                        json_array_append(going, pod);
+        }
+        if (r == 0)
+                r = kind_find(k, "pods", &pod_target.kind, p);
+        json_array_foreach (going, i, pod)
+                if (r == 0)
+                        r = evict(k, pod, deadline, p);
+        json_array_foreach (going, i, pod) {
+                uint64_t now = now_mono_us();
+
+                if (r < 0)
+                        return r;
+                pod_target.ns = (char *)object_namespace(pod);
+                pod_target.name = (char *)object_name(pod);
+                r = wait_for(k, &pod_target, timeout ? (deadline > now ? deadline - now : 1) : 0,
+                                is_other, (void *)object_uid(pod), p);
+                if (r == 0)
+                        printf("pod/%s evicted\n", object_name(pod));
+        }
+        if (r == 0)
+                printf("node/%s drained\n", t->name);
+        return r;
+}
+
+int verb_drain(struct kctl *k) {
+        _cleanup_targets_ struct targets t = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int code = EXIT_OK;
+
+        if (nodes_of(k, &t, &p) < 0)
+                return kctl_fail(&p);
+        for (size_t i = 0; i < t.count; i++)
+                if (set_unschedulable(k, &t.items[i], true, &p) < 0 ||
+                                drain_node(k, &t.items[i], &p) < 0)
+                        code = kctl_fail(&p);
+        return code;
+}

@@ -1,0 +1,491 @@
+/* kctl node join, kctl node remove. Machines are joined in parallel, a process each: SSH blocks,
+ * and a failure of one must not hold the others. The node's key is made there and stays there; only
+ * its request comes here. */
+#include <sys/wait.h>
+
+#include "kctl/cluster.h"
+#include "kctl/machine.h"
+#include "lib/buf.h"
+#include "lib/object.h"
+#include "lib/pki.h"
+#include "lib/random.h"
+#include "lib/timefmt.h"
+
+enum {
+        JOIN_PARALLEL_MAX = 16,
+        CERTIFICATE_TIMEOUT_S = 60,
+        READY_TIMEOUT_S = 90,
+        CERTIFICATE_SECONDS = 31536000
+};
+
+struct join {
+        struct kctl *k;
+        struct machine *machine;
+        struct facts facts;
+        char *name;   /* of the node */
+        json_t *info; /* data of kube-system/keelson-info */
+        struct problem *problem;
+};
+
+static void say(const struct join *j, const char *what, const char *detail) {
+        printf("%s: %s%s\n", j->name, what, detail);
+        fflush(stdout);
+}
+
+static const char *info(const struct join *j, const char *key) {
+        return strempty(json_string_value(json_object_get(j->info, key)));
+}
+
+static char *node_path(const struct join *j, const char *query) {
+        return api_path(api_resource_find("nodes"), NULL, j->name, NULL, query);
+}
+
+/* Lower case, letters, digits, '-' and '.': RFC 1123. */
+static int check_name(struct join *j) {
+        for (char *c = j->name; *c; c++)
+                *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
+        size_t n = strlen(j->name);
+        if (n == 0 || n > 63 || strspn(j->name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != n ||
+                        strchr("-.", j->name[0]) || strchr("-.", j->name[n - 1]))
+                return problem_set(j->problem, EINVAL, 0, NULL,
+                                "%s: \"%s\" cannot be a node's name (letters, digits, '-' and '.', "
+                                "at most 63); give --name",
+                                machine_name(j->machine), j->name);
+        return 0;
+}
+
+/* Whether another machine has the name already. */
+static int check_free(struct join *j) {
+        _cleanup_free_ char *path = node_path(j, NULL);
+        _cleanup_json_ json_t *node = NULL;
+        const char *key, *machine_id;
+        int r = path ? api_get(j->k->client, path, &node, j->problem) : -ENOMEM;
+
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return r;
+        key = object_annotation(node, "keelson.dev/ssh-host-key");
+        machine_id = json_str(node, "status.nodeInfo.machineID");
+        if ((key && machine_host_key(j->machine) && !streq(key, machine_host_key(j->machine))) ||
+                        (!isempty(machine_id) && *j->facts.machine_id &&
+                                        !streq(machine_id, j->facts.machine_id)))
+                return problem_set(j->problem, EEXIST, 0, NULL,
+                                "%s: another machine has joined as \"%s\" (its host key or machine "
+                                "id differs); give this one --name, or remove the other: "
+                                "kctl node remove %s",
+                                machine_name(j->machine), j->name, j->name);
+        return 0;
+}
+
+static int make_request(struct join *j, char **ret_csr) {
+        _cleanup_free_ char *command = strformat(
+                        "mkdir -p /etc/keelson/node && chmod 0755 /etc/keelson && chmod 0700 "
+                        "/etc/keelson/node && "
+                        "/opt/keelson/bin/knodeagent csr --name %s --dir /etc/keelson/node",
+                        j->name);
+        _cleanup_buf_ struct buf out = {0};
+        int r = command ? machine_run(j->machine, command, NULL, 0, 60, &out, j->problem) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        *ret_csr = buf_take(&out);
+        return *ret_csr ? 0 : -ENOMEM;
+}
+
+/* The request must be for this node and nothing else: an administrator's approval is at stake. */
+static int check_request(struct join *j, const char *csr) {
+        _cleanup_strv_free_ char **organizations = NULL;
+        _cleanup_free_ char *cn = NULL, *want = strformat("system:node:%s", j->name);
+        int r = pki_csr_read(csr, &cn, &organizations, j->problem);
+
+        if (r < 0)
+                return r;
+        if (!want || !streq(cn, want) || strv_length(organizations) != 1 ||
+                        !streq(organizations[0], "system:nodes"))
+                return problem_set(j->problem, EINVAL, 0, NULL,
+                                "%s: the machine asks for a certificate of \"%s\", not of a node; "
+                                "is its agent ours?",
+                                machine_name(j->machine), cn);
+        return 0;
+}
+
+static json_t *request_object(const char *name, const char *csr) {
+        _cleanup_free_ char *encoded = base64_encode(csr, strlen(csr));
+
+        return encoded ? json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:[s, s], s:i}}", "apiVersion",
+                                         "certificates.k8s.io/v1", "kind",
+                                         "CertificateSigningRequest", "metadata", "name", name,
+                                         "spec", "request", encoded, "signerName",
+                                         "kubernetes.io/kube-apiserver-client-kubelet", "usages",
+                                         "digital signature", "client auth", "expirationSeconds",
+                                         CERTIFICATE_SECONDS)
+                       : NULL;
+}
+
+static int approve(struct join *j, const struct api_resource *csrs, json_t *request) {
+        _cleanup_free_ char *path = api_path(csrs, NULL, object_name(request), "approval", NULL);
+        _cleanup_json_ json_t *approved = json_deep_copy(request);
+        char now[TIMEFMT_SIZE];
+
+        if (!path || !approved ||
+                        json_set_at(approved, "status.conditions",
+                                        json_pack("[{s:s, s:s, s:s, s:s, s:s}]", "type", "Approved",
+                                                        "status", "True", "reason", "KctlNodeJoin",
+                                                        "message", "approved by kctl node join",
+                                                        "lastUpdateTime",
+                                                        time_format(now_wall_us(), now))) < 0)
+                return -ENOMEM;
+        return api_request(
+                        j->k->client, "PUT", path, "application/json", approved, NULL, j->problem);
+}
+
+/* Has the API sign the request; the certificate's PEM. */
+static int sign(struct join *j, const char *csr, char **ret_cert) {
+        const struct api_resource *csrs = api_resource_find("certificatesigningrequests");
+        char suffix[9];
+        _cleanup_free_ char *name = NULL, *list_path = api_path(csrs, NULL, NULL, NULL, NULL),
+                            *path = NULL;
+        _cleanup_json_ json_t *body = NULL, *made = NULL;
+        uint64_t deadline = now_mono_us() + CERTIFICATE_TIMEOUT_S * 1000000ull;
+        int r;
+
+        random_name_suffix(suffix, 8);
+        name = strformat("node-%s-%s", j->name, suffix);
+        path = name ? api_path(csrs, NULL, name, NULL, NULL) : NULL;
+        body = name ? request_object(name, csr) : NULL;
+        if (!body || !list_path || !path)
+                return -ENOMEM;
+        r = api_request(j->k->client, "POST", list_path, "application/json", body, &made,
+                        j->problem);
+        if (r == 0)
+                r = approve(j, csrs, made);
+        while (r == 0) {
+                _cleanup_json_ json_t *o = NULL;
+                const char *encoded;
+
+                r = api_get(j->k->client, path, &o, j->problem);
+                encoded = json_str(o, "status.certificate");
+                if (!isempty(encoded)) {
+                        void *data;
+                        size_t n;
+
+                        r = base64_decode(encoded, &data, &n);
+                        if (r == 0)
+                                *ret_cert = data;
+                        return r < 0 ? problem_set(j->problem, EINVAL, 0, NULL,
+                                                       "%s: the API gave no readable certificate",
+                                                       j->name)
+                                     : 0;
+                }
+                if (r == 0 && object_condition_true(o, "Failed"))
+                        return problem_set(j->problem, EIO, 0, NULL,
+                                        "%s: the certificate was not signed: %s", j->name,
+                                        json_str_or(object_condition(o, "Failed"), "message",
+                                                        "no reason given"));
+                if (r == 0 && now_mono_us() > deadline)
+                        return problem_set(j->problem, ETIMEDOUT, 0, NULL,
+                                        "%s: the certificate was not signed within %i s; does "
+                                        "kreconciled run on the control plane?",
+                                        j->name, CERTIFICATE_TIMEOUT_S);
+                usleep(100000);
+        }
+        return r;
+}
+
+static int write_node_files(struct join *j, const char *cert) {
+        _cleanup_free_ char
+                        *kubeconfig = strformat(
+                                        "apiVersion: v1\nkind: Config\nclusters:\n- name: "
+                                        "keelson\n  cluster:\n    server: %s\n"
+                                        "    certificate-authority: "
+                                        "/etc/keelson/node/ca.pem\nusers:\n- name: node\n  user:\n"
+                                        "    client-certificate: /etc/keelson/node/cert.pem\n    "
+                                        "client-key: /etc/keelson/node/key.pem\n"
+                                        "contexts:\n- name: keelson\n  context:\n    cluster: "
+                                        "keelson\n    user: node\ncurrent-context: keelson\n",
+                                        info(j, "server")),
+                        *config = strformat("# knodeagent: see knodeagent --help for every "
+                                            "option\nnode-name: %s\n"
+                                            "kubeconfig: /etc/keelson/node/kubeconfig\ndata-dir: "
+                                            "/var/lib/keelson/nodeagent\nnode-ip: %s\n"
+                                            "service-cluster-ip-range: %s\ncluster-cidr: %s\n",
+                                        j->name, j->facts.address,
+                                        info(j, "service-cluster-ip-range"),
+                                        info(j, "cluster-cidr"));
+        int r = kubeconfig && config ? 0 : -ENOMEM;
+
+        if (r == 0)
+                r = machine_put(j->machine, "/etc/keelson/node/cert.pem", "0600", cert, j->problem);
+        if (r == 0)
+                r = machine_put(j->machine, "/etc/keelson/node/ca.pem", "0644", info(j, "ca.crt"),
+                                j->problem);
+        if (r == 0)
+                r = machine_put(j->machine, "/etc/keelson/nodeagent.yaml", "0644", config,
+                                j->problem);
+        if (r == 0)
+                r = machine_put(j->machine, "/etc/keelson/node/kubeconfig", "0600", kubeconfig,
+                                j->problem);
+        return r;
+}
+
+/* kapid's key may run one command there and nothing else. The old line of another cluster is
+ * replaced. */
+static int allow_kapid(struct join *j) {
+        _cleanup_free_ char *key = strndup(info(j, "ssh-key"), strcspn(info(j, "ssh-key"), "\n")),
+                            *line = NULL;
+
+        if (!key || !startswith(key, "ssh-"))
+                return problem_set(j->problem, EINVAL, 0, NULL,
+                                "the cluster's ConfigMap kube-system/keelson-info holds no "
+                                "ssh-key; run kctl up again");
+        line = strformat("restrict,command=\"/opt/keelson/bin/knodeagent ssh\" %s\n", key);
+        return line ? machine_run(j->machine,
+                                      "umask 077; mkdir -p /root/.ssh; "
+                                      "f=/root/.ssh/authorized_keys; touch $f; grep -v ' "
+                                      "keelson-kapid$' $f >$f.new; "
+                                      "cat >>$f.new && mv $f.new $f",
+                                      line, strlen(line), 30, NULL, j->problem)
+                    : -ENOMEM;
+}
+
+static int make_node(struct join *j) {
+        _cleanup_free_ char *path = node_path(j, "fieldManager=kctl&force=true");
+        char port[16];
+        _cleanup_json_ json_t *annotations = json_object(), *node = NULL;
+
+        snprintf(port, sizeof(port), "%u", machine_port(j->machine));
+        if (machine_host_key(j->machine))
+                json_object_set_new(annotations, "keelson.dev/ssh-host-key",
+                                json_string(machine_host_key(j->machine)));
+        json_object_set_new(annotations, "keelson.dev/ssh-port", json_string(port));
+        json_object_set_new(annotations, "keelson.dev/ssh-user", json_string("root"));
+        node = json_pack("{s:s, s:s, s:{s:s, s:O}}", "apiVersion", "v1", "kind", "Node", "metadata",
+                        "name", j->name, "annotations", annotations);
+        if (node && j->facts.has_control)
+                json_set_at(json_object_get(node, "metadata"), "labels",
+                                json_pack("{s:s}", "node-role.kubernetes.io/control-plane", ""));
+        if (!path || !node)
+                return -ENOMEM;
+        return api_patch_request(j->k->client, path, API_PATCH_APPLY, node, NULL, j->problem);
+}
+
+static int start_agent(struct join *j) {
+        return machine_run(j->machine,
+                        "install -m 0644 /opt/keelson/units/keelson-nodeagent.service "
+                        "/etc/systemd/system/ && systemctl daemon-reload && "
+                        "systemctl enable -q keelson-nodeagent && systemctl restart "
+                        "keelson-nodeagent",
+                        NULL, 0, 120, NULL, j->problem);
+}
+
+static int node_is_ready(const json_t *node, void *userdata, struct problem *p) {
+        return node && object_condition_true(node, "Ready") && json_str(node, "spec.podCIDR");
+}
+
+static int wait_node(struct join *j) {
+        struct target t = {.name = j->name};
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_buf_ struct buf log = {0};
+        int status, r = kind_find(j->k, "nodes", &t.kind, j->problem);
+
+        if (r == 0)
+                r = wait_for(j->k, &t,
+                                j->k->flags.timeout_us ? j->k->flags.timeout_us
+                                                       : READY_TIMEOUT_S * 1000000ull,
+                                node_is_ready, NULL, j->problem);
+        if (r != -ETIMEDOUT)
+                return r;
+        (void)machine_try(j->machine, "journalctl --no-pager -q -n 5 -o cat -u keelson-nodeagent",
+                        NULL, 0, 30, &log, NULL, &status, &p);
+        return problem_set(j->problem, ETIMEDOUT, 0, NULL,
+                        "%s: the node did not become Ready in time. Its agent's last words:\n%s",
+                        j->name, strempty(log.data));
+}
+
+static int join_machine(struct join *j, const char *where) {
+        _cleanup_free_ char *csr = NULL, *cert = NULL;
+        int r = machine_open(&j->machine, j->k, where, j->problem);
+
+        if (r < 0)
+                return r;
+        r = machine_inspect(j->machine, true, &j->facts, j->problem);
+        if (r < 0)
+                return r;
+        j->name = !isempty(j->k->flags.name)
+                                  ? strdup(j->k->flags.name)
+                                  : strndup(j->facts.hostname, strcspn(j->facts.hostname, "."));
+        r = j->name ? check_name(j) : -ENOMEM;
+        if (r == 0)
+                r = check_free(j);
+        if (r < 0)
+                return r;
+        say(j, "systemd and nft are there; host key ", strempty(machine_host_key(j->machine)));
+        r = machine_install_bundle(j->machine, "agent", j->problem);
+        if (r < 0)
+                return r;
+        say(j, r > 0 ? "the agent is copied" : "the agent is there already", "");
+        r = make_request(j, &csr);
+        if (r == 0)
+                r = check_request(j, csr);
+        if (r == 0)
+                r = sign(j, csr, &cert);
+        if (r == 0)
+                r = write_node_files(j, cert);
+        if (r == 0)
+                r = allow_kapid(j);
+        if (r == 0)
+                r = make_node(j);
+        if (r < 0)
+                return r;
+        say(j, "its key is made there, its certificate is signed", "");
+        r = start_agent(j);
+        if (r == 0)
+                r = wait_node(j);
+        if (r == 0)
+                say(j, "Ready. Undo: kctl node remove ", j->name);
+        return r;
+}
+
+static int join_child(struct kctl *k, json_t *data, const char *where) {
+        _cleanup_problem_ struct problem p = {0};
+        struct join j = {.k = k, .info = data, .problem = &p};
+        int r;
+
+        k->client = NULL; /* the parent's connection is not ours */
+        if (!kctl_client(k))
+                return EXIT_ERROR;
+        r = join_machine(&j, where);
+        if (r < 0)
+                kctl_error("%s: %s", where, p.message ? p.message : strerror(-r));
+        machine_free(j.machine);
+        facts_done(&j.facts);
+        free(j.name);
+        return r < 0 ? EXIT_ERROR : EXIT_OK;
+}
+
+static json_t *read_info(struct kctl *k, struct problem *p) {
+        _cleanup_free_ char *path = api_path(
+                        api_resource_find("configmaps"), "kube-system", "keelson-info", NULL, NULL);
+        _cleanup_json_ json_t *o = NULL;
+        int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;
+
+        if (r == -ENOENT)
+                problem_set(p, ENOENT, 0, NULL,
+                                "this cluster has no ConfigMap kube-system/keelson-info, which "
+                                "`kctl up` makes; run it again");
+        return r < 0 ? NULL : json_incref(json_object_get(o, "data"));
+}
+
+int verb_node_join(struct kctl *k) {
+        _cleanup_json_ json_t *data = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        size_t n = strv_length(k->words), started = 0, running = 0, failed = 0;
+
+        if (n == 0)
+                return kctl_usage(k, "which machine? for example: kctl node join root@10.0.0.5");
+        if (k->flags.name && n > 1)
+                return kctl_usage(k, "--name names one machine, and %zu were given", n);
+        if (!kctl_client(k))
+                return EXIT_ERROR;
+        data = read_info(k, &p);
+        if (!data)
+                return kctl_fail(&p);
+        fflush(NULL);
+        while (started < n || running > 0) {
+                int status;
+
+                if (started < n && running < JOIN_PARALLEL_MAX) {
+                        pid_t pid = fork();
+
+                        if (pid == 0)
+                                _exit(join_child(k, data, k->words[started]));
+                        if (pid < 0)
+                                return kctl_error("cannot start a process: %s", strerror(errno));
+                        started++;
+                        running++;
+                        continue;
+                }
+                if (wait(&status) < 0)
+                        return kctl_error("cannot wait for a process: %s", strerror(errno));
+                running--;
+                failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+        }
+        if (failed > 0 && n > 1)
+                fprintf(stderr,
+                                "%zu of %zu machines did not join; what was done is kept: mend the "
+                                "cause and run the same command again\n",
+                                failed, n);
+        return failed > 0 ? EXIT_ERROR : EXIT_OK;
+}
+
+/* How to reach the node: as kapid does, by its address and annotations. */
+static char *ssh_where(const json_t *node) {
+        const json_t *addresses = json_at(node, "status.addresses"), *a;
+        const char *address = object_name(node);
+        size_t i;
+
+        json_array_foreach (addresses, i, a)
+                if (streq(json_str_or(a, "type", ""), "InternalIP"))
+                        address = json_str_or(a, "address", address);
+        const char *user = object_annotation(node, "keelson.dev/ssh-user"),
+                   *port = object_annotation(node, "keelson.dev/ssh-port");
+        return strformat(strchr(address, ':') ? "%s@[%s]:%s" : "%s@%s:%s", user ? user : "root",
+                        address, port ? port : "22");
+}
+
+static const char clean_script[] =
+                "systemctl disable -q --now keelson-nodeagent 2>/dev/null; rm -f "
+                "/etc/systemd/system/keelson-nodeagent.service; "
+                "systemctl stop 'kpod-*.service' 'keelson-pod_*.slice' 2>/dev/null; systemctl "
+                "daemon-reload; "
+                "nft delete table inet keelson 2>/dev/null; ip link del keelson0 2>/dev/null; ip "
+                "link del keelson-svc 2>/dev/null; "
+                "for n in /run/netns/kpod-*; do test -e \"$n\" && ip netns del \"${n##*/}\" "
+                "2>/dev/null; done; "
+                "f=/root/.ssh/authorized_keys; test -e $f && { grep -v ' keelson-kapid$' $f "
+                ">$f.new; chmod 600 $f.new; mv $f.new $f; }; "
+                "rm -rf /etc/keelson/node /etc/keelson/nodeagent.yaml /var/lib/keelson/nodeagent "
+                "/run/keelson/nodeagent /opt/keelson/.agent; "
+                "test -e /etc/keelson/pki || rm -rf /opt/keelson; rmdir /etc/keelson "
+                "/var/lib/keelson 2>/dev/null; true";
+
+static int remove_node(struct kctl *k, const char *name, struct problem *p) {
+        _cleanup_free_ char *path = api_path(api_resource_find("nodes"), NULL, name, NULL, NULL),
+                            *where = NULL;
+        _cleanup_(machine_freep) struct machine *m = NULL;
+        _cleanup_json_ json_t *node = NULL;
+        int r = path ? api_get(k->client, path, &node, p) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        where = ssh_where(node);
+        r = where ? machine_open(&m, k, where, p) : -ENOMEM;
+        if (r == 0)
+                r = machine_run(m, clean_script, NULL, 0, 120, NULL, p);
+        if (r < 0 && !k->flags.force) {
+                problem_prefix(p, "the machine cannot be cleaned (--force removes the node all the "
+                                  "same)");
+                return r;
+        }
+        r = api_request(k->client, "DELETE", path, NULL, NULL, NULL, p);
+        if (r == 0)
+                printf("node/%s removed\n", name);
+        return r;
+}
+
+int verb_node_remove(struct kctl *k) {
+        int code = EXIT_OK;
+
+        if (!k->words)
+                return kctl_usage(k, "which node? kctl get nodes lists them");
+        if (!kctl_client(k))
+                return EXIT_ERROR;
+        for (char **name = k->words; *name; name++) {
+                _cleanup_problem_ struct problem p = {0};
+
+                if (remove_node(k, *name, &p) < 0)
+                        code = kctl_fail(&p);
+        }
+        return code;
+}

@@ -1,0 +1,178 @@
+/* kctl: what its verbs share. A verb is a row of the table in main.c and a function in a file of
+ * its name. */
+#pragma once
+
+#include "lib/client/api.h"
+#include "lib/options.h"
+
+/* Every flag of every verb; a verb names those it takes (verb.flags). */
+struct flags {
+        char *kubeconfig, *context, *ns;
+        char *output, *selector, *field_selector, *sort_by;
+        bool all_namespaces, watch, watch_only, no_headers, show_labels;
+        char **filenames;
+        char *field_manager, *dry_run, *cascade;
+        bool force, force_conflicts, wait, now, all, overwrite, ignore_not_found;
+        char *grace_period, *condition;
+        uint64_t timeout_us;
+        char *container, *since, *since_time, *tail, *limit_bytes;
+        bool follow, previous, timestamps, prefix;
+        char *replicas, *current_replicas, *revision;
+        bool ignore_daemonsets, delete_emptydir_data, disable_eviction, recursive, yes;
+        char *dir, *identity, *name, *advertise_address, *service_range, *cluster_range, *reason,
+                        *api_group;
+        char **control;
+        uint16_t port;
+        bool client_only, accept_new_host_key;
+        uint32_t ssh_port;
+};
+
+struct verb;
+
+struct kctl {
+        struct flags flags;
+        char **words; /* positional arguments */
+        const struct verb *verb;
+        struct api_client *client; /* made on first use by kctl_client() */
+        bool colour;
+};
+
+/* Exit codes. */
+enum { EXIT_OK = 0, EXIT_ERROR = 1, EXIT_USAGE = 2 };
+
+struct verb {
+        const char *name;           /* "get", "rollout status" */
+        const char *usage;          /* "KIND [NAME...]" */
+        const char *summary;        /* one line */
+        const char *const *flags;   /* NULL-ended names from the flags table; NULL: only the common
+                                       ones */
+        int (*run)(struct kctl *k); /* returns an exit code; has told the user why */
+        const char *words; /* what completes its words: "kinds", "objects", "nodes", "gitsyncs",
+                              "files" or NULL */
+};
+
+extern const struct verb verbs[];
+extern const struct option_row flag_rows[];
+extern const size_t flag_row_count;
+
+/* The API client; NULL after telling the user why there is none. */
+struct api_client *kctl_client(struct kctl *k);
+/* The namespace asked for, or the context's. Borrowed. */
+const char *kctl_namespace(struct kctl *k);
+/* Tells a failure in kubectl's manner ("Error from server (NotFound): ...", "error: ...") and
+ * returns EXIT_ERROR. */
+int kctl_fail(const struct problem *p);
+int kctl_error(const char *fmt, ...) _printf_(1, 2);
+int kctl_usage(struct kctl *k, const char *fmt, ...) _printf_(2, 3);
+
+/* kinds.c: names of kinds as people type them ("po", "deploy", "deployments.apps", "Deployment").
+ */
+struct kind_ref {
+        struct api_resource resource; /* strings borrowed from the built-in table or owned by the
+                                         cache below for the process' life */
+        const char *singular;
+};
+/* 0, or -ENOENT with p telling the nearest names. Unknown names ask the server's discovery once. */
+int kind_find(struct kctl *k, const char *word, struct kind_ref *ret, struct problem *p);
+/* By apiVersion and kind, as a manifest gives them. */
+int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
+                struct kind_ref *ret, struct problem *p);
+/* "deployment.apps" or "pod": how messages name a kind. Into a fixed buffer. */
+const char *kind_label(const struct kind_ref *kind, char buffer[static 320]);
+/* Walks the built-in table; NULL past the end. */
+const char *kind_name_at(size_t i, const char **ret_short);
+
+/* targets.c: "KIND NAME...", "KIND/NAME...", "KIND1,KIND2", -f FILE: what a verb works on. */
+struct target {
+        struct kind_ref kind;
+        char *ns;   /* NULL for cluster-scoped kinds and for all namespaces */
+        char *name; /* NULL: a whole kind (with the selectors) */
+};
+struct targets {
+        struct target *items;
+        size_t count;
+};
+void targets_done(struct targets *t);
+#define _cleanup_targets_ _cleanup_(targets_done)
+/* Reads words (from index `from`). Names given need no more than their kind; without names a kind
+ * stands for all of it. */
+int targets_parse(struct kctl *k, size_t from, struct targets *ret, struct problem *p);
+/* The same, and kinds without names are listed (with the selectors) into one target an object. */
+int targets_resolve(struct kctl *k, size_t from, struct targets *ret, struct problem *p);
+/* Path of the target, with subresource and query (may be NULL). Caller frees. */
+char *target_path(const struct target *t, const char *subresource, const char *query);
+/* The query of -l and --field-selector, plus more (may be NULL):
+ * "labelSelector=...&fieldSelector=...". Caller frees. */
+char *selector_query(struct kctl *k, const char *more);
+
+/* manifests.c: objects of files, folders, "-". */
+struct manifests {
+        json_t **objects;
+        char **places; /* "web.yaml line 3" */
+        size_t count;
+};
+void manifests_done(struct manifests *m);
+#define _cleanup_objects_ _cleanup_(manifests_done)
+int manifests_read(struct kctl *k, struct manifests *ret, struct problem *p);
+
+/* print.c */
+/* Prints an API Table; wide shows columns of higher priority; with_namespace puts a NAMESPACE
+ * column first; widths, when not NULL, are kept between calls so that rows of a watch line up. */
+struct columns {
+        size_t widths[64];
+        bool header_done;
+};
+void print_table(struct kctl *k, const json_t *table, bool with_namespace, const char *kind_prefix,
+                struct columns *columns);
+/* One object or list as -o says (yaml, json, name, jsonpath=...). 0, or -EINVAL with p for a bad
+ * format. */
+int print_object(struct kctl *k, const json_t *object, const struct kind_ref *kind,
+                struct problem *p);
+/* Evaluates a JSONPath template as kubectl knows it (the common part: {.a.b[0]}, {range}, filters
+ * by ==). Caller frees. */
+int jsonpath_print(const char *text, const json_t *value, char **ret, struct problem *p);
+
+/* wait.c */
+/* Follows one object until done() says so or the time is over. done: 1 finished, 0 not yet,
+ * negative error with p. gone: the object does not exist (object NULL). 0, -ETIMEDOUT or an error
+ * with p. */
+typedef int (*wait_func)(const json_t *object, void *userdata, struct problem *p);
+int wait_for(struct kctl *k, const struct target *t, uint64_t timeout_us, wait_func done,
+                void *userdata, struct problem *p);
+
+/* The verbs. */
+int verb_annotate(struct kctl *k);
+int verb_api_resources(struct kctl *k);
+int verb_apply(struct kctl *k);
+int verb_auth_can_i(struct kctl *k);
+int verb_completion(struct kctl *k);
+int verb_complete(struct kctl *k);
+int verb_cordon(struct kctl *k);
+int verb_uncordon(struct kctl *k);
+int verb_drain(struct kctl *k);
+int verb_delete(struct kctl *k);
+int verb_describe(struct kctl *k);
+int verb_dev(struct kctl *k);
+int verb_down(struct kctl *k);
+int verb_events(struct kctl *k);
+int verb_explain(struct kctl *k);
+int verb_get(struct kctl *k);
+int verb_label(struct kctl *k);
+int verb_logs(struct kctl *k);
+int verb_man(struct kctl *k);
+int verb_node_join(struct kctl *k);
+int verb_node_remove(struct kctl *k);
+int verb_rollout_history(struct kctl *k);
+int verb_rollout_pause(struct kctl *k);
+int verb_rollout_restart(struct kctl *k);
+int verb_rollout_resume(struct kctl *k);
+int verb_rollout_status(struct kctl *k);
+int verb_rollout_undo(struct kctl *k);
+int verb_scale(struct kctl *k);
+int verb_sync(struct kctl *k);
+int verb_sync_now(struct kctl *k);
+int verb_sync_resume(struct kctl *k);
+int verb_sync_suspend(struct kctl *k);
+int verb_up(struct kctl *k);
+int verb_version(struct kctl *k);
+int verb_wait(struct kctl *k);

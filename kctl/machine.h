@@ -1,0 +1,45 @@
+/* A machine that kctl works on as root: this one, or one over SSH. Commands run through the shell
+ * there. */
+#pragma once
+
+#include "kctl/kctl.h"
+#include "lib/buf.h"
+
+struct machine;
+
+/* where: "user@host[:port]", or NULL for this machine (which needs root). p says what to do about a
+ * failure. */
+int machine_open(struct machine **ret, struct kctl *k, const char *where, struct problem *p);
+struct machine *machine_free(struct machine *m);
+DEFINE_CLEANUP(struct machine *, machine_free);
+const char *machine_name(const struct machine *m);     /* as it was given; "this machine" */
+const char *machine_host_key(const struct machine *m); /* NULL for this machine */
+const char *machine_user(const struct machine *m);
+uint16_t machine_port(const struct machine *m);
+
+/* Runs a command (through sudo where the user is not root); anything but exit status 0 is a refusal
+ * with its last words. ret_stdout may be NULL. */
+int machine_run(struct machine *m, const char *command, const void *input, size_t input_size,
+                unsigned timeout_s, struct buf *ret_stdout, struct problem *p);
+/* The same, and the exit status is the caller's to judge. */
+int machine_try(struct machine *m, const char *command, const void *input, size_t input_size,
+                unsigned timeout_s, struct buf *ret_stdout, struct buf *ret_stderr, int *ret_status,
+                struct problem *p);
+/* Writes a file there, atomically, with this mode (octal text). */
+int machine_put(struct machine *m, const char *path, const char *mode, const char *text,
+                struct problem *p);
+/* Unpacks a bundle into /opt/keelson unless it is there already. 1 when it was copied. */
+int machine_install_bundle(struct machine *m, const char *name, struct problem *p);
+
+/* What a look at the machine found; strings owned. */
+struct facts {
+        char *hostname, *arch, *address, *machine_id;
+        unsigned systemd;
+        bool has_nft, has_control, has_agent;
+        int64_t clock_skew_s;
+};
+void facts_done(struct facts *f);
+#define _cleanup_facts_ _cleanup_(facts_done)
+/* Refuses machines that can't serve: no root, systemd too old or not PID 1, another architecture,
+ * tar missing; for nodes also nft missing. */
+int machine_inspect(struct machine *m, bool for_node, struct facts *ret, struct problem *p);

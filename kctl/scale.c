@@ -1,0 +1,54 @@
+/* kctl scale. */
+#include "kctl/kctl.h"
+#include "lib/object.h"
+
+static int scale_one(struct kctl *k, const struct target *t, int64_t replicas, struct problem *p) {
+        _cleanup_free_ char *path = target_path(
+                        t, "scale", streq_ptr(k->flags.dry_run, "server") ? "dryRun=All" : NULL);
+        _cleanup_json_ json_t *patch = json_pack("{s:{s:I}}", "spec", "replicas",
+                                              (json_int_t)replicas),
+                              *current = NULL;
+        int64_t expected;
+        char label[320];
+        int r = path && patch ? 0 : -ENOMEM;
+
+        if (r == 0 && k->flags.current_replicas) {
+                if (parse_i64(k->flags.current_replicas, &expected) < 0)
+                        return problem_set(p, EINVAL, 0, NULL,
+                                        "--current-replicas %s is not a number",
+                                        k->flags.current_replicas);
+                r = api_get(k->client, path, &current, p);
+                if (r == 0 && json_int_or(current, "spec.replicas", 0) != expected)
+                        return problem_set(p, ESTALE, 0, NULL,
+                                        "%s \"%s\" has %lld replicas, not %lld", t->kind.singular,
+                                        t->name,
+                                        (long long)json_int_or(current, "spec.replicas", 0),
+                                        (long long)expected);
+                if (r == 0)
+                        json_set_str(patch, "metadata.resourceVersion",
+                                        json_str_or(current, "metadata.resourceVersion", ""));
+        }
+        if (r == 0)
+                r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, NULL, p);
+        if (r == 0)
+                printf("%s/%s scaled\n", kind_label(&t->kind, label), t->name);
+        return r;
+}
+
+int verb_scale(struct kctl *k) {
+        _cleanup_targets_ struct targets t = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int64_t replicas;
+        int code = EXIT_OK;
+
+        if (!k->flags.replicas || parse_i64(k->flags.replicas, &replicas) < 0 || replicas < 0)
+                return kctl_usage(k, "--replicas needs a number from 0 on");
+        if (targets_parse(k, 0, &t, &p) < 0)
+                return kctl_fail(&p);
+        for (size_t i = 0; i < t.count; i++)
+                if (!t.items[i].name)
+                        return kctl_usage(k, "which %s? Give its name", t.items[i].kind.singular);
+                else if (scale_one(k, &t.items[i], replicas, &p) < 0)
+                        code = kctl_fail(&p);
+        return code;
+}

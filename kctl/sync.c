@@ -1,0 +1,177 @@
+/* kctl sync: what Git says and what is; fetch now; suspend and resume. */
+#include "kctl/kctl.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+enum { SYNC_TIMEOUT_DEFAULT_S = 120 };
+
+/* GitSyncs named by the words, or all of the namespace. */
+static int gitsyncs(struct kctl *k, bool need_names, struct targets *ret, struct problem *p) {
+        _cleanup_strv_free_ char **words = NULL;
+        char **own = k->words;
+        int r;
+
+        if (need_names && !own)
+                return problem_set(p, EINVAL, 0, NULL, "which GitSync? kctl sync lists them");
+        if (strv_extend(&words, "gitsyncs") < 0)
+                return -ENOMEM;
+        for (char **w = own; w && *w; w++)
+                if (strv_extend(&words, strchr(*w, '/') ? strchr(*w, '/') + 1 : *w) < 0)
+                        return -ENOMEM;
+        k->words = words;
+        r = targets_resolve(k, 0, ret, p);
+        k->words = own;
+        return r;
+}
+
+static const char *condition_text(const json_t *o, const char *type) {
+        const char *status = json_str(object_condition(o, type), "status");
+
+        return status ? status : "-";
+}
+
+static const char *short_revision(const json_t *o, const char *path, char buffer[static 64]) {
+        const char *text = json_str(o, path), *hash = text ? strstr(text, "sha1:") : NULL;
+
+        if (!hash)
+                return text ? text : "-";
+        snprintf(buffer, 64, "%.*s%.7s", (int)MIN(hash - text, (ptrdiff_t)50), text, hash + 5);
+        return buffer;
+}
+
+int verb_sync(struct kctl *k) {
+        _cleanup_targets_ struct targets t = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int code = EXIT_OK;
+
+        if (!k->words && !k->flags.ns)
+                k->flags.all_namespaces = true;
+        if (gitsyncs(k, false, &t, &p) < 0)
+                return kctl_fail(&p);
+        if (t.count == 0)
+                puts("No GitSync is registered; examples/README.md shows one");
+        for (size_t i = 0; i < t.count; i++) {
+                _cleanup_free_ char *path = target_path(&t.items[i], NULL, NULL);
+                _cleanup_json_ json_t *o = NULL;
+                char applied[64], age[TIMEFMT_SIZE];
+                uint64_t then;
+
+                if (!path || api_get(k->client, path, &o, &p) < 0) {
+                        code = kctl_fail(&p);
+                        continue;
+                }
+                printf("%s%s/%s%s  ready %s, healthy %s, applied %s", k->colour ? "\033[1m" : "",
+                                t.items[i].ns, t.items[i].name, k->colour ? "\033[0m" : "",
+                                condition_text(o, "Ready"), condition_text(o, "Healthy"),
+                                short_revision(o, "status.lastAppliedRevision", applied));
+                if (time_parse(json_str(o, "status.lastSyncTime"), &then) == 0)
+                        printf(" %s ago",
+                                        age_format(now_wall_us() > then ? now_wall_us() - then : 0,
+                                                        age));
+                printf(", %zu objects\n    from %s",
+                                json_array_size(json_at(o, "status.inventory")),
+                                json_str_or(o, "spec.url", ""));
+                printf(", path %s%s\n", json_str_or(o, "spec.path", "."),
+                                json_bool_or(o, "spec.suspend", false) ? ", suspended" : "");
+                if (json_str(o, "status.message"))
+                        printf("    %s\n", json_str(o, "status.message"));
+                const char *why = json_str(object_condition(o, "Healthy"), "message");
+                if (!isempty(why))
+                        printf("    not healthy yet: %s\n", why);
+        }
+        return code;
+}
+
+static int is_handled(const json_t *o, void *userdata, struct problem *p) {
+        const char *asked = userdata;
+
+        if (!o)
+                return problem_set(p, ENOENT, 404, "NotFound", "the GitSync is gone");
+        if (!streq(json_str_or(o, "status.lastHandledReconcileAt", ""), asked))
+                return 0;
+        if (object_condition_true(o, "Ready"))
+                return 1;
+        return problem_set(p, EIO, 0, NULL, "%s",
+                        json_str_or(o, "status.message", "the sync failed and says nothing"));
+}
+
+int verb_sync_now(struct kctl *k) {
+        _cleanup_targets_ struct targets t = {0};
+        _cleanup_problem_ struct problem p = {0};
+        char now[TIMEFMT_SIZE];
+        int code = EXIT_OK;
+
+        if (gitsyncs(k, true, &t, &p) < 0)
+                return kctl_fail(&p);
+        for (size_t i = 0; i < t.count; i++) {
+                _cleanup_free_ char *path = target_path(&t.items[i], NULL, "fieldManager=kctl");
+                _cleanup_json_ json_t *patch = json_pack("{s:{s:{s:s}}}", "metadata", "annotations",
+                                                      "keelson.dev/reconcileAt",
+                                                      time_format_micro(now_wall_us(), now)),
+                                      *o = NULL;
+                char revision[64];
+                int r = path && patch ? api_patch_request(k->client, path, API_PATCH_MERGE, patch,
+                                                        &o, &p)
+                                      : -ENOMEM;
+
+                if (r == 0 && json_bool_or(o, "spec.suspend", false))
+                        r = problem_set(&p, EPERM, 0, NULL,
+                                        "GitSync \"%s\" is suspended; kctl sync resume %s ends "
+                                        "that",
+                                        t.items[i].name, t.items[i].name);
+                if (r == 0 && k->flags.wait)
+                        r = wait_for(k, &t.items[i],
+                                        k->flags.timeout_us ? k->flags.timeout_us
+                                                            : SYNC_TIMEOUT_DEFAULT_S * 1000000ull,
+                                        is_handled, now, &p);
+                if (r < 0) {
+                        code = kctl_fail(&p);
+                        continue;
+                }
+                json_decref(o);
+                o = NULL;
+                (void)api_get(k->client, path, &o, &p);
+                printf("gitsync.keelson.dev/%s %s %s\n", t.items[i].name,
+                                k->flags.wait ? "applied" : "asked to sync",
+                                k->flags.wait ? short_revision(o, "status.lastAppliedRevision",
+                                                                revision)
+                                              : "");
+        }
+        return code;
+}
+
+static int set_suspend(struct kctl *k, bool on) {
+        _cleanup_targets_ struct targets t = {0};
+        _cleanup_problem_ struct problem p = {0};
+        const char *user = getenv("USER");
+        int code = EXIT_OK;
+
+        if (gitsyncs(k, true, &t, &p) < 0)
+                return kctl_fail(&p);
+        for (size_t i = 0; i < t.count; i++) {
+                _cleanup_free_ char *path = target_path(&t.items[i], NULL, "fieldManager=kctl");
+                _cleanup_json_ json_t *patch = json_pack("{s:{s:{s:o, s:o}}, s:{s:b}}", "metadata",
+                                "annotations", "keelson.dev/suspended-by",
+                                on ? json_string(user ? user : "root") : json_null(),
+                                "keelson.dev/suspend-reason",
+                                on && k->flags.reason ? json_string(k->flags.reason) : json_null(),
+                                "spec", "suspend", on);
+
+                if (!path || !patch ||
+                                api_patch_request(k->client, path, API_PATCH_MERGE, patch, NULL,
+                                                &p) < 0)
+                        code = kctl_fail(&p);
+                else
+                        printf("gitsync.keelson.dev/%s %s\n", t.items[i].name,
+                                        on ? "suspended" : "resumed");
+        }
+        return code;
+}
+
+int verb_sync_suspend(struct kctl *k) {
+        return set_suspend(k, true);
+}
+
+int verb_sync_resume(struct kctl *k) {
+        return set_suspend(k, false);
+}

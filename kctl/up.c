@@ -1,0 +1,358 @@
+/* kctl up, kctl down: a control plane on a machine, over SSH or here. Every step may be repeated: a
+ * second `up` finds what is done. */
+#include "kctl/cluster.h"
+#include "kctl/machine.h"
+#include "lib/buf.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+enum { UP_TIMEOUT_DEFAULT_S = 90 };
+
+static const char *const daemons[] = {"kstored", "kapid", "kreconciled", "kschedd", "kgitd"};
+
+static void step(struct kctl *k, const char *what) {
+        printf("%s\n", what);
+        fflush(stdout);
+}
+
+static int put_config(
+                struct machine *m, const char *name, const char *text_taken, struct problem *p) {
+        _cleanup_free_ char *text = (char *)text_taken,
+                            *path = strformat("/etc/keelson/%s.yaml", name);
+
+        return text && path ? machine_put(m, path, "0644", text, p) : -ENOMEM;
+}
+
+static int write_configs(struct kctl *k, struct machine *m, const struct facts *f,
+                const char *address, struct problem *p) {
+        struct {
+                const char *name;
+                char *text;
+        } configs[] = {
+                        {"kstored", strformat("# kstored: see kstored --help for every "
+                                              "option\nname: %s\ndata-dir: "
+                                              "/var/lib/keelson/kstored\n"
+                                              "listen-client-urls: "
+                                              "[\"unix:///run/keelson/kstored/kstored.sock\", "
+                                              "\"https://127.0.0.1:2379\"]\n"
+                                              "advertise-client-urls: "
+                                              "[\"https://127.0.0.1:2379\"]\n"
+                                              "listen-peer-urls: "
+                                              "[\"https://"
+                                              "127.0.0.1:2380\"]\ninitial-advertise-peer-urls: "
+                                              "[\"https://127.0.0.1:2380\"]\n"
+                                              "initial-cluster: \"%s=https://127.0.0.1:2380\"\n"
+                                              "cert-file: /etc/keelson/pki/peer.crt\nkey-file: "
+                                              "/etc/keelson/pki/peer.key\n"
+                                              "trusted-ca-file: "
+                                              "/etc/keelson/pki/ca.crt\nclient-cert-auth: true\n"
+                                              "peer-cert-file: "
+                                              "/etc/keelson/pki/peer.crt\npeer-key-file: "
+                                              "/etc/keelson/pki/peer.key\n"
+                                              "peer-trusted-ca-file: "
+                                              "/etc/keelson/pki/ca.crt\npeer-client-cert-auth: "
+                                              "true\n"
+                                              "listen-metrics-urls: [\"http://127.0.0.1:2381\"]\n",
+                                                    f->hostname, f->hostname)},
+                        {"kapid", strformat("# kapid: see kapid --help for every option\nstore: "
+                                            "[\"unix:///run/keelson/kstored/kstored.sock\"]\n"
+                                            "store-cafile: "
+                                            "/etc/keelson/pki/ca.crt\nstore-certfile: "
+                                            "/etc/keelson/pki/store.crt\nstore-keyfile: "
+                                            "/etc/keelson/pki/store.key\n"
+                                            "bind-address: 0.0.0.0\nsecure-port: "
+                                            "%u\nadvertise-address: %s\nunix-socket: "
+                                            "/run/keelson/kapid/kapid.sock\n"
+                                            "tls-cert-file: "
+                                            "/etc/keelson/pki/kapid.crt\ntls-private-key-file: "
+                                            "/etc/keelson/pki/kapid.key\n"
+                                            "client-ca-file: "
+                                            "/etc/keelson/pki/ca.crt\nservice-account-key-file: "
+                                            "/etc/keelson/pki/sa.key\n"
+                                            "service-cluster-ip-range: %s\nssh-key-file: "
+                                            "/etc/keelson/pki/ssh_kapid\n",
+                                                  k->flags.port, address, k->flags.service_range)},
+                        {"kreconciled", strformat("# kreconciled: see kreconciled --help for every "
+                                                  "option\nkubeconfig: "
+                                                  "/etc/keelson/pki/kreconciled.kubeconfig\n"
+                                                  "cluster-cidr: %s\ncluster-signing-cert-file: "
+                                                  "/etc/keelson/pki/ca.crt\n"
+                                                  "cluster-signing-key-file: "
+                                                  "/etc/keelson/pki/ca.key\n",
+                                                        k->flags.cluster_range)},
+                        {"kschedd", strdup("# kschedd: see kschedd --help for every "
+                                           "option\nkubeconfig: "
+                                           "/etc/keelson/pki/kschedd.kubeconfig\n")},
+                        {"kgitd", strdup("# kgitd: see kgitd --help for every option\nkubeconfig: "
+                                         "/etc/keelson/pki/kgitd.kubeconfig\ndata-dir: "
+                                         "/var/lib/keelson/kgitd\n")},
+        };
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTS(configs); i++)
+                if (r == 0)
+                        r = put_config(m, configs[i].name, configs[i].text, p);
+                else
+                        free(configs[i].text);
+        return r;
+}
+
+/* ca.crt goes last: it is the mark that the set is whole. */
+static int write_files(struct machine *m, const struct cluster_files *files, struct problem *p) {
+        int r = machine_run(m,
+                        "mkdir -p /etc/keelson/pki && chmod 0755 /etc/keelson && chmod 0700 "
+                        "/etc/keelson/pki",
+                        NULL, 0, 30, NULL, p);
+
+        for (size_t i = files->count; r == 0 && i-- > 0;) {
+                bool admin = streq(files->items[i].name, "admin.kubeconfig");
+                _cleanup_free_ char *path = strformat(
+                                "/etc/keelson/%s%s", admin ? "" : "pki/", files->items[i].name);
+
+                r = path ? machine_put(m, path, files->items[i].secret ? "0600" : "0644",
+                                           files->items[i].text, p)
+                         : -ENOMEM;
+        }
+        return r;
+}
+
+static int start_units(struct machine *m, struct problem *p) {
+        _cleanup_buf_ struct buf command = {0};
+
+        buf_append_str(&command, "cd /opt/keelson/units && for d in");
+        for (size_t i = 0; i < ELEMENTS(daemons); i++)
+                buf_printf(&command, " %s", daemons[i]);
+        buf_append_str(&command, "; do install -m 0644 keelson-$d.service /etc/systemd/system/; "
+                                 "done && mkdir -p /usr/local/bin && "
+                                 "ln -sf /opt/keelson/bin/kctl /usr/local/bin/kctl && systemctl "
+                                 "daemon-reload && systemctl enable -q");
+        for (size_t i = 0; i < ELEMENTS(daemons); i++)
+                buf_printf(&command, " keelson-%s", daemons[i]);
+        buf_append_str(&command, " && systemctl restart --no-block");
+        for (size_t i = 0; i < ELEMENTS(daemons); i++)
+                buf_printf(&command, " keelson-%s", daemons[i]);
+        return command.failed ? -ENOMEM : machine_run(m, command.data, NULL, 0, 90, NULL, p);
+}
+
+/* Why the control plane does not come: its units' state and the last lines of those that failed. */
+static void print_trouble(struct machine *m) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_buf_ struct buf out = {0};
+        int status;
+
+        if (machine_try(m,
+                            "systemctl --no-pager --no-legend list-units --all 'keelson-*'; for u "
+                            "in kstored kapid kreconciled kschedd kgitd; do "
+                            "systemctl is-active -q keelson-$u || journalctl --no-pager -q -n 5 -o "
+                            "cat -u keelson-$u; done",
+                            NULL, 0, 30, &out, NULL, &status, &p) == 0 &&
+                        out.data)
+                fprintf(stderr, "%s", out.data);
+}
+
+static int wait_ready(
+                struct kctl *k, struct machine *m, const char *config_path, struct problem *p) {
+        uint64_t timeout = k->flags.timeout_us ? k->flags.timeout_us
+                                               : UP_TIMEOUT_DEFAULT_S * 1000000ull,
+                 deadline = now_mono_us() + timeout;
+        struct api_client_options options = {.kubeconfig = config_path, .user_agent = "kctl"};
+        int r = api_client_new(&k->client, NULL, &options, p);
+
+        if (r < 0)
+                return r;
+        for (;;) {
+                struct http_result result;
+                _cleanup_free_ char *why = NULL;
+                bool ready;
+
+                r = http_client_do(api_client_http(k->client),
+                                &(struct http_call_options){.method = "GET",
+                                                .path = "/readyz",
+                                                .accept = "*/*",
+                                                .timeout_us = 3000000},
+                                &result);
+                ready = r == 0 && result.code == 200;
+                why = strdup(r < 0 ? strempty(result.error_text) : result.body);
+                http_result_done(&result);
+                if (ready)
+                        return 0;
+                if (now_mono_us() > deadline) {
+                        print_trouble(m);
+                        return problem_set(p, ETIMEDOUT, 0, NULL,
+                                        "%s: the API did not become ready: %s", machine_name(m),
+                                        strempty(why));
+                }
+                usleep(200000);
+        }
+}
+
+/* What a join needs to know, where every administrator can read it. */
+static int publish_info(struct kctl *k, const char *ca, const char *ssh_key, const char *server,
+                struct problem *p) {
+        const struct api_resource *configmaps = api_resource_find("configmaps");
+        _cleanup_free_ char *path = api_path(configmaps, "kube-system", "keelson-info", NULL,
+                        "fieldManager=kctl&force=true");
+        _cleanup_json_ json_t *o = json_pack(
+                        "{s:s, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s}}", "apiVersion", "v1",
+                        "kind", "ConfigMap", "metadata", "name", "keelson-info", "namespace",
+                        "kube-system", "data", "ca.crt", ca, "ssh-key", ssh_key, "server", server,
+                        "service-cluster-ip-range", k->flags.service_range, "cluster-cidr",
+                        k->flags.cluster_range);
+        int r = -ENOMEM;
+
+        /* kapid makes the namespace at its first start, a moment after it is ready to answer. */
+        for (int i = 0; path && o && i < 50; i++) {
+                r = api_patch_request(k->client, path, API_PATCH_APPLY, o, NULL, p);
+                if (r != -ENOENT)
+                        break;
+                usleep(100000);
+        }
+        return r;
+}
+
+static char *read_remote(struct machine *m, const char *path, struct problem *p) {
+        _cleanup_free_ char *command = strformat("cat %s", path);
+        _cleanup_buf_ struct buf out = {0};
+
+        if (!command || machine_run(m, command, NULL, 0, 30, &out, p) < 0)
+                return NULL;
+        return buf_take(&out);
+}
+
+static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
+        _cleanup_free_ char *server = NULL, *admin = NULL, *ca = NULL, *ssh_key = NULL,
+                            *config_path = kubeconfig_default_path(k->flags.kubeconfig);
+        _cleanup_cluster_ struct cluster_files files = {0};
+        _cleanup_facts_ struct facts f = {0};
+        const char *address;
+        int r = machine_inspect(m, false, &f, p);
+
+        if (r < 0)
+                return r;
+        address = !isempty(k->flags.advertise_address) ? k->flags.advertise_address : f.address;
+        if (isempty(address))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s: it has no address that nodes could reach; give "
+                                "--advertise-address",
+                                machine_name(m));
+        server = strformat(strchr(address, ':') ? "https://[%s]:%u" : "https://%s:%u", address,
+                        k->flags.port);
+        if (!server || !config_path)
+                return -ENOMEM;
+        printf("%s: systemd %u, %s, address %s\n", machine_name(m), f.systemd, f.arch, address);
+        step(k, "Copying the programs");
+        r = machine_install_bundle(m, "control", p);
+        if (r < 0)
+                return r;
+        if (f.has_control)
+                step(k, "Keys and certificates are there: kept");
+        else {
+                const char *names[] = {f.hostname, NULL}, *addresses[] = {address, NULL};
+                const struct cluster_spec spec = {.names = names,
+                                .addresses = addresses,
+                                .server = server,
+                                .port = k->flags.port,
+                                .service_range = k->flags.service_range,
+                                .cluster_range = k->flags.cluster_range,
+                                .advertise_address = address,
+                                .pki_dir = "/etc/keelson/pki",
+                                .context = "keelson"};
+
+                step(k, "Making keys and certificates");
+                r = cluster_files_make(&spec, &files, p);
+                if (r == 0)
+                        r = write_configs(k, m, &f, address, p);
+                if (r == 0)
+                        r = write_files(m, &files, p);
+                if (r < 0)
+                        return r;
+        }
+        step(k, "Starting the units");
+        r = start_units(m, p);
+        admin = r == 0 ? read_remote(m, "/etc/keelson/admin.kubeconfig", p) : NULL;
+        ca = admin ? read_remote(m, "/etc/keelson/pki/ca.crt", p) : NULL;
+        ssh_key = ca ? read_remote(m, "/etc/keelson/pki/ssh_kapid.pub", p) : NULL;
+        if (!ssh_key)
+                return -EIO;
+        r = kubeconfig_merge(config_path, admin, p);
+        if (r < 0)
+                return r;
+        step(k, "Waiting for the API");
+        r = wait_ready(k, m, config_path, p);
+        if (r == 0)
+                r = publish_info(k, ca, ssh_key, server, p);
+        if (r < 0)
+                return r;
+        printf("The control plane is up: %s (kubeconfig: %s, context keelson)\n"
+               "Next: kctl node join USER@HOST...    Undo: kctl down%s%s\n",
+                        server, config_path, k->flags.control ? " --control " : "",
+                        k->flags.control ? k->flags.control[0] : "");
+        return 0;
+}
+
+int verb_up(struct kctl *k) {
+        _cleanup_(machine_freep) struct machine *m = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        size_t n = strv_length(k->flags.control);
+
+        if (strv_length(k->words) > 0)
+                return kctl_usage(k, "up takes no word \"%s\"; a machine is given with --control",
+                                k->words[0]);
+        if (n > 1)
+                return kctl_usage(k,
+                                "this version sets up one control-plane machine; %zu were given",
+                                n);
+        if (k->flags.port == 0)
+                return kctl_usage(k, "--port 0 makes no sense here: nodes must know the port");
+        if (machine_open(&m, k, n > 0 ? k->flags.control[0] : NULL, &p) < 0 || up_on(k, m, &p) < 0)
+                return kctl_fail(&p);
+        return EXIT_OK;
+}
+
+static bool confirmed(struct kctl *k, const char *question) {
+        char line[16];
+
+        if (k->flags.yes)
+                return true;
+        if (!isatty(STDIN_FILENO)) {
+                fprintf(stderr, "error: %s; give --yes to do it without being asked\n", question);
+                return false;
+        }
+        printf("%s? [y/N] ", question);
+        fflush(stdout);
+        return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
+int verb_down(struct kctl *k) {
+        _cleanup_(machine_freep) struct machine *m = NULL;
+        _cleanup_free_ char *question = NULL,
+                            *config_path = kubeconfig_default_path(k->flags.kubeconfig);
+        _cleanup_problem_ struct problem p = {0};
+
+        if (machine_open(&m, k, k->flags.control ? k->flags.control[0] : NULL, &p) < 0)
+                return kctl_fail(&p);
+        question = strformat(
+                        "This removes the control plane of %s with all it stores", machine_name(m));
+        if (!question || !confirmed(k, question))
+                return EXIT_ERROR;
+        if (machine_run(m,
+                            "for d in kgitd kschedd kreconciled kapid kstored; do systemctl "
+                            "disable -q --now keelson-$d 2>/dev/null; "
+                            "rm -f /etc/systemd/system/keelson-$d.service; done; systemctl "
+                            "daemon-reload; "
+                            "rm -rf /etc/keelson/pki /etc/keelson/k*.yaml "
+                            "/etc/keelson/admin.kubeconfig /var/lib/keelson/kstored "
+                            "/var/lib/keelson/kgitd "
+                            "/var/lib/private/keelson /opt/keelson/.control; rm -f "
+                            "/usr/local/bin/kctl; "
+                            "test -e /etc/keelson/node || rm -rf /opt/keelson; rmdir /etc/keelson "
+                            "/var/lib/keelson 2>/dev/null; true",
+                            NULL, 0, 120, NULL, &p) < 0)
+                return kctl_fail(&p);
+        if (config_path && kubeconfig_remove(config_path, "keelson", &p) < 0)
+                return kctl_fail(&p);
+        printf("%s is no control plane any more. Nodes that were joined keep their pods: kctl node "
+               "remove, before, would have ended them.\n",
+                        machine_name(m));
+        return EXIT_OK;
+}
