@@ -1,1 +1,29 @@
-# kstored/: its part of the build, included by the top Makefile.am
+# kstored/: the store
+kstored_raft_sources = \
+	kstored/raft/config.c kstored/raft/core.h kstored/raft/log.c kstored/raft/progress.c kstored/raft/raft.c \
+	kstored/raft/raft.h kstored/raft/read.c kstored/raft/recv-append.c kstored/raft/recv-append-reply.c \
+	kstored/raft/recv-heartbeat.c kstored/raft/recv-heartbeat-reply.c kstored/raft/recv-propose.c \
+	kstored/raft/recv-read-index.c kstored/raft/recv-read-index-reply.c kstored/raft/recv-snapshot.c \
+	kstored/raft/recv-snapshot-status.c kstored/raft/recv-timeout-now.c kstored/raft/recv-transfer.c \
+	kstored/raft/recv-vote.c kstored/raft/recv-vote-reply.c kstored/raft/replicate.c kstored/raft/role.c \
+	kstored/raft/send.c kstored/raft/step.c
+
+# Everything but the program's own frame, for it and for tests.
+noinst_LIBRARIES += libkstored.a
+libkstored_a_SOURCES = $(kstored_raft_sources) \
+	kstored/command.h kstored/disk-batch.c kstored/disk-internal.h kstored/disk-read.c kstored/disk-write.c \
+	kstored/disk.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c kstored/index.h \
+	kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h kstored/mvcc-compact.c \
+	kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/row.c kstored/row.h \
+	kstored/state-internal.h kstored/state-members.c kstored/state.c kstored/state.h kstored/watch.c \
+	kstored/watch.h kstored/wire.c kstored/wire.h kstored/worker.c kstored/worker.h
+
+bin_PROGRAMS += kstored/kstored
+kstored_kstored_SOURCES = \
+	kstored/autocompact.c kstored/main.c kstored/requests.c kstored/server-start.c kstored/server.c \
+	kstored/server.h kstored/service-cluster.c kstored/service-kv.c kstored/service-lease.c \
+	kstored/service-maintenance.c kstored/service-snapshot.c kstored/service-watch.c kstored/services.c
+KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
+kstored_kstored_LDADD = $(KSTORED_LIBS)
+
+$(libkstored_a_OBJECTS) $(kstored_kstored_OBJECTS): $(PROTO_H)

@@ -1,0 +1,193 @@
+/* The writing side: one transaction a batch; checkpoints; copies. */
+#include <sys/stat.h>
+
+#include "kstored/disk-internal.h"
+
+static int run(struct disk *d, sqlite3_stmt *st) {
+        int rc = sqlite3_step(st);
+
+        if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+                snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+        sqlite3_reset(st);
+        return disk_sqlite_errno(rc);
+}
+
+static int run_with(struct disk *d, enum disk_statement which, int64_t value) {
+        sqlite3_bind_int64(d->write[which], 1, value);
+        return run(d, d->write[which]);
+}
+
+static int write_log(struct disk *d, const struct disk_batch *b) {
+        sqlite3_stmt *st = d->write[DISK_LOG_INSERT];
+        int r = 0;
+
+        if (b->truncate_from > 0)
+                r = run_with(d, DISK_LOG_TRUNCATE, (int64_t)b->truncate_from);
+        for (size_t i = 0; i < b->entry_count && r >= 0; i++) {
+                const struct raft_entry *e = b->entries[i];
+
+                sqlite3_bind_int64(st, 1, (int64_t)e->index);
+                sqlite3_bind_int64(st, 2, (int64_t)e->term);
+                sqlite3_bind_int64(st, 3, e->type);
+                sqlite3_bind_blob64(st, 4, e->size > 0 ? (const void *)e->data : "", e->size,
+                                SQLITE_STATIC);
+                r = run(d, st);
+        }
+        if (r >= 0 && b->trim_to > 0)
+                r = run_with(d, DISK_LOG_TRIM, (int64_t)b->trim_to);
+        return r;
+}
+
+static int write_rows(struct disk *d, const struct disk_batch *b) {
+        sqlite3_stmt *st = d->write[DISK_ROW_INSERT];
+        int r = 0;
+
+        for (size_t i = 0; i < b->row_count && r >= 0; i++) {
+                const struct row *row = b->rows[i];
+
+                sqlite3_bind_int64(st, 1, row->seq);
+                sqlite3_bind_int64(st, 2, row->rev);
+                sqlite3_bind_blob64(st, 3, row->data, row->key_size, SQLITE_STATIC);
+                sqlite3_bind_int64(st, 4, row->create);
+                sqlite3_bind_int64(st, 5, row->version);
+                sqlite3_bind_int64(st, 6, row->lease);
+                sqlite3_bind_blob64(st, 7, row_value(row), row->value_size, SQLITE_STATIC);
+                r = run(d, st);
+        }
+        for (size_t i = 0; i < b->dead_count && r >= 0; i++)
+                r = run_with(d, DISK_ROW_DELETE, b->dead[i]);
+        return r;
+}
+
+static int write_small(struct disk *d, const struct disk_batch *b) {
+        int r = 0;
+
+        for (size_t i = 0; i < b->op_count && r >= 0; i++) {
+                const struct disk_op *op = &b->ops[i];
+                sqlite3_stmt *st = d->write[(op->remove ? DISK_OP_REMOVE : DISK_OP_PUT) +
+                                (int)op->table];
+
+                sqlite3_bind_int64(st, 1, (int64_t)op->id);
+                if (!op->remove && op->table == DISK_MEMBER)
+                        sqlite3_bind_blob64(st, 3, op->blob->data, op->blob->size, SQLITE_STATIC);
+                else if (!op->remove)
+                        sqlite3_bind_int64(st, 2, op->value);
+                r = run(d, st);
+        }
+        for (unsigned i = 0; i < DISK_NUMBERS && r >= 0; i++) {
+                if (!(b->numbers_set & (1u << i)))
+                        continue;
+                sqlite3_bind_text(d->write[DISK_NUMBER_SET], 1, disk_number_names[i], -1,
+                                SQLITE_STATIC);
+                sqlite3_bind_int64(d->write[DISK_NUMBER_SET], 2, (int64_t)b->numbers[i]);
+                r = run(d, d->write[DISK_NUMBER_SET]);
+        }
+        return r;
+}
+
+static int64_t pragma_number(struct disk *d, const char *sql) {
+        sqlite3_stmt *st = NULL;
+        int64_t v = 0;
+
+        if (sqlite3_prepare_v2(d->writer, sql, -1, &st, NULL) == SQLITE_OK &&
+                        sqlite3_step(st) == SQLITE_ROW)
+                v = sqlite3_column_int64(st, 0);
+        sqlite3_finalize(st);
+        return v;
+}
+
+static void learn_sizes(struct disk *d) {
+        char wal[4096];
+        struct stat st;
+
+        atomic_store(&d->page_count, pragma_number(d, "PRAGMA page_count"));
+        atomic_store(&d->free_count, pragma_number(d, "PRAGMA freelist_count"));
+        if ((size_t)snprintf(wal, sizeof(wal), "%s-wal", d->path) < sizeof(wal) &&
+                        stat(wal, &st) == 0)
+                atomic_store(&d->wal_bytes, st.st_size);
+}
+
+/* Without a sync the commit is still in order: a later synced one makes it durable too, and a crash
+ * loses only what the log brings back. */
+static int set_mode(struct disk *d, bool sync) {
+        int r;
+
+        if (d->synced_mode == sync)
+                return 0;
+        r = disk_exec(d->writer, sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+        if (r >= 0)
+                d->synced_mode = sync;
+        return r;
+}
+
+int disk_write(struct disk *d, const struct disk_batch *b) {
+        int r = set_mode(d, b->sync);
+
+        if (r >= 0)
+                r = run(d, d->write[DISK_BEGIN]);
+        if (r < 0)
+                return r;
+        r = write_log(d, b);
+        if (r >= 0)
+                r = write_rows(d, b);
+        if (r >= 0)
+                r = write_small(d, b);
+        if (r >= 0)
+                r = run(d, d->write[DISK_COMMIT_TXN]);
+        if (r < 0) {
+                char why[sizeof(d->error)];
+
+                memcpy(why, d->error, sizeof(why));
+                if (!sqlite3_get_autocommit(d->writer))
+                        (void)run(d, d->write[DISK_ROLLBACK]);
+                memcpy(d->error, why, sizeof(why));
+                return r;
+        }
+        learn_sizes(d);
+        return 0;
+}
+
+int disk_vacuum(struct disk *d) {
+        int r = set_mode(d, true);
+
+        if (r >= 0)
+                r = disk_exec(d->writer, "VACUUM");
+        if (r < 0)
+                snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+        learn_sizes(d);
+        return r;
+}
+
+int disk_wal_restart(struct disk *d) {
+        int rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+        learn_sizes(d);
+        return disk_sqlite_errno(rc);
+}
+
+int disk_checkpoint(struct disk *d) {
+        sqlite3 *db = NULL;
+        int r = disk_connect(d->path, SQLITE_OPEN_READWRITE, &db);
+
+        if (r >= 0)
+                r = disk_sqlite_errno(sqlite3_wal_checkpoint_v2(
+                                db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+        sqlite3_close(db);
+        return r;
+}
+
+int disk_copy(struct disk *d, const char *to) {
+        sqlite3 *from = NULL;
+        sqlite3_stmt *st = NULL;
+        int r = disk_connect(d->path, SQLITE_OPEN_READONLY, &from);
+
+        if (r >= 0)
+                r = disk_sqlite_errno(sqlite3_prepare_v2(from, "VACUUM INTO ?1", -1, &st, NULL));
+        if (r >= 0) {
+                sqlite3_bind_text(st, 1, to, -1, SQLITE_STATIC);
+                r = disk_sqlite_errno(sqlite3_step(st));
+        }
+        sqlite3_finalize(st);
+        sqlite3_close(from);
+        return r;
+}

@@ -1,0 +1,322 @@
+/* Opening the database: lock, format, tables, prepared statements. Format: docs/store-format.md. */
+#include "kstored/disk.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "kstored/disk-internal.h"
+#include "lib/fileio.h"
+
+const char *const disk_number_names[DISK_NUMBERS] = {
+                [DISK_CLUSTER_ID] = "cluster_id",
+                [DISK_MEMBER_ID] = "member_id",
+                [DISK_TERM] = "term",
+                [DISK_VOTE] = "vote",
+                [DISK_COMMIT] = "commit",
+                [DISK_APPLIED] = "applied",
+                [DISK_APPLIED_TERM] = "applied_term",
+                [DISK_REVISION] = "revision",
+                [DISK_NEXT_SEQ] = "next_seq",
+                [DISK_COMPACT_REV] = "compact_revision",
+                [DISK_LOG_BASE] = "log_base",
+                [DISK_LOG_BASE_TERM] = "log_base_term",
+                [DISK_CONFIG_INDEX] = "config_index",
+};
+
+static const char schema[] =
+                "CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+                "CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, type INTEGER NOT NULL,"
+                " data BLOB NOT NULL);"
+                /* The value comes last, so that reading keys does not touch long values. */
+                "CREATE TABLE revision(seq INTEGER PRIMARY KEY, rev INTEGER NOT NULL, key BLOB NOT NULL,"
+                " create_rev INTEGER NOT NULL, version INTEGER NOT NULL, lease INTEGER NOT NULL,"
+                " value BLOB NOT NULL);"
+                "CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL);"
+                "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL);"
+                "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL);";
+
+static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
+                [DISK_BEGIN] = "BEGIN IMMEDIATE",
+                [DISK_COMMIT_TXN] = "COMMIT",
+                [DISK_ROLLBACK] = "ROLLBACK",
+                [DISK_LOG_TRUNCATE] = "DELETE FROM log WHERE idx >= ?1",
+                [DISK_LOG_TRIM] = "DELETE FROM log WHERE idx <= ?1",
+                [DISK_LOG_INSERT] = "INSERT INTO log(idx, term, type, data) VALUES(?1, ?2, ?3, ?4)",
+                [DISK_ROW_INSERT] = "INSERT INTO revision(seq, rev, key, create_rev, version, lease, value)"
+                                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                [DISK_ROW_DELETE] = "DELETE FROM revision WHERE seq = ?1",
+                [DISK_NUMBER_SET] = "INSERT OR REPLACE INTO number(name, value) VALUES(?1, ?2)",
+                [DISK_OP_PUT + DISK_LEASE] = "INSERT OR REPLACE INTO lease(id, ttl) VALUES(?1, ?2)",
+                [DISK_OP_PUT + DISK_MEMBER] = "INSERT OR REPLACE INTO member(id, record) VALUES(?1, ?3)",
+                [DISK_OP_PUT + DISK_ALARM] = "INSERT OR REPLACE INTO alarm(member, types) VALUES(?1, ?2)",
+                [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1",
+                [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1",
+                [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1",
+};
+
+static const char *const read_sql[DISK_READ_STATEMENTS] = {
+                [DISK_READ_BEGIN] = "BEGIN",
+                [DISK_READ_END] = "COMMIT",
+                [DISK_ROW_GET] = "SELECT seq, rev, key, create_rev, version, lease, value FROM revision"
+                                 " WHERE seq = ?1",
+                [DISK_ROW_SCAN] = "SELECT seq, rev, key, create_rev, version, lease, value FROM revision"
+                                  " WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
+                [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq LIMIT 1",
+};
+
+int disk_sqlite_errno(int rc) {
+        switch (rc & 0xff) {
+        case SQLITE_OK:
+        case SQLITE_ROW:
+        case SQLITE_DONE:
+                return 0;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_READONLY:
+                return -EROFS;
+        case SQLITE_CANTOPEN:
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+                return -EACCES;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return -EUCLEAN;
+        case SQLITE_TOOBIG:
+                return -EFBIG;
+        default:
+                return -EIO;
+        }
+}
+
+int disk_exec(sqlite3 *db, const char *sql) {
+        return disk_sqlite_errno(sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+int disk_connect(const char *path, int flags, sqlite3 **ret) {
+        sqlite3 *db = NULL;
+        int rc = sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                        NULL);
+
+        if (rc != SQLITE_OK) {
+                sqlite3_close(db);
+                return disk_sqlite_errno(rc);
+        }
+        sqlite3_busy_timeout(db, 10000);
+        *ret = db;
+        return 0;
+}
+
+static int query_number(sqlite3 *db, const char *sql, int64_t *ret) {
+        sqlite3_stmt *st = NULL;
+        int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+
+        if (rc == SQLITE_OK) {
+                rc = sqlite3_step(st);
+                if (rc == SQLITE_ROW)
+                        *ret = sqlite3_column_int64(st, 0);
+        }
+        sqlite3_finalize(st);
+        return disk_sqlite_errno(rc);
+}
+
+static int lock_folder(struct disk *d, struct problem *p) {
+        _cleanup_free_ char *path = strformat("%s/lock", d->folder);
+        _cleanup_free_ char *text = NULL;
+        struct stat st;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = mkdir_parents(d->folder, 0700);
+        if (r >= 0 && stat(d->folder, &st) < 0)
+                r = -errno;
+        if (r >= 0 && !S_ISDIR(st.st_mode))
+                r = -ENOTDIR;
+        if (r < 0) {
+                text = file_error_text(d->folder, "use the data directory", r);
+                return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+        }
+        d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (d->lock_fd < 0) {
+                r = -errno;
+                text = file_error_text(path, "open", r);
+                return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+        }
+        if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
+                return problem_set(p, EBUSY, 0, NULL,
+                                "the data directory %s is in use by another kstored; stop that one or "
+                                "give this one a --data-dir of its own",
+                                d->folder);
+        return 0;
+}
+
+static int refuse_database(struct disk *d, int r, struct problem *p) {
+        _cleanup_free_ char *text = NULL;
+
+        if (r == -EUCLEAN)
+                return problem_set(p, EUCLEAN, 0, NULL,
+                                "%s is damaged or not a database; put it aside and restore a backup, or "
+                                "remove the member from the cluster and add it again empty",
+                                d->path);
+        text = file_error_text(d->path, "open the database", r);
+        return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+}
+
+/* Checks whose file it is and which format, and makes the tables in an empty one. */
+static int check_format(struct disk *d, struct problem *p) {
+        _cleanup_free_ char *sql = NULL;
+        int64_t application = 0, version = 0, tables = 0;
+        int r = query_number(d->writer, "PRAGMA application_id", &application);
+
+        if (r >= 0)
+                r = query_number(d->writer, "PRAGMA user_version", &version);
+        if (r >= 0)
+                r = query_number(d->writer, "SELECT count(*) FROM sqlite_master", &tables);
+        if (r < 0)
+                return refuse_database(d, r, p);
+        if (application == 0 && version == 0 && tables == 0) {
+                sql = strformat("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; "
+                                "COMMIT",
+                                schema, DISK_APPLICATION_ID, DISK_FORMAT);
+                r = sql ? disk_exec(d->writer, sql) : -ENOMEM;
+                return r < 0 ? refuse_database(d, r, p) : 0;
+        }
+        if (application != DISK_APPLICATION_ID)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s is a database of another program; give another --data-dir", d->path);
+        if (version > DISK_FORMAT)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s has format %lld, written by a newer kstored; this one knows formats "
+                                "up to %d: start the newer program",
+                                d->path, (long long)version, DISK_FORMAT);
+        return 0;
+}
+
+static int prepare_all(sqlite3 *db, const char *const *sql, sqlite3_stmt **st, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                int rc = sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
+
+                if (rc != SQLITE_OK)
+                        return disk_sqlite_errno(rc);
+        }
+        return 0;
+}
+
+static int load_numbers(struct disk *d) {
+        sqlite3_stmt *st = NULL;
+        int rc = sqlite3_prepare_v2(d->reader, "SELECT name, value FROM number", -1, &st, NULL);
+
+        d->is_new = true;
+        while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+                rc = sqlite3_step(st);
+                for (unsigned i = 0; rc == SQLITE_ROW && i < DISK_NUMBERS; i++)
+                        if (streq((const char *)sqlite3_column_text(st, 0), disk_number_names[i]))
+                                d->numbers[i] = (uint64_t)sqlite3_column_int64(st, 1);
+        }
+        sqlite3_finalize(st);
+        d->is_new = d->numbers[DISK_MEMBER_ID] == 0;
+        return disk_sqlite_errno(rc);
+}
+
+static int open_connections(struct disk *d, struct problem *p) {
+        int r = disk_connect(d->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d->writer);
+
+        /* The page size counts only before the first table is made. */
+        if (r >= 0)
+                r = disk_exec(d->writer, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
+                                         "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+                                         "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY;"
+                                         "PRAGMA foreign_keys=OFF");
+        if (r < 0)
+                return refuse_database(d, r, p);
+        d->synced_mode = true;
+        r = check_format(d, p);
+        if (r < 0)
+                return r;
+        r = disk_connect(d->path, SQLITE_OPEN_READONLY, &d->reader);
+        if (r >= 0)
+                r = disk_exec(d->reader, "PRAGMA cache_size=-8192; PRAGMA mmap_size=1099511627776");
+        if (r >= 0)
+                r = prepare_all(d->writer, write_sql, d->write, DISK_WRITE_STATEMENTS);
+        if (r >= 0)
+                r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
+        if (r >= 0)
+                r = load_numbers(d);
+        if (r >= 0)
+                r = query_number(d->writer, "PRAGMA page_size", &d->page_size);
+        return r < 0 ? refuse_database(d, r, p) : 0;
+}
+
+int disk_open(struct disk **ret, const char *folder, struct problem *p) {
+        _cleanup_(disk_freep) struct disk *d = calloc(1, sizeof(*d));
+        struct disk_batch nothing = {0};
+        int r;
+
+        if (!d)
+                return -ENOMEM;
+        d->lock_fd = -EBADF;
+        d->folder = strdup(folder);
+        d->path = strformat("%s/kstored.db", folder);
+        if (!d->folder || !d->path)
+                return -ENOMEM;
+        r = lock_folder(d, p);
+        if (r < 0)
+                return r;
+        r = open_connections(d, p);
+        if (r < 0)
+                return r;
+        r = disk_write(d, &nothing); /* learns the sizes */
+        if (r < 0)
+                return refuse_database(d, r, p);
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+struct disk *disk_free(struct disk *d) {
+        if (!d)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTS(d->read); i++)
+                sqlite3_finalize(d->read[i]);
+        for (size_t i = 0; i < ELEMENTS(d->write); i++)
+                sqlite3_finalize(d->write[i]);
+        sqlite3_close(d->reader);
+        sqlite3_close(d->writer); /* last: it brings the WAL in */
+        safe_close(d->lock_fd);
+        free(d->folder);
+        free(d->path);
+        free(d);
+        return NULL;
+}
+
+bool disk_is_new(const struct disk *d) {
+        return d->is_new;
+}
+
+const char *disk_path(const struct disk *d) {
+        return d->path;
+}
+
+uint64_t disk_number(const struct disk *d, enum disk_number n) {
+        return d->numbers[n];
+}
+
+const char *disk_error_text(const struct disk *d) {
+        return d->error;
+}
+
+struct disk_size disk_size(const struct disk *d) {
+        int64_t pages = atomic_load(&d->page_count);
+
+        return (struct disk_size){.size = pages * d->page_size,
+                        .in_use = (pages - atomic_load(&d->free_count)) * d->page_size};
+}
+
+size_t disk_wal_bytes(const struct disk *d) {
+        return (size_t)atomic_load(&d->wal_bytes);
+}

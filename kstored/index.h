@@ -1,0 +1,67 @@
+/* The index from keys to their revisions, in memory: keys in order, each with where its changes lie in
+ * the revision table. Rebuilt at start by index_add() over the table. */
+#pragma once
+
+#include "lib/base.h"
+
+/* Where one change lies. */
+struct place {
+        int64_t rev;
+        int64_t seq_dead; /* seq * 2, plus 1 for a deletion */
+};
+
+static inline int64_t place_seq(const struct place *p) {
+        return p->seq_dead >> 1;
+}
+static inline bool place_dead(const struct place *p) {
+        return p->seq_dead & 1;
+}
+
+struct history;
+
+struct item {
+        struct place newest;
+        int64_t create;       /* of the newest; undefined when it is a deletion */
+        int64_t lease;
+        struct history *past; /* older changes in order, or NULL */
+        uint64_t version : 40; /* 0: the newest change is a deletion */
+        uint64_t key_size : 24;
+        char key[];
+};
+
+enum { INDEX_KEY_SIZE_MAX = (1 << 24) - 1 };
+
+struct index;
+int index_new(struct index **ret);
+struct index *index_free(struct index *x);
+DEFINE_CLEANUP(struct index *, index_free);
+size_t index_count(const struct index *x);
+
+struct item *index_get(const struct index *x, const void *key, size_t n);
+/* Records a change of a key (version 0: deletion); places must come in order. 0 or -ENOMEM, with
+ * nothing changed. */
+int index_add(struct index *x, const void *key, size_t n, struct place place, int64_t create,
+                uint64_t version, int64_t lease);
+/* The change of the item that counts at rev: NULL when there is none. It may be a deletion. */
+const struct place *item_at(const struct item *it, int64_t rev);
+/* The change before the one at exactly rev, NULL when gone. */
+const struct place *item_before(const struct item *it, int64_t rev);
+
+/* A cursor; any change of the index ends it. */
+struct cursor {
+        const struct index *index;
+        size_t leaf, slot;
+};
+/* At the first key not below the given one. */
+void index_seek(const struct index *x, const void *key, size_t n, struct cursor *ret);
+struct item *cursor_item(const struct cursor *c); /* NULL at the end */
+void cursor_next(struct cursor *c);
+
+/* Drops the changes that no reader at compact_rev or later can see, for up to `items` keys from the
+ * given one on. Places dropped are given to the function. Returns 1 with the key to go on from in
+ * ret_next (owned by the caller), or 0 at the end. */
+int index_compact(struct index *x, int64_t compact_rev, const void *from, size_t from_size,
+                size_t items, void (*dropped)(int64_t seq, void *userdata), void *userdata,
+                char **ret_next, size_t *ret_next_size);
+
+int key_compare(const void *a, size_t na, const void *b, size_t nb);

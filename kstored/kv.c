@@ -1,0 +1,463 @@
+/* Execution of KV requests. Txn first decides its whole path by the compares, then checks every
+ * operation on it, and only then changes anything: a refusal leaves no trace. */
+#include "kstored/kv.h"
+
+static struct key_range range_of(const ProtobufCBinaryData *key, const ProtobufCBinaryData *end) {
+        return (struct key_range){.key = (const char *)key->data,
+                        .key_size = key->len,
+                        .end = (const char *)end->data,
+                        .end_size = end->len};
+}
+
+/* Rows of an answer that are read, filtered and sorted before they are written. */
+struct found {
+        struct row **rows;
+        size_t count;
+};
+
+static void found_done(struct found *f) {
+        for (size_t i = 0; i < f->count; i++)
+                row_unref(f->rows[i]);
+        free(f->rows);
+}
+
+static int64_t row_create(const struct row *r) {
+        return r->create;
+}
+
+static int compare_numbers(int64_t a, int64_t b) {
+        return a < b ? -1 : a > b;
+}
+
+static int compare_rows(const void *pa, const void *pb, void *userdata) {
+        const Etcdserverpb__RangeRequest *r = userdata;
+        const struct row *a = *(struct row *const *)pa, *b = *(struct row *const *)pb;
+        int c = 0;
+
+        switch (r->sort_target) {
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VERSION:
+                c = compare_numbers(a->version, b->version);
+                break;
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__CREATE:
+                c = compare_numbers(row_create(a), row_create(b));
+                break;
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__MOD:
+                c = compare_numbers(a->rev, b->rev);
+                break;
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE:
+                c = key_compare(row_value(a), a->value_size, row_value(b), b->value_size);
+                break;
+        default:
+                break;
+        }
+        if (c == 0 && r->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY)
+                return key_compare(a->data, a->key_size, b->data, b->key_size);
+        if (c == 0)
+                c = key_compare(a->data, a->key_size, b->data, b->key_size);
+        return r->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND ? -c : c;
+}
+
+static bool is_filtered(const Etcdserverpb__RangeRequest *r, const struct row *row) {
+        return (r->max_mod_revision > 0 && row->rev > r->max_mod_revision) ||
+                        (r->min_mod_revision > 0 && row->rev < r->min_mod_revision) ||
+                        (r->max_create_revision > 0 && row->create > r->max_create_revision) ||
+                        (r->min_create_revision > 0 && row->create < r->min_create_revision);
+}
+
+static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *r,
+                const struct mvcc_match *matches, size_t n, struct found *f) {
+        int q = 0;
+
+        f->rows = malloc(MAX(n, (size_t)1) * sizeof(f->rows[0]));
+        if (!f->rows)
+                return -ENOMEM;
+        if (n > 1)
+                mvcc_hold(kv->mvcc, true);
+        for (size_t i = 0; i < n && q >= 0; i++) {
+                struct row *row;
+
+                q = mvcc_row(kv->mvcc, place_seq(&matches[i].place), &row);
+                if (q < 0)
+                        break;
+                if (is_filtered(r, row))
+                        row_unref(row);
+                else
+                        f->rows[f->count++] = row;
+        }
+        if (n > 1)
+                mvcc_hold(kv->mvcc, false);
+        return q;
+}
+
+static enum store_error check_rev(struct kv *kv, int64_t rev) {
+        if (rev > mvcc_txn_rev(kv->mvcc))
+                return STORE_FUTURE_REV;
+        if (rev > 0 && rev < mvcc_compact_rev(kv->mvcc))
+                return STORE_COMPACTED;
+        return STORE_OK;
+}
+
+enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, struct buf *out) {
+        struct key_range range = range_of(&r->key, &r->range_end);
+        bool sorts = r->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
+        bool filters = r->min_mod_revision || r->max_mod_revision || r->min_create_revision ||
+                        r->max_create_revision;
+        size_t limit = r->limit > 0 && !sorts && !filters ? (size_t)r->limit + 1 : 0;
+        _cleanup_free_ struct mvcc_match *matches = NULL;
+        _cleanup_(found_done) struct found f = {0};
+        size_t n = 0, total = 0, show;
+        enum store_error e = check_rev(kv, r->revision);
+        int q;
+
+        if (e || !out)
+                return e;
+        q = mvcc_range(kv->mvcc, &range, r->revision > 0 ? r->revision : INT64_MAX, limit,
+                        r->count_only ? NULL : &matches, &n, &total);
+        if (q >= 0)
+                q = read_rows(kv, r, matches, n, &f);
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (r->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY ||
+                        r->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND)
+                qsort_r(f.rows, f.count, sizeof(f.rows[0]), compare_rows, (void *)(uintptr_t)r);
+        show = r->limit > 0 && f.count > (size_t)r->limit ? (size_t)r->limit : f.count;
+        for (size_t i = 0; i < show; i++)
+                wire_kv(out, 2, f.rows[i], r->keys_only ? WIRE_KV_NO_VALUE : 0);
+        wire_bool(out, 3, show < f.count);
+        wire_uint(out, 4, total);
+        return out->failed ? STORE_NO_MEMORY : STORE_OK;
+}
+
+static enum store_error check_put_state(struct kv *kv, const Etcdserverpb__PutRequest *r) {
+        if ((r->ignore_value || r->ignore_lease) && !mvcc_get(kv->mvcc, r->key.data, r->key.len))
+                return STORE_KEY_NOT_FOUND;
+        if (r->lease != 0 && !lessor_find(kv->lessor, r->lease))
+                return STORE_LEASE_NOT_FOUND;
+        return STORE_OK;
+}
+
+enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct buf *out) {
+        _cleanup_row_ struct row *prev = NULL;
+        const struct item *it = mvcc_get(kv->mvcc, r->key.data, r->key.len);
+        const void *value = r->value.data;
+        size_t value_size = r->value.len;
+        int64_t lease = r->lease, old_lease = it ? it->lease : 0;
+        enum store_error e = check_put_state(kv, r);
+        int q = 0;
+
+        if (e)
+                return e;
+        if (it && (r->ignore_value || (r->prev_kv && out)))
+                q = mvcc_row(kv->mvcc, place_seq(&it->newest), &prev);
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (r->ignore_value) {
+                value = row_value(prev);
+                value_size = prev->value_size;
+        }
+        if (r->ignore_lease)
+                lease = old_lease;
+        q = mvcc_put(kv->mvcc, r->key.data, r->key.len, value, value_size, lease);
+        if (q >= 0)
+                q = lessor_move_key(kv->lessor, old_lease, lease, r->key.data, r->key.len);
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (out && r->prev_kv && prev)
+                wire_kv(out, 2, prev, 0);
+        return STORE_OK;
+}
+
+enum store_error kv_delete(struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r,
+                struct buf *out) {
+        struct key_range range = range_of(&r->key, &r->range_end);
+        _cleanup_free_ struct mvcc_match *matches = NULL;
+        size_t n = 0, total = 0;
+        int q = mvcc_range(kv->mvcc, &range, INT64_MAX, 0, &matches, &n, &total);
+
+        if (q >= 0 && out) {
+                wire_uint(out, 2, n);
+                for (size_t i = 0; i < n && r->prev_kv && q >= 0; i++) {
+                        _cleanup_row_ struct row *prev = NULL;
+
+                        q = mvcc_row(kv->mvcc, place_seq(&matches[i].place), &prev);
+                        if (q >= 0)
+                                wire_kv(out, 3, prev, 0);
+                }
+        }
+        /* Deleting adds to items but moves none, so the matches stay good. */
+        for (size_t i = 0; i < n && q >= 0; i++) {
+                const struct item *it = matches[i].item;
+                int64_t lease = it->lease;
+
+                q = mvcc_delete(kv->mvcc, it->key, it->key_size);
+                if (q >= 0)
+                        q = lessor_move_key(kv->lessor, lease, 0, it->key, it->key_size);
+        }
+        return store_error_from_errno(q);
+}
+
+static bool compare_result(Etcdserverpb__Compare__CompareResult want, int c) {
+        switch (want) {
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL:
+                return c == 0;
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__NOT_EQUAL:
+                return c != 0;
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__GREATER:
+                return c > 0;
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS:
+                return c < 0;
+        default:
+                return true;
+        }
+}
+
+static int64_t compare_operand(const Etcdserverpb__Compare *c) {
+        switch (c->target_union_case) {
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION:
+                return c->version;
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION:
+                return c->create_revision;
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION:
+                return c->mod_revision;
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE:
+                return c->lease;
+        default:
+                return 0;
+        }
+}
+
+static int compare_value(struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it,
+                bool *ret) {
+        _cleanup_row_ struct row *row = NULL;
+        ProtobufCBinaryData want = {0};
+        int q = mvcc_row(kv->mvcc, place_seq(&it->newest), &row);
+
+        if (q < 0)
+                return q;
+        if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE)
+                want = c->value;
+        *ret = compare_result(c->result,
+                        key_compare(row_value(row), row->value_size, want.data, want.len));
+        return 0;
+}
+
+/* it NULL: a key that is not there compares as zeros. */
+static int compare_item(struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it,
+                bool *ret) {
+        int64_t have = 0;
+
+        switch (c->target) {
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE:
+                if (!it) {
+                        *ret = false;
+                        return 0;
+                }
+                return compare_value(kv, c, it, ret);
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
+                have = it ? (int64_t)it->version : 0;
+                break;
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
+                have = it ? it->create : 0;
+                break;
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD:
+                have = it ? it->newest.rev : 0;
+                break;
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
+                have = it ? it->lease : 0;
+                break;
+        default:
+                *ret = compare_result(c->result, 0);
+                return 0;
+        }
+        *ret = compare_result(c->result, compare_numbers(have, compare_operand(c)));
+        return 0;
+}
+
+static int compare_all(struct kv *kv, const Etcdserverpb__TxnRequest *r, bool *ret) {
+        for (size_t i = 0; i < r->n_compare; i++) {
+                const Etcdserverpb__Compare *c = r->compare[i];
+                struct key_range range = range_of(&c->key, &c->range_end);
+                _cleanup_free_ struct mvcc_match *matches = NULL;
+                size_t n = 0, total = 0;
+                bool ok = true;
+                int q = mvcc_range(kv->mvcc, &range, INT64_MAX, 0, &matches, &n, &total);
+
+                if (q >= 0 && n == 0)
+                        q = compare_item(kv, c, NULL, &ok);
+                for (size_t k = 0; k < n && q >= 0 && ok; k++)
+                        q = compare_item(kv, c, matches[k].item, &ok);
+                if (q < 0)
+                        return q;
+                if (!ok) {
+                        *ret = false;
+                        return 0;
+                }
+        }
+        *ret = true;
+        return 0;
+}
+
+/* The decisions of a txn and the txns in it, in the order in which they are met: nested compares see
+ * the state before the whole txn. */
+struct path {
+        bool *taken;
+        size_t count, allocated, next;
+};
+
+static void path_done(struct path *p) {
+        free(p->taken);
+}
+
+static enum store_error decide(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p) {
+        enum store_error e = STORE_OK;
+        Etcdserverpb__RequestOp **ops;
+        bool then = false;
+        size_t n;
+        int q = compare_all(kv, r, &then);
+
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (p->count == p->allocated) {
+                size_t want = p->allocated ? p->allocated * 2 : 8;
+                bool *v = realloc(p->taken, want * sizeof(*v));
+
+                if (!v)
+                        return STORE_NO_MEMORY;
+                p->taken = v;
+                p->allocated = want;
+        }
+        p->taken[p->count++] = then;
+        ops = then ? r->success : r->failure;
+        n = then ? r->n_success : r->n_failure;
+        for (size_t i = 0; i < n && !e; i++)
+                if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN)
+                        e = decide(kv, ops[i]->request_txn, p);
+        return e;
+}
+
+static enum store_error check_path(struct kv *kv, const Etcdserverpb__TxnRequest *r,
+                struct path *p) {
+        bool then = p->taken[p->next++];
+        Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
+        size_t n = then ? r->n_success : r->n_failure;
+        enum store_error e = STORE_OK;
+
+        for (size_t i = 0; i < n && !e; i++) {
+                switch (ops[i]->request_case) {
+                case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
+                        e = check_rev(kv, ops[i]->request_range->revision);
+                        break;
+                case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
+                        e = check_put_state(kv, ops[i]->request_put);
+                        break;
+                case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
+                        e = check_path(kv, ops[i]->request_txn, p);
+                        break;
+                default:
+                        break;
+                }
+        }
+        return e;
+}
+
+/* Answers inside a txn carry a header with nothing but the revision. */
+static void inner_header(struct kv *kv, struct buf *out) {
+        size_t mark;
+
+        if (!out)
+                return;
+        mark = wire_begin(out, 1);
+        wire_uint(out, 1 + 2, (uint64_t)mvcc_txn_rev(kv->mvcc));
+        wire_end(out, mark);
+}
+
+static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                struct buf *out);
+
+static enum store_error run_op(struct kv *kv, const Etcdserverpb__RequestOp *op, struct path *p,
+                struct buf *out) {
+        _cleanup_buf_ struct buf answer = {0};
+        struct buf *inner = out ? &answer : NULL;
+        enum store_error e = STORE_OK;
+        size_t mark;
+
+        switch (op->request_case) {
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
+                inner_header(kv, inner);
+                e = kv_range(kv, op->request_range, inner);
+                break;
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT: {
+                _cleanup_buf_ struct buf fields = {0};
+
+                e = kv_put(kv, op->request_put, inner ? &fields : NULL);
+                inner_header(kv, inner); /* the revision that the put made */
+                if (inner)
+                        (void)buf_append(inner, strempty(fields.data), fields.size);
+                break;
+        }
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE: {
+                _cleanup_buf_ struct buf fields = {0};
+
+                e = kv_delete(kv, op->request_delete_range, inner ? &fields : NULL);
+                inner_header(kv, inner);
+                if (inner)
+                        (void)buf_append(inner, strempty(fields.data), fields.size);
+                break;
+        }
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
+                if (inner)
+                        wire_message(inner, 1, 0);
+                e = run_path(kv, op->request_txn, p, inner);
+                break;
+        default:
+                return STORE_KEY_NOT_FOUND;
+        }
+        if (e || !out)
+                return e;
+        mark = wire_begin(out, 3);
+        wire_message(out, (unsigned)op->request_case, answer.size); /* answers have their requests' numbers */
+        (void)buf_append(out, strempty(answer.data), answer.size);
+        wire_end(out, mark);
+        return out->failed || answer.failed ? STORE_NO_MEMORY : STORE_OK;
+}
+
+static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                struct buf *out) {
+        bool then = p->taken[p->next++];
+        Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
+        size_t n = then ? r->n_success : r->n_failure;
+        enum store_error e = STORE_OK;
+
+        if (out)
+                wire_bool(out, 2, then);
+        for (size_t i = 0; i < n && !e; i++)
+                e = run_op(kv, ops[i], p, out);
+        return e;
+}
+
+enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct buf *out) {
+        _cleanup_(path_done) struct path p = {0};
+        enum store_error e = decide(kv, r, &p);
+
+        if (!e)
+                e = check_path(kv, r, &p);
+        p.next = 0;
+        return e ? e : run_path(kv, r, &p, out);
+}
+
+enum store_error kv_revoke(struct kv *kv, int64_t lease) {
+        struct lease *x = lessor_find(kv->lessor, lease);
+        _cleanup_free_ struct lease_key *keys = NULL;
+        size_t n = 0;
+        int q;
+
+        if (!x)
+                return STORE_LEASE_NOT_FOUND;
+        q = lease_keys(x, &keys, &n);
+        for (size_t i = 0; i < n && q >= 0; i++)
+                q = mvcc_delete(kv->mvcc, keys[i].key, keys[i].size);
+        if (q < 0)
+                return store_error_from_errno(q);
+        lessor_remove(kv->lessor, lease);
+        return STORE_OK;
+}

@@ -1,0 +1,229 @@
+/* Leases in a hash by id, each with a hash of its keys. */
+#include "kstored/lease.h"
+
+#include <uthash.h>
+
+#include "kstored/index.h"
+
+struct attached {
+        UT_hash_handle hh;
+        size_t size;
+        char key[];
+};
+
+struct lease {
+        int64_t id;
+        int64_t ttl_s;
+        uint64_t end_ms; /* UINT64_MAX while we do not lead */
+        struct attached *keys;
+        UT_hash_handle hh;
+};
+
+struct lessor {
+        struct lease *leases;
+        bool leading;
+        uint64_t now_ms;      /* of the last call that told */
+        uint64_t earliest_ms; /* no lease ends before */
+};
+
+int lessor_new(struct lessor **ret) {
+        struct lessor *l = calloc(1, sizeof(*l));
+
+        if (!l)
+                return -ENOMEM;
+        l->earliest_ms = UINT64_MAX;
+        *ret = l;
+        return 0;
+}
+
+static void lease_free(struct lease *x) {
+        struct attached *a, *next;
+
+        HASH_ITER(hh, x->keys, a, next) {
+                HASH_DEL(x->keys, a);
+                free(a);
+        }
+        free(x);
+}
+
+struct lessor *lessor_free(struct lessor *l) {
+        struct lease *x, *next;
+
+        if (!l)
+                return NULL;
+        HASH_ITER(hh, l->leases, x, next) {
+                HASH_DEL(l->leases, x);
+                lease_free(x);
+        }
+        free(l);
+        return NULL;
+}
+
+struct lease *lessor_find(struct lessor *l, int64_t id) {
+        struct lease *x;
+
+        HASH_FIND(hh, l->leases, &id, sizeof(id), x);
+        return x;
+}
+
+static void set_end(struct lessor *l, struct lease *x, uint64_t end_ms) {
+        x->end_ms = end_ms;
+        l->earliest_ms = MIN(l->earliest_ms, end_ms);
+}
+
+enum store_error lessor_grant(struct lessor *l, int64_t id, int64_t ttl_s) {
+        struct lease *x;
+
+        if (id == 0)
+                return STORE_LEASE_NOT_FOUND;
+        if (lessor_find(l, id))
+                return STORE_LEASE_EXISTS;
+        x = calloc(1, sizeof(*x));
+        if (!x)
+                return STORE_NO_MEMORY;
+        x->id = id;
+        x->ttl_s = ttl_s;
+        x->end_ms = UINT64_MAX;
+        HASH_ADD(hh, l->leases, id, sizeof(x->id), x);
+        if (l->leading)
+                set_end(l, x, l->now_ms + (uint64_t)ttl_s * 1000);
+        return STORE_OK;
+}
+
+void lessor_remove(struct lessor *l, int64_t id) {
+        struct lease *x = lessor_find(l, id);
+
+        if (!x)
+                return;
+        HASH_DEL(l->leases, x);
+        lease_free(x);
+}
+
+int64_t lease_id(const struct lease *x) {
+        return x->id;
+}
+
+int64_t lease_ttl_s(const struct lease *x) {
+        return x->ttl_s;
+}
+
+int lessor_move_key(struct lessor *l, int64_t from, int64_t to, const void *key, size_t n) {
+        struct attached *a = NULL;
+        struct lease *x;
+
+        if (from == to)
+                return 0;
+        x = from != 0 ? lessor_find(l, from) : NULL;
+        if (x)
+                HASH_FIND(hh, x->keys, key, n, a);
+        if (a) {
+                HASH_DEL(x->keys, a);
+                a = mfree(a);
+        }
+        x = to != 0 ? lessor_find(l, to) : NULL;
+        if (!x)
+                return 0;
+        a = calloc(1, sizeof(*a) + n);
+        if (!a)
+                return -ENOMEM;
+        a->size = n;
+        memcpy(a->key, key, n);
+        HASH_ADD_KEYPTR(hh, x->keys, a->key, n, a);
+        return 0;
+}
+
+static int compare_keys(const void *a, const void *b) {
+        const struct lease_key *x = a, *y = b;
+
+        return key_compare(x->key, x->size, y->key, y->size);
+}
+
+int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count) {
+        size_t n = HASH_COUNT(x->keys), i = 0;
+        struct lease_key *v = malloc(MAX(n, (size_t)1) * sizeof(*v));
+        struct attached *a, *next;
+
+        if (!v)
+                return -ENOMEM;
+        HASH_ITER(hh, x->keys, a, next)
+                v[i++] = (struct lease_key){.key = a->key, .size = a->size};
+        qsort(v, n, sizeof(*v), compare_keys);
+        *ret = v;
+        *ret_count = n;
+        return 0;
+}
+
+size_t lessor_count(const struct lessor *l) {
+        return HASH_COUNT(l->leases);
+}
+
+static int compare_ids(const void *a, const void *b) {
+        int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+        return x < y ? -1 : x > y;
+}
+
+int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count) {
+        size_t n = HASH_COUNT(l->leases), i = 0;
+        int64_t *v = malloc(MAX(n, (size_t)1) * sizeof(*v));
+        struct lease *x, *next;
+
+        if (!v)
+                return -ENOMEM;
+        HASH_ITER(hh, l->leases, x, next)
+                v[i++] = x->id;
+        qsort(v, n, sizeof(*v), compare_ids);
+        *ret = v;
+        *ret_count = n;
+        return 0;
+}
+
+void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms) {
+        struct lease *x, *next;
+
+        l->leading = true;
+        l->now_ms = now_ms;
+        l->earliest_ms = UINT64_MAX;
+        HASH_ITER(hh, l->leases, x, next)
+                set_end(l, x, now_ms + (uint64_t)x->ttl_s * 1000 + extend_ms);
+}
+
+void lessor_demote(struct lessor *l) {
+        struct lease *x, *next;
+
+        l->leading = false;
+        l->earliest_ms = UINT64_MAX;
+        HASH_ITER(hh, l->leases, x, next)
+                x->end_ms = UINT64_MAX;
+}
+
+void lease_renew(struct lease *x, uint64_t now_ms) {
+        /* Later than before: earliest_ms stays a lower bound. */
+        x->end_ms = now_ms + (uint64_t)x->ttl_s * 1000;
+}
+
+int64_t lease_remaining_s(const struct lease *x, uint64_t now_ms) {
+        if (x->end_ms == UINT64_MAX)
+                return x->ttl_s;
+        return x->end_ms > now_ms ? (int64_t)((x->end_ms - now_ms) / 1000) : 0;
+}
+
+size_t lessor_expired(struct lessor *l, uint64_t now_ms, uint64_t retry_ms, int64_t *ret_ids,
+                size_t n) {
+        uint64_t earliest = UINT64_MAX;
+        struct lease *x, *next;
+        size_t count = 0;
+
+        l->now_ms = now_ms;
+        if (!l->leading || now_ms < l->earliest_ms)
+                return 0;
+        HASH_ITER(hh, l->leases, x, next) {
+                if (x->end_ms <= now_ms && count < n) {
+                        ret_ids[count++] = x->id;
+                        x->end_ms = now_ms + retry_ms;
+                }
+                earliest = MIN(earliest, x->end_ms);
+        }
+        l->earliest_ms = earliest;
+        return count;
+}

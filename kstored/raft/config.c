@@ -1,0 +1,181 @@
+/* Membership. A configuration takes effect when its entry enters the log and is undone when that entry
+ * is cut off (dissertation, section 4.1): only so do the majorities of neighbouring configurations
+ * always overlap. The history keeps the newest committed one and those after it. */
+#include "kstored/raft/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void raft_change_encode(const struct raft_change *c, uint8_t out[static RAFT_CHANGE_SIZE]) {
+        out[0] = (uint8_t)c->op;
+        for (unsigned i = 0; i < 8; i++)
+                out[1 + i] = (uint8_t)(c->id >> (8 * i));
+}
+
+int raft_change_decode(const uint8_t *data, size_t n, struct raft_change *ret) {
+        uint64_t id = 0;
+
+        if (n < RAFT_CHANGE_SIZE || data[0] < RAFT_ADD_VOTER || data[0] > RAFT_UPDATE)
+                return -EINVAL;
+        for (unsigned i = 0; i < 8; i++)
+                id |= (uint64_t)data[1 + i] << (8 * i);
+        if (id == 0)
+                return -EINVAL;
+        *ret = (struct raft_change){.op = data[0], .id = id};
+        return 0;
+}
+
+static const struct raft_config *config_newest(const struct raft *r) {
+        return &r->configs[r->config_count - 1];
+}
+
+static int config_find(const struct raft_config *c, uint64_t id) {
+        for (uint32_t i = 0; i < c->count; i++)
+                if (c->members[i].id == id)
+                        return (int)i;
+        return -1;
+}
+
+int config_apply(const struct raft_config *from, const struct raft_change *c, uint64_t index,
+                struct raft_config *ret) {
+        struct raft_config n = *from;
+        size_t voters = 0;
+        int i = config_find(from, c->id);
+
+        n.index = index;
+        switch (c->op) {
+        case RAFT_ADD_VOTER:
+        case RAFT_ADD_LEARNER:
+                if (i >= 0 && (c->op == RAFT_ADD_LEARNER || !from->members[i].learner))
+                        return -EEXIST;
+                if (i < 0) {
+                        if (n.count == RAFT_MEMBERS_MAX)
+                                return -EINVAL;
+                        i = (int)n.count++;
+                }
+                n.members[i].id = c->id;
+                n.members[i].learner = c->op == RAFT_ADD_LEARNER;
+                break;
+        case RAFT_REMOVE:
+                if (i < 0)
+                        return -ENOENT;
+                memmove(&n.members[i], &n.members[i + 1],
+                                (n.count - (size_t)i - 1) * sizeof(n.members[0]));
+                n.count--;
+                break;
+        case RAFT_UPDATE:
+                if (i < 0)
+                        return -ENOENT;
+                break;
+        }
+        for (uint32_t k = 0; k < n.count; k++)
+                voters += !n.members[k].learner;
+        if (voters == 0)
+                return -EINVAL;
+        *ret = n;
+        return 0;
+}
+
+int config_push(struct raft *r, const struct raft_config *c) {
+        int e = grow((void **)&r->configs, &r->config_allocated, r->config_count + 1, sizeof(*c));
+
+        if (e < 0)
+                return e;
+        r->configs[r->config_count++] = *c;
+        return config_sync_peers(r);
+}
+
+int config_append_entry(struct raft *r, const struct raft_entry *entry) {
+        struct raft_config c;
+        struct raft_change change;
+
+        if (entry->type != RAFT_ENTRY_CONFIG || entry->index <= config_newest(r)->index)
+                return 0;
+        /* A change that changes nothing was let through by no leader of ours: it has no effect. */
+        if (raft_change_decode(entry->data, entry->size, &change) < 0 ||
+                        config_apply(config_newest(r), &change, entry->index, &c) < 0)
+                return 0;
+        return config_push(r, &c);
+}
+
+int config_truncate(struct raft *r, uint64_t from) {
+        size_t before = r->config_count;
+
+        while (r->config_count > 1 && config_newest(r)->index >= from)
+                r->config_count--;
+        return r->config_count == before ? 0 : config_sync_peers(r);
+}
+
+void config_prune(struct raft *r) {
+        size_t n = 0;
+
+        while (n + 1 < r->config_count && r->configs[n + 1].index <= r->log.commit)
+                n++;
+        if (n > 0) {
+                r->config_count -= n;
+                memmove(r->configs, r->configs + n, r->config_count * sizeof(r->configs[0]));
+        }
+}
+
+bool config_change_pending(const struct raft *r) {
+        return config_newest(r)->index > r->log.commit;
+}
+
+struct progress *peer_find(const struct raft *r, uint64_t id) {
+        for (size_t i = 0; i < r->peer_count; i++)
+                if (r->peers[i]->id == id)
+                        return r->peers[i];
+        return NULL;
+}
+
+/* Makes the peers those of the newest configuration; known ones keep their progress. */
+int config_sync_peers(struct raft *r) {
+        const struct raft_config *c = config_newest(r);
+        struct progress *next[RAFT_MEMBERS_MAX] = {0};
+
+        for (uint32_t i = 0; i < c->count; i++) {
+                struct progress *p = peer_find(r, c->members[i].id);
+
+                if (!p) {
+                        p = calloc(1, sizeof(*p));
+                        if (!p) {
+                                for (uint32_t k = 0; k < i; k++)
+                                        if (!peer_find(r, next[k]->id))
+                                                free(next[k]);
+                                return -ENOMEM;
+                        }
+                        p->id = c->members[i].id;
+                        p->active = true; /* it has a whole period to show itself */
+                        progress_reset(p, log_last(&r->log) + 1);
+                }
+                next[i] = p;
+        }
+        for (size_t i = 0; i < r->peer_count; i++)
+                if (config_find(c, r->peers[i]->id) < 0)
+                        free(r->peers[i]);
+        for (uint32_t i = 0; i < c->count; i++) {
+                next[i]->learner = c->members[i].learner;
+                r->peers[i] = next[i];
+        }
+        r->peer_count = c->count;
+        return 0;
+}
+
+bool raft_is_voter(const struct raft *r, uint64_t id) {
+        const struct progress *p = peer_find(r, id);
+
+        return p && !p->learner;
+}
+
+size_t raft_voter_count(const struct raft *r) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < r->peer_count; i++)
+                n += !r->peers[i]->learner;
+        return n;
+}
+
+const struct raft_config *raft_get_config(const struct raft *r) {
+        return config_newest(r);
+}

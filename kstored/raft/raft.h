@@ -1,0 +1,220 @@
+/* The Raft core: pure and deterministic. Messages, ticks and proposals go in; what must be saved, sent
+ * and applied comes out. No I/O, clock, thread or random source: time is the number of ticks, chance
+ * comes from the seed given at the start, so the same input gives the same output.
+ *
+ * The driver's duty, in this order (Ongaro's dissertation, figure 3.1 and section 10.2.1):
+ *   1. raft_step(), raft_tick(), raft_propose(), raft_read_index() for what happened;
+ *   2. raft_ready(): start saving `save`, send `messages` now (those that depend on a save are held
+ *      back in here until raft_saved()), apply `committed` in order, answer `reads`;
+ *   3. raft_advance(); and raft_saved() when the save is durable. One save is under way at a time:
+ *      what comes meanwhile joins the next one. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+        RAFT_MEMBERS_MAX = 16, /* voters and learners together */
+        RAFT_INFLIGHT_MAX = 128, /* appends on their way to one member */
+        RAFT_APPEND_ENTRIES_MAX = 4096,
+        RAFT_PENDING_READS_MAX = 4096,
+};
+#define RAFT_INFLIGHT_BYTES_MAX ((size_t)16 * 1024 * 1024)
+#define RAFT_APPEND_BYTES_MAX ((size_t)1024 * 1024)
+/* Proposals above this much of uncommitted data are refused with -EAGAIN. */
+#define RAFT_UNCOMMITTED_BYTES_MAX ((size_t)128 * 1024 * 1024)
+
+enum raft_role {
+        RAFT_FOLLOWER,
+        RAFT_PRE_CANDIDATE,
+        RAFT_CANDIDATE,
+        RAFT_LEADER,
+};
+
+enum raft_entry_type {
+        RAFT_ENTRY_NORMAL, /* size 0: a new leader's first entry */
+        RAFT_ENTRY_CONFIG, /* data: raft_change_encode()'s bytes, then the driver's own */
+};
+
+/* Immutable, shared by reference count; one thread counts. */
+struct raft_entry {
+        uint64_t index;
+        uint64_t term;
+        uint32_t type;
+        uint32_t refs;
+        size_t size;
+        uint8_t data[];
+};
+
+struct raft_entry *raft_entry_new(uint64_t index, uint64_t term, uint32_t type, const void *data,
+                size_t size);
+struct raft_entry *raft_entry_ref(struct raft_entry *e);
+struct raft_entry *raft_entry_unref(struct raft_entry *e);
+
+enum raft_change_op {
+        RAFT_ADD_VOTER = 1, /* also promotes a learner */
+        RAFT_ADD_LEARNER,
+        RAFT_REMOVE,
+        RAFT_UPDATE, /* nothing changes for Raft: the driver's own record of a member does */
+};
+
+struct raft_change {
+        enum raft_change_op op;
+        uint64_t id;
+};
+
+enum { RAFT_CHANGE_SIZE = 9 };
+void raft_change_encode(const struct raft_change *c, uint8_t out[static RAFT_CHANGE_SIZE]);
+/* -EINVAL when the bytes are no change. */
+int raft_change_decode(const uint8_t *data, size_t n, struct raft_change *ret);
+
+struct raft_config {
+        uint64_t index; /* of the entry that made it */
+        uint32_t count;
+        struct {
+                uint64_t id;
+                bool learner;
+        } members[RAFT_MEMBERS_MAX];
+};
+
+/* Wire values: only ever added to. */
+enum raft_message_type {
+        RAFT_MSG_PRE_VOTE = 1,
+        RAFT_MSG_PRE_VOTE_REPLY = 2,
+        RAFT_MSG_VOTE = 3,
+        RAFT_MSG_VOTE_REPLY = 4,
+        RAFT_MSG_APPEND = 5,
+        RAFT_MSG_APPEND_REPLY = 6,
+        RAFT_MSG_HEARTBEAT = 7,
+        RAFT_MSG_HEARTBEAT_REPLY = 8,
+        RAFT_MSG_SNAPSHOT = 9, /* the driver moves the state, then steps this into the receiver */
+        RAFT_MSG_TIMEOUT_NOW = 10,
+        RAFT_MSG_READ_INDEX = 11,
+        RAFT_MSG_READ_INDEX_REPLY = 12,
+        RAFT_MSG_PROPOSE = 13,  /* entries without index and term, from a member to its leader */
+        RAFT_MSG_TRANSFER = 14, /* context: the member that shall lead */
+        RAFT_MSG_SNAPSHOT_STATUS = 15, /* the driver to its own core, from = receiver; reject: failed */
+};
+
+struct raft_message {
+        enum raft_message_type type;
+        uint64_t to;
+        uint64_t from;
+        uint64_t term;
+        uint64_t log_index; /* what the entries follow; in replies: the last index that matches */
+        uint64_t log_term;
+        uint64_t commit;
+        uint64_t hint_index; /* in a refusal: where to look next */
+        uint64_t hint_term;
+        uint64_t context; /* reads: their number; votes: 1 when the leader asked for the election */
+        bool reject;
+        struct raft_entry **entries;
+        size_t entry_count;
+        const struct raft_config *config; /* snapshots: members at log_index */
+};
+
+struct raft_read {
+        uint64_t context;
+        uint64_t index; /* the read may be served once this is applied; 0: try again */
+};
+
+struct raft_save {
+        uint64_t term;
+        uint64_t vote;
+        uint64_t commit;
+        uint64_t truncate_from;      /* entries from here on go first; 0: none */
+        struct raft_entry **entries; /* in order, without gaps */
+        size_t entry_count;
+};
+
+/* Valid until raft_advance(), with no call in between that steps, ticks or proposes; entries may be kept
+ * by a reference. */
+struct raft_ready {
+        bool must_save;
+        struct raft_save save;
+        const struct raft_message *messages;
+        size_t message_count;
+        struct raft_entry *const *committed;
+        size_t committed_count;
+        const struct raft_read *reads;
+        size_t read_count;
+        bool role_changed; /* role, term or leader differ from the last time */
+        bool restored;     /* a snapshot replaced the log; committed starts after it */
+};
+
+struct raft_options {
+        uint64_t id;
+        uint64_t seed;
+        unsigned election_ticks; /* at least this long without a leader; up to twice as long */
+        unsigned heartbeat_ticks;
+        struct raft_config config; /* as of applied */
+        uint64_t term;
+        uint64_t vote;
+        uint64_t commit;
+        uint64_t applied;        /* the state holds everything up to here */
+        uint64_t snapshot_index; /* the entry before the first of the log; 0 at the beginning */
+        uint64_t snapshot_term;
+        struct raft_entry **entries; /* saved ones in order; borrowed */
+        size_t entry_count;
+};
+
+struct raft_status {
+        enum raft_role role;
+        uint64_t id;
+        uint64_t term;
+        uint64_t leader; /* 0: none known */
+        uint64_t commit;
+        uint64_t applied;
+        uint64_t saved;
+        uint64_t first;
+        uint64_t last;
+        uint64_t transfer_to;
+        bool learner;
+};
+
+struct raft_progress_view {
+        uint64_t id;
+        uint64_t match;
+        bool learner;
+        bool active;
+        bool snapshot; /* a snapshot is on its way to it */
+};
+
+struct raft;
+
+/* -ENOMEM, or -EINVAL when what was saved contradicts itself. */
+int raft_new(struct raft **ret, const struct raft_options *options);
+struct raft *raft_free(struct raft *r);
+
+/* A message from another member. Strangers and old terms are dealt with here. -ENOMEM, -EBADMSG. */
+int raft_step(struct raft *r, const struct raft_message *m);
+int raft_tick(struct raft *r);
+/* Starts an election at once (a cluster of one at its start). */
+int raft_campaign(struct raft *r);
+/* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known, -EAGAIN when too much
+ * is under way. */
+int raft_propose(struct raft *r, const void *data, size_t size);
+/* Proposes one change of membership; data follows it in the entry. -EBUSY while another is under way or
+ * the leader has not committed in its term, -EEXIST/-ENOENT when it changes nothing, -ENOTCONN when not
+ * the leader, -EINVAL when it would leave no voter or too many members. */
+int raft_propose_change(struct raft *r, const struct raft_change *change, const void *data,
+                size_t size);
+/* Asks for a read barrier; answered in ready.reads with the same context. */
+int raft_read_index(struct raft *r, uint64_t context);
+/* Hands leadership over (id 0: to the member that is furthest). -ENOTCONN, -ENOENT, -EINVAL. */
+int raft_transfer(struct raft *r, uint64_t id);
+
+/* can_save false: the driver's disk is busy, so nothing is handed out for saving this time. */
+bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret);
+void raft_advance(struct raft *r);
+/* The save taken last is durable. */
+int raft_saved(struct raft *r);
+/* Forgets entries up to index (applied ones only): a member that needs them gets a snapshot. */
+void raft_compact(struct raft *r, uint64_t index);
+
+void raft_get_status(const struct raft *r, struct raft_status *ret);
+size_t raft_get_progress(const struct raft *r, struct raft_progress_view *ret, size_t n);
+const struct raft_config *raft_get_config(const struct raft *r);
+uint64_t raft_term_at(const struct raft *r, uint64_t index); /* 0 when not in the log */
+const char *raft_role_to_string(enum raft_role role);

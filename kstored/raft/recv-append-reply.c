@@ -1,0 +1,57 @@
+/* A member's answer to our entries: its progress, perhaps a commit, perhaps the end of a transfer. */
+#include "kstored/raft/core.h"
+
+static int refused(struct raft *r, struct progress *p, const struct raft_message *m) {
+        uint64_t next;
+
+        /* Answers to appends that later ones overtook say nothing new. */
+        if (p->state == PROGRESS_REPLICATE ? m->log_index <= p->match
+                                           : m->log_index != p->next - 1)
+                return 0;
+        next = m->hint_index;
+        if (m->hint_term > 0)
+                next = log_find_conflict(&r->log, m->hint_index, m->hint_term);
+        if (p->state == PROGRESS_REPLICATE)
+                progress_become_probe(p);
+        else
+                p->next = (next + 1 < p->next ? next + 1 : p->next - 1);
+        if (p->next <= p->match)
+                p->next = p->match + 1;
+        p->paused = false;
+        return send_append(r, p, true);
+}
+
+int recv_append_reply(struct raft *r, const struct raft_message *m) {
+        struct progress *p = peer_find(r, m->from);
+        bool was_paused;
+        int q;
+
+        if (!p || r->role != RAFT_LEADER)
+                return 0;
+        p->active = true;
+        if (m->reject)
+                return refused(r, p, m);
+        if (m->log_index > log_last(&r->log))
+                return 0;
+        was_paused = progress_paused(p);
+        if (!progress_update(p, m->log_index) && p->state != PROGRESS_PROBE)
+                return 0;
+        if (p->state == PROGRESS_PROBE)
+                progress_become_replicate(p);
+        else if (p->state == PROGRESS_SNAPSHOT && p->match + 1 > r->log.base_index) {
+                progress_become_probe(p);
+                progress_become_replicate(p);
+        } else if (p->state == PROGRESS_REPLICATE)
+                progress_free_to(p, p->match);
+        q = maybe_commit(r);
+        if (q > 0) {
+                q = read_started_term(r);
+                for (size_t i = 0; i < r->peer_count && q >= 0; i++)
+                        if (r->peers[i]->id != r->id)
+                                q = send_append(r, r->peers[i], true);
+        } else if (q == 0)
+                q = send_append(r, p, was_paused);
+        if (q >= 0 && r->transfer_to == p->id && p->match == log_last(&r->log))
+                q = raft_send(r, (struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW, .to = p->id});
+        return q < 0 ? q : 0;
+}

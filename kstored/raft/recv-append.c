@@ -1,0 +1,66 @@
+/* Entries from the leader. A mismatch is answered with a hint, so that the leader finds the common
+ * point in a few steps instead of one entry at a time. */
+#include "kstored/raft/core.h"
+
+#include <errno.h>
+
+static int refuse(struct raft *r, const struct raft_message *m) {
+        uint64_t hint = m->log_index < log_last(&r->log) ? m->log_index : log_last(&r->log);
+
+        hint = log_find_conflict(&r->log, hint, m->log_term);
+        return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                            .to = m->from,
+                                            .log_index = m->log_index,
+                                            .reject = true,
+                                            .hint_index = hint,
+                                            .hint_term = log_term(&r->log, hint)});
+}
+
+static int take_entries(struct raft *r, const struct raft_message *m) {
+        for (size_t i = 0; i < m->entry_count; i++) {
+                struct raft_entry *e = m->entries[i];
+                int q;
+
+                if (e->index <= r->log.base_index || log_term(&r->log, e->index) == e->term)
+                        continue;
+                if (e->index <= log_last(&r->log)) {
+                        if (e->index <= r->log.commit)
+                                return -EBADMSG; /* a leader never contradicts what is committed */
+                        log_truncate(&r->log, e->index);
+                        q = config_truncate(r, e->index);
+                        if (q < 0)
+                                return q;
+                }
+                q = log_append(&r->log, raft_entry_ref(e));
+                if (q < 0)
+                        return q;
+                q = config_append_entry(r, e);
+                if (q < 0)
+                        return q;
+        }
+        return 0;
+}
+
+int recv_append(struct raft *r, const struct raft_message *m) {
+        uint64_t last = m->log_index + m->entry_count;
+        int q;
+
+        for (size_t i = 0; i < m->entry_count; i++)
+                if (m->entries[i]->index != m->log_index + 1 + i || m->entries[i]->term > m->term)
+                        return -EBADMSG;
+        if (m->log_index < r->log.commit && last <= r->log.commit)
+                return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                                    .to = m->from,
+                                                    .log_index = r->log.commit});
+        if (m->log_index >= r->log.base_index &&
+                        (m->log_index > log_last(&r->log) ||
+                                        log_term(&r->log, m->log_index) != m->log_term))
+                return refuse(r, m);
+        q = take_entries(r, m);
+        if (q < 0)
+                return q;
+        (void)follow_commit(r, m->commit < last ? m->commit : last);
+        return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                            .to = m->from,
+                                            .log_index = last});
+}

@@ -1,0 +1,25 @@
+/* A member still follows us: reads may be answered, lost appends sent again. */
+#include "kstored/raft/core.h"
+
+int recv_heartbeat_reply(struct raft *r, const struct raft_message *m) {
+        struct progress *p = peer_find(r, m->from);
+        int q;
+
+        if (!p || r->role != RAFT_LEADER)
+                return 0;
+        p->active = true;
+        p->paused = false;
+        /* A full window whose answers were lost would else stay full for ever. */
+        if (p->state == PROGRESS_REPLICATE && p->inflight_count == RAFT_INFLIGHT_MAX)
+                progress_free_to(p, p->inflight[p->inflight_start].last);
+        if (p->match < log_last(&r->log) || p->state == PROGRESS_PROBE) {
+                q = send_append(r, p, true);
+                if (q < 0)
+                        return q;
+        }
+        if (m->context > p->read_ack && m->context <= r->read_round) {
+                p->read_ack = m->context;
+                return read_acked(r);
+        }
+        return 0;
+}

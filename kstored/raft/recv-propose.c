@@ -1,0 +1,20 @@
+/* Proposals that a member passed on to us. Whoever proposed waits with a time limit of its own, so a
+ * proposal that we cannot take is dropped. */
+#include "kstored/raft/core.h"
+
+#include <errno.h>
+
+int recv_propose(struct raft *r, const struct raft_message *m) {
+        if (r->role != RAFT_LEADER)
+                return 0;
+        for (size_t i = 0; i < m->entry_count; i++) {
+                int q;
+
+                if (m->entries[i]->type != RAFT_ENTRY_NORMAL || m->entries[i]->size == 0)
+                        continue;
+                q = raft_propose(r, m->entries[i]->data, m->entries[i]->size);
+                if (q == -ENOMEM)
+                        return q;
+        }
+        return 0;
+}

@@ -1,0 +1,17 @@
+/* The driver's word on a snapshot it sent: arrived (then appends go on) or failed (then try again). */
+#include "kstored/raft/core.h"
+
+int recv_snapshot_status(struct raft *r, const struct raft_message *m) {
+        struct progress *p = peer_find(r, m->from);
+
+        if (!p || r->role != RAFT_LEADER || p->state != PROGRESS_SNAPSHOT)
+                return 0;
+        if (m->reject)
+                p->snapshot_index = 0;
+        else if (m->log_index > p->snapshot_index)
+                p->snapshot_index = m->log_index; /* the driver sent a newer state than asked for */
+        progress_become_probe(p);
+        /* Goes on with the next heartbeat's answer, so that a failing receiver is not flooded. */
+        p->paused = true;
+        return 0;
+}

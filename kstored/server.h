@@ -1,0 +1,183 @@
+/* One member: Raft core, state machine, disk and clients, brought together on one event loop.
+ *
+ *   event -> step -> save -> send -> apply        (server_turn in server.c)
+ *
+ * Saves run on a writer thread, one at a time; everything proposed meanwhile goes into the next. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "kstored/state.h"
+#include "kstored/watch.h"
+#include "kstored/worker.h"
+#include "lib/daemon.h"
+#include "lib/grpc-server.h"
+
+enum {
+        SERVER_PENDING_MAX = 50000,      /* requests that wait for the log or a read barrier */
+        SERVER_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* rows that are only in memory */
+        SERVER_COMPACT_BATCH = 2000,     /* keys looked at in one turn while compacting */
+        SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
+        SERVER_REQUEST_OVERHEAD = 512 * 1024,
+};
+
+struct server_options {
+        char *name;
+        char *data_dir;
+        char **listen_client_urls;
+        char **advertise_client_urls;
+        char **listen_peer_urls;
+        char **initial_advertise_peer_urls;
+        char **initial_cluster;
+        char *initial_cluster_state;
+        char *initial_cluster_token;
+        char *cert_file, *key_file, *trusted_ca_file;
+        bool client_cert_auth;
+        char *peer_cert_file, *peer_key_file, *peer_trusted_ca_file;
+        bool peer_client_cert_auth;
+        uint64_t quota_bytes;
+        char *auto_compaction_mode;
+        char *auto_compaction_retention;
+        uint32_t heartbeat_ms;
+        uint32_t election_ms;
+        uint64_t snapshot_count;
+        uint32_t max_txn_ops;
+        uint32_t max_request_bytes;
+        char **listen_metrics_urls;
+        char *log_level;
+        bool strict_reconfig_check;
+        bool unsafe_no_fsync;
+};
+
+struct request;
+
+struct server {
+        struct server_options *options;
+        sd_event *event;
+        struct disk *disk;
+        struct state *state;
+        struct raft *raft;
+        struct hub *hub;
+        struct grpc_server *grpc;
+        struct worker *writer; /* saves, in order */
+        struct worker *keeper; /* checkpoints and copies */
+        uint64_t cluster_id;
+        uint64_t member_id;
+
+        struct disk_batch saving;  /* at the writer */
+        bool writing;
+        bool saving_raft;          /* the batch under way holds a save of the core */
+        bool disk_full;
+        uint64_t flush_at_ms;      /* rows in memory go to the disk then, if no save takes them along */
+        bool checkpointing, wal_restart_due;
+        int64_t saving_next_seq;
+
+        struct request *requests;  /* by id */
+        struct request *first, *last; /* by age */
+        uint64_t next_request_id;
+        struct barrier *barriers, *barriers_last;
+        struct barrier *gathering; /* reads that came in this turn */
+        uint64_t next_barrier;
+        size_t request_count;
+
+        struct arena arena; /* of the request being read */
+        bool was_leader;
+        bool published;
+        uint64_t published_at_ms;
+        bool alarm_asked;
+        bool stopping;
+        int fatal;
+        sd_event_source *post, *ticker;
+        uint64_t tick_ms, next_tick_ms, next_second_ms;
+        struct autocompact *autocompact;
+        struct compact_wait *compact_waits;
+        struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
+                        *m_fsync, *m_requests_pending;
+        uint64_t save_started_us;
+};
+
+int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
+                struct server_options *options, struct problem *p);
+struct server *server_free(struct server *s);
+DEFINE_CLEANUP(struct server *, server_free);
+int server_listen(struct server *s, struct problem *p);
+/* Hands leadership over where there is someone, saves, and ends the loop. */
+void server_stop(struct server *s);
+bool server_is_ready(void *server, const char **ret_why);
+bool server_is_leader(const struct server *s);
+uint64_t server_now_ms(void);
+
+/* What a request waits with. done is called once: with the outcome, or with an error and no answer. */
+typedef void (*request_done)(struct server *s, struct grpc_call *call, const struct outcome *o,
+                void *userdata);
+
+/* Proposes a command for a call; it is answered by `done` (NULL: the standard answer). call NULL: nobody waits. */
+void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
+                const void *data, size_t n, request_done done);
+/* The same for a change of membership. */
+void server_propose_change(struct server *s, struct grpc_call *call,
+                const struct raft_change *change, const void *data, size_t n, request_done done);
+/* Runs `serve` with a copy of the bytes when a linearizable read may be served. */
+typedef void (*read_serve)(struct server *s, struct grpc_call *call, const void *data, size_t n);
+void server_read(struct server *s, struct grpc_call *call, const void *data, size_t n,
+                read_serve serve);
+
+/* The answer: header, then fields. */
+void server_reply(struct server *s, struct grpc_call *call, int64_t rev, const struct buf *fields);
+void server_refuse(struct grpc_call *call, enum store_error e);
+void server_header(const struct server *s, struct buf *b, int64_t rev);
+/* STORE_NO_SPACE when the quota does not allow so many bytes more. */
+enum store_error server_check_space(struct server *s, size_t bytes);
+/* Ends the program: this member can not go on safely. */
+void server_fatal(struct server *s, int error, const char *what);
+
+/* requests.c, for server.c */
+void requests_outcome(struct server *s, uint64_t id, const struct outcome *o);
+bool requests_waiting(const struct server *s, uint64_t id);
+void requests_expire(struct server *s, uint64_t now_ms);
+void requests_fail_all(struct server *s, enum store_error e);
+void requests_done(struct server *s); /* the reads that are left */
+void reads_ask(struct server *s);
+void reads_allowed(struct server *s, const struct raft_read *r);
+void reads_serve(struct server *s);
+/* autocompact.c */
+struct autocompact;
+int autocompact_new(struct autocompact **ret, const char *mode, const char *retention, struct problem *p);
+struct autocompact *autocompact_free(struct autocompact *a);
+/* The revision to compact at now, or 0. Called about once a second. */
+int64_t autocompact_due(struct autocompact *a, uint64_t now_ms, int64_t rev);
+
+/* The services: rows for the gRPC server's table. */
+extern const struct grpc_method server_methods[];
+extern const size_t server_method_count;
+
+/* service-*.c */
+void service_range(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_put(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_delete_range(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_txn(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_compact(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_watch(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_watch_half_close(struct grpc_call *call, void *server);
+void service_lease_grant(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_lease_revoke(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_lease_keep_alive(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_lease_half_close(struct grpc_call *call, void *server);
+void service_lease_time_to_live(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_lease_leases(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_member_add(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_member_remove(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_member_update(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_member_list(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_member_promote(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_alarm(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_status(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_defragment(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_hash(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_hash_kv(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_move_leader(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server);
+/* Answers the compactions that wait for the dropping, once that is done. */
+void service_compact_finished(struct server *s);
+int server_start_loop(struct server *s);

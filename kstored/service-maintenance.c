@@ -1,0 +1,167 @@
+/* etcdserverpb.Maintenance and the gRPC health service. */
+#include "config.h"
+
+#include "kstored/server.h"
+#include "proto/health.pb-c.h"
+
+#define UNPACK(s, name, data, n)                                                                   \
+        etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
+
+/* The etcd API that we serve, as clients compare it; what comes after the plus is ours. */
+static const char api_version[] = "3.5.17+keelson." PACKAGE_VERSION;
+
+void service_alarm(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+
+        if (!UNPACK(s, alarm_request, data, n))
+                server_refuse(call, STORE_BAD_MESSAGE);
+        else
+                server_propose(s, call, COMMAND_ALARM, data, n, NULL);
+}
+
+void service_status(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        struct disk_size size = disk_size(s->disk);
+        _cleanup_buf_ struct buf b = {0};
+        struct raft_status status;
+
+        raft_get_status(s->raft, &status);
+        wire_string(&b, 2, api_version);
+        wire_uint(&b, 3, (uint64_t)size.size);
+        wire_uint(&b, 4, status.leader);
+        wire_uint(&b, 5, status.commit);
+        wire_uint(&b, 6, status.term);
+        wire_uint(&b, 7, s->state->applied);
+        if (status.leader == 0)
+                wire_string(&b, 8, store_error_text(STORE_NO_LEADER));
+        if (s->disk_full)
+                wire_string(&b, 8, "kstored: the disk is full");
+        for (size_t i = 0; i < s->state->alarm_count; i++) {
+                char text[96];
+
+                snprintf(text, sizeof(text), "memberID:%llu alarm:%s ",
+                                (unsigned long long)s->state->alarms[i].member,
+                                s->state->alarms[i].types & (1u << ALARM_NOSPACE) ? "NOSPACE"
+                                                                                  : "CORRUPT");
+                wire_string(&b, 8, text);
+        }
+        wire_uint(&b, 9, (uint64_t)size.in_use);
+        wire_bool(&b, 10, status.learner);
+        server_reply(s, call, mvcc_rev(s->state->kv.mvcc), &b);
+}
+
+struct defragment {
+        struct server *server;
+        struct grpc_call *call; /* NULL: gone */
+};
+
+static int run_vacuum(void *userdata) {
+        struct defragment *d = userdata;
+
+        return disk_vacuum(d->server->disk);
+}
+
+static void on_vacuumed(int result, void *userdata) {
+        struct defragment *d = userdata;
+
+        if (d->call) {
+                grpc_call_on_gone(d->call, NULL, NULL);
+                if (result < 0)
+                        grpc_call_finish(d->call, GRPC_INTERNAL, disk_error_text(d->server->disk));
+                else
+                        server_reply(d->server, d->call, 0, NULL);
+        }
+        free(d);
+}
+
+static void on_defragment_gone(struct grpc_call *call, void *userdata) {
+        struct defragment *d = userdata;
+
+        d->call = NULL;
+}
+
+/* On the writer's thread, so that no save runs into it. */
+void service_defragment(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        struct defragment *d = calloc(1, sizeof(*d));
+
+        if (!d) {
+                server_refuse(call, STORE_NO_MEMORY);
+                return;
+        }
+        d->server = s;
+        d->call = call;
+        if (worker_submit(s->writer, run_vacuum, on_vacuumed, d) < 0) {
+                free(d);
+                server_refuse(call, STORE_TOO_MANY_REQUESTS);
+                return;
+        }
+        grpc_call_on_gone(call, on_defragment_gone, d);
+}
+
+static void reply_hash(struct server *s, struct grpc_call *call, int64_t rev, bool kv) {
+        _cleanup_buf_ struct buf b = {0};
+        uint32_t hash = 0;
+        int r = mvcc_hash(s->state->kv.mvcc, rev, &hash);
+
+        if (r < 0) {
+                server_refuse(call, store_error_from_errno(r));
+                return;
+        }
+        wire_uint(&b, 2, hash);
+        if (kv)
+                wire_uint(&b, 3, mvcc_compact_rev(s->state->kv.mvcc) > 0
+                                                ? (uint64_t)mvcc_compact_rev(s->state->kv.mvcc)
+                                                : (uint64_t)-1);
+        server_reply(s, call, mvcc_rev(s->state->kv.mvcc), &b);
+}
+
+void service_hash(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+
+        reply_hash(s, call, mvcc_rev(s->state->kv.mvcc), false);
+}
+
+void service_hash_kv(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        Etcdserverpb__HashKVRequest *r = UNPACK(s, hash_kvrequest, data, n);
+        int64_t now = mvcc_rev(s->state->kv.mvcc);
+
+        if (!r)
+                server_refuse(call, STORE_BAD_MESSAGE);
+        else if (r->revision > now)
+                server_refuse(call, STORE_FUTURE_REV);
+        else if (r->revision > 0 && r->revision < mvcc_compact_rev(s->state->kv.mvcc))
+                server_refuse(call, STORE_COMPACTED);
+        else
+                reply_hash(s, call, r->revision > 0 ? r->revision : now, true);
+}
+
+void service_move_leader(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        Etcdserverpb__MoveLeaderRequest *r = UNPACK(s, move_leader_request, data, n);
+
+        if (!r)
+                server_refuse(call, STORE_BAD_MESSAGE);
+        else if (!server_is_leader(s))
+                server_refuse(call, STORE_NOT_LEADER);
+        else if (!state_member(s->state, r->targetid) || raft_transfer(s->raft, r->targetid) < 0)
+                server_refuse(call, STORE_BAD_TRANSFEREE);
+        else
+                server_reply(s, call, 0, NULL);
+}
+
+void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        Grpc__Health__V1__HealthCheckRequest *r =
+                        grpc__health__v1__health_check_request__unpack(&s->arena.allocator, n, data);
+        _cleanup_buf_ struct buf b = {0};
+        const char *why;
+
+        if (!r || !isempty(r->service)) {
+                grpc_call_finish(call, r ? GRPC_NOT_FOUND : GRPC_INTERNAL, "unknown service");
+                return;
+        }
+        wire_uint(&b, 1, server_is_ready(s, &why) ? 1 : 2);
+        grpc_call_reply(call, b.data, b.size);
+}

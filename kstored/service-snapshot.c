@@ -1,0 +1,141 @@
+/* Maintenance.Snapshot: a consistent copy of the database is made beside it on a thread, then streamed
+ * as fast as the client takes it, and its SHA-256 after it. */
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <sys/stat.h>
+
+#include "kstored/server.h"
+
+enum { PIECE_SIZE = 1024 * 1024, SHA256_SIZE = 32 };
+
+struct snapshot {
+        struct server *server;
+        struct grpc_call *call; /* NULL: gone */
+        char *path;
+        int fd;
+        off_t left;
+        gnutls_hash_hd_t hash;
+};
+
+static struct snapshot *snapshot_free(struct snapshot *x) {
+        uint8_t digest[SHA256_SIZE];
+
+        if (!x)
+                return NULL;
+        if (x->hash)
+                gnutls_hash_deinit(x->hash, digest);
+        safe_close(x->fd);
+        if (x->path)
+                (void)unlink(x->path);
+        free(x->path);
+        free(x);
+        return NULL;
+}
+
+static void end_snapshot(struct snapshot *x, enum grpc_code code, const char *why) {
+        struct grpc_call *call = x->call;
+
+        grpc_call_on_gone(call, NULL, NULL);
+        grpc_call_on_drained(call, NULL, NULL);
+        snapshot_free(x);
+        grpc_call_finish(call, code, why);
+}
+
+static int send_piece(struct snapshot *x, const void *data, size_t n) {
+        _cleanup_buf_ struct buf b = {0};
+
+        server_header(x->server, &b, mvcc_rev(x->server->state->kv.mvcc));
+        wire_uint(&b, 2, (uint64_t)x->left);
+        wire_bytes(&b, 3, data, n);
+        return b.failed ? -ENOMEM : grpc_call_send(x->call, b.data, b.size);
+}
+
+/* Sends one piece; the next follows when this one has left. */
+static void on_drained(struct grpc_call *call, void *userdata) {
+        struct snapshot *x = userdata;
+        _cleanup_free_ char *piece = malloc(PIECE_SIZE);
+        uint8_t digest[SHA256_SIZE];
+        ssize_t n;
+
+        if (!piece) {
+                end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, store_error_text(STORE_NO_MEMORY));
+                return;
+        }
+        n = read(x->fd, piece, (size_t)MIN(x->left, (off_t)PIECE_SIZE));
+        if (n < 0 || (n == 0 && x->left > 0)) {
+                end_snapshot(x, GRPC_INTERNAL, "cannot read the copy of the database");
+                return;
+        }
+        if (n > 0) {
+                x->left -= n;
+                gnutls_hash(x->hash, piece, (size_t)n);
+                if (send_piece(x, piece, (size_t)n) < 0)
+                        end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
+                return;
+        }
+        gnutls_hash_output(x->hash, digest);
+        if (send_piece(x, digest, sizeof(digest)) < 0)
+                end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
+        else
+                end_snapshot(x, GRPC_OK, NULL);
+}
+
+static void on_snapshot_gone(struct grpc_call *call, void *userdata) {
+        struct snapshot *x = userdata;
+
+        if (x->fd < 0)
+                x->call = NULL; /* the thread still has it */
+        else
+                snapshot_free(x);
+}
+
+static int run_copy(void *userdata) {
+        struct snapshot *x = userdata;
+
+        return disk_copy(x->server->disk, x->path);
+}
+
+static void on_copied(int result, void *userdata) {
+        struct snapshot *x = userdata;
+        struct stat st;
+
+        if (!x->call) {
+                snapshot_free(x);
+                return;
+        }
+        if (result >= 0)
+                x->fd = open(x->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (x->fd >= 0 && fstat(x->fd, &st) < 0)
+                x->fd = safe_close(x->fd);
+        if (x->fd < 0 || gnutls_hash_init(&x->hash, GNUTLS_DIG_SHA256) < 0) {
+                end_snapshot(x, result == -ENOSPC ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL,
+                                result == -ENOSPC
+                                                ? "no space for a copy of the database in the data directory"
+                                                : "cannot copy the database");
+                return;
+        }
+        (void)unlink(x->path); /* it goes with its descriptor */
+        x->left = st.st_size;
+        grpc_call_on_drained(x->call, on_drained, x);
+        on_drained(x->call, x);
+}
+
+void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        struct snapshot *x = calloc(1, sizeof(*x));
+
+        if (x) {
+                x->fd = -EBADF;
+                x->server = s;
+                x->call = call;
+                x->path = strformat("%s.copy-%llu", disk_path(s->disk),
+                                (unsigned long long)s->next_request_id++);
+        }
+        if (!x || !x->path || worker_submit(s->keeper, run_copy, on_copied, x) < 0) {
+                snapshot_free(x);
+                server_refuse(call, STORE_TOO_MANY_REQUESTS);
+                return;
+        }
+        grpc_call_on_gone(call, on_snapshot_gone, x);
+}

@@ -1,0 +1,178 @@
+/* Protobuf encoding for the hot answers (developers.google.com/protocol-buffers/docs/encoding), and
+ * the arena for requests. */
+#include "kstored/wire.h"
+
+struct arena_block {
+        struct arena_block *next;
+        size_t size;
+        char data[] __attribute__((aligned(16)));
+};
+
+enum { ARENA_BLOCK_SIZE = 64 * 1024 };
+
+void *arena_alloc(struct arena *a, size_t n) {
+        size_t size = (n + 15) & ~(size_t)15;
+        struct arena_block *b = a->blocks;
+        void *p;
+
+        if (size < n)
+                return NULL;
+        if (!b || b->size - a->used < size) {
+                size_t want = MAX(size, (size_t)ARENA_BLOCK_SIZE);
+
+                b = malloc(sizeof(*b) + want);
+                if (!b)
+                        return NULL;
+                b->size = want;
+                b->next = a->blocks;
+                a->blocks = b;
+                a->used = 0;
+        }
+        p = b->data + a->used;
+        a->used += size;
+        return p;
+}
+
+static void *allocate(void *data, size_t n) {
+        return arena_alloc(data, n);
+}
+
+static void release(void *data, void *p) {
+}
+
+void arena_init(struct arena *a) {
+        *a = (struct arena){.allocator = {.alloc = allocate, .free = release}};
+        a->allocator.allocator_data = a;
+}
+
+void arena_reset(struct arena *a) {
+        while (a->blocks && (a->blocks->next || a->blocks->size > ARENA_BLOCK_SIZE)) {
+                struct arena_block *b = a->blocks;
+
+                a->blocks = b->next;
+                free(b);
+        }
+        a->used = 0;
+}
+
+void arena_done(struct arena *a) {
+        while (a->blocks) {
+                struct arena_block *b = a->blocks;
+
+                a->blocks = b->next;
+                free(b);
+        }
+}
+
+size_t wire_varint_size(uint64_t v) {
+        size_t n = 1;
+
+        while (v >= 0x80) {
+                v >>= 7;
+                n++;
+        }
+        return n;
+}
+
+void wire_varint(struct buf *b, uint64_t v) {
+        uint8_t bytes[10];
+        size_t n = 0;
+
+        while (v >= 0x80) {
+                bytes[n++] = (uint8_t)(v | 0x80);
+                v >>= 7;
+        }
+        bytes[n++] = (uint8_t)v;
+        (void)buf_append(b, bytes, n);
+}
+
+void wire_uint(struct buf *b, unsigned field, uint64_t v) {
+        if (v == 0)
+                return;
+        wire_varint(b, (uint64_t)field << 3);
+        wire_varint(b, v);
+}
+
+void wire_bool(struct buf *b, unsigned field, bool v) {
+        wire_uint(b, field, v ? 1 : 0);
+}
+
+void wire_message(struct buf *b, unsigned field, size_t n) {
+        wire_varint(b, (uint64_t)field << 3 | 2);
+        wire_varint(b, n);
+}
+
+void wire_bytes(struct buf *b, unsigned field, const void *data, size_t n) {
+        if (n == 0)
+                return;
+        wire_message(b, field, n);
+        (void)buf_append(b, data, n);
+}
+
+void wire_string(struct buf *b, unsigned field, const char *s) {
+        if (s)
+                wire_bytes(b, field, s, strlen(s));
+}
+
+size_t wire_begin(struct buf *b, unsigned field) {
+        wire_varint(b, (uint64_t)field << 3 | 2);
+        (void)buf_append_char(b, 0); /* most lengths fit one byte */
+        return b->size;
+}
+
+void wire_end(struct buf *b, size_t mark) {
+        uint8_t bytes[10];
+        size_t n = 0, size;
+        uint64_t v;
+
+        if (b->failed)
+                return;
+        v = size = b->size - mark;
+        while (v >= 0x80) {
+                bytes[n++] = (uint8_t)(v | 0x80);
+                v >>= 7;
+        }
+        bytes[n++] = (uint8_t)v;
+        if (n > 1) {
+                if (buf_append(b, bytes, n - 1) < 0) /* makes room; the content is moved over it */
+                        return;
+                memmove(b->data + mark + n - 1, b->data + mark, size);
+        }
+        memcpy(b->data + mark - 1, bytes, n);
+}
+
+static size_t uint_size(uint64_t v) {
+        return v == 0 ? 0 : 1 + wire_varint_size(v);
+}
+
+static size_t bytes_size(size_t n) {
+        return n == 0 ? 0 : 1 + wire_varint_size(n) + n;
+}
+
+void wire_kv(struct buf *b, unsigned field, const struct row *row, unsigned flags) {
+        size_t value_size = flags & WIRE_KV_NO_VALUE ? 0 : row->value_size;
+        /* A deletion is shown as its key and revision only. */
+        int64_t create = row->version == 0 ? 0 : row->create;
+
+        wire_message(b, field,
+                        bytes_size(row->key_size) + uint_size((uint64_t)create) +
+                                        uint_size((uint64_t)row->rev) +
+                                        uint_size((uint64_t)row->version) + bytes_size(value_size) +
+                                        uint_size((uint64_t)row->lease));
+        wire_bytes(b, 1, row->data, row->key_size);
+        wire_uint(b, 2, (uint64_t)create);
+        wire_uint(b, 3, (uint64_t)row->rev);
+        wire_uint(b, 4, (uint64_t)row->version);
+        wire_bytes(b, 5, row_value(row), value_size);
+        wire_uint(b, 6, (uint64_t)row->lease);
+}
+
+void wire_event(struct buf *b, unsigned field, const struct row *row, const struct row *prev) {
+        size_t mark = wire_begin(b, field);
+
+        wire_uint(b, 1, row->version == 0 ? 1 : 0);
+        wire_kv(b, 2, row, 0);
+        if (prev)
+                wire_kv(b, 3, prev, 0);
+        wire_end(b, mark);
+}
