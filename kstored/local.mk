@@ -27,3 +27,7 @@ KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_
 kstored_kstored_LDADD = $(KSTORED_LIBS)
 
 $(libkstored_a_OBJECTS) $(kstored_kstored_OBJECTS): $(PROTO_H)
+
+check_PROGRAMS += tests/unit/test-raft
+tests_unit_test_raft_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft.c tests/unit/unit.h
+tests_unit_test_raft_LDADD = libkstored.a $(TEST_LIBS)
