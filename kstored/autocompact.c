@@ -22,7 +22,8 @@ int autocompact_new(struct autocompact **ret, const char *mode, const char *rete
 
         if (!streq(mode, "periodic") && !streq(mode, "revision"))
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--auto-compaction-mode is \"%s\"; it can be \"periodic\" or \"revision\"",
+                                "--auto-compaction-mode is \"%s\"; it can be \"periodic\" or "
+                                "\"revision\"",
                                 mode);
         if (parse_u64(retention, &value) >= 0) {
                 if (value > INT64_MAX / 3600000)

@@ -12,7 +12,7 @@ enum command_kind {
         COMMAND_LEASE_GRANT = 5,
         COMMAND_LEASE_REVOKE = 6,
         COMMAND_ALARM = 7,
-        COMMAND_MEMBER = 8,     /* keelsonpeer.MemberRecord: a member says its name and addresses */
+        COMMAND_MEMBER = 8, /* keelsonpeer.MemberRecord: a member says its name and addresses */
         COMMAND_LEASE_RENEW = 9, /* a keepalive that came to a member that does not lead */
 };
 

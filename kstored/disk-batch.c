@@ -50,8 +50,7 @@ int disk_batch_op(struct disk_batch *b, const struct disk_op *op) {
 
 bool disk_batch_empty(const struct disk_batch *b) {
         return b->numbers_set == 0 && b->truncate_from == 0 && b->trim_to == 0 &&
-                        b->entry_count == 0 && b->row_count == 0 && b->dead_count == 0 &&
-                        b->op_count == 0;
+               b->entry_count == 0 && b->row_count == 0 && b->dead_count == 0 && b->op_count == 0;
 }
 
 int disk_batch_merge(struct disk_batch *b, struct disk_batch *more) {

@@ -124,7 +124,8 @@ int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *user
         struct row *row = NULL;
         size_t allocated = 0;
         int rc = sqlite3_prepare_v2(d->reader,
-                        "SELECT seq, rev, key, create_rev, version, lease FROM revision ORDER BY seq",
+                        "SELECT seq, rev, key, create_rev, version, lease FROM revision ORDER BY "
+                        "seq",
                         -1, &st, NULL);
         int r = disk_sqlite_errno(rc);
 
@@ -163,8 +164,8 @@ int disk_load_log(struct disk *d, struct raft_entry ***ret, size_t *ret_count) {
         size_t count = 0, allocated = 0;
         sqlite3_stmt *st = NULL;
         int rc = sqlite3_prepare_v2(d->reader,
-                        "SELECT idx, term, type, data FROM log WHERE idx > ?1 ORDER BY idx", -1, &st,
-                        NULL);
+                        "SELECT idx, term, type, data FROM log WHERE idx > ?1 ORDER BY idx", -1,
+                        &st, NULL);
         int r = disk_sqlite_errno(rc);
 
         if (r >= 0)

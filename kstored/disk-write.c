@@ -65,7 +65,7 @@ static int write_small(struct disk *d, const struct disk_batch *b) {
         for (size_t i = 0; i < b->op_count && r >= 0; i++) {
                 const struct disk_op *op = &b->ops[i];
                 sqlite3_stmt *st = d->write[(op->remove ? DISK_OP_REMOVE : DISK_OP_PUT) +
-                                (int)op->table];
+                                            (int)op->table];
 
                 sqlite3_bind_int64(st, 1, (int64_t)op->id);
                 if (!op->remove && op->table == DISK_MEMBER)

@@ -26,10 +26,12 @@ const char *const disk_number_names[DISK_NUMBERS] = {
 
 static const char schema[] =
                 "CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-                "CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, type INTEGER NOT NULL,"
+                "CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, type INTEGER NOT "
+                "NULL,"
                 " data BLOB NOT NULL);"
                 /* The value comes last, so that reading keys does not touch long values. */
-                "CREATE TABLE revision(seq INTEGER PRIMARY KEY, rev INTEGER NOT NULL, key BLOB NOT NULL,"
+                "CREATE TABLE revision(seq INTEGER PRIMARY KEY, rev INTEGER NOT NULL, key BLOB NOT "
+                "NULL,"
                 " create_rev INTEGER NOT NULL, version INTEGER NOT NULL, lease INTEGER NOT NULL,"
                 " value BLOB NOT NULL);"
                 "CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL);"
@@ -43,13 +45,16 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                 [DISK_LOG_TRUNCATE] = "DELETE FROM log WHERE idx >= ?1",
                 [DISK_LOG_TRIM] = "DELETE FROM log WHERE idx <= ?1",
                 [DISK_LOG_INSERT] = "INSERT INTO log(idx, term, type, data) VALUES(?1, ?2, ?3, ?4)",
-                [DISK_ROW_INSERT] = "INSERT INTO revision(seq, rev, key, create_rev, version, lease, value)"
+                [DISK_ROW_INSERT] = "INSERT INTO revision(seq, rev, key, create_rev, version, "
+                                    "lease, value)"
                                     " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 [DISK_ROW_DELETE] = "DELETE FROM revision WHERE seq = ?1",
                 [DISK_NUMBER_SET] = "INSERT OR REPLACE INTO number(name, value) VALUES(?1, ?2)",
                 [DISK_OP_PUT + DISK_LEASE] = "INSERT OR REPLACE INTO lease(id, ttl) VALUES(?1, ?2)",
-                [DISK_OP_PUT + DISK_MEMBER] = "INSERT OR REPLACE INTO member(id, record) VALUES(?1, ?3)",
-                [DISK_OP_PUT + DISK_ALARM] = "INSERT OR REPLACE INTO alarm(member, types) VALUES(?1, ?2)",
+                [DISK_OP_PUT + DISK_MEMBER] =
+                                "INSERT OR REPLACE INTO member(id, record) VALUES(?1, ?3)",
+                [DISK_OP_PUT + DISK_ALARM] =
+                                "INSERT OR REPLACE INTO alarm(member, types) VALUES(?1, ?2)",
                 [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1",
@@ -58,11 +63,14 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
 static const char *const read_sql[DISK_READ_STATEMENTS] = {
                 [DISK_READ_BEGIN] = "BEGIN",
                 [DISK_READ_END] = "COMMIT",
-                [DISK_ROW_GET] = "SELECT seq, rev, key, create_rev, version, lease, value FROM revision"
+                [DISK_ROW_GET] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
+                                 "revision"
                                  " WHERE seq = ?1",
-                [DISK_ROW_SCAN] = "SELECT seq, rev, key, create_rev, version, lease, value FROM revision"
+                [DISK_ROW_SCAN] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
+                                  "revision"
                                   " WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
-                [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq LIMIT 1",
+                [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq "
+                                   "LIMIT 1",
 };
 
 int disk_sqlite_errno(int rc) {
@@ -100,8 +108,8 @@ int disk_exec(sqlite3 *db, const char *sql) {
 
 int disk_connect(const char *path, int flags, sqlite3 **ret) {
         sqlite3 *db = NULL;
-        int rc = sqlite3_open_v2(path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                        NULL);
+        int rc = sqlite3_open_v2(
+                        path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 
         if (rc != SQLITE_OK) {
                 sqlite3_close(db);
@@ -150,7 +158,8 @@ static int lock_folder(struct disk *d, struct problem *p) {
         }
         if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
                 return problem_set(p, EBUSY, 0, NULL,
-                                "the data directory %s is in use by another kstored; stop that one or "
+                                "the data directory %s is in use by another kstored; stop that one "
+                                "or "
                                 "give this one a --data-dir of its own",
                                 d->folder);
         return 0;
@@ -161,7 +170,8 @@ static int refuse_database(struct disk *d, int r, struct problem *p) {
 
         if (r == -EUCLEAN)
                 return problem_set(p, EUCLEAN, 0, NULL,
-                                "%s is damaged or not a database; put it aside and restore a backup, or "
+                                "%s is damaged or not a database; put it aside and restore a "
+                                "backup, or "
                                 "remove the member from the cluster and add it again empty",
                                 d->path);
         text = file_error_text(d->path, "open the database", r);
@@ -181,7 +191,8 @@ static int check_format(struct disk *d, struct problem *p) {
         if (r < 0)
                 return refuse_database(d, r, p);
         if (application == 0 && version == 0 && tables == 0) {
-                sql = strformat("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; "
+                sql = strformat("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA "
+                                "user_version=%d; "
                                 "COMMIT",
                                 schema, DISK_APPLICATION_ID, DISK_FORMAT);
                 r = sql ? disk_exec(d->writer, sql) : -ENOMEM;
@@ -189,10 +200,12 @@ static int check_format(struct disk *d, struct problem *p) {
         }
         if (application != DISK_APPLICATION_ID)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "%s is a database of another program; give another --data-dir", d->path);
+                                "%s is a database of another program; give another --data-dir",
+                                d->path);
         if (version > DISK_FORMAT)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "%s has format %lld, written by a newer kstored; this one knows formats "
+                                "%s has format %lld, written by a newer kstored; this one knows "
+                                "formats "
                                 "up to %d: start the newer program",
                                 d->path, (long long)version, DISK_FORMAT);
         return 0;
@@ -200,7 +213,8 @@ static int check_format(struct disk *d, struct problem *p) {
 
 static int prepare_all(sqlite3 *db, const char *const *sql, sqlite3_stmt **st, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                int rc = sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
+                int rc = sqlite3_prepare_v3(
+                                db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
 
                 if (rc != SQLITE_OK)
                         return disk_sqlite_errno(rc);

@@ -1,6 +1,6 @@
-/* Everything that touches SQLite: one database file in WAL mode (docs/store-format.md). A disk has one
- * connection that writes (used by the writer thread alone once that runs) and one that reads (event
- * loop). Only disk.c and disk-*.c include sqlite3.h. */
+/* Everything that touches SQLite: one database file in WAL mode (docs/store-format.md). A disk has
+ * one connection that writes (used by the writer thread alone once that runs) and one that reads
+ * (event loop). Only disk.c and disk-*.c include sqlite3.h. */
 #pragma once
 
 #include "kstored/raft/raft.h"
@@ -11,7 +11,7 @@
 struct disk;
 
 enum {
-        DISK_FORMAT = 1, /* PRAGMA user_version */
+        DISK_FORMAT = 1,                  /* PRAGMA user_version */
         DISK_APPLICATION_ID = 0x6b656c73, /* "kels" */
 };
 
@@ -22,21 +22,21 @@ enum disk_number {
         DISK_TERM,
         DISK_VOTE,
         DISK_COMMIT,
-        DISK_APPLIED,      /* the tables hold the effects of the log up to here, no more, no less */
+        DISK_APPLIED, /* the tables hold the effects of the log up to here, no more, no less */
         DISK_APPLIED_TERM,
         DISK_REVISION,
         DISK_NEXT_SEQ,
         DISK_COMPACT_REV,
-        DISK_LOG_BASE,     /* the entry before the first of the log table */
+        DISK_LOG_BASE, /* the entry before the first of the log table */
         DISK_LOG_BASE_TERM,
         DISK_CONFIG_INDEX,
         DISK_NUMBERS,
 };
 
 enum disk_table {
-        DISK_LEASE,        /* value: TTL in seconds */
-        DISK_MEMBER,       /* blob: keelsonpeer.MemberRecord */
-        DISK_ALARM,        /* value: bit set of alarm types; id: the member */
+        DISK_LEASE,  /* value: TTL in seconds */
+        DISK_MEMBER, /* blob: keelsonpeer.MemberRecord */
+        DISK_ALARM,  /* value: bit set of alarm types; id: the member */
 };
 
 /* One small row that is put or, with remove, taken out. */
@@ -50,17 +50,17 @@ struct disk_op {
 
 /* What one transaction writes. Zero is empty. */
 struct disk_batch {
-        bool sync;         /* durable before disk_write() returns; else only in order */
+        bool sync; /* durable before disk_write() returns; else only in order */
         uint64_t numbers[DISK_NUMBERS];
         uint32_t numbers_set; /* bit set */
         uint64_t truncate_from;
-        uint64_t trim_to;  /* log entries up to here go */
+        uint64_t trim_to; /* log entries up to here go */
         struct raft_entry **entries;
         size_t entry_count;
         struct row **rows;
         size_t row_count, row_allocated;
         size_t row_bytes;
-        int64_t *dead;     /* rows to remove, by seq */
+        int64_t *dead; /* rows to remove, by seq */
         size_t dead_count, dead_allocated;
         struct disk_op *ops;
         size_t op_count, op_allocated;
@@ -73,14 +73,15 @@ static inline void disk_batch_number(struct disk_batch *b, enum disk_number n, u
 /* All take or add a reference; -ENOMEM. */
 int disk_batch_row(struct disk_batch *b, struct row *row);
 int disk_batch_dead(struct disk_batch *b, int64_t seq);
-int disk_batch_op(struct disk_batch *b, const struct disk_op *op); /* takes a reference on the blob */
+int disk_batch_op(
+                struct disk_batch *b, const struct disk_op *op); /* takes a reference on the blob */
 /* Puts more in behind b; more is empty after it. */
 int disk_batch_merge(struct disk_batch *b, struct disk_batch *more);
 bool disk_batch_empty(const struct disk_batch *b);
 void disk_batch_clear(struct disk_batch *b);
 
-/* Opens or makes the database in a folder and locks the folder against other processes. p tells what
- * a user can do: in use, newer format, not ours, damaged, full, no permission. */
+/* Opens or makes the database in a folder and locks the folder against other processes. p tells
+ * what a user can do: in use, newer format, not ours, damaged, full, no permission. */
 int disk_open(struct disk **ret, const char *folder, struct problem *p);
 struct disk *disk_free(struct disk *d);
 DEFINE_CLEANUP(struct disk *, disk_free);
@@ -100,9 +101,11 @@ void disk_read_begin(struct disk *d);
 void disk_read_end(struct disk *d);
 
 /* At start. Each row is given without its value and freed by the caller of row_unref(). */
-int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *userdata), void *userdata);
+int disk_load_keys(
+                struct disk *d, int (*func)(const struct row *row, void *userdata), void *userdata);
 int disk_load_log(struct disk *d, struct raft_entry ***ret, size_t *ret_count);
-int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *userdata), void *userdata);
+int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *userdata),
+                void *userdata);
 
 /* Writing, on whichever thread writes: one transaction. -ENOSPC when the disk is full (nothing was
  * written), -EIO and the like when the disk fails. */
@@ -110,13 +113,16 @@ int disk_write(struct disk *d, const struct disk_batch *b);
 /* The last error of the writing side in words. */
 const char *disk_error_text(const struct disk *d);
 int disk_vacuum(struct disk *d);
-/* Brings the rest of the WAL into the file and starts it anew; cheap after disk_checkpoint(). Writer thread. */
+/* Brings the rest of the WAL into the file and starts it anew; cheap after disk_checkpoint().
+ * Writer thread. */
 int disk_wal_restart(struct disk *d);
 /* Bytes in the WAL that is in use. Any thread. */
 size_t disk_wal_bytes(const struct disk *d);
-/* Copies the WAL into the file without stopping anyone, with a connection of its own. Any one thread. */
+/* Copies the WAL into the file without stopping anyone, with a connection of its own. Any one
+ * thread. */
 int disk_checkpoint(struct disk *d);
-/* A consistent copy of the whole database into a new file, with a connection of its own. Any one thread. */
+/* A consistent copy of the whole database into a new file, with a connection of its own. Any one
+ * thread. */
 int disk_copy(struct disk *d, const char *to);
 
 struct disk_size {

@@ -1,6 +1,7 @@
 /* Two levels: an array of leaves, each an array of up to LEAF_MAX items in key order. A leaf that
  * fills is split in two. Finding costs two binary searches; the upper array of a million keys is
- * a few hundred kilobytes, so that moving it at a split is cheap. Every leaf holds at least one item. */
+ * a few hundred kilobytes, so that moving it at a split is cheap. Every leaf holds at least one
+ * item. */
 #include "kstored/index.h"
 
 enum { LEAF_MAX = 64 };
@@ -177,12 +178,14 @@ static int insert_item(struct index *x, struct item *it) {
                 l = malloc(sizeof(*l));
                 if (!l)
                         return -ENOMEM;
-                l->count = 0;
+                l->count = 1;
+                l->items[0] = it;
                 r = insert_leaf(x, 0, l);
-                if (r < 0) {
+                if (r < 0)
                         free(l);
-                        return r;
-                }
+                else
+                        x->count = 1;
+                return r;
         }
         at = find_leaf(x, it->key, it->key_size);
         slot = find_slot(x->leaves[at], it->key, it->key_size);
@@ -278,8 +281,8 @@ const struct place *item_before(const struct item *it, int64_t rev) {
 }
 
 /* Returns whether the item is gone altogether. */
-static bool compact_item(struct item *it, int64_t rev, void (*dropped)(int64_t, void *),
-                void *userdata) {
+static bool compact_item(
+                struct item *it, int64_t rev, void (*dropped)(int64_t, void *), void *userdata) {
         uint32_t n = past_upto(it, rev), drop;
 
         if (it->newest.rev <= rev) {
@@ -296,7 +299,7 @@ static bool compact_item(struct item *it, int64_t rev, void (*dropped)(int64_t, 
                 return false;
         /* The one that counts at rev stays, unless it is an earlier deletion. */
         drop = place_dead(&it->past->places[n - 1]) && it->past->places[n - 1].rev < rev ? n
-                                                                                        : n - 1;
+                                                                                         : n - 1;
         for (uint32_t i = 0; i < drop; i++)
                 dropped(place_seq(&it->past->places[i]), userdata);
         it->past->count -= drop;

@@ -1,5 +1,5 @@
-/* The index from keys to their revisions, in memory: keys in order, each with where its changes lie in
- * the revision table. Rebuilt at start by index_add() over the table. */
+/* The index from keys to their revisions, in memory: keys in order, each with where its changes lie
+ * in the revision table. Rebuilt at start by index_add() over the table. */
 #pragma once
 
 #include "lib/base.h"
@@ -21,9 +21,9 @@ struct history;
 
 struct item {
         struct place newest;
-        int64_t create;       /* of the newest; undefined when it is a deletion */
+        int64_t create; /* of the newest; undefined when it is a deletion */
         int64_t lease;
-        struct history *past; /* older changes in order, or NULL */
+        struct history *past;  /* older changes in order, or NULL */
         uint64_t version : 40; /* 0: the newest change is a deletion */
         uint64_t key_size : 24;
         char key[];

@@ -52,8 +52,7 @@ static bool too_deep(const uint8_t *p, const uint8_t *end, unsigned level) {
                 }
                 if (n > (uint64_t)(end - p))
                         return false;
-                if ((tag & 7) == 2 &&
-                                (op ? tag >> 3 == 4 : tag >> 3 == 2 || tag >> 3 == 3) &&
+                if ((tag & 7) == 2 && (op ? tag >> 3 == 4 : tag >> 3 == 2 || tag >> 3 == 3) &&
                                 too_deep(p, p + n, level + 1))
                         return true;
                 p += n;
@@ -87,7 +86,8 @@ enum store_error kv_check_delete(const Etcdserverpb__DeleteRangeRequest *r) {
         return r->key.len == 0 ? STORE_KEY_MISSING : STORE_OK;
 }
 
-static enum store_error check_counts(const Etcdserverpb__TxnRequest *r, int64_t max, size_t *budget);
+static enum store_error check_counts(
+                const Etcdserverpb__TxnRequest *r, int64_t max, size_t *budget);
 
 static enum store_error check_op(const Op *op, int64_t max, size_t *budget) {
         if (*budget == 0)
@@ -107,8 +107,8 @@ static enum store_error check_op(const Op *op, int64_t max, size_t *budget) {
         }
 }
 
-static enum store_error check_counts(const Etcdserverpb__TxnRequest *r, int64_t max,
-                size_t *budget) {
+static enum store_error check_counts(
+                const Etcdserverpb__TxnRequest *r, int64_t max, size_t *budget) {
         size_t ops = MAX(r->n_success, r->n_failure);
         int64_t count = (int64_t)MAX(r->n_compare, ops);
         enum store_error e = STORE_OK;
@@ -147,10 +147,9 @@ static enum store_error add_del(struct touched *t, struct key_range range) {
         return STORE_OK;
 }
 
-static enum store_error add_put(struct touched *t, const void *key, size_t n,
-                const struct touched *other_branch) {
-        if (index_get(t->puts, key, n) &&
-                        !(other_branch && index_get(other_branch->puts, key, n)))
+static enum store_error add_put(
+                struct touched *t, const void *key, size_t n, const struct touched *other_branch) {
+        if (index_get(t->puts, key, n) && !(other_branch && index_get(other_branch->puts, key, n)))
                 return STORE_DUPLICATE_KEY;
         for (size_t i = 0; i < t->del_count; i++)
                 if (key_in_range(&t->dels[i], key, n))
@@ -161,8 +160,8 @@ static enum store_error add_put(struct touched *t, const void *key, size_t n,
                                                                           : STORE_OK;
 }
 
-static enum store_error merge_puts(struct touched *t, const struct touched *branch,
-                const struct touched *other) {
+static enum store_error merge_puts(
+                struct touched *t, const struct touched *branch, const struct touched *other) {
         enum store_error e = STORE_OK;
         struct cursor c;
         const struct item *it;
@@ -253,7 +252,7 @@ static bool op_puts(const Op *op) {
 
 static bool op_not_serializable(const Op *op) {
         return op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE ||
-                        !op->request_range->serializable;
+               !op->request_range->serializable;
 }
 
 bool kv_txn_is_read_only(const Etcdserverpb__TxnRequest *r) {

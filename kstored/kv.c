@@ -59,9 +59,9 @@ static int compare_rows(const void *pa, const void *pb, void *userdata) {
 
 static bool is_filtered(const Etcdserverpb__RangeRequest *r, const struct row *row) {
         return (r->max_mod_revision > 0 && row->rev > r->max_mod_revision) ||
-                        (r->min_mod_revision > 0 && row->rev < r->min_mod_revision) ||
-                        (r->max_create_revision > 0 && row->create > r->max_create_revision) ||
-                        (r->min_create_revision > 0 && row->create < r->min_create_revision);
+               (r->min_mod_revision > 0 && row->rev < r->min_mod_revision) ||
+               (r->max_create_revision > 0 && row->create > r->max_create_revision) ||
+               (r->min_create_revision > 0 && row->create < r->min_create_revision);
 }
 
 static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *r,
@@ -101,7 +101,7 @@ enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, st
         struct key_range range = range_of(&r->key, &r->range_end);
         bool sorts = r->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
         bool filters = r->min_mod_revision || r->max_mod_revision || r->min_create_revision ||
-                        r->max_create_revision;
+                       r->max_create_revision;
         size_t limit = r->limit > 0 && !sorts && !filters ? (size_t)r->limit + 1 : 0;
         _cleanup_free_ struct mvcc_match *matches = NULL;
         _cleanup_(found_done) struct found f = {0};
@@ -167,8 +167,8 @@ enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct
         return STORE_OK;
 }
 
-enum store_error kv_delete(struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r,
-                struct buf *out) {
+enum store_error kv_delete(
+                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct buf *out) {
         struct key_range range = range_of(&r->key, &r->range_end);
         _cleanup_free_ struct mvcc_match *matches = NULL;
         size_t n = 0, total = 0;
@@ -226,8 +226,8 @@ static int64_t compare_operand(const Etcdserverpb__Compare *c) {
         }
 }
 
-static int compare_value(struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it,
-                bool *ret) {
+static int compare_value(
+                struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
         _cleanup_row_ struct row *row = NULL;
         ProtobufCBinaryData want = {0};
         int q = mvcc_row(kv->mvcc, place_seq(&it->newest), &row);
@@ -242,8 +242,8 @@ static int compare_value(struct kv *kv, const Etcdserverpb__Compare *c, const st
 }
 
 /* it NULL: a key that is not there compares as zeros. */
-static int compare_item(struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it,
-                bool *ret) {
+static int compare_item(
+                struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
         int64_t have = 0;
 
         switch (c->target) {
@@ -297,8 +297,8 @@ static int compare_all(struct kv *kv, const Etcdserverpb__TxnRequest *r, bool *r
         return 0;
 }
 
-/* The decisions of a txn and the txns in it, in the order in which they are met: nested compares see
- * the state before the whole txn. */
+/* The decisions of a txn and the txns in it, in the order in which they are met: nested compares
+ * see the state before the whole txn. */
 struct path {
         bool *taken;
         size_t count, allocated, next;
@@ -335,8 +335,8 @@ static enum store_error decide(struct kv *kv, const Etcdserverpb__TxnRequest *r,
         return e;
 }
 
-static enum store_error check_path(struct kv *kv, const Etcdserverpb__TxnRequest *r,
-                struct path *p) {
+static enum store_error check_path(
+                struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p) {
         bool then = p->taken[p->next++];
         Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
         size_t n = then ? r->n_success : r->n_failure;
@@ -371,11 +371,11 @@ static void inner_header(struct kv *kv, struct buf *out) {
         wire_end(out, mark);
 }
 
-static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
-                struct buf *out);
+static enum store_error run_path(
+                struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p, struct buf *out);
 
-static enum store_error run_op(struct kv *kv, const Etcdserverpb__RequestOp *op, struct path *p,
-                struct buf *out) {
+static enum store_error run_op(
+                struct kv *kv, const Etcdserverpb__RequestOp *op, struct path *p, struct buf *out) {
         _cleanup_buf_ struct buf answer = {0};
         struct buf *inner = out ? &answer : NULL;
         enum store_error e = STORE_OK;
@@ -415,14 +415,15 @@ static enum store_error run_op(struct kv *kv, const Etcdserverpb__RequestOp *op,
         if (e || !out)
                 return e;
         mark = wire_begin(out, 3);
-        wire_message(out, (unsigned)op->request_case, answer.size); /* answers have their requests' numbers */
+        wire_message(out, (unsigned)op->request_case,
+                        answer.size); /* answers have their requests' numbers */
         (void)buf_append(out, strempty(answer.data), answer.size);
         wire_end(out, mark);
         return out->failed || answer.failed ? STORE_NO_MEMORY : STORE_OK;
 }
 
-static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
-                struct buf *out) {
+static enum store_error run_path(
+                struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p, struct buf *out) {
         bool then = p->taken[p->next++];
         Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
         size_t n = then ? r->n_success : r->n_failure;

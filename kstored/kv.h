@@ -1,5 +1,6 @@
-/* The KV requests of the etcd v3 API on mvcc and leases: checks when they arrive, execution when they
- * are applied. Answers are written as protobuf straight into a buffer, without the outer header. */
+/* The KV requests of the etcd v3 API on mvcc and leases: checks when they arrive, execution when
+ * they are applied. Answers are written as protobuf straight into a buffer, without the outer
+ * header. */
 #pragma once
 
 #include "kstored/errors.h"
@@ -30,7 +31,8 @@ bool kv_txn_has_put(const Etcdserverpb__TxnRequest *r);
  * inside mvcc_begin/mvcc_end. Whether they refuse depends only on the replicated state. */
 enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, struct buf *out);
 enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct buf *out);
-enum store_error kv_delete(struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct buf *out);
+enum store_error kv_delete(
+                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct buf *out);
 enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct buf *out);
 /* Deletes every key of a lease and the lease. */
 enum store_error kv_revoke(struct kv *kv, int64_t lease);

@@ -146,7 +146,7 @@ int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count)
         if (!v)
                 return -ENOMEM;
         HASH_ITER(hh, x->keys, a, next)
-                v[i++] = (struct lease_key){.key = a->key, .size = a->size};
+        v[i++] = (struct lease_key){.key = a->key, .size = a->size};
         qsort(v, n, sizeof(*v), compare_keys);
         *ret = v;
         *ret_count = n;
@@ -171,7 +171,7 @@ int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count) {
         if (!v)
                 return -ENOMEM;
         HASH_ITER(hh, l->leases, x, next)
-                v[i++] = x->id;
+        v[i++] = x->id;
         qsort(v, n, sizeof(*v), compare_ids);
         *ret = v;
         *ret_count = n;
@@ -185,7 +185,7 @@ void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms) {
         l->now_ms = now_ms;
         l->earliest_ms = UINT64_MAX;
         HASH_ITER(hh, l->leases, x, next)
-                set_end(l, x, now_ms + (uint64_t)x->ttl_s * 1000 + extend_ms);
+        set_end(l, x, now_ms + (uint64_t)x->ttl_s * 1000 + extend_ms);
 }
 
 void lessor_demote(struct lessor *l) {
@@ -194,7 +194,7 @@ void lessor_demote(struct lessor *l) {
         l->leading = false;
         l->earliest_ms = UINT64_MAX;
         HASH_ITER(hh, l->leases, x, next)
-                x->end_ms = UINT64_MAX;
+        x->end_ms = UINT64_MAX;
 }
 
 void lease_renew(struct lease *x, uint64_t now_ms) {
@@ -208,8 +208,8 @@ int64_t lease_remaining_s(const struct lease *x, uint64_t now_ms) {
         return x->end_ms > now_ms ? (int64_t)((x->end_ms - now_ms) / 1000) : 0;
 }
 
-size_t lessor_expired(struct lessor *l, uint64_t now_ms, uint64_t retry_ms, int64_t *ret_ids,
-                size_t n) {
+size_t lessor_expired(
+                struct lessor *l, uint64_t now_ms, uint64_t retry_ms, int64_t *ret_ids, size_t n) {
         uint64_t earliest = UINT64_MAX;
         struct lease *x, *next;
         size_t count = 0;

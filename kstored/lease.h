@@ -1,5 +1,6 @@
 /* Leases: which keys end with which lease (replicated, deterministic) and when a lease ends (the
- * leader's clock only, given as an argument). An ended lease is revoked through the log like any change. */
+ * leader's clock only, given as an argument). An ended lease is revoked through the log like any
+ * change. */
 #pragma once
 
 #include "kstored/errors.h"
@@ -35,12 +36,13 @@ size_t lessor_count(const struct lessor *l);
 /* The ids in ascending order, in an array of the caller's. */
 int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count);
 
-/* The clock side, on the leader. Becoming leader gives every lease its whole time again, because the
- * time that is left was known only to the leader before. */
+/* The clock side, on the leader. Becoming leader gives every lease its whole time again, because
+ * the time that is left was known only to the leader before. */
 void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms);
 void lessor_demote(struct lessor *l);
 void lease_renew(struct lease *x, uint64_t now_ms);
 int64_t lease_remaining_s(const struct lease *x, uint64_t now_ms);
-/* Up to n ids of leases that are over; each is given again only after retry_ms, in case its revocation
- * got lost. */
-size_t lessor_expired(struct lessor *l, uint64_t now_ms, uint64_t retry_ms, int64_t *ret_ids, size_t n);
+/* Up to n ids of leases that are over; each is given again only after retry_ms, in case its
+ * revocation got lost. */
+size_t lessor_expired(
+                struct lessor *l, uint64_t now_ms, uint64_t retry_ms, int64_t *ret_ids, size_t n);

@@ -5,9 +5,11 @@
 #include "lib/log.h"
 #include "lib/options.h"
 
-#define ROW(n, t, field, arg, text, fall)                                                          \
-        {.name = n, .type = t, .offset = offsetof(struct server_options, field), .argument = arg,  \
-                        .help = text, .fallback = fall}
+#define ROW(n, t, field, arg, text, fall) \
+        { \
+                .name = n, .type = t, .offset = offsetof(struct server_options, field), \
+                .argument = arg, .help = text, .fallback = fall \
+        }
 
 static const struct option_row rows[] = {
                 ROW("name", OPTION_STRING, name, "NAME", "this member's name", "default"),
@@ -17,19 +19,23 @@ static const struct option_row rows[] = {
                                 "where clients are served: http://, https:// or unix:///path",
                                 "http://localhost:2379"),
                 ROW("advertise-client-urls", OPTION_STRINGS, advertise_client_urls, "URL",
-                                "where clients find this member (default: what it listens on)", NULL),
+                                "where clients find this member (default: what it listens on)",
+                                NULL),
                 ROW("listen-peer-urls", OPTION_STRINGS, listen_peer_urls, "URL",
                                 "where other members are served", "http://localhost:2380"),
-                ROW("initial-advertise-peer-urls", OPTION_STRINGS, initial_advertise_peer_urls, "URL",
-                                "where other members find this one", "http://localhost:2380"),
+                ROW("initial-advertise-peer-urls", OPTION_STRINGS, initial_advertise_peer_urls,
+                                "URL", "where other members find this one",
+                                "http://localhost:2380"),
                 ROW("initial-cluster", OPTION_STRINGS, initial_cluster, "NAME=URL",
                                 "the members of a new cluster (default: this one)", NULL),
                 ROW("initial-cluster-state", OPTION_STRING, initial_cluster_state, "new|existing",
-                                "whether a member with an empty data directory starts or joins a cluster",
+                                "whether a member with an empty data directory starts or joins a "
+                                "cluster",
                                 "new"),
                 ROW("initial-cluster-token", OPTION_STRING, initial_cluster_token, "TOKEN",
                                 "tells clusters apart", "etcd-cluster"),
-                ROW("cert-file", OPTION_STRING, cert_file, "FILE", "certificate for clients (PEM)", NULL),
+                ROW("cert-file", OPTION_STRING, cert_file, "FILE", "certificate for clients (PEM)",
+                                NULL),
                 ROW("key-file", OPTION_STRING, key_file, "FILE", "its key", NULL),
                 ROW("trusted-ca-file", OPTION_STRING, trusted_ca_file, "FILE",
                                 "CA of client certificates; makes them mandatory", NULL),
@@ -46,23 +52,29 @@ static const struct option_row rows[] = {
                                 "largest database before writes are refused; 0: 2 GiB", "0"),
                 ROW("auto-compaction-mode", OPTION_STRING, auto_compaction_mode, "MODE",
                                 "periodic or revision", "periodic"),
-                ROW("auto-compaction-retention", OPTION_STRING, auto_compaction_retention, "AGE|COUNT",
-                                "history to keep: a duration (a number is hours) or revisions; 0: all", "0"),
+                ROW("auto-compaction-retention", OPTION_STRING, auto_compaction_retention,
+                                "AGE|COUNT",
+                                "history to keep: a duration (a number is hours) or revisions; 0: "
+                                "all",
+                                "0"),
                 ROW("heartbeat-interval", OPTION_U32, heartbeat_ms, "MS",
                                 "time between a leader's signs of life", "100"),
                 ROW("election-timeout", OPTION_U32, election_ms, "MS",
                                 "time without a leader before an election", "1000"),
                 ROW("snapshot-count", OPTION_U64, snapshot_count, "N",
                                 "log entries to keep for members that lag", "10000"),
-                ROW("max-txn-ops", OPTION_U32, max_txn_ops, "N", "operations in one transaction", "128"),
+                ROW("max-txn-ops", OPTION_U32, max_txn_ops, "N", "operations in one transaction",
+                                "128"),
                 ROW("max-request-bytes", OPTION_U32, max_request_bytes, "BYTES", "largest request",
                                 "1572864"),
                 ROW("listen-metrics-urls", OPTION_STRINGS, listen_metrics_urls, "URL",
                                 "where /metrics, /healthz, /livez and /readyz are served", NULL),
                 ROW("strict-reconfig-check", OPTION_BOOL, strict_reconfig_check, NULL,
-                                "refuse changes of membership that would lose the majority", "true"),
+                                "refuse changes of membership that would lose the majority",
+                                "true"),
                 ROW("unsafe-no-fsync", OPTION_BOOL, unsafe_no_fsync, NULL,
-                                "do not wait for the disk: a crash of the machine may lose acknowledged writes; "
+                                "do not wait for the disk: a crash of the machine may lose "
+                                "acknowledged writes; "
                                 "for tests only",
                                 "false"),
                 ROW("log-level", OPTION_STRING, log_level, "LEVEL",
@@ -106,7 +118,8 @@ static int fill_defaults(struct server_options *o, struct problem *p) {
                                 o->heartbeat_ms);
         if (o->election_ms < 5 * o->heartbeat_ms || o->election_ms > 50000)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--election-timeout %u must be at least 5 heartbeats (%u) and at most "
+                                "--election-timeout %u must be at least 5 heartbeats (%u) and at "
+                                "most "
                                 "50000 milliseconds",
                                 o->election_ms, 5 * o->heartbeat_ms);
         if (o->max_request_bytes < 1024 || o->max_request_bytes > 10 * 1024 * 1024)
@@ -114,8 +127,8 @@ static int fill_defaults(struct server_options *o, struct problem *p) {
                                 "--max-request-bytes %u is not between 1024 and 10485760",
                                 o->max_request_bytes);
         if (o->max_txn_ops < 1 || o->max_txn_ops > 65536)
-                return problem_set(p, EINVAL, 0, NULL, "--max-txn-ops %u is not between 1 and 65536",
-                                o->max_txn_ops);
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--max-txn-ops %u is not between 1 and 65536", o->max_txn_ops);
         if (o->snapshot_count < 100)
                 o->snapshot_count = 100;
         return 0;
@@ -159,7 +172,8 @@ int main(int argc, char **argv) {
                 level = log_level_from_string(strempty(o.log_level));
                 if (level < 0)
                         r = problem_set(&p, EINVAL, 0, NULL,
-                                        "--log-level \"%s\" is not debug, info, notice, warning or error",
+                                        "--log-level \"%s\" is not debug, info, notice, warning or "
+                                        "error",
                                         strempty(o.log_level));
                 else {
                         log_setup("kstored", level);

@@ -1,5 +1,5 @@
-/* The tail holds the newest rows by seq, without gaps: [tail_first, next_seq). Rows from `flushed` on
- * exist only there; those below it are a cache of what the table has too. */
+/* The tail holds the newest rows by seq, without gaps: [tail_first, next_seq). Rows from `flushed`
+ * on exist only there; those below it are a cache of what the table has too. */
 #include "kstored/mvcc.h"
 
 #include "kstored/mvcc-internal.h"
@@ -226,7 +226,7 @@ bool key_in_range(const struct key_range *r, const void *key, size_t n) {
         if (key_range_is_single(r))
                 return key_compare(r->key, r->key_size, key, n) == 0;
         return key_compare(key, n, r->key, r->key_size) >= 0 &&
-                        (unbounded(r) || key_compare(key, n, r->end, r->end_size) < 0);
+               (unbounded(r) || key_compare(key, n, r->end, r->end_size) < 0);
 }
 
 static int add_match(struct mvcc_match **v, size_t *n, size_t *allocated, const struct item *it,

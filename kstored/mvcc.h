@@ -1,6 +1,6 @@
-/* Keys over time: the current revision, the changes in memory that are not in the table yet, and reads
- * at any revision that was not compacted away. Deterministic: what members apply in the same order
- * gives the same revisions. No I/O of its own: older rows come through a row_source. */
+/* Keys over time: the current revision, the changes in memory that are not in the table yet, and
+ * reads at any revision that was not compacted away. Deterministic: what members apply in the same
+ * order gives the same revisions. No I/O of its own: older rows come through a row_source. */
 #pragma once
 
 #include "kstored/index.h"
@@ -18,7 +18,8 @@ struct row_source {
 struct mvcc;
 
 enum {
-        MVCC_CACHE_BYTES = 8 * 1024 * 1024, /* newest rows kept in memory after they are in the table */
+        MVCC_CACHE_BYTES = 8 * 1024 *
+                           1024, /* newest rows kept in memory after they are in the table */
 };
 
 int mvcc_new(struct mvcc **ret, const struct row_source *source);
@@ -34,8 +35,8 @@ int64_t mvcc_next_seq(const struct mvcc *m);
 int64_t mvcc_compact_rev(const struct mvcc *m);
 size_t mvcc_key_count(const struct mvcc *m);
 
-/* A write transaction: changes between begin and end share one revision, current + 1. Ending without a
- * change uses none. Inside, reads see what was changed before them. */
+/* A write transaction: changes between begin and end share one revision, current + 1. Ending
+ * without a change uses none. Inside, reads see what was changed before them. */
 void mvcc_begin(struct mvcc *m);
 /* Returns whether the revision rose. */
 bool mvcc_end(struct mvcc *m);
@@ -70,28 +71,31 @@ struct mvcc_match {
         const struct item *item;
         struct place place;
 };
-/* Live keys of the range at rev, in key order; rev must not be compacted or in the future (the caller
- * checks). limit 0: all. ret_count counts all. The array is the caller's; items live until the next change. */
+/* Live keys of the range at rev, in key order; rev must not be compacted or in the future (the
+ * caller checks). limit 0: all. ret_count counts all. The array is the caller's; items live until
+ * the next change. */
 int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t limit,
                 struct mvcc_match **ret, size_t *ret_n, size_t *ret_count);
 /* Opens and closes one view for many mvcc_row() calls. */
 void mvcc_hold(struct mvcc *m, bool open);
 
-/* Rows with a revision in order from from_seq on, at most n, from table and memory; returns how many. */
+/* Rows with a revision in order from from_seq on, at most n, from table and memory; returns how
+ * many. */
 int mvcc_scan(struct mvcc *m, int64_t from_seq, size_t n, struct row **ret_rows);
 /* The seq of the first row of at least this revision; next_seq when none. */
 int mvcc_find_rev(struct mvcc *m, int64_t rev, int64_t *ret_seq);
 /* The row of the key before this change, if any reader may still see it: 1, 0, error. */
 int mvcc_previous(struct mvcc *m, const struct row *row, struct row **ret);
 
-/* Sets the compaction revision (replicated); the dropping goes on in mvcc_compact_step(). -ERANGE when it is
- * compacted already, -EOVERFLOW when it is in the future. */
+/* Sets the compaction revision (replicated); the dropping goes on in mvcc_compact_step(). -ERANGE
+ * when it is compacted already, -EOVERFLOW when it is in the future. */
 int mvcc_compact(struct mvcc *m, int64_t rev);
-/* One small batch: 1 when more remains, 0 when done. seqs to delete from the table go to the function. */
+/* One small batch: 1 when more remains, 0 when done. seqs to delete from the table go to the
+ * function. */
 int mvcc_compact_step(struct mvcc *m, size_t items, void (*dropped)(int64_t seq, void *userdata),
                 void *userdata);
 bool mvcc_compacting(const struct mvcc *m);
 
-/* A hash over every row that is visible at some revision from compaction to rev, in key order: equal on
- * members with equal state, however far each has got with dropping. */
+/* A hash over every row that is visible at some revision from compaction to rev, in key order:
+ * equal on members with equal state, however far each has got with dropping. */
 int mvcc_hash(struct mvcc *m, int64_t rev, uint32_t *ret);

@@ -1,5 +1,5 @@
-/* Requests that wait: for their entry to be applied, or for a read barrier. Each has a time limit, and
- * each is answered exactly once, unless its client went away first. */
+/* Requests that wait: for their entry to be applied, or for a read barrier. Each has a time limit,
+ * and each is answered exactly once, unless its client went away first. */
 #include <uthash.h>
 
 #include "kstored/server.h"
@@ -63,8 +63,8 @@ static void on_request_gone(struct grpc_call *call, void *userdata) {
         request_unlink(q->server, q);
 }
 
-static void standard_done(struct server *s, struct grpc_call *call, const struct outcome *o,
-                void *userdata) {
+static void standard_done(
+                struct server *s, struct grpc_call *call, const struct outcome *o, void *userdata) {
         if (o->error)
                 server_refuse(call, o->error);
         else
@@ -80,8 +80,8 @@ static void request_finish(struct server *s, struct request *q, const struct out
         done(s, call, o, NULL);
 }
 
-static struct request *request_new(struct server *s, struct grpc_call *call, uint64_t id,
-                request_done done) {
+static struct request *request_new(
+                struct server *s, struct grpc_call *call, uint64_t id, request_done done) {
         struct request *q;
 
         if (s->request_count >= SERVER_PENDING_MAX) {
@@ -166,7 +166,8 @@ void server_propose_change(struct server *s, struct grpc_call *call,
         struct raft_status status;
         int r;
 
-        /* Entries of this kind have no id: they are found by their index, which only a leader knows. */
+        /* Entries of this kind have no id: they are found by their index, which only a leader
+         * knows. */
         raft_get_status(s->raft, &status);
         if (status.role != RAFT_LEADER) {
                 server_refuse(call, status.leader ? STORE_NOT_LEADER : STORE_NO_LEADER);
@@ -231,7 +232,8 @@ void server_read(struct server *s, struct grpc_call *call, const void *data, siz
                 server_refuse(call, STORE_NO_MEMORY);
                 return;
         }
-        *w = (struct waiting_read){.barrier = s->gathering, .call = call, .serve = serve, .size = n};
+        *w = (struct waiting_read){
+                        .barrier = s->gathering, .call = call, .serve = serve, .size = n};
         memcpy(w->data, data, n);
         *s->gathering->tail = w;
         s->gathering->tail = &w->next;

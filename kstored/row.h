@@ -7,12 +7,12 @@ struct row {
         uint32_t refs;
         uint32_t key_size;
         uint32_t value_size;
-        int64_t seq;     /* place in the table: dense, in order of revision */
+        int64_t seq; /* place in the table: dense, in order of revision */
         int64_t rev;
         int64_t create;
         int64_t version; /* 0: a deletion */
         int64_t lease;
-        char data[];     /* key, then value */
+        char data[]; /* key, then value */
 };
 
 struct row *row_new(const void *key, size_t key_size, const void *value, size_t value_size);

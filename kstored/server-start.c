@@ -3,7 +3,8 @@
 #include "lib/log.h"
 #include "lib/random.h"
 
-/* FNV-1a with a final mix (splitmix64): ids must be equal on all members for equal flags, no more. */
+/* FNV-1a with a final mix (splitmix64): ids must be equal on all members for equal flags, no more.
+ */
 static uint64_t id_hash(uint64_t h, const char *text) {
         for (const char *c = text; *c; c++)
                 h = (h ^ (uint8_t)*c) * 0x100000001b3ULL;
@@ -84,14 +85,16 @@ static int bootstrap(struct server *s, struct problem *p) {
         self = r >= 0 ? find_name(v, n, o->name) : NULL;
         if (r >= 0 && !self)
                 r = problem_set(p, EINVAL, 0, NULL,
-                                "--initial-cluster does not name this member, \"%s\" (--name)", o->name);
+                                "--initial-cluster does not name this member, \"%s\" (--name)",
+                                o->name);
         if (r >= 0 && !streq(o->initial_cluster_state, "new"))
                 r = problem_set(p, EINVAL, 0, NULL,
                                 "--initial-cluster-state=%s: this version starts only new clusters",
                                 o->initial_cluster_state);
         if (r >= 0 && n > 1)
                 r = problem_set(p, EINVAL, 0, NULL,
-                                "--initial-cluster names %zu members; this version runs one: give only "
+                                "--initial-cluster names %zu members; this version runs one: give "
+                                "only "
                                 "%s=URL",
                                 n, o->name);
         for (size_t i = 0; i < n && r >= 0; i++) {
@@ -127,8 +130,8 @@ static int load_raft(struct server *s, struct problem *p) {
                         .seed = random_u64(),
                         /* Ticks are half a heartbeat: elections end sooner that way. */
                         .heartbeat_ticks = 2,
-                        .election_ticks = MAX(2 * s->options->election_ms / s->options->heartbeat_ms,
-                                        4u),
+                        .election_ticks = MAX(
+                                        2 * s->options->election_ms / s->options->heartbeat_ms, 4u),
                         .term = disk_number(s->disk, DISK_TERM),
                         .vote = disk_number(s->disk, DISK_VOTE),
                         .commit = disk_number(s->disk, DISK_COMMIT),
@@ -151,7 +154,8 @@ static int load_raft(struct server *s, struct problem *p) {
         free(o.entries);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL,
-                                "the log in %s contradicts itself (%s); restore a backup, or remove the "
+                                "the log in %s contradicts itself (%s); restore a backup, or "
+                                "remove the "
                                 "member from the cluster and add it again empty",
                                 disk_path(s->disk), strerror(-r));
         return 0;
@@ -177,17 +181,20 @@ static void source_hold(void *userdata, bool open) {
 }
 
 static void make_metrics(struct server *s, struct metrics *m) {
-        s->m_proposals = metrics_counter(m, "kstored_proposals_total", "", "Commands given to the log");
-        s->m_applied = metrics_counter(m, "kstored_entries_applied_total", "", "Log entries applied");
+        s->m_proposals = metrics_counter(
+                        m, "kstored_proposals_total", "", "Commands given to the log");
+        s->m_applied = metrics_counter(
+                        m, "kstored_entries_applied_total", "", "Log entries applied");
         s->m_rev = metrics_gauge(m, "kstored_revision", "", "Current revision");
-        s->m_keys = metrics_gauge(m, "kstored_keys", "", "Keys in the index, deleted ones that are not compacted included");
+        s->m_keys = metrics_gauge(m, "kstored_keys", "",
+                        "Keys in the index, deleted ones that are not compacted included");
         s->m_watchers = metrics_gauge(m, "kstored_watchers", "", "Watchers");
         s->m_db_size = metrics_gauge(m, "kstored_database_bytes", "", "Size of the database");
         s->m_leader = metrics_gauge(m, "kstored_is_leader", "", "1 on the leader");
         s->m_requests_pending = metrics_gauge(m, "kstored_requests_pending", "",
                         "Requests that wait for the log or a read barrier");
-        s->m_fsync = metrics_histogram(m, "kstored_save_duration_seconds", "",
-                        "Time of a durable transaction");
+        s->m_fsync = metrics_histogram(
+                        m, "kstored_save_duration_seconds", "", "Time of a durable transaction");
 }
 
 static int load(struct server *s, struct problem *p) {
@@ -244,7 +251,8 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
         if (r < 0)
                 return r;
         raft_get_status(s->raft, &status);
-        log_info("Member %llx of cluster %llx: %zu keys, revision %lld, log %llu..%llu, applied %llu",
+        log_info("Member %llx of cluster %llx: %zu keys, revision %lld, log %llu..%llu, applied "
+                 "%llu",
                         (unsigned long long)s->member_id, (unsigned long long)s->cluster_id,
                         mvcc_key_count(s->state->kv.mvcc), (long long)mvcc_rev(s->state->kv.mvcc),
                         (unsigned long long)status.first, (unsigned long long)status.last,
@@ -262,7 +270,8 @@ int server_listen(struct server *s, struct problem *p) {
         const struct server_options *o = s->options;
         struct tls_files tls = {.cert = o->cert_file,
                         .key = o->key_file,
-                        .ca = o->client_cert_auth || o->trusted_ca_file ? o->trusted_ca_file : NULL};
+                        .ca = o->client_cert_auth || o->trusted_ca_file ? o->trusted_ca_file
+                                                                        : NULL};
         struct grpc_server_options g = {.methods = server_methods,
                         .method_count = server_method_count,
                         .message_size_max = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
@@ -270,13 +279,14 @@ int server_listen(struct server *s, struct problem *p) {
         int r;
 
         if (o->client_cert_auth && !o->trusted_ca_file)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "--client-cert-auth needs --trusted-ca-file");
+                return problem_set(
+                                p, EINVAL, 0, NULL, "--client-cert-auth needs --trusted-ca-file");
         r = grpc_server_new(&s->grpc, s->event, &g);
         for (char **u = o->listen_client_urls; r >= 0 && u && *u; u++) {
                 if (startswith(*u, "https://") && (!tls.cert || !tls.key))
                         return problem_set(p, EINVAL, 0, NULL,
-                                        "--listen-client-urls %s needs --cert-file and --key-file", *u);
+                                        "--listen-client-urls %s needs --cert-file and --key-file",
+                                        *u);
                 r = grpc_server_listen(s->grpc, *u, &tls, p);
                 if (r >= 0)
                         log_info("Serving clients on %s", *u);
@@ -284,7 +294,8 @@ int server_listen(struct server *s, struct problem *p) {
         return r;
 }
 
-/* What was applied but not written yet is in the log; writing it now saves work at the next start. */
+/* What was applied but not written yet is in the log; writing it now saves work at the next start.
+ */
 static void last_flush(struct server *s) {
         if (!s->disk || !s->state || s->fatal || s->disk_full || !disk_batch_empty(&s->saving))
                 return;

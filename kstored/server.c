@@ -1,9 +1,9 @@
 /* The central loop, and the thread hand-over of saves.
  *
  * A save of the core and the rows that were applied since the last one go to the disk in one
- * transaction. Rows alone wait up to a quarter of a second for a save to take them along: the log has
- * them already, so nothing is lost meanwhile, and a client that writes one thing after another pays for
- * one sync each, not two. */
+ * transaction. Rows alone wait up to a quarter of a second for a save to take them along: the log
+ * has them already, so nothing is lost meanwhile, and a client that writes one thing after another
+ * pays for one sync each, not two. */
 #include "kstored/server.h"
 
 #include "lib/log.h"
@@ -59,9 +59,11 @@ static void on_saved(int result, void *userdata) {
 
         s->writing = false;
         if (result == -ENOSPC) {
-                /* Nothing was written. Tried again every second; new writes are refused meanwhile. */
+                /* Nothing was written. Tried again every second; new writes are refused meanwhile.
+                 */
                 if (!s->disk_full)
-                        log_error("The disk of %s is full: no change is accepted until there is space again",
+                        log_error("The disk of %s is full: no change is accepted until there is "
+                                  "space again",
                                         disk_path(s->disk));
                 s->disk_full = true;
                 s->flush_at_ms = server_now_ms() + FULL_RETRY_MS;
@@ -180,14 +182,15 @@ static void spread_changes(struct server *s) {
 
 static void apply_entry(struct server *s, const struct raft_entry *e) {
         uint64_t id = e->type == RAFT_ENTRY_CONFIG ? UINT64_MAX - e->index
-                                                  : command_id(e->data, e->size);
+                                                   : command_id(e->data, e->size);
         _cleanup_buf_ struct buf answer = {0};
         struct outcome o = {.answer = requests_waiting(s, id) ? &answer : NULL};
         int r = state_apply(s->state, e, &o);
 
         if (r < 0) {
-                server_fatal(s, r, r == -EPROTO ? "The log holds a command of a newer version"
-                                                : "Cannot apply the log");
+                server_fatal(s, r,
+                                r == -EPROTO ? "The log holds a command of a newer version"
+                                             : "Cannot apply the log");
                 return;
         }
         spread_changes(s);
@@ -206,7 +209,8 @@ static void apply(struct server *s, const struct raft_ready *ready) {
                 reads_allowed(s, &ready->reads[i]);
 }
 
-/* A lease must never end early: the new leader gives each its whole time, and an election on top. */
+/* A lease must never end early: the new leader gives each its whole time, and an election on top.
+ */
 static void role_changed(struct server *s) {
         struct raft_status status;
         bool leads;
@@ -302,7 +306,8 @@ static void publish(struct server *s, uint64_t now_ms) {
         wanted = (struct member){.id = s->member_id,
                         .name = s->options->name,
                         .client_urls = s->options->advertise_client_urls};
-        if (streq(m->name, wanted.name) && strv_length(m->client_urls) == strv_length(wanted.client_urls)) {
+        if (streq(m->name, wanted.name) &&
+                        strv_length(m->client_urls) == strv_length(wanted.client_urls)) {
                 size_t i = 0;
 
                 while (m->client_urls && m->client_urls[i] &&
@@ -345,8 +350,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         uint64_t now_ms = server_now_ms(), next;
 
         while (s->next_tick_ms <= now_ms) {
-                /* After a pause of the machine the missed ticks are not made up for: they would look
-                 * like a leader that has gone. */
+                /* After a pause of the machine the missed ticks are not made up for: they would
+                 * look like a leader that has gone. */
                 if (now_ms - s->next_tick_ms > 4 * s->tick_ms)
                         s->next_tick_ms = now_ms;
                 s->next_tick_ms += s->tick_ms;
@@ -400,7 +405,8 @@ enum store_error server_check_space(struct server *s, size_t bytes) {
                 wire_uint(&b, 3, ALARM_NOSPACE);
                 if (!b.failed)
                         server_propose(s, NULL, COMMAND_ALARM, b.data, b.size, NULL);
-                log_warning("The database is larger than --quota-backend-bytes: raising the NOSPACE alarm");
+                log_warning("The database is larger than --quota-backend-bytes: raising the "
+                            "NOSPACE alarm");
         }
         return STORE_NO_SPACE;
 }
@@ -434,7 +440,7 @@ void server_stop(struct server *s) {
                 return;
         s->stopping = true;
         /* What is on its way may still be answered; then the loop ends. */
-        if (sd_event_add_time_relative(s->event, &later, CLOCK_MONOTONIC, 100000, 10000, on_stop_turn,
-                            s) < 0)
+        if (sd_event_add_time_relative(
+                            s->event, &later, CLOCK_MONOTONIC, 100000, 10000, on_stop_turn, s) < 0)
                 sd_event_exit(s->event, 0);
 }

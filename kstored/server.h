@@ -14,9 +14,9 @@
 #include "lib/grpc-server.h"
 
 enum {
-        SERVER_PENDING_MAX = 50000,      /* requests that wait for the log or a read barrier */
+        SERVER_PENDING_MAX = 50000, /* requests that wait for the log or a read barrier */
         SERVER_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* rows that are only in memory */
-        SERVER_COMPACT_BATCH = 2000,     /* keys looked at in one turn while compacting */
+        SERVER_COMPACT_BATCH = 2000, /* keys looked at in one turn while compacting */
         SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
         SERVER_REQUEST_OVERHEAD = 512 * 1024,
 };
@@ -64,15 +64,15 @@ struct server {
         uint64_t cluster_id;
         uint64_t member_id;
 
-        struct disk_batch saving;  /* at the writer */
+        struct disk_batch saving; /* at the writer */
         bool writing;
-        bool saving_raft;          /* the batch under way holds a save of the core */
+        bool saving_raft; /* the batch under way holds a save of the core */
         bool disk_full;
-        uint64_t flush_at_ms;      /* rows in memory go to the disk then, if no save takes them along */
+        uint64_t flush_at_ms; /* rows in memory go to the disk then, if no save takes them along */
         bool checkpointing, wal_restart_due;
         int64_t saving_next_seq;
 
-        struct request *requests;  /* by id */
+        struct request *requests;     /* by id */
         struct request *first, *last; /* by age */
         uint64_t next_request_id;
         struct barrier *barriers, *barriers_last;
@@ -107,11 +107,13 @@ bool server_is_ready(void *server, const char **ret_why);
 bool server_is_leader(const struct server *s);
 uint64_t server_now_ms(void);
 
-/* What a request waits with. done is called once: with the outcome, or with an error and no answer. */
-typedef void (*request_done)(struct server *s, struct grpc_call *call, const struct outcome *o,
-                void *userdata);
+/* What a request waits with. done is called once: with the outcome, or with an error and no answer.
+ */
+typedef void (*request_done)(
+                struct server *s, struct grpc_call *call, const struct outcome *o, void *userdata);
 
-/* Proposes a command for a call; it is answered by `done` (NULL: the standard answer). call NULL: nobody waits. */
+/* Proposes a command for a call; it is answered by `done` (NULL: the standard answer). call NULL:
+ * nobody waits. */
 void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
                 const void *data, size_t n, request_done done);
 /* The same for a change of membership. */
@@ -142,7 +144,8 @@ void reads_allowed(struct server *s, const struct raft_read *r);
 void reads_serve(struct server *s);
 /* autocompact.c */
 struct autocompact;
-int autocompact_new(struct autocompact **ret, const char *mode, const char *retention, struct problem *p);
+int autocompact_new(struct autocompact **ret, const char *mode, const char *retention,
+                struct problem *p);
 struct autocompact *autocompact_free(struct autocompact *a);
 /* The revision to compact at now, or 0. Called about once a second. */
 int64_t autocompact_due(struct autocompact *a, uint64_t now_ms, int64_t rev);

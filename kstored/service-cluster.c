@@ -1,8 +1,7 @@
 /* etcdserverpb.Cluster. */
 #include "kstored/server.h"
 
-#define UNPACK(s, name, data, n)                                                                   \
-        etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
+#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
 static int compare_members(const void *a, const void *b) {
         const struct member *x = *(struct member *const *)a, *y = *(struct member *const *)b;
@@ -55,8 +54,8 @@ void service_member_promote(struct grpc_call *call, const void *data, size_t n, 
                                                                   : STORE_MEMBER_NOT_FOUND);
 }
 
-static void reply_members(struct server *s, struct grpc_call *call, const struct outcome *o,
-                void *userdata) {
+static void reply_members(
+                struct server *s, struct grpc_call *call, const struct outcome *o, void *userdata) {
         if (o->error)
                 server_refuse(call, o->error);
         else
@@ -112,8 +111,7 @@ void service_member_update(struct grpc_call *call, const void *data, size_t n, v
         }
         for (size_t i = 0; i < s->state->member_count; i++)
                 for (char **u = urls; *u; u++)
-                        if (s->state->members[i] != known &&
-                                        s->state->members[i]->peer_urls &&
+                        if (s->state->members[i] != known && s->state->members[i]->peer_urls &&
                                         strv_contains(s->state->members[i]->peer_urls, *u)) {
                                 server_refuse(call, STORE_PEER_URL_EXISTS);
                                 return;

@@ -1,8 +1,7 @@
 /* etcdserverpb.KV. */
 #include "kstored/server.h"
 
-#define UNPACK(s, name, data, n)                                                                   \
-        etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
+#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
 struct compact_wait {
         struct compact_wait *next;
@@ -133,8 +132,8 @@ void service_compact_finished(struct server *s) {
         }
 }
 
-static void wait_for_dropping(struct server *s, struct grpc_call *call, const struct outcome *o,
-                void *userdata) {
+static void wait_for_dropping(
+                struct server *s, struct grpc_call *call, const struct outcome *o, void *userdata) {
         struct compact_wait *w;
 
         if (o->error) {

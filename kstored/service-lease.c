@@ -2,8 +2,7 @@
 #include "kstored/server.h"
 #include "lib/random.h"
 
-#define UNPACK(s, name, data, n)                                                                   \
-        etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
+#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
 void service_lease_grant(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
@@ -61,7 +60,8 @@ void service_lease_half_close(struct grpc_call *call, void *server) {
         grpc_call_finish(call, GRPC_OK, NULL);
 }
 
-static void serve_time_to_live(struct server *s, struct grpc_call *call, const void *data, size_t n) {
+static void serve_time_to_live(
+                struct server *s, struct grpc_call *call, const void *data, size_t n) {
         Etcdserverpb__LeaseTimeToLiveRequest *r = UNPACK(s, lease_time_to_live_request, data, n);
         _cleanup_free_ struct lease_key *keys = NULL;
         _cleanup_buf_ struct buf b = {0};

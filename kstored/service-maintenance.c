@@ -4,8 +4,7 @@
 #include "kstored/server.h"
 #include "proto/health.pb-c.h"
 
-#define UNPACK(s, name, data, n)                                                                   \
-        etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
+#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
 /* The etcd API that we serve, as clients compare it; what comes after the plus is ours. */
 static const char api_version[] = "3.5.17+keelson." PACKAGE_VERSION;
@@ -110,7 +109,8 @@ static void reply_hash(struct server *s, struct grpc_call *call, int64_t rev, bo
         }
         wire_uint(&b, 2, hash);
         if (kv)
-                wire_uint(&b, 3, mvcc_compact_rev(s->state->kv.mvcc) > 0
+                wire_uint(&b, 3,
+                                mvcc_compact_rev(s->state->kv.mvcc) > 0
                                                 ? (uint64_t)mvcc_compact_rev(s->state->kv.mvcc)
                                                 : (uint64_t)-1);
         server_reply(s, call, mvcc_rev(s->state->kv.mvcc), &b);
@@ -153,8 +153,8 @@ void service_move_leader(struct grpc_call *call, const void *data, size_t n, voi
 
 void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Grpc__Health__V1__HealthCheckRequest *r =
-                        grpc__health__v1__health_check_request__unpack(&s->arena.allocator, n, data);
+        Grpc__Health__V1__HealthCheckRequest *r = grpc__health__v1__health_check_request__unpack(
+                        &s->arena.allocator, n, data);
         _cleanup_buf_ struct buf b = {0};
         const char *why;
 

@@ -1,5 +1,5 @@
-/* Maintenance.Snapshot: a consistent copy of the database is made beside it on a thread, then streamed
- * as fast as the client takes it, and its SHA-256 after it. */
+/* Maintenance.Snapshot: a consistent copy of the database is made beside it on a thread, then
+ * streamed as fast as the client takes it, and its SHA-256 after it. */
 #include <fcntl.h>
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
@@ -110,9 +110,9 @@ static void on_copied(int result, void *userdata) {
                 x->fd = safe_close(x->fd);
         if (x->fd < 0 || gnutls_hash_init(&x->hash, GNUTLS_DIG_SHA256) < 0) {
                 end_snapshot(x, result == -ENOSPC ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL,
-                                result == -ENOSPC
-                                                ? "no space for a copy of the database in the data directory"
-                                                : "cannot copy the database");
+                                result == -ENOSPC ? "no space for a copy of the database in the "
+                                                    "data directory"
+                                                  : "cannot copy the database");
                 return;
         }
         (void)unlink(x->path); /* it goes with its descriptor */

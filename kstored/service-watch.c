@@ -75,7 +75,8 @@ static int create(struct watch_call *w, const Etcdserverpb__WatchCreateRequest *
                         .end = (char *)r->range_end.data,
                         .end_size = r->range_end.len};
         unsigned flags = (r->prev_kv ? WATCH_PREV_KV : 0) |
-                        (r->progress_notify ? WATCH_PROGRESS : 0) | (r->fragment ? WATCH_FRAGMENT : 0);
+                         (r->progress_notify ? WATCH_PROGRESS : 0) |
+                         (r->fragment ? WATCH_FRAGMENT : 0);
 
         if (range.key_size == 0) {
                 range.key = "";

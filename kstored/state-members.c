@@ -108,8 +108,8 @@ int state_remove_member(struct state *s, uint64_t id) {
                         continue;
                 member_free(s->members[i]);
                 s->members[i] = s->members[--s->member_count];
-                return disk_batch_op(&s->batch, &(struct disk_op){
-                                                .table = DISK_MEMBER, .remove = true, .id = id});
+                return disk_batch_op(&s->batch,
+                                &(struct disk_op){.table = DISK_MEMBER, .remove = true, .id = id});
         }
         return 0;
 }
@@ -133,7 +133,8 @@ static void wire_alarm(struct buf *b, uint64_t member, uint32_t type) {
 }
 
 static int set_alarm(struct state *s, uint64_t member, uint32_t types) {
-        struct disk_op op = {.table = DISK_ALARM, .remove = types == 0, .id = member, .value = types};
+        struct disk_op op = {
+                        .table = DISK_ALARM, .remove = types == 0, .id = member, .value = types};
         size_t i = 0;
 
         while (i < s->alarm_count && s->alarms[i].member != member)

@@ -41,7 +41,9 @@ static int load_op(const struct disk_op *op, void *userdata) {
 
         switch (op->table) {
         case DISK_LEASE:
-                return lessor_grant(s->kv.lessor, (int64_t)op->id, op->value) == STORE_OK ? 0 : -EUCLEAN;
+                return lessor_grant(s->kv.lessor, (int64_t)op->id, op->value) == STORE_OK
+                                       ? 0
+                                       : -EUCLEAN;
         case DISK_MEMBER:
                 r = member_decode(op->blob->data, op->blob->size, &m);
                 if (r >= 0)
@@ -64,7 +66,8 @@ static int load_row(const struct row *row, void *userdata) {
         int r = mvcc_restore_row(s->kv.mvcc, row);
 
         return r < 0 ? r
-                     : lessor_move_key(s->kv.lessor, old_lease, row->lease, row->data, row->key_size);
+                     : lessor_move_key(s->kv.lessor, old_lease, row->lease, row->data,
+                                       row->key_size);
 }
 
 int state_load(struct state *s, struct disk *d, struct problem *p) {
@@ -80,8 +83,9 @@ int state_load(struct state *s, struct disk *d, struct problem *p) {
         if (r >= 0)
                 r = disk_load_keys(d, load_row, s);
         if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot read %s: %s; restore a backup, or remove "
-                                                   "the member from the cluster and add it again empty",
+                return problem_set(p, -r, 0, NULL,
+                                "cannot read %s: %s; restore a backup, or remove "
+                                "the member from the cluster and add it again empty",
                                 disk_path(d), strerror(-r));
         return 0;
 }
@@ -90,7 +94,8 @@ static enum store_error apply_put(struct state *s, const ProtobufCMessage *m, st
         return kv_put(&s->kv, (const Etcdserverpb__PutRequest *)m, o->answer);
 }
 
-static enum store_error apply_delete(struct state *s, const ProtobufCMessage *m, struct outcome *o) {
+static enum store_error apply_delete(
+                struct state *s, const ProtobufCMessage *m, struct outcome *o) {
         return kv_delete(&s->kv, (const Etcdserverpb__DeleteRangeRequest *)m, o->answer);
 }
 
@@ -102,8 +107,8 @@ static enum store_error apply_txn(struct state *s, const ProtobufCMessage *m, st
         return kv_txn(&s->kv, r, o->answer);
 }
 
-static enum store_error apply_compact(struct state *s, const ProtobufCMessage *m,
-                struct outcome *o) {
+static enum store_error apply_compact(
+                struct state *s, const ProtobufCMessage *m, struct outcome *o) {
         const Etcdserverpb__CompactionRequest *r = (const Etcdserverpb__CompactionRequest *)m;
         int q = mvcc_compact(s->kv.mvcc, r->revision);
 
@@ -123,9 +128,9 @@ static enum store_error apply_grant(struct state *s, const ProtobufCMessage *m, 
         e = lessor_grant(s->kv.lessor, r->id, ttl);
         if (e)
                 return e;
-        if (disk_batch_op(&s->batch,
-                            &(struct disk_op){.table = DISK_LEASE, .id = (uint64_t)r->id, .value = ttl}) <
-                        0)
+        if (disk_batch_op(&s->batch, &(struct disk_op){.table = DISK_LEASE,
+                                                     .id = (uint64_t)r->id,
+                                                     .value = ttl}) < 0)
                 return STORE_NO_MEMORY;
         if (o->answer) {
                 wire_uint(o->answer, 2, (uint64_t)r->id);
@@ -134,7 +139,8 @@ static enum store_error apply_grant(struct state *s, const ProtobufCMessage *m, 
         return STORE_OK;
 }
 
-static enum store_error apply_revoke(struct state *s, const ProtobufCMessage *m, struct outcome *o) {
+static enum store_error apply_revoke(
+                struct state *s, const ProtobufCMessage *m, struct outcome *o) {
         const Etcdserverpb__LeaseRevokeRequest *r = (const Etcdserverpb__LeaseRevokeRequest *)m;
         enum store_error e = kv_revoke(&s->kv, r->id);
 
@@ -150,7 +156,8 @@ static enum store_error apply_alarm(struct state *s, const ProtobufCMessage *m, 
                         state_apply_alarm(s, (const Etcdserverpb__AlarmRequest *)m, o));
 }
 
-static enum store_error apply_member(struct state *s, const ProtobufCMessage *m, struct outcome *o) {
+static enum store_error apply_member(
+                struct state *s, const ProtobufCMessage *m, struct outcome *o) {
         const Keelsonpeer__MemberRecord *r = (const Keelsonpeer__MemberRecord *)m;
         struct member *known = state_member(s, r->id), *fresh;
         _cleanup_buf_ struct buf b = {0};
@@ -158,7 +165,8 @@ static enum store_error apply_member(struct state *s, const ProtobufCMessage *m,
 
         if (!known)
                 return STORE_MEMBER_NOT_FOUND;
-        /* A member says its name and where clients find it; the rest belongs to the configuration. */
+        /* A member says its name and where clients find it; the rest belongs to the configuration.
+         */
         (void)member_encode(known, &b);
         q = b.failed ? -ENOMEM : member_decode(b.data, b.size, &fresh);
         if (q < 0)
@@ -176,7 +184,8 @@ static enum store_error apply_member(struct state *s, const ProtobufCMessage *m,
 }
 
 static enum store_error apply_renew(struct state *s, const ProtobufCMessage *m, struct outcome *o) {
-        const Etcdserverpb__LeaseKeepAliveRequest *r = (const Etcdserverpb__LeaseKeepAliveRequest *)m;
+        const Etcdserverpb__LeaseKeepAliveRequest *r =
+                        (const Etcdserverpb__LeaseKeepAliveRequest *)m;
         struct lease *x = lessor_find(s->kv.lessor, r->id);
 
         s->renewed_lease = x ? (uint64_t)r->id : 0;
@@ -204,9 +213,10 @@ static const struct command_row commands[] = {
                 [COMMAND_DELETE_RANGE] = {&etcdserverpb__delete_range_request__descriptor,
                                 apply_delete, COMMAND_WRITES},
                 [COMMAND_TXN] = {&etcdserverpb__txn_request__descriptor, apply_txn, COMMAND_WRITES},
-                [COMMAND_COMPACT] = {&etcdserverpb__compaction_request__descriptor, apply_compact, 0},
-                [COMMAND_LEASE_GRANT] = {&etcdserverpb__lease_grant_request__descriptor, apply_grant,
-                                COMMAND_GROWS},
+                [COMMAND_COMPACT] = {&etcdserverpb__compaction_request__descriptor, apply_compact,
+                                0},
+                [COMMAND_LEASE_GRANT] = {&etcdserverpb__lease_grant_request__descriptor,
+                                apply_grant, COMMAND_GROWS},
                 [COMMAND_LEASE_REVOKE] = {&etcdserverpb__lease_revoke_request__descriptor,
                                 apply_revoke, COMMAND_WRITES},
                 [COMMAND_ALARM] = {&etcdserverpb__alarm_request__descriptor, apply_alarm, 0},

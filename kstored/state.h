@@ -1,5 +1,5 @@
-/* The replicated state machine: entries in, changes of mvcc, leases, members and alarms out, and the
- * same changes as rows for the disk. Deterministic; no I/O. */
+/* The replicated state machine: entries in, changes of mvcc, leases, members and alarms out, and
+ * the same changes as rows for the disk. Deterministic; no I/O. */
 #pragma once
 
 #include "kstored/command.h"
@@ -32,7 +32,8 @@ struct state {
         struct arena arena;
         struct disk_batch batch; /* effects that were not given to the disk yet */
         int64_t lease_ttl_min_s;
-        uint64_t renewed_lease;  /* set by a COMMAND_LEASE_RENEW: the driver renews it on its clock */
+        uint64_t renewed_lease; /* set by a COMMAND_LEASE_RENEW: the driver renews it on its clock
+                                 */
 };
 
 int state_new(struct state **ret, const struct row_source *source, int64_t lease_ttl_min_s);
@@ -48,8 +49,8 @@ struct outcome {
         struct buf *answer; /* fields from 2 on; NULL when nobody waits */
 };
 
-/* Applies one committed entry. What goes wrong in the request is in the outcome; a negative errno means
- * that this member can not go on (no memory, disk). */
+/* Applies one committed entry. What goes wrong in the request is in the outcome; a negative errno
+ * means that this member can not go on (no memory, disk). */
 int state_apply(struct state *s, const struct raft_entry *e, struct outcome *o);
 
 bool state_alarm(const struct state *s, uint32_t type);

@@ -14,8 +14,8 @@ struct watcher {
         unsigned flags;
         bool synced;
         bool dirty;
-        bool told;        /* something was sent since the last progress round */
-        int64_t next_rev; /* the first it has not got yet */
+        bool told;         /* something was sent since the last progress round */
+        int64_t next_rev;  /* the first it has not got yet */
         int64_t first_rev; /* of the first event gathered and not sent */
         int64_t last_rev;  /* of the last event gathered */
         struct buf events;
@@ -56,7 +56,7 @@ struct hub {
         LIST_HEAD(, watch_stream) streams;
         size_t count;
         struct buf scratch;
-        struct buf event;      /* the row at hand, encoded once */
+        struct buf event; /* the row at hand, encoded once */
         struct buf event_prev;
 };
 
@@ -182,7 +182,7 @@ struct watch_stream *watch_stream_free(struct watch_stream *s) {
         if (!s)
                 return NULL;
         HASH_ITER(hh, s->watchers, w, next)
-                watcher_free(w);
+        watcher_free(w);
         LIST_REMOVE(s, link);
         free(s);
         return NULL;
@@ -216,8 +216,8 @@ static int response_send(struct watch_stream *s) {
         return s->sink.send(s->sink.userdata, b->data, b->size);
 }
 
-static int send_canceled(struct watch_stream *s, int64_t id, int64_t compact_rev, const char *reason,
-                bool created) {
+static int send_canceled(struct watch_stream *s, int64_t id, int64_t compact_rev,
+                const char *reason, bool created) {
         struct hub *h = s->hub;
 
         response_begin(h, id);
@@ -520,7 +520,8 @@ static int64_t lowest_wanted(struct hub *h) {
         return lowest;
 }
 
-/* Reads whole revisions from rev on. Returns the count and up to which revision they are complete. */
+/* Reads whole revisions from rev on. Returns the count and up to which revision they are complete.
+ */
 static int read_revisions(struct hub *h, int64_t rev, struct row ***ret, int64_t *ret_upto) {
         int64_t seq;
         int r = mvcc_find_rev(h->mvcc, rev, &seq);

@@ -1,7 +1,7 @@
-/* Watches: who is told of which changes, in order, without loss or repetition. A watcher is synced when
- * it has everything up to the current revision and gets changes as they happen; else it catches up
- * from the table in batches. A stream that does not drain makes its watchers unsynced instead of
- * making the store hold their events. */
+/* Watches: who is told of which changes, in order, without loss or repetition. A watcher is synced
+ * when it has everything up to the current revision and gets changes as they happen; else it
+ * catches up from the table in batches. A stream that does not drain makes its watchers unsynced
+ * instead of making the store hold their events. */
 #pragma once
 
 #include "kstored/mvcc.h"
@@ -47,7 +47,8 @@ int watch_stream_new(struct watch_stream **ret, struct hub *h, const struct watc
 struct watch_stream *watch_stream_free(struct watch_stream *s);
 size_t watch_stream_count(const struct watch_stream *s);
 
-/* Each answers on the stream itself. id 0: the hub picks one. start 0: from the next revision on. */
+/* Each answers on the stream itself. id 0: the hub picks one. start 0: from the next revision on.
+ */
 int watch_create(struct watch_stream *s, const struct key_range *range, int64_t start, int64_t id,
                 unsigned flags);
 int watch_cancel(struct watch_stream *s, int64_t id);

@@ -1,5 +1,5 @@
-/* Protobuf by hand where it is hot: answers are written straight from rows, without a tree of structs
- * in between. Requests are read by protobuf-c into an arena that is emptied in one step. */
+/* Protobuf by hand where it is hot: answers are written straight from rows, without a tree of
+ * structs in between. Requests are read by protobuf-c into an arena that is emptied in one step. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
@@ -30,7 +30,8 @@ void wire_string(struct buf *b, unsigned field, const char *s);
 void wire_message(struct buf *b, unsigned field, size_t n);
 size_t wire_varint_size(uint64_t v);
 
-/* An embedded message of unknown size: begin, write its fields, end (the bytes move to fit the length). */
+/* An embedded message of unknown size: begin, write its fields, end (the bytes move to fit the
+ * length). */
 size_t wire_begin(struct buf *b, unsigned field);
 void wire_end(struct buf *b, size_t mark);
 

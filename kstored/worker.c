@@ -82,8 +82,7 @@ int worker_new(struct worker **ret, sd_event *event) {
         pthread_mutex_init(&w->lock, NULL);
         pthread_cond_init(&w->wake, NULL);
         w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        r = w->fd < 0 ? -errno
-                      : sd_event_add_io(event, &w->source, w->fd, EPOLLIN, on_done, w);
+        r = w->fd < 0 ? -errno : sd_event_add_io(event, &w->source, w->fd, EPOLLIN, on_done, w);
         if (r >= 0) {
                 /* Signals belong to the loop. */
                 sigfillset(&all);

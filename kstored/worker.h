@@ -1,5 +1,5 @@
-/* A thread for work that blocks (SQLite), fed from the event loop: jobs run in order, one at a time;
- * what is to be done after each is called on the loop. */
+/* A thread for work that blocks (SQLite), fed from the event loop: jobs run in order, one at a
+ * time; what is to be done after each is called on the loop. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -14,7 +14,8 @@ int worker_new(struct worker **ret, sd_event *event);
 /* Waits for the jobs that were given (their done functions are not called any more). */
 struct worker *worker_free(struct worker *w);
 DEFINE_CLEANUP(struct worker *, worker_free);
-/* run is called on the thread, done on the loop with what run returned. -ENOBUFS when too many wait. */
-int worker_submit(struct worker *w, int (*run)(void *userdata), void (*done)(int result, void *userdata),
-                void *userdata);
+/* run is called on the thread, done on the loop with what run returned. -ENOBUFS when too many
+ * wait. */
+int worker_submit(struct worker *w, int (*run)(void *userdata),
+                void (*done)(int result, void *userdata), void *userdata);
 size_t worker_pending(const struct worker *w);

@@ -12,11 +12,11 @@ struct raft_log {
         uint64_t base_index;
         uint64_t base_term;
         uint64_t commit;
-        uint64_t applied;      /* handed out for applying */
-        uint64_t saved;        /* durable */
-        uint64_t save_last;    /* last index of the save under way */
-        uint64_t next_save;    /* first index never handed out for saving */
-        uint64_t truncate_from;/* to be told with the next save; 0: none */
+        uint64_t applied;       /* handed out for applying */
+        uint64_t saved;         /* durable */
+        uint64_t save_last;     /* last index of the save under way */
+        uint64_t next_save;     /* first index never handed out for saving */
+        uint64_t truncate_from; /* to be told with the next save; 0: none */
         size_t uncommitted_bytes;
 };
 
@@ -31,13 +31,13 @@ struct progress {
         uint64_t match;
         uint64_t next;
         uint64_t snapshot_index;
-        uint64_t read_ack;     /* newest read round it has answered */
+        uint64_t read_ack; /* newest read round it has answered */
         enum progress_state state;
         bool learner;
-        bool active;           /* heard from since the last quorum check */
-        bool paused;           /* probe sent, no answer yet */
-        bool voted;            /* answered in this election ... */
-        bool granted;          /* ... with yes */
+        bool active;  /* heard from since the last quorum check */
+        bool paused;  /* probe sent, no answer yet */
+        bool voted;   /* answered in this election ... */
+        bool granted; /* ... with yes */
         unsigned inflight_start;
         unsigned inflight_count;
         size_t inflight_bytes;
@@ -75,7 +75,8 @@ struct raft {
         /* Newest last; a configuration counts from the moment its entry is in the log. */
         struct raft_config *configs;
         size_t config_count, config_allocated;
-        struct progress *peers[RAFT_MEMBERS_MAX]; /* of the newest configuration, ourselves included */
+        struct progress *peers[RAFT_MEMBERS_MAX]; /* of the newest configuration, ourselves included
+                                                   */
         size_t peer_count;
 
         unsigned election_ticks, heartbeat_ticks;
@@ -90,11 +91,11 @@ struct raft {
         struct raft_read *reads_done;
         size_t reads_done_count, reads_done_allocated;
 
-        struct vector_of_messages out;  /* may go now */
+        struct vector_of_messages out;   /* may go now */
         struct vector_of_messages taken; /* handed out by raft_ready() */
         struct held_message *held;
         size_t held_count, held_allocated;
-        bool state_dirty;     /* term or vote differ from what was handed out for saving */
+        bool state_dirty; /* term or vote differ from what was handed out for saving */
         bool saving;
         uint64_t saves_begun, saves_done;
 
@@ -133,10 +134,11 @@ static inline size_t raft_quorum(const struct raft *r) {
 }
 bool config_change_pending(const struct raft *r);
 /* The configuration after the change; -EEXIST, -ENOENT, -EINVAL. */
-int config_apply(const struct raft_config *from, const struct raft_change *c, uint64_t index, struct raft_config *ret);
+int config_apply(const struct raft_config *from, const struct raft_change *c, uint64_t index,
+                struct raft_config *ret);
 
 /* send.c: takes the references in m.entries */
-int raft_send(struct raft *r, struct raft_message m);      /* waits for what is unsaved */
+int raft_send(struct raft *r, struct raft_message m); /* waits for what is unsaved */
 int raft_send_now(struct raft *r, struct raft_message m);
 int held_release(struct raft *r);
 void message_done(struct raft_message *m);

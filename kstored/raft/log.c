@@ -22,8 +22,8 @@ int grow(void **v, size_t *allocated, size_t n, size_t element) {
         return 0;
 }
 
-struct raft_entry *raft_entry_new(uint64_t index, uint64_t term, uint32_t type, const void *data,
-                size_t size) {
+struct raft_entry *raft_entry_new(
+                uint64_t index, uint64_t term, uint32_t type, const void *data, size_t size) {
         struct raft_entry *e = malloc(sizeof(*e) + size);
 
         if (!e)
@@ -89,8 +89,8 @@ void log_truncate(struct raft_log *l, uint64_t from) {
         while (l->count > 0 && log_last(l) >= from) {
                 struct raft_entry *e = l->entries[l->start + --l->count];
 
-                l->uncommitted_bytes -= e->size < l->uncommitted_bytes ? e->size
-                                                                       : l->uncommitted_bytes;
+                l->uncommitted_bytes -=
+                                e->size < l->uncommitted_bytes ? e->size : l->uncommitted_bytes;
                 raft_entry_unref(e);
         }
         /* Only what the disk may hold needs to be removed there. */

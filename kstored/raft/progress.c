@@ -50,7 +50,7 @@ bool progress_paused(const struct progress *p) {
                 return p->paused;
         case PROGRESS_REPLICATE:
                 return p->inflight_count == RAFT_INFLIGHT_MAX ||
-                                p->inflight_bytes >= RAFT_INFLIGHT_BYTES_MAX;
+                       p->inflight_bytes >= RAFT_INFLIGHT_BYTES_MAX;
         case PROGRESS_SNAPSHOT:
                 return true;
         }

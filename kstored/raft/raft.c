@@ -1,4 +1,5 @@
-/* The core's life: creation from what was saved, ticks, proposals, and the ready/advance/saved cycle. */
+/* The core's life: creation from what was saved, ticks, proposals, and the ready/advance/saved
+ * cycle. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>
@@ -170,8 +171,8 @@ int raft_propose(struct raft *r, const void *data, size_t size) {
         return propose_entry(r, RAFT_ENTRY_NORMAL, data, size);
 }
 
-int raft_propose_change(struct raft *r, const struct raft_change *change, const void *data,
-                size_t size) {
+int raft_propose_change(
+                struct raft *r, const struct raft_change *change, const void *data, size_t size) {
         struct raft_config next;
         uint8_t *bytes;
         int q;
@@ -232,8 +233,8 @@ int raft_transfer(struct raft *r, uint64_t id) {
         r->transfer_to = best->id;
         r->election_elapsed = 0;
         if (best->match == log_last(&r->log))
-                return raft_send(r, (struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW,
-                                                    .to = best->id});
+                return raft_send(r, (struct raft_message){
+                                                    .type = RAFT_MSG_TIMEOUT_NOW, .to = best->id});
         best->paused = false;
         return send_append(r, best, true);
 }
@@ -280,8 +281,8 @@ bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret) {
         /* A state that a snapshot replaces is not built upon before the snapshot is in place. */
         if (apply_to > r->log.applied) {
                 ret->committed_count = apply_to - r->log.applied;
-                ret->committed = &r->log.entries[r->log.start + (r->log.applied -
-                                                                                 r->log.base_index)];
+                ret->committed = &r->log.entries[r->log.start +
+                                                 (r->log.applied - r->log.base_index)];
         }
         ret->reads = r->reads_done;
         ret->read_count = r->reads_done_count;
@@ -290,9 +291,9 @@ bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret) {
         ret->restored = r->restored;
         raft_get_status(r, &now);
         ret->role_changed = now.role != r->told.role || now.term != r->told.term ||
-                        now.leader != r->told.leader;
+                            now.leader != r->told.leader;
         return ret->must_save || ret->message_count > 0 || ret->committed_count > 0 ||
-                        ret->read_count > 0 || ret->role_changed || ret->restored;
+               ret->read_count > 0 || ret->role_changed || ret->restored;
 }
 
 void raft_advance(struct raft *r) {

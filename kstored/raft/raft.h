@@ -1,6 +1,6 @@
-/* The Raft core: pure and deterministic. Messages, ticks and proposals go in; what must be saved, sent
- * and applied comes out. No I/O, clock, thread or random source: time is the number of ticks, chance
- * comes from the seed given at the start, so the same input gives the same output.
+/* The Raft core: pure and deterministic. Messages, ticks and proposals go in; what must be saved,
+ * sent and applied comes out. No I/O, clock, thread or random source: time is the number of ticks,
+ * chance comes from the seed given at the start, so the same input gives the same output.
  *
  * The driver's duty, in this order (Ongaro's dissertation, figure 3.1 and section 10.2.1):
  *   1. raft_step(), raft_tick(), raft_propose(), raft_read_index() for what happened;
@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 enum {
-        RAFT_MEMBERS_MAX = 16, /* voters and learners together */
+        RAFT_MEMBERS_MAX = 16,   /* voters and learners together */
         RAFT_INFLIGHT_MAX = 128, /* appends on their way to one member */
         RAFT_APPEND_ENTRIES_MAX = 4096,
         RAFT_PENDING_READS_MAX = 4096,
@@ -47,8 +47,8 @@ struct raft_entry {
         uint8_t data[];
 };
 
-struct raft_entry *raft_entry_new(uint64_t index, uint64_t term, uint32_t type, const void *data,
-                size_t size);
+struct raft_entry *raft_entry_new(
+                uint64_t index, uint64_t term, uint32_t type, const void *data, size_t size);
 struct raft_entry *raft_entry_ref(struct raft_entry *e);
 struct raft_entry *raft_entry_unref(struct raft_entry *e);
 
@@ -94,7 +94,8 @@ enum raft_message_type {
         RAFT_MSG_READ_INDEX_REPLY = 12,
         RAFT_MSG_PROPOSE = 13,  /* entries without index and term, from a member to its leader */
         RAFT_MSG_TRANSFER = 14, /* context: the member that shall lead */
-        RAFT_MSG_SNAPSHOT_STATUS = 15, /* the driver to its own core, from = receiver; reject: failed */
+        RAFT_MSG_SNAPSHOT_STATUS =
+                        15, /* the driver to its own core, from = receiver; reject: failed */
 };
 
 struct raft_message {
@@ -128,8 +129,8 @@ struct raft_save {
         size_t entry_count;
 };
 
-/* Valid until raft_advance(), with no call in between that steps, ticks or proposes; entries may be kept
- * by a reference. */
+/* Valid until raft_advance(), with no call in between that steps, ticks or proposes; entries may be
+ * kept by a reference. */
 struct raft_ready {
         bool must_save;
         struct raft_save save;
@@ -192,14 +193,14 @@ int raft_step(struct raft *r, const struct raft_message *m);
 int raft_tick(struct raft *r);
 /* Starts an election at once (a cluster of one at its start). */
 int raft_campaign(struct raft *r);
-/* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known, -EAGAIN when too much
- * is under way. */
+/* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known, -EAGAIN when too
+ * much is under way. */
 int raft_propose(struct raft *r, const void *data, size_t size);
-/* Proposes one change of membership; data follows it in the entry. -EBUSY while another is under way or
- * the leader has not committed in its term, -EEXIST/-ENOENT when it changes nothing, -ENOTCONN when not
- * the leader, -EINVAL when it would leave no voter or too many members. */
-int raft_propose_change(struct raft *r, const struct raft_change *change, const void *data,
-                size_t size);
+/* Proposes one change of membership; data follows it in the entry. -EBUSY while another is under
+ * way or the leader has not committed in its term, -EEXIST/-ENOENT when it changes nothing,
+ * -ENOTCONN when not the leader, -EINVAL when it would leave no voter or too many members. */
+int raft_propose_change(
+                struct raft *r, const struct raft_change *change, const void *data, size_t size);
 /* Asks for a read barrier; answered in ready.reads with the same context. */
 int raft_read_index(struct raft *r, uint64_t context);
 /* Hands leadership over (id 0: to the member that is furthest). -ENOTCONN, -ENOENT, -EINVAL. */

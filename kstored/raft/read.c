@@ -1,6 +1,6 @@
-/* Linearizable reads without the log (ReadIndex, dissertation section 6.4): the leader notes its commit
- * index and shows by one round of heartbeats that it still leads. One round serves every read that
- * came before it. Until the leader has committed in its own term reads wait. */
+/* Linearizable reads without the log (ReadIndex, dissertation section 6.4): the leader notes its
+ * commit index and shows by one round of heartbeats that it still leads. One round serves every
+ * read that came before it. Until the leader has committed in its own term reads wait. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>
@@ -12,10 +12,10 @@ int read_finish(struct raft *r, uint64_t from, uint64_t context, uint64_t index)
 
         if (from != 0 && from != r->id)
                 return raft_send(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
-                                                 .to = from,
-                                                 .context = context,
-                                                 .log_index = index,
-                                                 .reject = index == 0});
+                                                    .to = from,
+                                                    .context = context,
+                                                    .log_index = index,
+                                                    .reject = index == 0});
         e = grow((void **)&r->reads_done, &r->reads_done_allocated, r->reads_done_count + 1,
                         sizeof(r->reads_done[0]));
         if (e < 0)

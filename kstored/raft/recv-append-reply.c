@@ -1,12 +1,12 @@
-/* A member's answer to our entries: its progress, perhaps a commit, perhaps the end of a transfer. */
+/* A member's answer to our entries: its progress, perhaps a commit, perhaps the end of a transfer.
+ */
 #include "kstored/raft/core.h"
 
 static int refused(struct raft *r, struct progress *p, const struct raft_message *m) {
         uint64_t next;
 
         /* Answers to appends that later ones overtook say nothing new. */
-        if (p->state == PROGRESS_REPLICATE ? m->log_index <= p->match
-                                           : m->log_index != p->next - 1)
+        if (p->state == PROGRESS_REPLICATE ? m->log_index <= p->match : m->log_index != p->next - 1)
                 return 0;
         next = m->hint_index;
         if (m->hint_term > 0)

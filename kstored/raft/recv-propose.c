@@ -1,5 +1,5 @@
-/* Proposals that a member passed on to us. Whoever proposed waits with a time limit of its own, so a
- * proposal that we cannot take is dropped. */
+/* Proposals that a member passed on to us. Whoever proposed waits with a time limit of its own, so
+ * a proposal that we cannot take is dropped. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* The driver's word on a snapshot it sent: arrived (then appends go on) or failed (then try again). */
+/* The driver's word on a snapshot it sent: arrived (then appends go on) or failed (then try again).
+ */
 #include "kstored/raft/core.h"
 
 int recv_snapshot_status(struct raft *r, const struct raft_message *m) {

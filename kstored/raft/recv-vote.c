@@ -5,7 +5,7 @@
 int recv_vote(struct raft *r, const struct raft_message *m) {
         bool pre = m->type == RAFT_MSG_PRE_VOTE;
         bool can = r->vote == m->from || (r->vote == 0 && r->leader == 0) ||
-                        (pre && m->term > r->term);
+                   (pre && m->term > r->term);
         bool grant = can && log_up_to_date(&r->log, m->log_index, m->log_term);
 
         if (grant && !pre) {
@@ -15,9 +15,8 @@ int recv_vote(struct raft *r, const struct raft_message *m) {
                         r->state_dirty = true;
                 }
         }
-        return raft_send(r, (struct raft_message){
-                                            .type = pre ? RAFT_MSG_PRE_VOTE_REPLY
-                                                        : RAFT_MSG_VOTE_REPLY,
+        return raft_send(r, (struct raft_message){.type = pre ? RAFT_MSG_PRE_VOTE_REPLY
+                                                              : RAFT_MSG_VOTE_REPLY,
                                             .to = m->from,
                                             /* A granted pre-vote speaks of the term to come. */
                                             .term = grant ? m->term : r->term,

@@ -34,7 +34,8 @@ static int send_snapshot(struct raft *r, struct progress *p) {
                                                 .config = c});
 }
 
-static int fill_entries(struct raft *r, struct progress *p, struct raft_message *m, size_t *ret_bytes) {
+static int fill_entries(
+                struct raft *r, struct progress *p, struct raft_message *m, size_t *ret_bytes) {
         uint64_t last = log_last(&r->log);
         size_t bytes = 0, n = 0;
 
@@ -53,7 +54,8 @@ static int fill_entries(struct raft *r, struct progress *p, struct raft_message 
         return 0;
 }
 
-/* Sends what the window lets through. even_empty: also when there is no entry, to tell the commit index. */
+/* Sends what the window lets through. even_empty: also when there is no entry, to tell the commit
+ * index. */
 int send_append(struct raft *r, struct progress *p, bool even_empty) {
         for (;;) {
                 struct raft_message m = {
@@ -102,12 +104,12 @@ int broadcast_heartbeat(struct raft *r) {
 
                 if (p->id == r->id)
                         continue;
-                e = raft_send_now(r, (struct raft_message){.type = RAFT_MSG_HEARTBEAT,
-                                                     .to = p->id,
-                                                     .commit = r->log.commit < p->match
-                                                                     ? r->log.commit
-                                                                     : p->match,
-                                                     .context = r->read_round});
+                e = raft_send_now(r,
+                                (struct raft_message){.type = RAFT_MSG_HEARTBEAT,
+                                                .to = p->id,
+                                                .commit = r->log.commit < p->match ? r->log.commit
+                                                                                   : p->match,
+                                                .context = r->read_round});
         }
         return e;
 }
@@ -119,8 +121,8 @@ int follow_commit(struct raft *r, uint64_t commit) {
                 const struct raft_entry *e = log_at(&r->log, ++r->log.commit);
 
                 r->log.uncommitted_bytes -= e->size < r->log.uncommitted_bytes
-                                                          ? e->size
-                                                          : r->log.uncommitted_bytes;
+                                                            ? e->size
+                                                            : r->log.uncommitted_bytes;
         }
         config_prune(r);
         return 0;

@@ -1,5 +1,6 @@
 /* Changes of role, and elections. PreVote (dissertation, section 9.6): before it raises the term, a
- * member asks whether it could win, so that one that was cut off disturbs nobody when it returns. */
+ * member asks whether it could win, so that one that was cut off disturbs nobody when it returns.
+ */
 #include "kstored/raft/core.h"
 
 #include <errno.h>

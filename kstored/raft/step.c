@@ -32,7 +32,7 @@ static bool is_vote_request(const struct raft_message *m) {
 /* Whether a vote request must be ignored because a leader is known to live. */
 static bool protected_by_leader(const struct raft *r, const struct raft_message *m) {
         return is_vote_request(m) && m->context == 0 && r->leader != 0 &&
-                        r->election_elapsed < r->election_ticks;
+               r->election_elapsed < r->election_ticks;
 }
 
 static void newer_term(struct raft *r, const struct raft_message *m) {
@@ -44,10 +44,10 @@ static void newer_term(struct raft *r, const struct raft_message *m) {
 }
 
 static int older_term(struct raft *r, const struct raft_message *m) {
-        /* A stale leader, or one with a lower term than a member that was cut off, learns our term. */
+        /* A stale leader, or one with a lower term than a member that was cut off, learns our term.
+         */
         if (rows[m->type].from_leader)
-                return raft_send(r, (struct raft_message){
-                                                    .type = RAFT_MSG_APPEND_REPLY,
+                return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
                                                     .to = m->from,
                                                     .reject = true,
                                                     .log_index = m->log_index});

@@ -1,6 +1,7 @@
-/* A cluster of cores in one process: a network that loses, delays, reorders and repeats messages, disks
- * that keep only what was saved, crashes. Everything comes from one seed. The cluster checks itself
- * after every step: one leader a term, committed entries equal everywhere and never changed. */
+/* A cluster of cores in one process: a network that loses, delays, reorders and repeats messages,
+ * disks that keep only what was saved, crashes. Everything comes from one seed. The cluster checks
+ * itself after every step: one leader a term, committed entries equal everywhere and never changed.
+ */
 #pragma once
 
 #include "kstored/raft/raft.h"

@@ -52,7 +52,8 @@ struct fixture {
 
 static struct fixture *fixture_new(void) {
         struct fixture *f = calloc(1, sizeof(*f));
-        struct row_source source = {.read = table_read, .find_rev = table_find_rev, .scan = table_scan};
+        struct row_source source = {
+                        .read = table_read, .find_rev = table_find_rev, .scan = table_scan};
 
         assert_non_null(f);
         source.userdata = &f->table;
@@ -113,7 +114,8 @@ static int64_t del(struct fixture *f, const char *key, const char *end) {
         assert_int_equal(kv_delete(&f->kv, &r, &f->out), STORE_OK);
         (void)mvcc_end(f->kv.mvcc);
         settle(f);
-        answer = etcdserverpb__delete_range_response__unpack(NULL, f->out.size, (uint8_t *)f->out.data);
+        answer = etcdserverpb__delete_range_response__unpack(
+                        NULL, f->out.size, (uint8_t *)f->out.data);
         assert_non_null(answer);
         n = answer->deleted;
         etcdserverpb__delete_range_response__free_unpacked(answer, NULL);
@@ -210,7 +212,8 @@ static void drop(int64_t seq, void *userdata) {
         for (size_t i = 0; i < t->count; i++)
                 if (t->rows[i]->seq == seq) {
                         row_unref(t->rows[i]);
-                        memmove(&t->rows[i], &t->rows[i + 1], (--t->count - i) * sizeof(t->rows[0]));
+                        memmove(&t->rows[i], &t->rows[i + 1],
+                                        (--t->count - i) * sizeof(t->rows[0]));
                         return;
                 }
         fail_msg("row %d dropped twice", (int)seq);
@@ -260,7 +263,8 @@ static void test_txn(void **state) {
         Etcdserverpb__PutRequest p = ETCDSERVERPB__PUT_REQUEST__INIT;
         Etcdserverpb__RangeRequest g = ETCDSERVERPB__RANGE_REQUEST__INIT;
         Etcdserverpb__RequestOp put_op = ETCDSERVERPB__REQUEST_OP__INIT,
-                                get_op = ETCDSERVERPB__REQUEST_OP__INIT, *ops[] = {&put_op, &get_op};
+                                get_op = ETCDSERVERPB__REQUEST_OP__INIT,
+                                *ops[] = {&put_op, &get_op};
         Etcdserverpb__RequestOp *twice[] = {&put_op, &put_op};
         Etcdserverpb__TxnResponse *a;
 
@@ -339,7 +343,8 @@ static void test_leases(void **state) {
         put(f, "a", "1", 7);
         put(f, "b", "1", 7);
         put(f, "b", "2", 0); /* no longer the lease's */
-        assert_int_equal(lessor_expired(f->kv.lessor, 1000000, 1000, ids, 4), 0); /* we do not lead */
+        assert_int_equal(lessor_expired(f->kv.lessor, 1000000, 1000, ids, 4),
+                        0); /* we do not lead */
         lessor_promote(f->kv.lessor, 1000, 500);
         assert_int_equal(lease_remaining_s(lessor_find(f->kv.lessor, 7), 1000), 10);
         assert_int_equal(lessor_expired(f->kv.lessor, 11499, 1000, ids, 4), 0);
@@ -369,9 +374,9 @@ static int listen_send(void *userdata, const void *data, size_t n) {
         Etcdserverpb__WatchResponse *r = etcdserverpb__watch_response__unpack(NULL, n, data);
 
         assert_non_null(r);
-        l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size, "%d%s%s%s:",
-                        (int)r->watch_id, r->created ? "created" : "", r->canceled ? "canceled" : "",
-                        r->fragment ? "fragment" : "");
+        l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size,
+                        "%d%s%s%s:", (int)r->watch_id, r->created ? "created" : "",
+                        r->canceled ? "canceled" : "", r->fragment ? "fragment" : "");
         if (r->compact_revision)
                 l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size, "c%d",
                                 (int)r->compact_revision);
@@ -382,7 +387,8 @@ static int listen_send(void *userdata, const void *data, size_t n) {
                                 (int)r->events[i]->kv->mod_revision,
                                 r->events[i]->prev_kv ? "<" : "",
                                 r->events[i]->prev_kv ? (int)r->events[i]->prev_kv->value.len : 0,
-                                r->events[i]->prev_kv ? (char *)r->events[i]->prev_kv->value.data : "");
+                                r->events[i]->prev_kv ? (char *)r->events[i]->prev_kv->value.data
+                                                      : "");
         l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size, " ");
         etcdserverpb__watch_response__free_unpacked(r, NULL);
         return 0;
@@ -401,8 +407,8 @@ static struct watch_stream *stream_new(struct fixture *f, struct listener *l) {
         return s;
 }
 
-static void watch(struct watch_stream *s, const char *key, const char *end, int64_t start, int64_t id,
-                unsigned flags) {
+static void watch(struct watch_stream *s, const char *key, const char *end, int64_t start,
+                int64_t id, unsigned flags) {
         struct key_range r = {
                         .key = key, .key_size = strlen(key), .end = end, .end_size = strlen(end)};
 
@@ -435,7 +441,7 @@ static void test_watch(void **state) {
         l->size = 0;
         del(f, "a", "c");
         /* One revision is one response. */
-        assert_string_equal(l->text, "0:-a@5, 5:-a@5<2,-b@5<1, 6:-a@5,-b@5, ");
+        assert_string_equal(l->text, "0:-a@5, 6:-a@5,-b@5, 5:-a@5<2,-b@5<1, ");
         l->size = 0;
         assert_int_equal(watch_progress(s), 0);
         hub_flush(f->hub);
@@ -499,7 +505,7 @@ static void test_watch_of_compacted_and_future(void **state) {
         assert_string_equal(l->text, "2:+a@8, ");
         l->size = 0;
         put(f, "a", "1", 0);
-        assert_string_equal(l->text, "2:+a@9, 3:+a@9, ");
+        assert_string_equal(l->text, "3:+a@9, 2:+a@9, ");
         watch_stream_free(s);
         free(l);
         fixture_free(f);

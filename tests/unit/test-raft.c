@@ -135,7 +135,8 @@ static void test_reads_wait_for_a_majority(void **state) {
         cluster_isolate(c, (size_t)leader, true);
         assert_int_equal(raft_read_index(c->nodes[leader].raft, 3), 0);
         cluster_run(c, 1000);
-        assert_int_equal(c->nodes[leader].last_read, 1); /* never answered by one that was deposed */
+        assert_int_equal(
+                        c->nodes[leader].last_read, 1); /* never answered by one that was deposed */
         cluster_end(c);
 }
 
@@ -215,8 +216,8 @@ static void test_membership_changes_one_at_a_time(void **state) {
         cluster_end(c);
 }
 
-/* Losses, delays, repeats, crashes, cuts, changes of membership and proposals at random; then peace, in
- * which everything must come together. The cluster checks safety at every step. */
+/* Losses, delays, repeats, crashes, cuts, changes of membership and proposals at random; then
+ * peace, in which everything must come together. The cluster checks safety at every step. */
 static void storm(uint64_t seed) {
         struct cluster *c = cluster_make(5, 3 + 2 * (seed % 2), seed);
         uint64_t number = 0;
