@@ -39,7 +39,7 @@ reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 reconcilers_kschedd_SOURCES = reconcilers/kschedd.c
 reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 
-check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched
+check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched tests/unit/test-loops
 tests_unit_test_replicas_SOURCES = tests/unit/test-replicas.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_replicas_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_nodes_SOURCES = tests/unit/test-nodes.c tests/unit/fake-world.h tests/unit/unit.h
@@ -48,3 +48,5 @@ tests_unit_test_jobs_SOURCES = tests/unit/test-jobs.c tests/unit/fake-world.h te
 tests_unit_test_jobs_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/unit.h
 tests_unit_test_sched_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_loops_LDADD = libreconcile.a $(TEST_LIBS)
