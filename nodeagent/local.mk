@@ -9,7 +9,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/store.c nodeagent/store.h nodeagent/unit-props.c nodeagent/unit-props.h \
 	nodeagent/units.h nodeagent/units-message.c nodeagent/units-message.h
 nodeagent_knodeagent_SOURCES = \
-	nodeagent/agent.h nodeagent/main.c nodeagent/fetch.c nodeagent/fetch.h nodeagent/network.c nodeagent/network.h \
+	nodeagent/agent.h nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/fetch.c nodeagent/fetch.h nodeagent/network.c nodeagent/network.h \
 	nodeagent/nft.c nodeagent/nft.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-report.c \
 	nodeagent/pod-start.c nodeagent/pod-stop.c nodeagent/pods.c nodeagent/pods.h nodeagent/pods-internal.h \
 	nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \

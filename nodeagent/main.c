@@ -10,6 +10,7 @@
 #include "lib/options.h"
 #include "lib/timefmt.h"
 #include "nodeagent/agent.h"
+#include "nodeagent/csr.h"
 #include "nodeagent/logs.h"
 #include "nodeagent/manifest.h"
 #include "nodeagent/node.h"
@@ -246,8 +247,11 @@ int main(int argc, char **argv) {
         struct agent a = {0};
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_problem_ struct problem p = {0};
-        int r = options_parse(&program, &a.config, argc, argv, &words, &p), level;
+        int r, level;
 
+        if (argc > 1 && streq(argv[1], "csr"))
+                return csr_main(argc, argv);
+        r = options_parse(&program, &a.config, argc, argv, &words, &p);
         if (r > 0)
                 return 0;
         if (r < 0) {
