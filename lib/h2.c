@@ -507,6 +507,7 @@ static int session_new(struct h2_connection *c) {
                         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         };
         nghttp2_session_callbacks *callbacks;
+        nghttp2_option *option;
         int r;
 
         if (nghttp2_session_callbacks_new(&callbacks) != 0)
@@ -517,8 +518,16 @@ static int session_new(struct h2_connection *c) {
         nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
-        r = c->server ? nghttp2_session_server_new(&c->session, callbacks, c)
-                      : nghttp2_session_client_new(&c->session, callbacks, c);
+        /* Go's gRPC sends a Unix socket's path as :authority, which nghttp2 would refuse as
+         * malformed. What matters of a request's headers the server checks itself. */
+        if (nghttp2_option_new(&option) != 0) {
+                nghttp2_session_callbacks_del(callbacks);
+                return -ENOMEM;
+        }
+        nghttp2_option_set_no_http_messaging(option, c->server);
+        r = c->server ? nghttp2_session_server_new2(&c->session, callbacks, c, option)
+                      : nghttp2_session_client_new2(&c->session, callbacks, c, option);
+        nghttp2_option_del(option);
         nghttp2_session_callbacks_del(callbacks);
         if (r != 0)
                 return -ENOMEM;

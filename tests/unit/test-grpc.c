@@ -349,8 +349,9 @@ static void large_messages(void **state) {
 static void slow_readers(void **state) {
         static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
                                       "\0\0\0\4\0\0\0\0\0"; /* and empty SETTINGS */
-        /* HPACK: POST, http, two literals of known names, one of a new name */
-        static const char block[] = "\x83\x86\x04\x0e/test.T/Stream\x01\x01h"
+        /* HPACK: POST, http, two literals of known names (the authority as Go sends it for a
+         * Unix socket), one of a new name */
+        static const char block[] = "\x83\x86\x04\x0e/test.T/Stream\x01\x02/s"
                                     "\x40\x0c"
                                     "content-type\x10"
                                     "application/grpc";
