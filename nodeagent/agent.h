@@ -33,20 +33,21 @@ struct agent_config {
 struct agent {
         struct agent_config config;
         struct daemon *daemon;
+        sd_event_source *check; /* next comparison of live units */
         sd_event *event;
-        struct api_client *api;     /* NULL: standalone */
+        struct api_client *api; /* NULL: standalone */
         struct units *units;
         struct network *network;
-        struct ipam *ipam;          /* NULL until the node's pod range is known */
+        struct ipam *ipam; /* NULL until the node's pod range is known */
         struct store *store;
         struct nft *nft;
         struct pods *pods;
         struct sync *sync;
         struct node *node;
         char node_ip[16];
-        int64_t cpu_milli;          /* of the machine */
+        int64_t cpu_milli; /* of the machine */
         int64_t memory_bytes;
-        char *resolv_conf;          /* NULL, or the file pods see as /etc/resolv.conf */
+        char *resolv_conf; /* NULL, or the file pods see as /etc/resolv.conf */
 };
 
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"

@@ -6,7 +6,7 @@
 struct fetch_item {
         struct fetch *fetch;
         struct api_call *call;
-        const char *kind;       /* static: "configmaps" or "secrets" */
+        const char *kind; /* static: "configmaps" or "secrets" */
         char *name;
 };
 
@@ -54,18 +54,20 @@ static void on_answer(int error, const json_t *object, const struct problem *p, 
 
         item->call = NULL;
         if (error == 0)
-                json_object_set(json_object_get(f->resources, item->kind), item->name, (json_t *)object);
+                json_object_set(json_object_get(f->resources, item->kind), item->name,
+                                (json_t *)object);
         else if (error != -ENOENT) {
                 f->complete = false;
                 if (old)
-                        json_object_set(json_object_get(f->resources, item->kind), item->name, (json_t *)old);
+                        json_object_set(json_object_get(f->resources, item->kind), item->name,
+                                        (json_t *)old);
         }
         if (--f->pending == 0)
                 finish(f);
 }
 
-int fetch_start(struct fetch **ret, struct api_client *api, const char *ns, const json_t *references, const json_t *old,
-                fetch_done_func done, void *userdata) {
+int fetch_start(struct fetch **ret, struct api_client *api, const char *ns,
+                const json_t *references, const json_t *old, fetch_done_func done, void *userdata) {
         static const char *const kinds[] = {"configmaps", "secrets"};
         struct fetch *f = calloc(1, sizeof(*f));
         size_t n = 0;
@@ -86,12 +88,15 @@ int fetch_start(struct fetch **ret, struct api_client *api, const char *ns, cons
                 const char *name;
                 json_t *v;
 
-                json_object_foreach((json_t *)json_at(references, kinds[k]), name, v) {
+                json_object_foreach ((json_t *)json_at(references, kinds[k]), name, v) {
                         struct fetch_item *item = &f->items[f->count++];
-                        _cleanup_free_ char *path = api_path(api_resource_find(kinds[k]), ns, name, NULL, NULL);
+                        _cleanup_free_ char *path =
+                                        api_path(api_resource_find(kinds[k]), ns, name, NULL, NULL);
 
                         *item = (struct fetch_item){f, NULL, kinds[k], strdup(name)};
-                        if (!path || !item->name || api_get_async(api, path, on_answer, item, &item->call) < 0) {
+                        if (!path || !item->name ||
+                                        api_get_async(api, path, on_answer, item, &item->call) <
+                                                        0) {
                                 fetch_free(f);
                                 return -ENOMEM;
                         }

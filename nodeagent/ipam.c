@@ -27,7 +27,8 @@ int cidr_parse(const char *cidr, uint32_t *ret_base, unsigned *ret_prefix) {
                 return -EINVAL;
         memcpy(address, cidr, (size_t)(slash - cidr));
         address[slash - cidr] = 0;
-        if (inet_pton(AF_INET, address, &a) != 1 || parse_u32(slash + 1, &prefix) < 0 || prefix > 32)
+        if (inet_pton(AF_INET, address, &a) != 1 || parse_u32(slash + 1, &prefix) < 0 ||
+                        prefix > 32)
                 return -EINVAL;
         *ret_base = ntohl(a.s_addr) & (prefix == 0 ? 0 : UINT32_MAX << (32 - prefix));
         *ret_prefix = prefix;
@@ -49,7 +50,8 @@ int ipam_new(struct ipam **ret, const char *cidr) {
         unsigned prefix;
         struct ipam *i;
 
-        if (cidr_parse(cidr, &base, &prefix) < 0 || prefix < 16 || prefix > 30 || strlen(cidr) >= sizeof(i->cidr))
+        if (cidr_parse(cidr, &base, &prefix) < 0 || prefix < 16 || prefix > 30 ||
+                        strlen(cidr) >= sizeof(i->cidr))
                 return -EINVAL;
         i = calloc(1, sizeof(*i));
         if (!i)
@@ -122,5 +124,5 @@ void ipam_release(struct ipam *i, const char *address) {
         uint32_t offset;
 
         if (offset_of(i, address, &offset) >= 0)
-                i->used[offset / 8] &= (uint8_t)~(1U << offset % 8);
+                i->used[offset / 8] &= (uint8_t) ~(1U << offset % 8);
 }

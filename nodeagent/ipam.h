@@ -11,7 +11,8 @@ struct ipam *ipam_free(struct ipam *i);
 DEFINE_CLEANUP(struct ipam *, ipam_free);
 const char *ipam_cidr(const struct ipam *i);
 const char *ipam_gateway(const struct ipam *i);
-/* Takes the next free address after the one last given, so that a freed one rests as long as possible. -ENOSPC. */
+/* Takes the next free address after the one last given, so that a freed one rests as long as
+ * possible. -ENOSPC. */
 int ipam_take(struct ipam *i, char ret[static 16]);
 /* Marks one as in use (adoption). -EADDRNOTAVAIL outside the range, -EADDRINUSE. */
 int ipam_reserve(struct ipam *i, const char *address);

@@ -13,5 +13,15 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/nft.c nodeagent/nft.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-report.c \
 	nodeagent/pod-start.c nodeagent/pod-stop.c nodeagent/pods.c nodeagent/pods.h nodeagent/pods-internal.h \
 	nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/volumes.c nodeagent/volumes.h
+	nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
+
+check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent
+NODEAGENT_TEST_LIBS = nodeagent/libnodeagent.a $(TEST_LIBS)
+tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h
+tests_unit_test_pod_to_units_LDADD = $(NODEAGENT_TEST_LIBS)
+tests_unit_test_services_to_nft_SOURCES = tests/unit/test-services-to-nft.c tests/unit/unit.h
+tests_unit_test_services_to_nft_LDADD = $(NODEAGENT_TEST_LIBS)
+tests_unit_test_nodeagent_SOURCES = tests/unit/test-nodeagent.c tests/unit/unit.h
+tests_unit_test_nodeagent_LDADD = $(NODEAGENT_TEST_LIBS)
+EXTRA_DIST += tests/golden/pod-to-units tests/golden/services-to-nft

@@ -44,19 +44,24 @@ int logs_request_parse(const char *command, struct logs_request *ret, struct pro
         struct logs_request r = {.tail = -1};
         char **targets[] = {&r.ns, &r.pod, &r.uid, &r.container};
 
-        if (strlen(command) > 4096 || strv_split(command, " ", &words) < 0 || strv_length(words) < 5 || !streq(words[0], "logs"))
+        if (strlen(command) > 4096 || strv_split(command, " ", &words) < 0 ||
+                        strv_length(words) < 5 || !streq(words[0], "logs"))
                 return problem_set(p, EINVAL, 400, "BadRequest",
-                                "this key may only be used for: logs <namespace> <pod> <uid> <container> [follow] [previous] [timestamps] [tail=N] [since-time=RFC3339] [limit-bytes=N]");
+                                "this key may only be used for: logs <namespace> <pod> <uid> "
+                                "<container> [follow] [previous] [timestamps] [tail=N] "
+                                "[since-time=RFC3339] [limit-bytes=N]");
         for (size_t i = 0; i < ELEMENTS(targets); i++) {
                 if (!word_is_tame(words[i + 1])) {
                         logs_request_done(&r);
-                        return problem_set(p, EINVAL, 400, "BadRequest", "'%s' is not a valid name", words[i + 1]);
+                        return problem_set(p, EINVAL, 400, "BadRequest", "'%s' is not a valid name",
+                                        words[i + 1]);
                 }
                 *targets[i] = strdup(words[i + 1]);
         }
         for (char **w = words + 5; *w; w++)
                 if (option(&r, *w) < 0) {
-                        problem_set(p, EINVAL, 400, "BadRequest", "the option '%s' is not valid", *w);
+                        problem_set(p, EINVAL, 400, "BadRequest", "the option '%s' is not valid",
+                                        *w);
                         logs_request_done(&r);
                         return -EINVAL;
                 }

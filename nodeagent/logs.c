@@ -1,6 +1,6 @@
-/* Container logs out of the journal, found by the pod's uid and the container's name: also those of pods
- * that are long gone. "previous" is the invocation before the newest one that the journal knows. A
- * followed log ends when the unit is gone and everything it wrote was shown. */
+/* Container logs out of the journal, found by the pod's uid and the container's name: also those of
+ * pods that are long gone. "previous" is the invocation before the newest one that the journal
+ * knows. A followed log ends when the unit is gone and everything it wrote was shown. */
 #include "nodeagent/logs.h"
 
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 enum {
         INVOCATIONS_MAX = 4096,
         WAIT_MS = 1000,
-        QUIET_ROUNDS = 3,     /* waits without a line after the unit is gone */
+        QUIET_ROUNDS = 3, /* waits without a line after the unit is gone */
         OUTPUT_SIZE = 65536,
 };
 
@@ -22,7 +22,7 @@ struct reader {
         sd_journal *journal;
         struct buf out;
         uint64_t written;
-        bool ended;           /* limit reached or nobody listens */
+        bool ended; /* limit reached or nobody listens */
 };
 
 static int match(sd_journal *j, const char *name, const char *value) {
@@ -100,7 +100,8 @@ static int previous_invocation(struct reader *r, char ret[static 33]) {
                 size_t n;
                 const char *id;
 
-                if (sd_journal_get_data(r->journal, "_SYSTEMD_INVOCATION_ID", &data, &n) < 0 || n != 23 + 32)
+                if (sd_journal_get_data(r->journal, "_SYSTEMD_INVOCATION_ID", &data, &n) < 0 ||
+                                n != 23 + 32)
                         continue;
                 id = (const char *)data + 23;
                 if (!newest[0])
@@ -121,7 +122,8 @@ static int seek(struct reader *r) {
         int e;
 
         if (q->tail < 0)
-                return q->since_us > 0 ? sd_journal_seek_realtime_usec(r->journal, q->since_us) : sd_journal_seek_head(r->journal);
+                return q->since_us > 0 ? sd_journal_seek_realtime_usec(r->journal, q->since_us)
+                                       : sd_journal_seek_head(r->journal);
         e = sd_journal_seek_tail(r->journal);
         if (e < 0)
                 return e;
@@ -132,7 +134,8 @@ static int seek(struct reader *r) {
                         return e;
                 if (e == 0)
                         return sd_journal_seek_head(r->journal);
-                if (q->since_us > 0 && sd_journal_get_realtime_usec(r->journal, &us) >= 0 && us < q->since_us)
+                if (q->since_us > 0 && sd_journal_get_realtime_usec(r->journal, &us) >= 0 &&
+                                us < q->since_us)
                         return 0;
         }
         return 0;
@@ -140,7 +143,8 @@ static int seek(struct reader *r) {
 
 /* systemd keeps this link while a unit is loaded and has run. */
 static bool unit_is_gone(const struct logs_request *q) {
-        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:kpod-%s_%s_%s.service", q->ns, q->pod, q->container);
+        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:kpod-%s_%s_%s.service",
+                        q->ns, q->pod, q->container);
         char target[64];
 
         return !path || readlink(path, target, sizeof(target)) < 0;
@@ -157,7 +161,8 @@ static int follow(struct reader *r) {
         unsigned quiet = 0;
 
         while (!r->ended && quiet < QUIET_ROUNDS) {
-                struct pollfd p[] = {{.fd = sd_journal_get_fd(r->journal), .events = POLLIN}, {.fd = STDOUT_FILENO}};
+                struct pollfd p[] = {{.fd = sd_journal_get_fd(r->journal), .events = POLLIN},
+                                {.fd = STDOUT_FILENO}};
                 bool any = false;
                 int e;
 
@@ -193,7 +198,9 @@ static int run(struct reader *r, struct problem *p) {
         if (e >= 0 && r->request->previous) {
                 e = previous_invocation(r, invocation);
                 if (e == 0)
-                        return problem_set(p, ENOENT, 400, "BadRequest", "previous terminated container \"%s\" in pod \"%s\" not found",
+                        return problem_set(p, ENOENT, 400, "BadRequest",
+                                        "previous terminated container \"%s\" in pod \"%s\" not "
+                                        "found",
                                         r->request->container, r->request->pod);
                 if (e > 0) {
                         sd_journal_flush_matches(r->journal);

@@ -7,9 +7,9 @@
 struct logs_request {
         char *ns, *pod, *uid, *container;
         bool follow, previous, timestamps;
-        int64_t tail;             /* -1: all */
-        uint64_t since_us;        /* wall clock; 0: from the start */
-        uint64_t limit_bytes;     /* 0: none */
+        int64_t tail;         /* -1: all */
+        uint64_t since_us;    /* wall clock; 0: from the start */
+        uint64_t limit_bytes; /* 0: none */
 };
 void logs_request_done(struct logs_request *r);
 /* Reads "logs <namespace> <pod> <uid> <container> [option...]" (docs/names.md). Pure. */

@@ -1,7 +1,8 @@
-/* knodeagent: wiring. Subcommands: `ssh` (kapid's forced command), `units FILE` (what a manifest becomes). */
+/* knodeagent: wiring. Subcommands: `ssh` (kapid's forced command), `units FILE` (what a manifest
+ * becomes). */
 #include "config.h"
 
-#include <sys/mount.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 
@@ -18,24 +19,46 @@
 #include "nodeagent/sync.h"
 #include "nodeagent/volumes.h"
 
-enum { CHECK_US = 60 * 1000000 };
+enum { CHECK_US = 60 * 1000000, DRIFT_DELAY_US = 300000 };
+#define TRANSIENT_DIR "/run/systemd/transient"
 
 #define OFFSET(f) offsetof(struct agent_config, f)
 static const struct option_row rows[] = {
-                {"node-name", 0, OPTION_STRING, OFFSET(node_name), "NAME", "name of the Node object (default: the host's name)", NULL},
-                {"node-ip", 0, OPTION_STRING, OFFSET(node_ip), "ADDRESS", "address other nodes reach this one by (default: of the default route)", NULL},
-                {"kubeconfig", 0, OPTION_STRING, OFFSET(kubeconfig), "FILE", "how to reach the API; without it only static and remembered pods run", NULL},
-                {"data-dir", 0, OPTION_STRING, OFFSET(data_dir), "DIR", "state that survives a reboot", "/var/lib/keelson/nodeagent"},
-                {"service-cluster-ip-range", 0, OPTION_STRING, OFFSET(service_cidr), "CIDR", "addresses of services", "10.96.0.0/16"},
-                {"cluster-cidr", 0, OPTION_STRING, OFFSET(cluster_cidr), "CIDR", "addresses of all pods", "10.244.0.0/16"},
-                {"pod-cidr", 0, OPTION_STRING, OFFSET(pod_cidr), "CIDR", "addresses of this node's pods (default: spec.podCIDR of the Node)", NULL},
-                {"pod-manifest-path", 0, OPTION_STRING, OFFSET(manifest_dir), "DIR", "folder of static pods, read at start", NULL},
-                {"health-address", 0, OPTION_STRING, OFFSET(health_address), "ADDRESS", "where /healthz, /readyz and /metrics are served", "127.0.0.1:10248"},
-                {"node-status-update-frequency", 0, OPTION_DURATION, OFFSET(status_frequency_us), "TIME", "how often the node's lease is renewed", "10s"},
-                {"log-level", 0, OPTION_STRING, OFFSET(log_level), "LEVEL", "debug, info, notice, warning or error", "info"},
+                {"node-name", 0, OPTION_STRING, OFFSET(node_name), "NAME",
+                                "name of the Node object (default: the host's name)", NULL},
+                {"node-ip", 0, OPTION_STRING, OFFSET(node_ip), "ADDRESS",
+                                "address other nodes reach this one by (default: of the default "
+                                "route)",
+                                NULL},
+                {"kubeconfig", 0, OPTION_STRING, OFFSET(kubeconfig), "FILE",
+                                "how to reach the API; without it only static and remembered pods "
+                                "run",
+                                NULL},
+                {"data-dir", 0, OPTION_STRING, OFFSET(data_dir), "DIR",
+                                "state that survives a reboot", "/var/lib/keelson/nodeagent"},
+                {"service-cluster-ip-range", 0, OPTION_STRING, OFFSET(service_cidr), "CIDR",
+                                "addresses of services", "10.96.0.0/16"},
+                {"cluster-cidr", 0, OPTION_STRING, OFFSET(cluster_cidr), "CIDR",
+                                "addresses of all pods", "10.244.0.0/16"},
+                {"pod-cidr", 0, OPTION_STRING, OFFSET(pod_cidr), "CIDR",
+                                "addresses of this node's pods (default: spec.podCIDR of the Node)",
+                                NULL},
+                {"pod-manifest-path", 0, OPTION_STRING, OFFSET(manifest_dir), "DIR",
+                                "folder of static pods, read at start", NULL},
+                {"health-address", 0, OPTION_STRING, OFFSET(health_address), "ADDRESS",
+                                "where /healthz, /readyz and /metrics are served",
+                                "127.0.0.1:10248"},
+                {"node-status-update-frequency", 0, OPTION_DURATION, OFFSET(status_frequency_us),
+                                "TIME", "how often the node's lease is renewed", "10s"},
+                {"log-level", 0, OPTION_STRING, OFFSET(log_level), "LEVEL",
+                                "debug, info, notice, warning or error", "info"},
 };
-static const struct option_program program = {.name = "knodeagent", .summary = "Runs a node's pods as systemd units and its services as nftables rules.",
-                .usage = "[OPTION...] [ssh | units FILE]", .rows = rows, .count = ELEMENTS(rows)};
+static const struct option_program program = {.name = "knodeagent",
+                .summary = "Runs a node's pods as systemd units and its services as nftables "
+                           "rules.",
+                .usage = "[OPTION...] [ssh | units FILE]",
+                .rows = rows,
+                .count = ELEMENTS(rows)};
 
 void agent_fail(struct agent *a, int error, const char *what) {
         log_error_errno(error, "%s; ending so that systemd starts the agent afresh", what);
@@ -48,7 +71,8 @@ void agent_set_pod_cidr(struct agent *a, const char *cidr) {
 
         if (a->ipam) {
                 if (!streq(ipam_cidr(a->ipam), cidr))
-                        log_warning("The Node's podCIDR is %s, but pods here have addresses of %s; it is used after the node was drained and the agent restarted",
+                        log_warning("The Node's podCIDR is %s, but pods here have addresses of %s; "
+                                    "it is used after the node was drained and the agent restarted",
                                         cidr, ipam_cidr(a->ipam));
                 return;
         }
@@ -100,6 +124,40 @@ static int on_check(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static int on_drop_in(sd_event_source *s, const struct inotify_event *event, void *userdata) {
+        struct agent *a = userdata;
+        const char *name = event->len > 0 ? event->name : "";
+
+        /* Of a folder of drop-ins itself, or a new one among the transient units. */
+        if (startswith(name, "kpod-") && !endswith(name, ".d"))
+                return 0;
+        if (startswith(name, "kpod-")) {
+                _cleanup_free_ char *path = strformat("%s/%s", TRANSIENT_DIR, name);
+                if (path && (event->mask & IN_CREATE))
+                        (void)sd_event_add_inotify(a->event, NULL, path,
+                                        IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR, on_drop_in, a);
+        } else if (!endswith(name, ".conf"))
+                return 0;
+        (void)sd_event_source_set_time_relative(a->check, DRIFT_DELAY_US);
+        (void)sd_event_source_set_enabled(a->check, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* systemctl set-property writes its changes of a transient unit beside it; this is how we hear of
+ * them. */
+static int watch_drop_ins(struct agent *a) {
+        int r = sd_event_add_time_relative(
+                        a->event, &a->check, CLOCK_MONOTONIC, CHECK_US, 0, on_check, a);
+
+        if (r >= 0)
+                r = sd_event_add_inotify(a->event, NULL, TRANSIENT_DIR, IN_CREATE | IN_ONLYDIR,
+                                on_drop_in, a);
+        if (r < 0)
+                log_debug_errno(r, "Changes of units are noticed once a minute only: cannot "
+                                   "watch " TRANSIENT_DIR);
+        return 0;
+}
+
 static void on_static_pod(const json_t *pod, void *userdata) {
         (void)pods_apply(((struct agent *)userdata)->pods, pod, POD_STATIC);
 }
@@ -117,7 +175,8 @@ static char *find_resolv_conf(void) {
         _cleanup_free_ char *text = NULL;
         size_t n;
 
-        if (file_read("/etc/resolv.conf", 65536, &text, &n) >= 0 && strstr(text, "nameserver 127.") && access(real, R_OK) == 0)
+        if (file_read("/etc/resolv.conf", 65536, &text, &n) >= 0 &&
+                        strstr(text, "nameserver 127.") && access(real, R_OK) == 0)
                 return strdup(real);
         return NULL;
 }
@@ -140,7 +199,9 @@ static int learn_machine(struct agent *a, struct problem *p) {
         if (a->config.node_ip && strlen(a->config.node_ip) < sizeof(a->node_ip))
                 snprintf(a->node_ip, sizeof(a->node_ip), "%s", a->config.node_ip);
         else if (network_guess_node_ip(a->node_ip) < 0)
-                return problem_set(p, ENODEV, 0, NULL, "this machine has no IPv4 address that other nodes could use: set one, or pass --node-ip");
+                return problem_set(p, ENODEV, 0, NULL,
+                                "this machine has no IPv4 address that other nodes could use: set "
+                                "one, or pass --node-ip");
         return a->config.node_name ? 0 : -ENOMEM;
 }
 
@@ -154,7 +215,9 @@ static int open_state(struct agent *a, struct problem *p) {
         if (r >= 0)
                 r = volumes_mount_secrets(AGENT_SECRET_DIR);
         if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot mount the memory file system for secrets at %s: %s (the agent must be root)",
+                return problem_set(p, -r, 0, NULL,
+                                "cannot mount the memory file system for secrets at %s: %s (the "
+                                "agent must be root)",
                                 AGENT_SECRET_DIR, strerror(-r));
         if (a->config.pod_cidr)
                 agent_set_pod_cidr(a, a->config.pod_cidr);
@@ -165,13 +228,15 @@ static int open_state(struct agent *a, struct problem *p) {
 
 static int start_network(struct agent *a, struct problem *p) {
         struct network_options network = {a->node_ip, a->config.service_cidr};
-        struct nft_options nft = {a->config.node_name, a->node_ip, a->config.cluster_cidr, on_table_changed, a};
+        struct nft_options nft = {a->config.node_name, a->node_ip, a->config.cluster_cidr,
+                        on_table_changed, a};
         int r = network_new(&a->network, &network);
 
         if (r >= 0 && a->ipam)
                 r = network_set_pod_range(a->network, ipam_cidr(a->ipam), ipam_gateway(a->ipam));
         if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot set up the pod network: %s", strerror(-r));
+                return problem_set(
+                                p, -r, 0, NULL, "cannot set up the pod network: %s", strerror(-r));
         r = nft_new(&a->nft, a->event, &nft);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
@@ -181,7 +246,8 @@ static int start_network(struct agent *a, struct problem *p) {
 }
 
 static int start_api(struct agent *a, struct problem *p) {
-        struct api_client_options options = {.kubeconfig = a->config.kubeconfig, .user_agent = "knodeagent/" PACKAGE_VERSION};
+        struct api_client_options options = {.kubeconfig = a->config.kubeconfig,
+                        .user_agent = "knodeagent/" PACKAGE_VERSION};
         int r;
 
         if (!a->config.kubeconfig)
@@ -195,7 +261,8 @@ static int start_api(struct agent *a, struct problem *p) {
 }
 
 static int start(struct agent *a, struct problem *p) {
-        struct units_callbacks callbacks = {on_unit_change, on_start_error, on_reloaded, on_listed, on_lost, a};
+        struct units_callbacks callbacks = {
+                        on_unit_change, on_start_error, on_reloaded, on_listed, on_lost, a};
         int r = daemon_new(&a->daemon, "knodeagent");
 
         if (r < 0)
@@ -214,21 +281,24 @@ static int start(struct agent *a, struct problem *p) {
                 return r;
         r = units_new(&a->units, a->event, &callbacks);
         if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s", strerror(-r));
+                return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
+                                strerror(-r));
         r = start_api(a, p);
         if (r >= 0 && a->config.manifest_dir) {
                 r = manifest_each(a->config.manifest_dir, a->config.node_name, on_static_pod, a);
                 if (r < 0)
-                        return problem_set(p, -r, 0, NULL, "cannot read the static pods in %s: %s", a->config.manifest_dir, strerror(-r));
+                        return problem_set(p, -r, 0, NULL, "cannot read the static pods in %s: %s",
+                                        a->config.manifest_dir, strerror(-r));
         }
         if (r >= 0)
-                r = sd_event_add_time_relative(a->event, NULL, CLOCK_MONOTONIC, CHECK_US, 0, on_check, a);
+                r = watch_drop_ins(a);
         daemon_on_ready_check(a->daemon, is_ready, a);
         return r < 0 ? r : daemon_listen_health(a->daemon, a->config.health_address, p);
 }
 
 static void agent_done(struct agent *a) {
         /* Pods go on: ending the agent stops nothing. */
+        sd_event_source_disable_unref(a->check);
         sync_free(a->sync);
         node_free(a->node);
         pods_free(a->pods);
@@ -264,7 +334,8 @@ int main(int argc, char **argv) {
                 return r;
         }
         if (words && streq(words[0], "units") && strv_length(words) == 2) {
-                r = manifest_print_units(words[1], a.config.node_name ? a.config.node_name : "node");
+                r = manifest_print_units(
+                                words[1], a.config.node_name ? a.config.node_name : "node");
                 options_done(&program, &a.config);
                 return r;
         }
@@ -282,7 +353,8 @@ int main(int argc, char **argv) {
                 log_error("Cannot start: %s", p.message ? p.message : strerror(-r));
                 r = 1;
         } else {
-                log_info("Node %s (%s): %zu pods remembered", a.config.node_name, a.node_ip, pods_count(a.pods));
+                log_info("Node %s (%s): %zu pods remembered", a.config.node_name, a.node_ip,
+                                pods_count(a.pods));
                 daemon_notify_ready(a.daemon, "running");
                 r = daemon_run(a.daemon);
         }

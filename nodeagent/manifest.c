@@ -1,5 +1,5 @@
-/* Reading manifests. A static pod has no uid of the API's: it is made from its file's contents, so that a
- * changed file is another pod. */
+/* Reading manifests. A static pod has no uid of the API's: it is made from its file's contents, so
+ * that a changed file is another pod. */
 #include "nodeagent/manifest.h"
 
 #include <dirent.h>
@@ -13,9 +13,11 @@
 
 enum { MANIFEST_SIZE_MAX = 4 * 1024 * 1024 };
 
-/* A pod of its own: templates of workloads become the pod they describe. Returns a new reference or NULL. */
+/* A pod of its own: templates of workloads become the pod they describe. Returns a new reference or
+ * NULL. */
 static json_t *pod_of(const json_t *object, const char *node_name, const char *salt) {
-        static const char *const workloads[] = {"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"};
+        static const char *const workloads[] = {
+                        "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"};
         const json_t *source = streq(object_kind(object), "Pod") ? object : NULL;
         _cleanup_json_ json_t *pod = NULL;
         _cleanup_free_ char *text = NULL;
@@ -32,7 +34,8 @@ static json_t *pod_of(const json_t *object, const char *node_name, const char *s
         if (source != object || !*object_name(pod))
                 json_set_str(pod, "metadata.name", object_name(object));
         if (!*object_namespace(pod))
-                json_set_str(pod, "metadata.namespace", *object_namespace(object) ? object_namespace(object) : "default");
+                json_set_str(pod, "metadata.namespace",
+                                *object_namespace(object) ? object_namespace(object) : "default");
         text = json_text(pod);
         if (!text)
                 return NULL;
@@ -61,7 +64,8 @@ static int parse_file(const char *path, struct yaml_docs *docs, struct problem *
         return r;
 }
 
-int manifest_each(const char *dir, const char *node_name, void (*func)(const json_t *pod, void *userdata), void *userdata) {
+int manifest_each(const char *dir, const char *node_name,
+                void (*func)(const json_t *pod, void *userdata), void *userdata) {
         DIR *d = opendir(dir);
 
         if (!d)
@@ -72,14 +76,16 @@ int manifest_each(const char *dir, const char *node_name, void (*func)(const jso
                 _cleanup_problem_ struct problem p = {0};
 
                 if (!path || e->d_name[0] == '.' ||
-                                (!endswith(path, ".yaml") && !endswith(path, ".yml") && !endswith(path, ".json")))
+                                (!endswith(path, ".yaml") && !endswith(path, ".yml") &&
+                                                !endswith(path, ".json")))
                         continue;
                 if (parse_file(path, &docs, &p) < 0) {
                         log_warning("Static pod file left out: %s", strempty(p.message));
                         continue;
                 }
                 for (size_t i = 0; i < docs.count; i++) {
-                        _cleanup_json_ json_t *pod = pod_of(docs.items[i].value, node_name, node_name);
+                        _cleanup_json_ json_t *pod =
+                                        pod_of(docs.items[i].value, node_name, node_name);
                         if (pod)
                                 func(pod, userdata);
                 }
@@ -93,14 +99,16 @@ static json_t *resources_of(const struct yaml_docs *docs) {
 
         for (size_t i = 0; i < docs->count; i++) {
                 json_t *o = docs->items[i].value;
-                const char *kind = streq(object_kind(o), "ConfigMap") ? "configmaps" : streq(object_kind(o), "Secret") ? "secrets" : NULL;
+                const char *kind = streq(object_kind(o), "ConfigMap") ? "configmaps"
+                                   : streq(object_kind(o), "Secret")  ? "secrets"
+                                                                      : NULL;
                 const char *key;
                 json_t *v;
 
                 if (!kind)
                         continue;
                 /* stringData is the API's to fold into data; a file has not been there. */
-                json_object_foreach(json_object_get(o, "stringData"), key, v) {
+                json_object_foreach (json_object_get(o, "stringData"), key, v) {
                         const char *text = strempty(json_string_value(v));
                         _cleanup_free_ char *base64 = base64_encode(text, strlen(text));
                         json_t *data = json_object_get(o, "data");
@@ -128,9 +136,14 @@ int manifest_print_units(const char *path, const char *node_name) {
         }
         resources = resources_of(&docs);
         for (size_t i = 0; i < docs.count; i++) {
-                _cleanup_json_ json_t *pod = pod_of(docs.items[i].value, node_name, ""), *plan = NULL;
-                _cleanup_free_ char *text = NULL, *disk = NULL, *run = NULL, *secret = NULL, *netns = NULL;
-                struct pod_facts f = {.node_name = node_name, .node_ip = "192.0.2.1", .pod_ip = "10.244.0.2", .cpu_milli = 1000,
+                _cleanup_json_ json_t *pod = pod_of(docs.items[i].value, node_name, ""),
+                                      *plan = NULL;
+                _cleanup_free_ char *text = NULL, *disk = NULL, *run = NULL, *secret = NULL,
+                                    *netns = NULL;
+                struct pod_facts f = {.node_name = node_name,
+                                .node_ip = "192.0.2.1",
+                                .pod_ip = "10.244.0.2",
+                                .cpu_milli = 1000,
                                 .memory_bytes = INT64_C(1) << 30};
 
                 if (!pod)
@@ -146,7 +159,8 @@ int manifest_print_units(const char *path, const char *node_name) {
                 problem_done(&p);
                 p = (struct problem){0};
                 if (pod_to_units(pod, resources, &f, &plan, &p) < 0) {
-                        fprintf(stderr, "knodeagent: %s: pod %s: %s\n", path, object_name(pod), strempty(p.message));
+                        fprintf(stderr, "knodeagent: %s: pod %s: %s\n", path, object_name(pod),
+                                        strempty(p.message));
                         result = 1;
                         continue;
                 }

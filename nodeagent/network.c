@@ -1,7 +1,7 @@
-/* Routed veths: the host's end has a /32 route to the pod, the pod's default route leads to the gateway
- * address that lies on the dummy device keelson0 (the kernel answers ARP for it on every link). There is
- * no bridge, so neither bridge netfilter settings nor hairpin modes matter: all traffic of a pod is
- * routed through the host and sees its nftables rules. */
+/* Routed veths: the host's end has a /32 route to the pod, the pod's default route leads to the
+ * gateway address that lies on the dummy device keelson0 (the kernel answers ARP for it on every
+ * link). There is no bridge, so neither bridge netfilter settings nor hairpin modes matter: all
+ * traffic of a pod is routed through the host and sees its nftables rules. */
 #include "nodeagent/network.h"
 
 #include <dirent.h>
@@ -141,10 +141,10 @@ static void address_flush(struct nl_sock *s, int index, const char *keep) {
 }
 
 struct route {
-        const char *destination;  /* NULL: default */
-        const char *gateway;      /* NULL: on the link */
-        const char *source;       /* preferred source; NULL: none */
-        int index;                /* of the link, or 0 */
+        const char *destination; /* NULL: default */
+        const char *gateway;     /* NULL: on the link */
+        const char *source;      /* preferred source; NULL: none */
+        int index;               /* of the link, or 0 */
         bool unreachable;
 };
 
@@ -158,8 +158,10 @@ static struct rtnl_route *route_build(const struct route *route) {
         rtnl_route_set_table(o, RT_TABLE_MAIN);
         rtnl_route_set_protocol(o, ROUTE_PROTOCOL);
         rtnl_route_set_type(o, route->unreachable ? RTN_UNREACHABLE : RTN_UNICAST);
-        rtnl_route_set_scope(o, route->gateway || route->unreachable ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
-        if (nl_addr_parse(route->destination ? route->destination : "0.0.0.0/0", AF_INET, &a) >= 0) {
+        rtnl_route_set_scope(o,
+                        route->gateway || route->unreachable ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
+        if (nl_addr_parse(route->destination ? route->destination : "0.0.0.0/0", AF_INET, &a) >=
+                        0) {
                 rtnl_route_set_dst(o, a);
                 nl_addr_put(a);
         }
@@ -204,8 +206,8 @@ static int link_make(struct nl_sock *s, const char *name, const char *type) {
         return r == -NLE_EXIST ? 0 : nl_errno(r);
 }
 
-/* A device of that name that leads nowhere, up: a dummy, or in kernels without it a bridge without ports.
- * Returns its index. */
+/* A device of that name that leads nowhere, up: a dummy, or in kernels without it a bridge without
+ * ports. Returns its index. */
 static int dummy_make(struct nl_sock *s, const char *name) {
         int index = link_index(s, name), r;
 
@@ -237,17 +239,20 @@ int network_new(struct network **ret, const struct network_options *options) {
                 return r;
         r = write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
         if (r < 0)
-                log_warning_errno(r, "Cannot switch on IPv4 forwarding (net.ipv4.ip_forward); pods will not reach other nodes");
+                log_warning_errno(r, "Cannot switch on IPv4 forwarding (net.ipv4.ip_forward); pods "
+                                     "will not reach other nodes");
         route.index = dummy_make(n->socket, SERVICE_DEVICE);
         if (route.index < 0)
-                return log_warning_errno(route.index, "Cannot make the network device " SERVICE_DEVICE);
+                return log_warning_errno(
+                                route.index, "Cannot make the network device " SERVICE_DEVICE);
         r = route_add(n->socket, &route);
         if (r < 0) {
                 route.source = NULL;
                 r = route_add(n->socket, &route);
         }
         if (r < 0)
-                return log_warning_errno(r, "Cannot add the route of the service range %s", options->service_cidr);
+                return log_warning_errno(r, "Cannot add the route of the service range %s",
+                                options->service_cidr);
         *ret = TAKE_PTR(n);
         return 0;
 }
@@ -289,8 +294,8 @@ static void veth_name(const char *uid, char ret[static 16]) {
         ret[n] = 0;
 }
 
-/* Runs in another network namespace for a moment. Coming back must work: all else would go on in the
- * wrong network. */
+/* Runs in another network namespace for a moment. Coming back must work: all else would go on in
+ * the wrong network. */
 static void return_home(int home) {
         int r = setns(home, CLONE_NEWNET);
 
@@ -365,7 +370,8 @@ static int pod_side(struct nl_sock *s, const char *address, const char *gateway)
 
 int network_pod_up(struct network *n, const char *uid, const char *address, const char *gateway) {
         _cleanup_free_ char *path = network_pod_path(uid);
-        _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), ns = -EBADF;
+        _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
+                            ns = -EBADF;
         struct nl_sock *inside = NULL;
         struct route route = {.destination = address, .source = gateway};
         char veth[16];
@@ -448,7 +454,8 @@ void network_each_pod(void (*func)(const char *uid, void *userdata), void *userd
 }
 
 static void route_gateway(struct rtnl_route *route, char *text, size_t n) {
-        struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : NULL;
+        struct rtnl_nexthop *hop =
+                        rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : NULL;
         struct nl_addr *gateway = hop ? rtnl_route_nh_get_gateway(hop) : NULL;
 
         text[0] = 0;
@@ -467,7 +474,8 @@ int network_set_routes(struct network *n, const struct map *routes) {
                 char destination[64], gateway[64];
                 const char *want;
 
-                if (rtnl_route_get_protocol(route) != ROUTE_PROTOCOL || rtnl_route_get_table(route) != RT_TABLE_MAIN)
+                if (rtnl_route_get_protocol(route) != ROUTE_PROTOCOL ||
+                                rtnl_route_get_table(route) != RT_TABLE_MAIN)
                         continue;
                 route_gateway(route, gateway, sizeof(gateway));
                 if (!*gateway)
@@ -478,12 +486,15 @@ int network_set_routes(struct network *n, const struct map *routes) {
                         (void)rtnl_route_delete(n->socket, route, 0);
         }
         nl_cache_free(cache);
-        map_foreach(routes, e) {
-                struct route route = {.destination = map_entry_key(e), .gateway = map_entry_value(e)};
+        map_foreach (routes, e) {
+                struct route route = {
+                                .destination = map_entry_key(e), .gateway = map_entry_value(e)};
 
                 r = route_add(n->socket, &route);
                 if (r < 0)
-                        result = log_warning_errno(r, "Cannot add the route to the pods %s through %s; is that node on another network?",
+                        result = log_warning_errno(r,
+                                        "Cannot add the route to the pods %s through %s; is that "
+                                        "node on another network?",
                                         route.destination, route.gateway);
         }
         return result;
@@ -512,19 +523,27 @@ int network_guess_node_ip(char ret[static 16]) {
         struct nl_cache *routes = NULL, *addresses = NULL, *links = NULL;
         int r = open_socket(&s), found = 0;
 
-        if (r >= 0 && rtnl_route_alloc_cache(s, AF_INET, 0, &routes) >= 0 && rtnl_addr_alloc_cache(s, &addresses) >= 0 &&
+        if (r >= 0 && rtnl_route_alloc_cache(s, AF_INET, 0, &routes) >= 0 &&
+                        rtnl_addr_alloc_cache(s, &addresses) >= 0 &&
                         rtnl_link_alloc_cache(s, AF_UNSPEC, &links) >= 0) {
-                for (struct nl_object *o = nl_cache_get_first(routes); o && !found; o = nl_cache_get_next(o)) {
+                for (struct nl_object *o = nl_cache_get_first(routes); o && !found;
+                                o = nl_cache_get_next(o)) {
                         struct rtnl_route *route = (struct rtnl_route *)o;
-                        struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : NULL;
+                        struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(route) > 0
+                                                                   ? rtnl_route_nexthop_n(route, 0)
+                                                                   : NULL;
 
                         if (hop && nl_addr_get_prefixlen(rtnl_route_get_dst(route)) == 0)
-                                found = link_address(addresses, rtnl_route_nh_get_ifindex(hop), ret);
+                                found = link_address(
+                                                addresses, rtnl_route_nh_get_ifindex(hop), ret);
                 }
-                for (struct nl_object *o = nl_cache_get_first(links); o && !found; o = nl_cache_get_next(o)) {
+                for (struct nl_object *o = nl_cache_get_first(links); o && !found;
+                                o = nl_cache_get_next(o)) {
                         const char *name = rtnl_link_get_name((struct rtnl_link *)o);
-                        if (!startswith(name, "keelson") && !startswith(name, "kp") && !streq(name, "lo"))
-                                found = link_address(addresses, rtnl_link_get_ifindex((struct rtnl_link *)o), ret);
+                        if (!startswith(name, "keelson") && !startswith(name, "kp") &&
+                                        !streq(name, "lo"))
+                                found = link_address(addresses,
+                                                rtnl_link_get_ifindex((struct rtnl_link *)o), ret);
                 }
         }
         nl_cache_free(routes);

@@ -1,6 +1,6 @@
-/* libnftables runs our transactions; a netlink socket in the nftables group tells of everybody's. A commit
- * that touched our table and was not ours has the whole table loaded again, after a short pause so that
- * somebody's script ends first, and at most so often. */
+/* libnftables runs our transactions; a netlink socket in the nftables group tells of everybody's. A
+ * commit that touched our table and was not ours has the whole table loaded again, after a short
+ * pause so that somebody's script ends first, and at most so often. */
 #include "nodeagent/nft.h"
 
 #include <linux/netfilter/nf_tables.h>
@@ -35,21 +35,21 @@ struct nft {
         struct nft_options options;
         char *node_name, *cluster_cidr;
         struct nft_ctx *context;
-        struct map *services;       /* "ns/name" -> object */
-        struct map *slices;         /* "ns/name" -> object */
-        struct map *pods;           /* uid -> wanted model of a local pod */
-        struct map *models;         /* "svc:ns/name" or "pod:uid" -> model in the kernel */
-        struct map *dirty;          /* keys of models to make again; values are not used */
+        struct map *services; /* "ns/name" -> object */
+        struct map *slices;   /* "ns/name" -> object */
+        struct map *pods;     /* uid -> wanted model of a local pod */
+        struct map *models;   /* "svc:ns/name" or "pod:uid" -> model in the kernel */
+        struct map *dirty;    /* keys of models to make again; values are not used */
         sd_event_source *defer;
         sd_event_source *restore;
-        bool loaded;                /* the table was loaded once */
+        bool loaded; /* the table was loaded once */
         bool reload_due;
         uint64_t restored_us;
         int fd;
         sd_event_source *io;
-        bool touched;               /* our table, in the commit being read */
-        uint32_t own_pid;           /* as the kernel numbers us; 0: not known yet */
-        unsigned own_commits;       /* not yet seen on the socket */
+        bool touched;         /* our table, in the commit being read */
+        uint32_t own_pid;     /* as the kernel numbers us; 0: not known yet */
+        unsigned own_commits; /* not yet seen on the socket */
 };
 
 static int run(struct nft *n, struct buf *text) {
@@ -62,7 +62,8 @@ static int run(struct nft *n, struct buf *text) {
         r = nft_run_cmd_from_buffer(n->context, text->data);
         if (r != 0) {
                 const char *error = nft_ctx_get_error_buffer(n->context);
-                log_error("nftables refused a change of the services' table: %.*s", 400, strempty(error));
+                log_error("nftables refused a change of the services' table: %.*s", 400,
+                                strempty(error));
                 return -EIO;
         }
         n->own_commits++;
@@ -72,12 +73,14 @@ static int run(struct nft *n, struct buf *text) {
 static json_t *slices_of(struct nft *n, const char *service_key) {
         json_t *list = json_array();
 
-        map_foreach(n->slices, e) {
+        map_foreach (n->slices, e) {
                 json_t *slice = map_entry_value(e);
-                const char *name = object_label(slice, "kubernetes.io/service-name"), *ns = object_namespace(slice);
+                const char *name = object_label(slice, "kubernetes.io/service-name"),
+                           *ns = object_namespace(slice);
                 size_t k = strlen(ns);
 
-                if (name && strncmp(service_key, ns, k) == 0 && service_key[k] == '/' && streq(service_key + k + 1, name))
+                if (name && strncmp(service_key, ns, k) == 0 && service_key[k] == '/' &&
+                                streq(service_key + k + 1, name))
                         json_array_append(list, slice);
         }
         return list;
@@ -107,13 +110,13 @@ static int load_all(struct nft *n) {
         int r;
 
         map_clear(n->models);
-        map_foreach(n->services, e) {
+        map_foreach (n->services, e) {
                 _cleanup_free_ char *key = strformat("svc:%s", map_entry_key(e));
                 json_t *model = key ? wanted(n, key) : NULL;
                 if (model)
                         (void)map_set(n->models, key, model);
         }
-        map_foreach(n->pods, e) {
+        map_foreach (n->pods, e) {
                 _cleanup_free_ char *key = strformat("pod:%s", map_entry_key(e));
                 if (key)
                         (void)map_set(n->models, key, json_incref(map_entry_value(e)));
@@ -121,7 +124,8 @@ static int load_all(struct nft *n) {
         list = calloc(map_size(n->models) + 1, sizeof(*list));
         if (!list)
                 return -ENOMEM;
-        map_foreach(n->models, e) list[count++] = map_entry_value(e);
+        map_foreach (n->models, e)
+                list[count++] = map_entry_value(e);
         r = models_to_ruleset(&frame, list, count, &text);
         if (r >= 0)
                 r = run(n, &text);
@@ -137,7 +141,7 @@ static int apply_dirty(struct nft *n) {
         _cleanup_buf_ struct buf text = {0};
         int r;
 
-        map_foreach(n->dirty, e) {
+        map_foreach (n->dirty, e) {
                 const char *key = map_entry_key(e);
                 _cleanup_json_ json_t *model = wanted(n, key);
 
@@ -164,7 +168,8 @@ static int on_restore(sd_event_source *s, uint64_t usec, void *userdata) {
 static void restore_after(struct nft *n, uint64_t delay_us) {
         n->reload_due = true;
         if (!n->restore)
-                (void)sd_event_add_time_relative(n->event, &n->restore, CLOCK_MONOTONIC, delay_us, 0, on_restore, n);
+                (void)sd_event_add_time_relative(
+                                n->event, &n->restore, CLOCK_MONOTONIC, delay_us, 0, on_restore, n);
 }
 
 static int on_defer(sd_event_source *s, void *userdata) {
@@ -244,12 +249,13 @@ void nft_local_pod(struct nft *n, const char *uid, const char *pod_ip, const jso
 bool nft_serves_pod(struct nft *n, const char *uid) {
         if (map_size(n->dirty) > 0)
                 (void)on_defer(NULL, n);
-        map_foreach(n->slices, e) {
+        map_foreach (n->slices, e) {
                 const json_t *v, *endpoints = json_at(map_entry_value(e), "endpoints");
                 size_t i;
 
-                json_array_foreach(endpoints, i, v)
-                        if (streq(json_str_or(v, "targetRef.uid", ""), uid) && json_bool_or(v, "conditions.ready", true))
+                json_array_foreach (endpoints, i, v)
+                        if (streq(json_str_or(v, "targetRef.uid", ""), uid) &&
+                                        json_bool_or(v, "conditions.ready", true))
                                 return true;
         }
         return false;
@@ -258,22 +264,26 @@ bool nft_serves_pod(struct nft *n, const char *uid) {
 static json_t *values(const struct map *m) {
         json_t *list = json_array();
 
-        map_foreach(m, e) json_array_append(list, map_entry_value(e));
+        map_foreach (m, e)
+                json_array_append(list, map_entry_value(e));
         return list;
 }
 
 json_t *nft_save(const struct nft *n) {
-        return json_pack("{s:o, s:o}", "services", values(n->services), "slices", values(n->slices));
+        return json_pack(
+                        "{s:o, s:o}", "services", values(n->services), "slices", values(n->slices));
 }
 
-void nft_keep_only(struct nft *n, bool (*is_known)(const char *kind, const char *key, void *userdata), void *userdata) {
-        map_foreach(n->services, e) {
+void nft_keep_only(struct nft *n,
+                bool (*is_known)(const char *kind, const char *key, void *userdata),
+                void *userdata) {
+        map_foreach (n->services, e) {
                 if (!is_known("services", map_entry_key(e), userdata)) {
                         mark(n, "svc:", map_entry_key(e));
                         (void)map_remove(n->services, map_entry_key(e));
                 }
         }
-        map_foreach(n->slices, f) {
+        map_foreach (n->slices, f) {
                 if (!is_known("endpointslices", map_entry_key(f), userdata)) {
                         mark_service_of(n, map_entry_value(f));
                         (void)map_remove(n->slices, map_entry_key(f));
@@ -323,7 +333,8 @@ static void commit_seen(struct nft *n, const struct nlmsghdr *h) {
         bool ours;
 
         (void)prctl(PR_GET_NAME, name);
-        /* The kernel's number for us differs from getpid() in a PID namespace: it is learned from our first commit. */
+        /* The kernel's number for us differs from getpid() in a PID namespace: it is learned from
+         * our first commit. */
         if (n->own_pid == 0 && n->own_commits > 0 && attribute_is(h, NFTA_GEN_PROC_NAME, name))
                 n->own_pid = pid;
         ours = pid == n->own_pid;
@@ -332,8 +343,10 @@ static void commit_seen(struct nft *n, const struct nlmsghdr *h) {
         if (n->touched && !ours && n->loaded) {
                 uint64_t since = now_mono_us() - n->restored_us;
 
-                log_notice("The nftables table inet " TABLE_NAME " was changed by another program; putting it back");
-                restore_after(n, since < RESTORE_PAUSE_US ? RESTORE_PAUSE_US - since : RESTORE_DELAY_US);
+                log_notice("The nftables table inet " TABLE_NAME
+                           " was changed by another program; putting it back");
+                restore_after(n, since < RESTORE_PAUSE_US ? RESTORE_PAUSE_US - since
+                                                          : RESTORE_DELAY_US);
         }
         n->touched = false;
 }
@@ -352,7 +365,8 @@ static int on_netlink(sd_event_source *s, int fd, uint32_t events, void *userdat
                 }
                 if (size <= 0)
                         return 0;
-                for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, (size_t)size); h = NLMSG_NEXT(h, size)) {
+                for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, (size_t)size);
+                                h = NLMSG_NEXT(h, size)) {
                         unsigned message = h->nlmsg_type & 0xff;
 
                         if (h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
@@ -372,7 +386,8 @@ static int monitor(struct nft *n) {
 
         n->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
         if (n->fd < 0 || bind(n->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-                        setsockopt(n->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
+                        setsockopt(n->fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group,
+                                        sizeof(group)) < 0)
                 return -errno;
         (void)setsockopt(n->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
         return sd_event_add_io(n->event, &n->io, n->fd, EPOLLIN, on_netlink, n);
@@ -395,7 +410,8 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         n->models = map_new(json_free);
         n->dirty = map_new(NULL);
         n->context = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!n->node_name || !n->cluster_cidr || !n->services || !n->slices || !n->pods || !n->models || !n->dirty || !n->context)
+        if (!n->node_name || !n->cluster_cidr || !n->services || !n->slices || !n->pods ||
+                        !n->models || !n->dirty || !n->context)
                 return -ENOMEM;
         if (nft_ctx_buffer_output(n->context) != 0 || nft_ctx_buffer_error(n->context) != 0)
                 return -ENOMEM;

@@ -1,5 +1,5 @@
-/* The driver: reads the machine, writes the Node's status when it changed or after five minutes, renews
- * the Lease every ten seconds (by default). */
+/* The driver: reads the machine, writes the Node's status when it changed or after five minutes,
+ * renews the Lease every ten seconds (by default). */
 #include "config.h"
 
 #include "nodeagent/node.h"
@@ -20,7 +20,7 @@ enum { LEASE_SECONDS = 40, STATUS_FULL_US = 300 * 1000000 };
 struct node {
         struct agent *agent;
         sd_event_source *timer;
-        json_t *object;             /* last observed, or NULL */
+        json_t *object; /* last observed, or NULL */
         bool observed;
         json_t *reported;
         uint64_t reported_us;
@@ -37,7 +37,8 @@ static char *read_os_image(void) {
         const char *line;
         char *out;
 
-        if (file_read("/etc/os-release", 65536, &text, &n) < 0 || !(line = strstr(text, "PRETTY_NAME=")))
+        if (file_read("/etc/os-release", 65536, &text, &n) < 0 ||
+                        !(line = strstr(text, "PRETTY_NAME=")))
                 return strdup("Linux");
         line += strlen("PRETTY_NAME=");
         line += *line == '"';
@@ -67,10 +68,18 @@ static void gather(struct node *n, struct node_facts *f) {
         struct statvfs fs = {0};
         size_t size;
 
-        *f = (struct node_facts){.name = a->config.node_name, .address = a->node_ip, .cpu_milli = a->cpu_milli,
-                        .memory_bytes = a->memory_bytes, .machine_id = n->machine_id, .boot_id = n->boot_id,
-                        .kernel = n->uname.release, .os_image = n->os_image, .architecture = architecture(n->uname.machine),
-                        .runtime = n->runtime, .version = "v" PACKAGE_VERSION "+keelson", .now_us = now_wall_us()};
+        *f = (struct node_facts){.name = a->config.node_name,
+                        .address = a->node_ip,
+                        .cpu_milli = a->cpu_milli,
+                        .memory_bytes = a->memory_bytes,
+                        .machine_id = n->machine_id,
+                        .boot_id = n->boot_id,
+                        .kernel = n->uname.release,
+                        .os_image = n->os_image,
+                        .architecture = architecture(n->uname.machine),
+                        .runtime = n->runtime,
+                        .version = "v" PACKAGE_VERSION "+keelson",
+                        .now_us = now_wall_us()};
         if (file_read("/proc/meminfo", 65536, &text, &size) >= 0)
                 f->memory_available = meminfo(text, "MemAvailable:");
         if (statvfs(a->config.data_dir, &fs) == 0) {
@@ -103,13 +112,16 @@ static void report(struct node *n) {
                 return;
         gather(n, &f);
         status = node_status(n->object, &f);
-        if (n->reported && now_mono_us() < n->reported_us + STATUS_FULL_US && !node_status_differs(status, n->reported) &&
+        if (n->reported && now_mono_us() < n->reported_us + STATUS_FULL_US &&
+                        !node_status_differs(status, n->reported) &&
                         object_condition_true(n->object, "Ready"))
                 return;
         patch = json_pack("{s:O}", "status", status);
-        path = api_path(api_resource_find("nodes"), NULL, n->agent->config.node_name, "status", NULL);
+        path = api_path(api_resource_find("nodes"), NULL, n->agent->config.node_name, "status",
+                        NULL);
         if (!patch || !path ||
-                        api_patch_async(n->agent->api, path, API_PATCH_MERGE, patch, on_status, n, &n->status_call) < 0)
+                        api_patch_async(n->agent->api, path, API_PATCH_MERGE, patch, on_status, n,
+                                        &n->status_call) < 0)
                 return;
         json_decref(n->reported);
         n->reported = TAKE_PTR(status);
@@ -120,12 +132,14 @@ static void on_object(int error, const json_t *object, const struct problem *p, 
 
         n->object_call = NULL;
         if (error < 0 && error != -EEXIST)
-                log_warning("Cannot register node %s: %s", n->agent->config.node_name, strempty(p ? p->message : NULL));
+                log_warning("Cannot register node %s: %s", n->agent->config.node_name,
+                                strempty(p ? p->message : NULL));
 }
 
 static json_t *labels(struct node *n) {
-        return json_pack("{s:s, s:s, s:s}", "kubernetes.io/hostname", n->agent->config.node_name, "kubernetes.io/os", "linux",
-                        "kubernetes.io/arch", architecture(n->uname.machine));
+        return json_pack("{s:s, s:s, s:s}", "kubernetes.io/hostname", n->agent->config.node_name,
+                        "kubernetes.io/os", "linux", "kubernetes.io/arch",
+                        architecture(n->uname.machine));
 }
 
 /* Makes the object, or adds the labels that are missing on it. */
@@ -138,18 +152,21 @@ static void ensure_object(struct node *n) {
 
         if (n->object_call || !n->observed)
                 return;
-        json_object_foreach(want, key, v)
-                complete &= streq_ptr(n->object ? object_label(n->object, key) : NULL, json_string_value(v));
+        json_object_foreach (want, key, v)
+                complete &= streq_ptr(n->object ? object_label(n->object, key) : NULL,
+                                json_string_value(v));
         if (complete)
                 return;
         if (n->object) {
                 body = json_pack("{s:{s:O}}", "metadata", "labels", want);
                 path = api_path(api_resource_find("nodes"), NULL, name, NULL, NULL);
                 if (body && path)
-                        (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_object, n, &n->object_call);
+                        (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_object,
+                                        n, &n->object_call);
                 return;
         }
-        body = json_pack("{s:s, s:s, s:{s:s, s:O}}", "apiVersion", "v1", "kind", "Node", "metadata", "name", name, "labels", want);
+        body = json_pack("{s:s, s:s, s:{s:s, s:O}}", "apiVersion", "v1", "kind", "Node", "metadata",
+                        "name", name, "labels", want);
         path = api_path(api_resource_find("nodes"), NULL, NULL, NULL, NULL);
         if (body && path)
                 (void)api_create_async(n->agent->api, path, body, on_object, n, &n->object_call);
@@ -160,19 +177,23 @@ static void on_lease(int error, const json_t *object, const struct problem *p, v
 static json_t *lease_spec(struct node *n) {
         char now[TIMEFMT_SIZE];
 
-        return json_pack("{s:s, s:i, s:s}", "holderIdentity", n->agent->config.node_name, "leaseDurationSeconds", LEASE_SECONDS,
-                        "renewTime", time_format_micro(now_wall_us(), now));
+        return json_pack("{s:s, s:i, s:s}", "holderIdentity", n->agent->config.node_name,
+                        "leaseDurationSeconds", LEASE_SECONDS, "renewTime",
+                        time_format_micro(now_wall_us(), now));
 }
 
 static void make_lease(struct node *n) {
         const char *name = n->agent->config.node_name;
-        _cleanup_free_ char *path = api_path(api_resource_find("leases"), LEASE_NAMESPACE, NULL, NULL, NULL);
-        _cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion", "coordination.k8s.io/v1", "kind",
-                        "Lease", "metadata", "name", name, "namespace", LEASE_NAMESPACE, "spec", lease_spec(n));
+        _cleanup_free_ char *path =
+                        api_path(api_resource_find("leases"), LEASE_NAMESPACE, NULL, NULL, NULL);
+        _cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion",
+                        "coordination.k8s.io/v1", "kind", "Lease", "metadata", "name", name,
+                        "namespace", LEASE_NAMESPACE, "spec", lease_spec(n));
 
         if (body && n->object)
                 json_object_set_new(json_object_get(body, "metadata"), "ownerReferences",
-                                json_pack("[{s:s, s:s, s:s, s:s}]", "apiVersion", "v1", "kind", "Node", "name", name, "uid",
+                                json_pack("[{s:s, s:s, s:s, s:s}]", "apiVersion", "v1", "kind",
+                                                "Node", "name", name, "uid",
                                                 object_uid(n->object)));
         if (path && body)
                 (void)api_create_async(n->agent->api, path, body, on_lease, n, &n->lease_call);
@@ -191,13 +212,15 @@ static void on_lease(int error, const json_t *object, const struct problem *p, v
 }
 
 static void renew(struct node *n) {
-        _cleanup_free_ char *path = api_path(api_resource_find("leases"), LEASE_NAMESPACE, n->agent->config.node_name, NULL, NULL);
+        _cleanup_free_ char *path = api_path(api_resource_find("leases"), LEASE_NAMESPACE,
+                        n->agent->config.node_name, NULL, NULL);
         _cleanup_json_ json_t *body = json_pack("{s:o}", "spec", lease_spec(n));
 
         /* One that hangs must not keep the next from being tried. */
         n->lease_call = api_call_cancel(n->lease_call);
         if (path && body)
-                (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_lease, n, &n->lease_call);
+                (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_lease, n,
+                                &n->lease_call);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -224,7 +247,8 @@ void node_observed(struct node *n, const json_t *object) {
 }
 
 bool node_is_in_touch(const struct node *n) {
-        return n->renewed_us > 0 && now_mono_us() < n->renewed_us + (uint64_t)LEASE_SECONDS * 1000000;
+        return n->renewed_us > 0 &&
+               now_mono_us() < n->renewed_us + (uint64_t)LEASE_SECONDS * 1000000;
 }
 
 int node_new(struct node **ret, struct agent *agent) {

@@ -6,7 +6,8 @@
 int node_new(struct node **ret, struct agent *agent);
 struct node *node_free(struct node *n);
 DEFINE_CLEANUP(struct node *, node_free);
-/* What the watch says about our own Node; NULL: there is none (yet). Called when the first list is in, and on changes. */
+/* What the watch says about our own Node; NULL: there is none (yet). Called when the first list is
+ * in, and on changes. */
 void node_observed(struct node *n, const json_t *object);
 /* Whether the lease was renewed lately. */
 bool node_is_in_touch(const struct node *n);

@@ -1,5 +1,6 @@
-/* The environment of a container: env, envFrom, field and resource references, $(VAR) expansion. What
- * comes from a Secret is kept apart, because a unit's Environment= can be read by every user. */
+/* The environment of a container: env, envFrom, field and resource references, $(VAR) expansion.
+ * What comes from a Secret is kept apart, because a unit's Environment= can be read by every user.
+ */
 #include "nodeagent/pod-units.h"
 
 #include <ctype.h>
@@ -58,7 +59,7 @@ static char *map_lines(const json_t *map) {
         const char *key;
         json_t *v;
 
-        json_object_foreach((json_t *)map, key, v) {
+        json_object_foreach ((json_t *)map, key, v) {
                 if (out.size > 0)
                         buf_append_char(&out, '\n');
                 buf_printf(&out, "%s=\"", key);
@@ -101,16 +102,17 @@ static const json_t *container_find(const json_t *pod, const char *name) {
         for (size_t l = 0; l < ELEMENTS(lists); l++) {
                 const json_t *c;
                 size_t i;
-                json_array_foreach(json_at(pod, lists[l]), i, c)
+                json_array_foreach (json_at(pod, lists[l]), i, c)
                         if (streq_ptr(json_str(c, "name"), name))
                                 return c;
         }
         return NULL;
 }
 
-int pod_resource_value(const json_t *pod, const json_t *container, const json_t *ref, const struct pod_facts *f,
-                char **ret, struct problem *p) {
-        const char *resource = json_str_or(ref, "resource", ""), *named = json_str(ref, "containerName");
+int pod_resource_value(const json_t *pod, const json_t *container, const json_t *ref,
+                const struct pod_facts *f, char **ret, struct problem *p) {
+        const char *resource = json_str_or(ref, "resource", ""),
+                   *named = json_str(ref, "containerName");
         int64_t value = 0, divisor = 1000;
         const json_t *q, *d = json_at(ref, "divisor");
         const char *kind = startswith(resource, "limits.") ? "limits" : "requests";
@@ -120,7 +122,8 @@ int pod_resource_value(const json_t *pod, const json_t *container, const json_t 
                 container = container_find(pod, named);
         if (!container || !what || (!streq(what, ".cpu") && !streq(what, ".memory")))
                 return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
-                                "resourceFieldRef '%s' is not supported; use limits or requests of cpu or memory",
+                                "resourceFieldRef '%s' is not supported; use limits or requests of "
+                                "cpu or memory",
                                 resource);
         q = json_get(container, "resources", kind, what + 1, NULL);
         if (q) {
@@ -174,7 +177,8 @@ static char *resource_text(const json_t *object, bool secret, const char *key) {
 static int env_from_key(struct pod_env *e, const char *name, const json_t *ref, bool secret,
                 const json_t *resources, struct problem *p) {
         const char *object_name_ = json_str_or(ref, "name", ""), *key = json_str_or(ref, "key", "");
-        const json_t *object = json_get(resources, secret ? "secrets" : "configmaps", object_name_, NULL);
+        const json_t *object =
+                        json_get(resources, secret ? "secrets" : "configmaps", object_name_, NULL);
         _cleanup_free_ char *value = resource_text(object, secret, key);
 
         if (value)
@@ -182,24 +186,26 @@ static int env_from_key(struct pod_env *e, const char *name, const json_t *ref, 
         if (json_bool_or(ref, "optional", false))
                 return 0;
         return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
-                        object ? "couldn't find key %s in %s %s" : "key %s: %s \"%s\" not found", key,
-                        secret ? "secret" : "configmap", object_name_);
+                        object ? "couldn't find key %s in %s %s" : "key %s: %s \"%s\" not found",
+                        key, secret ? "secret" : "configmap", object_name_);
 }
 
-static int env_from(struct pod_env *e, const json_t *source, const json_t *resources, struct problem *p) {
+static int env_from(struct pod_env *e, const json_t *source, const json_t *resources,
+                struct problem *p) {
         bool secret = json_at(source, "secretRef") != NULL;
         const json_t *ref = json_at(source, secret ? "secretRef" : "configMapRef"), *object;
-        const char *prefix = json_str_or(source, "prefix", ""), *name = json_str_or(ref, "name", ""), *key;
+        const char *prefix = json_str_or(source, "prefix", ""),
+                   *name = json_str_or(ref, "name", ""), *key;
         json_t *v;
 
         object = json_get(resources, secret ? "secrets" : "configmaps", name, NULL);
         if (!object) {
                 if (json_bool_or(ref, "optional", false))
                         return 0;
-                return problem_set(p, EINVAL, 0, "CreateContainerConfigError", "%s \"%s\" not found",
-                                secret ? "secret" : "configmap", name);
+                return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
+                                "%s \"%s\" not found", secret ? "secret" : "configmap", name);
         }
-        json_object_foreach((json_t *)json_at(object, "data"), key, v) {
+        json_object_foreach ((json_t *)json_at(object, "data"), key, v) {
                 _cleanup_free_ char *value = resource_text(object, secret, key);
                 _cleanup_free_ char *full = strformat("%s%s", prefix, key);
                 /* Keys that are no variable names are left out, as users know it. */
@@ -255,12 +261,13 @@ int pod_env_build(const json_t *pod, const json_t *container, const json_t *reso
         int r = !e.names || !e.plain || !e.secret ? -ENOMEM : 0;
 
         if (r >= 0)
-                r = env_add(&e, "HOSTNAME", json_str_or(pod, "spec.hostname", object_name(pod)), false);
-        json_array_foreach(json_at(container, "envFrom"), i, v) {
+                r = env_add(&e, "HOSTNAME", json_str_or(pod, "spec.hostname", object_name(pod)),
+                                false);
+        json_array_foreach (json_at(container, "envFrom"), i, v) {
                 if (r >= 0)
                         r = env_from(&e, v, resources, p);
         }
-        json_array_foreach(json_at(container, "env"), i, v) {
+        json_array_foreach (json_at(container, "env"), i, v) {
                 if (r >= 0)
                         r = env_one(&e, pod, container, v, resources, f, p);
         }

@@ -1,5 +1,5 @@
-/* Commands beside a container: exec probes and preStop hooks run as oneshot units with the container's
- * own user, root, mounts, limits and network. */
+/* Commands beside a container: exec probes and preStop hooks run as oneshot units with the
+ * container's own user, root, mounts, limits and network. */
 #include "nodeagent/pods-internal.h"
 
 #include "nodeagent/pod-units.h"
@@ -27,14 +27,20 @@ static void on_probe_done(const char *result, void *userdata) {
 
         unlink_exec(x);
         free(x);
-        snprintf(message, sizeof(message), "command %s", streq(result, "timeout") ? "timed out" : passed ? "done" : "failed");
+        snprintf(message, sizeof(message), "command %s",
+                        streq(result, "timeout") ? "timed out"
+                        : passed                 ? "done"
+                                                 : "failed");
         probe_exec_done(probe, passed, message);
 }
 
-int container_exec_probe(struct container *c, struct probe *probe, const json_t *command, uint64_t timeout_us) {
+int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
+                uint64_t timeout_us) {
         const json_t *unit = container_unit(c);
-        _cleanup_free_ char *name = pod_exec_unit_name(c->pod->object, c->record->name, c->pod->pods->exec_serial++);
-        _cleanup_json_ json_t *run = unit && name ? pod_exec_unit(unit, name, command, timeout_us) : NULL;
+        _cleanup_free_ char *name = pod_exec_unit_name(
+                        c->pod->object, c->record->name, c->pod->pods->exec_serial++);
+        _cleanup_json_ json_t *run =
+                        unit && name ? pod_exec_unit(unit, name, command, timeout_us) : NULL;
         struct container_exec *x = run ? calloc(1, sizeof(*x)) : NULL;
         int r;
 

@@ -1,5 +1,5 @@
-/* What a pod is doing, written down: the running record on disk when it changed, the status to the API
- * when it differs from what was written there last. One call is under way at a time. */
+/* What a pod is doing, written down: the running record on disk when it changed, the status to the
+ * API when it differs from what was written there last. One call is under way at a time. */
 #include "nodeagent/pods-internal.h"
 
 #include "lib/log.h"
@@ -11,13 +11,14 @@ enum { RETRY_MIN_US = 1000000, RETRY_MAX_US = 30 * 1000000 };
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...) {
         char text[512];
         va_list ap;
-        const char *fields[] = {"KEELSON_NAMESPACE", object_namespace(p->object), "KEELSON_POD", object_name(p->object), NULL};
+        const char *fields[] = {"KEELSON_NAMESPACE", object_namespace(p->object), "KEELSON_POD",
+                        object_name(p->object), NULL};
 
         va_start(ap, fmt);
         vsnprintf(text, sizeof(text), fmt, ap);
         va_end(ap);
-        log_fields(streq(type, "Warning") ? LOG_WARNING : LOG_INFO, fields, "Pod %s/%s: %s: %s", object_namespace(p->object),
-                        object_name(p->object), reason, text);
+        log_fields(streq(type, "Warning") ? LOG_WARNING : LOG_INFO, fields, "Pod %s/%s: %s: %s",
+                        object_namespace(p->object), object_name(p->object), reason, text);
         if (p->pods->agent->api && !(p->flags & POD_STATIC) && !p->api_gone)
                 api_event(p->pods->agent->api, p->object, type, reason, "%s", text);
 }
@@ -29,22 +30,25 @@ static void save_run(struct pod *p) {
 
         for (size_t i = 0; i < p->count; i++)
                 json_array_append_new(list, container_record_save(&p->records[i]));
-        run = json_pack("{s:s, s:I, s:i, s:O, s:s*, s:s*}", "ip", p->ip, "startUs", (json_int_t)p->start_us, "stage", (int)p->stage,
-                        "containers", list, "failedReason", p->failed_reason, "failedMessage", p->failed_message);
+        run = json_pack("{s:s, s:s, s:I, s:i, s:O, s:s*, s:s*}", "boot", p->pods->boot_id, "ip",
+                        p->ip, "startUs", (json_int_t)p->start_us, "stage", (int)p->stage,
+                        "containers", list, "failedReason", p->failed_reason, "failedMessage",
+                        p->failed_message);
         text = run ? json_text(run) : NULL;
         if (!text || streq_ptr(text, p->saved_run))
                 return;
         r = store_save_run(p->pods->agent->store, p->uid, run);
         if (r < 0) {
-                log_warning_errno(r, "Cannot keep the record of pod %s/%s on disk", object_namespace(p->object),
-                                object_name(p->object));
+                log_warning_errno(r, "Cannot keep the record of pod %s/%s on disk",
+                                object_namespace(p->object), object_name(p->object));
                 return;
         }
         free(p->saved_run);
         p->saved_run = TAKE_PTR(text);
 }
 
-static void on_reported(int error, const json_t *object, const struct problem *problem, void *userdata) {
+static void on_reported(
+                int error, const json_t *object, const struct problem *problem, void *userdata) {
         struct pod *p = userdata;
 
         p->call = NULL;
@@ -60,17 +64,24 @@ static void on_reported(int error, const json_t *object, const struct problem *p
                 pod_wake_at(p, p->report_retry_us);
                 return;
         }
-        p->report_backoff_us = p->report_backoff_us == 0 ? RETRY_MIN_US : MIN(p->report_backoff_us * 2, (uint64_t)RETRY_MAX_US);
+        p->report_backoff_us = p->report_backoff_us == 0 ? RETRY_MIN_US
+                                                         : MIN(p->report_backoff_us * 2,
+                                                                           (uint64_t)RETRY_MAX_US);
         p->report_retry_us = now_mono_us() + p->report_backoff_us;
-        log_debug("Status of pod %s/%s was not written: %s", object_namespace(p->object), object_name(p->object),
-                        strempty(problem ? problem->message : NULL));
+        log_debug("Status of pod %s/%s was not written: %s", object_namespace(p->object),
+                        object_name(p->object), strempty(problem ? problem->message : NULL));
         pod_wake_at(p, p->report_retry_us);
 }
 
 void pod_report(struct pod *p) {
         struct agent *a = p->pods->agent;
-        struct status_facts f = {.host_ip = a->node_ip, .pod_ip = p->ip, .start_us = p->start_us, .now_us = now_wall_us(),
-                        .sandbox_ready = p->sandbox_ready, .failed_reason = p->failed_reason, .failed_message = p->failed_message};
+        struct status_facts f = {.host_ip = a->node_ip,
+                        .pod_ip = p->ip,
+                        .start_us = p->start_us,
+                        .now_us = now_wall_us(),
+                        .sandbox_ready = p->sandbox_ready,
+                        .failed_reason = p->failed_reason,
+                        .failed_message = p->failed_message};
         _cleanup_json_ json_t *status = NULL, *patch = NULL;
         _cleanup_free_ char *path = NULL;
 
@@ -85,8 +96,11 @@ void pod_report(struct pod *p) {
         if (!status || (p->reported && json_equal(status, p->reported)))
                 return;
         patch = json_pack("{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
-        path = api_path(api_resource_find("pods"), object_namespace(p->object), object_name(p->object), "status", NULL);
-        if (!patch || !path || api_patch_async(a->api, path, API_PATCH_MERGE, patch, on_reported, p, &p->call) < 0) {
+        path = api_path(api_resource_find("pods"), object_namespace(p->object),
+                        object_name(p->object), "status", NULL);
+        if (!patch || !path ||
+                        api_patch_async(a->api, path, API_PATCH_MERGE, patch, on_reported, p,
+                                        &p->call) < 0) {
                 p->report_retry_us = now_mono_us() + RETRY_MIN_US;
                 pod_wake_at(p, p->report_retry_us);
                 return;

@@ -7,9 +7,10 @@
 
 #define REASON "CreateContainerConfigError"
 
-static const char *const default_capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID",
-                "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",
-                "CAP_SYS_CHROOT", "CAP_MKNOD", "CAP_AUDIT_WRITE", "CAP_SETFCAP"};
+static const char *const default_capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER",
+                "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
+                "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD",
+                "CAP_AUDIT_WRITE", "CAP_SETFCAP"};
 static const char *const hidden_paths[] = {"-/etc/keelson", "-/var/lib/keelson", "-/run/keelson",
                 "-/root/.ssh", "-/root/.kube"};
 
@@ -32,13 +33,14 @@ static int capability_list(const json_t *names, uint64_t *mask, bool add, struct
         const json_t *v;
         size_t i;
 
-        json_array_foreach(names, i, v) {
+        json_array_foreach (names, i, v) {
                 const char *name = strempty(json_string_value(v));
                 int n = capability_number(name);
                 uint64_t bit = strcaseeq(name, "ALL") ? UINT64_MAX : n >= 0 ? UINT64_C(1) << n : 0;
 
                 if (bit == 0)
-                        return problem_set(p, EINVAL, 0, REASON, "securityContext.capabilities: '%s' is not known", name);
+                        return problem_set(p, EINVAL, 0, REASON,
+                                        "securityContext.capabilities: '%s' is not known", name);
                 *mask = add ? *mask | bit : *mask & ~bit;
         }
         return 0;
@@ -69,7 +71,8 @@ static int seccomp(const json_t *profile, json_t *properties, struct problem *p)
                 return 0;
         if (!streq(type, "RuntimeDefault"))
                 return problem_set(p, EINVAL, 0, REASON,
-                                "seccompProfile type '%s' is not supported; use RuntimeDefault, Unconfined or the annotation unit.keelson.dev/SystemCallFilter",
+                                "seccompProfile type '%s' is not supported; use RuntimeDefault, "
+                                "Unconfined or the annotation unit.keelson.dev/SystemCallFilter",
                                 type);
         json_object_set_new(properties, "SystemCallFilter",
                         json_pack("{s:b, s:[s]}", "allow", 1, "names", "@system-service"));
@@ -79,7 +82,8 @@ static int seccomp(const json_t *profile, json_t *properties, struct problem *p)
 
 static int identity(const json_t *pod, const json_t *container, json_t *properties, bool *ret_root,
                 struct problem *p) {
-        const json_t *user = setting(pod, container, "runAsUser"), *group = setting(pod, container, "runAsGroup");
+        const json_t *user = setting(pod, container, "runAsUser"),
+                     *group = setting(pod, container, "runAsGroup");
         const json_t *v, *groups = json_at(pod, "spec.securityContext.supplementalGroups");
         int64_t fs_group = json_int_or(pod, "spec.securityContext.fsGroup", -1);
         bool non_root = json_is_true(setting(pod, container, "runAsNonRoot"));
@@ -102,7 +106,9 @@ static int identity(const json_t *pod, const json_t *container, json_t *properti
                 snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(group));
                 json_object_set_new(properties, "Group", json_string(number));
         }
-        json_array_foreach(groups, i, v) json_array_append_new(extra, json_sprintf("%lld", (long long)json_integer_value(v)));
+        json_array_foreach (groups, i, v)
+                json_array_append_new(
+                                extra, json_sprintf("%lld", (long long)json_integer_value(v)));
         if (fs_group >= 0)
                 json_array_append_new(extra, json_sprintf("%lld", (long long)fs_group));
         if (json_array_size(extra) > 0)
@@ -111,11 +117,13 @@ static int identity(const json_t *pod, const json_t *container, json_t *properti
                 json_decref(extra);
         if (non_root && *ret_root)
                 return problem_set(p, EINVAL, 0, REASON,
-                                "container has runAsNonRoot and would run as root: set runAsUser to another user or leave it out");
+                                "container has runAsNonRoot and would run as root: set runAsUser "
+                                "to another user or leave it out");
         return 0;
 }
 
-int pod_security(const json_t *pod, const json_t *container, json_t *properties, struct problem *p) {
+int pod_security(
+                const json_t *pod, const json_t *container, json_t *properties, struct problem *p) {
         bool root = true, privileged = json_bool_or(container, "securityContext.privileged", false);
         json_t *hidden;
         int r;
@@ -141,14 +149,15 @@ int pod_security(const json_t *pod, const json_t *container, json_t *properties,
         return r < 0 ? r : capabilities(container, properties, root, p);
 }
 
-int pod_passthrough(const json_t *pod, const char *container, json_t *properties, struct problem *p) {
+int pod_passthrough(
+                const json_t *pod, const char *container, json_t *properties, struct problem *p) {
         _cleanup_free_ char *own = strformat("%s.unit.keelson.dev/", container);
         const char *key;
         json_t *v;
 
         if (!own)
                 return -ENOMEM;
-        json_object_foreach((json_t *)json_at(pod, "metadata.annotations"), key, v) {
+        json_object_foreach ((json_t *)json_at(pod, "metadata.annotations"), key, v) {
                 const char *name = startswith(key, "unit.keelson.dev/");
                 const struct prop_row *row;
                 json_t *value;
@@ -161,7 +170,8 @@ int pod_passthrough(const json_t *pod, const char *container, json_t *properties
                 row = prop_find(name);
                 if (!row)
                         return problem_set(p, EINVAL, 0, REASON,
-                                        "annotation %s: the unit property %s is not known; docs/pod-to-units.md lists them",
+                                        "annotation %s: the unit property %s is not known; "
+                                        "docs/pod-to-units.md lists them",
                                         key, name);
                 r = prop_from_text(row, strempty(json_string_value(v)), &value, p);
                 if (r < 0)

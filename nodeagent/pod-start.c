@@ -1,5 +1,5 @@
-/* A living pod, step by step: what it uses, its network, its volumes, its init containers one after the
- * other, then the rest; probes while they run; back-off when systemd has given up on one. */
+/* A living pod, step by step: what it uses, its network, its volumes, its init containers one after
+ * the other, then the rest; probes while they run; back-off when systemd has given up on one. */
 #include "nodeagent/pods-internal.h"
 
 #include "lib/log.h"
@@ -7,6 +7,7 @@
 #include "lib/timefmt.h"
 #include "nodeagent/fetch.h"
 #include "nodeagent/pod-units.h"
+#include "nodeagent/users.h"
 #include "nodeagent/volumes.h"
 
 enum {
@@ -48,12 +49,15 @@ static int ensure_resources(struct pod *p) {
         uint64_t now = now_mono_us();
         int r;
 
-        if (json_object_size(json_at(references, "configmaps")) + json_object_size(json_at(references, "secrets")) == 0)
+        if (json_object_size(json_at(references, "configmaps")) +
+                                        json_object_size(json_at(references, "secrets")) ==
+                        0)
                 return 1;
         if (!p->pods->agent->api)
                 return 1;
         if (!p->fetch && now >= p->fetch_us) {
-                r = fetch_start(&p->fetch, p->pods->agent->api, object_namespace(p->object), references, p->resources, on_fetched, p);
+                r = fetch_start(&p->fetch, p->pods->agent->api, object_namespace(p->object),
+                                references, p->resources, on_fetched, p);
                 if (r < 0)
                         p->fetch_us = now + RETRY_US;
         }
@@ -61,7 +65,9 @@ static int ensure_resources(struct pod *p) {
                 pod_wake_at(p, p->fetch_us);
         if (p->resources)
                 return 1;
-        all_wait(p, "ContainerCreating", "waiting for the control plane to hand out the ConfigMaps and Secrets of this pod");
+        all_wait(p, "ContainerCreating",
+                        "waiting for the control plane to hand out the ConfigMaps and Secrets of "
+                        "this pod");
         return 0;
 }
 
@@ -70,8 +76,8 @@ static json_t *host_ports(const struct pod *p) {
         const json_t *c, *port;
         size_t i, k;
 
-        json_array_foreach(json_at(p->object, "spec.containers"), i, c) {
-                json_array_foreach(json_at(c, "ports"), k, port) {
+        json_array_foreach (json_at(p->object, "spec.containers"), i, c) {
+                json_array_foreach (json_at(c, "ports"), k, port) {
                         if (json_int_or(port, "hostPort", 0) > 0)
                                 json_array_append(list, (json_t *)port);
                 }
@@ -91,13 +97,15 @@ static int ensure_network(struct pod *p) {
         if (p->sandbox_ready)
                 return 1;
         if (!a->ipam || !a->network) {
-                all_wait(p, "ContainerCreating", "the node has no pod address range yet (spec.podCIDR)");
+                all_wait(p, "ContainerCreating",
+                                "the node has no pod address range yet (spec.podCIDR)");
                 return 0;
         }
         if (!*p->ip) {
                 r = ipam_take(a->ipam, p->ip);
                 if (r < 0) {
-                        all_wait(p, "ContainerCreating", "every pod address of this node is in use");
+                        all_wait(p, "ContainerCreating",
+                                        "every pod address of this node is in use");
                         pod_wake_at(p, now_mono_us() + RETRY_US);
                         return 0;
                 }
@@ -106,7 +114,8 @@ static int ensure_network(struct pod *p) {
         }
         r = network_pod_up(a->network, p->uid, p->ip, ipam_gateway(a->ipam));
         if (r < 0) {
-                _cleanup_free_ char *text = strformat("cannot set up the pod's network: %s", strerror(-r));
+                _cleanup_free_ char *text =
+                                strformat("cannot set up the pod's network: %s", strerror(-r));
                 pod_event(p, "Warning", "FailedCreatePodSandBox", "%s", strempty(text));
                 all_wait(p, "ContainerCreating", text);
                 pod_wake_at(p, now_mono_us() + RETRY_US);
@@ -122,9 +131,15 @@ static int ensure_network(struct pod *p) {
 static int ensure_plan(struct pod *p) {
         struct agent *a = p->pods->agent;
         _cleanup_problem_ struct problem problem = {0};
-        struct pod_facts facts = {.node_name = a->config.node_name, .node_ip = a->node_ip, .pod_ip = p->ip,
-                        .netns_path = pod_is_host_network(p) ? NULL : p->netns, .disk_dir = p->disk_dir, .run_dir = p->run_dir,
-                        .secret_dir = p->secret_dir, .resolv_conf = a->resolv_conf, .cpu_milli = a->cpu_milli,
+        struct pod_facts facts = {.node_name = a->config.node_name,
+                        .node_ip = a->node_ip,
+                        .pod_ip = p->ip,
+                        .netns_path = pod_is_host_network(p) ? NULL : p->netns,
+                        .disk_dir = p->disk_dir,
+                        .run_dir = p->run_dir,
+                        .secret_dir = p->secret_dir,
+                        .resolv_conf = a->resolv_conf,
+                        .cpu_milli = a->cpu_milli,
                         .memory_bytes = a->memory_bytes};
         json_t *plan = NULL;
         int r;
@@ -139,7 +154,9 @@ static int ensure_plan(struct pod *p) {
                 const char *message = problem.message ? problem.message : strerror(-r);
 
                 json_decref(plan);
-                pod_event(p, "Warning", streq(reason, "InvalidImageName") ? "InspectFailed" : "Failed", "%s", message);
+                pod_event(p, "Warning",
+                                streq(reason, "InvalidImageName") ? "InspectFailed" : "Failed",
+                                "%s", message);
                 all_wait(p, reason, message);
                 pod_wake_at(p, now_mono_us() + 2 * RETRY_US);
                 p->fetch_us = MIN(p->fetch_us, now_mono_us() + RETRY_US);
@@ -166,7 +183,8 @@ static void restart_container(struct container *c, const char *why) {
         struct pod *p = c->pod;
         bool never = streq(json_str_or(p->object, "spec.restartPolicy", "Always"), "Never");
 
-        pod_event(p, "Normal", "Killing", "Container %s %s, will be %s", c->record->name, why, never ? "stopped" : "restarted");
+        pod_event(p, "Normal", "Killing", "Container %s %s, will be %s", c->record->name, why,
+                        never ? "stopped" : "restarted");
         container_probes_stop(c);
         c->restarting = true;
         if (never)
@@ -184,18 +202,22 @@ static void on_verdict(struct probe *probe, bool passed, const char *message, vo
                 c->record->started = true;
                 c->startup = probe_free(c->startup);
         } else if (!passed)
-                restart_container(c, probe == c->startup ? "failed startup probe" : "failed liveness probe");
+                restart_container(c, probe == c->startup ? "failed startup probe"
+                                                         : "failed liveness probe");
         pod_wake(c->pod);
 }
 
 static void on_probe_failure(struct probe *probe, const char *message, void *userdata) {
         struct container *c = userdata;
-        const char *kind = probe == c->readiness ? "Readiness" : probe == c->startup ? "Startup" : "Liveness";
+        const char *kind = probe == c->readiness ? "Readiness"
+                           : probe == c->startup ? "Startup"
+                                                 : "Liveness";
 
         pod_event(c->pod, "Warning", "Unhealthy", "%s probe failed: %s", kind, message);
 }
 
-static int on_probe_exec(struct probe *probe, const json_t *command, uint64_t timeout_us, void *userdata) {
+static int on_probe_exec(
+                struct probe *probe, const json_t *command, uint64_t timeout_us, void *userdata) {
         return container_exec_probe(userdata, probe, command, timeout_us);
 }
 
@@ -205,9 +227,15 @@ static void on_probe_cancel(struct probe *probe, void *userdata) {
 
 static struct probe *start_probe(struct container *c, const char *key, bool initial) {
         const json_t *spec = container_spec(c);
-        struct probe_options o = {.spec = json_at(spec, key), .container = spec, .address = c->pod->ip, .initial = initial,
-                        .exec = on_probe_exec, .exec_cancel = on_probe_cancel, .on_verdict = on_verdict,
-                        .on_failure = on_probe_failure, .userdata = c};
+        struct probe_options o = {.spec = json_at(spec, key),
+                        .container = spec,
+                        .address = c->pod->ip,
+                        .initial = initial,
+                        .exec = on_probe_exec,
+                        .exec_cancel = on_probe_cancel,
+                        .on_verdict = on_verdict,
+                        .on_failure = on_probe_failure,
+                        .userdata = c};
         struct probe *probe = NULL;
 
         if (probe_new(&probe, c->pod->pods->agent->event, &o) < 0)
@@ -229,7 +257,8 @@ static void ensure_probes(struct container *c, const struct unit_state *state) {
                 return;
         }
         if (notify)
-                c->record->ready = streq(state->active, "active") || streq(state->active, "reloading");
+                c->record->ready =
+                                streq(state->active, "active") || streq(state->active, "reloading");
         else if (!json_at(spec, "readinessProbe"))
                 c->record->ready = true;
         else if (!c->readiness)
@@ -245,6 +274,8 @@ static void start_container(struct container *c) {
         const json_t *unit = container_unit(c);
         int r = unit ? volumes_write_environment(unit) : -ENOENT;
 
+        if (r >= 0)
+                r = users_ensure(unit);
         if (r >= 0)
                 r = units_start(p->pods->agent->units, unit);
         if (r < 0) {
@@ -286,12 +317,15 @@ static void back_off(struct container *c) {
 
                 if (r->finished_us > r->started_us + HEALTHY_US)
                         c->backoff_us = 0;
-                c->backoff_us = c->backoff_us < BACKOFF_MIN_US ? BACKOFF_MIN_US : MIN(c->backoff_us * 2, (uint64_t)BACKOFF_MAX_US);
+                c->backoff_us = c->backoff_us < BACKOFF_MIN_US
+                                                ? BACKOFF_MIN_US
+                                                : MIN(c->backoff_us * 2, (uint64_t)BACKOFF_MAX_US);
                 c->retry_us = now + c->backoff_us;
-                pod_event(p, "Warning", "BackOff", "Back-off restarting failed container %s", r->name);
+                pod_event(p, "Warning", "BackOff", "Back-off restarting failed container %s",
+                                r->name);
         }
-        text = strformat("back-off %llus restarting failed container=%s", (unsigned long long)(c->backoff_us / 1000000),
-                        c->record->name);
+        text = strformat("back-off %llus restarting failed container=%s",
+                        (unsigned long long)(c->backoff_us / 1000000), c->record->name);
         container_back_off(c->record, text);
         if (now < c->retry_us) {
                 pod_wake_at(p, c->retry_us);
@@ -303,7 +337,8 @@ static void back_off(struct container *c) {
         c->restarting = true;
 }
 
-/* systemd passes through `failed` on its way to an automatic restart: only one that stays there is ours. */
+/* systemd passes through `failed` on its way to an automatic restart: only one that stays there is
+ * ours. */
 static bool failed_for_good(struct container *c, const struct unit_state *state) {
         uint64_t now = now_mono_us();
 
@@ -322,13 +357,15 @@ static bool belongs_to_other_pod(const struct container *c, const struct unit_st
         return state->slice[0] && slice && !streq(slice, state->slice);
 }
 
-/* An adopted unit that was made from another container spec (an image changed while the agent was away). */
+/* An adopted unit that was made from another container spec (an image changed while the agent was
+ * away). */
 static bool is_outdated(const struct container *c, const struct unit_state *state) {
         char hash[16];
 
         if (!state->description[0])
                 return false;
-        snprintf(hash, sizeof(hash), "[%08x]", pod_container_hash(c->pod->object, container_spec(c)));
+        snprintf(hash, sizeof(hash), "[%08x]",
+                        pod_container_hash(c->pod->object, container_spec(c)));
         return strstr(state->description, hash) == NULL;
 }
 
@@ -338,7 +375,8 @@ static int ensure_container(struct container *c) {
         const struct unit_state *state = units_get(p->pods->agent->units, c->unit);
 
         if (state && belongs_to_other_pod(c, state)) {
-                all_wait(p, "ContainerCreating", "an earlier pod of the same name is still being stopped");
+                all_wait(p, "ContainerCreating",
+                                "an earlier pod of the same name is still being stopped");
                 return 0;
         }
         if (!state) {
@@ -357,7 +395,9 @@ static int ensure_container(struct container *c) {
                 return 0;
         }
         if (is_outdated(c, state) && !c->restarting) {
-                pod_event(p, "Normal", "Killing", "Container %s definition changed, will be restarted", c->record->name);
+                pod_event(p, "Normal", "Killing",
+                                "Container %s definition changed, will be restarted",
+                                c->record->name);
                 c->restarting = true;
                 (void)units_stop(p->pods->agent->units, c->unit);
                 return 0;
@@ -365,7 +405,8 @@ static int ensure_container(struct container *c) {
         if (unit_state_is_running(state)) {
                 if (!streq(c->seen, state->invocation)) {
                         container_probes_stop(c);
-                        /* An adopted container was ready before, and stays so until a probe says otherwise. */
+                        /* An adopted container was ready before, and stays so until a probe says
+                         * otherwise. */
                         c->record->started = c->record->ready = !*c->seen && c->adopted;
                         memcpy(c->seen, state->invocation, sizeof(c->seen));
                         c->restarting = false;
@@ -417,7 +458,8 @@ void pod_step_start(struct pod *p) {
                 struct container *c = &p->containers[i];
                 int done;
 
-                if (c->record->init && c->record->phase == CONTAINER_TERMINATED && c->record->exit_code == 0)
+                if (c->record->init && c->record->phase == CONTAINER_TERMINATED &&
+                                c->record->exit_code == 0)
                         continue;
                 done = ensure_container(c);
                 /* The others wait for this one's good end. */

@@ -1,9 +1,8 @@
 /* The end of a pod, in the order that keeps a steady load free of errors:
  *
- *   DRAINING   go on serving until our own service table no longer lists the pod, and a second longer for
- *              the other nodes (established connections go on through conntrack)
- *   PRESTOP    the hooks of the containers
- *   STOPPING   SIGTERM through systemd; SIGKILL when the grace period is over
+ *   DRAINING   go on serving until our own service table no longer lists the pod, and a second
+ * longer for the other nodes (established connections go on through conntrack) PRESTOP    the hooks
+ * of the containers STOPPING   SIGTERM through systemd; SIGKILL when the grace period is over
  *   CLEANING   network, volumes, slice
  *   FINISHED   last status, then the object is deleted with grace 0; then nothing is left on disk
  *
@@ -30,7 +29,8 @@ static uint64_t deadline_us(const struct pod *p) {
 
 static bool any_unit(struct pod *p) {
         for (size_t i = 0; i < p->count; i++) {
-                const struct unit_state *s = units_get(p->pods->agent->units, p->containers[i].unit);
+                const struct unit_state *s =
+                                units_get(p->pods->agent->units, p->containers[i].unit);
                 _cleanup_free_ char *slice = pod_slice_name(p->uid);
 
                 if (s && s->slice[0] && slice && !streq(s->slice, slice))
@@ -43,7 +43,8 @@ static bool any_unit(struct pod *p) {
 
 /* 1 when the pod may be stopped. */
 static int drained(struct pod *p) {
-        uint64_t now = now_mono_us(), end = p->deleted_us + MIN((uint64_t)DRAIN_MAX_US, p->grace_us / 2);
+        uint64_t now = now_mono_us(),
+                 end = p->deleted_us + MIN((uint64_t)DRAIN_MAX_US, p->grace_us / 2);
         bool served = p->pods->agent->nft && nft_serves_pod(p->pods->agent->nft, p->uid);
 
         p->was_served |= served;
@@ -69,12 +70,14 @@ static void on_hook_done(const char *result, void *userdata) {
         c->hook = NULL;
         c->hook_done = true;
         if (!streq(result, "done"))
-                pod_event(c->pod, "Warning", "FailedPreStopHook", "preStop hook of container %s: %s", c->record->name, result);
+                pod_event(c->pod, "Warning", "FailedPreStopHook",
+                                "preStop hook of container %s: %s", c->record->name, result);
         pod_wake(c->pod);
 }
 
 static void start_hook(struct container *c) {
-        const json_t *hook = json_at(container_spec(c), "lifecycle.preStop"), *unit = container_unit(c);
+        const json_t *hook = json_at(container_spec(c), "lifecycle.preStop"),
+                     *unit = container_unit(c);
         const json_t *command = json_at(hook, "exec.command");
         struct pod *p = c->pod;
         _cleanup_free_ char *name = NULL;
@@ -168,17 +171,19 @@ static void clean(struct pod *p) {
         if (!pod_is_host_network(p) && a->network) {
                 r = network_pod_down(a->network, p->uid);
                 if (r < 0)
-                        log_warning_errno(r, "Cannot remove the network of pod %s/%s", object_namespace(p->object),
-                                        object_name(p->object));
+                        log_warning_errno(r, "Cannot remove the network of pod %s/%s",
+                                        object_namespace(p->object), object_name(p->object));
                 if (a->ipam && *p->ip)
                         ipam_release(a->ipam, p->ip);
         }
         r = volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
         if (r < 0)
-                log_warning_errno(r, "Cannot remove the volumes of pod %s/%s", object_namespace(p->object), object_name(p->object));
+                log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",
+                                object_namespace(p->object), object_name(p->object));
 }
 
-static void on_deleted(int error, const json_t *object, const struct problem *problem, void *userdata) {
+static void on_deleted(
+                int error, const json_t *object, const struct problem *problem, void *userdata) {
         struct pod *p = userdata;
 
         p->call = NULL;
@@ -206,9 +211,10 @@ static void finish(struct pod *p) {
                 pod_wake_at(p, p->report_retry_us);
                 return;
         }
-        path = api_path(api_resource_find("pods"), object_namespace(p->object), object_name(p->object), NULL, NULL);
-        body = json_pack("{s:s, s:s, s:i, s:{s:s}}", "apiVersion", "v1", "kind", "DeleteOptions", "gracePeriodSeconds", 0,
-                        "preconditions", "uid", p->uid);
+        path = api_path(api_resource_find("pods"), object_namespace(p->object),
+                        object_name(p->object), NULL, NULL);
+        body = json_pack("{s:s, s:s, s:i, s:{s:s}}", "apiVersion", "v1", "kind", "DeleteOptions",
+                        "gracePeriodSeconds", 0, "preconditions", "uid", p->uid);
         if (!path || !body || api_delete_async(api, path, body, on_deleted, p, &p->call) < 0) {
                 p->report_retry_us = now + RETRY_US;
                 pod_wake_at(p, p->report_retry_us);

@@ -1,5 +1,5 @@
-/* Pod -> units: the one place that says what a pod is on a systemd machine. docs/pod-to-units.md is the
- * user's page about it; the golden files in tests/golden/pod-to-units show it by example. */
+/* Pod -> units: the one place that says what a pod is on a systemd machine. docs/pod-to-units.md is
+ * the user's page about it; the golden files in tests/golden/pod-to-units show it by example. */
 #include "nodeagent/pod-units.h"
 
 #include "lib/object.h"
@@ -9,8 +9,8 @@
 
 enum {
         UNIT_NAME_LENGTH_MAX = 220,
-        RESTART_US = 1000000,          /* systemd's own restarts come this quickly ... */
-        RESTART_BURST = 5,             /* ... so many times in the interval; then the agent backs off */
+        RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
+        RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
 };
 #define RESTART_INTERVAL_US INT64_C(600000000)
 
@@ -20,9 +20,10 @@ static uint32_t fnv(uint32_t hash, const char *s) {
         return hash;
 }
 
-static char *unit_name(const char *prefix, const json_t *pod, const char *container, const char *suffix) {
-        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, object_namespace(pod), object_name(pod),
-                        container, suffix);
+static char *unit_name(
+                const char *prefix, const json_t *pod, const char *container, const char *suffix) {
+        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, object_namespace(pod),
+                        object_name(pod), container, suffix);
 
         if (!stem)
                 return NULL;
@@ -58,7 +59,8 @@ uint32_t pod_container_hash(const json_t *pod, const json_t *container) {
 
         for (size_t i = 0; i < ELEMENTS(keys); i++) {
                 const json_t *v = json_object_get(container, keys[i]);
-                char *text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS) : NULL;
+                char *text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS)
+                               : NULL;
                 hash = fnv(fnv(hash, "|"), strempty(text));
                 free(text);
         }
@@ -88,7 +90,9 @@ static int image(const json_t *container, json_t *properties, struct problem *p)
                 return 0;
         if (*name != '/' || strstr(name, "/../"))
                 return problem_set(p, EINVAL, 0, "InvalidImageName",
-                                "image \"%s\" is not something this node can run: use `host` for the machine's own root, the absolute path of a directory, or of a .raw, .img or .squashfs image",
+                                "image \"%s\" is not something this node can run: use `host` for "
+                                "the machine's own root, the absolute path of a directory, or of a "
+                                ".raw, .img or .squashfs image",
                                 name);
         for (size_t i = 0; i < ELEMENTS(raw); i++)
                 if (endswith(name, raw[i])) {
@@ -101,22 +105,25 @@ static int image(const json_t *container, json_t *properties, struct problem *p)
         return 0;
 }
 
-static int command(const json_t *container, const struct pod_env *env, json_t *properties, struct problem *p) {
+static int command(const json_t *container, const struct pod_env *env, json_t *properties,
+                struct problem *p) {
         static const char *const parts[] = {"command", "args"};
         _cleanup_json_ json_t *words = json_array();
 
         for (size_t part = 0; part < ELEMENTS(parts); part++) {
                 const json_t *v;
                 size_t i;
-                json_array_foreach(json_at(container, parts[part]), i, v) {
-                        _cleanup_free_ char *word = pod_env_expand(env->names, strempty(json_string_value(v)));
+                json_array_foreach (json_at(container, parts[part]), i, v) {
+                        _cleanup_free_ char *word =
+                                        pod_env_expand(env->names, strempty(json_string_value(v)));
                         if (!word || json_array_append_new(words, json_string(word)) < 0)
                                 return -ENOMEM;
                 }
         }
         if (json_array_size(words) == 0 || isempty(json_string_value(json_array_get(words, 0))))
                 return problem_set(p, EINVAL, 0, "CreateContainerError",
-                                "container %s has no command: there is no image that could name one, so set `command`",
+                                "container %s has no command: there is no image that could name "
+                                "one, so set `command`",
                                 json_str_or(container, "name", ""));
         json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
         return 0;
@@ -153,12 +160,14 @@ static void lifetime(const json_t *pod, const json_t *container, bool init, json
                 set_int(properties, "StartLimitIntervalUSec", RESTART_INTERVAL_US);
                 set_int(properties, "StartLimitBurst", RESTART_BURST);
         }
-        /* A finished unit must stay, so that its exit status can be read, also by the next agent. */
+        /* A finished unit must stay, so that its exit status can be read, also by the next agent.
+         */
         if (!always)
                 json_object_set_new(properties, "RemainAfterExit", json_true());
         set_str(properties, "KillMode", "mixed");
         set_int(properties, "TimeoutStopUSec",
-                        MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), 1) * 1000000);
+                        MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), 1) *
+                                        1000000);
         if (deadline > 0)
                 set_int(properties, "RuntimeMaxUSec", deadline * 1000000);
 }
@@ -167,11 +176,13 @@ static void identification(const json_t *pod, const json_t *container, json_t *p
         const char *name = json_str_or(container, "name", "");
 
         json_object_set_new(properties, "Description",
-                        json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod), object_name(pod), name,
+                        json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod),
+                                        object_name(pod), name,
                                         pod_container_hash(pod, container)));
         set_str(properties, "SyslogIdentifier", name);
         json_object_set_new(properties, "LogExtraFields",
-                        json_pack("[o, o, o, o]", json_sprintf("KEELSON_NAMESPACE=%s", object_namespace(pod)),
+                        json_pack("[o, o, o, o]",
+                                        json_sprintf("KEELSON_NAMESPACE=%s", object_namespace(pod)),
                                         json_sprintf("KEELSON_POD=%s", object_name(pod)),
                                         json_sprintf("KEELSON_POD_UID=%s", object_uid(pod)),
                                         json_sprintf("KEELSON_CONTAINER=%s", name)));
@@ -198,16 +209,19 @@ static int post_start(const json_t *container, json_t *properties, struct proble
         if (words)
                 json_object_set_new(properties, "ExecStartPostEx", json_pack("[O]", words));
         else if (json_at(container, "lifecycle.postStart"))
-                return problem_set(p, EINVAL, 0, REASON, "lifecycle.postStart: only exec is supported");
+                return problem_set(p, EINVAL, 0, REASON,
+                                "lifecycle.postStart: only exec is supported");
         return 0;
 }
 
-static int build_unit(const json_t *pod, const json_t *container, bool init, const json_t *resources,
-                const json_t *volumes, const struct pod_facts *f, json_t **ret, struct problem *p) {
+static int build_unit(const json_t *pod, const json_t *container, bool init,
+                const json_t *resources, const json_t *volumes, const struct pod_facts *f,
+                json_t **ret, struct problem *p) {
         const char *name = json_str_or(container, "name", "");
         _cleanup_(pod_env_done) struct pod_env env = {0};
         _cleanup_json_ json_t *properties = json_object();
-        _cleanup_free_ char *unit = pod_unit_name(pod, name), *slice = pod_slice_name(object_uid(pod));
+        _cleanup_free_ char *unit = pod_unit_name(pod, name),
+                            *slice = pod_slice_name(object_uid(pod));
         const char *dir = json_str_or(container, "workingDir", "");
         int r;
 
@@ -243,8 +257,8 @@ static int build_unit(const json_t *pod, const json_t *container, bool init, con
                 r = pod_passthrough(pod, name, properties, p);
         if (r < 0)
                 return r;
-        *ret = json_pack("{s:s, s:s, s:O, s:O}", "container", name, "name", unit, "properties", properties,
-                        "secretEnvironment", env.secret);
+        *ret = json_pack("{s:s, s:s, s:O, s:O}", "container", name, "name", unit, "properties",
+                        properties, "secretEnvironment", env.secret);
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -257,15 +271,16 @@ static json_t *slice_unit(const json_t *pod) {
         bool all = true;
         size_t i;
 
-        json_object_set_new(properties, "Description", json_sprintf("Pod %s/%s", object_namespace(pod), object_name(pod)));
-        json_array_foreach(json_at(pod, "spec.containers"), i, c) {
+        json_object_set_new(properties, "Description",
+                        json_sprintf("Pod %s/%s", object_namespace(pod), object_name(pod)));
+        json_array_foreach (json_at(pod, "spec.containers"), i, c) {
                 if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
                         memory += v;
                 else
                         all = false;
         }
         /* Init containers run before the others, with limits of their own. */
-        json_array_foreach(json_at(pod, "spec.initContainers"), i, c) {
+        json_array_foreach (json_at(pod, "spec.initContainers"), i, c) {
                 if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
                         memory = MAX(memory, v);
                 else
@@ -276,8 +291,8 @@ static json_t *slice_unit(const json_t *pod) {
         return json_pack("{s:s, s:o}", "name", strempty(name), "properties", properties);
 }
 
-int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts, json_t **ret,
-                struct problem *p) {
+int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
+                json_t **ret, struct problem *p) {
         static const struct {
                 const char *from, *to;
         } lists[] = {{"spec.initContainers", "initContainers"}, {"spec.containers", "containers"}};
@@ -295,12 +310,14 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
                 size_t i;
 
                 json_object_set_new(out, lists[l].to, units);
-                json_array_foreach(json_at(pod, lists[l].from), i, c) {
+                json_array_foreach (json_at(pod, lists[l].from), i, c) {
                         json_t *unit = NULL;
 
                         if (l == 0 && streq(json_str_or(c, "restartPolicy", ""), "Always"))
                                 return problem_set(p, EINVAL, 0, REASON,
-                                                "init container %s: restartPolicy Always (a sidecar) is not supported; make it an ordinary container",
+                                                "init container %s: restartPolicy Always (a "
+                                                "sidecar) is not supported; make it an ordinary "
+                                                "container",
                                                 json_str_or(c, "name", ""));
                         r = build_unit(pod, c, l == 0, resources, volumes, facts, &unit, p);
                         if (r < 0)
@@ -312,10 +329,11 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         return 0;
 }
 
-json_t *pod_exec_unit(const json_t *unit, const char *name, const json_t *words, uint64_t timeout_us) {
-        static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec", "StartLimitBurst",
-                        "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx", "ExecStartPreEx", "WatchdogUSec",
-                        "NotifyAccess", "MemoryLow"};
+json_t *pod_exec_unit(
+                const json_t *unit, const char *name, const json_t *words, uint64_t timeout_us) {
+        static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec",
+                        "StartLimitBurst", "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx",
+                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow"};
         _cleanup_json_ json_t *copy = json_deep_copy(unit);
         json_t *properties = json_object_get(copy, "properties");
 

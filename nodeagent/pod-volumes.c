@@ -1,6 +1,6 @@
-/* Volumes and mounts. A volume is planned as a folder (empty, in memory, of files, the host's own) that
- * the driver makes; a container sees it by a bind. Volumes that hold anything from a Secret lie on the
- * ramfs, never on disk. */
+/* Volumes and mounts. A volume is planned as a folder (empty, in memory, of files, the host's own)
+ * that the driver makes; a container sees it by a bind. Volumes that hold anything from a Secret
+ * lie on the ramfs, never on disk. */
 #include "nodeagent/pod-units.h"
 
 #include "lib/object.h"
@@ -14,7 +14,7 @@ struct volume_context {
         const json_t *resources;
         const struct pod_facts *facts;
         const char *name;
-        json_t *files;  /* array of {"path", "mode", "data" (base64)} */
+        json_t *files; /* array of {"path", "mode", "data" (base64)} */
         int64_t mode;
         struct problem *p;
 };
@@ -33,10 +33,11 @@ static bool path_is_tame(const char *path) {
 
 static int add_file(struct volume_context *c, const char *path, int64_t mode, const char *base64) {
         if (!path_is_tame(path))
-                return problem_set(c->p, EINVAL, 0, REASON, "volume %s: the path '%s' must be relative and without '..'",
+                return problem_set(c->p, EINVAL, 0, REASON,
+                                "volume %s: the path '%s' must be relative and without '..'",
                                 c->name, path);
         return json_array_append_new(c->files, json_pack("{s:s, s:I, s:s}", "path", path, "mode",
-                                                                       (json_int_t)mode, "data", base64));
+                                                               (json_int_t)mode, "data", base64));
 }
 
 static int add_text(struct volume_context *c, const char *path, int64_t mode, const char *text) {
@@ -45,8 +46,8 @@ static int add_text(struct volume_context *c, const char *path, int64_t mode, co
 }
 
 /* One key of a ConfigMap or Secret as a file. 1 when there, 0 when absent. */
-static int add_key(struct volume_context *c, const json_t *object, bool secret, const char *key, const char *path,
-                int64_t mode) {
+static int add_key(struct volume_context *c, const json_t *object, bool secret, const char *key,
+                const char *path, int64_t mode) {
         const char *text = json_string_value(json_get(object, "data", key, NULL));
         const char *binary = json_string_value(json_get(object, "binaryData", key, NULL));
         int r;
@@ -60,8 +61,10 @@ static int add_key(struct volume_context *c, const json_t *object, bool secret, 
         return r < 0 ? r : 1;
 }
 
-static int add_object(struct volume_context *c, const json_t *source, const char *name, bool secret) {
-        const json_t *object = json_get(c->resources, secret ? "secrets" : "configmaps", name, NULL);
+static int add_object(
+                struct volume_context *c, const json_t *source, const char *name, bool secret) {
+        const json_t *object =
+                        json_get(c->resources, secret ? "secrets" : "configmaps", name, NULL);
         const json_t *items = json_at(source, "items"), *item;
         bool optional = json_bool_or(source, "optional", false);
         static const char *const maps[] = {"data", "binaryData"};
@@ -70,21 +73,24 @@ static int add_object(struct volume_context *c, const json_t *source, const char
 
         if (!object)
                 return optional ? 0
-                                : problem_set(c->p, EINVAL, 0, "ContainerCreating", "volume %s: %s \"%s\" not found",
-                                                  c->name, secret ? "secret" : "configmap", name);
-        json_array_foreach(items, i, item) {
+                                : problem_set(c->p, EINVAL, 0, "ContainerCreating",
+                                                  "volume %s: %s \"%s\" not found", c->name,
+                                                  secret ? "secret" : "configmap", name);
+        json_array_foreach (items, i, item) {
                 const char *key = json_str_or(item, "key", "");
-                r = add_key(c, object, secret, key, json_str_or(item, "path", ""), json_int_or(item, "mode", c->mode));
+                r = add_key(c, object, secret, key, json_str_or(item, "path", ""),
+                                json_int_or(item, "mode", c->mode));
                 if (r == 0 && !optional)
-                        return problem_set(c->p, EINVAL, 0, "ContainerCreating", "volume %s: %s \"%s\" has no key %s",
-                                        c->name, secret ? "secret" : "configmap", name, key);
+                        return problem_set(c->p, EINVAL, 0, "ContainerCreating",
+                                        "volume %s: %s \"%s\" has no key %s", c->name,
+                                        secret ? "secret" : "configmap", name, key);
                 if (r < 0)
                         return r;
         }
         for (size_t m = 0; !items && m < ELEMENTS(maps); m++) {
                 const char *key;
                 json_t *v;
-                json_object_foreach((json_t *)json_at(object, maps[m]), key, v) {
+                json_object_foreach ((json_t *)json_at(object, maps[m]), key, v) {
                         r = add_key(c, object, secret, key, key, c->mode);
                         if (r < 0)
                                 return r;
@@ -97,7 +103,7 @@ static int add_downward(struct volume_context *c, const json_t *source) {
         const json_t *item;
         size_t i;
 
-        json_array_foreach(json_at(source, "items"), i, item) {
+        json_array_foreach (json_at(source, "items"), i, item) {
                 const char *field = json_str(item, "fieldRef.fieldPath");
                 _cleanup_free_ char *value = NULL;
                 int r = 0;
@@ -105,13 +111,16 @@ static int add_downward(struct volume_context *c, const json_t *source) {
                 if (field)
                         value = pod_field_value(c->pod, c->facts, field);
                 else
-                        r = pod_resource_value(c->pod, NULL, json_at(item, "resourceFieldRef"), c->facts, &value, c->p);
+                        r = pod_resource_value(c->pod, NULL, json_at(item, "resourceFieldRef"),
+                                        c->facts, &value, c->p);
                 if (r < 0)
                         return r;
                 if (!value)
-                        return problem_set(c->p, EINVAL, 0, REASON, "volume %s: fieldRef '%s' is not supported", c->name,
+                        return problem_set(c->p, EINVAL, 0, REASON,
+                                        "volume %s: fieldRef '%s' is not supported", c->name,
                                         strempty(field));
-                r = add_text(c, json_str_or(item, "path", ""), json_int_or(item, "mode", c->mode), value);
+                r = add_text(c, json_str_or(item, "path", ""), json_int_or(item, "mode", c->mode),
+                                value);
                 if (r < 0)
                         return r;
         }
@@ -123,7 +132,7 @@ static int add_projected(struct volume_context *c, const json_t *source, bool *r
         size_t i;
         int r = 0;
 
-        json_array_foreach(json_at(source, "sources"), i, s) {
+        json_array_foreach (json_at(source, "sources"), i, s) {
                 if ((x = json_at(s, "configMap")))
                         r = add_object(c, x, json_str_or(x, "name", ""), false);
                 else if ((x = json_at(s, "secret")))
@@ -132,7 +141,8 @@ static int add_projected(struct volume_context *c, const json_t *source, bool *r
                         r = add_downward(c, x);
                 else
                         r = problem_set(c->p, EINVAL, 0, REASON,
-                                        "volume %s: this projected source is not supported; use configMap, secret or downwardAPI",
+                                        "volume %s: this projected source is not supported; use "
+                                        "configMap, secret or downwardAPI",
                                         c->name);
                 if (r < 0)
                         return r;
@@ -147,7 +157,8 @@ static int64_t volume_size(const json_t *source) {
         return limit && quantity_parse_units(limit, &bytes) >= 0 && bytes > 0 ? bytes : 0;
 }
 
-static json_t *plan_files(struct volume_context *c, const json_t *source, const char *kind, struct problem *p) {
+static json_t *plan_files(struct volume_context *c, const json_t *source, const char *kind,
+                struct problem *p) {
         _cleanup_free_ char *path = NULL;
         bool secret = streq(kind, "secret");
         int r;
@@ -170,8 +181,8 @@ static json_t *plan_files(struct volume_context *c, const json_t *source, const 
                         problem_set(p, ENOMEM, 0, REASON, "out of memory");
                 return NULL;
         }
-        return json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", c->name, "type", "files", "path", path, "secret", secret,
-                        "files", TAKE_PTR(c->files));
+        return json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", c->name, "type", "files", "path",
+                        path, "secret", secret, "files", TAKE_PTR(c->files));
 }
 
 static json_t *plan_volume(struct volume_context *c, const json_t *volume, struct problem *p) {
@@ -185,42 +196,45 @@ static json_t *plan_volume(struct volume_context *c, const json_t *volume, struc
         if ((source = json_at(volume, "hostPath"))) {
                 const char *host = json_str_or(source, "path", "");
                 if (*host != '/') {
-                        problem_set(p, EINVAL, 0, REASON, "volume %s: hostPath '%s' must be absolute", c->name, host);
+                        problem_set(p, EINVAL, 0, REASON,
+                                        "volume %s: hostPath '%s' must be absolute", c->name, host);
                         return NULL;
                 }
-                return json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "type", "host", "path", host, "check",
-                                json_str_or(source, "type", ""));
+                return json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "type", "host", "path",
+                                host, "check", json_str_or(source, "type", ""));
         }
         source = json_at(volume, "emptyDir");
         if (!source && json_object_size(volume) > 1) {
                 problem_set(p, EINVAL, 0, REASON,
-                                "volume %s: its kind is not supported; use emptyDir, hostPath, configMap, secret, downwardAPI or projected",
+                                "volume %s: its kind is not supported; use emptyDir, hostPath, "
+                                "configMap, secret, downwardAPI or projected",
                                 c->name);
                 return NULL;
         }
         if (streq(json_str_or(source, "medium", ""), "Memory")) {
                 path = strformat("%s/volumes/%s", c->facts->run_dir, c->name);
-                return json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "type", "memory", "path", path, "size",
-                                (json_int_t)volume_size(source));
+                return json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "type", "memory", "path",
+                                path, "size", (json_int_t)volume_size(source));
         }
         path = strformat("%s/volumes/%s", c->facts->disk_dir, c->name);
         return json_pack("{s:s, s:s, s:s}", "name", c->name, "type", "empty", "path", path);
 }
 
-int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts, json_t **ret,
-                struct problem *p) {
+int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
+                json_t **ret, struct problem *p) {
         struct volume_context c = {.pod = pod, .resources = resources, .facts = facts, .p = p};
         _cleanup_json_ json_t *out = json_array();
         int64_t fs_group = json_int_or(pod, "spec.securityContext.fsGroup", -1);
         const json_t *v;
         size_t i;
 
-        json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+        json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
                 json_t *planned;
 
                 c.name = json_str_or(v, "name", "");
                 if (!path_is_tame(c.name) || strchr(c.name, '/'))
-                        return problem_set(p, EINVAL, 0, REASON, "volume name '%s' is not valid", c.name);
+                        return problem_set(p, EINVAL, 0, REASON, "volume name '%s' is not valid",
+                                        c.name);
                 planned = plan_volume(&c, v, p);
                 if (!planned)
                         return -EINVAL;
@@ -237,7 +251,7 @@ static const json_t *volume_find(const json_t *volumes, const char *name) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(volumes, i, v)
+        json_array_foreach (volumes, i, v)
                 if (streq(json_str_or(v, "name", ""), name))
                         return v;
         return NULL;
@@ -254,26 +268,30 @@ static void bind_add(json_t *properties, bool read_only, const char *source, con
         json_array_append_new(list, json_pack("[s, s]", source, target));
 }
 
-int pod_mounts(const json_t *pod, const json_t *container, const json_t *volumes, json_t *properties,
-                struct problem *p) {
+int pod_mounts(const json_t *pod, const json_t *container, const json_t *volumes,
+                json_t *properties, struct problem *p) {
         const json_t *m;
         size_t i;
 
-        json_array_foreach(json_at(container, "volumeMounts"), i, m) {
-                const char *name = json_str_or(m, "name", ""), *target = json_str_or(m, "mountPath", "");
+        json_array_foreach (json_at(container, "volumeMounts"), i, m) {
+                const char *name = json_str_or(m, "name", ""),
+                           *target = json_str_or(m, "mountPath", "");
                 const char *sub = json_str_or(m, "subPath", "");
                 const json_t *volume = volume_find(volumes, name);
                 bool files = volume && streq(json_str_or(volume, "type", ""), "files");
                 _cleanup_free_ char *source = NULL;
 
                 if (!volume)
-                        return problem_set(p, EINVAL, 0, REASON, "volumeMounts: the pod has no volume named %s", name);
+                        return problem_set(p, EINVAL, 0, REASON,
+                                        "volumeMounts: the pod has no volume named %s", name);
                 if (*target != '/')
-                        return problem_set(p, EINVAL, 0, REASON, "mountPath '%s' must be absolute", target);
+                        return problem_set(p, EINVAL, 0, REASON, "mountPath '%s' must be absolute",
+                                        target);
                 if (*sub && !path_is_tame(sub))
-                        return problem_set(p, EINVAL, 0, REASON, "subPath '%s' must be relative and without '..'", sub);
-                source = strformat("%s%s%s%s", json_str_or(volume, "path", ""), *sub && files ? "/..data" : "",
-                                *sub ? "/" : "", sub);
+                        return problem_set(p, EINVAL, 0, REASON,
+                                        "subPath '%s' must be relative and without '..'", sub);
+                source = strformat("%s%s%s%s", json_str_or(volume, "path", ""),
+                                *sub && files ? "/..data" : "", *sub ? "/" : "", sub);
                 if (!source)
                         return -ENOMEM;
                 bind_add(properties, files || json_bool_or(m, "readOnly", false), source, target);
@@ -298,11 +316,11 @@ static void references_of_container(json_t *out, const json_t *container) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(json_at(container, "envFrom"), i, v) {
+        json_array_foreach (json_at(container, "envFrom"), i, v) {
                 reference_add(out, false, json_at(v, "configMapRef"), "name");
                 reference_add(out, true, json_at(v, "secretRef"), "name");
         }
-        json_array_foreach(json_at(container, "env"), i, v) {
+        json_array_foreach (json_at(container, "env"), i, v) {
                 reference_add(out, false, json_at(v, "valueFrom.configMapKeyRef"), "name");
                 reference_add(out, true, json_at(v, "valueFrom.secretKeyRef"), "name");
         }
@@ -313,12 +331,14 @@ json_t *pod_references(const json_t *pod) {
         const json_t *v, *s;
         size_t i, j;
 
-        json_array_foreach(json_at(pod, "spec.containers"), i, v) references_of_container(out, v);
-        json_array_foreach(json_at(pod, "spec.initContainers"), i, v) references_of_container(out, v);
-        json_array_foreach(json_at(pod, "spec.volumes"), i, v) {
+        json_array_foreach (json_at(pod, "spec.containers"), i, v)
+                references_of_container(out, v);
+        json_array_foreach (json_at(pod, "spec.initContainers"), i, v)
+                references_of_container(out, v);
+        json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
                 reference_add(out, false, json_at(v, "configMap"), "name");
                 reference_add(out, true, json_at(v, "secret"), "secretName");
-                json_array_foreach(json_at(v, "projected.sources"), j, s) {
+                json_array_foreach (json_at(v, "projected.sources"), j, s) {
                         reference_add(out, false, json_at(s, "configMap"), "name");
                         reference_add(out, true, json_at(s, "secret"), "name");
                 }

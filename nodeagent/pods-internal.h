@@ -6,54 +6,54 @@
 #include "nodeagent/status.h"
 
 enum pod_stage {
-        POD_ALIVE,      /* being started, or running */
-        POD_DRAINING,   /* deleted; still served until services know */
-        POD_PRESTOP,    /* hooks run */
-        POD_STOPPING,   /* SIGTERM is out */
-        POD_CLEANING,   /* units are gone; folders and network go */
-        POD_FINISHED,   /* only the API has to be told */
+        POD_ALIVE,    /* being started, or running */
+        POD_DRAINING, /* deleted; still served until services know */
+        POD_PRESTOP,  /* hooks run */
+        POD_STOPPING, /* SIGTERM is out */
+        POD_CLEANING, /* units are gone; folders and network go */
+        POD_FINISHED, /* only the API has to be told */
 };
 
 struct container {
         struct pod *pod;
         struct container_record *record;
-        char *unit;                  /* name */
-        bool starting;               /* a start is on its way */
+        char *unit;    /* name */
+        bool starting; /* a start is on its way */
         uint64_t backoff_us;
-        uint64_t retry_us;           /* monotonic; 0: now */
-        uint64_t failed_us;          /* monotonic; since when the unit is seen failed */
+        uint64_t retry_us;  /* monotonic; 0: now */
+        uint64_t failed_us; /* monotonic; since when the unit is seen failed */
         struct probe *startup, *liveness, *readiness;
         struct container_exec *execs; /* running commands of probes */
-        struct units_exec *hook;     /* preStop */
+        struct units_exec *hook;      /* preStop */
         bool hook_done;
-        bool restarting;             /* we have asked for a restart or a stop of this invocation */
-        bool adopted;                /* ran and was ready when this agent started */
-        char seen[33];               /* the invocation that probes and readiness are about */
+        bool restarting; /* we have asked for a restart or a stop of this invocation */
+        bool adopted;    /* ran and was ready when this agent started */
+        char seen[33];   /* the invocation that probes and readiness are about */
 };
 
 struct pod {
         struct pods *pods;
         char *uid;
         json_t *object;
-        json_t *resources;           /* {"configmaps": {...}, "secrets": {...}} or NULL */
-        json_t *plan;                /* of pod_to_units(), or NULL */
+        json_t *resources; /* {"configmaps": {...}, "secrets": {...}} or NULL */
+        json_t *plan;      /* of pod_to_units(), or NULL */
         unsigned flags;
         struct container_record *records;
         struct container *containers;
         size_t count;
         char ip[16];
-        uint64_t start_us;           /* wall clock */
+        uint64_t start_us; /* wall clock */
         bool sandbox_ready, slice_started, from_disk, api_gone, verified;
         char *failed_reason, *failed_message;
         char *disk_dir, *run_dir, *secret_dir, *netns;
         /* stopping */
         enum pod_stage stage;
-        uint64_t deleted_us;         /* monotonic */
+        uint64_t deleted_us; /* monotonic */
         uint64_t grace_us;
         uint64_t drained_us;
         bool was_served, killed;
         /* reporting */
-        json_t *reported;            /* status last written */
+        json_t *reported; /* status last written */
         struct api_call *call;
         uint64_t report_retry_us, report_backoff_us;
         char *saved_run;
@@ -71,6 +71,7 @@ struct pods {
         struct map *by_uid;
         sd_event_source *defer;
         unsigned exec_serial;
+        char boot_id[33];
         bool units_listed;
 };
 
@@ -87,7 +88,8 @@ const char *pod_phase(const struct pod *p);
 void pod_step_start(struct pod *p);
 void container_probes_stop(struct container *c);
 /* pod-exec.c: commands beside a container. */
-int container_exec_probe(struct container *c, struct probe *probe, const json_t *command, uint64_t timeout_us);
+int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
+                uint64_t timeout_us);
 void container_exec_cancel(struct container *c, struct probe *probe);
 /* pod-stop.c */
 void pod_step_stop(struct pod *p);
@@ -95,6 +97,7 @@ void pod_step_stop(struct pod *p);
 void pod_report(struct pod *p);
 /* pods.c: object and resources to disk. */
 void pod_save_desired(struct pod *p);
-void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...) _printf_(4, 5);
+void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...)
+                _printf_(4, 5);
 /* pods.c: frees the pod and all it has on disk. */
 void pod_forget(struct pod *p);

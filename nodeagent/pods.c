@@ -1,6 +1,8 @@
-/* The set of pods and their waking. A pod's step runs from one deferred event source, so that however
- * many signals come, each pod is looked at once per turn of the loop. */
+/* The set of pods and their waking. A pod's step runs from one deferred event source, so that
+ * however many signals come, each pod is looked at once per turn of the loop. */
 #include "nodeagent/pods-internal.h"
+
+#include <systemd/sd-id128.h>
 
 #include "lib/log.h"
 #include "lib/object.h"
@@ -58,19 +60,21 @@ static const json_t *named_in(const json_t *list, const char *key, const char *n
         const json_t *v;
         size_t i;
 
-        json_array_foreach(list, i, v)
+        json_array_foreach (list, i, v)
                 if (streq(json_str_or(v, key, ""), name))
                         return v;
         return NULL;
 }
 
 const json_t *container_spec(const struct container *c) {
-        return named_in(json_at(c->pod->object, c->record->init ? "spec.initContainers" : "spec.containers"), "name",
-                        c->record->name);
+        return named_in(json_at(c->pod->object, c->record->init ? "spec.initContainers"
+                                                                : "spec.containers"),
+                        "name", c->record->name);
 }
 
 const json_t *container_unit(const struct container *c) {
-        return named_in(json_at(c->pod->plan, c->record->init ? "initContainers" : "containers"), "container", c->record->name);
+        return named_in(json_at(c->pod->plan, c->record->init ? "initContainers" : "containers"),
+                        "container", c->record->name);
 }
 
 bool pod_is_host_network(const struct pod *p) {
@@ -107,7 +111,8 @@ void pod_wake_at(struct pod *p, uint64_t mono_us) {
                 return;
         p->wake_us = mono_us;
         if (!p->timer)
-                (void)sd_event_add_time(p->pods->agent->event, &p->timer, CLOCK_MONOTONIC, mono_us, 20000, on_timer, p);
+                (void)sd_event_add_time(p->pods->agent->event, &p->timer, CLOCK_MONOTONIC, mono_us,
+                                20000, on_timer, p);
         else {
                 (void)sd_event_source_set_time(p->timer, mono_us);
                 (void)sd_event_source_set_enabled(p->timer, SD_EVENT_ONESHOT);
@@ -126,7 +131,7 @@ static void step(struct pod *p) {
 static int on_defer(sd_event_source *s, void *userdata) {
         struct pods *all = userdata;
 
-        map_foreach(all->by_uid, e) {
+        map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
 
                 if (!p->dirty)
@@ -140,6 +145,7 @@ static int on_defer(sd_event_source *s, void *userdata) {
 
 int pods_new(struct pods **ret, struct agent *agent) {
         _cleanup_(pods_freep) struct pods *p = calloc(1, sizeof(*p));
+        sd_id128_t id;
         int r;
 
         if (!p)
@@ -148,6 +154,8 @@ int pods_new(struct pods **ret, struct agent *agent) {
         p->by_uid = map_new(pod_free);
         if (!p->by_uid)
                 return -ENOMEM;
+        if (sd_id128_get_boot(&id) >= 0)
+                sd_id128_to_string(id, p->boot_id);
         r = sd_event_add_defer(agent->event, &p->defer, on_defer, p);
         if (r >= 0)
                 r = sd_event_source_set_enabled(p->defer, SD_EVENT_OFF);
@@ -179,7 +187,8 @@ void pod_forget(struct pod *p) {
 
 static int add_containers(struct pod *p) {
         static const char *const lists[] = {"spec.initContainers", "spec.containers"};
-        size_t n = json_array_size(json_at(p->object, lists[0])) + json_array_size(json_at(p->object, lists[1]));
+        size_t n = json_array_size(json_at(p->object, lists[0])) +
+                   json_array_size(json_at(p->object, lists[1]));
 
         p->records = calloc(MAX(n, (size_t)1), sizeof(*p->records));
         p->containers = calloc(MAX(n, (size_t)1), sizeof(*p->containers));
@@ -189,7 +198,7 @@ static int add_containers(struct pod *p) {
                 const json_t *v;
                 size_t i;
 
-                json_array_foreach(json_at(p->object, lists[l]), i, v) {
+                json_array_foreach (json_at(p->object, lists[l]), i, v) {
                         struct container_record *r = &p->records[p->count];
                         struct container *c = &p->containers[p->count];
 
@@ -201,9 +210,10 @@ static int add_containers(struct pod *p) {
                         c->unit = r->name ? pod_unit_name(p->object, r->name) : NULL;
                         if (!c->unit)
                                 return -ENOMEM;
-                        (void)container_set_waiting(r, l == 1 && json_array_size(json_at(p->object, lists[0])) > 0
-                                                                       ? "PodInitializing"
-                                                                       : "ContainerCreating",
+                        (void)container_set_waiting(r,
+                                        l == 1 && json_array_size(json_at(p->object, lists[0])) > 0
+                                                        ? "PodInitializing"
+                                                        : "ContainerCreating",
                                         NULL);
                 }
         }
@@ -225,22 +235,25 @@ static struct pod *pod_make(struct pods *all, const json_t *object, unsigned fla
         p->secret_dir = strformat(AGENT_SECRET_DIR "/%s", uid);
         p->netns = network_pod_path(uid);
         p->start_us = now_wall_us();
-        if (!p->uid || !p->disk_dir || !p->run_dir || !p->secret_dir || !p->netns || add_containers(p) < 0 ||
-                        map_set(all->by_uid, uid, p) < 0) {
+        if (!p->uid || !p->disk_dir || !p->run_dir || !p->secret_dir || !p->netns ||
+                        add_containers(p) < 0 || map_set(all->by_uid, uid, p) < 0) {
                 pod_free(p);
                 return NULL;
         }
         return p;
 }
 
-/* Written before anything runs, so that a crash at any instant leaves either nothing or a pod that is found again. */
+/* Written before anything runs, so that a crash at any instant leaves either nothing or a pod that
+ * is found again. */
 static void save_desired(struct pod *p) {
-        _cleanup_json_ json_t *v = json_pack("{s:O, s:O?, s:b}", "pod", p->object, "resources", p->resources, "static",
-                        (p->flags & POD_STATIC) != 0);
+        _cleanup_json_ json_t *v = json_pack("{s:O, s:O?, s:b}", "pod", p->object, "resources",
+                        p->resources, "static", (p->flags & POD_STATIC) != 0);
         int r = v ? store_save_pod(p->pods->agent->store, p->uid, v) : -ENOMEM;
 
         if (r < 0)
-                log_warning_errno(r, "Cannot keep pod %s/%s on disk; it would not start without the control plane",
+                log_warning_errno(r,
+                                "Cannot keep pod %s/%s on disk; it would not start without the "
+                                "control plane",
                                 object_namespace(p->object), object_name(p->object));
 }
 
@@ -263,15 +276,18 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
         if (!p) {
                 const char *phase = json_str_or(object, "status.phase", "");
                 /* Finished before this agent ever saw it: nothing to run. */
-                if ((streq(phase, "Succeeded") || streq(phase, "Failed")) && !object_is_deleting(object))
+                if ((streq(phase, "Succeeded") || streq(phase, "Failed")) &&
+                                !object_is_deleting(object))
                         return 0;
                 p = pod_make(all, object, flags);
                 if (!p)
                         return -ENOMEM;
         }
         spec_changed = fresh || !json_equal(json_at(p->object, "spec"), json_at(object, "spec")) ||
-                       !json_equal(json_at(p->object, "metadata.labels"), json_at(object, "metadata.labels")) ||
-                       !json_equal(json_at(p->object, "metadata.annotations"), json_at(object, "metadata.annotations"));
+                       !json_equal(json_at(p->object, "metadata.labels"),
+                                       json_at(object, "metadata.labels")) ||
+                       !json_equal(json_at(p->object, "metadata.annotations"),
+                                       json_at(object, "metadata.annotations"));
         json_decref(p->object);
         p->object = json_incref((json_t *)object);
         p->from_disk = false;
@@ -285,9 +301,15 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 p->deleted_us = now_mono_us();
         }
         if (p->stage != POD_ALIVE)
-                p->grace_us = (uint64_t)MAX(json_int_or(object, "metadata.deletionGracePeriodSeconds",
-                                                            json_int_or(object, "spec.terminationGracePeriodSeconds", 30)),
-                                              0) * 1000000;
+                p->grace_us = (uint64_t)MAX(json_int_or(object,
+                                                            "metadata.deletionGracePeriodSeconds",
+                                                            json_int_or(object,
+                                                                            "spec."
+                                                                            "terminationGracePeriod"
+                                                                            "Seconds",
+                                                                            30)),
+                                              0) *
+                              1000000;
         pod_wake(p);
         return 0;
 }
@@ -301,13 +323,18 @@ void pods_gone(struct pods *all, const char *uid) {
         if (p->stage == POD_ALIVE) {
                 p->stage = POD_DRAINING;
                 p->deleted_us = now_mono_us();
-                p->grace_us = (uint64_t)MAX(json_int_or(p->object, "spec.terminationGracePeriodSeconds", 30), 0) * 1000000;
+                p->grace_us = (uint64_t)MAX(json_int_or(p->object,
+                                                            "spec.terminationGracePeriodSeconds",
+                                                            30),
+                                              0) *
+                              1000000;
         }
         pod_wake(p);
 }
 
-void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userdata), void *userdata) {
-        map_foreach(all->by_uid, e) {
+void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
+                void *userdata) {
+        map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
                 if (!(p->flags & POD_STATIC) && !is_known(p->uid, userdata))
                         pods_gone(all, p->uid);
@@ -315,15 +342,18 @@ void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userd
 }
 
 void pods_wake_all(struct pods *all) {
-        map_foreach(all->by_uid, e) pod_wake(map_entry_value(e));
+        map_foreach (all->by_uid, e)
+                pod_wake(map_entry_value(e));
 }
 
 size_t pods_count(const struct pods *all) {
         return map_size(all->by_uid);
 }
 
-void pods_each(struct pods *all, void (*func)(const json_t *object, void *userdata), void *userdata) {
-        map_foreach(all->by_uid, e) func(((struct pod *)map_entry_value(e))->object, userdata);
+void pods_each(struct pods *all, void (*func)(const json_t *object, void *userdata),
+                void *userdata) {
+        map_foreach (all->by_uid, e)
+                func(((struct pod *)map_entry_value(e))->object, userdata);
 }
 
 static void load_run(struct pod *p) {
@@ -339,17 +369,27 @@ static void load_run(struct pod *p) {
                 p->failed_reason = strdup(json_str(run, "failedReason"));
                 p->failed_message = strdup(json_str_or(run, "failedMessage", ""));
         }
-        json_array_foreach(json_at(run, "containers"), i, v)
+        json_array_foreach (json_at(run, "containers"), i, v)
                 for (size_t k = 0; k < p->count; k++)
-                        if (streq(p->records[k].name, json_str_or(v, "name", "")))
-                        {
+                        if (streq(p->records[k].name, json_str_or(v, "name", ""))) {
                                 container_record_load(&p->records[k], v);
                                 p->containers[k].adopted = json_bool_or(v, "ready", false);
                         }
+        /* Memory volumes and the network went with the machine: the init containers have work
+         * again. */
+        for (size_t k = 0; k < p->count &&
+                           !streq(json_str_or(run, "boot", p->pods->boot_id), p->pods->boot_id);
+                        k++)
+                if (p->records[k].init && !pod_is_terminal(p))
+                        (void)container_set_waiting(&p->records[k], "PodInitializing", NULL);
         if (json_int_or(run, "stage", 0) >= POD_DRAINING) {
                 p->stage = POD_DRAINING;
                 p->deleted_us = now_mono_us();
-                p->grace_us = (uint64_t)MAX(json_int_or(p->object, "spec.terminationGracePeriodSeconds", 30), 0) * 1000000;
+                p->grace_us = (uint64_t)MAX(json_int_or(p->object,
+                                                            "spec.terminationGracePeriodSeconds",
+                                                            30),
+                                              0) *
+                              1000000;
         }
 }
 
@@ -361,8 +401,10 @@ static void load_one(const char *uid, void *userdata) {
         int r = store_load_pod(all->agent->store, uid, &v);
 
         object = json_object_get(v, "pod");
-        if (r < 0 || !json_is_object(object) || !streq(object_uid(object), uid) || !uid_is_tame(uid)) {
-                log_warning("The state of pod %s on disk cannot be read (%s); it is left alone until the control plane says more",
+        if (r < 0 || !json_is_object(object) || !streq(object_uid(object), uid) ||
+                        !uid_is_tame(uid)) {
+                log_warning("The state of pod %s on disk cannot be read (%s); it is left alone "
+                            "until the control plane says more",
                                 uid, strerror(r < 0 ? -r : EBADMSG));
                 return;
         }
@@ -373,7 +415,8 @@ static void load_one(const char *uid, void *userdata) {
         if (json_is_object(json_object_get(v, "resources")))
                 p->resources = json_incref(json_object_get(v, "resources"));
         load_run(p);
-        if (*p->ip && all->agent->ipam && !pod_is_host_network(p) && ipam_reserve(all->agent->ipam, p->ip) < 0)
+        if (*p->ip && all->agent->ipam && !pod_is_host_network(p) &&
+                        ipam_reserve(all->agent->ipam, p->ip) < 0)
                 p->ip[0] = 0;
         pod_wake(p);
 }
@@ -383,13 +426,14 @@ int pods_load(struct pods *all) {
 }
 
 void pods_unit_changed(struct pods *all, const char *name, const struct unit_state *state) {
-        map_foreach(all->by_uid, e) {
+        map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
                 struct container *c = pod_container(p, name);
 
                 if (!c)
                         continue;
-                /* A unit of the same name that belongs to another pod (a StatefulSet's earlier one). */
+                /* A unit of the same name that belongs to another pod (a StatefulSet's earlier
+                 * one). */
                 if (state && state->slice[0]) {
                         _cleanup_free_ char *slice = pod_slice_name(p->uid);
                         if (slice && !streq(slice, state->slice)) {
@@ -405,31 +449,35 @@ void pods_unit_changed(struct pods *all, const char *name, const struct unit_sta
 }
 
 void pods_unit_start_error(struct pods *all, const char *name, const char *message) {
-        map_foreach(all->by_uid, e) {
+        map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
                 struct container *c = pod_container(p, name);
 
                 if (!c || !c->starting)
                         continue;
                 c->starting = false;
-                c->backoff_us = c->backoff_us == 0 ? 1000000 : MIN(c->backoff_us * 2, UINT64_C(300000000));
+                c->backoff_us = c->backoff_us == 0 ? 1000000
+                                                   : MIN(c->backoff_us * 2, UINT64_C(300000000));
                 c->retry_us = now_mono_us() + c->backoff_us;
                 if (c->record->phase == CONTAINER_RUNNING)
                         (void)container_observe(c->record, NULL, now_wall_us());
                 (void)container_set_waiting(c->record, "CreateContainerError", message);
-                pod_event(p, "Warning", "Failed", "Error: container %s: %s", c->record->name, message);
+                pod_event(p, "Warning", "Failed", "Error: container %s: %s", c->record->name,
+                                message);
                 pod_wake(p);
         }
 }
 
-/* A unit in a slice or with a name of ours that no pod claims: left by an agent whose state is lost. */
+/* A unit in a slice or with a name of ours that no pod claims: left by an agent whose state is
+ * lost. */
 static void stop_unclaimed(const char *name, const struct unit_state *state, void *userdata) {
         struct pods *all = userdata;
         bool claimed = false;
 
         if (!startswith(name, "kpod-"))
                 return;
-        map_foreach(all->by_uid, e) claimed |= pod_container(map_entry_value(e), name) != NULL;
+        map_foreach (all->by_uid, e)
+                claimed |= pod_container(map_entry_value(e), name) != NULL;
         if (!claimed) {
                 log_notice("Stopping %s: no pod claims it", name);
                 (void)units_stop(all->agent->units, name);
@@ -449,7 +497,7 @@ void pods_units_listed(struct pods *all) {
         units_each(all->agent->units, stop_unclaimed, all);
         if (all->agent->network)
                 network_each_pod(remove_unclaimed_network, all);
-        map_foreach(all->by_uid, e) {
+        map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
                 for (size_t i = 0; i < p->count; i++)
                         if (!units_get(all->agent->units, p->containers[i].unit)) {
@@ -464,16 +512,17 @@ static void on_drift(const char *name, const char *property, void *userdata) {
         struct pods *all = userdata;
 
         log_notice("%s of %s was changed by hand; put back", property, name);
-        map_foreach(all->by_uid, e) {
+        map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
                 if (pod_container(p, name))
-                        pod_event(p, "Warning", "UnitDrift", "%s of unit %s was changed by hand and has been put back", property,
-                                        name);
+                        pod_event(p, "Warning", "UnitDrift",
+                                        "%s of unit %s was changed by hand and has been put back",
+                                        property, name);
         }
 }
 
 void pods_check_units(struct pods *all) {
-        map_foreach(all->by_uid, e) {
+        map_foreach (all->by_uid, e) {
                 struct pod *p = map_entry_value(e);
 
                 if (p->stage != POD_ALIVE)

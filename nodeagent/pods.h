@@ -1,5 +1,6 @@
-/* The pods of this node: from an object to running units, and back to nothing. Level-triggered: every
- * event only wakes the pod, and one step function looks at everything and does what is next. */
+/* The pods of this node: from an object to running units, and back to nothing. Level-triggered:
+ * every event only wakes the pod, and one step function looks at everything and does what is next.
+ */
 #pragma once
 
 #include "nodeagent/agent.h"

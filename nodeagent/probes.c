@@ -1,6 +1,7 @@
-/* Probes go to the pod's address from the host, as users of Kubernetes know it; exec runs as a oneshot
- * unit in the container's surroundings. At most one check of a probe is under way; each ends by its
- * timeout. HTTPS servers are not verified, because probes ask whether someone answers, not who. */
+/* Probes go to the pod's address from the host, as users of Kubernetes know it; exec runs as a
+ * oneshot unit in the container's surroundings. At most one check of a probe is under way; each
+ * ends by its timeout. HTTPS servers are not verified, because probes ask whether someone answers,
+ * not who. */
 #include "nodeagent/probes.h"
 
 #include <arpa/inet.h>
@@ -21,10 +22,11 @@ struct probe {
         json_t *container;
         char address[46];
         uint64_t period_us, timeout_us;
-        uint64_t eager_us;           /* until the first pass: the next, sooner check; not counted when it fails */
+        uint64_t eager_us; /* until the first pass: the next, sooner check; not counted when it
+                              fails */
         struct probe_counter counter;
-        sd_event_source *timer;      /* next check */
-        sd_event_source *deadline;   /* of the check under way */
+        sd_event_source *timer;    /* next check */
+        sd_event_source *deadline; /* of the check under way */
         sd_event_source *io;
         int fd;
         bool busy, exec_busy;
@@ -50,7 +52,7 @@ uint16_t probe_port(const json_t *port, const json_t *container) {
                 return 0;
         if (parse_port(json_string_value(port), &n) >= 0)
                 return n;
-        json_array_foreach(json_at(container, "ports"), i, v)
+        json_array_foreach (json_at(container, "ports"), i, v)
                 if (streq(json_str_or(v, "name", ""), json_string_value(port)))
                         return (uint16_t)json_int_or(v, "containerPort", 0);
         return 0;
@@ -63,7 +65,7 @@ char *probe_http_request(const json_t *http_get, const char *address, uint16_t p
         size_t i;
         bool agent = false, accept_ = false;
 
-        json_array_foreach(json_at(http_get, "httpHeaders"), i, h)
+        json_array_foreach (json_at(http_get, "httpHeaders"), i, h)
                 if (strcaseeq(json_str_or(h, "name", ""), "Host"))
                         host = json_str(h, "value");
         buf_printf(&b, "GET %s%s HTTP/1.1\r\n", *path == '/' ? "" : "/", path);
@@ -71,7 +73,7 @@ char *probe_http_request(const json_t *http_get, const char *address, uint16_t p
                 buf_printf(&b, "Host: %s\r\n", host);
         else
                 buf_printf(&b, "Host: %s:%u\r\n", address, port);
-        json_array_foreach(json_at(http_get, "httpHeaders"), i, h) {
+        json_array_foreach (json_at(http_get, "httpHeaders"), i, h) {
                 const char *name = json_str_or(h, "name", "");
                 if (strcaseeq(name, "Host"))
                         continue;
@@ -184,7 +186,10 @@ static ssize_t stream_read(struct probe *p, char *data, size_t n) {
                 return r < 0 ? -errno : r;
         }
         r = gnutls_record_recv(p->tls, data, n);
-        return r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED ? -EAGAIN : r == GNUTLS_E_PREMATURE_TERMINATION ? 0 : r < 0 ? -EIO : r;
+        return r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED ? -EAGAIN
+               : r == GNUTLS_E_PREMATURE_TERMINATION            ? 0
+               : r < 0                                          ? -EIO
+                                                                : r;
 }
 
 /* 1 when done, 0 to wait. */
@@ -197,7 +202,8 @@ static int handshake(struct probe *p) {
                 r = gnutls_handshake(p->tls);
         while (r < 0 && r != GNUTLS_E_AGAIN && gnutls_error_is_fatal(r) == 0);
         if (r == GNUTLS_E_AGAIN) {
-                sd_event_source_set_io_events(p->io, gnutls_record_get_direction(p->tls) ? EPOLLOUT : EPOLLIN);
+                sd_event_source_set_io_events(
+                                p->io, gnutls_record_get_direction(p->tls) ? EPOLLOUT : EPOLLIN);
                 return 0;
         }
         if (r < 0)
@@ -216,7 +222,9 @@ static int read_answer(struct probe *p) {
                 return 0;
         if (n > 0)
                 buf_append(&p->answer, data, (size_t)n);
-        code = p->answer.size > 0 ? probe_http_status(p->answer.data, p->answer.size) : n <= 0 ? -EBADMSG : 0;
+        code = p->answer.size > 0 ? probe_http_status(p->answer.data, p->answer.size)
+               : n <= 0           ? -EBADMSG
+                                  : 0;
         if (code == 0 && (n <= 0 || p->answer.size > ANSWER_SIZE_MAX))
                 code = -EBADMSG;
         if (code == 0)
@@ -239,7 +247,8 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *userdata) {
 
                 (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n);
                 if (error != 0) {
-                        snprintf(message, sizeof(message), "dial tcp %s: connect: %s", p->address, strerror(error));
+                        snprintf(message, sizeof(message), "dial tcp %s: connect: %s", p->address,
+                                        strerror(error));
                         verdict(p, false, message);
                         return 0;
                 }
@@ -276,7 +285,8 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *userdata) {
 }
 
 static int start_tls(struct probe *p) {
-        if (gnutls_certificate_allocate_credentials(&p->credentials) < 0 || gnutls_init(&p->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK) < 0)
+        if (gnutls_certificate_allocate_credentials(&p->credentials) < 0 ||
+                        gnutls_init(&p->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK) < 0)
                 return -ENOMEM;
         gnutls_set_default_priority(p->tls);
         gnutls_credentials_set(p->tls, GNUTLS_CRD_CERTIFICATE, p->credentials);
@@ -317,13 +327,15 @@ static int start_check(struct probe *p) {
                 r = p->options.exec(p, check, p->timeout_us, p->options.userdata);
                 p->exec_busy = r >= 0;
                 /* The unit's own timeout ends it; starting it takes a moment on top. */
-                return r < 0 ? r : sd_event_add_time_relative(p->event, &p->deadline, CLOCK_MONOTONIC, p->timeout_us + 5000000, 0,
-                                                   on_deadline, p);
+                return r < 0 ? r
+                             : sd_event_add_time_relative(p->event, &p->deadline, CLOCK_MONOTONIC,
+                                               p->timeout_us + 5000000, 0, on_deadline, p);
         } else
                 r = -EOPNOTSUPP;
         if (r < 0)
                 return r;
-        return sd_event_add_time_relative(p->event, &p->deadline, CLOCK_MONOTONIC, p->timeout_us, 0, on_deadline, p);
+        return sd_event_add_time_relative(
+                        p->event, &p->deadline, CLOCK_MONOTONIC, p->timeout_us, 0, on_deadline, p);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -339,7 +351,9 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         p->busy = true;
         r = start_check(p);
         if (r == -EOPNOTSUPP)
-                verdict(p, false, "this kind of probe is not supported; use httpGet, tcpSocket or exec");
+                verdict(p, false,
+                                "this kind of probe is not supported; use httpGet, tcpSocket or "
+                                "exec");
         else if (r < 0)
                 verdict(p, false, strerror(-r));
         return 0;
@@ -365,8 +379,10 @@ int probe_new(struct probe **ret, sd_event *event, const struct probe_options *o
         /* A program that is ready after half a second should not wait for a whole period. */
         p->eager_us = options->initial ? p->period_us : EAGER_US;
         /* A program needs a moment before it listens; many pods must not be asked in step. */
-        delay_us = (uint64_t)MAX(json_int_or(p->spec, "initialDelaySeconds", 0), 0) * 1000000 + 100000 + random_below(100000);
-        if (sd_event_add_time_relative(event, &p->timer, CLOCK_MONOTONIC, delay_us, 0, on_timer, p) < 0)
+        delay_us = (uint64_t)MAX(json_int_or(p->spec, "initialDelaySeconds", 0), 0) * 1000000 +
+                   100000 + random_below(100000);
+        if (sd_event_add_time_relative(
+                            event, &p->timer, CLOCK_MONOTONIC, delay_us, 0, on_timer, p) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(p);
         return 0;

@@ -1,5 +1,5 @@
-/* One probe of one container: timing and thresholds, and the http, tcp and exec checks, all inside the
- * event loop. */
+/* One probe of one container: timing and thresholds, and the http, tcp and exec checks, all inside
+ * the event loop. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -9,11 +9,13 @@
 struct probe;
 
 struct probe_options {
-        const json_t *spec;          /* the Probe object; kept by reference */
-        const json_t *container;     /* for named ports; kept by reference */
-        const char *address;         /* of the pod */
-        bool initial;                /* the verdict before the first one: readiness starts as failed, liveness as passed */
-        /* Runs a command in the container; probe_exec_done() is called with its outcome, never from within. */
+        const json_t *spec;      /* the Probe object; kept by reference */
+        const json_t *container; /* for named ports; kept by reference */
+        const char *address;     /* of the pod */
+        bool initial; /* the verdict before the first one: readiness starts as failed, liveness as
+                         passed */
+        /* Runs a command in the container; probe_exec_done() is called with its outcome, never from
+         * within. */
         int (*exec)(struct probe *p, const json_t *command, uint64_t timeout_us, void *userdata);
         void (*exec_cancel)(struct probe *p, void *userdata);
         /* The verdict changed, or failed once more past the threshold (liveness acts on each). */
@@ -33,7 +35,8 @@ bool probe_passed(const struct probe *p);
 uint16_t probe_port(const json_t *port, const json_t *container);
 /* The request of an httpGet probe; caller frees. */
 char *probe_http_request(const json_t *http_get, const char *address, uint16_t port) _warn_unused_;
-/* The status code of an answer's first bytes; 0 when more is needed, -EBADMSG when it is no HTTP. */
+/* The status code of an answer's first bytes; 0 when more is needed, -EBADMSG when it is no HTTP.
+ */
 int probe_http_status(const char *data, size_t n);
 /* Counts checks against the thresholds. Returns 1 when on_verdict is due. */
 struct probe_counter {

@@ -1,7 +1,8 @@
-/* The table. Packets to a service's address find their chain by one lookup in the verdict map `services`
- * (address . protocol . port), so cost does not grow with the number of services; the chain holds one
- * rule that picks an endpoint. Services without endpoints are elements of `refused`, looked up only for new
- * connections in the filter hooks, where reject is allowed. Nothing here lists the kernel's state. */
+/* The table. Packets to a service's address find their chain by one lookup in the verdict map
+ * `services` (address . protocol . port), so cost does not grow with the number of services; the
+ * chain holds one rule that picks an endpoint. Services without endpoints are elements of
+ * `refused`, looked up only for new connections in the filter hooks, where reject is allowed.
+ * Nothing here lists the kernel's state. */
 #include "nodeagent/services-to-nft.h"
 
 #include "lib/object.h"
@@ -40,8 +41,9 @@ static int slice_port(const json_t *slice, const json_t *service_port) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(json_at(slice, "ports"), i, v)
-                if (streq(json_str_or(v, "name", ""), name) && streq(protocol_of(v), protocol_of(service_port)))
+        json_array_foreach (json_at(slice, "ports"), i, v)
+                if (streq(json_str_or(v, "name", ""), name) &&
+                                streq(protocol_of(v), protocol_of(service_port)))
                         return (int)json_int_or(v, "port", 0);
         return 0;
 }
@@ -60,23 +62,28 @@ static bool endpoint_counts(const json_t *endpoint, bool terminating) {
         return json_bool_or(c, "ready", true);
 }
 
-/* Ready endpoints; when there is none, those that still serve while they end. Sorted, without doubles. */
-static int collect(const json_t *slices, const json_t *port, const char *node_name, struct endpoints *ret) {
+/* Ready endpoints; when there is none, those that still serve while they end. Sorted, without
+ * doubles. */
+static int collect(const json_t *slices, const json_t *port, const char *node_name,
+                struct endpoints *ret) {
         size_t capacity = 0, i, j, n = 0;
         const json_t *slice, *e;
 
-        json_array_foreach(slices, i, slice) capacity += json_array_size(json_at(slice, "endpoints"));
+        json_array_foreach (slices, i, slice)
+                capacity += json_array_size(json_at(slice, "endpoints"));
         ret->items = calloc(MAX(capacity, (size_t)1), sizeof(*ret->items));
         if (!ret->items)
                 return -ENOMEM;
         for (int terminating = 0; terminating < 2 && n == 0; terminating++)
-                json_array_foreach(slices, i, slice) {
+                json_array_foreach (slices, i, slice) {
                         int number = slice_port(slice, port);
 
-                        if (number <= 0 || number > 65535 || !streq(json_str_or(slice, "addressType", "IPv4"), "IPv4"))
+                        if (number <= 0 || number > 65535 ||
+                                        !streq(json_str_or(slice, "addressType", "IPv4"), "IPv4"))
                                 continue;
-                        json_array_foreach(json_at(slice, "endpoints"), j, e) {
-                                const char *address = strempty(json_string_value(json_array_get(json_at(e, "addresses"), 0)));
+                        json_array_foreach (json_at(slice, "endpoints"), j, e) {
+                                const char *address = strempty(json_string_value(
+                                                json_array_get(json_at(e, "addresses"), 0)));
                                 if (!endpoint_counts(e, terminating) || !address_is_plain(address))
                                         continue;
                                 ret->items[n++] = (struct endpoint){address, number,
@@ -85,7 +92,8 @@ static int collect(const json_t *slices, const json_t *port, const char *node_na
                 }
         qsort(ret->items, n, sizeof(*ret->items), compare_endpoints);
         for (i = 0; i < n; i++)
-                if (ret->count == 0 || compare_endpoints(&ret->items[ret->count - 1], &ret->items[i]) != 0)
+                if (ret->count == 0 ||
+                                compare_endpoints(&ret->items[ret->count - 1], &ret->items[i]) != 0)
                         ret->items[ret->count++] = ret->items[i];
         return 0;
 }
@@ -118,17 +126,20 @@ static json_t *balance_rule(const struct endpoints *e, const char *protocol) {
         _cleanup_buf_ struct buf b = {0};
 
         if (e->count == 1)
-                return json_sprintf("meta l4proto %s dnat ip to %s:%d", protocol, e->items[0].address, e->items[0].port);
-        buf_printf(&b, "meta l4proto %s dnat ip to numgen random mod %zu map { ", protocol, e->count);
+                return json_sprintf("meta l4proto %s dnat ip to %s:%d", protocol,
+                                e->items[0].address, e->items[0].port);
+        buf_printf(&b, "meta l4proto %s dnat ip to numgen random mod %zu map { ", protocol,
+                        e->count);
         for (size_t i = 0; i < e->count; i++)
-                buf_printf(&b, "%s%zu : %s . %d", i > 0 ? ", " : "", i, e->items[i].address, e->items[i].port);
+                buf_printf(&b, "%s%zu : %s . %d", i > 0 ? ", " : "", i, e->items[i].address,
+                                e->items[i].port);
         buf_append_str(&b, " }");
         return json_string(b.data);
 }
 
 /* A client stays with its endpoint for `timeout` seconds after its last new connection. */
-static json_t *affinity_rules(json_t *model, const char *stem, const struct endpoints *e, const char *protocol,
-                int64_t timeout_s) {
+static json_t *affinity_rules(json_t *model, const char *stem, const struct endpoints *e,
+                const char *protocol, int64_t timeout_s) {
         json_t *rules = json_array();
         _cleanup_buf_ struct buf pick = {0};
 
@@ -139,56 +150,78 @@ static json_t *affinity_rules(json_t *model, const char *stem, const struct endp
 
                 if (!name)
                         continue;
-                _cleanup_free_ char *set = strformat("aff-%s", name), *end = strformat("ep-%s", name);
+                _cleanup_free_ char *set = strformat("aff-%s", name),
+                                    *end = strformat("ep-%s", name);
                 if (!set || !end)
                         continue;
                 json_object_set_new(json_object_get(model, "sets"), set, json_integer(timeout_s));
                 json_array_append_new(rules, json_sprintf("ip saddr @%s goto %s", set, end));
                 buf_printf(&pick, "%s%zu : goto %s", i > 0 ? ", " : "", i, end);
                 chain(model, end,
-                                json_pack("[o]", json_sprintf("update @%s { ip saddr } meta l4proto %s dnat ip to %s:%d", set,
-                                                                 protocol, x->address, x->port)));
+                                json_pack("[o]", json_sprintf("update @%s { ip saddr } meta "
+                                                              "l4proto %s dnat ip to %s:%d",
+                                                                 set, protocol, x->address,
+                                                                 x->port)));
         }
         buf_append_str(&pick, " }");
         json_array_append_new(rules, json_string(pick.data));
         return rules;
 }
 
-static void fill(json_t *model, const char *name, const char *stem, const struct endpoints *e, const char *protocol,
-                int64_t affinity_s) {
-        chain(model, name, affinity_s > 0 ? affinity_rules(model, stem, e, protocol, affinity_s)
-                                          : json_pack("[o]", balance_rule(e, protocol)));
+static void fill(json_t *model, const char *name, const char *stem, const struct endpoints *e,
+                const char *protocol, int64_t affinity_s) {
+        chain(model, name,
+                        affinity_s > 0 ? affinity_rules(model, stem, e, protocol, affinity_s)
+                                       : json_pack("[o]", balance_rule(e, protocol)));
 }
 
 struct port_context {
         json_t *model;
         const json_t *service;
         const char *protocol;
-        char stem[160];            /* "default/web/tcp-80" */
+        char stem[160]; /* "default/web/tcp-80" */
         int64_t affinity_s;
         int port, node_port;
 };
 
-static void port_addresses(struct port_context *c, const char *map, const char *internal, const char *external) {
+static void port_addresses(struct port_context *c, const char *map, const char *internal,
+                const char *external) {
         const char *cluster_ip = json_str_or(c->service, "spec.clusterIP", "");
         const json_t *v;
         size_t i;
 
         if (address_is_plain(cluster_ip))
-                element(c->model, map, json_sprintf("%s . %s . %d", cluster_ip, c->protocol, c->port), internal);
-        json_array_foreach(json_at(c->service, "spec.externalIPs"), i, v)
+                element(c->model, map,
+                                json_sprintf("%s . %s . %d", cluster_ip, c->protocol, c->port),
+                                internal);
+        json_array_foreach (json_at(c->service, "spec.externalIPs"), i, v)
                 if (address_is_plain(strempty(json_string_value(v))))
-                        element(c->model, map, json_sprintf("%s . %s . %d", json_string_value(v), c->protocol, c->port), external);
-        json_array_foreach(json_at(c->service, "status.loadBalancer.ingress"), i, v)
+                        element(c->model, map,
+                                        json_sprintf("%s . %s . %d", json_string_value(v),
+                                                        c->protocol, c->port),
+                                        external);
+        json_array_foreach (json_at(c->service, "status.loadBalancer.ingress"), i, v)
                 if (address_is_plain(json_str_or(v, "ip", "")))
-                        element(c->model, map, json_sprintf("%s . %s . %d", json_str(v, "ip"), c->protocol, c->port), external);
+                        element(c->model, map,
+                                        json_sprintf("%s . %s . %d", json_str(v, "ip"), c->protocol,
+                                                        c->port),
+                                        external);
 }
 
-static int port_to_model(struct port_context *c, const json_t *port, const json_t *slices, const char *node_name) {
+static bool has_external_addresses(const json_t *service) {
+        return json_array_size(json_at(service, "spec.externalIPs")) > 0 ||
+               json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
+}
+
+static int port_to_model(struct port_context *c, const json_t *port, const json_t *slices,
+                const char *node_name) {
         struct endpoints all = {0}, local = {0};
-        bool external_local = streq(json_str_or(c->service, "spec.externalTrafficPolicy", "Cluster"), "Local");
-        _cleanup_free_ char *internal = strformat("svc-%s", c->stem), *external = strformat("ext-%s", c->stem);
-        _cleanup_free_ char *go_internal = strformat("goto svc-%s", c->stem), *go_external = strformat("goto ext-%s", c->stem);
+        bool external_local = streq(
+                        json_str_or(c->service, "spec.externalTrafficPolicy", "Cluster"), "Local");
+        _cleanup_free_ char *internal = strformat("svc-%s", c->stem),
+                            *external = strformat("ext-%s", c->stem);
+        _cleanup_free_ char *go_internal = strformat("goto svc-%s", c->stem),
+                            *go_external = strformat("goto ext-%s", c->stem);
         int r = collect(slices, port, node_name, &all);
 
         if (r >= 0)
@@ -204,16 +237,23 @@ static int port_to_model(struct port_context *c, const json_t *port, const json_
         if (all.count == 0) {
                 port_addresses(c, "refused", "goto refuse", "goto refuse");
                 if (c->node_port > 0)
-                        element(c->model, "refused-nodeports", json_sprintf("%s . %d", c->protocol, c->node_port), "goto refuse");
+                        element(c->model, "refused-nodeports",
+                                        json_sprintf("%s . %d", c->protocol, c->node_port),
+                                        "goto refuse");
         } else {
                 fill(c->model, internal, c->stem, &all, c->protocol, c->affinity_s);
                 if (external_local && local.count > 0)
                         fill(c->model, external, c->stem, &local, c->protocol, c->affinity_s);
-                else if (!external_local)
-                        chain(c->model, external, json_pack("[s, s]", "meta mark set meta mark | 0x4000", go_internal));
-                port_addresses(c, "services", go_internal, external_local && local.count == 0 ? "drop" : go_external);
+                else if (!external_local &&
+                                (c->node_port > 0 || has_external_addresses(c->service)))
+                        chain(c->model, external,
+                                        json_pack("[s, s]", "meta mark set meta mark | 0x4000",
+                                                        go_internal));
+                port_addresses(c, "services", go_internal,
+                                external_local && local.count == 0 ? "drop" : go_external);
                 if (c->node_port > 0)
-                        element(c->model, "nodeports", json_sprintf("%s . %d", c->protocol, c->node_port),
+                        element(c->model, "nodeports",
+                                        json_sprintf("%s . %d", c->protocol, c->node_port),
                                         external_local && local.count == 0 ? "drop" : go_external);
         }
         free(all.items);
@@ -234,8 +274,9 @@ json_t *service_to_model(const json_t *service, const json_t *slices, const char
         if (!model || !name_is_plain(ns) || !name_is_plain(name) ||
                         streq(json_str_or(service, "spec.type", "ClusterIP"), "ExternalName"))
                 return TAKE_PTR(model);
-        json_array_foreach(json_at(service, "spec.ports"), i, port) {
-                struct port_context c = {.model = model, .service = service, .protocol = protocol_of(port)};
+        json_array_foreach (json_at(service, "spec.ports"), i, port) {
+                struct port_context c = {
+                                .model = model, .service = service, .protocol = protocol_of(port)};
 
                 c.port = (int)json_int_or(port, "port", 0);
                 c.node_port = (int)json_int_or(port, "nodePort", 0);
@@ -243,8 +284,11 @@ json_t *service_to_model(const json_t *service, const json_t *slices, const char
                         continue;
                 snprintf(c.stem, sizeof(c.stem), "%.63s/%.63s/%s-%d", ns, name, c.protocol, c.port);
                 if (streq(json_str_or(service, "spec.sessionAffinity", "None"), "ClientIP"))
-                        c.affinity_s = json_int_or(service, "spec.sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
-                if (!address_is_plain(json_str_or(service, "spec.clusterIP", "")) && c.node_port == 0)
+                        c.affinity_s = json_int_or(service,
+                                        "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+                                        10800);
+                if (!address_is_plain(json_str_or(service, "spec.clusterIP", "")) &&
+                                c.node_port == 0)
                         continue;
                 if (port_to_model(&c, port, slices, node_name) < 0)
                         return NULL;
@@ -260,14 +304,19 @@ json_t *local_pod_to_model(const char *uid, const char *pod_ip, const json_t *po
         if (!model || !address_is_plain(pod_ip) || !name_is_plain(uid))
                 return model;
         element(model, "hairpin", json_sprintf("%s . %s", pod_ip, pod_ip), "");
-        json_array_foreach(ports, i, port) {
-                int host = (int)json_int_or(port, "hostPort", 0), number = (int)json_int_or(port, "containerPort", 0);
+        json_array_foreach (ports, i, port) {
+                int host = (int)json_int_or(port, "hostPort", 0),
+                    number = (int)json_int_or(port, "containerPort", 0);
                 const char *protocol = protocol_of(port);
-                _cleanup_free_ char *name = strformat("host-%s/%s-%d", uid, protocol, host), *go = NULL;
+                _cleanup_free_ char *name = strformat("host-%s/%s-%d", uid, protocol, host),
+                                    *go = NULL;
 
-                if (host <= 0 || host > 65535 || number <= 0 || number > 65535 || !name || !(go = strformat("goto %s", name)))
+                if (host <= 0 || host > 65535 || number <= 0 || number > 65535 || !name ||
+                                !(go = strformat("goto %s", name)))
                         continue;
-                chain(model, name, json_pack("[o]", json_sprintf("meta l4proto %s dnat ip to %s:%d", protocol, pod_ip, number)));
+                chain(model, name,
+                                json_pack("[o]", json_sprintf("meta l4proto %s dnat ip to %s:%d",
+                                                                 protocol, pod_ip, number)));
                 element(model, "nodeports", json_sprintf("%s . %d", protocol, host), go);
         }
         return model;
@@ -277,10 +326,17 @@ static const struct {
         const char *name, *declaration;
         bool is_map;
 } collections[] = {
-                {"services", "map services { type ipv4_addr . inet_proto . inet_service : verdict; }", true},
+                {"services",
+                                "map services { type ipv4_addr . inet_proto . inet_service : "
+                                "verdict; }",
+                                true},
                 {"nodeports", "map nodeports { type inet_proto . inet_service : verdict; }", true},
-                {"refused", "map refused { type ipv4_addr . inet_proto . inet_service : verdict; }", true},
-                {"refused-nodeports", "map refused-nodeports { type inet_proto . inet_service : verdict; }", true},
+                {"refused", "map refused { type ipv4_addr . inet_proto . inet_service : verdict; }",
+                                true},
+                {"refused-nodeports",
+                                "map refused-nodeports { type inet_proto . inet_service : verdict; "
+                                "}",
+                                true},
                 {"hairpin", "set hairpin { type ipv4_addr . ipv4_addr; }", false},
 };
 
@@ -288,26 +344,37 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
         buf_append_str(out, "table " TABLE " {\n");
         for (size_t i = 0; i < ELEMENTS(collections); i++)
                 buf_printf(out, "  %s\n", collections[i].declaration);
-        buf_append_str(out, "  chain refuse {\n    reject\n  }\n"
+        buf_append_str(out, "  chain refuse {\n    meta l4proto tcp reject with tcp reset\n    "
+                            "reject\n  }\n"
                             "  chain dispatch {\n"
                             "    ip daddr . meta l4proto . th dport vmap @services\n"
-                            "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @nodeports\n"
+                            "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
+                            "dport vmap @nodeports\n"
                             "  }\n"
-                            "  chain prerouting {\n    type nat hook prerouting priority dstnat; policy accept;\n    jump dispatch\n  }\n"
-                            "  chain output {\n    type nat hook output priority -100; policy accept;\n    jump dispatch\n  }\n"
+                            "  chain prerouting {\n    type nat hook prerouting priority dstnat; "
+                            "policy accept;\n    jump dispatch\n  }\n"
+                            "  chain output {\n    type nat hook output priority -100; policy "
+                            "accept;\n    jump dispatch\n  }\n"
                             "  chain refuse-check {\n"
                             "    ip daddr . meta l4proto . th dport vmap @refused\n"
-                            "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @refused-nodeports\n"
+                            "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
+                            "dport vmap @refused-nodeports\n"
                             "  }\n"
-                            "  chain filter-input {\n    type filter hook input priority filter; policy accept;\n    ct state new jump refuse-check\n  }\n"
-                            "  chain filter-forward {\n    type filter hook forward priority filter; policy accept;\n    ct state new jump refuse-check\n  }\n"
-                            "  chain filter-output {\n    type filter hook output priority filter; policy accept;\n    ct state new jump refuse-check\n  }\n"
-                            "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n"
+                            "  chain filter-input {\n    type filter hook input priority filter; "
+                            "policy accept;\n    ct state new jump refuse-check\n  }\n"
+                            "  chain filter-forward {\n    type filter hook forward priority "
+                            "filter; policy accept;\n    ct state new jump refuse-check\n  }\n"
+                            "  chain filter-output {\n    type filter hook output priority filter; "
+                            "policy accept;\n    ct state new jump refuse-check\n  }\n"
+                            "  chain postrouting {\n    type nat hook postrouting priority srcnat; "
+                            "policy accept;\n"
                             "    meta mark & 0x4000 == 0x4000 masquerade\n"
                             "    ct status dnat ip saddr . ip daddr @hairpin masquerade\n");
         if (!isempty(f->cluster_cidr))
-                buf_printf(out, "    ip saddr %s ip daddr != %s fib daddr type != local masquerade\n", f->cluster_cidr,
-                                f->cluster_cidr);
+                buf_printf(out,
+                                "    ip saddr %s ip daddr != %s fib daddr type != local "
+                                "masquerade\n",
+                                f->cluster_cidr, f->cluster_cidr);
         buf_append_str(out, "  }\n}\n");
 }
 
@@ -316,12 +383,15 @@ static void add_containers(const json_t *old, const json_t *new_model, struct bu
         const char *name;
         json_t *v;
 
-        json_object_foreach((json_t *)json_at(new_model, "sets"), name, v) {
+        json_object_foreach ((json_t *)json_at(new_model, "sets"), name, v) {
                 if (!json_get(old, "sets", name, NULL))
-                        buf_printf(out, "add set " TABLE " %s { type ipv4_addr; flags dynamic,timeout; timeout %llds; size 65535; }\n", name,
-                                        (long long)json_integer_value(v));
+                        buf_printf(out,
+                                        "add set " TABLE
+                                        " %s { type ipv4_addr; flags dynamic,timeout; timeout "
+                                        "%llds; size 65535; }\n",
+                                        name, (long long)json_integer_value(v));
         }
-        json_object_foreach((json_t *)json_at(new_model, "chains"), name, v) {
+        json_object_foreach ((json_t *)json_at(new_model, "chains"), name, v) {
                 if (!json_get(old, "chains", name, NULL))
                         buf_printf(out, "add chain " TABLE " %s\n", name);
         }
@@ -331,7 +401,7 @@ static void fill_chains(const json_t *old, const json_t *new_model, struct buf *
         const char *name;
         json_t *v;
 
-        json_object_foreach((json_t *)json_at(new_model, "chains"), name, v) {
+        json_object_foreach ((json_t *)json_at(new_model, "chains"), name, v) {
                 const json_t *before = json_get(old, "chains", name, NULL), *rule;
                 size_t i;
 
@@ -339,23 +409,29 @@ static void fill_chains(const json_t *old, const json_t *new_model, struct buf *
                         continue;
                 if (before)
                         buf_printf(out, "flush chain " TABLE " %s\n", name);
-                json_array_foreach(v, i, rule) buf_printf(out, "add rule " TABLE " %s %s\n", name, json_string_value(rule));
+                json_array_foreach (v, i, rule)
+                        buf_printf(out, "add rule " TABLE " %s %s\n", name,
+                                        json_string_value(rule));
         }
 }
 
-static void change_elements(const json_t *from, const json_t *to, const char *verb, struct buf *out) {
+static void change_elements(
+                const json_t *from, const json_t *to, const char *verb, struct buf *out) {
         bool add = streq(verb, "add");
 
         for (size_t c = 0; c < ELEMENTS(collections); c++) {
                 const char *key;
                 json_t *v;
 
-                json_object_foreach((json_t *)json_get(to, "elements", collections[c].name, NULL), key, v) {
-                        const json_t *other = json_get(from, "elements", collections[c].name, key, NULL);
+                json_object_foreach ((json_t *)json_get(to, "elements", collections[c].name, NULL),
+                                key, v) {
+                        const json_t *other =
+                                        json_get(from, "elements", collections[c].name, key, NULL);
 
                         if (other && json_equal(other, v))
                                 continue;
-                        buf_printf(out, "%s element " TABLE " %s { %s%s%s }\n", verb, collections[c].name, key,
+                        buf_printf(out, "%s element " TABLE " %s { %s%s%s }\n", verb,
+                                        collections[c].name, key,
                                         add && collections[c].is_map ? " : " : "",
                                         add && collections[c].is_map ? json_string_value(v) : "");
                 }
@@ -366,15 +442,15 @@ static void drop_containers(const json_t *old, const json_t *new_model, struct b
         const char *name;
         json_t *v;
 
-        json_object_foreach((json_t *)json_at(old, "chains"), name, v) {
+        json_object_foreach ((json_t *)json_at(old, "chains"), name, v) {
                 if (!json_get(new_model, "chains", name, NULL))
                         buf_printf(out, "flush chain " TABLE " %s\n", name);
         }
-        json_object_foreach((json_t *)json_at(old, "chains"), name, v) {
+        json_object_foreach ((json_t *)json_at(old, "chains"), name, v) {
                 if (!json_get(new_model, "chains", name, NULL))
                         buf_printf(out, "delete chain " TABLE " %s\n", name);
         }
-        json_object_foreach((json_t *)json_at(old, "sets"), name, v) {
+        json_object_foreach ((json_t *)json_at(old, "sets"), name, v) {
                 if (!json_get(new_model, "sets", name, NULL))
                         buf_printf(out, "delete set " TABLE " %s\n", name);
         }
@@ -389,7 +465,8 @@ int model_diff(const json_t *old, const json_t *new_model, struct buf *out) {
         return out->failed ? -ENOMEM : 0;
 }
 
-int models_to_ruleset(const struct nft_frame *frame, json_t *const *models, size_t n, struct buf *out) {
+int models_to_ruleset(
+                const struct nft_frame *frame, json_t *const *models, size_t n, struct buf *out) {
         /* Declared first, so that deleting works whether or not it is there. */
         buf_append_str(out, "table " TABLE "\ndelete table " TABLE "\n");
         frame_text(frame, out);

@@ -1,6 +1,6 @@
-/* Unit states -> container records -> pod status. Restarts are counted by invocation ids: a new one is one
- * restart, or as many as systemd's NRestarts says happened while nobody looked. The record is kept on disk,
- * so counts survive the agent. */
+/* Unit states -> container records -> pod status. Restarts are counted by invocation ids: a new one
+ * is one restart, or as many as systemd's NRestarts says happened while nobody looked. The record
+ * is kept on disk, so counts survive the agent. */
 #include "nodeagent/status.h"
 
 #include <signal.h>
@@ -36,7 +36,8 @@ bool container_set_waiting(struct container_record *c, const char *reason, const
 }
 
 bool unit_state_is_running(const struct unit_state *s) {
-        return s && s->main_pid != 0 && !streq(s->active, "inactive") && !streq(s->active, "failed");
+        return s && s->main_pid != 0 && !streq(s->active, "inactive") &&
+               !streq(s->active, "failed");
 }
 
 static const char *time_or_null(uint64_t us, char buffer[static TIMEFMT_SIZE]) {
@@ -47,7 +48,8 @@ static json_t *terminated_json(const struct container_record *c) {
         char a[TIMEFMT_SIZE], b[TIMEFMT_SIZE];
         json_t *v = json_pack("{s:i, s:s, s:s*, s:s*, s:s*}", "exitCode", c->exit_code, "reason",
                         c->reason ? c->reason : "Error", "message", c->message, "startedAt",
-                        time_or_null(c->started_us, a), "finishedAt", time_or_null(c->finished_us, b));
+                        time_or_null(c->started_us, a), "finishedAt",
+                        time_or_null(c->finished_us, b));
 
         if (c->signal > 0)
                 json_object_set_new(v, "signal", json_integer(c->signal));
@@ -62,11 +64,14 @@ static const char *start_failure(int status) {
                 int status;
                 const char *text;
         } rows[] = {{200, "the working directory cannot be entered (200/CHDIR)"},
-                        {203, "the command cannot be executed: is it there, and executable? (203/EXEC)"},
-                        {216, "the group cannot be used (216/GROUP)"}, {217, "the user cannot be used (217/USER)"},
+                        {203, "the command cannot be executed: is it there, and executable? "
+                              "(203/EXEC)"},
+                        {216, "the group cannot be used (216/GROUP)"},
+                        {217, "the user cannot be used (217/USER)"},
                         {218, "the capabilities cannot be set (218/CAPABILITIES)"},
                         {225, "the pod's network namespace cannot be joined (225/NETWORK)"},
-                        {226, "the mounts cannot be set up: is each volume and mount point there? (226/NAMESPACE)"},
+                        {226, "the mounts cannot be set up: is each volume and mount point there? "
+                              "(226/NAMESPACE)"},
                         {228, "the system call filter cannot be set (228/SECCOMP)"},
                         {243, "the credentials cannot be set up (243/CREDENTIALS)"}};
 
@@ -99,7 +104,9 @@ static void take_end(struct container_record *c, const struct unit_state *s, uin
         else if (streq(s->result, "watchdog"))
                 set_text(&c->reason, "WatchdogTimeout");
         else
-                set_text(&c->reason, failure ? "StartError" : c->exit_code == 0 ? "Completed" : "Error");
+                set_text(&c->reason, failure             ? "StartError"
+                                     : c->exit_code == 0 ? "Completed"
+                                                         : "Error");
 }
 
 static void count_restarts(struct container_record *c, const struct unit_state *s) {
@@ -156,7 +163,8 @@ bool container_observe(struct container_record *c, const struct unit_state *s, u
         }
         /* The id comes a moment before the process; the end of the one before is read first. */
         if (s->invocation[0] && !streq(s->invocation, c->invocation)) {
-                if (c->phase == CONTAINER_RUNNING && c->invocation[0] && c->started_us != s->start_us) {
+                if (c->phase == CONTAINER_RUNNING && c->invocation[0] &&
+                                c->started_us != s->start_us) {
                         c->phase = CONTAINER_TERMINATED;
                         c->finished_us = now_us;
                         c->exit_code = 255;
@@ -178,13 +186,16 @@ bool container_observe(struct container_record *c, const struct unit_state *s, u
                         take_end(c, s, now_us);
                 if (c->phase != CONTAINER_WAITING)
                         become_last(c);
-                return container_set_waiting(c, "CrashLoopBackOff", "systemd starts the container again") || changed;
+                return container_set_waiting(c, "CrashLoopBackOff",
+                                       "systemd starts the container again") ||
+                       changed;
         }
         if (s->exec_code != 0 && c->phase != CONTAINER_TERMINATED &&
-                        (streq(s->active, "failed") || streq(s->active, "inactive") || streq(s->sub, "exited"))) {
+                        (streq(s->active, "failed") || streq(s->active, "inactive") ||
+                                        streq(s->sub, "exited"))) {
                 /* After a burst of restarts the wait for the next one has begun already. */
-                if (c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") && c->last &&
-                                streq(s->active, "failed"))
+                if (c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") &&
+                                c->last && streq(s->active, "failed"))
                         return changed;
                 take_end(c, s, now_us);
                 c->phase = CONTAINER_TERMINATED;
@@ -194,11 +205,12 @@ bool container_observe(struct container_record *c, const struct unit_state *s, u
 }
 
 json_t *container_record_save(const struct container_record *c) {
-        json_t *v = json_pack("{s:s, s:i, s:s*, s:s*, s:i, s:i, s:I, s:I, s:I, s:I, s:s}", "name", c->name, "phase", (int)c->phase,
-                        "reason", c->reason, "message", c->message, "exitCode", c->exit_code, "signal", c->signal,
-                        "startedUs", (json_int_t)c->started_us, "finishedUs", (json_int_t)c->finished_us,
-                        "restartCount", (json_int_t)c->restart_count, "restartsSeen", (json_int_t)c->restarts_seen,
-                        "invocation", c->invocation);
+        json_t *v = json_pack("{s:s, s:i, s:s*, s:s*, s:i, s:i, s:I, s:I, s:I, s:I, s:s}", "name",
+                        c->name, "phase", (int)c->phase, "reason", c->reason, "message", c->message,
+                        "exitCode", c->exit_code, "signal", c->signal, "startedUs",
+                        (json_int_t)c->started_us, "finishedUs", (json_int_t)c->finished_us,
+                        "restartCount", (json_int_t)c->restart_count, "restartsSeen",
+                        (json_int_t)c->restarts_seen, "invocation", c->invocation);
 
         if (v)
                 json_object_set_new(v, "ready", json_boolean(c->ready && c->started));
@@ -211,7 +223,9 @@ void container_record_load(struct container_record *c, const json_t *v) {
         int64_t phase = json_int_or(v, "phase", 0);
         json_t *last = json_object_get(v, "last");
 
-        c->phase = phase == CONTAINER_RUNNING || phase == CONTAINER_TERMINATED ? (enum container_phase)phase : CONTAINER_WAITING;
+        c->phase = phase == CONTAINER_RUNNING || phase == CONTAINER_TERMINATED
+                                   ? (enum container_phase)phase
+                                   : CONTAINER_WAITING;
         set_text(&c->reason, json_str(v, "reason"));
         set_text(&c->message, json_str(v, "message"));
         c->exit_code = (int)json_int_or(v, "exitCode", 0);
@@ -225,7 +239,8 @@ void container_record_load(struct container_record *c, const json_t *v) {
         c->last = json_is_object(last) ? json_incref(last) : NULL;
 }
 
-const char *status_phase(const json_t *pod, const struct container_record *c, size_t n, const struct status_facts *f) {
+const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f) {
         const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
         size_t waiting = 0, running = 0, stopped = 0, succeeded = 0;
 
@@ -235,7 +250,9 @@ const char *status_phase(const json_t *pod, const struct container_record *c, si
                 if (c[i].init) {
                         if (c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0)
                                 continue;
-                        return c[i].phase == CONTAINER_TERMINATED && streq(policy, "Never") ? "Failed" : "Pending";
+                        return c[i].phase == CONTAINER_TERMINATED && streq(policy, "Never")
+                                               ? "Failed"
+                                               : "Pending";
                 }
                 if (c[i].phase == CONTAINER_RUNNING)
                         running++;
@@ -243,7 +260,8 @@ const char *status_phase(const json_t *pod, const struct container_record *c, si
                         stopped++;
                         succeeded += c[i].exit_code == 0;
                 } else if (c[i].last)
-                        stopped++, waiting += !streq(policy, "Never"), running += !streq(policy, "Never");
+                        stopped++, waiting += !streq(policy, "Never"),
+                                        running += !streq(policy, "Never");
                 else
                         waiting++;
         }
@@ -264,7 +282,7 @@ static const json_t *spec_of(const json_t *pod, const struct container_record *c
         const json_t *list = json_at(pod, c->init ? "spec.initContainers" : "spec.containers"), *v;
         size_t i;
 
-        json_array_foreach(list, i, v)
+        json_array_foreach (list, i, v)
                 if (streq(json_str_or(v, "name", ""), c->name))
                         return v;
         return NULL;
@@ -275,20 +293,26 @@ static json_t *container_status(const json_t *pod, const struct container_record
         _cleanup_json_ json_t *state = json_object(), *last = json_object();
         char when[TIMEFMT_SIZE];
         bool running = c->phase == CONTAINER_RUNNING;
-        bool ready = c->init ? c->phase == CONTAINER_TERMINATED && c->exit_code == 0 : running && c->ready && c->started;
+        bool ready = c->init ? c->phase == CONTAINER_TERMINATED && c->exit_code == 0
+                             : running && c->ready && c->started;
         json_t *v;
 
         if (running)
-                json_object_set_new(state, "running", json_pack("{s:s*}", "startedAt", time_or_null(c->started_us, when)));
+                json_object_set_new(state, "running",
+                                json_pack("{s:s*}", "startedAt",
+                                                time_or_null(c->started_us, when)));
         else if (c->phase == CONTAINER_TERMINATED)
                 json_object_set_new(state, "terminated", terminated_json(c));
         else
-                json_object_set_new(state, "waiting", json_pack("{s:s, s:s*}", "reason", c->reason ? c->reason : "ContainerCreating",
-                                                                      "message", c->message));
+                json_object_set_new(state, "waiting",
+                                json_pack("{s:s, s:s*}", "reason",
+                                                c->reason ? c->reason : "ContainerCreating",
+                                                "message", c->message));
         if (c->last)
                 json_object_set(last, "terminated", c->last);
-        v = json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:O, s:O}", "name", c->name, "image", *image ? image : "host", "imageID", "",
-                        "ready", ready, "started", running && c->started, "restartCount", (json_int_t)c->restart_count,
+        v = json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:O, s:O}", "name", c->name, "image",
+                        *image ? image : "host", "imageID", "", "ready", ready, "started",
+                        running && c->started, "restartCount", (json_int_t)c->restart_count,
                         "state", state, "lastState", last);
         if (v && c->invocation[0])
                 json_object_set_new(v, "containerID", json_sprintf("systemd://%s", c->invocation));
@@ -296,15 +320,19 @@ static json_t *container_status(const json_t *pod, const struct container_record
 }
 
 /* Adds a condition; the time of its last change is kept when the status is the same. */
-static void condition(json_t *list, const json_t *pod, const char *type, bool status, const char *reason,
-                const char *message, uint64_t now_us) {
+static void condition(json_t *list, const json_t *pod, const char *type, bool status,
+                const char *reason, const char *message, uint64_t now_us) {
         const json_t *old = object_condition(pod, type);
         const char *text = status ? "True" : "False";
         char now[TIMEFMT_SIZE];
-        const char *when = old && streq(json_str_or(old, "status", ""), text) ? json_str(old, "lastTransitionTime") : NULL;
+        const char *when = old && streq(json_str_or(old, "status", ""), text)
+                                           ? json_str(old, "lastTransitionTime")
+                                           : NULL;
 
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "type", type, "status", text, "lastTransitionTime",
-                                                      when ? when : time_format(now_us, now), "reason", reason, "message", message));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "type", type, "status",
+                                                    text, "lastTransitionTime",
+                                                    when ? when : time_format(now_us, now),
+                                                    "reason", reason, "message", message));
 }
 
 /* "containers with unready status: [a b]" */
@@ -319,9 +347,10 @@ static char *unready_text(const struct container_record *c, size_t n) {
         return buf_take(&b);
 }
 
-static json_t *conditions(const json_t *pod, const struct container_record *c, size_t n, const struct status_facts *f,
-                const char *phase) {
-        static const char *const ours[] = {"Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"};
+static json_t *conditions(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f, const char *phase) {
+        static const char *const ours[] = {
+                        "Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"};
         json_t *list = json_array();
         const json_t *v;
         size_t i;
@@ -329,7 +358,7 @@ static json_t *conditions(const json_t *pod, const struct container_record *c, s
         _cleanup_free_ char *unready = NULL;
         const char *reason = NULL;
 
-        json_array_foreach(json_at(pod, "status.conditions"), i, v) {
+        json_array_foreach (json_at(pod, "status.conditions"), i, v) {
                 bool mine = false;
                 for (size_t k = 0; k < ELEMENTS(ours); k++)
                         mine |= streq(json_str_or(v, "type", ""), ours[k]);
@@ -343,26 +372,32 @@ static json_t *conditions(const json_t *pod, const struct container_record *c, s
                         ready &= c[i].phase == CONTAINER_RUNNING && c[i].ready && c[i].started;
         }
         ready &= streq(phase, "Running");
-        json_array_foreach(json_at(pod, "spec.readinessGates"), i, v)
+        json_array_foreach (json_at(pod, "spec.readinessGates"), i, v)
                 gates &= object_condition_true(pod, json_str_or(v, "conditionType", ""));
         if (!ready) {
-                reason = done ? "PodCompleted" : streq(phase, "Failed") ? "PodFailed" : "ContainersNotReady";
+                reason = done                     ? "PodCompleted"
+                         : streq(phase, "Failed") ? "PodFailed"
+                                                  : "ContainersNotReady";
                 unready = done ? NULL : unready_text(c, n);
         }
         condition(list, pod, "PodReadyToStartContainers", f->sandbox_ready, NULL, NULL, f->now_us);
-        condition(list, pod, "Initialized", initialized, initialized ? done ? "PodCompleted" : NULL : "ContainersNotInitialized",
+        condition(list, pod, "Initialized", initialized,
+                        initialized ? done ? "PodCompleted" : NULL : "ContainersNotInitialized",
                         NULL, f->now_us);
         condition(list, pod, "ContainersReady", ready, reason, unready, f->now_us);
-        condition(list, pod, "Ready", ready && gates, ready && !gates ? "ReadinessGatesNotReady" : reason, unready, f->now_us);
+        condition(list, pod, "Ready", ready && gates,
+                        ready && !gates ? "ReadinessGatesNotReady" : reason, unready, f->now_us);
         if (!object_condition(pod, "PodScheduled"))
                 condition(list, pod, "PodScheduled", true, NULL, NULL, f->now_us);
         return list;
 }
 
-json_t *status_build(const json_t *pod, const struct container_record *c, size_t n, const struct status_facts *f) {
+json_t *status_build(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f) {
         const char *phase = status_phase(pod, c, n, f);
-        json_t *v = json_pack("{s:s, s:o, s:s*, s:s*}", "phase", phase, "conditions", conditions(pod, c, n, f, phase), "reason",
-                        f->failed_reason, "message", f->failed_message);
+        json_t *v = json_pack("{s:s, s:o, s:s*, s:s*}", "phase", phase, "conditions",
+                        conditions(pod, c, n, f, phase), "reason", f->failed_reason, "message",
+                        f->failed_message);
         json_t *init = json_array(), *main_list = json_array();
         char when[TIMEFMT_SIZE];
         const char *qos = json_str(pod, "status.qosClass");

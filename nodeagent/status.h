@@ -1,5 +1,5 @@
-/* What a pod's containers have been through, and the pod status that follows. Pure: unit states and times
- * come in, records and JSON come out. */
+/* What a pod's containers have been through, and the pod status that follows. Pure: unit states and
+ * times come in, records and JSON come out. */
 #pragma once
 
 #include "lib/json.h"
@@ -12,22 +12,23 @@ struct container_record {
         char *name;
         bool init;
         enum container_phase phase;
-        char *reason;              /* of waiting or of the end */
+        char *reason; /* of waiting or of the end */
         char *message;
         int exit_code;
         int signal;
-        uint64_t started_us;       /* wall clock */
+        uint64_t started_us; /* wall clock */
         uint64_t finished_us;
-        json_t *last;              /* lastState.terminated or NULL */
+        json_t *last; /* lastState.terminated or NULL */
         uint32_t restart_count;
-        uint32_t restarts_seen;    /* NRestarts of the invocation seen last */
+        uint32_t restarts_seen; /* NRestarts of the invocation seen last */
         char invocation[33];
-        bool ready;                /* by probes; true without any */
-        bool started;              /* startup probe passed or none */
+        bool ready;   /* by probes; true without any */
+        bool started; /* startup probe passed or none */
 };
 
 void container_record_done(struct container_record *c);
-/* Takes over what systemd says. Returns whether anything changed. state is NULL when the unit is gone. */
+/* Takes over what systemd says. Returns whether anything changed. state is NULL when the unit is
+ * gone. */
 bool container_observe(struct container_record *c, const struct unit_state *state, uint64_t now_us);
 /* Sets waiting with reason and message (copied). Returns whether it changed. */
 bool container_set_waiting(struct container_record *c, const char *reason, const char *message);
@@ -41,14 +42,17 @@ bool unit_state_is_running(const struct unit_state *s);
 
 struct status_facts {
         const char *host_ip;
-        const char *pod_ip;          /* "" when none yet */
-        uint64_t start_us;           /* when the agent took the pod up */
+        const char *pod_ip; /* "" when none yet */
+        uint64_t start_us;  /* when the agent took the pod up */
         uint64_t now_us;
-        bool sandbox_ready;          /* network and volumes are there */
-        const char *failed_reason;   /* the pod as a whole has failed: "DeadlineExceeded", "Evicted"; or NULL */
+        bool sandbox_ready;        /* network and volumes are there */
+        const char *failed_reason; /* the pod as a whole has failed: "DeadlineExceeded", "Evicted";
+                                      or NULL */
         const char *failed_message;
 };
 /* The phase of a pod with these containers: "Pending", "Running", "Succeeded", "Failed". */
-const char *status_phase(const json_t *pod, const struct container_record *c, size_t n, const struct status_facts *facts);
+const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *facts);
 /* The whole status; conditions of other writers in pod.status are kept. Returns a new reference. */
-json_t *status_build(const json_t *pod, const struct container_record *c, size_t n, const struct status_facts *facts) _warn_unused_;
+json_t *status_build(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *facts) _warn_unused_;

@@ -1,6 +1,7 @@
-/* Layout of the data directory: `key` (32 random bytes), `<name>.json`, `pods/<uid>/{pod.sealed,run.json,volumes/}`.
- * The sealing key is HKDF-SHA256 of the key file with /etc/machine-id as salt: a copied disk image or a
- * backup of this folder alone does not give secrets away. Files are written atomically, mode 0600. */
+/* Layout of the data directory: `key` (32 random bytes), `<name>.json`,
+ * `pods/<uid>/{pod.sealed,run.json,volumes/}`. The sealing key is HKDF-SHA256 of the key file with
+ * /etc/machine-id as salt: a copied disk image or a backup of this folder alone does not give
+ * secrets away. Files are written atomically, mode 0600. */
 #include "nodeagent/store.h"
 
 #include <dirent.h>
@@ -26,7 +27,8 @@ struct store {
         uint8_t key[SEAL_KEY_SIZE];
 };
 
-int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret, size_t *ret_size) {
+int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
+                size_t *ret_size) {
         gnutls_datum_t k = {(unsigned char *)key, SEAL_KEY_SIZE};
         gnutls_aead_cipher_hd_t handle;
         size_t size = n + TAG_SIZE;
@@ -41,8 +43,8 @@ int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, vo
         }
         memcpy(out, magic, MAGIC_SIZE);
         random_bytes(out + MAGIC_SIZE, NONCE_SIZE);
-        r = gnutls_aead_cipher_encrypt(handle, out + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE, TAG_SIZE, data, n,
-                        out + MAGIC_SIZE + NONCE_SIZE, &size);
+        r = gnutls_aead_cipher_encrypt(handle, out + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE,
+                        TAG_SIZE, data, n, out + MAGIC_SIZE + NONCE_SIZE, &size);
         gnutls_aead_cipher_deinit(handle);
         if (r < 0) {
                 free(out);
@@ -53,7 +55,8 @@ int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, vo
         return 0;
 }
 
-int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret, size_t *ret_size) {
+int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
+                size_t *ret_size) {
         gnutls_datum_t k = {(unsigned char *)key, SEAL_KEY_SIZE};
         const uint8_t *in = data;
         gnutls_aead_cipher_hd_t handle;
@@ -70,8 +73,9 @@ int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, 
                 free(out);
                 return -EIO;
         }
-        r = gnutls_aead_cipher_decrypt(handle, in + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE, TAG_SIZE,
-                        in + MAGIC_SIZE + NONCE_SIZE, n - MAGIC_SIZE - NONCE_SIZE, out, &size);
+        r = gnutls_aead_cipher_decrypt(handle, in + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE,
+                        TAG_SIZE, in + MAGIC_SIZE + NONCE_SIZE, n - MAGIC_SIZE - NONCE_SIZE, out,
+                        &size);
         gnutls_aead_cipher_deinit(handle);
         if (r < 0) {
                 free(out);
@@ -87,16 +91,19 @@ static int derive_key(const char *file_key, size_t n, uint8_t ret[static SEAL_KE
         _cleanup_free_ char *machine = NULL;
         size_t machine_size = 0;
         uint8_t extracted[32];
-        gnutls_datum_t ikm = {(unsigned char *)file_key, (unsigned)n}, salt, info = {(unsigned char *)"keelson node state", 18};
+        gnutls_datum_t ikm = {(unsigned char *)file_key, (unsigned)n}, salt,
+                       info = {(unsigned char *)"keelson node state", 18};
 
         /* A machine without an id still gets sealed files; only the second factor is missing. */
         if (file_read("/etc/machine-id", 4096, &machine, &machine_size) < 0)
                 machine_size = 0;
-        salt = (gnutls_datum_t){(unsigned char *)strempty(machine), (unsigned)MIN(machine_size, (size_t)32)};
+        salt = (gnutls_datum_t){(unsigned char *)strempty(machine),
+                        (unsigned)MIN(machine_size, (size_t)32)};
         if (gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &ikm, &salt, extracted) < 0)
                 return -EIO;
         gnutls_datum_t prk = {extracted, sizeof(extracted)};
-        return gnutls_hkdf_expand(GNUTLS_MAC_SHA256, &prk, &info, ret, SEAL_KEY_SIZE) < 0 ? -EIO : 0;
+        return gnutls_hkdf_expand(GNUTLS_MAC_SHA256, &prk, &info, ret, SEAL_KEY_SIZE) < 0 ? -EIO
+                                                                                          : 0;
 }
 
 static int load_key(struct store *s, struct problem *p) {
@@ -113,8 +120,9 @@ static int load_key(struct store *s, struct problem *p) {
                 r = file_write_atomic(path, data, n, 0600);
         }
         if (r >= 0 && n != SEAL_KEY_SIZE)
-                return problem_set(p, EINVAL, 0, NULL, "%s is damaged (%zu bytes, not %d): remove %s to start afresh", path, n,
-                                SEAL_KEY_SIZE, s->dir);
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s is damaged (%zu bytes, not %d): remove %s to start afresh",
+                                path, n, SEAL_KEY_SIZE, s->dir);
         if (r >= 0)
                 r = derive_key(data, n, s->key);
         if (r < 0) {

@@ -1,5 +1,5 @@
-/* What the agent keeps on disk, so that pods and services come back after a reboot without the control
- * plane. Pods and what they use are sealed (AES-256-GCM), because they may hold secrets. */
+/* What the agent keeps on disk, so that pods and services come back after a reboot without the
+ * control plane. Pods and what they use are sealed (AES-256-GCM), because they may hold secrets. */
 #pragma once
 
 #include "lib/json.h"
@@ -28,6 +28,8 @@ int store_load(struct store *s, const char *name, json_t **ret);
 
 /* Sealing, as functions of their own for tests: magic, nonce, ciphertext with tag. */
 enum { SEAL_KEY_SIZE = 32 };
-int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret, size_t *ret_size);
+int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
+                size_t *ret_size);
 /* -EBADMSG when it was changed or sealed with another key. */
-int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret, size_t *ret_size);
+int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
+                size_t *ret_size);

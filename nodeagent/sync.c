@@ -1,5 +1,5 @@
-/* Four informers. Nothing is removed on the word of a list that is not complete: pods, services and slices
- * that the disk remembers stay until the first whole list is in. */
+/* Four informers. Nothing is removed on the word of a list that is not complete: pods, services and
+ * slices that the disk remembers stay until the first whole list is in. */
 #include "nodeagent/sync.h"
 
 #include "lib/client/informer.h"
@@ -31,7 +31,8 @@ static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static void save_later(struct sync *s) {
         if (!s->save)
-                (void)sd_event_add_time_relative(s->agent->event, &s->save, CLOCK_MONOTONIC, SAVE_DELAY_US, 0, on_save, s);
+                (void)sd_event_add_time_relative(s->agent->event, &s->save, CLOCK_MONOTONIC,
+                                SAVE_DELAY_US, 0, on_save, s);
 }
 
 void sync_load_services(struct agent *a) {
@@ -41,11 +42,14 @@ void sync_load_services(struct agent *a) {
 
         if (store_load(a->store, "services", &v) < 0)
                 return;
-        json_array_foreach(json_at(v, "services"), i, o) nft_service(a->nft, o, false);
-        json_array_foreach(json_at(v, "slices"), i, o) nft_slice(a->nft, o, false);
+        json_array_foreach (json_at(v, "services"), i, o)
+                nft_service(a->nft, o, false);
+        json_array_foreach (json_at(v, "slices"), i, o)
+                nft_slice(a->nft, o, false);
 }
 
-static void on_pod(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+static void on_pod(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
         struct sync *s = userdata;
 
         /* Deleted and made again under the same name while the watch was away. */
@@ -56,7 +60,8 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
         else {
                 int r = pods_apply(s->agent->pods, object, 0);
                 if (r < 0)
-                        log_warning_errno(r, "Cannot take up pod %s/%s", object_namespace(object), object_name(object));
+                        log_warning_errno(r, "Cannot take up pod %s/%s", object_namespace(object),
+                                        object_name(object));
         }
 }
 
@@ -76,14 +81,16 @@ static void on_pods_synced(struct informer *i, void *userdata) {
         pods_synced(s->agent->pods, pod_is_known, s);
 }
 
-static void on_service(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+static void on_service(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
         struct sync *s = userdata;
 
         nft_service(s->agent->nft, object, event == INFORMER_DELETED);
         save_later(s);
 }
 
-static void on_slice(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+static void on_slice(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
         struct sync *s = userdata;
 
         nft_slice(s->agent->nft, object, event == INFORMER_DELETED);
@@ -110,7 +117,7 @@ static const char *internal_ip(const json_t *node) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(json_at(node, "status.addresses"), i, v)
+        json_array_foreach (json_at(node, "status.addresses"), i, v)
                 if (streq(json_str_or(v, "type", ""), "InternalIP"))
                         return json_str(v, "address");
         return NULL;
@@ -127,7 +134,8 @@ static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
                 const json_t *node = informer_object(e);
                 const char *cidr = json_str(node, "spec.podCIDR"), *ip = internal_ip(node);
 
-                if (cidr && ip && !streq(object_name(node), s->agent->config.node_name) && !streq(ip, s->agent->node_ip))
+                if (cidr && ip && !streq(object_name(node), s->agent->config.node_name) &&
+                                !streq(ip, s->agent->node_ip))
                         (void)map_set(routes, cidr, strdup(ip));
         }
         (void)network_set_routes(s->agent->network, routes);
@@ -135,18 +143,22 @@ static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static bool routes_differ(const json_t *old, const json_t *object) {
-        return !old || !streq_ptr(json_str(old, "spec.podCIDR"), json_str(object, "spec.podCIDR")) ||
+        return !old ||
+               !streq_ptr(json_str(old, "spec.podCIDR"), json_str(object, "spec.podCIDR")) ||
                !streq_ptr(internal_ip(old), internal_ip(object));
 }
 
-static void on_node(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata) {
+static void on_node(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
         struct sync *s = userdata;
 
         if (streq(object_name(object), s->agent->config.node_name) && informer_is_synced(i))
                 node_observed(s->agent->node, event == INFORMER_DELETED ? NULL : object);
         /* Heartbeats of a large fleet must not cost a route dump each. */
-        if (informer_is_synced(i) && !s->routes && (event == INFORMER_DELETED || routes_differ(old, object)))
-                (void)sd_event_add_time_relative(s->agent->event, &s->routes, CLOCK_MONOTONIC, ROUTES_DELAY_US, 0, on_routes, s);
+        if (informer_is_synced(i) && !s->routes &&
+                        (event == INFORMER_DELETED || routes_differ(old, object)))
+                (void)sd_event_add_time_relative(s->agent->event, &s->routes, CLOCK_MONOTONIC,
+                                ROUTES_DELAY_US, 0, on_routes, s);
 }
 
 static void on_nodes_synced(struct informer *i, void *userdata) {
@@ -154,12 +166,13 @@ static void on_nodes_synced(struct informer *i, void *userdata) {
 
         node_observed(s->agent->node, informer_get(i, s->agent->config.node_name));
         if (!s->routes)
-                (void)sd_event_add_time_relative(s->agent->event, &s->routes, CLOCK_MONOTONIC, 0, 0, on_routes, s);
+                (void)sd_event_add_time_relative(
+                                s->agent->event, &s->routes, CLOCK_MONOTONIC, 0, 0, on_routes, s);
 }
 
 bool sync_is_synced(const struct sync *s) {
-        return informer_is_synced(s->pods) && informer_is_synced(s->services) && informer_is_synced(s->slices) &&
-               informer_is_synced(s->nodes);
+        return informer_is_synced(s->pods) && informer_is_synced(s->services) &&
+               informer_is_synced(s->slices) && informer_is_synced(s->nodes);
 }
 
 int sync_new(struct sync **ret, struct agent *a) {
@@ -172,11 +185,23 @@ int sync_new(struct sync **ret, struct agent *a) {
         s->pod_selector = strformat("spec.nodeName=%s", a->config.node_name);
         if (!s->pod_selector)
                 return -ENOMEM;
-        struct informer_options nodes = {.resource = api_resource_find("nodes"), .on_event = on_node, .on_synced = on_nodes_synced, .userdata = s};
-        struct informer_options services = {.resource = api_resource_find("services"), .on_event = on_service, .on_synced = on_table_synced, .userdata = s};
-        struct informer_options slices = {.resource = api_resource_find("endpointslices"), .on_event = on_slice, .on_synced = on_table_synced, .userdata = s};
-        struct informer_options pods = {.resource = api_resource_find("pods"), .field_selector = s->pod_selector, .on_event = on_pod,
-                        .on_synced = on_pods_synced, .userdata = s};
+        struct informer_options nodes = {.resource = api_resource_find("nodes"),
+                        .on_event = on_node,
+                        .on_synced = on_nodes_synced,
+                        .userdata = s};
+        struct informer_options services = {.resource = api_resource_find("services"),
+                        .on_event = on_service,
+                        .on_synced = on_table_synced,
+                        .userdata = s};
+        struct informer_options slices = {.resource = api_resource_find("endpointslices"),
+                        .on_event = on_slice,
+                        .on_synced = on_table_synced,
+                        .userdata = s};
+        struct informer_options pods = {.resource = api_resource_find("pods"),
+                        .field_selector = s->pod_selector,
+                        .on_event = on_pod,
+                        .on_synced = on_pods_synced,
+                        .userdata = s};
 
         r = informer_new(&s->nodes, a->api, &nodes);
         if (r >= 0)

@@ -1,5 +1,6 @@
-/* The watches: this node's pods, all services, endpoint slices and nodes. What they bring goes to the pod
- * machine, the service table and the routes; services are kept on disk for a start without the control plane. */
+/* The watches: this node's pods, all services, endpoint slices and nodes. What they bring goes to
+ * the pod machine, the service table and the routes; services are kept on disk for a start without
+ * the control plane. */
 #pragma once
 
 #include "nodeagent/agent.h"

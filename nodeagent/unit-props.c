@@ -1,6 +1,6 @@
 /* The table of unit properties and the reading of their text forms. Rows are those of systemd 252's
- * Unit, Service, Exec, Kill and cgroup interfaces that make sense for a pod; what is missing is refused
- * by name instead of being passed on blindly. */
+ * Unit, Service, Exec, Kill and cgroup interfaces that make sense for a pod; what is missing is
+ * refused by name instead of being passed on blindly. */
 #include "nodeagent/unit-props.h"
 
 #include <ctype.h>
@@ -143,19 +143,21 @@ static const struct prop_row rows[] = {
                 {"ManagedOOMMemoryPressure", NULL, PROP_STRING, LIVE},
 };
 
-static const char *const capability_names[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH",
-                "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
-                "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
-                "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
-                "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT",
-                "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD",
-                "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE",
-                "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ",
-                "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"};
+static const char *const capability_names[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE",
+                "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID",
+                "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
+                "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
+                "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
+                "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
+                "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
+                "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE",
+                "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
+                "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"};
 
 const struct prop_row *prop_find(const char *name) {
         for (size_t i = 0; i < ELEMENTS(rows); i++)
-                if (streq(rows[i].name, name) || (rows[i].file_name && streq(rows[i].file_name, name)))
+                if (streq(rows[i].name, name) ||
+                                (rows[i].file_name && streq(rows[i].file_name, name)))
                         return &rows[i];
         return NULL;
 }
@@ -198,13 +200,15 @@ const char *prop_signature(enum prop_type type) {
 
 int capability_number(const char *name) {
         for (size_t i = 0; i < ELEMENTS(capability_names); i++)
-                if (strcaseeq(capability_names[i], name) || strcaseeq(capability_names[i] + 4, name))
+                if (strcaseeq(capability_names[i], name) ||
+                                strcaseeq(capability_names[i] + 4, name))
                         return (int)i;
         return -EINVAL;
 }
 
 const char *capability_name(int number) {
-        return number >= 0 && (size_t)number < ELEMENTS(capability_names) ? capability_names[number] : NULL;
+        return number >= 0 && (size_t)number < ELEMENTS(capability_names) ? capability_names[number]
+                                                                          : NULL;
 }
 
 uint64_t capability_mask(const json_t *names) {
@@ -212,7 +216,7 @@ uint64_t capability_mask(const json_t *names) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(names, i, v) {
+        json_array_foreach (names, i, v) {
                 int n = capability_number(strempty(json_string_value(v)));
                 if (n >= 0)
                         mask |= UINT64_C(1) << n;
@@ -221,7 +225,8 @@ uint64_t capability_mask(const json_t *names) {
 }
 
 static int bool_from_text(const char *text, bool *ret) {
-        static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false", "off", "0"};
+        static const char *const yes[] = {"yes", "true", "on", "1"}, *const no[] = {"no", "false",
+                                                                                     "off", "0"};
 
         for (size_t i = 0; i < ELEMENTS(yes); i++) {
                 if (strcaseeq(text, yes[i]))
@@ -312,7 +317,7 @@ static int caps_from_text(const char *text, json_t **ret) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(words, i, v)
+        json_array_foreach (words, i, v)
                 if (capability_number(json_string_value(v)) < 0)
                         return -EINVAL;
         *ret = TAKE_PTR(words);
@@ -350,14 +355,16 @@ int prop_from_text(const struct prop_row *row, const char *text, json_t **ret, s
         case PROP_TMPFS:
         case PROP_CREDENTIALS:
                 return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
-                                "the unit property %s cannot be set by an annotation; use the pod's own fields",
+                                "the unit property %s cannot be set by an annotation; use the "
+                                "pod's own fields",
                                 row->name);
         default:
                 r = number_from_text(row->type, text, &v);
         }
         if (r < 0 || !v)
                 return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
-                                "the value '%s' is not valid for the unit property %s", text, row->name);
+                                "the value '%s' is not valid for the unit property %s", text,
+                                row->name);
         *ret = v;
         return 0;
 }

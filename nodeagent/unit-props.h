@@ -1,5 +1,5 @@
-/* The unit properties we know: their names in unit files and on D-Bus, and their types. The one table
- * behind annotations (text -> JSON) and the bus driver (JSON -> message). */
+/* The unit properties we know: their names in unit files and on D-Bus, and their types. The one
+ * table behind annotations (text -> JSON) and the bus driver (JSON -> message). */
 #pragma once
 
 #include "lib/json.h"
@@ -19,7 +19,8 @@ enum prop_type {
         PROP_EXEC,       /* a(sasas): JSON array of arrays of words */
         PROP_FIELDS,     /* aay: JSON array of "NAME=value" */
         PROP_ENVFILES,   /* a(sb): JSON array of paths */
-        PROP_BINDS,      /* a(ssbt): JSON array of [source, destination] or [source, destination, "rbind"] */
+        PROP_BINDS,      /* a(ssbt): JSON array of [source, destination] or [source, destination,
+                            "rbind"] */
         PROP_TMPFS,      /* a(ss): JSON array of [path, options] */
         PROP_FILTER,     /* (bas): JSON {"allow": bool, "names": [...]} */
         PROP_CAPS,       /* t: JSON array of capability names */
@@ -30,8 +31,8 @@ struct prop_row {
         const char *name;      /* on D-Bus: "TimeoutStopUSec" */
         const char *file_name; /* in unit files when different: "TimeoutStopSec" */
         enum prop_type type;
-        bool service;          /* lives on the Service interface, else on Unit */
-        bool live;             /* systemd can change it on a running unit */
+        bool service; /* lives on the Service interface, else on Unit */
+        bool live;    /* systemd can change it on a running unit */
 };
 
 /* By either name; NULL when unknown. */

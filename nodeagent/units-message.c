@@ -8,7 +8,7 @@ static int append_strv(sd_bus_message *m, const json_t *list) {
         size_t i;
         int r = sd_bus_message_open_container(m, 'a', "s");
 
-        json_array_foreach(list, i, v) {
+        json_array_foreach (list, i, v) {
                 if (r >= 0)
                         r = sd_bus_message_append(m, "s", strempty(json_string_value(v)));
         }
@@ -21,11 +21,12 @@ static int append_exec(sd_bus_message *m, const json_t *commands) {
         size_t i;
         int r = sd_bus_message_open_container(m, 'a', "(sasas)");
 
-        json_array_foreach(commands, i, words) {
+        json_array_foreach (commands, i, words) {
                 if (r >= 0)
                         r = sd_bus_message_open_container(m, 'r', "sasas");
                 if (r >= 0)
-                        r = sd_bus_message_append(m, "s", strempty(json_string_value(json_array_get(words, 0))));
+                        r = sd_bus_message_append(m, "s",
+                                        strempty(json_string_value(json_array_get(words, 0))));
                 if (r >= 0)
                         r = append_strv(m, words);
                 if (r >= 0)
@@ -39,11 +40,15 @@ static int append_exec(sd_bus_message *m, const json_t *commands) {
 static int append_pairs(sd_bus_message *m, enum prop_type type, const json_t *list) {
         const json_t *v;
         size_t i;
-        const char *item = type == PROP_FIELDS ? "ay" : type == PROP_ENVFILES ? "(sb)" : type == PROP_BINDS ? "(ssbt)" : "(ss)";
+        const char *item = type == PROP_FIELDS     ? "ay"
+                           : type == PROP_ENVFILES ? "(sb)"
+                           : type == PROP_BINDS    ? "(ssbt)"
+                                                   : "(ss)";
         int r = sd_bus_message_open_container(m, 'a', item);
 
-        json_array_foreach(list, i, v) {
-                const char *a = json_string_value(json_array_get(v, 0)), *b = json_string_value(json_array_get(v, 1));
+        json_array_foreach (list, i, v) {
+                const char *a = json_string_value(json_array_get(v, 0)),
+                           *b = json_string_value(json_array_get(v, 1));
 
                 if (r < 0)
                         break;
@@ -53,7 +58,8 @@ static int append_pairs(sd_bus_message *m, enum prop_type type, const json_t *li
                 else if (type == PROP_ENVFILES)
                         r = sd_bus_message_append(m, "(sb)", strempty(json_string_value(v)), 0);
                 else if (type == PROP_BINDS)
-                        r = sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b), 0, UINT64_C(16384) /* MS_REC */);
+                        r = sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b), 0,
+                                        UINT64_C(16384) /* MS_REC */);
                 else
                         r = sd_bus_message_append(m, "(ss)", strempty(a), strempty(b));
         }
@@ -124,7 +130,7 @@ int units_append_properties(sd_bus_message *m, const json_t *properties) {
         json_t *value;
         int r = sd_bus_message_open_container(m, 'a', "(sv)");
 
-        json_object_foreach((json_t *)properties, key, value) {
+        json_object_foreach ((json_t *)properties, key, value) {
                 if (r >= 0)
                         r = units_append_property(m, key, value);
         }

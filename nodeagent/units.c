@@ -1,7 +1,7 @@
-/* One connection to the system bus, one match per signal, no polling. systemd puts every property that
- * emits changes into each PropertiesChanged, so signals alone keep the state whole; only units that were
- * there before us are asked for theirs. Calls that start units are queued so that at most CALLS_MAX are
- * under way. */
+/* One connection to the system bus, one match per signal, no polling. systemd puts every property
+ * that emits changes into each PropertiesChanged, so signals alone keep the state whole; only units
+ * that were there before us are asked for theirs. Calls that start units are queued so that at most
+ * CALLS_MAX are under way. */
 #include "nodeagent/units.h"
 
 #include <systemd/sd-bus.h>
@@ -24,7 +24,7 @@ enum {
 struct queued_call {
         sd_bus_message *message;
         char *name;
-        bool quiet;                /* being there already is no error */
+        bool quiet; /* being there already is no error */
         struct units *units;
         struct queued_call *next;
 };
@@ -40,16 +40,17 @@ struct units {
         sd_bus *bus;
         sd_event *event;
         struct units_callbacks callbacks;
-        struct map *states;        /* name -> struct unit_state */
-        struct map *execs;         /* name -> struct units_exec */
+        struct map *states; /* name -> struct unit_state */
+        struct map *execs;  /* name -> struct units_exec */
         struct queued_call *queue, **queue_tail;
-        unsigned calls;            /* under way */
-        unsigned listing;          /* GetAll calls of the first listing under way */
+        unsigned calls;   /* under way */
+        unsigned listing; /* GetAll calls of the first listing under way */
         bool listed;
 };
 
 static bool name_is_ours(const char *name) {
-        return startswith(name, "kpod-") || startswith(name, "kpodx-") || startswith(name, "keelson-pod_");
+        return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
+               startswith(name, "keelson-pod_");
 }
 
 static struct unit_state *state_make(struct units *u, const char *name) {
@@ -75,7 +76,8 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
         struct unit_state *s;
 
         /* Cheap refusal first: every unit of the machine signals here. */
-        if (!path || (!startswith(path, UNIT_PATH "/kpod_2d") && !startswith(path, UNIT_PATH "/keelson_2dpod")))
+        if (!path || (!startswith(path, UNIT_PATH "/kpod_2d") &&
+                                     !startswith(path, UNIT_PATH "/keelson_2dpod")))
                 return 0;
         if (sd_bus_path_decode(path, UNIT_PATH, &name) <= 0 || !name_is_ours(name))
                 return 0;
@@ -146,8 +148,9 @@ static int get_all(struct units *u, const char *name, const char *interface, boo
         *g = (struct get_all){u, strdup(name), last};
         r = g->name ? sd_bus_path_encode(UNIT_PATH, name, &path) : -ENOMEM;
         if (r >= 0)
-                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path, "org.freedesktop.DBus.Properties", "GetAll",
-                                on_get_all, g, "s", interface);
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path,
+                                "org.freedesktop.DBus.Properties", "GetAll", on_get_all, g, "s",
+                                interface);
         if (r < 0) {
                 free(g->name);
                 free(g);
@@ -170,7 +173,8 @@ static int on_get_all(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct unit_state *s = map_get(u->states, g->name);
 
         u->listing--;
-        if (s && !sd_bus_message_is_method_error(m, NULL) && units_read_properties(m, s) >= 0 && g->last) {
+        if (s && !sd_bus_message_is_method_error(m, NULL) && units_read_properties(m, s) >= 0 &&
+                        g->last) {
                 s->known = true;
                 changed(u, g->name, s);
         }
@@ -208,7 +212,8 @@ static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 static int list_units(struct units *u) {
         return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
-                        "ListUnitsByPatterns", on_list, u, "asas", 0, 2, "kpod-*.service", "keelson-pod_*.slice");
+                        "ListUnitsByPatterns", on_list, u, "asas", 0, 2, "kpod-*.service",
+                        "keelson-pod_*.slice");
 }
 
 static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -233,21 +238,24 @@ static int subscribe(struct units *u) {
         static const struct {
                 const char *member;
                 sd_bus_message_handler_t handler;
-        } signals[] = {{"UnitRemoved", on_unit_removed}, {"JobRemoved", on_job_removed}, {"Reloading", on_reloading}};
+        } signals[] = {{"UnitRemoved", on_unit_removed}, {"JobRemoved", on_job_removed},
+                        {"Reloading", on_reloading}};
         int r = 0;
 
         for (size_t i = 0; i < ELEMENTS(signals) && r >= 0; i++)
-                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, signals[i].member,
-                                signals[i].handler, NULL, u);
+                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, MANAGER_PATH,
+                                MANAGER_INTERFACE, signals[i].member, signals[i].handler, NULL, u);
         if (r >= 0)
-                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, NULL, "org.freedesktop.DBus.Properties",
-                                "PropertiesChanged", on_properties, NULL, u);
+                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, NULL,
+                                "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                on_properties, NULL, u);
         if (r >= 0)
                 r = sd_bus_match_signal_async(u->bus, NULL, "org.freedesktop.DBus.Local", NULL,
-                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, u);
+                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL,
+                                u);
         if (r >= 0)
-                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "Subscribe", NULL,
-                                NULL, NULL);
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                                "Subscribe", NULL, NULL, NULL);
         return r;
 }
 
@@ -293,7 +301,7 @@ struct units *units_free(struct units *u) {
                 u->queue = next;
         }
         if (u->execs)
-                map_foreach(u->execs, e) {
+                map_foreach (u->execs, e) {
                         struct units_exec *x = map_entry_value(e);
                         map_steal(u->execs, x->name);
                         free(x->name);
@@ -315,9 +323,11 @@ const struct unit_state *units_get(struct units *u, const char *name) {
         return s && s->known ? s : NULL;
 }
 
-void units_each(struct units *u, void (*func)(const char *name, const struct unit_state *state, void *userdata),
+void units_each(struct units *u,
+                void (*func)(const char *name, const struct unit_state *state, void *userdata),
                 void *userdata) {
-        map_foreach(u->states, e) func(map_entry_key(e), map_entry_value(e), userdata);
+        map_foreach (u->states, e)
+                func(map_entry_key(e), map_entry_value(e), userdata);
 }
 
 static void queue_run(struct units *u);
@@ -333,7 +343,8 @@ static int on_call_done(sd_bus_message *m, void *userdata, sd_bus_error *error) 
                 if (x)
                         exec_finish(x, strempty(e->message));
                 else
-                        u->callbacks.on_start_error(c->name, strempty(e->message), u->callbacks.userdata);
+                        u->callbacks.on_start_error(
+                                        c->name, strempty(e->message), u->callbacks.userdata);
         }
         call_free(c);
         queue_run(u);
@@ -365,7 +376,8 @@ static int start(struct units *u, const json_t *unit, bool quiet) {
         int r;
 
         assert(name_is_ours(name));
-        r = sd_bus_message_new_method_call(u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
+        r = sd_bus_message_new_method_call(
+                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
         if (r >= 0)
                 r = sd_bus_message_append(m, "ss", name, "replace");
         if (r >= 0)
@@ -398,26 +410,26 @@ int units_start_slice(struct units *u, const json_t *unit) {
 
 int units_stop(struct units *u, const char *name) {
         assert(name_is_ours(name));
-        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StopUnit", NULL, NULL,
-                        "ss", name, "replace");
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "StopUnit", NULL, NULL, "ss", name, "replace");
 }
 
 int units_restart(struct units *u, const char *name) {
         assert(name_is_ours(name));
-        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "RestartUnit", NULL,
-                        NULL, "ss", name, "replace");
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "RestartUnit", NULL, NULL, "ss", name, "replace");
 }
 
 int units_kill(struct units *u, const char *name, int signal) {
         assert(name_is_ours(name));
-        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "KillUnit", NULL, NULL,
-                        "ssi", name, "all", (int32_t)signal);
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "KillUnit", NULL, NULL, "ssi", name, "all", (int32_t)signal);
 }
 
 int units_reset_failed(struct units *u, const char *name) {
         assert(name_is_ours(name));
-        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "ResetFailedUnit", NULL,
-                        NULL, "s", name);
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "ResetFailedUnit", NULL, NULL, "s", name);
 }
 
 int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, void *userdata,
@@ -466,12 +478,14 @@ static bool value_differs(sd_bus_message *m, const struct prop_row *row, const j
 
         switch (row->type) {
         case PROP_STRING:
-                return sd_bus_message_read(m, "v", "s", &s) >= 0 && !streq(s, strempty(json_string_value(want)));
+                return sd_bus_message_read(m, "v", "s", &s) >= 0 &&
+                       !streq(s, strempty(json_string_value(want)));
         case PROP_BOOL:
                 return sd_bus_message_read(m, "v", "b", &b) >= 0 && (b != 0) != json_is_true(want);
         default:
                 return sd_bus_message_read(m, "v", "t", &t) >= 0 &&
-                       t != (json_integer_value(want) < 0 ? UINT64_MAX : (uint64_t)json_integer_value(want));
+                       t != (json_integer_value(want) < 0 ? UINT64_MAX
+                                                          : (uint64_t)json_integer_value(want));
         }
 }
 
@@ -480,7 +494,8 @@ static int put_back(struct check *c, const char *property, const json_t *value) 
         sd_bus_message *m = NULL;
         int r;
 
-        r = sd_bus_message_new_method_call(c->units->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "SetUnitProperties");
+        r = sd_bus_message_new_method_call(c->units->bus, &m, MANAGER, MANAGER_PATH,
+                        MANAGER_INTERFACE, "SetUnitProperties");
         if (r >= 0)
                 r = sd_bus_message_append(m, "sb", name, 1);
         if (r >= 0)
@@ -496,9 +511,11 @@ static int put_back(struct check *c, const char *property, const json_t *value) 
         return r;
 }
 
-/* What a description leaves out has systemd's own default, and may have been changed by hand as well. */
+/* What a description leaves out has systemd's own default, and may have been changed by hand as
+ * well. */
 static json_t *live_default(const struct prop_row *row) {
-        static const char *const unlimited[] = {"MemoryMax", "MemoryHigh", "CPUQuotaPerSecUSec", "CPUWeight", "IOWeight"};
+        static const char *const unlimited[] = {
+                        "MemoryMax", "MemoryHigh", "CPUQuotaPerSecUSec", "CPUWeight", "IOWeight"};
 
         for (size_t i = 0; i < ELEMENTS(unlimited); i++)
                 if (streq(row->name, unlimited[i]))
@@ -509,7 +526,9 @@ static json_t *live_default(const struct prop_row *row) {
 static int on_check(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct check *c = userdata;
         const json_t *properties = json_at(c->unit, "properties");
-        int r = sd_bus_message_is_method_error(m, NULL) ? -EIO : sd_bus_message_enter_container(m, 'a', "{sv}");
+        int r = sd_bus_message_is_method_error(m, NULL)
+                                ? -EIO
+                                : sd_bus_message_enter_container(m, 'a', "{sv}");
 
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
                 const struct prop_row *row;
@@ -546,8 +565,9 @@ int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, 
         *c = (struct check){u, json_incref((json_t *)unit), on_drift, userdata};
         r = sd_bus_path_encode(UNIT_PATH, json_str_or(unit, "name", ""), &path);
         if (r >= 0)
-                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path, "org.freedesktop.DBus.Properties", "GetAll",
-                                on_check, c, "s", MANAGER ".Service");
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path,
+                                "org.freedesktop.DBus.Properties", "GetAll", on_check, c, "s",
+                                MANAGER ".Service");
         if (r < 0) {
                 json_decref(c->unit);
                 free(c);

@@ -1,5 +1,6 @@
-/* The driver of systemd's manager over sd-bus: starts and stops our transient units and follows their
- * state by signals. Names that do not start with kpod-, kpodx- or keelson-pod_ are never touched. */
+/* The driver of systemd's manager over sd-bus: starts and stops our transient units and follows
+ * their state by signals. Names that do not start with kpod-, kpodx- or keelson-pod_ are never
+ * touched. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -10,20 +11,20 @@ struct units;
 
 /* What is known of a unit; strings are owned by the driver. */
 struct unit_state {
-        char active[16];         /* active, activating, deactivating, inactive, failed */
-        char sub[24];            /* running, auto-restart, exited, ... */
-        char result[24];         /* success, exit-code, signal, oom-kill, timeout, start-limit-hit, ... */
+        char active[16]; /* active, activating, deactivating, inactive, failed */
+        char sub[24];    /* running, auto-restart, exited, ... */
+        char result[24]; /* success, exit-code, signal, oom-kill, timeout, start-limit-hit, ... */
         char invocation[33];
-        char slice[80];          /* only known of adopted units */
-        char description[128];   /* likewise */
+        char slice[80];        /* only known of adopted units */
+        char description[128]; /* likewise */
         uint32_t main_pid;
-        uint32_t restarts;       /* NRestarts */
-        int32_t exec_pid;        /* of the last main process */
-        int32_t exec_code;       /* CLD_EXITED, ... or 0 */
+        uint32_t restarts; /* NRestarts */
+        int32_t exec_pid;  /* of the last main process */
+        int32_t exec_code; /* CLD_EXITED, ... or 0 */
         int32_t exec_status;
-        uint64_t start_us;       /* wall clock, of the last main process */
+        uint64_t start_us; /* wall clock, of the last main process */
         uint64_t exit_us;
-        bool known;              /* its properties have arrived */
+        bool known; /* its properties have arrived */
 };
 
 struct units_callbacks {
@@ -46,7 +47,9 @@ DEFINE_CLEANUP(struct units *, units_free);
 /* NULL when the unit is not there (or not yet known). Borrowed until the next event. */
 const struct unit_state *units_get(struct units *u, const char *name);
 /* Calls for every unit of ours. */
-void units_each(struct units *u, void (*func)(const char *name, const struct unit_state *state, void *userdata), void *userdata);
+void units_each(struct units *u,
+                void (*func)(const char *name, const struct unit_state *state, void *userdata),
+                void *userdata);
 /* Starts what pod_to_units() described. -EINVAL when it can't be put into a message. */
 int units_start(struct units *u, const json_t *unit);
 /* Slices: being there already is no error. */
@@ -55,13 +58,15 @@ int units_stop(struct units *u, const char *name);
 int units_restart(struct units *u, const char *name);
 int units_kill(struct units *u, const char *name, int signal);
 int units_reset_failed(struct units *u, const char *name);
-/* Runs a oneshot unit; result is "done" or what the manager says ("failed", "timeout", ...), or an error text. */
+/* Runs a oneshot unit; result is "done" or what the manager says ("failed", "timeout", ...), or an
+ * error text. */
 typedef void (*units_exec_func)(const char *result, void *userdata);
 struct units_exec;
-int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, void *userdata, struct units_exec **ret);
+int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, void *userdata,
+                struct units_exec **ret);
 /* The callback will not be called any more; the unit is stopped. NULL is fine; returns NULL. */
 struct units_exec *units_exec_cancel(struct units_exec *x);
-/* Compares the live values of what can change on a running unit with the description; differences are put
- * back and told to the function. */
+/* Compares the live values of what can change on a running unit with the description; differences
+ * are put back and told to the function. */
 typedef void (*units_drift_func)(const char *name, const char *property, void *userdata);
 int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, void *userdata);

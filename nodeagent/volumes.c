@@ -1,5 +1,5 @@
-/* Volumes of files are replaced as a whole by switching the link `..data`, so that a reader sees the old or
- * the new files, never a mix; `key` is a link to `..data/key`. */
+/* Volumes of files are replaced as a whole by switching the link `..data`, so that a reader sees
+ * the old or the new files, never a mix; `key` is a link to `..data/key`. */
 #include "nodeagent/volumes.h"
 
 #include <dirent.h>
@@ -24,7 +24,10 @@ int volumes_mount_secrets(const char *dir) {
                 return r;
         if (statfs(dir, &fs) == 0 && fs.f_type == RAMFS_MAGIC)
                 return 0;
-        return mount("keelson-secrets", dir, "ramfs", MS_NODEV | MS_NOSUID | MS_NOEXEC, "mode=0700") < 0 ? -errno : 0;
+        return mount("keelson-secrets", dir, "ramfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
+                               "mode=0700") < 0
+                               ? -errno
+                               : 0;
 }
 
 static int set_group(const char *path, const json_t *volume, mode_t mode) {
@@ -74,7 +77,7 @@ static int link_files(const char *path, const json_t *files) {
         const json_t *file;
         size_t i;
 
-        json_array_foreach(files, i, file) {
+        json_array_foreach (files, i, file) {
                 const char *name = json_str_or(file, "path", "");
                 int length = (int)strcspn(name, "/");
                 _cleanup_free_ char *link = strformat("%s/%.*s", path, length, name);
@@ -96,8 +99,8 @@ static void sweep(const char *path, const char *current) {
                 _cleanup_free_ char *full = strformat("%s/%s", path, e->d_name);
                 struct stat st;
 
-                if (!full || streq(e->d_name, ".") || streq(e->d_name, "..") || streq(e->d_name, "..data") ||
-                                streq(e->d_name, current))
+                if (!full || streq(e->d_name, ".") || streq(e->d_name, "..") ||
+                                streq(e->d_name, "..data") || streq(e->d_name, current))
                         continue;
                 if (startswith(e->d_name, ".."))
                         (void)remove_tree(full);
@@ -121,7 +124,8 @@ static uint64_t fingerprint(const json_t *volume) {
 static int make_files(const json_t *volume, const char *path) {
         const json_t *files = json_at(volume, "files"), *file;
         char generation[24];
-        _cleanup_free_ char *dir = NULL, *data = strformat("%s/..data", path), *fresh = strformat("%s/..data_new", path);
+        _cleanup_free_ char *dir = NULL, *data = strformat("%s/..data", path),
+                            *fresh = strformat("%s/..data_new", path);
         char old[64] = "";
         _cleanup_close_ int fd = -EBADF;
         size_t i;
@@ -129,7 +133,8 @@ static int make_files(const json_t *volume, const char *path) {
 
         if (!data || !fresh)
                 return -ENOMEM;
-        snprintf(generation, sizeof(generation), "..%016llx", (unsigned long long)fingerprint(volume));
+        snprintf(generation, sizeof(generation), "..%016llx",
+                        (unsigned long long)fingerprint(volume));
         if (readlink(data, old, sizeof(old) - 1) > 0 && streq(old, generation))
                 return 0;
         dir = strformat("%s/%s", path, generation);
@@ -140,7 +145,7 @@ static int make_files(const json_t *volume, const char *path) {
         fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        json_array_foreach(files, i, file) {
+        json_array_foreach (files, i, file) {
                 r = write_file(fd, file, json_object_get(volume, "group"));
                 if (r < 0)
                         return r;
@@ -168,12 +173,13 @@ static int make_host(const json_t *volume, const char *path, struct problem *p) 
         if (r >= 0 && stat(path, &st) < 0)
                 r = -errno;
         if (r < 0)
-                return problem_set(p, -r, 0, REASON, "volume %s: hostPath %s: %s", json_str_or(volume, "name", ""), path,
-                                strerror(-r));
-        if ((streq(check, "Directory") && !S_ISDIR(st.st_mode)) || (streq(check, "File") && !S_ISREG(st.st_mode)) ||
+                return problem_set(p, -r, 0, REASON, "volume %s: hostPath %s: %s",
+                                json_str_or(volume, "name", ""), path, strerror(-r));
+        if ((streq(check, "Directory") && !S_ISDIR(st.st_mode)) ||
+                        (streq(check, "File") && !S_ISREG(st.st_mode)) ||
                         (streq(check, "Socket") && !S_ISSOCK(st.st_mode)))
-                return problem_set(p, EINVAL, 0, REASON, "volume %s: hostPath %s is not a %s", json_str_or(volume, "name", ""),
-                                path, check);
+                return problem_set(p, EINVAL, 0, REASON, "volume %s: hostPath %s is not a %s",
+                                json_str_or(volume, "name", ""), path, check);
         return 0;
 }
 
@@ -184,12 +190,14 @@ static int make_memory(const json_t *volume, const char *path) {
         _cleanup_free_ char *up = strformat("%s/..", path);
         struct stat a, b;
 
-        options = size > 0 ? strformat("mode=0777,size=%lld", (long long)size) : strdup("mode=0777");
+        options = size > 0 ? strformat("mode=0777,size=%lld", (long long)size)
+                           : strdup("mode=0777");
         if (!options || !up)
                 return -ENOMEM;
         /* Another device than the folder above: it is mounted already. */
-        if (stat(path, &a) == 0 && stat(up, &b) == 0 && a.st_dev != b.st_dev && statfs(path, &fs) == 0 &&
-                        statfs(up, &parent) == 0 && fs.f_type == TMPFS_MAGIC)
+        if (stat(path, &a) == 0 && stat(up, &b) == 0 && a.st_dev != b.st_dev &&
+                        statfs(path, &fs) == 0 && statfs(up, &parent) == 0 &&
+                        fs.f_type == TMPFS_MAGIC)
                 return 0;
         return mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0 ? -errno : 0;
 }
@@ -210,7 +218,8 @@ static int make_volume(const json_t *volume, struct problem *p) {
         if (r >= 0)
                 r = set_group(path, volume, streq(type, "files") ? 0755 : 02777);
         if (r < 0 && !p->message)
-                return problem_set(p, -r, 0, REASON, "volume %s: %s: %s", json_str_or(volume, "name", ""), path, strerror(-r));
+                return problem_set(p, -r, 0, REASON, "volume %s: %s: %s",
+                                json_str_or(volume, "name", ""), path, strerror(-r));
         return r;
 }
 
@@ -218,7 +227,7 @@ int volumes_make(const json_t *volumes, struct problem *p) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(volumes, i, v) {
+        json_array_foreach (volumes, i, v) {
                 int r = make_volume(v, p);
                 if (r < 0)
                         return r;
@@ -227,7 +236,8 @@ int volumes_make(const json_t *volumes, struct problem *p) {
 }
 
 int volumes_write_environment(const json_t *unit) {
-        const char *path = json_string_value(json_array_get(json_at(unit, "properties.EnvironmentFiles"), 0));
+        const char *path = json_string_value(
+                        json_array_get(json_at(unit, "properties.EnvironmentFiles"), 0));
         const json_t *lines = json_at(unit, "secretEnvironment"), *v;
         _cleanup_buf_ struct buf text = {0};
         _cleanup_free_ char *dir = NULL;
@@ -237,7 +247,7 @@ int volumes_write_environment(const json_t *unit) {
 
         if (!path || json_array_size(lines) == 0)
                 return 0;
-        json_array_foreach(lines, i, v) {
+        json_array_foreach (lines, i, v) {
                 const char *line = json_string_value(v), *value = strchr(line, '=') + 1;
 
                 buf_append(&text, line, (size_t)(value - line));

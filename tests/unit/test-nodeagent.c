@@ -1,0 +1,335 @@
+/* The agent's other pure parts: container records and pod status, node status, addresses, probes,
+ * log requests, sealing. */
+#include "tests/unit/unit.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "lib/object.h"
+#include "nodeagent/ipam.h"
+#include "nodeagent/logs.h"
+#include "nodeagent/node.h"
+#include "nodeagent/probes.h"
+#include "nodeagent/status.h"
+#include "nodeagent/store.h"
+
+static struct unit_state running(const char *invocation, uint32_t restarts, uint64_t start_us) {
+        struct unit_state s = {.active = "active",
+                        .sub = "running",
+                        .result = "success",
+                        .main_pid = 42,
+                        .restarts = restarts,
+                        .start_us = start_us,
+                        .known = true};
+        snprintf(s.invocation, sizeof(s.invocation), "%s", invocation);
+        return s;
+}
+
+static struct unit_state ended(
+                const char *invocation, const char *active, const char *sub, int code, int status) {
+        struct unit_state s = {.result = "exit-code",
+                        .exec_code = code,
+                        .exec_status = status,
+                        .start_us = 5000000,
+                        .exit_us = 6000000,
+                        .known = true};
+        snprintf(s.invocation, sizeof(s.invocation), "%s", invocation);
+        snprintf(s.active, sizeof(s.active), "%s", active);
+        snprintf(s.sub, sizeof(s.sub), "%s", sub);
+        return s;
+}
+
+static struct container_record fresh(const char *name) {
+        struct container_record c = {.name = strdup(name)};
+        (void)container_set_waiting(&c, "ContainerCreating", NULL);
+        return c;
+}
+
+static void test_restart_counts(void **state) {
+        struct container_record c = fresh("c");
+        struct unit_state a = running("a", 0, 1),
+                          crash = ended("a", "activating", "auto-restart", CLD_EXITED, 3);
+        struct unit_state b = running("b", 1, 7000000), far = running("z", 4, 8000000),
+                          manual = running("m", 0, 9000000);
+
+        assert_true(container_observe(&c, &a, 1));
+        assert_int_equal(c.phase, CONTAINER_RUNNING);
+        assert_int_equal(c.restart_count, 0);
+        assert_false(container_observe(&c, &a, 2));
+        assert_true(container_observe(&c, &crash, 3));
+        assert_int_equal(c.phase, CONTAINER_WAITING);
+        assert_string_equal(c.reason, "CrashLoopBackOff");
+        assert_int_equal(json_int_or(c.last, "exitCode", -1), 3);
+        assert_true(container_observe(&c, &b, 4));
+        assert_int_equal(c.restart_count, 1);
+        /* Three more while nobody looked; then a restart by hand, which sets systemd's counter
+         * back. */
+        assert_true(container_observe(&c, &far, 5));
+        assert_int_equal(c.restart_count, 4);
+        assert_true(container_observe(&c, &manual, 6));
+        assert_int_equal(c.restart_count, 5);
+        container_record_done(&c);
+}
+
+static void test_ends(void **state) {
+        static const struct {
+                int code, status;
+                const char *result, *reason;
+                int exit_code;
+        } cases[] = {{CLD_EXITED, 0, "success", "Completed", 0},
+                        {CLD_EXITED, 2, "exit-code", "Error", 2},
+                        {CLD_KILLED, SIGKILL, "oom-kill", "OOMKilled", 137},
+                        {CLD_EXITED, 203, "exit-code", "StartError", 203},
+                        {CLD_DUMPED, SIGABRT, "watchdog", "WatchdogTimeout", 134}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct container_record c = fresh("c");
+                struct unit_state a = running("a", 0, 5000000),
+                                  e = ended("a", "failed", "failed", cases[i].code,
+                                                  cases[i].status);
+
+                snprintf(e.result, sizeof(e.result), "%s", cases[i].result);
+                (void)container_observe(&c, &a, 1);
+                assert_true(container_observe(&c, &e, 2));
+                assert_int_equal(c.phase, CONTAINER_TERMINATED);
+                assert_string_equal(c.reason, cases[i].reason);
+                assert_int_equal(c.exit_code, cases[i].exit_code);
+                container_record_done(&c);
+        }
+}
+
+static void test_record_survives(void **state) {
+        struct container_record c = fresh("c"), d = fresh("c");
+        struct unit_state a = running("a", 2, 5000000), b = running("b", 3, 6000000);
+        _cleanup_json_ json_t *saved = NULL;
+
+        (void)container_observe(&c, &a, 1);
+        saved = container_record_save(&c);
+        container_record_load(&d, saved);
+        assert_int_equal(d.phase, CONTAINER_RUNNING);
+        assert_int_equal(d.restart_count, 2);
+        assert_false(container_observe(&d, &a, 2));
+        assert_true(container_observe(&d, &b, 2));
+        assert_int_equal(d.restart_count, 3);
+        /* Gone with the machine. */
+        assert_true(container_observe(&d, NULL, 3));
+        assert_string_equal(d.reason, "ContainerStatusUnknown");
+        container_record_done(&c);
+        container_record_done(&d);
+}
+
+static void test_phases(void **state) {
+        static const struct {
+                const char *policy, *phase;
+                int init; /* -1: none, else its exit code; 100: running */
+                int a, b; /* exit codes; 100 running, 101 waiting, 102 crash loop */
+        } cases[] = {{"Always", "Pending", -1, 101, 101}, {"Always", "Running", -1, 100, 101},
+                        {"Always", "Pending", 100, 101, 101}, {"Never", "Failed", 1, 101, 101},
+                        {"OnFailure", "Pending", 1, 101, 101}, {"Never", "Succeeded", 0, 0, 0},
+                        {"Never", "Failed", -1, 0, 1}, {"OnFailure", "Running", -1, 0, 1},
+                        {"Always", "Running", -1, 0, 0}, {"Always", "Running", -1, 102, 101},
+                        {"Always", "Running", -1, 102, 100}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *pod =
+                                json_pack("{s:{s:s}}", "spec", "restartPolicy", cases[i].policy);
+                struct container_record c[3] = {fresh("i"), fresh("a"), fresh("b")};
+                const int codes[] = {cases[i].init, cases[i].a, cases[i].b};
+                struct status_facts f = {0};
+                size_t first = cases[i].init < 0;
+
+                c[0].init = true;
+                for (size_t k = 0; k < 3; k++) {
+                        if (codes[k] == 100)
+                                c[k].phase = CONTAINER_RUNNING;
+                        else if (codes[k] == 102)
+                                c[k].last = json_object();
+                        else if (codes[k] != 101) {
+                                c[k].phase = CONTAINER_TERMINATED;
+                                c[k].exit_code = codes[k];
+                        }
+                }
+                assert_string_equal(status_phase(pod, c + first, 3 - first, &f), cases[i].phase);
+                f.failed_reason = "DeadlineExceeded";
+                assert_string_equal(status_phase(pod, c + first, 3 - first, &f), "Failed");
+                for (size_t k = 0; k < 3; k++)
+                        container_record_done(&c[k]);
+        }
+}
+
+static void test_status(void **state) {
+        static const char text[] =
+                        "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"/srv/"
+                        "x\"}]},\"status\":{\"conditions\":["
+                        "{\"type\":\"PodScheduled\",\"status\":\"True\"},{\"type\":\"Ready\","
+                        "\"status\":\"True\",\"lastTransitionTime\":\"2020-01-01T00:00:00Z\"}]}}";
+        struct container_record c = fresh("a");
+        struct unit_state a = running("a", 0, 1000000);
+        struct status_facts f = {.host_ip = "192.0.2.1",
+                        .pod_ip = "10.244.1.7",
+                        .start_us = 1000000,
+                        .now_us = 2000000,
+                        .sandbox_ready = true};
+        json_t *pod;
+        _cleanup_json_ json_t *v = NULL, *w = NULL, *wrap = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), 0, &pod, NULL), 0);
+        (void)container_observe(&c, &a, 1);
+        v = status_build(pod, &c, 1, &f);
+        wrap = json_pack("{s:O}", "status", v);
+        assert_string_equal(json_str(v, "phase"), "Running");
+        assert_string_equal(json_str(v, "podIP"), "10.244.1.7");
+        assert_false(object_condition_true(wrap, "Ready"));
+        assert_true(object_condition_true(wrap, "PodScheduled"));
+        assert_string_equal(json_str(object_condition(wrap, "Ready"), "message"),
+                        "containers with unready status: [a]");
+        c.ready = c.started = true;
+        w = status_build(pod, &c, 1, &f);
+        json_object_set(wrap, "status", w);
+        assert_true(object_condition_true(wrap, "Ready"));
+        /* The time of the last change is that of the change. */
+        assert_string_equal(json_str(object_condition(wrap, "Ready"), "lastTransitionTime"),
+                        "2020-01-01T00:00:00Z");
+        assert_string_equal(json_str(json_array_get(json_at(w, "containerStatuses"), 0), "image"),
+                        "/srv/x");
+        json_decref(pod);
+        container_record_done(&c);
+}
+
+static void test_node_status(void **state) {
+        struct node_facts f = {.name = "n1",
+                        .address = "192.0.2.1",
+                        .cpu_milli = 2000,
+                        .memory_bytes = INT64_C(1) << 30,
+                        .disk_bytes = 1000000,
+                        .memory_available = INT64_C(1) << 29,
+                        .disk_available = 500000,
+                        .pids_max = 100,
+                        .pids_used = 5,
+                        .machine_id = "m",
+                        .boot_id = "b",
+                        .kernel = "k",
+                        .os_image = "o",
+                        .architecture = "amd64",
+                        .runtime = "systemd://252",
+                        .version = "v1",
+                        .now_us = 1000000};
+        _cleanup_json_ json_t *a = node_status(NULL, &f), *old = json_pack("{s:O}", "status", a),
+                              *b = NULL, *c = NULL;
+
+        assert_string_equal(json_str(a, "capacity.cpu"), "2");
+        assert_string_equal(json_str(a, "capacity.memory"), "1048576Ki");
+        assert_true(object_condition_true(old, "Ready"));
+        f.now_us = 99000000;
+        b = node_status(old, &f);
+        assert_false(node_status_differs(a, b));
+        f.memory_available = 1;
+        c = node_status(old, &f);
+        assert_true(node_status_differs(a, c));
+}
+
+static void test_ipam(void **state) {
+        _cleanup_(ipam_freep) struct ipam *i = NULL;
+        char a[16], first[16];
+
+        assert_int_equal(ipam_new(&i, "10.0.0.0/8"), -EINVAL);
+        assert_int_equal(ipam_new(&i, "10.244.3.0"), -EINVAL);
+        assert_int_equal(ipam_new(&i, "10.244.3.0/29"), 0);
+        assert_string_equal(ipam_gateway(i), "10.244.3.1");
+        assert_int_equal(ipam_reserve(i, "10.244.3.3"), 0);
+        assert_int_equal(ipam_reserve(i, "10.244.3.3"), -EADDRINUSE);
+        assert_int_equal(ipam_reserve(i, "10.244.4.3"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_reserve(i, "10.244.3.1"), -EADDRNOTAVAIL);
+        assert_int_equal(ipam_take(i, first), 0);
+        assert_string_equal(first, "10.244.3.4");
+        ipam_release(i, first);
+        /* A freed address rests. */
+        assert_int_equal(ipam_take(i, a), 0);
+        assert_string_equal(a, "10.244.3.5");
+        assert_int_equal(ipam_take(i, a), 0);
+        assert_string_equal(a, "10.244.3.6");
+        assert_int_equal(ipam_take(i, a), 0);
+        assert_string_equal(a, "10.244.3.2");
+        assert_int_equal(ipam_take(i, a), 0);
+        assert_string_equal(a, "10.244.3.4");
+        assert_int_equal(ipam_take(i, a), -ENOSPC);
+        assert_true(cidr_contains("10.96.0.0/16", "10.96.255.1"));
+        assert_false(cidr_contains("10.96.0.0/16", "10.97.0.1"));
+}
+
+static void test_probe_parts(void **state) {
+        _cleanup_json_ json_t *container = json_pack(
+                        "{s:[{s:s, s:i}]}", "ports", "name", "web", "containerPort", 8080);
+        _cleanup_json_ json_t *named = json_string("web"), *number = json_integer(99),
+                              *wrong = json_string("none");
+        _cleanup_json_ json_t *get = json_pack("{s:s, s:[{s:s, s:s}, {s:s, s:s}]}", "path", "ok",
+                        "httpHeaders", "name", "Host", "value", "h", "name", "X-A", "value", "b");
+        _cleanup_free_ char *request = probe_http_request(get, "10.0.0.1", 80);
+        struct probe_counter c = {.success_needed = 2, .failure_needed = 2};
+
+        assert_int_equal(probe_port(named, container), 8080);
+        assert_int_equal(probe_port(number, container), 99);
+        assert_int_equal(probe_port(wrong, container), 0);
+        assert_non_null(strstr(request, "GET /ok HTTP/1.1\r\nHost: h\r\nX-A: b\r\n"));
+        assert_int_equal(probe_http_status("HTTP/1.1 204 x", 14), 204);
+        assert_int_equal(probe_http_status("HTTP/1.1", 8), 0);
+        assert_int_equal(probe_http_status("SSH-2.0-x", 9), -EBADMSG);
+        assert_int_equal(probe_count(&c, true), 0);
+        assert_int_equal(probe_count(&c, true), 1);
+        assert_true(c.passed);
+        assert_int_equal(probe_count(&c, false), 0);
+        assert_int_equal(probe_count(&c, true), 0);
+        assert_int_equal(probe_count(&c, false), 0);
+        assert_int_equal(probe_count(&c, false), 1);
+        assert_false(c.passed);
+}
+
+static void test_log_requests(void **state) {
+        static const char *const bad[] = {"", "bash", "logs a b c", "logs a b c d follow extra",
+                        "logs a b c d tail=x", "logs a b ../c d",
+                        "logs a b c d since-time=yesterday", "logs a;b c d e"};
+        _cleanup_(logs_request_done) struct logs_request r = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_int_equal(logs_request_parse("logs demo web 11-22 c follow timestamps tail=5 "
+                                            "since-time=2024-01-02T03:04:05Z limit-bytes=9",
+                                         &r, &p),
+                        0);
+        assert_string_equal(r.uid, "11-22");
+        assert_true(r.follow && r.timestamps && !r.previous);
+        assert_int_equal(r.tail, 5);
+        assert_int_equal(r.limit_bytes, 9);
+        assert_true(r.since_us > 0);
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
+                struct logs_request x = {0};
+                assert_int_equal(logs_request_parse(bad[i], &x, &p), -EINVAL);
+        }
+}
+
+static void test_sealing(void **state) {
+        uint8_t key[SEAL_KEY_SIZE] = {1}, other[SEAL_KEY_SIZE] = {2};
+        _cleanup_free_ void *sealed = NULL, *open = NULL;
+        size_t n, m;
+
+        assert_int_equal(seal(key, "secret", 6, &sealed, &n), 0);
+        assert_null(memmem(sealed, n, "secret", 6));
+        assert_int_equal(unseal(key, sealed, n, &open, &m), 0);
+        assert_int_equal(m, 6);
+        assert_memory_equal(open, "secret", 6);
+        free(TAKE_PTR(open));
+        assert_int_equal(unseal(other, sealed, n, &open, &m), -EBADMSG);
+        ((uint8_t *)sealed)[n - 1] ^= 1;
+        assert_int_equal(unseal(key, sealed, n, &open, &m), -EBADMSG);
+        assert_int_equal(unseal(key, sealed, 10, &open, &m), -EBADMSG);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
+                        cmocka_unit_test(test_ends), cmocka_unit_test(test_record_survives),
+                        cmocka_unit_test(test_phases), cmocka_unit_test(test_status),
+                        cmocka_unit_test(test_node_status), cmocka_unit_test(test_ipam),
+                        cmocka_unit_test(test_probe_parts), cmocka_unit_test(test_log_requests),
+                        cmocka_unit_test(test_sealing)};
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

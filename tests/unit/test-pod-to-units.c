@@ -1,0 +1,188 @@
+/* Pod -> units by golden files: each tests/golden/pod-to-units/NAME.yaml (a Pod, with the
+ * ConfigMaps and Secrets it uses) becomes NAME.out; and the small functions beside it. */
+#include "tests/unit/unit.h"
+
+#include "lib/fileio.h"
+#include "lib/object.h"
+#include "lib/pki.h"
+#include "lib/yaml.h"
+#include "nodeagent/pod-units.h"
+#include "nodeagent/unit-props.h"
+
+static char *golden_path(const char *name, const char *suffix) {
+        return strformat("%s/tests/golden/pod-to-units/%s%s", getenv("KEELSON_SRCDIR"), name,
+                        suffix);
+}
+
+static const struct pod_facts facts = {.node_name = "n1",
+                .node_ip = "192.0.2.1",
+                .pod_ip = "10.244.1.7",
+                .netns_path = "/run/netns/kpod-x",
+                .disk_dir = "/disk",
+                .run_dir = "/run/pod",
+                .secret_dir = "/secret",
+                .cpu_milli = 4000,
+                .memory_bytes = INT64_C(1) << 33};
+
+static char *convert(const char *yaml) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *resources = json_pack("{s:{}, s:{}}", "configmaps", "secrets"),
+                              *plan = NULL;
+        struct pod_facts f = facts;
+        const json_t *pod = NULL;
+        char *text;
+
+        assert_int_equal(yaml_parse(yaml, strlen(yaml), &docs, &p), 0);
+        for (size_t i = 0; i < docs.count; i++) {
+                json_t *o = docs.items[i].value;
+                if (streq(object_kind(o), "Pod"))
+                        pod = o;
+                else
+                        json_object_set(json_object_get(resources, streq(object_kind(o), "Secret")
+                                                                                   ? "secrets"
+                                                                                   : "configmaps"),
+                                        object_name(o), o);
+        }
+        if (json_bool_or(pod, "spec.hostNetwork", false))
+                f.netns_path = NULL;
+        if (pod_to_units(pod, resources, &f, &plan, &p) < 0)
+                return strformat("refused: %s: %s\n", strempty(p.reason), strempty(p.message));
+        text = json_dumps(plan, JSON_INDENT(2) | JSON_SORT_KEYS);
+        char *line = strformat("%s\n", text);
+        free(text);
+        return line;
+}
+
+static void golden(const char *name) {
+        _cleanup_free_ char *in = golden_path(name, ".yaml"), *out = golden_path(name, ".out"),
+                            *yaml = NULL, *want = NULL, *got = NULL;
+        size_t n;
+
+        assert_int_equal(file_read(in, 1 << 20, &yaml, &n), 0);
+        got = convert(yaml);
+        if (!isempty(getenv("REWRITE"))) {
+                assert_int_equal(file_write_atomic(out, got, strlen(got), 0644), 0);
+                return;
+        }
+        assert_int_equal(file_read(out, 1 << 20, &want, &n), 0);
+        assert_string_equal(got, want);
+}
+
+static void test_goldens(void **state) {
+        static const char *const names[] = {"minimal", "environment", "volumes", "security",
+                        "resources", "job", "images", "hooks", "passthrough", "refused-image",
+                        "refused-command", "refused-key", "refused-property", "refused-path",
+                        "refused-sidecar"};
+
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                golden(names[i]);
+}
+
+static void test_expansion(void **state) {
+        _cleanup_json_ json_t *names = json_pack("{s:s}", "A", "x");
+        static const struct {
+                const char *in, *out;
+        } cases[] = {{"$(A)$(A)", "xx"}, {"$$(A)", "$(A)"}, {"$(B)", "$(B)"}, {"$(A", "$(A"},
+                        {"a$b", "a$b"}, {"", ""}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *got = pod_env_expand(names, cases[i].in);
+                assert_string_equal(got, cases[i].out);
+        }
+}
+
+static void test_names(void **state) {
+        _cleanup_json_ json_t *pod = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "namespace",
+                                              "demo", "name", "web-1", "uid", "1-2-3"),
+                              *long_pod = json_object();
+        _cleanup_free_ char *name = pod_unit_name(pod, "c"), *run = pod_exec_unit_name(pod, "c", 7),
+                            *slice = pod_slice_name("1-2-3");
+        char text[254];
+
+        assert_string_equal(name, "kpod-demo_web-1_c.service");
+        assert_string_equal(run, "kpodx-demo_web-1_c_7.service");
+        assert_string_equal(slice, "keelson-pod_1_2_3.slice");
+        memset(text, 'a', sizeof(text) - 1);
+        text[sizeof(text) - 1] = 0;
+        json_set_str(long_pod, "metadata.name", text);
+        json_set_str(long_pod, "metadata.namespace", "demo");
+        _cleanup_free_ char *one = pod_unit_name(long_pod, "one"),
+                            *two = pod_unit_name(long_pod, "two");
+        assert_true(strlen(one) < 255);
+        assert_string_not_equal(one, two);
+}
+
+static void test_references(void **state) {
+        static const char text[] = "{\"spec\":{\"containers\":[{\"envFrom\":[{\"configMapRef\":{"
+                                   "\"name\":\"a\",\"optional\":true}}],"
+                                   "\"env\":[{\"name\":\"X\",\"valueFrom\":{\"secretKeyRef\":{"
+                                   "\"name\":\"s\",\"key\":\"k\"}}},"
+                                   "{\"name\":\"Y\",\"valueFrom\":{\"configMapKeyRef\":{\"name\":"
+                                   "\"a\",\"key\":\"k\"}}}]}],"
+                                   "\"volumes\":[{\"name\":\"v\",\"secret\":{\"secretName\":\"t\","
+                                   "\"optional\":true}}]}}";
+        json_t *pod;
+        _cleanup_json_ json_t *got = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), 0, &pod, NULL), 0);
+        got = pod_references(pod);
+        json_decref(pod);
+        _cleanup_free_ char *line = json_dumps(got, JSON_COMPACT | JSON_SORT_KEYS);
+        assert_string_equal(line,
+                        "{\"configmaps\":{\"a\":false},\"secrets\":{\"s\":false,\"t\":true}}");
+}
+
+static void test_properties(void **state) {
+        static const struct {
+                const char *name, *text, *json;
+        } cases[] = {{"MemoryHigh", "64M", "67108864"}, {"MemoryHigh", "infinity", "-1"},
+                        {"MemoryHigh", "64X", NULL}, {"TimeoutStartSec", "5s", "5000000"},
+                        {"CPUQuota", "150%", "1500000"}, {"CPUQuota", "150", NULL},
+                        {"ProtectHome", "read-only", "\"read-only\""},
+                        {"PrivateTmp", "yes", "true"}, {"PrivateTmp", "maybe", NULL},
+                        {"UMask", "0077", "63"}, {"UMask", "0088", NULL},
+                        {"SystemCallFilter", "~@mount ptrace",
+                                        "{\"allow\":false,\"names\":[\"@mount\",\"ptrace\"]}"},
+                        {"Nice", "-5", "-5"}, {"Nice", "x", NULL},
+                        {"CapabilityBoundingSet", "CAP_CHOWN", "[\"CAP_CHOWN\"]"},
+                        {"CapabilityBoundingSet", "CAP_NONE", NULL},
+                        {"ExecStartPre", "/bin/true", NULL}};
+
+        assert_null(prop_find("NoSuchThing"));
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_problem_ struct problem p = {0};
+                _cleanup_json_ json_t *v = NULL;
+                int r = prop_from_text(prop_find(cases[i].name), cases[i].text, &v, &p);
+
+                if (!cases[i].json) {
+                        assert_int_equal(r, -EINVAL);
+                        assert_non_null(p.message);
+                        continue;
+                }
+                assert_int_equal(r, 0);
+                _cleanup_free_ char *got =
+                                json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+                assert_string_equal(got, cases[i].json);
+        }
+}
+
+static void test_hash_follows_the_container(void **state) {
+        _cleanup_json_ json_t *pod = json_pack("{s:{s:s}}", "metadata", "uid", "u");
+        _cleanup_json_ json_t *a = json_pack("{s:s, s:s}", "name", "c", "image", "host"),
+                              *b = json_pack("{s:s, s:s}", "name", "c", "image", "/x");
+        _cleanup_json_ json_t *same =
+                        json_pack("{s:s, s:s, s:i}", "image", "host", "name", "c", "ignored", 1);
+
+        assert_int_not_equal(pod_container_hash(pod, a), pod_container_hash(pod, b));
+        assert_int_equal(pod_container_hash(pod, a), pod_container_hash(pod, same));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
+                        cmocka_unit_test(test_expansion), cmocka_unit_test(test_names),
+                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_hash_follows_the_container)};
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,121 @@
+/* Services -> nftables: each tests/golden/services-to-nft/NAME.yaml holds steps (documents
+ * {services, slices}); the golden file shows the whole table of the first and the change to each
+ * next one. */
+#include "tests/unit/unit.h"
+
+#include "lib/fileio.h"
+#include "lib/object.h"
+#include "lib/yaml.h"
+#include "nodeagent/services-to-nft.h"
+
+static json_t *model_of(const json_t *step, const char *name) {
+        _cleanup_json_ json_t *slices = json_array();
+        const json_t *v, *service = NULL;
+        size_t i;
+
+        json_array_foreach (json_at(step, "services"), i, v)
+                if (streq(object_name(v), name))
+                        service = v;
+        if (!service)
+                return NULL;
+        json_array_foreach (json_at(step, "slices"), i, v)
+                if (streq(strempty(object_label(v, "kubernetes.io/service-name")), name))
+                        json_array_append(slices, (json_t *)v);
+        return service_to_model(service, slices, "n1");
+}
+
+static void add_names(json_t *names, const json_t *step) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(step, "services"), i, v)
+                json_object_set_new(names, object_name(v), json_true());
+}
+
+static char *tell(const struct yaml_docs *docs) {
+        _cleanup_buf_ struct buf out = {0};
+
+        for (size_t d = 0; d < docs->count; d++) {
+                const json_t *now = docs->items[d].value,
+                             *before = d > 0 ? docs->items[d - 1].value : NULL;
+                _cleanup_json_ json_t *names = json_object();
+                json_t *models[16], *v;
+                const char *name;
+                size_t n = 0;
+
+                add_names(names, before);
+                add_names(names, now);
+                buf_printf(&out, "%s# step %zu\n", d > 0 ? "\n" : "", d + 1);
+                json_object_foreach (names, name, v) {
+                        _cleanup_json_ json_t *old = before ? model_of(before, name) : NULL,
+                                              *new_model = model_of(now, name);
+                        if (d == 0)
+                                models[n++] = json_incref(new_model);
+                        else
+                                assert_int_equal(model_diff(old, new_model, &out), 0);
+                }
+                if (d == 0)
+                        assert_int_equal(models_to_ruleset(&(struct nft_frame){"10.244.0.0/16"},
+                                                         models, n, &out),
+                                        0);
+                while (n > 0)
+                        json_decref(models[--n]);
+        }
+        return buf_take(&out);
+}
+
+static void golden(const char *name) {
+        _cleanup_free_ char *in = strformat(
+                        "%s/tests/golden/services-to-nft/%s.yaml", getenv("KEELSON_SRCDIR"), name);
+        _cleanup_free_ char *out = strformat("%s/tests/golden/services-to-nft/%s.out",
+                                            getenv("KEELSON_SRCDIR"), name),
+                            *yaml = NULL, *want = NULL, *got = NULL;
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
+        size_t n;
+
+        assert_int_equal(file_read(in, 1 << 20, &yaml, &n), 0);
+        assert_int_equal(yaml_parse(yaml, n, &docs, &p), 0);
+        got = tell(&docs);
+        if (!isempty(getenv("REWRITE"))) {
+                assert_int_equal(file_write_atomic(out, got, strlen(got), 0644), 0);
+                return;
+        }
+        assert_int_equal(file_read(out, 1 << 20, &want, &n), 0);
+        assert_string_equal(got, want);
+}
+
+static void test_goldens(void **state) {
+        static const char *const names[] = {"cluster-ip", "node-port", "affinity", "headless"};
+
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                golden(names[i]);
+}
+
+static void test_local_pod(void **state) {
+        _cleanup_json_ json_t *ports = json_pack("[{s:i, s:i}, {s:i, s:i, s:s}]", "hostPort", 80,
+                        "containerPort", 8080, "hostPort", 53, "containerPort", 5353, "protocol",
+                        "UDP");
+        _cleanup_json_ json_t *model = local_pod_to_model("11-22", "10.244.1.7", ports),
+                              *bad = local_pod_to_model("u", "10.0.0.1; drop", ports);
+        _cleanup_buf_ struct buf out = {0};
+
+        assert_int_equal(model_diff(NULL, model, &out), 0);
+        assert_non_null(strstr(
+                        out.data, "add element inet keelson hairpin { 10.244.1.7 . 10.244.1.7 }"));
+        assert_non_null(strstr(out.data, "add element inet keelson nodeports { udp . 53 : goto "
+                                         "host-11-22/udp-53 }"));
+        assert_non_null(strstr(out.data, "meta l4proto tcp dnat ip to 10.244.1.7:8080"));
+        buf_reset(&out);
+        assert_int_equal(model_diff(NULL, bad, &out), 0);
+        assert_int_equal(out.size, 0);
+        assert_int_equal(model_diff(model, model, &out), 0);
+        assert_int_equal(out.size, 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_goldens), cmocka_unit_test(test_local_pod)};
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
