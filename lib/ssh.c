@@ -284,10 +284,11 @@ static int feed(struct run *r, char *piece, size_t size, size_t *have, size_t *s
                                 return -errno;
                 } else {
                         n = (ssize_t)MIN(r->input_size, size);
-                        if (n > 0)
+                        if (n > 0) {
                                 memcpy(piece, r->input, (size_t)n);
-                        r->input += n;
-                        r->input_size -= (size_t)n;
+                                r->input += n;
+                                r->input_size -= (size_t)n;
+                        }
                 }
                 *have = (size_t)n;
                 if (n == 0) {

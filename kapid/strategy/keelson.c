@@ -27,9 +27,11 @@ static bool is_git_url(const char *s) {
 }
 
 static bool leaves_folder(const char *path) {
-        for (const char *s = path; s; s = strchr(s, '/'), s += s != NULL)
+        for (const char *s = path, *slash; s; s = slash ? slash + 1 : NULL) {
                 if (startswith(s, "..") && (s[2] == 0 || s[2] == '/'))
                         return true;
+                slash = strchr(s, '/');
+        }
         return *path == '/';
 }
 

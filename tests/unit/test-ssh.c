@@ -81,7 +81,16 @@ static int setup(void **state) {
         snprintf(s->known_hosts, sizeof(s->known_hosts), "%s/known_hosts", s->folder);
         char *argv[] = {(char *)"/usr/sbin/sshd", (char *)"-D", (char *)"-E", log, (char *)"-f",
                         config_path, NULL};
-        assert_int_equal(posix_spawn(&s->pid, argv[0], NULL, NULL, argv, environ), 0);
+        posix_spawn_file_actions_t files;
+
+        /* It holds none of our pipes: a test that dies must not keep its reader waiting. */
+        assert_int_equal(posix_spawn_file_actions_init(&files), 0);
+        for (int fd = 0; fd <= 2; fd++)
+                assert_int_equal(posix_spawn_file_actions_addopen(
+                                                 &files, fd, "/dev/null", O_RDWR, 0),
+                                0);
+        assert_int_equal(posix_spawn(&s->pid, argv[0], &files, NULL, argv, environ), 0);
+        posix_spawn_file_actions_destroy(&files);
         wait_for_port(s->port);
         *state = s;
         return 0;
