@@ -278,11 +278,12 @@ static bool is_map(const struct schema *s) {
         return s->type == SCHEMA_OBJECT && s->additional && s->field_count == 0;
 }
 
-/* Booleans that are no pointers in Go: false is written for unset ones too. */
-static bool is_plain_boolean(const char *name) {
+/* Fields that are no pointers in Go: false or 0 is written for unset ones too. */
+static bool is_plain(const char *name) {
         static const char *const plain[] = {"hostNetwork", "hostPID", "hostIPC", "stdin",
                         "stdinOnce", "tty", "readOnly", "paused", "publishNotReadyAddresses",
-                        "unschedulable", "globalDefault"};
+                        "unschedulable", "globalDefault", "nodePort", "healthCheckNodePort",
+                        "minReadySeconds"};
 
         for (size_t i = 0; i < ELEMENTS(plain); i++)
                 if (streq(name, plain[i]))
@@ -293,8 +294,10 @@ static bool is_plain_boolean(const char *name) {
 static bool keeps_zero(const struct schema_field *f) {
         const struct schema_rules *rules = f->schema->rules;
 
+        if (is_plain(f->name))
+                return false;
         if (f->schema->type == SCHEMA_BOOLEAN)
-                return !is_plain_boolean(f->name);
+                return true;
         if (rules && rules->bounds & BOUND_MINIMUM)
                 return rules->minimum <= 0;
         return f->fallback || f->flags & FIELD_REQUIRED;

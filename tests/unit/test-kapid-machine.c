@@ -6,62 +6,8 @@
 #include <cmocka.h>
 
 #include "kapid/machine.h"
-#include "lib/base.h"
 #include "lib/object.h"
-
-static struct kind_registry *registry;
-
-static int setup(void **state) {
-        _cleanup_problem_ struct problem p = {0};
-        int r = kind_registry_new(&registry, &p);
-
-        if (r < 0)
-                fprintf(stderr, "%s\n", strempty(p.message));
-        return r;
-}
-
-static int teardown(void **state) {
-        registry = kind_registry_free(registry);
-        return 0;
-}
-
-static const struct kind *kind(const char *group, const char *plural) {
-        const struct kind *k = kind_registry_find(registry, group, "v1", plural);
-
-        assert_non_null(k);
-        return k;
-}
-
-/* Single quotes stand for double ones in the cases. */
-static char *quoted(const char *text) {
-        char *s = strdup(text);
-
-        assert_non_null(s);
-        for (char *c = s; *c; c++)
-                if (*c == '\'')
-                        *c = '"';
-        return s;
-}
-
-static json_t *parse(const char *text) {
-        _cleanup_free_ char *s = quoted(text);
-        json_t *v = json_loads(s, JSON_DECODE_ANY, NULL);
-
-        if (!v)
-                fail_msg("bad JSON in the test: %s", s);
-        return v;
-}
-
-static void assert_json(const json_t *v, const char *expected) {
-        _cleanup_json_ json_t *e = parse(expected);
-
-        if (!json_equal((json_t *)v, e)) {
-                _cleanup_free_ char *a = json_dumps(v, JSON_SORT_KEYS | JSON_ENCODE_ANY),
-                                    *b = json_dumps(e, JSON_SORT_KEYS | JSON_ENCODE_ANY);
-
-                fail_msg("\n got: %s\nwant: %s", a, b);
-        }
-}
+#include "tests/unit/kapid-cases.h"
 
 static json_t *decode(const struct kind *k, const char *text) {
         _cleanup_problem_ struct problem p = {0};
@@ -484,6 +430,55 @@ static void test_protobuf(void **state) {
         }
 }
 
+/* What kubectl 1.33 sends for `create deployment d --image=nginx --replicas=0 --port=80`. */
+static const char deployment_hex[] =
+                "6b3873000a150a07617070732f7631120a4465706c6f796d656e7412b0010a1b0a016412001a"
+                "0022002a003200380042005a080a036170701201641282010800120a0a080a03617070120164"
+                "1a6a0a1a0a0012001a0022002a003200380042005a080a03617070120164124c122e0a056e67"
+                "696e7812056e67696e782a00320a0a001000185022002a0042006a0072008001008801009001"
+                "00a201001a00320042004a0052005800600068008201008a01009a0100c2010022020a002800"
+                "38001a0c0800100018002000280038001a002200";
+
+static size_t unhex(const char *hex, unsigned char *ret) {
+        size_t n = 0;
+
+        for (; hex[0] && hex[1]; hex += 2) {
+                char byte[3] = {hex[0], hex[1], 0};
+
+                ret[n++] = (unsigned char)strtoul(byte, NULL, 16);
+        }
+        return n;
+}
+
+static void test_protobuf_deployment(void **state) {
+        unsigned char body[sizeof(deployment_hex) / 2];
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_decoded_ struct decoded d = {0};
+        size_t n = unhex(deployment_hex, body);
+
+        if (machine_decode(kind("apps", "deployments"), NULL, "application/vnd.kubernetes.protobuf",
+                            body, n, FIELD_VALIDATION_STRICT, &d, &p) < 0)
+                fail_msg("%s", p.message);
+        assert_json(json_object_get(d.object, "spec"), "{'replicas':0,'selector':{'matchLabels':{'"
+                                                       "app':'d'}},'template':{'metadata':{"
+                                                       "'labels':{'app':'d'}},'spec':{'containers':"
+                                                       "[{'name':'nginx','image':'nginx',"
+                                                       "'ports':[{'containerPort':80}]}]}}}");
+        assert_json(json_object_get(d.object, "metadata"), "{'name':'d','labels':{'app':'d'}}");
+        /* Any bit changed: refused or read, never worse. */
+        for (size_t i = 4; i < n; i++)
+                for (unsigned bit = 0; bit < 8; bit++) {
+                        _cleanup_problem_ struct problem q = {0};
+                        _cleanup_decoded_ struct decoded e = {0};
+
+                        body[i] ^= (unsigned char)(1 << bit);
+                        (void)machine_decode(kind("apps", "deployments"), NULL,
+                                        "application/vnd.kubernetes.protobuf", body, n,
+                                        FIELD_VALIDATION_WARN, &e, &q);
+                        body[i] ^= (unsigned char)(1 << bit);
+                }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_decode),
@@ -501,6 +496,7 @@ int main(void) {
                         cmocka_unit_test(test_scale_and_grace),
                         cmocka_unit_test(test_delete_options),
                         cmocka_unit_test(test_protobuf),
+                        cmocka_unit_test(test_protobuf_deployment),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);
