@@ -326,8 +326,11 @@ static void endpointslice_plan(const struct world *w, const char *name, struct a
         if (wanted && placed == 0) {
                 if (unused.count > 0)
                         update_slice(a, service, unused.items[--unused.count], json_array());
-                else
-                        create_slice(a, service, json_array(), json_array());
+                else {
+                        _cleanup_json_ json_t *none = json_array();
+
+                        create_slice(a, service, none, json_array());
+                }
         }
         for (size_t i = 0; i < unused.count; i++)
                 action_delete(a, "endpointslices", unused.items[i], -1, NULL);

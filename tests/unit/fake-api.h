@@ -33,7 +33,8 @@ struct fake_api {
         unsigned writes, creates, conflicts;
         /* Called before a create is stored; a code >= 400 refuses it. */
         int (*on_create)(struct fake_api *a, const char *key, json_t *object);
-        json_t *last; /* what was deleted last, for the answer */
+        json_t *history; /* [key, namespace, version, event] of every change */
+        json_t *last;    /* what was deleted last, for the answer */
         char dir[64];
 };
 
@@ -41,19 +42,25 @@ static inline void fake_decref(void *p) {
         json_decref(p);
 }
 
+static inline void fake_send(struct fake_watch *w, const json_t *change) {
+        const char *key = json_string_value(json_array_get(change, 0));
+        const char *ns = json_string_value(json_array_get(change, 1));
+        const char *text = json_string_value(json_array_get(change, 3));
+
+        if (startswith(key, w->prefix) && (!*w->ns || streq(w->ns, ns)))
+                (void)http_stream_write_copy(w->stream, text, strlen(text));
+}
+
 static inline void fake_emit(struct fake_api *a, const char *key, const char *type, json_t *o) {
         _cleanup_json_ json_t *event = json_pack("{s:s, s:O}", "type", type, "object", o);
-        _cleanup_free_ char *text = json_text(event);
+        _cleanup_free_ char *text = json_text(event), *line = strformat("%s\n", text);
+        json_t *change = json_pack(
+                        "[s, s, I, s]", key, object_namespace(o), (json_int_t)a->version, line);
 
-        for (size_t i = 0; i < FAKE_WATCHES_MAX; i++) {
-                struct fake_watch *w = &a->watches[i];
-
-                if (!w->stream || !startswith(key, w->prefix) ||
-                                (*w->ns && !streq(w->ns, object_namespace(o))))
-                        continue;
-                (void)http_stream_write_copy(w->stream, text, strlen(text));
-                (void)http_stream_write_copy(w->stream, "\n", 1);
-        }
+        json_array_append_new(a->history, change);
+        for (size_t i = 0; i < FAKE_WATCHES_MAX; i++)
+                if (a->watches[i].stream)
+                        fake_send(&a->watches[i], change);
 }
 
 /* Stores the object (takes it) under the next version and tells watchers. */
@@ -145,6 +152,10 @@ static inline void fake_gone(struct http_stream *s, void *userdata) {
 
 static inline void fake_watch(
                 struct fake_api *a, struct http_request *r, const struct fake_path *p) {
+        const json_t *change;
+        uint64_t since = 0;
+        size_t k;
+
         for (size_t i = 0; i < FAKE_WATCHES_MAX; i++)
                 if (!a->watches[i].stream) {
                         struct fake_watch *w = &a->watches[i];
@@ -152,8 +163,12 @@ static inline void fake_watch(
                         w->api = a;
                         (void)snprintf(w->prefix, sizeof(w->prefix), "%s|", p->collection);
                         (void)snprintf(w->ns, sizeof(w->ns), "%s", p->ns);
+                        (void)parse_u64(strempty(http_request_query(r, "resourceVersion")), &since);
                         w->stream = http_stream_begin(
                                         r, 200, "application/json", 1 << 24, fake_gone, w);
+                        json_array_foreach (a->history, k, change)
+                                if ((uint64_t)json_integer_value(json_array_get(change, 2)) > since)
+                                        fake_send(w, change);
                         return;
                 }
         fail_msg("too many watches");
@@ -304,6 +319,7 @@ static inline struct fake_api *fake_api_new(sd_event *event) {
         a->event = event;
         a->version = 100;
         a->objects = map_new(fake_decref);
+        a->history = json_array();
         (void)snprintf(a->dir, sizeof(a->dir), "/tmp/keelson-test-XXXXXX");
         assert_non_null(mkdtemp(a->dir));
         sock = strformat("%s/s", a->dir);
@@ -326,6 +342,7 @@ static inline void fake_api_free(struct fake_api *a) {
         http_server_free(a->server);
         map_free(a->objects);
         json_decref(a->last);
+        json_decref(a->history);
         (void)remove_tree(a->dir);
         free(a);
 }

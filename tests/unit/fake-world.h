@@ -78,6 +78,11 @@ static inline void fake_free(struct fake *f) {
         free(f);
 }
 DEFINE_CLEANUP(struct fake *, fake_free);
+
+static inline void fake_clear(struct fake *f, enum world_kind kind) {
+        while (f->counts[kind] > 0)
+                json_decref(f->objects[kind][--f->counts[kind]]);
+}
 #define _cleanup_fake_ _cleanup_(fake_freep)
 
 /* Adds an object written in YAML by printf rules; one of the same name is replaced. */

@@ -60,7 +60,7 @@ static void test_job_counts_exactly(void **state) {
         put_job(f, "parallelism: 1, completions: 2", "succeeded: 1");
         assert_report(f, &job_controller, "d/j", "succeeded", "1");
         /* a pod that was removed altogether after step 1 still counts */
-        f->counts[WORLD_PODS] = 0;
+        fake_clear(f, WORLD_PODS);
         put_job(f, "parallelism: 1, completions: 2",
                         "succeeded: 1, uncountedTerminatedPods: {succeeded: [u-b]}");
         assert_report(f, &job_controller, "d/j", "succeeded", "2");
@@ -105,7 +105,7 @@ static void test_job_fails(void **state) {
         put_job(f, "backoffLimit: 1",
                         "failed: 2, conditions: [{type: FailureTarget, status: 'True', "
                         "reason: BackoffLimitExceeded, message: m}]");
-        f->counts[WORLD_PODS] = 0;
+        fake_clear(f, WORLD_PODS);
         assert_report(f, &job_controller, "d/j", "failed", "2");
         _cleanup_json_ json_t *status = job_controller.report(&f->world, "d/j", NULL);
         json_object_set(f->objects[WORLD_JOBS][0], "status", status);
@@ -127,7 +127,7 @@ static void test_job_deadline_and_ttl(void **state) {
                         "[{\"type\":\"FailureTarget\",\"status\":\"True\",\"reason\":"
                         "\"DeadlineExceeded\",\"message\":\"Job was active longer than specified "
                         "deadline\",\"lastTransitionTime\":\"" FAKE_NOW "\"}]");
-        f->counts[WORLD_PODS] = 0;
+        fake_clear(f, WORLD_PODS);
         put_job(f, "ttlSecondsAfterFinished: 20",
                         "conditions: [{type: Complete, status: 'True', lastTransitionTime: "
                         "'2026-01-01T11:59:50Z'}]");

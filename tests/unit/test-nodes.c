@@ -259,8 +259,7 @@ static void test_slice_empty_and_gone(void **state) {
         assert_plan_has(f, &endpointslice_controller, "d/s", "\"endpoints\":[]");
         apply_slice(f, "s-1");
         assert_plan(f, &endpointslice_controller, "d/s", "");
-        json_decref(f->objects[WORLD_SERVICES][0]);
-        f->counts[WORLD_SERVICES] = 0;
+        fake_clear(f, WORLD_SERVICES);
         assert_plan(f, &endpointslice_controller, "d/s", "delete endpointslices d/s-1");
 }
 
