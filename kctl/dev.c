@@ -372,7 +372,6 @@ static bool store_is_there(struct dev *d) {
 }
 
 static bool api_is_ready(struct dev *d) {
-        _cleanup_problem_ struct problem p = {0};
         struct http_result result;
         bool ready;
 

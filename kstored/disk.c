@@ -69,8 +69,7 @@ static const char *const read_sql[DISK_READ_STATEMENTS] = {
                 [DISK_ROW_SCAN] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
                                   "revision"
                                   " WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
-                [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq "
-                                   "LIMIT 1",
+                [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq LIMIT 1",
 };
 
 int disk_sqlite_errno(int rc) {

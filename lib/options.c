@@ -257,7 +257,8 @@ static int flag_parse(struct parse *p, int argc, char **argv, int *i) {
         }
         bool config = n == 6 && strncmp(name, "config", 6) == 0;
         row = config ? NULL : row_find(p, name, n, &index);
-        if (!row && !config && word[1] != '-' && n > 1) { /* -nNAME: a letter and its value in one word */
+        if (!row && !config && word[1] != '-' && n > 1) {
+                /* -nNAME: a letter and its value in one word */
                 row = row_find(p, name, 1, &index);
                 if (row && row->type != OPTION_BOOL)
                         value = name + 1;
