@@ -77,6 +77,9 @@ struct controller {
         json_t *(*report)(const struct world *w, const char *name, const struct problem *failed);
 };
 
+/* Whether the range of pods' addresses and the size of a node's part make sense together. */
+int podcidr_check(const struct world_config *config, struct problem *p);
+
 extern const struct controller
                 deployment_controller,
                 replicaset_controller,

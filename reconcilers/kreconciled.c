@@ -111,6 +111,7 @@ static int run(const struct arguments *args) {
         struct world_config config = {.cluster_cidr = args->cluster_cidr,
                         .node_cidr_mask_size = args->node_cidr_mask_size,
                         .node_monitor_grace_us = args->node_monitor_grace_us};
+        _cleanup_problem_ struct problem p = {0};
         struct kreconciled k = {0};
         struct frame_options frame_options = {.program = "kreconciled",
                         .kubeconfig = args->kubeconfig,
@@ -128,6 +129,14 @@ static int run(const struct arguments *args) {
                 return 1;
         config.signing_cert_pem = cert;
         config.signing_key_pem = key;
+        if (!cert != !key) {
+                log_error("--cluster-signing-cert-file and --cluster-signing-key-file go together");
+                return 1;
+        }
+        if (podcidr_check(&config, &p) < 0) {
+                log_error("%s", strempty(p.message));
+                return 1;
+        }
         if (frame_new(&frame, &frame_options) < 0)
                 return 1;
         struct manager_options manager = {.event = daemon_event(frame_daemon(frame)),

@@ -48,6 +48,26 @@ static bool range_read(const struct world *w, struct range *r) {
         return true;
 }
 
+int podcidr_check(const struct world_config *config, struct problem *p) {
+        struct world w = {.config = config};
+        struct range r;
+        uint32_t base;
+        unsigned bits;
+
+        if (!parse_cidr(config->cluster_cidr, &base, &bits))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--cluster-cidr \"%s\" is not an IPv4 range like 10.244.0.0/16",
+                                strempty(config->cluster_cidr));
+        if (!range_read(&w, &r))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--node-cidr-mask-size %u does not fit --cluster-cidr %s: it must "
+                                "be "
+                                "between %u and %u",
+                                config->node_cidr_mask_size, config->cluster_cidr, bits,
+                                bits + 16 < 30 ? bits + 16 : 30);
+        return 0;
+}
+
 /* Marks every block that the text overlaps. */
 static void mark(const struct range *r, bool *used, const char *cidr) {
         uint32_t base, size;

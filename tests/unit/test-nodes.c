@@ -286,6 +286,32 @@ static void test_slice_without_selector(void **state) {
         assert_plan(f, &endpointslice_controller, "d/s", "");
 }
 
+static void test_podcidr_settings(void **state) {
+        static const struct {
+                const char *cidr;
+                unsigned bits;
+                bool good;
+        } cases[] = {
+                        {"10.244.0.0/16", 24, true},
+                        {"10.244.0.0/16", 16, true},
+                        {"10.244.0.0/16", 15, false},
+                        {"10.0.0.0/8", 25, false}, /* more blocks than we count */
+                        {"10.244.0.0", 24, false},
+                        {"fd00::/48", 64, false},
+                        {"10.244.0.0/33", 24, false},
+                        {"10.244.0.0/28", 31, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world_config config = {.cluster_cidr = cases[i].cidr,
+                                .node_cidr_mask_size = cases[i].bits};
+                _cleanup_problem_ struct problem p = {0};
+
+                assert_int_equal(podcidr_check(&config, &p), cases[i].good ? 0 : -EINVAL);
+                assert_true(cases[i].good || strstr(p.message, "cidr"));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_silent_node),
@@ -295,6 +321,7 @@ int main(void) {
                         cmocka_unit_test(test_podgc),
                         cmocka_unit_test(test_podcidr),
                         cmocka_unit_test(test_podcidr_exhausted),
+                        cmocka_unit_test(test_podcidr_settings),
                         cmocka_unit_test(test_slice_made),
                         cmocka_unit_test(test_slice_unreachable),
                         cmocka_unit_test(test_slice_bounds),
