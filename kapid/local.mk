@@ -43,3 +43,6 @@ tests_unit_test_kapid_apply_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-views
 tests_unit_test_kapid_views_SOURCES = tests/unit/test-kapid-views.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_views_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-random
+tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)

@@ -202,7 +202,8 @@ static int owners_store(struct owners *o, json_t *object) {
                 json_decref(list);
                 return -ENOMEM;
         }
-        qsort(o->items, o->count, sizeof(*o->items), compare_owners);
+        if (o->count > 0)
+                qsort(o->items, o->count, sizeof(*o->items), compare_owners);
         for (size_t i = 0; i < o->count; i++) {
                 json_t *entry;
 

@@ -40,7 +40,7 @@ static int crd_accept(json_t *object, const struct machine_context *c) {
                 if (json_bool_or(v, "storage", false))
                         json_array_append_new(stored, json_string(json_str_or(v, "name", "")));
         return json_set_at(object, "status",
-                        json_pack("{s:O?, s:O, s:[{s:s,s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s,s:s}]}",
+                        json_pack("{s:O*, s:O, s:[{s:s,s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s,s:s}]}",
                                         "acceptedNames", json_at(object, "spec.names"),
                                         "storedVersions", stored, "conditions", "type",
                                         "NamesAccepted", "status", "True", "reason", "NoConflicts",

@@ -1,0 +1,204 @@
+/* Random objects of every kind, made along the schemas from fixed seeds: nothing crashes, and what
+ * must hold for all objects holds (defaulting twice is defaulting once, applying twice changes
+ * nothing, ...). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "kapid/managed.h"
+#include "kapid/patch.h"
+#include "kapid/schema/schema.h"
+#include "kapid/table.h"
+#include "tests/unit/kapid-cases.h"
+
+enum { OBJECTS_PER_KIND = 60, DEPTH_MAX = 9 };
+
+struct dice {
+        uint64_t state;
+};
+
+/* splitmix64 */
+static uint64_t roll(struct dice *d, uint64_t bound) {
+        uint64_t z = d->state += 0x9e3779b97f4a7c15;
+
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+        z = (z ^ z >> 27) * 0x94d049bb133111eb;
+        return (z ^ z >> 31) % bound;
+}
+
+static json_t *random_string(struct dice *d, const struct schema *s) {
+        static const char *const texts[] = {"", "a", "b", "web", "x-y", "80", "a/b", "25%",
+                        "kubernetes.io/x", "Always", "None", "\xc3\xa4", "A_b", "10.0.0.1"};
+        const json_t *allowed = s->rules ? s->rules->enumeration : NULL;
+
+        if (allowed && roll(d, 8) > 0)
+                return json_incref(json_array_get(allowed, roll(d, json_array_size(allowed))));
+        switch (s->format) {
+        case FORMAT_DATE_TIME:
+        case FORMAT_MICRO_TIME:
+                return json_string(roll(d, 2) ? "2024-01-02T03:04:05Z"
+                                              : "2024-01-02T03:04:05.5+01:00");
+        case FORMAT_QUANTITY:
+                return roll(d, 2) ? json_string("1500m") : json_integer((json_int_t)roll(d, 5000));
+        case FORMAT_BYTE:
+                return json_string("aGVsbG8=");
+        case FORMAT_DURATION:
+                return json_string("90s");
+        default:
+                return json_string(texts[roll(d, ELEMENTS(texts))]);
+        }
+}
+
+static json_t *random_value(struct dice *d, const struct schema *s, unsigned depth);
+
+static json_t *random_object(struct dice *d, const struct schema *s, unsigned depth) {
+        static const char *const keys[] = {"a", "b", "app", "x/y", "cpu"};
+        json_t *object = json_object();
+
+        for (size_t i = 0; i < s->field_count; i++) {
+                const struct schema_field *f = &s->fields[i];
+                uint64_t odds = f->flags & FIELD_REQUIRED ? 12 : s->field_count > 12 ? 1 : 5;
+
+                if (roll(d, 13) < odds && depth < DEPTH_MAX)
+                        json_object_set_new(object, f->name, random_value(d, f->schema, depth + 1));
+        }
+        for (uint64_t n = s->additional ? roll(d, 4) : 0; n > 0; n--)
+                json_object_set_new(object, keys[roll(d, ELEMENTS(keys))],
+                                random_value(d, s->additional, depth + 1));
+        return object;
+}
+
+static json_t *random_value(struct dice *d, const struct schema *s, unsigned depth) {
+        json_t *list;
+
+        switch (s->type) {
+        case SCHEMA_OBJECT:
+                return random_object(d, s, depth);
+        case SCHEMA_ARRAY:
+                list = json_array();
+                for (uint64_t n = roll(d, 4); s->items && n > 0; n--)
+                        json_array_append_new(list, random_value(d, s->items, depth + 1));
+                return list;
+        case SCHEMA_STRING:
+                return random_string(d, s);
+        case SCHEMA_INTEGER:
+                return json_integer((json_int_t)roll(d, 100) - 3);
+        case SCHEMA_NUMBER:
+                return json_real((double)roll(d, 100) / 7);
+        case SCHEMA_BOOLEAN:
+                return json_boolean(roll(d, 2));
+        case SCHEMA_INT_OR_STRING:
+                return roll(d, 2) ? json_integer((json_int_t)roll(d, 100)) : json_string("25%");
+        default:
+                return json_pack("{s:i}", "x", (int)roll(d, 9));
+        }
+}
+
+/* An object of the kind with a good name, decoded from its text. */
+static json_t *random_decoded(struct dice *d, const struct kind *k) {
+        _cleanup_json_ json_t *raw = random_object(d, k->schema, 0);
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *text = NULL;
+        struct decoded decoded = {0};
+
+        json_object_set_new(raw, "apiVersion", json_string(k->api_version));
+        json_object_set_new(raw, "kind", json_string(k->kind));
+        json_object_set_new(raw, "metadata",
+                        json_pack("{s:s, s:s*, s:s}", "name", "web", "namespace",
+                                        k->namespaced ? "d" : NULL, "uid", "u"));
+        text = json_dumps(raw, 0);
+        if (machine_decode(k, NULL, NULL, text, strlen(text), FIELD_VALIDATION_STRICT, &decoded,
+                            &p) < 0)
+                fail_msg("%s: %s\n%s", k->kind, p.message, text);
+        return decoded.object;
+}
+
+static void same(const struct kind *k, const char *what, const json_t *a, const json_t *b) {
+        if (!json_equal((json_t *)a, (json_t *)b)) {
+                _cleanup_free_ char *x = json_dumps(a, JSON_SORT_KEYS),
+                                    *y = json_dumps(b, JSON_SORT_KEYS);
+
+                fail_msg("%s: %s\n%s\n%s", k->kind, what, x, y);
+        }
+}
+
+static void check_object(struct dice *d, const struct kind *k) {
+        struct machine_context c = {.now_us = 1700000000000000, .user = "u"};
+        _cleanup_json_ json_t *o = random_decoded(d, k), *once = NULL, *twice = NULL,
+                              *other = random_decoded(d, k);
+        _cleanup_json_ json_t *table = table_new(k, "v1", NULL, true), *merged = NULL,
+                              *strategic = NULL;
+        _cleanup_problem_ struct problem p = {0}, q = {0};
+        struct apply_options a = {.manager = "m", .now_us = c.now_us};
+
+        once = json_deep_copy(o);
+        assert_int_equal(machine_normalise(k, once, NULL, &p), 0);
+        same(k, "normalised twice", o, once);
+        assert_int_equal(machine_default(k, once), 0);
+        twice = json_deep_copy(once);
+        assert_int_equal(machine_default(k, twice), 0);
+        same(k, "defaulted twice", once, twice);
+        assert_int_equal(machine_prepare_create(k, once, &c), 0);
+        (void)machine_validate_create(k, once, &p);
+        assert_int_equal(table_add_row(table, k, once, TABLE_INCLUDE_METADATA, c.now_us), 0);
+        assert_int_equal(managed_update(k, NULL, once, &a), 0);
+        /* A write of the same changes nothing. */
+        json_decref(twice);
+        twice = json_deep_copy(once);
+        assert_int_equal(managed_update(k, once, twice, &a), 0);
+        same(k, "updated without a change", once, twice);
+        assert_int_equal(machine_prepare_update(k, NULL, once, twice, &c), 0);
+        (void)machine_validate_update(k, NULL, once, twice, &q);
+        /* Another object written over it. */
+        assert_int_equal(machine_default(k, other), 0);
+        assert_int_equal(machine_prepare_update(k, NULL, once, other, &c), 0);
+        (void)machine_validate_update(k, NULL, once, other, &q);
+        assert_int_equal(managed_update(k, once, other, &a), 0);
+        /* An object is its own merge patch. */
+        assert_int_equal(patch_merge(once, once, &merged), 0);
+        same(k, "merged into itself", once, merged);
+        (void)patch_strategic(k->schema, once, other, &strategic, &q);
+}
+
+static void check_apply(struct dice *d, const struct kind *k) {
+        struct apply_options one = {.manager = "one", .now_us = 1700000000000000},
+                             two = {.manager = "two", .now_us = 1700000001000000, .force = true};
+        _cleanup_json_ json_t *a = random_decoded(d, k), *b = random_decoded(d, k);
+        _cleanup_free_ char *first = json_dumps(a, 0), *second = json_dumps(b, 0);
+        _cleanup_decoded_ struct decoded made = {0}, again = {0}, forced = {0}, settled = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        /* A random list map may hold items without keys: refused, and that is all there is to see.
+         */
+        if (apply_run(k, first, strlen(first), NULL, &one, &made, &p) < 0)
+                return;
+        assert_int_equal(apply_run(k, first, strlen(first), made.object, &one, &again, &p), 0);
+        same(k, "applied twice", made.object, again.object);
+        if (apply_run(k, second, strlen(second), made.object, &two, &forced, &p) < 0)
+                return;
+        /* After force, two's intent holds: applying it again is quiet. */
+        assert_int_equal(
+                        apply_run(k, second, strlen(second), forced.object, &two, &settled, &p), 0);
+        same(k, "forced twice", forced.object, settled.object);
+}
+
+static void test_all_kinds(void **state) {
+        const struct kind *k;
+
+        for (size_t i = 0; (k = kind_registry_at(registry, i)); i++)
+                for (uint64_t seed = 1; seed <= OBJECTS_PER_KIND; seed++) {
+                        struct dice d = {.state = seed * 1000 + i};
+
+                        check_object(&d, k);
+                        if (k->stored)
+                                check_apply(&d, k);
+                }
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_kinds)};
+
+        return cmocka_run_group_tests(tests, setup, teardown);
+}
