@@ -114,7 +114,7 @@ static void on_lost(int error, void *userdata) {
 static void on_table_changed(void *userdata) {
         struct agent *a = userdata;
         if (a->pods)
-                pods_wake_all(a->pods);
+                pods_wake_ending(a->pods);
 }
 
 static int on_check(sd_event_source *s, uint64_t usec, void *userdata) {

@@ -30,6 +30,11 @@ static void json_free(void *v) {
         json_decref(v);
 }
 
+/* How many endpoints name a pod, and how many of them are ready. */
+struct served {
+        int mentions, ready;
+};
+
 struct nft {
         sd_event *event;
         struct nft_options options;
@@ -37,6 +42,7 @@ struct nft {
         struct nft_ctx *context;
         struct map *services; /* "ns/name" -> object */
         struct map *slices;   /* "ns/name" -> object */
+        struct map *served;   /* pod uid -> struct served */
         struct map *pods;     /* uid -> wanted model of a local pod */
         struct map *models;   /* "svc:ns/name" or "pod:uid" -> model in the kernel */
         struct map *dirty;    /* keys of models to make again; values are not used */
@@ -218,15 +224,44 @@ static void mark_service_of(struct nft *n, const json_t *slice) {
                 mark(n, "svc:", key);
 }
 
+static void count_endpoints(struct nft *n, const json_t *slice, int sign) {
+        const json_t *e;
+        size_t i;
+
+        json_array_foreach (json_at(slice, "endpoints"), i, e) {
+                const char *uid = json_str(e, "targetRef.uid");
+                struct served *v = uid ? map_get(n->served, uid) : NULL;
+
+                if (!uid)
+                        continue;
+                if (!v) {
+                        v = calloc(1, sizeof(*v));
+                        if (!v || map_set(n->served, uid, v) < 0) {
+                                free(v);
+                                continue;
+                        }
+                }
+                v->mentions += sign;
+                if (json_bool_or(e, "conditions.ready", true))
+                        v->ready += sign;
+                if (v->mentions <= 0)
+                        (void)map_remove(n->served, uid);
+        }
+}
+
 void nft_slice(struct nft *n, const json_t *slice, bool gone) {
         _cleanup_free_ char *key = object_key(slice);
         const json_t *old = key ? map_get(n->slices, key) : NULL;
 
         if (!key)
                 return;
-        if (old)
+        if (old) {
                 mark_service_of(n, old);
+                count_endpoints(n, old, -1);
+        }
         mark_service_of(n, slice);
+        if (!gone)
+                count_endpoints(n, slice, 1);
         if (gone)
                 (void)map_remove(n->slices, key);
         else
@@ -247,18 +282,12 @@ void nft_local_pod(struct nft *n, const char *uid, const char *pod_ip, const jso
 }
 
 bool nft_serves_pod(struct nft *n, const char *uid) {
+        const struct served *v;
+
         if (map_size(n->dirty) > 0)
                 (void)on_defer(NULL, n);
-        map_foreach (n->slices, e) {
-                const json_t *v, *endpoints = json_at(map_entry_value(e), "endpoints");
-                size_t i;
-
-                json_array_foreach (endpoints, i, v)
-                        if (streq(json_str_or(v, "targetRef.uid", ""), uid) &&
-                                        json_bool_or(v, "conditions.ready", true))
-                                return true;
-        }
-        return false;
+        v = map_get(n->served, uid);
+        return v && v->ready > 0;
 }
 
 static json_t *values(const struct map *m) {
@@ -286,6 +315,7 @@ void nft_keep_only(struct nft *n,
         map_foreach (n->slices, f) {
                 if (!is_known("endpointslices", map_entry_key(f), userdata)) {
                         mark_service_of(n, map_entry_value(f));
+                        count_endpoints(n, map_entry_value(f), -1);
                         (void)map_remove(n->slices, map_entry_key(f));
                 }
         }
@@ -406,12 +436,13 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         n->cluster_cidr = strdup(strempty(options->cluster_cidr));
         n->services = map_new(json_free);
         n->slices = map_new(json_free);
+        n->served = map_new(free);
         n->pods = map_new(json_free);
         n->models = map_new(json_free);
         n->dirty = map_new(NULL);
         n->context = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!n->node_name || !n->cluster_cidr || !n->services || !n->slices || !n->pods ||
-                        !n->models || !n->dirty || !n->context)
+        if (!n->node_name || !n->cluster_cidr || !n->services || !n->slices || !n->served ||
+                        !n->pods || !n->models || !n->dirty || !n->context)
                 return -ENOMEM;
         if (nft_ctx_buffer_output(n->context) != 0 || nft_ctx_buffer_error(n->context) != 0)
                 return -ENOMEM;
@@ -438,6 +469,7 @@ struct nft *nft_free(struct nft *n) {
                 nft_ctx_free(n->context);
         map_free(n->services);
         map_free(n->slices);
+        map_free(n->served);
         map_free(n->pods);
         map_free(n->models);
         map_free(n->dirty);

@@ -92,8 +92,10 @@ void pod_report(struct pod *p) {
                 pod_wake_at(p, p->report_retry_us);
                 return;
         }
+        f.previous = p->reported;
         status = status_build(p->object, p->records, p->count, &f);
-        if (!status || (p->reported && json_equal(status, p->reported)))
+        if (!status || (p->reported ? json_equal(status, p->reported)
+                                    : status_is_shown(p->object, status)))
                 return;
         patch = json_pack("{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
         path = api_path(api_resource_find("pods"), object_namespace(p->object),

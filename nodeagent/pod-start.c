@@ -449,6 +449,9 @@ void pod_step_start(struct pod *p) {
                 pod_report(p);
                 return;
         }
+        /* The slice may forget the pod before we hear of its deletion. */
+        if (p->pods->agent->nft)
+                p->was_served |= nft_serves_pod(p->pods->agent->nft, p->uid);
         check_deadline(p);
         if (p->failed_reason || !ensure_resources(p) || !ensure_network(p) || !ensure_plan(p)) {
                 pod_report(p);

@@ -266,6 +266,16 @@ static bool uid_is_tame(const char *uid) {
         return n > 0 && n <= 64 && !uid[n];
 }
 
+static const char *ready_status(const json_t *status) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach(json_at(status, "conditions"), i, v)
+                if (streq(json_str_or(v, "type", ""), "Ready"))
+                        return json_str_or(v, "status", "");
+        return "";
+}
+
 int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
         const char *uid = object_uid(object);
         struct pod *p = map_get(all->by_uid, uid);
@@ -288,6 +298,9 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                                        json_at(object, "metadata.labels")) ||
                        !json_equal(json_at(p->object, "metadata.annotations"),
                                        json_at(object, "metadata.annotations"));
+        /* Somebody else wrote our condition (a node that was cut off): ours is told again. */
+        if (p->reported && !p->call && !streq(ready_status(p->reported), ready_status(json_at(object, "status"))))
+                json_decref(TAKE_PTR(p->reported));
         json_decref(p->object);
         p->object = json_incref((json_t *)object);
         p->from_disk = false;
@@ -344,6 +357,14 @@ void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userd
 void pods_wake_all(struct pods *all) {
         map_foreach (all->by_uid, e)
                 pod_wake(map_entry_value(e));
+}
+
+void pods_wake_ending(struct pods *all) {
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+                if (p->stage == POD_DRAINING)
+                        pod_wake(p);
+        }
 }
 
 size_t pods_count(const struct pods *all) {

@@ -18,6 +18,8 @@ void pods_gone(struct pods *p, const char *uid);
 /* The API's list is complete: pods that it does not know (func says no) are gone. */
 void pods_synced(struct pods *p, bool (*is_known)(const char *uid, void *userdata), void *userdata);
 void pods_wake_all(struct pods *p);
+/* Only those that wait for the services to forget them. */
+void pods_wake_ending(struct pods *p);
 /* Signals of the unit driver. */
 void pods_unit_changed(struct pods *p, const char *name, const struct unit_state *state);
 void pods_unit_start_error(struct pods *p, const char *name, const char *message);

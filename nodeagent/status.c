@@ -319,19 +319,43 @@ static json_t *container_status(const json_t *pod, const struct container_record
         return v;
 }
 
+static const json_t *previous_condition(const json_t *status, const char *type) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(status, "conditions"), i, v)
+                if (streq(json_str_or(v, "type", ""), type))
+                        return v;
+        return NULL;
+}
+
+bool status_is_shown(const json_t *pod, const json_t *status) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)status, key, v) {
+                const json_t *shown = json_get(pod, "status", key, NULL);
+                if (!shown || !json_equal(shown, v))
+                        return false;
+        }
+        return true;
+}
+
 /* Adds a condition; the time of its last change is kept when the status is the same. */
 static void condition(json_t *list, const json_t *pod, const char *type, bool status,
-                const char *reason, const char *message, uint64_t now_us) {
-        const json_t *old = object_condition(pod, type);
+                const char *reason, const char *message, const struct status_facts *f) {
+        const json_t *old = previous_condition(f->previous, type);
         const char *text = status ? "True" : "False";
         char now[TIMEFMT_SIZE];
+        if (!old)
+                old = object_condition(pod, type);
         const char *when = old && streq(json_str_or(old, "status", ""), text)
                                            ? json_str(old, "lastTransitionTime")
                                            : NULL;
 
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "type", type, "status",
                                                     text, "lastTransitionTime",
-                                                    when ? when : time_format(now_us, now),
+                                                    when ? when : time_format(f->now_us, now),
                                                     "reason", reason, "message", message));
 }
 
@@ -380,15 +404,15 @@ static json_t *conditions(const json_t *pod, const struct container_record *c, s
                                                   : "ContainersNotReady";
                 unready = done ? NULL : unready_text(c, n);
         }
-        condition(list, pod, "PodReadyToStartContainers", f->sandbox_ready, NULL, NULL, f->now_us);
+        condition(list, pod, "PodReadyToStartContainers", f->sandbox_ready, NULL, NULL, f);
         condition(list, pod, "Initialized", initialized,
                         initialized ? done ? "PodCompleted" : NULL : "ContainersNotInitialized",
-                        NULL, f->now_us);
-        condition(list, pod, "ContainersReady", ready, reason, unready, f->now_us);
+                        NULL, f);
+        condition(list, pod, "ContainersReady", ready, reason, unready, f);
         condition(list, pod, "Ready", ready && gates,
-                        ready && !gates ? "ReadinessGatesNotReady" : reason, unready, f->now_us);
+                        ready && !gates ? "ReadinessGatesNotReady" : reason, unready, f);
         if (!object_condition(pod, "PodScheduled"))
-                condition(list, pod, "PodScheduled", true, NULL, NULL, f->now_us);
+                condition(list, pod, "PodScheduled", true, NULL, NULL, f);
         return list;
 }
 

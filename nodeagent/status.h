@@ -49,10 +49,13 @@ struct status_facts {
         const char *failed_reason; /* the pod as a whole has failed: "DeadlineExceeded", "Evicted";
                                       or NULL */
         const char *failed_message;
+        const json_t *previous; /* the status written last, newer than the pod's; or NULL */
 };
 /* The phase of a pod with these containers: "Pending", "Running", "Succeeded", "Failed". */
 const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *facts);
 /* The whole status; conditions of other writers in pod.status are kept. Returns a new reference. */
+/* Whether the object shows all of this status already. */
+bool status_is_shown(const json_t *pod, const json_t *status);
 json_t *status_build(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *facts) _warn_unused_;
