@@ -413,6 +413,19 @@ int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations
         return r;
 }
 
+int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s) {
+        _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+        int r = crt_import(&crt, cert_pem);
+
+        if (r < 0)
+                return r;
+        time_t begin = gnutls_x509_crt_get_activation_time(crt);
+        if (begin == (time_t)-1)
+                return -EINVAL;
+        *ret_not_before_s = (uint64_t)begin;
+        return 0;
+}
+
 int pki_cert_matches_key(const char *cert_pem, const char *key_pem) {
         _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
         _cleanup_key_ gnutls_x509_privkey_t key = NULL;

@@ -29,6 +29,8 @@ int pki_csr_read(const char *csr_pem, char **ret_cn, char ***ret_organizations, 
 int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *csr_pem, unsigned usage, uint64_t seconds, char **ret_cert_pem, struct problem *p);
 /* Subject and end of a certificate. Any output may be NULL. */
 int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations, uint64_t *ret_not_after_s);
+/* When a certificate begins to be valid, in seconds since the epoch. */
+int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s);
 /* Whether key and certificate belong together. */
 int pki_cert_matches_key(const char *cert_pem, const char *key_pem);
 /* SHA-256 over data as lower-case hex (65 bytes with NUL). */

@@ -15,6 +15,7 @@
 struct pods;
 struct sync;
 struct node;
+struct renew;
 
 struct agent_config {
         char *node_name;
@@ -44,6 +45,7 @@ struct agent {
         struct pods *pods;
         struct sync *sync;
         struct node *node;
+        struct renew *renew;
         char node_ip[16];
         int64_t cpu_milli; /* of the machine */
         int64_t memory_bytes;

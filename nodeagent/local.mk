@@ -13,7 +13,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/nft.c nodeagent/nft.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-report.c \
 	nodeagent/pod-start.c nodeagent/pod-stop.c nodeagent/pods.c nodeagent/pods.h nodeagent/pods-internal.h \
 	nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
+	nodeagent/renew.c nodeagent/renew.h nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
 check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent

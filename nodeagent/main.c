@@ -16,6 +16,7 @@
 #include "nodeagent/manifest.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pods.h"
+#include "nodeagent/renew.h"
 #include "nodeagent/sync.h"
 #include "nodeagent/volumes.h"
 
@@ -257,6 +258,8 @@ static int start_api(struct agent *a, struct problem *p) {
                 r = node_new(&a->node, a);
         if (r >= 0)
                 r = sync_new(&a->sync, a);
+        if (r >= 0)
+                r = renew_new(&a->renew, a);
         return r;
 }
 
@@ -299,6 +302,7 @@ static int start(struct agent *a, struct problem *p) {
 static void agent_done(struct agent *a) {
         /* Pods go on: ending the agent stops nothing. */
         sd_event_source_disable_unref(a->check);
+        renew_free(a->renew);
         sync_free(a->sync);
         node_free(a->node);
         pods_free(a->pods);
