@@ -97,12 +97,16 @@ static int write_configs(struct kctl *k, struct machine *m, const struct facts *
         return r;
 }
 
-/* ca.crt goes last: it is the mark that the set is whole. */
-static int write_files(struct machine *m, const struct cluster_files *files, struct problem *p) {
-        int r = machine_run(m,
+static int make_folders(struct machine *m, struct problem *p) {
+        return machine_run(m,
                         "mkdir -p /etc/keelson/pki && chmod 0755 /etc/keelson && chmod 0700 "
                         "/etc/keelson/pki",
                         NULL, 0, 30, NULL, p);
+}
+
+/* ca.crt goes last: it is the mark that the set is whole. */
+static int write_files(struct machine *m, const struct cluster_files *files, struct problem *p) {
+        int r = 0;
 
         for (size_t i = files->count; r == 0 && i-- > 0;) {
                 bool admin = streq(files->items[i].name, "admin.kubeconfig");
@@ -260,6 +264,8 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
 
                 step(k, "Making keys and certificates");
                 r = cluster_files_make(&spec, &files, p);
+                if (r == 0)
+                        r = make_folders(m, p);
                 if (r == 0)
                         r = write_configs(k, m, &f, address, p);
                 if (r == 0)
