@@ -108,7 +108,9 @@ static bool kind_of_resource(const struct api_resource *resource, const char *ns
 static void await_write(
                 struct runner *r, const char *name, const struct action *x, const json_t *object) {
         struct awaited *a = map_get(r->awaited, name);
-        struct write w = {.version = object_resource_version(object)};
+        /* What is gone at once comes back as it last was: its absence is what must be seen. */
+        bool gone = x->type == ACTION_DELETE && !object_is_deleting(object);
+        struct write w = {.version = gone ? 0 : object_resource_version(object)};
 
         if (!kind_of_resource(x->resource, x->ns, x->name, &w.kind) ||
                         !(r->controller->kinds & WORLD_BIT(w.kind)))
