@@ -353,10 +353,11 @@ static int decode_field(struct decoder *d, const struct schema_field *f, unsigne
         q = decode_value(d, s, bytes, &v);
         if (q < 0 || !v)
                 return q;
-        /* Empty strings are what Go writes for unset ones; empty messages stay only where being
+        /* Empty strings are what Go writes for unset ones (a required one is kept: a header's value
+         * may be empty); empty messages stay only where being
          * there means something (emptyDir: {}), and that is everywhere but in metadata, spec and
          * status. */
-        if ((json_is_string(v) && !*json_string_value(v)) ||
+        if ((json_is_string(v) && !*json_string_value(v) && !(f->flags & FIELD_REQUIRED)) ||
                         (json_is_object(v) && json_object_size(v) == 0 &&
                                         (streq(f->name, "metadata") || streq(f->name, "status") ||
                                                         streq(f->name, "spec") ||
