@@ -3,6 +3,7 @@
  * connection takes about a millisecond. */
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/timefmt.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
@@ -288,7 +289,8 @@ void sync_record_begin(struct sync *s) {
         const json_t *old = json_at(s->object, "status.inventory");
         size_t old_count = json_array_size(old);
         _cleanup_problem_ struct problem p = {0};
-        json_t *status;
+        json_t *status, *conditions;
+        char now[TIMEFMT_SIZE];
 
         json_decref(s->inventory);
         json_decref(s->prune);
@@ -307,8 +309,13 @@ void sync_record_begin(struct sync *s) {
                 sync_fail(s, "PruneNotConfirmed", &p);
                 return;
         }
-        status = json_pack("{s:o, s:s}", "inventory", plan_union(old, s->inventory),
-                        "lastAttemptedRevision", s->candidate.name);
+        conditions = sync_conditions(s);
+        if (conditions) /* without memory the old ones stay */
+                (void)plan_condition(conditions, "Reconciling", "True", "Applying",
+                                s->candidate.name, time_format(now_wall_us(), now),
+                                object_generation(s->object));
+        status = json_pack("{s:o, s:s, s:o}", "inventory", plan_union(old, s->inventory),
+                        "lastAttemptedRevision", s->candidate.name, "conditions", conditions);
         if (!s->inventory || !s->prune || !status ||
                         sync_write_status(s, status, on_recorded, &s->call) < 0)
                 on_recorded(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"},

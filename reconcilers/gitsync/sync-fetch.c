@@ -48,8 +48,13 @@ static void on_unchanged(struct sync *s) {
 
         if (s->applied_generation != object_generation(s->object) || s->failures > 0 ||
                         (asked && !streq_ptr(asked, s->handled_at))) {
+                /* A run that failed half-way has not pruned: the recorded inventory still says
+                 * what. */
                 json_decref(s->prune);
-                s->prune = json_array();
+                s->prune = json_bool_or(s->object, "spec.prune", true) && s->inventory
+                                           ? plan_prune(json_at(s->object, "status.inventory"),
+                                                             s->inventory)
+                                           : json_array();
                 sync_enter(s, SYNC_APPLYING);
         } else
                 sync_enter(s, SYNC_IDLE);
@@ -73,6 +78,8 @@ static void on_fetched(const json_t *reply, const char *why, void *userdata) {
                 on_unchanged(s);
                 return;
         }
+        free(s->attempted);
+        s->attempted = strdup(json_str_or(reply, "revision", ""));
         if (read_revision(s, reply, &p) < 0) {
                 sync_fail(s, "BuildFailed", &p);
                 return;

@@ -41,6 +41,7 @@ struct sync {
         struct revision candidate;
         bool have_current;
         int64_t applied_generation; /* of the GitSync, when `current` was applied */
+        char *attempted;            /* revision that was fetched last */
         char *handled_at;           /* the last keelson.dev/reconcileAt that was answered */
 
         /* Progress of this run. */

@@ -49,12 +49,18 @@ static json_t *make_status(struct sync *s, const char *now) {
                         plan_condition(conditions, "Ready", s->ok ? "True" : "False", s->reason,
                                         s->message, now, generation) < 0 ||
                         plan_condition(conditions, "Stalled", stalled ? "True" : "False", s->reason,
-                                        "", now, generation) < 0)
+                                        "", now, generation) < 0 ||
+                        plan_condition(conditions, "Reconciling", "False", s->reason, "", now,
+                                        generation) < 0)
                 return NULL;
         status = json_pack("{s:I, s:O, s:s}", "observedGeneration", (json_int_t)generation,
                         "conditions", conditions, "message", s->message);
         if (!status || (asked && json_object_set_new(status, "lastHandledReconcileAt",
                                                  json_string(asked)) < 0))
+                return NULL;
+        if (!s->ok && s->attempted &&
+                        json_object_set_new(status, "lastAttemptedRevision",
+                                        json_string(s->attempted)) < 0)
                 return NULL;
         if (s->ok && (json_object_set_new(status, "lastSyncTime", json_string(now)) < 0 ||
                                      json_object_set_new(status, "lastAppliedRevision",

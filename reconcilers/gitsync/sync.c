@@ -79,6 +79,7 @@ struct sync *sync_free(struct sync *s) {
         map_free(s->fingerprints);
         map_free(s->drifted);
         free(s->handled_at);
+        free(s->attempted);
         free(s->message);
         free(s->key);
         free(s->name);
@@ -131,6 +132,12 @@ static void end_run(struct sync *s) {
         s->state = SYNC_IDLE;
         if (s->failures > 0)
                 delay = MIN(delay, (uint64_t)1000000 << (s->failures < 6 ? s->failures : 6));
+        /* Putting drift back again and again must not keep us from asking Git. */
+        if (s->only_drifted && s->failures == 0) {
+                uint64_t now = now_mono_us();
+
+                delay = s->next_poll_us > now ? MIN(delay, s->next_poll_us - now) : 0;
+        }
         s->only_drifted = false;
         s->next_poll_us = now_mono_us() + delay;
         wake_in(s, s->again ? 0 : delay);
@@ -265,6 +272,10 @@ static void start_deletion(struct sync *s) {
         sync_enter(s, SYNC_PRUNING);
 }
 
+static bool reverts_drift(const struct sync *s) {
+        return streq(json_str_or(s->object, "spec.drift", "revert"), "revert");
+}
+
 static bool is_due(struct sync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
@@ -314,7 +325,9 @@ static void start_run(struct sync *s) {
                 problem_set(&p, EAGAIN, 0, NULL, "waits for GitSync \"%s\", which is not Ready",
                                 dependency);
                 sync_fail(s, "DependencyNotReady", &p);
-        } else if (map_size(s->drifted) > 0 && s->have_current) {
+        } else if (map_size(s->drifted) > 0 && s->have_current && s->failures == 0 &&
+                        reverts_drift(s)) {
+                /* After a failure Git is asked first: its newest commit may be the cure. */
                 s->only_drifted = true;
                 sync_enter(s, SYNC_APPLYING);
         } else if (is_due(s))
@@ -340,8 +353,16 @@ void sync_object_changed(struct sync *s, const struct api_resource *resource, co
         plan_fingerprint(object, now_is);
         if (!gone && streq(now_is, known))
                 return;
-        if (map_set(s->drifted, key, (void *)1) < 0 || streq(drift, "detect"))
+        bool known_drift = map_get(s->drifted, key);
+        if (map_set(s->drifted, key, (void *)1) < 0)
                 return;
+        if (!reverts_drift(s)) { /* told once, left as it is */
+                if (!known_drift)
+                        api_event(s->world->client, s->object, "Warning", "DriftDetected",
+                                        "%s \"%s\" is not as Git says", resource->kind,
+                                        object_name(object));
+                return;
+        }
         /* A fight with somebody who writes the same field is slowed down, not won by heat. */
         uint64_t now = now_mono_us();
         if (now - s->drift_round_us > 60000000)

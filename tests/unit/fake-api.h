@@ -19,7 +19,7 @@ enum { FAKE_WATCHES_MAX = 64 };
 struct fake_watch {
         struct fake_api *api;
         struct http_stream *stream;
-        char prefix[256]; /* "/api/v1/pods|" */
+        char prefix[300]; /* "/api/v1/pods|" */
         char ns[64];
 };
 
@@ -33,6 +33,8 @@ struct fake_api {
         unsigned writes, creates, conflicts;
         /* Called before a create is stored; a code >= 400 refuses it. */
         int (*on_create)(struct fake_api *a, const char *key, json_t *object);
+        /* Sees every request first; true: it has answered. */
+        bool (*on_request)(struct fake_api *a, struct http_request *r, const json_t *body);
         json_t *history; /* [key, namespace, version, event] of every change */
         json_t *last;    /* what was deleted last, for the answer */
         char dir[64];
@@ -274,6 +276,8 @@ static inline void fake_request(struct http_request *r, void *userdata) {
         fake_parse(http_request_path(r), &p);
         if (n > 0)
                 assert_int_equal(json_parse(data, n, 0, &body, NULL), 0);
+        if (a->on_request && a->on_request(a, r, body))
+                return;
         if (streq(method, "GET") && !*p.name) {
                 if (http_request_query(r, "watch"))
                         return fake_watch(a, r, &p);

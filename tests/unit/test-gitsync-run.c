@@ -1,0 +1,314 @@
+/* Whole runs of a Git sync: a real repository, an API in memory. */
+#include "tests/unit/fake-api.h"
+
+#include "reconcilers/gitsync/fetch.h"
+#include "reconcilers/gitsync/sync.h"
+
+struct world {
+        sd_event *event;
+        struct fake_api *api;
+        struct sync_world sync_world;
+        struct sync *sync;
+        char repo[128], data[128];
+        unsigned dry_runs, applies;
+};
+
+/* What on_request needs beside the API; one test at a time. */
+static struct world *the_world;
+static const char *broken; /* applying an object of this name fails with 500 */
+static bool broken_checks; /* ... and its dry run is refused with 422 */
+
+static void answer_discovery(struct http_request *r) {
+        _cleanup_json_ json_t *list = json_pack("{s:s, s:[{s:s, s:s, s:b}]}", "kind",
+                        "APIResourceList", "resources", "name", "configmaps", "kind", "ConfigMap",
+                        "namespaced", 1);
+
+        fake_respond(r, 200, list);
+}
+
+/* Apply: the fake has merge only, which is enough for objects with one owner. */
+static void answer_apply(struct fake_api *a, struct http_request *r, const json_t *body) {
+        bool is_broken = broken && streq(object_name(body), broken);
+        struct fake_path p;
+        char key[600];
+
+        fake_parse(http_request_path(r), &p);
+        fake_key(&p, p.name, key);
+        if (http_request_query(r, "dryRun")) {
+                the_world->dry_runs++;
+                if (is_broken && broken_checks)
+                        fake_refuse(r, 422, "Invalid");
+                else
+                        fake_respond(r, 200, body);
+                return;
+        }
+        the_world->applies++;
+        json_t *old = map_get(a->objects, key);
+        if (is_broken)
+                fake_refuse(r, 500, "InternalError");
+        else if (old)
+                fake_change(a, r, key, old, body, true, "");
+        else {
+                _cleanup_json_ json_t *copy = json_deep_copy(body);
+
+                fake_create(a, r, &p, copy);
+        }
+}
+
+static bool on_request(struct fake_api *a, struct http_request *r, const json_t *body) {
+        const char *type = http_request_header(r, "Content-Type");
+
+        if (streq(http_request_path(r), "/api/v1"))
+                answer_discovery(r);
+        else if (type && startswith(type, "application/apply-patch"))
+                answer_apply(a, r, body);
+        else
+                return false;
+        return true;
+}
+
+static void on_gitsync(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *object, void *userdata) {
+        struct world *w = userdata;
+
+        if (w->sync)
+                sync_poke(w->sync);
+}
+
+static void on_drift(const struct api_resource *resource, const char *ns, const char *name,
+                const json_t *object, bool gone, void *userdata) {
+        struct world *w = userdata;
+
+        if (w->sync)
+                sync_object_changed(w->sync, resource, object, gone);
+}
+
+static void git(struct world *w, const char *what) {
+        _cleanup_free_ char *command = strformat("cd '%s' && GIT_CONFIG_GLOBAL=/dev/null git -c "
+                                                 "user.name=t -c user.email=t@t "
+                                                 "-c init.defaultBranch=main %s >/dev/null 2>&1",
+                        w->repo, what);
+
+        assert_int_equal(system(command), 0);
+}
+
+static void write_map(struct world *w, const char *name, const char *value) {
+        _cleanup_free_ char *path = strformat("%s/%s.yaml", w->repo, name);
+        _cleanup_free_ char *text = strformat("apiVersion: v1\nkind: ConfigMap\nmetadata:\n"
+                                              "  name: %s\ndata:\n  key: %s\n",
+                        name, value);
+
+        assert_int_equal(file_write_atomic(path, text, strlen(text), 0644), 0);
+}
+
+static void push(struct world *w) {
+        git(w, "add -A");
+        git(w, "commit --allow-empty -m next");
+}
+
+/* Has the sync look at Git at once. */
+static void ask_now(struct world *w) {
+        static unsigned count;
+        json_t *o = json_deep_copy(fake_api_get(w->api, "gitsyncs", "default/s"));
+        _cleanup_free_ char *when = strformat("now-%u", ++count);
+        json_t *metadata = json_object_get(o, "metadata");
+
+        json_object_set_new(metadata, "annotations",
+                        json_pack("{s:s}", "keelson.dev/reconcileAt", when));
+        fake_api_put(w->api, "gitsyncs", o);
+}
+
+static const char *ready(struct world *w) {
+        return json_str_or(object_condition(fake_api_get(w->api, "gitsyncs", "default/s"), "Ready"),
+                        "status", "");
+}
+
+static const char *status(struct world *w, const char *field) {
+        return json_str_or(json_object_get(fake_api_get(w->api, "gitsyncs", "default/s"), "status"),
+                        field, "");
+}
+
+static const char *value_of(struct world *w, const char *name) {
+        _cleanup_free_ char *key = strformat("default/%s", name);
+
+        return json_str_or(fake_api_get(w->api, "configmaps", key), "data.key", "");
+}
+
+static bool is_at(struct world *w, const char *name, const char *value) {
+        return streq(value_of(w, name), value);
+}
+
+/* Somebody changes an object by hand. */
+static void meddle(struct world *w, const char *name, const char *value) {
+        _cleanup_free_ char *key = strformat("default/%s", name);
+        json_t *o = json_deep_copy(fake_api_get(w->api, "configmaps", key));
+
+        assert_int_equal(json_set_str(o, "data.key", value), 0);
+        fake_api_put(w->api, "configmaps", o);
+}
+
+static bool is_watched(struct world *w) {
+        for (size_t i = 0; i < FAKE_WATCHES_MAX; i++)
+                if (w->api->watches[i].stream &&
+                                streq(w->api->watches[i].prefix, "/api/v1/configmaps|"))
+                        return true;
+        return false;
+}
+
+static void world_start(struct world *w, const char *drift) {
+        *w = (struct world){0};
+        the_world = w;
+        broken = NULL;
+        broken_checks = false;
+        assert_int_equal(sd_event_new(&w->event), 0);
+        w->api = fake_api_new(w->event);
+        w->api->on_request = on_request;
+        (void)snprintf(w->repo, sizeof(w->repo), "%s/repo", w->api->dir);
+        (void)snprintf(w->data, sizeof(w->data), "%s/data", w->api->dir);
+        assert_int_equal(mkdir_parents(w->repo, 0755), 0);
+        git(w, "init");
+        write_map(w, "a", "one");
+        write_map(w, "b", "one");
+        push(w);
+        fake_api_put(w->api, "gitsyncs",
+                        json_pack("{s:s, s:s, s:{s:s, s:s, s:i}, s:{s:s, s:s, s:s}}", "apiVersion",
+                                        "keelson.dev/v1", "kind", "GitSync", "metadata", "name",
+                                        "s", "namespace", "default", "generation", 1, "spec", "url",
+                                        w->repo, "interval", "1h", "drift", drift));
+        struct sync_world *sw = &w->sync_world;
+        sw->event = w->event;
+        sw->client = w->api->client;
+        sw->data_dir = w->data;
+        sw->program = "/proc/self/exe";
+        sw->fetching_max = 1;
+        assert_int_equal(discovery_new(&sw->discovery, sw->client), 0);
+        assert_int_equal(drift_new(&sw->drift, sw->client, on_drift, w), 0);
+        assert_int_equal(informer_new(&sw->gitsyncs, sw->client,
+                                         &(struct informer_options){
+                                                         .resource = api_resource_find("gitsyncs"),
+                                                         .on_event = on_gitsync,
+                                                         .userdata = w}),
+                        0);
+        loop_until(w->event, informer_is_synced(sw->gitsyncs));
+        assert_int_equal(sync_new(&w->sync, sw, "default", "s"), 0);
+        /* Meddling begins when somebody watches. */
+        loop_until(w->event, streq(ready(w), "True") && is_watched(w));
+        assert_true(is_at(w, "a", "one") && is_at(w, "b", "one"));
+}
+
+static void world_stop(struct world *w) {
+        sync_free(w->sync);
+        informer_free(w->sync_world.gitsyncs);
+        drift_free(w->sync_world.drift);
+        discovery_free(w->sync_world.discovery);
+        fake_api_free(w->api);
+        sd_event_unref(w->event);
+}
+
+static void applies_and_prunes(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        assert_int_equal(w.dry_runs, 2);
+        git(&w, "rm b.yaml");
+        write_map(&w, "c", "one");
+        push(&w);
+        ask_now(&w);
+        loop_until(w.event, is_at(&w, "c", "one") && is_at(&w, "b", ""));
+        assert_true(is_at(&w, "a", "one"));
+        world_stop(&w);
+}
+
+/* The API fails in the middle: what left Git is still removed by the run that repeats it. */
+static void prunes_after_a_failed_run(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        git(&w, "rm b.yaml");
+        write_map(&w, "a", "two");
+        push(&w);
+        broken = "a";
+        ask_now(&w);
+        loop_until(w.event, streq(ready(&w), "False"));
+        assert_true(is_at(&w, "b", "one"));
+        broken = NULL;
+        ask_now(&w);
+        loop_until(w.event, streq(ready(&w), "True"));
+        assert_true(is_at(&w, "a", "two"));
+        assert_true(is_at(&w, "b", ""));
+        world_stop(&w);
+}
+
+static void refuses_a_broken_commit_whole(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        unsigned applies = w.applies;
+        write_map(&w, "a", "two");
+        write_map(&w, "b", "two");
+        push(&w);
+        broken = "b";
+        broken_checks = true;
+        ask_now(&w);
+        loop_until(w.event, streq(ready(&w), "False"));
+        assert_int_equal(w.applies, applies);
+        assert_true(is_at(&w, "a", "one"));
+        assert_non_null(strstr(status(&w, "message"), "b.yaml line 4"));
+        assert_string_not_equal(
+                        status(&w, "lastAttemptedRevision"), status(&w, "lastAppliedRevision"));
+        world_stop(&w);
+}
+
+static void puts_drift_back(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        meddle(&w, "a", "by hand");
+        loop_until(w.event, is_at(&w, "a", "one"));
+        world_stop(&w);
+}
+
+static void leaves_drift_when_told(void **state) {
+        struct world w;
+
+        world_start(&w, "detect");
+        loop_for_ms(w.event, 50);
+        meddle(&w, "a", "by hand");
+        loop_for_ms(w.event, 300);
+        sync_poke(w.sync);
+        loop_for_ms(w.event, 100);
+        assert_true(is_at(&w, "a", "by hand"));
+        world_stop(&w);
+}
+
+/* Drift that cannot be put back must not keep the commit away that cures it. */
+static void takes_a_new_commit_while_drift_fails(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        broken = "a";
+        meddle(&w, "a", "by hand");
+        loop_until(w.event, streq(ready(&w), "False"));
+        git(&w, "rm a.yaml");
+        write_map(&w, "b", "two");
+        push(&w);
+        ask_now(&w);
+        loop_until(w.event, is_at(&w, "b", "two") && streq(ready(&w), "True"));
+        assert_true(is_at(&w, "a", ""));
+        world_stop(&w);
+}
+
+int main(int argc, char **argv) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(applies_and_prunes),
+                        cmocka_unit_test(prunes_after_a_failed_run),
+                        cmocka_unit_test(refuses_a_broken_commit_whole),
+                        cmocka_unit_test(puts_drift_back),
+                        cmocka_unit_test(leaves_drift_when_told),
+                        cmocka_unit_test(takes_a_new_commit_while_drift_fails),
+        };
+
+        if (argc == 2 && streq(argv[1], "fetch")) /* the child that the sync starts */
+                return fetch_main();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
