@@ -63,7 +63,7 @@ static int set_options(struct ssh_conn *c, const struct ssh_target *t) {
                 (void)ssh_options_set(c->session, SSH_OPTIONS_PROCESS_CONFIG, &off);
         else if (ssh_options_parse_config(c->session, NULL) < 0)
                 return -EINVAL;
-        /* A LogLevel of that file is meant for the ssh program; libssh would write to our stderr. */
+        /* A LogLevel of that file is meant for ssh; libssh would write to our stderr. */
         ssh_set_log_level(SSH_LOG_NOLOG);
         if ((port && ssh_options_set(c->session, SSH_OPTIONS_PORT, &port) < 0) ||
                         (t->known_hosts_file && ssh_options_set(c->session, SSH_OPTIONS_KNOWNHOSTS,

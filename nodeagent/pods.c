@@ -299,7 +299,8 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                        !json_equal(json_at(p->object, "metadata.annotations"),
                                        json_at(object, "metadata.annotations"));
         /* Somebody else wrote our condition (a node that was cut off): ours is told again. */
-        if (p->reported && !p->call && !streq(ready_status(p->reported), ready_status(json_at(object, "status"))))
+        if (p->reported && !p->call &&
+                        !streq(ready_status(p->reported), ready_status(json_at(object, "status"))))
                 json_decref(TAKE_PTR(p->reported));
         json_decref(p->object);
         p->object = json_incref((json_t *)object);

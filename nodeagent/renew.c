@@ -1,6 +1,6 @@
-/* The request is made with the same key, so that an interrupted renewal leaves a working pair. The new
- * certificate replaces the file atomically; then the agent ends and systemd starts it again, which
- * touches no pod and takes every connection along. */
+/* The request is made with the same key, so that an interrupted renewal leaves a working pair. The
+ * new certificate replaces the file atomically; then the agent ends and systemd starts it again,
+ * which touches no pod and takes every connection along. */
 #include "nodeagent/renew.h"
 
 #include "lib/fileio.h"
