@@ -205,6 +205,10 @@ void h2_loop_wake_at(struct h2_loop *loop, uint64_t when_us) {
 
 /* ---- writing ---- */
 
+/* Edge-triggered once HTTP/2 is spoken: sd-event asks epoll again before each single dispatch, and with
+ * a thousand ready connections the level-triggered ones would be reported a thousand times over. */
+enum { OPEN_EVENTS = (int)(EPOLLIN | EPOLLRDHUP | EPOLLET) };
+
 static void update_io(struct h2_connection *c, uint32_t events) {
         if (c->doomed || events == c->io_events)
                 return;
@@ -278,7 +282,8 @@ static void flush(struct h2_connection *c) {
                 r = write_out(c);
         if (!c->doomed && r == 0 && nghttp2_session_want_write(c->session))
                 h2_connection_dirty(c);
-        update_io(c, EPOLLIN | (r == -EAGAIN ? EPOLLOUT : 0));
+        if (!c->read_more)
+                update_io(c, (uint32_t)OPEN_EVENTS | (r == -EAGAIN ? EPOLLOUT : 0));
         tell_drained(c);
         if (c->doomed)
                 ;
@@ -462,12 +467,25 @@ static ssize_t read_block(struct h2_connection *c, void *block, size_t n) {
         return r < 0 ? -errno : r;
 }
 
-static void read_in(struct h2_connection *c) {
+/* Comes again for the rest, which no edge will tell of. */
+static void read_more_later(struct h2_connection *c) {
+        c->read_more = true;
+        c->io_events = (uint32_t)OPEN_EVENTS | EPOLLOUT; /* writable as good as always */
+        if (sd_event_source_set_io_events(c->io, c->io_events) < 0)
+                h2_connection_fail(c, "out of memory");
+}
+
+static void read_in(struct h2_connection *c, bool to_the_end) {
         uint8_t block[BLOCK_SIZE];
         size_t total = 0;
         ssize_t n = 0, r;
 
-        while (total < READ_PER_TURN_MAX && !c->doomed) {
+        c->read_more = false;
+        while (!c->doomed) {
+                if (total >= READ_PER_TURN_MAX) {
+                        read_more_later(c);
+                        break;
+                }
                 n = read_block(c, block, sizeof(block));
                 if (n == -EAGAIN)
                         break;
@@ -486,8 +504,8 @@ static void read_in(struct h2_connection *c) {
                         h2_connection_fail(c, nghttp2_strerror((int)r));
                         return;
                 }
-                if (!c->tls && (size_t)n < sizeof(block))
-                        break; /* most likely all there is */
+                if (!c->tls && (size_t)n < sizeof(block) && !to_the_end)
+                        break; /* all there was; what comes is a new edge */
         }
         if (c->doomed)
                 return;
@@ -547,7 +565,7 @@ static void connection_open(struct h2_connection *c) {
                 return;
         }
         c->state = H2_OPEN;
-        update_io(c, EPOLLIN);
+        update_io(c, (uint32_t)OPEN_EVENTS);
         if (c->handler->on_open)
                 c->handler->on_open(c);
         if (!c->doomed)
@@ -596,8 +614,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
                 handshake(c);
                 break;
         case H2_OPEN:
-                if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
-                        read_in(c);
+                if (c->read_more || (revents & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+                        read_in(c, revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
                 if (!c->doomed && (revents & EPOLLOUT))
                         flush(c);
                 break;
@@ -623,7 +641,7 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                         .server = server,
                         .state = server ? H2_HANDSHAKE : H2_CONNECTING,
                         .message_size_max = message_size_max,
-                        .io_events = server ? EPOLLIN : EPOLLOUT,
+                        .io_events = !server ? EPOLLOUT : tls ? EPOLLIN : (uint32_t)OPEN_EVENTS,
                         .received_us = h2_now_us()};
         c->deadline_us = c->received_us + HANDSHAKE_US;
         r = sd_event_add_io(loop->event, &c->io, fd, c->io_events, on_io, c);

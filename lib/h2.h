@@ -74,6 +74,7 @@ struct h2_connection {
         int fd;
         sd_event_source *io;
         uint32_t io_events;
+        bool read_more; /* reading stopped before the socket was empty */
         struct tls_stream *tls;
         struct nghttp2_session *session;
         struct h2_stream *streams, *cursor; /* cursor: next stream of a walk that may close streams */
