@@ -33,11 +33,7 @@ static int service_defaults(json_t *service) {
                              (json_is_integer(target) && json_integer_value(target) == 0) ||
                              (json_is_string(target) && !*json_string_value(target));
 
-                if (unset && number && !is_headless(spec) &&
-                                json_object_set(port, "targetPort", number) < 0)
-                        return -ENOMEM;
-                if (unset && number && is_headless(spec) &&
-                                json_object_set(port, "targetPort", number) < 0)
+                if (unset && number && json_object_set(port, "targetPort", number) < 0)
                         return -ENOMEM;
         }
         if (has_type(spec, "ExternalName"))
