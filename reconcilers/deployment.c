@@ -238,27 +238,38 @@ static void scale_all(const struct rollout *d, struct actions *a) {
 
 /* --- strategies --- */
 
+/* Available pods that will stay so: what the set was told to give up does not count any more, though
+ * its status may still name it. */
+static int64_t set_available(const json_t *rs) {
+        return clamp(set_status(rs, "availableReplicas"), 0, set_replicas(rs));
+}
+
+static int64_t sets_available(const struct rollout *d) {
+        int64_t sum = 0;
+
+        for (size_t i = 0; i < d->sets.count; i++)
+                sum += set_available(d->sets.items[i]);
+        return sum;
+}
+
 /* Old sets down by what is over the minimum of available pods: first pods that are not available.
  */
 static void scale_down_old(const struct rollout *d, struct actions *a) {
-        int64_t available = sets_sum(d, "availableReplicas", false);
         int64_t total = sets_sum(d, "replicas", true);
         int64_t minimum = d->replicas - d->unavailable;
-        int64_t new_unavailable = clamp(
-                        set_replicas(d->new_set) - set_status(d->new_set, "availableReplicas"), 0,
-                        INT64_MAX);
+        int64_t new_unavailable = set_replicas(d->new_set) - set_available(d->new_set);
         int64_t may_go = total - minimum - new_unavailable, healthy_may_go;
 
         if (may_go <= 0)
                 return;
-        healthy_may_go = available - minimum;
+        healthy_may_go = sets_available(d) - minimum;
         for (size_t i = 0; i < d->sets.count && may_go > 0; i++) {
                 const json_t *rs = d->sets.items[i];
                 int64_t size = set_replicas(rs), sick, healthy;
 
                 if (rs == d->new_set || size == 0)
                         continue;
-                sick = clamp(size - set_status(rs, "availableReplicas"), 0, may_go);
+                sick = clamp(size - set_available(rs), 0, may_go);
                 may_go -= sick;
                 healthy = clamp(size - sick, 0, clamp(healthy_may_go, 0, may_go));
                 healthy_may_go -= healthy;

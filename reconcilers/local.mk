@@ -43,7 +43,7 @@ reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 reconcilers_kschedd_SOURCES = reconcilers/kschedd.c
 reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 
-check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched tests/unit/test-loops
+check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched tests/unit/test-loops tests/unit/test-rollouts
 tests_unit_test_replicas_SOURCES = tests/unit/test-replicas.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_replicas_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_nodes_SOURCES = tests/unit/test-nodes.c tests/unit/fake-world.h tests/unit/unit.h
@@ -54,3 +54,5 @@ tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/unit.h
 tests_unit_test_sched_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_loops_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_rollouts_LDADD = libreconcile.a $(TEST_LIBS)
