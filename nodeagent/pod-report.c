@@ -6,7 +6,7 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-enum { RETRY_MIN_US = 1000000, RETRY_MAX_US = 30 * 1000000 };
+enum { GAP_US = 300000, RETRY_MIN_US = 1000000, RETRY_MAX_US = 30 * 1000000 };
 
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...) {
         char text[512];
@@ -73,6 +73,22 @@ static void on_reported(
         pod_wake_at(p, p->report_retry_us);
 }
 
+static const char *ready_of(const json_t *status) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(status, "conditions"), i, v)
+                if (streq(json_str_or(v, "type", ""), "Ready"))
+                        return json_str_or(v, "status", "");
+        return "";
+}
+
+static bool is_urgent(const struct pod *p, const json_t *status) {
+        return p->stage == POD_FINISHED || !p->reported ||
+               !streq(json_str_or(status, "phase", ""), json_str_or(p->reported, "phase", "")) ||
+               !streq(ready_of(status), ready_of(p->reported));
+}
+
 void pod_report(struct pod *p) {
         struct agent *a = p->pods->agent;
         struct status_facts f = {.host_ip = a->node_ip,
@@ -97,6 +113,12 @@ void pod_report(struct pod *p) {
         if (!status || (p->reported ? json_equal(status, p->reported)
                                     : status_is_shown(p->object, status)))
                 return;
+        /* Steps on the way up come in quick succession; only what others act upon is told at once.
+         */
+        if (!is_urgent(p, status) && now_mono_us() < p->told_us + GAP_US) {
+                pod_wake_at(p, p->told_us + GAP_US);
+                return;
+        }
         patch = json_pack("{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
         path = api_path(api_resource_find("pods"), object_namespace(p->object),
                         object_name(p->object), "status", NULL);
@@ -107,6 +129,7 @@ void pod_report(struct pod *p) {
                 pod_wake_at(p, p->report_retry_us);
                 return;
         }
+        p->told_us = now_mono_us();
         json_decref(p->reported);
         p->reported = TAKE_PTR(status);
 }

@@ -163,6 +163,10 @@ static int ensure_plan(struct pod *p) {
                 return 0;
         }
         p->plan = plan;
+        for (size_t i = 0; i < p->count; i++)
+                if (p->records[i].phase == CONTAINER_WAITING && p->records[i].message &&
+                                !streq_ptr(p->records[i].reason, "CrashLoopBackOff"))
+                        (void)container_set_waiting(&p->records[i], "ContainerCreating", NULL);
         p->sandbox_ready = true;
         if (!p->slice_started) {
                 (void)units_start_slice(a->units, json_at(plan, "slice"));
@@ -375,6 +379,10 @@ static int ensure_container(struct container *c) {
         const struct unit_state *state = units_get(p->pods->agent->units, c->unit);
 
         if (state && belongs_to_other_pod(c, state)) {
+                /* Nobody knows that pod any more: its unit is a leftover. */
+                if (!pods_claim_slice(p->pods, state->slice) &&
+                                (p->pods->synced || !p->pods->agent->api))
+                        (void)units_stop(p->pods->agent->units, c->unit);
                 all_wait(p, "ContainerCreating",
                                 "an earlier pod of the same name is still being stopped");
                 return 0;

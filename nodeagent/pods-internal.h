@@ -53,6 +53,7 @@ struct pod {
         uint64_t drained_us;
         bool was_served, killed;
         /* reporting */
+        uint64_t told_us; /* monotonic; when the status was written last */
         json_t *reported; /* status last written */
         struct api_call *call;
         uint64_t report_retry_us, report_backoff_us;
@@ -72,7 +73,7 @@ struct pods {
         sd_event_source *defer;
         unsigned exec_serial;
         char boot_id[33];
-        bool units_listed;
+        bool units_listed, synced;
 };
 
 void pod_wake(struct pod *p);
@@ -99,5 +100,7 @@ void pod_report(struct pod *p);
 void pod_save_desired(struct pod *p);
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...)
                 _printf_(4, 5);
+/* Whether a pod of this slice is known. */
+bool pods_claim_slice(struct pods *all, const char *slice);
 /* pods.c: frees the pod and all it has on disk. */
 void pod_forget(struct pod *p);

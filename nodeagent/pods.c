@@ -270,7 +270,7 @@ static const char *ready_status(const json_t *status) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach(json_at(status, "conditions"), i, v)
+        json_array_foreach (json_at(status, "conditions"), i, v)
                 if (streq(json_str_or(v, "type", ""), "Ready"))
                         return json_str_or(v, "status", "");
         return "";
@@ -344,15 +344,6 @@ void pods_gone(struct pods *all, const char *uid) {
                               1000000;
         }
         pod_wake(p);
-}
-
-void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
-                void *userdata) {
-        map_foreach (all->by_uid, e) {
-                struct pod *p = map_entry_value(e);
-                if (!(p->flags & POD_STATIC) && !is_known(p->uid, userdata))
-                        pods_gone(all, p->uid);
-        }
 }
 
 void pods_wake_all(struct pods *all) {
@@ -490,14 +481,32 @@ void pods_unit_start_error(struct pods *all, const char *name, const char *messa
         }
 }
 
-/* A unit in a slice or with a name of ours that no pod claims: left by an agent whose state is
- * lost. */
+static bool pod_is_here(const char *uid, void *userdata) {
+        return map_get(((struct pods *)userdata)->by_uid, uid) != NULL;
+}
+
+static bool slice_is_claimed(struct pods *all, const char *slice) {
+        map_foreach (all->by_uid, e) {
+                _cleanup_free_ char *name = pod_slice_name(map_entry_key(e));
+                if (name && streq(name, slice))
+                        return true;
+        }
+        return false;
+}
+
+bool pods_claim_slice(struct pods *all, const char *slice) {
+        return slice_is_claimed(all, slice);
+}
+
+/* A unit with a name of ours that no pod claims: left by an agent whose state is lost. */
 static void stop_unclaimed(const char *name, const struct unit_state *state, void *userdata) {
         struct pods *all = userdata;
         bool claimed = false;
 
-        if (!startswith(name, "kpod-"))
+        if (startswith(name, "kpodx-"))
                 return;
+        if (endswith(name, ".slice"))
+                claimed = slice_is_claimed(all, name);
         map_foreach (all->by_uid, e)
                 claimed |= pod_container(map_entry_value(e), name) != NULL;
         if (!claimed) {
@@ -514,6 +523,17 @@ static void remove_unclaimed_network(const char *uid, void *userdata) {
                 (void)network_pod_down(all->agent->network, uid);
 }
 
+/* Only when it is certain which pods there are: what the disk lost the API may still know. */
+static void sweep(struct pods *all) {
+        if (!all->units_listed || (all->agent->api && !all->synced))
+                return;
+        units_each(all->agent->units, stop_unclaimed, all);
+        if (all->agent->network)
+                network_each_pod(remove_unclaimed_network, all);
+        volumes_sweep(AGENT_RUN_DIR "/pods", pod_is_here, all);
+        volumes_sweep(AGENT_SECRET_DIR, pod_is_here, all);
+}
+
 void pods_units_listed(struct pods *all) {
         all->units_listed = true;
         units_each(all->agent->units, stop_unclaimed, all);
@@ -528,6 +548,17 @@ void pods_units_listed(struct pods *all) {
                         }
                 pod_wake(p);
         }
+}
+
+void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userdata),
+                void *userdata) {
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+                if (!(p->flags & POD_STATIC) && !is_known(p->uid, userdata))
+                        pods_gone(all, p->uid);
+        }
+        all->synced = true;
+        sweep(all);
 }
 
 static void on_drift(const char *name, const char *property, void *userdata) {

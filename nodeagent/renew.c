@@ -118,8 +118,8 @@ static int request(struct renew *r) {
 }
 
 static int poll_request(struct renew *r) {
-        _cleanup_free_ char *path = api_path(api_resource_find("certificatesigningrequests"), NULL,
-                        r->name, NULL, NULL);
+        _cleanup_free_ char *path = api_path(
+                        api_resource_find("certificatesigningrequests"), NULL, r->name, NULL, NULL);
         return path ? api_get_async(r->agent->api, path, on_polled, r, &r->call) : -ENOMEM;
 }
 

@@ -297,3 +297,19 @@ int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret
         r = remove_tree(disk);
         return r < 0 ? r : result;
 }
+
+void volumes_sweep(const char *dir, bool (*is_known)(const char *uid, void *userdata),
+                void *userdata) {
+        DIR *d = opendir(dir);
+
+        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+                _cleanup_free_ char *full = strformat("%s/%s", dir, e->d_name);
+
+                if (!full || e->d_name[0] == '.' || is_known(e->d_name, userdata))
+                        continue;
+                unmount_under(full);
+                (void)remove_tree(full);
+        }
+        if (d)
+                closedir(d);
+}

@@ -12,3 +12,6 @@ int volumes_make(const json_t *volumes, struct problem *p);
 int volumes_write_environment(const json_t *unit);
 /* Removes what is in these folders, mounts first. */
 int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir);
+/* Removes the folders in dir whose names (uids) the function does not know, mounts first. */
+void volumes_sweep(
+                const char *dir, bool (*is_known)(const char *uid, void *userdata), void *userdata);
