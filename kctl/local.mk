@@ -9,3 +9,7 @@ libkctl_a_SOURCES = \
 	kctl/rollout.c kctl/scale.c kctl/sync.c kctl/targets.c kctl/up.c kctl/wait.c
 kctl_kctl_SOURCES = kctl/main.c
 kctl_kctl_LDADD = libkctl.a libkeelson.a $(KEELSON_LIBS)
+
+check_PROGRAMS += tests/unit/test-kctl
+tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
+tests_unit_test_kctl_LDADD = libkctl.a $(TEST_LIBS)
