@@ -134,9 +134,16 @@ static int error_of_code(int code, const char *reason) {
         }
 }
 
+/* A socket that is not there must never be taken for an object that is not there. */
+static int transport_error(int error) {
+        return error == -ENOENT || error == -EEXIST || error == -ESTALE || error == -EKEYEXPIRED
+                               ? ECONNREFUSED
+                               : -error;
+}
+
 int api_result_error(const struct http_result *result, struct problem *p) {
         if (result->error < 0)
-                return problem_set(p, -result->error, 0, NULL, "%s",
+                return problem_set(p, transport_error(result->error), 0, NULL, "%s",
                                 isempty(result->error_text) ? strerror(-result->error)
                                                             : result->error_text);
         if (result->code >= 200 && result->code < 300)

@@ -342,6 +342,19 @@ static void test_errors(void **state) {
         }
 }
 
+/* No server is no answer: above all not "there is no such object". */
+static void test_no_server(void **state) {
+        struct world *w = *state;
+
+        http_server_free(w->server);
+        w->server = NULL;
+        (void)unlink(w->sock);
+        assert_int_equal(api_get_async(w->client, "/api/v1/pods/x", on_done, w, NULL), 0);
+        loop_until(w->event, w->done == 1);
+        assert_int_equal(w->error, -ECONNREFUSED);
+        assert_int_equal(w->code, 0);
+}
+
 static void test_apply_names_its_manager(void **state) {
         struct world *w = *state;
         _cleanup_json_ json_t *body = json_object();
@@ -491,6 +504,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_informer_error_event, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_retries, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_no_server, setup, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_apply_names_its_manager, setup, teardown),
                         cmocka_unit_test(test_paths),
