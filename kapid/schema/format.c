@@ -138,27 +138,6 @@ bool base64_is_valid(const char *text, size_t n, size_t *ret_size) {
         return true;
 }
 
-char *base64_encode(const void *data, size_t n) {
-        static const char digits[] =
-                        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        const unsigned char *in = data;
-        char *text = malloc((n + 2) / 3 * 4 + 1), *out = text;
-
-        if (!text)
-                return NULL;
-        for (size_t i = 0; i < n; i += 3) {
-                unsigned v = (unsigned)in[i] << 16 | (i + 1 < n ? (unsigned)in[i + 1] << 8 : 0) |
-                             (i + 2 < n ? in[i + 2] : 0);
-
-                *out++ = digits[v >> 18];
-                *out++ = digits[v >> 12 & 63];
-                *out++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
-                *out++ = i + 2 < n ? digits[v & 63] : '=';
-        }
-        *out = 0;
-        return text;
-}
-
 bool number_is_whole(double d) {
         return d >= -9.2e18 && d <= 9.2e18 && (double)(int64_t)d == d;
 }

@@ -8,7 +8,5 @@
 const char *format_check(enum schema_format format, const char *text);
 /* Strict base64 with padding; the number of decoded bytes in ret_size (may be NULL). */
 bool base64_is_valid(const char *text, size_t n, size_t *ret_size);
-/* Base64 text of bytes; NULL when out of memory. */
-char *base64_encode(const void *data, size_t n);
 /* Whether the number is an integer that 64 bits hold. */
 bool number_is_whole(double d);

@@ -7,6 +7,7 @@
 #include "kapid/schema/format.h"
 #include "kapid/schema/walks.h"
 #include "lib/timefmt.h"
+#include "lib/pki.h"
 
 enum {
         WIRE_VARINT = 0,

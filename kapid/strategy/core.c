@@ -2,6 +2,7 @@
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
+#include "lib/pki.h"
 
 enum { DATA_SIZE_MAX = 1024 * 1024 };
 

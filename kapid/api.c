@@ -1,0 +1,149 @@
+/* Wiring of the parts, and what follows from changes: CRDs become kinds, range keys become taken
+ * addresses, and old revisions of the store are compacted away. */
+#include "kapid/api.h"
+
+#include "kapid/alloc.h"
+#include "kapid/authz.h"
+#include "kapid/bootstrap.h"
+#include "kapid/crds.h"
+#include "kapid/jwt.h"
+#include "kapid/compact.h"
+#include "kapid/paths.h"
+#include "lib/log.h"
+
+static void on_change(struct cache *c, const struct change *change, void *userdata) {
+        struct api *a = userdata;
+
+        if (change) {
+                if (streq(cache_prefix(c), crd_prefix))
+                        crds_on_change(a, change);
+                return;
+        }
+        crds_load(a);
+        if (!a->bootstrap && bootstrap_start(&a->bootstrap, a) < 0)
+                log_error("Could not make the first objects");
+}
+
+static void on_range(const char *key, const char *value, size_t n, void *userdata) {
+        struct api *a = userdata;
+
+        alloc_observe(a->alloc, key, value, n);
+}
+
+static void on_reset(void *userdata) {
+        struct api *a = userdata;
+
+        alloc_reset(a->alloc);
+}
+
+static void on_store(bool connected, void *userdata) {
+        struct api *a = userdata;
+
+        if (!connected)
+                log_warning("The store is not reachable; reads go on from the cache");
+        else if (caches_are_loaded(a->caches))
+                log_info("The store is reachable again");
+        caches_on_store(a->caches, connected);
+}
+
+static void on_render(void *userdata) {
+        struct api *a = userdata;
+
+        metric_set(a->in_flight[0], a->reads);
+        metric_set(a->in_flight[1], a->writes);
+        metric_set(a->stream_gauge, a->streams);
+}
+
+static int add_metrics(struct api *a) {
+        static const char *const lanes[] = {
+                        "request_kind=\"readOnly\"", "request_kind=\"mutating\""};
+        struct metrics *m = daemon_metrics(a->daemon);
+
+        for (size_t i = 0; i < ELEMENTS(lanes); i++) {
+                a->in_flight[i] = metrics_gauge(m, "apiserver_current_inflight_requests", lanes[i],
+                                "Requests under way.");
+                if (!a->in_flight[i])
+                        return -ENOMEM;
+        }
+        a->stream_gauge = metrics_gauge(m, "apiserver_longrunning_requests", "verb=\"watch\"",
+                        "Watches that are open.");
+        a->watch_events = metrics_counter(
+                        m, "apiserver_watch_events_total", "", "Events written to watches.");
+        if (!a->stream_gauge || !a->watch_events)
+                return -ENOMEM;
+        metrics_on_render(m, on_render, a);
+        return 0;
+}
+
+bool api_ready(void *userdata, const char **ret_why) {
+        struct api *a = userdata;
+
+        if (!store_is_connected(a->store))
+                *ret_why = "the store is not reachable";
+        else if (!caches_are_loaded(a->caches))
+                *ret_why = "the store has not been read yet";
+        else if (!a->bootstrapped)
+                *ret_why = "the first objects are not there yet";
+        else
+                return true;
+        return false;
+}
+
+int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
+                const struct store_options *store, struct problem *p) {
+        _cleanup_(api_freep) struct api *a = calloc(1, sizeof(*a));
+        struct store_options so = *store;
+        int r;
+
+        if (!a)
+                return -ENOMEM;
+        a->daemon = d;
+        a->event = sd_event_ref(daemon_event(d));
+        a->options = *o;
+        r = kind_registry_new(&a->kinds, p);
+        if (r >= 0)
+                r = alloc_new(&a->alloc, o->service_range, p);
+        if (r < 0)
+                return r;
+        if (o->sa_key_pem && jwt_key_new(&a->jwt, o->sa_key_pem) < 0)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--service-account-key-file holds no ECDSA P-256 or RSA key");
+        a->rbac = rbac_new();
+        a->documents = documents_new();
+        if (!a->rbac || !a->documents)
+                return -ENOMEM;
+        r = add_metrics(a);
+        if (r >= 0)
+                r = caches_new(&a->caches, a->event,
+                                &(struct caches_options){.on_change = on_change,
+                                                .on_range = on_range,
+                                                .on_reset = on_reset,
+                                                .userdata = a});
+        so.on_state = on_store;
+        so.userdata = a;
+        if (r >= 0)
+                r = store_new(&a->store, a->event, &so, p);
+        if (r >= 0)
+                r = compact_start(&a->compact, a);
+        if (r < 0)
+                return r;
+        caches_follow(a->caches, a->store);
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+struct api *api_free(struct api *a) {
+        if (!a)
+                return NULL;
+        compact_free(a->compact);
+        bootstrap_free(a->bootstrap);
+        store_free(a->store);
+        caches_free(a->caches);
+        documents_free(a->documents);
+        rbac_free(a->rbac);
+        jwt_key_free(a->jwt);
+        alloc_free(a->alloc);
+        kind_registry_free(a->kinds);
+        sd_event_unref(a->event);
+        return mfree(a);
+}

@@ -1,0 +1,70 @@
+/* The API server's parts in one place: what a request can reach. */
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "kapid/cache.h"
+#include "kapid/kind.h"
+#include "kapid/store.h"
+#include "lib/daemon.h"
+
+struct alloc;
+struct bootstrap;
+struct compact;
+struct documents;
+struct jwt_key;
+struct node_index;
+struct rbac;
+struct request;
+
+enum {
+        API_READS_MAX = 2000, /* requests under way at a time; above: 429 */
+        API_WRITES_MAX = 1000,
+        API_STREAMS_MAX = 20000,
+        API_LOG_STREAMS_MAX = 64,
+};
+
+struct api_options {
+        const char *advertise_address; /* NULL: not published */
+        uint16_t port;
+        const char *service_range; /* "10.96.0.0/16" */
+        const char *ssh_key_file;  /* NULL: no logs */
+        const char *sa_key_pem;    /* NULL: no tokens */
+        const char *issuer;
+};
+
+struct api {
+        sd_event *event;
+        struct daemon *daemon;
+        struct api_options options;
+        struct kind_registry *kinds;
+        struct store *store;
+        struct caches *caches;
+        struct rbac *rbac;
+        struct alloc *alloc;
+        struct jwt_key *jwt; /* NULL: no service-account tokens */
+        struct documents *documents;
+        struct bootstrap *bootstrap;
+        struct compact *compact;
+        bool bootstrapped; /* the objects that every cluster has are there */
+        /* The lease that Events written in this minute hang on. */
+        int64_t event_lease;
+        uint64_t event_lease_until_us; /* monotonic */
+        unsigned reads, writes, streams, log_streams;
+        struct metric *in_flight[3], *stream_gauge, *watch_events;
+};
+
+/* Wires everything but the listeners. options' strings are borrowed for the API's life. */
+int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
+                const struct store_options *store, struct problem *p);
+struct api *api_free(struct api *a);
+DEFINE_CLEANUP(struct api *, api_free);
+
+/* The handler of both listeners. userdata: struct api. */
+struct http_request;
+void api_handle(struct http_request *req, void *userdata);
+/* Refusals that the HTTP server makes on its own. */
+void api_reject(struct http_request *req, int code, const char *why, void *userdata);
+/* Whether it can serve, and if not a sentence why. */
+bool api_ready(void *userdata, const char **ret_why);

@@ -1,0 +1,264 @@
+/* First objects. Each is made by a txn of its own that holds only while there is none of that name,
+ * so that several kapids may start at once and what an administrator changed stays. Default roles
+ * follow the program (rules are put back at start) unless their annotation
+ * rbac.authorization.kubernetes.io/autoupdate says "false". */
+#include "kapid/bootstrap.h"
+
+#include "kapid/alloc.h"
+#include "kapid/bootstrap-objects.h"
+#include "kapid/machine.h"
+#include "lib/log.h"
+#include "lib/object.h"
+#include "lib/random.h"
+#include "lib/timefmt.h"
+#include "lib/yaml.h"
+
+enum { RETRY_US = 1000 * 1000 };
+
+struct bootstrap {
+        struct api *api;
+        json_t *objects; /* array */
+        size_t next;
+        char *key;
+        sd_event_source *timer;
+        struct bootstrap_txn {
+                struct store_guard guards[2];
+                struct store_op ops[2];
+                char *text;
+                char *range_key;
+        } txn;
+        bool pending;
+};
+
+static void step(struct bootstrap *b);
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct bootstrap *b = userdata;
+
+        b->timer = sd_event_source_disable_unref(b->timer);
+        step(b);
+        return 0;
+}
+
+static void retry_later(struct bootstrap *b) {
+        if (!b->timer && sd_event_add_time_relative(b->api->event, &b->timer, CLOCK_MONOTONIC,
+                                         RETRY_US, 0, on_retry, b) < 0)
+                log_warning("Could not set a timer to make the first objects");
+}
+
+static void clear_txn(struct bootstrap *b) {
+        b->txn.text = mfree(b->txn.text);
+        b->txn.range_key = mfree(b->txn.range_key);
+        b->key = mfree(b->key);
+}
+
+static void on_stored(const struct store_result *res, void *userdata) {
+        struct bootstrap *b = userdata;
+
+        b->pending = false;
+        clear_txn(b);
+        if (res->error) {
+                log_debug_errno(res->error, "Could not make a first object: %s", res->message);
+                retry_later(b);
+                return;
+        }
+        b->next++; /* a failed guard: someone else made it */
+        step(b);
+}
+
+/* Whether what is there is as it should be. */
+static bool is_good(const json_t *live, const json_t *wanted) {
+        const char *update = object_annotation(live, "rbac.authorization.kubernetes.io/autoupdate");
+
+        if (streq(object_kind(wanted), "ClusterRole"))
+                return (update && streq(update, "false")) ||
+                       json_equal(json_object_get(live, "rules"), json_object_get(wanted, "rules"));
+        if (streq(object_kind(wanted), "EndpointSlice"))
+                return json_equal(json_object_get(live, "endpoints"),
+                                       json_object_get(wanted, "endpoints")) &&
+                       json_equal(json_object_get(live, "ports"), json_object_get(wanted, "ports"));
+        return true;
+}
+
+static int complete(struct bootstrap *b, const struct kind *k, const json_t *live, json_t *object) {
+        const struct machine_context c = {.now_us = now_wall_us()};
+        char uuid[UUID_SIZE], now[TIMEFMT_SIZE];
+        int r;
+
+        r = json_set_str(object, "metadata.uid", live ? object_uid(live) : random_uuid(uuid));
+        if (r >= 0)
+                r = json_set_str(object, "metadata.creationTimestamp",
+                                live ? json_str_or(live, "metadata.creationTimestamp", "")
+                                     : time_format(c.now_us, now));
+        if (r >= 0)
+                r = machine_default(k, object);
+        if (r >= 0)
+                r = machine_prepare_create(k, object, &c);
+        return r;
+}
+
+/* The first Service takes the first address of the range. */
+static int add_claim(struct bootstrap *b, const json_t *object, struct store_txn *t) {
+        if (!streq(object_kind(object), "Service"))
+                return 0;
+        b->txn.range_key = strformat("/registry/ranges/serviceips/%s",
+                        json_str_or(object, "spec.clusterIP", ""));
+        if (!b->txn.range_key)
+                return -ENOMEM;
+        b->txn.ops[1] = (struct store_op){.key = b->txn.range_key,
+                        .value = "default/kubernetes",
+                        .size = strlen("default/kubernetes")};
+        t->op_count = 2;
+        return 0;
+}
+
+/* 1: a txn is under way. 0: nothing to do for this one. */
+static int make(struct bootstrap *b, json_t *object) {
+        struct api *a = b->api;
+        char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+        const struct kind *k = NULL;
+        struct cache *c;
+        struct item *it;
+        _cleanup_json_ json_t *live = NULL;
+        struct store_txn t = {.guards = b->txn.guards,
+                        .guard_count = 1,
+                        .ops = b->txn.ops,
+                        .op_count = 1};
+        int r;
+
+        if (object_split_api_version(object_api_version(object), group, version) >= 0)
+                k = kind_registry_find_kind(a->kinds, group, version, object_kind(object));
+        if (!k)
+                return -EINVAL;
+        b->key = k->namespaced ? strformat("%s%s/%s", k->storage_prefix, object_namespace(object),
+                                                 object_name(object))
+                               : strformat("%s%s", k->storage_prefix, object_name(object));
+        c = caches_get(a->caches, k->storage_prefix);
+        if (!b->key || !c)
+                return -ENOMEM;
+        it = cache_find(c, b->key + strlen(k->storage_prefix));
+        live = it ? item_object(it) : NULL;
+        if (live && is_good(live, object))
+                return 0;
+        r = complete(b, k, live, object);
+        if (r < 0)
+                return r;
+        b->txn.text = json_text(object);
+        if (!b->txn.text)
+                return -ENOMEM;
+        b->txn.guards[0] =
+                        (struct store_guard){.key = b->key, .revision = it ? item_revision(it) : 0};
+        b->txn.ops[0] = (struct store_op){
+                        .key = b->key, .value = b->txn.text, .size = strlen(b->txn.text)};
+        r = live ? 0 : add_claim(b, object, &t);
+        if (r >= 0)
+                r = store_txn(a->store, &t, on_stored, b);
+        if (r < 0)
+                return r;
+        b->pending = true;
+        return 1;
+}
+
+static void step(struct bootstrap *b) {
+        if (b->pending)
+                return;
+        while (b->next < json_array_size(b->objects)) {
+                json_t *object = json_array_get(b->objects, b->next);
+                int r = make(b, object);
+
+                if (r > 0)
+                        return;
+                clear_txn(b);
+                if (r < 0) {
+                        log_debug_errno(r, "Could not make %s %s", object_kind(object),
+                                        object_name(object));
+                        retry_later(b);
+                        return;
+                }
+                b->next++;
+        }
+        if (!b->api->bootstrapped)
+                daemon_notify_ready(b->api->daemon, "Serving the API");
+        b->api->bootstrapped = true;
+}
+
+static int add_yaml(struct bootstrap *b) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int r = yaml_parse(bootstrap_objects, strlen(bootstrap_objects), &docs, &p);
+
+        if (r < 0)
+                return log_error_errno(
+                                r, "The first objects cannot be read: %s", strempty(p.message));
+        for (size_t i = 0; i < docs.count; i++) {
+                json_t *copy = json_deep_copy(docs.items[i].value);
+
+                if (!copy || json_array_append_new(b->objects, copy) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+/* Service default/kubernetes, and the slice that says where this kapid is. */
+static int add_service(struct bootstrap *b) {
+        const struct api_options *o = &b->api->options;
+        char ip[16];
+        const char *first = alloc_first_address(b->api->alloc, ip);
+        _cleanup_free_ char *name = NULL;
+        json_t *service, *slice;
+
+        service = json_pack("{ss, ss, s{ss, ss, s{ss, ss}}, s{ss, ss, s[s], s[{ss, si, si, ss}]}}",
+                        "apiVersion", "v1", "kind", "Service", "metadata", "name", "kubernetes",
+                        "namespace", "default", "labels", "component", "apiserver", "provider",
+                        "kubernetes", "spec", "type", "ClusterIP", "clusterIP", first, "clusterIPs",
+                        first, "ports", "name", "https", "port", 443, "targetPort", (int)o->port,
+                        "protocol", "TCP");
+        if (!service || json_array_append_new(b->objects, service) < 0)
+                return -ENOMEM;
+        if (!o->advertise_address)
+                return 0;
+        name = strformat("kubernetes-%s", o->advertise_address);
+        if (!name)
+                return -ENOMEM;
+        for (char *s = name; *s; s++)
+                if (*s == '.' || *s == ':')
+                        *s = '-';
+        slice = json_pack("{ss, ss, s{ss, ss, s{ss, ss}}, ss, s[{s[s], s{sb}}], s[{ss, si, ss}]}",
+                        "apiVersion", "discovery.k8s.io/v1", "kind", "EndpointSlice", "metadata",
+                        "name", name, "namespace", "default", "labels",
+                        "kubernetes.io/service-name", "kubernetes",
+                        "endpointslice.kubernetes.io/managed-by", "kapid", "addressType",
+                        strchr(o->advertise_address, ':') ? "IPv6" : "IPv4", "endpoints",
+                        "addresses", o->advertise_address, "conditions", "ready", 1, "ports",
+                        "name", "https", "port", (int)o->port, "protocol", "TCP");
+        return slice && json_array_append_new(b->objects, slice) >= 0 ? 0 : -ENOMEM;
+}
+
+int bootstrap_start(struct bootstrap **ret, struct api *a) {
+        struct bootstrap *b = calloc(1, sizeof(*b));
+        int r;
+
+        if (!b)
+                return -ENOMEM;
+        b->api = a;
+        b->objects = json_array();
+        r = b->objects ? add_yaml(b) : -ENOMEM;
+        if (r >= 0)
+                r = add_service(b);
+        if (r < 0) {
+                bootstrap_free(b);
+                return r;
+        }
+        *ret = b;
+        step(b);
+        return 0;
+}
+
+struct bootstrap *bootstrap_free(struct bootstrap *b) {
+        if (!b)
+                return NULL;
+        sd_event_source_disable_unref(b->timer);
+        json_decref(b->objects);
+        clear_txn(b);
+        return mfree(b);
+}

@@ -1,0 +1,35 @@
+/* An object as the cache keeps it: immutable and reference-counted; its serialized bytes with the
+ * resourceVersion put in, and its tree, made when someone asks and forgotten when many others were
+ * asked for since. */
+#pragma once
+
+#include "lib/buf.h"
+#include "lib/json.h"
+
+struct item;
+
+/* Bounds how many items hold their tree at a time. */
+struct item_pool;
+struct item_pool *item_pool_new(size_t trees_max) _warn_unused_;
+struct item_pool *item_pool_free(struct item_pool *p);
+DEFINE_CLEANUP(struct item_pool *, item_pool_free);
+
+/* key: the store's. prefix_size: the part of it that names the resource ("/registry/pods/"). The
+ * value is stored JSON without resourceVersion. -EINVAL when it is no object with metadata. */
+int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const char *value,
+                size_t n, uint64_t revision, struct item **ret);
+/* The same object at another revision: what a deletion shows. */
+int item_at_revision(const struct item *it, uint64_t revision, struct item **ret);
+struct item *item_ref(struct item *it);
+struct item *item_unref(struct item *it);
+DEFINE_CLEANUP(struct item *, item_unref);
+#define _cleanup_item_ _cleanup_(item_unrefp)
+
+const char *item_key(const struct item *it);
+/* "namespace/name" or "name": the key after the prefix. */
+const char *item_path(const struct item *it);
+uint64_t item_revision(const struct item *it);
+/* Whole JSON text, borrowed. */
+struct bytes *item_text(const struct item *it);
+/* The tree; a new reference to something immutable. NULL when out of memory. */
+json_t *item_object(struct item *it);

@@ -1,0 +1,237 @@
+/* kapid: flags, keys, listeners. */
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include "kapid/api.h"
+#include "lib/fileio.h"
+#include "lib/http-server.h"
+#include "lib/log.h"
+#include "lib/options.h"
+
+struct flags {
+        char **store;
+        char *store_ca, *store_cert, *store_key;
+        char *bind_address;
+        uint16_t port;
+        char *unix_socket;
+        char *tls_cert, *tls_key, *client_ca;
+        char *service_range;
+        char *sa_key_file;
+        char *issuer;
+        char *ssh_key_file;
+        char *advertise;
+        char *log_level;
+};
+
+static const struct option_row rows[] = {
+                {"store", 0, OPTION_STRINGS, offsetof(struct flags, store), "URL[,URL]",
+                                "The store: unix:///PATH or https://HOST:PORT, several for a "
+                                "cluster",
+                                "unix:///run/keelson/kstored/kstored.sock"},
+                {"store-cafile", 0, OPTION_STRING, offsetof(struct flags, store_ca), "FILE",
+                                "Certificates that the store's is checked against", NULL},
+                {"store-certfile", 0, OPTION_STRING, offsetof(struct flags, store_cert), "FILE",
+                                "Our certificate for the store", NULL},
+                {"store-keyfile", 0, OPTION_STRING, offsetof(struct flags, store_key), "FILE",
+                                "Its key", NULL},
+                {"bind-address", 0, OPTION_STRING, offsetof(struct flags, bind_address), "ADDRESS",
+                                "Where to listen with TLS", "0.0.0.0"},
+                {"secure-port", 0, OPTION_PORT, offsetof(struct flags, port), "PORT",
+                                "Port for TLS; 0 for none", "6443"},
+                {"unix-socket", 0, OPTION_STRING, offsetof(struct flags, unix_socket), "PATH",
+                                "Socket for root on this machine; empty for none", NULL},
+                {"tls-cert-file", 0, OPTION_STRING, offsetof(struct flags, tls_cert), "FILE",
+                                "Server certificate", NULL},
+                {"tls-private-key-file", 0, OPTION_STRING, offsetof(struct flags, tls_key), "FILE",
+                                "Its key", NULL},
+                {"client-ca-file", 0, OPTION_STRING, offsetof(struct flags, client_ca), "FILE",
+                                "Certificates that clients' are checked against", NULL},
+                {"service-cluster-ip-range", 0, OPTION_STRING,
+                                offsetof(struct flags, service_range), "CIDR",
+                                "Addresses of Services", "10.96.0.0/16"},
+                {"service-account-key-file", 0, OPTION_STRING, offsetof(struct flags, sa_key_file),
+                                "FILE", "Key that signs and checks service-account tokens", NULL},
+                {"service-account-issuer", 0, OPTION_STRING, offsetof(struct flags, issuer), "URL",
+                                "Issuer in those tokens", "https://kubernetes.default.svc"},
+                {"ssh-key-file", 0, OPTION_STRING, offsetof(struct flags, ssh_key_file), "FILE",
+                                "Private key for the nodes (logs)", NULL},
+                {"advertise-address", 0, OPTION_STRING, offsetof(struct flags, advertise),
+                                "ADDRESS",
+                                "Where nodes reach this server; found out when not given", NULL},
+                {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
+                                "debug, info, notice, warning or error", "info"},
+};
+
+static const struct option_program program = {
+                .name = "kapid",
+                .summary = "The API server of keelson: the single gate to the cluster's state.",
+                .usage = "[OPTION...]",
+                .rows = rows,
+                .count = ELEMENTS(rows),
+};
+
+enum { PEM_SIZE_MAX = 1024 * 1024 };
+
+/* NULL path: nothing. */
+static int read_pem(const char *path, const char *what, char **ret, struct problem *p) {
+        size_t n;
+        int r;
+
+        if (isempty(path))
+                return 0;
+        r = file_read(path, PEM_SIZE_MAX, ret, &n);
+        if (r < 0) {
+                _cleanup_free_ char *text = file_error_text(path, what, r);
+
+                return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+        }
+        return 0;
+}
+
+/* The first address that is not loopback. */
+static char *own_address(void) {
+        struct ifaddrs *list = NULL;
+        char text[INET_ADDRSTRLEN];
+        char *found = NULL;
+
+        if (getifaddrs(&list) < 0)
+                return NULL;
+        for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
+                struct sockaddr_in in;
+
+                if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET ||
+                                (i->ifa_flags & IFF_LOOPBACK) || !(i->ifa_flags & IFF_UP))
+                        continue;
+                memcpy(&in, i->ifa_addr, sizeof(in));
+                if (inet_ntop(AF_INET, &in.sin_addr, text, sizeof(text)))
+                        found = strdup(text);
+        }
+        freeifaddrs(list);
+        return found;
+}
+
+static char *advertise_address(const struct flags *f) {
+        if (!isempty(f->advertise))
+                return strdup(f->advertise);
+        if (!isempty(f->bind_address) && !streq(f->bind_address, "0.0.0.0") &&
+                        !streq(f->bind_address, "::"))
+                return strdup(f->bind_address);
+        return own_address();
+}
+
+struct server {
+        struct daemon *daemon;
+        struct api *api;
+        struct http_server *secure, *local;
+        char *sa_key, *cert, *key, *ca, *advertise;
+};
+
+static int listen_secure(struct server *s, const struct flags *f, struct problem *p) {
+        int r = 0;
+
+        if (f->port == 0)
+                return 0;
+        if (isempty(f->tls_cert) || isempty(f->tls_key) || isempty(f->client_ca))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--secure-port needs --tls-cert-file, --tls-private-key-file and "
+                                "--client-ca-file (or --secure-port 0 for the Unix socket alone)");
+        r = read_pem(f->tls_cert, "read", &s->cert, p);
+        if (r >= 0)
+                r = read_pem(f->tls_key, "read", &s->key, p);
+        if (r >= 0)
+                r = read_pem(f->client_ca, "read", &s->ca, p);
+        if (r < 0)
+                return r;
+        return http_server_new(&s->secure, daemon_event(s->daemon),
+                        &(struct http_server_options){.host = f->bind_address,
+                                        .port = f->port,
+                                        .tls_cert = s->cert,
+                                        .tls_key = s->key,
+                                        .tls_client_ca = s->ca,
+                                        .handler = api_handle,
+                                        .reject = api_reject,
+                                        .userdata = s->api},
+                        p);
+}
+
+static int listen_local(struct server *s, const struct flags *f, struct problem *p) {
+        if (isempty(f->unix_socket))
+                return 0;
+        return http_server_new(&s->local, daemon_event(s->daemon),
+                        &(struct http_server_options){.unix_path = f->unix_socket,
+                                        .unix_mode = 0600,
+                                        .handler = api_handle,
+                                        .reject = api_reject,
+                                        .userdata = s->api},
+                        p);
+}
+
+static int start(struct server *s, const struct flags *f, struct problem *p) {
+        const struct tls_files tls = {
+                        .cert = f->store_cert, .key = f->store_key, .ca = f->store_ca};
+        struct store_options store = {
+                        .endpoints = f->store, .tls = isempty(f->store_ca) ? NULL : &tls};
+        struct api_options o = {.port = f->port,
+                        .service_range = f->service_range,
+                        .ssh_key_file = isempty(f->ssh_key_file) ? NULL : f->ssh_key_file,
+                        .issuer = f->issuer};
+        int r;
+
+        if (f->port == 0 && isempty(f->unix_socket))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "nothing to listen on: give --secure-port or --unix-socket");
+        r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
+        if (r < 0)
+                return r;
+        s->advertise = advertise_address(f);
+        o.sa_key_pem = s->sa_key;
+        o.advertise_address = s->advertise;
+        r = api_new(&s->api, s->daemon, &o, &store, p);
+        if (r < 0)
+                return r;
+        daemon_on_ready_check(s->daemon, api_ready, s->api);
+        r = listen_secure(s, f, p);
+        return r < 0 ? r : listen_local(s, f, p);
+}
+
+static void server_done(struct server *s) {
+        http_server_free(s->secure);
+        http_server_free(s->local);
+        api_free(s->api);
+        daemon_free(s->daemon);
+        free(s->sa_key);
+        free(s->cert);
+        free(s->key);
+        free(s->ca);
+        free(s->advertise);
+}
+
+static void flags_done(struct flags *f) {
+        options_done(&program, f);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(flags_done) struct flags f = {0};
+        _cleanup_(server_done) struct server s = {0};
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        r = options_parse(&program, &f, argc, argv, NULL, &p);
+        if (r > 0)
+                return EXIT_SUCCESS;
+        if (r >= 0 && log_level_from_string(f.log_level) < 0)
+                r = problem_set(&p, EINVAL, 0, NULL, "--log-level %s: no such level", f.log_level);
+        if (r >= 0) {
+                log_setup("kapid", log_level_from_string(f.log_level));
+                r = daemon_new(&s.daemon, "kapid");
+        }
+        if (r >= 0)
+                r = start(&s, &f, &p);
+        if (r < 0) {
+                log_error("%s", p.message ? p.message : strerror(-r));
+                return EXIT_FAILURE;
+        }
+        return daemon_run(s.daemon);
+}
