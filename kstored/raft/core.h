@@ -133,6 +133,7 @@ static inline size_t raft_quorum(const struct raft *r) {
         return raft_voter_count(r) / 2 + 1;
 }
 bool config_change_pending(const struct raft *r);
+bool may_stand(const struct raft *r);
 /* The configuration after the change; -EEXIST, -ENOENT, -EINVAL. */
 int config_apply(const struct raft_config *from, const struct raft_change *c, uint64_t index,
                 struct raft_config *ret);

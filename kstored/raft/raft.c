@@ -128,7 +128,7 @@ int raft_tick(struct raft *r) {
 }
 
 int raft_campaign(struct raft *r) {
-        if (r->role == RAFT_LEADER || !raft_is_voter(r, r->id))
+        if (r->role == RAFT_LEADER || !may_stand(r))
                 return 0;
         return campaign(r, CAMPAIGN_PRE);
 }

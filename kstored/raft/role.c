@@ -80,12 +80,28 @@ int count_votes(struct raft *r) {
         return 0;
 }
 
+/* A voter may, and so may one whose own removal is not committed yet: the others may lack that
+ * entry, so nobody else could win (dissertation, section 4.2.2). */
+bool may_stand(const struct raft *r) {
+        const struct raft_config *before;
+
+        if (raft_is_voter(r, r->id))
+                return true;
+        if (!config_change_pending(r) || r->config_count < 2)
+                return false;
+        before = &r->configs[r->config_count - 2];
+        for (size_t i = 0; i < before->count; i++)
+                if (before->members[i].id == r->id)
+                        return !before->members[i].learner;
+        return false;
+}
+
 int campaign(struct raft *r, enum campaign_kind kind) {
         bool pre = kind == CAMPAIGN_PRE;
         struct progress *self;
         int e = 0;
 
-        if (!raft_is_voter(r, r->id))
+        if (!may_stand(r))
                 return 0;
         reset(r, pre ? r->term : r->term + 1);
         r->role = pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE;
@@ -94,8 +110,9 @@ int campaign(struct raft *r, enum campaign_kind kind) {
                 r->state_dirty = true;
         }
         self = peer_find(r, r->id);
-        self->voted = self->granted = true;
-        if (raft_quorum(r) == 1)
+        if (self)
+                self->voted = self->granted = true;
+        if (self && raft_quorum(r) == 1)
                 return count_votes(r);
         for (size_t i = 0; i < r->peer_count && e >= 0; i++) {
                 struct progress *p = r->peers[i];

@@ -221,6 +221,7 @@ static void test_membership_changes_one_at_a_time(void **state) {
 static void storm(uint64_t seed) {
         struct cluster *c = cluster_make(5, 3 + 2 * (seed % 2), seed);
         uint64_t number = 0;
+        enum raft_change_op op;
 
         c->loss_percent = (unsigned)(seed % 30);
         c->repeat_percent = (unsigned)(seed % 10);
@@ -241,8 +242,8 @@ static void storm(uint64_t seed) {
                         cluster_isolate(c, i, cluster_chance(c, 2));
                         break;
                 case 2:
-                        (void)change(c, 1 + (enum raft_change_op)cluster_chance(c, 3),
-                                        1 + cluster_chance(c, 5));
+                        op = 1 + (enum raft_change_op)cluster_chance(c, 3);
+                        (void)change(c, op, 1 + cluster_chance(c, 5));
                         break;
                 case 3:
                         if (c->nodes[i].up)
@@ -276,7 +277,7 @@ static void storm(uint64_t seed) {
 }
 
 static void test_storms(void **state) {
-        for (uint64_t seed = 1; seed <= 60; seed++)
+        for (uint64_t seed = 1; seed <= 300; seed++)
                 storm(seed);
 }
 
