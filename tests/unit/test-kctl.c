@@ -106,7 +106,8 @@ static void test_kubeconfig(void **state) {
         assert_non_null(strstr(text, "colors: true"));
         assert_null(strstr(text, "https://stale"));
         assert_int_equal(kubeconfig_remove(path, "keelson", &p), 0);
-        assert_int_equal(kubeconfig_load(&context, path, "old", &p), 0);
+        if (kubeconfig_load(&context, path, "old", &p) < 0)
+                fail_msg("%s", p.message);
         assert_string_equal(context.server, "https://old");
         kubeconfig_context_done(&context);
         assert_true(kubeconfig_load(&context, path, "keelson", &p) < 0);
