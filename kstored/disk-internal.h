@@ -51,4 +51,5 @@ struct disk {
 int disk_sqlite_errno(int rc);
 int disk_exec(sqlite3 *db, const char *sql);
 int disk_connect(const char *path, int flags, sqlite3 **ret);
+int disk_on_wal(void *userdata, sqlite3 *db, const char *name, int pages);
 extern const char *const disk_number_names[DISK_NUMBERS];

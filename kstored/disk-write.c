@@ -1,6 +1,4 @@
 /* The writing side: one transaction a batch; checkpoints; copies. */
-#include <sys/stat.h>
-
 #include "kstored/disk-internal.h"
 
 static int run(struct disk *d, sqlite3_stmt *st) {
@@ -97,14 +95,8 @@ static int64_t pragma_number(struct disk *d, const char *sql) {
 }
 
 static void learn_sizes(struct disk *d) {
-        char wal[4096];
-        struct stat st;
-
         atomic_store(&d->page_count, pragma_number(d, "PRAGMA page_count"));
         atomic_store(&d->free_count, pragma_number(d, "PRAGMA freelist_count"));
-        if ((size_t)snprintf(wal, sizeof(wal), "%s-wal", d->path) < sizeof(wal) &&
-                        stat(wal, &st) == 0)
-                atomic_store(&d->wal_bytes, st.st_size);
 }
 
 /* Without a sync the commit is still in order: a later synced one makes it durable too, and a crash
@@ -147,6 +139,14 @@ int disk_write(struct disk *d, const struct disk_batch *b) {
         return 0;
 }
 
+/* SQLite calls it after each commit with the pages that the WAL holds now. */
+int disk_on_wal(void *userdata, sqlite3 *db, const char *name, int pages) {
+        struct disk *d = userdata;
+
+        atomic_store(&d->wal_bytes, pages * d->page_size);
+        return SQLITE_OK;
+}
+
 int disk_vacuum(struct disk *d) {
         int r = set_mode(d, true);
 
@@ -158,10 +158,13 @@ int disk_vacuum(struct disk *d) {
         return r;
 }
 
+/* The file keeps its length: overwriting needs no change of its size to be made durable each time.
+ */
 int disk_wal_restart(struct disk *d) {
-        int rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        int rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 
-        learn_sizes(d);
+        if (rc == SQLITE_OK)
+                atomic_store(&d->wal_bytes, 0);
         return disk_sqlite_errno(rc);
 }
 

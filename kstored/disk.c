@@ -69,7 +69,8 @@ static const char *const read_sql[DISK_READ_STATEMENTS] = {
                 [DISK_ROW_SCAN] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
                                   "revision"
                                   " WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
-                [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq LIMIT 1",
+                [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq "
+                                   "LIMIT 1",
 };
 
 int disk_sqlite_errno(int rc) {
@@ -239,6 +240,7 @@ static int load_numbers(struct disk *d) {
 
 static int open_connections(struct disk *d, struct problem *p) {
         int r = disk_connect(d->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d->writer);
+        int keep = 1;
 
         /* The page size counts only before the first table is made. */
         if (r >= 0)
@@ -249,6 +251,8 @@ static int open_connections(struct disk *d, struct problem *p) {
         if (r < 0)
                 return refuse_database(d, r, p);
         d->synced_mode = true;
+        (void)sqlite3_file_control(d->writer, NULL, SQLITE_FCNTL_PERSIST_WAL, &keep);
+        sqlite3_wal_hook(d->writer, disk_on_wal, d);
         r = check_format(d, p);
         if (r < 0)
                 return r;

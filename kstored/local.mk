@@ -35,3 +35,6 @@ check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_mvcc_OBJECTS): $(PROTO_H)
+check_PROGRAMS += tests/unit/test-disk
+tests_unit_test_disk_SOURCES = tests/unit/test-disk.c tests/unit/unit.h
+tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)

@@ -1,0 +1,251 @@
+/* The database on a real disk: what a batch wrote is there after opening again; who may not open
+ * it. */
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include "kstored/disk.h"
+#include "lib/fileio.h"
+#include "tests/unit/unit.h"
+
+struct fixture {
+        char folder[64];
+        struct disk *disk;
+        struct problem p;
+};
+
+static int setup(void **state) {
+        struct fixture *f = calloc(1, sizeof(*f));
+
+        assert_non_null(f);
+        strcpy(f->folder, "/tmp/keelson-disk-XXXXXX");
+        assert_non_null(mkdtemp(f->folder));
+        assert_int_equal(disk_open(&f->disk, f->folder, &f->p), 0);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state) {
+        struct fixture *f = *state;
+
+        disk_free(f->disk);
+        problem_done(&f->p);
+        assert_int_equal(remove_tree(f->folder), 0);
+        free(f);
+        return 0;
+}
+
+static void reopen(struct fixture *f) {
+        f->disk = disk_free(f->disk);
+        assert_int_equal(disk_open(&f->disk, f->folder, &f->p), 0);
+}
+
+static void run_sql(struct fixture *f, const char *sql) {
+        _cleanup_free_ char *path = strformat("%s/kstored.db", f->folder);
+        sqlite3 *db;
+
+        f->disk = disk_free(f->disk);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+}
+
+static struct row *row_with(int64_t seq, int64_t rev, const char *key, const char *value) {
+        struct row *r = row_new(key, strlen(key), value, strlen(value));
+
+        assert_non_null(r);
+        r->seq = seq;
+        r->rev = r->create = rev;
+        r->version = 1;
+        return r;
+}
+
+static void add_entries(struct disk_batch *b, uint64_t from, size_t n) {
+        b->entries = calloc(n, sizeof(b->entries[0]));
+        for (size_t i = 0; i < n; i++)
+                b->entries[i] = raft_entry_new(from + i, 3, RAFT_ENTRY_NORMAL, "data", 4);
+        b->entry_count = n;
+}
+
+static void write_rows(struct fixture *f, int64_t from, size_t n) {
+        struct disk_batch b = {.sync = true};
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_row_ struct row *r = row_with(
+                                from + (int64_t)i, (from + (int64_t)i) * 10, "key", "value");
+
+                assert_int_equal(disk_batch_row(&b, r), 0);
+        }
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+}
+
+static void test_what_was_written_is_there(void **state) {
+        struct fixture *f = *state;
+        struct disk_batch b = {.sync = true};
+        struct raft_entry **log = NULL;
+        struct row *rows[8], *row;
+        size_t n;
+
+        assert_true(disk_is_new(f->disk));
+        add_entries(&b, 1, 5);
+        disk_batch_number(&b, DISK_MEMBER_ID, UINT64_MAX - 1);
+        disk_batch_number(&b, DISK_TERM, 3);
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+        write_rows(f, 1, 3);
+        reopen(f);
+        assert_false(disk_is_new(f->disk));
+        assert_true(disk_number(f->disk, DISK_MEMBER_ID) == UINT64_MAX - 1);
+        assert_int_equal(disk_load_log(f->disk, &log, &n), 0);
+        assert_int_equal(n, 5);
+        assert_int_equal(log[4]->index, 5);
+        assert_memory_equal(log[4]->data, "data", 4);
+        for (size_t i = 0; i < n; i++)
+                raft_entry_unref(log[i]);
+        free(log);
+        assert_int_equal(disk_read_row(f->disk, 2, &row), 1);
+        assert_int_equal(row->rev, 20);
+        assert_memory_equal(row_value(row), "value", 5);
+        row_unref(row);
+        assert_int_equal(disk_read_row(f->disk, 4, &row), 0);
+        assert_int_equal(disk_scan_rows(f->disk, 2, 8, rows), 2);
+        row_unref(rows[0]);
+        row_unref(rows[1]);
+}
+
+static void test_a_cut_log(void **state) {
+        struct fixture *f = *state;
+        struct disk_batch b = {.sync = true};
+        struct raft_entry **log = NULL;
+        size_t n;
+
+        add_entries(&b, 1, 6);
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+        b.truncate_from = 4;
+        add_entries(&b, 4, 1);
+        b.trim_to = 2;
+        disk_batch_number(&b, DISK_LOG_BASE, 2);
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+        reopen(f);
+        assert_int_equal(disk_load_log(f->disk, &log, &n), 0);
+        assert_int_equal(n, 2); /* 3 and the new 4 */
+        assert_int_equal(log[0]->index, 3);
+        assert_int_equal(log[1]->index, 4);
+        raft_entry_unref(log[0]);
+        raft_entry_unref(log[1]);
+        free(log);
+}
+
+static void test_revisions_are_found(void **state) {
+        struct fixture *f = *state;
+        struct disk_batch b = {.sync = true};
+        int64_t seq;
+
+        assert_int_equal(disk_find_rev(f->disk, 1, &seq), 0);
+        assert_true(seq == INT64_MAX);
+        write_rows(f, 1, 100);
+        for (int64_t s = 20; s < 80; s++) /* what compaction leaves has gaps */
+                assert_int_equal(disk_batch_dead(&b, s), 0);
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+        assert_int_equal(disk_find_rev(f->disk, 0, &seq), 0);
+        assert_int_equal(seq, 1);
+        assert_int_equal(disk_find_rev(f->disk, 55, &seq), 0);
+        assert_int_equal(seq, 6);
+        assert_int_equal(disk_find_rev(f->disk, 300, &seq), 0);
+        assert_int_equal(seq, 80);
+        assert_int_equal(disk_find_rev(f->disk, 1001, &seq), 0);
+        assert_true(seq == INT64_MAX);
+}
+
+static void test_nothing_of_a_failed_batch_is_there(void **state) {
+        struct fixture *f = *state;
+        struct disk_batch b = {.sync = true};
+        struct row *row;
+
+        write_rows(f, 1, 1);
+        for (int64_t seq = 2; seq >= 1; seq--) { /* the second is there already */
+                _cleanup_row_ struct row *r = row_with(seq, 50, "k", "v");
+
+                assert_int_equal(disk_batch_row(&b, r), 0);
+        }
+        disk_batch_number(&b, DISK_APPLIED, 77);
+        assert_true(disk_write(f->disk, &b) < 0);
+        assert_true(strstr(disk_error_text(f->disk), "UNIQUE") != NULL);
+        disk_batch_clear(&b);
+        reopen(f);
+        assert_int_equal(disk_number(f->disk, DISK_APPLIED), 0);
+        assert_int_equal(disk_read_row(f->disk, 2, &row), 0);
+}
+
+static void test_only_one_process(void **state) {
+        struct fixture *f = *state;
+        struct disk *second = NULL;
+
+        assert_int_equal(disk_open(&second, f->folder, &f->p), -EBUSY);
+        assert_non_null(strstr(f->p.message, "in use by another kstored"));
+}
+
+static void test_formats_that_are_refused(void **state) {
+        struct fixture *f = *state;
+
+        run_sql(f, "PRAGMA user_version=2");
+        assert_int_equal(disk_open(&f->disk, f->folder, &f->p), -EINVAL);
+        assert_non_null(strstr(f->p.message, "newer kstored"));
+        run_sql(f, "PRAGMA user_version=1; PRAGMA application_id=1");
+        assert_int_equal(disk_open(&f->disk, f->folder, &f->p), -EINVAL);
+        assert_non_null(strstr(f->p.message, "another program"));
+}
+
+static void test_damage_is_told(void **state) {
+        struct fixture *f = *state;
+        _cleanup_free_ char *path = strformat("%s/kstored.db", f->folder);
+        _cleanup_free_ char *wal = strformat("%s/kstored.db-wal", f->folder);
+
+        f->disk = disk_free(f->disk);
+        (void)unlink(wal);
+        assert_int_equal(file_write_atomic(path, "this is no database, whatever its name may say",
+                                         46, 0600),
+                        0);
+        assert_int_equal(disk_open(&f->disk, f->folder, &f->p), -EUCLEAN);
+        assert_non_null(strstr(f->p.message, "damaged"));
+}
+
+static void test_checkpoint_and_copy(void **state) {
+        struct fixture *f = *state;
+        _cleanup_free_ char *copy = strformat("%s/copy", f->folder);
+        struct stat st;
+        struct row *row;
+
+        write_rows(f, 1, 500);
+        assert_true(disk_wal_bytes(f->disk) > 0);
+        assert_int_equal(disk_checkpoint(f->disk), 0);
+        assert_int_equal(disk_wal_restart(f->disk), 0);
+        assert_int_equal(disk_wal_bytes(f->disk), 0);
+        assert_int_equal(disk_copy(f->disk, copy), 0);
+        assert_int_equal(stat(copy, &st), 0);
+        assert_int_equal(st.st_size % 512, 0);
+        assert_int_equal(disk_vacuum(f->disk), 0);
+        assert_int_equal(disk_read_row(f->disk, 500, &row), 1);
+        row_unref(row);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test_setup_teardown(
+                                        test_what_was_written_is_there, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_a_cut_log, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_revisions_are_found, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_nothing_of_a_failed_batch_is_there, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_only_one_process, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_formats_that_are_refused, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_damage_is_told, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_checkpoint_and_copy, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
