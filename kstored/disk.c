@@ -38,6 +38,15 @@ static const char schema[] =
                 "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL);"
                 "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL);";
 
+/* Longer statements, apart from the tables that list them. */
+static const char row_insert[] = "INSERT INTO revision(seq, rev, key, create_rev, version, lease, "
+                                 "value) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+static const char row_get[] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
+                              "revision WHERE seq = ?1";
+static const char row_scan[] =
+                "SELECT seq, rev, key, create_rev, version, lease, value FROM revision"
+                " WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+
 static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                 [DISK_BEGIN] = "BEGIN IMMEDIATE",
                 [DISK_COMMIT_TXN] = "COMMIT",
@@ -45,9 +54,7 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                 [DISK_LOG_TRUNCATE] = "DELETE FROM log WHERE idx >= ?1",
                 [DISK_LOG_TRIM] = "DELETE FROM log WHERE idx <= ?1",
                 [DISK_LOG_INSERT] = "INSERT INTO log(idx, term, type, data) VALUES(?1, ?2, ?3, ?4)",
-                [DISK_ROW_INSERT] = "INSERT INTO revision(seq, rev, key, create_rev, version, "
-                                    "lease, value)"
-                                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                [DISK_ROW_INSERT] = row_insert,
                 [DISK_ROW_DELETE] = "DELETE FROM revision WHERE seq = ?1",
                 [DISK_NUMBER_SET] = "INSERT OR REPLACE INTO number(name, value) VALUES(?1, ?2)",
                 [DISK_OP_PUT + DISK_LEASE] = "INSERT OR REPLACE INTO lease(id, ttl) VALUES(?1, ?2)",
@@ -63,12 +70,8 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
 static const char *const read_sql[DISK_READ_STATEMENTS] = {
                 [DISK_READ_BEGIN] = "BEGIN",
                 [DISK_READ_END] = "COMMIT",
-                [DISK_ROW_GET] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
-                                 "revision"
-                                 " WHERE seq = ?1",
-                [DISK_ROW_SCAN] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
-                                  "revision"
-                                  " WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
+                [DISK_ROW_GET] = row_get,
+                [DISK_ROW_SCAN] = row_scan,
                 [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq "
                                    "LIMIT 1",
 };

@@ -205,8 +205,8 @@ void h2_loop_wake_at(struct h2_loop *loop, uint64_t when_us) {
 
 /* ---- writing ---- */
 
-/* Edge-triggered once HTTP/2 is spoken: sd-event asks epoll again before each single dispatch, and with
- * a thousand ready connections the level-triggered ones would be reported a thousand times over. */
+/* Edge-triggered once HTTP/2 is spoken: sd-event asks epoll again before each single dispatch, so
+ * that a thousand ready connections would each be reported a thousand times. */
 enum { OPEN_EVENTS = (int)(EPOLLIN | EPOLLRDHUP | EPOLLET) };
 
 static void update_io(struct h2_connection *c, uint32_t events) {
