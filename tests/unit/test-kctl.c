@@ -80,8 +80,9 @@ static void test_kubeconfig(void **state) {
         static const char theirs[] =
                         "apiVersion: v1\nkind: Config\nclusters:\n- name: old\n  cluster: {server: "
                         "https://old, extra: kept}\n"
-                        "- name: keelson\n  cluster: {server: https://stale}\nusers: "
-                        "[]\ncontexts:\n- name: old\n  context: {cluster: old, user: u}\n"
+                        "- name: keelson\n  cluster: {server: https://stale}\nusers:\n- name: u\n  "
+                        "user: {token: t}\n"
+                        "contexts:\n- name: old\n  context: {cluster: old, user: u}\n"
                         "current-context: old\npreferences: {colors: true}\n";
         char folder[] = "/tmp/keelson-kctl-XXXXXX";
         _cleanup_free_ char *path = NULL,
