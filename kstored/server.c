@@ -1,7 +1,7 @@
 /* The central loop, and the thread hand-over of saves.
  *
  * A save of the core and the rows that were applied since the last one go to the disk in one
- * transaction. Rows alone wait up to a quarter of a second for a save to take them along: the log
+ * transaction. Rows alone wait up to half a second for a save to take them along: the log
  * has them already, so nothing is lost meanwhile, and a client that writes one thing after another
  * pays for one sync each, not two. */
 #include "kstored/server.h"
@@ -9,7 +9,7 @@
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
-enum { FLUSH_DELAY_MS = 250, FULL_RETRY_MS = 1000 };
+enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000 };
 
 void server_fatal(struct server *s, int error, const char *what) {
         if (s->fatal)
@@ -327,6 +327,7 @@ static void every_second(struct server *s, uint64_t now_ms) {
         int64_t rev;
 
         requests_expire(s, now_ms);
+        s->alarm_asked = false;
         metric_set(s->m_rev, (double)mvcc_rev(s->state->kv.mvcc));
         metric_set(s->m_keys, (double)mvcc_key_count(s->state->kv.mvcc));
         metric_set(s->m_watchers, (double)hub_watcher_count(s->hub));
@@ -345,16 +346,22 @@ static void every_second(struct server *s, uint64_t now_ms) {
         }
 }
 
+/* Alone there is nobody to hear from: fewer wake-ups do, and leases are exact enough with them. */
+static uint64_t tick_period_ms(const struct server *s) {
+        return s->state->member_count == 1 && s->was_leader ? MAX(s->tick_ms, (uint64_t)500)
+                                                            : s->tick_ms;
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         struct server *s = userdata;
-        uint64_t now_ms = server_now_ms(), next;
+        uint64_t now_ms = server_now_ms(), period_ms = tick_period_ms(s), next;
 
         while (s->next_tick_ms <= now_ms) {
                 /* After a pause of the machine the missed ticks are not made up for: they would
                  * look like a leader that has gone. */
-                if (now_ms - s->next_tick_ms > 4 * s->tick_ms)
+                if (now_ms - s->next_tick_ms > 4 * period_ms)
                         s->next_tick_ms = now_ms;
-                s->next_tick_ms += s->tick_ms;
+                s->next_tick_ms += period_ms;
                 if (raft_tick(s->raft) < 0)
                         server_fatal(s, -ENOMEM, "Out of memory");
         }
@@ -405,6 +412,7 @@ enum store_error server_check_space(struct server *s, size_t bytes) {
                 wire_uint(&b, 3, ALARM_NOSPACE);
                 if (!b.failed)
                         server_propose(s, NULL, COMMAND_ALARM, b.data, b.size, NULL);
+                s->alarm_asked = true; /* until the next second, in case it gets lost */
                 log_warning("The database is larger than --quota-backend-bytes: raising the "
                             "NOSPACE alarm");
         }
