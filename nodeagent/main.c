@@ -105,6 +105,9 @@ static void on_reloaded(void *userdata) {
 }
 
 static void on_listed(void *userdata) {
+        const char *version = units_version(((struct agent *)userdata)->units);
+
+        log_debug("systemd %s lists our units", version);
         pods_units_listed(((struct agent *)userdata)->pods);
 }
 
@@ -242,6 +245,7 @@ static int start_network(struct agent *a, struct problem *p) {
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
         sync_load_services(a);
+        sync_load_routes(a);
         nft_reload(a->nft);
         return 0;
 }

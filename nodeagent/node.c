@@ -27,7 +27,7 @@ struct node {
         uint64_t renewed_us;
         struct api_call *lease_call, *status_call, *object_call;
         char *os_image;
-        char machine_id[33], boot_id[33], runtime[32];
+        char machine_id[33], boot_id[33], runtime[80];
         struct utsname uname;
 };
 
@@ -68,6 +68,7 @@ static void gather(struct node *n, struct node_facts *f) {
         struct statvfs fs = {0};
         size_t size;
 
+        snprintf(n->runtime, sizeof(n->runtime), "systemd://%s", units_version(a->units));
         *f = (struct node_facts){.name = a->config.node_name,
                         .address = a->node_ip,
                         .cpu_milli = a->cpu_milli,
@@ -266,7 +267,6 @@ int node_new(struct node **ret, struct agent *agent) {
                 sd_id128_to_string(id, n->machine_id);
         if (sd_id128_get_boot(&id) >= 0)
                 sd_id128_to_string(id, n->boot_id);
-        snprintf(n->runtime, sizeof(n->runtime), "systemd://1");
         (void)uname(&n->uname);
         r = sd_event_add_time_relative(agent->event, &n->timer, CLOCK_MONOTONIC, 0, 0, on_timer, n);
         if (r < 0)

@@ -123,6 +123,32 @@ static const char *internal_ip(const json_t *node) {
         return NULL;
 }
 
+static void save_routes(struct sync *s, const struct map *routes) {
+        _cleanup_json_ json_t *v = json_object();
+        int r;
+
+        map_foreach (routes, e)
+                json_object_set_new(v, map_entry_key(e), json_string(map_entry_value(e)));
+        r = store_save(s->agent->store, "routes", v);
+        if (r < 0)
+                log_warning_errno(r, "Cannot keep the routes to the other nodes' pods on disk");
+}
+
+void sync_load_routes(struct agent *a) {
+        _cleanup_json_ json_t *v = NULL;
+        _cleanup_(map_freep) struct map *routes = map_new(free);
+        const char *cidr;
+        json_t *gateway;
+
+        if (!routes || store_load(a->store, "routes", &v) < 0)
+                return;
+        json_object_foreach (v, cidr, gateway) {
+                if (json_is_string(gateway))
+                        (void)map_set(routes, cidr, strdup(json_string_value(gateway)));
+        }
+        (void)network_set_routes(a->network, routes);
+}
+
 static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
         struct sync *s = userdata;
         _cleanup_(map_freep) struct map *routes = map_new(free);
@@ -139,6 +165,7 @@ static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
                         (void)map_set(routes, cidr, strdup(ip));
         }
         (void)network_set_routes(s->agent->network, routes);
+        save_routes(s, routes);
         return 0;
 }
 

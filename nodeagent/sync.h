@@ -11,3 +11,5 @@ DEFINE_CLEANUP(struct sync *, sync_free);
 bool sync_is_synced(const struct sync *s);
 /* Loads the services that the disk remembers into the table. */
 void sync_load_services(struct agent *agent);
+/* Sets the routes to the other nodes' pods that the disk remembers. */
+void sync_load_routes(struct agent *agent);

@@ -43,6 +43,7 @@ struct units {
         struct map *states; /* name -> struct unit_state */
         struct map *execs;  /* name -> struct units_exec */
         struct queued_call *queue, **queue_tail;
+        char version[64];
         unsigned calls;   /* under way */
         unsigned listing; /* GetAll calls of the first listing under way */
         bool listed;
@@ -216,6 +217,19 @@ static int list_units(struct units *u) {
                         "keelson-pod_*.slice");
 }
 
+static int on_version(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct units *u = userdata;
+        const char *s;
+
+        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "v", "s", &s) >= 0)
+                snprintf(u->version, sizeof(u->version), "%s", s);
+        return 0;
+}
+
+const char *units_version(const struct units *u) {
+        return u->version;
+}
+
 static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct units *u = userdata;
         int active;
@@ -277,6 +291,10 @@ int units_new(struct units **ret, sd_event *event, const struct units_callbacks 
                 r = sd_bus_attach_event(u->bus, event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)
                 r = subscribe(u);
+        if (r >= 0)
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH,
+                                "org.freedesktop.DBus.Properties", "Get", on_version, u, "ss",
+                                MANAGER_INTERFACE, "Version");
         if (r >= 0)
                 r = list_units(u);
         if (r < 0)

@@ -44,6 +44,8 @@ struct units_callbacks {
 int units_new(struct units **ret, sd_event *event, const struct units_callbacks *callbacks);
 struct units *units_free(struct units *u);
 DEFINE_CLEANUP(struct units *, units_free);
+/* systemd's version ("252.39-1~deb12u2"); "" until it has said so. */
+const char *units_version(const struct units *u);
 /* NULL when the unit is not there (or not yet known). Borrowed until the next event. */
 const struct unit_state *units_get(struct units *u, const char *name);
 /* Calls for every unit of ours. */
