@@ -47,6 +47,7 @@ struct units {
         unsigned calls;   /* under way */
         unsigned listing; /* GetAll calls of the first listing under way */
         bool listed;
+        bool reloading; /* systemd forgets its units for a moment and says so of each */
 };
 
 static bool name_is_ours(const char *name) {
@@ -101,6 +102,8 @@ static int on_unit_removed(sd_bus_message *m, void *userdata, sd_bus_error *erro
         const char *name, *path;
 
         if (sd_bus_message_read(m, "so", &name, &path) < 0 || !name_is_ours(name))
+                return 0;
+        if (u->reloading) /* daemon-reload: the listing after it tells what is really gone */
                 return 0;
         if (map_remove(u->states, name) > 0)
                 changed(u, name, NULL);
@@ -185,19 +188,35 @@ static int on_get_all(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
+/* What a listing no longer has went away unseen (while systemd reloaded). */
+static void drop_unlisted(struct units *u, const struct map *listed) {
+        map_foreach (u->states, e) {
+                _cleanup_free_ char *name = NULL;
+
+                if (map_get(listed, map_entry_key(e)))
+                        continue;
+                name = strdup(map_entry_key(e));
+                if (name && map_remove(u->states, name) > 0)
+                        changed(u, name, NULL);
+        }
+}
+
 static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(map_freep) struct map *listed = map_new(NULL);
         struct units *u = userdata;
         const char *name;
         int r;
 
-        if (sd_bus_message_is_method_error(m, NULL)) {
-                u->callbacks.on_lost(-sd_bus_message_get_errno(m), u->callbacks.userdata);
+        if (!listed || sd_bus_message_is_method_error(m, NULL)) {
+                u->callbacks.on_lost(listed ? -sd_bus_message_get_errno(m) : -ENOMEM,
+                                u->callbacks.userdata);
                 return 0;
         }
         r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "ssssssouso")) > 0) {
                 r = sd_bus_message_read(m, "s", &name);
                 if (r >= 0 && name_is_ours(name) && state_make(u, name)) {
+                        r = map_set(listed, name, u);
                         if (endswith(name, ".service"))
                                 (void)get_all(u, name, MANAGER ".Service", false);
                         (void)get_all(u, name, MANAGER ".Unit", true);
@@ -207,6 +226,8 @@ static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
         }
+        if (r >= 0)
+                drop_unlisted(u, listed);
         listed_maybe(u);
         return 0;
 }
@@ -234,7 +255,10 @@ static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         struct units *u = userdata;
         int active;
 
-        if (sd_bus_message_read(m, "b", &active) >= 0 && !active) {
+        if (sd_bus_message_read(m, "b", &active) < 0)
+                return 0;
+        u->reloading = active;
+        if (!active) {
                 (void)list_units(u);
                 u->callbacks.on_reloaded(u->callbacks.userdata);
         }

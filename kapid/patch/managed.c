@@ -389,10 +389,18 @@ static int parse_intent(const void *data, size_t n, json_t **ret, struct problem
 
 static int untyped_error(
                 const struct kind *k, const json_t *config, const char *why, struct problem *p) {
-        return problem_set(p, EINVAL, 400, "BadRequest",
+        const char *in = strstr(why, "into field "), *field = in ? in + strlen("into field ") : why;
+        size_t n = strcspn(field, in ? " " : ":");
+        _cleanup_free_ char *path = n > 0 && n == strcspn(field, " :\n") ? strndup(field, n) : NULL;
+        int r = problem_set(p, EINVAL, 400, "BadRequest",
                         "failed to create typed patch object (%s%s%s; %s, Kind=%s): %s",
                         object_namespace(config), *object_namespace(config) ? "/" : "",
                         object_name(config), k->api_version, k->kind, why);
+
+        /* The message is what kubectl's users know; the cause lets a program find the place. */
+        if (path)
+                (void)problem_cause(p, "FieldValueInvalid", path + (path[0] == '.'), why);
+        return r;
 }
 
 /* `unknown field "spec.x"` -> ".spec.x: field not declared in schema". */
