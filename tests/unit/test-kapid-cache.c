@@ -1,0 +1,360 @@
+/* The watch cache: items, order, the window of changes, what a change means to a watcher, waiting.
+ */
+#include "tests/unit/unit.h"
+
+#include "kapid/cache.h"
+#include "kapid/watch.h"
+#include "lib/object.h"
+
+struct bed {
+        sd_event *event;
+        struct caches *caches;
+        unsigned changes, ranges;
+};
+
+static void on_change(struct cache *c, const struct change *change, void *userdata) {
+        struct bed *b = userdata;
+
+        b->changes++;
+}
+
+static void on_range(const char *key, const char *value, size_t n, void *userdata) {
+        struct bed *b = userdata;
+
+        b->ranges++;
+}
+
+static int setup(void **state) {
+        struct bed *b = calloc(1, sizeof(*b));
+
+        assert_non_null(b);
+        assert_true(sd_event_new(&b->event) >= 0);
+        assert_int_equal(caches_new(&b->caches, b->event,
+                                         &(struct caches_options){.on_change = on_change,
+                                                         .on_range = on_range,
+                                                         .userdata = b}),
+                        0);
+        *state = b;
+        return 0;
+}
+
+static int teardown(void **state) {
+        struct bed *b = *state;
+
+        caches_free(b->caches);
+        sd_event_unref(b->event);
+        free(b);
+        return 0;
+}
+
+static void feed(struct bed *b, const char *path, const char *value, uint64_t revision) {
+        _cleanup_free_ char *key = strformat("/registry/pods/%s", path);
+
+        assert_int_equal(
+                        caches_feed(b->caches, key, value, value ? strlen(value) : 0, revision), 0);
+        caches_feed_done(b->caches, revision);
+}
+
+static struct cache *pods(struct bed *b) {
+        struct cache *c = caches_get(b->caches, "/registry/pods/");
+
+        assert_non_null(c);
+        return c;
+}
+
+static const char plain[] = "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"}}";
+static const char labelled[] =
+                "{\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"labels\":{\"app\":\"a\"}}}";
+
+/* --- items --- */
+
+static void test_item_text(void **state) {
+        static const struct {
+                const char *value, *text;
+        } cases[] = {
+                        {"{\"metadata\":{}}", "{\"metadata\":{\"resourceVersion\":\"7\"}}"},
+                        {"{\"a\":\"metadata\",\"metadata\" : { \"name\":\"x\"},\"b\":1}",
+                                        "{\"a\":\"metadata\",\"metadata\" : "
+                                        "{\"resourceVersion\":\"7\", "
+                                        "\"name\":\"x\"},\"b\":1}"},
+                        {"{\"spec\":{\"metadata\":{\"q\":1}},\"x\\\"metadata\":[\"{\"],"
+                         "\"metadata\":{\"n\":1}}",
+                                        "{\"spec\":{\"metadata\":{\"q\":1}},\"x\\\"metadata\":[\"{"
+                                        "\"],"
+                                        "\"metadata\":{\"resourceVersion\":\"7\",\"n\":1}}"},
+        };
+        static const char *const bad[] = {"", "{", "k8s", "{\"metadata\":1}", "{\"metadata\"",
+                        "[{}]", "{\"spec\":{\"metadata\":{}}}", "{}}}}\"metadata\":{}", "{\"a"};
+        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(2);
+        struct item *it;
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct item *later;
+
+                assert_int_equal(item_new(pool, "/registry/pods/a/b", 15, cases[i].value,
+                                                 strlen(cases[i].value), 7, &it),
+                                0);
+                assert_string_equal(item_text(it)->data, cases[i].text);
+                assert_int_equal(item_text(it)->size, strlen(cases[i].text));
+                assert_string_equal(item_path(it), "a/b");
+                assert_int_equal(item_at_revision(it, 1234, &later), 0);
+                assert_non_null(strstr(item_text(later)->data, "\"resourceVersion\":\"1234\""));
+                item_unref(later);
+                item_unref(it);
+        }
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
+                _cleanup_free_ char *exact = strndup(bad[i], strlen(bad[i]));
+
+                assert_int_equal(item_new(pool, "/registry/pods/a/b", 15, exact, strlen(exact), 7,
+                                                 &it),
+                                -EINVAL);
+        }
+}
+
+/* Trees are forgotten and made again; one that is in use stays valid. */
+static void test_item_trees(void **state) {
+        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(2);
+        struct item *items[4];
+        json_t *first;
+
+        for (size_t i = 0; i < 4; i++)
+                assert_int_equal(item_new(pool, "/registry/pods/a/b", 15, plain, strlen(plain),
+                                                 i + 1, &items[i]),
+                                0);
+        first = item_object(items[0]);
+        for (size_t i = 1; i < 4; i++)
+                json_decref(item_object(items[i]));
+        assert_string_equal(object_name(first), "p");
+        json_decref(first);
+        first = item_object(items[0]);
+        assert_int_equal(object_resource_version(first), 1);
+        json_decref(first);
+        for (size_t i = 0; i < 4; i++)
+                item_unref(items[i]);
+}
+
+/* --- order and keys --- */
+
+static void test_order(void **state) {
+        struct bed *b = *state;
+        static const char *const paths[] = {"b/x", "a/z", "a/b", "a-b/c", "c/a"};
+        static const char *const sorted[] = {"a-b/c", "a/b", "a/z", "b/x", "c/a"};
+        struct item *it;
+        size_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTS(paths); i++)
+                feed(b, paths[i], plain, i + 1);
+        for (it = cache_first(pods(b), ""); it; it = cache_next(pods(b), it))
+                assert_string_equal(item_path(it), sorted[n++]);
+        assert_int_equal(n, 5);
+        assert_string_equal(item_path(cache_first(pods(b), "a/")), "a/b");
+        assert_null(cache_find(pods(b), "a/"));
+        assert_int_equal(item_revision(cache_find(pods(b), "a/z")), 2);
+        assert_int_equal(caches_revision(b->caches), 5);
+        feed(b, "a/z", NULL, 6);
+        assert_null(cache_find(pods(b), "a/z"));
+        assert_int_equal(cache_count(pods(b)), 4);
+        assert_int_equal(b->changes, 6);
+}
+
+static void test_keys(void **state) {
+        struct bed *b = *state;
+        struct cache *widgets;
+
+        assert_int_equal(caches_feed(b->caches, "/registry/example.com/widgets/a/w", plain,
+                                         strlen(plain), 3),
+                        0);
+        assert_int_equal(caches_feed(b->caches, "/registry/ranges/serviceips/10.96.0.1", "a/b", 3,
+                                         4),
+                        0);
+        assert_int_equal(caches_feed(b->caches, "/elsewhere/x", "?", 1, 5), 0);
+        assert_int_equal(caches_feed(b->caches, "/registry/pods/", "?", 1, 5), 0);
+        assert_int_equal(caches_feed(b->caches, "/registry/pods/a/protobuf", "k8s?", 4, 5), 0);
+        widgets = caches_get(b->caches, "/registry/example.com/widgets/");
+        assert_int_equal(cache_count(widgets), 1);
+        assert_non_null(cache_find(widgets, "a/w"));
+        assert_int_equal(cache_count(pods(b)), 0);
+        assert_int_equal(b->ranges, 1);
+}
+
+/* --- the window --- */
+
+static void test_window(void **state) {
+        struct bed *b = *state;
+        const uint64_t n = CACHE_WINDOW_CHANGES_MAX + 100;
+        uint64_t number;
+
+        for (uint64_t i = 1; i <= n; i++)
+                feed(b, "a/p", plain, i * 10);
+        /* from the newest back: nothing, one, all that are kept */
+        assert_int_equal(cache_window_after(pods(b), n * 10, &number), 0);
+        assert_int_equal(number, cache_window_end(pods(b)));
+        assert_int_equal(cache_window_after(pods(b), n * 10 + 500, &number), 0);
+        assert_int_equal(number, cache_window_end(pods(b)));
+        assert_int_equal(cache_window_after(pods(b), n * 10 - 1, &number), 0);
+        assert_int_equal(number, cache_window_end(pods(b)) - 1);
+        assert_int_equal(cache_window_after(pods(b), 1000, &number), 0);
+        assert_int_equal(cache_change(pods(b), number)->revision, 1010);
+        assert_int_equal(cache_window_after(pods(b), 999, &number), -ESTALE);
+        assert_null(cache_change(pods(b), cache_window_end(pods(b))));
+        assert_null(cache_change(pods(b), 0));
+}
+
+static void test_window_bytes(void **state) {
+        struct bed *b = *state;
+        const size_t n = 4 * 1024 * 1024;
+        _cleanup_free_ char *big = malloc(n);
+        uint64_t number;
+
+        memset(big, ' ', n);
+        memcpy(big, "{\"metadata\":{", 13);
+        big[n - 2] = '}';
+        big[n - 1] = '}';
+        for (uint64_t i = 1; i <= 40; i++) {
+                assert_int_equal(caches_feed(b->caches, "/registry/pods/a/p", big, n, i), 0);
+                caches_feed_done(b->caches, i);
+        }
+        assert_int_equal(cache_window_after(pods(b), 10, &number), -ESTALE);
+        assert_int_equal(cache_window_after(pods(b), 39, &number), 0);
+        assert_true(cache_window_end(pods(b)) - cache_window_first(pods(b)) <= 17);
+}
+
+/* --- what a watcher sees --- */
+
+static enum watch_event event_of(struct bed *b, const struct kind *k, const struct selection *s,
+                uint64_t *ret_revision) {
+        const struct change *c = cache_change(pods(b), cache_window_end(pods(b)) - 1);
+        struct item *it = NULL, *made = NULL;
+        enum watch_event e;
+
+        assert_int_equal(watch_transition(k, s, c, &e, &it, &made), 0);
+        *ret_revision = 0;
+        if (it) {
+                _cleanup_json_ json_t *o = item_object(it);
+
+                *ret_revision = object_resource_version(o);
+        }
+        item_unref(made);
+        return e;
+}
+
+static void test_transitions(void **state) {
+        struct bed *b = *state;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_(kind_registry_freep) struct kind_registry *registry = NULL;
+        struct selection s = {.namespace = "a"};
+        const struct kind *k;
+        uint64_t rv;
+
+        assert_int_equal(kind_registry_new(&registry, &p), 0);
+        k = kind_registry_find(registry, "", "v1", "pods");
+        assert_int_equal(label_selector_parse("app=a", &s.labels, &p), 0);
+        assert_int_equal(field_selector_parse("", &s.fields, &p), 0);
+
+        feed(b, "a/p", plain, 1);
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_NONE);
+        feed(b, "a/p", labelled, 2);
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_ADDED);
+        assert_int_equal(rv, 2);
+        feed(b, "a/p", labelled, 3);
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_MODIFIED);
+        assert_int_equal(rv, 3);
+        feed(b, "a/p", plain,
+                        4); /* ceases to match: its last matching state, the change's revision */
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_DELETED);
+        assert_int_equal(rv, 4);
+        feed(b, "a/p", labelled, 5);
+        feed(b, "a/p", NULL, 6);
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_DELETED);
+        assert_int_equal(rv, 6);
+        feed(b, "ab/p", labelled, 7); /* another namespace */
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_NONE);
+        s.name = strdup("q");
+        feed(b, "a/p", labelled, 8);
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_NONE);
+        feed(b, "a/q", labelled, 9);
+        assert_int_equal(event_of(b, k, &s, &rv), WATCH_ADDED);
+        selection_done(&s);
+}
+
+/* --- followers and waiting --- */
+
+struct counter {
+        struct cache_follower follower;
+        struct cache_follower *other;
+        unsigned calls;
+};
+
+static void on_follow(struct cache_follower *f, bool lost) {
+        struct counter *c = container_of(f, struct counter, follower);
+
+        c->calls++;
+        if (c->other) {
+                cache_unfollow(c->other);
+                cache_unfollow(f);
+        }
+}
+
+static void test_followers(void **state) {
+        struct bed *b = *state;
+        struct counter one = {.follower.func = on_follow}, two = one, three = one;
+
+        cache_follow(pods(b), &one.follower);
+        cache_follow(pods(b), &two.follower);
+        cache_follow(pods(b), &three.follower);
+        assert_int_equal(caches_feed(b->caches, "/registry/pods/a/p", plain, strlen(plain), 1), 0);
+        assert_int_equal(caches_feed(b->caches, "/registry/pods/a/q", plain, strlen(plain), 2), 0);
+        caches_feed_done(b->caches, 2);
+        assert_int_equal(one.calls, 1); /* once for both */
+        /* the first that is called takes the next one and itself out */
+        three.other = &two.follower;
+        feed(b, "a/p", plain, 3);
+        assert_int_equal(three.calls, 2);
+        assert_int_equal(two.calls, 1);
+        assert_int_equal(one.calls, 2);
+        feed(b, "a/p", plain, 4);
+        assert_int_equal(three.calls, 2);
+        assert_int_equal(one.calls, 3);
+        cache_unfollow(&one.follower);
+        cache_unfollow(&two.follower);
+}
+
+static void on_waited(int error, void *userdata) {
+        *(int *)userdata = error;
+}
+
+static void test_wait(void **state) {
+        struct bed *b = *state;
+        int early = 1, late = 1, never = 1, index = 1;
+
+        assert_int_equal(caches_wait(b->caches, 2, 1000000, on_waited, &early), 0);
+        assert_int_equal(caches_wait(b->caches, 3, 1000000, on_waited, &late), 0);
+        assert_int_equal(caches_wait(b->caches, 99, 1000, on_waited, &never), 0);
+        feed(b, "a/p", plain, 2);
+        assert_int_equal(early, 0);
+        assert_int_equal(late, 1);
+        feed(b, "a/p", plain, 3);
+        assert_int_equal(late, 0);
+        while (never == 1)
+                assert_true(sd_event_run(b->event, 1000000) >= 0);
+        assert_int_equal(never, -ETIMEDOUT);
+        /* no store: a fresh read is refused, not left waiting */
+        assert_int_equal(caches_freshen(b->caches, on_waited, &index), 0);
+        assert_int_equal(index, -EHOSTUNREACH);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_item_text),
+                        cmocka_unit_test(test_item_trees),
+                        cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_window, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_window_bytes, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_transitions, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_followers, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
+        };
+
+        return cmocka_run_group_tests_name("kapid cache", tests, NULL, NULL);
+}
