@@ -289,6 +289,21 @@ static void test_refusals(void **state) {
         assert_string_equal(agent, "kubectl");
 }
 
+/* The message is kubectl's; the cause is what finds the line in a file. */
+static void test_wrong_type_names_its_field(void **state) {
+        _cleanup_free_ char *body =
+                        quoted("{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'d',"
+                               "'namespace':'n'},'spec':{'replicas':'many'}}");
+        _cleanup_decoded_ struct decoded d = {0};
+        _cleanup_problem_ struct problem p = {0};
+        struct apply_options o = by("one", 50);
+
+        assert_true(apply_run(kind("apps", "deployments"), body, strlen(body), NULL, &o, &d, &p) <
+                        0);
+        assert_int_equal(p.code, 400);
+        assert_string_equal(json_str(json_array_get(p.causes, 0), "field"), "spec.replicas");
+}
+
 static void test_ancient(void **state) {
         const struct kind *k = kind("", "configmaps");
         json_t *o = apply(k, NULL, CM("{'a':'1'}"), "one", 0);
@@ -318,6 +333,7 @@ int main(void) {
                         cmocka_unit_test(test_scaled_by_hand),
                         cmocka_unit_test(test_status),
                         cmocka_unit_test(test_refusals),
+                        cmocka_unit_test(test_wrong_type_names_its_field),
                         cmocka_unit_test(test_ancient),
         };
 
