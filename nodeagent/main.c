@@ -246,7 +246,10 @@ static int start_network(struct agent *a, struct problem *p) {
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
         sync_load_services(a);
         sync_load_routes(a);
-        nft_reload(a->nft);
+        /* The table of the agent before us goes on until the first lists are in: it is at least as
+         * new as the disk. */
+        if (!a->config.kubeconfig || !nft_table_is_there(a->nft))
+                nft_reload(a->nft);
         return 0;
 }
 

@@ -196,6 +196,19 @@ void nft_reload(struct nft *n) {
         n->options.on_changed(n->options.userdata);
 }
 
+bool nft_table_is_there(struct nft *n) {
+        const char *out;
+
+        if (nft_run_cmd_from_buffer(n->context, "list tables inet") != 0)
+                return false;
+        out = nft_ctx_get_output_buffer(n->context);
+        return out && strstr(out, "table inet " TABLE_NAME "\n");
+}
+
+bool nft_is_loaded(const struct nft *n) {
+        return n->loaded;
+}
+
 static void mark(struct nft *n, const char *prefix, const char *name) {
         _cleanup_free_ char *key = strformat("%s%s", prefix, name);
 

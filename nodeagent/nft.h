@@ -31,6 +31,10 @@ void nft_local_pod(struct nft *n, const char *uid, const char *pod_ip, const jso
 bool nft_serves_pod(struct nft *n, const char *uid);
 /* Loads the whole table (start, and after changes by hand). */
 void nft_reload(struct nft *n);
+/* Whether the kernel has our table already: an earlier agent's, newer than anything on disk. */
+bool nft_table_is_there(struct nft *n);
+/* Whether the table was loaded by this agent. */
+bool nft_is_loaded(const struct nft *n);
 /* {"services": [...], "slices": [...]} for the disk; returns a new reference. */
 json_t *nft_save(const struct nft *n);
 /* Forgets every service and slice for which the function says no. */

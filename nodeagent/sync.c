@@ -8,7 +8,7 @@
 #include "nodeagent/node.h"
 #include "nodeagent/pods.h"
 
-enum { SAVE_DELAY_US = 1000000, ROUTES_DELAY_US = 100000 };
+enum { SAVE_DELAY_US = 300000, ROUTES_DELAY_US = 100000 };
 
 struct sync {
         struct agent *agent;
@@ -110,6 +110,8 @@ static void on_table_synced(struct informer *i, void *userdata) {
                 return;
         s->table_synced = true;
         nft_keep_only(s->agent->nft, table_is_known, s);
+        if (!nft_is_loaded(s->agent->nft))
+                nft_reload(s->agent->nft);
         save_later(s);
 }
 
