@@ -104,7 +104,7 @@ static void on_index(const struct store_result *res, void *userdata) {
 
         cs->asking = NULL;
         cs->index_pending = false;
-        if (!res->error && cs->loaded && res->revision < cs->revision)
+        if (!res->error && cs->loaded && res->revision < cs->asked_at)
                 caches_reload(cs); /* a store that was put back to an earlier state */
         if (cs->to_ask)
                 ask_index(cs);
@@ -124,6 +124,7 @@ static void ask_index(struct caches *cs) {
 
         cs->asking = TAKE_PTR(cs->to_ask);
         cs->index_pending = true;
+        cs->asked_at = cs->revision;
         r = cs->store ? store_read_index(cs->store, on_index, cs) : -EHOSTUNREACH;
         if (r >= 0)
                 return;
