@@ -182,6 +182,25 @@ static void step(struct bootstrap *b) {
         b->api->bootstrapped = true;
 }
 
+/* `rulesOf: view` puts the rules of an earlier role before the role's own. */
+static int inherit_rules(const struct bootstrap *b, json_t *role) {
+        const char *from = json_str(role, "rulesOf");
+        _cleanup_json_ json_t *rules = json_array();
+        const json_t *o;
+        size_t i;
+
+        if (!from)
+                return 0;
+        json_array_foreach(b->objects, i, o)
+                if (streq(object_kind(o), "ClusterRole") && streq(object_name(o), from))
+                        json_array_extend(rules, json_object_get(o, "rules"));
+        if (!rules || json_array_extend(rules, json_object_get(role, "rules")) < 0 ||
+                        json_object_set(role, "rules", rules) < 0)
+                return -ENOMEM;
+        json_object_del(role, "rulesOf");
+        return 0;
+}
+
 static int add_yaml(struct bootstrap *b) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_problem_ struct problem p = {0};
@@ -193,7 +212,8 @@ static int add_yaml(struct bootstrap *b) {
         for (size_t i = 0; i < docs.count; i++) {
                 json_t *copy = json_deep_copy(docs.items[i].value);
 
-                if (!copy || json_array_append_new(b->objects, copy) < 0)
+                if (!copy || inherit_rules(b, copy) < 0 ||
+                                json_array_append_new(b->objects, copy) < 0)
                         return -ENOMEM;
         }
         return 0;

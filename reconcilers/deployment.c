@@ -238,8 +238,8 @@ static void scale_all(const struct rollout *d, struct actions *a) {
 
 /* --- strategies --- */
 
-/* Available pods that will stay so: what the set was told to give up does not count any more, though
- * its status may still name it. */
+/* Available pods that will stay so: what the set was told to give up does not count any more,
+ * though its status may still name it. */
 static int64_t set_available(const json_t *rs) {
         return clamp(set_status(rs, "availableReplicas"), 0, set_replicas(rs));
 }
