@@ -410,7 +410,7 @@ static int ensure_container(struct container *c) {
                 (void)units_stop(p->pods->agent->units, c->unit);
                 return 0;
         }
-        if (unit_state_is_running(state)) {
+        if (unit_state_is_running(state, c->record->notify)) {
                 if (!streq(c->seen, state->invocation)) {
                         container_probes_stop(c);
                         /* An adopted container was ready before, and stays so until a probe says

@@ -205,6 +205,7 @@ static int add_containers(struct pod *p) {
                         p->count++;
                         r->name = strdup(json_str_or(v, "name", ""));
                         r->init = l == 0;
+                        r->notify = r->name && pod_readiness_is_notify(p->object, r->name);
                         c->pod = p;
                         c->record = r;
                         c->unit = r->name ? pod_unit_name(p->object, r->name) : NULL;

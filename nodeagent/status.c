@@ -35,7 +35,9 @@ bool container_set_waiting(struct container_record *c, const char *reason, const
         return changed;
 }
 
-bool unit_state_is_running(const struct unit_state *s) {
+bool unit_state_is_running(const struct unit_state *s, bool notify) {
+        if (s && !notify && streq(s->active, "activating") && streq(s->sub, "start"))
+                return false;
         return s && s->main_pid != 0 && !streq(s->active, "inactive") &&
                !streq(s->active, "failed");
 }
@@ -179,7 +181,7 @@ bool container_observe(struct container_record *c, const struct unit_state *s, u
                 count_restarts(c, s);
                 changed = true;
         }
-        if (unit_state_is_running(s))
+        if (unit_state_is_running(s, c->notify))
                 return observe_running(c, s) || changed;
         if (streq(s->sub, "auto-restart")) {
                 if (c->phase == CONTAINER_RUNNING)

@@ -11,6 +11,7 @@ enum container_phase { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATE
 struct container_record {
         char *name;
         bool init;
+        bool notify; /* readiness by sd_notify: it runs while systemd still says "activating" */
         enum container_phase phase;
         char *reason; /* of waiting or of the end */
         char *message;
@@ -37,8 +38,9 @@ void container_back_off(struct container_record *c, const char *message);
 /* For the running record on disk. */
 json_t *container_record_save(const struct container_record *c) _warn_unused_;
 void container_record_load(struct container_record *c, const json_t *v);
-/* Whether the unit runs a main process now. */
-bool unit_state_is_running(const struct unit_state *s);
+/* Whether the unit runs a main process now. One that systemd is still trying to execute does not
+ * count. */
+bool unit_state_is_running(const struct unit_state *s, bool notify);
 
 struct status_facts {
         const char *host_ip;

@@ -60,6 +60,12 @@ static void test_restart_counts(void **state) {
         assert_int_equal(c.phase, CONTAINER_WAITING);
         assert_string_equal(c.reason, "CrashLoopBackOff");
         assert_int_equal(json_int_or(c.last, "exitCode", -1), 3);
+        /* A process that is not the program yet is not running. */
+        snprintf(b.active, sizeof(b.active), "activating");
+        snprintf(b.sub, sizeof(b.sub), "start");
+        (void)container_observe(&c, &b, 4);
+        assert_int_equal(c.phase, CONTAINER_WAITING);
+        b = running("b", 1, 7000000);
         assert_true(container_observe(&c, &b, 4));
         assert_int_equal(c.restart_count, 1);
         /* Three more while nobody looked; then a restart by hand, which sets systemd's counter
