@@ -88,8 +88,8 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
         s = state_make(u, name);
         if (!s || units_read_properties(m, s) < 0)
                 return 0;
-        /* Both interfaces are told of every time, the unit's own second: only then does the picture fit
-         * together. */
+        /* Both interfaces are told of every time, the unit's own second: only then does the picture
+         * fit together. */
         if (streq(interface, MANAGER ".Unit")) {
                 s->known = true;
                 changed(u, name, s);
