@@ -182,7 +182,7 @@ const char *prop_signature(enum prop_type type) {
         case PROP_STRV:
                 return "as";
         case PROP_EXEC:
-                return "a(sasas)";
+                return "a(sasb)";
         case PROP_FIELDS:
                 return "aay";
         case PROP_ENVFILES:

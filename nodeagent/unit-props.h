@@ -16,7 +16,7 @@ enum prop_type {
         PROP_I32,        /* i */
         PROP_MODE,       /* u; text is octal */
         PROP_STRV,       /* as */
-        PROP_EXEC,       /* a(sasas): JSON array of arrays of words */
+        PROP_EXEC,       /* a(sasb): JSON array of arrays of words */
         PROP_FIELDS,     /* aay: JSON array of "NAME=value" */
         PROP_ENVFILES,   /* a(sb): JSON array of paths */
         PROP_BINDS,      /* a(ssbt): JSON array of [source, destination] or [source, destination,

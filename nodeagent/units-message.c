@@ -1,6 +1,7 @@
 /* Between JSON and sd-bus: every property type of unit-props.c in D-Bus form. */
 #include "nodeagent/units-message.h"
 
+#include "lib/buf.h"
 #include "nodeagent/unit-props.h"
 
 static int append_strv(sd_bus_message *m, const json_t *list) {
@@ -15,22 +16,49 @@ static int append_strv(sd_bus_message *m, const json_t *list) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* Arguments go through as they are: no $VAR of systemd's. */
+/* A word as systemd hands it on unchanged: it would put a variable in place of $NAME. */
+static char *literal_word(const char *word) {
+        _cleanup_buf_ struct buf out = {0};
+
+        for (; *word; word++) {
+                if (*word == '$')
+                        buf_append_char(&out, '$');
+                buf_append_char(&out, *word);
+        }
+        return out.failed ? NULL : out.data ? buf_take(&out) : strdup("");
+}
+
+static int append_words(sd_bus_message *m, const json_t *words) {
+        const json_t *v;
+        size_t i;
+        int r = sd_bus_message_open_container(m, 'a', "s");
+
+        json_array_foreach (words, i, v) {
+                _cleanup_free_ char *word = literal_word(strempty(json_string_value(v)));
+
+                if (r >= 0)
+                        r = word ? sd_bus_message_append(m, "s", word) : -ENOMEM;
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* The plain form, not ExecStartEx with its flags: systemd 252 writes that name into the unit's
+ * file, does not know it there, and after a daemon-reload has a service without a command. */
 static int append_exec(sd_bus_message *m, const json_t *commands) {
         const json_t *words;
         size_t i;
-        int r = sd_bus_message_open_container(m, 'a', "(sasas)");
+        int r = sd_bus_message_open_container(m, 'a', "(sasb)");
 
         json_array_foreach (commands, i, words) {
                 if (r >= 0)
-                        r = sd_bus_message_open_container(m, 'r', "sasas");
+                        r = sd_bus_message_open_container(m, 'r', "sasb");
                 if (r >= 0)
                         r = sd_bus_message_append(m, "s",
                                         strempty(json_string_value(json_array_get(words, 0))));
                 if (r >= 0)
-                        r = append_strv(m, words);
+                        r = append_words(m, words);
                 if (r >= 0)
-                        r = sd_bus_message_append(m, "as", 1, "no-env-expand");
+                        r = sd_bus_message_append(m, "b", 0);
                 if (r >= 0)
                         r = sd_bus_message_close_container(m);
         }
@@ -115,7 +143,8 @@ int units_append_property(sd_bus_message *m, const char *name, const json_t *val
                 return -EINVAL;
         r = sd_bus_message_open_container(m, 'r', "sv");
         if (r >= 0)
-                r = sd_bus_message_append(m, "s", row->name);
+                r = sd_bus_message_append(
+                                m, "s", row->type == PROP_EXEC ? row->file_name : row->name);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'v', prop_signature(row->type));
         if (r >= 0)
