@@ -80,10 +80,17 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
         const char *ns = object_namespace(object);
 
         if (!gone) {
+                _cleanup_json_ json_t *old = NULL;
+
+                n = graph_get(&c->graph, object_uid(object));
+                old = n ? json_incref(n->object) : NULL;
                 graph_put(&c->graph, resource, object);
                 if (c->whole) {
                         wake_if_needed(c, object);
                         wake_owners(c, object);
+                        /* An owner that waits for this one to let go of it. */
+                        if (old)
+                                wake_owners(c, old);
                 }
                 return;
         }
