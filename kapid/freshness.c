@@ -111,8 +111,8 @@ static void on_index(const struct store_result *res, void *userdata) {
         while ((w = list)) {
                 wait_unlink(&list, w);
                 w->revision = res->revision;
-                if (res->error)
-                        wait_end(w, res->error);
+                if (res->error) /* a question that was not answered did no harm */
+                        wait_end(w, res->error == -ETIMEDOUT ? -EHOSTUNREACH : res->error);
                 else
                         wait_start(cs, w);
         }

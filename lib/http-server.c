@@ -192,8 +192,14 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
                 return MHD_YES;
         if (parse_u64(length, &n) < 0)
                 return refuse(r, 400, "the Content-Length header is not a number");
-        if (n > r->server->options.body_size_max)
-                return refuse_size(r);
+        if (n > r->server->options.body_size_max) {
+                /* Most clients send all before they read: answered at once they would see a reset. */
+                if (http_request_header(r, "Expect") ||
+                                n > DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max)
+                        return refuse_size(r);
+                r->too_large = true;
+                return MHD_YES;
+        }
         if (r->server->bodies + n > BODIES_SIZE_MAX)
                 return refuse(r, 503, "too many large requests at one time; try again");
         return MHD_YES;

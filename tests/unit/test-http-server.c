@@ -191,8 +191,25 @@ static void refuses_large_bodies(void **state) {
 
         world_start(&w, &o);
         _cleanup_close_ int fd = connect_to(&w);
-        send_text(fd, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n");
+        send_text(fd, "POST /x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+                      "Content-Length: 70000\r\n\r\n");
         expect(&w, fd, &b, "HTTP/1.1 413 ");
+        assert_string_equal(w.last, "");
+
+        /* Who sends without asking is answered when all is there, or it would see a reset. */
+        _cleanup_close_ int whole = connect_to(&w);
+        _cleanup_free_ char *body = malloc(70000 + 1);
+        memset(body, 'x', 70000);
+        body[70000] = 0;
+        buf_reset(&b);
+        send_text(whole, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 70000\r\n\r\n");
+        for (size_t i = 0; i < 7; i++) {
+                _cleanup_free_ char *part = strndup(body + i * 10000, 10000);
+
+                send_text(whole, part);
+                loop_for_ms(w.event, 2);
+        }
+        expect(&w, whole, &b, "HTTP/1.1 413 ");
         assert_string_equal(w.last, "");
 
         /* Chunked: the size shows only while reading. */
