@@ -263,6 +263,42 @@ static inline void fake_delete(
         fake_store(a, key, new);
 }
 
+static inline void fake_delete_all(
+                struct fake_api *a, const struct fake_path *p, const json_t *options) {
+        char prefix[600];
+
+        fake_key(p, "", prefix);
+        map_foreach (a->objects, e)
+                if (startswith(map_entry_key(e), prefix) && !object_is_deleting(map_entry_value(e)))
+                        fake_delete(a, map_entry_key(e), map_entry_value(e), options);
+}
+
+/* Aggregated discovery of the kinds that api_resource_find() knows among these. */
+static inline void fake_discovery(struct http_request *r, bool core) {
+        static const char *const served[] = {"pods", "namespaces", "configmaps", "serviceaccounts",
+                        "replicasets", "deployments"};
+        json_t *items = json_array();
+        _cleanup_json_ json_t *list =
+                        json_pack("{s:s, s:o}", "kind", "APIGroupDiscoveryList", "items", items);
+
+        for (size_t i = 0; i < ELEMENTS(served); i++) {
+                const struct api_resource *k = api_resource_find(served[i]);
+
+                if ((*k->group == 0) == core)
+                        json_array_append_new(items,
+                                        json_pack("{s:{s:s}, s:[{s:s, s:[{s:s, s:s, s:{s:s}, "
+                                                  "s:[s,s,s,s]}]}]}",
+                                                        "metadata", "name", k->group, "versions",
+                                                        "version", k->version, "resources",
+                                                        "resource", k->plural, "scope",
+                                                        k->namespaced ? "Namespaced" : "Cluster",
+                                                        "responseKind", "kind", k->kind, "verbs",
+                                                        "list", "watch", "delete",
+                                                        "deletecollection"));
+        }
+        fake_respond(r, 200, list);
+}
+
 static inline void fake_request(struct http_request *r, void *userdata) {
         struct fake_api *a = userdata;
         const char *method = http_request_method(r);
@@ -273,6 +309,8 @@ static inline void fake_request(struct http_request *r, void *userdata) {
         size_t n;
         const char *data = http_request_body(r, &n);
 
+        if (streq(http_request_path(r), "/api") || streq(http_request_path(r), "/apis"))
+                return fake_discovery(r, streq(http_request_path(r), "/api"));
         fake_parse(http_request_path(r), &p);
         if (n > 0)
                 assert_int_equal(json_parse(data, n, 0, &body, NULL), 0);
@@ -286,6 +324,11 @@ static inline void fake_request(struct http_request *r, void *userdata) {
         }
         if (streq(method, "POST") && !*p.name)
                 return fake_create(a, r, &p, body);
+        if (streq(method, "DELETE") && !*p.name) {
+                fake_delete_all(a, &p, body);
+                list = json_object();
+                return fake_respond(r, 200, list);
+        }
         fake_key(&p, p.name, key);
         o = map_get(a->objects, key);
         if (!o)

@@ -3,14 +3,15 @@
 #include "tests/unit/fake-api.h"
 
 #include "lib/metrics.h"
+#include "reconcilers/collector.h"
 #include "reconcilers/manager.h"
 #include "reconcilers/pods.h"
 #include "reconcilers/scheduler.h"
 
 static const struct controller *const controllers[] = {&deployment_controller,
                 &replicaset_controller, &endpointslice_controller, &node_controller,
-                &podcidr_controller, &podgc_controller, &job_controller,
-                &serviceaccount_controller};
+                &podcidr_controller, &podgc_controller, &job_controller, &serviceaccount_controller,
+                &namespace_controller};
 
 struct world_under_test {
         sd_event *event;
@@ -18,6 +19,7 @@ struct world_under_test {
         struct metrics *metrics;
         struct world_config config;
         struct manager *manager;
+        struct collector *collector;
         struct scheduler *scheduler;
 };
 
@@ -29,6 +31,18 @@ static void add_node(struct fake_api *a, const char *name) {
                                         name, "spec", "status", "allocatable", "cpu", "4", "memory",
                                         "8Gi", "pods", "110", "conditions", "type", "Ready",
                                         "status", "True"));
+}
+
+static void on_change(enum world_kind kind, const json_t *object, bool gone, void *userdata) {
+        struct world_under_test *t = userdata;
+
+        if (!world_kinds[kind].ns)
+                collector_on_change(t->collector, api_resource_find(world_kinds[kind].plural),
+                                object, gone);
+}
+
+static void on_synced(void *userdata) {
+        collector_on_world_synced(((struct world_under_test *)userdata)->collector);
 }
 
 static int setup(void **state) {
@@ -46,7 +60,12 @@ static int setup(void **state) {
                         .metrics = t.metrics,
                         .config = &t.config,
                         .controllers = controllers,
-                        .count = ELEMENTS(controllers)};
+                        .count = ELEMENTS(controllers),
+                        .listener = on_change,
+                        .on_synced = on_synced,
+                        .userdata = &t};
+        struct collector_options collector = {
+                        .event = t.event, .client = t.api->client, .metrics = t.metrics};
         struct scheduler_options scheduler = {.event = t.event,
                         .client = t.api->client,
                         .metrics = t.metrics,
@@ -56,6 +75,8 @@ static int setup(void **state) {
         add_node(t.api, "n2");
         add_node(t.api, "n3");
         assert_int_equal(manager_new(&t.manager, &manager), 0);
+        collector.manager = t.manager;
+        assert_int_equal(collector_new(&t.collector, &collector), 0);
         assert_int_equal(scheduler_new(&t.scheduler, &scheduler), 0);
         *state = &t;
         return 0;
@@ -63,6 +84,7 @@ static int setup(void **state) {
 
 static void lead(struct world_under_test *t) {
         assert_int_equal(manager_set_leading(t->manager, true), 0);
+        assert_int_equal(collector_set_leading(t->collector, true), 0);
         assert_int_equal(scheduler_set_leading(t->scheduler, true), 0);
 }
 
@@ -70,6 +92,7 @@ static int teardown(void **state) {
         struct world_under_test *t = *state;
 
         scheduler_free(t->scheduler);
+        collector_free(t->collector);
         manager_free(t->manager);
         fake_api_free(t->api);
         metrics_free(t->metrics);
@@ -334,6 +357,91 @@ static void test_standing_by(void **state) {
         loop_until(t->event, fake_api_get(t->api, "serviceaccounts", "late/default"));
 }
 
+static void delete_deployment(struct world_under_test *t, const char *finalizer) {
+        json_t *d = json_deep_copy(fake_api_get(t->api, "deployments", "d/web"));
+
+        json_set_str(d, "metadata.deletionTimestamp", "2026-01-01T00:00:00Z");
+        json_set_int(d, "metadata.deletionGracePeriodSeconds", 0);
+        if (finalizer)
+                json_set_at(d, "metadata.finalizers", json_pack("[s]", finalizer));
+        fake_api_put(t->api, "deployments", d);
+}
+
+/* The agent's part and the loop, until there is no object of that key. */
+static void run_until_gone(struct world_under_test *t, const char *plural, const char *key) {
+        uint64_t end = loop_now_ms() + 10000;
+
+        while (fake_api_get(t->api, plural, key)) {
+                fake_api_each(t->api, "pods", run_pod);
+                assert_true(sd_event_run(t->event, 5000) >= 0);
+                assert_true(loop_now_ms() < end);
+        }
+}
+
+static void test_owner_gone(void **state) {
+        struct world_under_test *t = *state;
+
+        fake_api_put(t->api, "deployments", deployment(3, "one"));
+        lead(t);
+        roll_out(t, 3, 0);
+        delete_deployment(t, NULL);
+        loop_until(t->event, fake_api_count(t->api, "replicasets", NULL) == 0);
+        for (uint64_t end = loop_now_ms() + 10000; fake_api_count(t->api, "pods", NULL) > 0;) {
+                fake_api_each(t->api, "pods", run_pod);
+                assert_true(sd_event_run(t->event, 5000) >= 0);
+                assert_true(loop_now_ms() < end);
+        }
+}
+
+/* The owner goes last. */
+static void test_foreground(void **state) {
+        struct world_under_test *t = *state;
+
+        fake_api_put(t->api, "deployments", deployment(3, "one"));
+        lead(t);
+        roll_out(t, 3, 0);
+        delete_deployment(t, "foregroundDeletion");
+        run_until_gone(t, "deployments", "d/web");
+        assert_int_equal(fake_api_count(t->api, "replicasets", NULL), 0);
+}
+
+static void test_orphan(void **state) {
+        struct world_under_test *t = *state;
+
+        fake_api_put(t->api, "deployments", deployment(3, "one"));
+        lead(t);
+        roll_out(t, 3, 0);
+        delete_deployment(t, "orphan");
+        run_until_gone(t, "deployments", "d/web");
+        loop_for_ms(t->event, 30);
+        assert_int_equal(fake_api_count(t->api, "replicasets", NULL), 1);
+        assert_int_equal(fake_api_count(t->api, "pods", NULL), 3);
+}
+
+static void test_namespace_goes(void **state) {
+        struct world_under_test *t = *state;
+        json_t *ns;
+
+        fake_api_put(t->api, "namespaces",
+                        json_pack("{s:s, s:s, s:{s:s, s:[s]}, s:{s:[s]}}", "apiVersion", "v1",
+                                        "kind", "Namespace", "metadata", "name", "d", "finalizers",
+                                        "held", "spec", "finalizers", "kubernetes"));
+        fake_api_put(t->api, "configmaps",
+                        json_pack("{s:s, s:s, s:{s:s, s:s}}", "apiVersion", "v1", "kind",
+                                        "ConfigMap", "metadata", "name", "c", "namespace", "d"));
+        fake_api_put(t->api, "deployments", deployment(3, "one"));
+        lead(t);
+        roll_out(t, 3, 0);
+        ns = json_deep_copy(fake_api_get(t->api, "namespaces", "d"));
+        json_set_str(ns, "metadata.deletionTimestamp", "2026-01-01T00:00:00Z");
+        fake_api_put(t->api, "namespaces", ns);
+        run_until_gone(t, "namespaces", "d");
+        assert_int_equal(fake_api_count(t->api, "pods", NULL), 0);
+        assert_int_equal(fake_api_count(t->api, "deployments", NULL), 0);
+        assert_null(fake_api_get(t->api, "configmaps", "d/c"));
+        assert_null(fake_api_get(t->api, "serviceaccounts", "d/default"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test_setup_teardown(
@@ -344,6 +452,10 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_pod_of_lost_node, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_job, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_unschedulable, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_owner_gone, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_foreground, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_orphan, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_namespace_goes, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_standing_by, setup, teardown),
         };
 
