@@ -1,6 +1,7 @@
 /* What every cluster has, as YAML text; pure table. The rules follow the reference server's page on
- * default roles, cut to the kinds that are served. `rulesOf` names a role whose rules come first. Writing
- * GitSyncs is for cluster administrators alone: kgitd applies what they name with all rights. */
+ * default roles, cut to the kinds that are served. `rulesOf` names a role whose rules come first.
+ * Writing GitSyncs is for cluster administrators alone: kgitd applies what they name with all
+ * rights. */
 #include "kapid/bootstrap-objects.h"
 
 const char bootstrap_objects[] =

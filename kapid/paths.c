@@ -143,8 +143,8 @@ static void document_respond(struct request *r, const struct document *d) {
                 respond_data(r, 200, d->type, d->body->data, d->body->size);
 }
 
-static void document_json(struct request *r, const char *key, const char *type, json_t *v) {
-        _cleanup_json_ json_t *taken = v;
+static void document_json(struct request *r, const char *key, const char *type, json_t *taken) {
+        _cleanup_json_ json_t *v = taken;
         _cleanup_free_ char *text = NULL;
 
         if (!v) {
