@@ -191,7 +191,7 @@ static int inherit_rules(const struct bootstrap *b, json_t *role) {
 
         if (!from)
                 return 0;
-        json_array_foreach(b->objects, i, o)
+        json_array_foreach (b->objects, i, o)
                 if (streq(object_kind(o), "ClusterRole") && streq(object_name(o), from))
                         json_array_extend(rules, json_object_get(o, "rules"));
         if (!rules || json_array_extend(rules, json_object_get(role, "rules")) < 0 ||

@@ -60,7 +60,7 @@ struct caches {
         struct wait *asking; /* for the answer that is under way */
         struct wait *to_ask; /* came after it was sent */
         bool index_pending;
-        uint64_t asked_at;   /* our revision when the question left: the store's was no less */
+        uint64_t asked_at; /* our revision when the question left: the store's was no less */
 };
 
 /* One resource's cache (cache.c). */

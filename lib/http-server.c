@@ -193,7 +193,7 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
         if (parse_u64(length, &n) < 0)
                 return refuse(r, 400, "the Content-Length header is not a number");
         if (n > r->server->options.body_size_max) {
-                /* Most clients send all before they read: answered at once they would see a reset. */
+                /* Most clients send all before they read: they would see a reset. */
                 if (http_request_header(r, "Expect") ||
                                 n > DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max)
                         return refuse_size(r);
