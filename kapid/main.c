@@ -9,6 +9,7 @@
 #include "lib/http-server.h"
 #include "lib/log.h"
 #include "lib/options.h"
+#include "lib/timefmt.h"
 
 struct flags {
         char **store;
@@ -72,7 +73,11 @@ static const struct option_program program = {
                 .count = ELEMENTS(rows),
 };
 
-enum { PEM_SIZE_MAX = 1024 * 1024 };
+enum {
+        PEM_SIZE_MAX = 1024 * 1024,
+        DRAIN_STEP_US = 20 * 1000,
+        DRAIN_MAX_US = 5 * 1000 * 1000,
+};
 
 /* NULL path: nothing. */
 static int read_pem(const char *path, const char *what, char **ret, struct problem *p) {
@@ -126,6 +131,8 @@ struct server {
         struct api *api;
         struct http_server *secure, *local;
         char *sa_key, *cert, *key, *ca, *advertise;
+        sd_event_source *drain;
+        uint64_t drain_until_us;
 };
 
 static int listen_secure(struct server *s, const struct flags *f, struct problem *p) {
@@ -192,11 +199,36 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         if (r < 0)
                 return r;
         daemon_on_ready_check(s->daemon, api_ready, s->api);
+        daemon_on_stop(s->daemon, on_stop, s);
         r = listen_secure(s, f, p);
         return r < 0 ? r : listen_local(s, f, p);
 }
 
+/* SIGTERM: no new connections; what is under way is answered, within bounds. */
+static int on_drain(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct server *s = userdata;
+
+        if ((s->api->reads == 0 && s->api->writes == 0) || now_mono_us() >= s->drain_until_us)
+                return sd_event_exit(daemon_event(s->daemon), 0);
+        (void)sd_event_source_set_time_relative(source, DRAIN_STEP_US);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void on_stop(void *userdata) {
+        struct server *s = userdata;
+
+        if (s->secure)
+                http_server_stop_accepting(s->secure);
+        if (s->local)
+                http_server_stop_accepting(s->local);
+        s->drain_until_us = now_mono_us() + DRAIN_MAX_US;
+        if (sd_event_add_time_relative(daemon_event(s->daemon), &s->drain, CLOCK_MONOTONIC,
+                            DRAIN_STEP_US, 0, on_drain, s) < 0)
+                sd_event_exit(daemon_event(s->daemon), 0);
+}
+
 static void server_done(struct server *s) {
+        sd_event_source_disable_unref(s->drain);
         http_server_free(s->secure);
         http_server_free(s->local);
         api_free(s->api);

@@ -280,8 +280,11 @@ void api_reject(struct http_request *http, int code, const char *why, void *user
         _cleanup_free_ char *text = NULL;
         char uuid[UUID_SIZE];
 
-        problem_set(&p, EINVAL, code, code == 413 ? "RequestEntityTooLarge" : "BadRequest", "%s",
-                        code == 413 ? "Request entity too large: limit is 3145728" : why);
+        problem_set(&p, EINVAL, code,
+                        code == 413   ? "RequestEntityTooLarge"
+                        : code == 503 ? "ServiceUnavailable"
+                                      : "BadRequest",
+                        "%s", code == 413 ? "Request entity too large: limit is 3145728" : why);
         status = problem_to_status(&p, NULL, NULL, NULL);
         text = status ? json_text(status) : NULL;
         http_response_header(http, "Audit-Id", random_uuid(uuid));
