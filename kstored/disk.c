@@ -261,7 +261,7 @@ static int open_connections(struct disk *d, struct problem *p) {
                 return r;
         r = disk_connect(d->path, SQLITE_OPEN_READONLY, &d->reader);
         if (r >= 0)
-                r = disk_exec(d->reader, "PRAGMA cache_size=-8192; PRAGMA mmap_size=1099511627776");
+                r = disk_exec(d->reader, "PRAGMA cache_size=-8192");
         if (r >= 0)
                 r = prepare_all(d->writer, write_sql, d->write, DISK_WRITE_STATEMENTS);
         if (r >= 0)
