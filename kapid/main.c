@@ -175,6 +175,29 @@ static int listen_local(struct server *s, const struct flags *f, struct problem 
                         p);
 }
 
+/* SIGTERM: no new connections; what is under way is answered, within bounds. */
+static int on_drain(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct server *s = userdata;
+
+        if ((s->api->reads == 0 && s->api->writes == 0) || now_mono_us() >= s->drain_until_us)
+                return sd_event_exit(daemon_event(s->daemon), 0);
+        (void)sd_event_source_set_time_relative(source, DRAIN_STEP_US);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static void on_stop(void *userdata) {
+        struct server *s = userdata;
+
+        if (s->secure)
+                http_server_stop_accepting(s->secure);
+        if (s->local)
+                http_server_stop_accepting(s->local);
+        s->drain_until_us = now_mono_us() + DRAIN_MAX_US;
+        if (sd_event_add_time_relative(daemon_event(s->daemon), &s->drain, CLOCK_MONOTONIC,
+                            DRAIN_STEP_US, 0, on_drain, s) < 0)
+                sd_event_exit(daemon_event(s->daemon), 0);
+}
+
 static int start(struct server *s, const struct flags *f, struct problem *p) {
         const struct tls_files tls = {
                         .cert = f->store_cert, .key = f->store_key, .ca = f->store_ca};
@@ -202,29 +225,6 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         daemon_on_stop(s->daemon, on_stop, s);
         r = listen_secure(s, f, p);
         return r < 0 ? r : listen_local(s, f, p);
-}
-
-/* SIGTERM: no new connections; what is under way is answered, within bounds. */
-static int on_drain(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct server *s = userdata;
-
-        if ((s->api->reads == 0 && s->api->writes == 0) || now_mono_us() >= s->drain_until_us)
-                return sd_event_exit(daemon_event(s->daemon), 0);
-        (void)sd_event_source_set_time_relative(source, DRAIN_STEP_US);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static void on_stop(void *userdata) {
-        struct server *s = userdata;
-
-        if (s->secure)
-                http_server_stop_accepting(s->secure);
-        if (s->local)
-                http_server_stop_accepting(s->local);
-        s->drain_until_us = now_mono_us() + DRAIN_MAX_US;
-        if (sd_event_add_time_relative(daemon_event(s->daemon), &s->drain, CLOCK_MONOTONIC,
-                            DRAIN_STEP_US, 0, on_drain, s) < 0)
-                sd_event_exit(daemon_event(s->daemon), 0);
 }
 
 static void server_done(struct server *s) {
