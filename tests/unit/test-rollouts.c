@@ -249,7 +249,7 @@ static void check_end(struct simulation *s, unsigned seed) {
 
 static void settle(struct simulation *s, unsigned seed) {
         json_del_at(the_deployment(s), "spec.paused");
-        for (int i = 0; reconcile_all(s) | live(s, true); i++)
+        for (int i = 0; (int)reconcile_all(s) | (int)live(s, true); i++)
                 if (i > SETTLE_MAX)
                         fail_msg("SEED=%u does not settle", seed);
         check_end(s, seed);
