@@ -1,6 +1,8 @@
 /* One resource's cache: its objects in key order, the window of its changes, and who follows it. */
 #include "kapid/cache-internal.h"
 
+#include "lib/timefmt.h"
+
 enum { WINDOW_START = 64 };
 
 static int slot_compare(const struct slot *a, const struct slot *b) {
@@ -214,6 +216,10 @@ static int window_add(struct cache *c, const struct change *change) {
         *window_at(c, c->window_end) = *change;
         c->window_end++;
         c->window_bytes += change_bytes(change);
+        while (c->window_end - c->window_first > CACHE_WINDOW_CHANGES_OLD &&
+                        window_at(c, c->window_first)->seen_us + CACHE_WINDOW_AGE_US <
+                                        change->seen_us)
+                window_drop_first(c);
         while (c->window_bytes > CACHE_WINDOW_BYTES_MAX && c->window_end - c->window_first > 1)
                 window_drop_first(c);
         return 0;
@@ -221,7 +227,7 @@ static int window_add(struct cache *c, const struct change *change) {
 
 int cache_put(struct cache *c, const char *path, struct item *after, uint64_t revision) {
         struct slot *s = slot_from(c, path, false);
-        struct change change = {.revision = revision};
+        struct change change = {.revision = revision, .seen_us = now_mono_us()};
         int r;
 
         if (s && !streq(item_path(s->item), path))

@@ -19,11 +19,15 @@ struct change {
         struct item *before;
         struct item *after;
         struct item *gone;
+        uint64_t seen_us;       /* monotonic */
         struct bytes *lines[3]; /* the watch's: filled in as they are asked for (watch.c) */
 };
 
-/* Bounds of a resource's window of changes. */
+/* Bounds of a resource's window of changes: so many, so large, and those beyond a few hundred go
+ * when they are old. Bookmarks tell watchers a newer place every minute. */
 enum {
+        CACHE_WINDOW_CHANGES_OLD = 256,
+        CACHE_WINDOW_AGE_US = 10 * 60 * 1000 * 1000,
         CACHE_WINDOW_CHANGES_MAX = 8192,
         CACHE_WINDOW_BYTES_MAX = 64 * 1024 * 1024,
         CACHE_TREES_MAX = 20000,
