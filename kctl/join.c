@@ -305,7 +305,7 @@ static int wait_node(struct join *j) {
 
 static int join_machine(struct join *j, const char *where) {
         _cleanup_free_ char *csr = NULL, *cert = NULL;
-        int r = machine_open(&j->machine, j->k, where, j->problem);
+        int r = machine_open(&j->machine, j->k, where, NULL, j->problem);
 
         if (r < 0)
                 return r;
@@ -439,10 +439,7 @@ static const char clean_script[] =
                 "/etc/systemd/system/keelson-nodeagent.service; "
                 "systemctl stop 'kpod-*.service' 'keelson-pod_*.slice' 2>/dev/null; systemctl "
                 "daemon-reload; "
-                "nft delete table inet keelson 2>/dev/null; ip link del keelson0 2>/dev/null; ip "
-                "link del keelson-svc 2>/dev/null; "
-                "for n in /run/netns/kpod-*; do test -e \"$n\" && ip netns del \"${n##*/}\" "
-                "2>/dev/null; done; "
+                "nft delete table inet keelson 2>/dev/null; /opt/keelson/bin/knodeagent clean; "
                 "f=/root/.ssh/authorized_keys; test -e $f && { grep -v ' keelson-kapid$' $f "
                 ">$f.new; chmod 600 $f.new; mv $f.new $f; }; "
                 "rm -rf /etc/keelson/node /etc/keelson/nodeagent.yaml /var/lib/keelson/nodeagent "
@@ -460,7 +457,9 @@ static int remove_node(struct kctl *k, const char *name, struct problem *p) {
         if (r < 0)
                 return r;
         where = ssh_where(node);
-        r = where ? machine_open(&m, k, where, p) : -ENOMEM;
+        r = where ? machine_open(&m, k, where, object_annotation(node, "keelson.dev/ssh-host-key"),
+                                    p)
+                  : -ENOMEM;
         if (r == 0)
                 r = machine_run(m, clean_script, NULL, 0, 120, NULL, p);
         if (r < 0 && !k->flags.force) {

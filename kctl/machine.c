@@ -76,7 +76,8 @@ static int parse_where(struct machine *m, const char *where, struct problem *p) 
         return 0;
 }
 
-int machine_open(struct machine **ret, struct kctl *k, const char *where, struct problem *p) {
+int machine_open(struct machine **ret, struct kctl *k, const char *where, const char *host_key,
+                struct problem *p) {
         _cleanup_(machine_freep) struct machine *m = calloc(1, sizeof(*m));
         int r;
 
@@ -101,6 +102,7 @@ int machine_open(struct machine **ret, struct kctl *k, const char *where, struct
                                                 .port = m->port,
                                                 .user = m->user,
                                                 .identity_file = k->flags.identity,
+                                                .host_key = host_key,
                                                 .accept_new_host_key =
                                                                 k->flags.accept_new_host_key},
                                 p);

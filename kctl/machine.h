@@ -7,9 +7,10 @@
 
 struct machine;
 
-/* where: "user@host[:port]", or NULL for this machine (which needs root). p says what to do about a
- * failure. */
-int machine_open(struct machine **ret, struct kctl *k, const char *where, struct problem *p);
+/* where: "user@host[:port]", or NULL for this machine (which needs root). host_key: the only one to
+ * accept, or NULL: known_hosts decides. p says what to do about a failure. */
+int machine_open(struct machine **ret, struct kctl *k, const char *where, const char *host_key,
+                struct problem *p);
 struct machine *machine_free(struct machine *m);
 DEFINE_CLEANUP(struct machine *, machine_free);
 const char *machine_name(const struct machine *m);     /* as it was given; "this machine" */

@@ -310,7 +310,8 @@ int verb_up(struct kctl *k) {
                                 n);
         if (k->flags.port == 0)
                 return kctl_usage(k, "--port 0 makes no sense here: nodes must know the port");
-        if (machine_open(&m, k, n > 0 ? k->flags.control[0] : NULL, &p) < 0 || up_on(k, m, &p) < 0)
+        if (machine_open(&m, k, n > 0 ? k->flags.control[0] : NULL, NULL, &p) < 0 ||
+                        up_on(k, m, &p) < 0)
                 return kctl_fail(&p);
         return EXIT_OK;
 }
@@ -335,7 +336,7 @@ int verb_down(struct kctl *k) {
                             *config_path = kubeconfig_default_path(k->flags.kubeconfig);
         _cleanup_problem_ struct problem p = {0};
 
-        if (machine_open(&m, k, k->flags.control ? k->flags.control[0] : NULL, &p) < 0)
+        if (machine_open(&m, k, k->flags.control ? k->flags.control[0] : NULL, NULL, &p) < 0)
                 return kctl_fail(&p);
         question = strformat(
                         "This removes the control plane of %s with all it stores", machine_name(m));

@@ -14,6 +14,7 @@
 #include "nodeagent/csr.h"
 #include "nodeagent/logs.h"
 #include "nodeagent/manifest.h"
+#include "nodeagent/network.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pods.h"
 #include "nodeagent/renew.h"
@@ -57,7 +58,7 @@ static const struct option_row rows[] = {
 static const struct option_program program = {.name = "knodeagent",
                 .summary = "Runs a node's pods as systemd units and its services as nftables "
                            "rules.",
-                .usage = "[OPTION...] [ssh | units FILE]",
+                .usage = "[OPTION...] [ssh | clean | units FILE]",
                 .rows = rows,
                 .count = ELEMENTS(rows)};
 
@@ -343,6 +344,13 @@ int main(int argc, char **argv) {
                 r = logs_ssh_main(getenv("SSH_ORIGINAL_COMMAND"));
                 options_done(&program, &a.config);
                 return r;
+        }
+        if (words && streq(words[0], "clean") && strv_length(words) == 1) {
+                r = network_clean();
+                options_done(&program, &a.config);
+                if (r < 0)
+                        fprintf(stderr, "knodeagent clean: %s\n", strerror(-r));
+                return r < 0 ? 1 : 0;
         }
         if (words && streq(words[0], "units") && strv_length(words) == 2) {
                 r = manifest_print_units(

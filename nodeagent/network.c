@@ -421,19 +421,24 @@ int network_pod_up(struct network *n, const char *uid, const char *address, cons
         return r;
 }
 
+static void link_delete(struct nl_sock *s, const char *name) {
+        struct rtnl_link *link = rtnl_link_alloc();
+
+        if (link) {
+                rtnl_link_set_name(link, name);
+                (void)rtnl_link_delete(s, link);
+        }
+        rtnl_link_put(link);
+}
+
 int network_pod_down(struct network *n, const char *uid) {
         _cleanup_free_ char *path = network_pod_path(uid);
-        struct rtnl_link *link = rtnl_link_alloc();
         char veth[16];
 
-        if (!path || !link) {
-                rtnl_link_put(link);
+        if (!path)
                 return -ENOMEM;
-        }
         veth_name(uid, veth);
-        rtnl_link_set_name(link, veth);
-        (void)rtnl_link_delete(n->socket, link);
-        rtnl_link_put(link);
+        link_delete(n->socket, veth);
         if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
                 return -errno;
         if (unlink(path) < 0 && errno != ENOENT)
@@ -498,6 +503,25 @@ int network_set_routes(struct network *n, const struct map *routes) {
                                         route.destination, route.gateway);
         }
         return result;
+}
+
+static void clean_pod(const char *uid, void *userdata) {
+        (void)network_pod_down(userdata, uid);
+}
+
+int network_clean(void) {
+        struct network n = {0};
+        _cleanup_(map_freep) struct map *none = map_new(NULL);
+        int r = none ? open_socket(&n.socket) : -ENOMEM;
+
+        if (r < 0)
+                return r;
+        network_each_pod(clean_pod, &n);
+        r = network_set_routes(&n, none);
+        link_delete(n.socket, GATEWAY_DEVICE);
+        link_delete(n.socket, SERVICE_DEVICE);
+        nl_socket_free(n.socket);
+        return r;
 }
 
 /* The primary address of a link; 1 when it has one. */

@@ -27,5 +27,8 @@ void network_each_pod(void (*func)(const char *uid, void *userdata), void *userd
 /* routes: "10.244.2.0/24" -> "10.98.0.12" (char *). Adds what is missing, removes ours that are not
  * wanted. */
 int network_set_routes(struct network *n, const struct map *routes);
+/* Takes away everything that the functions above made on this machine: pod namespaces, links,
+ * routes. For a node that leaves its cluster; the agent must not run. */
+int network_clean(void);
 /* The address of the interface that the default route, or the first other one, uses. */
 int network_guess_node_ip(char ret[static 16]);
