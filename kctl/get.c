@@ -113,6 +113,16 @@ static int print_tables(struct kctl *k, const struct targets *t) {
         return code;
 }
 
+/* Items of a list come without their kind: a copy that has it. */
+static json_t *typed_item(const json_t *list, const json_t *item, const struct kind_ref *kind) {
+        json_t *typed = json_pack("{s:s, s:s}", "apiVersion", json_str_or(list, "apiVersion", "v1"),
+                        "kind", kind->resource.kind);
+
+        if (typed)
+                json_object_update(typed, (json_t *)item);
+        return typed;
+}
+
 /* One named object is printed as it is, anything else as a List. */
 static int print_objects(struct kctl *k, const struct targets *t) {
         _cleanup_json_ json_t *items = json_array(), *list = NULL;
@@ -142,11 +152,10 @@ static int print_objects(struct kctl *k, const struct targets *t) {
                 if (x->name)
                         json_array_append(items, o);
                 json_array_foreach (json_object_get(o, "items"), j, item) {
-                        /* items of a list come without their kind */
-                        _cleanup_json_ json_t *typed = json_pack("{s:s, s:s}", "apiVersion",
-                                        json_str_or(o, "apiVersion", "v1"), "kind",
-                                        x->kind.resource.kind);
-                        json_object_update(typed, item);
+                        _cleanup_json_ json_t *typed = typed_item(o, item, &x->kind);
+
+                        if (!typed)
+                                return kctl_error("out of memory");
                         json_array_append(items, typed);
                 }
         }
@@ -196,8 +205,11 @@ static int on_watch_line(struct watch *w, const char *line, size_t n) {
                 snprintf(w->version, sizeof(w->version), "%s", version);
         if (streq(type, "BOOKMARK"))
                 return 0;
-        if (!wants_table(w->k))
-                return print_object(w->k, object, &w->target->kind, &w->problem);
+        if (!wants_table(w->k)) {
+                int r = print_object(w->k, object, &w->target->kind, &w->problem);
+
+                return r < 0 ? r : fflush(stdout) == 0 ? 0 : -EPIPE;
+        }
         if (json_array_size(json_object_get(object, "columnDefinitions")) > 0) {
                 json_decref(w->definitions);
                 w->definitions = json_incref(json_object_get(object, "columnDefinitions"));
@@ -220,6 +232,22 @@ static int on_watch_data(struct http_call *call, const char *data, size_t n, voi
 
                 r = on_watch_line(w, w->line.data, length);
                 buf_consume(&w->line, length + 1);
+        }
+        return r;
+}
+
+/* Each object of a list as a watch will show it: with its kind, which items come without. */
+static int print_items(struct kctl *k, const json_t *list, const struct kind_ref *kind,
+                struct problem *p) {
+        json_t *item;
+        size_t i;
+        int r = 0;
+
+        json_array_foreach (json_object_get(list, "items"), i, item) {
+                _cleanup_json_ json_t *typed = typed_item(list, item, kind);
+
+                if (r == 0)
+                        r = typed ? print_object(k, typed, kind, p) : -ENOMEM;
         }
         return r;
 }
@@ -251,7 +279,7 @@ static int watch(struct kctl *k, const struct target *t) {
                         print_table(k, list, k->flags.all_namespaces && t->kind.resource.namespaced,
                                         NULL, &w.columns);
                 else if (!wants_table(k) && !k->flags.watch_only)
-                        r = print_object(k, list, &t->kind, &w.problem);
+                        r = print_items(k, list, &t->kind, &w.problem);
                 fflush(stdout);
         }
         while (r >= 0) {

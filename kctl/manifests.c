@@ -58,6 +58,7 @@ static int read_text(struct manifests *m, const char *file, const char *text, si
 
         if (r < 0) {
                 problem_prefix(p, "%s", file);
+                p->code = 0; /* no server has seen it */
                 return r;
         }
         for (size_t i = 0; r == 0 && i < docs.count; i++) {
