@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <systemd/sd-daemon.h>
 
 #include "lib/fileio.h"
 #include "lib/log.h"
@@ -274,8 +275,13 @@ static int start_api(struct agent *a, struct problem *p) {
 static int start(struct agent *a, struct problem *p) {
         struct units_callbacks callbacks = {
                         on_unit_change, on_start_error, on_reloaded, on_listed, on_lost, a};
-        int r = daemon_new(&a->daemon, "knodeagent");
+        int r;
 
+        /* Before anything on the machine is touched. */
+        if (sd_booted() <= 0)
+                return problem_set(p, ENOTSUP, 0, NULL,
+                                "systemd does not run this machine; a node needs it as PID 1");
+        r = daemon_new(&a->daemon, "knodeagent");
         if (r < 0)
                 return r;
         a->event = daemon_event(a->daemon);
