@@ -138,11 +138,12 @@ static void roll_out(struct world_under_test *t, int replicas, size_t floor) {
         uint64_t end = loop_now_ms() + 10000;
 
         for (;;) {
-                const json_t *d = fake_api_get(t->api, "deployments", "d/web");
+                const json_t *d;
                 size_t ready = 0;
 
                 fake_api_each(t->api, "pods", run_pod);
                 assert_true(sd_event_run(t->event, 5000) >= 0);
+                d = fake_api_get(t->api, "deployments", "d/web"); /* the turn may have replaced it */
                 map_foreach (t->api->objects, e)
                         ready += startswith(map_entry_key(e), "/api/v1/pods|") &&
                                  !object_is_deleting(map_entry_value(e)) &&
@@ -173,9 +174,10 @@ static void test_deployment_end_to_end(void **state) {
         assert_int_equal(fake_api_count(t->api, "replicasets", NULL), 1);
         assert_int_equal(fake_api_count(t->api, "pods", NULL), 3);
         assert_int_equal(fake_api_count(t->api, "pods", on_n1), 1); /* one a node */
-        assert_string_equal(object_annotation(fake_api_get(t->api, "deployments", "d/web"),
-                                            "deployment.kubernetes.io/revision"),
-                        "1");
+        loop_until(t->event,
+                        streq_ptr(object_annotation(fake_api_get(t->api, "deployments", "d/web"),
+                                                  "deployment.kubernetes.io/revision"),
+                                        "1"));
 
         d = json_deep_copy(fake_api_get(t->api, "deployments", "d/web"));
         json_object_set_new(json_array_get(json_at_mut(d, "spec.template.spec.containers"), 0),
@@ -186,10 +188,11 @@ static void test_deployment_end_to_end(void **state) {
         assert_int_equal(fake_api_count(t->api, "replicasets", NULL), 2);
         loop_for_ms(t->event, 20);
         assert_int_equal(fake_api_count(t->api, "pods", NULL), 3);
-        assert_string_equal(json_str(object_condition(fake_api_get(t->api, "deployments", "d/web"),
-                                                     "Progressing"),
-                                            "reason"),
-                        "NewReplicaSetAvailable");
+        loop_until(t->event, streq_ptr(json_str(object_condition(fake_api_get(t->api, "deployments",
+                                                                                 "d/web"),
+                                                                "Progressing"),
+                                                       "reason"),
+                                             "NewReplicaSetAvailable"));
         /* at rest nothing is written */
         unsigned writes = t->api->writes;
         loop_for_ms(t->event, 50);
