@@ -159,7 +159,8 @@ static int print_objects(struct kctl *k, const struct targets *t) {
                         json_array_append(items, typed);
                 }
         }
-        if (streq(k->flags.output, "name"))
+        /* Objects that were named and are not there make no empty list. */
+        if (streq(k->flags.output, "name") || (t->items[0].name && json_array_size(items) == 0))
                 return code;
         list = json_pack("{s:s, s:s, s:O, s:{s:s}}", "apiVersion", "v1", "kind", "List", "items",
                         items, "metadata", "resourceVersion", "");
