@@ -5,7 +5,7 @@ bench: all
 	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/bench/run $(BENCH)
 
 # `make bench-store`: kstored beside etcd (Debian's etcd-server). STORE='--quick' for a short look.
-EXTRA_DIST += bench/store docs/benchmarks.md
+EXTRA_DIST += bench/store
 noinst_PROGRAMS += bench/etcd-load
 bench_etcd_load_SOURCES = bench/etcd-load.c
 bench_etcd_load_LDADD = libkeelson.a $(KEELSON_LIBS)
