@@ -638,7 +638,10 @@ def counters():
     def patch(i):
         c = Client()
         for k in range(25):
-            assert c.merge(CM + "/count", {"data": {f"w{i}-{k}": "x"}}).code in (200, 409)
+            code = c.merge(CM + "/count", {"data": {f"w{i}-{k}": "x"}}).code
+            assert code in (200, 409)
+            if code == 200:
+                taken.append(f"w{i}-{k}")
 
     threads = [threading.Thread(target=count, args=(i,)) for i in range(8)]
     for t in threads:
@@ -646,12 +649,15 @@ def counters():
     for t in threads:
         t.join()
     assert is_(a.get(CM + "/count"), 200).json["data"]["n"] == "200"
+    taken = []
     threads = [threading.Thread(target=patch, args=(i,)) for i in range(4)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert len(is_(a.get(CM + "/count"), 200).json["data"]) > 90
+    # The server tries again after a race, a few times: what it took is there, and that is most of it.
+    there = is_(a.get(CM + "/count"), 200).json["data"]
+    assert set(there) == set(taken) | {"n"} and len(taken) > 50, (len(there), len(taken))
 
 
 @case
