@@ -51,5 +51,9 @@ struct disk {
 int disk_sqlite_errno(int rc);
 int disk_exec(sqlite3 *db, const char *sql);
 int disk_connect(const char *path, int flags, sqlite3 **ret);
+int disk_query_number(sqlite3 *db, const char *sql, int64_t *ret);
+int disk_load_numbers(sqlite3 *db, uint64_t numbers[static DISK_NUMBERS]);
+int disk_open_connections(struct disk *d, struct problem *p);
+void disk_close_connections(struct disk *d);
 int disk_on_wal(void *userdata, sqlite3 *db, const char *name, int pages);
 extern const char *const disk_number_names[DISK_NUMBERS];

@@ -178,19 +178,3 @@ int disk_checkpoint(struct disk *d) {
         sqlite3_close(db);
         return r;
 }
-
-int disk_copy(struct disk *d, const char *to) {
-        sqlite3 *from = NULL;
-        sqlite3_stmt *st = NULL;
-        int r = disk_connect(d->path, SQLITE_OPEN_READONLY, &from);
-
-        if (r >= 0)
-                r = disk_sqlite_errno(sqlite3_prepare_v2(from, "VACUUM INTO ?1", -1, &st, NULL));
-        if (r >= 0) {
-                sqlite3_bind_text(st, 1, to, -1, SQLITE_STATIC);
-                r = disk_sqlite_errno(sqlite3_step(st));
-        }
-        sqlite3_finalize(st);
-        sqlite3_close(from);
-        return r;
-}

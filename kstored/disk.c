@@ -123,7 +123,7 @@ int disk_connect(const char *path, int flags, sqlite3 **ret) {
         return 0;
 }
 
-static int query_number(sqlite3 *db, const char *sql, int64_t *ret) {
+int disk_query_number(sqlite3 *db, const char *sql, int64_t *ret) {
         sqlite3_stmt *st = NULL;
         int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
@@ -185,12 +185,12 @@ static int refuse_database(struct disk *d, int r, struct problem *p) {
 static int check_format(struct disk *d, struct problem *p) {
         _cleanup_free_ char *sql = NULL;
         int64_t application = 0, version = 0, tables = 0;
-        int r = query_number(d->writer, "PRAGMA application_id", &application);
+        int r = disk_query_number(d->writer, "PRAGMA application_id", &application);
 
         if (r >= 0)
-                r = query_number(d->writer, "PRAGMA user_version", &version);
+                r = disk_query_number(d->writer, "PRAGMA user_version", &version);
         if (r >= 0)
-                r = query_number(d->writer, "SELECT count(*) FROM sqlite_master", &tables);
+                r = disk_query_number(d->writer, "SELECT count(*) FROM sqlite_master", &tables);
         if (r < 0)
                 return refuse_database(d, r, p);
         if (application == 0 && version == 0 && tables == 0) {
@@ -225,23 +225,22 @@ static int prepare_all(sqlite3 *db, const char *const *sql, sqlite3_stmt **st, s
         return 0;
 }
 
-static int load_numbers(struct disk *d) {
+int disk_load_numbers(sqlite3 *db, uint64_t numbers[static DISK_NUMBERS]) {
         sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(d->reader, "SELECT name, value FROM number", -1, &st, NULL);
+        int rc = sqlite3_prepare_v2(db, "SELECT name, value FROM number", -1, &st, NULL);
 
-        d->is_new = true;
+        memset(numbers, 0, DISK_NUMBERS * sizeof(numbers[0]));
         while (rc == SQLITE_OK || rc == SQLITE_ROW) {
                 rc = sqlite3_step(st);
                 for (unsigned i = 0; rc == SQLITE_ROW && i < DISK_NUMBERS; i++)
                         if (streq((const char *)sqlite3_column_text(st, 0), disk_number_names[i]))
-                                d->numbers[i] = (uint64_t)sqlite3_column_int64(st, 1);
+                                numbers[i] = (uint64_t)sqlite3_column_int64(st, 1);
         }
         sqlite3_finalize(st);
-        d->is_new = d->numbers[DISK_MEMBER_ID] == 0;
         return disk_sqlite_errno(rc);
 }
 
-static int open_connections(struct disk *d, struct problem *p) {
+int disk_open_connections(struct disk *d, struct problem *p) {
         int r = disk_connect(d->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d->writer);
         int keep = 1;
 
@@ -267,9 +266,10 @@ static int open_connections(struct disk *d, struct problem *p) {
         if (r >= 0)
                 r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
         if (r >= 0)
-                r = load_numbers(d);
+                r = disk_load_numbers(d->reader, d->numbers);
+        d->is_new = d->numbers[DISK_MEMBER_ID] == 0;
         if (r >= 0)
-                r = query_number(d->writer, "PRAGMA page_size", &d->page_size);
+                r = disk_query_number(d->writer, "PRAGMA page_size", &d->page_size);
         return r < 0 ? refuse_database(d, r, p) : 0;
 }
 
@@ -288,7 +288,7 @@ int disk_open(struct disk **ret, const char *folder, struct problem *p) {
         r = lock_folder(d, p);
         if (r < 0)
                 return r;
-        r = open_connections(d, p);
+        r = disk_open_connections(d, p);
         if (r < 0)
                 return r;
         r = disk_write(d, &nothing); /* learns the sizes */
@@ -298,15 +298,25 @@ int disk_open(struct disk **ret, const char *folder, struct problem *p) {
         return 0;
 }
 
+void disk_close_connections(struct disk *d) {
+        for (size_t i = 0; i < ELEMENTS(d->read); i++) {
+                sqlite3_finalize(d->read[i]);
+                d->read[i] = NULL;
+        }
+        for (size_t i = 0; i < ELEMENTS(d->write); i++) {
+                sqlite3_finalize(d->write[i]);
+                d->write[i] = NULL;
+        }
+        sqlite3_close(d->reader);
+        sqlite3_close(d->writer); /* last: it brings the WAL in */
+        d->reader = d->writer = NULL;
+        d->read_open = false;
+}
+
 struct disk *disk_free(struct disk *d) {
         if (!d)
                 return NULL;
-        for (size_t i = 0; i < ELEMENTS(d->read); i++)
-                sqlite3_finalize(d->read[i]);
-        for (size_t i = 0; i < ELEMENTS(d->write); i++)
-                sqlite3_finalize(d->write[i]);
-        sqlite3_close(d->reader);
-        sqlite3_close(d->writer); /* last: it brings the WAL in */
+        disk_close_connections(d);
         safe_close(d->lock_fd);
         free(d->folder);
         free(d->path);

@@ -125,6 +125,15 @@ int disk_checkpoint(struct disk *d);
  * thread. */
 int disk_copy(struct disk *d, const char *to);
 
+/* The numbers that such a copy holds. -EUCLEAN, -EINVAL and the like with a message when it is none
+ * that this program can use. */
+int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct problem *p);
+/* Makes a copy of another member's database ours, durably, and puts it in place of this one: the
+ * log is emptied, log base and commit are what was applied. Crash-safe: either the old or the new
+ * is there. Nothing else may use the disk meanwhile. Afterwards the copy's own file is gone; on an
+ * error before the exchange this one is as it was, after it d can only be freed. */
+int disk_adopt(struct disk *d, const char *path, uint64_t member_id, uint64_t term, uint64_t vote);
+
 struct disk_size {
         int64_t size;
         int64_t in_use;

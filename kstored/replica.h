@@ -71,6 +71,7 @@ struct replica {
         uint64_t flush_at_ms; /* rows in memory are written then, if no save takes them along */
         int64_t saving_next_seq;
 
+        struct arena arena; /* of the command being proposed */
         uint64_t now_ms;
         uint64_t tick_ms, next_tick_ms;
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
@@ -99,8 +100,10 @@ void replica_written(struct replica *r, int result);
 /* A message from a member; errors that are not the sender's end the member. */
 void replica_step(struct replica *r, const struct raft_message *m);
 /* Proposes a command; see raft_propose(). */
-int replica_propose(struct replica *r, enum command_kind kind, uint64_t id, const void *data,
-                size_t n);
+int replica_propose(
+                struct replica *r, enum command_kind kind, uint64_t id, const void *data, size_t n);
+/* The members as the state has them; at the start and after a snapshot they are Raft's. */
+struct raft_config replica_config(const struct replica *r);
 bool replica_is_leader(const struct replica *r);
 
 /* Everything applied is written as soon as possible: before disk_copy(), so that the copy is as new

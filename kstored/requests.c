@@ -138,7 +138,6 @@ static void fail_now(struct server *s, uint64_t id, int r) {
 void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
                 const void *data, size_t n, request_done done) {
         uint64_t id = s->next_request_id++;
-        uint8_t *bytes;
         int r;
 
         if (s->stopping && call) {
@@ -147,15 +146,7 @@ void server_propose(struct server *s, struct grpc_call *call, enum command_kind 
         }
         if (call && !request_new(s, call, id, done))
                 return;
-        bytes = arena_alloc(&s->arena, COMMAND_HEADER_SIZE + n);
-        if (!bytes) {
-                fail_now(s, id, -ENOMEM);
-                return;
-        }
-        command_encode(bytes, kind, id);
-        if (n > 0)
-                memcpy(bytes + COMMAND_HEADER_SIZE, data, n);
-        r = raft_propose(s->raft, bytes, COMMAND_HEADER_SIZE + n);
+        r = replica_propose(s->replica, kind, id, data, n);
         metric_add(s->m_proposals, 1);
         if (r < 0)
                 fail_now(s, id, r);

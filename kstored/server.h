@@ -1,22 +1,17 @@
 /* One member: Raft core, state machine, disk and clients, brought together on one event loop.
  *
- *   event -> step -> save -> send -> apply        (server_turn in server.c)
- *
- * Saves run on a writer thread, one at a time; everything proposed meanwhile goes into the next. */
+ * The replica (replica.h) does what follows from each event; writes run on a thread. */
 #pragma once
 
 #include <systemd/sd-event.h>
 
-#include "kstored/state.h"
-#include "kstored/watch.h"
+#include "kstored/replica.h"
 #include "kstored/worker.h"
 #include "lib/daemon.h"
 #include "lib/grpc-server.h"
 
 enum {
         SERVER_PENDING_MAX = 50000, /* requests that wait for the log or a read barrier */
-        SERVER_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* rows that are only in memory */
-        SERVER_COMPACT_BATCH = 2000, /* keys looked at in one turn while compacting */
         SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
         SERVER_REQUEST_OVERHEAD = 512 * 1024,
 };
@@ -54,6 +49,8 @@ struct request;
 struct server {
         struct server_options *options;
         sd_event *event;
+        struct replica *replica;
+        /* The replica's parts, the same for life, for the services. */
         struct disk *disk;
         struct state *state;
         struct raft *raft;
@@ -64,13 +61,7 @@ struct server {
         uint64_t cluster_id;
         uint64_t member_id;
 
-        struct disk_batch saving; /* at the writer */
-        bool writing;
-        bool saving_raft; /* the batch under way holds a save of the core */
-        bool disk_full;
-        uint64_t flush_at_ms; /* rows in memory go to the disk then, if no save takes them along */
         bool checkpointing, wal_restart_due;
-        int64_t saving_next_seq;
 
         struct request *requests;     /* by id */
         struct request *first, *last; /* by age */
@@ -81,14 +72,13 @@ struct server {
         size_t request_count;
 
         struct arena arena; /* of the request being read */
-        bool was_leader;
         bool published;
         uint64_t published_at_ms;
         bool alarm_asked;
         bool stopping;
         int fatal;
         sd_event_source *post, *ticker;
-        uint64_t tick_ms, next_tick_ms, next_second_ms;
+        uint64_t next_second_ms;
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;
         struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
@@ -184,3 +174,4 @@ void service_health_check(struct grpc_call *call, const void *data, size_t n, vo
 /* Answers the compactions that wait for the dropping, once that is done. */
 void service_compact_finished(struct server *s);
 int server_start_loop(struct server *s);
+extern const struct replica_ops server_replica_ops;

@@ -33,7 +33,7 @@ void service_status(struct grpc_call *call, const void *data, size_t n, void *se
         wire_uint(&b, 7, s->state->applied);
         if (status.leader == 0)
                 wire_string(&b, 8, store_error_text(STORE_NO_LEADER));
-        if (s->disk_full)
+        if (s->replica->disk_full)
                 wire_string(&b, 8, "kstored: the disk is full");
         for (size_t i = 0; i < s->state->alarm_count; i++) {
                 char text[96];

@@ -11,6 +11,7 @@ int state_new(struct state **ret, const struct row_source *source, int64_t lease
         if (!s)
                 return -ENOMEM;
         arena_init(&s->arena);
+        s->source = *source;
         s->lease_ttl_min_s = lease_ttl_min_s;
         r = mvcc_new(&s->kv.mvcc, source);
         if (r >= 0)
@@ -87,6 +88,25 @@ int state_load(struct state *s, struct disk *d, struct problem *p) {
                                 "cannot read %s: %s; restore a backup, or remove "
                                 "the member from the cluster and add it again empty",
                                 disk_path(d), strerror(-r));
+        return 0;
+}
+
+int state_reload(struct state *s, struct disk *d) {
+        _cleanup_(state_freep) struct state *fresh = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        struct state old;
+        int r = state_new(&fresh, &s->source, s->lease_ttl_min_s);
+
+        if (r >= 0)
+                r = state_load(fresh, d, &p);
+        if (r < 0)
+                return r;
+        old = *s;
+        *s = *fresh;
+        *fresh = old;
+        /* An arena hands out its own address. */
+        arena_init(&s->arena);
+        arena_init(&fresh->arena);
         return 0;
 }
 

@@ -23,6 +23,7 @@ struct alarm {
 
 struct state {
         struct kv kv;
+        struct row_source source;
         struct member *members[RAFT_MEMBERS_MAX];
         size_t member_count;
         struct alarm alarms[RAFT_MEMBERS_MAX];
@@ -41,6 +42,10 @@ struct state *state_free(struct state *s);
 DEFINE_CLEANUP(struct state *, state_free);
 /* Fills it from the disk. */
 int state_load(struct state *s, struct disk *d, struct problem *p);
+
+/* Forgets all and fills it from the disk, as after a snapshot; the pointer stays good, those to its
+ * parts do not. On an error it is as before. */
+int state_reload(struct state *s, struct disk *d);
 
 /* The outcome of one entry for the member whose client asked. */
 struct outcome {

@@ -125,6 +125,19 @@ static void make_unsynced(struct watcher *w, int64_t from_rev) {
         TAILQ_INSERT_TAIL(&w->stream->hub->unsynced, w, link);
 }
 
+void hub_restore(struct hub *h, struct mvcc *mvcc, int64_t had_rev) {
+        struct watch_stream *s;
+        struct watcher *w, *next;
+
+        h->mvcc = mvcc;
+        LIST_FOREACH(s, &h->streams, link) {
+                HASH_ITER(hh, s->watchers, w, next) {
+                        if (w->synced)
+                                make_unsynced(w, had_rev + 1);
+                }
+        }
+}
+
 /* Links a watcher that is in no list; -ENOMEM leaves it unsynced, which is never wrong. */
 static void link_synced(struct watcher *w) {
         struct hub *h = w->stream->hub;

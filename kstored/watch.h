@@ -43,6 +43,10 @@ struct hub *hub_free(struct hub *h); /* the streams must be gone */
 DEFINE_CLEANUP(struct hub *, hub_free);
 void hub_set_header(struct hub *h, const struct watch_header *header);
 
+/* The store, which had come to revision had_rev, was replaced by a newer one: what watchers miss
+ * they get from there. Before it: hub_flush(). */
+void hub_restore(struct hub *h, struct mvcc *mvcc, int64_t had_rev);
+
 int watch_stream_new(struct watch_stream **ret, struct hub *h, const struct watch_sink *sink);
 struct watch_stream *watch_stream_free(struct watch_stream *s);
 size_t watch_stream_count(const struct watch_stream *s);

@@ -63,16 +63,18 @@ static int write_all(int fd, const char *p, size_t n) {
         return 0;
 }
 
+int sync_folder(const char *path) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
 static int sync_folder_of(const char *path) {
         const char *slash = strrchr(path, '/');
         _cleanup_free_ char *folder =
                         slash ? strndup(path, MAX((size_t)(slash - path), (size_t)1)) : strdup(".");
-        _cleanup_close_ int fd = -EBADF;
 
-        if (!folder)
-                return -ENOMEM;
-        fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+        return folder ? sync_folder(folder) : -ENOMEM;
 }
 
 int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode) {

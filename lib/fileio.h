@@ -7,6 +7,8 @@
 
 /* Reads a regular file of at most size_max bytes; NUL-terminated for convenience. -EFBIG above. */
 int file_read(const char *path, size_t size_max, char **ret, size_t *ret_size);
+/* fsync of a folder: names made, renamed or removed in it are durable. */
+int sync_folder(const char *path);
 /* Writes through a temporary file in the same folder, fsync, rename, fsync of the folder: after a
  * crash the old or the new content is there, whole. */
 int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode);

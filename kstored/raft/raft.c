@@ -345,6 +345,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret) {
         *ret = (struct raft_status){.role = r->role,
                         .id = r->id,
                         .term = r->term,
+                        .vote = r->vote,
                         .leader = r->leader,
                         .commit = r->log.commit,
                         .applied = r->log.applied,

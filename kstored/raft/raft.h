@@ -164,6 +164,7 @@ struct raft_status {
         enum raft_role role;
         uint64_t id;
         uint64_t term;
+        uint64_t vote;
         uint64_t leader; /* 0: none known */
         uint64_t commit;
         uint64_t applied;

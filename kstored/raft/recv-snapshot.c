@@ -13,6 +13,14 @@ int recv_snapshot(struct raft *r, const struct raft_message *m) {
                 return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
                                                     .to = m->from,
                                                     .log_index = r->log.commit});
+        /* A late one: entries after it may be here and counted already, so the log stays. */
+        if (log_term(&r->log, m->log_index) == m->log_term) {
+                q = follow_commit(r, m->log_index);
+                return q < 0 ? q
+                             : raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                                            .to = m->from,
+                                                            .log_index = m->log_index});
+        }
         log_reset(&r->log, m->log_index, m->log_term);
         r->config_count = 0;
         q = config_push(r, m->config);

@@ -1,0 +1,374 @@
+/* The central turn, and what goes to the disk when.
+ *
+ * A save of the core and the rows that were applied since the last one go to the disk in one
+ * transaction. Rows alone wait up to half a second for a save to take them along: the log
+ * has them already, so nothing is lost meanwhile, and a client that writes one thing after another
+ * pays for one sync each, not two. */
+#include "kstored/replica.h"
+
+#include "lib/log.h"
+
+enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000 };
+
+static void fail(struct replica *r, int error, const char *what) {
+        if (r->failed)
+                return;
+        r->failed = error ? error : -EIO;
+        r->options.ops->failed(r->options.userdata, r->failed, what);
+}
+
+bool replica_is_leader(const struct replica *r) {
+        struct raft_status status;
+
+        raft_get_status(r->raft, &status);
+        return status.role == RAFT_LEADER;
+}
+
+/* Raft's own errors: nothing a message can cause ends a member, want of memory does. */
+static void check_core(struct replica *r, int result) {
+        if (result == -ENOMEM)
+                fail(r, -ENOMEM, "Out of memory");
+}
+
+void replica_step(struct replica *r, const struct raft_message *m) {
+        int q = r->failed ? 0 : raft_step(r->raft, m);
+
+        if (q == -EBADMSG)
+                log_warning("Member %llx sent a message that makes no sense (type %d)",
+                                (unsigned long long)m->from, (int)m->type);
+        else
+                check_core(r, q);
+}
+
+static void submit(struct replica *r) {
+        r->writing = true;
+        r->options.ops->write(r->options.userdata, &r->saving);
+}
+
+/* Puts what the state machine made into the batch that goes out next. */
+static void take_state_batch(struct replica *r) {
+        if (disk_batch_merge(&r->saving, &r->state->batch) < 0)
+                fail(r, -ENOMEM, "Out of memory");
+        r->saving_next_seq = mvcc_next_seq(r->state->kv.mvcc);
+        r->flush_at_ms = 0;
+}
+
+static bool can_save(const struct replica *r) {
+        return !r->writing && disk_batch_empty(&r->saving);
+}
+
+/* Starts saving what the core asks for, with the rows that were applied before. */
+static void save(struct replica *r, const struct raft_ready *ready) {
+        const struct raft_save *v = &ready->save;
+
+        if (!ready->must_save)
+                return;
+        assert(can_save(r));
+        r->saving.entries = malloc(MAX(v->entry_count, (size_t)1) * sizeof(v->entries[0]));
+        if (!r->saving.entries) {
+                fail(r, -ENOMEM, "Out of memory");
+                return;
+        }
+        for (size_t i = 0; i < v->entry_count; i++)
+                r->saving.entries[i] = raft_entry_ref(v->entries[i]);
+        r->saving.entry_count = v->entry_count;
+        r->saving.truncate_from = v->truncate_from;
+        r->saving.sync = !r->options.no_fsync;
+        disk_batch_number(&r->saving, DISK_TERM, v->term);
+        disk_batch_number(&r->saving, DISK_VOTE, v->vote);
+        disk_batch_number(&r->saving, DISK_COMMIT, v->commit);
+        r->saving_raft = true;
+        take_state_batch(r);
+        submit(r);
+}
+
+/* Rows that no save took along in time, or too many of them. */
+static void flush(struct replica *r) {
+        if (r->writing || r->failed)
+                return;
+        if (!disk_batch_empty(&r->saving)) { /* the disk was full */
+                if (r->now_ms >= r->flush_at_ms)
+                        submit(r);
+                return;
+        }
+        if (disk_batch_empty(&r->state->batch))
+                return;
+        if (r->flush_at_ms == 0)
+                r->flush_at_ms = r->now_ms + FLUSH_DELAY_MS;
+        if (r->now_ms < r->flush_at_ms && r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX)
+                return;
+        take_state_batch(r);
+        submit(r);
+}
+
+bool replica_flush(struct replica *r) {
+        if (can_save(r) && disk_batch_empty(&r->state->batch))
+                return true;
+        if (can_save(r) && !r->failed) {
+                take_state_batch(r);
+                submit(r);
+        }
+        return false;
+}
+
+void replica_written(struct replica *r, int result) {
+        r->writing = false;
+        if (result == -ENOSPC) {
+                /* Nothing was written. Tried again every second; new writes are refused meanwhile.
+                 */
+                if (!r->disk_full)
+                        log_error("The disk of %s is full: no change is accepted until there is "
+                                  "space again",
+                                        disk_path(r->disk));
+                r->disk_full = true;
+                r->flush_at_ms = r->now_ms + FULL_RETRY_MS;
+                return;
+        }
+        if (result < 0) {
+                log_error("Writing %s failed: %s", disk_path(r->disk), disk_error_text(r->disk));
+                fail(r, result, "The disk does not keep what it is given");
+                return;
+        }
+        if (r->disk_full) {
+                log_notice("There is space on the disk of %s again", disk_path(r->disk));
+                r->disk_full = false;
+        }
+        mvcc_flushed(r->state->kv.mvcc, r->saving_next_seq);
+        disk_batch_clear(&r->saving);
+        if (r->saving_raft) {
+                r->saving_raft = false;
+                check_core(r, raft_saved(r->raft));
+        }
+}
+
+static void spread_changes(struct replica *r) {
+        size_t n;
+        struct row **rows = mvcc_take_changes(r->state->kv.mvcc, &n);
+
+        for (size_t i = 0; i < n; i++)
+                if (disk_batch_row(&r->state->batch, rows[i]) < 0)
+                        fail(r, -ENOMEM, "Out of memory");
+        (void)hub_notify(r->hub, rows, n);
+        for (size_t i = 0; i < n; i++)
+                row_unref(rows[i]);
+        free(rows);
+}
+
+static void apply_entry(struct replica *r, const struct raft_entry *e) {
+        const struct replica_ops *ops = r->options.ops;
+        uint64_t id = e->type == RAFT_ENTRY_CONFIG ? UINT64_MAX - e->index
+                                                   : command_id(e->data, e->size);
+        _cleanup_buf_ struct buf answer = {0};
+        struct outcome o = {.answer = ops->waiting(r->options.userdata, id) ? &answer : NULL};
+        int q = state_apply(r->state, e, &o);
+
+        if (q < 0) {
+                fail(r, q,
+                                q == -EPROTO ? "The log holds a command of a newer version"
+                                             : "Cannot apply the log");
+                return;
+        }
+        spread_changes(r);
+        if (r->state->renewed_lease && replica_is_leader(r))
+                lease_renew(lessor_find(r->state->kv.lessor, (int64_t)r->state->renewed_lease),
+                                r->now_ms);
+        if (o.answer)
+                ops->outcome(r->options.userdata, id, &o);
+}
+
+static void apply(struct replica *r, const struct raft_ready *ready) {
+        for (size_t i = 0; i < ready->committed_count && !r->failed; i++)
+                apply_entry(r, ready->committed[i]);
+        for (size_t i = 0; i < ready->read_count; i++)
+                r->options.ops->read_allowed(r->options.userdata, &ready->reads[i]);
+}
+
+/* A lease must never end early: the new leader gives each its whole time, and an election on top.
+ */
+static void role_changed(struct replica *r) {
+        struct raft_status status;
+        bool leads;
+
+        raft_get_status(r->raft, &status);
+        leads = status.role == RAFT_LEADER;
+        hub_set_header(r->hub, &(struct watch_header){.cluster_id = r->cluster_id,
+                                               .member_id = r->member_id,
+                                               .term = status.term});
+        if (leads && !r->was_leader)
+                lessor_promote(r->state->kv.lessor, r->now_ms, r->options.election_ms);
+        else if (!leads && r->was_leader)
+                lessor_demote(r->state->kv.lessor);
+        r->was_leader = leads;
+        r->options.ops->role_changed(r->options.userdata, &status);
+}
+
+/* Entries that a member may need soon stay; older ones leave memory and disk. */
+static void trim_log(struct replica *r) {
+        uint64_t keep = r->options.snapshot_count, to;
+        struct raft_status status;
+
+        /* Alone there is nobody to send them to. */
+        if (r->state->member_count == 1 && keep > 1000)
+                keep = 1000;
+        raft_get_status(r->raft, &status);
+        if (r->state->applied < keep || status.applied != r->state->applied)
+                return;
+        to = r->state->applied - keep;
+        if (r->keep_after != 0 && r->state->applied - r->keep_after < REPLICA_LOG_MAX)
+                to = MIN(to, r->keep_after);
+        if (to + 1 < status.first + keep / 2 + 1)
+                return;
+        disk_batch_number(&r->state->batch, DISK_LOG_BASE, to);
+        disk_batch_number(&r->state->batch, DISK_LOG_BASE_TERM, raft_term_at(r->raft, to));
+        r->state->batch.trim_to = to;
+        raft_compact(r->raft, to);
+}
+
+void replica_turn(struct replica *r, uint64_t now_ms) {
+        const struct replica_ops *ops = r->options.ops;
+        struct raft_ready ready;
+
+        r->now_ms = now_ms;
+        while (!r->failed && raft_ready(r->raft, can_save(r), &ready)) {
+                save(r, &ready);
+                for (size_t i = 0; i < ready.message_count; i++)
+                        ops->send(r->options.userdata, &ready.messages[i]);
+                apply(r, &ready);
+                if (ready.role_changed)
+                        role_changed(r);
+                raft_advance(r->raft);
+                ops->applied(r->options.userdata);
+        }
+        if (r->failed)
+                return;
+        trim_log(r);
+        flush(r);
+        hub_flush(r->hub);
+}
+
+int replica_propose(struct replica *r, enum command_kind kind, uint64_t id, const void *data,
+                size_t n) {
+        uint8_t *bytes = arena_alloc(&r->arena, COMMAND_HEADER_SIZE + n);
+        int q;
+
+        if (!bytes)
+                return -ENOMEM;
+        command_encode(bytes, kind, id);
+        if (n > 0)
+                memcpy(bytes + COMMAND_HEADER_SIZE, data, n);
+        q = raft_propose(r->raft, bytes, COMMAND_HEADER_SIZE + n);
+        arena_reset(&r->arena);
+        return q;
+}
+
+static void expire_leases(struct replica *r) {
+        int64_t ids[64];
+        size_t n = lessor_expired(
+                        r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_buf_ struct buf b = {0};
+
+                wire_uint(&b, 1, (uint64_t)ids[i]);
+                if (!b.failed)
+                        (void)replica_propose(r, COMMAND_LEASE_REVOKE, 0, b.data, b.size);
+        }
+}
+
+static void on_dropped(int64_t seq, void *userdata) {
+        struct replica *r = userdata;
+
+        if (disk_batch_dead(&r->state->batch, seq) < 0)
+                fail(r, -ENOMEM, "Out of memory");
+}
+
+/* Alone there is nobody to hear from: fewer wake-ups do, and leases are exact enough with them. */
+static uint64_t tick_period_ms(const struct replica *r) {
+        return r->state->member_count == 1 && r->was_leader ? MAX(r->tick_ms, (uint64_t)500)
+                                                            : r->tick_ms;
+}
+
+void replica_tick(struct replica *r, uint64_t now_ms) {
+        uint64_t period_ms = tick_period_ms(r);
+
+        r->now_ms = now_ms;
+        while (r->next_tick_ms <= now_ms && !r->failed) {
+                /* After a pause of the machine the missed ticks are not made up for: they would
+                 * look like a leader that has gone. */
+                if (now_ms - r->next_tick_ms > 4 * period_ms)
+                        r->next_tick_ms = now_ms;
+                r->next_tick_ms += period_ms;
+                check_core(r, raft_tick(r->raft));
+        }
+        if (r->failed)
+                return;
+        expire_leases(r);
+        if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
+                (void)mvcc_compact_step(r->state->kv.mvcc, REPLICA_COMPACT_BATCH, on_dropped, r);
+}
+
+uint64_t replica_next_ms(const struct replica *r) {
+        uint64_t next = r->next_tick_ms;
+
+        if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
+                return r->now_ms;
+        if (r->flush_at_ms > 0 && r->flush_at_ms < next)
+                next = MAX(r->flush_at_ms, r->now_ms + 1);
+        return next;
+}
+
+struct raft_config replica_config(const struct replica *r) {
+        struct raft_config c = {.index = disk_number(r->disk, DISK_CONFIG_INDEX),
+                        .count = (uint32_t)r->state->member_count};
+
+        for (size_t i = 0; i < r->state->member_count; i++) {
+                c.members[i].id = r->state->members[i]->id;
+                c.members[i].learner = r->state->members[i]->learner;
+        }
+        return c;
+}
+
+int replica_install(struct replica *r, const char *path, const struct raft_message *m) {
+        struct raft_message step = *m;
+        struct raft_status status;
+        struct raft_config config;
+        int64_t had_rev;
+        int q;
+
+        if (!can_save(r))
+                return -EAGAIN;
+        raft_get_status(r->raft, &status);
+        if (m->term < status.term || m->log_index <= status.commit ||
+                        raft_term_at(r->raft, m->log_index) == m->log_term) {
+                /* Not needed any more; the core says to the leader where it stands. */
+                (void)unlink(path);
+                replica_step(r, m);
+                return 0;
+        }
+        had_rev = mvcc_rev(r->state->kv.mvcc);
+        hub_flush(r->hub);
+        q = disk_adopt(r->disk, path, r->member_id, status.term, status.vote);
+        if (q >= 0)
+                q = state_reload(r->state, r->disk);
+        if (q >= 0 && (r->state->applied != m->log_index || r->state->applied_term != m->log_term))
+                q = -EUCLEAN;
+        if (q < 0) {
+                fail(r, q, "Cannot use the state that the leader sent");
+                return q;
+        }
+        log_info("Took a state from member %llx: revision %lld, log index %llu",
+                        (unsigned long long)m->from, (long long)mvcc_rev(r->state->kv.mvcc),
+                        (unsigned long long)m->log_index);
+        hub_restore(r->hub, r->state->kv.mvcc, had_rev);
+        config = replica_config(r);
+        step.config = &config;
+        replica_step(r, &step);
+        return 0;
+}
+
+void replica_last_write(struct replica *r) {
+        if (r->failed || r->disk_full || !can_save(r) || disk_batch_empty(&r->state->batch))
+                return;
+        (void)disk_write(r->disk, &r->state->batch);
+        disk_batch_clear(&r->state->batch);
+}
