@@ -7,3 +7,10 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 # "check" is a target of make's: as a file of EXTRA_DIST it would be run.
 dist-hook:
 	cp -p $(top_srcdir)/check $(distdir)/check
+
+# Whether a history could have happened one operation at a time: for the simulator and for real members.
+noinst_LIBRARIES += liblinear.a
+liblinear_a_SOURCES = tests/sim/linear.c tests/sim/linear.h tests/sim/linear-history.c
+check_PROGRAMS += tests/unit/test-linear
+tests_unit_test_linear_SOURCES = tests/unit/test-linear.c tests/unit/unit.h
+tests_unit_test_linear_LDADD = liblinear.a $(TEST_LIBS)
