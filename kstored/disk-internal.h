@@ -55,5 +55,7 @@ int disk_query_number(sqlite3 *db, const char *sql, int64_t *ret);
 int disk_load_numbers(sqlite3 *db, uint64_t numbers[static DISK_NUMBERS]);
 int disk_open_connections(struct disk *d, struct problem *p);
 void disk_close_connections(struct disk *d);
+/* The statements of the reading side, and the numbers. */
+int disk_prepare_reads(struct disk *d);
 int disk_on_wal(void *userdata, sqlite3 *db, const char *name, int pages);
 extern const char *const disk_number_names[DISK_NUMBERS];

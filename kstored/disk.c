@@ -240,6 +240,15 @@ int disk_load_numbers(sqlite3 *db, uint64_t numbers[static DISK_NUMBERS]) {
         return disk_sqlite_errno(rc);
 }
 
+int disk_prepare_reads(struct disk *d) {
+        int r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
+
+        if (r >= 0)
+                r = disk_load_numbers(d->reader, d->numbers);
+        d->is_new = d->numbers[DISK_MEMBER_ID] == 0;
+        return r;
+}
+
 int disk_open_connections(struct disk *d, struct problem *p) {
         int r = disk_connect(d->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d->writer);
         int keep = 1;
@@ -264,10 +273,7 @@ int disk_open_connections(struct disk *d, struct problem *p) {
         if (r >= 0)
                 r = prepare_all(d->writer, write_sql, d->write, DISK_WRITE_STATEMENTS);
         if (r >= 0)
-                r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
-        if (r >= 0)
-                r = disk_load_numbers(d->reader, d->numbers);
-        d->is_new = d->numbers[DISK_MEMBER_ID] == 0;
+                r = disk_prepare_reads(d);
         if (r >= 0)
                 r = disk_query_number(d->writer, "PRAGMA page_size", &d->page_size);
         return r < 0 ? refuse_database(d, r, p) : 0;

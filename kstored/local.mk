@@ -11,7 +11,9 @@ kstored_raft_sources = \
 # Everything but the program's own frame, for it and for tests.
 noinst_LIBRARIES += libkstored.a
 libkstored_a_SOURCES = $(kstored_raft_sources) \
-	kstored/command.h kstored/disk-batch.c kstored/disk-internal.h kstored/disk-read.c kstored/disk-snapshot.c kstored/disk-write.c \
+	kstored/backup-internal.h kstored/backup-restore.c kstored/backup.c kstored/backup.h kstored/command.h \
+	kstored/disk-backup.c kstored/disk-batch.c kstored/disk-internal.h kstored/disk-read.c \
+	kstored/disk-snapshot.c kstored/disk-write.c \
 	kstored/disk.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c kstored/index.h \
 	kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h kstored/mvcc-compact.c \
 	kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/replica-start.c kstored/replica.c kstored/replica.h kstored/row.c kstored/row.h \
@@ -20,7 +22,7 @@ libkstored_a_SOURCES = $(kstored_raft_sources) \
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
-	kstored/autocompact.c kstored/main.c kstored/requests.c kstored/server-start.c kstored/server.c \
+	kstored/autocompact.c kstored/main.c kstored/offline.c kstored/offline.h kstored/requests.c kstored/server-start.c kstored/server.c \
 	kstored/server.h kstored/service-cluster.c kstored/service-kv.c kstored/service-lease.c \
 	kstored/service-maintenance.c kstored/service-snapshot.c kstored/service-watch.c kstored/services.c
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)

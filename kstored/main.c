@@ -1,6 +1,7 @@
 /* kstored: wiring only. */
 #include "config.h"
 
+#include "kstored/offline.h"
 #include "kstored/server.h"
 #include "lib/log.h"
 #include "lib/options.h"
@@ -77,6 +78,21 @@ static const struct option_row rows[] = {
                                 "acknowledged writes; "
                                 "for tests only",
                                 "false"),
+                ROW("check", OPTION_STRING, offline.check, "FILE",
+                                "instead of serving: read a backup from end to end and say what it "
+                                "holds",
+                                NULL),
+                ROW("restore", OPTION_STRING, offline.restore, "FILE",
+                                "instead of serving: make the data directory of a backup, with "
+                                "this "
+                                "member alone (kctl restore does it)",
+                                NULL),
+                ROW("force", OPTION_BOOL, offline.force, NULL,
+                                "with --restore: a store that is there is put aside", "false"),
+                ROW("other-cluster", OPTION_BOOL, offline.other_cluster, NULL,
+                                "with --restore: also a backup of another cluster", "false"),
+                ROW("dry-run", OPTION_BOOL, offline.dry_run, NULL,
+                                "with --restore: only check whether it would be done", "false"),
                 ROW("log-level", OPTION_STRING, log_level, "LEVEL",
                                 "debug, info, notice, warning or error", "info"),
 };
@@ -143,6 +159,11 @@ static int run(struct server_options *o, struct problem *p) {
         _cleanup_(server_freep) struct server *s = NULL;
         int r = fill_defaults(o, p);
 
+        if (r >= 0) {
+                r = offline_run(o, p);
+                if (r > 0)
+                        return 0;
+        }
         if (r >= 0)
                 r = daemon_new(&d, "kstored");
         if (r >= 0)

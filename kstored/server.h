@@ -42,6 +42,10 @@ struct server_options {
         char *log_level;
         bool strict_reconfig_check;
         bool unsafe_no_fsync;
+        struct {
+                char *check, *restore;
+                bool force, other_cluster, dry_run;
+        } offline; /* offline.h */
 };
 
 struct request;

@@ -49,7 +49,9 @@ int file_read(const char *path, size_t size_max, char **ret, size_t *ret_size) {
         return 0;
 }
 
-static int write_all(int fd, const char *p, size_t n) {
+int file_write_all(int fd, const void *data, size_t n) {
+        const char *p = data;
+
         while (n > 0) {
                 ssize_t k = write(fd, p, n);
 
@@ -69,7 +71,7 @@ int sync_folder(const char *path) {
         return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
 
-static int sync_folder_of(const char *path) {
+int file_sync_folder_of(const char *path) {
         const char *slash = strrchr(path, '/');
         _cleanup_free_ char *folder =
                         slash ? strndup(path, MAX((size_t)(slash - path), (size_t)1)) : strdup(".");
@@ -87,14 +89,33 @@ int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode)
         fd = mkostemp(temporary, O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        r = write_all(fd, data, n);
+        r = file_write_all(fd, data, n);
         if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
                 r = -errno;
         if (r < 0) {
                 (void)unlink(temporary);
                 return r;
         }
-        return sync_folder_of(path);
+        return file_sync_folder_of(path);
+}
+
+int file_list(const char *path, char ***ret) {
+        _cleanup_strv_free_ char **names = NULL;
+        DIR *d = opendir(path);
+        struct dirent *e;
+        int r = 0;
+
+        if (!d)
+                return -errno;
+        while (r == 0 && (errno = 0, e = readdir(d)))
+                if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+                        r = strv_extend(&names, e->d_name);
+        if (r == 0)
+                r = -errno;
+        (void)closedir(d);
+        if (r == 0)
+                *ret = TAKE_PTR(names);
+        return r;
 }
 
 int mkdir_parents(const char *path, mode_t mode) {

@@ -12,8 +12,14 @@ int sync_folder(const char *path);
 /* Writes through a temporary file in the same folder, fsync, rename, fsync of the folder: after a
  * crash the old or the new content is there, whole. */
 int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode);
+/* Writes all of it, however many calls that takes. */
+int file_write_all(int fd, const void *data, size_t n);
+/* Makes a rename or a new name in the folder of this path durable. */
+int file_sync_folder_of(const char *path);
 /* Makes a folder and its parents. 0 also when it is there. */
 int mkdir_parents(const char *path, mode_t mode);
+/* The names in a folder but "." and "..", in no order. */
+int file_list(const char *path, char ***ret);
 /* Removes a tree without following links or crossing mounts. 0 when it is not there. */
 int remove_tree(const char *path);
 /* Full disk, read-only, no permission: a sentence with path, cause and remedy for a user. Caller frees. */

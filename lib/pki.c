@@ -448,6 +448,33 @@ void sha256_hex(const void *data, size_t n, char ret[static 65]) {
                 snprintf(ret + 2 * i, 3, "%02x", digest[i]);
 }
 
+int sha256_file(int fd, uint64_t size, uint8_t ret[static SHA256_SIZE]) {
+        enum { PIECE = 1 << 18 };
+        _cleanup_free_ char *piece = malloc(PIECE);
+        uint8_t digest[SHA256_SIZE];
+        gnutls_hash_hd_t hash;
+        int r = 0;
+
+        if (!piece || gnutls_hash_init(&hash, GNUTLS_DIG_SHA256) < 0)
+                return -ENOMEM;
+        for (uint64_t at = 0; at < size && r == 0;) {
+                ssize_t n = pread(fd, piece, (size_t)MIN(size - at, (uint64_t)PIECE), (off_t)at);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0)
+                        r = n < 0 ? -errno : -ENODATA;
+                else if (gnutls_hash(hash, piece, (size_t)n) < 0)
+                        r = -EIO;
+                else
+                        at += (uint64_t)n;
+        }
+        gnutls_hash_deinit(hash, digest);
+        if (r == 0)
+                memcpy(ret, digest, sizeof(digest));
+        return r;
+}
+
 char *base64_encode(const void *data, size_t n) {
         gnutls_datum_t in = {(unsigned char *)data, (unsigned)n};
         _cleanup_datum_ gnutls_datum_t out = {0};

@@ -35,6 +35,9 @@ int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s);
 int pki_cert_matches_key(const char *cert_pem, const char *key_pem);
 /* SHA-256 over data as lower-case hex (65 bytes with NUL). */
 void sha256_hex(const void *data, size_t n, char ret[static 65]);
+enum { SHA256_SIZE = 32 };
+/* SHA-256 of the first size bytes of a file. -ENODATA when it has fewer. */
+int sha256_file(int fd, uint64_t size, uint8_t ret[static SHA256_SIZE]);
 /* Base64 with padding. Caller frees. decode: -EINVAL. */
 char *base64_encode(const void *data, size_t n) _warn_unused_;
 int base64_decode(const char *s, void **ret, size_t *ret_size);
