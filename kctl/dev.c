@@ -14,7 +14,9 @@
 
 #include "kctl/cluster.h"
 #include "kctl/kctl.h"
+#include "kctl/store.h"
 #include "lib/fileio.h"
+#include "lib/random.h"
 #include "lib/timefmt.h"
 
 enum {
@@ -150,25 +152,6 @@ static int short_path(struct dev *d, struct problem *p) {
         return 0;
 }
 
-/* The program beside this build's kctl, or beside the installed one. */
-static char *program_path(const struct daemon_child *c) {
-        _cleanup_free_ char *self = realpath("/proc/self/exe", NULL);
-        char *slash = self ? strrchr(self, '/') : NULL, *path;
-
-        if (!slash)
-                return NULL;
-        *slash = 0;
-        path = strformat("%s/../%s/%s", self, c->folder, c->name);
-        if (path && access(path, X_OK) == 0)
-                return path;
-        free(path);
-        path = strformat("%s/%s", self, c->name);
-        if (path && access(path, X_OK) == 0)
-                return path;
-        free(path);
-        return strformat("%s/%s", KEELSON_SBINDIR, c->name);
-}
-
 static int add_word(char ***argv, const char *flag, const char *a, const char *b) {
         _cleanup_free_ char *word = strformat("%s%s%s", flag, strempty(a), strempty(b));
 
@@ -183,6 +166,10 @@ static int make_argv(
 
         snprintf(port, sizeof(port), "%u", d->port);
         if (streq(c->name, "kstored")) {
+                /* Taken at the first start only: clusters are told apart by it. */
+                char token[UUID_SIZE];
+
+                r |= add_word(&v, "--initial-cluster-token=", random_uuid(token), NULL);
                 r |= add_word(&v, "--name=", "dev", NULL) |
                      add_word(&v, "--data-dir=", d->dir, "/kstored");
                 r |= add_word(&v, "--listen-client-urls=unix://", d->sockets, "/kstored.sock");
@@ -266,7 +253,7 @@ static int on_child(sd_event_source *s, const siginfo_t *si, void *userdata) {
 }
 
 static int start(struct dev *d, struct daemon_child *c, struct problem *p) {
-        _cleanup_free_ char *program = program_path(c),
+        _cleanup_free_ char *program = program_path(c->folder, c->name),
                             *log = strformat("%s/log/%s.log", d->dir, c->name);
         _cleanup_strv_free_ char **argv = NULL;
         posix_spawn_file_actions_t actions;

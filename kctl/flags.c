@@ -38,7 +38,8 @@ const struct option_row flag_rows[] = {
                                 "background"},
                 {"force", 0, OPTION_BOOL, offsetof(struct flags, force), NULL,
                                 "Do it without waiting for a graceful end; with drain: pods "
-                                "without a controller too",
+                                "without a controller too; with restore: over the store that is "
+                                "there, which is put aside",
                                 NULL},
                 {"force-conflicts", 0, OPTION_BOOL, offsetof(struct flags, force_conflicts), NULL,
                                 "Take over fields that others own", NULL},
@@ -112,7 +113,11 @@ const struct option_row flag_rows[] = {
                 {"api-group", 0, OPTION_STRING, offsetof(struct flags, api_group), "GROUP",
                                 "Only this group", NULL},
                 {"control", 0, OPTION_STRINGS, offsetof(struct flags, control), "USER@HOST",
-                                "Machine that becomes the control plane (else this one)", NULL},
+                                "Machine of the control plane (else this one)", NULL},
+                {"store", 0, OPTION_STRING, offsetof(struct flags, store), "URL",
+                                "Where kstored listens: unix:///path or http://host:port", NULL},
+                {"other-cluster", 0, OPTION_BOOL, offsetof(struct flags, other_cluster), NULL,
+                                "Also a backup of another cluster", NULL},
                 {"port", 0, OPTION_PORT, offsetof(struct flags, port), "PORT", "Port of the API",
                                 "6443"},
                 {"client", 0, OPTION_BOOL, offsetof(struct flags, client_only), NULL,

@@ -19,11 +19,11 @@ struct flags {
         bool follow, previous, timestamps, prefix;
         char *replicas, *current_replicas, *revision;
         bool ignore_daemonsets, delete_emptydir_data, disable_eviction, recursive, yes;
-        char *dir, *identity, *name, *advertise_address, *service_range, *cluster_range, *reason,
+        char *dir, *store, *identity, *name, *advertise_address, *service_range, *cluster_range, *reason,
                         *api_group;
         char **control;
         uint16_t port;
-        bool client_only, accept_new_host_key;
+        bool client_only, accept_new_host_key, other_cluster;
         uint32_t ssh_port;
 };
 
@@ -145,6 +145,7 @@ int verb_annotate(struct kctl *k);
 int verb_api_resources(struct kctl *k);
 int verb_apply(struct kctl *k);
 int verb_auth_can_i(struct kctl *k);
+int verb_backup(struct kctl *k);
 int verb_completion(struct kctl *k);
 int verb_complete(struct kctl *k);
 int verb_cordon(struct kctl *k);
@@ -162,6 +163,7 @@ int verb_logs(struct kctl *k);
 int verb_man(struct kctl *k);
 int verb_node_join(struct kctl *k);
 int verb_node_remove(struct kctl *k);
+int verb_restore(struct kctl *k);
 int verb_rollout_history(struct kctl *k);
 int verb_rollout_pause(struct kctl *k);
 int verb_rollout_restart(struct kctl *k);

@@ -181,7 +181,7 @@ static int local_spawn(struct local *l, const char *command) {
         return -r;
 }
 
-static int local_run(const char *command, const void *input, size_t input_size, unsigned timeout_s,
+int local_run(const char *command, const void *input, size_t input_size, unsigned timeout_s,
                 struct buf *out, struct buf *err, int *ret_status, struct problem *p) {
         struct local l = {.in = -EBADF,
                         .out = {-EBADF, -EBADF},
@@ -232,6 +232,34 @@ int machine_try(struct machine *m, const char *command, const void *input, size_
         }
         return ssh_conn_run(m->ssh, command, input, input_size, timeout_s, ret_stdout, ret_stderr,
                         ret_status, p);
+}
+
+/* As the far shell shall get it. */
+static int far_command(struct machine *m, const char *command, char **ret) {
+        _cleanup_free_ char *quoted = m->sudo ? shell_quote(command) : NULL;
+
+        assert(m->ssh);
+        if (m->sudo && !quoted)
+                return -ENOMEM;
+        *ret = m->sudo ? strformat("sudo -n sh -c %s", quoted) : strdup(command);
+        return *ret ? 0 : -ENOMEM;
+}
+
+int machine_stream(struct machine *m, const char *command,
+                int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
+                void *userdata, int *ret_status, struct problem *p) {
+        _cleanup_free_ char *full = NULL;
+        int r = far_command(m, command, &full);
+
+        return r < 0 ? r : ssh_conn_stream(m->ssh, full, on_output, userdata, ret_status, p);
+}
+
+int machine_feed(struct machine *m, const char *command, int fd, unsigned timeout_s,
+                struct buf *ret_stderr, int *ret_status, struct problem *p) {
+        _cleanup_free_ char *full = NULL;
+        int r = far_command(m, command, &full);
+
+        return r < 0 ? r : ssh_conn_feed(m->ssh, full, fd, timeout_s, ret_stderr, ret_status, p);
 }
 
 /* The last line of an output that says something. */

@@ -46,6 +46,8 @@ const struct verb verbs[] = {
         { "node join", "USER@HOST...", "Join machines as nodes, over SSH", FLAGS("identity", "name", "accept-new-host-key", "timeout"), verb_node_join, NULL },
         { "node remove", "NODE...", "Undo a join: remove the agent and the node", FLAGS("identity", "force", "yes", "timeout"), verb_node_remove, "nodes" },
         { "down", "[--control USER@HOST]", "Undo `kctl up`: stop the control plane and remove its state", FLAGS("control", "identity", "yes"), verb_down, NULL },
+        { "backup", "FILE", "Copy the store into a file, and read it again to be sure", FLAGS("control", "identity", "dir", "store", "output", "timeout"), verb_backup, "files" },
+        { "restore", "FILE", "Put a backup in the place of the store", FLAGS("control", "identity", "dir", "force", "other-cluster", "output", "timeout"), verb_restore, "files" },
         { "version", "", "Show the versions of kctl and the server", FLAGS("client", "output"), verb_version, NULL },
         { "completion", "bash|zsh|fish", "Print a completion script for a shell", NULL, verb_completion, NULL },
         { "__complete", "WORD...", NULL, NULL, verb_complete, NULL },

@@ -4,6 +4,7 @@
 #include "kctl/machine.h"
 #include "lib/buf.h"
 #include "lib/object.h"
+#include "lib/random.h"
 #include "lib/timefmt.h"
 
 enum { UP_TIMEOUT_DEFAULT_S = 90 };
@@ -25,6 +26,7 @@ static int put_config(
 
 static int write_configs(struct kctl *k, struct machine *m, const struct facts *f,
                 const char *address, struct problem *p) {
+        char token[UUID_SIZE]; /* clusters are told apart by it */
         struct {
                 const char *name;
                 char *text;
@@ -42,6 +44,7 @@ static int write_configs(struct kctl *k, struct machine *m, const struct facts *
                                               "127.0.0.1:2380\"]\ninitial-advertise-peer-urls: "
                                               "[\"https://127.0.0.1:2380\"]\n"
                                               "initial-cluster: \"%s=https://127.0.0.1:2380\"\n"
+                                              "initial-cluster-token: %s\n"
                                               "cert-file: /etc/keelson/pki/peer.crt\nkey-file: "
                                               "/etc/keelson/pki/peer.key\n"
                                               "trusted-ca-file: "
@@ -53,7 +56,8 @@ static int write_configs(struct kctl *k, struct machine *m, const struct facts *
                                               "/etc/keelson/pki/ca.crt\npeer-client-cert-auth: "
                                               "true\n"
                                               "listen-metrics-urls: [\"http://127.0.0.1:2381\"]\n",
-                                                    f->hostname, f->hostname)},
+                                                    f->hostname, f->hostname,
+                                                    random_uuid(token))},
                         {"kapid", strformat("# kapid: see kapid --help for every option\nstore: "
                                             "[\"unix:///run/keelson/kstored/kstored.sock\"]\n"
                                             "store-cafile: "
@@ -154,7 +158,7 @@ static void print_trouble(struct machine *m) {
                 fprintf(stderr, "%s", out.data);
 }
 
-static int wait_ready(
+int machine_wait_ready(
                 struct kctl *k, struct machine *m, const char *config_path, struct problem *p) {
         uint64_t timeout = k->flags.timeout_us ? k->flags.timeout_us
                                                : UP_TIMEOUT_DEFAULT_S * 1000000ull,
@@ -284,7 +288,7 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         if (r < 0)
                 return r;
         step(k, "Waiting for the API");
-        r = wait_ready(k, m, config_path, p);
+        r = machine_wait_ready(k, m, config_path, p);
         if (r == 0)
                 r = publish_info(k, ca, ssh_key, server, p);
         if (r < 0)

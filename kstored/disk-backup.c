@@ -21,8 +21,13 @@ static int query_or(sqlite3 *db, const char *sql, int64_t fallback, int64_t *ret
         return disk_sqlite_errno(rc);
 }
 
+/* SQLite may complain in several lines; a refusal is one. */
 static int damaged(const char *path, const char *how, struct problem *p) {
-        return problem_set(p, EUCLEAN, 0, NULL, "%s is damaged: %s", path, how);
+        _cleanup_free_ char *line = strdup(how);
+
+        for (char *c = line; c && (c = strchr(c, '\n'));)
+                *c = ' ';
+        return problem_set(p, EUCLEAN, 0, NULL, "%s is damaged: %s", path, strempty(line));
 }
 
 static int check_owner(struct disk *d, struct problem *p) {
@@ -81,6 +86,7 @@ static int check_invariants(struct disk *d, struct problem *p) {
                          "revision",
                                         "it has changes after its own revision"},
                         {"SELECT count(*) > 0 FROM member", "it names no members"},
+                        {"SELECT count(*) >= 0 FROM lease, alarm", NULL},
         };
         int64_t identities = 0;
         int r = query_or(d->reader, rules[0].sql, 0, &identities);

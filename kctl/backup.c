@@ -1,0 +1,342 @@
+/* kctl backup: what Maintenance.Snapshot streams, into a file that has its name only once all of it
+ * is there and was read again from end to end. On another machine the same verb runs there, and its
+ * file is streamed here. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <systemd/sd-event.h>
+
+#include "kctl/store.h"
+#include "lib/fileio.h"
+#include "lib/grpc-client.h"
+#include "lib/json.h"
+#include "lib/pki.h"
+#include "lib/ssh.h"
+#include "lib/timefmt.h"
+#include "proto/rpc.pb-c.h"
+
+#define STORE_SOCKET "unix:///run/keelson/kstored/kstored.sock"
+
+enum { STALL_TIMEOUT_DEFAULT_S = 300, REACH_TIMEOUT_US = 10000000 };
+
+struct fetch {
+        sd_event *event;
+        struct grpc_channel *channel;
+        sd_event_source *stall;
+        uint64_t stall_us;
+        const char *url, *path;
+        int fd;
+        uint64_t size;
+        int error; /* with p filled */
+        struct problem *p;
+};
+
+static void fetch_done(struct fetch *f) {
+        grpc_channel_free(f->channel);
+        sd_event_source_disable_unref(f->stall);
+        sd_event_unref(f->event);
+}
+
+static void fetch_end(struct fetch *f, int error) {
+        f->error = error;
+        (void)sd_event_exit(f->event, 0);
+}
+
+static int write_failed(const char *path, int error, struct problem *p) {
+        _cleanup_free_ char *text = file_error_text(path, "write", error);
+
+        return problem_set(p, -error, 0, NULL, "%s", strempty(text));
+}
+
+static void on_piece(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
+        struct fetch *f = userdata;
+        Etcdserverpb__SnapshotResponse *m = etcdserverpb__snapshot_response__unpack(NULL, n, data);
+        int r = m ? 0 : -ENOMEM;
+
+        if (f->error < 0)
+                return;
+        if (m && m->blob.len > 0) {
+                r = file_write_all(f->fd, m->blob.data, m->blob.len);
+                if (r < 0)
+                        r = write_failed(f->path, r, f->p);
+                f->size += m->blob.len;
+        }
+        if (m)
+                etcdserverpb__snapshot_response__free_unpacked(m, NULL);
+        (void)sd_event_source_set_time_relative(f->stall, f->stall_us);
+        if (r < 0)
+                fetch_end(f, r);
+}
+
+static int store_refused(struct fetch *f, enum grpc_code code, const char *message) {
+        return problem_set(f->p, EIO, 0, NULL,
+                        code == GRPC_UNAVAILABLE || code == GRPC_DEADLINE_EXCEEDED
+                                        ? "the store at %s cannot be reached: %s; is kstored "
+                                          "running, and has it a leader?"
+                                        : "the store at %s refuses: %s",
+                        f->url, isempty(message) ? "no reason was given" : message);
+}
+
+static void on_streamed(struct grpc_client_call *call, enum grpc_code code, const char *message,
+                void *userdata) {
+        struct fetch *f = userdata;
+
+        if (f->error < 0)
+                return;
+        fetch_end(f, code == GRPC_OK ? 0 : store_refused(f, code, message));
+}
+
+/* An answer to a linearizable read: what was acknowledged before is in this member's log now. */
+static void on_up_to_date(struct grpc_client_call *call, enum grpc_code code, const char *message,
+                void *userdata) {
+        struct fetch *f = userdata;
+        struct grpc_client_call *stream;
+        int r;
+
+        if (code != GRPC_OK) {
+                fetch_end(f, store_refused(f, code, message));
+                return;
+        }
+        r = grpc_client_call_start(f->channel,
+                        &(struct grpc_client_call_options){
+                                        .path = "/etcdserverpb.Maintenance/Snapshot",
+                                        .timeout_us = UINT64_MAX,
+                                        .on_message = on_piece,
+                                        .on_done = on_streamed,
+                                        .userdata = f},
+                        &stream);
+        if (r >= 0)
+                r = grpc_client_call_send(stream, "", 0);
+        if (r >= 0)
+                r = grpc_client_call_half_close(stream);
+        if (r < 0)
+                fetch_end(f, r);
+}
+
+static void on_ignored(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
+}
+
+static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct fetch *f = userdata;
+
+        fetch_end(f, problem_set(f->p, ETIMEDOUT, 0, NULL,
+                                     "the store at %s sent nothing for %llu s", f->url,
+                                     (unsigned long long)(f->stall_us / 1000000)));
+        return 0;
+}
+
+static int fetch(const char *url, const char *path, int fd, uint64_t stall_us, struct problem *p) {
+        _cleanup_(fetch_done) struct fetch f = {
+                        .url = url, .path = path, .fd = fd, .stall_us = stall_us, .p = p};
+        char *endpoints[] = {(char *)url, NULL};
+        Etcdserverpb__RangeRequest barrier = ETCDSERVERPB__RANGE_REQUEST__INIT;
+        uint8_t packed[32];
+        size_t n;
+        int r = sd_event_new(&f.event);
+
+        barrier.key = (ProtobufCBinaryData){.data = (uint8_t *)"/registry", .len = 9};
+        n = etcdserverpb__range_request__pack(&barrier, packed);
+        assert(n <= sizeof(packed));
+        if (r >= 0)
+                r = sd_event_add_time_relative(
+                                f.event, &f.stall, CLOCK_MONOTONIC, stall_us, 0, on_stall, &f);
+        if (r >= 0)
+                r = grpc_channel_new(&f.channel, f.event,
+                                &(struct grpc_channel_options){.endpoints = endpoints}, p);
+        if (r >= 0)
+                r = grpc_client_unary(f.channel,
+                                &(struct grpc_client_call_options){.path = "/etcdserverpb.KV/Range",
+                                                .timeout_us = REACH_TIMEOUT_US,
+                                                .on_message = on_ignored,
+                                                .on_done = on_up_to_date,
+                                                .userdata = &f},
+                                packed, n, NULL);
+        if (r >= 0)
+                r = sd_event_loop(f.event);
+        return r < 0 ? r : f.error;
+}
+
+/* The far machine's file: its bytes on standard output, what is to be said on the other. */
+struct far {
+        int fd;
+        const char *path;
+        struct buf said;
+        uint64_t stall_us, last_us;
+        struct problem *p;
+};
+
+static int on_far_output(bool is_stderr, const char *data, size_t n, void *userdata) {
+        struct far *x = userdata;
+        int r = 0;
+
+        if (n > 0)
+                x->last_us = now_mono_us();
+        if (n > 0 && is_stderr)
+                r = x->said.size < 65536 ? buf_append(&x->said, data, n) : 0;
+        else if (n > 0) {
+                r = file_write_all(x->fd, data, n);
+                if (r < 0)
+                        r = write_failed(x->path, r, x->p);
+        } else if (now_mono_us() - x->last_us > x->stall_us)
+                r = problem_set(x->p, ETIMEDOUT, 0, NULL, "nothing came for %llu s",
+                                (unsigned long long)(x->stall_us / 1000000));
+        return r;
+}
+
+/* The far kctl has checked it there; here only the bytes are compared with the hash after them. */
+static int fetch_from(struct kctl *k, const char *where, const char *path, int fd,
+                uint64_t stall_us, json_t **ret, struct problem *p) {
+        static const char script[] =
+                        "set -e; umask 077; d=$(mktemp -d /var/lib/keelson/backup.XXXXXX); "
+                        "trap 'rm -rf \"$d\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
+                        "/opt/keelson/bin/kctl backup \"$d/store\" -o json >&2; cat \"$d/store\"";
+        _cleanup_(machine_freep) struct machine *m = NULL;
+        struct far x = {.fd = fd,
+                        .path = path,
+                        .stall_us = stall_us,
+                        .last_us = now_mono_us(),
+                        .p = p};
+        int status = 0, r = machine_open(&m, k, where, NULL, p);
+
+        if (r >= 0)
+                r = machine_stream(m, script, on_far_output, &x, &status, p);
+        if (r >= 0 && status != 0) {
+                const char *why = x.said.size ? x.said.data : "it gave no reason";
+                const char *rest = startswith(why, "error: ");
+
+                r = problem_set(p, EIO, 0, NULL, "%s: %.*s", where,
+                                (int)strcspn(rest ? rest : why, "\n"), rest ? rest : why);
+        } else if (r >= 0 && json_parse(strempty(x.said.data), x.said.size, 0, ret, NULL) < 0)
+                r = problem_set(p, EIO, 0, NULL,
+                                "%s: its kctl answers in a way this one does not "
+                                "know",
+                                where);
+        buf_done(&x.said);
+        return r;
+}
+
+static int check_hash(int fd, const char *path, struct problem *p) {
+        uint8_t want[SHA256_SIZE], have[SHA256_SIZE];
+        struct stat st;
+        int r = fstat(fd, &st) < 0 ? -errno : st.st_size > SHA256_SIZE ? 0 : -ENODATA;
+
+        if (r >= 0)
+                r = sha256_file(fd, (uint64_t)st.st_size - SHA256_SIZE, have);
+        if (r >= 0 && pread(fd, want, sizeof(want), st.st_size - SHA256_SIZE) != SHA256_SIZE)
+                r = -EIO;
+        if (r < 0 || memcmp(want, have, sizeof(want)) != 0)
+                return problem_set(p, EIO, 0, NULL, "%s did not arrive as it was sent; try again",
+                                path);
+        return 0;
+}
+
+static int check_whole(const char *path, json_t **ret, struct problem *p) {
+        _cleanup_free_ char *word = strformat("--check=%s", path);
+        char *words[] = {word, NULL};
+
+        return word ? store_program_run(words, ret, p) : -ENOMEM;
+}
+
+/* The socket in the folder of `kctl dev`; through a descriptor, because a folder's name may be
+ * longer than that of a socket. */
+static int dev_socket(const char *dir, int *ret_folder, char **ret_url, struct problem *p) {
+        _cleanup_free_ char *url = NULL;
+        int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return problem_set(p, errno, 0, NULL, "cannot open the folder %s: %s", dir,
+                                strerror(errno));
+        *ret_folder = fd;
+        url = strformat("unix:///proc/self/fd/%d/kstored.sock", fd);
+        if (!url)
+                return -ENOMEM;
+        if (faccessat(fd, "kstored.sock", F_OK, 0) < 0)
+                return problem_set(p, ENOENT, 0, NULL,
+                                "%s/kstored.sock is not there: does kctl dev run on this folder?",
+                                dir);
+        *ret_url = TAKE_PTR(url);
+        return 0;
+}
+
+static int fill(struct kctl *k, const char *path, int fd, json_t **ret, struct problem *p) {
+        uint64_t stall_us = k->flags.timeout_us ? k->flags.timeout_us
+                                                : STALL_TIMEOUT_DEFAULT_S * 1000000ull;
+        _cleanup_free_ char *url = NULL;
+        _cleanup_close_ int folder = -EBADF;
+        const char *where;
+        int r = store_control_machine(k, &where, p);
+
+        if (r >= 0 && k->flags.dir)
+                r = dev_socket(k->flags.dir, &folder, &url, p);
+        if (r < 0)
+                return r;
+        if (where)
+                r = fetch_from(k, where, path, fd, stall_us, ret, p);
+        else {
+                if (!url)
+                        url = strdup(k->flags.store ? k->flags.store : STORE_SOCKET);
+                r = url ? fetch(url, path, fd, stall_us, p) : -ENOMEM;
+        }
+        if (r >= 0 && fsync(fd) < 0)
+                r = write_failed(path, -errno, p);
+        if (r >= 0)
+                r = check_hash(fd, path, p);
+        if (r >= 0 && !where)
+                r = check_whole(path, ret, p);
+        return r;
+}
+
+static int backup(struct kctl *k, const char *file, json_t **ret, struct problem *p) {
+        _cleanup_free_ char *part = strformat("%s.part", file);
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        if (!part)
+                return -ENOMEM;
+        if (lstat(file, &st) == 0 && !S_ISREG(st.st_mode))
+                return problem_set(p, EEXIST, 0, NULL, "%s is there and is no regular file", file);
+        fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0 || fchmod(fd, 0600) < 0)
+                return write_failed(part, -errno, p);
+        r = fill(k, part, fd, ret, p);
+        if (r >= 0 && rename(part, file) < 0)
+                r = write_failed(file, -errno, p);
+        if (r >= 0)
+                r = file_sync_folder_of(file);
+        if (r < 0)
+                (void)unlink(part);
+        return r;
+}
+
+int verb_backup(struct kctl *k) {
+        _cleanup_json_ json_t *info = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_free_ char *text = NULL;
+        const char *file;
+        int r;
+
+        if (strv_length(k->words) != 1)
+                return kctl_usage(k, "give the file that the backup is to be");
+        if ((k->flags.control != NULL) + (k->flags.dir != NULL) + (k->flags.store != NULL) > 1)
+                return kctl_usage(k, "--control, --dir and --store: give one of them");
+        if (k->flags.output && !streq(k->flags.output, "json"))
+                return kctl_usage(k, "-o %s: only json is known here", k->flags.output);
+        file = k->words[0];
+        r = backup(k, file, &info, &p);
+        if (r < 0)
+                return p.message ? kctl_fail(&p) : kctl_error("%s", strerror(-r));
+        text = k->flags.output ? json_text(info) : store_info_text(info);
+        if (!text)
+                return kctl_error("out of memory");
+        if (k->flags.output)
+                puts(text);
+        else
+                printf("%s: %s\nIt was read again and is whole. To go back to it: kctl restore "
+                       "%s%s%s --force\n",
+                                file, text, file,
+                                k->flags.control ? " --control "
+                                : k->flags.dir   ? " --dir "
+                                                 : "",
+                                k->flags.control ? k->flags.control[0] : strempty(k->flags.dir));
+        return EXIT_OK;
+}
