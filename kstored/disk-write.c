@@ -135,6 +135,9 @@ int disk_write(struct disk *d, const struct disk_batch *b) {
                 memcpy(d->error, why, sizeof(why));
                 return r;
         }
+        for (unsigned i = 0; i < DISK_NUMBERS; i++)
+                if (b->numbers_set & (1u << i))
+                        d->numbers[i] = b->numbers[i];
         learn_sizes(d);
         return 0;
 }

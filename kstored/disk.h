@@ -89,7 +89,8 @@ bool disk_is_new(const struct disk *d); /* no identity stored yet */
 const char *disk_path(const struct disk *d);
 
 /* Reading, on the event loop's thread. */
-uint64_t disk_number(const struct disk *d, enum disk_number n); /* as of open */
+/* As of the last write; not to be asked while one is under way. */
+uint64_t disk_number(const struct disk *d, enum disk_number n);
 /* The row with this seq: 1, 0 when it is not there, or an error. */
 int disk_read_row(struct disk *d, int64_t seq, struct row **ret);
 /* The seq of the first row of at least this revision (INT64_MAX when none). */

@@ -23,7 +23,9 @@ static const struct option_row rows[] = {
                                 "where clients find this member (default: what it listens on)",
                                 NULL),
                 ROW("listen-peer-urls", OPTION_STRINGS, listen_peer_urls, "URL",
-                                "where other members are served", "http://localhost:2380"),
+                                "where other members are served (default: nowhere while there are "
+                                "none)",
+                                NULL),
                 ROW("initial-advertise-peer-urls", OPTION_STRINGS, initial_advertise_peer_urls,
                                 "URL", "where other members find this one",
                                 "http://localhost:2380"),

@@ -30,7 +30,17 @@ static int bootstrap(struct replica *r, struct problem *p) {
         r->cluster_id = o->cluster_id;
         disk_batch_number(b, DISK_MEMBER_ID, r->member_id);
         disk_batch_number(b, DISK_CLUSTER_ID, r->cluster_id);
-        disk_batch_number(b, DISK_CONFIG_INDEX, 0);
+        disk_batch_number(b, DISK_CONFIG_INDEX, o->config_index);
+        if (!o->joining) {
+                /* The first members are index 1 of term 1 and in no log: a new member gets them
+                 * with a whole state, never by replaying a log that begins without them. */
+                disk_batch_number(b, DISK_TERM, 1);
+                disk_batch_number(b, DISK_COMMIT, 1);
+                disk_batch_number(b, DISK_APPLIED, 1);
+                disk_batch_number(b, DISK_APPLIED_TERM, 1);
+                disk_batch_number(b, DISK_LOG_BASE, 1);
+                disk_batch_number(b, DISK_LOG_BASE_TERM, 1);
+        }
         for (size_t i = 0; i < o->member_count; i++) {
                 struct member *m = o->members[i];
 
@@ -47,8 +57,10 @@ static int bootstrap(struct replica *r, struct problem *p) {
         if (q < 0)
                 return problem_set(p, -q, 0, NULL, "cannot write %s: %s", disk_path(r->disk),
                                 disk_error_text(r->disk));
-        disk_batch_clear(b);
-        return 0;
+        q = state_reload(r->state, r->disk);
+        return q < 0 ? problem_set(p, -q, 0, NULL, "cannot read %s: %s", disk_path(r->disk),
+                                       strerror(-q))
+                     : 0;
 }
 
 static int load_raft(struct replica *r, struct problem *p) {
@@ -72,6 +84,9 @@ static int load_raft(struct replica *r, struct problem *p) {
         for (size_t i = 0; i < o.entry_count; i++)
                 raft_entry_unref(o.entries[i]);
         free(o.entries);
+        /* As if the first members had always been index 1 (see bootstrap()). */
+        if (q >= 0 && o.snapshot_index == 0 && o.applied > 0)
+                raft_compact(r->raft, 1);
         if (q < 0)
                 return problem_set(p, -q, 0, NULL,
                                 "the log in %s contradicts itself (%s); restore a backup, or "

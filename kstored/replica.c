@@ -154,6 +154,14 @@ static void spread_changes(struct replica *r) {
         free(rows);
 }
 
+static void note_change(struct replica *r, const struct raft_entry *e) {
+        struct raft_change change;
+
+        if (raft_change_decode(e->data, e->size, &change) >= 0 && change.op == RAFT_REMOVE &&
+                        change.id == r->member_id)
+                r->removed = true;
+}
+
 static void apply_entry(struct replica *r, const struct raft_entry *e) {
         const struct replica_ops *ops = r->options.ops;
         uint64_t id = e->type == RAFT_ENTRY_CONFIG ? UINT64_MAX - e->index
@@ -169,6 +177,8 @@ static void apply_entry(struct replica *r, const struct raft_entry *e) {
                 return;
         }
         spread_changes(r);
+        if (e->type == RAFT_ENTRY_CONFIG)
+                note_change(r, e);
         if (r->state->renewed_lease && replica_is_leader(r))
                 lease_renew(lessor_find(r->state->kv.lessor, (int64_t)r->state->renewed_lease),
                                 r->now_ms);

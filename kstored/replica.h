@@ -53,6 +53,8 @@ struct replica_options {
         uint64_t member_id;
         struct member **members;
         size_t member_count;
+        bool joining; /* the members are those of a cluster that runs, as of config_index */
+        uint64_t config_index;
 };
 
 struct replica {
@@ -76,6 +78,7 @@ struct replica {
         uint64_t tick_ms, next_tick_ms;
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
+        bool removed; /* the log says that this member was removed */
         int failed;
 };
 

@@ -38,8 +38,7 @@ uint64_t server_now_ms(void) {
         return now_mono_us() / 1000;
 }
 
-/* As etcd: five seconds, and two elections. */
-static uint64_t time_limit_ms(const struct server *s) {
+uint64_t server_time_limit_ms(const struct server *s) {
         return 5000 + 2 * (uint64_t)s->options->election_ms;
 }
 
@@ -97,7 +96,7 @@ static struct request *request_new(
         q->call = call;
         q->done = done ? done : standard_done;
         q->server = s;
-        q->end_ms = server_now_ms() + time_limit_ms(s);
+        q->end_ms = server_now_ms() + server_time_limit_ms(s);
         q->older = s->last;
         if (s->last)
                 s->last->newer = q;
@@ -241,7 +240,7 @@ void reads_ask(struct server *s) {
         s->gathering = NULL;
         b->context = ++s->next_barrier;
         b->asked_ms = server_now_ms();
-        b->end_ms = b->asked_ms + time_limit_ms(s);
+        b->end_ms = b->asked_ms + server_time_limit_ms(s);
         if (s->barriers_last)
                 s->barriers_last->next = b;
         else

@@ -1,4 +1,5 @@
 /* Start: identity, first configuration, loading what the disk holds, and making the parts. */
+#include "kstored/join.h"
 #include "kstored/server.h"
 #include "lib/log.h"
 #include "lib/random.h"
@@ -73,12 +74,108 @@ static int parse_cluster(const struct server_options *o, struct member **v, size
         return r;
 }
 
-/* What the flags say of a new cluster, for an empty disk. */
+static const struct tls_files *peer_tls(const struct server *s) {
+        return s->peer_tls.cert || s->peer_tls.ca ? &s->peer_tls : NULL;
+}
+
+/* The peer URLs of everyone else. */
+static int urls_of_others(const struct server *s, struct member **v, size_t n, char ***ret) {
+        int r = 0;
+
+        for (size_t i = 0; i < n; i++)
+                for (char **u = v[i]->peer_urls;
+                                r >= 0 && u && *u && !streq(v[i]->name, s->options->name); u++)
+                        r = strv_extend(ret, *u);
+        return r;
+}
+
+static bool same_set(char **a, char **b) {
+        if (strv_length(a) != strv_length(b))
+                return false;
+        for (; a && *a; a++)
+                if (!strv_contains(b, *a))
+                        return false;
+        return true;
+}
+
+/* A member with this id that has lost its disk may have voted and promised what it no longer knows:
+ * it must not come back under its old id. */
+static int refuse_second_life(const struct member *m, struct problem *p) {
+        return problem_set(p, EEXIST, 0, NULL,
+                        "member %llx (%s) was started before and its data directory is empty now: "
+                        "remove it from the cluster, add it again (etcdctl member remove %llx; "
+                        "etcdctl member add NAME --peer-urls=URL) and start it with "
+                        "--initial-cluster-state=existing",
+                        (unsigned long long)m->id, m->name, (unsigned long long)m->id);
+}
+
+/* Whether one of the others, if any runs already, knows this member from an earlier life. */
+static int check_first_life(
+                struct server *s, const struct member *self, char **others, struct problem *p) {
+        _cleanup_(join_answer_done) struct join_answer a = {0};
+        int r = join_ask(&a, others, peer_tls(s), 700, p);
+
+        if (r == -ENOTCONN)
+                return 0;
+        for (size_t i = 0; r >= 0 && i < a.count; i++)
+                if (a.members[i]->id == self->id && !isempty(a.members[i]->name))
+                        return refuse_second_life(a.members[i], p);
+        return r;
+}
+
+/* What the flags say of a new cluster. Takes nothing; v becomes the members. */
+static int found_cluster(struct server *s, struct replica_options *ro, struct member **v,
+                const struct member *self, char **others, struct problem *p) {
+        const char *token = strempty(s->options->initial_cluster_token);
+        uint64_t cluster = 0xcbf29ce484222325ULL;
+
+        for (size_t i = 0; i < ro->member_count; i++) {
+                v[i]->id = member_id_of(v[i]->peer_urls, token);
+                cluster ^= v[i]->id;
+        }
+        ro->member_id = self->id;
+        ro->cluster_id = id_hash(cluster, token);
+        return others ? check_first_life(s, self, others, p) : 0;
+}
+
+/* What a running cluster says; v becomes its members. */
+static int join_cluster(struct server *s, struct replica_options *ro, struct member **v,
+                const struct member *self, char **others, struct problem *p) {
+        _cleanup_(join_answer_done) struct join_answer a = {0};
+        const struct member *me = NULL;
+        int r = join_ask(&a, others, peer_tls(s), 5000, p);
+
+        for (size_t i = 0; r >= 0 && i < a.count; i++)
+                if (same_set(a.members[i]->peer_urls, self->peer_urls))
+                        me = a.members[i];
+        if (r >= 0 && !me)
+                r = problem_set(p, ENOENT, 0, NULL,
+                                "cluster %llx has no member with the peer URL %s: add it first "
+                                "(etcdctl member add %s --peer-urls=%s)",
+                                (unsigned long long)a.cluster_id, self->peer_urls[0], self->name,
+                                self->peer_urls[0]);
+        if (r >= 0 && !isempty(me->name))
+                r = refuse_second_life(me, p);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ro->member_count; i++)
+                v[i] = member_free(v[i]);
+        ro->joining = true;
+        ro->cluster_id = a.cluster_id;
+        ro->config_index = a.config_index;
+        ro->member_id = me->id;
+        ro->member_count = a.count;
+        memcpy(v, a.members, a.count * sizeof(v[0]));
+        a.count = 0;
+        return 0;
+}
+
+/* For an empty disk: the members, and which of them we are. */
 static int first_members(struct server *s, struct replica_options *ro, struct member **v,
                 struct problem *p) {
+        _cleanup_strv_free_ char **others = NULL;
         struct server_options *o = s->options;
         struct member *self;
-        uint64_t cluster = 0xcbf29ce484222325ULL;
         int r = parse_cluster(o, v, &ro->member_count, p);
 
         if (r < 0)
@@ -88,22 +185,16 @@ static int first_members(struct server *s, struct replica_options *ro, struct me
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--initial-cluster does not name this member, \"%s\" (--name)",
                                 o->name);
+        r = urls_of_others(s, v, ro->member_count, &others);
+        if (r < 0)
+                return r;
+        if (streq(o->initial_cluster_state, "existing"))
+                return join_cluster(s, ro, v, self, others, p);
         if (!streq(o->initial_cluster_state, "new"))
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--initial-cluster-state=%s: this version starts only new clusters",
+                                "--initial-cluster-state=%s is neither new nor existing",
                                 o->initial_cluster_state);
-        if (ro->member_count > 1)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "--initial-cluster names %zu members; this version runs one: give "
-                                "only %s=URL",
-                                ro->member_count, o->name);
-        for (size_t i = 0; i < ro->member_count; i++) {
-                v[i]->id = member_id_of(v[i]->peer_urls, strempty(o->initial_cluster_token));
-                cluster ^= v[i]->id;
-        }
-        ro->member_id = self->id;
-        ro->cluster_id = id_hash(cluster, strempty(o->initial_cluster_token));
-        return 0;
+        return found_cluster(s, ro, v, self, others, p);
 }
 
 static void make_metrics(struct server *s, struct metrics *m) {
@@ -155,6 +246,29 @@ static int make_replica(struct server *s, struct problem *p) {
         return 0;
 }
 
+static uint64_t on_config_index(void *userdata) {
+        struct server *s = userdata;
+
+        return raft_get_config(s->raft)->index;
+}
+
+static void on_peer_removed_us(void *userdata) {
+        server_removed(userdata);
+}
+
+static int make_peers(struct server *s) {
+        struct peers_options o = {.cluster_id = s->cluster_id,
+                        .member_id = s->member_id,
+                        .tls = peer_tls(s),
+                        .on_removed = on_peer_removed_us,
+                        .config_index = on_config_index,
+                        .userdata = s};
+        int r = peers_new(&s->peers, s->event, &o);
+
+        s->member_changes = s->state->member_changes;
+        return r < 0 ? r : peers_update(s->peers, s->state->members, s->state->member_count);
+}
+
 int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
                 struct server_options *options, struct problem *p) {
         _cleanup_(server_freep) struct server *s = calloc(1, sizeof(*s));
@@ -165,6 +279,9 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
                 return -ENOMEM;
         s->options = options;
         s->event = event;
+        s->peer_tls = (struct tls_files){.cert = options->peer_cert_file,
+                        .key = options->peer_key_file,
+                        .ca = options->peer_trusted_ca_file};
         s->next_request_id = random_u64() >> 2; /* distinct from those of other members and runs */
         arena_init(&s->arena);
         make_metrics(s, metrics);
@@ -172,6 +289,8 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
                         options->auto_compaction_retention, p);
         if (r >= 0)
                 r = make_replica(s, p);
+        if (r >= 0)
+                r = make_peers(s);
         if (r >= 0)
                 r = worker_new(&s->writer, event);
         if (r >= 0)
@@ -189,6 +308,38 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
                         (unsigned long long)s->state->applied);
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+/* Members that are called; a member alone on loopback needs none, but may get company. */
+static int listen_for_peers(struct server *s, struct problem *p) {
+        const struct server_options *o = s->options;
+        struct grpc_server_options g = {.methods = server_peer_methods,
+                        .method_count = server_peer_method_count,
+                        .message_size_max = PEER_MESSAGE_SIZE_MAX,
+                        .userdata = s};
+        struct tls_files tls = s->peer_tls;
+        int r;
+
+        if (o->peer_client_cert_auth && !o->peer_trusted_ca_file)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--peer-client-cert-auth needs --peer-trusted-ca-file");
+        if (!o->listen_peer_urls && s->state->member_count > 1)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "the cluster has %zu members: --listen-peer-urls must say where "
+                                "this one serves the others",
+                                s->state->member_count);
+        r = grpc_server_new(&s->peer_grpc, s->event, &g);
+        for (char **u = o->listen_peer_urls; r >= 0 && u && *u; u++) {
+                if (startswith(*u, "https://") && (!tls.cert || !tls.key))
+                        return problem_set(p, EINVAL, 0, NULL,
+                                        "--listen-peer-urls %s needs --peer-cert-file and "
+                                        "--peer-key-file",
+                                        *u);
+                r = grpc_server_listen(s->peer_grpc, *u, &tls, p);
+                if (r >= 0)
+                        log_info("Serving members on %s", *u);
+        }
+        return r;
 }
 
 int server_listen(struct server *s, struct problem *p) {
@@ -216,7 +367,7 @@ int server_listen(struct server *s, struct problem *p) {
                 if (r >= 0)
                         log_info("Serving clients on %s", *u);
         }
-        return r;
+        return r < 0 ? r : listen_for_peers(s, p);
 }
 
 struct server *server_free(struct server *s) {
@@ -225,11 +376,18 @@ struct server *server_free(struct server *s) {
         s->stopping = true;
         if (s->replica)
                 requests_fail_all(s, STORE_STOPPED);
+        if (s->peers)
+                forwards_end(s);
         grpc_server_free(s->grpc);
+        grpc_server_free(s->peer_grpc);
         sd_event_source_disable_unref(s->post);
         sd_event_source_disable_unref(s->ticker);
+        sd_event_source_disable_unref(s->stopper);
         worker_free(s->writer);
         worker_free(s->keeper);
+        snapshot_send_end(s);
+        snapshot_receive_end(s);
+        peers_free(s->peers);
         if (s->replica && !s->replica->writing)
                 replica_last_write(s->replica);
         requests_done(s);

@@ -72,8 +72,12 @@ static void op_write(void *userdata, struct disk_batch *b) {
 
 /* Messages to other members. */
 static void op_send(void *userdata, const struct raft_message *m) {
-        log_debug("No way yet to member %llx: message %d dropped", (unsigned long long)m->to,
-                        (int)m->type);
+        struct server *s = userdata;
+
+        if (m->type == RAFT_MSG_SNAPSHOT)
+                s->snapshot_for = m->to; /* not from inside the core */
+        else
+                peers_send(s->peers, m);
 }
 
 static bool op_waiting(void *userdata, uint64_t id) {
@@ -117,10 +121,22 @@ const struct replica_ops server_replica_ops = {.write = op_write,
 static int server_turn(sd_event_source *source, void *userdata) {
         struct server *s = userdata;
 
+        uint64_t now_ms = server_now_ms();
+
         reads_ask(s);
-        replica_turn(s->replica, server_now_ms());
+        replica_turn(s->replica, now_ms);
         if (s->fatal)
                 return 0;
+        if (s->member_changes != s->state->member_changes &&
+                        peers_update(s->peers, s->state->members, s->state->member_count) >= 0)
+                s->member_changes = s->state->member_changes;
+        peers_flush(s->peers, now_ms);
+        if (s->snapshot_for) {
+                snapshot_wanted(s, s->snapshot_for);
+                s->snapshot_for = 0;
+        }
+        snapshot_send_turn(s, now_ms);
+        snapshot_receive_turn(s);
         metric_set(s->m_applied, (double)s->state->applied);
         if (hub_sync_step(s->hub) > 0 || mvcc_compacting(s->state->kv.mvcc))
                 (void)sd_event_source_set_time_relative(s->ticker, 0);
@@ -187,8 +203,10 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
                 s->next_second_ms = now_ms + 1000;
                 every_second(s, now_ms);
         }
-        if (!s->published)
+        if (!s->published && !s->stopping)
                 publish(s, now_ms);
+        if (s->replica->removed)
+                server_removed(s);
         service_compact_finished(s);
         return sd_event_source_set_time(source, replica_next_ms(s->replica) * 1000);
 }
@@ -243,22 +261,51 @@ int server_start_loop(struct server *s) {
         return r;
 }
 
+/* This member is no more one of the cluster. */
+void server_removed(struct server *s) {
+        if (s->stopping)
+                return;
+        log_error("This member (%llx) was removed from the cluster: stopping. Its data in %s is of "
+                  "no more use; a new member starts with an empty data directory",
+                        (unsigned long long)s->member_id, s->options->data_dir);
+        server_stop(s);
+}
+
+bool server_reaches(const struct server *s, uint64_t member_id, uint64_t ms) {
+        uint64_t since = peers_connected_since(s->peers, member_id);
+
+        return member_id == s->member_id || (since && server_now_ms() >= since + ms);
+}
+
+static bool has_successor(const struct server *s) {
+        for (size_t i = 0; i < s->state->member_count; i++)
+                if (s->state->members[i]->id != s->member_id && !s->state->members[i]->learner &&
+                                server_reaches(s, s->state->members[i]->id, 0))
+                        return true;
+        return false;
+}
+
+/* Leadership first, if someone can take it; then what is on its way may still be answered. */
 static int on_stop_turn(sd_event_source *source, uint64_t usec, void *userdata) {
         struct server *s = userdata;
+        uint64_t now_ms = server_now_ms();
 
-        sd_event_source_unref(source);
+        if (now_ms < s->stop_by_ms && server_is_leader(s) && has_successor(s))
+                return sd_event_source_set_time_relative(source, 10000) < 0
+                                       ? 0
+                                       : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         requests_fail_all(s, STORE_STOPPED);
         return sd_event_exit(s->event, 0);
 }
 
 void server_stop(struct server *s) {
-        sd_event_source *later;
-
         if (s->stopping)
                 return;
         s->stopping = true;
-        /* What is on its way may still be answered; then the loop ends. */
-        if (sd_event_add_time_relative(
-                            s->event, &later, CLOCK_MONOTONIC, 100000, 10000, on_stop_turn, s) < 0)
+        s->stop_by_ms = server_now_ms() + 2 * (uint64_t)s->options->election_ms;
+        if (server_is_leader(s) && has_successor(s))
+                (void)raft_transfer(s->raft, 0);
+        if (sd_event_add_time_relative(s->event, &s->stopper, CLOCK_MONOTONIC, 100000, 1000,
+                            on_stop_turn, s) < 0)
                 sd_event_exit(s->event, 0);
 }

@@ -5,6 +5,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "kstored/peers.h"
 #include "kstored/replica.h"
 #include "kstored/worker.h"
 #include "lib/daemon.h"
@@ -59,7 +60,15 @@ struct server {
         struct state *state;
         struct raft *raft;
         struct hub *hub;
-        struct grpc_server *grpc;
+        struct grpc_server *grpc;      /* for clients */
+        struct grpc_server *peer_grpc; /* for members */
+        struct peers *peers;
+        uint64_t member_changes; /* as of the last peers_update() */
+        struct tls_files peer_tls;
+        uint64_t snapshot_for;       /* asked for in this turn */
+        struct sending *sending;     /* a state for a member that fell behind */
+        struct receiving *receiving; /* one that comes from the leader */
+        struct forward *forwards;
         struct worker *writer; /* saves, in order */
         struct worker *keeper; /* checkpoints and copies */
         uint64_t cluster_id;
@@ -80,8 +89,9 @@ struct server {
         uint64_t published_at_ms;
         bool alarm_asked;
         bool stopping;
+        uint64_t stop_by_ms;
         int fatal;
-        sd_event_source *post, *ticker;
+        sd_event_source *post, *ticker, *stopper;
         uint64_t next_second_ms;
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;
@@ -97,6 +107,12 @@ DEFINE_CLEANUP(struct server *, server_free);
 int server_listen(struct server *s, struct problem *p);
 /* Hands leadership over where there is someone, saves, and ends the loop. */
 void server_stop(struct server *s);
+/* Stops, because the cluster does without this member. */
+void server_removed(struct server *s);
+/* How long a request may take: as etcd, five seconds and two elections. */
+uint64_t server_time_limit_ms(const struct server *s);
+/* Whether a voter can be reached for as long as ms. */
+bool server_reaches(const struct server *s, uint64_t member_id, uint64_t ms);
 bool server_is_ready(void *server, const char **ret_why);
 bool server_is_leader(const struct server *s);
 uint64_t server_now_ms(void);
@@ -127,6 +143,25 @@ enum store_error server_check_space(struct server *s, size_t bytes);
 /* Ends the program: this member can not go on safely. */
 void server_fatal(struct server *s, int error, const char *what);
 
+/* forward.c: passes a call on to the leader. False on the leader: serve it here. */
+bool server_forward(struct server *s, struct grpc_call *call, const char *path, const void *data,
+                size_t n);
+void forwards_end(struct server *s);
+/* snapshot-send.c, snapshot-receive.c */
+void snapshot_wanted(struct server *s, uint64_t to);
+void snapshot_send_turn(struct server *s, uint64_t now_ms);
+void snapshot_receive_turn(struct server *s);
+void snapshot_send_end(struct server *s);
+void snapshot_receive_end(struct server *s);
+/* service-peer.c: ends a call of a member, and whether its Hello is right (else the call is ended).
+ */
+void peer_refuse(struct grpc_call *call, const char *why, bool removed);
+bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__Hello *h);
+void service_peer_messages(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_peer_half_close(struct grpc_call *call, void *server);
+void service_peer_members(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_install_snapshot(struct grpc_call *call, const void *data, size_t n, void *server);
+
 /* requests.c, for server.c */
 void requests_outcome(struct server *s, uint64_t id, const struct outcome *o);
 bool requests_waiting(const struct server *s, uint64_t id);
@@ -147,6 +182,8 @@ int64_t autocompact_due(struct autocompact *a, uint64_t now_ms, int64_t rev);
 /* The services: rows for the gRPC server's table. */
 extern const struct grpc_method server_methods[];
 extern const size_t server_method_count;
+extern const struct grpc_method server_peer_methods[]; /* what members may call */
+extern const size_t server_peer_method_count;
 
 /* service-*.c */
 void service_range(struct grpc_call *call, const void *data, size_t n, void *server);

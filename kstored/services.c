@@ -29,3 +29,18 @@ const struct grpc_method server_methods[] = {
                 {"/grpc.health.v1.Health/Check", service_health_check, NULL, false},
 };
 const size_t server_method_count = ELEMENTS(server_methods);
+
+/* Besides their own protocol members pass on what only the leader can answer. */
+const struct grpc_method server_peer_methods[] = {
+                {"/keelsonpeer.Peer/Messages", service_peer_messages, service_peer_half_close,
+                                true},
+                {"/keelsonpeer.Peer/InstallSnapshot", service_install_snapshot, NULL, true},
+                {"/keelsonpeer.Peer/Members", service_peer_members, NULL, false},
+                {"/etcdserverpb.Lease/LeaseTimeToLive", service_lease_time_to_live, NULL, false},
+                {"/etcdserverpb.Cluster/MemberAdd", service_member_add, NULL, false},
+                {"/etcdserverpb.Cluster/MemberRemove", service_member_remove, NULL, false},
+                {"/etcdserverpb.Cluster/MemberUpdate", service_member_update, NULL, false},
+                {"/etcdserverpb.Cluster/MemberPromote", service_member_promote, NULL, false},
+                {"/etcdserverpb.Maintenance/HashKV", service_hash_kv, NULL, false},
+};
+const size_t server_peer_method_count = ELEMENTS(server_peer_methods);

@@ -85,12 +85,15 @@ static int member_to_batch(struct state *s, const struct member *m) {
 int state_set_member(struct state *s, struct member *m) {
         int r = member_to_batch(s, m);
 
+        s->newest = NULL;
         if (r >= 0 && s->member_count == RAFT_MEMBERS_MAX && !state_member(s, m->id))
                 r = -ENOSPC;
         if (r < 0) {
                 member_free(m);
                 return r;
         }
+        s->member_changes++;
+        s->newest = m;
         for (size_t i = 0; i < s->member_count; i++) {
                 if (s->members[i]->id == m->id) {
                         member_free(s->members[i]);
@@ -106,6 +109,8 @@ int state_remove_member(struct state *s, uint64_t id) {
         for (size_t i = 0; i < s->member_count; i++) {
                 if (s->members[i]->id != id)
                         continue;
+                s->member_changes++;
+                s->newest = NULL;
                 member_free(s->members[i]);
                 s->members[i] = s->members[--s->member_count];
                 return disk_batch_op(&s->batch,

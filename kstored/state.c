@@ -101,6 +101,7 @@ int state_reload(struct state *s, struct disk *d) {
                 r = state_load(fresh, d, &p);
         if (r < 0)
                 return r;
+        fresh->member_changes += s->member_changes;
         old = *s;
         *s = *fresh;
         *fresh = old;

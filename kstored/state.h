@@ -26,6 +26,8 @@ struct state {
         struct row_source source;
         struct member *members[RAFT_MEMBERS_MAX];
         size_t member_count;
+        const struct member *newest; /* what the last change of membership made; NULL: nothing */
+        uint64_t member_changes;     /* rises with every change of a member */
         struct alarm alarms[RAFT_MEMBERS_MAX];
         size_t alarm_count;
         uint64_t applied;

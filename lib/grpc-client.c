@@ -21,8 +21,8 @@ enum {
         MESSAGE_SIZE_MAX_DEFAULT = 64 << 20,
         TIMEOUT_DEFAULT_US = 10000000,
         BACKOFF_MIN_US = 50000,
-        BACKOFF_MAX_US = 5000000,
-        PING_EVERY_US = 10000000,
+        BACKOFF_DEFAULT_US = 5000000,
+        PING_DEFAULT_US = 10000000,
         GOAWAY_GRACE_US = 5000000,
         ENDPOINTS_MAX = 16,
         ADDRESSES_MAX = 8,
@@ -48,7 +48,7 @@ struct grpc_channel {
         struct h2_connection *connection;
         bool up, going_away;
         sd_event_source *retry, *ping;
-        uint64_t backoff_us, goaway_at_us;
+        uint64_t ping_us, backoff_max_us, backoff_us, goaway_at_us;
         char *why;                      /* the last failure */
         struct grpc_client_call *calls; /* every one */
         struct grpc_client_call *waiting, **waiting_tail, *cursor;
@@ -330,6 +330,10 @@ static int on_local_end(struct h2_stream *s) {
 }
 
 static void on_drained(struct h2_stream *s) {
+        struct grpc_client_call *call = call_of(s);
+
+        if (!call->done && call->options.on_drained)
+                call->options.on_drained(call, call->options.userdata);
 }
 
 static void on_closed(struct h2_stream *s, uint32_t error) {
@@ -389,7 +393,7 @@ static void endpoint_failed(struct grpc_channel *ch, const char *why) {
                 retry_in(ch, 0);
                 return;
         }
-        ch->backoff_us = ch->backoff_us ? MIN(2 * ch->backoff_us, (uint64_t)BACKOFF_MAX_US)
+        ch->backoff_us = ch->backoff_us ? MIN(2 * ch->backoff_us, ch->backoff_max_us)
                                         : BACKOFF_MIN_US;
         retry_in(ch, ch->backoff_us / 2 + random_below(ch->backoff_us));
 }
@@ -399,7 +403,7 @@ static void on_open(struct h2_connection *c) {
 
         ch->backoff_us = 0;
         ch->going_away = false;
-        (void)sd_event_source_set_time_relative(ch->ping, PING_EVERY_US);
+        (void)sd_event_source_set_time_relative(ch->ping, ch->ping_us);
         (void)sd_event_source_set_enabled(ch->ping, SD_EVENT_ONESHOT);
         set_state(ch, true);
         submit_waiting(ch);
@@ -540,9 +544,9 @@ static int on_ping(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (!c || !ch->up)
                 return 0;
-        (void)sd_event_source_set_time_relative(ch->ping, PING_EVERY_US);
+        (void)sd_event_source_set_time_relative(ch->ping, ch->ping_us);
         (void)sd_event_source_set_enabled(ch->ping, SD_EVENT_ONESHOT);
-        if (c->stream_count == 0 || now_us - c->received_us < PING_EVERY_US / 2)
+        if (c->stream_count == 0 || now_us - c->received_us < ch->ping_us / 2)
                 c->pinged = false;
         else if (!c->pinged)
                 h2_connection_ping(c);
@@ -618,8 +622,8 @@ static int channel_start(struct grpc_channel *ch) {
 
         r = sd_event_add_time_relative(event, &ch->retry, CLOCK_MONOTONIC, 0, 0, on_retry, ch);
         if (r >= 0)
-                r = sd_event_add_time_relative(event, &ch->ping, CLOCK_MONOTONIC, PING_EVERY_US,
-                                PING_EVERY_US / 10, on_ping, ch);
+                r = sd_event_add_time_relative(event, &ch->ping, CLOCK_MONOTONIC, ch->ping_us,
+                                ch->ping_us / 10, on_ping, ch);
         if (r >= 0)
                 r = sd_event_source_set_enabled(ch->ping, SD_EVENT_OFF);
         return r < 0 ? r : 0;
@@ -635,6 +639,8 @@ int grpc_channel_new(struct grpc_channel **ret, sd_event *event,
         ch->waiting_tail = &ch->waiting;
         ch->on_state = options->on_state;
         ch->userdata = options->userdata;
+        ch->ping_us = options->ping_us ? options->ping_us : PING_DEFAULT_US;
+        ch->backoff_max_us = options->backoff_max_us ? options->backoff_max_us : BACKOFF_DEFAULT_US;
         ch->message_size_max = options->message_size_max ? options->message_size_max
                                                          : MESSAGE_SIZE_MAX_DEFAULT;
         r = h2_loop_init(&ch->loop, event, on_deadline);

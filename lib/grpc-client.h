@@ -15,6 +15,8 @@ struct grpc_channel_options {
         char *const *endpoints;      /* "unix:///run/keelson/kstored.sock", "https://host:2379", "http://127.0.0.1:2379" */
         const struct tls_files *tls; /* NULL: no TLS (unix, http) */
         size_t message_size_max;     /* of received messages; 0: 64 MiB */
+        uint64_t ping_us;            /* how often a silent peer is asked; 0: 10 s */
+        uint64_t backoff_max_us;     /* between attempts to connect; 0: 5 s */
         /* Connection state, for readiness; may be NULL. */
         void (*on_state)(struct grpc_channel *ch, bool connected, void *userdata);
         void *userdata;
@@ -34,11 +36,13 @@ struct grpc_client_call_options {
         void (*on_message)(struct grpc_client_call *call, const void *data, size_t n, void *userdata);
         /* Exactly once unless cancelled; the call is gone after it. A broken connection is GRPC_UNAVAILABLE. */
         void (*on_done)(struct grpc_client_call *call, enum grpc_code code, const char *message, void *userdata);
+        /* Everything that was sent has left this program; may be NULL. */
+        void (*on_drained)(struct grpc_client_call *call, void *userdata);
         void *userdata;
 };
 /* Starts a call; calls made while the channel is not connected wait for it until their deadline. */
 int grpc_client_call_start(struct grpc_channel *ch, const struct grpc_client_call_options *options, struct grpc_client_call **ret);
-/* Sends one message (copied). A unary call sends one, then half-closes. */
+/* Sends one message (copied); -ENOBUFS when more than 16 MiB wait already. A unary call sends one, then half-closes. */
 int grpc_client_call_send(struct grpc_client_call *call, const void *data, size_t n);
 int grpc_client_call_half_close(struct grpc_client_call *call);
 struct grpc_client_call *grpc_client_call_cancel(struct grpc_client_call *call);

@@ -1,0 +1,105 @@
+/* How a member with an empty disk finds out who it is in a cluster that runs. */
+#include "kstored/join.h"
+
+#include "kstored/peer-wire.h"
+#include "lib/grpc-client.h"
+
+struct asking {
+        sd_event *event;
+        Keelsonpeer__MembersReply *reply;
+        char *why;
+};
+
+static void on_message(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
+        struct asking *a = userdata;
+
+        if (!a->reply)
+                a->reply = keelsonpeer__members_reply__unpack(NULL, n, data);
+}
+
+static void on_done(struct grpc_client_call *call, enum grpc_code code, const char *message,
+                void *userdata) {
+        struct asking *a = userdata;
+
+        if (code != GRPC_OK) {
+                free(a->why);
+                a->why = strdup(message);
+        }
+        (void)sd_event_exit(a->event, 0);
+}
+
+/* One question to one address, on a loop of its own: nothing else runs yet. */
+static int ask_one(struct asking *a, char *url, const struct tls_files *tls, uint64_t timeout_ms,
+                struct problem *p) {
+        char *urls[] = {url, NULL};
+        struct grpc_channel_options o = {.endpoints = urls, .tls = tls, .backoff_max_us = 300000};
+        struct grpc_client_call_options c = {.path = "/keelsonpeer.Peer/Members",
+                        .timeout_us = timeout_ms * 1000,
+                        .on_message = on_message,
+                        .on_done = on_done,
+                        .userdata = a};
+        _cleanup_(grpc_channel_freep) struct grpc_channel *channel = NULL;
+        int r = sd_event_new(&a->event);
+
+        if (r >= 0)
+                r = grpc_channel_new(&channel, a->event, &o, p);
+        if (r >= 0)
+                r = grpc_client_unary(channel, &c, "", 0, NULL);
+        if (r >= 0)
+                r = sd_event_loop(a->event);
+        channel = grpc_channel_free(channel);
+        a->event = sd_event_unref(a->event);
+        return r;
+}
+
+void join_answer_done(struct join_answer *a) {
+        for (size_t i = 0; i < a->count; i++)
+                member_free(a->members[i]);
+        *a = (struct join_answer){0};
+}
+
+static int take_reply(const Keelsonpeer__MembersReply *reply, struct join_answer *ret) {
+        int r = reply->n_members == 0 || reply->n_members > RAFT_MEMBERS_MAX ? -EBADMSG : 0;
+
+        ret->cluster_id = reply->cluster_id;
+        ret->config_index = reply->config_index;
+        for (size_t i = 0; r >= 0 && i < reply->n_members; i++) {
+                const Keelsonpeer__MemberRecord *m = reply->members[i];
+                size_t size = keelsonpeer__member_record__get_packed_size(m);
+                _cleanup_free_ uint8_t *bytes = malloc(MAX(size, (size_t)1));
+
+                if (!bytes)
+                        return -ENOMEM;
+                keelsonpeer__member_record__pack(m, bytes);
+                r = member_decode(bytes, size, &ret->members[i]);
+                if (r >= 0)
+                        ret->count++;
+        }
+        return r;
+}
+
+int join_ask(struct join_answer *ret, char **peer_urls, const struct tls_files *tls,
+                uint64_t timeout_ms, struct problem *p) {
+        struct asking a = {0};
+        int r = 0;
+
+        *ret = (struct join_answer){0};
+        for (char **u = peer_urls; u && *u && !a.reply && r >= 0; u++)
+                r = ask_one(&a, *u, tls, timeout_ms, p);
+        if (r >= 0 && !a.reply)
+                r = problem_set(p, ENOTCONN, 0, NULL,
+                                "no other member of --initial-cluster answers: %s",
+                                a.why ? a.why : "it names this member only");
+        else if (r >= 0) {
+                r = take_reply(a.reply, ret);
+                if (r < 0)
+                        r = problem_set(p, -r, 0, NULL,
+                                        "the list of members that a member gave cannot be used");
+        }
+        if (a.reply)
+                keelsonpeer__members_reply__free_unpacked(a.reply, NULL);
+        free(a.why);
+        if (r < 0)
+                join_answer_done(ret);
+        return r;
+}

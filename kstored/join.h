@@ -1,0 +1,18 @@
+/* How a member with an empty disk finds out who it is in a cluster that runs. */
+#pragma once
+
+#include "kstored/state.h"
+#include "lib/tls.h"
+
+struct join_answer {
+        uint64_t cluster_id;
+        uint64_t config_index;
+        struct member *members[RAFT_MEMBERS_MAX];
+        size_t count;
+};
+
+/* Asks the members behind peer URLs, each for at most timeout_ms, until one answers, and gives the
+ * cluster as it knows it. -ENOTCONN when none does. */
+int join_ask(struct join_answer *ret, char **peer_urls, const struct tls_files *tls,
+                uint64_t timeout_ms, struct problem *p);
+void join_answer_done(struct join_answer *a);

@@ -1,0 +1,259 @@
+/* The ways to the other members. */
+#include "kstored/peers.h"
+
+#include "lib/log.h"
+
+enum {
+        RETRY_MS = 300,          /* a stream that was refused */
+        PING_US = 1000000,       /* a member that hangs is found in two or three of these */
+        BACKOFF_MAX_US = 300000, /* a member that comes back is wanted soon */
+        COMPLAIN_MS = 30000,     /* the same complaint again */
+};
+
+struct link {
+        struct peers *peers;
+        uint64_t id;
+        char **urls;
+        struct grpc_channel *channel;
+        struct grpc_client_call *call;
+        struct buf out; /* an Envelope being gathered */
+        uint64_t retry_ms, since_ms;
+        char *complaint;
+        uint64_t complained_ms;
+        bool removed_us;
+};
+
+struct peers {
+        struct peers_options options;
+        sd_event *event;
+        struct tls_files tls;
+        bool have_tls;
+        struct link *links[RAFT_MEMBERS_MAX];
+        size_t count;
+        uint64_t now_ms;
+};
+
+static struct link *link_free(struct link *l) {
+        if (!l)
+                return NULL;
+        grpc_client_call_cancel(l->call);
+        grpc_channel_free(l->channel);
+        strv_free(l->urls);
+        buf_done(&l->out);
+        free(l->complaint);
+        free(l);
+        return NULL;
+}
+
+int peers_new(struct peers **ret, sd_event *event, const struct peers_options *options) {
+        struct peers *p = calloc(1, sizeof(*p));
+
+        if (!p)
+                return -ENOMEM;
+        p->options = *options;
+        p->event = event;
+        if (options->tls) {
+                p->tls = *options->tls;
+                p->have_tls = true;
+        }
+        *ret = p;
+        return 0;
+}
+
+struct peers *peers_free(struct peers *p) {
+        if (!p)
+                return NULL;
+        for (size_t i = 0; i < p->count; i++)
+                link_free(p->links[i]);
+        free(p);
+        return NULL;
+}
+
+static struct link *find(const struct peers *p, uint64_t id) {
+        for (size_t i = 0; i < p->count; i++)
+                if (p->links[i]->id == id)
+                        return p->links[i];
+        return NULL;
+}
+
+static int dial(struct peers *p, char **urls, struct grpc_channel **ret) {
+        struct grpc_channel_options o = {.endpoints = urls,
+                        .tls = p->have_tls ? &p->tls : NULL,
+                        .ping_us = PING_US,
+                        .backoff_max_us = BACKOFF_MAX_US};
+        _cleanup_problem_ struct problem problem = {0};
+        int r = grpc_channel_new(ret, p->event, &o, &problem);
+
+        if (r < 0)
+                log_error("Cannot reach the member at %s: %s", urls && urls[0] ? urls[0] : "(none)",
+                                problem.message ? problem.message : strerror(-r));
+        return r;
+}
+
+static int add_link(struct peers *p, const struct member *m) {
+        struct link *l = calloc(1, sizeof(*l));
+        int r = 0;
+
+        if (!l)
+                return -ENOMEM;
+        l->peers = p;
+        l->id = m->id;
+        for (char **u = m->peer_urls; u && *u && r >= 0; u++)
+                r = strv_extend(&l->urls, *u);
+        if (r < 0) {
+                link_free(l);
+                return r;
+        }
+        /* An address that cannot be used is complained about; the others matter more. */
+        if (l->urls)
+                (void)dial(p, l->urls, &l->channel);
+        p->links[p->count++] = l;
+        return 0;
+}
+
+static bool same_urls(char **a, char **b) {
+        if (strv_length(a) != strv_length(b))
+                return false;
+        for (; a && *a; a++, b++)
+                if (!streq(*a, *b))
+                        return false;
+        return true;
+}
+
+int peers_update(struct peers *p, struct member *const *members, size_t n) {
+        for (size_t i = p->count; i-- > 0;) {
+                const struct member *m = NULL;
+
+                for (size_t k = 0; k < n && !m; k++)
+                        if (members[k]->id == p->links[i]->id)
+                                m = members[k];
+                if (m && same_urls(m->peer_urls, p->links[i]->urls))
+                        continue;
+                link_free(p->links[i]);
+                p->links[i] = p->links[--p->count];
+        }
+        for (size_t k = 0; k < n; k++) {
+                int r;
+
+                if (members[k]->id == p->options.member_id || find(p, members[k]->id))
+                        continue;
+                r = p->count < RAFT_MEMBERS_MAX ? add_link(p, members[k]) : -E2BIG;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+void peers_send(struct peers *p, const struct raft_message *m) {
+        struct link *l = find(p, m->to);
+
+        if (!l || !l->call || l->out.size > PEER_MESSAGE_SIZE_MAX / 2)
+                return;
+        peer_wire_message(&l->out, 2, m);
+}
+
+/* Said when it begins and now and then. */
+static void complain(struct link *l, const char *why) {
+        if (l->complaint && streq(l->complaint, why) &&
+                        l->peers->now_ms < l->complained_ms + COMPLAIN_MS)
+                return;
+        free(l->complaint);
+        l->complaint = strdup(why);
+        l->complained_ms = l->peers->now_ms;
+        log_warning("Member %llx (%s): %s", (unsigned long long)l->id,
+                        l->urls ? l->urls[0] : "no address", why);
+}
+
+static void on_message(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
+        struct link *l = userdata;
+        Keelsonpeer__Closed *c = keelsonpeer__closed__unpack(NULL, n, data);
+
+        if (!c)
+                return;
+        if (c->removed)
+                l->removed_us = true;
+        keelsonpeer__closed__free_unpacked(c, NULL);
+}
+
+static void on_done(struct grpc_client_call *call, enum grpc_code code, const char *message,
+                void *userdata) {
+        struct link *l = userdata;
+        struct peers *p = l->peers;
+
+        l->call = NULL;
+        l->since_ms = 0;
+        buf_reset(&l->out);
+        l->retry_ms = p->now_ms + RETRY_MS;
+        complain(l, message);
+        if (l->removed_us) {
+                l->removed_us = false;
+                p->options.on_removed(p->options.userdata); /* p and l may be gone */
+        }
+}
+
+static void open_stream(struct link *l) {
+        struct peers *p = l->peers;
+        struct grpc_client_call_options o = {.path = "/keelsonpeer.Peer/Messages",
+                        .timeout_us = UINT64_MAX,
+                        .on_message = on_message,
+                        .on_done = on_done,
+                        .userdata = l};
+        struct peer_hello hello = {.cluster_id = p->options.cluster_id,
+                        .from = p->options.member_id,
+                        .to = l->id,
+                        .config_index = p->options.config_index(p->options.userdata)};
+        _cleanup_buf_ struct buf b = {0};
+
+        l->retry_ms = p->now_ms + RETRY_MS;
+        if (grpc_client_call_start(l->channel, &o, &l->call) < 0)
+                return;
+        peer_wire_hello(&b, 1, &hello);
+        if (b.failed || grpc_client_call_send(l->call, b.data, b.size) < 0) {
+                l->call = grpc_client_call_cancel(l->call);
+                return;
+        }
+        l->since_ms = p->now_ms;
+        buf_reset(&l->out);
+}
+
+static void flush_link(struct link *l) {
+        if (l->call && l->out.size > 0 && !l->out.failed) {
+                /* A full queue: the member does not read; Raft repeats what it needs. */
+                if (grpc_client_call_send(l->call, l->out.data, l->out.size) < 0)
+                        log_debug("Messages to member %llx dropped: it does not read",
+                                        (unsigned long long)l->id);
+        }
+        if (l->out.failed || l->out.allocated > 4 * 1024 * 1024)
+                buf_done(&l->out);
+        buf_reset(&l->out);
+}
+
+void peers_flush(struct peers *p, uint64_t now_ms) {
+        p->now_ms = now_ms;
+        for (size_t i = 0; i < p->count; i++) {
+                struct link *l = p->links[i];
+
+                if (!l->call && l->channel && now_ms >= l->retry_ms &&
+                                grpc_channel_is_connected(l->channel))
+                        open_stream(l);
+                flush_link(l);
+        }
+}
+
+struct grpc_channel *peers_channel(struct peers *p, uint64_t id) {
+        struct link *l = find(p, id);
+
+        return l ? l->channel : NULL;
+}
+
+int peers_dial(struct peers *p, uint64_t id, struct grpc_channel **ret) {
+        struct link *l = find(p, id);
+
+        return l && l->urls ? dial(p, l->urls, ret) : -ENOENT;
+}
+
+uint64_t peers_connected_since(const struct peers *p, uint64_t id) {
+        struct link *l = find(p, id);
+
+        return l && l->call && grpc_channel_is_connected(l->channel) ? l->since_ms : 0;
+}

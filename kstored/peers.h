@@ -1,0 +1,37 @@
+/* The ways to the other members: for each a connection and on it one stream of Raft messages. What
+ * cannot be sent is dropped: Raft sends again what matters. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "kstored/peer-wire.h"
+#include "kstored/state.h"
+#include "lib/grpc-client.h"
+
+struct peers;
+
+struct peers_options {
+        uint64_t cluster_id;
+        uint64_t member_id;
+        const struct tls_files *tls; /* NULL: none; copied as it is, the strings are the caller's */
+        /* A member says that we were removed from the cluster, or that we cannot speak with it. */
+        void (*on_removed)(void *userdata);
+        /* The index of our newest configuration. */
+        uint64_t (*config_index)(void *userdata);
+        void *userdata;
+};
+
+int peers_new(struct peers **ret, sd_event *event, const struct peers_options *options);
+struct peers *peers_free(struct peers *p);
+DEFINE_CLEANUP(struct peers *, peers_free);
+/* Makes the links those of these members; known ones with the same addresses stay. */
+int peers_update(struct peers *p, struct member *const *members, size_t n);
+/* Gathers a message; peers_flush() sends what was gathered and mends streams that broke. */
+void peers_send(struct peers *p, const struct raft_message *m);
+void peers_flush(struct peers *p, uint64_t now_ms);
+/* For calls to a member: NULL when it is not known. */
+struct grpc_channel *peers_channel(struct peers *p, uint64_t id);
+/* A new channel to it, the caller's, for what would hold up the messages. */
+int peers_dial(struct peers *p, uint64_t id, struct grpc_channel **ret);
+/* Since when the stream to it stands, as of now_ms of the last flush; 0: it does not. */
+uint64_t peers_connected_since(const struct peers *p, uint64_t id);

@@ -1,0 +1,151 @@
+/* keelsonpeer.Peer, the side that is called: Raft messages from other members, and the list of
+ * members for a new one. */
+#include "kstored/server.h"
+#include "lib/log.h"
+
+struct peer_call {
+        struct server *server;
+        uint64_t from; /* 0: no Hello yet */
+};
+
+void peer_refuse(struct grpc_call *call, const char *why, bool removed) {
+        _cleanup_buf_ struct buf b = {0};
+
+        wire_string(&b, 1, why);
+        wire_bool(&b, 2, removed);
+        if (!b.failed)
+                (void)grpc_call_send(call, b.data, b.size);
+        grpc_call_finish(call, GRPC_FAILED_PRECONDITION, why);
+}
+
+static bool in_config(const struct raft_config *c, uint64_t id) {
+        for (uint32_t i = 0; i < c->count; i++)
+                if (c->members[i].id == id)
+                        return true;
+        return false;
+}
+
+bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__Hello *h) {
+        const struct raft_config *config = raft_get_config(s->raft);
+        _cleanup_free_ char *why = NULL;
+        bool removed = false;
+
+        if (h->protocol != PEER_PROTOCOL)
+                why = strformat("this kstored speaks version %d among members, the other version "
+                                "%u: run the same kstored on all",
+                                PEER_PROTOCOL, h->protocol);
+        else if (h->cluster_id != s->cluster_id)
+                why = strformat("member %llx belongs to cluster %llx, the member that answers to "
+                                "cluster %llx: check --initial-cluster, --initial-cluster-token "
+                                "and the data directories",
+                                (unsigned long long)h->from, (unsigned long long)h->cluster_id,
+                                (unsigned long long)s->cluster_id);
+        else if (h->from == s->member_id)
+                why = strformat("two processes say they are member %llx: one data directory was "
+                                "copied; empty it and add a member of its own for it",
+                                (unsigned long long)h->from);
+        else if (h->to != s->member_id)
+                why = strformat("member %llx answers here, not %llx: a member's peer URL is wrong "
+                                "(etcdctl member update)",
+                                (unsigned long long)s->member_id, (unsigned long long)h->to);
+        else if (!in_config(config, h->from) && config->index >= h->config_index) {
+                why = strformat("member %llx is not in the cluster: it was removed",
+                                (unsigned long long)h->from);
+                removed = true;
+        } else
+                return true;
+        log_warning("Refused a member: %s", strempty(why));
+        peer_refuse(call, strempty(why), removed);
+        return false;
+}
+
+static void on_gone(struct grpc_call *call, void *userdata) {
+        free(userdata);
+}
+
+static void end(struct grpc_call *call, struct peer_call *c, const char *why) {
+        grpc_call_on_gone(call, NULL, NULL);
+        grpc_call_set_userdata(call, NULL);
+        free(c);
+        peer_refuse(call, why, false);
+}
+
+static struct peer_call *begin(
+                struct server *s, struct grpc_call *call, const Keelsonpeer__Hello *hello) {
+        struct peer_call *c;
+
+        if (!hello) {
+                peer_refuse(call, "the first message of a member must be a Hello", false);
+                return NULL;
+        }
+        if (!peer_hello_ok(s, call, hello))
+                return NULL;
+        c = calloc(1, sizeof(*c));
+        if (!c) {
+                server_refuse(call, STORE_NO_MEMORY);
+                return NULL;
+        }
+        c->server = s;
+        c->from = hello->from;
+        grpc_call_set_userdata(call, c);
+        grpc_call_on_gone(call, on_gone, c);
+        return c;
+}
+
+/* States come by InstallSnapshot alone, and of its own sendings only the core tells itself. */
+static bool type_allowed(uint32_t type) {
+        return type != RAFT_MSG_SNAPSHOT && type != RAFT_MSG_SNAPSHOT_STATUS;
+}
+
+void service_peer_messages(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        struct peer_call *c = grpc_call_userdata(call);
+        Keelsonpeer__Envelope *e = keelsonpeer__envelope__unpack(&s->arena.allocator, n, data);
+
+        if (!e) {
+                if (c)
+                        end(call, c, "a message among members cannot be read");
+                else
+                        peer_refuse(call, "a message among members cannot be read", false);
+                return;
+        }
+        if (!c)
+                c = begin(s, call, e->hello);
+        if (!c)
+                return;
+        for (size_t i = 0; i < e->n_messages && !s->fatal; i++) {
+                struct raft_message m;
+                int r = peer_message_read(e->messages[i], &m);
+
+                if (r == -ENOMEM)
+                        break;
+                if (r < 0 || m.from != c->from || !type_allowed(m.type)) {
+                        if (r >= 0)
+                                peer_message_done(&m);
+                        end(call, c, "a message among members makes no sense");
+                        return;
+                }
+                replica_step(s->replica, &m);
+                peer_message_done(&m);
+        }
+}
+
+void service_peer_half_close(struct grpc_call *call, void *server) {
+        free(grpc_call_userdata(call));
+        grpc_call_on_gone(call, NULL, NULL);
+        grpc_call_finish(call, GRPC_OK, NULL);
+}
+
+void service_peer_members(struct grpc_call *call, const void *data, size_t n, void *server) {
+        struct server *s = server;
+        _cleanup_buf_ struct buf b = {0};
+
+        wire_uint(&b, 1, s->cluster_id);
+        wire_uint(&b, 2, raft_get_config(s->raft)->index);
+        for (size_t i = 0; i < s->state->member_count; i++)
+                wire_member(&b, 3, s->state->members[i]);
+        if (b.failed)
+                server_refuse(call, STORE_NO_MEMORY);
+        else
+                grpc_call_reply(call, b.data, b.size);
+}
