@@ -19,8 +19,8 @@ struct flags {
         bool follow, previous, timestamps, prefix;
         char *replicas, *current_replicas, *revision;
         bool ignore_daemonsets, delete_emptydir_data, disable_eviction, recursive, yes;
-        char *dir, *store, *identity, *name, *advertise_address, *service_range, *cluster_range, *reason,
-                        *api_group;
+        char *dir, *store, *identity, *name, *advertise_address, *service_range, *cluster_range,
+                        *reason, *api_group;
         char **control;
         uint16_t port;
         bool client_only, accept_new_host_key, other_cluster;

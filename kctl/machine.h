@@ -38,8 +38,8 @@ int local_run(const char *command, const void *input, size_t input_size, unsigne
                 struct buf *out, struct buf *err, int *ret_status, struct problem *p);
 /* Waits until the API of a control plane answers that it is ready; tells what its units say when it
  * does not in --timeout. k gets the client. (up.c) */
-int machine_wait_ready(struct kctl *k, struct machine *m, const char *config_path,
-                struct problem *p);
+int machine_wait_ready(
+                struct kctl *k, struct machine *m, const char *config_path, struct problem *p);
 /* Writes a file there, atomically, with this mode (octal text). */
 int machine_put(struct machine *m, const char *path, const char *mode, const char *text,
                 struct problem *p);

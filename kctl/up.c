@@ -56,8 +56,7 @@ static int write_configs(struct kctl *k, struct machine *m, const struct facts *
                                               "/etc/keelson/pki/ca.crt\npeer-client-cert-auth: "
                                               "true\n"
                                               "listen-metrics-urls: [\"http://127.0.0.1:2381\"]\n",
-                                                    f->hostname, f->hostname,
-                                                    random_uuid(token))},
+                                                    f->hostname, f->hostname, random_uuid(token))},
                         {"kapid", strformat("# kapid: see kapid --help for every option\nstore: "
                                             "[\"unix:///run/keelson/kstored/kstored.sock\"]\n"
                                             "store-cafile: "

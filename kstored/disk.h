@@ -134,8 +134,8 @@ int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct pr
  * is there. Nothing else may use the disk meanwhile. Afterwards the copy's own file is gone; on an
  * error before the exchange this one is as it was, after it d can only be freed. */
 int disk_adopt(struct disk *d, const char *path, uint64_t member_id, uint64_t term, uint64_t vote);
-/* Opens a copy that nobody writes, with whatever stands behind the database in the file, for reading
- * only, and checks it from end to end. p says what is wrong. */
+/* Opens a copy that nobody writes, with whatever stands behind the database in the file, for
+ * reading only, and checks it from end to end. p says what is wrong. */
 int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
 /* What a database that may be in use is: an error when it is none of kstored's or unreadable. */
 int disk_glance(const char *path, uint64_t *ret_cluster_id, int64_t *ret_revision);

@@ -42,3 +42,7 @@ $(tests_unit_test_mvcc_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-disk
 tests_unit_test_disk_SOURCES = tests/unit/test-disk.c tests/unit/unit.h
 tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-backup
+tests_unit_test_backup_SOURCES = tests/unit/test-backup.c tests/unit/unit.h
+tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_backup_OBJECTS): $(PROTO_H)
