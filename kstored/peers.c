@@ -20,7 +20,6 @@ struct link {
         uint64_t retry_ms, since_ms;
         char *complaint;
         uint64_t complained_ms;
-        bool removed_us;
 };
 
 struct peers {
@@ -164,17 +163,6 @@ static void complain(struct link *l, const char *why) {
                         l->urls ? l->urls[0] : "no address", why);
 }
 
-static void on_message(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
-        struct link *l = userdata;
-        Keelsonpeer__Closed *c = keelsonpeer__closed__unpack(NULL, n, data);
-
-        if (!c)
-                return;
-        if (c->removed)
-                l->removed_us = true;
-        keelsonpeer__closed__free_unpacked(c, NULL);
-}
-
 static void on_done(struct grpc_client_call *call, enum grpc_code code, const char *message,
                 void *userdata) {
         struct link *l = userdata;
@@ -185,17 +173,14 @@ static void on_done(struct grpc_client_call *call, enum grpc_code code, const ch
         buf_reset(&l->out);
         l->retry_ms = p->now_ms + RETRY_MS;
         complain(l, message);
-        if (l->removed_us) {
-                l->removed_us = false;
+        if (code == GRPC_PERMISSION_DENIED)
                 p->options.on_removed(p->options.userdata); /* p and l may be gone */
-        }
 }
 
 static void open_stream(struct link *l) {
         struct peers *p = l->peers;
         struct grpc_client_call_options o = {.path = "/keelsonpeer.Peer/Messages",
                         .timeout_us = UINT64_MAX,
-                        .on_message = on_message,
                         .on_done = on_done,
                         .userdata = l};
         struct peer_hello hello = {.cluster_id = p->options.cluster_id,

@@ -134,13 +134,21 @@ static void fail_now(struct server *s, uint64_t id, int r) {
         requests_outcome(s, id, &o);
 }
 
+/* As etcd: one that is catching up serves only what may be old. */
+static bool is_learner(const struct server *s) {
+        struct raft_status status;
+
+        raft_get_status(s->raft, &status);
+        return status.learner;
+}
+
 void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
                 const void *data, size_t n, request_done done) {
         uint64_t id = s->next_request_id++;
         int r;
 
-        if (s->stopping && call) {
-                server_refuse(call, STORE_STOPPED);
+        if (call && (s->stopping || is_learner(s))) {
+                server_refuse(call, s->stopping ? STORE_STOPPED : STORE_NOT_FOR_LEARNER);
                 return;
         }
         if (call && !request_new(s, call, id, done))
@@ -206,6 +214,10 @@ void server_read(struct server *s, struct grpc_call *call, const void *data, siz
                 read_serve serve) {
         struct waiting_read *w;
 
+        if (is_learner(s)) {
+                server_refuse(call, STORE_NOT_FOR_LEARNER);
+                return;
+        }
         if (s->request_count >= SERVER_PENDING_MAX) {
                 server_refuse(call, STORE_TOO_MANY_REQUESTS);
                 return;

@@ -9,13 +9,7 @@ struct peer_call {
 };
 
 void peer_refuse(struct grpc_call *call, const char *why, bool removed) {
-        _cleanup_buf_ struct buf b = {0};
-
-        wire_string(&b, 1, why);
-        wire_bool(&b, 2, removed);
-        if (!b.failed)
-                (void)grpc_call_send(call, b.data, b.size);
-        grpc_call_finish(call, GRPC_FAILED_PRECONDITION, why);
+        grpc_call_finish(call, removed ? GRPC_PERMISSION_DENIED : GRPC_FAILED_PRECONDITION, why);
 }
 
 static bool in_config(const struct raft_config *c, uint64_t id) {

@@ -3,7 +3,7 @@ check_SCRIPTS += tests/layers tests/tidy tests/scripts
 EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root \
 	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/join tests/lab/story \
-	tests/clients/tap.sh tests/clients/backup tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd tests/clients/kstored-durability
+	tests/clients/tap.sh tests/clients/backup tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd tests/clients/kstored-durability tests/clients/kstored-members tests/clients/cluster.sh
 # "check" is a target of make's: as a file of EXTRA_DIST it would be run.
 dist-hook:
 	cp -p $(top_srcdir)/check $(distdir)/check
