@@ -147,12 +147,21 @@ static enum store_error add_del(struct touched *t, struct key_range range) {
         return STORE_OK;
 }
 
+/* As etcd's check, which takes the end as a bound even where it says "no bound" (a single NUL): a
+ * deletion to the end overlaps nothing, and clients use that to replace all there is. */
+static bool overlaps(const struct key_range *r, const void *key, size_t n) {
+        if (key_range_is_single(r))
+                return key_compare(r->key, r->key_size, key, n) == 0;
+        return key_compare(key, n, r->key, r->key_size) >= 0 &&
+               key_compare(key, n, r->end, r->end_size) < 0;
+}
+
 static enum store_error add_put(
                 struct touched *t, const void *key, size_t n, const struct touched *other_branch) {
         if (index_get(t->puts, key, n) && !(other_branch && index_get(other_branch->puts, key, n)))
                 return STORE_DUPLICATE_KEY;
         for (size_t i = 0; i < t->del_count; i++)
-                if (key_in_range(&t->dels[i], key, n))
+                if (overlaps(&t->dels[i], key, n))
                         return STORE_DUPLICATE_KEY;
         if (index_get(t->puts, key, n))
                 return STORE_OK;

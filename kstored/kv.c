@@ -58,10 +58,10 @@ static int compare_rows(const void *pa, const void *pb, void *userdata) {
 }
 
 static bool is_filtered(const Etcdserverpb__RangeRequest *r, const struct row *row) {
-        return (r->max_mod_revision > 0 && row->rev > r->max_mod_revision) ||
-               (r->min_mod_revision > 0 && row->rev < r->min_mod_revision) ||
-               (r->max_create_revision > 0 && row->create > r->max_create_revision) ||
-               (r->min_create_revision > 0 && row->create < r->min_create_revision);
+        return (r->max_mod_revision != 0 && row->rev > r->max_mod_revision) ||
+               (r->min_mod_revision != 0 && row->rev < r->min_mod_revision) ||
+               (r->max_create_revision != 0 && row->create > r->max_create_revision) ||
+               (r->min_create_revision != 0 && row->create < r->min_create_revision);
 }
 
 static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *r,
@@ -128,12 +128,13 @@ enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, st
         return out->failed ? STORE_NO_MEMORY : STORE_OK;
 }
 
-static enum store_error check_put_state(struct kv *kv, const Etcdserverpb__PutRequest *r) {
-        if ((r->ignore_value || r->ignore_lease) && !mvcc_get(kv->mvcc, r->key.data, r->key.len))
-                return STORE_KEY_NOT_FOUND;
-        if (r->lease != 0 && !lessor_find(kv->lessor, r->lease))
-                return STORE_LEASE_NOT_FOUND;
-        return STORE_OK;
+static bool lacks_key(struct kv *kv, const Etcdserverpb__PutRequest *r) {
+        return (r->ignore_value || r->ignore_lease) &&
+               !mvcc_get(kv->mvcc, r->key.data, r->key.len);
+}
+
+static bool lacks_lease(struct kv *kv, const Etcdserverpb__PutRequest *r) {
+        return r->lease != 0 && !lessor_find(kv->lessor, r->lease);
 }
 
 enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct buf *out) {
@@ -142,11 +143,12 @@ enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct
         const void *value = r->value.data;
         size_t value_size = r->value.len;
         int64_t lease = r->lease, old_lease = it ? it->lease : 0;
-        enum store_error e = check_put_state(kv, r);
         int q = 0;
 
-        if (e)
-                return e;
+        if (lacks_lease(kv, r))
+                return STORE_LEASE_NOT_FOUND;
+        if (lacks_key(kv, r))
+                return STORE_KEY_NOT_FOUND;
         if (it && (r->ignore_value || (r->prev_kv && out)))
                 q = mvcc_row(kv->mvcc, place_seq(&it->newest), &prev);
         if (q < 0)
@@ -335,27 +337,32 @@ static enum store_error decide(struct kv *kv, const Etcdserverpb__TxnRequest *r,
         return e;
 }
 
-static enum store_error check_path(
-                struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p) {
+static enum store_error check_put_op(struct kv *kv, const Etcdserverpb__RequestOp *op) {
+        if (op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT)
+                return STORE_OK;
+        if (lacks_key(kv, op->request_put))
+                return STORE_KEY_NOT_FOUND;
+        return lacks_lease(kv, op->request_put) ? STORE_LEASE_NOT_FOUND : STORE_OK;
+}
+
+static enum store_error check_range_op(struct kv *kv, const Etcdserverpb__RequestOp *op) {
+        if (op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE)
+                return STORE_OK;
+        return check_rev(kv, op->request_range->revision);
+}
+
+static enum store_error check_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                enum store_error (*check)(struct kv *kv, const Etcdserverpb__RequestOp *op)) {
         bool then = p->taken[p->next++];
         Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
         size_t n = then ? r->n_success : r->n_failure;
         enum store_error e = STORE_OK;
 
         for (size_t i = 0; i < n && !e; i++) {
-                switch (ops[i]->request_case) {
-                case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
-                        e = check_rev(kv, ops[i]->request_range->revision);
-                        break;
-                case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
-                        e = check_put_state(kv, ops[i]->request_put);
-                        break;
-                case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
-                        e = check_path(kv, ops[i]->request_txn, p);
-                        break;
-                default:
-                        break;
-                }
+                if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN)
+                        e = check_path(kv, ops[i]->request_txn, p, check);
+                else
+                        e = check(kv, ops[i]);
         }
         return e;
 }
@@ -440,8 +447,12 @@ enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct
         _cleanup_(path_done) struct path p = {0};
         enum store_error e = decide(kv, r, &p);
 
+        /* All puts, then all ranges: of two mistakes etcd tells that of the put. */
         if (!e)
-                e = check_path(kv, r, &p);
+                e = check_path(kv, r, &p, check_put_op);
+        p.next = 0;
+        if (!e)
+                e = check_path(kv, r, &p, check_range_op);
         p.next = 0;
         return e ? e : run_path(kv, r, &p, out);
 }

@@ -192,7 +192,6 @@ void service_delete_range(struct grpc_call *call, const void *data, size_t n, vo
 void service_txn(struct grpc_call *call, const void *data, size_t n, void *server);
 void service_compact(struct grpc_call *call, const void *data, size_t n, void *server);
 void service_watch(struct grpc_call *call, const void *data, size_t n, void *server);
-void service_watch_half_close(struct grpc_call *call, void *server);
 void service_lease_grant(struct grpc_call *call, const void *data, size_t n, void *server);
 void service_lease_revoke(struct grpc_call *call, const void *data, size_t n, void *server);
 void service_lease_keep_alive(struct grpc_call *call, const void *data, size_t n, void *server);

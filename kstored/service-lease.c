@@ -17,8 +17,8 @@ void service_lease_grant(struct grpc_call *call, const void *data, size_t n, voi
                 return;
         }
         /* The id is chosen here, once, so that every member uses the same. */
-        while (r->id == 0 || (r->id < 0))
-                r->id = r->id < 0 ? r->id & INT64_MAX : (int64_t)(random_u64() & INT64_MAX);
+        while (r->id == 0)
+                r->id = (int64_t)(random_u64() & INT64_MAX);
         wire_uint(&b, 1, (uint64_t)r->ttl);
         wire_uint(&b, 2, (uint64_t)r->id);
         if (b.failed)

@@ -126,12 +126,3 @@ void service_watch(struct grpc_call *call, const void *data, size_t n, void *ser
         if (q == -ENOMEM && !w->ending)
                 watch_end(w, GRPC_RESOURCE_EXHAUSTED, store_error_text(STORE_NO_MEMORY));
 }
-
-void service_watch_half_close(struct grpc_call *call, void *server) {
-        struct watch_call *w = grpc_call_userdata(call);
-
-        if (w)
-                watch_end(w, GRPC_OK, NULL);
-        else
-                grpc_call_finish(call, GRPC_OK, NULL);
-}

@@ -7,7 +7,8 @@ const struct grpc_method server_methods[] = {
                 {"/etcdserverpb.KV/DeleteRange", service_delete_range, NULL, false},
                 {"/etcdserverpb.KV/Txn", service_txn, NULL, false},
                 {"/etcdserverpb.KV/Compact", service_compact, NULL, false},
-                {"/etcdserverpb.Watch/Watch", service_watch, service_watch_half_close, true},
+                /* A watch outlives what its client has to say: only leaving ends it. */
+                {"/etcdserverpb.Watch/Watch", service_watch, NULL, true},
                 {"/etcdserverpb.Lease/LeaseGrant", service_lease_grant, NULL, false},
                 {"/etcdserverpb.Lease/LeaseRevoke", service_lease_revoke, NULL, false},
                 {"/etcdserverpb.Lease/LeaseKeepAlive", service_lease_keep_alive,

@@ -205,17 +205,21 @@ size_t watch_stream_count(const struct watch_stream *s) {
         return HASH_COUNT(s->watchers);
 }
 
-static void response_begin(struct hub *h, int64_t id) {
+static void response_begin_at(struct hub *h, int64_t id, int64_t rev) {
         size_t mark;
 
         buf_reset(&h->scratch);
         mark = wire_begin(&h->scratch, 1);
         wire_uint(&h->scratch, 1, h->header.cluster_id);
         wire_uint(&h->scratch, 2, h->header.member_id);
-        wire_uint(&h->scratch, 3, (uint64_t)mvcc_rev(h->mvcc));
+        wire_uint(&h->scratch, 3, (uint64_t)rev);
         wire_uint(&h->scratch, 4, h->header.term);
         wire_end(&h->scratch, mark);
         wire_uint(&h->scratch, 2, (uint64_t)id);
+}
+
+static void response_begin(struct hub *h, int64_t id) {
+        response_begin_at(h, id, mvcc_rev(h->mvcc));
 }
 
 static int response_send(struct watch_stream *s) {
@@ -233,7 +237,8 @@ static int send_canceled(struct watch_stream *s, int64_t id, int64_t compact_rev
                 const char *reason, bool created) {
         struct hub *h = s->hub;
 
-        response_begin(h, id);
+        /* As etcd: what is compacted away is told without the present revision. */
+        response_begin_at(h, id, compact_rev != 0 ? 0 : mvcc_rev(h->mvcc));
         wire_bool(&h->scratch, 3, created);
         wire_bool(&h->scratch, 4, true);
         wire_uint(&h->scratch, 5, (uint64_t)compact_rev);
@@ -326,7 +331,8 @@ static void event_reset(struct hub *h) {
 }
 
 static int encode_event(struct hub *h, struct watcher *w, const struct row *row, struct buf **ret) {
-        bool with = w->flags & WATCH_PREV_KV;
+        /* What begins to be has no value before, even where the same revision deleted one. */
+        bool with = (w->flags & WATCH_PREV_KV) && row->version != 1;
         struct buf *b = with ? &h->event_prev : &h->event;
         int r = 0;
 

@@ -350,7 +350,7 @@ static int begin_message(struct h2_connection *c, struct h2_stream *s) {
         s->message_size = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
         if (s->message_size <= c->message_size_max)
                 return 0;
-        (void)snprintf(why, sizeof(why), "the message is larger than allowed (%zu > %zu bytes)",
+        (void)snprintf(why, sizeof(why), "grpc: received message larger than max (%zu vs. %zu)",
                         s->message_size, c->message_size_max);
         bad_message(s, GRPC_RESOURCE_EXHAUSTED, why);
         return -EMSGSIZE;

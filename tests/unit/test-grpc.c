@@ -333,7 +333,7 @@ static void large_messages(void **state) {
         block[1 << 20] = 'x';
         ask(&w, "/test.T/Echo", block, 0);
         assert_int_equal(w.code, GRPC_RESOURCE_EXHAUSTED);
-        assert_non_null(strstr(w.text, "larger than allowed"));
+        assert_non_null(strstr(w.text, "larger than max"));
         (void)start(&w, "/test.T/Stream", "a");
         w.bytes = 0;
         _cleanup_bytes_ struct bytes *b = bytes_new(block, size);

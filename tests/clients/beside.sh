@@ -1,0 +1,28 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # the addresses are for those who source this; $build and $scratch are tap.sh's
+# A kstored and a real etcd side by side, each alone in its cluster: $ours and $theirs.
+# shellcheck source=tests/clients/tap.sh
+. "$here/tap.sh"
+command -v etcdctl >/dev/null || skip_all "etcdctl is not installed"
+command -v etcd >/dev/null || skip_all "etcd is not installed (Debian: etcd-server)"
+export ETCDCTL_API=3
+etcd=''
+
+answers() { timeout 5 etcdctl --endpoints "$1" get x >/dev/null; }
+
+# start_both OPTION...: the options are given to both.
+start_both() {
+        local p
+        p=$(free_port)
+        ours=http://127.0.0.1:$p theirs=http://127.0.0.1:$((p + 1))
+        "$build/kstored/kstored" --data-dir "$scratch/ours" --listen-client-urls "$ours" --advertise-client-urls "$ours" \
+                --listen-peer-urls "http://127.0.0.1:$((p + 3))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + 2))" \
+                --initial-cluster "default=http://127.0.0.1:$((p + 2))" "$@" >"$scratch/dev.log" 2>&1 </dev/null &
+        dev=$!
+        etcd --data-dir "$scratch/theirs" --listen-client-urls "$theirs" --advertise-client-urls "$theirs" \
+                --listen-peer-urls "http://127.0.0.1:$((p + 2))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + 2))" \
+                --initial-cluster "default=http://127.0.0.1:$((p + 2))" "$@" >"$scratch/etcd.log" 2>&1 </dev/null &
+        etcd=$!
+        trap 'status=$?; kill $etcd 2>/dev/null; wait $etcd 2>/dev/null; (exit $status); finish' EXIT
+        within 30 answers "$ours" && within 30 answers "$theirs" || { echo "Bail out! no answer"; exit 1; }
+}
