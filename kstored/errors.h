@@ -24,7 +24,8 @@
         X(STORE_LEASE_TTL_TOO_LARGE, GRPC_OUT_OF_RANGE, "etcdserver: too large lease TTL") \
         X(STORE_MEMBER_EXISTS, GRPC_FAILED_PRECONDITION, "etcdserver: member ID already exist") \
         X(STORE_PEER_URL_EXISTS, GRPC_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists") \
-        X(STORE_MEMBERS_NOT_STARTED, GRPC_FAILED_PRECONDITION, \
+        /* etcd means FAILED_PRECONDITION, but sends UNKNOWN (3.4 and 3.5) */ \
+        X(STORE_MEMBERS_NOT_STARTED, GRPC_UNKNOWN, \
                         "etcdserver: re-configuration failed due to not enough started members") \
         X(STORE_MEMBER_BAD_URLS, GRPC_INVALID_ARGUMENT, \
                         "etcdserver: given member URLs are invalid") \

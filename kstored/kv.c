@@ -129,8 +129,7 @@ enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, st
 }
 
 static bool lacks_key(struct kv *kv, const Etcdserverpb__PutRequest *r) {
-        return (r->ignore_value || r->ignore_lease) &&
-               !mvcc_get(kv->mvcc, r->key.data, r->key.len);
+        return (r->ignore_value || r->ignore_lease) && !mvcc_get(kv->mvcc, r->key.data, r->key.len);
 }
 
 static bool lacks_lease(struct kv *kv, const Etcdserverpb__PutRequest *r) {

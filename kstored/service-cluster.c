@@ -50,14 +50,20 @@ static void reply_members(
                 serve_members(s, call, NULL, 0);
 }
 
+/* http or https with a port and no path, as etcd wants them; or the path of a socket. */
 static bool is_url(const char *u) {
-        const char *host = startswith(u, "http://");
+        const char *host = startswith(u, "http://"), *port;
 
         if (!host)
                 host = startswith(u, "https://");
-        if (!host)
+        if (!host) {
                 host = startswith(u, "unix://");
-        return !isempty(host);
+                return !isempty(host);
+        }
+        port = strrchr(host, ':');
+        if (!port || (strchr(host, ':') != port && port[-1] != ']'))
+                return false;
+        return port[1] != '\0' && port[1 + strspn(port + 1, "0123456789")] == '\0';
 }
 
 /* The URLs of a request, checked: those of no other member (known: the one they are for). */
@@ -199,7 +205,7 @@ static bool learner_ready(const struct server *s, uint64_t id) {
         raft_get_status(s->raft, &status);
         for (size_t i = 0; i < n; i++)
                 if (v[i].id == id)
-                        return v[i].active && !v[i].snapshot && v[i].match >= status.last / 10 * 9;
+                        return v[i].active && !v[i].snapshot && v[i].match * 10 >= status.last * 9;
         return false;
 }
 

@@ -45,7 +45,7 @@ static void end_snapshot(struct snapshot *x, enum grpc_code code, const char *wh
 static int send_piece(struct snapshot *x, const void *data, size_t n) {
         _cleanup_buf_ struct buf b = {0};
 
-        server_header(x->server, &b, mvcc_rev(x->server->state->kv.mvcc));
+        /* As etcd: no header. */
         wire_uint(&b, 2, (uint64_t)x->left);
         wire_bytes(&b, 3, data, n);
         return b.failed ? -ENOMEM : grpc_call_send(x->call, b.data, b.size);

@@ -220,6 +220,7 @@ static enum store_error apply_renew(struct state *s, const ProtobufCMessage *m, 
 enum command_flags {
         COMMAND_WRITES = 1, /* runs inside an mvcc transaction */
         COMMAND_GROWS = 2,  /* refused while space is short */
+        COMMAND_DATA = 4,   /* refused while the members' data may differ */
 };
 
 struct command_row {
@@ -230,16 +231,17 @@ struct command_row {
 
 static const struct command_row commands[] = {
                 [COMMAND_PUT] = {&etcdserverpb__put_request__descriptor, apply_put,
-                                COMMAND_WRITES | COMMAND_GROWS},
+                                COMMAND_WRITES | COMMAND_GROWS | COMMAND_DATA},
                 [COMMAND_DELETE_RANGE] = {&etcdserverpb__delete_range_request__descriptor,
-                                apply_delete, COMMAND_WRITES},
-                [COMMAND_TXN] = {&etcdserverpb__txn_request__descriptor, apply_txn, COMMAND_WRITES},
+                                apply_delete, COMMAND_WRITES | COMMAND_DATA},
+                [COMMAND_TXN] = {&etcdserverpb__txn_request__descriptor, apply_txn,
+                                COMMAND_WRITES | COMMAND_DATA},
                 [COMMAND_COMPACT] = {&etcdserverpb__compaction_request__descriptor, apply_compact,
-                                0},
+                                COMMAND_DATA},
                 [COMMAND_LEASE_GRANT] = {&etcdserverpb__lease_grant_request__descriptor,
-                                apply_grant, COMMAND_GROWS},
+                                apply_grant, COMMAND_GROWS | COMMAND_DATA},
                 [COMMAND_LEASE_REVOKE] = {&etcdserverpb__lease_revoke_request__descriptor,
-                                apply_revoke, COMMAND_WRITES},
+                                apply_revoke, COMMAND_WRITES | COMMAND_DATA},
                 [COMMAND_ALARM] = {&etcdserverpb__alarm_request__descriptor, apply_alarm, 0},
                 [COMMAND_MEMBER] = {&keelsonpeer__member_record__descriptor, apply_member, 0},
                 [COMMAND_LEASE_RENEW] = {&etcdserverpb__lease_keep_alive_request__descriptor,
@@ -289,6 +291,8 @@ static int apply_command(struct state *s, const struct raft_entry *e, struct out
                         e->size - COMMAND_HEADER_SIZE, e->data + COMMAND_HEADER_SIZE);
         if (!m)
                 o->error = STORE_BAD_MESSAGE;
+        else if ((row->flags & COMMAND_DATA) && state_alarm(s, ALARM_CORRUPT))
+                o->error = STORE_CORRUPT;
         else if ((row->flags & COMMAND_GROWS) && state_alarm(s, ALARM_NOSPACE))
                 o->error = STORE_NO_SPACE;
         else {

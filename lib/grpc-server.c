@@ -244,6 +244,26 @@ static const struct grpc_method *find_method(const struct grpc_server *s, const 
         return NULL;
 }
 
+/* In the words of grpc-go, which clients may know. */
+static void refuse_method(struct grpc_call *call, const char *path) {
+        const struct grpc_server *s = call->server;
+        const char *service = *path == '/' ? path + 1 : path, *slash = strrchr(service, '/');
+        size_t n = slash ? (size_t)(slash + 1 - path) : 0;
+        _cleanup_free_ char *text = NULL;
+        bool known = false;
+
+        for (size_t i = 0; i < s->options.method_count && slash; i++)
+                known = known || strncmp(s->options.methods[i].path, path, n) == 0;
+        if (!slash)
+                text = strformat("malformed method name: \"%s\"", path);
+        else if (known)
+                text = strformat("unknown method %s for service %.*s", slash + 1,
+                                (int)(slash - service), service);
+        else
+                text = strformat("unknown service %.*s", (int)(slash - service), service);
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, text);
+}
+
 static void on_headers(struct h2_stream *s, bool end) {
         struct grpc_call *call = call_of(s);
         const char *path = grpc_call_metadata(call, ":path"),
@@ -263,8 +283,7 @@ static void on_headers(struct h2_stream *s, bool end) {
                 }
                 call->method = find_method(call->server, strempty(path));
                 if (!call->method) {
-                        _cleanup_free_ char *text = strformat("unknown method %s", strempty(path));
-                        grpc_call_finish(call, GRPC_UNIMPLEMENTED, text);
+                        refuse_method(call, strempty(path));
                         return;
                 }
                 if (timeout && grpc_timeout_parse(timeout, &us) < 0) {
@@ -297,12 +316,17 @@ static void on_message(struct h2_stream *s, const void *data, size_t n) {
 
 static void on_bad_message(struct h2_stream *s, int code, const char *why) {
         struct grpc_call *call = call_of(s);
+        _cleanup_free_ char *text = NULL;
 
         if (call->finished)
                 return;
+        /* Only a compressed message is UNIMPLEMENTED: say what it was compressed with. */
+        if (code == GRPC_UNIMPLEMENTED && grpc_call_metadata(call, "grpc-encoding"))
+                text = strformat("grpc: Decompressor is not installed for grpc-encoding \"%s\"",
+                                grpc_call_metadata(call, "grpc-encoding"));
         call_gone(call);
         if (!call->finished)
-                grpc_call_finish(call, (enum grpc_code)code, why);
+                grpc_call_finish(call, (enum grpc_code)code, text ? text : why);
 }
 
 static void on_expired(struct h2_stream *s) {

@@ -8,7 +8,7 @@ packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsq
         libssh-gcrypt-dev libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libwslay-dev libcmocka-dev uthash-dev
         libbsd-dev)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps)
-packages_check=(python3-kubernetes clang libclang-rt-dev mmdebstrap xz-utils)
+packages_check=(python3-kubernetes python3-grpcio python3-protobuf clang libclang-rt-dev mmdebstrap xz-utils)
 
 step_number=0 steps=0 step_started=0
 # step TEXT: the next progress line; step_done TEXT ends it with what came out.
@@ -59,7 +59,7 @@ apt_install() {
 
 # install_packages PACKAGE...: installs those that are missing.
 install_packages() {
-        local missing=() p log=$top/build/install.log had_sshd=''
+        local missing=() p log=$top/build/install.log had_sshd='' had_etcd=''
         command -v apt-get >/dev/null ||
                 fail "this is not Debian or one of its relatives (no apt-get)" \
                         "install what configure asks for by hand, then ./autogen.sh && mkdir build && cd build && ../configure && make"
@@ -70,11 +70,13 @@ install_packages() {
         fi
         [[ $EUID -eq 0 ]] || fail "missing packages: ${missing[*]}" "sudo apt-get install ${missing[*]}"
         package_missing openssh-server || had_sshd=1
+        package_missing etcd-server || had_etcd=1
         mkdir -p "$top/build"
         apt_install "$log" "${missing[@]}" ||
                 fail "apt-get could not install ${missing[*]}" "make apt-get update and apt-get install work, then run this again" "$log"
-        # The lab's machines use its program; this machine did not ask for a service.
+        # The lab's machines and the tests use their programs; this machine did not ask for services.
         if [[ ! $had_sshd && -d /run/systemd/system ]]; then systemctl -q disable ssh.service >/dev/null 2>&1 || true; fi
+        if [[ ! $had_etcd && -d /run/systemd/system ]]; then systemctl -q disable etcd.service >/dev/null 2>&1 || true; fi
         step_done "${#missing[@]} packages"
 }
 

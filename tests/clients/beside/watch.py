@@ -53,11 +53,10 @@ def from_after(b):
     w.created(b"f", start_revision=now + 3)
     w.created(b"f", start_revision=now + 1)
     w.created(b"f", start_revision=(1 << 63) - 1)
-    w.created(b"f", start_revision=-1)
-    w.created(b"f", start_revision=-(1 << 63))
     for i in range(4):
         b.put(b"f", b"%d" % i)
-    w.quiet_after(events=2 + 4 + 4, controls=1)
+    w.quiet_after(events=2 + 4)
+    # Not from a negative one: there etcd loses what happens until it next looks. We take it for "now".
 
 
 @case
