@@ -212,16 +212,20 @@ static bool compare_result(Etcdserverpb__Compare__CompareResult want, int c) {
         }
 }
 
+/* Zero when the operand is not of the target's kind. */
 static int64_t compare_operand(const Etcdserverpb__Compare *c) {
         switch (c->target_union_case) {
         case ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION:
-                return c->version;
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION ? c->version : 0;
         case ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION:
-                return c->create_revision;
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE
+                                       ? c->create_revision
+                                       : 0;
         case ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION:
-                return c->mod_revision;
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD ? c->mod_revision
+                                                                               : 0;
         case ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE:
-                return c->lease;
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE ? c->lease : 0;
         default:
                 return 0;
         }
@@ -347,6 +351,10 @@ static enum store_error check_put_op(struct kv *kv, const Etcdserverpb__RequestO
 static enum store_error check_range_op(struct kv *kv, const Etcdserverpb__RequestOp *op) {
         if (op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE)
                 return STORE_OK;
+        /* Alone a range takes a negative revision for the present; here etcd takes it at its word,
+         * and calls the compacted revision -1 while there is none. */
+        if (op->request_range->revision < (mvcc_compact_rev(kv->mvcc) > 0 ? 0 : -1))
+                return STORE_COMPACTED;
         return check_rev(kv, op->request_range->revision);
 }
 

@@ -294,8 +294,8 @@ class Watch(Streams):
         return self.send(create_request=dict(key=key, range_end=end, **fields))
 
     def created(self, key=b"", end=b"", **fields):
-        self.create(key, end, **fields)
-        return self.expect(controls=1)
+        self.create(key, end, **fields).expect(controls=1)
+        return self
 
     def stop(self, watch_id):
         return self.send(cancel_request=dict(watch_id=watch_id))
@@ -304,31 +304,40 @@ class Watch(Streams):
         return self.send(progress_request={})
 
     @staticmethod
-    def gather(stream, controls, events):
-        """Reads until so many control responses and events are there; or the end of the stream."""
-        while len(stream.controls) < controls or sum(map(len, stream.events.values())) < events:
+    def gather(stream, enough):
+        """Reads until that is enough, or the end of the stream."""
+        while not enough(stream):
             m = stream.next()
             if m is None or isinstance(m, str):
                 stream.controls.append(empty(m))
                 return
             if m.events:
-                stream.events.setdefault(m.watch_id, []).extend(text_format.MessageToString(e) for e in m.events)
+                stream.events.setdefault(m.watch_id, []).extend(m.events)
             else:
-                stream.controls.append(plain(m, stream.ignore))
+                stream.controls.append(m)
 
     def expect(self, controls=0, events=0):
         """Reads until as much came from both, and compares it. Events that come before they are waited for are
-        compared when they are."""
+        compared when they are. Returns etcd's control responses."""
+        return self.expect_both(lambda s: len(s.controls) >= controls and sum(map(len, s.events.values())) >= events, events)
+
+    def expect_last(self, last):
+        """Reads until each watch of {id: (revision, count)} has seen so many events of that revision; compares all."""
+        seen = lambda s, i, rev: sum(e.kv.mod_revision == rev for e in s.events.get(i, ()))
+        self.expect_both(lambda s: all(seen(s, i, rev) >= count for i, (rev, count) in last.items()), True)
+
+    def expect_both(self, enough, with_events):
         texts = []
         for s in self.pair:
-            self.gather(s, controls, events)
-            lines, s.controls = s.controls, []
-            if events:
-                lines += [f"watch {i}:\n" + "\n".join(s.events[i]) for i in sorted(s.events)]
+            self.gather(s, enough)
+            controls, s.controls = s.controls, []
+            lines = [m if isinstance(m, str) else plain(m, s.ignore) for m in controls]
+            if with_events:
+                lines += [f"watch {i}:\n" + "\n".join(map(text_format.MessageToString, s.events[i])) for i in sorted(s.events)]
                 s.events = {}
             texts.append("\n".join(lines))
         self.compare(texts, "responses")
-        return self
+        return controls
 
     def quiet_after(self, controls=0, events=0):
         """Reads that and is quiet then: progress ends what may come late."""
@@ -362,6 +371,11 @@ def txn(compare=(), success=(), failure=()):
 
 
 cases = []
+
+
+def holds(key, end, k):
+    """Whether a range holds a key."""
+    return k == key if not end else k >= key and (end == b"\0" or k < end)
 
 
 def case(f):
