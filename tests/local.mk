@@ -3,7 +3,7 @@ check_SCRIPTS += tests/layers tests/tidy tests/scripts
 EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root \
 	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/join tests/lab/story \
-	tests/clients/tap.sh tests/clients/backup tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd tests/clients/kstored-durability tests/clients/kstored-members tests/clients/cluster.sh \
+	tests/clients/tap.sh tests/clients/backup tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd tests/clients/kstored-durability tests/clients/kstored-members tests/clients/cluster.sh tests/clients/kstored-chaos \
 	tests/clients/grpc-beside-etcd tests/clients/beside.sh tests/clients/beside/main.py tests/clients/beside/harness.py \
 	tests/clients/beside/kv.py tests/clients/beside/txn.py tests/clients/beside/lease.py tests/clients/beside/watch.py \
 	tests/clients/beside/cluster.py tests/clients/beside/wire.py tests/clients/beside/generated.py
@@ -17,3 +17,11 @@ liblinear_a_SOURCES = tests/sim/linear.c tests/sim/linear.h tests/sim/linear-his
 check_PROGRAMS += tests/unit/test-linear
 tests_unit_test_linear_SOURCES = tests/unit/test-linear.c tests/unit/unit.h
 tests_unit_test_linear_LDADD = liblinear.a $(TEST_LIBS)
+
+# Members killed, paused and cut off under load: run by tests/clients/kstored-chaos, not by `make check`.
+noinst_PROGRAMS += tests/chaos/kstored-chaos
+tests_chaos_kstored_chaos_SOURCES = tests/chaos/chaos.h tests/chaos/cluster.c tests/chaos/judge.c \
+	tests/chaos/leases.c tests/chaos/load.c tests/chaos/main.c tests/chaos/nemesis.c tests/chaos/proxy.c \
+	tests/chaos/rpc.c tests/chaos/watch.c
+tests_chaos_kstored_chaos_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_chaos_kstored_chaos_OBJECTS): $(PROTO_H)
