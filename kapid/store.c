@@ -10,6 +10,8 @@
 
 enum {
         CALL_TIMEOUT_US = 10 * 1000 * 1000,
+        PING_US = 5500 * 1000, /* etcd ends connections that ask every 5 s or more often */
+        TIMEOUTS_IN_A_ROW_MAX = 2,
         MESSAGE_SIZE_MAX = 1 << 30, /* a page of the largest objects */
 };
 
@@ -29,7 +31,8 @@ struct store {
         struct call *calls;
         struct grpc_client_call *watch;
         struct store_watch_options watch_options;
-        int watch_error; /* told by the store before it ended the stream */
+        int watch_error;   /* told by the store before it ended the stream */
+        unsigned timeouts; /* calls that were not answered since one was */
         void (*on_state)(bool connected, void *userdata);
         void *userdata;
 };
@@ -67,6 +70,7 @@ int store_new(struct store **ret, sd_event *event, const struct store_options *o
                         &(struct grpc_channel_options){.endpoints = o->endpoints,
                                         .tls = o->tls,
                                         .message_size_max = MESSAGE_SIZE_MAX,
+                                        .ping_us = PING_US,
                                         .on_state = on_channel_state,
                                         .userdata = s},
                         p);
@@ -123,6 +127,21 @@ static int error_of(enum grpc_code code, const char *message) {
         default:
                 return -EIO;
         }
+}
+
+/* A member that is cut off from the others answers, but not to the purpose: another may do. */
+static void judge_member(struct store *s, enum grpc_code code, const char *message) {
+        bool cut_off = code == GRPC_UNAVAILABLE && strstr(message, "no leader");
+
+        if (code == GRPC_DEADLINE_EXCEEDED ||
+                        (code == GRPC_UNAVAILABLE && strstr(message, "timed out")))
+                s->timeouts++;
+        else
+                s->timeouts = 0;
+        if (!cut_off && s->timeouts < TIMEOUTS_IN_A_ROW_MAX)
+                return;
+        s->timeouts = 0;
+        grpc_channel_move_on(s->channel);
 }
 
 int store_problem(const struct store_result *res, struct problem *p) {
@@ -260,6 +279,7 @@ static void on_done(struct grpc_client_call *gc, enum grpc_code code, const char
                         .error = error_of(code, strempty(message)), .message = strempty(message)};
         struct kvs kvs = {0};
 
+        judge_member(c->store, code, res.message);
         if (!res.error)
                 res.error = read_answer(c, &res, &kvs);
         if (!res.error) {
@@ -473,11 +493,14 @@ static void on_watch_done(struct grpc_client_call *gc, enum grpc_code code, cons
         if (gc != s->watch)
                 return;
         s->watch = NULL;
+        judge_member(s, code, strempty(message));
         s->watch_options.on_lost(code == GRPC_OK ? -ECONNRESET : error_of(code, strempty(message)),
                         strempty(message), s->watch_options.userdata);
 }
 
 int store_watch(struct store *s, const struct store_watch_options *o) {
+        /* A member that has lost its leader ends the stream instead of falling silent. */
+        static const struct grpc_metadata require_leader[] = {{"hasleader", "true"}, {NULL, NULL}};
         Etcdserverpb__WatchRequest m = ETCDSERVERPB__WATCH_REQUEST__INIT;
         Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
         _cleanup_free_ uint8_t *data = NULL;
@@ -503,6 +526,7 @@ int store_watch(struct store *s, const struct store_watch_options *o) {
         r = grpc_client_call_start(s->channel,
                         &(struct grpc_client_call_options){.path = "/etcdserverpb.Watch/Watch",
                                         .timeout_us = UINT64_MAX,
+                                        .metadata = require_leader,
                                         .on_message = on_watch_message,
                                         .on_done = on_watch_done,
                                         .userdata = s},

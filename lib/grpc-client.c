@@ -22,6 +22,8 @@ enum {
         TIMEOUT_DEFAULT_US = 10000000,
         BACKOFF_MIN_US = 50000,
         BACKOFF_DEFAULT_US = 5000000,
+        MOVE_ON_PAUSE_US = 300000,
+        CONNECT_ONE_OF_SEVERAL_US = 4000000,
         PING_DEFAULT_US = 10000000,
         GOAWAY_GRACE_US = 5000000,
         ENDPOINTS_MAX = 16,
@@ -46,7 +48,7 @@ struct grpc_channel {
         void *userdata;
         struct resolve *resolve;
         struct h2_connection *connection;
-        bool up, going_away;
+        bool up, going_away, moving_on;
         sd_event_source *retry, *ping;
         uint64_t ping_us, backoff_max_us, backoff_us, goaway_at_us;
         char *why;                      /* the last failure */
@@ -402,7 +404,7 @@ static void on_open(struct h2_connection *c) {
         struct grpc_channel *ch = c->owner;
 
         ch->backoff_us = 0;
-        ch->going_away = false;
+        ch->going_away = ch->moving_on = false;
         (void)sd_event_source_set_time_relative(ch->ping, ch->ping_us);
         (void)sd_event_source_set_enabled(ch->ping, SD_EVENT_ONESHOT);
         set_state(ch, true);
@@ -431,7 +433,9 @@ static void on_broken(struct h2_connection *c, const char *why) {
                 set_why(ch, why);
                 ch->address_count = 0; /* names are asked for again */
                 ch->backoff_us = BACKOFF_MIN_US;
-                retry_in(ch, random_below(BACKOFF_MIN_US));
+                if (ch->moving_on)
+                        ch->endpoint = (ch->endpoint + 1) % ch->endpoint_count;
+                retry_in(ch, ch->moving_on ? MOVE_ON_PAUSE_US : random_below(BACKOFF_MIN_US));
                 return;
         }
         if (++ch->address < ch->address_count) {
@@ -473,6 +477,10 @@ static void connect_address(struct grpc_channel *ch) {
                 r = h2_connection_new(&ch->connection, &ch->loop, &handler, ch, fd,
                                 e->tls ? ch->tls : NULL, e->host, false, ch->message_size_max);
         if (r == 0) {
+                /* Of several endpoints one that hangs does not hold the others up for long. */
+                if (ch->endpoint_count > 1)
+                        ch->connection->deadline_us = MIN(ch->connection->deadline_us,
+                                        h2_now_us() + CONNECT_ONE_OF_SEVERAL_US);
                 TAKE_FD(fd);
                 return;
         }
@@ -550,8 +558,10 @@ static int on_ping(sd_event_source *source, uint64_t usec, void *userdata) {
                 c->pinged = false;
         else if (!c->pinged)
                 h2_connection_ping(c);
-        else
+        else {
+                ch->moving_on = ch->endpoint_count > 1;
                 h2_connection_fail(c, "the server does not answer");
+        }
         return 0;
 }
 
@@ -591,6 +601,14 @@ static void on_deadline(struct h2_loop *loop, uint64_t now_us) {
 
 bool grpc_channel_is_connected(const struct grpc_channel *ch) {
         return ch->up;
+}
+
+void grpc_channel_move_on(struct grpc_channel *ch) {
+        if (ch->endpoint_count < 2 || !ch->up || ch->moving_on)
+                return;
+        ch->moving_on = ch->going_away = true;
+        ch->goaway_at_us = h2_now_us();
+        h2_loop_wake_at(&ch->loop, ch->goaway_at_us);
 }
 
 static int add_endpoint(

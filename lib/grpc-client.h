@@ -27,6 +27,9 @@ int grpc_channel_new(struct grpc_channel **ret, sd_event *event, const struct gr
 struct grpc_channel *grpc_channel_free(struct grpc_channel *ch);
 DEFINE_CLEANUP(struct grpc_channel *, grpc_channel_free);
 bool grpc_channel_is_connected(const struct grpc_channel *ch);
+/* This endpoint answers but is of no use (it has no leader, say): the next one is tried. What is under
+ * way ends with UNAVAILABLE, from the loop. Without another endpoint nothing happens. */
+void grpc_channel_move_on(struct grpc_channel *ch);
 
 struct grpc_client_call_options {
         const char *path;            /* "/etcdserverpb.KV/Range" */
