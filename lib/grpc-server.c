@@ -62,12 +62,16 @@ static struct grpc_call *call_of(struct h2_stream *s) {
 
 /* ---- answers ---- */
 
-static const struct h2_header response_headers[] = {
-                {":status", "200"}, {"content-type", "application/grpc"}};
+/* With the kind of message that was asked in: application/grpc+proto. */
+static const char *content_type(const struct grpc_call *call) {
+        const char *asked = grpc_call_metadata(call, "content-type");
+
+        return asked && startswith(asked, "application/grpc+") ? asked : "application/grpc";
+}
 
 /* grpc-status and grpc-message; behind the response headers when they have not gone yet. */
 static int submit_status(struct grpc_call *call, bool trailers_only) {
-        struct h2_header h[4] = {response_headers[0], response_headers[1]};
+        struct h2_header h[4] = {{":status", "200"}, {"content-type", content_type(call)}};
         _cleanup_free_ char *message = call->message ? grpc_message_encode(call->message) : NULL;
         char code[4];
         size_t n = trailers_only ? 2 : 0;
@@ -81,11 +85,12 @@ static int submit_status(struct grpc_call *call, bool trailers_only) {
 }
 
 static int respond(struct grpc_call *call) {
+        struct h2_header h[] = {{":status", "200"}, {"content-type", content_type(call)}};
         int r;
 
         if (call->responded)
                 return 0;
-        r = h2_submit_response(&call->stream, response_headers, ELEMENTS(response_headers), true);
+        r = h2_submit_response(&call->stream, h, ELEMENTS(h), true);
         if (r == 0)
                 call->responded = true;
         return r;
@@ -264,10 +269,24 @@ static void refuse_method(struct grpc_call *call, const char *path) {
         grpc_call_finish(call, GRPC_UNIMPLEMENTED, text);
 }
 
+static void refuse_encoding(struct grpc_call *call, const char *encoding) {
+        _cleanup_free_ char *text = strformat(
+                        "grpc: Decompressor is not installed for grpc-encoding \"%s\"", encoding);
+
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, text);
+}
+
+static bool is_grpc(const char *type) {
+        const char *rest = type ? startswith(type, "application/grpc") : NULL;
+
+        return rest && (*rest == '\0' || *rest == '+' || *rest == ';');
+}
+
 static void on_headers(struct h2_stream *s, bool end) {
         struct grpc_call *call = call_of(s);
         const char *path = grpc_call_metadata(call, ":path"),
                    *type = grpc_call_metadata(call, "content-type"),
+                   *encoding = grpc_call_metadata(call, "grpc-encoding"),
                    *timeout = grpc_call_metadata(call, "grpc-timeout");
         uint64_t us;
 
@@ -277,13 +296,17 @@ static void on_headers(struct h2_stream *s, bool end) {
                         refuse_http(call, "405");
                         return;
                 }
-                if (!type || !startswith(type, "application/grpc")) {
+                if (!is_grpc(type)) {
                         refuse_http(call, "415");
                         return;
                 }
                 call->method = find_method(call->server, strempty(path));
                 if (!call->method) {
                         refuse_method(call, strempty(path));
+                        return;
+                }
+                if (encoding && !streq(encoding, "identity")) {
+                        refuse_encoding(call, encoding);
                         return;
                 }
                 if (timeout && grpc_timeout_parse(timeout, &us) < 0) {
@@ -316,21 +339,16 @@ static void on_message(struct h2_stream *s, const void *data, size_t n) {
 
 static void on_bad_message(struct h2_stream *s, int code, const char *why) {
         struct grpc_call *call = call_of(s);
-        _cleanup_free_ char *text = NULL;
 
         if (call->finished)
                 return;
-        /* Only a compressed message is UNIMPLEMENTED: say what it was compressed with. */
-        if (code == GRPC_UNIMPLEMENTED && grpc_call_metadata(call, "grpc-encoding"))
-                text = strformat("grpc: Decompressor is not installed for grpc-encoding \"%s\"",
-                                grpc_call_metadata(call, "grpc-encoding"));
         call_gone(call);
         if (!call->finished)
-                grpc_call_finish(call, (enum grpc_code)code, text ? text : why);
+                grpc_call_finish(call, (enum grpc_code)code, why);
 }
 
 static void on_expired(struct h2_stream *s) {
-        on_bad_message(s, GRPC_DEADLINE_EXCEEDED, "the deadline has passed");
+        on_bad_message(s, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
 }
 
 static int on_local_end(struct h2_stream *s) {

@@ -344,7 +344,13 @@ static int begin_message(struct h2_connection *c, struct h2_stream *s) {
         const unsigned char *p = s->prefix;
 
         if (p[0] != 0) {
-                bad_message(s, GRPC_UNIMPLEMENTED, "compressed messages are not supported");
+                /* Encodings are refused with the headers. */
+                (void)snprintf(why, sizeof(why), "grpc: received unexpected payload format %u",
+                                p[0]);
+                bad_message(s, GRPC_INTERNAL,
+                                p[0] == 1 ? "grpc: compressed flag set with identity or empty "
+                                            "encoding"
+                                          : why);
                 return -EBADMSG;
         }
         s->message_size = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];

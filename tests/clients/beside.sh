@@ -10,18 +10,17 @@ etcd=''
 
 answers() { timeout 5 etcdctl --endpoints "$1" get x >/dev/null; }
 
-# start_both OPTION...: the options are given to both.
 start_both() {
         local p
         p=$(free_port)
         ours=http://127.0.0.1:$p theirs=http://127.0.0.1:$((p + 1))
         "$build/kstored/kstored" --data-dir "$scratch/ours" --listen-client-urls "$ours" --advertise-client-urls "$ours" \
                 --listen-peer-urls "http://127.0.0.1:$((p + 3))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + 2))" \
-                --initial-cluster "default=http://127.0.0.1:$((p + 2))" "$@" >"$scratch/dev.log" 2>&1 </dev/null &
+                --initial-cluster "default=http://127.0.0.1:$((p + 2))" >"$scratch/dev.log" 2>&1 </dev/null &
         dev=$!
         etcd --data-dir "$scratch/theirs" --listen-client-urls "$theirs" --advertise-client-urls "$theirs" \
                 --listen-peer-urls "http://127.0.0.1:$((p + 2))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + 2))" \
-                --initial-cluster "default=http://127.0.0.1:$((p + 2))" "$@" >"$scratch/etcd.log" 2>&1 </dev/null &
+                --initial-cluster "default=http://127.0.0.1:$((p + 2))" >"$scratch/etcd.log" 2>&1 </dev/null &
         etcd=$!
         trap 'status=$?; kill $etcd 2>/dev/null; wait $etcd 2>/dev/null; (exit $status); finish' EXIT
         within 30 answers "$ours" && within 30 answers "$theirs" || { echo "Bail out! no answer"; exit 1; }
