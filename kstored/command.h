@@ -13,7 +13,7 @@ enum command_kind {
         COMMAND_LEASE_REVOKE = 6,
         COMMAND_ALARM = 7,
         COMMAND_MEMBER = 8, /* keelsonpeer.MemberRecord: a member says its name and addresses */
-        COMMAND_LEASE_RENEW = 9, /* a keepalive that came to a member that does not lead */
+        COMMAND_LEASE_RENEW = 9, /* a keepalive: the leader renews on its clock */
 };
 
 enum { COMMAND_HEADER_SIZE = 9 };

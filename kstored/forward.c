@@ -3,6 +3,11 @@
 #include "kstored/server.h"
 
 static const char mark[] = "kstored-forwarded";
+const struct grpc_metadata server_forward_metadata[] = {{mark, "1"}, {NULL, NULL}};
+
+bool server_is_forwarded(const struct grpc_call *call) {
+        return grpc_call_metadata(call, mark);
+}
 
 struct forward {
         struct server *server;
@@ -47,10 +52,9 @@ static void on_done(struct grpc_client_call *onward, enum grpc_code code, const 
 
 bool server_forward(struct server *s, struct grpc_call *call, const char *path, const void *data,
                 size_t n) {
-        static const struct grpc_metadata metadata[] = {{mark, "1"}, {NULL, NULL}};
         struct grpc_client_call_options o = {.path = path,
                         .timeout_us = server_time_limit_ms(s) * 1000,
-                        .metadata = metadata,
+                        .metadata = server_forward_metadata,
                         .on_message = on_answer,
                         .on_done = on_done};
         struct grpc_channel *channel;
@@ -60,7 +64,7 @@ bool server_forward(struct server *s, struct grpc_call *call, const char *path, 
         raft_get_status(s->raft, &status);
         if (status.role == RAFT_LEADER)
                 return false;
-        if (status.leader == 0 || grpc_call_metadata(call, mark)) {
+        if (status.leader == 0 || server_is_forwarded(call)) {
                 server_refuse(call, status.leader ? STORE_LEADER_CHANGED : STORE_NO_LEADER);
                 return true;
         }

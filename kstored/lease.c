@@ -15,6 +15,7 @@ struct lease {
         int64_t id;
         int64_t ttl_s;
         uint64_t end_ms; /* UINT64_MAX while we do not lead */
+        bool ending;
         struct attached *keys;
         UT_hash_handle hh;
 };
@@ -68,6 +69,7 @@ struct lease *lessor_find(struct lessor *l, int64_t id) {
 
 static void set_end(struct lessor *l, struct lease *x, uint64_t end_ms) {
         x->end_ms = end_ms;
+        x->ending = false;
         l->earliest_ms = MIN(l->earliest_ms, end_ms);
 }
 
@@ -200,6 +202,11 @@ void lessor_demote(struct lessor *l) {
 void lease_renew(struct lease *x, uint64_t now_ms) {
         /* Later than before: earliest_ms stays a lower bound. */
         x->end_ms = now_ms + (uint64_t)x->ttl_s * 1000;
+        x->ending = false;
+}
+
+bool lease_is_ending(const struct lease *x) {
+        return x->ending;
 }
 
 int64_t lease_remaining_s(const struct lease *x, uint64_t now_ms) {
@@ -221,6 +228,7 @@ size_t lessor_expired(
                 if (x->end_ms <= now_ms && count < n) {
                         ret_ids[count++] = x->id;
                         x->end_ms = now_ms + retry_ms;
+                        x->ending = true;
                 }
                 earliest = MIN(earliest, x->end_ms);
         }

@@ -41,6 +41,9 @@ int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count);
 void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms);
 void lessor_demote(struct lessor *l);
 void lease_renew(struct lease *x, uint64_t now_ms);
+/* It was given by lessor_expired(): its revocation is under way, and renewing it may be too late.
+ */
+bool lease_is_ending(const struct lease *x);
 int64_t lease_remaining_s(const struct lease *x, uint64_t now_ms);
 /* Up to n ids of leases that are over; each is given again only after retry_ms, in case its
  * revocation got lost. */

@@ -20,6 +20,7 @@ struct link {
         uint64_t retry_ms, since_ms;
         char *complaint;
         uint64_t complained_ms;
+        uint64_t leave_ms; /* of one that is not needed any more */
 };
 
 struct peers {
@@ -29,6 +30,8 @@ struct peers {
         bool have_tls;
         struct link *links[RAFT_MEMBERS_MAX];
         size_t count;
+        struct link *leaving[RAFT_MEMBERS_MAX]; /* the oldest first */
+        size_t leaving_count;
         uint64_t now_ms;
 };
 
@@ -64,6 +67,8 @@ struct peers *peers_free(struct peers *p) {
                 return NULL;
         for (size_t i = 0; i < p->count; i++)
                 link_free(p->links[i]);
+        for (size_t i = 0; i < p->leaving_count; i++)
+                link_free(p->leaving[i]);
         free(p);
         return NULL;
 }
@@ -119,6 +124,22 @@ static bool same_urls(char **a, char **b) {
         return true;
 }
 
+static void free_oldest_leaving(struct peers *p) {
+        link_free(p->leaving[0]);
+        p->leaving_count--;
+        memmove(p->leaving, p->leaving + 1, p->leaving_count * sizeof(p->leaving[0]));
+}
+
+/* Calls that were passed on to it may still be answered: the removal of the leader, for one. */
+static void leave(struct peers *p, struct link *l) {
+        l->call = grpc_client_call_cancel(l->call);
+        l->since_ms = 0;
+        l->leave_ms = p->now_ms + p->options.linger_ms;
+        if (p->leaving_count == RAFT_MEMBERS_MAX)
+                free_oldest_leaving(p);
+        p->leaving[p->leaving_count++] = l;
+}
+
 int peers_update(struct peers *p, struct member *const *members, size_t n) {
         for (size_t i = p->count; i-- > 0;) {
                 const struct member *m = NULL;
@@ -128,7 +149,7 @@ int peers_update(struct peers *p, struct member *const *members, size_t n) {
                                 m = members[k];
                 if (m && same_urls(m->peer_urls, p->links[i]->urls))
                         continue;
-                link_free(p->links[i]);
+                leave(p, p->links[i]);
                 p->links[i] = p->links[--p->count];
         }
         for (size_t k = 0; k < n; k++) {
@@ -215,6 +236,8 @@ static void flush_link(struct link *l) {
 
 void peers_flush(struct peers *p, uint64_t now_ms) {
         p->now_ms = now_ms;
+        while (p->leaving_count > 0 && p->leaving[0]->leave_ms <= now_ms)
+                free_oldest_leaving(p);
         for (size_t i = 0; i < p->count; i++) {
                 struct link *l = p->links[i];
 

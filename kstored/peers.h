@@ -14,6 +14,9 @@ struct peers_options {
         uint64_t cluster_id;
         uint64_t member_id;
         const struct tls_files *tls; /* NULL: none; copied as it is, the strings are the caller's */
+        /* How long the connection to a member that is not needed any more stays: longer than any
+         * call on it, because freeing a channel ends calls without a word. */
+        uint64_t linger_ms;
         /* A member says that we were removed from the cluster, or that we cannot speak with it. */
         void (*on_removed)(void *userdata);
         /* The index of our newest configuration. */

@@ -21,6 +21,8 @@ struct waiting_read {
         struct barrier *barrier;
         struct grpc_call *call; /* NULL: gone */
         read_serve serve;
+        read_ready ready; /* instead of call and serve */
+        void *userdata;
         size_t size;
         char data[];
 };
@@ -210,18 +212,14 @@ static void on_read_gone(struct grpc_call *call, void *userdata) {
         w->barrier->server->request_count--;
 }
 
-void server_read(struct server *s, struct grpc_call *call, const void *data, size_t n,
-                read_serve serve) {
+/* One more for the next barrier, with room for n bytes. */
+static enum store_error read_new(struct server *s, size_t n, struct waiting_read **ret) {
         struct waiting_read *w;
 
-        if (is_learner(s)) {
-                server_refuse(call, STORE_NOT_FOR_LEARNER);
-                return;
-        }
-        if (s->request_count >= SERVER_PENDING_MAX) {
-                server_refuse(call, STORE_TOO_MANY_REQUESTS);
-                return;
-        }
+        if (is_learner(s))
+                return STORE_NOT_FOR_LEARNER;
+        if (s->request_count >= SERVER_PENDING_MAX)
+                return STORE_TOO_MANY_REQUESTS;
         if (!s->gathering) {
                 s->gathering = calloc(1, sizeof(*s->gathering));
                 if (s->gathering) {
@@ -230,17 +228,40 @@ void server_read(struct server *s, struct grpc_call *call, const void *data, siz
                 }
         }
         w = s->gathering ? malloc(sizeof(*w) + n) : NULL;
-        if (!w) {
-                server_refuse(call, STORE_NO_MEMORY);
-                return;
-        }
-        *w = (struct waiting_read){
-                        .barrier = s->gathering, .call = call, .serve = serve, .size = n};
-        memcpy(w->data, data, n);
+        if (!w)
+                return STORE_NO_MEMORY;
+        *w = (struct waiting_read){.barrier = s->gathering, .size = n};
         *s->gathering->tail = w;
         s->gathering->tail = &w->next;
         s->request_count++;
+        *ret = w;
+        return STORE_OK;
+}
+
+void server_read(struct server *s, struct grpc_call *call, const void *data, size_t n,
+                read_serve serve) {
+        struct waiting_read *w;
+        enum store_error e = read_new(s, n, &w);
+
+        if (e) {
+                server_refuse(call, e);
+                return;
+        }
+        w->call = call;
+        w->serve = serve;
+        memcpy(w->data, data, n);
         grpc_call_on_gone(call, on_read_gone, w);
+}
+
+enum store_error server_read_wait(struct server *s, read_ready ready, void *userdata) {
+        struct waiting_read *w;
+        enum store_error e = read_new(s, 0, &w);
+
+        if (!e) {
+                w->ready = ready;
+                w->userdata = userdata;
+        }
+        return e;
 }
 
 /* One barrier for every read that came since the last. */
@@ -274,7 +295,10 @@ static void barrier_finish(struct server *s, struct barrier *b, enum store_error
                 struct waiting_read *w = b->reads;
 
                 b->reads = w->next;
-                if (w->call) {
+                if (w->ready) {
+                        s->request_count--;
+                        w->ready(s, e, w->userdata);
+                } else if (w->call) {
                         s->request_count--;
                         grpc_call_on_gone(w->call, NULL, NULL);
                         if (e)

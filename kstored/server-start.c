@@ -260,6 +260,7 @@ static int make_peers(struct server *s) {
         struct peers_options o = {.cluster_id = s->cluster_id,
                         .member_id = s->member_id,
                         .tls = peer_tls(s),
+                        .linger_ms = server_time_limit_ms(s) + 1000,
                         .on_removed = on_peer_removed_us,
                         .config_index = on_config_index,
                         .userdata = s};
@@ -282,7 +283,10 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
         s->peer_tls = (struct tls_files){.cert = options->peer_cert_file,
                         .key = options->peer_key_file,
                         .ca = options->peer_trusted_ca_file};
-        s->next_request_id = random_u64() >> 2; /* distinct from those of other members and runs */
+        /* Distinct from those of other members and of our own earlier runs: an answer to one of
+         * them may still come. */
+        s->next_request_id = random_u64() >> 2;
+        s->next_barrier = random_u64() >> 2;
         arena_init(&s->arena);
         make_metrics(s, metrics);
         r = autocompact_new(&s->autocompact, options->auto_compaction_mode,

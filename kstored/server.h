@@ -133,6 +133,10 @@ void server_propose_change(struct server *s, struct grpc_call *call,
 typedef void (*read_serve)(struct server *s, struct grpc_call *call, const void *data, size_t n);
 void server_read(struct server *s, struct grpc_call *call, const void *data, size_t n,
                 read_serve serve);
+/* Calls ready when a linearizable read may be served, or when it may not: for calls that wait for
+ * several things at once. Always once, and never from in here, unless this is refused. */
+typedef void (*read_ready)(struct server *s, enum store_error e, void *userdata);
+enum store_error server_read_wait(struct server *s, read_ready ready, void *userdata);
 
 /* The answer: header, then fields. */
 void server_reply(struct server *s, struct grpc_call *call, int64_t rev, const struct buf *fields);
@@ -147,6 +151,9 @@ void server_fatal(struct server *s, int error, const char *what);
 bool server_forward(struct server *s, struct grpc_call *call, const char *path, const void *data,
                 size_t n);
 void forwards_end(struct server *s);
+/* What a call passed on carries, and whether this one was: it must not be passed on again. */
+extern const struct grpc_metadata server_forward_metadata[];
+bool server_is_forwarded(const struct grpc_call *call);
 /* snapshot-send.c, snapshot-receive.c */
 void snapshot_wanted(struct server *s, uint64_t to);
 void snapshot_send_turn(struct server *s, uint64_t now_ms);

@@ -31,35 +31,6 @@ void service_lease_revoke(struct grpc_call *call, const void *data, size_t n, vo
         server_propose(server, call, COMMAND_LEASE_REVOKE, data, n, NULL);
 }
 
-void service_lease_keep_alive(struct grpc_call *call, const void *data, size_t n, void *server) {
-        struct server *s = server;
-        Etcdserverpb__LeaseKeepAliveRequest *r = UNPACK(s, lease_keep_alive_request, data, n);
-        _cleanup_buf_ struct buf b = {0};
-        struct lease *x;
-        int64_t ttl = 0;
-
-        if (!r) {
-                server_refuse(call, STORE_BAD_MESSAGE);
-                return;
-        }
-        x = lessor_find(s->state->kv.lessor, r->id);
-        if (x && server_is_leader(s))
-                lease_renew(x, server_now_ms());
-        else if (x)
-                server_propose(s, NULL, COMMAND_LEASE_RENEW, data, n, NULL);
-        if (x)
-                ttl = lease_ttl_s(x);
-        server_header(s, &b, mvcc_rev(s->state->kv.mvcc));
-        wire_uint(&b, 2, (uint64_t)r->id);
-        wire_uint(&b, 3, (uint64_t)ttl); /* 0: there is no such lease any more */
-        if (b.failed || grpc_call_send(call, b.data, b.size) < 0)
-                server_refuse(call, STORE_TOO_MANY_REQUESTS);
-}
-
-void service_lease_half_close(struct grpc_call *call, void *server) {
-        grpc_call_finish(call, GRPC_OK, NULL);
-}
-
 static void serve_time_to_live(
                 struct server *s, struct grpc_call *call, const void *data, size_t n) {
         Etcdserverpb__LeaseTimeToLiveRequest *r = UNPACK(s, lease_time_to_live_request, data, n);
@@ -84,7 +55,9 @@ static void serve_time_to_live(
 }
 
 void service_lease_time_to_live(struct grpc_call *call, const void *data, size_t n, void *server) {
-        server_read(server, call, data, n, serve_time_to_live);
+        /* Only the leader knows what is left. */
+        if (!server_forward(server, call, "/etcdserverpb.Lease/LeaseTimeToLive", data, n))
+                server_read(server, call, data, n, serve_time_to_live);
 }
 
 static void serve_leases(struct server *s, struct grpc_call *call, const void *data, size_t n) {

@@ -37,6 +37,8 @@ const struct grpc_method server_peer_methods[] = {
                                 true},
                 {"/keelsonpeer.Peer/InstallSnapshot", service_install_snapshot, NULL, true},
                 {"/keelsonpeer.Peer/Members", service_peer_members, NULL, false},
+                {"/etcdserverpb.Lease/LeaseKeepAlive", service_lease_keep_alive,
+                                service_lease_half_close, true},
                 {"/etcdserverpb.Lease/LeaseTimeToLive", service_lease_time_to_live, NULL, false},
                 {"/etcdserverpb.Cluster/MemberAdd", service_member_add, NULL, false},
                 {"/etcdserverpb.Cluster/MemberRemove", service_member_remove, NULL, false},

@@ -349,9 +349,11 @@ static void test_leases(void **state) {
         assert_int_equal(lease_remaining_s(lessor_find(f->kv.lessor, 7), 1000), 10);
         assert_int_equal(lessor_expired(f->kv.lessor, 11499, 1000, ids, 4), 0);
         lease_renew(lessor_find(f->kv.lessor, 7), 11499);
+        assert_false(lease_is_ending(lessor_find(f->kv.lessor, 7)));
         assert_int_equal(lessor_expired(f->kv.lessor, 21498, 1000, ids, 4), 0);
         assert_int_equal(lessor_expired(f->kv.lessor, 21499, 1000, ids, 4), 1);
         assert_int_equal(ids[0], 7);
+        assert_true(lease_is_ending(lessor_find(f->kv.lessor, 7)));
         assert_int_equal(lessor_expired(f->kv.lessor, 21500, 1000, ids, 4), 0); /* told already */
         assert_int_equal(lessor_expired(f->kv.lessor, 22499, 1000, ids, 4), 1);
         mvcc_begin(f->kv.mvcc);
