@@ -8,7 +8,8 @@ packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsq
         libssh-gcrypt-dev libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libwslay-dev libcmocka-dev uthash-dev
         libbsd-dev)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps)
-packages_check=(python3-kubernetes python3-grpcio python3-protobuf python3-h2 clang libclang-rt-dev mmdebstrap xz-utils)
+packages_check=(python3-kubernetes python3-grpcio python3-protobuf python3-h2 openssl jq clang libclang-rt-dev mmdebstrap
+        xz-utils)
 
 step_number=0 steps=0 step_started=0
 # step TEXT: the next progress line; step_done TEXT ends it with what came out.
