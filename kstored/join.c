@@ -30,11 +30,12 @@ static void on_done(struct grpc_client_call *call, enum grpc_code code, const ch
 
 /* One question to one address, on a loop of its own: nothing else runs yet. */
 static int ask_one(struct asking *a, char *url, const struct tls_files *tls, uint64_t timeout_ms,
-                struct problem *p) {
+                bool patient, struct problem *p) {
         char *urls[] = {url, NULL};
         struct grpc_channel_options o = {.endpoints = urls, .tls = tls, .backoff_max_us = 300000};
         struct grpc_client_call_options c = {.path = "/keelsonpeer.Peer/Members",
                         .timeout_us = timeout_ms * 1000,
+                        .fail_fast = !patient,
                         .on_message = on_message,
                         .on_done = on_done,
                         .userdata = a};
@@ -79,13 +80,13 @@ static int take_reply(const Keelsonpeer__MembersReply *reply, struct join_answer
 }
 
 int join_ask(struct join_answer *ret, char **peer_urls, const struct tls_files *tls,
-                uint64_t timeout_ms, struct problem *p) {
+                uint64_t timeout_ms, bool patient, struct problem *p) {
         struct asking a = {0};
         int r = 0;
 
         *ret = (struct join_answer){0};
         for (char **u = peer_urls; u && *u && !a.reply && r >= 0; u++)
-                r = ask_one(&a, *u, tls, timeout_ms, p);
+                r = ask_one(&a, *u, tls, timeout_ms, patient, p);
         if (r >= 0 && !a.reply)
                 r = problem_set(p, ENOTCONN, 0, NULL,
                                 "no other member of --initial-cluster answers: %s",

@@ -12,7 +12,8 @@ struct join_answer {
 };
 
 /* Asks the members behind peer URLs, each for at most timeout_ms, until one answers, and gives the
- * cluster as it knows it. -ENOTCONN when none does. */
+ * cluster as it knows it. patient: also waits for one that does not listen yet. -ENOTCONN when none
+ * answers. */
 int join_ask(struct join_answer *ret, char **peer_urls, const struct tls_files *tls,
-                uint64_t timeout_ms, struct problem *p);
+                uint64_t timeout_ms, bool patient, struct problem *p);
 void join_answer_done(struct join_answer *a);

@@ -220,6 +220,7 @@ static void open_stream(struct link *l) {
         }
         l->since_ms = p->now_ms;
         buf_reset(&l->out);
+        p->options.on_connected(p->options.userdata, l->id);
 }
 
 static void flush_link(struct link *l) {

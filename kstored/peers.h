@@ -17,8 +17,10 @@ struct peers_options {
         /* How long the connection to a member that is not needed any more stays: longer than any
          * call on it, because freeing a channel ends calls without a word. */
         uint64_t linger_ms;
-        /* A member says that we were removed from the cluster, or that we cannot speak with it. */
+        /* A member says that we were removed from the cluster. */
         void (*on_removed)(void *userdata);
+        /* A member came in reach. */
+        void (*on_connected)(void *userdata, uint64_t id);
         /* The index of our newest configuration. */
         uint64_t (*config_index)(void *userdata);
         void *userdata;

@@ -99,7 +99,7 @@ static bool same_set(char **a, char **b) {
 }
 
 /* A member with this id that has lost its disk may have voted and promised what it no longer knows:
- * it must not come back under its old id. */
+ * it must not come back under its old id. Its client URLs show that it ran: only it says them. */
 static int refuse_second_life(const struct member *m, struct problem *p) {
         return problem_set(p, EEXIST, 0, NULL,
                         "member %llx (%s) was started before and its data directory is empty now: "
@@ -113,12 +113,12 @@ static int refuse_second_life(const struct member *m, struct problem *p) {
 static int check_first_life(
                 struct server *s, const struct member *self, char **others, struct problem *p) {
         _cleanup_(join_answer_done) struct join_answer a = {0};
-        int r = join_ask(&a, others, peer_tls(s), 700, p);
+        int r = join_ask(&a, others, peer_tls(s), 700, false, p);
 
         if (r == -ENOTCONN)
                 return 0;
         for (size_t i = 0; r >= 0 && i < a.count; i++)
-                if (a.members[i]->id == self->id && !isempty(a.members[i]->name))
+                if (a.members[i]->id == self->id && a.members[i]->client_urls)
                         return refuse_second_life(a.members[i], p);
         return r;
 }
@@ -143,7 +143,7 @@ static int join_cluster(struct server *s, struct replica_options *ro, struct mem
                 const struct member *self, char **others, struct problem *p) {
         _cleanup_(join_answer_done) struct join_answer a = {0};
         const struct member *me = NULL;
-        int r = join_ask(&a, others, peer_tls(s), 5000, p);
+        int r = join_ask(&a, others, peer_tls(s), 5000, true, p);
 
         for (size_t i = 0; r >= 0 && i < a.count; i++)
                 if (same_set(a.members[i]->peer_urls, self->peer_urls))
@@ -154,7 +154,7 @@ static int join_cluster(struct server *s, struct replica_options *ro, struct mem
                                 "(etcdctl member add %s --peer-urls=%s)",
                                 (unsigned long long)a.cluster_id, self->peer_urls[0], self->name,
                                 self->peer_urls[0]);
-        if (r >= 0 && !isempty(me->name))
+        if (r >= 0 && me->client_urls)
                 r = refuse_second_life(me, p);
         if (r < 0)
                 return r;
@@ -252,6 +252,12 @@ static uint64_t on_config_index(void *userdata) {
         return raft_get_config(s->raft)->index;
 }
 
+static void on_peer_connected(void *userdata, uint64_t id) {
+        struct server *s = userdata;
+
+        raft_hurry(s->raft, 0);
+}
+
 static void on_peer_removed_us(void *userdata) {
         server_removed(userdata);
 }
@@ -262,6 +268,7 @@ static int make_peers(struct server *s) {
                         .tls = peer_tls(s),
                         .linger_ms = server_time_limit_ms(s) + 1000,
                         .on_removed = on_peer_removed_us,
+                        .on_connected = on_peer_connected,
                         .config_index = on_config_index,
                         .userdata = s};
         int r = peers_new(&s->peers, s->event, &o);

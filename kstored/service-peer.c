@@ -53,14 +53,21 @@ bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__
         return false;
 }
 
+/* A leader whose connection ends may be dead: better to look soon than to wait out the time. */
+static void peer_call_free(struct peer_call *c) {
+        if (!c->server->stopping)
+                raft_hurry(c->server->raft, c->from);
+        free(c);
+}
+
 static void on_gone(struct grpc_call *call, void *userdata) {
-        free(userdata);
+        peer_call_free(userdata);
 }
 
 static void end(struct grpc_call *call, struct peer_call *c, const char *why) {
         grpc_call_on_gone(call, NULL, NULL);
         grpc_call_set_userdata(call, NULL);
-        free(c);
+        peer_call_free(c);
         peer_refuse(call, why, false);
 }
 
@@ -125,7 +132,10 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
 }
 
 void service_peer_half_close(struct grpc_call *call, void *server) {
-        free(grpc_call_userdata(call));
+        struct peer_call *c = grpc_call_userdata(call);
+
+        if (c)
+                peer_call_free(c);
         grpc_call_on_gone(call, NULL, NULL);
         grpc_call_finish(call, GRPC_OK, NULL);
 }

@@ -387,6 +387,25 @@ static void retry_in(struct grpc_channel *ch, uint64_t us) {
         (void)sd_event_source_set_enabled(ch->retry, SD_EVENT_ONESHOT);
 }
 
+/* Ends the waiting calls that wait for no better time. */
+static void fail_fast(struct grpc_channel *ch) {
+        bool freed = false;
+
+        ch->freed = &freed;
+        for (struct grpc_client_call *call = ch->waiting; call; call = ch->cursor) {
+                ch->cursor = call->next;
+                if (!call->options.fail_fast)
+                        continue;
+                waiting_unlink(call);
+                call_done(call, GRPC_UNAVAILABLE, ch->why);
+                if (freed)
+                        return;
+                call_free(call);
+        }
+        ch->cursor = NULL;
+        ch->freed = NULL;
+}
+
 /* This endpoint does not answer: the next one, at once unless all have been tried. */
 static void endpoint_failed(struct grpc_channel *ch, const char *why) {
         set_why(ch, why);
@@ -398,6 +417,7 @@ static void endpoint_failed(struct grpc_channel *ch, const char *why) {
         ch->backoff_us = ch->backoff_us ? MIN(2 * ch->backoff_us, ch->backoff_max_us)
                                         : BACKOFF_MIN_US;
         retry_in(ch, ch->backoff_us / 2 + random_below(ch->backoff_us));
+        fail_fast(ch);
 }
 
 static void on_open(struct h2_connection *c) {

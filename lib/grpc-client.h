@@ -34,6 +34,7 @@ void grpc_channel_move_on(struct grpc_channel *ch);
 struct grpc_client_call_options {
         const char *path;            /* "/etcdserverpb.KV/Range" */
         uint64_t timeout_us;         /* also sent as grpc-timeout; 0: 10 s; UINT64_MAX: none */
+        bool fail_fast;              /* UNAVAILABLE once no endpoint answers, instead of waiting */
         const struct grpc_metadata *metadata; /* NULL-name ended, or NULL */
         /* A whole message from the server; data is borrowed. */
         void (*on_message)(struct grpc_client_call *call, const void *data, size_t n, void *userdata);

@@ -127,6 +127,20 @@ int raft_tick(struct raft *r) {
         return raft_campaign(r);
 }
 
+void raft_hurry(struct raft *r, uint64_t lost) {
+        unsigned wait = 1;
+
+        if ((r->role != RAFT_FOLLOWER && r->role != RAFT_PRE_CANDIDATE) ||
+                        (r->leader != 0 && r->leader != lost))
+                return;
+        r->leader = 0;
+        for (size_t i = 0; i < r->peer_count; i++)
+                if (!r->peers[i]->learner && r->peers[i]->id < r->id && r->peers[i]->id != lost)
+                        wait += 2;
+        if (wait < r->election_timeout && r->election_elapsed < r->election_timeout - wait)
+                r->election_elapsed = r->election_timeout - wait;
+}
+
 int raft_campaign(struct raft *r) {
         if (r->role == RAFT_LEADER || !may_stand(r))
                 return 0;
@@ -167,7 +181,7 @@ int raft_propose(struct raft *r, const void *data, size_t size) {
                 return -ENOTCONN;
         /* While leadership moves, new entries would only keep the heir from catching up. */
         if (r->role == RAFT_LEADER && r->transfer_to != 0)
-                return -EAGAIN;
+                return -ENOTCONN;
         return propose_entry(r, RAFT_ENTRY_NORMAL, data, size);
 }
 
