@@ -47,6 +47,8 @@
         X(STORE_TIMEOUT, GRPC_UNAVAILABLE, "etcdserver: request timed out") \
         X(STORE_UNHEALTHY, GRPC_UNAVAILABLE, "etcdserver: unhealthy cluster") \
         X(STORE_CORRUPT, GRPC_DATA_LOSS, "etcdserver: corrupt cluster") \
+        X(STORE_TRANSFER_TIMEOUT, GRPC_UNAVAILABLE, \
+                        "etcdserver: request timed out, leader transfer took too long") \
         X(STORE_BAD_TRANSFEREE, GRPC_FAILED_PRECONDITION, "etcdserver: bad leader transferee") \
         X(STORE_BAD_MESSAGE, GRPC_INTERNAL, "etcdserver: cannot read the request message") \
         X(STORE_NO_MEMORY, GRPC_RESOURCE_EXHAUSTED, "etcdserver: out of memory") \

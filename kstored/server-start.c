@@ -389,6 +389,7 @@ struct server *server_free(struct server *s) {
                 requests_fail_all(s, STORE_STOPPED);
         if (s->peers)
                 forwards_end(s);
+        move_leader_end(s);
         grpc_server_free(s->grpc);
         grpc_server_free(s->peer_grpc);
         sd_event_source_disable_unref(s->post);

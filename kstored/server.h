@@ -69,6 +69,7 @@ struct server {
         struct sending *sending;     /* a state for a member that fell behind */
         struct receiving *receiving; /* one that comes from the leader */
         struct forward *forwards;
+        struct moving *moving; /* leadership, for a client */
         struct worker *writer; /* saves, in order */
         struct worker *keeper; /* checkpoints and copies */
         uint64_t cluster_id;
@@ -154,6 +155,9 @@ void forwards_end(struct server *s);
 /* What a call passed on carries, and whether this one was: it must not be passed on again. */
 extern const struct grpc_metadata server_forward_metadata[];
 bool server_is_forwarded(const struct grpc_call *call);
+/* service-move-leader.c */
+void move_leader_turn(struct server *s, uint64_t now_ms);
+void move_leader_end(struct server *s);
 /* snapshot-send.c, snapshot-receive.c */
 void snapshot_wanted(struct server *s, uint64_t to);
 void snapshot_send_turn(struct server *s, uint64_t now_ms);

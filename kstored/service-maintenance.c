@@ -137,20 +137,6 @@ void service_hash_kv(struct grpc_call *call, const void *data, size_t n, void *s
                 reply_hash(s, call, r->revision > 0 ? r->revision : now, true);
 }
 
-void service_move_leader(struct grpc_call *call, const void *data, size_t n, void *server) {
-        struct server *s = server;
-        Etcdserverpb__MoveLeaderRequest *r = UNPACK(s, move_leader_request, data, n);
-
-        if (!r)
-                server_refuse(call, STORE_BAD_MESSAGE);
-        else if (!server_is_leader(s))
-                server_refuse(call, STORE_NOT_LEADER);
-        else if (!state_member(s->state, r->targetid) || raft_transfer(s->raft, r->targetid) < 0)
-                server_refuse(call, STORE_BAD_TRANSFEREE);
-        else
-                grpc_call_reply(call, "", 0); /* etcd gives no header here */
-}
-
 void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
         Grpc__Health__V1__HealthCheckRequest *r = grpc__health__v1__health_check_request__unpack(
