@@ -13,7 +13,6 @@ struct peers;
 struct peers_options {
         uint64_t cluster_id;
         uint64_t member_id;
-        uint64_t linger_ms; /* a member that is gone is still listened to: longer than any call */
         const struct tls_files *tls; /* NULL: none; copied as it is, the strings are the caller's */
         /* How long the connection to a member that is not needed any more stays: longer than any
          * call on it, because freeing a channel ends calls without a word. */
