@@ -57,7 +57,14 @@ static bool can_save(const struct replica *r) {
         return !r->writing && disk_batch_empty(&r->saving);
 }
 
-/* Starts saving what the core asks for, with the rows that were applied before. */
+/* Rows wait for a save to go along with, until they are many or old. */
+static bool rows_are_due(const struct replica *r) {
+        return r->state->batch.row_bytes >= REPLICA_ROWS_WITH_SAVE ||
+               (r->flush_at_ms != 0 && r->now_ms >= r->flush_at_ms) ||
+               disk_number(r->disk, DISK_MEMBER_ID) == 0; /* who this is comes first */
+}
+
+/* Starts saving what the core asks for. */
 static void save(struct replica *r, const struct raft_ready *ready) {
         const struct raft_save *v = &ready->save;
 
@@ -74,17 +81,28 @@ static void save(struct replica *r, const struct raft_ready *ready) {
         r->saving.entry_count = v->entry_count;
         r->saving.truncate_from = v->truncate_from;
         r->saving.sync = !r->options.no_fsync;
-        disk_batch_number(&r->saving, DISK_TERM, v->term);
-        disk_batch_number(&r->saving, DISK_VOTE, v->vote);
-        disk_batch_number(&r->saving, DISK_COMMIT, v->commit);
+        /* A put alone dirties one page, that of the log: term and vote are written when they
+         * change, and the commit index with the rows, since Raft finds it again (section 5.2). */
+        if (v->term != disk_number(r->disk, DISK_TERM) ||
+                        v->vote != disk_number(r->disk, DISK_VOTE)) {
+                disk_batch_number(&r->saving, DISK_TERM, v->term);
+                disk_batch_number(&r->saving, DISK_VOTE, v->vote);
+        }
         r->saving_raft = true;
-        take_state_batch(r);
+        if (rows_are_due(r)) {
+                disk_batch_number(&r->saving, DISK_COMMIT, v->commit);
+                take_state_batch(r);
+        }
         submit(r);
 }
 
 /* Rows that no save took along in time, or too many of them. */
 static void flush(struct replica *r) {
-        if (r->writing || r->failed)
+        if (r->failed)
+                return;
+        if (!r->disk_full && r->flush_at_ms == 0 && !disk_batch_empty(&r->state->batch))
+                r->flush_at_ms = r->now_ms + FLUSH_DELAY_MS;
+        if (r->writing)
                 return;
         if (!disk_batch_empty(&r->saving)) { /* the disk was full */
                 if (r->now_ms >= r->flush_at_ms)
@@ -93,8 +111,6 @@ static void flush(struct replica *r) {
         }
         if (disk_batch_empty(&r->state->batch))
                 return;
-        if (r->flush_at_ms == 0)
-                r->flush_at_ms = r->now_ms + FLUSH_DELAY_MS;
         if (r->now_ms < r->flush_at_ms && r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX)
                 return;
         take_state_batch(r);
@@ -322,7 +338,7 @@ uint64_t replica_next_ms(const struct replica *r) {
 
         if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
                 return r->now_ms;
-        if (r->flush_at_ms > 0 && r->flush_at_ms < next)
+        if (!r->writing && r->flush_at_ms > 0 && r->flush_at_ms < next)
                 next = MAX(r->flush_at_ms, r->now_ms + 1);
         return next;
 }

@@ -13,8 +13,9 @@
 
 enum {
         REPLICA_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* rows that are only in memory */
-        REPLICA_COMPACT_BATCH = 2000,                   /* keys looked at in one step */
-        REPLICA_LOG_MAX = 1000000, /* entries kept for a snapshot under way, no more */
+        REPLICA_ROWS_WITH_SAVE = 128 * 1024, /* so many bytes of rows go along with a save */
+        REPLICA_COMPACT_BATCH = 2000,        /* keys looked at in one step */
+        REPLICA_LOG_MAX = 1000000,           /* entries kept for a snapshot under way, no more */
 };
 
 struct replica;
