@@ -220,11 +220,12 @@ static void role_changed(struct replica *r) {
         hub_set_header(r->hub, &(struct watch_header){.cluster_id = r->cluster_id,
                                                .member_id = r->member_id,
                                                .term = status.term});
-        if (leads && !r->was_leader)
+        if (leads && (!r->was_leader || r->led_term != status.term))
                 lessor_promote(r->state->kv.lessor, r->now_ms, r->options.election_ms);
         else if (!leads && r->was_leader)
                 lessor_demote(r->state->kv.lessor);
         r->was_leader = leads;
+        r->led_term = status.term;
         r->options.ops->role_changed(r->options.userdata, &status);
 }
 
@@ -255,6 +256,7 @@ void replica_turn(struct replica *r, uint64_t now_ms) {
         struct raft_ready ready;
 
         r->now_ms = now_ms;
+        lessor_set_now(r->state->kv.lessor, now_ms);
         while (!r->failed && raft_ready(r->raft, can_save(r), &ready)) {
                 save(r, &ready);
                 for (size_t i = 0; i < ready.message_count; i++)
@@ -289,9 +291,13 @@ int replica_propose(struct replica *r, enum command_kind kind, uint64_t id, cons
 
 static void expire_leases(struct replica *r) {
         int64_t ids[64];
-        size_t n = lessor_expired(
-                        r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
+        size_t n;
 
+        /* The core may know already that another leads, and would pass on what we propose: but who
+         * led until now, or was stopped for a while, does not know what the other has renewed. */
+        if (!replica_is_leader(r))
+                return;
+        n = lessor_expired(r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
         for (size_t i = 0; i < n; i++) {
                 _cleanup_buf_ struct buf b = {0};
 

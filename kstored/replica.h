@@ -79,7 +79,8 @@ struct replica {
         uint64_t tick_ms, next_tick_ms;
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
-        bool removed; /* the log says that this member was removed */
+        uint64_t led_term; /* as was_leader: when the role changed last */
+        bool removed;      /* the log says that this member was removed */
         int failed;
 };
 
