@@ -6,7 +6,15 @@
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
+/* A proposal that nobody could take, because there was no leader. */
+struct held {
+        enum command_kind kind;
+        size_t size;
+        char data[];
+};
+
 struct request {
+        struct held *held; /* until there is a leader; NULL: proposed */
         uint64_t id;
         struct grpc_call *call;
         request_done done;
@@ -44,6 +52,14 @@ uint64_t server_time_limit_ms(const struct server *s) {
         return 5000 + 2 * (uint64_t)s->options->election_ms;
 }
 
+static void request_unhold(struct server *s, struct request *q) {
+        if (!q->held)
+                return;
+        s->held_count--;
+        s->held_bytes -= q->held->size;
+        q->held = mfree(q->held);
+}
+
 static void request_unlink(struct server *s, struct request *q) {
         HASH_DEL(s->requests, q);
         if (q->older)
@@ -55,6 +71,7 @@ static void request_unlink(struct server *s, struct request *q) {
         else
                 s->last = q->older;
         s->request_count--;
+        request_unhold(s, q);
         free(q);
 }
 
@@ -111,6 +128,13 @@ static struct request *request_new(
         return q;
 }
 
+static struct request *request_find(const struct server *s, uint64_t id) {
+        struct request *q;
+
+        HASH_FIND(hh, s->requests, &id, sizeof(id), q);
+        return q;
+}
+
 static enum store_error propose_error(int r) {
         switch (r) {
         case -ENOTCONN:
@@ -144,6 +168,42 @@ static bool is_learner(const struct server *s) {
         return status.learner;
 }
 
+/* As etcd, which lets changes wait out an election: they go on when there is a leader, or end with
+ * their time. */
+static int request_hold(
+                struct server *s, uint64_t id, enum command_kind kind, const void *data, size_t n) {
+        struct request *q = request_find(s, id);
+
+        if (!q || s->held_bytes + n > SERVER_HELD_BYTES_MAX)
+                return -ENOTCONN;
+        q->held = malloc(sizeof(*q->held) + n);
+        if (!q->held)
+                return -ENOMEM;
+        *q->held = (struct held){.kind = kind, .size = n};
+        memcpy(q->held->data, data, n);
+        s->held_count++;
+        s->held_bytes += n;
+        return 0;
+}
+
+void requests_propose_held(struct server *s) {
+        struct request *q, *newer;
+
+        for (q = s->held_count > 0 ? s->first : NULL; q; q = newer) {
+                int r;
+
+                newer = q->newer;
+                if (!q->held)
+                        continue;
+                r = replica_propose(s->replica, q->held->kind, q->id, q->held->data, q->held->size);
+                if (r == -ENOTCONN)
+                        return;
+                request_unhold(s, q);
+                if (r < 0)
+                        fail_now(s, q->id, r);
+        }
+}
+
 void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
                 const void *data, size_t n, request_done done) {
         uint64_t id = s->next_request_id++;
@@ -157,6 +217,8 @@ void server_propose(struct server *s, struct grpc_call *call, enum command_kind 
                 return;
         r = replica_propose(s->replica, kind, id, data, n);
         metric_add(s->m_proposals, 1);
+        if (r == -ENOTCONN)
+                r = request_hold(s, id, kind, data, n);
         if (r < 0)
                 fail_now(s, id, r);
 }
@@ -178,13 +240,6 @@ void server_propose_change(struct server *s, struct grpc_call *call,
         r = raft_propose_change(s->raft, change, data, n);
         if (r < 0)
                 fail_now(s, UINT64_MAX - (status.last + 1), r);
-}
-
-static struct request *request_find(const struct server *s, uint64_t id) {
-        struct request *q;
-
-        HASH_FIND(hh, s->requests, &id, sizeof(id), q);
-        return q;
 }
 
 bool requests_waiting(const struct server *s, uint64_t id) {

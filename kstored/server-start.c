@@ -362,6 +362,7 @@ int server_listen(struct server *s, struct problem *p) {
         struct grpc_server_options g = {.methods = server_methods,
                         .method_count = server_method_count,
                         .message_size_max = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
+                        .admit = server_admit,
                         .userdata = s};
         int r;
 

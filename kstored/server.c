@@ -124,6 +124,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         uint64_t now_ms = server_now_ms();
 
         reads_ask(s);
+        requests_propose_held(s);
         replica_turn(s->replica, now_ms);
         if (s->fatal)
                 return 0;
@@ -148,9 +149,11 @@ static int server_turn(sd_event_source *source, void *userdata) {
 /* Says name and addresses to the others until they have it. */
 static void publish(struct server *s, uint64_t now_ms) {
         struct member *m = state_member(s->state, s->member_id), wanted = {0};
+        struct raft_status status;
         _cleanup_buf_ struct buf b = {0};
 
-        if (!m || now_ms < s->published_at_ms)
+        raft_get_status(s->raft, &status);
+        if (!m || status.leader == 0 || now_ms < s->published_at_ms)
                 return;
         wanted = (struct member){.id = s->member_id,
                         .name = s->options->name,
@@ -200,6 +203,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         uint64_t now_ms = server_now_ms();
 
         replica_tick(s->replica, now_ms);
+        require_leader_turn(s, now_ms);
         if (now_ms >= s->next_second_ms) {
                 s->next_second_ms = now_ms + 1000;
                 every_second(s, now_ms);

@@ -12,6 +12,7 @@
 #include "lib/grpc-server.h"
 
 enum {
+        SERVER_HELD_BYTES_MAX = 64 * 1024 * 1024, /* of proposals that wait for a leader */
         SERVER_PENDING_MAX = 50000, /* requests that wait for the log or a read barrier */
         SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
         SERVER_REQUEST_OVERHEAD = 512 * 1024,
@@ -84,6 +85,7 @@ struct server {
         struct barrier *gathering; /* reads that came in this turn */
         uint64_t next_barrier;
         size_t request_count;
+        size_t held_count, held_bytes; /* of those, proposals that wait for a leader */
 
         struct arena arena; /* of the request being read */
         bool published;
@@ -94,6 +96,7 @@ struct server {
         int fatal;
         sd_event_source *post, *ticker, *stopper;
         uint64_t next_second_ms;
+        uint64_t leaderless_since_ms; /* 0: there is a leader */
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;
         struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
@@ -158,6 +161,9 @@ bool server_is_forwarded(const struct grpc_call *call);
 /* service-move-leader.c */
 void move_leader_turn(struct server *s, uint64_t now_ms);
 void move_leader_end(struct server *s);
+/* require-leader.c: what clients mean that want to be told when there is no leader. */
+bool server_admit(struct grpc_call *call, void *userdata);
+void require_leader_turn(struct server *s, uint64_t now_ms);
 /* snapshot-send.c, snapshot-receive.c */
 void snapshot_wanted(struct server *s, uint64_t to);
 void snapshot_send_turn(struct server *s, uint64_t now_ms);
@@ -177,6 +183,7 @@ void service_install_snapshot(struct grpc_call *call, const void *data, size_t n
 void requests_outcome(struct server *s, uint64_t id, const struct outcome *o);
 bool requests_waiting(const struct server *s, uint64_t id);
 void requests_expire(struct server *s, uint64_t now_ms);
+void requests_propose_held(struct server *s);
 void requests_fail_all(struct server *s, enum store_error e);
 void requests_done(struct server *s); /* the reads that are left */
 void reads_ask(struct server *s);

@@ -26,6 +26,8 @@ struct grpc_server_options {
         size_t method_count;
         size_t message_size_max;     /* RESOURCE_EXHAUSTED above; 0: 2 MiB */
         unsigned connections_max;    /* 0: 20000 */
+        /* Asked when a call's headers are there; one that it ends it returns false for. May be NULL. */
+        bool (*admit)(struct grpc_call *call, void *userdata);
         void *userdata;              /* given to every method function */
 };
 
@@ -35,6 +37,9 @@ DEFINE_CLEANUP(struct grpc_server *, grpc_server_free);
 /* Listens on "https://10.0.0.1:2379", "http://127.0.0.1:2379" or "unix:///path"; several are fine. tls is needed for https and
  * asks for a client certificate when it has a CA. */
 int grpc_server_listen(struct grpc_server *s, const char *url, const struct tls_files *tls, struct problem *p);
+
+/* Ends every call of a streaming method that came with this metadata. */
+void grpc_server_end_streams(struct grpc_server *s, const struct grpc_metadata *with, enum grpc_code code, const char *message);
 
 /* The port of the first address (when port 0 let the kernel pick one). */
 uint16_t grpc_server_port(const struct grpc_server *s);

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # the addresses are for those who source this; $build and $scratch are tap.sh's
-# A kstored and a real etcd side by side, each alone in its cluster: $ours and $theirs.
+# For tests that ask kstored and a real etcd the same. start_both starts one of each, alone in its cluster: $ours, $theirs.
 # shellcheck source=tests/clients/tap.sh
 . "$here/tap.sh"
 command -v etcdctl >/dev/null || skip_all "etcdctl is not installed"
@@ -24,4 +24,11 @@ start_both() {
         etcd=$!
         trap 'status=$?; kill $etcd 2>/dev/null; wait $etcd 2>/dev/null; (exit $status); finish' EXIT
         within 30 answers "$ours" && within 30 answers "$theirs" || { echo "Bail out! no answer"; exit 1; }
+}
+
+# make_descriptors: $scratch/descriptors, for the programs in beside/.
+make_descriptors() {
+        /usr/bin/python3 -c 'import grpc, google.protobuf, h2' 2>/dev/null || skip_all "python3-grpcio, python3-protobuf or python3-h2 is not installed"
+        protoc-c -I"$top" --include_imports --descriptor_set_out="$scratch/descriptors" proto/rpc.proto proto/health.proto 2>"$scratch/protoc.log" ||
+                { sed 's/^/# /' "$scratch/protoc.log"; echo "Bail out! the descriptors cannot be made"; exit 1; }
 }

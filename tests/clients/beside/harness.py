@@ -16,6 +16,7 @@ WAIT_S = 10
 MEGABYTES_64 = 64 << 20
 OPTIONS = [("grpc.max_receive_message_length", MEGABYTES_64), ("grpc.max_send_message_length", MEGABYTES_64),
            ("grpc.enable_retries", 0)]
+TIMED_OUT = "UNAVAILABLE: etcdserver: request timed out"
 IDS = ("cluster_id", "member_id", "raft_term")
 
 
@@ -107,6 +108,13 @@ def short(text, most=400):
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
+def outcome(call, ignore=()):
+    try:
+        return Answer(grpc.StatusCode.OK, "", call.result(), ignore)
+    except grpc.RpcError as e:
+        return Answer(e.code(), e.details(), None)
+
+
 class Side:
     def __init__(self, address):
         self.address = address
@@ -120,20 +128,17 @@ class Side:
 class Both:
     """Both servers."""
 
-    def __init__(self, schema, ours, theirs):
+    def __init__(self, schema, ours, theirs, differ=None):
         self.schema = schema
         self.sides = (Side(ours), Side(theirs))
-        self.differ = Differ()
+        self.differ = differ or Differ()
 
     def raw(self, path, data, reply=None, what=None, ignore=(), timeout=WAIT_S, metadata=None, compression=None,
             shape=lambda a: a.text):
         """The same bytes to both; etcd's answer."""
         answers = []
         for f in [s.start(path, data, reply, timeout, metadata, compression) for s in self.sides]:
-            try:
-                answers.append(Answer(grpc.StatusCode.OK, "", f.result(), ignore))
-            except grpc.RpcError as e:
-                answers.append(Answer(e.code(), e.details(), None))
+            answers.append(outcome(f, ignore))
         self.differ.compare(what or f"{path} {data[:40]!r}", shape(answers[0]), shape(answers[1]))
         return answers[1]
 
@@ -150,6 +155,21 @@ class Both:
             got = e.code().name
         self.differ.compare(f"{path} {data[:40]!r}, ours alone", got, want)
 
+    def calls(self, *several):
+        """Several at once: (name, ignore, fields)."""
+        texts = []
+        for s in self.sides:
+            under_way = []
+            for name, _, fields in several:
+                path, request, reply = self.schema.method(name)
+                under_way.append(s.start(path, request(**fields).SerializeToString(), reply, 2 * WAIT_S, None, None))
+            texts.append(under_way)
+        for (name, ignore, fields), ours, theirs in zip(several, *texts):
+            texts = outcome(ours, () if ignore == "late" else ignore).text, outcome(theirs, () if ignore == "late" else ignore).text
+            if ignore == "late":
+                texts = texts[0], texts[1].replace("UNKNOWN: context deadline exceeded", TIMED_OUT)
+            self.differ.compare(f"{name} {short(str(fields))}", *texts)
+
     def call(self, name, ignore=(), timeout=WAIT_S, metadata=None, compression=None, **fields):
         path, request, reply = self.schema.method(name)
         m = request(**fields)
@@ -161,11 +181,8 @@ class Both:
         path, request, reply = self.schema.method(name)
         answers = []
         for s in self.sides:
-            try:
-                m = s.start(path, request(**fields(s)).SerializeToString(), reply, WAIT_S, None, None).result()
-                answers.append(Answer(grpc.StatusCode.OK, "", m, ignore))
-            except grpc.RpcError as e:
-                answers.append(Answer(e.code(), e.details(), None))
+            f = s.start(path, request(**fields(s)).SerializeToString(), reply, WAIT_S, None, None)
+            answers.append(outcome(f, ignore))
         self.differ.compare(f"{name} {short(str(fields(self.sides[1])))}", answers[0].text, answers[1].text)
         return answers[1]
 
@@ -201,8 +218,11 @@ class Both:
 
     def alone(self, side, name, **fields):
         """A call to one of them, of which nothing is compared."""
+        return self.begin(side, name, **fields).result()
+
+    def begin(self, side, name, **fields):
         path, request, reply = self.schema.method(name)
-        return side.start(path, request(**fields).SerializeToString(), reply, WAIT_S, None, None).result()
+        return side.start(path, request(**fields).SerializeToString(), reply, WAIT_S, None, None)
 
     def stream(self, name, **options):
         return Streams(self, name, **options)
@@ -397,10 +417,10 @@ def run(both):
         if both.differ.found or trouble:
             failures += 1
             print(f"not ok {i} - {text}")
-            for d in both.differ.found[:4]:
+            for d in both.differ.found[:9]:
                 print("\n".join("# " + line[:300] for line in d.splitlines()))
-            if len(both.differ.found) > 4:
-                print(f"# ... and {len(both.differ.found) - 4} more differences")
+            if len(both.differ.found) > 9:
+                print(f"# ... and {len(both.differ.found) - 9} more differences")
             print("\n".join("# " + line[:300] for line in trouble), flush=True)
             both.level()
         else:
