@@ -19,7 +19,9 @@ enum disk_statement {
         DISK_NUMBER_SET,
         DISK_OP_PUT, /* one for each table */
         DISK_OP_REMOVE = DISK_OP_PUT + 3,
-        DISK_WRITE_STATEMENTS = DISK_OP_REMOVE + 3,
+        DISK_PAGE_COUNT = DISK_OP_REMOVE + 3,
+        DISK_FREE_COUNT,
+        DISK_WRITE_STATEMENTS,
 };
 
 enum disk_read_statement {
@@ -41,6 +43,7 @@ struct disk {
         sqlite3_stmt *read[DISK_READ_STATEMENTS];
         bool read_open;
         bool synced_mode;
+        size_t wal_file_bytes; /* the WAL's file is at least so long */
         bool is_new;
         uint64_t numbers[DISK_NUMBERS];
         char error[256]; /* of the writing side */

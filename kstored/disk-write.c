@@ -1,5 +1,15 @@
 /* The writing side: one transaction a batch; checkpoints; copies. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "kstored/disk-internal.h"
+
+enum {
+        WAL_FRAME_HEADER_BYTES = 24,
+        WAL_ROOM_BYTES = 256 * 1024,  /* kept ahead of the writer */
+        WAL_STEP_BYTES = 1024 * 1024, /* by which the file grows */
+        WAL_ZEROS_BYTES = 64 * 1024,
+};
 
 static int run(struct disk *d, sqlite3_stmt *st) {
         int rc = sqlite3_step(st);
@@ -83,20 +93,48 @@ static int write_small(struct disk *d, const struct disk_batch *b) {
         return r;
 }
 
-static int64_t pragma_number(struct disk *d, const char *sql) {
-        sqlite3_stmt *st = NULL;
+static int64_t query_number(struct disk *d, enum disk_statement which) {
         int64_t v = 0;
 
-        if (sqlite3_prepare_v2(d->writer, sql, -1, &st, NULL) == SQLITE_OK &&
-                        sqlite3_step(st) == SQLITE_ROW)
-                v = sqlite3_column_int64(st, 0);
-        sqlite3_finalize(st);
+        if (sqlite3_step(d->write[which]) == SQLITE_ROW)
+                v = sqlite3_column_int64(d->write[which], 0);
+        sqlite3_reset(d->write[which]);
         return v;
 }
 
+/* Cheap inside of a transaction, which holds the locks already. */
 static void learn_sizes(struct disk *d) {
-        atomic_store(&d->page_count, pragma_number(d, "PRAGMA page_count"));
-        atomic_store(&d->free_count, pragma_number(d, "PRAGMA freelist_count"));
+        atomic_store(&d->page_count, query_number(d, DISK_PAGE_COUNT));
+        atomic_store(&d->free_count, query_number(d, DISK_FREE_COUNT));
+}
+
+/* Lengthens the WAL's file ahead of SQLite, by zeros, which it takes for no frame: a sync after
+ * writing into what is there already is cheap, one that must make a new length durable is not. Only
+ * the writer appends to the WAL, and not now. A failure is no matter: the write itself will tell.
+ */
+static void reserve_wal(struct disk *d) {
+        static const char zeros[WAL_ZEROS_BYTES];
+        size_t used = (size_t)atomic_load(&d->wal_bytes), end;
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        if (used + WAL_ROOM_BYTES <= d->wal_file_bytes)
+                return;
+        path = strformat("%s-wal", d->path);
+        fd = path ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return;
+        end = (size_t)st.st_size;
+        if (end < used + WAL_ROOM_BYTES)
+                for (size_t n = 0; n < WAL_STEP_BYTES; n += sizeof(zeros)) {
+                        ssize_t m = pwrite(fd, zeros, sizeof(zeros), (off_t)end);
+
+                        if (m <= 0)
+                                break;
+                        end += (size_t)m;
+                }
+        d->wal_file_bytes = end;
 }
 
 /* Without a sync the commit is still in order: a later synced one makes it durable too, and a crash
@@ -115,6 +153,7 @@ static int set_mode(struct disk *d, bool sync) {
 int disk_write(struct disk *d, const struct disk_batch *b) {
         int r = set_mode(d, b->sync);
 
+        reserve_wal(d);
         if (r >= 0)
                 r = run(d, d->write[DISK_BEGIN]);
         if (r < 0)
@@ -124,8 +163,10 @@ int disk_write(struct disk *d, const struct disk_batch *b) {
                 r = write_rows(d, b);
         if (r >= 0)
                 r = write_small(d, b);
-        if (r >= 0)
+        if (r >= 0) {
+                learn_sizes(d);
                 r = run(d, d->write[DISK_COMMIT_TXN]);
+        }
         if (r < 0) {
                 char why[sizeof(d->error)];
 
@@ -138,7 +179,6 @@ int disk_write(struct disk *d, const struct disk_batch *b) {
         for (unsigned i = 0; i < DISK_NUMBERS; i++)
                 if (b->numbers_set & (1u << i))
                         d->numbers[i] = b->numbers[i];
-        learn_sizes(d);
         return 0;
 }
 
@@ -146,7 +186,7 @@ int disk_write(struct disk *d, const struct disk_batch *b) {
 int disk_on_wal(void *userdata, sqlite3 *db, const char *name, int pages) {
         struct disk *d = userdata;
 
-        atomic_store(&d->wal_bytes, pages * d->page_size);
+        atomic_store(&d->wal_bytes, pages * (d->page_size + WAL_FRAME_HEADER_BYTES));
         return SQLITE_OK;
 }
 

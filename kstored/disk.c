@@ -65,6 +65,8 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                 [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1",
+                [DISK_PAGE_COUNT] = "PRAGMA page_count",
+                [DISK_FREE_COUNT] = "PRAGMA freelist_count",
 };
 
 static const char *const read_sql[DISK_READ_STATEMENTS] = {
@@ -317,6 +319,7 @@ void disk_close_connections(struct disk *d) {
         sqlite3_close(d->writer); /* last: it brings the WAL in */
         d->reader = d->writer = NULL;
         d->read_open = false;
+        d->wal_file_bytes = 0;
 }
 
 struct disk *disk_free(struct disk *d) {

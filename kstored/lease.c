@@ -180,6 +180,10 @@ int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count) {
         return 0;
 }
 
+void lessor_set_now(struct lessor *l, uint64_t now_ms) {
+        l->now_ms = now_ms;
+}
+
 void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms) {
         struct lease *x, *next;
 

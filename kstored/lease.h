@@ -36,8 +36,10 @@ size_t lessor_count(const struct lessor *l);
 /* The ids in ascending order, in an array of the caller's. */
 int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count);
 
-/* The clock side, on the leader. Becoming leader gives every lease its whole time again, because
- * the time that is left was known only to the leader before. */
+/* The clock side, on the leader: a lease that is granted begins at the time told last. Becoming
+ * leader gives every lease its whole time again, because the time that is left was known only to
+ * the leader before. */
+void lessor_set_now(struct lessor *l, uint64_t now_ms);
 void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms);
 void lessor_demote(struct lessor *l);
 void lease_renew(struct lease *x, uint64_t now_ms);

@@ -57,7 +57,14 @@ static bool can_save(const struct replica *r) {
         return !r->writing && disk_batch_empty(&r->saving);
 }
 
-/* Starts saving what the core asks for, with the rows that were applied before. */
+/* Rows wait for a save to go along with, until they are many or old. */
+static bool rows_are_due(const struct replica *r) {
+        return r->state->batch.row_bytes >= REPLICA_ROWS_WITH_SAVE ||
+               (r->flush_at_ms != 0 && r->now_ms >= r->flush_at_ms) ||
+               disk_number(r->disk, DISK_MEMBER_ID) == 0; /* who this is comes first */
+}
+
+/* Starts saving what the core asks for. */
 static void save(struct replica *r, const struct raft_ready *ready) {
         const struct raft_save *v = &ready->save;
 
@@ -74,17 +81,28 @@ static void save(struct replica *r, const struct raft_ready *ready) {
         r->saving.entry_count = v->entry_count;
         r->saving.truncate_from = v->truncate_from;
         r->saving.sync = !r->options.no_fsync;
-        disk_batch_number(&r->saving, DISK_TERM, v->term);
-        disk_batch_number(&r->saving, DISK_VOTE, v->vote);
-        disk_batch_number(&r->saving, DISK_COMMIT, v->commit);
+        /* A put alone dirties one page, that of the log: term and vote are written when they
+         * change, and the commit index with the rows, since Raft finds it again (section 5.2). */
+        if (v->term != disk_number(r->disk, DISK_TERM) ||
+                        v->vote != disk_number(r->disk, DISK_VOTE)) {
+                disk_batch_number(&r->saving, DISK_TERM, v->term);
+                disk_batch_number(&r->saving, DISK_VOTE, v->vote);
+        }
         r->saving_raft = true;
-        take_state_batch(r);
+        if (rows_are_due(r)) {
+                disk_batch_number(&r->saving, DISK_COMMIT, v->commit);
+                take_state_batch(r);
+        }
         submit(r);
 }
 
 /* Rows that no save took along in time, or too many of them. */
 static void flush(struct replica *r) {
-        if (r->writing || r->failed)
+        if (r->failed)
+                return;
+        if (!r->disk_full && r->flush_at_ms == 0 && !disk_batch_empty(&r->state->batch))
+                r->flush_at_ms = r->now_ms + FLUSH_DELAY_MS;
+        if (r->writing)
                 return;
         if (!disk_batch_empty(&r->saving)) { /* the disk was full */
                 if (r->now_ms >= r->flush_at_ms)
@@ -93,8 +111,6 @@ static void flush(struct replica *r) {
         }
         if (disk_batch_empty(&r->state->batch))
                 return;
-        if (r->flush_at_ms == 0)
-                r->flush_at_ms = r->now_ms + FLUSH_DELAY_MS;
         if (r->now_ms < r->flush_at_ms && r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX)
                 return;
         take_state_batch(r);
@@ -204,11 +220,12 @@ static void role_changed(struct replica *r) {
         hub_set_header(r->hub, &(struct watch_header){.cluster_id = r->cluster_id,
                                                .member_id = r->member_id,
                                                .term = status.term});
-        if (leads && !r->was_leader)
+        if (leads && (!r->was_leader || r->led_term != status.term))
                 lessor_promote(r->state->kv.lessor, r->now_ms, r->options.election_ms);
         else if (!leads && r->was_leader)
                 lessor_demote(r->state->kv.lessor);
         r->was_leader = leads;
+        r->led_term = status.term;
         r->options.ops->role_changed(r->options.userdata, &status);
 }
 
@@ -239,6 +256,7 @@ void replica_turn(struct replica *r, uint64_t now_ms) {
         struct raft_ready ready;
 
         r->now_ms = now_ms;
+        lessor_set_now(r->state->kv.lessor, now_ms);
         while (!r->failed && raft_ready(r->raft, can_save(r), &ready)) {
                 save(r, &ready);
                 for (size_t i = 0; i < ready.message_count; i++)
@@ -273,9 +291,13 @@ int replica_propose(struct replica *r, enum command_kind kind, uint64_t id, cons
 
 static void expire_leases(struct replica *r) {
         int64_t ids[64];
-        size_t n = lessor_expired(
-                        r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
+        size_t n;
 
+        /* The core may know already that another leads, and would pass on what we propose: but who
+         * led until now, or was stopped for a while, does not know what the other has renewed. */
+        if (!replica_is_leader(r))
+                return;
+        n = lessor_expired(r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
         for (size_t i = 0; i < n; i++) {
                 _cleanup_buf_ struct buf b = {0};
 
@@ -322,7 +344,7 @@ uint64_t replica_next_ms(const struct replica *r) {
 
         if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
                 return r->now_ms;
-        if (r->flush_at_ms > 0 && r->flush_at_ms < next)
+        if (!r->writing && r->flush_at_ms > 0 && r->flush_at_ms < next)
                 next = MAX(r->flush_at_ms, r->now_ms + 1);
         return next;
 }

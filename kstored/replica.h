@@ -13,8 +13,9 @@
 
 enum {
         REPLICA_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* rows that are only in memory */
-        REPLICA_COMPACT_BATCH = 2000,                   /* keys looked at in one step */
-        REPLICA_LOG_MAX = 1000000, /* entries kept for a snapshot under way, no more */
+        REPLICA_ROWS_WITH_SAVE = 128 * 1024, /* so many bytes of rows go along with a save */
+        REPLICA_COMPACT_BATCH = 2000,        /* keys looked at in one step */
+        REPLICA_LOG_MAX = 1000000,           /* entries kept for a snapshot under way, no more */
 };
 
 struct replica;
@@ -78,7 +79,8 @@ struct replica {
         uint64_t tick_ms, next_tick_ms;
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
-        bool removed; /* the log says that this member was removed */
+        uint64_t led_term; /* as was_leader: when the role changed last */
+        bool removed;      /* the log says that this member was removed */
         int failed;
 };
 

@@ -74,23 +74,34 @@ size_t wire_varint_size(uint64_t v) {
         return n;
 }
 
-void wire_varint(struct buf *b, uint64_t v) {
-        uint8_t bytes[10];
+enum { VARINT_SIZE_MAX = 10 };
+
+static size_t varint_put(uint8_t *to, uint64_t v) {
         size_t n = 0;
 
         while (v >= 0x80) {
-                bytes[n++] = (uint8_t)(v | 0x80);
+                to[n++] = (uint8_t)(v | 0x80);
                 v >>= 7;
         }
-        bytes[n++] = (uint8_t)v;
-        (void)buf_append(b, bytes, n);
+        to[n++] = (uint8_t)v;
+        return n;
+}
+
+void wire_varint(struct buf *b, uint64_t v) {
+        uint8_t bytes[VARINT_SIZE_MAX];
+
+        (void)buf_append(b, bytes, varint_put(bytes, v));
 }
 
 void wire_uint(struct buf *b, unsigned field, uint64_t v) {
+        uint8_t bytes[2 * VARINT_SIZE_MAX];
+        size_t n;
+
         if (v == 0)
                 return;
-        wire_varint(b, (uint64_t)field << 3);
-        wire_varint(b, v);
+        n = varint_put(bytes, (uint64_t)field << 3);
+        n += varint_put(bytes + n, v);
+        (void)buf_append(b, bytes, n);
 }
 
 void wire_bool(struct buf *b, unsigned field, bool v) {
@@ -98,8 +109,11 @@ void wire_bool(struct buf *b, unsigned field, bool v) {
 }
 
 void wire_message(struct buf *b, unsigned field, size_t n) {
-        wire_varint(b, (uint64_t)field << 3 | 2);
-        wire_varint(b, n);
+        uint8_t bytes[2 * VARINT_SIZE_MAX];
+        size_t used = varint_put(bytes, (uint64_t)field << 3 | 2);
+
+        used += varint_put(bytes + used, n);
+        (void)buf_append(b, bytes, used);
 }
 
 void wire_bytes(struct buf *b, unsigned field, const void *data, size_t n) {
@@ -121,18 +135,13 @@ size_t wire_begin(struct buf *b, unsigned field) {
 }
 
 void wire_end(struct buf *b, size_t mark) {
-        uint8_t bytes[10];
-        size_t n = 0, size;
-        uint64_t v;
+        uint8_t bytes[VARINT_SIZE_MAX];
+        size_t n, size;
 
         if (b->failed)
                 return;
-        v = size = b->size - mark;
-        while (v >= 0x80) {
-                bytes[n++] = (uint8_t)(v | 0x80);
-                v >>= 7;
-        }
-        bytes[n++] = (uint8_t)v;
+        size = b->size - mark;
+        n = varint_put(bytes, size);
         if (n > 1) {
                 if (buf_append(b, bytes, n - 1) < 0) /* makes room; the content is moved over it */
                         return;

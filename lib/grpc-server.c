@@ -17,6 +17,7 @@ enum {
         ACCEPT_PAUSE_US = 100000,
         MESSAGE_SIZE_MAX_DEFAULT = 2 << 20,
         CONNECTIONS_MAX_DEFAULT = 20000,
+        HEADERS_ROOM = 320, /* as much as usual clients send */
 };
 
 struct listener {
@@ -30,6 +31,7 @@ struct listener {
 struct grpc_server {
         struct h2_loop loop;
         struct grpc_server_options options;
+        const struct grpc_method *last_method; /* likely the next one too */
         struct listener *listeners[LISTENERS_MAX];
         size_t listener_count;
         struct h2_connection *connections;
@@ -37,16 +39,16 @@ struct grpc_server {
         bool *freed; /* set when the server is freed inside of a walk over it */
 };
 
-struct header {
-        char *name, *value;
+struct header_head {
+        uint16_t name_size, value_size; /* with their NULs */
 };
 
 struct grpc_call {
         struct h2_stream stream;
         struct grpc_server *server;
         const struct grpc_method *method;
-        struct header *headers;
-        size_t header_count, header_size;
+        char *headers; /* of each: struct header_head, name, NUL, value, NUL */
+        size_t header_count, headers_size, headers_room;
         bool accepted; /* the method runs, or ran */
         bool responded, finished, half_closed, got_message;
         enum grpc_code code;
@@ -54,6 +56,7 @@ struct grpc_call {
         void (*on_gone)(struct grpc_call *call, void *userdata);
         void (*on_drained)(struct grpc_call *call, void *userdata);
         void *on_gone_userdata, *on_drained_userdata, *userdata;
+        char room[]; /* for the headers, while they fit */
 };
 
 static struct grpc_call *call_of(struct h2_stream *s) {
@@ -171,9 +174,18 @@ uint64_t grpc_call_deadline_us(const struct grpc_call *call) {
 }
 
 const char *grpc_call_metadata(const struct grpc_call *call, const char *name) {
-        for (size_t i = 0; i < call->header_count; i++)
-                if (streq(call->headers[i].name, name))
-                        return call->headers[i].value;
+        const char *at = call->headers;
+        size_t n = strlen(name) + 1;
+
+        for (size_t i = 0; i < call->header_count; i++) {
+                struct header_head head;
+
+                memcpy(&head, at, sizeof(head));
+                at += sizeof(head);
+                if (head.name_size == n && memcmp(at, name, n) == 0)
+                        return at + n;
+                at += head.name_size + head.value_size;
+        }
         return NULL;
 }
 
@@ -189,36 +201,49 @@ static void call_gone(struct grpc_call *call) {
 /* ---- requests ---- */
 
 static struct h2_stream *on_request(struct h2_connection *c, int32_t id) {
-        struct grpc_call *call = calloc(1, sizeof(*call));
+        struct grpc_call *call = pool_alloc(c->pool, sizeof(*call) + HEADERS_ROOM);
 
         if (!call)
                 return NULL;
-        call->server = c->owner;
-        call->stream.deadline_us = UINT64_MAX;
+        *call = (struct grpc_call){.server = c->owner,
+                        .headers = call->room,
+                        .headers_room = HEADERS_ROOM,
+                        .stream.deadline_us = UINT64_MAX};
         h2_stream_link(&call->stream, c, id);
         return &call->stream;
 }
 
+static int grow_headers(struct grpc_call *call, size_t n) {
+        size_t room = MAX(n, 2 * call->headers_room);
+        char *v = realloc(call->headers == call->room ? NULL : call->headers, room);
+
+        if (!v)
+                return -ENOMEM;
+        if (call->headers == call->room)
+                memcpy(v, call->room, call->headers_size);
+        call->headers = v;
+        call->headers_room = room;
+        return 0;
+}
+
 static int on_header(struct h2_stream *s, const char *name, const char *value) {
         struct grpc_call *call = call_of(s);
-        struct header *h;
+        size_t n = strlen(name) + 1, m = strlen(value) + 1, size;
+        struct header_head head = {(uint16_t)n, (uint16_t)m};
+        char *at;
 
-        call->header_size += strlen(name) + strlen(value);
         if (call->accepted)
                 return 0; /* trailers of a request */
-        if (call->header_count >= H2_HEADERS_MAX || call->header_size > H2_HEADERS_SIZE_MAX)
+        size = call->headers_size + sizeof(head) + n + m;
+        if (call->header_count >= H2_HEADERS_MAX || size > H2_HEADERS_SIZE_MAX)
                 return -E2BIG;
-        h = reallocarray(call->headers, call->header_count + 1, sizeof(*h));
-        if (!h)
+        if (size > call->headers_room && grow_headers(call, size) < 0)
                 return -ENOMEM;
-        call->headers = h;
-        h += call->header_count;
-        *h = (struct header){strdup(name), strdup(value)};
-        if (!h->name || !h->value) {
-                free(h->name);
-                free(h->value);
-                return -ENOMEM;
-        }
+        at = call->headers + call->headers_size;
+        memcpy(at, &head, sizeof(head));
+        memcpy(at + sizeof(head), name, n);
+        memcpy(at + sizeof(head) + n, value, m);
+        call->headers_size = size;
         call->header_count++;
         return 0;
 }
@@ -242,10 +267,12 @@ static void on_remote_end(struct h2_stream *s) {
                 call->method->on_half_close(call, call->server->options.userdata);
 }
 
-static const struct grpc_method *find_method(const struct grpc_server *s, const char *path) {
+static const struct grpc_method *find_method(struct grpc_server *s, const char *path) {
+        if (s->last_method && streq(s->last_method->path, path))
+                return s->last_method;
         for (size_t i = 0; i < s->options.method_count; i++)
                 if (streq(s->options.methods[i].path, path))
-                        return &s->options.methods[i];
+                        return s->last_method = &s->options.methods[i];
         return NULL;
 }
 
@@ -370,13 +397,10 @@ static void on_closed(struct h2_stream *s, uint32_t error) {
 
         call_gone(call);
         h2_stream_done(s);
-        for (size_t i = 0; i < call->header_count; i++) {
-                free(call->headers[i].name);
-                free(call->headers[i].value);
-        }
-        free(call->headers);
+        if (call->headers != call->room)
+                free(call->headers);
         free(call->message);
-        free(call);
+        pool_free(s->connection->pool, call);
 }
 
 static void on_broken(struct h2_connection *c, const char *why) {

@@ -4,7 +4,7 @@
 
 #include "lib/h2.h"
 
-enum { RING_MIN = 4, PREFIX_SIZE = 5 };
+enum { PREFIX_SIZE = 5 };
 
 void h2_stream_link(struct h2_stream *s, struct h2_connection *c, int32_t id) {
         s->connection = c;
@@ -57,22 +57,27 @@ void h2_stream_done(struct h2_stream *s) {
         account(s, s->queued);
         while (s->count > 0)
                 pop(s);
-        free(s->ring);
+        if (s->ring != s->few)
+                free(s->ring);
         if (s->connection)
                 s->connection->partial_size -= s->message.size;
         buf_done(&s->message);
 }
 
 static int push(struct h2_stream *s, struct bytes *message) {
-        if (s->count == s->ring_size) {
-                size_t size = s->ring_size ? 2 * s->ring_size : RING_MIN;
+        if (!s->ring) {
+                s->ring = s->few;
+                s->ring_size = ELEMENTS(s->few);
+        } else if (s->count == s->ring_size) {
+                size_t size = 2 * s->ring_size;
                 struct bytes **ring = reallocarray(NULL, size, sizeof(*ring));
 
                 if (!ring)
                         return -ENOMEM;
                 for (size_t i = 0; i < s->count; i++)
                         ring[i] = s->ring[(s->head + i) % s->ring_size];
-                free(s->ring);
+                if (s->ring != s->few)
+                        free(s->ring);
                 s->ring = ring;
                 s->ring_size = size;
                 s->head = 0;

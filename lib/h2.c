@@ -74,6 +74,7 @@ static void connection_destroy(struct h2_connection *c) {
         assert(c->busy == 0 && !c->streams);
         if (c->session)
                 nghttp2_session_del(c->session);
+        pool_unref(c->pool);
         buf_done(&c->out);
         free(c);
 }
@@ -180,8 +181,10 @@ int h2_loop_init(struct h2_loop *loop, sd_event *event,
         *loop = (struct h2_loop){.event = sd_event_ref(event),
                         .wake_us = UINT64_MAX,
                         .on_deadline = on_deadline};
-        r = sd_event_add_time(
-                        event, &loop->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_time, loop);
+        r = pool_new(&loop->pool);
+        if (r >= 0)
+                r = sd_event_add_time(event, &loop->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000,
+                                on_time, loop);
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(loop->timer, SD_EVENT_OFF);
@@ -192,6 +195,7 @@ void h2_loop_done(struct h2_loop *loop) {
         sd_event_source_disable_unref(loop->flush);
         sd_event_source_disable_unref(loop->timer);
         sd_event_unref(loop->event);
+        pool_unref(loop->pool);
         *loop = (struct h2_loop){0};
 }
 
@@ -522,6 +526,24 @@ static void read_in(struct h2_connection *c, bool to_the_end) {
 
 /* ---- connections ---- */
 
+static void *mem_malloc(size_t n, void *pool) {
+        return pool_alloc(pool, n);
+}
+
+static void mem_free(void *block, void *pool) {
+        pool_free(pool, block);
+}
+
+static void *mem_calloc(size_t count, size_t n, void *pool) {
+        size_t size;
+
+        return __builtin_mul_overflow(count, n, &size) ? NULL : pool_zalloc(pool, size);
+}
+
+static void *mem_realloc(void *block, size_t n, void *pool) {
+        return pool_realloc(pool, block, n);
+}
+
 static int session_new(struct h2_connection *c) {
         const nghttp2_settings_entry settings[] = {
                         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
@@ -530,6 +552,7 @@ static int session_new(struct h2_connection *c) {
                         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADERS_SIZE_MAX},
                         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         };
+        nghttp2_mem mem = {c->pool, mem_malloc, mem_free, mem_calloc, mem_realloc};
         nghttp2_session_callbacks *callbacks;
         nghttp2_option *option;
         int r;
@@ -549,8 +572,8 @@ static int session_new(struct h2_connection *c) {
                 return -ENOMEM;
         }
         nghttp2_option_set_no_http_messaging(option, c->server);
-        r = c->server ? nghttp2_session_server_new2(&c->session, callbacks, c, option)
-                      : nghttp2_session_client_new2(&c->session, callbacks, c, option);
+        r = c->server ? nghttp2_session_server_new3(&c->session, callbacks, c, option, &mem)
+                      : nghttp2_session_client_new3(&c->session, callbacks, c, option, &mem);
         nghttp2_option_del(option);
         nghttp2_session_callbacks_del(callbacks);
         if (r != 0)
@@ -643,6 +666,7 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
         *c = (struct h2_connection){.loop = loop,
                         .handler = handler,
                         .owner = owner,
+                        .pool = pool_ref(loop->pool),
                         .fd = -EBADF,
                         .server = server,
                         .state = server ? H2_HANDSHAKE : H2_CONNECTING,

@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "lib/buf.h"
+#include "lib/pool.h"
 #include "lib/problem.h"
 #include "lib/tls.h"
 
@@ -17,6 +18,7 @@ struct h2_stream;
 struct h2_loop {
         sd_event *event;
         sd_event_source *flush, *timer;
+        struct pool *pool;             /* for what lives as long as a call */
         struct h2_connection *dirty;   /* have something to write */
         uint64_t wake_us;              /* when the timer goes off; UINT64_MAX: never */
         void (*on_deadline)(struct h2_loop *loop, uint64_t now_us);
@@ -77,6 +79,7 @@ struct h2_connection {
         bool read_more; /* reading stopped before the socket was empty */
         struct tls_stream *tls;
         struct nghttp2_session *session;
+        struct pool *pool; /* the loop's; the session may outlive that */
         struct h2_stream *streams, *cursor; /* cursor: next stream of a walk that may close streams */
         size_t stream_count;
         enum h2_state state;
@@ -99,7 +102,7 @@ struct h2_stream {
         struct h2_stream *next, **link;
         struct h2_stream *drained_next, **drained_link;
         int32_t id;
-        struct bytes **ring; /* messages to send */
+        struct bytes *few[4], **ring; /* messages to send; the ring begins as the few */
         size_t ring_size, head, count, offset, queued;
         bool waits;     /* nghttp2 has been told that there is nothing to send yet */
         bool ending;    /* ends after what is queued */

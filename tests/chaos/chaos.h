@@ -237,6 +237,7 @@ struct chaos {
         struct gap *gaps; /* leaderless times after kill -9 of a leader */
         size_t gap_count;
 
+        char answer[160]; /* code and message of the last rpc_wait() */
         unsigned tests, failed_tests;
         unsigned failures; /* since the last line of TAP */
         char *why[FAILURES_SHOWN];

@@ -204,7 +204,7 @@ static void judge_members(struct chaos *c, int64_t rev) {
                         continue;
                 count++;
                 if (read_contents(c, m, rev, &x) < 0 || !ask_hash(c, m, rev, &hash))
-                        chaos_fail(c, "%s can not be read", c->slots[m].name);
+                        chaos_fail(c, "%s can not be read: %s", c->slots[m].name, c->answer);
                 else if (reference < 0) {
                         reference = (int)m;
                         first = x;
@@ -235,10 +235,11 @@ static void judge_watchers(struct chaos *c) {
                 struct watcher *w = c->slots[m].watcher;
 
                 resumed += watcher_resumed(w);
-                if (member_in_cluster(c, m) && !reference) {
+                if (!member_in_cluster(c, m))
+                        continue;
+                watcher_check_acknowledged(w);
+                if (!reference)
                         reference = w;
-                        watcher_check_acknowledged(w);
-                }
         }
         for (unsigned m = 0; m < c->slot_count && reference; m++)
                 if (c->slots[m].watcher != reference)

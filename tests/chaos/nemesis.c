@@ -328,7 +328,7 @@ static bool add_member(struct chaos *c, unsigned *ret) {
         add.n_peerurls = 1;
         add.islearner = true;
         if (!ask_leader(c, "/etcdserverpb.Cluster/MemberAdd", &add.base, 20000000, &data, &size)) {
-                chaos_fail(c, "no member could be added within 20 s");
+                chaos_fail(c, "no member could be added within 20 s: %s", c->answer);
                 return false;
         }
         answer = etcdserverpb__member_add_response__unpack(NULL, size, data);
@@ -342,7 +342,8 @@ static bool add_member(struct chaos *c, unsigned *ret) {
         pause_for(c, 100, 1500);
         if (!ask_leader(c, "/etcdserverpb.Cluster/MemberPromote", &promote.base, 30000000, NULL,
                             NULL)) {
-                chaos_fail(c, "%s could not be promoted within 30 s", c->slots[m].name);
+                chaos_fail(c, "%s could not be promoted within 30 s: %s", c->slots[m].name,
+                                c->answer);
                 return false;
         }
         *ret = (unsigned)m;
@@ -369,7 +370,8 @@ static void replace_member(struct chaos *c) {
         r.id = c->slots[m].id;
         c->slots[m].may_exit = true;
         if (!ask_leader(c, "/etcdserverpb.Cluster/MemberRemove", &r.base, 20000000, NULL, NULL)) {
-                chaos_fail(c, "%s could not be removed within 20 s", c->slots[m].name);
+                chaos_fail(c, "%s could not be removed within 20 s: %s", c->slots[m].name,
+                                c->answer);
                 return;
         }
         c->slots[m].removed = true;

@@ -106,7 +106,6 @@ int rpc_start(struct link *l, const char *path, const ProtobufCMessage *request,
 struct waited {
         bool done;
         enum grpc_code code;
-        char *message;
         struct buf data;
 };
 
@@ -116,8 +115,7 @@ static void on_waited(struct chaos *c, const struct rpc_reply *reply, void *user
         w->done = true;
         w->code = reply->code;
         (void)buf_append(&w->data, reply->data, reply->size);
-        if (reply->code != GRPC_OK)
-                chaos_say(c, "answer %d: %s", (int)reply->code, strempty(reply->message));
+        snprintf(c->answer, sizeof(c->answer), "%d %s", (int)reply->code, strempty(reply->message));
 }
 
 enum grpc_code rpc_wait(struct link *l, const char *path, const ProtobufCMessage *request,

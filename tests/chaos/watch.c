@@ -18,7 +18,8 @@ struct watcher {
         sd_event_source *retry;
         struct event *events;
         size_t count, allocated;
-        int64_t rev; /* seen to its end */
+        int64_t base; /* what came until then was compacted before this one began */
+        int64_t rev;  /* seen to its end */
         uint64_t resumed;
 };
 
@@ -30,27 +31,31 @@ static void take_event(struct watcher *w, const Mvccpb__Event *e) {
         bool put = e->type == MVCCPB__EVENT__EVENT_TYPE__PUT;
         const Mvccpb__KeyValue *kv = e->kv;
         struct event seen;
+        int64_t last;
 
         seen.rev = kv->mod_revision;
         seen.hash = change_hash(put, kv->key.data, kv->key.len, kv->value.data, kv->value.len);
         seen.rest = (uint64_t)kv->create_revision * 0x9e3779b97f4a7c15u +
                     (uint64_t)kv->version * 0xbf58476d1ce4e5b9u + (uint64_t)kv->lease;
-        if (w->count > 0 && seen.rev < w->events[w->count - 1].rev)
+        last = w->count > 0 ? w->events[w->count - 1].rev : w->base;
+        if (seen.rev < last)
                 chaos_fail(w->chaos, "the watcher of %s was told of revision %lld after %lld",
-                                name_of(w), (long long)seen.rev,
-                                (long long)w->events[w->count - 1].rev);
+                                name_of(w), (long long)seen.rev, (long long)last);
         else if (seen.rev <= w->rev)
                 chaos_fail(w->chaos, "the watcher of %s was told of revision %lld twice",
                                 name_of(w), (long long)seen.rev);
-        else if (seen.rev > (w->count > 0 ? w->events[w->count - 1].rev : 1) + 1)
+        else if (seen.rev > last + 1)
                 chaos_fail(w->chaos,
                                 "the watcher of %s was not told of what is between "
                                 "revisions %lld and %lld",
-                                name_of(w),
-                                (long long)(w->count > 0 ? w->events[w->count - 1].rev : 1),
-                                (long long)seen.rev);
+                                name_of(w), (long long)last, (long long)seen.rev);
         chaos_grow(&w->events, &w->allocated, w->count, sizeof(*w->events));
         w->events[w->count++] = seen;
+}
+
+static void watcher_retry(struct watcher *w) {
+        (void)sd_event_source_set_time_relative(w->retry, RETRY_US);
+        (void)sd_event_source_set_enabled(w->retry, SD_EVENT_ONESHOT);
 }
 
 static void on_message(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
@@ -61,7 +66,9 @@ static void on_message(struct grpc_client_call *call, const void *data, size_t n
                 chaos_fail(w->chaos, "the watcher of %s was told what nobody can read", name_of(w));
                 return;
         }
-        if (r->canceled)
+        if (r->canceled && r->compact_revision > 0 && w->count == 0)
+                w->rev = w->base = r->compact_revision;
+        else if (r->canceled)
                 chaos_fail(w->chaos, "the watcher of %s at revision %lld was ended: %s%s",
                                 name_of(w), (long long)w->rev, strempty(r->cancel_reason),
                                 r->compact_revision ? " (compacted)" : "");
@@ -70,12 +77,11 @@ static void on_message(struct grpc_client_call *call, const void *data, size_t n
         /* A revision is told whole. */
         if (w->count > 0)
                 w->rev = w->events[w->count - 1].rev;
+        if (r->canceled) {
+                w->call = grpc_client_call_cancel(call);
+                watcher_retry(w);
+        }
         etcdserverpb__watch_response__free_unpacked(r, NULL);
-}
-
-static void watcher_retry(struct watcher *w) {
-        (void)sd_event_source_set_time_relative(w->retry, RETRY_US);
-        (void)sd_event_source_set_enabled(w->retry, SD_EVENT_ONESHOT);
 }
 
 static void on_done(struct grpc_client_call *call, enum grpc_code code, const char *message,
@@ -132,7 +138,7 @@ int watcher_new(struct watcher **ret, struct chaos *c, unsigned member) {
                 return -ENOMEM;
         w->chaos = c;
         w->member = member;
-        w->rev = 1; /* an empty store has it */
+        w->base = w->rev = 1; /* an empty store has it */
         r = sd_event_add_time(c->event, &w->retry, CLOCK_MONOTONIC, 0, 1000, on_retry, w);
         if (r >= 0)
                 r = sd_event_source_set_enabled(w->retry, SD_EVENT_OFF);
@@ -194,7 +200,7 @@ void watcher_check_acknowledged(struct watcher *w) {
 
         for (size_t i = 0; i < c->change_count; i++) {
                 const struct change *k = &c->changes[i];
-                bool told = false;
+                bool told = k->rev <= w->base;
 
                 for (size_t e = find_rev(w, k->rev); e < w->count && w->events[e].rev == k->rev;
                                 e++)
@@ -208,12 +214,12 @@ void watcher_check_acknowledged(struct watcher *w) {
 }
 
 void watcher_check_same(struct watcher *a, struct watcher *b) {
-        size_t n = MIN(a->count, b->count);
+        size_t i = find_rev(a, b->base + 1), k = find_rev(b, a->base + 1);
 
-        for (size_t i = 0; i < n; i++)
-                if (a->events[i].rev != b->events[i].rev ||
-                                a->events[i].hash != b->events[i].hash ||
-                                a->events[i].rest != b->events[i].rest) {
+        for (; i < a->count && k < b->count; i++, k++)
+                if (a->events[i].rev != b->events[k].rev ||
+                                a->events[i].hash != b->events[k].hash ||
+                                a->events[i].rest != b->events[k].rest) {
                         chaos_fail(a->chaos,
                                         "the watchers of %s and %s were told different things "
                                         "of revision %lld",

@@ -6,6 +6,7 @@
 #include "lib/buf.h"
 #include "lib/fileio.h"
 #include "lib/map.h"
+#include "lib/pool.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
@@ -169,6 +170,39 @@ static void test_random(void **state) {
                 assert_true(random_below(3) < 3);
 }
 
+static void test_pool(void **state) {
+        static const size_t sizes[] = {0, 1, 32, 33, 1280, 1281, 100000};
+        unsigned char *blocks[ELEMENTS(sizes)];
+        struct pool *p;
+        char *text;
+
+        assert_int_equal(pool_new(&p), 0);
+        for (unsigned round = 0; round < 3; round++) {
+                for (size_t i = 0; i < ELEMENTS(sizes); i++) {
+                        blocks[i] = pool_zalloc(p, sizes[i]);
+                        assert_non_null(blocks[i]);
+                        assert_int_equal((uintptr_t)blocks[i] % 16, 0);
+                        for (size_t k = 0; k < sizes[i]; k++)
+                                assert_int_equal(blocks[i][k], 0);
+                        if (sizes[i] > 0)
+                                memset(blocks[i], 0xff, sizes[i]);
+                }
+                for (size_t i = 0; i < ELEMENTS(sizes); i++)
+                        pool_free(p, blocks[i]);
+        }
+        pool_free(p, NULL);
+        text = pool_realloc(p, NULL, 6);
+        memcpy(text, "hello", 6);
+        for (size_t n = 20; n < 5000; n += 20) {
+                text = pool_realloc(p, text, n);
+                assert_string_equal(text, "hello");
+        }
+        pool_free(pool_ref(p), text);
+        assert_null(pool_unref(p));
+        pool_free(p, pool_alloc(p, 10)); /* one holder is left */
+        assert_null(pool_unref(p));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_numbers),
@@ -181,6 +215,7 @@ int main(void) {
                         cmocka_unit_test(test_times),
                         cmocka_unit_test(test_ages),
                         cmocka_unit_test(test_random),
+                        cmocka_unit_test(test_pool),
         };
 
         return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -362,6 +362,13 @@ static void test_leases(void **state) {
         settle(f);
         assert_string_equal(get(f, "a", "z", 0), "b=2@4 /1");
         assert_null(lessor_find(f->kv.lessor, 7));
+        /* One that is granted has its whole time, however long ago somebody asked for ended ones.
+         */
+        lessor_set_now(f->kv.lessor, 23000);
+        assert_int_equal(lessor_grant(f->kv.lessor, 8, 10), STORE_OK);
+        assert_int_equal(lessor_expired(f->kv.lessor, 32999, 1000, ids, 4), 0);
+        assert_int_equal(lessor_expired(f->kv.lessor, 33000, 1000, ids, 4), 1);
+        lessor_remove(f->kv.lessor, 8);
         fixture_free(f);
 }
 
