@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "kstored/offline.h"
+#include "kstored/options-check.h"
 #include "kstored/server.h"
 #include "lib/log.h"
 #include "lib/options.h"
@@ -149,7 +150,7 @@ static int fill_defaults(struct server_options *o, struct problem *p) {
                                 "--max-txn-ops %u is not between 1 and 65536", o->max_txn_ops);
         if (o->snapshot_count < 100)
                 o->snapshot_count = 100;
-        return 0;
+        return options_check(o, p);
 }
 
 static void on_stop(void *userdata) {

@@ -153,3 +153,11 @@ int grpc_endpoint_parse(struct grpc_endpoint *ret, const char *url, struct probl
         *ret = e;
         return 0;
 }
+
+int grpc_url_check(const char *url, struct problem *p) {
+        struct grpc_endpoint e = {0};
+        int r = grpc_endpoint_parse(&e, url, p);
+
+        grpc_endpoint_done(&e);
+        return r;
+}

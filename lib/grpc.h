@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/base.h"
+#include "lib/problem.h"
 
 enum grpc_code {
         GRPC_OK = 0,
@@ -27,3 +28,6 @@ struct grpc_metadata {
         const char *name;
         const char *value;
 };
+
+/* Whether a text is the address of a gRPC server: 0, or -EINVAL with p. */
+int grpc_url_check(const char *url, struct problem *p);
