@@ -33,6 +33,8 @@ enum disk_read_statement {
         DISK_READ_STATEMENTS,
 };
 
+enum { BUSY_MS = 10000 };
+
 struct disk {
         char *folder;
         char *path;

@@ -204,8 +204,12 @@ int disk_vacuum(struct disk *d) {
 /* The file keeps its length: overwriting needs no change of its size to be made durable each time.
  */
 int disk_wal_restart(struct disk *d) {
-        int rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+        int rc;
 
+        /* Writes do not wait for who reads, such as a copy under way: later will do. */
+        sqlite3_busy_timeout(d->writer, 0);
+        rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+        sqlite3_busy_timeout(d->writer, BUSY_MS);
         if (rc == SQLITE_OK)
                 atomic_store(&d->wal_bytes, 0);
         return disk_sqlite_errno(rc);

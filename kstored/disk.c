@@ -120,7 +120,7 @@ int disk_connect(const char *path, int flags, sqlite3 **ret) {
                 sqlite3_close(db);
                 return disk_sqlite_errno(rc);
         }
-        sqlite3_busy_timeout(db, 10000);
+        sqlite3_busy_timeout(db, BUSY_MS);
         *ret = db;
         return 0;
 }

@@ -126,6 +126,12 @@ int disk_checkpoint(struct disk *d);
  * thread. */
 int disk_copy(struct disk *d, const char *to);
 
+/* What mvcc_hash() gives, read from the table in its own order, with a connection of its own. Any one
+ * thread. Every row up to rev must be there, and those that compact_rev made needless must be gone;
+ * -ESTALE when a later compaction has come, -ECANCELED when *stop was set. */
+int disk_hash(struct disk *d, int64_t rev, int64_t compact_rev, const _Atomic bool *stop,
+                uint32_t *ret);
+
 /* The numbers that such a copy holds. -EUCLEAN, -EINVAL and the like with a message when it is none
  * that this program can use. */
 int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct problem *p);

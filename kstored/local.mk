@@ -13,7 +13,7 @@ noinst_LIBRARIES += libkstored.a
 libkstored_a_SOURCES = $(kstored_raft_sources) \
 	kstored/backup-internal.h kstored/backup-restore.c kstored/backup.c kstored/backup.h kstored/command.h \
 	kstored/disk-backup.c kstored/disk-batch.c kstored/disk-internal.h kstored/disk-read.c \
-	kstored/disk-snapshot.c kstored/disk-write.c \
+	kstored/disk-hash.c kstored/disk-snapshot.c kstored/disk-write.c \
 	kstored/disk.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c kstored/index.h \
 	kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h kstored/mvcc-compact.c \
 	kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/replica-start.c kstored/replica.c kstored/replica.h kstored/row.c kstored/row.h \
@@ -25,7 +25,7 @@ kstored_kstored_SOURCES = \
 	kstored/autocompact.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
 	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peer-wire.c kstored/peer-wire.h kstored/peers.c kstored/peers.h kstored/requests.c \
 	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c \
-	kstored/require-leader.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \
+	kstored/require-leader.c kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \
 	kstored/services.c kstored/snapshot-receive.c kstored/snapshot-send.c
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)

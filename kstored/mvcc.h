@@ -96,6 +96,6 @@ int mvcc_compact_step(struct mvcc *m, size_t items, void (*dropped)(int64_t seq,
                 void *userdata);
 bool mvcc_compacting(const struct mvcc *m);
 
-/* A hash over every row that is visible at some revision from compaction to rev, in key order:
- * equal on members with equal state, however far each has got with dropping. */
+/* A hash over every row that is visible at some revision from compaction to rev: equal on members
+ * with equal state, however far each has got with dropping. Slow: see disk_hash(). */
 int mvcc_hash(struct mvcc *m, int64_t rev, uint32_t *ret);

@@ -51,6 +51,7 @@ static void take_state_batch(struct replica *r) {
                 fail(r, -ENOMEM, "Out of memory");
         r->saving_next_seq = mvcc_next_seq(r->state->kv.mvcc);
         r->flush_at_ms = 0;
+        r->takes++;
 }
 
 static bool can_save(const struct replica *r) {
@@ -59,7 +60,7 @@ static bool can_save(const struct replica *r) {
 
 /* Rows wait for a save to go along with, until they are many or old. */
 static bool rows_are_due(const struct replica *r) {
-        return r->state->batch.row_bytes >= REPLICA_ROWS_WITH_SAVE ||
+        return r->state->batch.row_bytes >= REPLICA_ROWS_WITH_SAVE || r->take_wanted > r->takes ||
                (r->flush_at_ms != 0 && r->now_ms >= r->flush_at_ms) ||
                disk_number(r->disk, DISK_MEMBER_ID) == 0; /* who this is comes first */
 }
@@ -111,7 +112,8 @@ static void flush(struct replica *r) {
         }
         if (disk_batch_empty(&r->state->batch))
                 return;
-        if (r->now_ms < r->flush_at_ms && r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX)
+        if (r->now_ms < r->flush_at_ms && r->take_wanted <= r->takes &&
+                        r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX)
                 return;
         take_state_batch(r);
         submit(r);
@@ -125,6 +127,16 @@ bool replica_flush(struct replica *r) {
                 submit(r);
         }
         return false;
+}
+
+uint64_t replica_flush_ask(struct replica *r) {
+        if (!disk_batch_empty(&r->state->batch))
+                r->take_wanted = r->takes + 1;
+        return MAX(r->takes, r->take_wanted);
+}
+
+bool replica_flush_done(const struct replica *r, uint64_t ticket) {
+        return r->takes_written >= ticket;
 }
 
 void replica_written(struct replica *r, int result) {
@@ -150,6 +162,7 @@ void replica_written(struct replica *r, int result) {
                 r->disk_full = false;
         }
         mvcc_flushed(r->state->kv.mvcc, r->saving_next_seq);
+        r->takes_written = r->takes;
         disk_batch_clear(&r->saving);
         if (r->saving_raft) {
                 r->saving_raft = false;

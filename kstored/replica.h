@@ -73,6 +73,7 @@ struct replica {
         bool disk_full;
         uint64_t flush_at_ms; /* rows in memory are written then, if no save takes them along */
         int64_t saving_next_seq;
+        uint64_t takes, takes_written, take_wanted; /* replica_flush_ask() */
 
         struct arena arena; /* of the command being proposed */
         uint64_t now_ms;
@@ -114,6 +115,10 @@ bool replica_is_leader(const struct replica *r);
 /* Everything applied is written as soon as possible: before disk_copy(), so that the copy is as new
  * as the log needs. True when it is. */
 bool replica_flush(struct replica *r);
+/* The same for what was applied until now, however much follows: a ticket, and whether it is
+ * written. */
+uint64_t replica_flush_ask(struct replica *r);
+bool replica_flush_done(const struct replica *r, uint64_t ticket);
 /* Puts a state that came as a file (disk_copy() of another member, checked) in place of this one's,
  * if it is newer. m: the RAFT_MSG_SNAPSHOT it came with; log_index and log_term must be what the
  * file holds. The file is gone afterwards. -EAGAIN while a write is under way. */

@@ -21,6 +21,14 @@ struct row *row_unref(struct row *r);
 DEFINE_CLEANUP(struct row *, row_unref);
 #define _cleanup_row_ _cleanup_(row_unrefp)
 
+/* A number made of all it holds: the same on every machine. Sums of it say whether two sets of rows
+ * are equal, in whatever order. */
+uint64_t row_hash(const struct row *r, const void *key, const void *value);
+/* A sum as clients get it. */
+static inline uint32_t row_hash_fold(uint64_t sum) {
+        return (uint32_t)(sum ^ sum >> 32);
+}
+
 static inline const char *row_value(const struct row *r) {
         return r->data + r->key_size;
 }

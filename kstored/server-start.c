@@ -396,8 +396,10 @@ struct server *server_free(struct server *s) {
         sd_event_source_disable_unref(s->post);
         sd_event_source_disable_unref(s->ticker);
         sd_event_source_disable_unref(s->stopper);
+        hashes_end(s);
         worker_free(s->writer);
         worker_free(s->keeper);
+        hashes_done(s);
         snapshot_send_end(s);
         snapshot_receive_end(s);
         peers_free(s->peers);

@@ -5,6 +5,8 @@
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
+enum { WAL_RESTART_AGAIN_US = 100000 };
+
 void server_fatal(struct server *s, int error, const char *what) {
         if (s->fatal)
                 return;
@@ -23,10 +25,9 @@ static int run_save(void *userdata) {
         struct server *s = userdata;
         int r = disk_write(s->disk, &s->replica->saving);
 
-        if (r >= 0 && s->wal_restart_due && !s->checkpointing) {
-                /* What the checkpoint thread left is little: the WAL starts anew. */
+        /* What the checkpoint thread left is little: the WAL starts anew. */
+        if (r >= 0 && s->wal_restart_now)
                 (void)disk_wal_restart(s->disk);
-        }
         return r;
 }
 
@@ -66,6 +67,10 @@ static void op_write(void *userdata, struct disk_batch *b) {
         struct server *s = userdata;
 
         s->save_started_us = now_mono_us();
+        /* Not again at once when somebody was still reading the old one. */
+        s->wal_restart_now = s->wal_restart_due && s->save_started_us >= s->wal_restart_at_us;
+        if (s->wal_restart_now)
+                s->wal_restart_at_us = s->save_started_us + WAL_RESTART_AGAIN_US;
         if (worker_submit(s->writer, run_save, on_saved, s) < 0)
                 server_fatal(s, -ENOBUFS, "The writer does not take work");
 }
@@ -125,6 +130,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
 
         reads_ask(s);
         requests_propose_held(s);
+        hash_turn(s, now_ms);
         replica_turn(s->replica, now_ms);
         if (s->fatal)
                 return 0;

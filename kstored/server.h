@@ -3,6 +3,7 @@
  * The replica (replica.h) does what follows from each event; writes run on a thread. */
 #pragma once
 
+#include <stdatomic.h>
 #include <systemd/sd-event.h>
 
 #include "kstored/peers.h"
@@ -76,7 +77,8 @@ struct server {
         uint64_t cluster_id;
         uint64_t member_id;
 
-        bool checkpointing, wal_restart_due;
+        bool checkpointing, wal_restart_due, wal_restart_now;
+        uint64_t wal_restart_at_us; /* not before */
 
         struct request *requests;     /* by id */
         struct request *first, *last; /* by age */
@@ -99,6 +101,8 @@ struct server {
         uint64_t leaderless_since_ms; /* 0: there is a leader */
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;
+        struct hashing *hashings;
+        _Atomic bool hashing_stop;
         struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
                         *m_fsync, *m_requests_pending;
         uint64_t save_started_us;
@@ -170,6 +174,14 @@ void snapshot_send_turn(struct server *s, uint64_t now_ms);
 void snapshot_receive_turn(struct server *s);
 void snapshot_send_end(struct server *s);
 void snapshot_receive_end(struct server *s);
+/* service-hash.c: the hash of the data at a revision (kstored/disk.h) is given to `done` later, or a
+ * negative errno: -ERANGE when it was compacted meanwhile. -ENOBUFS, -ENOMEM. */
+typedef void (*hash_done)(struct server *s, int result, int64_t rev, int64_t compact_rev,
+                uint32_t hash, void *userdata);
+int server_hash(struct server *s, int64_t rev, hash_done done, void *userdata);
+void hash_turn(struct server *s, uint64_t now_ms);
+void hashes_end(struct server *s);  /* before the keeper's end, which it hastens */
+void hashes_done(struct server *s); /* after it */
 /* service-peer.c: ends a call of a member, and whether its Hello is right (else the call is ended).
  */
 void peer_refuse(struct grpc_call *call, const char *why, bool removed);

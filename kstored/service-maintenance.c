@@ -98,45 +98,6 @@ void service_defragment(struct grpc_call *call, const void *data, size_t n, void
         grpc_call_on_gone(call, on_defragment_gone, d);
 }
 
-static void reply_hash(struct server *s, struct grpc_call *call, int64_t rev, bool kv) {
-        _cleanup_buf_ struct buf b = {0};
-        uint32_t hash = 0;
-        int r = mvcc_hash(s->state->kv.mvcc, rev, &hash);
-
-        if (r < 0) {
-                server_refuse(call, store_error_from_errno(r));
-                return;
-        }
-        wire_uint(&b, 2, hash);
-        if (kv)
-                wire_uint(&b, 3,
-                                mvcc_compact_rev(s->state->kv.mvcc) > 0
-                                                ? (uint64_t)mvcc_compact_rev(s->state->kv.mvcc)
-                                                : (uint64_t)-1);
-        server_reply(s, call, mvcc_rev(s->state->kv.mvcc), &b);
-}
-
-void service_hash(struct grpc_call *call, const void *data, size_t n, void *server) {
-        struct server *s = server;
-
-        reply_hash(s, call, mvcc_rev(s->state->kv.mvcc), false);
-}
-
-void service_hash_kv(struct grpc_call *call, const void *data, size_t n, void *server) {
-        struct server *s = server;
-        Etcdserverpb__HashKVRequest *r = UNPACK(s, hash_kvrequest, data, n);
-        int64_t now = mvcc_rev(s->state->kv.mvcc);
-
-        if (!r)
-                server_refuse(call, STORE_BAD_MESSAGE);
-        else if (r->revision > now)
-                server_refuse(call, STORE_FUTURE_REV);
-        else if (r->revision > 0 && r->revision < mvcc_compact_rev(s->state->kv.mvcc))
-                server_refuse(call, STORE_COMPACTED);
-        else
-                reply_hash(s, call, r->revision > 0 ? r->revision : now, true);
-}
-
 void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
         Grpc__Health__V1__HealthCheckRequest *r = grpc__health__v1__health_check_request__unpack(

@@ -201,7 +201,6 @@ void service_install_snapshot(struct grpc_call *call, const void *data, size_t n
 
 void snapshot_receive_turn(struct server *s) {
         struct receiving *x = s->receiving;
-        _cleanup_free_ char *path = NULL;
         int r;
 
         if (!x || !x->ready || s->replica->writing || worker_pending(s->writer) > 0 ||

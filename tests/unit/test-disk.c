@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "kstored/disk.h"
+#include "kstored/mvcc.h"
 #include "lib/fileio.h"
 #include "tests/unit/unit.h"
 
@@ -232,6 +233,100 @@ static void test_checkpoint_and_copy(void **state) {
         row_unref(row);
 }
 
+static int source_read(void *userdata, int64_t seq, struct row **ret) {
+        return disk_read_row(userdata, seq, ret);
+}
+
+static int source_find_rev(void *userdata, int64_t rev, int64_t *ret_seq) {
+        return disk_find_rev(userdata, rev, ret_seq);
+}
+
+static int source_scan(void *userdata, int64_t from_seq, size_t n, struct row **ret_rows) {
+        return disk_scan_rows(userdata, from_seq, n, ret_rows);
+}
+
+static void on_dropped(int64_t seq, void *userdata) {
+        assert_int_equal(disk_batch_dead(userdata, seq), 0);
+}
+
+/* Everything that is in memory goes to the disk. */
+static void flush(struct fixture *f, struct mvcc *m, struct disk_batch *b) {
+        size_t n;
+        struct row **rows = mvcc_take_changes(m, &n);
+
+        for (size_t i = 0; i < n; i++) {
+                assert_int_equal(disk_batch_row(b, rows[i]), 0);
+                row_unref(rows[i]);
+        }
+        free(rows);
+        disk_batch_number(b, DISK_COMPACT_REV, (uint64_t)mvcc_compact_rev(m));
+        b->sync = true;
+        assert_int_equal(disk_write(f->disk, b), 0);
+        disk_batch_clear(b);
+        mvcc_flushed(m, mvcc_next_seq(m));
+}
+
+static uint32_t hash_of(struct fixture *f, struct mvcc *m, int64_t rev) {
+        _Atomic bool stop = false;
+        uint32_t table = 0, memory = 1;
+
+        assert_int_equal(mvcc_hash(m, rev, &memory), 0);
+        assert_int_equal(disk_hash(f->disk, rev, mvcc_compact_rev(m), &stop, &table), 0);
+        assert_int_equal(table, memory);
+        return table;
+}
+
+/* One kind of hash: over the index, and over the table however it lies on the disk. */
+static void test_hash(void **state) {
+        struct fixture *f = *state;
+        struct row_source source = {.read = source_read,
+                        .find_rev = source_find_rev,
+                        .scan = source_scan,
+                        .userdata = f->disk};
+        struct disk_batch b = {0};
+        _Atomic bool stop = true;
+        uint32_t hash, other;
+        struct mvcc *m;
+
+        assert_int_equal(mvcc_new(&m, &source), 0);
+        for (int i = 0; i < 300; i++) {
+                char key[8], value[32];
+
+                snprintf(key, sizeof(key), "key%d", i * 7 % 40);
+                snprintf(value, sizeof(value), "%*d", i % 20, i);
+                mvcc_begin(m);
+                if (i % 11 == 10)
+                        assert_true(mvcc_delete(m, key, strlen(key)) >= 0);
+                else
+                        assert_int_equal(mvcc_put(m, key, strlen(key), value, strlen(value), i % 3),
+                                        0);
+                (void)mvcc_end(m);
+        }
+        flush(f, m, &b);
+        hash = hash_of(f, m, 200);
+        assert_int_not_equal(hash_of(f, m, 201), hash);
+        assert_int_not_equal(hash_of(f, m, mvcc_rev(m)), hash);
+        for (int64_t rev = 50; rev <= 200; rev += 3) {
+                assert_int_equal(mvcc_compact(m, rev), 0);
+                assert_int_equal(mvcc_hash(m, 200, &hash), 0);
+                while (mvcc_compact_step(m, 5, on_dropped, &b) > 0)
+                        ;
+                assert_int_equal(disk_hash(f->disk, 200, rev, &stop, &other), -ECANCELED);
+                stop = false;
+                assert_int_equal(disk_hash(f->disk, 200, rev, &stop, &other), -ESTALE);
+                stop = true;
+                flush(f, m, &b);
+                assert_int_equal(hash_of(f, m, 200), hash);
+        }
+        f->disk = disk_free(f->disk);
+        assert_int_equal(disk_open(&f->disk, f->folder, &f->p), 0);
+        assert_int_equal(disk_vacuum(f->disk), 0);
+        stop = false;
+        assert_int_equal(disk_hash(f->disk, 200, mvcc_compact_rev(m), &stop, &other), 0);
+        assert_int_equal(other, hash);
+        mvcc_free(m);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test_setup_teardown(
@@ -245,6 +340,7 @@ int main(void) {
                                         test_formats_that_are_refused, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_damage_is_told, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_checkpoint_and_copy, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_hash, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
