@@ -192,14 +192,15 @@ struct raft *raft_free(struct raft *r);
 /* A message from another member. Strangers and old terms are dealt with here. -ENOMEM, -EBADMSG. */
 int raft_step(struct raft *r, const struct raft_message *m);
 int raft_tick(struct raft *r);
-/* The driver learned that member `lost` is gone if it was the leader (its connection broke), or, with
- * 0, that the others came in reach: without a leader this member stands within a few ticks instead of
- * a whole election timeout, one after the other by their ids, so that votes do not split. PreVote
- * makes it harmless when the leader lives after all. */
+/* The driver learned that member `lost` is gone if it was the leader (its connection broke), or,
+ * with 0, that the others came in reach: without a leader this member stands within a few ticks
+ * instead of a whole election timeout, one after the other by their ids, so that votes do not
+ * split. PreVote makes it harmless when the leader lives after all. */
 void raft_hurry(struct raft *r, uint64_t lost);
 /* Starts an election at once (a cluster of one at its start). */
 int raft_campaign(struct raft *r);
-/* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known, -EAGAIN when too
+/* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known or leadership is
+ * being handed over, -EAGAIN when too
  * much is under way. */
 int raft_propose(struct raft *r, const void *data, size_t size);
 /* Proposes one change of membership; data follows it in the entry. -EBUSY while another is under
