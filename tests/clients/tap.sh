@@ -66,9 +66,10 @@ within() {
         done
 }
 
+# Below the ports that the kernel gives to outgoing connections.
 free_port() {
         local p
-        for (( p = 20000 + RANDOM % 20000; ; p++ )); do
+        for (( p = 12000 + RANDOM % 20000; ; p++ )); do
                 (exec 3<>"/dev/tcp/127.0.0.1/$p") 2>/dev/null || { echo "$p"; return; }
         done
 }
