@@ -126,9 +126,9 @@ int disk_checkpoint(struct disk *d);
  * thread. */
 int disk_copy(struct disk *d, const char *to);
 
-/* What mvcc_hash() gives, read from the table in its own order, with a connection of its own. Any one
- * thread. Every row up to rev must be there, and those that compact_rev made needless must be gone;
- * -ESTALE when a later compaction has come, -ECANCELED when *stop was set. */
+/* What mvcc_hash() gives, read from the table in its own order, with a connection of its own. Any
+ * one thread. Every row up to rev must be there, and those that compact_rev made needless must be
+ * gone; -ESTALE when a later compaction has come, -ECANCELED when *stop was set. */
 int disk_hash(struct disk *d, int64_t rev, int64_t compact_rev, const _Atomic bool *stop,
                 uint32_t *ret);
 

@@ -76,6 +76,9 @@ static const struct option_row rows[] = {
                 ROW("strict-reconfig-check", OPTION_BOOL, strict_reconfig_check, NULL,
                                 "refuse changes of membership that would lose the majority",
                                 "true"),
+                ROW("corrupt-check-time", OPTION_STRING, corrupt_check_time, "AGE",
+                                "how often the members are compared with each other; 0: never",
+                                "10m"),
                 ROW("unsafe-no-fsync", OPTION_BOOL, unsafe_no_fsync, NULL,
                                 "do not wait for the disk: a crash of the machine may lose "
                                 "acknowledged writes; "

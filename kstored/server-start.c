@@ -298,6 +298,10 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
         make_metrics(s, metrics);
         r = autocompact_new(&s->autocompact, options->auto_compaction_mode,
                         options->auto_compaction_retention, p);
+        if (r >= 0 && parse_duration_us(options->corrupt_check_time, &s->corrupt_check_us) < 0)
+                r = problem_set(p, EINVAL, 0, NULL,
+                                "--corrupt-check-time \"%s\" is no duration, such as 10m or 0",
+                                options->corrupt_check_time);
         if (r >= 0)
                 r = make_replica(s, p);
         if (r >= 0)
@@ -391,6 +395,7 @@ struct server *server_free(struct server *s) {
         if (s->peers)
                 forwards_end(s);
         move_leader_end(s);
+        corrupt_check_end(s);
         grpc_server_free(s->grpc);
         grpc_server_free(s->peer_grpc);
         sd_event_source_disable_unref(s->post);

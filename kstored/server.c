@@ -142,6 +142,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
                 snapshot_wanted(s, s->snapshot_for);
                 s->snapshot_for = 0;
         }
+        corrupt_check_turn(s, now_ms);
         move_leader_turn(s, now_ms);
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);

@@ -44,6 +44,7 @@ struct server_options {
         char **listen_metrics_urls;
         char *log_level;
         bool strict_reconfig_check;
+        char *corrupt_check_time;
         bool unsafe_no_fsync;
         struct {
                 char *check, *restore;
@@ -102,6 +103,8 @@ struct server {
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;
         struct hashing *hashings;
+        struct corrupt_check *corrupt_check;
+        uint64_t corrupt_check_us, next_corrupt_check_ms;
         _Atomic bool hashing_stop;
         struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
                         *m_fsync, *m_requests_pending;
@@ -174,8 +177,12 @@ void snapshot_send_turn(struct server *s, uint64_t now_ms);
 void snapshot_receive_turn(struct server *s);
 void snapshot_send_end(struct server *s);
 void snapshot_receive_end(struct server *s);
-/* service-hash.c: the hash of the data at a revision (kstored/disk.h) is given to `done` later, or a
- * negative errno: -ERANGE when it was compacted meanwhile. -ENOBUFS, -ENOMEM. */
+/* corrupt.c: compares the members on the leader, now and then, and raises CORRUPT. */
+struct corrupt_check;
+void corrupt_check_turn(struct server *s, uint64_t now_ms);
+void corrupt_check_end(struct server *s);
+/* service-hash.c: the hash of the data at a revision (kstored/disk.h) is given to `done` later, or
+ * a negative errno: -ERANGE when it was compacted meanwhile. -ENOBUFS, -ENOMEM. */
 typedef void (*hash_done)(struct server *s, int result, int64_t rev, int64_t compact_rev,
                 uint32_t hash, void *userdata);
 int server_hash(struct server *s, int64_t rev, hash_done done, void *userdata);

@@ -5,7 +5,8 @@
 
 struct peer_call {
         struct server *server;
-        uint64_t from; /* 0: no Hello yet */
+        uint64_t from;
+        uint64_t config_index; /* of the newest configuration it had */
 };
 
 void peer_refuse(struct grpc_call *call, const char *why, bool removed) {
@@ -19,8 +20,19 @@ static bool in_config(const struct raft_config *c, uint64_t id) {
         return false;
 }
 
+/* A configuration that is newer than its own, or the same, does without it. */
+static bool was_removed(const struct server *s, uint64_t id, uint64_t config_index) {
+        const struct raft_config *c = raft_get_config(s->raft);
+
+        return !in_config(c, id) && c->index >= config_index;
+}
+
+static char *removed_text(uint64_t id) {
+        return strformat("member %llx is not in the cluster: it was removed",
+                        (unsigned long long)id);
+}
+
 bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__Hello *h) {
-        const struct raft_config *config = raft_get_config(s->raft);
         _cleanup_free_ char *why = NULL;
         bool removed = false;
 
@@ -42,9 +54,8 @@ bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__
                 why = strformat("member %llx answers here, not %llx: a member's peer URL is wrong "
                                 "(etcdctl member update)",
                                 (unsigned long long)s->member_id, (unsigned long long)h->to);
-        else if (!in_config(config, h->from) && config->index >= h->config_index) {
-                why = strformat("member %llx is not in the cluster: it was removed",
-                                (unsigned long long)h->from);
+        else if (was_removed(s, h->from, h->config_index)) {
+                why = removed_text(h->from);
                 removed = true;
         } else
                 return true;
@@ -64,11 +75,11 @@ static void on_gone(struct grpc_call *call, void *userdata) {
         peer_call_free(userdata);
 }
 
-static void end(struct grpc_call *call, struct peer_call *c, const char *why) {
+static void end(struct grpc_call *call, struct peer_call *c, const char *why, bool removed) {
         grpc_call_on_gone(call, NULL, NULL);
         grpc_call_set_userdata(call, NULL);
         peer_call_free(c);
-        peer_refuse(call, why, false);
+        peer_refuse(call, why, removed);
 }
 
 static struct peer_call *begin(
@@ -88,6 +99,7 @@ static struct peer_call *begin(
         }
         c->server = s;
         c->from = hello->from;
+        c->config_index = hello->config_index;
         grpc_call_set_userdata(call, c);
         grpc_call_on_gone(call, on_gone, c);
         return c;
@@ -105,7 +117,7 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
 
         if (!e) {
                 if (c)
-                        end(call, c, "a message among members cannot be read");
+                        end(call, c, "a message among members cannot be read", false);
                 else
                         peer_refuse(call, "a message among members cannot be read", false);
                 return;
@@ -114,6 +126,12 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
                 c = begin(s, call, e->hello);
         if (!c)
                 return;
+        if (was_removed(s, c->from, c->config_index)) {
+                _cleanup_free_ char *why = removed_text(c->from);
+
+                end(call, c, strempty(why), true);
+                return;
+        }
         for (size_t i = 0; i < e->n_messages && !s->fatal; i++) {
                 struct raft_message m;
                 int r = peer_message_read(e->messages[i], &m);
@@ -123,7 +141,7 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
                 if (r < 0 || m.from != c->from || !type_allowed(m.type)) {
                         if (r >= 0)
                                 peer_message_done(&m);
-                        end(call, c, "a message among members makes no sense");
+                        end(call, c, "a message among members makes no sense", false);
                         return;
                 }
                 replica_step(s->replica, &m);
