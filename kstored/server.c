@@ -211,6 +211,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
 
         replica_tick(s->replica, now_ms);
         require_leader_turn(s, now_ms);
+        health_turn(s);
         if (now_ms >= s->next_second_ms) {
                 s->next_second_ms = now_ms + 1000;
                 every_second(s, now_ms);

@@ -72,6 +72,7 @@ struct server {
         struct sending *sending;     /* a state for a member that fell behind */
         struct receiving *receiving; /* one that comes from the leader */
         struct forward *forwards;
+        struct health_watch *health_watches, *health_strangers;
         struct moving *moving; /* leadership, for a client */
         struct worker *writer; /* saves, in order */
         struct worker *keeper; /* checkpoints and copies */
@@ -248,6 +249,8 @@ void service_hash_kv(struct grpc_call *call, const void *data, size_t n, void *s
 void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *server);
 void service_move_leader(struct grpc_call *call, const void *data, size_t n, void *server);
 void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server);
+void service_health_watch(struct grpc_call *call, const void *data, size_t n, void *server);
+void health_turn(struct server *s); /* tells those that watch */
 /* Answers the compactions that wait for the dropping, once that is done. */
 void service_compact_finished(struct server *s);
 int server_start_loop(struct server *s);

@@ -1,8 +1,7 @@
-/* etcdserverpb.Maintenance and the gRPC health service. */
+/* etcdserverpb.Maintenance. */
 #include "config.h"
 
 #include "kstored/server.h"
-#include "proto/health.pb-c.h"
 
 #define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
@@ -96,19 +95,4 @@ void service_defragment(struct grpc_call *call, const void *data, size_t n, void
                 return;
         }
         grpc_call_on_gone(call, on_defragment_gone, d);
-}
-
-void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server) {
-        struct server *s = server;
-        Grpc__Health__V1__HealthCheckRequest *r = grpc__health__v1__health_check_request__unpack(
-                        &s->arena.allocator, n, data);
-        _cleanup_buf_ struct buf b = {0};
-        const char *why;
-
-        if (!r || !isempty(r->service)) {
-                grpc_call_finish(call, r ? GRPC_NOT_FOUND : GRPC_INTERNAL, "unknown service");
-                return;
-        }
-        wire_uint(&b, 1, server_is_ready(s, &why) ? 1 : 2);
-        grpc_call_reply(call, b.data, b.size);
 }

@@ -28,6 +28,7 @@ const struct grpc_method server_methods[] = {
                 {"/etcdserverpb.Maintenance/Snapshot", service_snapshot, NULL, false},
                 {"/etcdserverpb.Maintenance/MoveLeader", service_move_leader, NULL, false},
                 {"/grpc.health.v1.Health/Check", service_health_check, NULL, false},
+                {"/grpc.health.v1.Health/Watch", service_health_watch, NULL, true},
 };
 const size_t server_method_count = ELEMENTS(server_methods);
 

@@ -5,7 +5,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/join tests/lab/story \
 	tests/clients/tap.sh tests/clients/backup tests/clients/kapid-on-etcd tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd tests/clients/kstored-durability tests/clients/kstored-members tests/clients/cluster.sh tests/clients/kstored-chaos \
 	tests/clients/grpc-beside-etcd tests/clients/cluster-beside-etcd tests/clients/beside/three.py tests/clients/beside.sh tests/clients/beside/main.py tests/clients/beside/harness.py \
-	tests/clients/beside/kv.py tests/clients/beside/txn.py tests/clients/beside/lease.py tests/clients/beside/watch.py \
+	tests/clients/beside/bulk.py tests/clients/beside/kv.py tests/clients/beside/txn.py tests/clients/beside/lease.py tests/clients/beside/watch.py \
 	tests/clients/beside/cluster.py tests/clients/beside/wire.py tests/clients/beside/frames.py tests/clients/beside/generated.py
 # "check" is a target of make's: as a file of EXTRA_DIST it would be run.
 dist-hook:

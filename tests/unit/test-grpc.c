@@ -81,6 +81,13 @@ static const struct grpc_method methods[] = {
                                 .streaming = true},
 };
 
+static bool admit(struct grpc_call *call, void *userdata) {
+        if (!streq_ptr(grpc_call_metadata(call, "x-own"), "refused"))
+                return true;
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "not admitted");
+        return false;
+}
+
 static void on_state(struct grpc_channel *ch, bool connected, void *userdata) {
         struct world *w = userdata;
 
@@ -110,8 +117,10 @@ static void on_done(struct grpc_client_call *call, enum grpc_code code, const ch
 
 static void world_start(struct world *w, const char *url, const struct tls_files *server_tls,
                 const struct tls_files *client_tls) {
-        const struct grpc_server_options options = {
-                        .methods = methods, .method_count = ELEMENTS(methods), .userdata = w};
+        const struct grpc_server_options options = {.methods = methods,
+                        .method_count = ELEMENTS(methods),
+                        .admit = admit,
+                        .userdata = w};
         _cleanup_problem_ struct problem p = {0};
 
         *w = (struct world){.folder = "/tmp/keelson-test-XXXXXX"};
@@ -142,8 +151,9 @@ static void world_stop(struct world *w) {
         assert_int_equal(remove_tree(w->folder), 0);
 }
 
-static void ask(struct world *w, const char *path, const char *text, uint64_t timeout_us) {
-        const struct grpc_metadata metadata[] = {{"x-own", "value"}, {NULL, NULL}};
+static void ask_with(struct world *w, const char *path, const char *text, uint64_t timeout_us,
+                const char *own) {
+        const struct grpc_metadata metadata[] = {{"x-own", own}, {NULL, NULL}};
         const struct grpc_client_call_options o = {.path = path,
                         .timeout_us = timeout_us,
                         .metadata = metadata,
@@ -156,9 +166,16 @@ static void ask(struct world *w, const char *path, const char *text, uint64_t ti
         loop_until(w->event, w->done > done);
 }
 
-static struct grpc_client_call *start(struct world *w, const char *path, const char *text) {
+static void ask(struct world *w, const char *path, const char *text, uint64_t timeout_us) {
+        ask_with(w, path, text, timeout_us, "value");
+}
+
+static struct grpc_client_call *start_with(
+                struct world *w, const char *path, const char *text, const char *own) {
+        const struct grpc_metadata metadata[] = {{own ? "x-own" : NULL, own}, {NULL, NULL}};
         const struct grpc_client_call_options o = {.path = path,
                         .timeout_us = UINT64_MAX,
+                        .metadata = metadata,
                         .on_message = on_message,
                         .on_done = on_done,
                         .userdata = w};
@@ -169,6 +186,10 @@ static struct grpc_client_call *start(struct world *w, const char *path, const c
         assert_int_equal(grpc_client_call_send(call, text, strlen(text)), 0);
         loop_until(w->event, w->held > held);
         return call;
+}
+
+static struct grpc_client_call *start(struct world *w, const char *path, const char *text) {
+        return start_with(w, path, text, NULL);
 }
 
 static void unary(struct world *w) {
@@ -313,6 +334,31 @@ static void streams(void **state) {
         (void)start(&w, "/test.T/Stream", "a");
         w.channel = grpc_channel_free(w.channel);
         loop_until(w.event, w.gone == 3);
+        assert_int_equal(w.done, 3);
+        world_stop(&w);
+}
+
+/* Calls that are not admitted, and streams ended for what they came with. */
+static void by_metadata(void **state) {
+        const struct grpc_metadata with = {"x-own", "value"};
+        struct world w;
+
+        world_start(&w, NULL, NULL, NULL);
+        ask_with(&w, "/test.T/Echo", "x", 0, "refused");
+        assert_int_equal(w.code, GRPC_UNAVAILABLE);
+        assert_string_equal(w.text, "not admitted");
+        assert_int_equal(w.server_messages, 0);
+        (void)start_with(&w, "/test.T/Stream", "a", "value");
+        (void)start_with(&w, "/test.T/Hold", "b", "value");
+        (void)start_with(&w, "/test.T/Stream", "c", "other");
+        (void)start(&w, "/test.T/Stream", "d");
+        grpc_server_end_streams(w.server, &with, GRPC_UNAVAILABLE, "no more");
+        loop_until(w.event, w.done == 2);
+        assert_int_equal(w.code, GRPC_UNAVAILABLE);
+        assert_string_equal(w.text, "no more");
+        assert_int_equal(w.gone, 1);
+        ask(&w, "/test.T/Echo", "still", 0);
+        assert_int_equal(w.code, GRPC_OK);
         assert_int_equal(w.done, 3);
         world_stop(&w);
 }
@@ -539,6 +585,7 @@ int main(void) {
                         cmocka_unit_test(over_tls),
                         cmocka_unit_test(deadlines),
                         cmocka_unit_test(streams),
+                        cmocka_unit_test(by_metadata),
                         cmocka_unit_test(large_messages),
                         cmocka_unit_test(slow_readers),
                         cmocka_unit_test(garbage),

@@ -314,6 +314,71 @@ static void test_txn(void **state) {
         fixture_free(f);
 }
 
+static enum store_error run_txn(struct fixture *f, Etcdserverpb__RequestOp **ops, size_t n) {
+        Etcdserverpb__TxnRequest t = ETCDSERVERPB__TXN_REQUEST__INIT;
+        enum store_error e;
+
+        t.success = ops;
+        t.n_success = n;
+        e = kv_check_txn(&t, 128);
+        mvcc_begin(f->kv.mvcc);
+        if (!e)
+                e = kv_txn(&f->kv, &t, NULL);
+        (void)mvcc_end(f->kv.mvcc);
+        settle(f);
+        return e;
+}
+
+/* What etcd does where one could do otherwise, as the comparison with a real one showed. */
+static void test_as_etcd(void **state) {
+        struct fixture *f = fixture_new();
+        Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT, future = r;
+        Etcdserverpb__PutRequest p = ETCDSERVERPB__PUT_REQUEST__INIT;
+        Etcdserverpb__DeleteRangeRequest d = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
+        Etcdserverpb__RequestOp put_op = ETCDSERVERPB__REQUEST_OP__INIT, get_op = put_op,
+                                del_op = put_op, *mistakes[] = {&get_op, &put_op},
+                                *replace[] = {&del_op, &put_op};
+
+        put(f, "k", "1", 0);
+        put(f, "k", "2", 0);
+        /* Of two mistakes in a put that of the lease is told; in a transaction that of the key, and
+         * that of a put before that of a range. */
+        p.key = future.key = d.key = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "x"};
+        p.ignore_value = true;
+        p.lease = 7;
+        assert_int_equal(kv_put(&f->kv, &p, NULL), STORE_LEASE_NOT_FOUND);
+        future.revision = 99;
+        put_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+        put_op.request_put = &p;
+        get_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+        get_op.request_range = &future;
+        assert_int_equal(run_txn(f, mistakes, 2), STORE_KEY_NOT_FOUND);
+        p.ignore_value = false;
+        assert_int_equal(run_txn(f, mistakes, 2), STORE_LEASE_NOT_FOUND);
+        p.lease = 0;
+        assert_int_equal(run_txn(f, mistakes, 2), STORE_FUTURE_REV);
+        future.revision = -2;
+        assert_int_equal(run_txn(f, mistakes, 2), STORE_COMPACTED);
+        /* A bound below zero is one; alone, a revision below zero is the present. */
+        r.max_mod_revision = -1;
+        assert_string_equal(range(f, &r, "k", ""), "/1");
+        r.max_mod_revision = 0;
+        r.revision = -2;
+        assert_string_equal(range(f, &r, "k", ""), "k=2@3 /1");
+        /* All there is may be replaced in one transaction, but not a range with an end. */
+        r.revision = 0;
+        d.key = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "k"};
+        d.range_end = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "\0"};
+        p.key = d.key;
+        del_op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE;
+        del_op.request_delete_range = &d;
+        assert_int_equal(run_txn(f, replace, 2), STORE_OK);
+        assert_string_equal(range(f, &r, "k", ""), "k=@4 /1");
+        d.range_end = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "z"};
+        assert_int_equal(run_txn(f, replace, 2), STORE_DUPLICATE_KEY);
+        fixture_free(f);
+}
+
 static void test_txn_depth(void **state) {
         char *bytes = calloc(1, 8192);
         size_t size = 0;
@@ -581,6 +646,7 @@ int main(void) {
                         cmocka_unit_test(test_range_options),
                         cmocka_unit_test(test_compaction),
                         cmocka_unit_test(test_txn),
+                        cmocka_unit_test(test_as_etcd),
                         cmocka_unit_test(test_txn_depth),
                         cmocka_unit_test(test_leases),
                         cmocka_unit_test(test_watch),

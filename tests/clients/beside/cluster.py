@@ -172,3 +172,9 @@ def health(b):
     """health: the whole server, and services by name"""
     for name in ("", "etcdserverpb.KV", "none"):
         b.call("grpc.health.v1.Health.Check", service=name)
+    s = b.stream("grpc.health.v1.Health.Watch")
+    s.send(service="").answer()
+    s.cancel()
+    s = b.stream("grpc.health.v1.Health.Watch")
+    s.send(service="none").answer()
+    s.half_close().cancel()

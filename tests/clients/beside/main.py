@@ -4,7 +4,7 @@ import sys
 
 import harness
 
-MODULES = ("kv", "txn", "lease", "watch", "cluster", "wire", "frames", "generated")
+MODULES = ("kv", "txn", "lease", "watch", "cluster", "wire", "frames", "bulk", "generated")
 
 if __name__ == "__main__":
     both = harness.Both(harness.Schema(sys.argv[1]), sys.argv[2], sys.argv[3])

@@ -166,6 +166,9 @@ def without_a_leader(t):
     lone.put(b"n/a", b"1")
     lone.range(b"n/a")
     watch, strict = Watch(lone), Watch(lone, metadata=REQUIRED)
+    # 3.4 is healthy whatever happens: only ours is asked.
+    health = lone.stream("grpc.health.v1.Health.Watch").send(service="").pair[0]
+    states = [health.next().status]
     keep = lone.stream("Lease.LeaseKeepAlive", metadata=REQUIRED)
     lone.call("Lease.LeaseGrant", ID=3, TTL=500)
     keep.send(ID=3).answer()
@@ -173,6 +176,7 @@ def without_a_leader(t):
     strict.created(b"n/", b"n0")
     t.signal(signal.SIGSTOP, 0, 1)
     try:
+        states.append(health.next().status)
         strict.status()
         keep.status()
         lone.range(b"n/a", serializable=True)
@@ -194,6 +198,8 @@ def without_a_leader(t):
     finally:
         t.signal(signal.SIGCONT, 0, 1)
     t.look()
+    states.append(health.next().status)
+    t.differ.compare("health: serving, not serving, serving", str(states), "[1, 2, 1]")
     t.leader.put(b"n/b", b"there again")
     watch.expect(events=1)
     t.other.range(b"n/a")

@@ -10,6 +10,11 @@ def unknown(b):
     for path in ("/etcdserverpb.KV/Nothing", "/none.Such/Range", "/none/Range", "/etcdserverpb.Watch/Range",
                  "/etcdserverpb.KV/", "/a/b/c", "//", "/etcdserverpb.KV/Range/"):
         b.raw(path, b"")
+    # Served by etcd, not by us: users and passwords (certificates say who one is), and locks and elections as services
+    # (etcdctl makes its own of keys, leases and watches).
+    for path in ("/etcdserverpb.Auth/AuthEnable", "/etcdserverpb.Auth/Authenticate", "/v3lockpb.Lock/Lock",
+                 "/v3electionpb.Election/Campaign"):
+        b.ours_only(path, b"", "UNIMPLEMENTED")
     # Paths without two slashes are not asked for: the grpc-go of 3.4 calls them RESOURCE_EXHAUSTED, the present one
     # UNIMPLEMENTED, and so do we.
 
