@@ -12,6 +12,23 @@ static bool are_gone(struct chaos *c, void *userdata) {
         return leases_gone(c);
 }
 
+/* The end of it says most: the whole is in the history file. */
+static void tell_end(const char *text) {
+        enum { LINES = 40, COLUMNS = 200 };
+        size_t lines = 0;
+
+        for (const char *c = text; *c; c++)
+                lines += *c == '\n';
+        for (const char *line = text, *end; *line; line = end + 1) {
+                end = strchrnul(line, '\n');
+                if (lines-- <= LINES)
+                        printf("# %.*s%s\n", (int)MIN(end - line, (ptrdiff_t)COLUMNS), line,
+                                        end - line > COLUMNS ? "..." : "");
+                if (*end == '\0')
+                        break;
+        }
+}
+
 static void judge_history(struct chaos *c) {
         _cleanup_linear_report_ struct linear_report r = {0};
 
@@ -24,12 +41,7 @@ static void judge_history(struct chaos *c) {
                                 r.verdict == LINEAR_GAVE_UP ? "the search was given up"
                                                             : "no order explains them",
                                 r.key, r.op_count);
-                for (char *line = r.text, *end; *line; line = end + 1) {
-                        end = strchrnul(line, '\n');
-                        printf("# %.*s\n", (int)(end - line), line);
-                        if (*end == '\0')
-                                break;
-                }
+                tell_end(r.text);
         }
         chaos_result(c,
                         "the history of %zu operations on %zu keys is linearizable (%llu known, "

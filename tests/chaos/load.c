@@ -17,6 +17,7 @@ enum {
         THINK_MIN_US = 2000,
         THINK_MAX_US = 12000,
         NEXT_MEMBER_US = 20000,
+        MOVE_ONE_IN = 15, /* operations */
         KEY_SIZE = 64,
         APPEND_TRIES = 4,
 };
@@ -61,10 +62,13 @@ static void note_change(
                         .hash = change_hash(put, key, strlen(key), value, strlen(value))};
 }
 
-/* The next member that is there. */
+/* The next member that is there; now and then any other, or all would end up with the one that
+ * never failed. */
 static bool choose_member(struct client *x) {
         struct chaos *c = x->chaos;
 
+        if (dice_below(&x->dice, MOVE_ONE_IN) == 0)
+                x->member = (unsigned)dice_below(&x->dice, c->slot_count);
         for (unsigned i = 0; i < c->slot_count; i++) {
                 unsigned m = (x->member + i) % c->slot_count;
 

@@ -390,7 +390,7 @@ static const struct fault faults[] = {
                 {"stop", 1, 1, stop_any},
                 {"stop-leader", 1, 3, stop_leader},
                 {"cut-one-way", 1, 3, cut_one_way},
-                {"cut-leader", 1, 3, cut_leader},
+                {"cut-leader", 2, 3, cut_leader},
                 {"cut", 1, 3, cut_any},
                 {"delay", 1, 3, delay},
                 {"move-leader", 1, 3, move_leader},
