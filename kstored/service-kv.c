@@ -20,7 +20,7 @@ static void serve_range(struct server *s, struct grpc_call *call, const void *da
                 return;
         }
         server_header(s, &b, mvcc_rev(s->state->kv.mvcc));
-        e = state_alarm(s->state, ALARM_CORRUPT) ? STORE_CORRUPT : kv_range(&s->state->kv, r, &b);
+        e = kv_range(&s->state->kv, r, &b);
         if (e)
                 server_refuse(call, e);
         else
@@ -83,7 +83,7 @@ static void serve_txn(struct server *s, struct grpc_call *call, const void *data
                 return;
         }
         server_header(s, &b, mvcc_rev(s->state->kv.mvcc));
-        e = state_alarm(s->state, ALARM_CORRUPT) ? STORE_CORRUPT : kv_txn(&s->state->kv, r, &b);
+        e = kv_txn(&s->state->kv, r, &b);
         if (e)
                 server_refuse(call, e);
         else
