@@ -259,8 +259,10 @@ int disk_open_connections(struct disk *d, struct problem *p) {
         if (r >= 0)
                 r = disk_exec(d->writer, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
                                          "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-                                         "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY;"
-                                         "PRAGMA foreign_keys=OFF");
+                                         "PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY;"
+                                         "PRAGMA foreign_keys=OFF;"
+                                         /* Pages of the log that become free are not written. */
+                                         "PRAGMA secure_delete=FAST");
         if (r < 0)
                 return refuse_database(d, r, p);
         d->synced_mode = true;

@@ -1,25 +1,34 @@
 /* Two levels: an array of leaves, each an array of up to LEAF_MAX items in key order. A leaf that
  * fills is split in two. Finding costs two binary searches; the upper array of a million keys is
  * a few hundred kilobytes, so that moving it at a split is cheap. Every leaf holds at least one
- * item. */
+ * item. Most keys are written once: an item holds what such a key needs, and the rest only when
+ * there is more to say. */
 #include "kstored/index.h"
 
-enum { LEAF_MAX = 64 };
+#include "kstored/slab.h"
 
-struct history {
+enum { LEAF_MAX = 64, LEAF_STEP = 8 };
+
+/* A leaf grows by steps; a whole one at once would be half empty after a split. */
+struct leaf {
         uint32_t count, allocated;
-        struct place places[];
+        struct item *items[];
 };
 
-struct leaf {
-        unsigned count;
-        struct item *items[LEAF_MAX];
+/* Of the newest change, unless it is a deletion; and older changes in order. Not there when the
+ * newest change is the first, without a lease. */
+struct more {
+        int64_t create, version, lease;
+        uint32_t count, allocated;
+        struct place past[];
 };
 
 struct index {
         struct leaf **leaves;
         size_t leaf_count, leaf_allocated;
+        struct slab items;
         size_t count;
+        size_t hint; /* the leaf of the last search: a change of a key searches several times */
 };
 
 int key_compare(const void *a, size_t na, const void *b, size_t nb) {
@@ -40,9 +49,9 @@ int index_new(struct index **ret) {
         return 0;
 }
 
-static void item_free(struct item *it) {
-        free(it->past);
-        free(it);
+static void item_free(struct index *x, struct item *it) {
+        free(it->more);
+        slab_give_back(&x->items, it, sizeof(*it) + item_key_size(it));
 }
 
 struct index *index_free(struct index *x) {
@@ -50,10 +59,11 @@ struct index *index_free(struct index *x) {
                 return NULL;
         for (size_t i = 0; i < x->leaf_count; i++) {
                 for (unsigned k = 0; k < x->leaves[i]->count; k++)
-                        item_free(x->leaves[i]->items[k]);
+                        item_free(x, x->leaves[i]->items[k]);
                 free(x->leaves[i]);
         }
         free(x->leaves);
+        slab_done(&x->items);
         free(x);
         return NULL;
 }
@@ -63,13 +73,18 @@ size_t index_count(const struct index *x) {
 }
 
 static int item_compare(const struct item *it, const void *key, size_t n) {
-        return key_compare(it->key, it->key_size, key, n);
+        return key_compare(it->key, item_key_size(it), key, n);
 }
 
 /* The last leaf whose first key is not above the key (or the first leaf). */
-static size_t find_leaf(const struct index *x, const void *key, size_t n) {
-        size_t low = 0, high = x->leaf_count;
+static size_t find_leaf(struct index *x, const void *key, size_t n) {
+        size_t low = 0, high = x->leaf_count, hint = x->hint;
 
+        if (hint < high && item_compare(x->leaves[hint]->items[0], key, n) <= 0) {
+                if (hint + 1 == high || item_compare(x->leaves[hint + 1]->items[0], key, n) > 0)
+                        return hint;
+                low = hint + 1;
+        }
         while (low < high) {
                 size_t mid = (low + high) / 2;
 
@@ -78,7 +93,7 @@ static size_t find_leaf(const struct index *x, const void *key, size_t n) {
                 else
                         high = mid;
         }
-        return low == 0 ? 0 : low - 1;
+        return x->hint = low == 0 ? 0 : low - 1;
 }
 
 /* The first slot whose key is not below. */
@@ -96,7 +111,7 @@ static unsigned find_slot(const struct leaf *l, const void *key, size_t n) {
         return low;
 }
 
-void index_seek(const struct index *x, const void *key, size_t n, struct cursor *ret) {
+void index_seek(struct index *x, const void *key, size_t n, struct cursor *ret) {
         *ret = (struct cursor){.index = x};
         if (x->leaf_count == 0)
                 return;
@@ -123,7 +138,7 @@ void cursor_next(struct cursor *c) {
         }
 }
 
-struct item *index_get(const struct index *x, const void *key, size_t n) {
+struct item *index_get(struct index *x, const void *key, size_t n) {
         struct cursor c;
         struct item *it;
 
@@ -148,15 +163,27 @@ static int insert_leaf(struct index *x, size_t at, struct leaf *l) {
         return 0;
 }
 
-/* Keys often come in order: then the old leaf stays full and the new one takes only the last. */
-static int split_leaf(struct index *x, size_t at, unsigned slot) {
-        struct leaf *l = x->leaves[at], *n;
-        unsigned keep = slot == LEAF_MAX && at + 1 == x->leaf_count ? LEAF_MAX - 1 : LEAF_MAX / 2;
-        int r;
+static int leaf_resize(struct leaf **l, size_t items) {
+        size_t want = (items + LEAF_STEP - 1) / LEAF_STEP * LEAF_STEP;
+        struct leaf *n = realloc(*l, sizeof(*n) + want * sizeof(n->items[0]));
 
-        n = malloc(sizeof(*n));
         if (!n)
                 return -ENOMEM;
+        if (!*l)
+                n->count = 0;
+        n->allocated = (uint32_t)want;
+        *l = n;
+        return 0;
+}
+
+/* Keys often come in order: then the old leaf stays full and the new one takes only the last. */
+static int split_leaf(struct index *x, size_t at, size_t slot) {
+        struct leaf *l = x->leaves[at], *n = NULL;
+        uint32_t keep = slot == LEAF_MAX && at + 1 == x->leaf_count ? LEAF_MAX - 1 : LEAF_MAX / 2;
+        int r = leaf_resize(&n, l->count - keep);
+
+        if (r < 0)
+                return r;
         n->count = l->count - keep;
         memcpy(n->items, l->items + keep, n->count * sizeof(n->items[0]));
         r = insert_leaf(x, at + 1, n);
@@ -165,30 +192,24 @@ static int split_leaf(struct index *x, size_t at, unsigned slot) {
                 return r;
         }
         l->count = keep;
+        (void)leaf_resize(&x->leaves[at], keep);
         return 0;
 }
 
-static int insert_item(struct index *x, struct item *it) {
-        struct leaf *l;
-        size_t at;
-        unsigned slot;
-        int r;
+/* Where index_seek() has looked for its key and not found it. */
+static int insert_item(struct index *x, size_t at, size_t slot, struct item *it) {
+        struct leaf *l = NULL;
+        int r = 0;
 
         if (x->leaf_count == 0) {
-                l = malloc(sizeof(*l));
-                if (!l)
-                        return -ENOMEM;
-                l->count = 1;
-                l->items[0] = it;
-                r = insert_leaf(x, 0, l);
-                if (r < 0)
+                r = leaf_resize(&l, 1);
+                if (r >= 0)
+                        r = insert_leaf(x, 0, l);
+                if (r < 0) {
                         free(l);
-                else
-                        x->count = 1;
-                return r;
+                        return r;
+                }
         }
-        at = find_leaf(x, it->key, it->key_size);
-        slot = find_slot(x->leaves[at], it->key, it->key_size);
         if (x->leaves[at]->count == LEAF_MAX) {
                 r = split_leaf(x, at, slot);
                 if (r < 0)
@@ -198,6 +219,10 @@ static int insert_item(struct index *x, struct item *it) {
                         at++;
                 }
         }
+        if (x->leaves[at]->count == x->leaves[at]->allocated)
+                r = leaf_resize(&x->leaves[at], x->leaves[at]->count + 1);
+        if (r < 0)
+                return r;
         l = x->leaves[at];
         memmove(&l->items[slot + 1], &l->items[slot], (l->count - slot) * sizeof(l->items[0]));
         l->items[slot] = it;
@@ -206,60 +231,116 @@ static int insert_item(struct index *x, struct item *it) {
         return 0;
 }
 
+struct place item_newest(const struct item *it) {
+        return (struct place){.rev = it->rev, .seq_dead = it->seq_dead};
+}
+
+static bool item_dead(const struct item *it) {
+        return it->seq_dead & 1;
+}
+
+int64_t item_create(const struct item *it) {
+        return item_dead(it) ? 0 : it->more ? it->more->create : (int64_t)it->rev;
+}
+
+int64_t item_version(const struct item *it) {
+        return item_dead(it) ? 0 : it->more ? it->more->version : 1;
+}
+
+int64_t item_lease(const struct item *it) {
+        return item_dead(it) || !it->more ? 0 : it->more->lease;
+}
+
+static int more_resize(struct item *it, uint32_t places) {
+        struct more *m = realloc(it->more, sizeof(*m) + places * sizeof(m->past[0]));
+
+        if (!m)
+                return -ENOMEM;
+        if (!it->more)
+                *m = (struct more){.create = (int64_t)it->rev, .version = 1};
+        m->allocated = places;
+        it->more = m;
+        return 0;
+}
+
 static int push_past(struct item *it) {
-        struct history *h = it->past;
+        struct more *m = it->more;
+        int r = 0;
 
-        if (!h || h->count == h->allocated) {
-                uint32_t want = h ? h->allocated * 2 : 2;
+        if (!m || m->count == m->allocated)
+                r = more_resize(it, m && m->count > 0 ? m->count * 2 : 2);
+        if (r >= 0)
+                it->more->past[it->more->count++] = item_newest(it);
+        return r;
+}
 
-                h = realloc(h, sizeof(*h) + want * sizeof(h->places[0]));
-                if (!h)
-                        return -ENOMEM;
-                if (!it->past)
-                        h->count = 0;
-                h->allocated = want;
-                it->past = h;
+static int new_item(struct index *x, const void *key, size_t n, bool more, struct item **ret) {
+        struct item *it = slab_alloc(&x->items, sizeof(*it) + n);
+
+        if (!it)
+                return -ENOMEM;
+        *it = (struct item){.key_low = n & UINT16_MAX, .key_high = n >> 16 & UINT16_MAX};
+        memcpy(it->key, key, n);
+        if (more && more_resize(it, 0) < 0) {
+                item_free(x, it);
+                return -ENOMEM;
         }
-        h->places[h->count++] = it->newest;
+        *ret = it;
         return 0;
 }
 
 int index_add(struct index *x, const void *key, size_t n, struct place place, int64_t create,
-                uint64_t version, int64_t lease) {
-        struct item *it = index_get(x, key, n);
+                int64_t version, int64_t lease) {
+        uint64_t mask = ((uint64_t)1 << INDEX_PLACE_BITS) - 1;
+        struct cursor c;
+        struct item *it;
         int r;
 
-        if (it) {
+        if (place.rev >> INDEX_PLACE_BITS != 0 || place.seq_dead >> INDEX_PLACE_BITS != 0 ||
+                        n > INDEX_KEY_SIZE_MAX)
+                return -ERANGE;
+        /* A key that is behind all of a leaf goes there, not before all of the next. */
+        if (x->leaf_count == 0)
+                c = (struct cursor){.index = x};
+        else {
+                c.leaf = find_leaf(x, key, n);
+                c.slot = find_slot(x->leaves[c.leaf], key, n);
+        }
+        it = x->leaf_count > 0 && c.slot < x->leaves[c.leaf]->count
+                             ? x->leaves[c.leaf]->items[c.slot]
+                             : NULL;
+        if (it && item_compare(it, key, n) == 0) {
                 r = push_past(it);
                 if (r < 0)
                         return r;
         } else {
-                it = malloc(sizeof(*it) + n);
-                if (!it)
-                        return -ENOMEM;
-                *it = (struct item){.key_size = n & INDEX_KEY_SIZE_MAX};
-                memcpy(it->key, key, n);
-                r = insert_item(x, it);
+                r = new_item(x, key, n, create != place.rev || version > 1 || lease != 0, &it);
+                if (r < 0)
+                        return r;
+                r = insert_item(x, c.leaf, c.slot, it);
                 if (r < 0) {
-                        free(it);
+                        item_free(x, it);
                         return r;
                 }
         }
-        it->newest = place;
-        it->create = create;
-        it->version = version & (((uint64_t)1 << 40) - 1);
-        it->lease = lease;
+        it->rev = (uint64_t)place.rev & mask;
+        it->seq_dead = (uint64_t)place.seq_dead & mask;
+        if (it->more) {
+                it->more->create = create;
+                it->more->version = version;
+                it->more->lease = lease;
+        }
         return 0;
 }
 
 /* The number of past places with a revision not above rev. */
 static uint32_t past_upto(const struct item *it, int64_t rev) {
-        uint32_t low = 0, high = it->past ? it->past->count : 0;
+        uint32_t low = 0, high = it->more ? it->more->count : 0;
 
         while (low < high) {
                 uint32_t mid = (low + high) / 2;
 
-                if (it->past->places[mid].rev <= rev)
+                if (it->more->past[mid].rev <= rev)
                         low = mid + 1;
                 else
                         high = mid;
@@ -267,53 +348,70 @@ static uint32_t past_upto(const struct item *it, int64_t rev) {
         return low;
 }
 
-const struct place *item_at(const struct item *it, int64_t rev) {
+bool item_at(const struct item *it, int64_t rev, struct place *ret) {
         uint32_t n;
 
-        if (it->newest.rev <= rev)
-                return &it->newest;
+        if ((int64_t)it->rev <= rev) {
+                *ret = item_newest(it);
+                return true;
+        }
         n = past_upto(it, rev);
-        return n == 0 ? NULL : &it->past->places[n - 1];
+        if (n > 0)
+                *ret = it->more->past[n - 1];
+        return n > 0;
 }
 
-const struct place *item_before(const struct item *it, int64_t rev) {
-        return item_at(it, rev - 1);
+bool item_before(const struct item *it, int64_t rev, struct place *ret) {
+        return item_at(it, rev - 1, ret);
+}
+
+/* Drops the first n of the past. */
+static void drop_past(
+                struct item *it, uint32_t n, void (*dropped)(int64_t, void *), void *userdata) {
+        struct more *m = it->more;
+
+        for (uint32_t i = 0; i < n; i++)
+                dropped(place_seq(&m->past[i]), userdata);
+        if (n == 0)
+                return;
+        m->count -= n;
+        memmove(m->past, m->past + n, m->count * sizeof(m->past[0]));
+        if (m->count > 0)
+                return;
+        if (item_dead(it) || (m->version == 1 && m->create == (int64_t)it->rev && m->lease == 0))
+                it->more = mfree(m);
+        else
+                (void)more_resize(it, 0);
 }
 
 /* Returns whether the item is gone altogether. */
 static bool compact_item(
                 struct item *it, int64_t rev, void (*dropped)(int64_t, void *), void *userdata) {
-        uint32_t n = past_upto(it, rev), drop;
+        struct place newest = item_newest(it);
+        uint32_t n = past_upto(it, rev);
 
-        if (it->newest.rev <= rev) {
-                for (uint32_t i = 0; it->past && i < it->past->count; i++)
-                        dropped(place_seq(&it->past->places[i]), userdata);
-                it->past = mfree(it->past);
+        if (newest.rev <= rev) {
+                drop_past(it, n, dropped, userdata);
                 /* A deletion at the very revision is still an event that a watch may ask for. */
-                if (!place_dead(&it->newest) || it->newest.rev == rev)
+                if (!place_dead(&newest) || newest.rev == rev)
                         return false;
-                dropped(place_seq(&it->newest), userdata);
+                dropped(place_seq(&newest), userdata);
                 return true;
         }
         if (n == 0)
                 return false;
         /* The one that counts at rev stays, unless it is an earlier deletion. */
-        drop = place_dead(&it->past->places[n - 1]) && it->past->places[n - 1].rev < rev ? n
-                                                                                         : n - 1;
-        for (uint32_t i = 0; i < drop; i++)
-                dropped(place_seq(&it->past->places[i]), userdata);
-        it->past->count -= drop;
-        memmove(it->past->places, it->past->places + drop,
-                        it->past->count * sizeof(it->past->places[0]));
-        if (it->past->count == 0)
-                it->past = mfree(it->past);
+        if (place_dead(&it->more->past[n - 1]) && it->more->past[n - 1].rev < rev)
+                drop_past(it, n, dropped, userdata);
+        else
+                drop_past(it, n - 1, dropped, userdata);
         return false;
 }
 
 static void remove_slot(struct index *x, size_t at, unsigned slot) {
         struct leaf *l = x->leaves[at];
 
-        item_free(l->items[slot]);
+        item_free(x, l->items[slot]);
         l->count--;
         x->count--;
         memmove(&l->items[slot], &l->items[slot + 1], (l->count - slot) * sizeof(l->items[0]));
@@ -351,10 +449,10 @@ int index_compact(struct index *x, int64_t compact_rev, const void *from, size_t
         it = cursor_item(&c);
         if (!it)
                 return 0;
-        *ret_next = malloc(it->key_size + 1);
+        *ret_next_size = item_key_size(it);
+        *ret_next = malloc(*ret_next_size + 1);
         if (!*ret_next)
                 return -ENOMEM;
-        memcpy(*ret_next, it->key, it->key_size);
-        *ret_next_size = it->key_size;
+        memcpy(*ret_next, it->key, *ret_next_size);
         return 1;
 }

@@ -17,19 +17,30 @@ static inline bool place_dead(const struct place *p) {
         return p->seq_dead & 1;
 }
 
-struct history;
+enum { INDEX_KEY_SIZE_MAX = (1 << 24) - 1, INDEX_PLACE_BITS = 48 };
 
+struct more;
+
+/* A key: place of its newest change, and what is left to say of it, if anything is. A million of
+ * them are the most of what the store holds in memory. */
 struct item {
-        struct place newest;
-        int64_t create; /* of the newest; undefined when it is a deletion */
-        int64_t lease;
-        struct history *past;  /* older changes in order, or NULL */
-        uint64_t version : 40; /* 0: the newest change is a deletion */
-        uint64_t key_size : 24;
+        uint64_t rev : INDEX_PLACE_BITS, key_low : 16;
+        uint64_t seq_dead : INDEX_PLACE_BITS, key_high : 16;
+        struct more *more;
         char key[];
 };
 
-enum { INDEX_KEY_SIZE_MAX = (1 << 24) - 1 };
+static inline size_t item_key_size(const struct item *it) {
+        return (size_t)it->key_high << 16 | it->key_low;
+}
+static inline int64_t item_seq(const struct item *it) {
+        return (int64_t)(it->seq_dead >> 1);
+}
+struct place item_newest(const struct item *it);
+/* Of the newest change; 0 when that is a deletion. */
+int64_t item_create(const struct item *it);
+int64_t item_version(const struct item *it);
+int64_t item_lease(const struct item *it);
 
 struct index;
 int index_new(struct index **ret);
@@ -37,15 +48,15 @@ struct index *index_free(struct index *x);
 DEFINE_CLEANUP(struct index *, index_free);
 size_t index_count(const struct index *x);
 
-struct item *index_get(const struct index *x, const void *key, size_t n);
-/* Records a change of a key (version 0: deletion); places must come in order. 0 or -ENOMEM, with
- * nothing changed. */
+struct item *index_get(struct index *x, const void *key, size_t n);
+/* Records a change of a key (version 0: deletion); places must come in order. 0, -ENOMEM, or
+ * -ERANGE above INDEX_PLACE_BITS, with nothing changed. */
 int index_add(struct index *x, const void *key, size_t n, struct place place, int64_t create,
-                uint64_t version, int64_t lease);
-/* The change of the item that counts at rev: NULL when there is none. It may be a deletion. */
-const struct place *item_at(const struct item *it, int64_t rev);
-/* The change before the one at exactly rev, NULL when gone. */
-const struct place *item_before(const struct item *it, int64_t rev);
+                int64_t version, int64_t lease);
+/* The change of the item that counts at rev, which may be a deletion; false when there is none. */
+bool item_at(const struct item *it, int64_t rev, struct place *ret);
+/* The change before the one at exactly rev, false when gone. */
+bool item_before(const struct item *it, int64_t rev, struct place *ret);
 
 /* A cursor; any change of the index ends it. */
 struct cursor {
@@ -53,7 +64,7 @@ struct cursor {
         size_t leaf, slot;
 };
 /* At the first key not below the given one. */
-void index_seek(const struct index *x, const void *key, size_t n, struct cursor *ret);
+void index_seek(struct index *x, const void *key, size_t n, struct cursor *ret);
 struct item *cursor_item(const struct cursor *c); /* NULL at the end */
 void cursor_next(struct cursor *c);
 

@@ -176,7 +176,7 @@ static enum store_error merge_puts(
         const struct item *it;
 
         for (index_seek(branch->puts, "", 0, &c); !e && (it = cursor_item(&c)); cursor_next(&c))
-                e = add_put(t, it->key, it->key_size, other);
+                e = add_put(t, it->key, item_key_size(it), other);
         return e;
 }
 

@@ -141,7 +141,7 @@ enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct
         const struct item *it = mvcc_get(kv->mvcc, r->key.data, r->key.len);
         const void *value = r->value.data;
         size_t value_size = r->value.len;
-        int64_t lease = r->lease, old_lease = it ? it->lease : 0;
+        int64_t lease = r->lease, old_lease = it ? item_lease(it) : 0;
         int q = 0;
 
         if (lacks_lease(kv, r))
@@ -149,7 +149,7 @@ enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct
         if (lacks_key(kv, r))
                 return STORE_KEY_NOT_FOUND;
         if (it && (r->ignore_value || (r->prev_kv && out)))
-                q = mvcc_row(kv->mvcc, place_seq(&it->newest), &prev);
+                q = mvcc_row(kv->mvcc, item_seq(it), &prev);
         if (q < 0)
                 return store_error_from_errno(q);
         if (r->ignore_value) {
@@ -188,11 +188,11 @@ enum store_error kv_delete(
         /* Deleting adds to items but moves none, so the matches stay good. */
         for (size_t i = 0; i < n && q >= 0; i++) {
                 const struct item *it = matches[i].item;
-                int64_t lease = it->lease;
+                int64_t lease = item_lease(it);
 
-                q = mvcc_delete(kv->mvcc, it->key, it->key_size);
+                q = mvcc_delete(kv->mvcc, it->key, item_key_size(it));
                 if (q >= 0)
-                        q = lessor_move_key(kv->lessor, lease, 0, it->key, it->key_size);
+                        q = lessor_move_key(kv->lessor, lease, 0, it->key, item_key_size(it));
         }
         return store_error_from_errno(q);
 }
@@ -235,7 +235,7 @@ static int compare_value(
                 struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
         _cleanup_row_ struct row *row = NULL;
         ProtobufCBinaryData want = {0};
-        int q = mvcc_row(kv->mvcc, place_seq(&it->newest), &row);
+        int q = mvcc_row(kv->mvcc, item_seq(it), &row);
 
         if (q < 0)
                 return q;
@@ -259,16 +259,16 @@ static int compare_item(
                 }
                 return compare_value(kv, c, it, ret);
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
-                have = it ? (int64_t)it->version : 0;
+                have = it ? item_version(it) : 0;
                 break;
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
-                have = it ? it->create : 0;
+                have = it ? item_create(it) : 0;
                 break;
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD:
-                have = it ? it->newest.rev : 0;
+                have = it ? item_newest(it).rev : 0;
                 break;
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
-                have = it ? it->lease : 0;
+                have = it ? item_lease(it) : 0;
                 break;
         default:
                 *ret = compare_result(c->result, 0);

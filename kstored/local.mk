@@ -15,6 +15,7 @@ libkstored_a_SOURCES = $(kstored_raft_sources) \
 	kstored/disk-backup.c kstored/disk-batch.c kstored/disk-internal.h kstored/disk-read.c \
 	kstored/disk-hash.c kstored/disk-snapshot.c kstored/disk-write.c \
 	kstored/disk.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c kstored/index.h \
+	kstored/slab.c kstored/slab.h \
 	kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h kstored/mvcc-compact.c \
 	kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/replica-start.c kstored/replica.c kstored/replica.h kstored/row.c kstored/row.h \
 	kstored/state-internal.h kstored/state-members.c kstored/state.c kstored/state.h kstored/watch.c \

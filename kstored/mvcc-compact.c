@@ -45,15 +45,17 @@ static int hash_place(struct mvcc *m, const struct place *p, uint64_t *sum) {
 
 /* From the newest visible change back to the one that counts at the compaction revision. */
 static int hash_item(struct mvcc *m, const struct item *it, int64_t rev, uint64_t *sum) {
-        for (const struct place *p = item_at(it, rev); p; p = item_before(it, p->rev)) {
+        struct place p;
+
+        for (bool found = item_at(it, rev, &p); found; found = item_before(it, p.rev, &p)) {
                 int r;
 
-                if (p->rev < m->compact_rev && place_dead(p))
+                if (p.rev < m->compact_rev && place_dead(&p))
                         return 0;
-                r = hash_place(m, p, sum);
+                r = hash_place(m, &p, sum);
                 if (r < 0)
                         return r;
-                if (p->rev <= m->compact_rev)
+                if (p.rev <= m->compact_rev)
                         return 0;
         }
         return 0;

@@ -45,8 +45,8 @@ void mvcc_restore(struct mvcc *m, int64_t rev, int64_t next_seq, int64_t compact
 int mvcc_restore_row(struct mvcc *m, const struct row *row) {
         struct place place = {.rev = row->rev, .seq_dead = row->seq * 2 + (row->version == 0)};
 
-        return index_add(m->index, row->data, row->key_size, place, row->create,
-                        (uint64_t)row->version, row->lease);
+        return index_add(m->index, row->data, row->key_size, place, row->create, row->version,
+                        row->lease);
 }
 
 int64_t mvcc_rev(const struct mvcc *m) {
@@ -129,8 +129,8 @@ static int add_row(struct mvcc *m, struct row *row) {
         if (r >= 0)
                 r = change_reserve(m);
         if (r >= 0)
-                r = index_add(m->index, row->data, row->key_size, place, row->create,
-                                (uint64_t)row->version, row->lease);
+                r = index_add(m->index, row->data, row->key_size, place, row->create, row->version,
+                                row->lease);
         if (r < 0) {
                 row_unref(row);
                 return r;
@@ -155,8 +155,8 @@ int mvcc_put(struct mvcc *m, const void *key, size_t key_size, const void *value
         row = row_new(key, key_size, value, value_size);
         if (!row)
                 return -ENOMEM;
-        row->create = it ? it->create : m->rev + 1;
-        row->version = it ? (int64_t)it->version + 1 : 1;
+        row->create = it ? item_create(it) : m->rev + 1;
+        row->version = it ? item_version(it) + 1 : 1;
         row->lease = lease;
         return add_row(m, row);
 }
@@ -195,7 +195,7 @@ void mvcc_flushed(struct mvcc *m, int64_t below_seq) {
 const struct item *mvcc_get(const struct mvcc *m, const void *key, size_t n) {
         const struct item *it = index_get(m->index, key, n);
 
-        return it && it->version > 0 ? it : NULL;
+        return it && item_version(it) > 0 ? it : NULL;
 }
 
 int mvcc_row(struct mvcc *m, int64_t seq, struct row **ret) {
@@ -253,15 +253,14 @@ int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_
 
         for (index_seek(m->index, range->key, range->key_size, &c); (it = cursor_item(&c));
                         cursor_next(&c)) {
-                const struct place *place;
+                struct place place;
 
-                if (!key_in_range(range, it->key, it->key_size))
+                if (!key_in_range(range, it->key, item_key_size(it)))
                         break;
-                place = item_at(it, rev);
-                if (place && !place_dead(place)) {
+                if (item_at(it, rev, &place) && !place_dead(&place)) {
                         count++;
                         if ((limit == 0 || n < limit) && ret &&
-                                        add_match(&v, &n, &allocated, it, place) < 0) {
+                                        add_match(&v, &n, &allocated, it, &place) < 0) {
                                 free(v);
                                 return -ENOMEM;
                         }
@@ -322,11 +321,11 @@ int mvcc_scan(struct mvcc *m, int64_t from_seq, size_t n, struct row **ret_rows)
 
 int mvcc_previous(struct mvcc *m, const struct row *row, struct row **ret) {
         const struct item *it = index_get(m->index, row->data, row->key_size);
-        const struct place *p = it ? item_before(it, row->rev) : NULL;
+        struct place p;
         int r;
 
-        if (!p || place_dead(p))
+        if (!it || !item_before(it, row->rev, &p) || place_dead(&p))
                 return 0;
-        r = mvcc_row(m, place_seq(p), ret);
+        r = mvcc_row(m, place_seq(&p), ret);
         return r == -ENODATA ? 0 : r < 0 ? r : 1;
 }

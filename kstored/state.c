@@ -63,7 +63,7 @@ static int load_op(const struct disk_op *op, void *userdata) {
 static int load_row(const struct row *row, void *userdata) {
         struct state *s = userdata;
         const struct item *it = mvcc_get(s->kv.mvcc, row->data, row->key_size);
-        int64_t old_lease = it ? it->lease : 0;
+        int64_t old_lease = it ? item_lease(it) : 0;
         int r = mvcc_restore_row(s->kv.mvcc, row);
 
         return r < 0 ? r

@@ -41,6 +41,19 @@
         })
 #define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
+/* Built with a checker of memory: caches of blocks keep none then, so that it sees each block die. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { MEMORY_IS_CHECKED = 1 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+enum { MEMORY_IS_CHECKED = 1 };
+#else
+enum { MEMORY_IS_CHECKED = 0 };
+#endif
+#else
+enum { MEMORY_IS_CHECKED = 0 };
+#endif
+
 /* Gives the pointer away: its value, and NULL stays behind. */
 #define TAKE_PTR(p)                                                                                \
         ({                                                                                         \

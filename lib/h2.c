@@ -572,6 +572,8 @@ static int session_new(struct h2_connection *c) {
                 return -ENOMEM;
         }
         nghttp2_option_set_no_http_messaging(option, c->server);
+        /* For priorities, which nobody uses, it would keep thousands of streams that have ended. */
+        nghttp2_option_set_no_closed_streams(option, 1);
         r = c->server ? nghttp2_session_server_new3(&c->session, callbacks, c, option, &mem)
                       : nghttp2_session_client_new3(&c->session, callbacks, c, option, &mem);
         nghttp2_option_del(option);

@@ -5,19 +5,6 @@
 
 enum { STEP = 32, CLASSES = 40, KEEP_BYTES = 512 * 1024 };
 
-/* A checker of memory must see each block die. */
-#if defined(__SANITIZE_ADDRESS__)
-enum { KEEPS = 0 };
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-enum { KEEPS = 0 };
-#else
-enum { KEEPS = 1 };
-#endif
-#else
-enum { KEEPS = 1 };
-#endif
-
 struct block {
         union {
                 struct block *next; /* free */
@@ -100,7 +87,8 @@ void pool_free(struct pool *p, void *block) {
         if (!block)
                 return;
         b = container_of(block, struct block, data);
-        if (!KEEPS || b->class == CLASSES || (size_t)p->count[b->class] * room(b) >= KEEP_BYTES) {
+        if (MEMORY_IS_CHECKED || b->class == CLASSES ||
+                        (size_t)p->count[b->class] * room(b) >= KEEP_BYTES) {
                 free(b);
                 return;
         }

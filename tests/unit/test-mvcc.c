@@ -176,8 +176,8 @@ static void test_revisions(void **state) {
         assert_string_equal(get(f, "a", "c", 0), "/0");
         assert_string_equal(get(f, "a", "c", 4), "a=2@4 b=1@3 /2");
         put(f, "a", "3", 0);
-        assert_int_equal(mvcc_get(f->kv.mvcc, "a", 1)->version, 1); /* a new life */
-        assert_int_equal(mvcc_get(f->kv.mvcc, "a", 1)->create, 6);
+        assert_int_equal(item_version(mvcc_get(f->kv.mvcc, "a", 1)), 1); /* a new life */
+        assert_int_equal(item_create(mvcc_get(f->kv.mvcc, "a", 1)), 6);
         fixture_free(f);
 }
 
@@ -626,17 +626,97 @@ static void test_index(void **state) {
                                 0);
                 it = index_get(x, key, strlen(key));
                 assert_non_null(it);
-                assert_int_equal(it->newest.rev, i + 1);
+                assert_int_equal(item_newest(it).rev, i + 1);
         }
         for (index_seek(x, "", 0, &c); (it = cursor_item(&c)); cursor_next(&c)) {
                 char key[16];
 
-                snprintf(key, sizeof(key), "%.*s", (int)it->key_size, it->key);
+                snprintf(key, sizeof(key), "%.*s", (int)item_key_size(it), it->key);
                 assert_true(strcmp(previous, key) < 0);
                 memcpy(previous, key, sizeof(key));
                 count++;
         }
         assert_int_equal(count, index_count(x));
+        index_free(x);
+}
+
+/* What is said of a key, whatever the index leaves out because it follows from the rest: random
+ * puts, deletions, leases and compactions beside a plain array. Keys of many sizes. */
+struct model_key {
+        int64_t rev, create, version, lease;
+        bool present; /* in the index, if only as a deletion */
+};
+
+enum { MODEL_KEYS = 200, MODEL_STEPS = 20000 };
+
+static size_t model_name(uint32_t i, char name[static 512]) {
+        size_t n = (size_t)snprintf(name, 512, "%03u/", i);
+
+        for (; n < 4 + i * 2; n++)
+                name[n] = (char)('a' + i % 26);
+        return n;
+}
+
+static void model_dropped(int64_t seq, void *userdata) {
+        size_t *places = userdata;
+
+        (*places)--;
+}
+
+static void test_index_model(void **state) {
+        struct model_key model[MODEL_KEYS] = {0};
+        struct index *x = NULL;
+        struct item *it;
+        char name[512], *next = NULL;
+        size_t places = 0, left = 0, next_size = 0;
+        uint32_t random = 7;
+
+        assert_int_equal(index_new(&x), 0);
+        for (int64_t rev = 1; rev <= MODEL_STEPS; rev++) {
+                struct model_key *k;
+                size_t n;
+
+                random = random * 1664525u + 1013904223u;
+                k = &model[(random >> 8) % MODEL_KEYS];
+                n = model_name((uint32_t)(k - model), name);
+                if (k->version > 0 && random >> 29 == 0)
+                        *k = (struct model_key){.rev = rev, .present = true};
+                else
+                        *k = (struct model_key){.rev = rev,
+                                        .create = k->version > 0 ? k->create : rev,
+                                        .version = k->version + 1,
+                                        .lease = random >> 28 & 1 ? 0 : rev * 3,
+                                        .present = true};
+                assert_int_equal(index_add(x, name, n,
+                                                 (struct place){.rev = rev,
+                                                                 .seq_dead = rev * 2 +
+                                                                             (k->version == 0)},
+                                                 k->create, k->version, k->lease),
+                                0);
+                places++;
+                if (rev % 5000 != 0)
+                        continue;
+                assert_int_equal(index_compact(x, rev, "", 0, SIZE_MAX, model_dropped, &places,
+                                                 &next, &next_size),
+                                0);
+                for (size_t i = 0; i < MODEL_KEYS; i++)
+                        model[i].present &= model[i].version > 0 || model[i].rev == rev;
+        }
+        for (uint32_t i = 0; i < MODEL_KEYS; i++) {
+                it = index_get(x, name, model_name(i, name));
+                assert_int_equal(it != NULL, model[i].present);
+                if (!it)
+                        continue;
+                left++;
+                assert_int_equal(item_newest(it).rev, model[i].rev);
+                assert_int_equal(item_create(it), model[i].create);
+                assert_int_equal(item_version(it), model[i].version);
+                assert_int_equal(item_lease(it), model[i].lease);
+        }
+        assert_int_equal(left, index_count(x));
+        assert_int_equal(places, left); /* the last step was a compaction */
+        assert_int_equal(
+                        index_add(x, "far", 3, (struct place){.rev = INT64_MAX}, 1, 1, 0), -ERANGE);
         index_free(x);
 }
 
@@ -654,6 +734,7 @@ int main(void) {
                         cmocka_unit_test(test_watch_of_compacted_and_future),
                         cmocka_unit_test(test_fragments),
                         cmocka_unit_test(test_index),
+                        cmocka_unit_test(test_index_model),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
