@@ -168,6 +168,7 @@ int send_append(struct raft *r, struct progress *p, bool even_empty);
 int broadcast_append(struct raft *r);
 int broadcast_heartbeat(struct raft *r);
 int maybe_commit(struct raft *r);
+bool commit_alone(struct raft *r);
 int follow_commit(struct raft *r, uint64_t commit);
 
 /* read.c */

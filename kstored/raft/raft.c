@@ -37,6 +37,7 @@ static int load_log(struct raft *r, const struct raft_options *o) {
         r->log.next_save = r->log.saved + 1;
         r->log.applied = o->applied;
         (void)follow_commit(r, o->commit > o->applied ? o->commit : o->applied);
+        (void)commit_alone(r); /* else nobody could tell the member that was added who it is */
         return 0;
 }
 
@@ -124,6 +125,9 @@ int raft_tick(struct raft *r) {
         if (++r->election_elapsed < r->election_timeout)
                 return 0;
         r->election_elapsed = 0;
+        /* Who may not stand forgets the silent leader too: a learner, or a voter that has not heard
+         * so yet, would protect it from the others for ever. */
+        r->leader = 0;
         return raft_campaign(r);
 }
 
@@ -326,6 +330,7 @@ void raft_advance(struct raft *r) {
 }
 
 int raft_saved(struct raft *r) {
+        bool alone;
         int q;
 
         if (!r->saving)
@@ -335,10 +340,11 @@ int raft_saved(struct raft *r) {
         if (r->log.save_last > r->log.saved)
                 r->log.saved = r->log.save_last;
         q = held_release(r);
+        alone = commit_alone(r);
         if (q < 0 || r->role != RAFT_LEADER)
                 return q;
         q = maybe_commit(r);
-        if (q <= 0)
+        if (q < 0 || (q == 0 && !alone))
                 return q;
         q = read_started_term(r);
         for (size_t i = 0; i < r->peer_count && q >= 0; i++)
