@@ -2,10 +2,12 @@
  * every second. */
 #include "kstored/server.h"
 
+#include <poll.h>
+
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
-enum { WAL_RESTART_AGAIN_US = 100000 };
+enum { WAL_RESTART_AGAIN_US = 100000, WRITE_HERE_US = 2000, LONE_SAVES_MIN = 16 };
 
 void server_fatal(struct server *s, int error, const char *what) {
         if (s->fatal)
@@ -52,7 +54,8 @@ static void on_saved(int result, void *userdata) {
         replica_written(s->replica, result);
         if (result < 0)
                 return;
-        metric_observe(s->m_fsync, (double)(now_mono_us() - s->save_started_us) / 1e6);
+        s->save_us = now_mono_us() - s->save_started_us;
+        metric_observe(s->m_fsync, (double)s->save_us / 1e6);
         if (s->wal_restart_due && disk_wal_bytes(s->disk) < SERVER_CHECKPOINT_BYTES)
                 s->wal_restart_due = false;
         if (!s->checkpointing && !s->wal_restart_due &&
@@ -63,6 +66,20 @@ static void on_saved(int result, void *userdata) {
         }
 }
 
+/* Whether this save and the ones before it are of a client that is alone and waits. Going to the
+ * writer's thread and back costs such a client as much as half a sync. Not where the disk was slow
+ * last time: the loop must not stand still for long. */
+static bool write_here(struct server *s) {
+        struct pollfd events = {.fd = sd_event_get_fd(s->event), .events = POLLIN};
+
+        if (s->request_count > 1 || s->gathering || s->save_us >= WRITE_HERE_US ||
+                        worker_pending(s->writer) > 0 || poll(&events, 1, 0) != 0)
+                s->lone_saves = 0;
+        else
+                s->lone_saves++;
+        return s->lone_saves > LONE_SAVES_MIN && s->state->member_count == 1 && !s->wal_restart_now;
+}
+
 static void op_write(void *userdata, struct disk_batch *b) {
         struct server *s = userdata;
 
@@ -71,7 +88,9 @@ static void op_write(void *userdata, struct disk_batch *b) {
         s->wal_restart_now = s->wal_restart_due && s->save_started_us >= s->wal_restart_at_us;
         if (s->wal_restart_now)
                 s->wal_restart_at_us = s->save_started_us + WAL_RESTART_AGAIN_US;
-        if (worker_submit(s->writer, run_save, on_saved, s) < 0)
+        if (write_here(s))
+                s->write_now = true; /* not from inside the replica */
+        else if (worker_submit(s->writer, run_save, on_saved, s) < 0)
                 server_fatal(s, -ENOBUFS, "The writer does not take work");
 }
 
@@ -132,6 +151,11 @@ static int server_turn(sd_event_source *source, void *userdata) {
         requests_propose_held(s);
         hash_turn(s, now_ms);
         replica_turn(s->replica, now_ms);
+        while (s->write_now && !s->fatal) {
+                s->write_now = false;
+                on_saved(run_save(s), s);
+                replica_turn(s->replica, server_now_ms());
+        }
         if (s->fatal)
                 return 0;
         if (s->member_changes != s->state->member_changes &&

@@ -1,6 +1,7 @@
 /* One member: Raft core, state machine, disk and clients, brought together on one event loop.
  *
- * The replica (replica.h) does what follows from each event; writes run on a thread. */
+ * The replica (replica.h) does what follows from each event; writes run on a thread, unless
+ * nobody else would notice. */
 #pragma once
 
 #include <stdatomic.h>
@@ -109,7 +110,9 @@ struct server {
         _Atomic bool hashing_stop;
         struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
                         *m_fsync, *m_requests_pending;
-        uint64_t save_started_us;
+        uint64_t save_started_us, save_us; /* the last one took so long */
+        uint32_t lone_saves;
+        bool write_now; /* what op_write() was given */
 };
 
 int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
