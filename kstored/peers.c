@@ -8,6 +8,7 @@ enum {
         PING_US = 1000000,       /* a member that hangs is found in two or three of these */
         BACKOFF_MAX_US = 300000, /* a member that comes back is wanted soon */
         COMPLAIN_MS = 30000,     /* the same complaint again */
+        COMPLAIN_OTHER_MS = 1000 /* another one */
 };
 
 struct link {
@@ -174,8 +175,10 @@ void peers_send(struct peers *p, const struct raft_message *m) {
 
 /* Said when it begins and now and then. */
 static void complain(struct link *l, const char *why) {
-        if (l->complaint && streq(l->complaint, why) &&
-                        l->peers->now_ms < l->complained_ms + COMPLAIN_MS)
+        bool same = l->complaint && streq(l->complaint, why);
+
+        if (l->complaint && l->peers->now_ms < l->complained_ms + (same ? COMPLAIN_MS
+                                                                        : COMPLAIN_OTHER_MS))
                 return;
         free(l->complaint);
         l->complaint = strdup(why);
@@ -245,6 +248,9 @@ void peers_flush(struct peers *p, uint64_t now_ms) {
                 if (!l->call && l->channel && now_ms >= l->retry_ms &&
                                 grpc_channel_is_connected(l->channel))
                         open_stream(l);
+                else if (!l->call && l->channel && now_ms >= l->retry_ms &&
+                                grpc_channel_why(l->channel))
+                        complain(l, grpc_channel_why(l->channel));
                 flush_link(l);
         }
 }

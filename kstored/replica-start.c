@@ -1,8 +1,14 @@
 /* A member's beginning: what the disk holds, or the members that an empty one is given. */
 #include "kstored/replica.h"
 
+#include "lib/log.h"
+
 static int source_read(void *userdata, int64_t seq, struct row **ret) {
-        return disk_read_row(userdata, seq, ret);
+        int r = disk_read_row(userdata, seq, ret);
+
+        if (r < 0)
+                log_error_errno(r, "Reading %s failed", disk_path(userdata));
+        return r;
 }
 
 static int source_find_rev(void *userdata, int64_t rev, int64_t *ret_seq) {

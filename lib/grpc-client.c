@@ -623,6 +623,10 @@ bool grpc_channel_is_connected(const struct grpc_channel *ch) {
         return ch->up;
 }
 
+const char *grpc_channel_why(const struct grpc_channel *ch) {
+        return ch->up ? NULL : ch->why;
+}
+
 void grpc_channel_move_on(struct grpc_channel *ch) {
         if (ch->endpoint_count < 2 || !ch->up || ch->moving_on)
                 return;

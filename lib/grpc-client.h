@@ -27,6 +27,8 @@ int grpc_channel_new(struct grpc_channel **ret, sd_event *event, const struct gr
 struct grpc_channel *grpc_channel_free(struct grpc_channel *ch);
 DEFINE_CLEANUP(struct grpc_channel *, grpc_channel_free);
 bool grpc_channel_is_connected(const struct grpc_channel *ch);
+/* Why it is not connected, as far as it was tried; NULL when it is. */
+const char *grpc_channel_why(const struct grpc_channel *ch);
 /* This endpoint answers but is of no use (it has no leader, say): the next one is tried. What is under
  * way ends with UNAVAILABLE, from the loop. Without another endpoint nothing happens. */
 void grpc_channel_move_on(struct grpc_channel *ch);

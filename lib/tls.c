@@ -275,14 +275,6 @@ static int handshake_error(struct tls_stream *s, int error) {
         _cleanup_free_ char *text = NULL;
         gnutls_datum_t why = {0};
 
-        if (error == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
-                        gnutls_certificate_verification_status_print(
-                                        gnutls_session_get_verify_cert_status(s->session),
-                                        GNUTLS_CRT_X509, &why, 0) == 0) {
-                (void)set_error(s, EKEYREJECTED, (const char *)why.data);
-                gnutls_free(why.data);
-                return -EKEYREJECTED;
-        }
         if (error == GNUTLS_E_FATAL_ALERT_RECEIVED) {
                 const char *alert = gnutls_alert_get_name(gnutls_alert_get(s->session));
 
@@ -294,6 +286,14 @@ static int handshake_error(struct tls_stream *s, int error) {
                 return set_error(s, ECONNRESET, "the connection ended during the handshake");
         /* Tell the peer why, so that its log names the cause too. */
         (void)gnutls_alert_send_appropriate(s->session, error);
+        if (error == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
+                        gnutls_certificate_verification_status_print(
+                                        gnutls_session_get_verify_cert_status(s->session),
+                                        GNUTLS_CRT_X509, &why, 0) == 0) {
+                (void)set_error(s, EKEYREJECTED, (const char *)why.data);
+                gnutls_free(why.data);
+                return -EKEYREJECTED;
+        }
         return set_error(s, EPROTO, gnutls_strerror(error));
 }
 
