@@ -6,6 +6,8 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+enum { PROGRESS_WANTED_MAX = 1000 };
+
 struct key_watchers;
 
 struct watcher {
@@ -41,7 +43,7 @@ struct watch_stream {
         struct watch_sink sink;
         struct watcher *watchers;
         int64_t next_id;
-        bool progress_wanted;
+        unsigned progress_wanted; /* answers that are due once all its watchers are caught up */
         LIST_ENTRY(watch_stream) link;
 };
 
@@ -440,11 +442,12 @@ void hub_flush(struct hub *h) {
                 send_events(w);
         for (s = LIST_FIRST(&h->streams); s; s = next) {
                 next = LIST_NEXT(s, link);
-                if (!s->progress_wanted || !stream_caught_up(s))
+                if (s->progress_wanted == 0 || !stream_caught_up(s))
                         continue;
-                s->progress_wanted = false;
-                response_begin(h, -1);
-                (void)response_send(s);
+                for (; s->progress_wanted > 0; s->progress_wanted--) {
+                        response_begin(h, -1);
+                        (void)response_send(s);
+                }
         }
 }
 
@@ -513,7 +516,8 @@ int watch_cancel(struct watch_stream *s, int64_t id) {
 }
 
 int watch_progress(struct watch_stream *s) {
-        s->progress_wanted = true;
+        if (s->progress_wanted < PROGRESS_WANTED_MAX)
+                s->progress_wanted++;
         return 0;
 }
 
