@@ -213,6 +213,27 @@ static void make_metrics(struct server *s, struct metrics *m) {
                         m, "kstored_save_duration_seconds", "", "Time of a durable transaction");
 }
 
+/* One of the two may have changed: a member may get another name, or another address by etcdctl
+ * member update. When neither is its own, somebody took the wrong directory: it would speak for
+ * the other member, which may run. */
+static int check_is_self(const struct server *s, struct problem *p) {
+        const struct server_options *o = s->options;
+        const struct member *me = state_member(s->state, s->member_id);
+
+        if (s->state->member_count < 2 || !me || isempty(me->name) || streq(me->name, o->name) ||
+                        !me->peer_urls || !o->initial_advertise_peer_urls)
+                return 0;
+        for (char **u = o->initial_advertise_peer_urls; *u; u++)
+                if (strv_contains(me->peer_urls, *u))
+                        return 0;
+        return problem_set(p, EEXIST, 0, NULL,
+                        "%s holds the data of another member: %llx, \"%s\" at %s, and this is "
+                        "\"%s\" at %s; give the right --data-dir or --name, or start with an empty "
+                        "directory",
+                        o->data_dir, (unsigned long long)me->id, me->name, me->peer_urls[0],
+                        o->name, o->initial_advertise_peer_urls[0]);
+}
+
 static int make_replica(struct server *s, struct problem *p) {
         struct server_options *o = s->options;
         struct member *members[RAFT_MEMBERS_MAX] = {0};
@@ -243,7 +264,7 @@ static int make_replica(struct server *s, struct problem *p) {
         s->hub = s->replica->hub;
         s->cluster_id = s->replica->cluster_id;
         s->member_id = s->replica->member_id;
-        return 0;
+        return check_is_self(s, p);
 }
 
 static uint64_t on_config_index(void *userdata) {
