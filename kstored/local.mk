@@ -47,3 +47,7 @@ check_PROGRAMS += tests/unit/test-backup
 tests_unit_test_backup_SOURCES = tests/unit/test-backup.c tests/unit/unit.h
 tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_backup_OBJECTS): $(PROTO_H)
+check_PROGRAMS += tests/unit/test-peer-wire
+tests_unit_test_peer_wire_SOURCES = kstored/peer-wire.c kstored/peer-wire.h tests/unit/test-peer-wire.c tests/unit/unit.h
+tests_unit_test_peer_wire_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_peer_wire_OBJECTS): $(PROTO_H)

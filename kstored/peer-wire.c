@@ -81,7 +81,8 @@ int peer_message_read(const Keelsonpeer__Message *w, struct raft_message *ret) {
                         .context = w->context};
         int r = 0;
 
-        if (w->type < RAFT_MSG_PRE_VOTE || w->type > RAFT_MSG_SNAPSHOT_STATUS)
+        if (w->type < RAFT_MSG_PRE_VOTE || w->type > RAFT_MSG_SNAPSHOT_STATUS ||
+                        w->n_entries > RAFT_APPEND_ENTRIES_MAX)
                 return -EBADMSG;
         if (w->n_entries > 0) {
                 m.entries = malloc(w->n_entries * sizeof(m.entries[0]));
