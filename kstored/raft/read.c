@@ -10,12 +10,14 @@
 int read_finish(struct raft *r, uint64_t from, uint64_t context, uint64_t index) {
         int e;
 
+        /* What is committed is durable where it counts: this waits for no save of ours, which a
+         * full disk may keep from ending. */
         if (from != 0 && from != r->id)
-                return raft_send(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
-                                                    .to = from,
-                                                    .context = context,
-                                                    .log_index = index,
-                                                    .reject = index == 0});
+                return raft_send_now(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
+                                                        .to = from,
+                                                        .context = context,
+                                                        .log_index = index,
+                                                        .reject = index == 0});
         e = grow((void **)&r->reads_done, &r->reads_done_allocated, r->reads_done_count + 1,
                         sizeof(r->reads_done[0]));
         if (e < 0)

@@ -64,6 +64,10 @@ static ssize_t faulty_write(int fd, const void *data, size_t n, off_t at) {
                 errno = EIO;
                 return -1;
         }
+        if (faulty(fd, " full ")) {
+                errno = ENOSPC;
+                return -1;
+        }
         if (faulty(fd, " short ")) {
                 (void)syscall(SYS_pwrite64, fd, data, n / 2, at);
                 errno = EIO;
