@@ -36,6 +36,9 @@ $(libkstored_a_OBJECTS) $(kstored_kstored_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-raft
 tests_unit_test_raft_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft.c tests/unit/unit.h
 tests_unit_test_raft_LDADD = libkstored.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-raft-step
+tests_unit_test_raft_step_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft-step.c tests/unit/unit.h
+tests_unit_test_raft_step_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
