@@ -225,7 +225,7 @@ static void on_call_done(struct grpc_client_call *call, enum grpc_code code, con
 
         /* "Too many requests" of etcd, when a member lags: that is part of what a put takes. */
         if (code == GRPC_RESOURCE_EXHAUSTED &&
-                        sd_event_add_time_relative(l->event, NULL, CLOCK_MONOTONIC, RETRY_US, 0,
+                        sd_event_add_time_relative(l->event, NULL, CLOCK_MONOTONIC, RETRY_US, 1,
                                         client_send, c) >= 0) {
                 l->refused++;
                 return;
