@@ -301,7 +301,12 @@ int disk_open(struct disk **ret, const char *folder, struct problem *p) {
         r = disk_open_connections(d, p);
         if (r < 0)
                 return r;
-        r = disk_write(d, &nothing); /* learns the sizes */
+        /* What a process that was killed has written may be in the kernel's memory only. It is
+         * built upon from here on, so it becomes durable first. */
+        r = disk_sqlite_errno(sqlite3_wal_checkpoint_v2(
+                        d->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+        if (r >= 0)
+                r = disk_write(d, &nothing); /* learns the sizes */
         if (r < 0)
                 return refuse_database(d, r, p);
         *ret = TAKE_PTR(d);

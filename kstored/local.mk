@@ -8,23 +8,26 @@ kstored_raft_sources = \
 	kstored/raft/recv-vote.c kstored/raft/recv-vote-reply.c kstored/raft/replicate.c kstored/raft/role.c \
 	kstored/raft/send.c kstored/raft/step.c
 
+# What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
+kstored_pure_sources = $(kstored_raft_sources) kstored/bugs.h \
+	kstored/command.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
+	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
+	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \
+	kstored/peer-wire.h kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
+	kstored/row.c kstored/row.h kstored/slab.c kstored/slab.h kstored/state-internal.h kstored/state-members.c \
+	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wire.c kstored/wire.h
+
 # Everything but the program's own frame, for it and for tests.
 noinst_LIBRARIES += libkstored.a
-libkstored_a_SOURCES = $(kstored_raft_sources) \
-	kstored/backup-internal.h kstored/backup-restore.c kstored/backup.c kstored/backup.h kstored/command.h \
-	kstored/disk-backup.c kstored/disk-batch.c kstored/disk-internal.h kstored/disk-read.c \
-	kstored/disk-hash.c kstored/disk-snapshot.c kstored/disk-write.c \
-	kstored/disk.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c kstored/index.h \
-	kstored/slab.c kstored/slab.h \
-	kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h kstored/mvcc-compact.c \
-	kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/replica-start.c kstored/replica.c kstored/replica.h kstored/row.c kstored/row.h \
-	kstored/state-internal.h kstored/state-members.c kstored/state.c kstored/state.h kstored/watch.c \
-	kstored/watch.h kstored/wire.c kstored/wire.h kstored/worker.c kstored/worker.h
+libkstored_a_SOURCES = $(kstored_pure_sources) \
+	kstored/backup-internal.h kstored/backup-restore.c kstored/backup.c kstored/backup.h \
+	kstored/disk-backup.c kstored/disk-hash.c kstored/disk-internal.h kstored/disk-read.c \
+	kstored/disk-snapshot.c kstored/disk-write.c kstored/disk.c kstored/worker.c kstored/worker.h
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
 	kstored/autocompact.c kstored/corrupt.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
-	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peer-wire.c kstored/peer-wire.h kstored/peers.c kstored/peers.h kstored/requests.c \
+	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/requests.c \
 	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c \
 	kstored/require-leader.c kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \
 	kstored/services.c kstored/snapshot-receive.c kstored/snapshot-send.c

@@ -24,8 +24,9 @@ int mvcc_compact_step(struct mvcc *m, size_t items, void (*dropped)(int64_t seq,
 
         if (!m->compacting)
                 return 0;
-        r = index_compact(m->index, m->compact_rev, strempty(from), m->compact_next_size, items,
-                        dropped, userdata, &m->compact_next, &m->compact_next_size);
+        r = index_compact(m->index, m->compact_rev + bug(BUG_COMPACT_TOO_MUCH), strempty(from),
+                        m->compact_next_size, items, dropped, userdata, &m->compact_next,
+                        &m->compact_next_size);
         if (r <= 0) {
                 m->compacting = false;
                 m->compact_next_size = 0;

@@ -47,6 +47,8 @@ static void submit(struct replica *r) {
 
 /* Puts what the state machine made into the batch that goes out next. */
 static void take_state_batch(struct replica *r) {
+        if (bug(BUG_APPLY_TWICE))
+                r->state->batch.numbers_set &= ~(1u << DISK_APPLIED | 1u << DISK_APPLIED_TERM);
         if (disk_batch_merge(&r->saving, &r->state->batch) < 0)
                 fail(r, -ENOMEM, "Out of memory");
         r->saving_next_seq = mvcc_next_seq(r->state->kv.mvcc);
@@ -54,8 +56,14 @@ static void take_state_batch(struct replica *r) {
         r->takes++;
 }
 
+/* What the disk refused, because it was full, is still to be written; it may be nothing but the
+ * core's wish to know that all before it is durable. */
+static bool has_refused(const struct replica *r) {
+        return !r->writing && (r->saving_raft || !disk_batch_empty(&r->saving));
+}
+
 static bool can_save(const struct replica *r) {
-        return !r->writing && disk_batch_empty(&r->saving);
+        return !r->writing && !has_refused(r);
 }
 
 /* Rows wait for a save to go along with, until they are many or old. */
@@ -81,11 +89,12 @@ static void save(struct replica *r, const struct raft_ready *ready) {
                 r->saving.entries[i] = raft_entry_ref(v->entries[i]);
         r->saving.entry_count = v->entry_count;
         r->saving.truncate_from = v->truncate_from;
-        r->saving.sync = !r->options.no_fsync;
+        r->saving.sync = !r->options.no_fsync && !bug(BUG_NO_SYNC);
         /* A put alone dirties one page, that of the log: term and vote are written when they
          * change, and the commit index with the rows, since Raft finds it again (section 5.2). */
-        if (v->term != disk_number(r->disk, DISK_TERM) ||
-                        v->vote != disk_number(r->disk, DISK_VOTE)) {
+        if ((v->term != disk_number(r->disk, DISK_TERM) ||
+                            v->vote != disk_number(r->disk, DISK_VOTE)) &&
+                        !bug(BUG_VOTE_NOT_SAVED)) {
                 disk_batch_number(&r->saving, DISK_TERM, v->term);
                 disk_batch_number(&r->saving, DISK_VOTE, v->vote);
         }
@@ -105,7 +114,7 @@ static void flush(struct replica *r) {
                 r->flush_at_ms = r->now_ms + FLUSH_DELAY_MS;
         if (r->writing)
                 return;
-        if (!disk_batch_empty(&r->saving)) { /* the disk was full */
+        if (has_refused(r)) {
                 if (r->now_ms >= r->flush_at_ms)
                         submit(r);
                 return;
@@ -235,7 +244,7 @@ static void role_changed(struct replica *r) {
                                                .term = status.term});
         if (leads && (!r->was_leader || r->led_term != status.term))
                 lessor_promote(r->state->kv.lessor, r->now_ms, r->options.election_ms);
-        else if (!leads && r->was_leader)
+        else if (!leads && r->was_leader && !bug(BUG_LEASE_OLD_LEADER))
                 lessor_demote(r->state->kv.lessor);
         r->was_leader = leads;
         r->led_term = status.term;
@@ -308,7 +317,7 @@ static void expire_leases(struct replica *r) {
 
         /* The core may know already that another leads, and would pass on what we propose: but who
          * led until now, or was stopped for a while, does not know what the other has renewed. */
-        if (!replica_is_leader(r))
+        if (!replica_is_leader(r) && !bug(BUG_LEASE_OLD_LEADER))
                 return;
         n = lessor_expired(r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
         for (size_t i = 0; i < n; i++) {

@@ -8,6 +8,7 @@
  * One write is under way at a time; everything proposed meanwhile goes into the next. */
 #pragma once
 
+#include "kstored/bugs.h"
 #include "kstored/state.h"
 #include "kstored/watch.h"
 
@@ -110,6 +111,11 @@ int replica_propose(
                 struct replica *r, enum command_kind kind, uint64_t id, const void *data, size_t n);
 /* The members as the state has them; at the start and after a snapshot they are Raft's. */
 struct raft_config replica_config(const struct replica *r);
+/* Copies of the members that have to be reached, the caller's: those of the state, and those that
+ * come in by entries of the log that are not applied yet. A new member needs them to join, and
+ * where its vote is needed to find out that it is one, it must be reached before. */
+int replica_members(const struct replica *r, struct member *ret[static RAFT_MEMBERS_MAX],
+                size_t *ret_count);
 bool replica_is_leader(const struct replica *r);
 
 /* Everything applied is written as soon as possible: before disk_copy(), so that the copy is as new

@@ -294,8 +294,7 @@ static int make_peers(struct server *s) {
                         .userdata = s};
         int r = peers_new(&s->peers, s->event, &o);
 
-        s->member_changes = s->state->member_changes;
-        return r < 0 ? r : peers_update(s->peers, s->state->members, s->state->member_count);
+        return r < 0 ? r : server_update_peers(s);
 }
 
 int server_new(struct server **ret, sd_event *event, struct metrics *metrics,

@@ -141,6 +141,29 @@ const struct replica_ops server_replica_ops = {.write = op_write,
                 .role_changed = op_role_changed,
                 .failed = op_failed};
 
+int server_update_peers(struct server *s) {
+        struct member *v[RAFT_MEMBERS_MAX];
+        uint64_t config = raft_get_config(s->raft)->index;
+        size_t n;
+        int r;
+
+        if (s->peers_known && s->peers_changes == s->state->member_changes &&
+                        s->peers_config == config)
+                return 0;
+        r = replica_members(s->replica, v, &n);
+        if (r < 0)
+                return r;
+        r = peers_update(s->peers, v, n);
+        while (n > 0)
+                member_free(v[--n]);
+        if (r < 0)
+                return r;
+        s->peers_known = true;
+        s->peers_changes = s->state->member_changes;
+        s->peers_config = config;
+        return 0;
+}
+
 /* After every event of the loop. */
 static int server_turn(sd_event_source *source, void *userdata) {
         struct server *s = userdata;
@@ -158,9 +181,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         }
         if (s->fatal)
                 return 0;
-        if (s->member_changes != s->state->member_changes &&
-                        peers_update(s->peers, s->state->members, s->state->member_count) >= 0)
-                s->member_changes = s->state->member_changes;
+        (void)server_update_peers(s); /* again in the next turn where it failed */
         peers_flush(s->peers, now_ms);
         if (s->snapshot_for) {
                 snapshot_wanted(s, s->snapshot_for);

@@ -67,7 +67,9 @@ struct server {
         struct grpc_server *grpc;      /* for clients */
         struct grpc_server *peer_grpc; /* for members */
         struct peers *peers;
-        uint64_t member_changes; /* as of the last peers_update() */
+        /* As of the last peers_update(): */
+        bool peers_known;
+        uint64_t peers_changes, peers_config;
         struct tls_files peer_tls;
         uint64_t snapshot_for;       /* asked for in this turn */
         struct sending *sending;     /* a state for a member that fell behind */
@@ -130,6 +132,8 @@ uint64_t server_time_limit_ms(const struct server *s);
 bool server_reaches(const struct server *s, uint64_t member_id, uint64_t ms);
 bool server_is_ready(void *server, const char **ret_why);
 bool server_is_leader(const struct server *s);
+/* Makes the links those that the members need now; cheap when nothing changed. */
+int server_update_peers(struct server *s);
 uint64_t server_now_ms(void);
 
 /* What a request waits with. done is called once: with the outcome, or with an error and no answer.

@@ -160,12 +160,17 @@ void service_peer_half_close(struct grpc_call *call, void *server) {
 
 void service_peer_members(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
+        struct member *v[RAFT_MEMBERS_MAX];
         _cleanup_buf_ struct buf b = {0};
+        size_t count = 0;
 
+        b.failed = replica_members(s->replica, v, &count) < 0;
         wire_uint(&b, 1, s->cluster_id);
         wire_uint(&b, 2, raft_get_config(s->raft)->index);
-        for (size_t i = 0; i < s->state->member_count; i++)
-                wire_member(&b, 3, s->state->members[i]);
+        for (size_t i = 0; i < count; i++) {
+                wire_member(&b, 3, v[i]);
+                member_free(v[i]);
+        }
         if (b.failed)
                 server_refuse(call, STORE_NO_MEMORY);
         else

@@ -6,6 +6,8 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "kstored/bugs.h"
+
 enum { PROGRESS_WANTED_MAX = 1000 };
 
 struct key_watchers;
@@ -134,7 +136,7 @@ void hub_restore(struct hub *h, struct mvcc *mvcc, int64_t had_rev) {
         h->mvcc = mvcc;
         LIST_FOREACH(s, &h->streams, link) {
                 HASH_ITER(hh, s->watchers, w, next) {
-                        if (w->synced)
+                        if (w->synced && !bug(BUG_WATCH_RESTORE))
                                 make_unsynced(w, had_rev + 1);
                 }
         }
@@ -362,7 +364,7 @@ static int gather(struct watcher *w, const struct row *row) {
         struct buf *event;
         int r;
 
-        if (row->rev < w->next_rev ||
+        if (row->rev + bug(BUG_WATCH_TWICE) < w->next_rev ||
                         (w->flags & (row->version == 0 ? WATCH_NO_DELETE : WATCH_NO_PUT)))
                 return 0;
         if (w->events.size > WATCH_BATCH_BYTES && row->rev != w->last_rev)
@@ -529,6 +531,8 @@ static int64_t lowest_wanted(struct hub *h) {
 
         for (w = TAILQ_FIRST(&h->unsynced); w; w = next) {
                 next = TAILQ_NEXT(w, link);
+                if (w->next_rev < compact && bug(BUG_WATCH_GAP))
+                        w->next_rev = compact + 1;
                 if (w->next_rev < compact) {
                         struct watch_stream *s = w->stream;
                         int64_t id = w->id;
@@ -586,7 +590,7 @@ static void catch_up(struct watcher *w, struct row *const *rows, int n, int64_t 
         struct key_range range = watcher_range(w);
 
         for (int i = 0; i < n; i++) {
-                if (rows[i]->rev < w->next_rev ||
+                if (rows[i]->rev + bug(BUG_WATCH_TWICE) < w->next_rev ||
                                 !key_in_range(&range, rows[i]->data, rows[i]->key_size))
                         continue;
                 event_reset(h);

@@ -199,8 +199,8 @@ int raft_propose_change(
                 return -ENOTCONN;
         /* The second condition closes the hole found in 2015: a new leader must commit in its own
          * term before it changes the members. */
-        if (config_change_pending(r) || log_term(&r->log, r->log.commit) != r->term ||
-                        r->transfer_to != 0)
+        if ((config_change_pending(r) && !bug(BUG_CHANGE_TWICE)) ||
+                        log_term(&r->log, r->log.commit) != r->term || r->transfer_to != 0)
                 return -EBUSY;
         q = config_apply(raft_get_config(r), change, log_last(&r->log) + 1, &next);
         if (q < 0)
@@ -285,7 +285,8 @@ static bool ready_save(struct raft *r, struct raft_ready *ret) {
 
 bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret) {
         struct vector_of_messages swap;
-        uint64_t apply_to = r->log.commit < r->log.saved ? r->log.commit : r->log.saved;
+        uint64_t apply_to = r->log.commit < r->log.saved || bug(BUG_APPLY_UNSAVED) ? r->log.commit
+                                                                                   : r->log.saved;
         struct raft_status now;
 
         *ret = (struct raft_ready){0};
@@ -340,6 +341,8 @@ int raft_saved(struct raft *r) {
         if (r->log.save_last > r->log.saved)
                 r->log.saved = r->log.save_last;
         q = held_release(r);
+        if (q >= 0 && r->role == RAFT_CANDIDATE && !r->state_dirty && raft_quorum(r) == 1)
+                return count_votes(r);
         alone = commit_alone(r);
         if (q < 0 || r->role != RAFT_LEADER)
                 return q;
@@ -387,6 +390,10 @@ size_t raft_get_progress(const struct raft *r, struct raft_progress_view *ret, s
                                 .active = r->peers[i]->active,
                                 .snapshot = r->peers[i]->state == PROGRESS_SNAPSHOT};
         return count;
+}
+
+const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index) {
+        return log_at(&r->log, index);
 }
 
 uint64_t raft_term_at(const struct raft *r, uint64_t index) {

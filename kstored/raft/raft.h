@@ -224,5 +224,7 @@ void raft_compact(struct raft *r, uint64_t index);
 void raft_get_status(const struct raft *r, struct raft_status *ret);
 size_t raft_get_progress(const struct raft *r, struct raft_progress_view *ret, size_t n);
 const struct raft_config *raft_get_config(const struct raft *r);
+/* Borrowed; NULL when it is not in the log. */
+const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);
 uint64_t raft_term_at(const struct raft *r, uint64_t index); /* 0 when not in the log */
 const char *raft_role_to_string(enum raft_role role);

@@ -28,13 +28,14 @@ int read_finish(struct raft *r, uint64_t from, uint64_t context, uint64_t index)
 }
 
 static bool committed_in_term(const struct raft *r) {
-        return log_term(&r->log, r->log.commit) == r->term;
+        return log_term(&r->log, r->log.commit) == r->term || bug(BUG_READ_BEFORE_COMMIT);
 }
 
 int read_begin(struct raft *r, uint64_t from, uint64_t context) {
         int e;
 
-        if (committed_in_term(r) && raft_quorum(r) == 1 && raft_is_voter(r, r->id))
+        if (committed_in_term(r) &&
+                        ((raft_quorum(r) == 1 && raft_is_voter(r, r->id)) || bug(BUG_READ_AT_ONCE)))
                 return read_finish(r, from, context, r->log.commit);
         if (r->read_count >= RAFT_PENDING_READS_MAX)
                 return read_finish(r, from, context, 0);

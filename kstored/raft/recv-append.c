@@ -17,6 +17,8 @@ static int refuse(struct raft *r, const struct raft_message *m) {
 }
 
 static int take_entries(struct raft *r, const struct raft_message *m) {
+        if (bug(BUG_TRUNCATE_ALWAYS) && m->log_index >= r->log.commit)
+                log_truncate(&r->log, m->log_index + 1);
         for (size_t i = 0; i < m->entry_count; i++) {
                 struct raft_entry *e = m->entries[i];
                 int q;
@@ -60,7 +62,8 @@ int recv_append(struct raft *r, const struct raft_message *m) {
         if (q < 0)
                 return q;
         (void)follow_commit(r, m->commit < last ? m->commit : last);
-        return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
-                                            .to = m->from,
-                                            .log_index = last});
+        return (bug(BUG_ACK_EARLY) ? raft_send_now : raft_send)(
+                        r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                           .to = m->from,
+                                           .log_index = last});
 }

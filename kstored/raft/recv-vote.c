@@ -6,7 +6,8 @@ int recv_vote(struct raft *r, const struct raft_message *m) {
         bool pre = m->type == RAFT_MSG_PRE_VOTE;
         bool can = r->vote == m->from || (r->vote == 0 && r->leader == 0) ||
                    (pre && m->term > r->term);
-        bool grant = can && log_up_to_date(&r->log, m->log_index, m->log_term);
+        bool grant = (can || bug(BUG_VOTE_TWICE)) &&
+                     (log_up_to_date(&r->log, m->log_index, m->log_term) || bug(BUG_VOTE_BLIND));
 
         if (grant && !pre) {
                 r->election_elapsed = 0;

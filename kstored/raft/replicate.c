@@ -107,8 +107,9 @@ int broadcast_heartbeat(struct raft *r) {
                 e = raft_send_now(r,
                                 (struct raft_message){.type = RAFT_MSG_HEARTBEAT,
                                                 .to = p->id,
-                                                .commit = r->log.commit < p->match ? r->log.commit
-                                                                                   : p->match,
+                                                .commit = r->log.commit < p->match || bug(BUG_HEARTBEAT_BEYOND)
+                                                                          ? r->log.commit
+                                                                          : p->match,
                                                 .context = r->read_round});
         }
         return e;
@@ -167,7 +168,8 @@ int maybe_commit(struct raft *r) {
         }
         if (n == 0)
                 return 0;
-        n = n / 2; /* the majority-th greatest, counted from 0 */
+        /* The majority-th greatest, counted from 0. */
+        n = bug(BUG_COMMIT_ALONE) ? 0 : n / 2;
         if (match[n] <= r->log.commit || log_term(&r->log, match[n]) != r->term)
                 return 0;
         (void)follow_commit(r, match[n]);

@@ -85,6 +85,10 @@ int count_votes(struct raft *r) {
 bool may_stand(const struct raft *r) {
         const struct raft_config *before;
 
+        /* A new member was told who the members are, which may be newer than anything that others
+         * have committed. Until it has a log of theirs, votes for it would prove nothing. */
+        if (raft_get_config(r)->index > log_last(&r->log) && !bug(BUG_NEWCOMER_STANDS))
+                return false;
         if (raft_is_voter(r, r->id))
                 return true;
         if (!config_change_pending(r) || r->config_count < 2)
@@ -112,8 +116,10 @@ int campaign(struct raft *r, enum campaign_kind kind) {
         self = peer_find(r, r->id);
         if (self)
                 self->voted = self->granted = true;
+        /* Our own vote counts when it is durable, as anybody's: see raft_saved(). Else a crash
+         * could make us lead the same term twice. */
         if (self && raft_quorum(r) == 1)
-                return count_votes(r);
+                return pre ? count_votes(r) : 0;
         for (size_t i = 0; i < r->peer_count && e >= 0; i++) {
                 struct progress *p = r->peers[i];
 

@@ -25,12 +25,19 @@ static void test_one_commits_after_its_own_save(void **state) {
         struct raft *r = c->nodes[0].raft;
         uint64_t n = 7;
 
+        /* Its own vote counts when it is durable. */
         assert_int_equal(raft_campaign(r), 0);
-        assert_int_equal(raft_propose(r, &n, sizeof(n)), 0);
+        assert_int_equal(raft_propose(r, &n, sizeof(n)), -ENOTCONN);
         assert_true(raft_ready(r, true, &ready));
         assert_true(ready.must_save);
         assert_int_equal(ready.save.term, 1);
         assert_int_equal(ready.save.vote, 1);
+        assert_int_equal(ready.save.entry_count, 0);
+        raft_advance(r);
+        assert_int_equal(raft_saved(r), 0);
+        assert_int_equal(raft_propose(r, &n, sizeof(n)), 0);
+        assert_true(raft_ready(r, true, &ready));
+        assert_true(ready.must_save);
         assert_int_equal(ready.save.entry_count, 2); /* its term's first, and ours */
         assert_int_equal(ready.committed_count, 0);
         raft_advance(r);

@@ -1,0 +1,376 @@
+/* One member: what server.c is to the program. Its writes and ticks take simulated time, and its
+ * end may come between any two things it does. */
+#include "tests/sim/sim.h"
+
+uint64_t node_now_ms(const struct node *n) {
+        uint64_t passed = n->world->now_us - n->clock_since_us;
+
+        return (n->clock_base_us + passed * n->clock_rate_ppm / 1000000) / 1000;
+}
+
+void node_clock_set(struct node *n, uint64_t rate_ppm, uint64_t jump_us) {
+        uint64_t passed = n->world->now_us - n->clock_since_us;
+
+        n->clock_base_us += passed * n->clock_rate_ppm / 1000000 + jump_us;
+        n->clock_since_us = n->world->now_us;
+        n->clock_rate_ppm = rate_ppm;
+}
+
+bool node_leads(const struct node *n) {
+        return n->phase == NODE_UP && replica_is_leader(n->replica);
+}
+
+/* ---- writing */
+
+static void on_written(struct world *w, struct node *n, void *data, uint64_t number) {
+        const struct disk_batch *b = TAKE_PTR(n->write);
+        int result = n->disk_fails ? -EIO : w->now_us < n->disk_full_until_us ? -ENOSPC : 0;
+
+        n->disk_fails = false;
+        result = sim_disk_end(n->disk, b, result);
+        if (result < 0)
+                trace(w, "member %u: its write failed: %s", n->number, strerror(-result));
+        n->turning = true;
+        replica_written(n->replica, result);
+        n->turning = false;
+        node_turn(w, n);
+}
+
+static void op_write(void *userdata, struct disk_batch *b) {
+        struct node *n = userdata;
+        struct world *w = n->world;
+
+        n->write = b;
+        sim_disk_begin(n->disk, b);
+        after(w, delay_us(w, 100, b->sync ? 4 * MS : 300) + n->disk_slow_us, n, on_written, NULL,
+                        NULL, 0);
+}
+
+/* ---- what the replica wants */
+
+/* Now and then the process ends in the midst of a turn: what it did until now is done. */
+static void maybe_die(struct node *n) {
+        struct world *w = n->world;
+
+        if (!w->calm && !w->healing && !n->dying && one_in(w, 20000))
+                node_crash(w, n, one_in(w, 2) ? CRASH_KILL : CRASH_POWER);
+}
+
+static void op_send(void *userdata, const struct raft_message *m) {
+        struct node *n = userdata;
+
+        maybe_die(n);
+        if (n->dying)
+                return;
+        if (m->type == RAFT_MSG_SNAPSHOT)
+                n->snapshot_for = m->to;
+        else
+                network_send(n->world, n, m);
+}
+
+static struct waiting *waiting_find(struct node *n, uint64_t id) {
+        for (size_t i = 0; i < n->waiting_count; i++)
+                if (n->waiting[i].id == id)
+                        return &n->waiting[i];
+        return NULL;
+}
+
+static bool op_waiting(void *userdata, uint64_t id) {
+        return waiting_find(userdata, id);
+}
+
+static void op_outcome(void *userdata, uint64_t id, const struct outcome *o) {
+        struct node *n = userdata;
+        struct waiting *x = waiting_find(n, id), done;
+
+        maybe_die(n);
+        if (!x || n->dying)
+                return;
+        done = *x;
+        *x = n->waiting[--n->waiting_count];
+        done.done(n->world, n, done.data, o);
+}
+
+static void op_read_allowed(void *userdata, const struct raft_read *read) {
+        struct node *n = userdata;
+
+        for (size_t i = 0; i < n->barrier_count; i++)
+                if (n->barriers[i].context == read->context && read->index != 0) {
+                        n->barriers[i].index = read->index;
+                        return;
+                }
+}
+
+static void op_applied(void *userdata) {
+        struct node *n = userdata;
+        struct world *w = n->world;
+
+        check_node(w, n);
+        for (size_t i = 0; i < n->barrier_count && !n->dying;) {
+                struct barrier b = n->barriers[i];
+
+                if (b.index == 0 || b.index > n->replica->state->applied) {
+                        i++;
+                        continue;
+                }
+                n->barrier_count--;
+                memmove(n->barriers + i, n->barriers + i + 1,
+                                (n->barrier_count - i) * sizeof(n->barriers[0]));
+                b.ready(w, n, b.data, b.number);
+        }
+}
+
+static void op_role_changed(void *userdata, const struct raft_status *status) {
+        struct node *n = userdata;
+
+        trace(n->world, "member %u is %s of term %llu, led by %llx", n->number,
+                        raft_role_to_string(status->role), (unsigned long long)status->term,
+                        (unsigned long long)status->leader);
+        if (status->role == RAFT_LEADER)
+                check_leader(n->world, n, status->term);
+}
+
+static void op_failed(void *userdata, int error, const char *what) {
+        struct node *n = userdata;
+
+        trace(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
+        if (error != -EIO) /* the only one that the world causes */
+                fail(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
+        node_crash(n->world, n, CRASH_KILL);
+}
+
+static const struct replica_ops ops = {.write = op_write,
+                .send = op_send,
+                .waiting = op_waiting,
+                .outcome = op_outcome,
+                .read_allowed = op_read_allowed,
+                .applied = op_applied,
+                .role_changed = op_role_changed,
+                .failed = op_failed};
+
+/* ---- turns */
+
+static void on_tick(struct world *w, struct node *n, void *data, uint64_t number);
+
+static void tick_at(struct node *n, uint64_t ms) {
+        struct world *w = n->world;
+        uint64_t now_ms = node_now_ms(n), delay;
+
+        delay = ms > now_ms ? (ms - now_ms) * 1000000 * 1000 / n->clock_rate_ppm + 1 : 200;
+        n->tick_at_us = w->now_us + delay;
+        after(w, delay, n, on_tick, NULL, NULL, n->tick_at_us);
+}
+
+static void end_life(struct world *w, struct node *n) {
+        snapshot_forget(n);
+        watchers_gone(w, n);
+        n->replica = replica_free(n->replica);
+        n->disk = disk_free(n->disk);
+        n->write = NULL;
+        n->waiting_count = n->barrier_count = 0;
+        n->snapshot_for = 0;
+        n->life++;
+        n->phase = NODE_DOWN;
+        n->paused_until_us = 0;
+}
+
+static void ask_again(struct node *n) {
+        uint64_t now_ms = node_now_ms(n);
+
+        for (size_t i = 0; i < n->barrier_count; i++) {
+                struct barrier *b = &n->barriers[i];
+
+                if (b->index != 0 || now_ms < b->asked_ms + HEARTBEAT_MS * 3)
+                        continue;
+                b->asked_ms = now_ms;
+                (void)raft_read_index(n->replica->raft, b->context);
+        }
+}
+
+void node_turn(struct world *w, struct node *n) {
+        assert(n->phase == NODE_UP && !n->turning);
+        n->turning = true;
+        if (!n->dying)
+                replica_turn(n->replica, node_now_ms(n));
+        n->turning = false;
+        if (n->dying) {
+                node_crash(w, n, n->dying_how);
+                return;
+        }
+        check_node(w, n);
+        snapshot_turn(w, n);
+        if (n->phase != NODE_UP)
+                return;
+        if (n->replica->removed) {
+                trace(w, "member %u learns that it was removed", n->number);
+                node_stop(w, n);
+                n->phase = NODE_RETIRED;
+                return;
+        }
+        if ((hub_sync_step(n->replica->hub) > 0 || mvcc_compacting(n->replica->state->kv.mvcc)) &&
+                        n->tick_at_us > w->now_us + 2 * MS)
+                tick_at(n, 0);
+        watchers_check(w, false);
+}
+
+static void on_tick(struct world *w, struct node *n, void *data, uint64_t number) {
+        if (number != n->tick_at_us)
+                return;
+        n->turning = true; /* a lease's end may stop it, too */
+        replica_tick(n->replica, node_now_ms(n));
+        n->turning = false;
+        ask_again(n);
+        node_turn(w, n);
+        if (n->phase == NODE_UP && n->tick_at_us <= w->now_us)
+                tick_at(n, MAX(replica_next_ms(n->replica), node_now_ms(n) + 1));
+}
+
+/* ---- life */
+
+static void restart(struct world *w, struct node *none, void *data, uint64_t number) {
+        struct node *n = data;
+
+        if (n->phase == NODE_DOWN && n->life == number)
+                node_start(w, n);
+}
+
+static void hurry(struct world *w, struct node *n, void *data, uint64_t number) {
+        raft_hurry(n->replica->raft, number);
+        node_turn(w, n);
+}
+
+/* The others notice that their connections to it ended, or that there is one again. */
+static void tell_others(struct world *w, const struct node *n, uint64_t lost) {
+        for (unsigned i = 0; i < w->node_count; i++) {
+                struct node *x = &w->nodes[i];
+
+                if (x != n && x->phase == NODE_UP && network_reaches(w, n, x))
+                        after(w, delay_us(w, 100, 5 * MS), x, hurry, NULL, NULL, lost);
+        }
+}
+
+void node_start(struct world *w, struct node *n) {
+        _cleanup_problem_ struct problem p = {0};
+        struct replica_options o = {.ops = &ops,
+                        .userdata = n,
+                        .seed = chance(w) | 1,
+                        .heartbeat_ms = HEARTBEAT_MS,
+                        .election_ms = ELECTION_MS,
+                        .snapshot_count = w->snapshot_count,
+                        .fragment_bytes = 512 * 1024,
+                        .cluster_id = 77,
+                        .member_id = n->id,
+                        .members = n->members,
+                        .member_count = n->member_count,
+                        .joining = n->joining,
+                        .config_index = n->config_index};
+        int r = sim_disk_open(&n->disk, &n->device);
+
+        n->life++;
+        if (r == -EUCLEAN) {
+                trace(w, "member %u does not start: its disk is damaged", n->number);
+                n->phase = NODE_LOST;
+                return;
+        }
+        o.disk = n->disk;
+        /* A machine's clock begins anywhere. */
+        n->clock_base_us = between(w, 1, 1000) * SECOND;
+        n->clock_since_us = w->now_us;
+        n->clock_rate_ppm = between(w, 960000, 1040000);
+        n->dying = n->turning = n->disk_fails = false;
+        n->disk_slow_us = n->disk_full_until_us = 0;
+        r = replica_new(&n->replica, &o, node_now_ms(n), &p);
+        if (r < 0) {
+                fail(w, "member %u does not start: %s (%s)", n->number, p.message, strerror(-r));
+                n->disk = disk_free(n->disk);
+                n->phase = NODE_LOST;
+                return;
+        }
+        n->member_count = 0; /* they were taken */
+        n->phase = NODE_UP;
+        n->checked_index = n->replica->state->applied;
+        n->checked_rev = mvcc_rev(n->replica->state->kv.mvcc);
+        n->next_id = (uint64_t)n->number << 56 | n->life << 32;
+        trace(w, "member %u (%llx) starts: applied %llu, revision %lld", n->number,
+                        (unsigned long long)n->id, (unsigned long long)n->checked_index,
+                        (long long)n->checked_rev);
+        story_digest(w, n, n->replica->state->applied, node_digest(n));
+        tick_at(n, replica_next_ms(n->replica));
+        tell_others(w, n, 0);
+        node_turn(w, n);
+}
+
+void node_crash(struct world *w, struct node *n, enum crash how) {
+        if (n->turning) {
+                n->dying = true;
+                n->dying_how = how;
+                return;
+        }
+        assert(n->phase == NODE_UP);
+        trace(w, "member %u %s", n->number, how == CRASH_POWER ? "loses power" : "is killed");
+        if (how == CRASH_POWER)
+                w->count.power_cuts++;
+        w->count.crashes++;
+        device_crash(w, &n->device, how);
+        end_life(w, n);
+        tell_others(w, n, n->id);
+        after(w, delay_us(w, 20 * MS, 800 * MS), NULL, restart, n, NULL, n->life);
+}
+
+void node_stop(struct world *w, struct node *n) {
+        if (!n->replica->writing)
+                replica_last_write(n->replica);
+        device_crash(w, &n->device, CRASH_KILL);
+        end_life(w, n);
+        tell_others(w, n, n->id);
+}
+
+void node_done(struct node *n) {
+        snapshot_forget(n);
+        replica_free(n->replica);
+        disk_free(n->disk);
+        device_done(&n->device);
+        free(n->waiting);
+        free(n->barriers);
+        for (size_t i = 0; i < n->member_count; i++)
+                member_free(n->members[i]);
+}
+
+/* ---- requests */
+
+int node_propose(struct node *n, enum command_kind kind, const void *data, size_t size,
+                void (*done)(struct world *, struct node *, void *, const struct outcome *),
+                void *data_of_done) {
+        uint64_t id = done ? ++n->next_id : 0;
+        int r = replica_propose(n->replica, kind, id, data, size);
+
+        if (r < 0 || !done)
+                return r;
+        if (n->waiting_count == n->waiting_allocated) {
+                n->waiting_allocated = n->waiting_allocated * 2 + 16;
+                n->waiting = reallocarray(n->waiting, n->waiting_allocated, sizeof(n->waiting[0]));
+                assert(n->waiting);
+        }
+        n->waiting[n->waiting_count++] =
+                        (struct waiting){.id = id, .done = done, .data = data_of_done};
+        return 0;
+}
+
+void node_read(struct node *n,
+                void (*ready)(struct world *, struct node *, void *, uint64_t number), void *data,
+                uint64_t number) {
+        uint64_t context = ++n->next_id;
+
+        if (n->barrier_count == n->barriers_allocated) {
+                n->barriers_allocated = n->barriers_allocated * 2 + 16;
+                n->barriers = reallocarray(
+                                n->barriers, n->barriers_allocated, sizeof(n->barriers[0]));
+                assert(n->barriers);
+        }
+        n->barriers[n->barrier_count++] = (struct barrier){.context = context,
+                        .asked_ms = node_now_ms(n),
+                        .ready = ready,
+                        .data = data,
+                        .number = number};
+        (void)raft_read_index(n->replica->raft, context);
+}
