@@ -3,7 +3,7 @@
 
 #include <uthash.h>
 
-#include "kstored/bugs.h"
+#include "kstored/raft/bugs.h"
 #include "kstored/index.h"
 
 struct attached {

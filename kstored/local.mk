@@ -9,7 +9,7 @@ kstored_raft_sources = \
 	kstored/raft/send.c kstored/raft/step.c
 
 # What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
-kstored_pure_sources = $(kstored_raft_sources) kstored/bugs.h \
+kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
 	kstored/command.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
 	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
 	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \

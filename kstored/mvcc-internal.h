@@ -1,7 +1,7 @@
 /* What mvcc.c and mvcc-compact.c share. */
 #pragma once
 
-#include "kstored/bugs.h"
+#include "kstored/raft/bugs.h"
 #include "kstored/mvcc.h"
 
 struct mvcc {

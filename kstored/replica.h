@@ -8,7 +8,7 @@
  * One write is under way at a time; everything proposed meanwhile goes into the next. */
 #pragma once
 
-#include "kstored/bugs.h"
+#include "kstored/raft/bugs.h"
 #include "kstored/state.h"
 #include "kstored/watch.h"
 

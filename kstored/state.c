@@ -1,7 +1,7 @@
 /* Applying entries. A table says how each kind of command is read and done. */
 #include "kstored/state.h"
 
-#include "kstored/bugs.h"
+#include "kstored/raft/bugs.h"
 
 #include "kstored/state-internal.h"
 #include "proto/peer.pb-c.h"

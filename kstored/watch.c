@@ -6,7 +6,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
-#include "kstored/bugs.h"
+#include "kstored/raft/bugs.h"
 
 enum { PROGRESS_WANTED_MAX = 1000 };
 

@@ -26,7 +26,7 @@ tests_chaos_kstored_chaos_SOURCES = tests/chaos/chaos.h tests/chaos/cluster.c te
 tests_chaos_kstored_chaos_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_chaos_kstored_chaos_OBJECTS): $(PROTO_H)
 
-# The store's real code in simulated worlds, with places where bugs can be planted: kstored/bugs.h.
+# The store's real code in simulated worlds, with places where bugs can be planted: kstored/raft/bugs.h.
 noinst_PROGRAMS += tests/sim/kstored-sim
 tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim/disk.c tests/sim/faults.c \
 	tests/sim/main.c tests/sim/members.c tests/sim/network.c tests/sim/node.c tests/sim/sim.h \

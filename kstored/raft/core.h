@@ -1,7 +1,7 @@
 /* What the files of the core share. Nothing outside kstored/raft/ includes it. */
 #pragma once
 
-#include "kstored/bugs.h"
+#include "kstored/raft/bugs.h"
 #include "kstored/raft/raft.h"
 
 /* The log in memory: every entry after `base`, the last one that a snapshot covers. */

@@ -96,6 +96,11 @@ int broadcast_append(struct raft *r) {
         return e;
 }
 
+/* What the member has for sure of what is committed; more could confirm entries of its own. */
+static uint64_t commit_for(const struct raft *r, const struct progress *p) {
+        return r->log.commit < p->match || bug(BUG_HEARTBEAT_BEYOND) ? r->log.commit : p->match;
+}
+
 int broadcast_heartbeat(struct raft *r) {
         int e = 0;
 
@@ -104,13 +109,10 @@ int broadcast_heartbeat(struct raft *r) {
 
                 if (p->id == r->id)
                         continue;
-                e = raft_send_now(r,
-                                (struct raft_message){.type = RAFT_MSG_HEARTBEAT,
-                                                .to = p->id,
-                                                .commit = r->log.commit < p->match || bug(BUG_HEARTBEAT_BEYOND)
-                                                                          ? r->log.commit
-                                                                          : p->match,
-                                                .context = r->read_round});
+                e = raft_send_now(r, (struct raft_message){.type = RAFT_MSG_HEARTBEAT,
+                                                     .to = p->id,
+                                                     .commit = commit_for(r, p),
+                                                     .context = r->read_round});
         }
         return e;
 }

@@ -14,7 +14,7 @@
  *   checks.c    what must hold, whatever happens; story.c: what the members agreed on */
 #pragma once
 
-#include "kstored/bugs.h"
+#include "kstored/raft/bugs.h"
 #include "kstored/replica.h"
 #include "tests/sim/linear.h"
 

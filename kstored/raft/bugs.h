@@ -1,5 +1,5 @@
 /* Bugs that the simulator plants in the real code, to prove that its checkers find them
- * (tests/sim/bugs). In every other build no code is made of it. */
+ * (tests/sim/run). In every other build no code is made of it. */
 #pragma once
 
 #include <stdbool.h>
