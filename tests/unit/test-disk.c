@@ -327,6 +327,235 @@ static void test_hash(void **state) {
         mvcc_free(m);
 }
 
+/* A second database, of the member that leads: more rows, another log, names of its own. */
+static struct disk *make_leader(struct fixture *f, const char *folder) {
+        struct fixture of_leader = {0};
+        struct disk_batch b = {.sync = true};
+        struct bytes *record = bytes_new("record", 6);
+
+        assert_int_equal(mkdir(folder, 0700), 0);
+        assert_int_equal(disk_open(&of_leader.disk, folder, &f->p), 0);
+        write_rows(&of_leader, 1, 300);
+        add_entries(&b, 11, 9);
+        disk_batch_number(&b, DISK_CLUSTER_ID, 77);
+        disk_batch_number(&b, DISK_MEMBER_ID, 6);
+        disk_batch_number(&b, DISK_TERM, 12);
+        disk_batch_number(&b, DISK_VOTE, 6);
+        disk_batch_number(&b, DISK_COMMIT, 18);
+        disk_batch_number(&b, DISK_APPLIED, 17);
+        disk_batch_number(&b, DISK_APPLIED_TERM, 3);
+        disk_batch_number(&b, DISK_REVISION, 3000);
+        disk_batch_number(&b, DISK_NEXT_SEQ, 301);
+        disk_batch_number(&b, DISK_COMPACT_REV, 5);
+        disk_batch_number(&b, DISK_LOG_BASE, 10);
+        disk_batch_number(&b, DISK_LOG_BASE_TERM, 2);
+        disk_batch_number(&b, DISK_CONFIG_INDEX, 4);
+        assert_int_equal(disk_batch_op(&b, &(struct disk_op){.table = DISK_LEASE,
+                                                           .id = 70,
+                                                           .value = 9}),
+                        0);
+        assert_int_equal(disk_batch_op(&b, &(struct disk_op){.table = DISK_MEMBER,
+                                                           .id = 5,
+                                                           .blob = record}),
+                        0);
+        assert_int_equal(disk_batch_op(&b,
+                                         &(struct disk_op){
+                                                         .table = DISK_ALARM, .id = 6, .value = 2}),
+                        0);
+        assert_int_equal(disk_write(of_leader.disk, &b), 0);
+        disk_batch_clear(&b);
+        bytes_unref(record);
+        return of_leader.disk;
+}
+
+/* The one that fell behind: rows, a log and a vote of its own, in a WAL that is not brought in. */
+static void make_behind(struct fixture *f) {
+        struct disk_batch b = {.sync = true};
+        struct row *row;
+
+        write_rows(f, 1, 20);
+        add_entries(&b, 1, 5);
+        disk_batch_number(&b, DISK_CLUSTER_ID, 77);
+        disk_batch_number(&b, DISK_MEMBER_ID, 5);
+        disk_batch_number(&b, DISK_TERM, 8);
+        disk_batch_number(&b, DISK_APPLIED, 3);
+        disk_batch_number(&b, DISK_REVISION, 200);
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+        assert_true(disk_wal_bytes(f->disk) > 0);
+        assert_int_equal(disk_read_row(f->disk, 20, &row), 1);
+        row_unref(row);
+}
+
+static size_t log_size(struct fixture *f) {
+        struct raft_entry **log = NULL;
+        size_t n = 0;
+
+        assert_int_equal(disk_load_log(f->disk, &log, &n), 0);
+        for (size_t i = 0; i < n; i++)
+                raft_entry_unref(log[i]);
+        free(log);
+        return n;
+}
+
+static int count_op(const struct disk_op *op, void *userdata) {
+        unsigned *sum = userdata;
+
+        if (op->table == DISK_MEMBER)
+                assert_true(op->id == 5 && op->blob->size == 6);
+        *sum += op->table == DISK_LEASE ? 1 : op->table == DISK_MEMBER ? 10 : 100;
+        return 0;
+}
+
+static void assert_behind(struct fixture *f) {
+        struct row *row;
+
+        assert_true(disk_number(f->disk, DISK_MEMBER_ID) == 5);
+        assert_true(disk_number(f->disk, DISK_TERM) == 8);
+        assert_true(disk_number(f->disk, DISK_APPLIED) == 3);
+        assert_int_equal(log_size(f), 5);
+        assert_int_equal(disk_read_row(f->disk, 20, &row), 1);
+        row_unref(row);
+        assert_int_equal(disk_read_row(f->disk, 300, &row), 0);
+}
+
+static void assert_adopted(struct fixture *f) {
+        static const uint64_t numbers[DISK_NUMBERS] = {[DISK_CLUSTER_ID] = 77,
+                        /* its own */
+                        [DISK_MEMBER_ID] = 5,
+                        [DISK_TERM] = UINT64_MAX - 1,
+                        [DISK_VOTE] = UINT64_MAX,
+                        /* an empty log after what is applied */
+                        [DISK_COMMIT] = 17,
+                        [DISK_APPLIED] = 17,
+                        [DISK_APPLIED_TERM] = 3,
+                        [DISK_LOG_BASE] = 17,
+                        [DISK_LOG_BASE_TERM] = 3,
+                        /* the leader's */
+                        [DISK_REVISION] = 3000,
+                        [DISK_NEXT_SEQ] = 301,
+                        [DISK_COMPACT_REV] = 5,
+                        [DISK_CONFIG_INDEX] = 4};
+        struct row *row;
+        unsigned sum = 0;
+
+        assert_false(disk_is_new(f->disk));
+        for (unsigned i = 0; i < DISK_NUMBERS; i++)
+                assert_true(disk_number(f->disk, i) == numbers[i]);
+        assert_int_equal(disk_load_ops(f->disk, count_op, &sum), 0);
+        assert_int_equal(sum, 111);
+        assert_int_equal(disk_read_row(f->disk, 300, &row), 1);
+        assert_int_equal(row->rev, 3000);
+        row_unref(row);
+}
+
+static void test_a_copy_takes_the_place(void **state) {
+        struct fixture *f = *state;
+        _cleanup_free_ char *folder = strformat("%s/leader", f->folder);
+        _cleanup_free_ char *copy = strformat("%s/kstored.db.copy", f->folder);
+        struct disk *leader = make_leader(f, folder);
+        struct disk_batch b = {.sync = true};
+        uint64_t numbers[DISK_NUMBERS];
+
+        make_behind(f);
+        assert_int_equal(disk_copy(leader, copy), 0);
+        assert_int_equal(disk_copy(leader, copy), -EIO); /* never over another file */
+        disk_free(leader);
+        assert_int_equal(disk_peek(copy, numbers, &f->p), 0);
+        assert_true(numbers[DISK_CLUSTER_ID] == 77 && numbers[DISK_MEMBER_ID] == 6);
+        assert_true(numbers[DISK_APPLIED] == 17 && numbers[DISK_APPLIED_TERM] == 3);
+        assert_int_equal(disk_adopt(f->disk, copy, 5, UINT64_MAX - 1, UINT64_MAX), 0);
+        assert_int_equal(access(copy, F_OK), -1);
+        assert_adopted(f);
+        assert_int_equal(log_size(f), 0);
+        /* It goes on from there. */
+        add_entries(&b, 18, 2);
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+        write_rows(f, 301, 1);
+        assert_int_equal(disk_checkpoint(f->disk), 0);
+        reopen(f);
+        assert_adopted(f);
+        assert_int_equal(log_size(f), 2);
+}
+
+/* The copy was made ours, then the power went before the exchange: the old one is there with its
+ * WAL. A copy that is ours already is taken like another. */
+static void test_a_copy_that_was_made_ours(void **state) {
+        struct fixture *f = *state;
+        _cleanup_free_ char *folder = strformat("%s/leader", f->folder);
+        _cleanup_free_ char *other = strformat("%s/other", f->folder);
+        _cleanup_free_ char *copy = strformat("%s/kstored.db.copy", f->folder);
+        struct disk *leader = make_leader(f, folder), *second = NULL;
+
+        make_behind(f);
+        assert_int_equal(disk_copy(leader, copy), 0);
+        disk_free(leader);
+        /* The work on the copy, done where its exchange does no harm. */
+        assert_int_equal(mkdir(other, 0700), 0);
+        assert_int_equal(disk_open(&second, other, &f->p), 0);
+        assert_int_equal(disk_adopt(second, copy, 5, UINT64_MAX - 1, UINT64_MAX), 0);
+        disk_free(second);
+        reopen(f);
+        assert_behind(f);
+        free(TAKE_PTR(copy));
+        copy = strformat("%s/kstored.db", other);
+        assert_int_equal(disk_adopt(f->disk, copy, 5, UINT64_MAX - 1, UINT64_MAX), 0);
+        assert_adopted(f);
+}
+
+/* What peek refuses, adopt does too, and leaves everything as it was. */
+static void refused(struct fixture *f, const char *path, int error, const char *why) {
+        uint64_t numbers[DISK_NUMBERS];
+
+        problem_done(&f->p);
+        assert_int_equal(disk_peek(path, numbers, &f->p), error);
+        assert_non_null(strstr(f->p.message, why));
+        assert_int_equal(disk_adopt(f->disk, path, 5, 99, 5), error);
+        assert_behind(f);
+}
+
+static void change_copy(const char *path, const char *sql) {
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+}
+
+static void test_copies_that_are_refused(void **state) {
+        struct fixture *f = *state;
+        _cleanup_free_ char *folder = strformat("%s/leader", f->folder);
+        _cleanup_free_ char *copy = strformat("%s/kstored.db.copy", f->folder);
+        struct disk *leader = make_leader(f, folder);
+        struct stat st;
+
+        make_behind(f);
+        assert_int_equal(disk_copy(leader, copy), 0);
+        disk_free(leader);
+        change_copy(copy, "PRAGMA user_version=2");
+        refused(f, copy, -EINVAL, "has format 2; this program knows format 1");
+        change_copy(copy, "PRAGMA user_version=0");
+        refused(f, copy, -EINVAL, "has format 0");
+        change_copy(copy, "PRAGMA user_version=1; PRAGMA application_id=1");
+        refused(f, copy, -EINVAL, "is not a database of kstored");
+        change_copy(copy, "PRAGMA application_id=1801809011");
+        assert_int_equal(stat(copy, &st), 0);
+        assert_int_equal(truncate(copy, st.st_size / 2), 0);
+        refused(f, copy, -EUCLEAN, "is damaged");
+        assert_int_equal(truncate(copy, 50), 0);
+        refused(f, copy, -EINVAL, "is not a database of kstored");
+        assert_int_equal(truncate(copy, 0), 0);
+        refused(f, copy, -EINVAL, "is not a database of kstored");
+        assert_int_equal(file_write_atomic(copy, "this is no database", 19, 0600), 0);
+        refused(f, copy, -EUCLEAN, "is damaged");
+        assert_int_equal(unlink(copy), 0);
+        refused(f, copy, -EACCES, "cannot open");
+        write_rows(f, 21, 1);
+        reopen(f);
+        assert_behind(f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test_setup_teardown(
@@ -341,6 +570,12 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_damage_is_told, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_checkpoint_and_copy, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_hash, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_a_copy_takes_the_place, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_a_copy_that_was_made_ours, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_copies_that_are_refused, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
