@@ -43,9 +43,13 @@ check_PROGRAMS += tests/unit/test-raft-step
 tests_unit_test_raft_step_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft-step.c tests/unit/unit.h
 tests_unit_test_raft_step_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-mvcc
-tests_unit_test_mvcc_SOURCES = tests/unit/test-mvcc.c tests/unit/unit.h
+tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_mvcc_OBJECTS): $(PROTO_H)
+check_PROGRAMS += tests/unit/test-watch
+tests_unit_test_watch_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-watch.c tests/unit/unit.h
+tests_unit_test_watch_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_watch_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-disk
 tests_unit_test_disk_SOURCES = tests/unit/test-disk.c tests/unit/unit.h
 tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)
@@ -54,6 +58,6 @@ tests_unit_test_backup_SOURCES = tests/unit/test-backup.c tests/unit/unit.h
 tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_backup_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-peer-wire
-tests_unit_test_peer_wire_SOURCES = kstored/peer-wire.c kstored/peer-wire.h tests/unit/test-peer-wire.c tests/unit/unit.h
+tests_unit_test_peer_wire_SOURCES = tests/unit/test-peer-wire.c tests/unit/unit.h
 tests_unit_test_peer_wire_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_peer_wire_OBJECTS): $(PROTO_H)

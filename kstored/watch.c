@@ -136,7 +136,9 @@ void hub_restore(struct hub *h, struct mvcc *mvcc, int64_t had_rev) {
         h->mvcc = mvcc;
         LIST_FOREACH(s, &h->streams, link) {
                 HASH_ITER(hh, s->watchers, w, next) {
-                        if (w->synced && !bug(BUG_WATCH_RESTORE))
+                        /* One that waits for a later revision still misses nothing yet. */
+                        if (w->synced && MAX(w->next_rev, had_rev + 1) <= mvcc_rev(mvcc) &&
+                                        !bug(BUG_WATCH_RESTORE))
                                 make_unsynced(w, had_rev + 1);
                 }
         }

@@ -1,126 +1,5 @@
-/* mvcc over a table in memory, KV requests, leases and watches. */
-#include "kstored/kv.h"
-#include "kstored/watch.h"
-#include "tests/unit/unit.h"
-
-/* The table: what the tests moved out of mvcc's memory. */
-struct table {
-        struct row *rows[4096];
-        size_t count;
-};
-
-static int table_read(void *userdata, int64_t seq, struct row **ret) {
-        struct table *t = userdata;
-
-        for (size_t i = 0; i < t->count; i++)
-                if (t->rows[i]->seq == seq) {
-                        *ret = row_ref(t->rows[i]);
-                        return 1;
-                }
-        return 0;
-}
-
-static int table_find_rev(void *userdata, int64_t rev, int64_t *ret_seq) {
-        struct table *t = userdata;
-
-        *ret_seq = INT64_MAX;
-        for (size_t i = 0; i < t->count; i++)
-                if (t->rows[i]->rev >= rev) {
-                        *ret_seq = t->rows[i]->seq;
-                        break;
-                }
-        return 0;
-}
-
-static int table_scan(void *userdata, int64_t from_seq, size_t n, struct row **ret_rows) {
-        struct table *t = userdata;
-        size_t count = 0;
-
-        for (size_t i = 0; i < t->count && count < n; i++)
-                if (t->rows[i]->seq >= from_seq)
-                        ret_rows[count++] = row_ref(t->rows[i]);
-        return (int)count;
-}
-
-struct fixture {
-        struct table table;
-        struct kv kv;
-        struct hub *hub;
-        struct arena arena;
-        struct buf out; /* fields of the last answer */
-};
-
-static struct fixture *fixture_new(void) {
-        struct fixture *f = calloc(1, sizeof(*f));
-        struct row_source source = {
-                        .read = table_read, .find_rev = table_find_rev, .scan = table_scan};
-
-        assert_non_null(f);
-        source.userdata = &f->table;
-        arena_init(&f->arena);
-        assert_int_equal(mvcc_new(&f->kv.mvcc, &source), 0);
-        assert_int_equal(lessor_new(&f->kv.lessor), 0);
-        assert_int_equal(hub_new(&f->hub, f->kv.mvcc, 200), 0);
-        return f;
-}
-
-static void fixture_free(struct fixture *f) {
-        hub_free(f->hub);
-        mvcc_free(f->kv.mvcc);
-        lessor_free(f->kv.lessor);
-        for (size_t i = 0; i < f->table.count; i++)
-                row_unref(f->table.rows[i]);
-        arena_done(&f->arena);
-        buf_done(&f->out);
-        free(f);
-}
-
-/* Ends a write: watchers hear of it, rows go to the table. */
-static void settle(struct fixture *f) {
-        size_t n;
-        struct row **rows = mvcc_take_changes(f->kv.mvcc, &n);
-
-        (void)hub_notify(f->hub, rows, n);
-        hub_flush(f->hub);
-        for (size_t i = 0; i < n; i++)
-                f->table.rows[f->table.count++] = rows[i];
-        free(rows);
-        mvcc_flushed(f->kv.mvcc, mvcc_next_seq(f->kv.mvcc));
-}
-
-static enum store_error put(struct fixture *f, const char *key, const char *value, int64_t lease) {
-        Etcdserverpb__PutRequest r = ETCDSERVERPB__PUT_REQUEST__INIT;
-        enum store_error e;
-
-        r.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)(uintptr_t)key};
-        r.value = (ProtobufCBinaryData){strlen(value), (uint8_t *)(uintptr_t)value};
-        r.lease = lease;
-        mvcc_begin(f->kv.mvcc);
-        e = kv_put(&f->kv, &r, NULL);
-        (void)mvcc_end(f->kv.mvcc);
-        settle(f);
-        return e;
-}
-
-static int64_t del(struct fixture *f, const char *key, const char *end) {
-        Etcdserverpb__DeleteRangeRequest r = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
-        Etcdserverpb__DeleteRangeResponse *answer;
-        int64_t n;
-
-        r.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)(uintptr_t)key};
-        r.range_end = (ProtobufCBinaryData){strlen(end), (uint8_t *)(uintptr_t)end};
-        buf_reset(&f->out);
-        mvcc_begin(f->kv.mvcc);
-        assert_int_equal(kv_delete(&f->kv, &r, &f->out), STORE_OK);
-        (void)mvcc_end(f->kv.mvcc);
-        settle(f);
-        answer = etcdserverpb__delete_range_response__unpack(
-                        NULL, f->out.size, (uint8_t *)f->out.data);
-        assert_non_null(answer);
-        n = answer->deleted;
-        etcdserverpb__delete_range_response__free_unpacked(answer, NULL);
-        return n;
-}
+/* mvcc over a table in memory, KV requests and leases. */
+#include "tests/unit/mvcc-fixture.h"
 
 /* The answer as "key=value@mod ..." with "+" when there is more, then "/count". */
 static const char *range(struct fixture *f, Etcdserverpb__RangeRequest *r, const char *key,
@@ -160,22 +39,22 @@ static void test_revisions(void **state) {
         struct fixture *f = fixture_new();
 
         assert_int_equal(mvcc_rev(f->kv.mvcc), 1);
-        put(f, "a", "1", 0);
-        put(f, "b", "1", 0);
-        put(f, "a", "2", 0);
+        fixture_put(f, "a", "1", 0);
+        fixture_put(f, "b", "1", 0);
+        fixture_put(f, "a", "2", 0);
         assert_int_equal(mvcc_rev(f->kv.mvcc), 4);
         assert_string_equal(get(f, "a", "", 0), "a=2@4 /1");
         assert_string_equal(get(f, "a", "", 3), "a=1@2 /1");
         assert_string_equal(get(f, "a", "", 1), "/0");
         assert_string_equal(get(f, "a", "c", 0), "a=2@4 b=1@3 /2");
         assert_string_equal(get(f, "a", "", 5), store_error_text(STORE_FUTURE_REV));
-        assert_int_equal(del(f, "a", "c"), 2);
+        assert_int_equal(fixture_del(f, "a", "c"), 2);
         assert_int_equal(mvcc_rev(f->kv.mvcc), 5);
-        assert_int_equal(del(f, "a", "c"), 0);
+        assert_int_equal(fixture_del(f, "a", "c"), 0);
         assert_int_equal(mvcc_rev(f->kv.mvcc), 5); /* nothing changed: no revision */
         assert_string_equal(get(f, "a", "c", 0), "/0");
         assert_string_equal(get(f, "a", "c", 4), "a=2@4 b=1@3 /2");
-        put(f, "a", "3", 0);
+        fixture_put(f, "a", "3", 0);
         assert_int_equal(item_version(mvcc_get(f->kv.mvcc, "a", 1)), 1); /* a new life */
         assert_int_equal(item_create(mvcc_get(f->kv.mvcc, "a", 1)), 6);
         fixture_free(f);
@@ -185,9 +64,9 @@ static void test_range_options(void **state) {
         struct fixture *f = fixture_new();
         Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
 
-        put(f, "a", "3", 0);
-        put(f, "b", "1", 0);
-        put(f, "c", "2", 0);
+        fixture_put(f, "a", "3", 0);
+        fixture_put(f, "b", "1", 0);
+        fixture_put(f, "c", "2", 0);
         r.limit = 2;
         assert_string_equal(range(f, &r, "a", "z"), "a=3@2 b=1@3 +/3");
         r.limit = 0;
@@ -206,25 +85,6 @@ static void test_range_options(void **state) {
         fixture_free(f);
 }
 
-static void drop(int64_t seq, void *userdata) {
-        struct table *t = userdata;
-
-        for (size_t i = 0; i < t->count; i++)
-                if (t->rows[i]->seq == seq) {
-                        row_unref(t->rows[i]);
-                        memmove(&t->rows[i], &t->rows[i + 1],
-                                        (--t->count - i) * sizeof(t->rows[0]));
-                        return;
-                }
-        fail_msg("row %d dropped twice", (int)seq);
-}
-
-static void compact(struct fixture *f, int64_t rev) {
-        assert_int_equal(mvcc_compact(f->kv.mvcc, rev), 0);
-        while (mvcc_compact_step(f->kv.mvcc, 2, drop, &f->table) > 0)
-                ;
-}
-
 static void test_compaction(void **state) {
         struct fixture *f = fixture_new();
         uint32_t before, after;
@@ -232,15 +92,15 @@ static void test_compaction(void **state) {
         for (int i = 0; i < 5; i++) {
                 char v[2] = {(char)('0' + i), 0};
 
-                put(f, "a", v, 0);
-                put(f, "b", v, 0);
+                fixture_put(f, "a", v, 0);
+                fixture_put(f, "b", v, 0);
         }
-        del(f, "b", ""); /* revision 12 */
-        put(f, "c", "x", 0);
+        fixture_del(f, "b", ""); /* revision 12 */
+        fixture_put(f, "c", "x", 0);
         assert_int_equal(mvcc_compact(f->kv.mvcc, 99), -EOVERFLOW);
         assert_int_equal(mvcc_compact(f->kv.mvcc, 6), 0);
         assert_int_equal(mvcc_hash(f->kv.mvcc, 13, &before), 0);
-        while (mvcc_compact_step(f->kv.mvcc, 1, drop, &f->table) > 0)
+        while (mvcc_compact_step(f->kv.mvcc, 1, fixture_drop, &f->table) > 0)
                 ;
         assert_int_equal(mvcc_hash(f->kv.mvcc, 13, &after), 0);
         assert_int_equal(before, after); /* the hash does not tell how far the dropping has got */
@@ -248,9 +108,9 @@ static void test_compaction(void **state) {
         assert_string_equal(get(f, "a", "z", 5), store_error_text(STORE_COMPACTED));
         assert_string_equal(get(f, "a", "z", 6), "a=2@6 b=1@5 /2");
         assert_string_equal(get(f, "a", "z", 0), "a=4@10 c=x@13 /2");
-        compact(f, 12);
+        fixture_compact(f, 12);
         assert_int_equal(mvcc_key_count(f->kv.mvcc), 3); /* the deletion at 12 is an event still */
-        compact(f, 13);
+        fixture_compact(f, 13);
         assert_int_equal(mvcc_key_count(f->kv.mvcc), 2);
         assert_int_equal(f->table.count, 2);
         fixture_free(f);
@@ -268,7 +128,7 @@ static void test_txn(void **state) {
         Etcdserverpb__RequestOp *twice[] = {&put_op, &put_op};
         Etcdserverpb__TxnResponse *a;
 
-        put(f, "k", "old", 0);
+        fixture_put(f, "k", "old", 0);
         c.key = p.key = g.key = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "k"};
         c.target = ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD;
         c.target_union_case = ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION;
@@ -288,7 +148,7 @@ static void test_txn(void **state) {
         mvcc_begin(f->kv.mvcc);
         assert_int_equal(kv_txn(&f->kv, &t, &f->out), STORE_OK);
         assert_true(mvcc_end(f->kv.mvcc));
-        settle(f);
+        fixture_settle(f);
         a = etcdserverpb__txn_response__unpack(NULL, f->out.size, (uint8_t *)f->out.data);
         assert_non_null(a);
         assert_true(a->succeeded);
@@ -325,7 +185,7 @@ static enum store_error run_txn(struct fixture *f, Etcdserverpb__RequestOp **ops
         if (!e)
                 e = kv_txn(&f->kv, &t, NULL);
         (void)mvcc_end(f->kv.mvcc);
-        settle(f);
+        fixture_settle(f);
         return e;
 }
 
@@ -339,8 +199,8 @@ static void test_as_etcd(void **state) {
                                 del_op = put_op, *mistakes[] = {&get_op, &put_op},
                                 *replace[] = {&del_op, &put_op};
 
-        put(f, "k", "1", 0);
-        put(f, "k", "2", 0);
+        fixture_put(f, "k", "1", 0);
+        fixture_put(f, "k", "2", 0);
         /* Of two mistakes in a put that of the lease is told; in a transaction that of the key, and
          * that of a put before that of a range. */
         p.key = future.key = d.key = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "x"};
@@ -402,12 +262,12 @@ static void test_leases(void **state) {
         struct fixture *f = fixture_new();
         int64_t ids[4];
 
-        assert_int_equal(put(f, "a", "1", 7), STORE_LEASE_NOT_FOUND);
+        assert_int_equal(fixture_put(f, "a", "1", 7), STORE_LEASE_NOT_FOUND);
         assert_int_equal(lessor_grant(f->kv.lessor, 7, 10), STORE_OK);
         assert_int_equal(lessor_grant(f->kv.lessor, 7, 10), STORE_LEASE_EXISTS);
-        put(f, "a", "1", 7);
-        put(f, "b", "1", 7);
-        put(f, "b", "2", 0); /* no longer the lease's */
+        fixture_put(f, "a", "1", 7);
+        fixture_put(f, "b", "1", 7);
+        fixture_put(f, "b", "2", 0); /* no longer the lease's */
         assert_int_equal(lessor_expired(f->kv.lessor, 1000000, 1000, ids, 4),
                         0); /* we do not lead */
         lessor_promote(f->kv.lessor, 1000, 500);
@@ -424,7 +284,7 @@ static void test_leases(void **state) {
         mvcc_begin(f->kv.mvcc);
         assert_int_equal(kv_revoke(&f->kv, 7), STORE_OK);
         assert_true(mvcc_end(f->kv.mvcc));
-        settle(f);
+        fixture_settle(f);
         assert_string_equal(get(f, "a", "z", 0), "b=2@4 /1");
         assert_null(lessor_find(f->kv.lessor, 7));
         /* One that is granted has its whole time, however long ago somebody asked for ended ones.
@@ -434,177 +294,6 @@ static void test_leases(void **state) {
         assert_int_equal(lessor_expired(f->kv.lessor, 32999, 1000, ids, 4), 0);
         assert_int_equal(lessor_expired(f->kv.lessor, 33000, 1000, ids, 4), 1);
         lessor_remove(f->kv.lessor, 8);
-        fixture_free(f);
-}
-
-/* What a stream got, as text. */
-struct listener {
-        char text[8192];
-        size_t size, queued;
-};
-
-static int listen_send(void *userdata, const void *data, size_t n) {
-        struct listener *l = userdata;
-        Etcdserverpb__WatchResponse *r = etcdserverpb__watch_response__unpack(NULL, n, data);
-
-        assert_non_null(r);
-        l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size,
-                        "%d%s%s%s:", (int)r->watch_id, r->created ? "created" : "",
-                        r->canceled ? "canceled" : "", r->fragment ? "fragment" : "");
-        if (r->compact_revision)
-                l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size, "c%d",
-                                (int)r->compact_revision);
-        for (size_t i = 0; i < r->n_events; i++)
-                l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size,
-                                "%s%.*s@%d%s%.*s,", r->events[i]->type ? "-" : "+",
-                                (int)r->events[i]->kv->key.len, (char *)r->events[i]->kv->key.data,
-                                (int)r->events[i]->kv->mod_revision,
-                                r->events[i]->prev_kv ? "<" : "",
-                                r->events[i]->prev_kv ? (int)r->events[i]->prev_kv->value.len : 0,
-                                r->events[i]->prev_kv ? (char *)r->events[i]->prev_kv->value.data
-                                                      : "");
-        l->size += (size_t)snprintf(l->text + l->size, sizeof(l->text) - l->size, " ");
-        etcdserverpb__watch_response__free_unpacked(r, NULL);
-        return 0;
-}
-
-static size_t listen_queued(void *userdata) {
-        return ((struct listener *)userdata)->queued;
-}
-
-static struct watch_stream *stream_new(struct fixture *f, struct listener *l) {
-        struct watch_sink sink = {.send = listen_send, .queued = listen_queued, .userdata = l};
-        struct watch_stream *s = NULL;
-
-        memset(l, 0, sizeof(*l));
-        assert_int_equal(watch_stream_new(&s, f->hub, &sink), 0);
-        return s;
-}
-
-static void watch(struct watch_stream *s, const char *key, const char *end, int64_t start,
-                int64_t id, unsigned flags) {
-        struct key_range r = {
-                        .key = key, .key_size = strlen(key), .end = end, .end_size = strlen(end)};
-
-        assert_int_equal(watch_create(s, &r, start, id, flags), 0);
-}
-
-static void sync_all(struct fixture *f) {
-        for (int i = 0; hub_sync_step(f->hub) > 0; i++)
-                assert_true(i < 1000);
-}
-
-static void test_watch(void **state) {
-        struct fixture *f = fixture_new();
-        struct listener *l = malloc(sizeof(*l));
-        struct watch_stream *s = stream_new(f, l);
-
-        put(f, "a", "1", 0);
-        put(f, "b", "1", 0);
-        watch(s, "a", "", 0, 0, 0);
-        watch(s, "a", "c", 2, 5, WATCH_PREV_KV);
-        watch(s, "a", "c", 0, 5, 0);
-        watch(s, "a", "c", 0, 6, WATCH_NO_PUT);
-        assert_string_equal(l->text, "0created: 5created: -1createdcanceled: 6created: ");
-        l->size = 0;
-        sync_all(f);
-        assert_string_equal(l->text, "5:+a@2,+b@3, ");
-        l->size = 0;
-        put(f, "a", "2", 0);
-        assert_string_equal(l->text, "0:+a@4, 5:+a@4<1, ");
-        l->size = 0;
-        del(f, "a", "c");
-        /* One revision is one response. */
-        assert_string_equal(l->text, "0:-a@5, 6:-a@5,-b@5, 5:-a@5<2,-b@5<1, ");
-        l->size = 0;
-        /* Those that come together are answered each. */
-        assert_int_equal(watch_progress(s), 0);
-        assert_int_equal(watch_progress(s), 0);
-        hub_flush(f->hub);
-        hub_flush(f->hub);
-        assert_string_equal(l->text, "-1: -1: ");
-        l->size = 0;
-        assert_int_equal(watch_cancel(s, 0), 0);
-        assert_int_equal(watch_cancel(s, 77), 0);
-        assert_string_equal(l->text, "0canceled: ");
-        assert_int_equal(hub_watcher_count(f->hub), 2);
-        watch_stream_free(s);
-        assert_int_equal(hub_watcher_count(f->hub), 0);
-        free(l);
-        fixture_free(f);
-}
-
-static void test_a_slow_watcher_loses_nothing(void **state) {
-        struct fixture *f = fixture_new();
-        struct listener *l = malloc(sizeof(*l)), *quick = malloc(sizeof(*quick));
-        struct watch_stream *s = stream_new(f, l), *s2 = stream_new(f, quick);
-
-        watch(s, "a", "z", 0, 0, 0);
-        watch(s2, "a", "z", 0, 0, 0);
-        put(f, "a", "1", 0);
-        l->size = quick->size = 0;
-        l->text[0] = 0;
-        l->queued = WATCH_QUEUED_MAX + 1;
-        put(f, "b", "1", 0);
-        put(f, "c", "1", 0);
-        sync_all(f);
-        assert_string_equal(l->text, "");
-        assert_string_equal(quick->text, "0:+b@3, 0:+c@4, ");
-        l->queued = 0;
-        put(f, "d", "1", 0);
-        sync_all(f);
-        put(f, "e", "1", 0);
-        assert_string_equal(l->text, "0:+b@3,+c@4,+d@5, 0:+e@6, ");
-        watch_stream_free(s);
-        watch_stream_free(s2);
-        free(l);
-        free(quick);
-        fixture_free(f);
-}
-
-static void test_watch_of_compacted_and_future(void **state) {
-        struct fixture *f = fixture_new();
-        struct listener *l = malloc(sizeof(*l));
-        struct watch_stream *s = stream_new(f, l);
-
-        for (int i = 0; i < 5; i++)
-                put(f, "a", "1", 0);
-        del(f, "a", ""); /* 7 */
-        compact(f, 7);
-        watch(s, "a", "", 6, 1, 0);
-        watch(s, "a", "", 7, 2, 0);
-        watch(s, "a", "", 9, 3, 0);
-        l->size = 0;
-        sync_all(f);
-        assert_string_equal(l->text, "1canceled:c7 2:-a@7, ");
-        l->size = 0;
-        put(f, "a", "1", 0);
-        assert_string_equal(l->text, "2:+a@8, ");
-        l->size = 0;
-        put(f, "a", "1", 0);
-        assert_string_equal(l->text, "3:+a@9, 2:+a@9, ");
-        watch_stream_free(s);
-        free(l);
-        fixture_free(f);
-}
-
-static void test_fragments(void **state) {
-        struct fixture *f = fixture_new();
-        struct listener *l = malloc(sizeof(*l));
-        struct watch_stream *s;
-        char value[101];
-
-        memset(value, 'x', 100);
-        value[100] = 0;
-        for (char k = 'a'; k < 'e'; k++)
-                put(f, (char[]){k, 0}, value, 0);
-        s = stream_new(f, l);
-        watch(s, "a", "z", 2, 0, WATCH_FRAGMENT);
-        l->size = 0;
-        sync_all(f);
-        assert_string_equal(l->text, "0fragment:+a@2, 0fragment:+b@3, 0fragment:+c@4, 0:+d@5, ");
-        watch_stream_free(s);
-        free(l);
         fixture_free(f);
 }
 
@@ -732,10 +421,6 @@ int main(void) {
                         cmocka_unit_test(test_as_etcd),
                         cmocka_unit_test(test_txn_depth),
                         cmocka_unit_test(test_leases),
-                        cmocka_unit_test(test_watch),
-                        cmocka_unit_test(test_a_slow_watcher_loses_nothing),
-                        cmocka_unit_test(test_watch_of_compacted_and_future),
-                        cmocka_unit_test(test_fragments),
                         cmocka_unit_test(test_index),
                         cmocka_unit_test(test_index_model),
         };
