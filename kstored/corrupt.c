@@ -1,7 +1,7 @@
 /* Whether the members hold the same: the leader hashes its table at a revision, asks the others for
  * theirs at the same revision, and raises the CORRUPT alarm for those that differ from the
- * majority. Then the cluster serves nothing until the member is removed and the alarm disarmed:
- * nobody can tell which answers would be wrong. */
+ * majority. Then nothing is written, as in etcd, until the member is removed and the alarm
+ * disarmed; reads are served. */
 #include "kstored/server.h"
 #include "lib/log.h"
 

@@ -283,6 +283,26 @@ int disk_open_connections(struct disk *d, struct problem *p) {
         return r < 0 ? refuse_database(d, r, p) : 0;
 }
 
+/* Copies of the whole database that a process which was killed was making or taking in
+ * (snapshot-*.c, service-snapshot.c) are of no use to anyone and may be large. One that stays all
+ * the same does no harm. */
+static void remove_leftovers(const struct disk *d) {
+        _cleanup_strv_free_ char **names = NULL;
+
+        (void)file_list(d->folder, &names);
+        for (char **name = names; name && *name; name++) {
+                const char *what = startswith(*name, "kstored.db.");
+                _cleanup_free_ char *path = NULL;
+
+                if (!what || (!startswith(what, "copy-") && !startswith(what, "send") &&
+                                             !startswith(what, "receive")))
+                        continue;
+                path = strformat("%s/%s", d->folder, *name);
+                if (path)
+                        (void)unlink(path);
+        }
+}
+
 int disk_open(struct disk **ret, const char *folder, struct problem *p) {
         _cleanup_(disk_freep) struct disk *d = calloc(1, sizeof(*d));
         struct disk_batch nothing = {0};
@@ -298,6 +318,7 @@ int disk_open(struct disk **ret, const char *folder, struct problem *p) {
         r = lock_folder(d, p);
         if (r < 0)
                 return r;
+        remove_leftovers(d);
         r = disk_open_connections(d, p);
         if (r < 0)
                 return r;

@@ -189,6 +189,39 @@ static void test_only_one_process(void **state) {
         assert_non_null(strstr(f->p.message, "in use by another kstored"));
 }
 
+/* What a killed process was copying goes; files that are not ours stay. */
+static void test_leftovers_go(void **state) {
+        static const struct {
+                const char *name;
+                bool stays;
+        } files[] = {{"kstored.db.copy-123", false}, {"kstored.db.copy-123-journal", false},
+                        {"kstored.db.send", false}, {"kstored.db.receive", false},
+                        {"kstored.db.receive-journal", false}, {"kstored.db.bak", true},
+                        {"kstored.db-mine", true}, {"other.db.send", true}};
+        struct fixture *f = *state;
+        struct disk *second = NULL;
+        struct row *row;
+
+        write_rows(f, 1, 1);
+        for (size_t i = 0; i < ELEMENTS(files); i++) {
+                _cleanup_free_ char *path = strformat("%s/%s", f->folder, files[i].name);
+
+                assert_int_equal(file_write_atomic(path, "x", 1, 0600), 0);
+        }
+        /* Not by one that is refused: the other is at work on them. */
+        assert_int_equal(disk_open(&second, f->folder, &f->p), -EBUSY);
+        for (int round = 0; round < 2; round++) {
+                for (size_t i = 0; i < ELEMENTS(files); i++) {
+                        _cleanup_free_ char *path = strformat("%s/%s", f->folder, files[i].name);
+
+                        assert_int_equal(access(path, F_OK), round == 0 || files[i].stays ? 0 : -1);
+                }
+                reopen(f);
+        }
+        assert_int_equal(disk_read_row(f->disk, 1, &row), 1);
+        row_unref(row);
+}
+
 static void test_formats_that_are_refused(void **state) {
         struct fixture *f = *state;
 
@@ -567,6 +600,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_only_one_process, setup, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_formats_that_are_refused, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_leftovers_go, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_damage_is_told, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_checkpoint_and_copy, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_hash, setup, teardown),
