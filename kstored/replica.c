@@ -159,6 +159,9 @@ void replica_written(struct replica *r, int result) {
                                         disk_path(r->disk));
                 r->disk_full = true;
                 r->flush_at_ms = r->now_ms + FULL_RETRY_MS;
+                /* Somebody with space leads better: what cannot be saved here piles up. */
+                if (replica_is_leader(r))
+                        (void)raft_transfer(r->raft, 0);
                 return;
         }
         if (result < 0) {

@@ -251,8 +251,8 @@ int raft_transfer(struct raft *r, uint64_t id) {
         r->transfer_to = best->id;
         r->election_elapsed = 0;
         if (best->match == log_last(&r->log))
-                return raft_send(r, (struct raft_message){
-                                                    .type = RAFT_MSG_TIMEOUT_NOW, .to = best->id});
+                return raft_send_now(r, (struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW,
+                                                        .to = best->id});
         best->paused = false;
         return send_append(r, best, true);
 }

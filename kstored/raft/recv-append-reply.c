@@ -52,6 +52,7 @@ int recv_append_reply(struct raft *r, const struct raft_message *m) {
         } else if (q == 0)
                 q = send_append(r, p, was_paused);
         if (q >= 0 && r->transfer_to == p->id && p->match == log_last(&r->log))
-                q = raft_send(r, (struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW, .to = p->id});
+                q = raft_send_now(r,
+                                (struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW, .to = p->id});
         return q < 0 ? q : 0;
 }

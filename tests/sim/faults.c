@@ -13,6 +13,38 @@ static void crash_one(struct world *w) {
                 node_crash(w, n, one_in(w, 2) ? CRASH_KILL : CRASH_POWER);
 }
 
+static void trip(struct world *w, struct node *n, void *data, uint64_t number) {
+        struct node *leader = a_leader(w);
+
+        node_crash(w, n, CRASH_POWER);
+        if (leader && leader->phase == NODE_UP && one_in(w, 2))
+                node_crash(w, leader, CRASH_POWER);
+}
+
+static void start_to_trip(struct world *w, struct node *none, void *data, uint64_t number) {
+        struct node *n = data;
+
+        if (n->phase != NODE_DOWN || n->life != number)
+                return;
+        node_start(w, n);
+        if (n->phase == NODE_UP)
+                after(w, between(w, 5 * MS, 150 * MS), n, trip, NULL, NULL, 0);
+}
+
+/* What a process wrote when it was killed is built upon, and lost with the power. */
+static void stumble(struct world *w) {
+        struct node *n = NULL;
+
+        for (unsigned i = 0; i < w->node_count; i++)
+                if (w->nodes[i].phase == NODE_UP && w->nodes[i].device.writing_at != SIZE_MAX &&
+                                (!n || one_in(w, 2)))
+                        n = &w->nodes[i];
+        if (!n)
+                return;
+        node_crash(w, n, CRASH_KILL);
+        after(w, between(w, 1 * MS, 20 * MS), NULL, start_to_trip, n, NULL, n->life);
+}
+
 static void crash_many(struct world *w) {
         bool all = one_in(w, 3);
 
@@ -134,7 +166,7 @@ static void worsen_network(struct world *w) {
 static void next(struct world *w, struct node *none, void *data, uint64_t number) {
         static void (*const faults[])(struct world *) = {crash_one, crash_one, crash_one,
                         crash_many, pause_one, pause_one, cut, cut, cut, hurt_disk, hurt_disk,
-                        upset_clock, transfer, worsen_network, rot};
+                        upset_clock, transfer, worsen_network, rot, stumble, stumble};
 
         if (w->healing)
                 return;
