@@ -105,6 +105,8 @@ int state_reload(struct state *s, struct disk *d) {
         if (r < 0)
                 return r;
         fresh->member_changes += s->member_changes;
+        arena_done(&s->arena);
+        arena_done(&fresh->arena);
         old = *s;
         *s = *fresh;
         *fresh = old;
