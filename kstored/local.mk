@@ -61,3 +61,7 @@ check_PROGRAMS += tests/unit/test-peer-wire
 tests_unit_test_peer_wire_SOURCES = tests/unit/test-peer-wire.c tests/unit/unit.h
 tests_unit_test_peer_wire_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_peer_wire_OBJECTS): $(PROTO_H)
+check_PROGRAMS += tests/unit/test-replica
+tests_unit_test_replica_SOURCES = tests/unit/test-replica.c tests/unit/unit.h
+tests_unit_test_replica_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_replica_OBJECTS): $(PROTO_H)

@@ -129,6 +129,8 @@ int replica_new(struct replica **ret, const struct replica_options *options, uin
         if (!r)
                 return -ENOMEM;
         r->options = *options;
+        if (r->options.log_bytes_max == 0)
+                r->options.log_bytes_max = REPLICA_LOG_BYTES_MAX;
         r->disk = options->disk;
         r->now_ms = now_ms;
         r->tick_ms = MAX(options->heartbeat_ms / 2, 5u);

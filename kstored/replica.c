@@ -254,21 +254,34 @@ static void role_changed(struct replica *r) {
         r->options.ops->role_changed(r->options.userdata, &status);
 }
 
-/* Entries that a member may need soon stay; older ones leave memory and disk. */
-static void trim_log(struct replica *r) {
-        uint64_t keep = r->options.snapshot_count, to;
-        struct raft_status status;
+/* Up to where the log is worth nothing: by number of entries once half as many again are there, by
+ * their size once they are too much for memory and disk. */
+static uint64_t log_surplus(const struct replica *r, uint64_t first) {
+        uint64_t keep = r->options.snapshot_count, applied = r->state->applied, to = 0;
+        size_t bytes = raft_log_bytes(r->raft), bytes_max = r->options.log_bytes_max;
+        bool held = r->keep_after != 0 && applied - r->keep_after < REPLICA_LOG_MAX &&
+                    bytes <= bytes_max * REPLICA_LOG_HELD_FACTOR;
 
         /* Alone there is nobody to send them to. */
         if (r->state->member_count == 1 && keep > 1000)
                 keep = 1000;
+        if (applied >= keep && applied - keep >= first + keep / 2)
+                to = applied - keep;
+        if (bytes > bytes_max && !held)
+                to = MAX(to, raft_log_excess(r->raft, bytes_max / 2));
+        return held ? MIN(to, r->keep_after) : to;
+}
+
+/* Entries that a member may need soon stay; older ones leave memory and disk. */
+static void trim_log(struct replica *r) {
+        struct raft_status status;
+        uint64_t to;
+
         raft_get_status(r->raft, &status);
-        if (r->state->applied < keep || status.applied != r->state->applied)
+        if (status.applied != r->state->applied)
                 return;
-        to = r->state->applied - keep;
-        if (r->keep_after != 0 && r->state->applied - r->keep_after < REPLICA_LOG_MAX)
-                to = MIN(to, r->keep_after);
-        if (to + 1 < status.first + keep / 2 + 1)
+        to = log_surplus(r, status.first);
+        if (to < status.first)
                 return;
         disk_batch_number(&r->state->batch, DISK_LOG_BASE, to);
         disk_batch_number(&r->state->batch, DISK_LOG_BASE_TERM, raft_term_at(r->raft, to));

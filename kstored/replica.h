@@ -17,6 +17,8 @@ enum {
         REPLICA_ROWS_WITH_SAVE = 128 * 1024, /* so many bytes of rows go along with a save */
         REPLICA_COMPACT_BATCH = 2000,        /* keys looked at in one step */
         REPLICA_LOG_MAX = 1000000,           /* entries kept for a snapshot under way, no more */
+        REPLICA_LOG_BYTES_MAX = 128 * 1024 * 1024, /* entries of more leave the log, down to half */
+        REPLICA_LOG_HELD_FACTOR = 4,               /* so many times that for a snapshot under way */
 };
 
 struct replica;
@@ -47,7 +49,8 @@ struct replica_options {
         uint64_t seed;
         uint32_t heartbeat_ms;
         uint32_t election_ms;
-        uint64_t snapshot_count; /* log entries kept for members that lag */
+        uint64_t snapshot_count; /* log entries kept for members that lag ... */
+        size_t log_bytes_max;    /* ... and how large they may be; 0: REPLICA_LOG_BYTES_MAX */
         size_t fragment_bytes;   /* of watch responses */
         bool no_fsync;
         /* What an empty disk begins with; the members are taken. */

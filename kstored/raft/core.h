@@ -19,6 +19,7 @@ struct raft_log {
         uint64_t next_save;     /* first index never handed out for saving */
         uint64_t truncate_from; /* to be told with the next save; 0: none */
         size_t uncommitted_bytes;
+        size_t bytes; /* of all entries' data */
 };
 
 enum progress_state {

@@ -80,6 +80,7 @@ int log_append(struct raft_log *l, struct raft_entry *e) {
         }
         l->entries[l->start + l->count++] = e;
         l->uncommitted_bytes += e->size;
+        l->bytes += e->size;
         return 0;
 }
 
@@ -91,6 +92,7 @@ void log_truncate(struct raft_log *l, uint64_t from) {
 
                 l->uncommitted_bytes -=
                                 e->size < l->uncommitted_bytes ? e->size : l->uncommitted_bytes;
+                l->bytes -= e->size;
                 raft_entry_unref(e);
         }
         /* Only what the disk may hold needs to be removed there. */
@@ -110,6 +112,7 @@ void log_drop_until(struct raft_log *l, uint64_t index) {
                 return;
         l->base_term = log_term(l, index);
         while (l->count > 0 && l->base_index < index) {
+                l->bytes -= l->entries[l->start]->size;
                 raft_entry_unref(l->entries[l->start++]);
                 l->count--;
                 l->base_index++;
@@ -120,7 +123,7 @@ void log_reset(struct raft_log *l, uint64_t index, uint64_t term) {
         for (size_t i = 0; i < l->count; i++)
                 raft_entry_unref(l->entries[l->start + i]);
         l->start = l->count = 0;
-        l->uncommitted_bytes = 0;
+        l->uncommitted_bytes = l->bytes = 0;
         l->base_index = l->commit = l->applied = l->saved = l->save_last = index;
         l->next_save = index + 1;
         l->base_term = term;

@@ -362,6 +362,19 @@ void raft_compact(struct raft *r, uint64_t index) {
         log_drop_until(&r->log, index);
 }
 
+size_t raft_log_bytes(const struct raft *r) {
+        return r->log.bytes;
+}
+
+uint64_t raft_log_excess(const struct raft *r, size_t bytes_max) {
+        size_t left = r->log.bytes;
+        uint64_t index = r->log.base_index;
+
+        while (left > bytes_max && index < r->log.applied)
+                left -= log_at(&r->log, ++index)->size;
+        return index > r->log.base_index ? index : 0;
+}
+
 void raft_get_status(const struct raft *r, struct raft_status *ret) {
         const struct progress *self = peer_find(r, r->id);
 

@@ -220,6 +220,10 @@ void raft_advance(struct raft *r);
 int raft_saved(struct raft *r);
 /* Forgets entries up to index (applied ones only): a member that needs them gets a snapshot. */
 void raft_compact(struct raft *r, uint64_t index);
+/* Bytes of the data of all entries in the log, and up to which index it would have to forget to
+ * hold at most so many (no further than what is applied; 0: nothing). */
+size_t raft_log_bytes(const struct raft *r);
+uint64_t raft_log_excess(const struct raft *r, size_t bytes_max);
 
 void raft_get_status(const struct raft *r, struct raft_status *ret);
 size_t raft_get_progress(const struct raft *r, struct raft_progress_view *ret, size_t n);

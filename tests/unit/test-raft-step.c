@@ -183,6 +183,30 @@ static void test_a_late_state_is_answered_after_the_save(void **state) {
         raft_free(r);
 }
 
+/* What the log holds in bytes, however it changes. */
+static void test_bytes_of_the_log(void **state) {
+        struct raft *r = core_new(2, 3, 0);
+        struct raft_config config = *raft_get_config(r);
+
+        assert_int_equal(raft_log_bytes(r), 0);
+        append(r, 2, 1, 0, 8, 5);
+        (void)turn(r, true, RAFT_MSG_APPEND_REPLY);
+        assert_int_equal(raft_log_bytes(r), 8);
+        assert_int_equal(raft_log_excess(r, 8), 0);
+        assert_int_equal(raft_log_excess(r, 7), 1);
+        assert_int_equal(raft_log_excess(r, 0), 5); /* what is not applied stays */
+        append(r, 2, 2, 6, 1, 5);                   /* another leader: 7 and 8 go */
+        (void)turn(r, true, RAFT_MSG_APPEND_REPLY);
+        assert_int_equal(raft_log_bytes(r), 7);
+        raft_compact(r, 3);
+        assert_int_equal(raft_log_bytes(r), 4);
+        assert_int_equal(raft_log_excess(r, 3), 4);
+        assert_int_equal(snapshot(r, 50, 3, &config), 0);
+        assert_int_equal(raft_log_bytes(r), 0);
+        assert_int_equal(raft_log_excess(r, 0), 0);
+        raft_free(r);
+}
+
 /* Ticks until it stands, LATEST + 1 when it does not. */
 static unsigned ticks_to_stand(struct raft *r) {
         for (unsigned i = 1; i <= LATEST; i++) {
@@ -337,6 +361,7 @@ int main(void) {
                         cmocka_unit_test(test_a_state_replaces_another_log),
                         cmocka_unit_test(test_states_that_change_nothing),
                         cmocka_unit_test(test_a_late_state_is_answered_after_the_save),
+                        cmocka_unit_test(test_bytes_of_the_log),
                         cmocka_unit_test(test_who_stands_first),
                         cmocka_unit_test(test_when_nobody_hurries),
                         cmocka_unit_test(test_hurry_is_harmless_while_the_leader_lives),
