@@ -211,5 +211,5 @@ int main(int argc, char **argv) {
         if (r < 0)
                 log_error("%s", p.message ? p.message : strerror(-r));
         options_done(&program, &o);
-        return r == 0 ? 0 : 1;
+        return r < 0 ? 1 : r;
 }

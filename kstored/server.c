@@ -3,6 +3,7 @@
 #include "kstored/server.h"
 
 #include <poll.h>
+#include <sysexits.h>
 
 #include "lib/log.h"
 #include "lib/timefmt.h"
@@ -326,6 +327,7 @@ void server_removed(struct server *s) {
         log_error("This member (%llx) was removed from the cluster: stopping. Its data in %s is of "
                   "no more use; a new member starts with an empty data directory",
                         (unsigned long long)s->member_id, s->options->data_dir);
+        s->exit_status = EX_CONFIG; /* the unit does not start it again */
         server_stop(s);
 }
 
@@ -353,7 +355,7 @@ static int on_stop_turn(sd_event_source *source, uint64_t usec, void *userdata) 
                                        ? 0
                                        : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         requests_fail_all(s, STORE_STOPPED);
-        return sd_event_exit(s->event, 0);
+        return sd_event_exit(s->event, s->exit_status);
 }
 
 void server_stop(struct server *s) {
@@ -365,5 +367,5 @@ void server_stop(struct server *s) {
                 (void)raft_transfer(s->raft, 0);
         if (sd_event_add_time_relative(s->event, &s->stopper, CLOCK_MONOTONIC, 100000, 1000,
                             on_stop_turn, s) < 0)
-                sd_event_exit(s->event, 0);
+                sd_event_exit(s->event, s->exit_status);
 }

@@ -99,6 +99,7 @@ struct server {
         uint64_t published_at_ms;
         bool alarm_asked;
         bool stopping;
+        int exit_status;
         uint64_t stop_by_ms;
         int fatal;
         sd_event_source *post, *ticker, *stopper;
