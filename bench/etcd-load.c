@@ -223,10 +223,8 @@ static void on_call_done(struct grpc_client_call *call, enum grpc_code code, con
         struct load *l = c->load;
         uint64_t now = now_us();
 
-        /* "Too many requests" of etcd, when a member lags, is part of what a put takes. Members say
-         * it with a code of its own; what one member passes on for another has UNKNOWN. */
-        if ((code == GRPC_RESOURCE_EXHAUSTED ||
-                            (code != GRPC_OK && strstr(message, "too many requests"))) &&
+        /* Of etcd, when a member lags, also with UNKNOWN: that is part of what a put takes. */
+        if (code != GRPC_OK && strstr(message, "too many requests") &&
                         sd_event_add_time_relative(l->event, NULL, CLOCK_MONOTONIC, RETRY_US, 1,
                                         client_send, c) >= 0) {
                 l->refused++;
