@@ -224,7 +224,7 @@ static void on_call_done(struct grpc_client_call *call, enum grpc_code code, con
         uint64_t now = now_us();
 
         /* Of etcd, when a member lags, also with UNKNOWN: that is part of what a put takes. */
-        if (code != GRPC_OK && strstr(message, "too many requests") &&
+        if (code != GRPC_OK && strstr(strempty(message), "too many requests") &&
                         sd_event_add_time_relative(l->event, NULL, CLOCK_MONOTONIC, RETRY_US, 1,
                                         client_send, c) >= 0) {
                 l->refused++;
