@@ -30,7 +30,7 @@ kstored_kstored_SOURCES = \
 	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/requests.c \
 	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c \
 	kstored/require-leader.c kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \
-	kstored/services.c kstored/snapshot-receive.c kstored/snapshot-send.c
+	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
 

@@ -73,12 +73,14 @@ static void on_saved(int result, void *userdata) {
 static bool write_here(struct server *s) {
         struct pollfd events = {.fd = sd_event_get_fd(s->event), .events = POLLIN};
 
+        if (s->state->member_count > 1)
+                return false;
         if (s->request_count > 1 || s->gathering || s->save_us >= WRITE_HERE_US ||
                         worker_pending(s->writer) > 0 || poll(&events, 1, 0) != 0)
                 s->lone_saves = 0;
         else
                 s->lone_saves++;
-        return s->lone_saves > LONE_SAVES_MIN && s->state->member_count == 1 && !s->wal_restart_now;
+        return s->lone_saves > LONE_SAVES_MIN && !s->wal_restart_now;
 }
 
 static void op_write(void *userdata, struct disk_batch *b) {

@@ -1,34 +1,21 @@
 /* Maintenance.Snapshot: a consistent copy of the database is made beside it on a thread, then
  * streamed as fast as the client takes it, and its SHA-256 after it. */
-#include <fcntl.h>
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
-#include <sys/stat.h>
-
 #include "kstored/server.h"
+#include "kstored/state-file.h"
 
-enum { PIECE_SIZE = 1024 * 1024, SHA256_SIZE = 32 };
+enum { PIECE_SIZE = 1024 * 1024 };
 
 struct snapshot {
         struct server *server;
         struct grpc_call *call; /* NULL: gone */
-        char *path;
-        int fd;
-        off_t left;
-        gnutls_hash_hd_t hash;
+        struct state_file file;
+        uint64_t left;
 };
 
 static struct snapshot *snapshot_free(struct snapshot *x) {
-        uint8_t digest[SHA256_SIZE];
-
         if (!x)
                 return NULL;
-        if (x->hash)
-                gnutls_hash_deinit(x->hash, digest);
-        safe_close(x->fd);
-        if (x->path)
-                (void)unlink(x->path);
-        free(x->path);
+        state_file_done(&x->file);
         free(x);
         return NULL;
 }
@@ -46,7 +33,7 @@ static int send_piece(struct snapshot *x, const void *data, size_t n) {
         _cleanup_buf_ struct buf b = {0};
 
         /* As etcd: no header. */
-        wire_uint(&b, 2, (uint64_t)x->left);
+        wire_uint(&b, 2, x->left);
         wire_bytes(&b, 3, data, n);
         return b.failed ? -ENOMEM : grpc_call_send(x->call, b.data, b.size);
 }
@@ -55,26 +42,26 @@ static int send_piece(struct snapshot *x, const void *data, size_t n) {
 static void on_drained(struct grpc_call *call, void *userdata) {
         struct snapshot *x = userdata;
         _cleanup_free_ char *piece = malloc(PIECE_SIZE);
-        uint8_t digest[SHA256_SIZE];
+        uint8_t digest[STATE_FILE_DIGEST];
         ssize_t n;
 
         if (!piece) {
                 end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, store_error_text(STORE_NO_MEMORY));
                 return;
         }
-        n = read(x->fd, piece, (size_t)MIN(x->left, (off_t)PIECE_SIZE));
+        n = read(x->file.fd, piece, (size_t)MIN(x->left, (uint64_t)PIECE_SIZE));
         if (n < 0 || (n == 0 && x->left > 0)) {
                 end_snapshot(x, GRPC_INTERNAL, "cannot read the copy of the database");
                 return;
         }
         if (n > 0) {
-                x->left -= n;
-                gnutls_hash(x->hash, piece, (size_t)n);
+                x->left -= (uint64_t)n;
+                gnutls_hash(x->file.hash, piece, (size_t)n);
                 if (send_piece(x, piece, (size_t)n) < 0)
                         end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
                 return;
         }
-        gnutls_hash_output(x->hash, digest);
+        gnutls_hash_output(x->file.hash, digest);
         if (send_piece(x, digest, sizeof(digest)) < 0)
                 end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
         else
@@ -84,7 +71,7 @@ static void on_drained(struct grpc_call *call, void *userdata) {
 static void on_snapshot_gone(struct grpc_call *call, void *userdata) {
         struct snapshot *x = userdata;
 
-        if (x->fd < 0)
+        if (x->file.fd < 0)
                 x->call = NULL; /* the thread still has it */
         else
                 snapshot_free(x);
@@ -93,30 +80,25 @@ static void on_snapshot_gone(struct grpc_call *call, void *userdata) {
 static int run_copy(void *userdata) {
         struct snapshot *x = userdata;
 
-        return disk_copy(x->server->disk, x->path);
+        return disk_copy(x->server->disk, x->file.path);
 }
 
 static void on_copied(int result, void *userdata) {
         struct snapshot *x = userdata;
-        struct stat st;
 
         if (!x->call) {
                 snapshot_free(x);
                 return;
         }
         if (result >= 0)
-                x->fd = open(x->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (x->fd >= 0 && fstat(x->fd, &st) < 0)
-                x->fd = safe_close(x->fd);
-        if (x->fd < 0 || gnutls_hash_init(&x->hash, GNUTLS_DIG_SHA256) < 0) {
+                result = state_file_open(&x->file, &x->left);
+        if (result < 0) {
                 end_snapshot(x, result == -ENOSPC ? GRPC_RESOURCE_EXHAUSTED : GRPC_INTERNAL,
                                 result == -ENOSPC ? "no space for a copy of the database in the "
                                                     "data directory"
                                                   : "cannot copy the database");
                 return;
         }
-        (void)unlink(x->path); /* it goes with its descriptor */
-        x->left = st.st_size;
         grpc_call_on_drained(x->call, on_drained, x);
         on_drained(x->call, x);
 }
@@ -126,13 +108,13 @@ void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *
         struct snapshot *x = calloc(1, sizeof(*x));
 
         if (x) {
-                x->fd = -EBADF;
+                x->file.fd = -EBADF;
                 x->server = s;
                 x->call = call;
-                x->path = strformat("%s.copy-%llu", disk_path(s->disk),
+                x->file.path = strformat("%s.copy-%llu", disk_path(s->disk),
                                 (unsigned long long)s->next_request_id++);
         }
-        if (!x || !x->path || worker_submit(s->keeper, run_copy, on_copied, x) < 0) {
+        if (!x || !x->file.path || worker_submit(s->keeper, run_copy, on_copied, x) < 0) {
                 snapshot_free(x);
                 server_refuse(call, STORE_TOO_MANY_REQUESTS);
                 return;

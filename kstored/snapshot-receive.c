@@ -1,38 +1,28 @@
 /* A whole state from the leader: the pieces go to a file, which is checked (size, SHA-256, format,
  * cluster) and takes the database's place when no write is under way. */
 #include <fcntl.h>
-#include <gnutls/crypto.h>
-#include <sys/stat.h>
 
 #include "kstored/server.h"
+#include "kstored/state-file.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
 
-enum { SHA256_SIZE = 32, STALL_MS = 60000 };
+enum { STALL_MS = 60000 };
 
 struct receiving {
         struct server *server;
         struct grpc_call *call; /* NULL: gone */
         struct raft_message message;
-        char *path;
-        int fd;
+        struct state_file file;
         uint64_t size, offset, end_ms;
-        gnutls_hash_hd_t hash;
         bool checking; /* the thread has it */
         bool ready;    /* waits to be installed */
 };
 
 static void receiving_free(struct receiving *x) {
-        uint8_t digest[SHA256_SIZE];
-
         if (x->server->receiving == x)
                 x->server->receiving = NULL;
-        if (x->hash)
-                gnutls_hash_deinit(x->hash, digest);
-        safe_close(x->fd);
-        if (x->path)
-                (void)unlink(x->path);
-        free(x->path);
+        state_file_done(&x->file);
         free(x);
 }
 
@@ -70,9 +60,9 @@ static int run_check(void *userdata) {
         uint64_t numbers[DISK_NUMBERS];
         int r;
 
-        if (fsync(x->fd) < 0)
+        if (fsync(x->file.fd) < 0)
                 return -errno;
-        r = disk_peek(x->path, numbers, &p);
+        r = disk_peek(x->file.path, numbers, &p);
         if (r < 0)
                 return r;
         return numbers[DISK_CLUSTER_ID] == x->server->cluster_id &&
@@ -117,7 +107,7 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
                 server_refuse(call, STORE_NO_MEMORY);
                 return;
         }
-        x->fd = -EBADF;
+        x->file.fd = -EBADF;
         x->server = s;
         x->call = call;
         x->size = p->size;
@@ -132,13 +122,16 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
                 finish(x, "its header makes no sense");
                 return;
         }
-        x->path = strformat("%s.receive", disk_path(s->disk));
-        if (x->path)
-                (void)unlink(x->path); /* of a run that was cut off */
-        x->fd = x->path ? open(x->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)
-                        : -1;
-        if (x->fd < 0 || gnutls_hash_init(&x->hash, GNUTLS_DIG_SHA256) < 0) {
-                finish(x, x->fd < 0 ? strerror(errno) : "out of memory");
+        x->file.path = strformat("%s.receive", disk_path(s->disk));
+        if (x->file.path)
+                (void)unlink(x->file.path); /* of a run that was cut off */
+        x->file.fd = x->file.path ? open(x->file.path,
+                                                    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
+                                                                    O_NOFOLLOW,
+                                                    0600)
+                                  : -1;
+        if (x->file.fd < 0 || gnutls_hash_init(&x->file.hash, GNUTLS_DIG_SHA256) < 0) {
+                finish(x, x->file.fd < 0 ? strerror(errno) : "out of memory");
                 return;
         }
         log_info("Member %llx sends the whole state of log index %llu (%llu bytes)",
@@ -147,11 +140,11 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
 }
 
 static void end_of_pieces(struct receiving *x, const ProtobufCBinaryData *sha256) {
-        uint8_t digest[SHA256_SIZE];
+        uint8_t digest[STATE_FILE_DIGEST];
 
-        gnutls_hash_output(x->hash, digest);
-        if (x->offset != x->size || sha256->len != SHA256_SIZE ||
-                        memcmp(sha256->data, digest, SHA256_SIZE) != 0) {
+        gnutls_hash_output(x->file.hash, digest);
+        if (x->offset != x->size || sha256->len != STATE_FILE_DIGEST ||
+                        memcmp(sha256->data, digest, STATE_FILE_DIGEST) != 0) {
                 finish(x, "its checksum is wrong");
                 return;
         }
@@ -190,12 +183,12 @@ void service_install_snapshot(struct grpc_call *call, const void *data, size_t n
                 finish(x, "its pieces do not fit together");
                 return;
         }
-        r = file_write_all(x->fd, p->data.data, p->data.len);
+        r = file_write_all(x->file.fd, p->data.data, p->data.len);
         if (r < 0) {
                 finish(x, r == -ENOSPC ? "the disk is full" : strerror(-r));
                 return;
         }
-        gnutls_hash(x->hash, p->data.data, p->data.len);
+        gnutls_hash(x->file.hash, p->data.data, p->data.len);
         x->offset += p->data.len;
 }
 
@@ -210,7 +203,7 @@ void snapshot_receive_turn(struct server *s) {
                 receiving_free(x);
                 return;
         }
-        r = replica_install(s->replica, x->path, &x->message);
+        r = replica_install(s->replica, x->file.path, &x->message);
         if (r == -EAGAIN)
                 return;
         finish(x, r < 0 ? "it cannot be put in place" : NULL);

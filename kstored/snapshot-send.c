@@ -2,14 +2,11 @@
  * written, the database is copied on a thread, and the copy is streamed on a connection of its own,
  * a piece at a time as the other takes them. One at a time; another member waits its turn. The copy
  * begins anew when something goes wrong. */
-#include <fcntl.h>
-#include <gnutls/crypto.h>
-#include <sys/stat.h>
-
 #include "kstored/server.h"
+#include "kstored/state-file.h"
 #include "lib/log.h"
 
-enum { SHA256_SIZE = 32, STALL_MS = 30000, REPLY_MS = 600000, WANTED_MAX = RAFT_MEMBERS_MAX };
+enum { STALL_MS = 30000, REPLY_MS = 600000 };
 
 enum phase { PHASE_FLUSH, PHASE_COPY, PHASE_SEND, PHASE_REPLY };
 
@@ -17,28 +14,19 @@ struct sending {
         struct server *server;
         uint64_t to;
         enum phase phase;
-        char *path;
-        int fd;
+        struct state_file file;
         uint64_t size, offset;
         uint64_t index; /* what the copy holds */
         uint64_t term;
         uint64_t end_ms;
         struct grpc_channel *channel;
         struct grpc_client_call *call;
-        gnutls_hash_hd_t hash;
 };
 
 static void sending_free(struct sending *x) {
-        uint8_t digest[SHA256_SIZE];
-
         grpc_client_call_cancel(x->call);
         grpc_channel_free(x->channel);
-        if (x->hash)
-                gnutls_hash_deinit(x->hash, digest);
-        safe_close(x->fd);
-        if (x->path)
-                (void)unlink(x->path);
-        free(x->path);
+        state_file_done(&x->file);
         free(x);
 }
 
@@ -69,10 +57,10 @@ static void finish(struct sending *x, const char *why) {
 }
 
 static void send_last(struct sending *x) {
-        uint8_t digest[SHA256_SIZE];
+        uint8_t digest[STATE_FILE_DIGEST];
         _cleanup_buf_ struct buf b = {0};
 
-        gnutls_hash_output(x->hash, digest);
+        gnutls_hash_output(x->file.hash, digest);
         wire_bytes(&b, 4, digest, sizeof(digest));
         x->phase = PHASE_REPLY;
         x->end_ms = server_now_ms() + REPLY_MS; /* it loads the state before it answers */
@@ -94,12 +82,12 @@ static void on_drained(struct grpc_client_call *call, void *userdata) {
                 return;
         }
         piece = malloc(PEER_SNAPSHOT_PIECE);
-        n = piece ? pread(x->fd, piece, PEER_SNAPSHOT_PIECE, (off_t)x->offset) : -1;
+        n = piece ? pread(x->file.fd, piece, PEER_SNAPSHOT_PIECE, (off_t)x->offset) : -1;
         if (n <= 0) {
                 finish(x, "its copy cannot be read");
                 return;
         }
-        gnutls_hash(x->hash, piece, (size_t)n);
+        gnutls_hash(x->file.hash, piece, (size_t)n);
         wire_uint(&b, 5, x->offset);
         wire_bytes(&b, 6, piece, (size_t)n);
         x->offset += (uint64_t)n;
@@ -155,19 +143,13 @@ static int send_first(struct sending *x) {
 static int open_copy(struct sending *x) {
         uint64_t numbers[DISK_NUMBERS];
         _cleanup_problem_ struct problem p = {0};
-        struct stat st;
-        int r = disk_peek(x->path, numbers, &p);
+        int r = disk_peek(x->file.path, numbers, &p);
 
         if (r < 0)
                 return r;
         x->index = numbers[DISK_APPLIED];
         x->term = numbers[DISK_APPLIED_TERM];
-        x->fd = open(x->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        if (x->fd < 0 || fstat(x->fd, &st) < 0)
-                return -errno;
-        x->size = (uint64_t)st.st_size;
-        (void)unlink(x->path); /* it goes with its descriptor */
-        return gnutls_hash_init(&x->hash, GNUTLS_DIG_SHA256) < 0 ? -ENOMEM : 0;
+        return state_file_open(&x->file, &x->size);
 }
 
 static void on_copied(int result, void *userdata) {
@@ -202,7 +184,7 @@ static void on_copied(int result, void *userdata) {
 static int run_copy(void *userdata) {
         struct sending *x = userdata;
 
-        return disk_copy(x->server->disk, x->path);
+        return disk_copy(x->server->disk, x->file.path);
 }
 
 void snapshot_wanted(struct server *s, uint64_t to) {
@@ -216,13 +198,13 @@ void snapshot_wanted(struct server *s, uint64_t to) {
         }
         x = calloc(1, sizeof(*x));
         if (x) {
-                x->fd = -EBADF;
+                x->file.fd = -EBADF;
                 x->server = s;
                 x->to = to;
-                x->path = strformat("%s.send", disk_path(s->disk));
+                x->file.path = strformat("%s.send", disk_path(s->disk));
                 x->end_ms = server_now_ms() + STALL_MS;
         }
-        if (!x || !x->path) {
+        if (!x || !x->file.path) {
                 free(x);
                 tell_core(s, to, 0, true);
                 return;
@@ -238,7 +220,7 @@ void snapshot_send_turn(struct server *s, uint64_t now_ms) {
         if (!x)
                 return;
         if (x->phase == PHASE_FLUSH && replica_flush(s->replica)) {
-                (void)unlink(x->path); /* of a run that was cut off */
+                (void)unlink(x->file.path); /* of a run that was cut off */
                 if (worker_submit(s->keeper, run_copy, on_copied, x) < 0) {
                         finish(x, "too much else to do");
                         return;
