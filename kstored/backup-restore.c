@@ -2,7 +2,7 @@
  * it in one step, so that a crash leaves one of the two.
  *
  * What changes in the database: this member alone is the cluster, under a new id, so that members
- * of before that still run can not take it for their own; the log is empty (log_base = applied);
+ * of before that still run can not take it for their own; the log begins anew (log_base = applied);
  * the revision is moved on past all that clients may have seen, and everything before it counts as
  * compacted, so that watches from before are told to begin anew instead of waiting for revisions
  * that now mean something else. */
@@ -48,7 +48,7 @@ static int check_empty(const char *dir, struct problem *p) {
         int r = file_list(dir, &names);
 
         for (char **name = names; r >= 0 && name && *name; name++)
-                if (!streq(*name, "lock") && !startswith(*name, "kstored.db"))
+                if (!streq(*name, "lock") && !startswith(*name, "kstored."))
                         return problem_set(p, EEXIST, 0, NULL,
                                         "%s is no data directory of kstored: it holds %s; give "
                                         "another --data-dir",
@@ -187,17 +187,31 @@ static int rewrite(struct state *s, struct disk *d, const struct backup_target *
         info->members = 1;
         disk_batch_number(b, DISK_CLUSTER_ID, info->cluster_id);
         disk_batch_number(b, DISK_MEMBER_ID, member_id);
-        disk_batch_number(b, DISK_TERM, MAX(disk_number(d, DISK_TERM), s->applied_term));
-        disk_batch_number(b, DISK_VOTE, 0);
-        disk_batch_number(b, DISK_COMMIT, s->applied);
         disk_batch_number(b, DISK_LOG_BASE, s->applied);
         disk_batch_number(b, DISK_LOG_BASE_TERM, s->applied_term);
         disk_batch_number(b, DISK_CONFIG_INDEX, s->applied);
         disk_batch_number(b, DISK_REVISION, (uint64_t)revision);
         disk_batch_number(b, DISK_COMPACT_REV, (uint64_t)revision);
-        b->trim_to = s->applied;
-        b->sync = true;
         return backup_write_batch(s, d, p);
+}
+
+/* The log begins behind all that was applied, in the same term: nobody else is there who could have
+ * voted in it. */
+static int begin_log(const char *dir, struct state *s, const struct backup_info *info,
+                struct problem *p) {
+        struct wal_options o = {.member_id = info->member_id, .seed = random_u64()};
+        struct wal_contents start = {.term = s->applied_term,
+                        .base_index = s->applied,
+                        .base_term = s->applied_term};
+        _cleanup_(wal_freep) struct wal *wal = NULL;
+        int r = wal_files_new(&o.files, dir);
+
+        if (r < 0)
+                return r;
+        r = wal_create(&wal, &o, &start, p);
+        wal = wal_free(wal);
+        wal_files_done(&o.files);
+        return r;
 }
 
 static int build(const char *dir, const char *file, const struct backup_target *t,
@@ -215,7 +229,16 @@ static int build(const char *dir, const char *file, const struct backup_target *
                 r = backup_apply_log(s, d, d, p);
         if (r >= 0)
                 r = backup_fill_info(s, d, info);
-        return r < 0 ? r : rewrite(s, d, t, x, info, p);
+        if (r >= 0)
+                r = rewrite(s, d, t, x, info, p);
+        if (r >= 0)
+                r = begin_log(dir, s, info, p);
+        if (r >= 0)
+                r = disk_drop_old_log(d);
+        return r >= 0 || p->message
+                               ? r
+                               : problem_set(p, -r, 0, NULL, "cannot make %s: %s", database,
+                                                 strerror(-r));
 }
 
 /* The directory and its files belong to whom the old ones belonged, and are on the disk. */

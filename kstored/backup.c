@@ -1,7 +1,7 @@
 /* Checking a backup and making a data directory of it (docs/backup.md, docs/store-format.md).
  *
- * What a member acknowledged may stand only in its log yet, so the log of a backup is applied
- * before it is thrown away: to its end, because this member cannot know which of the last entries a
+ * A backup of format 1 holds a log, and what a member acknowledged may stand only there: so it is
+ * applied before it goes, to its end, because this member cannot know which of the last entries a
  * majority has; what nobody acknowledged may be there or not. */
 #include "kstored/backup-internal.h"
 
@@ -132,16 +132,17 @@ int backup_write_batch(struct state *s, struct disk *d, struct problem *p) {
 }
 
 int backup_apply_log(struct state *s, struct disk *from, struct disk *to, struct problem *p) {
-        struct raft_entry **entries = NULL;
-        size_t count = 0, since = 0;
-        int r = disk_load_log(from, &entries, &count);
+        struct wal_contents log = {0};
+        size_t since = 0;
+        int r = disk_old_log(from, &log);
 
-        for (size_t i = 0; r >= 0 && i < count; i++) {
+        for (size_t i = 0; r >= 0 && i < log.entry_count; i++) {
+                const struct raft_entry *e = log.entries[i];
                 struct outcome o = {0};
 
-                if (entries[i]->index <= s->applied)
+                if (e->index <= s->applied)
                         continue;
-                r = entries[i]->index == s->applied + 1 ? state_apply(s, entries[i], &o) : -EUCLEAN;
+                r = e->index == s->applied + 1 ? state_apply(s, e, &o) : -EUCLEAN;
                 if (r >= 0)
                         r = take_rows(s, to);
                 if (!to)
@@ -149,9 +150,7 @@ int backup_apply_log(struct state *s, struct disk *from, struct disk *to, struct
                 else if (r >= 0 && ++since % APPLY_PIECE == 0)
                         r = backup_write_batch(s, to, p);
         }
-        for (size_t i = 0; i < count; i++)
-                raft_entry_unref(entries[i]);
-        free(entries);
+        wal_contents_done(&log);
         if (r == -EPROTO)
                 return problem_set(p, EPROTO, 0, NULL,
                                 "the log in %s holds a command of a newer kstored: use the newer "

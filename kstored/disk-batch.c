@@ -49,15 +49,13 @@ int disk_batch_op(struct disk_batch *b, const struct disk_op *op) {
 }
 
 bool disk_batch_empty(const struct disk_batch *b) {
-        return b->numbers_set == 0 && b->truncate_from == 0 && b->trim_to == 0 &&
-               b->entry_count == 0 && b->row_count == 0 && b->dead_count == 0 && b->op_count == 0;
+        return b->numbers_set == 0 && b->row_count == 0 && b->dead_count == 0 && b->op_count == 0;
 }
 
 int disk_batch_merge(struct disk_batch *b, struct disk_batch *more) {
         int r = grow((void **)&b->rows, &b->row_allocated, b->row_count + more->row_count,
                         sizeof(b->rows[0]));
 
-        assert(more->entry_count == 0 && more->truncate_from == 0);
         if (r >= 0)
                 r = grow((void **)&b->dead, &b->dead_allocated, b->dead_count + more->dead_count,
                                 sizeof(b->dead[0]));
@@ -76,20 +74,16 @@ int disk_batch_merge(struct disk_batch *b, struct disk_batch *more) {
         for (unsigned i = 0; i < DISK_NUMBERS; i++)
                 if (more->numbers_set & (1u << i))
                         disk_batch_number(b, i, more->numbers[i]);
-        b->trim_to = MAX(b->trim_to, more->trim_to);
         more->row_count = more->dead_count = more->op_count = 0;
         disk_batch_clear(more);
         return 0;
 }
 
 void disk_batch_clear(struct disk_batch *b) {
-        for (size_t i = 0; i < b->entry_count; i++)
-                raft_entry_unref(b->entries[i]);
         for (size_t i = 0; i < b->row_count; i++)
                 row_unref(b->rows[i]);
         for (size_t i = 0; i < b->op_count; i++)
                 bytes_unref(b->ops[i].blob);
-        free(b->entries);
         free(b->rows);
         free(b->dead);
         free(b->ops);

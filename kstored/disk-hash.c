@@ -5,38 +5,34 @@
 
 enum { PIECE_ROWS = 10000 };
 
-static const char piece_sql[] =
-                "SELECT seq, rev, create_rev, version, lease, key, value FROM revision"
-                " WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+static const char piece_sql[] = "SELECT " DISK_ROW_COLUMNS " FROM revision"
+                                " WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
 
 /* Adds one piece; the next seq is in *seq, INT64_MAX at the end. */
 static int add_piece(sqlite3_stmt *st, int64_t rev, int64_t *seq, uint64_t *sum) {
         size_t n = 0;
-        int rc;
+        int rc, r = 0;
 
         sqlite3_bind_int64(st, 1, *seq);
         sqlite3_bind_int64(st, 2, PIECE_ROWS);
         while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-                struct row row = {.seq = sqlite3_column_int64(st, 0),
-                                .rev = sqlite3_column_int64(st, 1),
-                                .create = sqlite3_column_int64(st, 2),
-                                .version = sqlite3_column_int64(st, 3),
-                                .lease = sqlite3_column_int64(st, 4),
-                                .key_size = (uint32_t)sqlite3_column_bytes(st, 5),
-                                .value_size = (uint32_t)sqlite3_column_bytes(st, 6)};
+                _cleanup_row_ struct row *row = NULL;
 
-                if (row.rev > rev) { /* and so are all that follow */
+                r = disk_row_from(st, &row);
+                if (r < 0)
+                        break;
+                if (row->rev > rev) { /* and so are all that follow */
                         *seq = INT64_MAX;
                         break;
                 }
-                *sum += row_hash(&row, sqlite3_column_blob(st, 5), sqlite3_column_blob(st, 6));
-                *seq = row.seq + 1;
+                *sum += row_hash(row, row->data, row_value(row));
+                *seq = row->seq + 1;
                 n++;
         }
         if (rc == SQLITE_DONE && n < PIECE_ROWS)
                 *seq = INT64_MAX;
         sqlite3_reset(st);
-        return disk_sqlite_errno(rc);
+        return r < 0 ? r : disk_sqlite_errno(rc);
 }
 
 static int hash_pieces(sqlite3 *db, sqlite3_stmt *st, int64_t rev, int64_t compact_rev,

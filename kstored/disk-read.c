@@ -1,22 +1,6 @@
 /* The reading side: single rows, scans, and what is loaded at start. */
 #include "kstored/disk-internal.h"
 
-static int row_from(sqlite3_stmt *st, struct row **ret) {
-        int key_size = sqlite3_column_bytes(st, 2), value_size = sqlite3_column_bytes(st, 6);
-        struct row *row = row_new(sqlite3_column_blob(st, 2), (size_t)key_size,
-                        sqlite3_column_blob(st, 6), (size_t)value_size);
-
-        if (!row)
-                return -ENOMEM;
-        row->seq = sqlite3_column_int64(st, 0);
-        row->rev = sqlite3_column_int64(st, 1);
-        row->create = sqlite3_column_int64(st, 3);
-        row->version = sqlite3_column_int64(st, 4);
-        row->lease = sqlite3_column_int64(st, 5);
-        *ret = row;
-        return 0;
-}
-
 int disk_read_row(struct disk *d, int64_t seq, struct row **ret) {
         sqlite3_stmt *st = d->read[DISK_ROW_GET];
         int rc, r;
@@ -24,7 +8,7 @@ int disk_read_row(struct disk *d, int64_t seq, struct row **ret) {
         sqlite3_bind_int64(st, 1, seq);
         rc = sqlite3_step(st);
         if (rc == SQLITE_ROW) {
-                r = row_from(st, ret);
+                r = disk_row_from(st, ret);
                 if (r >= 0)
                         r = 1;
         } else
@@ -41,7 +25,7 @@ int disk_scan_rows(struct disk *d, int64_t from_seq, size_t n, struct row **ret_
         sqlite3_bind_int64(st, 1, from_seq);
         sqlite3_bind_int64(st, 2, (int64_t)n);
         while ((rc = sqlite3_step(st)) == SQLITE_ROW && count < n) {
-                r = row_from(st, &ret_rows[count]);
+                r = disk_row_from(st, &ret_rows[count]);
                 if (r < 0)
                         break;
                 count++;
@@ -118,128 +102,111 @@ void disk_read_end(struct disk *d) {
         d->read_open = false;
 }
 
+/* One row without its value, in memory that grows as needed. */
+static int key_from(sqlite3_stmt *st, struct row **row, size_t *allocated) {
+        size_t n = (size_t)sqlite3_column_bytes(st, 2);
+
+        if (!*row || n > *allocated) {
+                size_t want = MAX(n, (size_t)256);
+                struct row *fresh = realloc(*row, sizeof(**row) + want);
+
+                if (!fresh)
+                        return -ENOMEM;
+                *row = fresh;
+                *allocated = want;
+        }
+        **row = (struct row){.refs = 1,
+                        .key_size = (uint32_t)n,
+                        .seq = sqlite3_column_int64(st, 0),
+                        .rev = sqlite3_column_int64(st, 1),
+                        .create = sqlite3_column_int64(st, 3),
+                        .version = sqlite3_column_int64(st, 4),
+                        .lease = sqlite3_column_int64(st, 5)};
+        if (n > 0)
+                memcpy((*row)->data, sqlite3_column_blob(st, 2), n);
+        return 0;
+}
+
 int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *userdata),
                 void *userdata) {
+        _cleanup_free_ struct row *row = NULL;
         sqlite3_stmt *st = NULL;
-        struct row *row = NULL;
         size_t allocated = 0;
+        int64_t last = INT64_MIN;
         int rc = sqlite3_prepare_v2(d->reader,
-                        "SELECT seq, rev, key, create_rev, version, lease FROM revision ORDER BY "
-                        "seq",
+                        "SELECT seq, rev, key, create_rev, version, lease, sum FROM revision "
+                        "ORDER BY seq",
                         -1, &st, NULL);
         int r = disk_sqlite_errno(rc);
 
+        d->rows_sum = 0;
         while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-                size_t n = (size_t)sqlite3_column_bytes(st, 2);
+                uint64_t sum = (uint64_t)sqlite3_column_int64(st, 6);
 
-                if (!row || n > allocated) {
-                        free(row);
-                        allocated = MAX(n, (size_t)256);
-                        row = malloc(sizeof(*row) + allocated);
-                        if (!row) {
-                                r = -ENOMEM;
-                                break;
-                        }
-                }
-                *row = (struct row){.refs = 1,
-                                .key_size = (uint32_t)n,
-                                .seq = sqlite3_column_int64(st, 0),
-                                .rev = sqlite3_column_int64(st, 1),
-                                .create = sqlite3_column_int64(st, 3),
-                                .version = sqlite3_column_int64(st, 4),
-                                .lease = sqlite3_column_int64(st, 5)};
-                if (n > 0)
-                        memcpy(row->data, sqlite3_column_blob(st, 2), n);
+                r = key_from(st, &row, &allocated);
+                if (r >= 0 && (!disk_key_sum_ok(row, row->data, sum) || row->seq <= last))
+                        r = -EUCLEAN;
+                if (r < 0)
+                        break;
+                last = row->seq;
+                d->rows_sum += disk_sum_part(DISK_REVISION_TABLE, (uint64_t)row->seq, sum);
                 r = func(row, userdata);
         }
         if (r >= 0)
                 r = disk_sqlite_errno(rc);
         sqlite3_finalize(st);
-        free(row);
         return r;
 }
 
-int disk_load_log(struct disk *d, struct raft_entry ***ret, size_t *ret_count) {
-        struct raft_entry **v = NULL;
-        size_t count = 0, allocated = 0;
-        sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(d->reader,
-                        "SELECT idx, term, type, data FROM log WHERE idx > ?1 ORDER BY idx", -1,
-                        &st, NULL);
-        int r = disk_sqlite_errno(rc);
-
-        if (r >= 0)
-                sqlite3_bind_int64(st, 1, (int64_t)d->numbers[DISK_LOG_BASE]);
-        while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-                if (count == allocated) {
-                        size_t want = allocated ? allocated * 2 : 256;
-                        struct raft_entry **n = realloc(v, want * sizeof(*v));
-
-                        if (!n) {
-                                r = -ENOMEM;
-                                break;
-                        }
-                        v = n;
-                        allocated = want;
-                }
-                v[count] = raft_entry_new((uint64_t)sqlite3_column_int64(st, 0),
-                                (uint64_t)sqlite3_column_int64(st, 1),
-                                (uint32_t)sqlite3_column_int64(st, 2), sqlite3_column_blob(st, 3),
-                                (size_t)sqlite3_column_bytes(st, 3));
-                if (!v[count])
-                        r = -ENOMEM;
-                else
-                        count++;
-        }
-        if (r >= 0)
-                r = disk_sqlite_errno(rc);
-        sqlite3_finalize(st);
-        if (r < 0) {
-                while (count > 0)
-                        raft_entry_unref(v[--count]);
-                free(v);
-                return r;
-        }
-        *ret = v;
-        *ret_count = count;
-        return 0;
-}
-
-static int load_table(struct disk *d, enum disk_table table, const char *sql,
+static int load_op(struct disk *d, enum disk_table table, sqlite3_stmt *st,
                 int (*func)(const struct disk_op *op, void *userdata), void *userdata) {
-        sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(d->reader, sql, -1, &st, NULL);
-        int r = disk_sqlite_errno(rc);
+        struct disk_op op = {.table = table, .id = (uint64_t)sqlite3_column_int64(st, 0)};
+        uint64_t sum = (uint64_t)sqlite3_column_int64(st, 2);
+        _cleanup_bytes_ struct bytes *blob = NULL;
 
-        while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-                struct disk_op op = {.table = table, .id = (uint64_t)sqlite3_column_int64(st, 0)};
-                _cleanup_bytes_ struct bytes *blob = NULL;
-
-                if (table == DISK_MEMBER) {
-                        blob = bytes_new(sqlite3_column_blob(st, 1),
-                                        (size_t)sqlite3_column_bytes(st, 1));
-                        if (!blob) {
-                                r = -ENOMEM;
-                                break;
-                        }
-                        op.blob = blob;
-                } else
-                        op.value = sqlite3_column_int64(st, 1);
-                r = func(&op, userdata);
-        }
-        if (r >= 0)
-                r = disk_sqlite_errno(rc);
-        sqlite3_finalize(st);
-        return r;
+        if (table == DISK_MEMBER) {
+                blob = bytes_new(sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1));
+                if (!blob)
+                        return -ENOMEM;
+                op.blob = blob;
+        } else
+                op.value = sqlite3_column_int64(st, 1);
+        if (disk_op_sum(table, op.id, op.value, blob ? blob->data : "", blob ? blob->size : 0) !=
+                        sum)
+                return -EUCLEAN;
+        d->ops_sum += disk_sum_part((int)table, op.id, sum);
+        return func(&op, userdata);
 }
 
 int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *userdata),
                 void *userdata) {
-        int r = load_table(d, DISK_LEASE, "SELECT id, ttl FROM lease", func, userdata);
+        static const char *const sql[] = {
+                        [DISK_LEASE] = "SELECT id, ttl, sum FROM lease",
+                        [DISK_MEMBER] = "SELECT id, record, sum FROM member",
+                        [DISK_ALARM] = "SELECT member, types, sum FROM alarm",
+        };
+        int r = 0;
 
-        if (r >= 0)
-                r = load_table(d, DISK_MEMBER, "SELECT id, record FROM member", func, userdata);
-        if (r >= 0)
-                r = load_table(d, DISK_ALARM, "SELECT member, types FROM alarm", func, userdata);
+        d->ops_sum = 0;
+        for (size_t table = 0; table < ELEMENTS(sql) && r >= 0; table++) {
+                sqlite3_stmt *st = NULL;
+                int rc = sqlite3_prepare_v2(d->reader, sql[table], -1, &st, NULL);
+
+                r = disk_sqlite_errno(rc);
+                while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+                        r = load_op(d, (enum disk_table)table, st, func, userdata);
+                if (r >= 0)
+                        r = disk_sqlite_errno(rc);
+                sqlite3_finalize(st);
+        }
         return r;
+}
+
+int disk_check_loaded(const struct disk *d) {
+        struct disk now = {0};
+        int r = disk_load_numbers(d->reader, &now);
+
+        if (r < 0 || d->unsummed)
+                return r;
+        return now.numbers_sum + d->ops_sum + d->rows_sum == now.sum ? 0 : -EUCLEAN;
 }

@@ -40,6 +40,7 @@ static int check_copy(const char *path, sqlite3 *db, struct problem *p) {
 }
 
 int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct problem *p) {
+        struct disk d = {0};
         sqlite3 *db = NULL;
         int r = disk_connect(path, SQLITE_OPEN_READONLY, &db);
 
@@ -47,39 +48,51 @@ int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct pr
                 return problem_set(p, -r, 0, NULL, "cannot open %s: %s", path, strerror(-r));
         r = check_copy(path, db, p);
         if (r >= 0)
-                r = disk_load_numbers(db, numbers);
+                r = disk_load_numbers(db, &d);
         sqlite3_close(db);
+        if (r >= 0)
+                memcpy(numbers, d.numbers, sizeof(d.numbers));
         return r;
 }
 
 /* One durable transaction in the copy, before it takes its place. */
-static int make_ours(const char *path, uint64_t member_id, uint64_t term, uint64_t vote) {
+static int make_ours(const char *path, uint64_t member_id) {
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *sql = NULL;
+        _cleanup_buf_ struct buf sql = {0};
+        struct disk d = {0};
         sqlite3 *db = NULL;
         int r = disk_connect(path, SQLITE_OPEN_READWRITE, &db);
 
         if (r < 0)
                 return r;
         r = check_copy(path, db, &p);
+        if (r >= 0)
+                r = disk_load_numbers(db, &d);
         if (r >= 0) {
-                sql = strformat("PRAGMA synchronous=FULL; BEGIN IMMEDIATE; DELETE FROM log;"
-                                "INSERT OR REPLACE INTO number(name, value) VALUES"
-                                "('%s',%lld),('%s',%lld),('%s',%lld);"
-                                "INSERT OR REPLACE INTO number(name, value) "
-                                "SELECT '%s', value FROM number WHERE name='%s';"
-                                "INSERT OR REPLACE INTO number(name, value) "
-                                "SELECT '%s', value FROM number WHERE name='%s';"
-                                "INSERT OR REPLACE INTO number(name, value) "
-                                "SELECT '%s', value FROM number WHERE name='%s'; COMMIT",
-                                disk_number_names[DISK_MEMBER_ID], (long long)member_id,
-                                disk_number_names[DISK_TERM], (long long)term,
-                                disk_number_names[DISK_VOTE], (long long)vote,
-                                disk_number_names[DISK_LOG_BASE], disk_number_names[DISK_APPLIED],
-                                disk_number_names[DISK_COMMIT], disk_number_names[DISK_APPLIED],
-                                disk_number_names[DISK_LOG_BASE_TERM],
-                                disk_number_names[DISK_APPLIED_TERM]);
-                r = sql ? disk_exec(db, sql) : -ENOMEM;
+                const struct {
+                        enum disk_number which;
+                        uint64_t value;
+                } ours[] = {{DISK_MEMBER_ID, member_id},
+                                {DISK_LOG_BASE, d.numbers[DISK_APPLIED]},
+                                {DISK_LOG_BASE_TERM, d.numbers[DISK_APPLIED_TERM]}};
+
+                buf_append_str(&sql, "PRAGMA synchronous=FULL; BEGIN IMMEDIATE;");
+                for (size_t i = 0; i < ELEMENTS(ours); i++) {
+                        const char *name = disk_number_names[ours[i].which];
+
+                        buf_printf(&sql,
+                                        "INSERT OR REPLACE INTO number(name, value) "
+                                        "VALUES('%s', %lld);",
+                                        name, (long long)ours[i].value);
+                        d.sum += disk_number_part(name, ours[i].value);
+                        if (d.numbers_there & (1u << ours[i].which))
+                                d.sum -= disk_number_part(name, d.numbers[ours[i].which]);
+                }
+                buf_printf(&sql,
+                                "INSERT OR REPLACE INTO number(name, value) VALUES('sum', %lld); "
+                                "COMMIT",
+                                (long long)d.sum);
+                r = sql.failed ? -ENOMEM : disk_exec(db, sql.data);
         }
         sqlite3_close(db);
         return r;
@@ -105,9 +118,9 @@ static int drop_wal(struct disk *d) {
         return sync_folder(d->folder);
 }
 
-int disk_adopt(struct disk *d, const char *path, uint64_t member_id, uint64_t term, uint64_t vote) {
+int disk_adopt(struct disk *d, const char *path, uint64_t member_id) {
         _cleanup_problem_ struct problem p = {0};
-        int r = make_ours(path, member_id, term, vote);
+        int r = make_ours(path, member_id);
 
         if (r >= 0)
                 r = drop_wal(d);

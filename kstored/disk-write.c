@@ -1,15 +1,7 @@
-/* The writing side: one transaction a batch; checkpoints; copies. */
-#include <fcntl.h>
-#include <sys/stat.h>
-
+/* The writing side: one transaction a batch, and with it the sum over everything; checkpoints. */
 #include "kstored/disk-internal.h"
 
-enum {
-        WAL_FRAME_HEADER_BYTES = 24,
-        WAL_ROOM_BYTES = 256 * 1024,  /* kept ahead of the writer */
-        WAL_STEP_BYTES = 1024 * 1024, /* by which the file grows */
-        WAL_ZEROS_BYTES = 64 * 1024,
-};
+enum { FRAME_HEADER_BYTES = 24 };
 
 static int run(struct disk *d, sqlite3_stmt *st) {
         int rc = sqlite3_step(st);
@@ -20,38 +12,29 @@ static int run(struct disk *d, sqlite3_stmt *st) {
         return disk_sqlite_errno(rc);
 }
 
-static int run_with(struct disk *d, enum disk_statement which, int64_t value) {
-        sqlite3_bind_int64(d->write[which], 1, value);
-        return run(d, d->write[which]);
+/* A statement that removes a row and returns its checksum: the row's part of the sum goes. */
+static int run_remove(struct disk *d, enum disk_statement which, int table, uint64_t id,
+                uint64_t *sum) {
+        sqlite3_stmt *st = d->write[which];
+        int rc;
+
+        sqlite3_bind_int64(st, 1, (int64_t)id);
+        rc = sqlite3_step(st);
+        if (rc == SQLITE_ROW)
+                *sum -= disk_sum_part(table, id, (uint64_t)sqlite3_column_int64(st, 0));
+        else if (rc != SQLITE_DONE)
+                snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+        sqlite3_reset(st);
+        return disk_sqlite_errno(rc);
 }
 
-static int write_log(struct disk *d, const struct disk_batch *b) {
-        sqlite3_stmt *st = d->write[DISK_LOG_INSERT];
-        int r = 0;
-
-        if (b->truncate_from > 0)
-                r = run_with(d, DISK_LOG_TRUNCATE, (int64_t)b->truncate_from);
-        for (size_t i = 0; i < b->entry_count && r >= 0; i++) {
-                const struct raft_entry *e = b->entries[i];
-
-                sqlite3_bind_int64(st, 1, (int64_t)e->index);
-                sqlite3_bind_int64(st, 2, (int64_t)e->term);
-                sqlite3_bind_int64(st, 3, e->type);
-                sqlite3_bind_blob64(st, 4, e->size > 0 ? (const void *)e->data : "", e->size,
-                                SQLITE_STATIC);
-                r = run(d, st);
-        }
-        if (r >= 0 && b->trim_to > 0)
-                r = run_with(d, DISK_LOG_TRIM, (int64_t)b->trim_to);
-        return r;
-}
-
-static int write_rows(struct disk *d, const struct disk_batch *b) {
+static int write_rows(struct disk *d, const struct disk_batch *b, uint64_t *sum) {
         sqlite3_stmt *st = d->write[DISK_ROW_INSERT];
         int r = 0;
 
         for (size_t i = 0; i < b->row_count && r >= 0; i++) {
                 const struct row *row = b->rows[i];
+                uint64_t own = disk_row_sum(row, row->data, row_value(row));
 
                 sqlite3_bind_int64(st, 1, row->seq);
                 sqlite3_bind_int64(st, 2, row->rev);
@@ -59,38 +42,57 @@ static int write_rows(struct disk *d, const struct disk_batch *b) {
                 sqlite3_bind_int64(st, 4, row->create);
                 sqlite3_bind_int64(st, 5, row->version);
                 sqlite3_bind_int64(st, 6, row->lease);
-                sqlite3_bind_blob64(st, 7, row_value(row), row->value_size, SQLITE_STATIC);
+                sqlite3_bind_int64(st, 7, (int64_t)own);
+                sqlite3_bind_blob64(st, 8, row_value(row), row->value_size, SQLITE_STATIC);
                 r = run(d, st);
+                *sum += disk_sum_part(DISK_REVISION_TABLE, (uint64_t)row->seq, own);
         }
         for (size_t i = 0; i < b->dead_count && r >= 0; i++)
-                r = run_with(d, DISK_ROW_DELETE, b->dead[i]);
+                r = run_remove(d, DISK_ROW_DELETE, DISK_REVISION_TABLE, (uint64_t)b->dead[i], sum);
         return r;
 }
 
-static int write_small(struct disk *d, const struct disk_batch *b) {
+static int write_op(struct disk *d, const struct disk_op *op, uint64_t *sum) {
+        sqlite3_stmt *st = d->write[DISK_OP_PUT + (int)op->table];
+        size_t size = op->blob ? op->blob->size : 0;
+        uint64_t own = disk_op_sum(op->table, op->id, op->value, op->blob ? op->blob->data : "",
+                        size);
+        int r = run_remove(d, DISK_OP_REMOVE + (int)op->table, (int)op->table, op->id, sum);
+
+        if (r < 0 || op->remove)
+                return r;
+        sqlite3_bind_int64(st, 1, (int64_t)op->id);
+        if (op->table == DISK_MEMBER)
+                sqlite3_bind_blob64(st, 3, op->blob->data, size, SQLITE_STATIC);
+        else
+                sqlite3_bind_int64(st, 2, op->value);
+        sqlite3_bind_int64(st, 4, (int64_t)own);
+        *sum += disk_sum_part((int)op->table, op->id, own);
+        return run(d, st);
+}
+
+static int set_number(struct disk *d, const char *name, uint64_t value) {
+        sqlite3_bind_text(d->write[DISK_NUMBER_SET], 1, name, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(d->write[DISK_NUMBER_SET], 2, (int64_t)value);
+        return run(d, d->write[DISK_NUMBER_SET]);
+}
+
+static int write_small(struct disk *d, const struct disk_batch *b, uint64_t *sum) {
         int r = 0;
 
-        for (size_t i = 0; i < b->op_count && r >= 0; i++) {
-                const struct disk_op *op = &b->ops[i];
-                sqlite3_stmt *st = d->write[(op->remove ? DISK_OP_REMOVE : DISK_OP_PUT) +
-                                            (int)op->table];
-
-                sqlite3_bind_int64(st, 1, (int64_t)op->id);
-                if (!op->remove && op->table == DISK_MEMBER)
-                        sqlite3_bind_blob64(st, 3, op->blob->data, op->blob->size, SQLITE_STATIC);
-                else if (!op->remove)
-                        sqlite3_bind_int64(st, 2, op->value);
-                r = run(d, st);
-        }
+        for (size_t i = 0; i < b->op_count && r >= 0; i++)
+                r = write_op(d, &b->ops[i], sum);
         for (unsigned i = 0; i < DISK_NUMBERS && r >= 0; i++) {
+                const char *name = disk_number_names[i];
+
                 if (!(b->numbers_set & (1u << i)))
                         continue;
-                sqlite3_bind_text(d->write[DISK_NUMBER_SET], 1, disk_number_names[i], -1,
-                                SQLITE_STATIC);
-                sqlite3_bind_int64(d->write[DISK_NUMBER_SET], 2, (int64_t)b->numbers[i]);
-                r = run(d, d->write[DISK_NUMBER_SET]);
+                r = set_number(d, name, b->numbers[i]);
+                *sum += disk_number_part(name, b->numbers[i]);
+                if (d->numbers_there & (1u << i))
+                        *sum -= disk_number_part(name, d->numbers[i]);
         }
-        return r;
+        return r < 0 ? r : set_number(d, "sum", *sum);
 }
 
 static int64_t query_number(struct disk *d, enum disk_statement which) {
@@ -108,61 +110,15 @@ static void learn_sizes(struct disk *d) {
         atomic_store(&d->free_count, query_number(d, DISK_FREE_COUNT));
 }
 
-/* Lengthens the WAL's file ahead of SQLite, by zeros, which it takes for no frame: a sync after
- * writing into what is there already is cheap, one that must make a new length durable is not. Only
- * the writer appends to the WAL, and not now. A failure is no matter: the write itself will tell.
- */
-static void reserve_wal(struct disk *d) {
-        static const char zeros[WAL_ZEROS_BYTES];
-        size_t used = (size_t)atomic_load(&d->wal_bytes), end;
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        struct stat st;
-
-        if (used + WAL_ROOM_BYTES <= d->wal_file_bytes)
-                return;
-        path = strformat("%s-wal", d->path);
-        fd = path ? open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return;
-        end = (size_t)st.st_size;
-        if (end < used + WAL_ROOM_BYTES)
-                for (size_t n = 0; n < WAL_STEP_BYTES; n += sizeof(zeros)) {
-                        ssize_t m = pwrite(fd, zeros, sizeof(zeros), (off_t)end);
-
-                        if (m <= 0)
-                                break;
-                        end += (size_t)m;
-                }
-        d->wal_file_bytes = end;
-}
-
-/* Without a sync the commit is still in order: a later synced one makes it durable too, and a crash
- * loses only what the log brings back. */
-static int set_mode(struct disk *d, bool sync) {
-        int r;
-
-        if (d->synced_mode == sync)
-                return 0;
-        r = disk_exec(d->writer, sync ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
-        if (r >= 0)
-                d->synced_mode = sync;
-        return r;
-}
-
 int disk_write(struct disk *d, const struct disk_batch *b) {
-        int r = set_mode(d, b->sync);
+        uint64_t sum = d->sum;
+        int r = run(d, d->write[DISK_BEGIN]);
 
-        reserve_wal(d);
-        if (r >= 0)
-                r = run(d, d->write[DISK_BEGIN]);
         if (r < 0)
                 return r;
-        r = write_log(d, b);
-        if (r >= 0)
-                r = write_rows(d, b);
-        if (r >= 0)
-                r = write_small(d, b);
+        r = write_rows(d, b, &sum);
+        if (r >= 0 && !disk_batch_empty(b))
+                r = write_small(d, b, &sum);
         if (r >= 0) {
                 learn_sizes(d);
                 r = run(d, d->write[DISK_COMMIT_TXN]);
@@ -179,49 +135,42 @@ int disk_write(struct disk *d, const struct disk_batch *b) {
         for (unsigned i = 0; i < DISK_NUMBERS; i++)
                 if (b->numbers_set & (1u << i))
                         d->numbers[i] = b->numbers[i];
+        d->numbers_there |= b->numbers_set;
+        d->sum = sum;
         return 0;
 }
 
-/* SQLite calls it after each commit with the pages that the WAL holds now. */
-int disk_on_wal(void *userdata, sqlite3 *db, const char *name, int pages) {
+/* SQLite calls it after each commit with the pages that its log holds now. */
+int disk_on_commit(void *userdata, sqlite3 *db, const char *name, int pages) {
         struct disk *d = userdata;
 
-        atomic_store(&d->wal_bytes, pages * (d->page_size + WAL_FRAME_HEADER_BYTES));
+        atomic_store(&d->unsettled_bytes, pages * (d->page_size + FRAME_HEADER_BYTES));
         return SQLITE_OK;
 }
 
 int disk_vacuum(struct disk *d) {
-        int r = set_mode(d, true);
+        int r = disk_exec(d->writer, "VACUUM");
 
-        if (r >= 0)
-                r = disk_exec(d->writer, "VACUUM");
         if (r < 0)
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
         learn_sizes(d);
         return r;
 }
 
-/* The file keeps its length: overwriting needs no change of its size to be made durable each time.
- */
-int disk_wal_restart(struct disk *d) {
+/* SQLite takes the first bad frame of its log for the end, and its frames stay valid after they
+ * were copied: so the log is emptied, that nothing in it is ever played into a newer database. */
+int disk_checkpoint(struct disk *d) {
         int rc;
 
         /* Writes do not wait for who reads, such as a copy under way: later will do. */
         sqlite3_busy_timeout(d->writer, 0);
-        rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+        rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
         sqlite3_busy_timeout(d->writer, BUSY_MS);
         if (rc == SQLITE_OK)
-                atomic_store(&d->wal_bytes, 0);
-        return disk_sqlite_errno(rc);
-}
-
-int disk_checkpoint(struct disk *d) {
-        sqlite3 *db = NULL;
-        int r = disk_connect(d->path, SQLITE_OPEN_READWRITE, &db);
-
-        if (r >= 0)
-                r = disk_sqlite_errno(sqlite3_wal_checkpoint_v2(
-                                db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
-        sqlite3_close(db);
-        return r;
+                atomic_store(&d->unsettled_bytes, 0);
+        else if ((rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED) {
+                snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+                return disk_sqlite_errno(rc);
+        }
+        return rc == SQLITE_OK;
 }

@@ -5,15 +5,17 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "kstored/damage.h"
 #include "kstored/disk-internal.h"
 #include "lib/fileio.h"
+
+/* Of a database so small its pages are looked through before anyone is served; of a larger one
+ * meanwhile (scrub.c). */
+enum { CHECK_PAGES_AT_ONCE_BYTES = 64 * 1024 * 1024 };
 
 const char *const disk_number_names[DISK_NUMBERS] = {
                 [DISK_CLUSTER_ID] = "cluster_id",
                 [DISK_MEMBER_ID] = "member_id",
-                [DISK_TERM] = "term",
-                [DISK_VOTE] = "vote",
-                [DISK_COMMIT] = "commit",
                 [DISK_APPLIED] = "applied",
                 [DISK_APPLIED_TERM] = "applied_term",
                 [DISK_REVISION] = "revision",
@@ -24,47 +26,44 @@ const char *const disk_number_names[DISK_NUMBERS] = {
                 [DISK_CONFIG_INDEX] = "config_index",
 };
 
-static const char schema[] =
+const char disk_schema[] =
                 "CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-                "CREATE TABLE log(idx INTEGER PRIMARY KEY, term INTEGER NOT NULL, type INTEGER NOT "
-                "NULL,"
-                " data BLOB NOT NULL);"
                 /* The value comes last, so that reading keys does not touch long values. */
                 "CREATE TABLE revision(seq INTEGER PRIMARY KEY, rev INTEGER NOT NULL, key BLOB NOT "
                 "NULL,"
                 " create_rev INTEGER NOT NULL, version INTEGER NOT NULL, lease INTEGER NOT NULL,"
-                " value BLOB NOT NULL);"
-                "CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL);"
-                "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL);"
-                "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL);";
+                " sum INTEGER NOT NULL, value BLOB NOT NULL);"
+                "CREATE TABLE lease(id INTEGER PRIMARY KEY, ttl INTEGER NOT NULL, sum INTEGER NOT "
+                "NULL);"
+                "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL, sum INTEGER NOT "
+                "NULL);"
+                "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL, sum INTEGER "
+                "NOT NULL);";
 
 /* Longer statements, apart from the tables that list them. */
-static const char row_insert[] = "INSERT INTO revision(seq, rev, key, create_rev, version, lease, "
-                                 "value) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-static const char row_get[] = "SELECT seq, rev, key, create_rev, version, lease, value FROM "
-                              "revision WHERE seq = ?1";
-static const char row_scan[] =
-                "SELECT seq, rev, key, create_rev, version, lease, value FROM revision"
-                " WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
+static const char row_insert[] = "INSERT INTO revision(" DISK_ROW_COLUMNS
+                                 ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+static const char row_get[] = "SELECT " DISK_ROW_COLUMNS " FROM revision WHERE seq = ?1";
+static const char row_scan[] = "SELECT " DISK_ROW_COLUMNS " FROM revision"
+                               " WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
 
 static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                 [DISK_BEGIN] = "BEGIN IMMEDIATE",
                 [DISK_COMMIT_TXN] = "COMMIT",
                 [DISK_ROLLBACK] = "ROLLBACK",
-                [DISK_LOG_TRUNCATE] = "DELETE FROM log WHERE idx >= ?1",
-                [DISK_LOG_TRIM] = "DELETE FROM log WHERE idx <= ?1",
-                [DISK_LOG_INSERT] = "INSERT INTO log(idx, term, type, data) VALUES(?1, ?2, ?3, ?4)",
                 [DISK_ROW_INSERT] = row_insert,
-                [DISK_ROW_DELETE] = "DELETE FROM revision WHERE seq = ?1",
+                [DISK_ROW_DELETE] = "DELETE FROM revision WHERE seq = ?1 RETURNING sum",
                 [DISK_NUMBER_SET] = "INSERT OR REPLACE INTO number(name, value) VALUES(?1, ?2)",
-                [DISK_OP_PUT + DISK_LEASE] = "INSERT OR REPLACE INTO lease(id, ttl) VALUES(?1, ?2)",
+                [DISK_OP_PUT + DISK_LEASE] =
+                                "INSERT INTO lease(id, ttl, sum) VALUES(?1, ?2, ?4)",
                 [DISK_OP_PUT + DISK_MEMBER] =
-                                "INSERT OR REPLACE INTO member(id, record) VALUES(?1, ?3)",
+                                "INSERT INTO member(id, record, sum) VALUES(?1, ?3, ?4)",
                 [DISK_OP_PUT + DISK_ALARM] =
-                                "INSERT OR REPLACE INTO alarm(member, types) VALUES(?1, ?2)",
-                [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1",
-                [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1",
-                [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1",
+                                "INSERT INTO alarm(member, types, sum) VALUES(?1, ?2, ?4)",
+                [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1 RETURNING sum",
+                [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1 RETURNING sum",
+                [DISK_OP_REMOVE + DISK_ALARM] =
+                                "DELETE FROM alarm WHERE member = ?1 RETURNING sum",
                 [DISK_PAGE_COUNT] = "PRAGMA page_count",
                 [DISK_FREE_COUNT] = "PRAGMA freelist_count",
 };
@@ -174,11 +173,7 @@ static int refuse_database(struct disk *d, int r, struct problem *p) {
         _cleanup_free_ char *text = NULL;
 
         if (r == -EUCLEAN)
-                return problem_set(p, EUCLEAN, 0, NULL,
-                                "%s is damaged or not a database; put it aside and restore a "
-                                "backup, or "
-                                "remove the member from the cluster and add it again empty",
-                                d->path);
+                return damage_problem(p, "%s is damaged or not a database", d->path);
         text = file_error_text(d->path, "open the database", r);
         return problem_set(p, -r, 0, NULL, "%s", strempty(text));
 }
@@ -199,7 +194,7 @@ static int check_format(struct disk *d, struct problem *p) {
                 sql = strformat("BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA "
                                 "user_version=%d; "
                                 "COMMIT",
-                                schema, DISK_APPLICATION_ID, DISK_FORMAT);
+                                disk_schema, DISK_APPLICATION_ID, DISK_FORMAT);
                 r = sql ? disk_exec(d->writer, sql) : -ENOMEM;
                 return r < 0 ? refuse_database(d, r, p) : 0;
         }
@@ -213,7 +208,10 @@ static int check_format(struct disk *d, struct problem *p) {
                                 "formats "
                                 "up to %d: start the newer program",
                                 d->path, (long long)version, DISK_FORMAT);
-        return 0;
+        if (version == DISK_FORMAT)
+                return 0;
+        r = disk_upgrade(d->writer, version);
+        return r < 0 ? refuse_database(d, r, p) : 0;
 }
 
 static int prepare_all(sqlite3 *db, const char *const *sql, sqlite3_stmt **st, size_t n) {
@@ -227,16 +225,32 @@ static int prepare_all(sqlite3 *db, const char *const *sql, sqlite3_stmt **st, s
         return 0;
 }
 
-int disk_load_numbers(sqlite3 *db, uint64_t numbers[static DISK_NUMBERS]) {
+int disk_load_numbers(sqlite3 *db, struct disk *ret) {
         sqlite3_stmt *st = NULL;
         int rc = sqlite3_prepare_v2(db, "SELECT name, value FROM number", -1, &st, NULL);
 
-        memset(numbers, 0, DISK_NUMBERS * sizeof(numbers[0]));
+        memset(ret->numbers, 0, sizeof(ret->numbers));
+        ret->numbers_there = 0;
+        ret->sum = ret->numbers_sum = 0;
         while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+                const char *name;
+                uint64_t value;
+
                 rc = sqlite3_step(st);
-                for (unsigned i = 0; rc == SQLITE_ROW && i < DISK_NUMBERS; i++)
-                        if (streq((const char *)sqlite3_column_text(st, 0), disk_number_names[i]))
-                                numbers[i] = (uint64_t)sqlite3_column_int64(st, 1);
+                if (rc != SQLITE_ROW)
+                        break;
+                name = strempty((const char *)sqlite3_column_text(st, 0));
+                value = (uint64_t)sqlite3_column_int64(st, 1);
+                if (streq(name, "sum")) {
+                        ret->sum = value;
+                        continue;
+                }
+                ret->numbers_sum += disk_number_part(name, value);
+                for (unsigned i = 0; i < DISK_NUMBERS; i++)
+                        if (streq(name, disk_number_names[i])) {
+                                ret->numbers[i] = value;
+                                ret->numbers_there |= 1u << i;
+                        }
         }
         sqlite3_finalize(st);
         return disk_sqlite_errno(rc);
@@ -246,28 +260,23 @@ int disk_prepare_reads(struct disk *d) {
         int r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
 
         if (r >= 0)
-                r = disk_load_numbers(d->reader, d->numbers);
+                r = disk_load_numbers(d->reader, d);
         d->is_new = d->numbers[DISK_MEMBER_ID] == 0;
         return r;
 }
 
 int disk_open_connections(struct disk *d, struct problem *p) {
         int r = disk_connect(d->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d->writer);
-        int keep = 1;
 
         /* The page size counts only before the first table is made. */
         if (r >= 0)
                 r = disk_exec(d->writer, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
-                                         "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+                                         "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
                                          "PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY;"
-                                         "PRAGMA foreign_keys=OFF;"
-                                         /* Pages of the log that become free are not written. */
-                                         "PRAGMA secure_delete=FAST");
+                                         "PRAGMA foreign_keys=OFF");
         if (r < 0)
                 return refuse_database(d, r, p);
-        d->synced_mode = true;
-        (void)sqlite3_file_control(d->writer, NULL, SQLITE_FCNTL_PERSIST_WAL, &keep);
-        sqlite3_wal_hook(d->writer, disk_on_wal, d);
+        sqlite3_wal_hook(d->writer, disk_on_commit, d);
         r = check_format(d, p);
         if (r < 0)
                 return r;
@@ -322,12 +331,12 @@ int disk_open(struct disk **ret, const char *folder, struct problem *p) {
         r = disk_open_connections(d, p);
         if (r < 0)
                 return r;
-        /* What a process that was killed has written may be in the kernel's memory only. It is
-         * built upon from here on, so it becomes durable first. */
-        r = disk_sqlite_errno(sqlite3_wal_checkpoint_v2(
-                        d->writer, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
+        /* Durable from the start: the log is needed only for what is applied after this. */
+        r = disk_checkpoint(d);
         if (r >= 0)
                 r = disk_write(d, &nothing); /* learns the sizes */
+        if (r >= 0 && disk_size(d).size <= CHECK_PAGES_AT_ONCE_BYTES)
+                r = disk_check_pages(d, NULL);
         if (r < 0)
                 return refuse_database(d, r, p);
         *ret = TAKE_PTR(d);
@@ -347,7 +356,6 @@ void disk_close_connections(struct disk *d) {
         sqlite3_close(d->writer); /* last: it brings the WAL in */
         d->reader = d->writer = NULL;
         d->read_open = false;
-        d->wal_file_bytes = 0;
 }
 
 struct disk *disk_free(struct disk *d) {
@@ -384,6 +392,6 @@ struct disk_size disk_size(const struct disk *d) {
                         .in_use = (pages - atomic_load(&d->free_count)) * d->page_size};
 }
 
-size_t disk_wal_bytes(const struct disk *d) {
-        return (size_t)atomic_load(&d->wal_bytes);
+size_t disk_unsettled_bytes(const struct disk *d) {
+        return (size_t)atomic_load(&d->unsettled_bytes);
 }

@@ -1,17 +1,19 @@
-/* Everything that touches SQLite: one database file in WAL mode (docs/store-format.md). A disk has
- * one connection that writes (used by the writer thread alone once that runs) and one that reads
- * (event loop). Only disk.c and disk-*.c include sqlite3.h. */
+/* Everything that touches SQLite: the database of what was applied (docs/store-format.md). It may be
+ * behind after a crash, never ahead or in pieces: the write-ahead log (wal.h) brings it up again.
+ * Every row carries a checksum, and one sum is over all of them. A disk has one connection that
+ * writes (used by one thread alone once that runs) and one that reads (event loop). Only disk.c and
+ * disk-*.c include sqlite3.h. */
 #pragma once
 
-#include "kstored/raft/raft.h"
 #include "kstored/row.h"
+#include "kstored/wal.h"
 #include "lib/buf.h"
 #include "lib/problem.h"
 
 struct disk;
 
 enum {
-        DISK_FORMAT = 1,                  /* PRAGMA user_version */
+        DISK_FORMAT = 2,                  /* PRAGMA user_version */
         DISK_APPLICATION_ID = 0x6b656c73, /* "kels" */
 };
 
@@ -19,15 +21,12 @@ enum {
 enum disk_number {
         DISK_CLUSTER_ID,
         DISK_MEMBER_ID,
-        DISK_TERM,
-        DISK_VOTE,
-        DISK_COMMIT,
         DISK_APPLIED, /* the tables hold the effects of the log up to here, no more, no less */
         DISK_APPLIED_TERM,
         DISK_REVISION,
         DISK_NEXT_SEQ,
         DISK_COMPACT_REV,
-        DISK_LOG_BASE, /* the entry before the first of the log table */
+        DISK_LOG_BASE, /* a whole state came as of this entry: the log begins no earlier */
         DISK_LOG_BASE_TERM,
         DISK_CONFIG_INDEX,
         DISK_NUMBERS,
@@ -50,13 +49,8 @@ struct disk_op {
 
 /* What one transaction writes. Zero is empty. */
 struct disk_batch {
-        bool sync; /* durable before disk_write() returns; else only in order */
         uint64_t numbers[DISK_NUMBERS];
         uint32_t numbers_set; /* bit set */
-        uint64_t truncate_from;
-        uint64_t trim_to; /* log entries up to here go */
-        struct raft_entry **entries;
-        size_t entry_count;
         struct row **rows;
         size_t row_count, row_allocated;
         size_t row_bytes;
@@ -88,7 +82,7 @@ DEFINE_CLEANUP(struct disk *, disk_free);
 bool disk_is_new(const struct disk *d); /* no identity stored yet */
 const char *disk_path(const struct disk *d);
 
-/* Reading, on the event loop's thread. */
+/* Reading, on the event loop's thread. -EUCLEAN: what is there is not what was written. */
 /* As of the last write; not to be asked while one is under way. */
 uint64_t disk_number(const struct disk *d, enum disk_number n);
 /* The row with this seq: 1, 0 when it is not there, or an error. */
@@ -104,23 +98,26 @@ void disk_read_end(struct disk *d);
 /* At start. Each row is given without its value and freed by the caller of row_unref(). */
 int disk_load_keys(
                 struct disk *d, int (*func)(const struct row *row, void *userdata), void *userdata);
-int disk_load_log(struct disk *d, struct raft_entry ***ret, size_t *ret_count);
 int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *userdata),
                 void *userdata);
+/* After both: whether they gave all that was ever written. 0 or -EUCLEAN. */
+int disk_check_loaded(const struct disk *d);
 
-/* Writing, on whichever thread writes: one transaction. -ENOSPC when the disk is full (nothing was
- * written), -EIO and the like when the disk fails. */
+/* A database of format 1 held the log itself: 1 and what it was, 0 when there is none here (any
+ * more). */
+int disk_old_log(struct disk *d, struct wal_contents *ret);
+int disk_drop_old_log(struct disk *d);
+
+/* Writing, on whichever thread writes: one transaction, durable with the next checkpoint. -ENOSPC
+ * when the disk is full (nothing was written), -EIO and the like when the disk fails. */
 int disk_write(struct disk *d, const struct disk_batch *b);
 /* The last error of the writing side in words. */
 const char *disk_error_text(const struct disk *d);
 int disk_vacuum(struct disk *d);
-/* Brings the rest of the WAL into the file and starts it anew; cheap after disk_checkpoint().
- * Writer thread. */
-int disk_wal_restart(struct disk *d);
-/* Bytes in the WAL that is in use. Any thread. */
-size_t disk_wal_bytes(const struct disk *d);
-/* Copies the WAL into the file without stopping anyone, with a connection of its own. Any one
- * thread. */
+/* Bytes in SQLite's own log, which the next checkpoint brings into the database. Any thread. */
+size_t disk_unsettled_bytes(const struct disk *d);
+/* 1: all that was written is in the database, durably, and SQLite's log is empty; 0: somebody reads
+ * what is in the way. The writing thread. */
 int disk_checkpoint(struct disk *d);
 /* A consistent copy of the whole database into a new file, with a connection of its own. Any one
  * thread. */
@@ -135,14 +132,20 @@ int disk_hash(struct disk *d, int64_t rev, int64_t compact_rev, const _Atomic bo
 /* The numbers that such a copy holds. -EUCLEAN, -EINVAL and the like with a message when it is none
  * that this program can use. */
 int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct problem *p);
-/* Makes a copy of another member's database ours, durably, and puts it in place of this one: the
- * log is emptied, log base and commit are what was applied. Crash-safe: either the old or the new
- * is there. Nothing else may use the disk meanwhile. Afterwards the copy's own file is gone; on an
- * error before the exchange this one is as it was, after it d can only be freed. */
-int disk_adopt(struct disk *d, const char *path, uint64_t member_id, uint64_t term, uint64_t vote);
+/* Makes a copy of another member's database ours, durably, and puts it in place of this one; its
+ * log base is what was applied. Crash-safe: either the old or the new is there. Nothing else may
+ * use the disk meanwhile. Afterwards the copy's own file is gone; on an error before the exchange
+ * this one is as it was, after it d can only be freed. */
+int disk_adopt(struct disk *d, const char *path, uint64_t member_id);
 /* Opens a copy that nobody writes, with whatever stands behind the database in the file, for
- * reading only, and checks it from end to end. p says what is wrong. */
+ * reading only, and checks it from end to end: pages, invariants, every row. p says what is wrong. */
 int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
+/* Looking for damage, with a connection of its own; any one thread. 0, -EUCLEAN, or -ECANCELED when
+ * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the end. */
+int disk_scrub(struct disk *d, int64_t *seq, size_t n);
+/* What SQLite itself can tell of its pages. */
+int disk_check_pages(struct disk *d, const _Atomic bool *stop);
+
 /* What a database that may be in use is: an error when it is none of kstored's or unreadable. */
 int disk_glance(const char *path, uint64_t *ret_cluster_id, int64_t *ret_revision);
 

@@ -10,28 +10,30 @@ kstored_raft_sources = \
 
 # What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
-	kstored/command.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
+	kstored/checksum.c kstored/checksum.h kstored/command.h kstored/damage.c kstored/damage.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
 	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
 	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \
 	kstored/peer-wire.h kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
 	kstored/row.c kstored/row.h kstored/slab.c kstored/slab.h kstored/state-internal.h kstored/state-members.c \
-	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wire.c kstored/wire.h
+	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wal-block.c kstored/wal-block.h kstored/wal-files.h \
+	kstored/wal-internal.h kstored/wal-open.c kstored/wal.c kstored/wal.h kstored/wire.c kstored/wire.h
 
 # Everything but the program's own frame, for it and for tests.
 noinst_LIBRARIES += libkstored.a
 libkstored_a_SOURCES = $(kstored_pure_sources) \
 	kstored/backup-internal.h kstored/backup-restore.c kstored/backup.c kstored/backup.h \
 	kstored/disk-backup.c kstored/disk-hash.c kstored/disk-internal.h kstored/disk-read.c \
-	kstored/disk-snapshot.c kstored/disk-write.c kstored/disk.c kstored/worker.c kstored/worker.h
+	kstored/disk-scrub.c kstored/disk-snapshot.c kstored/disk-sum.c kstored/disk-upgrade.c \
+	kstored/disk-write.c kstored/disk.c kstored/wal-files.c kstored/worker.c kstored/worker.h
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
 	kstored/autocompact.c kstored/corrupt.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
-	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/requests.c \
+	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/requests.c kstored/scrub.c \
 	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c \
 	kstored/require-leader.c kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \
 	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
-KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
+KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
 
 $(libkstored_a_OBJECTS) $(kstored_kstored_OBJECTS): $(PROTO_H)
@@ -52,10 +54,10 @@ tests_unit_test_watch_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_
 $(tests_unit_test_watch_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-disk
 tests_unit_test_disk_SOURCES = tests/unit/test-disk.c tests/unit/unit.h
-tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)
+tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-backup
 tests_unit_test_backup_SOURCES = tests/unit/test-backup.c tests/unit/unit.h
-tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_backup_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-peer-wire
 tests_unit_test_peer_wire_SOURCES = tests/unit/test-peer-wire.c tests/unit/unit.h
@@ -63,5 +65,5 @@ tests_unit_test_peer_wire_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(T
 $(tests_unit_test_peer_wire_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-replica
 tests_unit_test_replica_SOURCES = tests/unit/test-replica.c tests/unit/unit.h
-tests_unit_test_replica_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+tests_unit_test_replica_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_replica_OBJECTS): $(PROTO_H)

@@ -1,16 +1,15 @@
 /* The central turn, and what goes to the disk when.
  *
- * A save of the core and the rows that were applied since the last one go to the disk in one
- * transaction. Rows alone wait up to half a second for a save to take them along: the log
- * has them already, so nothing is lost meanwhile, and a client that writes one thing after another
- * pays for one sync each, not two. */
+ * A save of the core goes to the log at once. What was applied waits up to half a second, or until
+ * there is enough of it, for a transaction of the database: the log has it already, so nothing is
+ * lost meanwhile. The log keeps what the database may still lose. */
 #include "kstored/replica.h"
 
 #include "lib/log.h"
 
 enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000 };
 
-static void fail(struct replica *r, int error, const char *what) {
+void replica_fail(struct replica *r, int error, const char *what) {
         if (r->failed)
                 return;
         r->failed = error ? error : -EIO;
@@ -27,7 +26,7 @@ bool replica_is_leader(const struct replica *r) {
 /* Raft's own errors: nothing a message can cause ends a member, want of memory does. */
 static void check_core(struct replica *r, int result) {
         if (result == -ENOMEM)
-                fail(r, -ENOMEM, "Out of memory");
+                replica_fail(r, -ENOMEM, "Out of memory");
 }
 
 void replica_step(struct replica *r, const struct raft_message *m) {
@@ -40,37 +39,41 @@ void replica_step(struct replica *r, const struct raft_message *m) {
                 check_core(r, q);
 }
 
-static void submit(struct replica *r) {
-        r->writing = true;
-        r->options.ops->write(r->options.userdata, &r->saving);
+bool replica_idle(const struct replica *r) {
+        return !r->saving_now && !r->flushing_now;
 }
 
-/* Puts what the state machine made into the batch that goes out next. */
-static void take_state_batch(struct replica *r) {
-        if (bug(BUG_APPLY_TWICE))
-                r->state->batch.numbers_set &= ~(1u << DISK_APPLIED | 1u << DISK_APPLIED_TERM);
-        if (disk_batch_merge(&r->saving, &r->state->batch) < 0)
-                fail(r, -ENOMEM, "Out of memory");
-        r->saving_next_seq = mvcc_next_seq(r->state->kv.mvcc);
-        r->flush_at_ms = 0;
-        r->takes++;
+static void set_disk_full(struct replica *r) {
+        bool full = r->log_full || r->database_full;
+
+        if (full && !r->disk_full)
+                log_error("The disk of %s is full: no change is accepted until there is space "
+                          "again",
+                                disk_path(r->disk));
+        else if (!full && r->disk_full)
+                log_notice("There is space on the disk of %s again", disk_path(r->disk));
+        r->disk_full = full;
 }
 
-/* What the disk refused, because it was full, is still to be written; it may be nothing but the
- * core's wish to know that all before it is durable. */
-static bool has_refused(const struct replica *r) {
-        return !r->writing && (r->saving_raft || !disk_batch_empty(&r->saving));
-}
+/* ---- the log */
 
+/* Not while the database falls behind without end. */
 static bool can_save(const struct replica *r) {
-        return !r->writing && !has_refused(r);
+        return !r->save_pending && (r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX ||
+                                                   !r->flushing_now);
 }
 
-/* Rows wait for a save to go along with, until they are many or old. */
-static bool rows_are_due(const struct replica *r) {
-        return r->state->batch.row_bytes >= REPLICA_ROWS_WITH_SAVE || r->take_wanted > r->takes ||
-               (r->flush_at_ms != 0 && r->now_ms >= r->flush_at_ms) ||
-               disk_number(r->disk, DISK_MEMBER_ID) == 0; /* who this is comes first */
+static void submit_save(struct replica *r) {
+        r->saving_now = true;
+        r->options.ops->save(r->options.userdata, &r->saving);
+}
+
+/* Up to where the log is needed neither by members that lag nor by the database. */
+static uint64_t trim_to(const struct replica *r) {
+        struct raft_status status;
+
+        raft_get_status(r->raft, &status);
+        return bug(BUG_WAL_TRIM_EARLY) ? status.first - 1 : MIN(status.first - 1, r->settled);
 }
 
 /* Starts saving what the core asks for. */
@@ -82,58 +85,99 @@ static void save(struct replica *r, const struct raft_ready *ready) {
         assert(can_save(r));
         r->saving.entries = malloc(MAX(v->entry_count, (size_t)1) * sizeof(v->entries[0]));
         if (!r->saving.entries) {
-                fail(r, -ENOMEM, "Out of memory");
+                replica_fail(r, -ENOMEM, "Out of memory");
                 return;
         }
         for (size_t i = 0; i < v->entry_count; i++)
                 r->saving.entries[i] = raft_entry_ref(v->entries[i]);
         r->saving.entry_count = v->entry_count;
+        r->saving.term = v->term;
+        r->saving.vote = v->vote;
         r->saving.truncate_from = v->truncate_from;
+        if (v->truncate_from > 0)
+                r->saving.truncate_term = raft_term_at(r->raft, v->truncate_from - 1);
+        r->saving.trim_to = trim_to(r);
         r->saving.sync = !r->options.no_fsync && !bug(BUG_NO_SYNC);
-        /* A put alone dirties one page, that of the log: term and vote are written when they
-         * change, and the commit index with the rows, since Raft finds it again (section 5.2). */
-        if ((v->term != disk_number(r->disk, DISK_TERM) ||
-                            v->vote != disk_number(r->disk, DISK_VOTE)) &&
-                        !bug(BUG_VOTE_NOT_SAVED)) {
-                disk_batch_number(&r->saving, DISK_TERM, v->term);
-                disk_batch_number(&r->saving, DISK_VOTE, v->vote);
-        }
-        r->saving_raft = true;
-        if (rows_are_due(r)) {
-                disk_batch_number(&r->saving, DISK_COMMIT, v->commit);
-                take_state_batch(r);
-        }
-        submit(r);
+        r->save_pending = true;
+        submit_save(r);
 }
 
-/* Rows that no save took along in time, or too many of them. */
+/* Nothing was written. Tried again every second; new writes are refused meanwhile. */
+static void save_refused(struct replica *r) {
+        r->log_full = true;
+        r->save_again_ms = r->now_ms + FULL_RETRY_MS;
+        set_disk_full(r);
+        /* Somebody with space leads better: what cannot be saved here piles up. */
+        if (replica_is_leader(r))
+                (void)raft_transfer(r->raft, 0);
+}
+
+void replica_saved(struct replica *r, int result) {
+        r->saving_now = false;
+        if (result == -ENOSPC) {
+                save_refused(r);
+                return;
+        }
+        if (result < 0) {
+                log_error_errno(result, "Writing the log beside %s failed", disk_path(r->disk));
+                replica_fail(r, result, "The disk does not keep what it is given");
+                return;
+        }
+        r->log_full = false;
+        set_disk_full(r);
+        wal_batch_clear(&r->saving);
+        r->save_pending = false;
+        check_core(r, raft_saved(r->raft));
+}
+
+/* ---- the database */
+
+/* Puts what the state machine made into the batch that goes out next. */
+static void take_state_batch(struct replica *r) {
+        if (bug(BUG_APPLY_TWICE))
+                r->state->batch.numbers_set &= ~(1u << DISK_APPLIED | 1u << DISK_APPLIED_TERM);
+        if (disk_batch_merge(&r->flushing, &r->state->batch) < 0)
+                replica_fail(r, -ENOMEM, "Out of memory");
+        r->flushing_next_seq = mvcc_next_seq(r->state->kv.mvcc);
+        r->flush_at_ms = 0;
+        r->takes++;
+}
+
+static void submit_flush(struct replica *r) {
+        r->flushing_now = true;
+        r->options.ops->flush(r->options.userdata, &r->flushing);
+}
+
+/* What was applied goes to the database when it is much, old or asked for. */
 static void flush(struct replica *r) {
         if (r->failed)
                 return;
-        if (!r->disk_full && r->flush_at_ms == 0 && !disk_batch_empty(&r->state->batch))
+        if (r->flush_at_ms == 0 && !disk_batch_empty(&r->state->batch))
                 r->flush_at_ms = r->now_ms + FLUSH_DELAY_MS;
-        if (r->writing)
+        if (r->flushing_now)
                 return;
-        if (has_refused(r)) {
+        if (!disk_batch_empty(&r->flushing)) { /* what a full disk refused */
                 if (r->now_ms >= r->flush_at_ms)
-                        submit(r);
+                        submit_flush(r);
                 return;
         }
         if (disk_batch_empty(&r->state->batch))
                 return;
         if (r->now_ms < r->flush_at_ms && r->take_wanted <= r->takes &&
-                        r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX)
+                        r->state->batch.row_bytes < REPLICA_FLUSH_BYTES)
                 return;
         take_state_batch(r);
-        submit(r);
+        submit_flush(r);
 }
 
 bool replica_flush(struct replica *r) {
-        if (can_save(r) && disk_batch_empty(&r->state->batch))
+        if (r->flushing_now || !disk_batch_empty(&r->flushing))
+                return false;
+        if (disk_batch_empty(&r->state->batch))
                 return true;
-        if (can_save(r) && !r->failed) {
+        if (!r->failed) {
                 take_state_batch(r);
-                submit(r);
+                submit_flush(r);
         }
         return false;
 }
@@ -148,39 +192,29 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket) {
         return r->takes_written >= ticket;
 }
 
-void replica_written(struct replica *r, int result) {
-        r->writing = false;
+void replica_flushed(struct replica *r, int result, bool settled) {
+        r->flushing_now = false;
         if (result == -ENOSPC) {
-                /* Nothing was written. Tried again every second; new writes are refused meanwhile.
-                 */
-                if (!r->disk_full)
-                        log_error("The disk of %s is full: no change is accepted until there is "
-                                  "space again",
-                                        disk_path(r->disk));
-                r->disk_full = true;
+                r->database_full = true;
                 r->flush_at_ms = r->now_ms + FULL_RETRY_MS;
-                /* Somebody with space leads better: what cannot be saved here piles up. */
-                if (replica_is_leader(r))
-                        (void)raft_transfer(r->raft, 0);
+                set_disk_full(r);
                 return;
         }
         if (result < 0) {
                 log_error("Writing %s failed: %s", disk_path(r->disk), disk_error_text(r->disk));
-                fail(r, result, "The disk does not keep what it is given");
+                replica_fail(r, result, "The disk does not keep what it is given");
                 return;
         }
-        if (r->disk_full) {
-                log_notice("There is space on the disk of %s again", disk_path(r->disk));
-                r->disk_full = false;
-        }
-        mvcc_flushed(r->state->kv.mvcc, r->saving_next_seq);
+        r->database_full = false;
+        set_disk_full(r);
+        mvcc_flushed(r->state->kv.mvcc, r->flushing_next_seq);
         r->takes_written = r->takes;
-        disk_batch_clear(&r->saving);
-        if (r->saving_raft) {
-                r->saving_raft = false;
-                check_core(r, raft_saved(r->raft));
-        }
+        disk_batch_clear(&r->flushing);
+        if (settled)
+                r->settled = disk_number(r->disk, DISK_APPLIED);
 }
+
+/* ---- applying */
 
 static void spread_changes(struct replica *r) {
         size_t n;
@@ -188,7 +222,7 @@ static void spread_changes(struct replica *r) {
 
         for (size_t i = 0; i < n; i++)
                 if (disk_batch_row(&r->state->batch, rows[i]) < 0)
-                        fail(r, -ENOMEM, "Out of memory");
+                        replica_fail(r, -ENOMEM, "Out of memory");
         (void)hub_notify(r->hub, rows, n);
         for (size_t i = 0; i < n; i++)
                 row_unref(rows[i]);
@@ -212,7 +246,7 @@ static void apply_entry(struct replica *r, const struct raft_entry *e) {
         int q = state_apply(r->state, e, &o);
 
         if (q < 0) {
-                fail(r, q,
+                replica_fail(r, q,
                                 q == -EPROTO ? "The log holds a command of a newer version"
                                              : "Cannot apply the log");
                 return;
@@ -272,7 +306,8 @@ static uint64_t log_surplus(const struct replica *r, uint64_t first) {
         return held ? MIN(to, r->keep_after) : to;
 }
 
-/* Entries that a member may need soon stay; older ones leave memory and disk. */
+/* Entries that a member may need soon stay; older ones leave memory, and with the next saves the
+ * disk. */
 static void trim_log(struct replica *r) {
         struct raft_status status;
         uint64_t to;
@@ -281,12 +316,8 @@ static void trim_log(struct replica *r) {
         if (status.applied != r->state->applied)
                 return;
         to = log_surplus(r, status.first);
-        if (to < status.first)
-                return;
-        disk_batch_number(&r->state->batch, DISK_LOG_BASE, to);
-        disk_batch_number(&r->state->batch, DISK_LOG_BASE_TERM, raft_term_at(r->raft, to));
-        r->state->batch.trim_to = to;
-        raft_compact(r->raft, to);
+        if (to >= status.first)
+                raft_compact(r->raft, to);
 }
 
 void replica_turn(struct replica *r, uint64_t now_ms) {
@@ -307,6 +338,8 @@ void replica_turn(struct replica *r, uint64_t now_ms) {
         }
         if (r->failed)
                 return;
+        if (r->save_pending && !r->saving_now && now_ms >= r->save_again_ms)
+                submit_save(r);
         trim_log(r);
         flush(r);
         hub_flush(r->hub);
@@ -349,7 +382,7 @@ static void on_dropped(int64_t seq, void *userdata) {
         struct replica *r = userdata;
 
         if (disk_batch_dead(&r->state->batch, seq) < 0)
-                fail(r, -ENOMEM, "Out of memory");
+                replica_fail(r, -ENOMEM, "Out of memory");
 }
 
 /* Alone there is nobody to hear from: fewer wake-ups do, and leases are exact enough with them. */
@@ -382,9 +415,11 @@ uint64_t replica_next_ms(const struct replica *r) {
 
         if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
                 return r->now_ms;
-        if (!r->writing && r->flush_at_ms > 0 && r->flush_at_ms < next)
-                next = MAX(r->flush_at_ms, r->now_ms + 1);
-        return next;
+        if (!r->flushing_now && r->flush_at_ms > 0)
+                next = MIN(next, r->flush_at_ms);
+        if (r->save_pending && !r->saving_now)
+                next = MIN(next, r->save_again_ms);
+        return MAX(next, r->now_ms + 1);
 }
 
 struct raft_config replica_config(const struct replica *r) {
@@ -405,7 +440,7 @@ int replica_install(struct replica *r, const char *path, const struct raft_messa
         int64_t had_rev;
         int q;
 
-        if (!can_save(r))
+        if (!replica_idle(r) || r->save_pending || !disk_batch_empty(&r->flushing))
                 return -EAGAIN;
         raft_get_status(r->raft, &status);
         if (m->term < status.term || m->log_index <= status.commit ||
@@ -417,15 +452,18 @@ int replica_install(struct replica *r, const char *path, const struct raft_messa
         }
         had_rev = mvcc_rev(r->state->kv.mvcc);
         hub_flush(r->hub);
-        q = disk_adopt(r->disk, path, r->member_id, status.term, status.vote);
+        q = disk_adopt(r->disk, path, r->member_id);
+        if (q >= 0)
+                q = wal_reset(r->wal, m->log_index, m->log_term);
         if (q >= 0)
                 q = state_reload(r->state, r->disk);
         if (q >= 0 && (r->state->applied != m->log_index || r->state->applied_term != m->log_term))
                 q = -EUCLEAN;
         if (q < 0) {
-                fail(r, q, "Cannot use the state that the leader sent");
+                replica_fail(r, q, "Cannot use the state that the leader sent");
                 return q;
         }
+        r->settled = r->state->applied;
         log_info("Took a state from member %llx: revision %lld, log index %llu",
                         (unsigned long long)m->from, (long long)mvcc_rev(r->state->kv.mvcc),
                         (unsigned long long)m->log_index);
@@ -437,8 +475,12 @@ int replica_install(struct replica *r, const char *path, const struct raft_messa
 }
 
 void replica_last_write(struct replica *r) {
-        if (r->failed || r->disk_full || !can_save(r) || disk_batch_empty(&r->state->batch))
+        bool fits = !r->disk_full && disk_batch_empty(&r->flushing) && !r->save_pending;
+
+        if (r->failed || !replica_idle(r))
                 return;
-        (void)disk_write(r->disk, &r->state->batch);
+        if (fits && !disk_batch_empty(&r->state->batch))
+                (void)disk_write(r->disk, &r->state->batch);
         disk_batch_clear(&r->state->batch);
+        (void)wal_finish(r->wal);
 }

@@ -5,7 +5,9 @@
  * No clock, thread or socket: the time is given to it, writing and sending are the driver's. The
  * program drives it from an event loop (server.c), tests/sim from a simulated world.
  *
- * One write is under way at a time; everything proposed meanwhile goes into the next. */
+ * What Raft saves goes to the log; what was applied goes to the database, later and in larger
+ * batches. One write of each is under way at a time; everything that comes meanwhile goes into the
+ * next. */
 #pragma once
 
 #include "kstored/raft/bugs.h"
@@ -13,8 +15,8 @@
 #include "kstored/watch.h"
 
 enum {
-        REPLICA_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* rows that are only in memory */
-        REPLICA_ROWS_WITH_SAVE = 128 * 1024, /* so many bytes of rows go along with a save */
+        REPLICA_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* of rows that the database lacks */
+        REPLICA_FLUSH_BYTES = 256 * 1024,               /* of those, so many are written at once */
         REPLICA_COMPACT_BATCH = 2000,        /* keys looked at in one step */
         REPLICA_LOG_MAX = 1000000,           /* entries kept for a snapshot under way, no more */
         REPLICA_LOG_BYTES_MAX = 128 * 1024 * 1024, /* entries of more leave the log, down to half */
@@ -24,9 +26,11 @@ enum {
 struct replica;
 
 struct replica_ops {
-        /* Starts writing (disk_write()) and calls replica_written() later, never from in here; b
-         * stays as it is until then. */
-        void (*write)(void *userdata, struct disk_batch *b);
+        /* Starts wal_write() and calls replica_saved() later, never from in here; b stays as it is
+         * until then. */
+        void (*save)(void *userdata, const struct wal_batch *b);
+        /* The same with disk_write(), perhaps a checkpoint after it, and replica_flushed(). */
+        void (*flush)(void *userdata, const struct disk_batch *b);
         /* To another member; borrowed. RAFT_MSG_SNAPSHOT: move a state at or after its log_index
          * there, then step RAFT_MSG_SNAPSHOT_STATUS here. */
         void (*send)(void *userdata, const struct raft_message *m);
@@ -43,7 +47,9 @@ struct replica_ops {
 };
 
 struct replica_options {
-        struct disk *disk; /* open; the caller's */
+        struct disk *disk;       /* open; the caller's */
+        struct wal_folder files; /* of the log; borrowed */
+        size_t segment_bytes, step_bytes; /* see struct wal_options */
         const struct replica_ops *ops;
         void *userdata;
         uint64_t seed;
@@ -65,18 +71,23 @@ struct replica_options {
 struct replica {
         struct replica_options options;
         struct disk *disk;
+        struct wal *wal;
         struct state *state; /* the same for life; a snapshot replaces what it holds */
         struct raft *raft;
         struct hub *hub;
         uint64_t cluster_id;
         uint64_t member_id;
 
-        struct disk_batch saving; /* with the driver */
-        bool writing;
-        bool saving_raft; /* it holds a save of the core */
-        bool disk_full;
-        uint64_t flush_at_ms; /* rows in memory are written then, if no save takes them along */
-        int64_t saving_next_seq;
+        struct wal_batch saving; /* for the log: with the driver, or refused by a full disk */
+        bool saving_now, save_pending;
+        uint64_t save_again_ms;
+        struct disk_batch flushing; /* for the database: the same */
+        bool flushing_now;
+        uint64_t flush_at_ms; /* what is only in memory is written then */
+        int64_t flushing_next_seq;
+        bool log_full, database_full; /* their disk was, the last time */
+        bool disk_full;               /* either */
+        uint64_t settled;             /* the database holds durably what was applied up to here */
         uint64_t takes, takes_written, take_wanted; /* replica_flush_ask() */
 
         struct arena arena; /* of the command being proposed */
@@ -103,9 +114,15 @@ void replica_turn(struct replica *r, uint64_t now_ms);
 void replica_tick(struct replica *r, uint64_t now_ms);
 /* When replica_tick() wants to be called next. */
 uint64_t replica_next_ms(const struct replica *r);
-/* The write is done: 0, -ENOSPC (nothing was written; tried again later) or another error, which
+/* The log is written: 0, -ENOSPC (nothing was written; tried again later) or another error, which
  * ends the member. */
-void replica_written(struct replica *r, int result);
+void replica_saved(struct replica *r, int result);
+/* The same for the database; settled: a checkpoint after it has made all of it durable. */
+void replica_flushed(struct replica *r, int result, bool settled);
+/* Ends the member: ops->failed() is called once, and nothing happens in it any more. */
+void replica_fail(struct replica *r, int error, const char *what);
+/* Neither is being written. */
+bool replica_idle(const struct replica *r);
 
 /* A message from a member; errors that are not the sender's end the member. */
 void replica_step(struct replica *r, const struct raft_message *m);
@@ -130,8 +147,7 @@ uint64_t replica_flush_ask(struct replica *r);
 bool replica_flush_done(const struct replica *r, uint64_t ticket);
 /* Puts a state that came as a file (disk_copy() of another member, checked) in place of this one's,
  * if it is newer. m: the RAFT_MSG_SNAPSHOT it came with; log_index and log_term must be what the
- * file holds. The file is gone afterwards. -EAGAIN while a write is under way. */
+ * file holds. The file is gone afterwards. -EAGAIN while something is being written. */
 int replica_install(struct replica *r, const char *path, const struct raft_message *m);
-/* At a clean stop, with no write under way: what is only in memory, so that the next start has less
- * to do. */
+/* At a clean stop, when it is idle: what is only in memory, so that the next start has less to do. */
 void replica_last_write(struct replica *r);

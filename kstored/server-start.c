@@ -1,4 +1,5 @@
 /* Start: identity, first configuration, loading what the disk holds, and making the parts. */
+#include "kstored/damage.h"
 #include "kstored/join.h"
 #include "kstored/server.h"
 #include "lib/log.h"
@@ -246,11 +247,16 @@ static int make_replica(struct server *s, struct problem *p) {
                         .fragment_bytes = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
                         .no_fsync = o->unsafe_no_fsync,
                         .members = members};
-        int r = disk_open(&s->disk, o->data_dir, p);
+        int r = damage_check(o->data_dir, p);
 
+        if (r >= 0)
+                r = disk_open(&s->disk, o->data_dir, p);
+        if (r >= 0)
+                r = wal_files_new(&s->log_files, o->data_dir);
         if (r < 0)
                 return r;
         ro.disk = s->disk;
+        ro.files = s->log_files;
         if (disk_is_new(s->disk))
                 r = first_members(s, &ro, members, p);
         if (r >= 0)
@@ -329,7 +335,11 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
         if (r >= 0)
                 r = worker_new(&s->writer, event);
         if (r >= 0)
+                r = worker_new(&s->flusher, event);
+        if (r >= 0)
                 r = worker_new(&s->keeper, event);
+        if (r >= 0)
+                r = scrub_new(s);
         if (r >= 0)
                 r = server_start_loop(s);
         if (r < 0)
@@ -422,17 +432,21 @@ struct server *server_free(struct server *s) {
         sd_event_source_disable_unref(s->ticker);
         sd_event_source_disable_unref(s->stopper);
         hashes_end(s);
+        scrub_stop(s);
         worker_free(s->writer);
+        worker_free(s->flusher);
         worker_free(s->keeper);
         hashes_done(s);
+        scrub_free(s);
         snapshot_send_end(s);
         snapshot_receive_end(s);
         peers_free(s->peers);
-        if (s->replica && !s->replica->writing)
+        if (s->replica)
                 replica_last_write(s->replica);
         requests_done(s);
         replica_free(s->replica);
         disk_free(s->disk);
+        wal_files_done(&s->log_files);
         autocompact_free(s->autocompact);
         arena_done(&s->arena);
         free(s);

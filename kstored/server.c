@@ -5,10 +5,11 @@
 #include <poll.h>
 #include <sysexits.h>
 
+#include "kstored/damage.h"
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
-enum { WAL_RESTART_AGAIN_US = 100000, WRITE_HERE_US = 2000, LONE_SAVES_MIN = 16 };
+enum { WRITE_HERE_US = 2000, LONE_SAVES_MIN = 16, SYNC_MARK_US = 250000 };
 
 void server_fatal(struct server *s, int error, const char *what) {
         if (s->fatal)
@@ -20,51 +21,35 @@ void server_fatal(struct server *s, int error, const char *what) {
         sd_event_exit(s->event, 1);
 }
 
+void server_damaged(struct server *s, const char *what) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = damage_note(s->options->data_dir, what);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot leave a note of the damage in %s",
+                                s->options->data_dir);
+        (void)damage_problem(&p, "%s", what);
+        server_fatal(s, -EUCLEAN, strempty(p.message));
+}
+
 bool server_is_leader(const struct server *s) {
         return replica_is_leader(s->replica);
 }
 
 static int run_save(void *userdata) {
         struct server *s = userdata;
-        int r = disk_write(s->disk, &s->replica->saving);
 
-        /* What the checkpoint thread left is little: the WAL starts anew. */
-        if (r >= 0 && s->wal_restart_now)
-                (void)disk_wal_restart(s->disk);
-        return r;
-}
-
-static void on_checkpointed(int result, void *userdata) {
-        struct server *s = userdata;
-
-        s->checkpointing = false;
-        s->wal_restart_due = result >= 0;
-        if (result < 0)
-                log_warning_errno(result, "Cannot bring the write-ahead log into the database");
-}
-
-static int run_checkpoint(void *userdata) {
-        struct server *s = userdata;
-
-        return disk_checkpoint(s->disk);
+        return wal_write(s->replica->wal, &s->replica->saving);
 }
 
 static void on_saved(int result, void *userdata) {
         struct server *s = userdata;
 
-        replica_written(s->replica, result);
+        replica_saved(s->replica, result);
         if (result < 0)
                 return;
         s->save_us = now_mono_us() - s->save_started_us;
         metric_observe(s->m_fsync, (double)s->save_us / 1e6);
-        if (s->wal_restart_due && disk_wal_bytes(s->disk) < SERVER_CHECKPOINT_BYTES)
-                s->wal_restart_due = false;
-        if (!s->checkpointing && !s->wal_restart_due &&
-                        disk_wal_bytes(s->disk) >= SERVER_CHECKPOINT_BYTES) {
-                s->checkpointing = true;
-                if (worker_submit(s->keeper, run_checkpoint, on_checkpointed, s) < 0)
-                        s->checkpointing = false;
-        }
 }
 
 /* Whether this save and the ones before it are of a client that is alone and waits. Going to the
@@ -80,21 +65,47 @@ static bool write_here(struct server *s) {
                 s->lone_saves = 0;
         else
                 s->lone_saves++;
-        return s->lone_saves > LONE_SAVES_MIN && !s->wal_restart_now;
+        return s->lone_saves > LONE_SAVES_MIN;
 }
 
-static void op_write(void *userdata, struct disk_batch *b) {
+static void op_save(void *userdata, const struct wal_batch *b) {
         struct server *s = userdata;
 
         s->save_started_us = now_mono_us();
-        /* Not again at once when somebody was still reading the old one. */
-        s->wal_restart_now = s->wal_restart_due && s->save_started_us >= s->wal_restart_at_us;
-        if (s->wal_restart_now)
-                s->wal_restart_at_us = s->save_started_us + WAL_RESTART_AGAIN_US;
         if (write_here(s))
                 s->write_now = true; /* not from inside the replica */
         else if (worker_submit(s->writer, run_save, on_saved, s) < 0)
                 server_fatal(s, -ENOBUFS, "The writer does not take work");
+}
+
+/* SQLite's own log is brought into the database when it has grown; 1 when it was. The mark of our
+ * log becomes durable now and then, which none of its blocks waits for. */
+static int run_flush(void *userdata) {
+        struct server *s = userdata;
+        int r = disk_write(s->disk, &s->replica->flushing);
+
+        if (r >= 0 && now_mono_us() - s->mark_synced_us >= SYNC_MARK_US) {
+                r = wal_sync_mark(s->replica->wal);
+                s->mark_synced_us = now_mono_us();
+        }
+
+        if (r < 0 || disk_unsettled_bytes(s->disk) < SERVER_CHECKPOINT_BYTES)
+                return r;
+        r = disk_checkpoint(s->disk);
+        return r == -ENOSPC ? 0 : r; /* it is written; the rest can wait */
+}
+
+static void on_flushed(int result, void *userdata) {
+        struct server *s = userdata;
+
+        replica_flushed(s->replica, result, result > 0);
+}
+
+static void op_flush(void *userdata, const struct disk_batch *b) {
+        struct server *s = userdata;
+
+        if (worker_submit(s->flusher, run_flush, on_flushed, s) < 0)
+                server_fatal(s, -ENOBUFS, "The database's writer does not take work");
 }
 
 /* Messages to other members. */
@@ -132,10 +143,16 @@ static void op_role_changed(void *userdata, const struct raft_status *status) {
 }
 
 static void op_failed(void *userdata, int error, const char *what) {
-        server_fatal(userdata, error, what);
+        struct server *s = userdata;
+
+        if (error == -EUCLEAN)
+                server_damaged(s, what);
+        else
+                server_fatal(s, error, what);
 }
 
-const struct replica_ops server_replica_ops = {.write = op_write,
+const struct replica_ops server_replica_ops = {.save = op_save,
+                .flush = op_flush,
                 .send = op_send,
                 .waiting = op_waiting,
                 .outcome = op_outcome,
@@ -191,6 +208,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
                 s->snapshot_for = 0;
         }
         corrupt_check_turn(s, now_ms);
+        scrub_turn(s, now_ms);
         move_leader_turn(s, now_ms);
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);

@@ -77,13 +77,14 @@ struct server {
         struct forward *forwards;
         struct health_watch *health_watches, *health_strangers;
         struct moving *moving; /* leadership, for a client */
-        struct worker *writer; /* saves, in order */
-        struct worker *keeper; /* checkpoints and copies */
+        struct worker *writer;  /* the log */
+        struct worker *flusher; /* the database */
+        struct worker *keeper;  /* copies, hashes and looking for damage */
         uint64_t cluster_id;
         uint64_t member_id;
 
-        bool checkpointing, wal_restart_due, wal_restart_now;
-        uint64_t wal_restart_at_us; /* not before */
+        struct wal_folder log_files;
+        struct scrub *scrub;
 
         struct request *requests;     /* by id */
         struct request *first, *last; /* by age */
@@ -114,6 +115,7 @@ struct server {
         struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
                         *m_fsync, *m_requests_pending;
         uint64_t save_started_us, save_us; /* the last one took so long */
+        uint64_t mark_synced_us;           /* the flusher's */
         uint32_t lone_saves;
         bool write_now; /* what op_write() was given */
 };
@@ -167,6 +169,10 @@ enum store_error server_check_space(struct server *s, size_t bytes);
 /* Ends the program: this member can not go on safely. */
 void server_fatal(struct server *s, int error, const char *what);
 
+/* The same because the data of this member are damaged: it does not start again before it was
+ * replaced. */
+void server_damaged(struct server *s, const char *what);
+
 /* forward.c: passes a call on to the leader. False on the leader: serve it here. */
 bool server_forward(struct server *s, struct grpc_call *call, const char *path, const void *data,
                 size_t n);
@@ -186,6 +192,12 @@ void snapshot_send_turn(struct server *s, uint64_t now_ms);
 void snapshot_receive_turn(struct server *s);
 void snapshot_send_end(struct server *s);
 void snapshot_receive_end(struct server *s);
+/* scrub.c: reads the whole database at the start and once a day, in search of damage, and makes the
+ * log's mark durable. */
+int scrub_new(struct server *s);
+void scrub_turn(struct server *s, uint64_t now_ms);
+void scrub_stop(struct server *s); /* before the keeper's end, which it hastens */
+void scrub_free(struct server *s); /* after it */
 /* corrupt.c: compares the members on the leader, now and then, and raises CORRUPT. */
 struct corrupt_check;
 void corrupt_check_turn(struct server *s, uint64_t now_ms);

@@ -78,7 +78,7 @@ static void on_defragment_gone(struct grpc_call *call, void *userdata) {
         d->call = NULL;
 }
 
-/* On the writer's thread, so that no save runs into it. */
+/* On the thread that writes the database. */
 void service_defragment(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
         struct defragment *d = calloc(1, sizeof(*d));
@@ -89,7 +89,7 @@ void service_defragment(struct grpc_call *call, const void *data, size_t n, void
         }
         d->server = s;
         d->call = call;
-        if (worker_submit(s->writer, run_vacuum, on_vacuumed, d) < 0) {
+        if (worker_submit(s->flusher, run_vacuum, on_vacuumed, d) < 0) {
                 free(d);
                 server_refuse(call, STORE_TOO_MANY_REQUESTS);
                 return;

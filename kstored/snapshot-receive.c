@@ -57,17 +57,22 @@ static void on_gone(struct grpc_call *call, void *userdata) {
 static int run_check(void *userdata) {
         struct receiving *x = userdata;
         _cleanup_problem_ struct problem p = {0};
-        uint64_t numbers[DISK_NUMBERS];
+        _cleanup_(disk_freep) struct disk *d = NULL;
         int r;
 
         if (fsync(x->file.fd) < 0)
                 return -errno;
-        r = disk_peek(x->file.path, numbers, &p);
-        if (r < 0)
+        r = disk_open_copy(&d, x->file.path, &p);
+        if (r < 0) {
+                log_warning("The state from member %llx: %s", (unsigned long long)x->message.from,
+                                strempty(p.message));
                 return r;
-        return numbers[DISK_CLUSTER_ID] == x->server->cluster_id &&
-                                               numbers[DISK_APPLIED] == x->message.log_index &&
-                                               numbers[DISK_APPLIED_TERM] == x->message.log_term
+        }
+        return disk_number(d, DISK_CLUSTER_ID) == x->server->cluster_id &&
+                                               disk_number(d, DISK_APPLIED) ==
+                                                               x->message.log_index &&
+                                               disk_number(d, DISK_APPLIED_TERM) ==
+                                                               x->message.log_term
                                ? 0
                                : -EUCLEAN;
 }
@@ -196,8 +201,8 @@ void snapshot_receive_turn(struct server *s) {
         struct receiving *x = s->receiving;
         int r;
 
-        if (!x || !x->ready || s->replica->writing || worker_pending(s->writer) > 0 ||
-                        worker_pending(s->keeper) > 0)
+        if (!x || !x->ready || !replica_idle(s->replica) || worker_pending(s->writer) > 0 ||
+                        worker_pending(s->flusher) > 0 || worker_pending(s->keeper) > 0)
                 return;
         if (!x->call) {
                 receiving_free(x);

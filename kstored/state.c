@@ -1,6 +1,7 @@
 /* Applying entries. A table says how each kind of command is read and done. */
 #include "kstored/state.h"
 
+#include "kstored/damage.h"
 #include "kstored/raft/bugs.h"
 
 #include "kstored/state-internal.h"
@@ -86,12 +87,13 @@ int state_load(struct state *s, struct disk *d, struct problem *p) {
         disk_batch_clear(&s->batch); /* what was just read is there already */
         if (r >= 0)
                 r = disk_load_keys(d, load_row, s);
-        if (r < 0)
-                return problem_set(p, -r, 0, NULL,
-                                "cannot read %s: %s; restore a backup, or remove "
-                                "the member from the cluster and add it again empty",
-                                disk_path(d), strerror(-r));
-        return 0;
+        if (r >= 0)
+                r = disk_check_loaded(d);
+        if (r == -EUCLEAN)
+                return damage_problem(p, "%s is damaged: its rows are not those that were written",
+                                disk_path(d));
+        return r < 0 ? problem_set(p, -r, 0, NULL, "cannot read %s: %s", disk_path(d), strerror(-r))
+                     : 0;
 }
 
 int state_reload(struct state *s, struct disk *d) {

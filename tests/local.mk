@@ -34,7 +34,7 @@ tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim
 	$(kstored_pure_sources)
 tests_sim_kstored_sim_CPPFLAGS = $(AM_CPPFLAGS) -DKSTORED_BUGS
 tests_sim_kstored_sim_CFLAGS = $(AM_CFLAGS) -O2
-tests_sim_kstored_sim_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+tests_sim_kstored_sim_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(XXHASH_LIBS) $(TEST_LIBS)
 $(tests_sim_kstored_sim_OBJECTS): $(PROTO_H)
 
 # `make sim-long SECONDS=600`: as many worlds as the time allows, from a seed of its own each time.

@@ -22,6 +22,10 @@
                         "a new member stands for election before it has a log") \
         X(CHANGE_TWICE, "change-twice", "a second change of members while one is under way") \
         X(SNAPSHOT_LOSES, "snapshot-loses", "a state that is loaded lacks a row") \
+        X(WAL_END_AT_DAMAGE, "wal-end-at-damage", "damage in the log is taken for its end") \
+        X(WAL_MARK_EARLY, "wal-mark-early", "the log's mark moves before what it vouches for") \
+        X(WAL_HEAD_VOTE, "wal-head-vote", "a new segment of the log forgets the vote") \
+        X(WAL_TRIM_EARLY, "wal-trim-early", "the log drops what the database may still lose") \
         X(APPLY_TWICE, "apply-twice", "rows are written without the index they are as of") \
         X(COMPACT_TOO_MUCH, "compact-too-much", "compaction drops a row that counts") \
         X(WATCH_GAP, "watch-gap", "a watcher of what is compacted goes on behind the gap") \
