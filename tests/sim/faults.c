@@ -36,7 +36,7 @@ static void stumble(struct world *w) {
         struct node *n = NULL;
 
         for (unsigned i = 0; i < w->node_count; i++)
-                if (w->nodes[i].phase == NODE_UP && w->nodes[i].device.writing_at != SIZE_MAX &&
+                if (w->nodes[i].phase == NODE_UP && w->nodes[i].save &&
                                 (!n || one_in(w, 2)))
                         n = &w->nodes[i];
         if (!n)
@@ -131,7 +131,7 @@ static void rot(struct world *w) {
         w->count.rots++;
         trace(w, "the disk of member %u rots", n->number);
         node_crash(w, n, CRASH_KILL);
-        (void)device_rot(w, &n->device);
+        n->rotten = device_rot(w, &n->device);
 }
 
 static void upset_clock(struct world *w) {

@@ -1,5 +1,6 @@
 /* One member: what server.c is to the program. Its writes and ticks take simulated time, and its
  * end may come between any two things it does. */
+#include "kstored/wal-internal.h"
 #include "tests/sim/sim.h"
 
 uint64_t node_now_ms(const struct node *n) {
@@ -22,28 +23,71 @@ bool node_leads(const struct node *n) {
 
 /* ---- writing */
 
-static void on_written(struct world *w, struct node *n, void *data, uint64_t number) {
-        const struct disk_batch *b = TAKE_PTR(n->write);
-        int result = n->disk_fails ? -EIO : w->now_us < n->disk_full_until_us ? -ENOSPC : 0;
+/* What it relies on from here: to be found again after every crash. */
+static void note_promise(struct node *n, const struct wal_batch *b) {
+        n->promised_block = n->replica->wal->synced;
+        n->promised_term = b->term;
+        n->promised_vote = b->vote;
+}
+
+static void on_saved(struct world *w, struct node *n, void *data, uint64_t number) {
+        const struct wal_batch *b = TAKE_PTR(n->save);
+        int result = n->disk_fails ? -EIO : 0;
 
         n->disk_fails = false;
-        result = sim_disk_end(n->disk, b, result);
+        n->device.log.full = w->now_us < n->disk_full_until_us;
+        if (result >= 0)
+                result = wal_write(n->replica->wal, b);
         if (result < 0)
-                trace(w, "member %u: its write failed: %s", n->number, strerror(-result));
+                trace(w, "member %u: its save failed: %s", n->number, strerror(-result));
+        else
+                note_promise(n, b);
         n->turning = true;
-        replica_written(n->replica, result);
+        replica_saved(n->replica, result);
         n->turning = false;
         node_turn(w, n);
 }
 
-static void op_write(void *userdata, struct disk_batch *b) {
+static void op_save(void *userdata, const struct wal_batch *b) {
         struct node *n = userdata;
         struct world *w = n->world;
 
-        n->write = b;
+        n->save = b;
+        after(w, delay_us(w, 100, 4 * MS) + n->disk_slow_us, n, on_saved, NULL, NULL, 0);
+}
+
+static void on_flushed(struct world *w, struct node *n, void *data, uint64_t number) {
+        const struct disk_batch *b = TAKE_PTR(n->flush);
+        int result = sim_disk_end(n->disk, b, w->now_us < n->disk_full_until_us ? -ENOSPC : 0);
+        bool settled = result >= 0 && one_in(w, 4) && disk_checkpoint(n->disk) > 0;
+
+        if (one_in(w, 3))
+                (void)wal_sync_mark(n->replica->wal);
+        n->turning = true;
+        replica_flushed(n->replica, result, settled);
+        n->turning = false;
+        node_turn(w, n);
+}
+
+static void op_flush(void *userdata, const struct disk_batch *b) {
+        struct node *n = userdata;
+        struct world *w = n->world;
+
+        n->flush = b;
         sim_disk_begin(n->disk, b);
-        after(w, delay_us(w, 100, b->sync ? 4 * MS : 300) + n->disk_slow_us, n, on_written, NULL,
-                        NULL, 0);
+        after(w, delay_us(w, 200, 2 * MS) + n->disk_slow_us, n, on_flushed, NULL, NULL, 0);
+}
+
+/* The end comes somewhere in the midst of a save. */
+static void tear_save(struct world *w, struct node *n) {
+        const struct wal_batch *b = TAKE_PTR(n->save);
+
+        if (!b || one_in(w, 4))
+                return;
+        w->count.torn++;
+        n->device.log.ending = true;
+        n->device.log.budget = below(w, one_in(w, 2) ? 16 * 1024 : 256 * 1024);
+        (void)wal_write(n->replica->wal, b);
 }
 
 /* ---- what the replica wants */
@@ -134,12 +178,13 @@ static void op_failed(void *userdata, int error, const char *what) {
         struct node *n = userdata;
 
         trace(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
-        if (error != -EIO) /* the only one that the world causes */
+        if (error != -EIO && error != -ENOSPC) /* those that the world causes */
                 fail(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
         node_crash(n->world, n, CRASH_KILL);
 }
 
-static const struct replica_ops ops = {.write = op_write,
+static const struct replica_ops ops = {.save = op_save,
+                .flush = op_flush,
                 .send = op_send,
                 .waiting = op_waiting,
                 .outcome = op_outcome,
@@ -166,7 +211,8 @@ static void end_life(struct world *w, struct node *n) {
         watchers_gone(w, n);
         n->replica = replica_free(n->replica);
         n->disk = disk_free(n->disk);
-        n->write = NULL;
+        n->save = NULL;
+        n->flush = NULL;
         n->waiting_count = n->barrier_count = 0;
         n->snapshot_for = 0;
         n->life++;
@@ -249,6 +295,29 @@ static void tell_others(struct world *w, const struct node *n, uint64_t lost) {
         }
 }
 
+static void refuse(struct world *w, struct node *n, const char *why) {
+        trace(w, "member %u does not start: %s", n->number, why);
+        n->phase = NODE_LOST;
+}
+
+static void check_promises(struct world *w, const struct node *n) {
+        const struct wal *log = n->replica->wal;
+
+        if (log->number < n->promised_block)
+                fail(w, "member %u starts with its log up to block %llu, and relied on block %llu",
+                                n->number, (unsigned long long)log->number,
+                                (unsigned long long)n->promised_block);
+        else if (log->term < n->promised_term ||
+                        (log->term == n->promised_term && log->vote != n->promised_vote &&
+                                        n->promised_vote != 0))
+                fail(w, "member %u starts in term %llu with a vote for %llx, and relied on term "
+                        "%llu and a vote for %llx",
+                                n->number, (unsigned long long)log->term,
+                                (unsigned long long)log->vote,
+                                (unsigned long long)n->promised_term,
+                                (unsigned long long)n->promised_vote);
+}
+
 void node_start(struct world *w, struct node *n) {
         _cleanup_problem_ struct problem p = {0};
         struct replica_options o = {.ops = &ops,
@@ -257,6 +326,9 @@ void node_start(struct world *w, struct node *n) {
                         .heartbeat_ms = HEARTBEAT_MS,
                         .election_ms = ELECTION_MS,
                         .snapshot_count = w->snapshot_count,
+                        .files = sim_folder_use(&n->device.log),
+                        .segment_bytes = SIM_SEGMENT_BYTES,
+                        .step_bytes = SIM_STEP_BYTES,
                         .fragment_bytes = 512 * 1024,
                         .cluster_id = 77,
                         .member_id = n->id,
@@ -267,9 +339,12 @@ void node_start(struct world *w, struct node *n) {
         int r = sim_disk_open(&n->disk, &n->device);
 
         n->life++;
-        if (r == -EUCLEAN) {
-                trace(w, "member %u does not start: its disk is damaged", n->number);
-                n->phase = NODE_LOST;
+        if (r == -EUCLEAN && n->rotten) {
+                refuse(w, n, "its database is damaged");
+                return;
+        }
+        if (r < 0) {
+                fail(w, "member %u finds its sound database damaged", n->number);
                 return;
         }
         o.disk = n->disk;
@@ -281,11 +356,15 @@ void node_start(struct world *w, struct node *n) {
         n->disk_slow_us = n->disk_full_until_us = 0;
         r = replica_new(&n->replica, &o, node_now_ms(n), &p);
         if (r < 0) {
-                fail(w, "member %u does not start: %s (%s)", n->number, p.message, strerror(-r));
+                if (r != -EUCLEAN || !n->rotten)
+                        fail(w, "member %u does not start: %s (%s)", n->number, p.message,
+                                        strerror(-r));
                 n->disk = disk_free(n->disk);
-                n->phase = NODE_LOST;
+                refuse(w, n, strempty(p.message));
                 return;
         }
+        check_promises(w, n);
+        n->rotten = false;
         n->member_count = 0; /* they were taken */
         n->phase = NODE_UP;
         n->checked_index = n->replica->state->applied;
@@ -311,6 +390,7 @@ void node_crash(struct world *w, struct node *n, enum crash how) {
         if (how == CRASH_POWER)
                 w->count.power_cuts++;
         w->count.crashes++;
+        tear_save(w, n);
         device_crash(w, &n->device, how);
         end_life(w, n);
         tell_others(w, n, n->id);
@@ -318,8 +398,7 @@ void node_crash(struct world *w, struct node *n, enum crash how) {
 }
 
 void node_stop(struct world *w, struct node *n) {
-        if (!n->replica->writing)
-                replica_last_write(n->replica);
+        replica_last_write(n->replica);
         device_crash(w, &n->device, CRASH_KILL);
         end_life(w, n);
         tell_others(w, n, n->id);

@@ -3,7 +3,8 @@
  * give the same run. Time is virtual, in microseconds.
  *
  *   world.c     events in order of time, chance, failures
- *   disk.c      kstored/disk.h on a device that can tear, lose, fill and rot
+ *   disk.c      kstored/disk.h on a device that can lose, fill and rot
+ *   files.c     the files of the real log: they tear, lose, fill and rot
  *   network.c   messages that get lost, late, doubled and out of order
  *   node.c      one member: its life, its turn, its writes
  *   snapshot.c  whole states on their way
@@ -32,19 +33,45 @@ enum {
 struct world;
 struct node;
 
+/* ---- files.c: the log's files */
+enum { SIM_STEPS_MAX = 16, SIM_SEGMENT_BYTES = 32 * 1024, SIM_STEP_BYTES = 8192 };
+
+struct sim_names {
+        struct sim_name {
+                char *name;
+                struct wal_file *file;
+        } *v;
+        size_t count, allocated;
+};
+
+struct sim_folder {
+        struct sim_names names, durable;
+        struct sim_names steps[SIM_STEPS_MAX]; /* after each change of names that is not durable */
+        size_t step_count;
+        bool full;
+        bool ending; /* after budget bytes nothing is done any more */
+        size_t budget;
+};
+
 /* ---- disk.c: what is left of a member when its process ends */
 struct device {
-        struct buf bytes;    /* frames in order of their writing */
-        size_t durable;      /* up to here a sync has made it so */
+        struct buf bytes;    /* the database: frames in order of their writing */
+        size_t settled;      /* up to here a checkpoint has made it durable */
         size_t writing_at;   /* the frame that is being written; SIZE_MAX: none is */
         struct buf incoming; /* a state of another member, received whole */
         uint64_t number;     /* for messages */
+        struct sim_folder log;
 };
 
 enum crash {
         CRASH_KILL, /* the process ends; what it wrote is with the kernel */
         CRASH_POWER,
 };
+
+struct wal_folder sim_folder_use(struct sim_folder *d);
+void sim_folder_crash(struct world *w, struct sim_folder *d, enum crash how);
+bool sim_folder_rot(struct world *w, struct sim_folder *d); /* one bit of one file */
+void sim_folder_done(struct sim_folder *d);
 
 int sim_disk_open(struct disk **ret, struct device *dev);
 /* disk_write() in two steps, as time passes between them. result 0: the write is done. */
@@ -54,7 +81,7 @@ int sim_disk_end(struct disk *d, const struct disk_batch *b, int result);
 int sim_disk_image(struct disk *d, struct buf *ret);
 void sim_image_numbers(const struct buf *image, uint64_t numbers[static DISK_NUMBERS]);
 void device_crash(struct world *w, struct device *dev, enum crash how);
-/* One bit of what was durable turns: sim_disk_open() refuses it. False when there is nothing. */
+/* One bit turns, of the database or the log. False when there is nothing. */
 bool device_rot(struct world *w, struct device *dev);
 void device_done(struct device *dev);
 
@@ -128,7 +155,11 @@ struct node {
         uint64_t paused_until_us;
         uint64_t tick_at_us; /* of the newest tick event; older ones are ignored */
 
-        const struct disk_batch *write; /* under way */
+        const struct wal_batch *save;    /* under way */
+        const struct disk_batch *flush;  /* the same */
+        bool rotten;                     /* its disk was hurt since it started last */
+        uint64_t promised_block;         /* what it relied on to be durable: the log up to here, ... */
+        uint64_t promised_term, promised_vote;
         uint64_t disk_slow_us;
         uint64_t disk_full_until_us;
         bool disk_fails;

@@ -170,7 +170,7 @@ void snapshot_turn(struct world *w, struct node *n) {
                 dispatch(w, n, x);
         else if (x && !replica_is_leader(n->replica))
                 finish(w, n, true);
-        if (n->has_received && !n->replica->writing && !n->write) {
+        if (n->has_received && replica_idle(n->replica)) {
                 install(w, n);
                 if (!w->failure && !n->has_received)
                         node_turn(w, n);
