@@ -40,7 +40,7 @@ int damage_check(const char *data_dir, struct problem *p) {
         size_t n;
         int r = path ? file_read(path, NOTE_SIZE_MAX, &text, &n) : -ENOMEM;
 
-        if (r == -ENOENT)
+        if (r == -ENOENT || r == -ENOTDIR)
                 return 0;
         if (r < 0) {
                 _cleanup_free_ char *why = file_error_text(strempty(path), "read", r);

@@ -146,7 +146,7 @@ static int check_rows(struct disk *d, struct problem *p) {
                         row_unref(rows[i]);
                 }
         }
-        if (r == -EUCLEAN)
+        if (r == -EUCLEAN || r == -EBADMSG)
                 return damaged(d->path, "its rows are not those that were written", p);
         return r < 0 ? problem_set(p, -r, 0, NULL, "cannot read %s: %s", d->path, strerror(-r)) : 0;
 }

@@ -75,7 +75,7 @@ enum { DISK_REVISION_TABLE = 100 }; /* beside enum disk_table */
 uint64_t disk_sum_part(int table, uint64_t id, uint64_t sum);
 uint64_t disk_number_part(const char *name, uint64_t value);
 /* The row under the cursor of a statement that begins with seq, rev, key, create_rev, version,
- * lease, sum, value. -EUCLEAN when its checksum is wrong. */
+ * lease, sum, value. -EBADMSG when its checksum is wrong. */
 int disk_row_from(sqlite3_stmt *st, struct row **ret);
 #define DISK_ROW_COLUMNS "seq, rev, key, create_rev, version, lease, sum, value"
 

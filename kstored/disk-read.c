@@ -145,7 +145,7 @@ int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *user
 
                 r = key_from(st, &row, &allocated);
                 if (r >= 0 && (!disk_key_sum_ok(row, row->data, sum) || row->seq <= last))
-                        r = -EUCLEAN;
+                        r = -EBADMSG;
                 if (r < 0)
                         break;
                 last = row->seq;
@@ -173,7 +173,7 @@ static int load_op(struct disk *d, enum disk_table table, sqlite3_stmt *st,
                 op.value = sqlite3_column_int64(st, 1);
         if (disk_op_sum(table, op.id, op.value, blob ? blob->data : "", blob ? blob->size : 0) !=
                         sum)
-                return -EUCLEAN;
+                return -EBADMSG;
         d->ops_sum += disk_sum_part((int)table, op.id, sum);
         return func(&op, userdata);
 }
@@ -208,5 +208,5 @@ int disk_check_loaded(const struct disk *d) {
 
         if (r < 0 || d->unsummed)
                 return r;
-        return now.numbers_sum + d->ops_sum + d->rows_sum == now.sum ? 0 : -EUCLEAN;
+        return now.numbers_sum + d->ops_sum + d->rows_sum == now.sum ? 0 : -EBADMSG;
 }

@@ -52,7 +52,7 @@ int disk_check_pages(struct disk *d, const _Atomic bool *stop) {
         if (rc == SQLITE_OK)
                 rc = sqlite3_step(st);
         if (rc == SQLITE_ROW && !streq(strempty((const char *)sqlite3_column_text(st, 0)), "ok"))
-                r = -EUCLEAN;
+                r = -EBADMSG;
         else if ((rc & 0xff) == SQLITE_INTERRUPT)
                 r = -ECANCELED;
         else

@@ -67,7 +67,7 @@ int disk_row_from(sqlite3_stmt *st, struct row **ret) {
         if (disk_row_sum(row, row->data, row_value(row)) !=
                         (uint64_t)sqlite3_column_int64(st, 6)) {
                 row_unref(row);
-                return -EUCLEAN;
+                return -EBADMSG;
         }
         *ret = row;
         return 0;

@@ -172,7 +172,7 @@ static int lock_folder(struct disk *d, struct problem *p) {
 static int refuse_database(struct disk *d, int r, struct problem *p) {
         _cleanup_free_ char *text = NULL;
 
-        if (r == -EUCLEAN)
+        if (r == -EUCLEAN || r == -EBADMSG)
                 return damage_problem(p, "%s is damaged or not a database", d->path);
         text = file_error_text(d->path, "open the database", r);
         return problem_set(p, -r, 0, NULL, "%s", strempty(text));

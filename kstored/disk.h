@@ -82,7 +82,8 @@ DEFINE_CLEANUP(struct disk *, disk_free);
 bool disk_is_new(const struct disk *d); /* no identity stored yet */
 const char *disk_path(const struct disk *d);
 
-/* Reading, on the event loop's thread. -EUCLEAN: what is there is not what was written. */
+/* Reading, on the event loop's thread. -EBADMSG: what is there is not what was
+ * written. -EUCLEAN: SQLite cannot make sense of it, or the disk does not give it. */
 /* As of the last write; not to be asked while one is under way. */
 uint64_t disk_number(const struct disk *d, enum disk_number n);
 /* The row with this seq: 1, 0 when it is not there, or an error. */
@@ -100,7 +101,7 @@ int disk_load_keys(
                 struct disk *d, int (*func)(const struct row *row, void *userdata), void *userdata);
 int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *userdata),
                 void *userdata);
-/* After both: whether they gave all that was ever written. 0 or -EUCLEAN. */
+/* After both: whether they gave all that was ever written. 0 or -EBADMSG. */
 int disk_check_loaded(const struct disk *d);
 
 /* A database of format 1 held the log itself: 1 and what it was, 0 when there is none here (any
@@ -140,7 +141,7 @@ int disk_adopt(struct disk *d, const char *path, uint64_t member_id);
 /* Opens a copy that nobody writes, with whatever stands behind the database in the file, for
  * reading only, and checks it from end to end: pages, invariants, every row. p says what is wrong. */
 int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
-/* Looking for damage, with a connection of its own; any one thread. 0, -EUCLEAN, or -ECANCELED when
+/* Looking for damage, with a connection of its own; any one thread. 0, -EBADMSG, or -ECANCELED when
  * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the end. */
 int disk_scrub(struct disk *d, int64_t *seq, size_t n);
 /* What SQLite itself can tell of its pages. */

@@ -4,13 +4,15 @@
 #include "kstored/damage.h"
 #include "lib/log.h"
 
-/* What the state machine reads back. Damage ends the member: it answers nothing any more. */
+/* What the state machine reads back. Damage ends the member, so that it answers no more; what could
+ * not be read may be readable again, so that it ends only the request, and is looked into. */
 static int check_source(struct replica *r, int q) {
         if (q >= 0)
                 return q;
         log_error_errno(q, "Reading %s failed", disk_path(r->disk));
-        if (q == -EUCLEAN)
-                replica_fail(r, q, "The database is damaged");
+        r->in_doubt = true;
+        if (q == -EBADMSG)
+                replica_fail(r, q, "The database is damaged: a row is not what was written");
         return q;
 }
 

@@ -96,6 +96,7 @@ struct replica {
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
         uint64_t led_term; /* as was_leader: when the role changed last */
+        bool in_doubt;     /* something could not be read; to be cleared by who looks into it */
         bool removed;      /* the log says that this member was removed */
         int failed;
 };

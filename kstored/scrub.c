@@ -3,7 +3,7 @@
 #include "kstored/server.h"
 #include "lib/log.h"
 
-enum { PIECE_ROWS = 5000, PAUSE_MS = 20, AGAIN_MS = 24 * 3600 * 1000 };
+enum { PIECE_ROWS = 5000, PAUSE_MS = 20, TROUBLE_MS = 60 * 1000, AGAIN_MS = 24 * 3600 * 1000 };
 
 struct scrub {
         struct server *server;
@@ -24,6 +24,12 @@ int scrub_new(struct server *s) {
         return 0;
 }
 
+static void begin_again(struct scrub *x, uint64_t wait_ms) {
+        x->pages_done = false;
+        x->seq = 0;
+        x->next_ms = server_now_ms() + wait_ms;
+}
+
 static int run_piece(void *userdata) {
         struct scrub *x = userdata;
 
@@ -42,21 +48,20 @@ static void on_piece(int result, void *userdata) {
         x->next_ms = server_now_ms() + PAUSE_MS;
         if (result == -ECANCELED)
                 return;
-        if (result == -EUCLEAN) {
+        if (result == -EBADMSG) {
                 server_damaged(s, "The database is damaged: a row or a page is not what was "
                                   "written");
                 return;
         }
         if (result < 0) {
-                log_warning_errno(result, "Cannot look through %s", disk_path(s->disk));
-                x->next_ms = server_now_ms() + AGAIN_MS;
+                log_warning_errno(result, "Cannot read all of %s; is its disk sound?",
+                                disk_path(s->disk));
+                begin_again(x, TROUBLE_MS);
         } else if (!x->pages_done)
                 x->pages_done = true;
         else if (x->seq == INT64_MAX) {
                 log_debug("Looked through %s: it is sound", disk_path(s->disk));
-                x->pages_done = false;
-                x->seq = 0;
-                x->next_ms = server_now_ms() + AGAIN_MS;
+                begin_again(x, AGAIN_MS);
         }
 }
 
@@ -64,6 +69,11 @@ void scrub_turn(struct server *s, uint64_t now_ms) {
         struct scrub *x = s->scrub;
 
         /* A state that is about to be put in place must find nobody reading the old one. */
+        if (s->replica->in_doubt && !x->under_way) {
+                s->replica->in_doubt = false;
+                if (now_ms + TROUBLE_MS < x->next_ms)
+                        begin_again(x, 0);
+        }
         if (x->under_way || now_ms < x->next_ms || s->receiving || s->stopping)
                 return;
         x->under_way = worker_submit(s->keeper, run_piece, on_piece, x) >= 0;

@@ -426,6 +426,7 @@ struct server *server_free(struct server *s) {
                 forwards_end(s);
         move_leader_end(s);
         corrupt_check_end(s);
+        service_snapshot_end(s);
         grpc_server_free(s->grpc);
         grpc_server_free(s->peer_grpc);
         sd_event_source_disable_unref(s->post);

@@ -29,7 +29,7 @@ void server_damaged(struct server *s, const char *what) {
                 log_warning_errno(r, "Cannot leave a note of the damage in %s",
                                 s->options->data_dir);
         (void)damage_problem(&p, "%s", what);
-        server_fatal(s, -EUCLEAN, strempty(p.message));
+        server_fatal(s, -EBADMSG, strempty(p.message));
 }
 
 bool server_is_leader(const struct server *s) {
@@ -145,7 +145,7 @@ static void op_role_changed(void *userdata, const struct raft_status *status) {
 static void op_failed(void *userdata, int error, const char *what) {
         struct server *s = userdata;
 
-        if (error == -EUCLEAN)
+        if (error == -EBADMSG)
                 server_damaged(s, what);
         else
                 server_fatal(s, error, what);
@@ -212,6 +212,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         move_leader_turn(s, now_ms);
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
+        service_snapshot_turn(s, now_ms);
         metric_set(s->m_applied, (double)s->state->applied);
         if (hub_sync_step(s->hub) > 0 || mvcc_compacting(s->state->kv.mvcc))
                 (void)sd_event_source_set_time_relative(s->ticker, 0);

@@ -109,6 +109,7 @@ struct server {
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;
         struct hashing *hashings;
+        struct snapshot *snapshots; /* copies for clients that wait for a flush */
         struct corrupt_check *corrupt_check;
         uint64_t corrupt_check_us, next_corrupt_check_ms;
         _Atomic bool hashing_stop;
@@ -186,6 +187,9 @@ void move_leader_end(struct server *s);
 /* require-leader.c: what clients mean that want to be told when there is no leader. */
 bool server_admit(struct grpc_call *call, void *userdata);
 void require_leader_turn(struct server *s, uint64_t now_ms);
+/* service-snapshot.c */
+void service_snapshot_turn(struct server *s, uint64_t now_ms);
+void service_snapshot_end(struct server *s);
 /* snapshot-send.c, snapshot-receive.c */
 void snapshot_wanted(struct server *s, uint64_t to);
 void snapshot_send_turn(struct server *s, uint64_t now_ms);

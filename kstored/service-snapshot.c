@@ -1,12 +1,15 @@
-/* Maintenance.Snapshot: a consistent copy of the database is made beside it on a thread, then
- * streamed as fast as the client takes it, and its SHA-256 after it. */
+/* Maintenance.Snapshot: what was applied until now is written to the database, a consistent copy of
+ * it is made beside it on a thread, then streamed as fast as the client takes it, and its SHA-256
+ * after it. */
 #include "kstored/server.h"
 #include "kstored/state-file.h"
 
-enum { PIECE_SIZE = 1024 * 1024 };
+enum { PIECE_SIZE = 1024 * 1024, FLUSH_LIMIT_MS = 30000 };
 
 struct snapshot {
+        struct snapshot *next; /* of those that wait for the flush */
         struct server *server;
+        uint64_t ticket, end_ms;
         struct grpc_call *call; /* NULL: gone */
         struct state_file file;
         uint64_t left;
@@ -103,6 +106,42 @@ static void on_copied(int result, void *userdata) {
         on_drained(x->call, x);
 }
 
+static void refuse_waiting(struct snapshot *x, const char *why) {
+        if (x->call) {
+                grpc_call_on_gone(x->call, NULL, NULL);
+                grpc_call_finish(x->call, GRPC_UNAVAILABLE, why);
+        }
+        snapshot_free(x);
+}
+
+void service_snapshot_turn(struct server *s, uint64_t now_ms) {
+        for (struct snapshot **at = &s->snapshots; *at;) {
+                struct snapshot *x = *at;
+                bool flushed = replica_flush_done(s->replica, x->ticket);
+
+                if (x->call && !flushed && now_ms < x->end_ms) {
+                        at = &x->next;
+                        continue;
+                }
+                *at = x->next;
+                if (!x->call)
+                        snapshot_free(x);
+                else if (!flushed)
+                        refuse_waiting(x, "the database cannot be written; is its disk full?");
+                else if (worker_submit(s->keeper, run_copy, on_copied, x) < 0)
+                        refuse_waiting(x, "too many copies are being made; try again later");
+        }
+}
+
+void service_snapshot_end(struct server *s) {
+        while (s->snapshots) {
+                struct snapshot *x = s->snapshots;
+
+                s->snapshots = x->next;
+                refuse_waiting(x, store_error_text(STORE_STOPPED));
+        }
+}
+
 void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
         struct snapshot *x = calloc(1, sizeof(*x));
@@ -114,10 +153,14 @@ void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *
                 x->file.path = strformat("%s.copy-%llu", disk_path(s->disk),
                                 (unsigned long long)s->next_request_id++);
         }
-        if (!x || !x->file.path || worker_submit(s->keeper, run_copy, on_copied, x) < 0) {
+        if (!x || !x->file.path) {
                 snapshot_free(x);
-                server_refuse(call, STORE_TOO_MANY_REQUESTS);
+                server_refuse(call, STORE_NO_MEMORY);
                 return;
         }
+        x->ticket = replica_flush_ask(s->replica);
+        x->end_ms = server_now_ms() + FLUSH_LIMIT_MS;
+        x->next = s->snapshots;
+        s->snapshots = x;
         grpc_call_on_gone(call, on_snapshot_gone, x);
 }

@@ -89,7 +89,7 @@ int state_load(struct state *s, struct disk *d, struct problem *p) {
                 r = disk_load_keys(d, load_row, s);
         if (r >= 0)
                 r = disk_check_loaded(d);
-        if (r == -EUCLEAN)
+        if (r == -EUCLEAN || r == -EBADMSG)
                 return damage_problem(p, "%s is damaged: its rows are not those that were written",
                                 disk_path(d));
         return r < 0 ? problem_set(p, -r, 0, NULL, "cannot read %s: %s", disk_path(d), strerror(-r))

@@ -26,6 +26,12 @@ tests_chaos_kstored_chaos_SOURCES = tests/chaos/chaos.h tests/chaos/cluster.c te
 tests_chaos_kstored_chaos_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_chaos_kstored_chaos_OBJECTS): $(PROTO_H)
 
+# Changes a value where no checksum shows it: for tests/clients/kstored-members.
+noinst_PROGRAMS += tests/clients/forge
+tests_clients_forge_SOURCES = tests/clients/forge.c
+tests_clients_forge_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_clients_forge_OBJECTS): $(PROTO_H)
+
 # The store's real code in simulated worlds, with places where bugs can be planted: kstored/raft/bugs.h.
 noinst_PROGRAMS += tests/sim/kstored-sim
 tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim/disk.c tests/sim/faults.c tests/sim/files.c \

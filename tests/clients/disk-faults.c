@@ -1,7 +1,7 @@
 /* Faults of a disk and of the wall clock, for tests/clients/kstored-faults: loaded into kstored
  * with LD_PRELOAD. The file that $KEELSON_FAULTS names says which ones: words, read at every call,
  * so that a fault comes and goes while the program runs. write, sync, read   these calls on files
- * named kstored.db* fail with EIO short               writes to them write the first half, then
+ * named kstored.* fail with EIO short               writes to them write the first half, then
  * fail with EIO clock=SECONDS       the wall clock is off by so many */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -45,7 +45,7 @@ static bool is_database(int fd) {
         if (n <= 0)
                 return false;
         path[n] = '\0';
-        return strstr(path, "/kstored.db") != NULL;
+        return strstr(path, "/kstored.") != NULL;
 }
 
 static bool faulty(int fd, const char *word) {
