@@ -235,10 +235,9 @@ static int build(const char *dir, const char *file, const struct backup_target *
                 r = begin_log(dir, s, info, p);
         if (r >= 0)
                 r = disk_drop_old_log(d);
-        return r >= 0 || p->message
-                               ? r
-                               : problem_set(p, -r, 0, NULL, "cannot make %s: %s", database,
-                                                 strerror(-r));
+        return r >= 0 || p->message ? r
+                                    : problem_set(p, -r, 0, NULL, "cannot make %s: %s", database,
+                                                      strerror(-r));
 }
 
 /* The directory and its files belong to whom the old ones belonged, and are on the disk. */

@@ -43,11 +43,11 @@ struct disk {
         bool read_open;
         bool is_new;
         uint64_t numbers[DISK_NUMBERS];
-        uint32_t numbers_there;                   /* bit set: those that have a row */
-        uint64_t sum;                             /* over all rows of all tables, as stored */
-        uint64_t numbers_sum, ops_sum, rows_sum;  /* as they were read */
-        bool unsummed;                            /* a copy of format 1, which had no checksums */
-        char error[256];                          /* of the writing side */
+        uint32_t numbers_there;                  /* bit set: those that have a row */
+        uint64_t sum;                            /* over all rows of all tables, as stored */
+        uint64_t numbers_sum, ops_sum, rows_sum; /* as they were read */
+        bool unsummed;                           /* a copy of format 1, which had no checksums */
+        char error[256];                         /* of the writing side */
         _Atomic int64_t page_count, free_count, unsettled_bytes;
         int64_t page_size;
 };

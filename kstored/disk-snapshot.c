@@ -72,8 +72,7 @@ static int make_ours(const char *path, uint64_t member_id) {
                 const struct {
                         enum disk_number which;
                         uint64_t value;
-                } ours[] = {{DISK_MEMBER_ID, member_id},
-                                {DISK_LOG_BASE, d.numbers[DISK_APPLIED]},
+                } ours[] = {{DISK_MEMBER_ID, member_id}, {DISK_LOG_BASE, d.numbers[DISK_APPLIED]},
                                 {DISK_LOG_BASE_TERM, d.numbers[DISK_APPLIED_TERM]}};
 
                 buf_append_str(&sql, "PRAGMA synchronous=FULL; BEGIN IMMEDIATE;");

@@ -33,8 +33,8 @@ bool disk_key_sum_ok(const struct row *figures, const void *key, uint64_t sum) {
         return key_sum(figures, key) == (sum & UPPER_HALF);
 }
 
-uint64_t disk_op_sum(enum disk_table table, uint64_t id, int64_t value, const void *blob,
-                size_t n) {
+uint64_t disk_op_sum(
+                enum disk_table table, uint64_t id, int64_t value, const void *blob, size_t n) {
         const uint64_t figures[] = {(uint64_t)table, id, (uint64_t)value};
 
         return checksum(blob, n, words_sum(figures, ELEMENTS(figures)));
@@ -64,8 +64,7 @@ int disk_row_from(sqlite3_stmt *st, struct row **ret) {
         row->create = sqlite3_column_int64(st, 3);
         row->version = sqlite3_column_int64(st, 4);
         row->lease = sqlite3_column_int64(st, 5);
-        if (disk_row_sum(row, row->data, row_value(row)) !=
-                        (uint64_t)sqlite3_column_int64(st, 6)) {
+        if (disk_row_sum(row, row->data, row_value(row)) != (uint64_t)sqlite3_column_int64(st, 6)) {
                 row_unref(row);
                 return -EBADMSG;
         }

@@ -58,9 +58,9 @@ static int add_parts(sqlite3 *db, int table, const char *sql, uint64_t *sum) {
 }
 
 static int store_sum(sqlite3 *db, uint64_t sum) {
-        _cleanup_free_ char *sql = strformat(
-                        "INSERT OR REPLACE INTO number(name, value) VALUES('sum', %lld)",
-                        (long long)sum);
+        _cleanup_free_ char *sql =
+                        strformat("INSERT OR REPLACE INTO number(name, value) VALUES('sum', %lld)",
+                                        (long long)sum);
 
         return sql ? disk_exec(db, sql) : -ENOMEM;
 }
@@ -94,17 +94,16 @@ int disk_view_old(sqlite3 *db) {
         int r = add_functions(db);
 
         return r < 0 ? r
-                     : disk_exec(db,
-                                       "CREATE TEMP VIEW revision AS SELECT seq, rev, key, "
-                                       "create_rev, version, lease, row_sum(seq, rev, key, "
-                                       "create_rev, version, lease, value) AS sum, value FROM "
-                                       "main.revision;"
-                                       "CREATE TEMP VIEW lease AS SELECT id, ttl, op_sum(0, id, "
-                                       "ttl, NULL) AS sum FROM main.lease;"
-                                       "CREATE TEMP VIEW member AS SELECT id, record, op_sum(1, "
-                                       "id, 0, record) AS sum FROM main.member;"
-                                       "CREATE TEMP VIEW alarm AS SELECT member, types, op_sum(2, "
-                                       "member, types, NULL) AS sum FROM main.alarm");
+                     : disk_exec(db, "CREATE TEMP VIEW revision AS SELECT seq, rev, key, "
+                                     "create_rev, version, lease, row_sum(seq, rev, key, "
+                                     "create_rev, version, lease, value) AS sum, value FROM "
+                                     "main.revision;"
+                                     "CREATE TEMP VIEW lease AS SELECT id, ttl, op_sum(0, id, "
+                                     "ttl, NULL) AS sum FROM main.lease;"
+                                     "CREATE TEMP VIEW member AS SELECT id, record, op_sum(1, "
+                                     "id, 0, record) AS sum FROM main.member;"
+                                     "CREATE TEMP VIEW alarm AS SELECT member, types, op_sum(2, "
+                                     "member, types, NULL) AS sum FROM main.alarm");
 }
 
 int disk_upgrade(sqlite3 *db, int64_t version) {

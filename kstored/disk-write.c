@@ -13,8 +13,8 @@ static int run(struct disk *d, sqlite3_stmt *st) {
 }
 
 /* A statement that removes a row and returns its checksum: the row's part of the sum goes. */
-static int run_remove(struct disk *d, enum disk_statement which, int table, uint64_t id,
-                uint64_t *sum) {
+static int run_remove(
+                struct disk *d, enum disk_statement which, int table, uint64_t id, uint64_t *sum) {
         sqlite3_stmt *st = d->write[which];
         int rc;
 
@@ -55,8 +55,8 @@ static int write_rows(struct disk *d, const struct disk_batch *b, uint64_t *sum)
 static int write_op(struct disk *d, const struct disk_op *op, uint64_t *sum) {
         sqlite3_stmt *st = d->write[DISK_OP_PUT + (int)op->table];
         size_t size = op->blob ? op->blob->size : 0;
-        uint64_t own = disk_op_sum(op->table, op->id, op->value, op->blob ? op->blob->data : "",
-                        size);
+        uint64_t own = disk_op_sum(
+                        op->table, op->id, op->value, op->blob ? op->blob->data : "", size);
         int r = run_remove(d, DISK_OP_REMOVE + (int)op->table, (int)op->table, op->id, sum);
 
         if (r < 0 || op->remove)

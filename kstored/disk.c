@@ -37,12 +37,13 @@ const char disk_schema[] =
                 "NULL);"
                 "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL, sum INTEGER NOT "
                 "NULL);"
-                "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL, sum INTEGER "
+                "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL, sum "
+                "INTEGER "
                 "NOT NULL);";
 
 /* Longer statements, apart from the tables that list them. */
-static const char row_insert[] = "INSERT INTO revision(" DISK_ROW_COLUMNS
-                                 ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+static const char row_insert[] =
+                "INSERT INTO revision(" DISK_ROW_COLUMNS ") VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 static const char row_get[] = "SELECT " DISK_ROW_COLUMNS " FROM revision WHERE seq = ?1";
 static const char row_scan[] = "SELECT " DISK_ROW_COLUMNS " FROM revision"
                                " WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
@@ -54,16 +55,14 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                 [DISK_ROW_INSERT] = row_insert,
                 [DISK_ROW_DELETE] = "DELETE FROM revision WHERE seq = ?1 RETURNING sum",
                 [DISK_NUMBER_SET] = "INSERT OR REPLACE INTO number(name, value) VALUES(?1, ?2)",
-                [DISK_OP_PUT + DISK_LEASE] =
-                                "INSERT INTO lease(id, ttl, sum) VALUES(?1, ?2, ?4)",
+                [DISK_OP_PUT + DISK_LEASE] = "INSERT INTO lease(id, ttl, sum) VALUES(?1, ?2, ?4)",
                 [DISK_OP_PUT + DISK_MEMBER] =
                                 "INSERT INTO member(id, record, sum) VALUES(?1, ?3, ?4)",
                 [DISK_OP_PUT + DISK_ALARM] =
                                 "INSERT INTO alarm(member, types, sum) VALUES(?1, ?2, ?4)",
                 [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1 RETURNING sum",
                 [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1 RETURNING sum",
-                [DISK_OP_REMOVE + DISK_ALARM] =
-                                "DELETE FROM alarm WHERE member = ?1 RETURNING sum",
+                [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1 RETURNING sum",
                 [DISK_PAGE_COUNT] = "PRAGMA page_count",
                 [DISK_FREE_COUNT] = "PRAGMA freelist_count",
 };

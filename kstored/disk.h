@@ -1,8 +1,8 @@
-/* Everything that touches SQLite: the database of what was applied (docs/store-format.md). It may be
- * behind after a crash, never ahead or in pieces: the write-ahead log (wal.h) brings it up again.
- * Every row carries a checksum, and one sum is over all of them. A disk has one connection that
- * writes (used by one thread alone once that runs) and one that reads (event loop). Only disk.c and
- * disk-*.c include sqlite3.h. */
+/* Everything that touches SQLite: the database of what was applied (docs/store-format.md). It may
+ * be behind after a crash, never ahead or in pieces: the write-ahead log (wal.h) brings it up
+ * again. Every row carries a checksum, and one sum is over all of them. A disk has one connection
+ * that writes (used by one thread alone once that runs) and one that reads (event loop). Only
+ * disk.c and disk-*.c include sqlite3.h. */
 #pragma once
 
 #include "kstored/row.h"
@@ -139,10 +139,12 @@ int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct pr
  * this one is as it was, after it d can only be freed. */
 int disk_adopt(struct disk *d, const char *path, uint64_t member_id);
 /* Opens a copy that nobody writes, with whatever stands behind the database in the file, for
- * reading only, and checks it from end to end: pages, invariants, every row. p says what is wrong. */
+ * reading only, and checks it from end to end: pages, invariants, every row. p says what is wrong.
+ */
 int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
 /* Looking for damage, with a connection of its own; any one thread. 0, -EBADMSG, or -ECANCELED when
- * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the end. */
+ * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the
+ * end. */
 int disk_scrub(struct disk *d, int64_t *seq, size_t n);
 /* What SQLite itself can tell of its pages. */
 int disk_check_pages(struct disk *d, const _Atomic bool *stop);

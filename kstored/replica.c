@@ -59,8 +59,8 @@ static void set_disk_full(struct replica *r) {
 
 /* Not while the database falls behind without end. */
 static bool can_save(const struct replica *r) {
-        return !r->save_pending && (r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX ||
-                                                   !r->flushing_now);
+        return !r->save_pending &&
+               (r->state->batch.row_bytes < REPLICA_UNFLUSHED_BYTES_MAX || !r->flushing_now);
 }
 
 static void submit_save(struct replica *r) {

@@ -17,8 +17,8 @@
 enum {
         REPLICA_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* of rows that the database lacks */
         REPLICA_FLUSH_BYTES = 256 * 1024,               /* of those, so many are written at once */
-        REPLICA_COMPACT_BATCH = 2000,        /* keys looked at in one step */
-        REPLICA_LOG_MAX = 1000000,           /* entries kept for a snapshot under way, no more */
+        REPLICA_COMPACT_BATCH = 2000,                   /* keys looked at in one step */
+        REPLICA_LOG_MAX = 1000000, /* entries kept for a snapshot under way, no more */
         REPLICA_LOG_BYTES_MAX = 128 * 1024 * 1024, /* entries of more leave the log, down to half */
         REPLICA_LOG_HELD_FACTOR = 4,               /* so many times that for a snapshot under way */
 };
@@ -47,8 +47,8 @@ struct replica_ops {
 };
 
 struct replica_options {
-        struct disk *disk;       /* open; the caller's */
-        struct wal_folder files; /* of the log; borrowed */
+        struct disk *disk;                /* open; the caller's */
+        struct wal_folder files;          /* of the log; borrowed */
         size_t segment_bytes, step_bytes; /* see struct wal_options */
         const struct replica_ops *ops;
         void *userdata;
@@ -150,5 +150,6 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket);
  * if it is newer. m: the RAFT_MSG_SNAPSHOT it came with; log_index and log_term must be what the
  * file holds. The file is gone afterwards. -EAGAIN while something is being written. */
 int replica_install(struct replica *r, const char *path, const struct raft_message *m);
-/* At a clean stop, when it is idle: what is only in memory, so that the next start has less to do. */
+/* At a clean stop, when it is idle: what is only in memory, so that the next start has less to do.
+ */
 void replica_last_write(struct replica *r);

@@ -1,5 +1,5 @@
-/* Looking for damage in the database while it serves: all pages and all rows, in small pieces on the
- * keeper's thread, so that copies and hashes get their turns. */
+/* Looking for damage in the database while it serves: all pages and all rows, in small pieces on
+ * the keeper's thread, so that copies and hashes get their turns. */
 #include "kstored/server.h"
 #include "lib/log.h"
 

@@ -26,8 +26,8 @@ void server_damaged(struct server *s, const char *what) {
         int r = damage_note(s->options->data_dir, what);
 
         if (r < 0)
-                log_warning_errno(r, "Cannot leave a note of the damage in %s",
-                                s->options->data_dir);
+                log_warning_errno(
+                                r, "Cannot leave a note of the damage in %s", s->options->data_dir);
         (void)damage_problem(&p, "%s", what);
         server_fatal(s, -EBADMSG, strempty(p.message));
 }

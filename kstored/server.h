@@ -76,7 +76,7 @@ struct server {
         struct receiving *receiving; /* one that comes from the leader */
         struct forward *forwards;
         struct health_watch *health_watches, *health_strangers;
-        struct moving *moving; /* leadership, for a client */
+        struct moving *moving;  /* leadership, for a client */
         struct worker *writer;  /* the log */
         struct worker *flusher; /* the database */
         struct worker *keeper;  /* copies, hashes and looking for damage */

@@ -92,8 +92,8 @@ static void add_record(struct buf *b, enum wal_record_kind kind, uint32_t type, 
         uint8_t header[RECORD_HEADER_SIZE];
 
         put_words(header,
-                        (const uint64_t[]){(uint64_t)type << 32 | (uint64_t)kind, a_value, b_value,
-                                        n},
+                        (const uint64_t[]){
+                                        (uint64_t)type << 32 | (uint64_t)kind, a_value, b_value, n},
                         RECORD_WORDS);
         (void)buf_append(b, header, sizeof(header));
         if (n > 0)

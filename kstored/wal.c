@@ -79,9 +79,8 @@ int wal_segment_add(struct wal *w, uint64_t number, uint64_t last_index) {
 }
 
 int wal_move_mark(struct wal *w) {
-        struct wal_mark m = {.member_id = w->options.member_id,
-                        .number = w->number,
-                        .sum = w->before};
+        struct wal_mark m = {
+                        .member_id = w->options.member_id, .number = w->number, .sum = w->before};
         uint8_t page[WAL_PAGE];
         int r;
 

@@ -13,9 +13,9 @@ struct wal;
 struct wal_options {
         struct wal_folder files; /* borrowed */
         uint64_t member_id;
-        uint64_t seed;         /* random and secret; of the segments' salts */
-        size_t segment_bytes;  /* a segment is not begun anew before; 0: the usual */
-        size_t step_bytes;     /* by which a new one grows ahead; 0: the usual */
+        uint64_t seed;        /* random and secret; of the segments' salts */
+        size_t segment_bytes; /* a segment is not begun anew before; 0: the usual */
+        size_t step_bytes;    /* by which a new one grows ahead; 0: the usual */
 };
 
 /* Where a log begins or what it says as a whole. */
@@ -28,10 +28,10 @@ struct wal_contents {
 void wal_contents_done(struct wal_contents *c);
 
 struct wal_batch {
-        uint64_t term, vote;          /* written where they changed */
-        uint64_t truncate_from;       /* entries from here on go first; 0: none */
-        uint64_t truncate_term;       /* of the entry before it */
-        struct raft_entry **entries;  /* in order, without gaps */
+        uint64_t term, vote;         /* written where they changed */
+        uint64_t truncate_from;      /* entries from here on go first; 0: none */
+        uint64_t truncate_term;      /* of the entry before it */
+        struct raft_entry **entries; /* in order, without gaps */
         size_t entry_count;
         uint64_t trim_to; /* entries up to here are not needed any more */
         bool sync;        /* durable before wal_write() returns */

@@ -231,7 +231,8 @@ static void describe(struct world *w) {
                                 (unsigned long long)s.leader, (unsigned long long)s.first,
                                 (unsigned long long)s.last, (unsigned long long)s.saved,
                                 (unsigned long long)s.commit, (unsigned long long)s.applied,
-                                n->phase == NODE_UP && !replica_idle(n->replica) ? ", writing" : "");
+                                n->phase == NODE_UP && !replica_idle(n->replica) ? ", writing"
+                                                                                 : "");
         }
 }
 

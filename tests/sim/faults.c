@@ -36,8 +36,7 @@ static void stumble(struct world *w) {
         struct node *n = NULL;
 
         for (unsigned i = 0; i < w->node_count; i++)
-                if (w->nodes[i].phase == NODE_UP && w->nodes[i].save &&
-                                (!n || one_in(w, 2)))
+                if (w->nodes[i].phase == NODE_UP && w->nodes[i].save && (!n || one_in(w, 2)))
                         n = &w->nodes[i];
         if (!n)
                 return;

@@ -310,11 +310,12 @@ static void check_promises(struct world *w, const struct node *n) {
         else if (log->term < n->promised_term ||
                         (log->term == n->promised_term && log->vote != n->promised_vote &&
                                         n->promised_vote != 0))
-                fail(w, "member %u starts in term %llu with a vote for %llx, and relied on term "
-                        "%llu and a vote for %llx",
+                fail(w,
+                                "member %u starts in term %llu with a vote for %llx, and relied on "
+                                "term "
+                                "%llu and a vote for %llx",
                                 n->number, (unsigned long long)log->term,
-                                (unsigned long long)log->vote,
-                                (unsigned long long)n->promised_term,
+                                (unsigned long long)log->vote, (unsigned long long)n->promised_term,
                                 (unsigned long long)n->promised_vote);
 }
 

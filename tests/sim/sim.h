@@ -40,7 +40,7 @@ struct sim_names {
         struct sim_name {
                 char *name;
                 struct wal_file *file;
-        } *v;
+        } * v;
         size_t count, allocated;
 };
 
@@ -155,10 +155,10 @@ struct node {
         uint64_t paused_until_us;
         uint64_t tick_at_us; /* of the newest tick event; older ones are ignored */
 
-        const struct wal_batch *save;    /* under way */
-        const struct disk_batch *flush;  /* the same */
-        bool rotten;                     /* its disk was hurt since it started last */
-        uint64_t promised_block;         /* what it relied on to be durable: the log up to here, ... */
+        const struct wal_batch *save;   /* under way */
+        const struct disk_batch *flush; /* the same */
+        bool rotten;                    /* its disk was hurt since it started last */
+        uint64_t promised_block; /* what it relied on to be durable: the log up to here, ... */
         uint64_t promised_term, promised_vote;
         uint64_t disk_slow_us;
         uint64_t disk_full_until_us;
