@@ -2,7 +2,7 @@
  * it in one step, so that a crash leaves one of the two.
  *
  * What changes in the database: this member alone is the cluster, under a new id, so that members
- * of before that still run can not take it for their own; the log begins anew (log_base = applied);
+ * of before that still run can not take it for their own; it begins a new log (log_base = applied);
  * the revision is moved on past all that clients may have seen, and everything before it counts as
  * compacted, so that watches from before are told to begin anew instead of waiting for revisions
  * that now mean something else. */

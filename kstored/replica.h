@@ -120,7 +120,7 @@ uint64_t replica_next_ms(const struct replica *r);
 void replica_saved(struct replica *r, int result);
 /* The same for the database; settled: a checkpoint after it has made all of it durable. */
 void replica_flushed(struct replica *r, int result, bool settled);
-/* Ends the member: ops->failed() is called once, and nothing happens in it any more. */
+/* Ends the member: ops->failed() is called once, and nothing more happens in it. */
 void replica_fail(struct replica *r, int error, const char *what);
 /* Neither is being written. */
 bool replica_idle(const struct replica *r);

@@ -1,6 +1,6 @@
 /* Writing the log. A block goes behind the last one, into bytes that are there already where
  * possible: syncing an overwritten place is cheap, making a new length durable is not. So a new
- * segment grows ahead of the writer by zeros, and segments that are not needed any more are
+ * segment grows ahead of the writer by zeros, and segments that are no longer needed are
  * overwritten under a new name. */
 #include "kstored/wal-internal.h"
 
@@ -242,7 +242,7 @@ static int write_block(struct wal *w, struct wal_block *x, bool sync) {
         return 0;
 }
 
-/* Segments of which nothing is needed any more, the oldest first. */
+/* Segments of which nothing is needed, the oldest first. */
 static int drop_segments(struct wal *w, uint64_t trim_to) {
         const struct wal_file_ops *ops = w->options.files.ops;
         size_t n = 0;

@@ -14,7 +14,7 @@ struct wal_options {
         struct wal_folder files; /* borrowed */
         uint64_t member_id;
         uint64_t seed;        /* random and secret; of the segments' salts */
-        size_t segment_bytes; /* a segment is not begun anew before; 0: the usual */
+        size_t segment_bytes; /* a new segment is begun after so many; 0: the usual */
         size_t step_bytes;    /* by which a new one grows ahead; 0: the usual */
 };
 
@@ -33,7 +33,7 @@ struct wal_batch {
         uint64_t truncate_term;      /* of the entry before it */
         struct raft_entry **entries; /* in order, without gaps */
         size_t entry_count;
-        uint64_t trim_to; /* entries up to here are not needed any more */
+        uint64_t trim_to; /* entries up to here are no longer needed */
         bool sync;        /* durable before wal_write() returns */
 };
 void wal_batch_clear(struct wal_batch *b);

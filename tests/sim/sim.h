@@ -49,7 +49,7 @@ struct sim_folder {
         struct sim_names steps[SIM_STEPS_MAX]; /* after each change of names that is not durable */
         size_t step_count;
         bool full;
-        bool ending; /* after budget bytes nothing is done any more */
+        bool ending; /* after budget bytes nothing more is done */
         size_t budget;
 };
 
