@@ -1,6 +1,6 @@
 # kstored/: the store
 kstored_raft_sources = \
-	kstored/raft/config.c kstored/raft/core.h kstored/raft/log.c kstored/raft/progress.c kstored/raft/raft.c \
+	kstored/raft/config.c kstored/raft/contradict.c kstored/raft/core.h kstored/raft/log.c kstored/raft/progress.c kstored/raft/raft.c \
 	kstored/raft/raft.h kstored/raft/read.c kstored/raft/recv-append.c kstored/raft/recv-append-reply.c \
 	kstored/raft/recv-heartbeat.c kstored/raft/recv-heartbeat-reply.c kstored/raft/recv-propose.c \
 	kstored/raft/recv-read-index.c kstored/raft/recv-read-index-reply.c kstored/raft/recv-snapshot.c \
@@ -13,7 +13,7 @@ kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
 	kstored/command.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
 	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
 	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \
-	kstored/peer-wire.h kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
+	kstored/peer-wire.h kstored/replica-contradict.c kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
 	kstored/row.c kstored/row.h kstored/slab.c kstored/slab.h kstored/state-internal.h kstored/state-members.c \
 	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wire.c kstored/wire.h
 
@@ -42,6 +42,9 @@ tests_unit_test_raft_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-raft-step
 tests_unit_test_raft_step_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft-step.c tests/unit/unit.h
 tests_unit_test_raft_step_LDADD = libkstored.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-raft-contradict
+tests_unit_test_raft_contradict_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft-contradict.c tests/unit/unit.h
+tests_unit_test_raft_contradict_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)

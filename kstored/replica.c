@@ -24,10 +24,17 @@ bool replica_is_leader(const struct replica *r) {
         return status.role == RAFT_LEADER;
 }
 
-/* Raft's own errors: nothing a message can cause ends a member, want of memory does. */
+/* Raft's own errors: want of memory ends a member, and a leader that contradicts what was committed
+ * here. Other messages that make no sense do not. */
 static void check_core(struct replica *r, int result) {
         if (result == -ENOMEM)
                 fail(r, -ENOMEM, "Out of memory");
+        else if (result == -EUCLEAN && !r->failed) {
+                _cleanup_free_ char *what = replica_contradiction_text(r);
+
+                replica_report_contradiction(r);
+                fail(r, -EUCLEAN, strempty(what));
+        }
 }
 
 void replica_step(struct replica *r, const struct raft_message *m) {

@@ -132,6 +132,10 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket);
  * if it is newer. m: the RAFT_MSG_SNAPSHOT it came with; log_index and log_term must be what the
  * file holds. The file is gone afterwards. -EAGAIN while a write is under way. */
 int replica_install(struct replica *r, const char *path, const struct raft_message *m);
+/* replica-contradict.c: what raft_get_contradiction() says, for people, with what to do; and the
+ * CORRUPT alarm for the cluster, which blames nobody. */
+char *replica_contradiction_text(const struct replica *r);
+void replica_report_contradiction(struct replica *r);
 /* At a clean stop, with no write under way: what is only in memory, so that the next start has less
  * to do. */
 void replica_last_write(struct replica *r);

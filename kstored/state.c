@@ -53,7 +53,7 @@ static int load_op(const struct disk_op *op, void *userdata) {
                         r = state_set_member(s, m);
                 return r;
         case DISK_ALARM:
-                if (s->alarm_count == RAFT_MEMBERS_MAX)
+                if (s->alarm_count == ALARMS_MAX)
                         return -EUCLEAN;
                 s->alarms[s->alarm_count++] =
                                 (struct alarm){.member = op->id, .types = (uint32_t)op->value};

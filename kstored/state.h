@@ -15,6 +15,7 @@ struct member {
 };
 
 enum { ALARM_NOSPACE = 1, ALARM_CORRUPT = 2 }; /* numbers of AlarmType */
+enum { ALARMS_MAX = RAFT_MEMBERS_MAX + 1 };     /* each member's, and nobody's */
 
 struct alarm {
         uint64_t member;
@@ -28,7 +29,7 @@ struct state {
         size_t member_count;
         const struct member *newest; /* what the last change of membership made; NULL: nothing */
         uint64_t member_changes;     /* rises with every change of a member */
-        struct alarm alarms[RAFT_MEMBERS_MAX];
+        struct alarm alarms[ALARMS_MAX];
         size_t alarm_count;
         uint64_t applied;
         uint64_t applied_term;
