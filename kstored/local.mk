@@ -10,7 +10,7 @@ kstored_raft_sources = \
 
 # What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
-	kstored/command.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
+	kstored/command.h kstored/corrupt-judge.c kstored/corrupt-judge.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
 	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
 	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \
 	kstored/peer-wire.h kstored/replica-contradict.c kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
@@ -45,6 +45,9 @@ tests_unit_test_raft_step_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-raft-contradict
 tests_unit_test_raft_contradict_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft-contradict.c tests/unit/unit.h
 tests_unit_test_raft_contradict_LDADD = libkstored.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-corrupt-judge
+tests_unit_test_corrupt_judge_SOURCES = tests/unit/test-corrupt-judge.c tests/unit/unit.h
+tests_unit_test_corrupt_judge_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
