@@ -13,7 +13,8 @@ struct corrupt_answer {
 
 enum corrupt_verdict {
         CORRUPT_NOBODY,  /* those that are known are equal */
-        CORRUPT_SOMEONE, /* more than half of all members are equal; `wrong` has those that differ */
+        CORRUPT_SOMEONE, /* more than half of all members are equal; `wrong` has those that differ
+                          */
         CORRUPT_UNKNOWN, /* they differ, and no side is more than half */
 };
 

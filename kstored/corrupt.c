@@ -153,8 +153,7 @@ static void on_own(struct server *s, int error, int64_t rev, int64_t compact_rev
         c->rev = rev;
         c->compact_rev = compact_rev;
         c->answers[c->count++] = (struct answer){
-                        .check = c,
-                        .said = {.member = s->member_id, .known = true, .hash = hash}};
+                        .check = c, .said = {.member = s->member_id, .known = true, .hash = hash}};
         for (size_t i = 0; i < s->state->member_count && c->count < ELEMENTS(c->answers); i++) {
                 struct answer *a = &c->answers[c->count];
 

@@ -38,6 +38,10 @@ static const char schema[] =
                 "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL);"
                 "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL);";
 
+/* Came later: a database without it is made whole when it is opened. */
+static const char heard_schema[] = "CREATE TABLE IF NOT EXISTS heard(member INTEGER PRIMARY KEY, "
+                                   "value INTEGER NOT NULL)";
+
 /* Longer statements, apart from the tables that list them. */
 static const char row_insert[] = "INSERT INTO revision(seq, rev, key, create_rev, version, lease, "
                                  "value) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -62,9 +66,12 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                                 "INSERT OR REPLACE INTO member(id, record) VALUES(?1, ?3)",
                 [DISK_OP_PUT + DISK_ALARM] =
                                 "INSERT OR REPLACE INTO alarm(member, types) VALUES(?1, ?2)",
+                [DISK_OP_PUT + DISK_HEARD] =
+                                "INSERT OR REPLACE INTO heard(member, value) VALUES(?1, ?2)",
                 [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1",
+                [DISK_OP_REMOVE + DISK_HEARD] = "DELETE FROM heard WHERE member = ?1",
                 [DISK_PAGE_COUNT] = "PRAGMA page_count",
                 [DISK_FREE_COUNT] = "PRAGMA freelist_count",
 };
@@ -271,6 +278,9 @@ int disk_open_connections(struct disk *d, struct problem *p) {
         r = check_format(d, p);
         if (r < 0)
                 return r;
+        r = disk_exec(d->writer, heard_schema);
+        if (r < 0)
+                return refuse_database(d, r, p);
         r = disk_connect(d->path, SQLITE_OPEN_READONLY, &d->reader);
         if (r >= 0)
                 r = disk_exec(d->reader, "PRAGMA cache_size=-8192");

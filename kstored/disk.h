@@ -37,6 +37,8 @@ enum disk_table {
         DISK_LEASE,  /* value: TTL in seconds */
         DISK_MEMBER, /* blob: keelsonpeer.MemberRecord */
         DISK_ALARM,  /* value: bit set of alarm types; id: the member */
+        DISK_HEARD,  /* a member that was heard; value 0, of this one: not confirmed yet */
+        DISK_TABLES,
 };
 
 /* One small row that is put or, with remove, taken out. */

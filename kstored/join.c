@@ -59,11 +59,20 @@ void join_answer_done(struct join_answer *a) {
         *a = (struct join_answer){0};
 }
 
+bool join_knows(const struct join_answer *a, const struct member *m) {
+        for (size_t i = 0; i < a->heard_count; i++)
+                if (a->heard[i] == m->id)
+                        return true;
+        return m->client_urls;
+}
+
 static int take_reply(const Keelsonpeer__MembersReply *reply, struct join_answer *ret) {
         int r = reply->n_members == 0 || reply->n_members > RAFT_MEMBERS_MAX ? -EBADMSG : 0;
 
         ret->cluster_id = reply->cluster_id;
         ret->config_index = reply->config_index;
+        for (size_t i = 0; i < reply->n_heard && i < HEARD_MAX; i++)
+                ret->heard[ret->heard_count++] = reply->heard[i];
         for (size_t i = 0; r >= 0 && i < reply->n_members; i++) {
                 const Keelsonpeer__MemberRecord *m = reply->members[i];
                 size_t size = keelsonpeer__member_record__get_packed_size(m);

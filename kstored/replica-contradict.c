@@ -40,10 +40,11 @@ char *replica_contradiction_text(const struct replica *r) {
         default:
                 return NULL;
         }
-        return strformat("Member %llx (%s), which leads term %llu, %s: one of the two has lost what "
-                         "was acknowledged, that one or this (%llx). Keep the data of both, look "
-                         "which of the machines had trouble, and replace the one that is wrong "
-                         "from the others: kstored --config FILE --replace on it",
+        return strformat(
+                        "Member %llx (%s), which leads term %llu, %s: one of the two has lost what "
+                        "was acknowledged, that one or this (%llx). Keep the data of both, look "
+                        "which of the machines had trouble, and replace the one that is wrong "
+                        "from the others: kstored --config FILE --replace on it",
                         leader, name_of(r, c->leader), (unsigned long long)c->leader_term,
                         strempty(seen), (unsigned long long)r->member_id);
 }

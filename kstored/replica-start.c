@@ -47,6 +47,9 @@ static int bootstrap(struct replica *r, struct problem *p) {
                 disk_batch_number(b, DISK_LOG_BASE, 1);
                 disk_batch_number(b, DISK_LOG_BASE_TERM, 1);
         }
+        /* Among others it waits to be confirmed: see replica-heard.c. */
+        if (!o->joining && o->member_count > 1)
+                q = disk_batch_op(b, &(struct disk_op){.table = DISK_HEARD, .id = r->member_id});
         for (size_t i = 0; i < o->member_count; i++) {
                 struct member *m = o->members[i];
 
@@ -111,6 +114,8 @@ static int load(struct replica *r, struct problem *p) {
                 r->cluster_id = disk_number(r->disk, DISK_CLUSTER_ID);
                 q = state_load(r->state, r->disk, p);
         }
+        r->fresh = r->state->unconfirmed != 0 && r->state->unconfirmed == r->member_id;
+        r->heard_durable = r->state->heard_count;
         return q < 0 ? q : load_raft(r, p);
 }
 

@@ -37,7 +37,7 @@ static void check_core(struct replica *r, int result) {
         }
 }
 
-void replica_step(struct replica *r, const struct raft_message *m) {
+static void step(struct replica *r, const struct raft_message *m) {
         int q = r->failed ? 0 : raft_step(r->raft, m);
 
         if (q == -EBADMSG)
@@ -45,6 +45,13 @@ void replica_step(struct replica *r, const struct raft_message *m) {
                                 (unsigned long long)m->from, (int)m->type);
         else
                 check_core(r, q);
+}
+
+void replica_step(struct replica *r, const struct raft_message *m) {
+        /* What is dropped here comes again. */
+        if (r->fresh || (m->type != RAFT_MSG_SNAPSHOT_STATUS && !replica_hear(r, m->from)))
+                return;
+        step(r, m);
 }
 
 static void submit(struct replica *r) {
@@ -182,6 +189,7 @@ void replica_written(struct replica *r, int result) {
         }
         mvcc_flushed(r->state->kv.mvcc, r->saving_next_seq);
         r->takes_written = r->takes;
+        replica_heard_written(r);
         disk_batch_clear(&r->saving);
         if (r->saving_raft) {
                 r->saving_raft = false;
@@ -375,7 +383,8 @@ void replica_tick(struct replica *r, uint64_t now_ms) {
                 if (now_ms - r->next_tick_ms > 4 * period_ms)
                         r->next_tick_ms = now_ms;
                 r->next_tick_ms += period_ms;
-                check_core(r, raft_tick(r->raft));
+                if (!r->fresh)
+                        check_core(r, raft_tick(r->raft));
         }
         if (r->failed)
                 return;
@@ -406,20 +415,25 @@ struct raft_config replica_config(const struct replica *r) {
 }
 
 int replica_install(struct replica *r, const char *path, const struct raft_message *m) {
-        struct raft_message step = *m;
+        struct raft_message message = *m;
         struct raft_status status;
         struct raft_config config;
+        uint64_t heard[HEARD_MAX];
+        size_t heard_count = r->state->heard_count;
         int64_t had_rev;
         int q;
 
+        if (r->fresh)
+                return -EBUSY; /* it takes part in nothing */
         if (!can_save(r))
                 return -EAGAIN;
+        memcpy(heard, r->state->heard, heard_count * sizeof(heard[0]));
         raft_get_status(r->raft, &status);
         if (m->term < status.term || m->log_index <= status.commit ||
                         raft_term_at(r->raft, m->log_index) == m->log_term) {
                 /* Not needed any more; the core says to the leader where it stands. */
                 (void)unlink(path);
-                replica_step(r, m);
+                step(r, m);
                 return 0;
         }
         had_rev = mvcc_rev(r->state->kv.mvcc);
@@ -438,8 +452,9 @@ int replica_install(struct replica *r, const char *path, const struct raft_messa
                         (unsigned long long)m->log_index);
         hub_restore(r->hub, r->state->kv.mvcc, had_rev);
         config = replica_config(r);
-        step.config = &config;
-        replica_step(r, &step);
+        message.config = &config;
+        step(r, &message);
+        replica_heard_again(r, heard, heard_count);
         return 0;
 }
 

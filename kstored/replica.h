@@ -86,6 +86,11 @@ struct replica {
         bool was_leader;
         uint64_t led_term; /* as was_leader: when the role changed last */
         bool removed;      /* the log says that this member was removed */
+        /* replica-heard.c */
+        bool fresh; /* began empty and takes part in nothing until replica_confirm() */
+        bool confirming;
+        uint64_t heard_ticket;
+        size_t heard_durable; /* so many of state->heard are on the disk */
         int failed;
 };
 
@@ -132,6 +137,20 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket);
  * if it is newer. m: the RAFT_MSG_SNAPSHOT it came with; log_index and log_term must be what the
  * file holds. The file is gone afterwards. -EAGAIN while a write is under way. */
 int replica_install(struct replica *r, const char *path, const struct raft_message *m);
+/* replica-heard.c: a member that begins a cluster of several with an empty disk may have been one
+ * of it before, and have promised what it does not know any more. It takes part in nothing
+ * (`fresh`) until whoever drives it has asked the others and calls this (first-life.h). */
+void replica_confirm(struct replica *r);
+/* Notes that a member takes part in the cluster: true once that is durable. Nothing that it says
+ * may count before. Members of no configuration are not noted, and true. */
+bool replica_hear(struct replica *r, uint64_t id);
+/* Whether this member knows that one from before. */
+bool replica_knows(const struct replica *r, uint64_t id);
+/* Whether nothing was ever voted or agreed on, as far as this member knows. */
+bool replica_is_new(const struct replica *r);
+/* For replica.c: after a write, and after another member's state took the place of ours. */
+void replica_heard_written(struct replica *r);
+void replica_heard_again(struct replica *r, const uint64_t *ids, size_t n);
 /* replica-contradict.c: what raft_get_contradiction() says, for people, with what to do; and the
  * CORRUPT alarm for the cluster, which blames nobody. */
 char *replica_contradiction_text(const struct replica *r);

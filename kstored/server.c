@@ -8,7 +8,12 @@
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
-enum { WAL_RESTART_AGAIN_US = 100000, WRITE_HERE_US = 2000, LONE_SAVES_MIN = 16, FATAL_LINGER_US = 500000 };
+enum {
+        WAL_RESTART_AGAIN_US = 100000,
+        WRITE_HERE_US = 2000,
+        LONE_SAVES_MIN = 16,
+        FATAL_LINGER_US = 500000
+};
 
 static int on_fatal_end(sd_event_source *source, uint64_t usec, void *userdata) {
         struct server *s = userdata;
@@ -32,7 +37,7 @@ void server_fatal(struct server *s, int error, const char *what) {
         requests_fail_all(s, STORE_STOPPED);
         /* What it has to say to the others leaves first; clients are served no more. */
         if (contradicted && sd_event_add_time_relative(s->event, &s->stopper, CLOCK_MONOTONIC,
-                                        FATAL_LINGER_US, 1000, on_fatal_end, s) >= 0) {
+                                            FATAL_LINGER_US, 1000, on_fatal_end, s) >= 0) {
                 peers_flush(s->peers, server_now_ms());
                 return;
         }
@@ -211,6 +216,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         }
         corrupt_check_turn(s, now_ms);
         move_leader_turn(s, now_ms);
+        first_life_turn(s, now_ms);
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
         metric_set(s->m_applied, (double)s->state->applied);

@@ -54,6 +54,7 @@ struct server_options {
 };
 
 struct request;
+struct first_life;
 
 struct server {
         struct server_options *options;
@@ -76,9 +77,10 @@ struct server {
         struct receiving *receiving; /* one that comes from the leader */
         struct forward *forwards;
         struct health_watch *health_watches, *health_strangers;
-        struct moving *moving; /* leadership, for a client */
-        struct worker *writer; /* saves, in order */
-        struct worker *keeper; /* checkpoints and copies */
+        struct moving *moving;         /* leadership, for a client */
+        struct first_life *first_life; /* while this member asks whether it is new */
+        struct worker *writer;         /* saves, in order */
+        struct worker *keeper;         /* checkpoints and copies */
         uint64_t cluster_id;
         uint64_t member_id;
 
@@ -180,6 +182,10 @@ void move_leader_end(struct server *s);
 /* require-leader.c: what clients mean that want to be told when there is no leader. */
 bool server_admit(struct grpc_call *call, void *userdata);
 void require_leader_turn(struct server *s, uint64_t now_ms);
+/* first-life.c: asks the others, while the replica is fresh, whether they know this member. */
+void first_life_turn(struct server *s, uint64_t now_ms);
+void first_life_soon(struct server *s); /* somebody came in reach */
+void first_life_end(struct server *s);
 /* snapshot-send.c, snapshot-receive.c */
 void snapshot_wanted(struct server *s, uint64_t to);
 void snapshot_send_turn(struct server *s, uint64_t now_ms);

@@ -100,6 +100,8 @@ static struct peer_call *begin(
         c->server = s;
         c->from = hello->from;
         c->config_index = hello->config_index;
+        if (!hello->fresh)
+                (void)replica_hear(s->replica, hello->from);
         grpc_call_set_userdata(call, c);
         grpc_call_on_gone(call, on_gone, c);
         return c;
@@ -132,6 +134,8 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
                 end(call, c, strempty(why), true);
                 return;
         }
+        for (size_t i = 0; i < e->n_heard; i++)
+                (void)replica_hear(s->replica, e->heard[i]);
         for (size_t i = 0; i < e->n_messages && !s->fatal; i++) {
                 struct raft_message m;
                 int r = peer_message_read(e->messages[i], &m);
@@ -162,6 +166,7 @@ void service_peer_members(struct grpc_call *call, const void *data, size_t n, vo
         struct server *s = server;
         struct member *v[RAFT_MEMBERS_MAX];
         _cleanup_buf_ struct buf b = {0};
+        struct raft_status status;
         size_t count = 0;
 
         b.failed = replica_members(s->replica, v, &count) < 0;
@@ -171,6 +176,16 @@ void service_peer_members(struct grpc_call *call, const void *data, size_t n, vo
                 wire_member(&b, 3, v[i]);
                 member_free(v[i]);
         }
+        raft_get_status(s->raft, &status);
+        wire_uint(&b, 4, s->member_id);
+        peer_wire_heard(&b, 5, s->state->heard, s->state->heard_count);
+        wire_bool(&b, 6, replica_is_new(s->replica));
+        for (size_t i = 0; i < s->state->member_count; i++)
+                if (server_reaches(s, s->state->members[i]->id, 0))
+                        wire_uint(&b, 7, s->state->members[i]->id);
+        wire_uint(&b, 8, status.leader);
+        wire_uint(&b, 9, status.term);
+        wire_uint(&b, 10, (uint64_t)mvcc_rev(s->state->kv.mvcc));
         if (b.failed)
                 server_refuse(call, STORE_NO_MEMORY);
         else

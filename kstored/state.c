@@ -58,6 +58,14 @@ static int load_op(const struct disk_op *op, void *userdata) {
                 s->alarms[s->alarm_count++] =
                                 (struct alarm){.member = op->id, .types = (uint32_t)op->value};
                 return 0;
+        case DISK_HEARD:
+                if (op->value == 0)
+                        s->unconfirmed = op->id;
+                else if (s->heard_count < HEARD_MAX)
+                        s->heard[s->heard_count++] = op->id;
+                return 0;
+        case DISK_TABLES:
+                break;
         }
         return -EUCLEAN;
 }

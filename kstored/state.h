@@ -14,8 +14,10 @@ struct member {
         bool learner;
 };
 
+enum { HEARD_MAX = 2 * RAFT_MEMBERS_MAX };
+
 enum { ALARM_NOSPACE = 1, ALARM_CORRUPT = 2 }; /* numbers of AlarmType */
-enum { ALARMS_MAX = RAFT_MEMBERS_MAX + 1 };     /* each member's, and nobody's */
+enum { ALARMS_MAX = RAFT_MEMBERS_MAX + 1 };    /* each member's, and nobody's */
 
 struct alarm {
         uint64_t member;
@@ -31,6 +33,10 @@ struct state {
         uint64_t member_changes;     /* rises with every change of a member */
         struct alarm alarms[ALARMS_MAX];
         size_t alarm_count;
+        /* This member's own knowledge, not replicated: see replica-heard.c. */
+        uint64_t heard[HEARD_MAX];
+        size_t heard_count;
+        uint64_t unconfirmed; /* a member that began empty and is not confirmed; 0: none */
         uint64_t applied;
         uint64_t applied_term;
         struct arena arena;

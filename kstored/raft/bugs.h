@@ -20,6 +20,8 @@
         X(HEARTBEAT_BEYOND, "heartbeat-beyond", "heartbeats commit what a member may not have") \
         X(FOLLOW_BLINDLY, "follow-blindly", \
                         "a member follows a leader that contradicts what is committed here") \
+        X(EMPTY_VOTES, "empty-votes", "a member without its data takes part without asking") \
+        X(HEARD_FORGOTTEN, "heard-forgotten", "who was heard is not written") \
         X(NEWCOMER_STANDS, "newcomer-stands", \
                         "a new member stands for election before it has a log") \
         X(CHANGE_TWICE, "change-twice", "a second change of members while one is under way") \

@@ -1,8 +1,8 @@
 /* What a leader says is held against what is committed here. A leader has everything that was
  * committed in terms before its own, and what is committed never changes (section 5.4 of the Raft
- * paper): where it seems otherwise, a disk has lost or changed what it had confirmed, here or there.
- * A member that went along with it would serve or destroy the only copy of what was acknowledged,
- * so it stops instead, and people decide. */
+ * paper): where it seems otherwise, a disk has lost or changed what it had confirmed, here or
+ * there. A member that went along with it would serve or destroy the only copy of what was
+ * acknowledged, so it stops instead, and people decide. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>

@@ -186,8 +186,8 @@ int read_finish(struct raft *r, const struct pending_read *read, uint64_t index)
 
 /* contradict.c: whether an entry that the leader has cannot be, for what was committed here:
  * -EUCLEAN, else 0. */
-int check_against_committed(struct raft *r, const struct raft_message *m, uint64_t index,
-                uint64_t term);
+int check_against_committed(
+                struct raft *r, const struct raft_message *m, uint64_t index, uint64_t term);
 /* Ends the core. Returns -EUCLEAN. */
 int contradict(struct raft *r, const struct raft_contradiction *c);
 

@@ -105,7 +105,7 @@ struct raft_message {
         uint64_t term;
         uint64_t log_index; /* what the entries follow; in replies: the last index that matches */
         uint64_t log_term;
-        uint64_t commit; /* reads: what the one that asks had then; the answer repeats it */
+        uint64_t commit;     /* reads: what the one that asks had then; the answer repeats it */
         uint64_t hint_index; /* in a refusal: where to look next */
         uint64_t hint_term;
         uint64_t context; /* reads: their number; votes: 1 when the leader asked for the election */

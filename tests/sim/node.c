@@ -296,6 +296,7 @@ void node_start(struct world *w, struct node *n) {
                         (long long)n->checked_rev);
         story_digest(w, n, n->replica->state->applied, node_digest(n));
         tick_at(n, replica_next_ms(n->replica));
+        fresh_started(w, n);
         tell_others(w, n, 0);
         node_turn(w, n);
 }

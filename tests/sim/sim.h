@@ -6,6 +6,7 @@
  *   disk.c      kstored/disk.h on a device that can tear, lose, fill and rot
  *   network.c   messages that get lost, late, doubled and out of order
  *   node.c      one member: its life, its turn, its writes
+ *   fresh.c     members that begin empty, for the first time or not
  *   snapshot.c  whole states on their way
  *   clients.c   registers and lists, read and written
  *   tenants.c   leases
@@ -157,6 +158,7 @@ struct node {
         uint64_t config_index;
         bool joining;
         bool added, removed; /* agreed on */
+        uint8_t first_answers[NODES_MAX];
 };
 
 void node_start(struct world *w, struct node *n);
@@ -176,6 +178,13 @@ void node_read(struct node *n,
                 void (*ready)(struct world *, struct node *, void *, uint64_t number), void *data,
                 uint64_t number);
 void node_done(struct node *n);
+
+/* ---- fresh.c */
+void fresh_started(struct world *w, struct node *n);
+/* The first members, for one that begins with them. */
+void founders_members(struct world *w, struct node *n);
+/* One of the first members begins again with nothing. */
+void node_wipe(struct world *w, struct node *n);
 
 /* ---- snapshot.c */
 void snapshot_wanted(struct node *n, uint64_t to);
@@ -295,7 +304,7 @@ struct world {
         char *failure;
 
         struct node nodes[NODES_MAX];
-        unsigned node_count;
+        unsigned node_count, founders;
         struct network network;
         struct story story;
         uint64_t jumped_us; /* all jumps of clocks together */
@@ -323,7 +332,8 @@ struct world {
         /* For people: what the run had in it. */
         struct {
                 unsigned crashes, power_cuts, elections, snapshots, partitions, changes, rots,
-                                compactions, lease_ends, watch_moves, writes, reads, torn;
+                                compactions, lease_ends, watch_moves, writes, reads, torn, wipes,
+                                refused;
         } count;
 };
 

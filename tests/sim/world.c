@@ -149,6 +149,24 @@ static void heal(struct world *w, struct node *none, void *data, uint64_t number
         after(w, 1 * SECOND, NULL, check_rest, NULL, NULL, 0);
 }
 
+static void late_start(struct world *w, struct node *none, void *data, uint64_t number) {
+        struct node *n = data;
+
+        if (!n->removed)
+                node_start(w, n);
+}
+
+/* Members are started in any order, a minority of them perhaps long after the others. */
+static void first_start(struct world *w, struct node *n, unsigned size) {
+        bool late = n->number < (size - 1) / 2 && one_in(w, 4);
+
+        if (one_in(w, 2) && !late)
+                node_start(w, n);
+        else
+                after(w, between(w, 1 * MS, late ? 5 * SECOND : 500 * MS), NULL, late_start, n,
+                                NULL, 0);
+}
+
 /* Chance decides what kind of run it is. */
 static void set_up(struct world *w) {
         static const unsigned sizes[] = {3, 3, 3, 5, 4, 7, 1, 2};
@@ -164,17 +182,11 @@ static void set_up(struct world *w) {
         w->network.doubled_percent = one_in(w, 2) ? 0 : (unsigned)below(w, 8);
         for (unsigned i = 0; i < size; i++)
                 (void)node_new(w);
+        w->founders = size;
         for (unsigned i = 0; i < size; i++)
-                for (unsigned k = 0; k < size; k++) {
-                        struct node *n = &w->nodes[i];
-                        struct member m = {.id = w->nodes[k].id};
-                        _cleanup_buf_ struct buf b = {0};
-
-                        (void)member_encode(&m, &b);
-                        assert(member_decode(b.data, b.size, &n->members[n->member_count++]) >= 0);
-                }
+                founders_members(w, &w->nodes[i]);
         for (unsigned i = 0; i < size; i++)
-                node_start(w, &w->nodes[i]);
+                first_start(w, &w->nodes[i], size);
         clients_start(w);
         tenants_start(w);
         watchers_start(w);

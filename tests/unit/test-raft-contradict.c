@@ -3,7 +3,8 @@
 #include "tests/unit/raft-cluster.h"
 #include "tests/unit/unit.h"
 
-/* Member 2 of three, its log up to 6 of term 3, committed up to `commit`; compacted up to `base`. */
+/* Member 2 of three, its log up to 6 of term 3, committed up to `commit`; compacted up to `base`.
+ */
 static struct raft *follower(uint64_t base, uint64_t commit) {
         struct raft_entry *entries[6];
         struct raft_options o = {.id = 2,
