@@ -182,9 +182,9 @@ static int refuse_database(struct disk *d, int r, struct problem *p) {
 
         if (r == -EUCLEAN)
                 return problem_set(p, EUCLEAN, 0, NULL,
-                                "%s is damaged or not a database; put it aside and restore a "
-                                "backup, or "
-                                "remove the member from the cluster and add it again empty",
+                                "%s is damaged or not a database: replace the member from the "
+                                "others (kstored --config FILE --replace); one that is alone: "
+                                "restore a backup (--restore BACKUP --force)",
                                 d->path);
         text = file_error_text(d->path, "open the database", r);
         return problem_set(p, -r, 0, NULL, "%s", strempty(text));

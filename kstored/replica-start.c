@@ -98,8 +98,9 @@ static int load_raft(struct replica *r, struct problem *p) {
                 raft_compact(r->raft, 1);
         if (q < 0)
                 return problem_set(p, -q, 0, NULL,
-                                "the log in %s contradicts itself (%s); restore a backup, or "
-                                "remove the member from the cluster and add it again empty",
+                                "the log in %s contradicts itself (%s); replace the member from "
+                                "the others (kstored --config FILE --replace), or restore a "
+                                "backup",
                                 disk_path(r->disk), strerror(-q));
         return 0;
 }

@@ -1,6 +1,7 @@
 /* Start: identity, first configuration, loading what the disk holds, and making the parts. */
 #include "kstored/first-life.h"
 #include "kstored/join.h"
+#include "kstored/replace-data.h"
 #include "kstored/server.h"
 #include "lib/log.h"
 #include "lib/random.h"
@@ -171,6 +172,7 @@ static int join_cluster(struct server *s, struct replica_options *ro, struct mem
 /* For an empty disk: the members, and which of them we are. */
 static int first_members(struct server *s, struct replica_options *ro, struct member **v,
                 struct problem *p) {
+        _cleanup_(replace_ticket_done) struct replace_ticket ticket = {0};
         _cleanup_strv_free_ char **others = NULL;
         struct server_options *o = s->options;
         struct member *self;
@@ -184,6 +186,14 @@ static int first_members(struct server *s, struct replica_options *ro, struct me
                                 "--initial-cluster does not name this member, \"%s\" (--name)",
                                 o->name);
         r = urls_of_others(s, v, ro->member_count, &others);
+        if (r < 0)
+                return r;
+        r = replace_ticket_read(o->data_dir, &ticket, p);
+        if (r > 0) { /* kstored --replace was here */
+                for (char **u = ticket.peer_urls; r >= 0 && u && *u; u++)
+                        r = strv_extend(&others, *u);
+                return r < 0 ? r : join_cluster(s, ro, v, self, others, p);
+        }
         if (r < 0)
                 return r;
         if (streq(o->initial_cluster_state, "existing"))
@@ -257,6 +267,7 @@ static int make_replica(struct server *s, struct problem *p) {
                 member_free(members[i]);
         if (r < 0)
                 return r;
+        replace_ticket_drop(o->data_dir);
         s->state = s->replica->state;
         s->raft = s->replica->raft;
         s->hub = s->replica->hub;

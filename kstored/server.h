@@ -49,7 +49,7 @@ struct server_options {
         bool unsafe_no_fsync;
         struct {
                 char *check, *restore;
-                bool force, other_cluster, dry_run;
+                bool force, other_cluster, dry_run, replace;
         } offline; /* offline.h */
 };
 

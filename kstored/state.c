@@ -96,8 +96,8 @@ int state_load(struct state *s, struct disk *d, struct problem *p) {
                 r = disk_load_keys(d, load_row, s);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL,
-                                "cannot read %s: %s; restore a backup, or remove "
-                                "the member from the cluster and add it again empty",
+                                "cannot read %s: %s; replace the member from the others (kstored "
+                                "--config FILE --replace), or restore a backup",
                                 disk_path(d), strerror(-r));
         return 0;
 }
