@@ -15,6 +15,7 @@ struct question {
         uint64_t member;
         struct grpc_client_call *call; /* under way */
         enum first_life_answer answer;
+        uint64_t by; /* who answers there now: the one it was may have been replaced */
 };
 
 struct first_life {
@@ -74,10 +75,14 @@ static void on_message(struct grpc_client_call *call, const void *data, size_t n
         struct first_life *f = q->life;
         Keelsonpeer__MembersReply *r = keelsonpeer__members_reply__unpack(NULL, n, data);
 
-        /* Another cluster's, or another member's, at an address that is wrong, says nothing. */
-        if (r && r->cluster_id == f->server->cluster_id &&
-                        (r->member_id == 0 || r->member_id == q->member)) {
+        if (r && r->cluster_id == f->server->cluster_id) { /* another's says nothing */
+                q->by = r->member_id ? r->member_id : q->member;
                 q->answer = read_answer(f->server, r);
+                for (size_t i = 0; i < f->count; i++)
+                        if (&f->questions[i] != q && f->questions[i].by == q->by &&
+                                        f->questions[i].answer != FIRST_LIFE_SILENT &&
+                                        q->answer != FIRST_LIFE_KNOWS)
+                                q->answer = FIRST_LIFE_SILENT; /* it counts once */
                 f->voters = MAX(f->voters, count_voters(r));
                 if (f->server->replica->fresh && !f->server->stopping)
                         judge(f);
