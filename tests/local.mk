@@ -28,7 +28,7 @@ $(tests_chaos_kstored_chaos_OBJECTS): $(PROTO_H)
 
 # The store's real code in simulated worlds, with places where bugs can be planted: kstored/raft/bugs.h.
 noinst_PROGRAMS += tests/sim/kstored-sim
-tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim/disk.c tests/sim/faults.c tests/sim/fresh.c \
+tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim/disk.c tests/sim/faults.c tests/sim/forget.c tests/sim/fresh.c \
 	tests/sim/main.c tests/sim/members.c tests/sim/network.c tests/sim/node.c tests/sim/sim.h \
 	tests/sim/snapshot.c tests/sim/story.c tests/sim/tenants.c tests/sim/watchers.c tests/sim/world.c \
 	$(kstored_pure_sources)

@@ -116,6 +116,7 @@ static void op_applied(void *userdata) {
                 n->barrier_count--;
                 memmove(n->barriers + i, n->barriers + i + 1,
                                 (n->barrier_count - i) * sizeof(n->barriers[0]));
+                forget_read(w, n);
                 b.ready(w, n, b.data, b.number);
         }
 }
@@ -132,8 +133,10 @@ static void op_role_changed(void *userdata, const struct raft_status *status) {
 
 static void op_failed(void *userdata, int error, const char *what) {
         struct node *n = userdata;
+        struct world *w = n->world;
 
         trace(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
+        n->contradicted |= error == -EUCLEAN && w->forked;
         if (error != -EIO) /* the only one that the world causes */
                 fail(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
         node_crash(n->world, n, CRASH_KILL);
@@ -294,7 +297,8 @@ void node_start(struct world *w, struct node *n) {
         trace(w, "member %u (%llx) starts: applied %llu, revision %lld", n->number,
                         (unsigned long long)n->id, (unsigned long long)n->checked_index,
                         (long long)n->checked_rev);
-        story_digest(w, n, n->replica->state->applied, node_digest(n));
+        if (!w->forked)
+                story_digest(w, n, n->replica->state->applied, node_digest(n));
         tick_at(n, replica_next_ms(n->replica));
         fresh_started(w, n);
         tell_others(w, n, 0);

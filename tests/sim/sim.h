@@ -7,6 +7,7 @@
  *   network.c   messages that get lost, late, doubled and out of order
  *   node.c      one member: its life, its turn, its writes
  *   fresh.c     members that begin empty, for the first time or not
+ *   forget.c    a disk that loses what it had confirmed
  *   snapshot.c  whole states on their way
  *   clients.c   registers and lists, read and written
  *   tenants.c   leases
@@ -159,6 +160,7 @@ struct node {
         bool joining;
         bool added, removed; /* agreed on */
         uint8_t first_answers[NODES_MAX];
+        bool contradicted; /* it ended for that */
 };
 
 void node_start(struct world *w, struct node *n);
@@ -185,6 +187,11 @@ void fresh_started(struct world *w, struct node *n);
 void founders_members(struct world *w, struct node *n);
 /* One of the first members begins again with nothing. */
 void node_wipe(struct world *w, struct node *n);
+
+/* ---- forget.c */
+void forget_start(struct world *w);
+void forget_check(struct world *w, struct node *n); /* after each turn */
+void forget_read(struct world *w, struct node *n);  /* a fresh read may be answered there */
 
 /* ---- snapshot.c */
 void snapshot_wanted(struct node *n, uint64_t to);
@@ -315,6 +322,10 @@ struct world {
         uint64_t think_us;            /* of clients, at most, between two operations */
         const char *unrest;           /* what the end is waiting for */
         bool calm;                    /* no faults at all in this run, members change faster */
+        /* A run of forget.c; from where a disk has forgotten nothing else is judged. */
+        bool amnesia, forked;
+        struct node *witness, *forgetful, *absent;
+        uint64_t witness_last, witness_term, forget_above;
 
         struct linear_history history;
         struct answered *answers;
@@ -333,7 +344,7 @@ struct world {
         struct {
                 unsigned crashes, power_cuts, elections, snapshots, partitions, changes, rots,
                                 compactions, lease_ends, watch_moves, writes, reads, torn, wipes,
-                                refused;
+                                refused, forgotten;
         } count;
 };
 

@@ -101,7 +101,7 @@ void trace(struct world *w, const char *fmt, ...) {
 void fail(struct world *w, const char *fmt, ...) {
         va_list ap;
 
-        if (w->failure)
+        if (w->failure || w->forked)
                 return;
         va_start(ap, fmt);
         if (vasprintf(&w->failure, fmt, ap) < 0)
@@ -172,7 +172,10 @@ static void set_up(struct world *w) {
         static const unsigned sizes[] = {3, 3, 3, 5, 4, 7, 1, 2};
         unsigned size = sizes[below(w, ELEMENTS(sizes))];
 
-        w->calm = one_in(w, 12);
+        w->amnesia = one_in(w, 12);
+        if (w->amnesia)
+                size = 3;
+        w->calm = w->amnesia || one_in(w, 12);
         w->fault_us = one_in(w, 3) ? 250 * MS : 1200 * MS;
         w->change_us = one_in(w, 3) ? 200 * MS : 1500 * MS;
         w->think_us = one_in(w, 4) ? 5 * MS : 150 * MS;
@@ -192,6 +195,13 @@ static void set_up(struct world *w) {
         watchers_start(w);
         if (!w->calm)
                 faults_start(w);
+        if (w->amnesia) {
+                w->snapshot_count = 10000;
+                w->network.loss_percent = 0;
+                w->end_at_us = 60 * (uint64_t)SECOND;
+                forget_start(w);
+                return;
+        }
         if (size > 1 || one_in(w, 2))
                 members_start(w);
         w->heal_at_us = between(w, 6, 16) * SECOND;
@@ -213,8 +223,12 @@ int world_run(struct world *w, uint64_t seed, bool tracing) {
                 run_one(w);
         if (w->order >= EVENTS_MAX)
                 fail(w, "the members talk without end");
-        if (!w->failure)
+        if (!w->failure && !w->forked)
                 check_end(w);
+        else if (!w->failure && w->unrest) {
+                w->forked = false;
+                fail(w, "a member that forgot brought all to a halt: %s", w->unrest);
+        }
         return w->failure ? 1 : 0;
 }
 
