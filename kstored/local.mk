@@ -48,6 +48,10 @@ tests_unit_test_raft_contradict_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-corrupt-judge
 tests_unit_test_corrupt_judge_SOURCES = tests/unit/test-corrupt-judge.c tests/unit/unit.h
 tests_unit_test_corrupt_judge_LDADD = libkstored.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-first-life
+tests_unit_test_first_life_SOURCES = tests/unit/test-first-life.c tests/unit/unit.h
+tests_unit_test_first_life_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_first_life_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
