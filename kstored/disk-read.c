@@ -233,14 +233,15 @@ static int load_table(struct disk *d, enum disk_table table, const char *sql,
         return r;
 }
 
-/* A copy that an older program made has no such table. */
-static bool has_heard(struct disk *d) {
+/* A copy that an older program made has no such tables. */
+static bool has_later_tables(struct disk *d) {
         int64_t n = 0;
 
         return disk_query_number(d->reader,
-                               "SELECT count(*) FROM sqlite_master WHERE name = 'heard'",
+                               "SELECT count(*) FROM sqlite_master WHERE name IN ('heard', "
+                               "'term_start')",
                                &n) >= 0 &&
-               n > 0;
+               n == 2;
 }
 
 int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *userdata),
@@ -251,7 +252,11 @@ int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *us
                 r = load_table(d, DISK_MEMBER, "SELECT id, record FROM member", func, userdata);
         if (r >= 0)
                 r = load_table(d, DISK_ALARM, "SELECT member, types FROM alarm", func, userdata);
-        if (r >= 0 && has_heard(d))
-                r = load_table(d, DISK_HEARD, "SELECT member, value FROM heard", func, userdata);
+        if (r < 0 || !has_later_tables(d))
+                return r;
+        r = load_table(d, DISK_HEARD, "SELECT member, value FROM heard", func, userdata);
+        if (r >= 0)
+                r = load_table(d, DISK_TERM_START, "SELECT term, idx FROM term_start ORDER BY term",
+                                func, userdata);
         return r;
 }

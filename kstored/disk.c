@@ -38,9 +38,11 @@ static const char schema[] =
                 "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL);"
                 "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL);";
 
-/* Came later: a database without it is made whole when it is opened. */
-static const char heard_schema[] = "CREATE TABLE IF NOT EXISTS heard(member INTEGER PRIMARY KEY, "
-                                   "value INTEGER NOT NULL)";
+/* Came later: a database without them is made whole when it is opened. */
+static const char later_schema[] = "CREATE TABLE IF NOT EXISTS heard(member INTEGER PRIMARY KEY, "
+                                   "value INTEGER NOT NULL);"
+                                   "CREATE TABLE IF NOT EXISTS term_start(term INTEGER PRIMARY "
+                                   "KEY, idx INTEGER NOT NULL)";
 
 /* Longer statements, apart from the tables that list them. */
 static const char row_insert[] = "INSERT INTO revision(seq, rev, key, create_rev, version, lease, "
@@ -68,10 +70,13 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                                 "INSERT OR REPLACE INTO alarm(member, types) VALUES(?1, ?2)",
                 [DISK_OP_PUT + DISK_HEARD] =
                                 "INSERT OR REPLACE INTO heard(member, value) VALUES(?1, ?2)",
+                [DISK_OP_PUT + DISK_TERM_START] =
+                                "INSERT OR REPLACE INTO term_start(term, idx) VALUES(?1, ?2)",
                 [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1",
                 [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1",
                 [DISK_OP_REMOVE + DISK_HEARD] = "DELETE FROM heard WHERE member = ?1",
+                [DISK_OP_REMOVE + DISK_TERM_START] = "DELETE FROM term_start WHERE term = ?1",
                 [DISK_PAGE_COUNT] = "PRAGMA page_count",
                 [DISK_FREE_COUNT] = "PRAGMA freelist_count",
 };
@@ -278,7 +283,7 @@ int disk_open_connections(struct disk *d, struct problem *p) {
         r = check_format(d, p);
         if (r < 0)
                 return r;
-        r = disk_exec(d->writer, heard_schema);
+        r = disk_exec(d->writer, later_schema);
         if (r < 0)
                 return refuse_database(d, r, p);
         r = disk_connect(d->path, SQLITE_OPEN_READONLY, &d->reader);

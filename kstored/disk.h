@@ -34,10 +34,11 @@ enum disk_number {
 };
 
 enum disk_table {
-        DISK_LEASE,  /* value: TTL in seconds */
-        DISK_MEMBER, /* blob: keelsonpeer.MemberRecord */
-        DISK_ALARM,  /* value: bit set of alarm types; id: the member */
-        DISK_HEARD,  /* a member that was heard; value 0, of this one: not confirmed yet */
+        DISK_LEASE,      /* value: TTL in seconds */
+        DISK_MEMBER,     /* blob: keelsonpeer.MemberRecord */
+        DISK_ALARM,      /* value: bit set of alarm types; id: the member */
+        DISK_HEARD,      /* a member that was heard; value 0, of this one: not confirmed yet */
+        DISK_TERM_START, /* id: the term; value: the index of its first entry */
         DISK_TABLES,
 };
 

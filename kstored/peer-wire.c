@@ -18,6 +18,16 @@ void peer_wire_heard(struct buf *b, unsigned field, const uint64_t *ids, size_t 
                 wire_uint(b, field, ids[i]);
 }
 
+void peer_wire_terms(struct buf *b, unsigned field, const struct raft_term_start *v, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                size_t mark = wire_begin(b, field);
+
+                wire_uint(b, 1, v[i].index);
+                wire_uint(b, 2, v[i].term);
+                wire_end(b, mark);
+        }
+}
+
 static size_t uint_size(uint64_t v) {
         return v ? 1 + wire_varint_size(v) : 0;
 }

@@ -47,6 +47,14 @@ static void step(struct replica *r, const struct raft_message *m) {
                 check_core(r, q);
 }
 
+bool replica_check_terms(struct replica *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n) {
+        int q = r->failed || r->fresh ? 0 : raft_check_terms(r->raft, m, starts, n);
+
+        check_core(r, q);
+        return q >= 0;
+}
+
 void replica_step(struct replica *r, const struct raft_message *m) {
         /* What is dropped here comes again. */
         if (r->fresh || (m->type != RAFT_MSG_SNAPSHOT_STATUS && !replica_hear(r, m->from)))

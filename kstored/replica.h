@@ -155,6 +155,10 @@ void replica_heard_again(struct replica *r, const uint64_t *ids, size_t n);
  * CORRUPT alarm for the cluster, which blames nobody. */
 char *replica_contradiction_text(const struct replica *r);
 void replica_report_contradiction(struct replica *r);
+/* Before replica_install(): false when where the leader's terms began shows that its state lacks
+ * what was committed here. That ends this member. */
+bool replica_check_terms(struct replica *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n);
 /* At a clean stop, with no write under way: what is only in memory, so that the next start has less
  * to do. */
 void replica_last_write(struct replica *r);

@@ -14,6 +14,7 @@ struct member {
         bool learner;
 };
 
+enum { TERM_STARTS_MAX = 256 };
 enum { HEARD_MAX = 2 * RAFT_MEMBERS_MAX };
 
 enum { ALARM_NOSPACE = 1, ALARM_CORRUPT = 2 }; /* numbers of AlarmType */
@@ -39,6 +40,9 @@ struct state {
         uint64_t unconfirmed; /* a member that began empty and is not confirmed; 0: none */
         uint64_t applied;
         uint64_t applied_term;
+        /* Where the newest terms begin: what the log would show if it were kept. */
+        struct raft_term_start term_starts[TERM_STARTS_MAX];
+        size_t term_start_count;
         struct arena arena;
         struct disk_batch batch; /* effects that were not given to the disk yet */
         int64_t lease_ttl_min_s;

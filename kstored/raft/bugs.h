@@ -20,6 +20,8 @@
         X(HEARTBEAT_BEYOND, "heartbeat-beyond", "heartbeats commit what a member may not have") \
         X(FOLLOW_BLINDLY, "follow-blindly", \
                         "a member follows a leader that contradicts what is committed here") \
+        X(TERMS_IGNORED, "terms-ignored", \
+                        "a whole state is taken that lacks what was committed here") \
         X(EMPTY_VOTES, "empty-votes", "a member without its data takes part without asking") \
         X(HEARD_FORGOTTEN, "heard-forgotten", "who was heard is not written") \
         X(NEWCOMER_STANDS, "newcomer-stands", \

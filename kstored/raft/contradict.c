@@ -43,3 +43,15 @@ int check_against_committed(
                                              .their_term = term,
                                              .our_index = r->log.commit});
 }
+
+int raft_check_terms(struct raft *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n) {
+        if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
+                return -EUCLEAN;
+        if (m->term < r->term || bug(BUG_TERMS_IGNORED))
+                return 0; /* nobody's leader any more */
+        /* The last that begins at or before what is committed here is its term there. */
+        while (n > 0 && starts[n - 1].index > r->log.commit)
+                n--;
+        return n > 0 ? check_against_committed(r, m, r->log.commit, starts[n - 1].term) : 0;
+}

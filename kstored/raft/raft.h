@@ -220,6 +220,15 @@ int raft_tick(struct raft *r);
  * instead of a whole election timeout, one after the other by their ids, so that votes do not
  * split. PreVote makes it harmless when the leader lives after all. */
 void raft_hurry(struct raft *r, uint64_t lost);
+/* Where a term's entries begin in a log. */
+struct raft_term_start {
+        uint64_t term, index;
+};
+/* A state from a leader comes without the entries that would show what became of those committed
+ * here, but with where the leader's terms began (rising, the newest complete): -EUCLEAN as of
+ * raft_step() when they contradict. */
+int raft_check_terms(struct raft *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n);
 /* Starts an election at once (a cluster of one at its start). */
 int raft_campaign(struct raft *r);
 /* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known or leadership is

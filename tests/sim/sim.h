@@ -145,6 +145,8 @@ struct node {
         struct sending *sending;
         struct buf received; /* a state that waits for its turn */
         struct raft_message received_message;
+        struct raft_term_start received_starts[TERM_STARTS_MAX];
+        size_t received_start_count;
         uint64_t received_from_life;
         bool has_received;
 

@@ -196,7 +196,7 @@ static void set_up(struct world *w) {
         if (!w->calm)
                 faults_start(w);
         if (w->amnesia) {
-                w->snapshot_count = 10000;
+                w->snapshot_count = one_in(w, 3) ? 10 : 10000; /* the end may be a whole state */
                 w->network.loss_percent = 0;
                 w->end_at_us = 60 * (uint64_t)SECOND;
                 forget_start(w);

@@ -151,6 +151,30 @@ static void test_states_that_cannot_be(void **state) {
         raft_free(r);
 }
 
+/* The leader's log of those indexes is gone: where its terms began says enough. */
+static void test_a_state_whose_terms_cannot_be(void **state) {
+        static const struct raft_term_start lost[] = {{2, 1}, {3, 2}, {5, 4}}, /* 4 is of term 5 */
+                        right[] = {{2, 1}, {3, 2}, {5, 6}}, late[] = {{5, 7}};
+        struct raft *r = follower(2, 5);
+        struct raft_message m = {.type = RAFT_MSG_SNAPSHOT,
+                        .from = 1,
+                        .to = 2,
+                        .term = 5,
+                        .log_index = 900,
+                        .log_term = 5};
+
+        assert_int_equal(raft_check_terms(r, &m, right, ELEMENTS(right)), 0);
+        assert_int_equal(raft_check_terms(r, &m, late, ELEMENTS(late)), 0); /* older ones unknown */
+        assert_int_equal(raft_check_terms(r, &m, NULL, 0), 0);
+        m.term = 2;
+        assert_int_equal(raft_check_terms(r, &m, lost, ELEMENTS(lost)), 0); /* leads nobody */
+        m.term = 5;
+        assert_int_equal(raft_check_terms(r, &m, lost, ELEMENTS(lost)), -EUCLEAN);
+        assert_int_equal(raft_get_contradiction(r)->index, 5);
+        assert_int_equal(raft_get_contradiction(r)->our_term, 3);
+        assert_ended(r, RAFT_CONTRADICTION_ENTRY, 6);
+}
+
 static int heartbeat(struct raft *r, uint64_t commit) {
         return raft_step(r, &(struct raft_message){.type = RAFT_MSG_HEARTBEAT,
                                             .from = 1,
@@ -328,6 +352,7 @@ int main(void) {
                         cmocka_unit_test(test_another_entry_where_one_was_committed),
                         cmocka_unit_test(test_contradictions_below_and_above_the_log),
                         cmocka_unit_test(test_states_that_cannot_be),
+                        cmocka_unit_test(test_a_state_whose_terms_cannot_be),
                         cmocka_unit_test(test_a_log_that_lost_what_it_acknowledged),
                         cmocka_unit_test(test_an_answer_from_the_past),
                         cmocka_unit_test(test_a_member_that_knows_better_stops),
