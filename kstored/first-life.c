@@ -44,9 +44,11 @@ static enum first_life_answer read_answer(
         return r->is_new ? FIRST_LIFE_NEW : FIRST_LIFE_RUNS;
 }
 
-static void refuse(struct server *s) {
+void first_life_over(struct server *s) {
         _cleanup_free_ char *why = first_life_refusal(s->member_id, s->options->name);
 
+        if (s->stopping)
+                return;
         log_error("%s", strempty(why));
         s->exit_status = EX_CONFIG; /* the unit does not start it again */
         server_stop(s);
@@ -65,7 +67,7 @@ static void judge(struct first_life *f) {
                 replica_confirm(s->replica);
                 return;
         case FIRST_LIFE_REFUSED:
-                refuse(s);
+                first_life_over(s);
                 return;
         }
 }

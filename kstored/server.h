@@ -184,6 +184,7 @@ bool server_admit(struct grpc_call *call, void *userdata);
 void require_leader_turn(struct server *s, uint64_t now_ms);
 /* first-life.c: asks the others, while the replica is fresh, whether they know this member. */
 void first_life_turn(struct server *s, uint64_t now_ms);
+void first_life_over(struct server *s); /* it is not the first: stops with the remedy */
 void first_life_soon(struct server *s); /* somebody came in reach */
 void first_life_end(struct server *s);
 /* snapshot-send.c, snapshot-receive.c */

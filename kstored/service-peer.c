@@ -27,6 +27,27 @@ static bool was_removed(const struct server *s, uint64_t id, uint64_t config_ind
         return !in_config(c, id) && c->index >= config_index;
 }
 
+static bool only_voter(const struct raft_config *c, uint64_t id) {
+        bool ours = false, others = false;
+
+        for (uint32_t i = 0; i < c->count; i++) {
+                ours |= c->members[i].id == id && !c->members[i].learner;
+                others |= c->members[i].id != id && !c->members[i].learner;
+        }
+        return ours && !others;
+}
+
+/* Nobody becomes a member without the only voter: one that it does not know, and that has a newer
+ * configuration, came in before our data were deleted and we began again alone. */
+static bool began_again(struct server *s, const Keelsonpeer__Hello *h) {
+        const struct raft_config *c = raft_get_config(s->raft);
+
+        if (!only_voter(c, s->member_id) || in_config(c, h->from) || h->config_index <= c->index)
+                return false;
+        first_life_over(s);
+        return true;
+}
+
 static char *removed_text(uint64_t id) {
         return strformat("member %llx is not in the cluster: it was removed",
                         (unsigned long long)id);
@@ -54,6 +75,8 @@ bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__
                 why = strformat("member %llx answers here, not %llx: a member's peer URL is wrong "
                                 "(etcdctl member update)",
                                 (unsigned long long)s->member_id, (unsigned long long)h->to);
+        else if (began_again(s, h))
+                why = strdup("this member has begun again without its data and stops");
         else if (was_removed(s, h->from, h->config_index)) {
                 why = removed_text(h->from);
                 removed = true;

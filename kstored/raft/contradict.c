@@ -50,6 +50,9 @@ int raft_check_terms(struct raft *r, const struct raft_message *m,
                 return -EUCLEAN;
         if (m->term < r->term || bug(BUG_TERMS_IGNORED))
                 return 0; /* nobody's leader any more */
+        /* What was sent before that was committed says nothing of it; raft_step() compares. */
+        if (m->log_index <= r->log.commit)
+                return 0;
         /* The last that begins at or before what is committed here is its term there. */
         while (n > 0 && starts[n - 1].index > r->log.commit)
                 n--;

@@ -169,6 +169,9 @@ static void test_a_state_whose_terms_cannot_be(void **state) {
         m.term = 2;
         assert_int_equal(raft_check_terms(r, &m, lost, ELEMENTS(lost)), 0); /* leads nobody */
         m.term = 5;
+        m.log_index = 4; /* sent before 5 was committed: a term may begin there that it lacks */
+        assert_int_equal(raft_check_terms(r, &m, right, 1), 0);
+        m.log_index = 900;
         assert_int_equal(raft_check_terms(r, &m, lost, ELEMENTS(lost)), -EUCLEAN);
         assert_int_equal(raft_get_contradiction(r)->index, 5);
         assert_int_equal(raft_get_contradiction(r)->our_term, 3);
