@@ -1,7 +1,8 @@
 /* Whether the members hold the same: the leader hashes its table at a revision, asks the others for
  * theirs at the same revision, and raises the CORRUPT alarm for those that differ from the
- * majority. Then nothing is written, as in etcd, until the member is removed and the alarm
- * disarmed; reads are served. */
+ * majority, be it itself; where there is no majority, for nobody (member 0), as etcd. Then nothing
+ * is written, as in etcd, until the member is replaced and the alarm disarmed; reads are served. */
+#include "kstored/corrupt-judge.h"
 #include "kstored/server.h"
 #include "lib/log.h"
 
@@ -9,10 +10,8 @@ enum { ANSWER_US = 60000000 };
 
 struct answer {
         struct corrupt_check *check;
-        uint64_t member;
         struct grpc_client_call *call; /* under way */
-        bool known;
-        uint32_t hash;
+        struct corrupt_answer said;
 };
 
 struct corrupt_check {
@@ -23,31 +22,15 @@ struct corrupt_check {
         size_t count;
 };
 
+/* member 0: nobody is blamed. */
 static void raise_alarm(struct server *s, uint64_t member) {
         _cleanup_buf_ struct buf b = {0};
 
-        log_error("Member %llx holds other data than the majority: raising the CORRUPT alarm. "
-                  "Remove "
-                  "it, add it again empty, then: etcdctl alarm disarm",
-                        (unsigned long long)member);
         wire_uint(&b, 1, ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE);
         wire_uint(&b, 2, member);
         wire_uint(&b, 3, ALARM_CORRUPT);
         if (!b.failed)
                 server_propose(s, NULL, COMMAND_ALARM, b.data, b.size, NULL);
-}
-
-/* The hash that most have; the leader's when no majority agrees. */
-static uint32_t right_hash(const struct corrupt_check *c) {
-        for (size_t i = 0; i < c->count; i++) {
-                size_t same = 0;
-
-                for (size_t k = 0; k < c->count; k++)
-                        same += c->answers[k].known && c->answers[k].hash == c->answers[i].hash;
-                if (c->answers[i].known && same * 2 > c->count)
-                        return c->answers[i].hash;
-        }
-        return c->answers[0].hash;
 }
 
 static void free_check(struct corrupt_check *c) {
@@ -57,19 +40,68 @@ static void free_check(struct corrupt_check *c) {
         free(c);
 }
 
+/* "a1 (name) 1234abcd, ..." */
+static char *describe(const struct corrupt_check *c) {
+        _cleanup_buf_ struct buf b = {0};
+
+        for (size_t i = 0; i < c->count; i++) {
+                const struct corrupt_answer *a = &c->answers[i].said;
+                const struct member *m = state_member(c->server->state, a->member);
+                _cleanup_free_ char *one =
+                                a->known ? strformat("%s%llx (%s): %08x", i > 0 ? ", " : "",
+                                                           (unsigned long long)a->member,
+                                                           m ? strempty(m->name) : "", a->hash)
+                                         : strformat("%s%llx (%s): no answer", i > 0 ? ", " : "",
+                                                           (unsigned long long)a->member,
+                                                           m ? strempty(m->name) : "");
+
+                (void)buf_append(&b, strempty(one), strlen(strempty(one)));
+        }
+        return b.failed ? NULL : strndup(b.data, b.size);
+}
+
+static void accuse(struct corrupt_check *c, enum corrupt_verdict verdict, const bool *wrong) {
+        _cleanup_free_ char *all = describe(c);
+        struct server *s = c->server;
+
+        if (verdict == CORRUPT_UNKNOWN) {
+                log_error("Members hold different data at revision %lld, and no majority says who "
+                          "is right (hashes: %s): raising the CORRUPT alarm for nobody. Look which "
+                          "machine had trouble and keep the data of all; then restore a backup of "
+                          "the one that is right, or replace the one that is wrong (kstored "
+                          "--config FILE --replace on it), and then: etcdctl alarm disarm",
+                                (long long)c->rev, strempty(all));
+                raise_alarm(s, 0);
+                return;
+        }
+        for (size_t i = 0; i < c->count; i++) {
+                uint64_t member = c->answers[i].said.member;
+
+                if (!wrong[i] || !state_member(s->state, member))
+                        continue;
+                log_error("Member %llx holds other data than the majority at revision %lld "
+                          "(hashes: %s): raising the CORRUPT alarm. Replace it from the others: "
+                          "stop it, kstored --config FILE --replace on its machine, start it, and "
+                          "then: etcdctl alarm disarm",
+                                (unsigned long long)member, (long long)c->rev, strempty(all));
+                raise_alarm(s, member);
+        }
+}
+
 /* Once nobody is waited for any more. */
 static void judge(struct corrupt_check *c) {
-        struct server *s = c->server;
-        uint32_t right;
+        struct corrupt_answer said[RAFT_MEMBERS_MAX];
+        bool wrong[RAFT_MEMBERS_MAX];
+        enum corrupt_verdict verdict;
 
-        for (size_t i = 0; i < c->count; i++)
+        for (size_t i = 0; i < c->count; i++) {
                 if (c->answers[i].call)
                         return;
-        right = right_hash(c);
-        for (size_t i = 0; i < c->count; i++)
-                if (c->answers[i].known && c->answers[i].hash != right &&
-                                state_member(s->state, c->answers[i].member))
-                        raise_alarm(s, c->answers[i].member);
+                said[i] = c->answers[i].said;
+        }
+        verdict = corrupt_judge(said, c->count, wrong);
+        if (verdict != CORRUPT_NOBODY)
+                accuse(c, verdict, wrong);
         free_check(c);
 }
 
@@ -81,8 +113,8 @@ static void on_message(struct grpc_client_call *call, const void *data, size_t n
         if (!r)
                 return;
         /* Compacted to another revision meanwhile: not comparable, next time. */
-        a->known = r->compact_revision == ours;
-        a->hash = r->hash;
+        a->said.known = r->compact_revision == ours;
+        a->said.hash = r->hash;
         etcdserverpb__hash_kvresponse__free_unpacked(r, NULL);
 }
 
@@ -96,7 +128,7 @@ static void on_done(struct grpc_client_call *call, enum grpc_code code, const ch
 }
 
 static void ask(struct corrupt_check *c, struct answer *a) {
-        struct grpc_channel *channel = peers_channel(c->server->peers, a->member);
+        struct grpc_channel *channel = peers_channel(c->server->peers, a->said.member);
         struct grpc_client_call_options o = {.path = "/etcdserverpb.Maintenance/HashKV",
                         .timeout_us = ANSWER_US,
                         .fail_fast = true,
@@ -121,13 +153,13 @@ static void on_own(struct server *s, int error, int64_t rev, int64_t compact_rev
         c->rev = rev;
         c->compact_rev = compact_rev;
         c->answers[c->count++] = (struct answer){
-                        .check = c, .member = s->member_id, .known = true, .hash = hash};
+                        .check = c, .said = {.member = s->member_id, .known = true, .hash = hash}};
         for (size_t i = 0; i < s->state->member_count && c->count < ELEMENTS(c->answers); i++) {
                 struct answer *a = &c->answers[c->count];
 
                 if (s->state->members[i]->id == s->member_id)
                         continue;
-                *a = (struct answer){.check = c, .member = s->state->members[i]->id};
+                *a = (struct answer){.check = c, .said.member = s->state->members[i]->id};
                 c->count++;
                 ask(c, a);
         }

@@ -15,8 +15,8 @@ enum disk_statement {
         DISK_ROW_DELETE,
         DISK_NUMBER_SET,
         DISK_OP_PUT, /* one for each table */
-        DISK_OP_REMOVE = DISK_OP_PUT + 3,
-        DISK_PAGE_COUNT = DISK_OP_REMOVE + 3,
+        DISK_OP_REMOVE = DISK_OP_PUT + DISK_TABLES,
+        DISK_PAGE_COUNT = DISK_OP_REMOVE + DISK_TABLES,
         DISK_FREE_COUNT,
         DISK_WRITE_STATEMENTS,
 };

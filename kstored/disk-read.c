@@ -184,6 +184,8 @@ int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *us
                         [DISK_LEASE] = "SELECT id, ttl, sum FROM lease",
                         [DISK_MEMBER] = "SELECT id, record, sum FROM member",
                         [DISK_ALARM] = "SELECT member, types, sum FROM alarm",
+                        [DISK_HEARD] = "SELECT member, value, sum FROM heard",
+                        [DISK_TERM_START] = "SELECT term, idx, sum FROM term_start ORDER BY term",
         };
         int r = 0;
 

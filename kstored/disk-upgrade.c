@@ -102,6 +102,10 @@ int disk_view_old(sqlite3 *db) {
                                      "ttl, NULL) AS sum FROM main.lease;"
                                      "CREATE TEMP VIEW member AS SELECT id, record, op_sum(1, "
                                      "id, 0, record) AS sum FROM main.member;"
+                                     "CREATE TEMP VIEW heard AS SELECT 0 AS member, 0 AS value, 0 "
+                                     "AS sum WHERE 0;"
+                                     "CREATE TEMP VIEW term_start AS SELECT 0 AS term, 0 AS idx, 0 "
+                                     "AS sum WHERE 0;"
                                      "CREATE TEMP VIEW alarm AS SELECT member, types, op_sum(2, "
                                      "member, types, NULL) AS sum FROM main.alarm");
 }

@@ -38,8 +38,11 @@ const char disk_schema[] =
                 "CREATE TABLE member(id INTEGER PRIMARY KEY, record BLOB NOT NULL, sum INTEGER NOT "
                 "NULL);"
                 "CREATE TABLE alarm(member INTEGER PRIMARY KEY, types INTEGER NOT NULL, sum "
-                "INTEGER "
-                "NOT NULL);";
+                "INTEGER NOT NULL);"
+                "CREATE TABLE heard(member INTEGER PRIMARY KEY, value INTEGER NOT NULL, sum "
+                "INTEGER NOT NULL);"
+                "CREATE TABLE term_start(term INTEGER PRIMARY KEY, idx INTEGER NOT NULL, sum "
+                "INTEGER NOT NULL);";
 
 /* Longer statements, apart from the tables that list them. */
 static const char row_insert[] =
@@ -60,9 +63,16 @@ static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                                 "INSERT INTO member(id, record, sum) VALUES(?1, ?3, ?4)",
                 [DISK_OP_PUT + DISK_ALARM] =
                                 "INSERT INTO alarm(member, types, sum) VALUES(?1, ?2, ?4)",
+                [DISK_OP_PUT + DISK_HEARD] =
+                                "INSERT INTO heard(member, value, sum) VALUES(?1, ?2, ?4)",
+                [DISK_OP_PUT + DISK_TERM_START] =
+                                "INSERT INTO term_start(term, idx, sum) VALUES(?1, ?2, ?4)",
                 [DISK_OP_REMOVE + DISK_LEASE] = "DELETE FROM lease WHERE id = ?1 RETURNING sum",
                 [DISK_OP_REMOVE + DISK_MEMBER] = "DELETE FROM member WHERE id = ?1 RETURNING sum",
                 [DISK_OP_REMOVE + DISK_ALARM] = "DELETE FROM alarm WHERE member = ?1 RETURNING sum",
+                [DISK_OP_REMOVE + DISK_HEARD] = "DELETE FROM heard WHERE member = ?1 RETURNING sum",
+                [DISK_OP_REMOVE + DISK_TERM_START] =
+                                "DELETE FROM term_start WHERE term = ?1 RETURNING sum",
                 [DISK_PAGE_COUNT] = "PRAGMA page_count",
                 [DISK_FREE_COUNT] = "PRAGMA freelist_count",
 };

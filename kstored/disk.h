@@ -33,9 +33,12 @@ enum disk_number {
 };
 
 enum disk_table {
-        DISK_LEASE,  /* value: TTL in seconds */
-        DISK_MEMBER, /* blob: keelsonpeer.MemberRecord */
-        DISK_ALARM,  /* value: bit set of alarm types; id: the member */
+        DISK_LEASE,      /* value: TTL in seconds */
+        DISK_MEMBER,     /* blob: keelsonpeer.MemberRecord */
+        DISK_ALARM,      /* value: bit set of alarm types; id: the member */
+        DISK_HEARD,      /* a member that was heard; value 0, of this one: not confirmed yet */
+        DISK_TERM_START, /* id: the term; value: the index of its first entry */
+        DISK_TABLES,
 };
 
 /* One small row that is put or, with remove, taken out. */
@@ -51,6 +54,7 @@ struct disk_op {
 struct disk_batch {
         uint64_t numbers[DISK_NUMBERS];
         uint32_t numbers_set; /* bit set */
+        bool settle;          /* it is to be durable: who writes it makes a checkpoint after it */
         struct row **rows;
         size_t row_count, row_allocated;
         size_t row_bytes;

@@ -1,6 +1,6 @@
 # kstored/: the store
 kstored_raft_sources = \
-	kstored/raft/config.c kstored/raft/core.h kstored/raft/log.c kstored/raft/progress.c kstored/raft/raft.c \
+	kstored/raft/config.c kstored/raft/contradict.c kstored/raft/core.h kstored/raft/log.c kstored/raft/progress.c kstored/raft/raft.c \
 	kstored/raft/raft.h kstored/raft/read.c kstored/raft/recv-append.c kstored/raft/recv-append-reply.c \
 	kstored/raft/recv-heartbeat.c kstored/raft/recv-heartbeat-reply.c kstored/raft/recv-propose.c \
 	kstored/raft/recv-read-index.c kstored/raft/recv-read-index-reply.c kstored/raft/recv-snapshot.c \
@@ -10,10 +10,11 @@ kstored_raft_sources = \
 
 # What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
-	kstored/checksum.c kstored/checksum.h kstored/command.h kstored/damage.c kstored/damage.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
+	kstored/checksum.c kstored/checksum.h kstored/command.h kstored/corrupt-judge.c kstored/corrupt-judge.h kstored/damage.c kstored/damage.h \
+	kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/first-life-judge.c kstored/first-life.h kstored/index.c \
 	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
 	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \
-	kstored/peer-wire.h kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
+	kstored/peer-wire.h kstored/replica-contradict.c kstored/replica-heard.c kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
 	kstored/row.c kstored/row.h kstored/slab.c kstored/slab.h kstored/state-internal.h kstored/state-members.c \
 	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wal-block.c kstored/wal-block.h kstored/wal-files.h \
 	kstored/wal-internal.h kstored/wal-open.c kstored/wal.c kstored/wal.h kstored/wire.c kstored/wire.h
@@ -28,8 +29,8 @@ libkstored_a_SOURCES = $(kstored_pure_sources) \
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
-	kstored/autocompact.c kstored/corrupt.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
-	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/requests.c kstored/scrub.c \
+	kstored/autocompact.c kstored/corrupt.c kstored/first-life.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
+	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/replace-data.c kstored/replace-data.h kstored/replace-survey.c kstored/replace-survey.h kstored/replace.c kstored/replace.h kstored/requests.c kstored/scrub.c \
 	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c \
 	kstored/require-leader.c kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \
 	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
@@ -44,6 +45,16 @@ tests_unit_test_raft_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-raft-step
 tests_unit_test_raft_step_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft-step.c tests/unit/unit.h
 tests_unit_test_raft_step_LDADD = libkstored.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-raft-contradict
+tests_unit_test_raft_contradict_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft-contradict.c tests/unit/unit.h
+tests_unit_test_raft_contradict_LDADD = libkstored.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-corrupt-judge
+tests_unit_test_corrupt_judge_SOURCES = tests/unit/test-corrupt-judge.c tests/unit/unit.h
+tests_unit_test_corrupt_judge_LDADD = libkstored.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-first-life
+tests_unit_test_first_life_SOURCES = tests/unit/test-first-life.c tests/unit/unit.h
+tests_unit_test_first_life_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_first_life_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)

@@ -99,6 +99,11 @@ static const struct option_row rows[] = {
                                 "with --restore: also a backup of another cluster", "false"),
                 ROW("dry-run", OPTION_BOOL, offline.dry_run, NULL,
                                 "with --restore: only check whether it would be done", "false"),
+                ROW("replace", OPTION_BOOL, offline.replace, NULL,
+                                "instead of serving: have this member, which is stopped, replaced "
+                                "by a new one in the cluster of the others; the old data are put "
+                                "aside",
+                                "false"),
                 ROW("log-level", OPTION_STRING, log_level, "LEVEL",
                                 "debug, info, notice, warning or error", "info"),
 };

@@ -1,9 +1,11 @@
-/* kstored --check and --restore: the answer is one line of JSON for `kctl` and scripts. */
+/* kstored --check, --restore and --replace: the answer is one line of JSON for `kctl` and scripts.
+ */
 #include "kstored/offline.h"
 
 #include <jansson.h>
 
 #include "kstored/backup.h"
+#include "kstored/replace.h"
 #include "kstored/server.h"
 #include "lib/json.h"
 
@@ -61,17 +63,36 @@ static int restore(const struct server_options *o, struct problem *p) {
         return r < 0 ? r : print(v);
 }
 
+static int replace(const struct server_options *o, struct problem *p) {
+        _cleanup_(replace_result_done) struct replace_result result = {0};
+        _cleanup_json_ json_t *v = NULL;
+        int r = replace_run(o, &result, p);
+
+        if (r < 0)
+                return r;
+        v = json_pack("{s:o, s:o, s:s}", "clusterID", hex(result.cluster_id), "memberID",
+                        hex(result.member_id), "dataDir", result.data_dir);
+        if (v && result.removed && json_object_set_new(v, "removed", hex(result.removed)) < 0)
+                r = -ENOMEM;
+        if (v && r >= 0 && result.aside)
+                r = json_set_str(v, "aside", result.aside);
+        return r < 0 ? r : print(v);
+}
+
 int offline_run(const struct server_options *o, struct problem *p) {
         int r;
 
-        if (o->offline.check && o->offline.restore)
-                return problem_set(p, EINVAL, 0, NULL, "--check and --restore: give one of them");
+        if (!!o->offline.check + !!o->offline.restore + o->offline.replace > 1)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--check, --restore and --replace: give one of them");
         if (!o->offline.restore &&
                         (o->offline.force || o->offline.other_cluster || o->offline.dry_run))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--force, --other-cluster and --dry-run belong to --restore");
-        if (!o->offline.check && !o->offline.restore)
+        if (!o->offline.check && !o->offline.restore && !o->offline.replace)
                 return 0;
-        r = o->offline.check ? check(o->offline.check, p) : restore(o, p);
+        r = o->offline.check     ? check(o->offline.check, p)
+            : o->offline.restore ? restore(o, p)
+                                 : replace(o, p);
         return r < 0 ? r : 1;
 }

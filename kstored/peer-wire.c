@@ -9,7 +9,23 @@ void peer_wire_hello(struct buf *b, unsigned field, const struct peer_hello *h) 
         wire_uint(b, 3, h->to);
         wire_uint(b, 4, PEER_PROTOCOL);
         wire_uint(b, 5, h->config_index);
+        wire_bool(b, 6, h->fresh);
         wire_end(b, mark);
+}
+
+void peer_wire_heard(struct buf *b, unsigned field, const uint64_t *ids, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                wire_uint(b, field, ids[i]);
+}
+
+void peer_wire_terms(struct buf *b, unsigned field, const struct raft_term_start *v, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                size_t mark = wire_begin(b, field);
+
+                wire_uint(b, 1, v[i].index);
+                wire_uint(b, 2, v[i].term);
+                wire_end(b, mark);
+        }
 }
 
 static size_t uint_size(uint64_t v) {

@@ -17,10 +17,15 @@ struct peer_hello {
         uint64_t from;
         uint64_t to;
         uint64_t config_index;
+        bool fresh;
 };
 
 /* Writes a Hello as this field. */
 void peer_wire_hello(struct buf *b, unsigned field, const struct peer_hello *h);
+/* Writes ids of members as this field. */
+void peer_wire_heard(struct buf *b, unsigned field, const uint64_t *ids, size_t n);
+/* Writes where terms begin as Entries of this field. */
+void peer_wire_terms(struct buf *b, unsigned field, const struct raft_term_start *v, size_t n);
 /* Writes a Message as this field; what b.failed says holds. */
 void peer_wire_message(struct buf *b, unsigned field, const struct raft_message *m);
 /* The message with entries of its own, all of which peer_message_done() drops. -EBADMSG when its

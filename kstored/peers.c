@@ -19,6 +19,8 @@ struct link {
         struct grpc_client_call *call;
         struct buf out; /* an Envelope being gathered */
         uint64_t retry_ms, since_ms;
+        uint64_t told[HEARD_MAX]; /* whom we have heard, as it knows */
+        size_t told_count;
         char *complaint;
         uint64_t complained_ms;
         uint64_t leave_ms; /* of one that is not needed any more */
@@ -210,7 +212,8 @@ static void open_stream(struct link *l) {
         struct peer_hello hello = {.cluster_id = p->options.cluster_id,
                         .from = p->options.member_id,
                         .to = l->id,
-                        .config_index = p->options.config_index(p->options.userdata)};
+                        .config_index = p->options.config_index(p->options.userdata),
+                        .fresh = p->options.fresh(p->options.userdata)};
         _cleanup_buf_ struct buf b = {0};
 
         l->retry_ms = p->now_ms + RETRY_MS;
@@ -222,11 +225,27 @@ static void open_stream(struct link *l) {
                 return;
         }
         l->since_ms = p->now_ms;
+        l->told_count = 0;
         buf_reset(&l->out);
         p->options.on_connected(p->options.userdata, l->id);
 }
 
+/* Whom we have heard take part goes to all at once, before what follows from it. */
+static void tell_heard(struct link *l) {
+        struct peers *p = l->peers;
+        const uint64_t *ids;
+        size_t n = p->options.heard(p->options.userdata, &ids);
+
+        if (n == l->told_count && memcmp(ids, l->told, n * sizeof(ids[0])) == 0)
+                return;
+        peer_wire_heard(&l->out, 3, ids, n);
+        memcpy(l->told, ids, n * sizeof(ids[0]));
+        l->told_count = n;
+}
+
 static void flush_link(struct link *l) {
+        if (l->call)
+                tell_heard(l);
         if (l->call && l->out.size > 0 && !l->out.failed) {
                 /* A full queue: the member does not read; Raft repeats what it needs. */
                 if (grpc_client_call_send(l->call, l->out.data, l->out.size) < 0)
@@ -252,6 +271,16 @@ void peers_flush(struct peers *p, uint64_t now_ms) {
                                 grpc_channel_why(l->channel))
                         complain(l, grpc_channel_why(l->channel));
                 flush_link(l);
+        }
+}
+
+void peers_greet(struct peers *p) {
+        for (size_t i = 0; i < p->count; i++) {
+                struct link *l = p->links[i];
+
+                l->call = grpc_client_call_cancel(l->call);
+                l->since_ms = l->retry_ms = 0;
+                buf_reset(&l->out);
         }
 }
 

@@ -23,6 +23,10 @@ struct peers_options {
         void (*on_connected)(void *userdata, uint64_t id);
         /* The index of our newest configuration. */
         uint64_t (*config_index)(void *userdata);
+        /* Whether we take no part yet, and whom we have heard take part: a list that only grows, or
+         * becomes another one. */
+        bool (*fresh)(void *userdata);
+        size_t (*heard)(void *userdata, const uint64_t **ret);
         void *userdata;
 };
 
@@ -34,6 +38,8 @@ int peers_update(struct peers *p, struct member *const *members, size_t n);
 /* Gathers a message; peers_flush() sends what was gathered and mends streams that broke. */
 void peers_send(struct peers *p, const struct raft_message *m);
 void peers_flush(struct peers *p, uint64_t now_ms);
+/* Begins all streams once more, so that the others hear who we are now. */
+void peers_greet(struct peers *p);
 /* For calls to a member: NULL when it is not known. */
 struct grpc_channel *peers_channel(struct peers *p, uint64_t id);
 /* A new channel to it, the caller's, for what would hold up the messages. */

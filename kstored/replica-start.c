@@ -66,6 +66,9 @@ static int write_first(struct replica *r, const struct wal_contents *start, stru
                 disk_batch_number(b, DISK_LOG_BASE, start->base_index);
                 disk_batch_number(b, DISK_LOG_BASE_TERM, start->base_term);
         }
+        /* Among others it waits to be confirmed: see replica-heard.c. */
+        if (!o->joining && o->member_count > 1)
+                q = disk_batch_op(b, &(struct disk_op){.table = DISK_HEARD, .id = r->member_id});
         for (size_t i = 0; i < o->member_count; i++) {
                 struct member *m = o->members[i];
 
@@ -240,6 +243,8 @@ static int load(struct replica *r, struct problem *p) {
         if (q >= 0)
                 q = load_raft(r, &log, p);
         r->settled = r->state->applied;
+        r->fresh = r->state->unconfirmed != 0 && r->state->unconfirmed == r->member_id;
+        r->heard_durable = r->state->heard_count;
         wal_contents_done(&log);
         return q;
 }

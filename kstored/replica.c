@@ -7,7 +7,7 @@
 
 #include "lib/log.h"
 
-enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000 };
+enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, SETTLE_AGAIN_MS = 50, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000 };
 
 void replica_fail(struct replica *r, int error, const char *what) {
         if (r->failed)
@@ -23,13 +23,20 @@ bool replica_is_leader(const struct replica *r) {
         return status.role == RAFT_LEADER;
 }
 
-/* Raft's own errors: nothing a message can cause ends a member, want of memory does. */
+/* Raft's own errors: want of memory ends a member, and a leader that contradicts what was committed
+ * here. Other messages that make no sense do not. */
 static void check_core(struct replica *r, int result) {
         if (result == -ENOMEM)
                 replica_fail(r, -ENOMEM, "Out of memory");
+        else if (result == -EUCLEAN && !r->failed) {
+                _cleanup_free_ char *what = replica_contradiction_text(r);
+
+                replica_report_contradiction(r);
+                replica_fail(r, -EUCLEAN, strempty(what));
+        }
 }
 
-void replica_step(struct replica *r, const struct raft_message *m) {
+static void step(struct replica *r, const struct raft_message *m) {
         int q = r->failed ? 0 : raft_step(r->raft, m);
 
         if (q == -EBADMSG)
@@ -37,6 +44,21 @@ void replica_step(struct replica *r, const struct raft_message *m) {
                                 (unsigned long long)m->from, (int)m->type);
         else
                 check_core(r, q);
+}
+
+bool replica_check_terms(struct replica *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n) {
+        int q = r->failed || r->fresh ? 0 : raft_check_terms(r->raft, m, starts, n);
+
+        check_core(r, q);
+        return q >= 0;
+}
+
+void replica_step(struct replica *r, const struct raft_message *m) {
+        /* What is dropped here comes again. */
+        if (r->fresh || (m->type != RAFT_MSG_SNAPSHOT_STATUS && !replica_hear(r, m->from)))
+                return;
+        step(r, m);
 }
 
 bool replica_idle(const struct replica *r) {
@@ -144,8 +166,18 @@ static void take_state_batch(struct replica *r) {
 }
 
 static void submit_flush(struct replica *r) {
+        r->flushing.settle |= r->unsettled;
+        r->unsettled = false;
         r->flushing_now = true;
         r->options.ops->flush(r->options.userdata, &r->flushing);
+}
+
+static bool flush_is_due(const struct replica *r) {
+        if (r->unsettled && r->now_ms >= r->settle_again_ms)
+                return true;
+        return !disk_batch_empty(&r->state->batch) &&
+               (r->now_ms >= r->flush_at_ms || r->take_wanted > r->takes ||
+                               r->state->batch.row_bytes >= REPLICA_FLUSH_BYTES);
 }
 
 /* What was applied goes to the database when it is much, old or asked for. */
@@ -161,10 +193,7 @@ static void flush(struct replica *r) {
                         submit_flush(r);
                 return;
         }
-        if (disk_batch_empty(&r->state->batch))
-                return;
-        if (r->now_ms < r->flush_at_ms && r->take_wanted <= r->takes &&
-                        r->state->batch.row_bytes < REPLICA_FLUSH_BYTES)
+        if (!flush_is_due(r))
                 return;
         take_state_batch(r);
         submit_flush(r);
@@ -192,8 +221,18 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket) {
         return r->takes_written >= ticket;
 }
 
+static void database_settled(struct replica *r) {
+        r->settled = disk_number(r->disk, DISK_APPLIED);
+        r->takes_settled = r->takes_written;
+        replica_heard_settled(r);
+}
+
 void replica_flushed(struct replica *r, int result, bool settled) {
         r->flushing_now = false;
+        if (r->flushing.settle && !settled) {
+                r->unsettled = true;
+                r->settle_again_ms = r->now_ms + SETTLE_AGAIN_MS;
+        }
         if (result == -ENOSPC) {
                 r->database_full = true;
                 r->flush_at_ms = r->now_ms + FULL_RETRY_MS;
@@ -211,7 +250,7 @@ void replica_flushed(struct replica *r, int result, bool settled) {
         r->takes_written = r->takes;
         disk_batch_clear(&r->flushing);
         if (settled)
-                r->settled = disk_number(r->disk, DISK_APPLIED);
+                database_settled(r);
 }
 
 /* ---- applying */
@@ -401,7 +440,8 @@ void replica_tick(struct replica *r, uint64_t now_ms) {
                 if (now_ms - r->next_tick_ms > 4 * period_ms)
                         r->next_tick_ms = now_ms;
                 r->next_tick_ms += period_ms;
-                check_core(r, raft_tick(r->raft));
+                if (!r->fresh)
+                        check_core(r, raft_tick(r->raft));
         }
         if (r->failed)
                 return;
@@ -417,6 +457,8 @@ uint64_t replica_next_ms(const struct replica *r) {
                 return r->now_ms;
         if (!r->flushing_now && r->flush_at_ms > 0)
                 next = MIN(next, r->flush_at_ms);
+        if (!r->flushing_now && r->unsettled)
+                next = MIN(next, r->settle_again_ms);
         if (r->save_pending && !r->saving_now)
                 next = MIN(next, r->save_again_ms);
         return MAX(next, r->now_ms + 1);
@@ -434,20 +476,25 @@ struct raft_config replica_config(const struct replica *r) {
 }
 
 int replica_install(struct replica *r, const char *path, const struct raft_message *m) {
-        struct raft_message step = *m;
+        struct raft_message message = *m;
         struct raft_status status;
         struct raft_config config;
+        uint64_t heard[HEARD_MAX];
+        size_t heard_count = r->state->heard_count;
         int64_t had_rev;
         int q;
 
+        if (r->fresh)
+                return -EBUSY; /* it takes part in nothing */
         if (!replica_idle(r) || r->save_pending || !disk_batch_empty(&r->flushing))
                 return -EAGAIN;
+        memcpy(heard, r->state->heard, heard_count * sizeof(heard[0]));
         raft_get_status(r->raft, &status);
         if (m->term < status.term || m->log_index <= status.commit ||
                         raft_term_at(r->raft, m->log_index) == m->log_term) {
                 /* Not needed any more; the core says to the leader where it stands. */
                 (void)unlink(path);
-                replica_step(r, m);
+                step(r, m);
                 return 0;
         }
         had_rev = mvcc_rev(r->state->kv.mvcc);
@@ -469,8 +516,9 @@ int replica_install(struct replica *r, const char *path, const struct raft_messa
                         (unsigned long long)m->log_index);
         hub_restore(r->hub, r->state->kv.mvcc, had_rev);
         config = replica_config(r);
-        step.config = &config;
-        replica_step(r, &step);
+        message.config = &config;
+        step(r, &message);
+        replica_heard_again(r, heard, heard_count);
         return 0;
 }
 

@@ -89,6 +89,9 @@ struct replica {
         bool disk_full;               /* either */
         uint64_t settled;             /* the database holds durably what was applied up to here */
         uint64_t takes, takes_written, take_wanted; /* replica_flush_ask() */
+        uint64_t takes_settled;                     /* durable */
+        bool unsettled; /* a checkpoint was asked for, and somebody was in its way */
+        uint64_t settle_again_ms;
 
         struct arena arena; /* of the command being proposed */
         uint64_t now_ms;
@@ -98,6 +101,11 @@ struct replica {
         uint64_t led_term; /* as was_leader: when the role changed last */
         bool in_doubt;     /* something could not be read; to be cleared by who looks into it */
         bool removed;      /* the log says that this member was removed */
+        /* replica-heard.c */
+        bool fresh; /* began empty and takes part in nothing until replica_confirm() */
+        bool confirming;
+        uint64_t heard_ticket;
+        size_t heard_durable; /* so many of state->heard are on the disk */
         int failed;
 };
 
@@ -150,6 +158,29 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket);
  * if it is newer. m: the RAFT_MSG_SNAPSHOT it came with; log_index and log_term must be what the
  * file holds. The file is gone afterwards. -EAGAIN while something is being written. */
 int replica_install(struct replica *r, const char *path, const struct raft_message *m);
+/* replica-heard.c: a member that begins a cluster of several with an empty disk may have been one
+ * of it before, and have promised what it does not know any more. It takes part in nothing
+ * (`fresh`) until whoever drives it has asked the others and calls this (first-life.h). */
+void replica_confirm(struct replica *r);
+/* Notes that a member takes part in the cluster: true once that is durable. Nothing that it says
+ * may count before. Members of no configuration are not noted, and true. */
+bool replica_hear(struct replica *r, uint64_t id);
+/* Whether this member knows that one from before. */
+bool replica_knows(const struct replica *r, uint64_t id);
+/* Whether nothing was ever voted or agreed on, as far as this member knows. */
+bool replica_is_new(const struct replica *r);
+/* For replica.c: when all that was flushed is durable, and after another member's state took the
+ * place of this one's. */
+void replica_heard_settled(struct replica *r);
+void replica_heard_again(struct replica *r, const uint64_t *ids, size_t n);
+/* replica-contradict.c: what raft_get_contradiction() says, for people, with what to do; and the
+ * CORRUPT alarm for the cluster, which blames nobody. */
+char *replica_contradiction_text(const struct replica *r);
+void replica_report_contradiction(struct replica *r);
+/* Before replica_install(): false when where the leader's terms began shows that its state lacks
+ * what was committed here. That ends this member. */
+bool replica_check_terms(struct replica *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n);
 /* At a clean stop, when it is idle: what is only in memory, so that the next start has less to do.
  */
 void replica_last_write(struct replica *r);

@@ -15,6 +15,12 @@ static bool has_leader(const struct server *s) {
 }
 
 bool server_admit(struct grpc_call *call, void *userdata) {
+        const struct server *s = userdata;
+
+        if (s->fatal) {
+                server_refuse(call, STORE_STOPPED);
+                return false;
+        }
         if (!streq_ptr(grpc_call_metadata(call, required.name), required.value) ||
                         has_leader(userdata))
                 return true;

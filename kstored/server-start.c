@@ -1,6 +1,8 @@
 /* Start: identity, first configuration, loading what the disk holds, and making the parts. */
 #include "kstored/damage.h"
+#include "kstored/first-life.h"
 #include "kstored/join.h"
+#include "kstored/replace-data.h"
 #include "kstored/server.h"
 #include "lib/log.h"
 #include "lib/random.h"
@@ -100,14 +102,11 @@ static bool same_set(char **a, char **b) {
 }
 
 /* A member with this id that has lost its disk may have voted and promised what it no longer knows:
- * it must not come back under its old id. Its client URLs show that it ran: only it says them. */
-static int refuse_second_life(const struct member *m, struct problem *p) {
-        return problem_set(p, EEXIST, 0, NULL,
-                        "member %llx (%s) was started before and its data directory is empty now: "
-                        "remove it from the cluster, add it again (etcdctl member remove %llx; "
-                        "etcdctl member add NAME --peer-urls=URL) and start it with "
-                        "--initial-cluster-state=existing",
-                        (unsigned long long)m->id, m->name, (unsigned long long)m->id);
+ * it must not come back under its old id. */
+static int refuse_second_life(const struct member *m, const char *name, struct problem *p) {
+        _cleanup_free_ char *why = first_life_refusal(m->id, name);
+
+        return problem_set(p, EEXIST, 0, NULL, "%s", strempty(why));
 }
 
 /* Whether one of the others, if any runs already, knows this member from an earlier life. */
@@ -119,8 +118,8 @@ static int check_first_life(
         if (r == -ENOTCONN)
                 return 0;
         for (size_t i = 0; r >= 0 && i < a.count; i++)
-                if (a.members[i]->id == self->id && a.members[i]->client_urls)
-                        return refuse_second_life(a.members[i], p);
+                if (a.members[i]->id == self->id && join_knows(&a, a.members[i]))
+                        return refuse_second_life(a.members[i], self->name, p);
         return r;
 }
 
@@ -155,8 +154,8 @@ static int join_cluster(struct server *s, struct replica_options *ro, struct mem
                                 "(etcdctl member add %s --peer-urls=%s)",
                                 (unsigned long long)a.cluster_id, self->peer_urls[0], self->name,
                                 self->peer_urls[0]);
-        if (r >= 0 && me->client_urls)
-                r = refuse_second_life(me, p);
+        if (r >= 0 && join_knows(&a, me))
+                r = refuse_second_life(me, self->name, p);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ro->member_count; i++)
@@ -174,6 +173,7 @@ static int join_cluster(struct server *s, struct replica_options *ro, struct mem
 /* For an empty disk: the members, and which of them we are. */
 static int first_members(struct server *s, struct replica_options *ro, struct member **v,
                 struct problem *p) {
+        _cleanup_(replace_ticket_done) struct replace_ticket ticket = {0};
         _cleanup_strv_free_ char **others = NULL;
         struct server_options *o = s->options;
         struct member *self;
@@ -187,6 +187,14 @@ static int first_members(struct server *s, struct replica_options *ro, struct me
                                 "--initial-cluster does not name this member, \"%s\" (--name)",
                                 o->name);
         r = urls_of_others(s, v, ro->member_count, &others);
+        if (r < 0)
+                return r;
+        r = replace_ticket_read(o->data_dir, &ticket, p);
+        if (r > 0) { /* kstored --replace was here */
+                for (char **u = ticket.peer_urls; r >= 0 && u && *u; u++)
+                        r = strv_extend(&others, *u);
+                return r < 0 ? r : join_cluster(s, ro, v, self, others, p);
+        }
         if (r < 0)
                 return r;
         if (streq(o->initial_cluster_state, "existing"))
@@ -265,6 +273,7 @@ static int make_replica(struct server *s, struct problem *p) {
                 member_free(members[i]);
         if (r < 0)
                 return r;
+        replace_ticket_drop(o->data_dir);
         s->state = s->replica->state;
         s->raft = s->replica->raft;
         s->hub = s->replica->hub;
@@ -279,10 +288,24 @@ static uint64_t on_config_index(void *userdata) {
         return raft_get_config(s->raft)->index;
 }
 
+static bool on_fresh(void *userdata) {
+        struct server *s = userdata;
+
+        return s->replica->fresh;
+}
+
+static size_t on_heard(void *userdata, const uint64_t **ret) {
+        struct server *s = userdata;
+
+        *ret = s->state->heard;
+        return s->state->heard_count;
+}
+
 static void on_peer_connected(void *userdata, uint64_t id) {
         struct server *s = userdata;
 
         raft_hurry(s->raft, 0);
+        first_life_soon(s);
 }
 
 static void on_peer_removed_us(void *userdata) {
@@ -297,6 +320,8 @@ static int make_peers(struct server *s) {
                         .on_removed = on_peer_removed_us,
                         .on_connected = on_peer_connected,
                         .config_index = on_config_index,
+                        .fresh = on_fresh,
+                        .heard = on_heard,
                         .userdata = s};
         int r = peers_new(&s->peers, s->event, &o);
 
@@ -427,6 +452,7 @@ struct server *server_free(struct server *s) {
         move_leader_end(s);
         corrupt_check_end(s);
         service_snapshot_end(s);
+        first_life_end(s);
         grpc_server_free(s->grpc);
         grpc_server_free(s->peer_grpc);
         sd_event_source_disable_unref(s->post);

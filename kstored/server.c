@@ -9,15 +9,39 @@
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
-enum { WRITE_HERE_US = 2000, LONE_SAVES_MIN = 16, SYNC_MARK_US = 250000 };
+enum {
+        WRITE_HERE_US = 2000,
+        LONE_SAVES_MIN = 16,
+        SYNC_MARK_US = 250000,
+        FATAL_LINGER_US = 500000
+};
+
+static int on_fatal_end(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct server *s = userdata;
+
+        return sd_event_exit(s->event, EX_CONFIG); /* the unit does not start it again */
+}
 
 void server_fatal(struct server *s, int error, const char *what) {
+        bool contradicted =
+                        s->raft && raft_get_contradiction(s->raft)->kind != RAFT_CONTRADICTION_NONE;
+
         if (s->fatal)
                 return;
         s->fatal = error ? error : -EIO;
-        log_error_errno(s->fatal, "%s; stopping, so that nothing wrong is acknowledged", what);
+        if (!contradicted)
+                log_error_errno(s->fatal, "%s; stopping, so that nothing wrong is acknowledged",
+                                what);
+        else
+                log_error("%s; stopping, so that nothing wrong is acknowledged", what);
         s->stopping = true;
         requests_fail_all(s, STORE_STOPPED);
+        /* What it has to say to the others leaves first; clients are served no more. */
+        if (contradicted && sd_event_add_time_relative(s->event, &s->stopper, CLOCK_MONOTONIC,
+                                            FATAL_LINGER_US, 1000, on_fatal_end, s) >= 0) {
+                peers_flush(s->peers, server_now_ms());
+                return;
+        }
         sd_event_exit(s->event, 1);
 }
 
@@ -89,7 +113,8 @@ static int run_flush(void *userdata) {
                 s->mark_synced_us = now_mono_us();
         }
 
-        if (r < 0 || disk_unsettled_bytes(s->disk) < SERVER_CHECKPOINT_BYTES)
+        if (r < 0 || (!s->replica->flushing.settle &&
+                                     disk_unsettled_bytes(s->disk) < SERVER_CHECKPOINT_BYTES))
                 return r;
         r = disk_checkpoint(s->disk);
         return r == -ENOSPC ? 0 : r; /* it is written; the rest can wait */
@@ -210,6 +235,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         corrupt_check_turn(s, now_ms);
         scrub_turn(s, now_ms);
         move_leader_turn(s, now_ms);
+        first_life_turn(s, now_ms);
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
         service_snapshot_turn(s, now_ms);
@@ -276,6 +302,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         struct server *s = userdata;
         uint64_t now_ms = server_now_ms();
 
+        if (s->fatal)
+                return sd_event_source_set_enabled(source, SD_EVENT_OFF);
         replica_tick(s->replica, now_ms);
         require_leader_turn(s, now_ms);
         health_turn(s);

@@ -49,11 +49,12 @@ struct server_options {
         bool unsafe_no_fsync;
         struct {
                 char *check, *restore;
-                bool force, other_cluster, dry_run;
+                bool force, other_cluster, dry_run, replace;
         } offline; /* offline.h */
 };
 
 struct request;
+struct first_life;
 
 struct server {
         struct server_options *options;
@@ -76,10 +77,11 @@ struct server {
         struct receiving *receiving; /* one that comes from the leader */
         struct forward *forwards;
         struct health_watch *health_watches, *health_strangers;
-        struct moving *moving;  /* leadership, for a client */
-        struct worker *writer;  /* the log */
-        struct worker *flusher; /* the database */
-        struct worker *keeper;  /* copies, hashes and looking for damage */
+        struct moving *moving;         /* leadership, for a client */
+        struct first_life *first_life; /* while this member asks whether it is new */
+        struct worker *writer;         /* the log */
+        struct worker *flusher;        /* the database */
+        struct worker *keeper;         /* copies, hashes and looking for damage */
         uint64_t cluster_id;
         uint64_t member_id;
 
@@ -190,6 +192,11 @@ void require_leader_turn(struct server *s, uint64_t now_ms);
 /* service-snapshot.c */
 void service_snapshot_turn(struct server *s, uint64_t now_ms);
 void service_snapshot_end(struct server *s);
+/* first-life.c: asks the others, while the replica is fresh, whether they know this member. */
+void first_life_turn(struct server *s, uint64_t now_ms);
+void first_life_over(struct server *s); /* it is not the first: stops with the remedy */
+void first_life_soon(struct server *s); /* somebody came in reach */
+void first_life_end(struct server *s);
 /* snapshot-send.c, snapshot-receive.c */
 void snapshot_wanted(struct server *s, uint64_t to);
 void snapshot_send_turn(struct server *s, uint64_t now_ms);

@@ -27,6 +27,27 @@ static bool was_removed(const struct server *s, uint64_t id, uint64_t config_ind
         return !in_config(c, id) && c->index >= config_index;
 }
 
+static bool only_voter(const struct raft_config *c, uint64_t id) {
+        bool ours = false, others = false;
+
+        for (uint32_t i = 0; i < c->count; i++) {
+                ours |= c->members[i].id == id && !c->members[i].learner;
+                others |= c->members[i].id != id && !c->members[i].learner;
+        }
+        return ours && !others;
+}
+
+/* Nobody becomes a member without the only voter: one that it does not know, and that has a newer
+ * configuration, came in before our data were deleted and we began again alone. */
+static bool began_again(struct server *s, const Keelsonpeer__Hello *h) {
+        const struct raft_config *c = raft_get_config(s->raft);
+
+        if (!only_voter(c, s->member_id) || in_config(c, h->from) || h->config_index <= c->index)
+                return false;
+        first_life_over(s);
+        return true;
+}
+
 static char *removed_text(uint64_t id) {
         return strformat("member %llx is not in the cluster: it was removed",
                         (unsigned long long)id);
@@ -54,6 +75,8 @@ bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__
                 why = strformat("member %llx answers here, not %llx: a member's peer URL is wrong "
                                 "(etcdctl member update)",
                                 (unsigned long long)s->member_id, (unsigned long long)h->to);
+        else if (began_again(s, h))
+                why = strdup("this member has begun again without its data and stops");
         else if (was_removed(s, h->from, h->config_index)) {
                 why = removed_text(h->from);
                 removed = true;
@@ -100,6 +123,8 @@ static struct peer_call *begin(
         c->server = s;
         c->from = hello->from;
         c->config_index = hello->config_index;
+        if (!hello->fresh)
+                (void)replica_hear(s->replica, hello->from);
         grpc_call_set_userdata(call, c);
         grpc_call_on_gone(call, on_gone, c);
         return c;
@@ -132,6 +157,8 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
                 end(call, c, strempty(why), true);
                 return;
         }
+        for (size_t i = 0; i < e->n_heard; i++)
+                (void)replica_hear(s->replica, e->heard[i]);
         for (size_t i = 0; i < e->n_messages && !s->fatal; i++) {
                 struct raft_message m;
                 int r = peer_message_read(e->messages[i], &m);
@@ -162,6 +189,7 @@ void service_peer_members(struct grpc_call *call, const void *data, size_t n, vo
         struct server *s = server;
         struct member *v[RAFT_MEMBERS_MAX];
         _cleanup_buf_ struct buf b = {0};
+        struct raft_status status;
         size_t count = 0;
 
         b.failed = replica_members(s->replica, v, &count) < 0;
@@ -171,6 +199,16 @@ void service_peer_members(struct grpc_call *call, const void *data, size_t n, vo
                 wire_member(&b, 3, v[i]);
                 member_free(v[i]);
         }
+        raft_get_status(s->raft, &status);
+        wire_uint(&b, 4, s->member_id);
+        peer_wire_heard(&b, 5, s->state->heard, s->state->heard_count);
+        wire_bool(&b, 6, replica_is_new(s->replica));
+        for (size_t i = 0; i < s->state->member_count; i++)
+                if (server_reaches(s, s->state->members[i]->id, 0))
+                        wire_uint(&b, 7, s->state->members[i]->id);
+        wire_uint(&b, 8, status.leader);
+        wire_uint(&b, 9, status.term);
+        wire_uint(&b, 10, (uint64_t)mvcc_rev(s->state->kv.mvcc));
         if (b.failed)
                 server_refuse(call, STORE_NO_MEMORY);
         else

@@ -13,6 +13,8 @@ struct receiving {
         struct server *server;
         struct grpc_call *call; /* NULL: gone */
         struct raft_message message;
+        struct raft_term_start term_starts[TERM_STARTS_MAX]; /* of the leader's log */
+        size_t term_start_count;
         struct state_file file;
         uint64_t size, offset, end_ms;
         bool checking; /* the thread has it */
@@ -127,6 +129,9 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
                 finish(x, "its header makes no sense");
                 return;
         }
+        for (size_t i = 0; i < p->n_term_starts && i < TERM_STARTS_MAX; i++)
+                x->term_starts[x->term_start_count++] = (struct raft_term_start){
+                                .term = p->term_starts[i]->term, .index = p->term_starts[i]->index};
         x->file.path = strformat("%s.receive", disk_path(s->disk));
         if (x->file.path)
                 (void)unlink(x->file.path); /* of a run that was cut off */
@@ -206,6 +211,10 @@ void snapshot_receive_turn(struct server *s) {
                 return;
         if (!x->call) {
                 receiving_free(x);
+                return;
+        }
+        if (!replica_check_terms(s->replica, &x->message, x->term_starts, x->term_start_count)) {
+                finish(x, "it lacks what was committed here");
                 return;
         }
         r = replica_install(s->replica, x->file.path, &x->message);

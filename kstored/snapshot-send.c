@@ -137,6 +137,7 @@ static int send_first(struct sending *x) {
         peer_wire_hello(&b, 1, &hello);
         peer_wire_message(&b, 2, &m);
         wire_uint(&b, 3, x->size);
+        peer_wire_terms(&b, 7, s->state->term_starts, s->state->term_start_count);
         return b.failed ? -ENOMEM : grpc_client_call_send(x->call, b.data, b.size);
 }
 

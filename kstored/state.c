@@ -38,6 +38,18 @@ struct state *state_free(struct state *s) {
         return NULL;
 }
 
+/* They may come in any order. */
+static void load_term(struct state *s, uint64_t term, uint64_t index) {
+        size_t i = s->term_start_count;
+
+        if (i == TERM_STARTS_MAX)
+                return;
+        for (; i > 0 && s->term_starts[i - 1].term > term; i--)
+                s->term_starts[i] = s->term_starts[i - 1];
+        s->term_starts[i] = (struct raft_term_start){.term = term, .index = index};
+        s->term_start_count++;
+}
+
 static int load_op(const struct disk_op *op, void *userdata) {
         struct state *s = userdata;
         struct member *m;
@@ -54,11 +66,22 @@ static int load_op(const struct disk_op *op, void *userdata) {
                         r = state_set_member(s, m);
                 return r;
         case DISK_ALARM:
-                if (s->alarm_count == RAFT_MEMBERS_MAX)
+                if (s->alarm_count == ALARMS_MAX)
                         return -EUCLEAN;
                 s->alarms[s->alarm_count++] =
                                 (struct alarm){.member = op->id, .types = (uint32_t)op->value};
                 return 0;
+        case DISK_HEARD:
+                if (op->value == 0)
+                        s->unconfirmed = op->id;
+                else if (s->heard_count < HEARD_MAX)
+                        s->heard[s->heard_count++] = op->id;
+                return 0;
+        case DISK_TERM_START:
+                load_term(s, op->id, (uint64_t)op->value);
+                return 0;
+        case DISK_TABLES:
+                break;
         }
         return -EUCLEAN;
 }
@@ -313,6 +336,26 @@ static int apply_command(struct state *s, const struct raft_entry *e, struct out
         return o->error == STORE_NO_MEMORY ? -ENOMEM : o->error == STORE_DISK ? -EIO : 0;
 }
 
+/* The oldest make room. */
+static int note_term(struct state *s, const struct raft_entry *e) {
+        struct disk_op op = {.table = DISK_TERM_START, .id = e->term, .value = (int64_t)e->index};
+        int r = 0;
+
+        if (s->term_start_count == TERM_STARTS_MAX) {
+                struct disk_op old = {.table = DISK_TERM_START,
+                                .remove = true,
+                                .id = s->term_starts[0].term};
+
+                r = disk_batch_op(&s->batch, &old);
+                s->term_start_count--;
+                memmove(s->term_starts, s->term_starts + 1,
+                                s->term_start_count * sizeof(s->term_starts[0]));
+        }
+        s->term_starts[s->term_start_count++] =
+                        (struct raft_term_start){.term = e->term, .index = e->index};
+        return r < 0 ? r : disk_batch_op(&s->batch, &op);
+}
+
 int state_apply(struct state *s, const struct raft_entry *e, struct outcome *o) {
         int r = 0;
 
@@ -326,6 +369,8 @@ int state_apply(struct state *s, const struct raft_entry *e, struct outcome *o) 
         if (r < 0)
                 return r;
         s->applied = e->index;
+        if (r >= 0 && e->term != s->applied_term)
+                r = note_term(s, e);
         s->applied_term = e->term;
         o->rev = mvcc_rev(s->kv.mvcc);
         return note_progress(s);

@@ -14,7 +14,11 @@ struct member {
         bool learner;
 };
 
+enum { TERM_STARTS_MAX = 256 };
+enum { HEARD_MAX = 2 * RAFT_MEMBERS_MAX };
+
 enum { ALARM_NOSPACE = 1, ALARM_CORRUPT = 2 }; /* numbers of AlarmType */
+enum { ALARMS_MAX = RAFT_MEMBERS_MAX + 1 };    /* each member's, and nobody's */
 
 struct alarm {
         uint64_t member;
@@ -28,10 +32,17 @@ struct state {
         size_t member_count;
         const struct member *newest; /* what the last change of membership made; NULL: nothing */
         uint64_t member_changes;     /* rises with every change of a member */
-        struct alarm alarms[RAFT_MEMBERS_MAX];
+        struct alarm alarms[ALARMS_MAX];
         size_t alarm_count;
+        /* This member's own knowledge, not replicated: see replica-heard.c. */
+        uint64_t heard[HEARD_MAX];
+        size_t heard_count;
+        uint64_t unconfirmed; /* a member that began empty and is not confirmed; 0: none */
         uint64_t applied;
         uint64_t applied_term;
+        /* Where the newest terms begin: what the log would show if it were kept. */
+        struct raft_term_start term_starts[TERM_STARTS_MAX];
+        size_t term_start_count;
         struct arena arena;
         struct disk_batch batch; /* effects that were not given to the disk yet */
         int64_t lease_ttl_min_s;

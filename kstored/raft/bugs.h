@@ -18,6 +18,12 @@
                         "a new leader serves reads before it has committed in its term") \
         X(TRUNCATE_ALWAYS, "truncate-always", "every append cuts off what follows it") \
         X(HEARTBEAT_BEYOND, "heartbeat-beyond", "heartbeats commit what a member may not have") \
+        X(FOLLOW_BLINDLY, "follow-blindly", \
+                        "a member follows a leader that contradicts what is committed here") \
+        X(TERMS_IGNORED, "terms-ignored", \
+                        "a whole state is taken that lacks what was committed here") \
+        X(EMPTY_VOTES, "empty-votes", "a member without its data takes part without asking") \
+        X(HEARD_FORGOTTEN, "heard-forgotten", "who was heard is not written") \
         X(NEWCOMER_STANDS, "newcomer-stands", \
                         "a new member stands for election before it has a log") \
         X(CHANGE_TWICE, "change-twice", "a second change of members while one is under way") \

@@ -57,7 +57,8 @@ struct held_message {
 struct pending_read {
         uint64_t round;
         uint64_t index;
-        uint64_t from; /* 0: our own */
+        uint64_t from;  /* 0: our own */
+        uint64_t asked; /* what was committed there when it asked */
         uint64_t context;
 };
 
@@ -107,6 +108,7 @@ struct raft {
         size_t save_entries_allocated;
         struct raft_status told;
         bool restored;
+        struct raft_contradiction contradiction;
 };
 
 /* log.c */
@@ -174,11 +176,20 @@ bool commit_alone(struct raft *r);
 int follow_commit(struct raft *r, uint64_t commit);
 
 /* read.c */
-int read_begin(struct raft *r, uint64_t from, uint64_t context);
+/* A read of ours or of another member: from, context and asked are set. */
+int read_begin(struct raft *r, const struct pending_read *read);
 int read_acked(struct raft *r);
 int read_started_term(struct raft *r);
 void reads_drop(struct raft *r);
-int read_finish(struct raft *r, uint64_t from, uint64_t context, uint64_t index);
+/* index 0: it must be asked again. */
+int read_finish(struct raft *r, const struct pending_read *read, uint64_t index);
+
+/* contradict.c: whether an entry that the leader has cannot be, for what was committed here:
+ * -EUCLEAN, else 0. */
+int check_against_committed(
+                struct raft *r, const struct raft_message *m, uint64_t index, uint64_t term);
+/* Ends the core. Returns -EUCLEAN. */
+int contradict(struct raft *r, const struct raft_contradiction *c);
 
 /* One file per received message. */
 int recv_vote(struct raft *r, const struct raft_message *m);

@@ -120,6 +120,8 @@ static int tick_leader(struct raft *r) {
 }
 
 int raft_tick(struct raft *r) {
+        if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
+                return 0;
         if (r->role == RAFT_LEADER)
                 return tick_leader(r);
         if (++r->election_elapsed < r->election_timeout)
@@ -217,12 +219,15 @@ int raft_propose_change(
 }
 
 int raft_read_index(struct raft *r, uint64_t context) {
+        const struct pending_read read = {.context = context, .asked = r->log.commit};
+
         if (r->role == RAFT_LEADER)
-                return read_begin(r, 0, context);
+                return read_begin(r, &read);
         if (r->leader == 0)
-                return read_finish(r, 0, context, 0);
+                return read_finish(r, &read, 0);
         return raft_send_now(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX,
                                                 .to = r->leader,
+                                                .commit = r->log.commit,
                                                 .context = context});
 }
 
@@ -290,6 +295,8 @@ bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret) {
         struct raft_status now;
 
         *ret = (struct raft_ready){0};
+        if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
+                return false;
         ret->must_save = can_save && ready_save(r, ret);
         messages_clear(&r->taken);
         swap = r->taken;

@@ -105,7 +105,7 @@ struct raft_message {
         uint64_t term;
         uint64_t log_index; /* what the entries follow; in replies: the last index that matches */
         uint64_t log_term;
-        uint64_t commit;
+        uint64_t commit;     /* reads: what the one that asks had then; the answer repeats it */
         uint64_t hint_index; /* in a refusal: where to look next */
         uint64_t hint_term;
         uint64_t context; /* reads: their number; votes: 1 when the leader asked for the election */
@@ -175,6 +175,28 @@ struct raft_status {
         bool learner;
 };
 
+enum raft_contradiction_kind {
+        RAFT_CONTRADICTION_NONE,
+        /* The leader has another entry where one was committed here. */
+        RAFT_CONTRADICTION_ENTRY,
+        /* The leader answered a read as of less than was committed here when it was asked. */
+        RAFT_CONTRADICTION_READ,
+        /* The leader was given an acknowledgement of entries that are not here. */
+        RAFT_CONTRADICTION_LOST,
+};
+
+/* Two members disagree about what was committed: one of them has lost what it had acknowledged.
+ * Which one, the core cannot know, except for what is LOST: that is lost here. */
+struct raft_contradiction {
+        enum raft_contradiction_kind kind;
+        uint64_t leader;
+        uint64_t leader_term; /* the term it leads */
+        uint64_t index;       /* of the entry; what the leader named */
+        uint64_t our_term;    /* of the entry; 0: not known any more */
+        uint64_t their_term;
+        uint64_t our_index; /* READ: what was committed here; LOST: where the log ends */
+};
+
 struct raft_progress_view {
         uint64_t id;
         uint64_t match;
@@ -189,7 +211,8 @@ struct raft;
 int raft_new(struct raft **ret, const struct raft_options *options);
 struct raft *raft_free(struct raft *r);
 
-/* A message from another member. Strangers and old terms are dealt with here. -ENOMEM, -EBADMSG. */
+/* A message from another member. Strangers and old terms are dealt with here. -ENOMEM, -EBADMSG;
+ * -EUCLEAN when it contradicts what was committed here: then this core does nothing more. */
 int raft_step(struct raft *r, const struct raft_message *m);
 int raft_tick(struct raft *r);
 /* The driver learned that member `lost` is gone if it was the leader (its connection broke), or,
@@ -197,6 +220,15 @@ int raft_tick(struct raft *r);
  * instead of a whole election timeout, one after the other by their ids, so that votes do not
  * split. PreVote makes it harmless when the leader lives after all. */
 void raft_hurry(struct raft *r, uint64_t lost);
+/* Where a term's entries begin in a log. */
+struct raft_term_start {
+        uint64_t term, index;
+};
+/* A state from a leader comes without the entries that would show what became of those committed
+ * here, but with where the leader's terms began (rising, the newest complete): -EUCLEAN as of
+ * raft_step() when they contradict. */
+int raft_check_terms(struct raft *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n);
 /* Starts an election at once (a cluster of one at its start). */
 int raft_campaign(struct raft *r);
 /* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known or leadership is
@@ -226,6 +258,8 @@ size_t raft_log_bytes(const struct raft *r);
 uint64_t raft_log_excess(const struct raft *r, size_t bytes_max);
 
 void raft_get_status(const struct raft *r, struct raft_status *ret);
+/* What ended the core; its kind is RAFT_CONTRADICTION_NONE when nothing did. Borrowed. */
+const struct raft_contradiction *raft_get_contradiction(const struct raft *r);
 size_t raft_get_progress(const struct raft *r, struct raft_progress_view *ret, size_t n);
 const struct raft_config *raft_get_config(const struct raft *r);
 /* Borrowed; NULL when it is not in the log. */

@@ -7,23 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-int read_finish(struct raft *r, uint64_t from, uint64_t context, uint64_t index) {
+int read_finish(struct raft *r, const struct pending_read *read, uint64_t index) {
         int e;
 
         /* What is committed is durable where it counts: this waits for no save of ours, which a
          * full disk may keep from ending. */
-        if (from != 0 && from != r->id)
+        if (read->from != 0 && read->from != r->id)
                 return raft_send_now(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
-                                                        .to = from,
-                                                        .context = context,
+                                                        .to = read->from,
+                                                        .context = read->context,
                                                         .log_index = index,
+                                                        .commit = read->asked,
                                                         .reject = index == 0});
         e = grow((void **)&r->reads_done, &r->reads_done_allocated, r->reads_done_count + 1,
                         sizeof(r->reads_done[0]));
         if (e < 0)
                 return e;
         r->reads_done[r->reads_done_count++] =
-                        (struct raft_read){.context = context, .index = index};
+                        (struct raft_read){.context = read->context, .index = index};
         return 0;
 }
 
@@ -31,19 +32,20 @@ static bool committed_in_term(const struct raft *r) {
         return log_term(&r->log, r->log.commit) == r->term || bug(BUG_READ_BEFORE_COMMIT);
 }
 
-int read_begin(struct raft *r, uint64_t from, uint64_t context) {
+int read_begin(struct raft *r, const struct pending_read *read) {
         int e;
 
         if (committed_in_term(r) &&
                         ((raft_quorum(r) == 1 && raft_is_voter(r, r->id)) || bug(BUG_READ_AT_ONCE)))
-                return read_finish(r, from, context, r->log.commit);
+                return read_finish(r, read, r->log.commit);
         if (r->read_count >= RAFT_PENDING_READS_MAX)
-                return read_finish(r, from, context, 0);
+                return read_finish(r, read, 0);
         e = grow((void **)&r->reads, &r->reads_allocated, r->read_count + 1, sizeof(r->reads[0]));
         if (e < 0)
                 return e;
-        r->reads[r->read_count++] = (struct pending_read){
-                        .index = r->log.commit, .from = from, .context = context};
+        r->reads[r->read_count] = *read;
+        r->reads[r->read_count].round = 0;
+        r->reads[r->read_count++].index = r->log.commit;
         return committed_in_term(r) ? read_started_term(r) : 0;
 }
 
@@ -86,8 +88,7 @@ int read_acked(struct raft *r) {
                 return 0;
         round = acks[n / 2];
         while (done < r->read_count && r->reads[done].round != 0 && r->reads[done].round <= round) {
-                int q = read_finish(r, r->reads[done].from, r->reads[done].context,
-                                r->reads[done].index);
+                int q = read_finish(r, &r->reads[done], r->reads[done].index);
 
                 e = e < 0 ? e : q;
                 done++;
@@ -101,7 +102,7 @@ int read_acked(struct raft *r) {
 /* No longer leader: whoever asked must ask again. */
 void reads_drop(struct raft *r) {
         for (size_t i = 0; i < r->read_count; i++)
-                (void)read_finish(r, r->reads[i].from, r->reads[i].context, 0);
+                (void)read_finish(r, &r->reads[i], 0);
         r->read_count = 0;
         r->read_round = 0;
 }

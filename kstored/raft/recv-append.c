@@ -1,5 +1,6 @@
 /* Entries from the leader. A mismatch is answered with a hint, so that the leader finds the common
- * point in a few steps instead of one entry at a time. */
+ * point in a few steps instead of one entry at a time. One at or below what is committed here can
+ * not be: see contradict.c. Nothing is acknowledged before all terms were compared. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>
@@ -26,8 +27,6 @@ static int take_entries(struct raft *r, const struct raft_message *m) {
                 if (e->index <= r->log.base_index || log_term(&r->log, e->index) == e->term)
                         continue;
                 if (e->index <= log_last(&r->log)) {
-                        if (e->index <= r->log.commit)
-                                return -EBADMSG; /* a leader never contradicts what is committed */
                         log_truncate(&r->log, e->index);
                         q = config_truncate(r, e->index);
                         if (q < 0)
@@ -43,13 +42,29 @@ static int take_entries(struct raft *r, const struct raft_message *m) {
         return 0;
 }
 
-int recv_append(struct raft *r, const struct raft_message *m) {
-        uint64_t last = m->log_index + m->entry_count;
+static int check_entries(struct raft *r, const struct raft_message *m) {
+        uint64_t before = m->log_term;
         int q;
 
-        for (size_t i = 0; i < m->entry_count; i++)
-                if (m->entries[i]->index != m->log_index + 1 + i || m->entries[i]->term > m->term)
+        for (size_t i = 0; i < m->entry_count; i++) {
+                const struct raft_entry *e = m->entries[i];
+
+                if (e->index != m->log_index + 1 + i || e->term > m->term || e->term < before)
                         return -EBADMSG;
+                before = e->term;
+        }
+        q = check_against_committed(r, m, m->log_index, m->log_term);
+        for (size_t i = 0; i < m->entry_count && q >= 0; i++)
+                q = check_against_committed(r, m, m->entries[i]->index, m->entries[i]->term);
+        return q;
+}
+
+int recv_append(struct raft *r, const struct raft_message *m) {
+        uint64_t last = m->log_index + m->entry_count;
+        int q = check_entries(r, m);
+
+        if (q < 0)
+                return q;
         if (m->log_index < r->log.commit && last <= r->log.commit)
                 return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
                                                     .to = m->from,

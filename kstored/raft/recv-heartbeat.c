@@ -1,7 +1,16 @@
 /* The leader lives; it also tells what of our log is committed for sure. */
 #include "kstored/raft/core.h"
 
+#include <errno.h>
+
 int recv_heartbeat(struct raft *r, const struct raft_message *m) {
+        /* It never names more than this member has acknowledged in its term: commit_for(). */
+        if (m->commit > log_last(&r->log) && !bug(BUG_HEARTBEAT_BEYOND))
+                return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_LOST,
+                                                     .leader = m->from,
+                                                     .leader_term = m->term,
+                                                     .index = m->commit,
+                                                     .our_index = log_last(&r->log)});
         (void)follow_commit(r, m->commit);
         return raft_send(r, (struct raft_message){.type = RAFT_MSG_HEARTBEAT_REPLY,
                                             .to = m->from,

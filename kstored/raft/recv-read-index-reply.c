@@ -2,5 +2,15 @@
 #include "kstored/raft/core.h"
 
 int recv_read_index_reply(struct raft *r, const struct raft_message *m) {
-        return read_finish(r, 0, m->context, m->reject ? 0 : m->log_index);
+        const struct pending_read read = {.context = m->context};
+
+        /* It answers once it has committed in its own term, and then has all that was committed
+         * before it was asked. */
+        if (!m->reject && m->log_index < m->commit && !bug(BUG_FOLLOW_BLINDLY))
+                return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_READ,
+                                                     .leader = m->from,
+                                                     .leader_term = m->term,
+                                                     .index = m->log_index,
+                                                     .our_index = m->commit});
+        return read_finish(r, &read, m->reject ? 0 : m->log_index);
 }

@@ -2,7 +2,10 @@
 #include "kstored/raft/core.h"
 
 int recv_read_index(struct raft *r, const struct raft_message *m) {
+        const struct pending_read read = {
+                        .from = m->from, .context = m->context, .asked = m->commit};
+
         if (r->role != RAFT_LEADER)
-                return read_finish(r, m->from, m->context, 0);
-        return read_begin(r, m->from, m->context);
+                return read_finish(r, &read, 0);
+        return read_begin(r, &read);
 }

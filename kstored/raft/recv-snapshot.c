@@ -5,10 +5,11 @@
 #include <errno.h>
 
 int recv_snapshot(struct raft *r, const struct raft_message *m) {
-        int q;
+        int q = check_against_committed(r, m, m->log_index, m->log_term);
 
-        if (!m->config || m->config->count == 0 || m->config->count > RAFT_MEMBERS_MAX)
-                return -EBADMSG;
+        if (q < 0)
+                return q;
+        /* One that brings nothing new is told without its members. */
         if (m->log_index <= r->log.commit)
                 return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
                                                     .to = m->from,
@@ -21,6 +22,8 @@ int recv_snapshot(struct raft *r, const struct raft_message *m) {
                                                             .to = m->from,
                                                             .log_index = m->log_index});
         }
+        if (!m->config || m->config->count == 0 || m->config->count > RAFT_MEMBERS_MAX)
+                return -EBADMSG;
         log_reset(&r->log, m->log_index, m->log_term);
         r->config_count = 0;
         q = config_push(r, m->config);

@@ -59,6 +59,8 @@ static int older_term(struct raft *r, const struct raft_message *m) {
 }
 
 int raft_step(struct raft *r, const struct raft_message *m) {
+        if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
+                return -EUCLEAN;
         if (m->type == RAFT_MSG_SNAPSHOT_STATUS)
                 return recv_snapshot_status(r, m);
         if (m->type < RAFT_MSG_PRE_VOTE || m->type > RAFT_MSG_TRANSFER || m->from == 0 ||

@@ -97,7 +97,8 @@ static void check_rows(struct world *w, struct node *n) {
 }
 
 void check_node(struct world *w, struct node *n) {
-        if (w->failure || n->phase != NODE_UP)
+        forget_check(w, n);
+        if (w->failure || w->forked || n->phase != NODE_UP)
                 return;
         check_entries(w, n);
         check_rows(w, n);
@@ -112,6 +113,8 @@ void check_node(struct world *w, struct node *n) {
 void check_leader(struct world *w, struct node *n, uint64_t term) {
         struct raft *r = n->replica->raft;
 
+        if (w->forked)
+                return;
         story_leader(w, n, term);
         for (uint64_t i = r->log.base_index + 1; i <= w->story.newest_index; i++) {
                 const struct agreed *a = &w->story.entries[i];

@@ -274,6 +274,13 @@ bool device_rot(struct world *w, struct device *dev) {
         return true;
 }
 
+void device_copy(struct device *to, const struct device *from) {
+        buf_reset(&to->bytes);
+        put(&to->bytes, from->bytes.data, from->bytes.size);
+        to->settled = to->bytes.size;
+        sim_folder_copy(&to->log, &from->log);
+}
+
 void device_done(struct device *dev) {
         buf_done(&dev->bytes);
         buf_done(&dev->incoming);

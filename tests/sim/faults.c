@@ -108,29 +108,44 @@ static void hurt_disk(struct world *w) {
         }
 }
 
-/* One member's disk is lost for good; only where the others can do without, and nobody is about to
- * leave. */
-static void rot(struct world *w) {
-        struct node *leader = a_leader(w), *n = up(w);
+/* Whether a disk may be lost: the others can do without, and nobody is about to leave. */
+static bool can_lose(struct world *w, const struct node *n) {
+        struct node *leader = a_leader(w);
 
         if (!leader || !n || n->replica->state->member_count < 3 || !members_all_sound(w))
-                return;
+                return false;
         for (unsigned i = 0; i < w->node_count; i++) {
                 const struct node *x = &w->nodes[i];
 
-                if (x->phase == NODE_DOWN)
-                        return;
+                if (x->phase == NODE_DOWN || (x->phase == NODE_UP && x->replica->fresh) ||
+                                (x->phase == NODE_UNUSED && i < w->founders))
+                        return false;
                 if (x->phase == NODE_UP && (config_change_pending(x->replica->raft) || x->removed))
-                        return;
+                        return false;
         }
-        if (raft_voter_count(leader->replica->raft) < 3 ||
-                        leader->replica->state->member_count >
-                                        raft_voter_count(leader->replica->raft))
+        return raft_voter_count(leader->replica->raft) >= 3 &&
+               leader->replica->state->member_count <= raft_voter_count(leader->replica->raft);
+}
+
+/* One member's disk is lost for good. */
+static void rot(struct world *w) {
+        struct node *n = up(w);
+
+        if (!can_lose(w, n))
                 return;
         w->count.rots++;
         trace(w, "the disk of member %u rots", n->number);
         node_crash(w, n, CRASH_KILL);
         n->rotten = device_rot(w, &n->device);
+}
+
+/* A data directory is deleted, and the member is started again as if it were the first time. */
+static void wipe(struct world *w) {
+        struct node *n = up(w);
+
+        /* One that was begun alone has nobody to ask: kstored/service-peer.c finds it otherwise. */
+        if (w->founders > 1 && can_lose(w, n) && n->number < w->founders && !n->joining)
+                node_wipe(w, n);
 }
 
 static void upset_clock(struct world *w) {
@@ -165,7 +180,7 @@ static void worsen_network(struct world *w) {
 static void next(struct world *w, struct node *none, void *data, uint64_t number) {
         static void (*const faults[])(struct world *) = {crash_one, crash_one, crash_one,
                         crash_many, pause_one, pause_one, cut, cut, cut, hurt_disk, hurt_disk,
-                        upset_clock, transfer, worsen_network, rot, stumble, stumble};
+                        upset_clock, transfer, worsen_network, rot, wipe, stumble, stumble};
 
         if (w->healing)
                 return;

@@ -320,6 +320,28 @@ bool sim_folder_rot(struct world *w, struct sim_folder *d) {
         return true;
 }
 
+void sim_folder_copy(struct sim_folder *to, const struct sim_folder *from) {
+        sim_folder_done(to);
+        *to = (struct sim_folder){0};
+        for (size_t i = 0; i < from->names.count; i++) {
+                const struct wal_file *f = from->names.v[i].file;
+                struct wal_file *copy = calloc(1, sizeof(*copy));
+
+                assert(copy);
+                copy->refs = 1;
+                copy->folder = to;
+                reserve(copy, f->size);
+                if (f->size > 0) {
+                        memcpy(copy->now, f->now, f->size);
+                        memcpy(copy->durable, f->now, f->size);
+                }
+                copy->size = copy->durable_size = f->size;
+                add(&to->names, from->names.v[i].name, copy);
+                unref(copy);
+        }
+        names_copy(&to->durable, &to->names);
+}
+
 void sim_folder_done(struct sim_folder *d) {
         steps_clear(d);
         names_clear(&d->names);

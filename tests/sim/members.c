@@ -61,7 +61,8 @@ static int propose(struct node *leader, enum raft_change_op op, uint64_t id, boo
 
 /* Once its addition was agreed on; or when nothing goes without it, whatever became of that. */
 static bool may_start(struct world *w, const struct node *n) {
-        return n->phase == NODE_UNUSED && (n->added || (!a_leader(w) && one_in(w, 4)));
+        return n->phase == NODE_UNUSED && n->number >= w->founders &&
+               (n->added || (!a_leader(w) && one_in(w, 4)));
 }
 
 /* A new member asks another who the others are (join.c). */
@@ -158,7 +159,7 @@ static void add(struct world *w, struct node *leader, const struct census *c) {
         struct node *n = NULL;
 
         for (unsigned i = 0; i < w->node_count; i++) /* one whose addition came to nothing */
-                if (w->nodes[i].phase == NODE_UNUSED && !w->nodes[i].removed)
+                if (i >= w->founders && w->nodes[i].phase == NODE_UNUSED && !w->nodes[i].removed)
                         n = &w->nodes[i];
         if (!n)
                 n = node_new(w);

@@ -26,6 +26,8 @@ static void arrive(struct world *w, struct node *n, void *data, uint64_t from) {
         e = keelsonpeer__envelope__unpack(NULL, b->size, (const uint8_t *)b->data);
         assert(e && e->n_messages == 1);
         assert(peer_message_read(e->messages[0], &m) >= 0);
+        for (size_t i = 0; i < e->n_heard && !n->replica->fresh; i++)
+                (void)replica_hear(n->replica, e->heard[i]);
         keelsonpeer__envelope__free_unpacked(e, NULL);
         drop_bytes(b);
         n->turning = true;
@@ -35,11 +37,12 @@ static void arrive(struct world *w, struct node *n, void *data, uint64_t from) {
         node_turn(w, n);
 }
 
-static struct buf *encode(const struct raft_message *m) {
+static struct buf *encode(const struct node *from, const struct raft_message *m) {
         struct buf *b = calloc(1, sizeof(*b));
 
         assert(b);
         peer_wire_message(b, 2, m);
+        peer_wire_heard(b, 3, from->replica->state->heard, from->replica->state->heard_count);
         assert(!b->failed);
         return b;
 }
@@ -54,6 +57,6 @@ void network_send(struct world *w, struct node *from, const struct raft_message 
                 return;
         for (unsigned i = 0; i < copies; i++)
                 if (w->healing || below(w, 100) >= w->network.loss_percent)
-                        after(w, delay_us(w, 50, w->network.usual_us), to, arrive, encode(m),
+                        after(w, delay_us(w, 50, w->network.usual_us), to, arrive, encode(from, m),
                                         drop_bytes, from->number);
 }

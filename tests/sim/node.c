@@ -30,6 +30,10 @@ static void note_promise(struct node *n, const struct wal_batch *b) {
         n->promised_vote = b->vote;
 }
 
+void node_forget_promises(struct node *n) {
+        n->promised_block = n->promised_term = n->promised_vote = 0;
+}
+
 static void on_saved(struct world *w, struct node *n, void *data, uint64_t number) {
         const struct wal_batch *b = TAKE_PTR(n->save);
         int result = n->disk_fails ? -EIO : 0;
@@ -59,7 +63,8 @@ static void op_save(void *userdata, const struct wal_batch *b) {
 static void on_flushed(struct world *w, struct node *n, void *data, uint64_t number) {
         const struct disk_batch *b = TAKE_PTR(n->flush);
         int result = sim_disk_end(n->disk, b, w->now_us < n->disk_full_until_us ? -ENOSPC : 0);
-        bool settled = result >= 0 && one_in(w, 4) && disk_checkpoint(n->disk) > 0;
+        bool wanted = b->settle ? !one_in(w, 4) : one_in(w, 4);
+        bool settled = result >= 0 && wanted && disk_checkpoint(n->disk) > 0;
 
         if (one_in(w, 3))
                 (void)wal_sync_mark(n->replica->wal);
@@ -160,6 +165,7 @@ static void op_applied(void *userdata) {
                 n->barrier_count--;
                 memmove(n->barriers + i, n->barriers + i + 1,
                                 (n->barrier_count - i) * sizeof(n->barriers[0]));
+                forget_read(w, n);
                 b.ready(w, n, b.data, b.number);
         }
 }
@@ -176,8 +182,10 @@ static void op_role_changed(void *userdata, const struct raft_status *status) {
 
 static void op_failed(void *userdata, int error, const char *what) {
         struct node *n = userdata;
+        struct world *w = n->world;
 
         trace(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
+        n->contradicted |= error == -EUCLEAN && w->forked;
         if (error != -EIO && error != -ENOSPC) /* those that the world causes */
                 fail(n->world, "member %u stops: %s (%s)", n->number, what, strerror(-error));
         node_crash(n->world, n, CRASH_KILL);
@@ -374,8 +382,10 @@ void node_start(struct world *w, struct node *n) {
         trace(w, "member %u (%llx) starts: applied %llu, revision %lld", n->number,
                         (unsigned long long)n->id, (unsigned long long)n->checked_index,
                         (long long)n->checked_rev);
-        story_digest(w, n, n->replica->state->applied, node_digest(n));
+        if (!w->forked)
+                story_digest(w, n, n->replica->state->applied, node_digest(n));
         tick_at(n, replica_next_ms(n->replica));
+        fresh_started(w, n);
         tell_others(w, n, 0);
         node_turn(w, n);
 }

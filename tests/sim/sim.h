@@ -7,6 +7,8 @@
  *   files.c     the files of the real log: they tear, lose, fill and rot
  *   network.c   messages that get lost, late, doubled and out of order
  *   node.c      one member: its life, its turn, its writes
+ *   fresh.c     members that begin empty, for the first time or not
+ *   forget.c    a disk that loses what it had confirmed
  *   snapshot.c  whole states on their way
  *   clients.c   registers and lists, read and written
  *   tenants.c   leases
@@ -71,6 +73,8 @@ enum crash {
 struct wal_folder sim_folder_use(struct sim_folder *d);
 void sim_folder_crash(struct world *w, struct sim_folder *d, enum crash how);
 bool sim_folder_rot(struct world *w, struct sim_folder *d); /* one bit of one file */
+/* What stands in from now, all of it durable. */
+void sim_folder_copy(struct sim_folder *to, const struct sim_folder *from);
 void sim_folder_done(struct sim_folder *d);
 
 int sim_disk_open(struct disk **ret, struct device *dev);
@@ -81,6 +85,8 @@ int sim_disk_end(struct disk *d, const struct disk_batch *b, int result);
 int sim_disk_image(struct disk *d, struct buf *ret);
 void sim_image_numbers(const struct buf *image, uint64_t numbers[static DISK_NUMBERS]);
 void device_crash(struct world *w, struct device *dev, enum crash how);
+/* A disk as it is now, and a disk that goes back to what it was then. Its member is down. */
+void device_copy(struct device *to, const struct device *from);
 /* One bit turns, of the database or the log. False when there is nothing. */
 bool device_rot(struct world *w, struct device *dev);
 void device_done(struct device *dev);
@@ -174,6 +180,8 @@ struct node {
         struct sending *sending;
         struct buf received; /* a state that waits for its turn */
         struct raft_message received_message;
+        struct raft_term_start received_starts[TERM_STARTS_MAX];
+        size_t received_start_count;
         uint64_t received_from_life;
         bool has_received;
 
@@ -188,6 +196,8 @@ struct node {
         uint64_t config_index;
         bool joining;
         bool added, removed; /* agreed on */
+        uint8_t first_answers[NODES_MAX];
+        bool contradicted; /* it ended for that */
 };
 
 void node_start(struct world *w, struct node *n);
@@ -206,7 +216,21 @@ int node_propose(struct node *n, enum command_kind kind, const void *data, size_
 void node_read(struct node *n,
                 void (*ready)(struct world *, struct node *, void *, uint64_t number), void *data,
                 uint64_t number);
+/* Its disk went back on purpose. */
+void node_forget_promises(struct node *n);
 void node_done(struct node *n);
+
+/* ---- fresh.c */
+void fresh_started(struct world *w, struct node *n);
+/* The first members, for one that begins with them. */
+void founders_members(struct world *w, struct node *n);
+/* One of the first members begins again with nothing. */
+void node_wipe(struct world *w, struct node *n);
+
+/* ---- forget.c */
+void forget_start(struct world *w);
+void forget_check(struct world *w, struct node *n); /* after each turn */
+void forget_read(struct world *w, struct node *n);  /* a fresh read may be answered there */
 
 /* ---- snapshot.c */
 void snapshot_wanted(struct node *n, uint64_t to);
@@ -326,7 +350,7 @@ struct world {
         char *failure;
 
         struct node nodes[NODES_MAX];
-        unsigned node_count;
+        unsigned node_count, founders;
         struct network network;
         struct story story;
         uint64_t jumped_us; /* all jumps of clocks together */
@@ -337,6 +361,11 @@ struct world {
         uint64_t think_us;            /* of clients, at most, between two operations */
         const char *unrest;           /* what the end is waiting for */
         bool calm;                    /* no faults at all in this run, members change faster */
+        /* A run of forget.c; from where a disk has forgotten nothing else is judged. */
+        bool amnesia, forked;
+        struct node *witness, *forgetful, *absent;
+        uint64_t witness_last, witness_term, forget_above;
+        struct device remembered; /* what the forgetful one goes back to */
 
         struct linear_history history;
         struct answered *answers;
@@ -354,7 +383,8 @@ struct world {
         /* For people: what the run had in it. */
         struct {
                 unsigned crashes, power_cuts, elections, snapshots, partitions, changes, rots,
-                                compactions, lease_ends, watch_moves, writes, reads, torn;
+                                compactions, lease_ends, watch_moves, writes, reads, torn, wipes,
+                                refused, forgotten;
         } count;
 };
 

@@ -12,6 +12,8 @@ struct sending {
 struct parcel {
         struct buf image;
         struct raft_message message;
+        struct raft_term_start term_starts[TERM_STARTS_MAX];
+        size_t term_start_count;
         uint64_t from_number, from_life;
 };
 
@@ -68,6 +70,8 @@ static void on_parcel(struct world *w, struct node *n, void *data, uint64_t numb
         }
         n->received = p->image;
         n->received_message = p->message;
+        memcpy(n->received_starts, p->term_starts, sizeof(n->received_starts));
+        n->received_start_count = p->term_start_count;
         n->received_from_life = p->from_life;
         n->received_message.context = p->from_number;
         n->has_received = true;
@@ -93,6 +97,8 @@ static void dispatch(struct world *w, struct node *n, struct sending *x) {
                         .term = status.term,
                         .log_index = x->index,
                         .log_term = x->term};
+        p->term_start_count = n->replica->state->term_start_count;
+        memcpy(p->term_starts, n->replica->state->term_starts, sizeof(p->term_starts));
         p->from_number = n->number;
         p->from_life = n->life;
         x->under_way = true;
@@ -133,6 +139,10 @@ static void install(struct world *w, struct node *n) {
         n->received = (struct buf){0};
         n->has_received = false;
         n->turning = true;
+        if (!replica_check_terms(n->replica, &m, n->received_starts, n->received_start_count)) {
+                n->turning = false;
+                return;
+        }
         r = replica_install(n->replica, "/nonexistent/state", &m);
         n->turning = false;
         if (n->dying)

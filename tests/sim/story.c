@@ -58,6 +58,8 @@ void story_entry(struct world *w, struct node *n, const struct raft_entry *e) {
         struct agreed *a = agreed_at(&w->story, e->index);
         uint64_t hash = fnv(0xcbf29ce484222325ULL + e->type, e->data, e->size);
 
+        if (w->forked)
+                return;
         if (a->known) {
                 if (a->term != e->term || a->hash != hash)
                         fail(w,
@@ -152,6 +154,8 @@ void story_rows(struct world *w, struct node *n, struct row *const *rows, size_t
         size_t at = count > 0 ? story_find(s, rows[0]->rev) : 0;
         size_t known = s->change_count;
 
+        if (w->forked)
+                return;
         for (size_t i = 0; i < count; i++, at++) {
                 const struct row *row = rows[i];
                 struct change_figures f = {.rev = row->rev,

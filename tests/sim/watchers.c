@@ -152,7 +152,7 @@ void watchers_check(struct world *w, bool at_end) {
         for (unsigned i = 0; w->watchers && i < WATCHERS && !w->failure; i++) {
                 struct watcher_client *x = &w->watchers[i];
 
-                for (size_t k = 0; k < x->seen_count && !w->failure; k++)
+                for (size_t k = 0; k < x->seen_count && !w->failure && !w->forked; k++)
                         judge(x, &x->seen[k]);
                 x->seen_count = 0;
         }

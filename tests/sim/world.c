@@ -101,7 +101,7 @@ void trace(struct world *w, const char *fmt, ...) {
 void fail(struct world *w, const char *fmt, ...) {
         va_list ap;
 
-        if (w->failure)
+        if (w->failure || w->forked)
                 return;
         va_start(ap, fmt);
         if (vasprintf(&w->failure, fmt, ap) < 0)
@@ -149,12 +149,33 @@ static void heal(struct world *w, struct node *none, void *data, uint64_t number
         after(w, 1 * SECOND, NULL, check_rest, NULL, NULL, 0);
 }
 
+static void late_start(struct world *w, struct node *none, void *data, uint64_t number) {
+        struct node *n = data;
+
+        if (!n->removed)
+                node_start(w, n);
+}
+
+/* Members are started in any order, a minority of them perhaps long after the others. */
+static void first_start(struct world *w, struct node *n, unsigned size) {
+        bool late = n->number < (size - 1) / 2 && one_in(w, 4);
+
+        if (one_in(w, 2) && !late)
+                node_start(w, n);
+        else
+                after(w, between(w, 1 * MS, late ? 5 * SECOND : 500 * MS), NULL, late_start, n,
+                                NULL, 0);
+}
+
 /* Chance decides what kind of run it is. */
 static void set_up(struct world *w) {
         static const unsigned sizes[] = {3, 3, 3, 5, 4, 7, 1, 2};
         unsigned size = sizes[below(w, ELEMENTS(sizes))];
 
-        w->calm = one_in(w, 12);
+        w->amnesia = one_in(w, 12);
+        if (w->amnesia)
+                size = 3;
+        w->calm = w->amnesia || one_in(w, 12);
         w->fault_us = one_in(w, 3) ? 250 * MS : 1200 * MS;
         w->change_us = one_in(w, 3) ? 200 * MS : 1500 * MS;
         w->think_us = one_in(w, 4) ? 5 * MS : 150 * MS;
@@ -164,22 +185,23 @@ static void set_up(struct world *w) {
         w->network.doubled_percent = one_in(w, 2) ? 0 : (unsigned)below(w, 8);
         for (unsigned i = 0; i < size; i++)
                 (void)node_new(w);
+        w->founders = size;
         for (unsigned i = 0; i < size; i++)
-                for (unsigned k = 0; k < size; k++) {
-                        struct node *n = &w->nodes[i];
-                        struct member m = {.id = w->nodes[k].id};
-                        _cleanup_buf_ struct buf b = {0};
-
-                        (void)member_encode(&m, &b);
-                        assert(member_decode(b.data, b.size, &n->members[n->member_count++]) >= 0);
-                }
+                founders_members(w, &w->nodes[i]);
         for (unsigned i = 0; i < size; i++)
-                node_start(w, &w->nodes[i]);
+                first_start(w, &w->nodes[i], size);
         clients_start(w);
         tenants_start(w);
         watchers_start(w);
         if (!w->calm)
                 faults_start(w);
+        if (w->amnesia) {
+                w->snapshot_count = one_in(w, 3) ? 10 : 10000; /* the end may be a whole state */
+                w->network.loss_percent = 0;
+                w->end_at_us = 60 * (uint64_t)SECOND;
+                forget_start(w);
+                return;
+        }
         if (size > 1 || one_in(w, 2))
                 members_start(w);
         w->heal_at_us = between(w, 6, 16) * SECOND;
@@ -201,8 +223,12 @@ int world_run(struct world *w, uint64_t seed, bool tracing) {
                 run_one(w);
         if (w->order >= EVENTS_MAX)
                 fail(w, "the members talk without end");
-        if (!w->failure)
+        if (!w->failure && !w->forked)
                 check_end(w);
+        else if (!w->failure && w->unrest) {
+                w->forked = false;
+                fail(w, "a member that forgot brought all to a halt: %s", w->unrest);
+        }
         return w->failure ? 1 : 0;
 }
 
@@ -213,6 +239,7 @@ void world_done(struct world *w) {
         free(w->events);
         for (unsigned i = 0; i < w->node_count; i++)
                 node_done(&w->nodes[i]);
+        device_done(&w->remembered);
         clients_done(w);
         tenants_done(w);
         story_done(&w->story);

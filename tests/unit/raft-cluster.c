@@ -168,6 +168,8 @@ static void check_committed(struct cluster *c, const struct raft_entry *e) {
         uint64_t h = entry_hash(e);
 
         assert(e->index < ELEMENTS(c->committed_term));
+        if (c->forked)
+                return;
         if (c->committed_term[e->index] == 0) {
                 c->committed_term[e->index] = e->term;
                 c->committed_hash[e->index] = h;
@@ -184,7 +186,7 @@ static void apply(struct cluster *c, struct cluster_node *n, const struct raft_e
         check_committed(c, e);
         n->applied = e->index;
         n->applied_hash = mix(n->applied_hash, &h, sizeof(h));
-        if (c->state_hash[e->index] == 0)
+        if (c->state_hash[e->index] == 0 || c->forked)
                 c->state_hash[e->index] = n->applied_hash;
         assert(c->state_hash[e->index] == n->applied_hash);
         if (e->type == RAFT_ENTRY_CONFIG && raft_change_decode(e->data, e->size, &change) == 0) {
@@ -275,7 +277,13 @@ static void deliver(struct cluster *c, struct cluster_message *x) {
                 }
         } else {
                 r = raft_step(n->raft, &x->m);
-                assert(r == 0);
+                assert(r == 0 || (r == -EUCLEAN && c->forked));
+                if (r == -EUCLEAN) {
+                        n->contradiction = *raft_get_contradiction(n->raft);
+                        n->contradicted = true;
+                        cluster_crash(c, x->m.to - 1);
+                        return;
+                }
         }
         turn_node(c, x->m.to - 1);
 }

@@ -12,6 +12,8 @@ enum { CLUSTER_MAX = 7, CLUSTER_LOG_MAX = 8192, CLUSTER_NETWORK_MAX = 4096 };
 struct cluster_node {
         struct raft *raft;
         bool up;
+        bool contradicted; /* it ended, and why is in `contradiction` */
+        struct raft_contradiction contradiction;
         /* the disk */
         uint64_t term, vote, commit, base_index, base_term;
         struct raft_entry *log[CLUSTER_LOG_MAX]; /* log[i] has index base_index + 1 + i */
@@ -45,6 +47,8 @@ struct cluster {
         uint64_t state_hash[65536]; /* after applying that index */
         uint64_t max_committed;
         unsigned compact_after; /* entries kept; 0: all */
+        /* A disk has lost what it had confirmed: two pasts are there, and a member may end. */
+        bool forked;
 };
 
 void cluster_init(struct cluster *c, size_t n, size_t voters, uint64_t seed);

@@ -156,7 +156,7 @@ static void test_states_that_change_nothing(void **state) {
 
         append(r, 2, 3, 0, 6, 5);
         (void)turn(r, true, RAFT_MSG_APPEND_REPLY);
-        assert_int_equal(snapshot(r, 5, 2, &config), 0);
+        assert_int_equal(snapshot(r, 5, 3, &config), 0);
         assert_log(r, 1, 6, 5);
         t = turn(r, true, RAFT_MSG_APPEND_REPLY);
         assert_false(t.restored);

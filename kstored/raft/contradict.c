@@ -1,0 +1,60 @@
+/* What a leader says is held against what is committed here. A leader has everything that was
+ * committed in terms before its own, and what is committed never changes (section 5.4 of the Raft
+ * paper): where it seems otherwise, a disk has lost or changed what it had confirmed, here or
+ * there. A member that went along with it would serve or destroy the only copy of what was
+ * acknowledged, so it stops instead, and people decide. */
+#include "kstored/raft/core.h"
+
+#include <errno.h>
+
+int contradict(struct raft *r, const struct raft_contradiction *c) {
+        if (r->contradiction.kind == RAFT_CONTRADICTION_NONE)
+                r->contradiction = *c;
+        return -EUCLEAN;
+}
+
+const struct raft_contradiction *raft_get_contradiction(const struct raft *r) {
+        return &r->contradiction;
+}
+
+/* Terms rise along a log, so that those of entries which are not here any more, or not yet, are
+ * bounded by their neighbours that are. */
+static bool can_be(const struct raft *r, uint64_t index, uint64_t term) {
+        const struct raft_log *l = &r->log;
+
+        if (index < l->base_index)
+                return term <= l->base_term;
+        if (index <= l->commit)
+                return term == log_term(l, index);
+        return term >= log_term(l, l->commit);
+}
+
+int check_against_committed(
+                struct raft *r, const struct raft_message *m, uint64_t index, uint64_t term) {
+        bool known = index >= r->log.base_index && index <= r->log.commit;
+
+        if (can_be(r, index, term) || bug(BUG_FOLLOW_BLINDLY))
+                return 0;
+        return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_ENTRY,
+                                             .leader = m->from,
+                                             .leader_term = m->term,
+                                             .index = index,
+                                             .our_term = known ? log_term(&r->log, index) : 0,
+                                             .their_term = term,
+                                             .our_index = r->log.commit});
+}
+
+int raft_check_terms(struct raft *r, const struct raft_message *m,
+                const struct raft_term_start *starts, size_t n) {
+        if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
+                return -EUCLEAN;
+        if (m->term < r->term || bug(BUG_TERMS_IGNORED))
+                return 0; /* nobody's leader any more */
+        /* What was sent before that was committed says nothing of it; raft_step() compares. */
+        if (m->log_index <= r->log.commit)
+                return 0;
+        /* The last that begins at or before what is committed here is its term there. */
+        while (n > 0 && starts[n - 1].index > r->log.commit)
+                n--;
+        return n > 0 ? check_against_committed(r, m, r->log.commit, starts[n - 1].term) : 0;
+}
