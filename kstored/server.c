@@ -56,7 +56,7 @@ static void on_saved(int result, void *userdata) {
         if (result < 0)
                 return;
         s->save_us = now_mono_us() - s->save_started_us;
-        metric_observe(s->m_fsync, (double)s->save_us / 1e6);
+        server_metrics_saved(s->metrics, s->save_us);
         if (s->wal_restart_due && disk_wal_bytes(s->disk) < SERVER_CHECKPOINT_BYTES)
                 s->wal_restart_due = false;
         if (!s->checkpointing && !s->wal_restart_due &&
@@ -126,6 +126,8 @@ static void op_applied(void *userdata) {
 static void op_role_changed(void *userdata, const struct raft_status *status) {
         struct server *s = userdata;
 
+        s->counts.leader_changes += status->leader != 0 && status->leader != s->counts.leader;
+        s->counts.leader = status->leader;
         log_info("Member %llx is %s of term %llu, led by %llx", (unsigned long long)s->member_id,
                         raft_role_to_string(status->role), (unsigned long long)status->term,
                         (unsigned long long)status->leader);
@@ -177,6 +179,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         requests_propose_held(s);
         hash_turn(s, now_ms);
         replica_turn(s->replica, now_ms);
+        s->counts.slow_applies += server_now_ms() - now_ms > SERVER_SLOW_APPLY_MS;
         while (s->write_now && !s->fatal) {
                 s->write_now = false;
                 on_saved(run_save(s), s);
@@ -194,7 +197,6 @@ static int server_turn(sd_event_source *source, void *userdata) {
         move_leader_turn(s, now_ms);
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
-        metric_set(s->m_applied, (double)s->state->applied);
         if (hub_sync_step(s->hub) > 0 || mvcc_compacting(s->state->kv.mvcc))
                 (void)sd_event_source_set_time_relative(s->ticker, 0);
         arena_reset(&s->arena);
@@ -235,12 +237,6 @@ static void every_second(struct server *s, uint64_t now_ms) {
 
         requests_expire(s, now_ms);
         s->alarm_asked = false;
-        metric_set(s->m_rev, (double)mvcc_rev(s->state->kv.mvcc));
-        metric_set(s->m_keys, (double)mvcc_key_count(s->state->kv.mvcc));
-        metric_set(s->m_watchers, (double)hub_watcher_count(s->hub));
-        metric_set(s->m_db_size, (double)disk_size(s->disk).size);
-        metric_set(s->m_leader, server_is_leader(s));
-        metric_set(s->m_requests_pending, (double)s->request_count);
         if (!server_is_leader(s))
                 return;
         rev = autocompact_due(s->autocompact, now_ms, mvcc_rev(s->state->kv.mvcc));
