@@ -204,6 +204,8 @@ void http_request_end(struct http_request *r) {
                 if (r->next)
                         r->next->link = r->link;
         }
+        if (r->carrier)
+                r->carrier->request = NULL;
         sd_event_source_disable_unref(r->hangup);
         http_stream_detach(r->stream);
         if (r->response)

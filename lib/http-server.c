@@ -131,6 +131,13 @@ static void *on_target(void *userdata, const char *target, struct MHD_Connection
         if (r->next)
                 r->next->link = &r->next;
         s->requests = r;
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        r->carrier = info ? info->socket_context : NULL;
+        if (r->carrier) {
+                http_request_end(r->carrier->request);
+                r->carrier->request = r;
+        }
         int error = http_request_parse_target(r, strempty(target));
         if (error == -E2BIG)
                 r->too_large = true;
@@ -295,6 +302,8 @@ static void connection_closed(void **context) {
 
         if (!c)
                 return;
+        /* libmicrohttpd 0.9.75 forgets to end a request whose query does not fit into its memory. */
+        http_request_end(c->request);
         tls_peer_done(&c->certificate);
         tls_context_free(c->tls);
         free(c);

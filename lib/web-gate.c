@@ -15,8 +15,11 @@
 
 enum {
         BLOCK_SIZE = 16 << 10,
-        ROUNDS_MAX = 8, /* in one turn of the loop */
+        ROUNDS_MAX = 8,           /* in one turn of the loop */
+        LAST_ANSWER_US = 5000000, /* after the client has ended its side */
         BODY_SIZE_MAX = 4 << 10,
+        /* Those of relays that ended count until libmicrohttpd has its turn. */
+        MHD_CONNECTIONS_MAX = 16 * WEB_CONNECTIONS_MAX,
 };
 
 /* One direction. */
@@ -64,6 +67,11 @@ static void relay_unlink(struct relay *r) {
         g->count--;
 }
 
+static void wake_for_first(struct web_gate *g) {
+        (void)sd_event_source_set_time(g->timer, g->first->deadline_us);
+        (void)sd_event_source_set_enabled(g->timer, SD_EVENT_ONESHOT);
+}
+
 static void relay_append(struct relay *r) {
         struct web_gate *g = r->gate;
 
@@ -76,10 +84,26 @@ static void relay_append(struct relay *r) {
                 g->first = r;
         g->last = r;
         g->count++;
-        if (g->first == r) {
-                (void)sd_event_source_set_time(g->timer, r->deadline_us);
-                (void)sd_event_source_set_enabled(g->timer, SD_EVENT_ONESHOT);
-        }
+        if (g->first == r)
+                wake_for_first(g);
+}
+
+/* Nothing more comes from this client, so that it gives way first. libmicrohttpd may overlook its
+ * end when it comes along with the last bytes. */
+static void relay_hasten(struct relay *r) {
+        struct web_gate *g = r->gate;
+
+        relay_unlink(r);
+        r->deadline_us = h2_now_us() + LAST_ANSWER_US;
+        r->before = NULL;
+        r->next = g->first;
+        if (g->first)
+                g->first->before = r;
+        else
+                g->last = r;
+        g->first = r;
+        g->count++;
+        wake_for_first(g);
 }
 
 static struct relay *relay_free(struct relay *r) {
@@ -124,8 +148,10 @@ static int move_in(struct relay *r) {
                 r->in.at = 0;
                 r->in.size = (size_t)n;
                 r->in.ended = n == 0;
-                if (r->in.ended)
+                if (r->in.ended) {
                         (void)shutdown(r->inner, SHUT_WR);
+                        relay_hasten(r);
+                }
         }
         if (r->in.at == r->in.size)
                 return 0;
@@ -151,7 +177,7 @@ static int move_out(struct relay *r) {
         if (n < 0)
                 return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
         r->out.at += (size_t)n;
-        if (r->out.at == r->out.size) { /* it was served: time for the next one */
+        if (r->out.at == r->out.size && !r->in.ended) { /* it was served: time for the next one */
                 relay_unlink(r);
                 relay_append(r);
         }
@@ -214,10 +240,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
         while (g->first && g->first->deadline_us <= now_us)
                 relay_end(g->first);
-        if (!g->first)
-                return 0;
-        (void)sd_event_source_set_time(g->timer, g->first->deadline_us);
-        (void)sd_event_source_set_enabled(g->timer, SD_EVENT_ONESHOT);
+        if (g->first)
+                wake_for_first(g);
         return 0;
 }
 
@@ -311,7 +335,7 @@ int web_gate_new(struct web_gate **ret, sd_event *event, web_handler handler, vo
         _cleanup_(web_gate_freep) struct web_gate *g = calloc(1, sizeof(*g));
         const struct http_server_options options = {.guests_only = true,
                         .body_size_max = BODY_SIZE_MAX,
-                        .connections_max = 2 * WEB_CONNECTIONS_MAX,
+                        .connections_max = MHD_CONNECTIONS_MAX,
                         .handler = on_request,
                         .userdata = g};
         _cleanup_problem_ struct problem p = {0};
