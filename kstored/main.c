@@ -122,6 +122,10 @@ static const struct option_row rows[] = {
                                 "instead of serving: read a backup from end to end and say what it "
                                 "holds",
                                 NULL),
+                ROW("write-out", OPTION_STRING, offline.write_out, "FORM",
+                                "with --check: simple, table or json, as etcdctl snapshot status "
+                                "(which knows only etcd's files) writes it",
+                                NULL),
                 ROW("restore", OPTION_STRING, offline.restore, "FILE",
                                 "instead of serving: make the data directory of a backup, with "
                                 "this "

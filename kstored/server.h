@@ -55,7 +55,7 @@ struct server_options {
         char *corrupt_check_time;
         bool unsafe_no_fsync;
         struct {
-                char *check, *restore;
+                char *check, *restore, *write_out;
                 bool force, other_cluster, dry_run;
         } offline; /* offline.h */
 };
