@@ -302,7 +302,7 @@ static void connection_closed(void **context) {
 
         if (!c)
                 return;
-        /* libmicrohttpd 0.9.75 forgets to end a request whose query does not fit into its memory. */
+        /* libmicrohttpd 0.9.75 forgets a request whose query does not fit into its memory. */
         http_request_end(c->request);
         tls_peer_done(&c->certificate);
         tls_context_free(c->tls);

@@ -14,6 +14,9 @@ libkeelson_a_SOURCES += \
 	lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
 	lib/net.c lib/net.h lib/resolve.c lib/resolve.h lib/tls.c \
 	lib/tls-internal.h lib/tls-lists.c lib/web.c lib/web.h lib/web-gate.c
+check_PROGRAMS += tests/unit/test-web
+tests_unit_test_web_SOURCES = tests/unit/test-web.c tests/unit/loop.h tests/unit/unit.h
+tests_unit_test_web_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-grpc tests/unit/test-http-server tests/unit/test-http-client
 tests_unit_test_grpc_SOURCES = tests/unit/test-grpc.c tests/unit/certs.c tests/unit/certs.h \
 	tests/unit/loop.h tests/unit/unit.h
