@@ -334,12 +334,14 @@ static void serve_web(struct grpc_call *call) {
         o->web(call->web, o->userdata);
 }
 
-/* Where plain HTTP is not served, it gets no answer. */
+/* Where plain HTTP is not served, it gets no answer; nor does what is no HTTP at all: methods begin
+ * with a capital letter, TLS does not. */
 static void on_stranger(struct h2_connection *c, int fd, struct tls_stream *tls, const void *data,
                 size_t n) {
+        const unsigned char *first = data;
         struct grpc_server *s = c->owner;
 
-        if (s->gate) {
+        if (s->gate && n > 0 && *first >= 'A' && *first <= 'Z') {
                 web_gate_take(s->gate, fd, tls, data, n);
                 return;
         }
