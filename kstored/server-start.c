@@ -367,6 +367,7 @@ struct server *server_free(struct server *s) {
         disk_free(s->disk);
         autocompact_free(s->autocompact);
         server_metrics_free(s->metrics);
+        buf_done(&s->metrics_text);
         arena_done(&s->arena);
         free(s);
         return NULL;

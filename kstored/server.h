@@ -77,6 +77,8 @@ struct server {
         struct metrics *all_metrics;
         struct server_metrics *metrics;
         struct server_counts counts;
+        struct buf metrics_text; /* as of the last rendering, which serves for a moment */
+        uint64_t metrics_text_until_ms;
         uint64_t refused_log_ms; /* when a refused client may be logged again */
         uint32_t refused_unlogged;
         struct peers *peers;
