@@ -190,7 +190,9 @@ static int check_opened(const char *path, struct backup_info *info, struct probl
                 r = backup_apply_log(s, d, NULL, p);
         if (r >= 0)
                 r = backup_fill_info(s, d, info);
-        return r;
+        if (r >= 0)
+                r = mvcc_hash(s->kv.mvcc, info->revision, &info->hash);
+        return r < 0 && !p->message ? backup_file_problem(path, "read", r, p) : r;
 }
 
 int backup_check(const char *path, struct backup_info *ret, struct problem *p) {

@@ -19,6 +19,7 @@ struct backup_info {
         uint64_t keys;
         uint64_t leases;
         uint64_t members;
+        uint32_t hash; /* as HashKV of a member gives at this revision */
         uint64_t size; /* of the database, the hash not counted */
         unsigned format;
         char sha256[2 * BACKUP_HASH_SIZE + 1];

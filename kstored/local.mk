@@ -29,10 +29,15 @@ libkstored_a_SOURCES = $(kstored_pure_sources) \
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
-	kstored/autocompact.c kstored/corrupt.c kstored/first-life.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
-	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/replace-data.c kstored/replace-data.h kstored/replace-survey.c kstored/replace-survey.h kstored/replace.c kstored/replace.h kstored/requests.c kstored/scrub.c \
-	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c \
-	kstored/require-leader.c kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \
+	kstored/autocompact.c kstored/corrupt.c kstored/first-life.c kstored/forward.c kstored/join.c kstored/join.h \
+	kstored/main.c kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h \
+	kstored/peers.c kstored/peers.h kstored/replace-data.c kstored/replace-data.h kstored/replace-survey.c \
+	kstored/replace-survey.h kstored/replace.c kstored/replace.h kstored/requests.c kstored/scrub.c \
+	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c \
+	kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c kstored/require-leader.c \
+	kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c \
+	kstored/service-snapshot.c kstored/service-watch.c kstored/auto-tls.c kstored/server-listen.c \
+	kstored/server-metrics.c kstored/server-metrics.h kstored/service-web.c \
 	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)

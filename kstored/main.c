@@ -43,6 +43,20 @@ static const struct option_row rows[] = {
                 ROW("key-file", OPTION_STRING, key_file, "FILE", "its key", NULL),
                 ROW("trusted-ca-file", OPTION_STRING, trusted_ca_file, "FILE",
                                 "CA of client certificates; makes them mandatory", NULL),
+                ROW("client-crl-file", OPTION_STRING, client_crl_file, "FILE",
+                                "list of revoked client certificates (CRL); read again when it "
+                                "changes",
+                                NULL),
+                ROW("client-cert-allowed-cn", OPTION_STRINGS, client_cert_allowed_cn, "NAME",
+                                "only clients whose certificate has one of these common names",
+                                NULL),
+                ROW("client-cert-allowed-hostname", OPTION_STRINGS, client_cert_allowed_hostname,
+                                "NAME", "only clients whose certificate is for one of these hosts",
+                                NULL),
+                ROW("auto-tls", OPTION_BOOL, auto_tls, NULL,
+                                "https for clients with a certificate made here, which nobody "
+                                "signed",
+                                "false"),
                 ROW("client-cert-auth", OPTION_BOOL, client_cert_auth, NULL,
                                 "demand client certificates", "false"),
                 ROW("peer-cert-file", OPTION_STRING, peer_cert_file, "FILE",
@@ -50,6 +64,23 @@ static const struct option_row rows[] = {
                 ROW("peer-key-file", OPTION_STRING, peer_key_file, "FILE", "its key", NULL),
                 ROW("peer-trusted-ca-file", OPTION_STRING, peer_trusted_ca_file, "FILE",
                                 "CA of members' certificates", NULL),
+                ROW("peer-crl-file", OPTION_STRING, peer_crl_file, "FILE",
+                                "list of revoked certificates of members (CRL); read again when "
+                                "it changes",
+                                NULL),
+                ROW("peer-cert-allowed-cn", OPTION_STRINGS, peer_cert_allowed_cn, "NAME",
+                                "only members whose certificate has one of these common names",
+                                NULL),
+                ROW("peer-cert-allowed-hostname", OPTION_STRINGS, peer_cert_allowed_hostname,
+                                "NAME", "only members whose certificate is for one of these hosts",
+                                NULL),
+                ROW("peer-auto-tls", OPTION_BOOL, peer_auto_tls, NULL,
+                                "https among members with a certificate made here, which nobody "
+                                "signed: it keeps out listeners, not strangers",
+                                "false"),
+                ROW("self-signed-cert-validity", OPTION_U32, self_signed_cert_validity, "YEARS",
+                                "how long certificates of --auto-tls and --peer-auto-tls last",
+                                "1"),
                 ROW("peer-client-cert-auth", OPTION_BOOL, peer_client_cert_auth, NULL,
                                 "demand certificates of members", "false"),
                 ROW("quota-backend-bytes", OPTION_U64, quota_bytes, "BYTES",
@@ -72,7 +103,10 @@ static const struct option_row rows[] = {
                 ROW("max-request-bytes", OPTION_U32, max_request_bytes, "BYTES", "largest request",
                                 "1572864"),
                 ROW("listen-metrics-urls", OPTION_STRINGS, listen_metrics_urls, "URL",
-                                "where /metrics, /healthz, /livez and /readyz are served", NULL),
+                                "where /metrics, /health, /livez and /readyz are served besides "
+                                "the "
+                                "client URLs",
+                                NULL),
                 ROW("strict-reconfig-check", OPTION_BOOL, strict_reconfig_check, NULL,
                                 "refuse changes of membership that would lose the majority",
                                 "true"),
@@ -87,6 +121,10 @@ static const struct option_row rows[] = {
                 ROW("check", OPTION_STRING, offline.check, "FILE",
                                 "instead of serving: read a backup from end to end and say what it "
                                 "holds",
+                                NULL),
+                ROW("write-out", OPTION_STRING, offline.write_out, "FORM",
+                                "with --check: simple, table or json, as etcdctl snapshot status "
+                                "(which knows only etcd's files) writes it",
                                 NULL),
                 ROW("restore", OPTION_STRING, offline.restore, "FILE",
                                 "instead of serving: make the data directory of a backup, with "
@@ -181,8 +219,6 @@ static int run(struct server_options *o, struct problem *p) {
                 r = server_new(&s, daemon_event(d), daemon_metrics(d), o, p);
         if (r >= 0)
                 r = server_listen(s, p);
-        for (char **u = o->listen_metrics_urls; r >= 0 && u && *u; u++)
-                r = daemon_listen_health(d, *u, p);
         if (r < 0)
                 return r;
         daemon_on_stop(d, on_stop, s);

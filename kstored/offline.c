@@ -9,6 +9,8 @@
 #include "kstored/server.h"
 #include "lib/json.h"
 
+enum { COLUMNS = 4, SIZE_TEXT = 32 };
+
 static json_t *hex(uint64_t v) {
         return json_sprintf("%llx", (unsigned long long)v);
 }
@@ -30,13 +32,79 @@ static int print(json_t *v) {
         return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-static int check(const char *path, struct problem *p) {
+/* As etcdctl does: powers of 1000, one decimal below 10. */
+static void size_text(uint64_t bytes, char ret[static SIZE_TEXT]) {
+        static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+        double v = (double)bytes;
+        size_t unit = 0;
+
+        for (; v >= 1000 && unit + 1 < ELEMENTS(units); unit++)
+                v /= 1000;
+        (void)snprintf(ret, SIZE_TEXT, unit > 0 && v < 9.95 ? "%.1f %s" : "%.0f %s", v,
+                        units[unit]);
+}
+
+static int print_table(const struct backup_info *i) {
+        static const char *const heads[COLUMNS] = {"HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE"};
+        char cells[COLUMNS][SIZE_TEXT], line[COLUMNS * (SIZE_TEXT + 3) + 2] = "+";
+        int widths[COLUMNS];
+        size_t at = 1;
+
+        (void)snprintf(cells[0], SIZE_TEXT, "%x", i->hash);
+        (void)snprintf(cells[1], SIZE_TEXT, "%lld", (long long)i->revision);
+        (void)snprintf(cells[2], SIZE_TEXT, "%llu", (unsigned long long)i->keys);
+        size_text(i->size, cells[3]);
+        for (size_t k = 0; k < COLUMNS; k++) {
+                size_t n = MAX(strlen(heads[k]), strlen(cells[k]));
+
+                widths[k] = (int)n;
+                at += (size_t)snprintf(line + at, sizeof(line) - at, "%.*s+", (int)n + 2,
+                                "--------------------------------------");
+        }
+        printf("%s\n|", line);
+        for (size_t k = 0; k < COLUMNS; k++) {
+                int left = (widths[k] - (int)strlen(heads[k])) / 2;
+
+                printf(" %*s%-*s |", left, "", widths[k] - left, heads[k]);
+        }
+        printf("\n%s\n|", line);
+        for (size_t k = 0; k < COLUMNS; k++)
+                printf(" %*s |", widths[k], cells[k]);
+        printf("\n%s\n", line);
+        return fflush(stdout) == 0 ? 0 : -errno;
+}
+
+/* What etcdctl snapshot status says of a file of etcd's. */
+static int print_status(const struct backup_info *i, const char *form, struct problem *p) {
+        _cleanup_json_ json_t *v = NULL;
+        char size[SIZE_TEXT];
+
+        if (streq(form, "table"))
+                return print_table(i);
+        if (streq(form, "json")) {
+                v = json_pack("{s:I, s:I, s:I, s:I}", "hash", (json_int_t)i->hash, "revision",
+                                (json_int_t)i->revision, "totalKey", (json_int_t)i->keys,
+                                "totalSize", (json_int_t)i->size);
+                return print(v);
+        }
+        if (!streq(form, "simple"))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--write-out=%s is neither simple nor table nor json", form);
+        size_text(i->size, size);
+        printf("%x, %lld, %llu, %s\n", i->hash, (long long)i->revision, (unsigned long long)i->keys,
+                        size);
+        return fflush(stdout) == 0 ? 0 : -errno;
+}
+
+static int check(const char *path, const char *form, struct problem *p) {
         _cleanup_json_ json_t *v = NULL;
         struct backup_info info;
         int r = backup_check(path, &info, p);
 
         if (r < 0)
                 return r;
+        if (!isempty(form))
+                return print_status(&info, form, p);
         v = info_json(&info);
         return print(v);
 }
@@ -89,9 +157,11 @@ int offline_run(const struct server_options *o, struct problem *p) {
                         (o->offline.force || o->offline.other_cluster || o->offline.dry_run))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--force, --other-cluster and --dry-run belong to --restore");
+        if (!o->offline.check && o->offline.write_out)
+                return problem_set(p, EINVAL, 0, NULL, "--write-out belongs to --check");
         if (!o->offline.check && !o->offline.restore && !o->offline.replace)
                 return 0;
-        r = o->offline.check     ? check(o->offline.check, p)
+        r = o->offline.check     ? check(o->offline.check, o->offline.write_out, p)
             : o->offline.restore ? restore(o, p)
                                  : replace(o, p);
         return r < 0 ? r : 1;

@@ -23,6 +23,7 @@ struct link {
         size_t told_count;
         char *complaint;
         uint64_t complained_ms;
+        uint64_t sent_bytes, sent_failures, round_trips;
         uint64_t leave_ms; /* of one that is not needed any more */
 };
 
@@ -36,6 +37,7 @@ struct peers {
         struct link *leaving[RAFT_MEMBERS_MAX]; /* the oldest first */
         size_t leaving_count;
         uint64_t now_ms;
+        uint64_t disconnects;
 };
 
 static struct link *link_free(struct link *l) {
@@ -170,8 +172,12 @@ int peers_update(struct peers *p, struct member *const *members, size_t n) {
 void peers_send(struct peers *p, const struct raft_message *m) {
         struct link *l = find(p, m->to);
 
-        if (!l || !l->call || l->out.size > PEER_MESSAGE_SIZE_MAX / 2)
+        if (!l)
                 return;
+        if (!l->call || l->out.size > PEER_MESSAGE_SIZE_MAX / 2) {
+                l->sent_failures++;
+                return;
+        }
         peer_wire_message(&l->out, 2, m);
 }
 
@@ -195,6 +201,7 @@ static void on_done(struct grpc_client_call *call, enum grpc_code code, const ch
         struct peers *p = l->peers;
 
         l->call = NULL;
+        p->disconnects += l->since_ms > 0;
         l->since_ms = 0;
         buf_reset(&l->out);
         l->retry_ms = p->now_ms + RETRY_MS;
@@ -248,13 +255,29 @@ static void flush_link(struct link *l) {
                 tell_heard(l);
         if (l->call && l->out.size > 0 && !l->out.failed) {
                 /* A full queue: the member does not read; Raft repeats what it needs. */
-                if (grpc_client_call_send(l->call, l->out.data, l->out.size) < 0)
+                if (grpc_client_call_send(l->call, l->out.data, l->out.size) >= 0)
+                        l->sent_bytes += l->out.size;
+                else {
+                        l->sent_failures++;
                         log_debug("Messages to member %llx dropped: it does not read",
                                         (unsigned long long)l->id);
+                }
         }
         if (l->out.failed || l->out.allocated > 4 * 1024 * 1024)
                 buf_done(&l->out);
         buf_reset(&l->out);
+}
+
+static void note_round_trip(struct link *l) {
+        const struct peers_options *o = &l->peers->options;
+        uint64_t number, us;
+
+        if (!l->channel || !o->on_round_trip)
+                return;
+        us = grpc_channel_round_trip_us(l->channel, &number);
+        if (number > l->round_trips)
+                o->on_round_trip(o->userdata, l->id, us);
+        l->round_trips = number; /* begins again with each connection */
 }
 
 void peers_flush(struct peers *p, uint64_t now_ms) {
@@ -271,6 +294,7 @@ void peers_flush(struct peers *p, uint64_t now_ms) {
                                 grpc_channel_why(l->channel))
                         complain(l, grpc_channel_why(l->channel));
                 flush_link(l);
+                note_round_trip(l);
         }
 }
 
@@ -282,6 +306,22 @@ void peers_greet(struct peers *p) {
                 l->since_ms = l->retry_ms = 0;
                 buf_reset(&l->out);
         }
+}
+
+uint64_t peers_disconnects(const struct peers *p) {
+        return p->disconnects;
+}
+
+size_t peers_sent(const struct peers *p, struct peer_sent ret[static RAFT_MEMBERS_MAX]) {
+        for (size_t i = 0; i < p->count; i++) {
+                const struct link *l = p->links[i];
+
+                ret[i] = (struct peer_sent){.id = l->id,
+                                .bytes = l->sent_bytes,
+                                .failures = l->sent_failures,
+                                .connected = l->call && grpc_channel_is_connected(l->channel)};
+        }
+        return p->count;
 }
 
 struct grpc_channel *peers_channel(struct peers *p, uint64_t id) {

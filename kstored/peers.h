@@ -21,6 +21,8 @@ struct peers_options {
         void (*on_removed)(void *userdata);
         /* A member came in reach. */
         void (*on_connected)(void *userdata, uint64_t id);
+        /* A member answered a ping. May be NULL. */
+        void (*on_round_trip)(void *userdata, uint64_t id, uint64_t us);
         /* The index of our newest configuration. */
         uint64_t (*config_index)(void *userdata);
         /* Whether we take no part yet, and whom we have heard take part: a list that only grows, or
@@ -44,5 +46,13 @@ void peers_greet(struct peers *p);
 struct grpc_channel *peers_channel(struct peers *p, uint64_t id);
 /* A new channel to it, the caller's, for what would hold up the messages. */
 int peers_dial(struct peers *p, uint64_t id, struct grpc_channel **ret);
+/* What went to a member since it is known; for metrics. */
+struct peer_sent {
+        uint64_t id, bytes, failures;
+        bool connected;
+};
+size_t peers_sent(const struct peers *p, struct peer_sent ret[static RAFT_MEMBERS_MAX]);
+/* How often a stream to a member ended. */
+uint64_t peers_disconnects(const struct peers *p);
 /* Since when the stream to it stands, as of now_ms of the last flush; 0: it does not. */
 uint64_t peers_connected_since(const struct peers *p, uint64_t id);

@@ -157,6 +157,7 @@ static enum store_error propose_error(int r) {
 static void fail_now(struct server *s, uint64_t id, int r) {
         struct outcome o = {.error = propose_error(r)};
 
+        s->counts.proposals_failed++;
         requests_outcome(s, id, &o);
 }
 
@@ -216,7 +217,6 @@ void server_propose(struct server *s, struct grpc_call *call, enum command_kind 
         if (call && !request_new(s, call, id, done))
                 return;
         r = replica_propose(s->replica, kind, id, data, n);
-        metric_add(s->m_proposals, 1);
         if (r == -ENOTCONN)
                 r = request_hold(s, id, kind, data, n);
         if (r < 0)
@@ -242,6 +242,26 @@ void server_propose_change(struct server *s, struct grpc_call *call,
                 fail_now(s, UINT64_MAX - (status.last + 1), r);
 }
 
+static size_t varint_size(uint64_t v) {
+        size_t n = 1;
+
+        while (v >>= 7)
+                n++;
+        return n;
+}
+
+/* etcd's limit is one of what it gives to Raft (InternalRaftRequest): the request as a field, with
+ * tag and length, and in a header of field 100 the request's id, which has the lowest 16 bits of
+ * the member's on top. */
+enum store_error server_check_size(const struct server *s, size_t bytes) {
+        uint64_t id = s->member_id << 48 | (((uint64_t)1 << 48) - 1);
+        size_t header = 2 + 1 + 1 + varint_size(id);
+
+        return 1 + varint_size(bytes) + bytes + header > s->options->max_request_bytes
+                               ? STORE_TOO_LARGE
+                               : STORE_OK;
+}
+
 bool requests_waiting(const struct server *s, uint64_t id) {
         return request_find(s, id);
 }
@@ -256,8 +276,14 @@ void requests_outcome(struct server *s, uint64_t id, const struct outcome *o) {
 void requests_fail_all(struct server *s, enum store_error e) {
         struct outcome o = {.error = e};
 
-        while (s->first)
+        while (s->first) {
+                s->counts.proposals_failed++;
                 request_finish(s, s->first, &o);
+        }
+}
+
+size_t requests_pending(const struct server *s) {
+        return HASH_COUNT(s->requests);
 }
 
 static void on_read_gone(struct grpc_call *call, void *userdata) {
@@ -393,11 +419,14 @@ void requests_expire(struct server *s, uint64_t now_ms) {
         struct outcome o = {.error = STORE_TIMEOUT};
         struct barrier *before = NULL, *next;
 
-        while (s->first && s->first->end_ms <= now_ms)
+        while (s->first && s->first->end_ms <= now_ms) {
+                s->counts.proposals_failed++;
                 request_finish(s, s->first, &o);
+        }
         for (struct barrier *b = s->barriers; b; b = next) {
                 next = b->next;
                 if (b->end_ms <= now_ms) {
+                        s->counts.read_indexes_failed++;
                         unlink_barrier(s, b, before);
                         barrier_finish(s, b, STORE_TIMEOUT);
                         continue;
@@ -405,6 +434,7 @@ void requests_expire(struct server *s, uint64_t now_ms) {
                 /* The question or its answer got lost: ask again. */
                 if (b->index == 0 && now_ms >= b->asked_ms + s->options->heartbeat_ms * 3) {
                         b->asked_ms = now_ms;
+                        s->counts.read_indexes_slow++;
                         (void)raft_read_index(s->raft, b->context);
                 }
                 before = b;

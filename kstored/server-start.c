@@ -206,22 +206,6 @@ static int first_members(struct server *s, struct replica_options *ro, struct me
         return found_cluster(s, ro, v, self, others, p);
 }
 
-static void make_metrics(struct server *s, struct metrics *m) {
-        s->m_proposals = metrics_counter(
-                        m, "kstored_proposals_total", "", "Commands given to the log");
-        s->m_applied = metrics_gauge(m, "kstored_applied_index", "", "Last log entry applied");
-        s->m_rev = metrics_gauge(m, "kstored_revision", "", "Current revision");
-        s->m_keys = metrics_gauge(m, "kstored_keys", "",
-                        "Keys in the index, deleted ones that are not compacted included");
-        s->m_watchers = metrics_gauge(m, "kstored_watchers", "", "Watchers");
-        s->m_db_size = metrics_gauge(m, "kstored_database_bytes", "", "Size of the database");
-        s->m_leader = metrics_gauge(m, "kstored_is_leader", "", "1 on the leader");
-        s->m_requests_pending = metrics_gauge(m, "kstored_requests_pending", "",
-                        "Requests that wait for the log or a read barrier");
-        s->m_fsync = metrics_histogram(
-                        m, "kstored_save_duration_seconds", "", "Time of a durable transaction");
-}
-
 /* One of the two may have changed: a member may get another name, or another address by etcdctl
  * member update. When neither is its own, somebody took the wrong directory: it would speak for
  * the other member, which may run. */
@@ -261,6 +245,9 @@ static int make_replica(struct server *s, struct problem *p) {
                 r = disk_open(&s->disk, o->data_dir, p);
         if (r >= 0)
                 r = wal_files_new(&s->log_files, o->data_dir);
+        if (r < 0)
+                return r;
+        r = server_tls(s, p);
         if (r < 0)
                 return r;
         ro.disk = s->disk;
@@ -308,6 +295,10 @@ static void on_peer_connected(void *userdata, uint64_t id) {
         first_life_soon(s);
 }
 
+static void on_peer_round_trip(void *userdata, uint64_t id, uint64_t us) {
+        server_metrics_round_trip(((struct server *)userdata)->metrics, id, us);
+}
+
 static void on_peer_removed_us(void *userdata) {
         server_removed(userdata);
 }
@@ -319,6 +310,7 @@ static int make_peers(struct server *s) {
                         .linger_ms = server_time_limit_ms(s) + 1000,
                         .on_removed = on_peer_removed_us,
                         .on_connected = on_peer_connected,
+                        .on_round_trip = on_peer_round_trip,
                         .config_index = on_config_index,
                         .fresh = on_fresh,
                         .heard = on_heard,
@@ -338,15 +330,12 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
                 return -ENOMEM;
         s->options = options;
         s->event = event;
-        s->peer_tls = (struct tls_files){.cert = options->peer_cert_file,
-                        .key = options->peer_key_file,
-                        .ca = options->peer_trusted_ca_file};
+        s->all_metrics = metrics;
         /* Distinct from those of other members and of our own earlier runs: an answer to one of
          * them may still come. */
         s->next_request_id = random_u64() >> 2;
         s->next_barrier = random_u64() >> 2;
         arena_init(&s->arena);
-        make_metrics(s, metrics);
         r = autocompact_new(&s->autocompact, options->auto_compaction_mode,
                         options->auto_compaction_retention, p);
         if (r >= 0 && parse_duration_us(options->corrupt_check_time, &s->corrupt_check_us) < 0)
@@ -355,6 +344,8 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
                                 options->corrupt_check_time);
         if (r >= 0)
                 r = make_replica(s, p);
+        if (r >= 0)
+                r = server_metrics_new(&s->metrics, s, metrics);
         if (r >= 0)
                 r = make_peers(s);
         if (r >= 0)
@@ -380,67 +371,6 @@ int server_new(struct server **ret, sd_event *event, struct metrics *metrics,
         return 0;
 }
 
-/* Members that are called; a member alone on loopback needs none, but may get company. */
-static int listen_for_peers(struct server *s, struct problem *p) {
-        const struct server_options *o = s->options;
-        struct grpc_server_options g = {.methods = server_peer_methods,
-                        .method_count = server_peer_method_count,
-                        .message_size_max = PEER_MESSAGE_SIZE_MAX,
-                        .userdata = s};
-        struct tls_files tls = s->peer_tls;
-        int r;
-
-        if (o->peer_client_cert_auth && !o->peer_trusted_ca_file)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "--peer-client-cert-auth needs --peer-trusted-ca-file");
-        if (!o->listen_peer_urls && s->state->member_count > 1)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "the cluster has %zu members: --listen-peer-urls must say where "
-                                "this one serves the others",
-                                s->state->member_count);
-        r = grpc_server_new(&s->peer_grpc, s->event, &g);
-        for (char **u = o->listen_peer_urls; r >= 0 && u && *u; u++) {
-                if (startswith(*u, "https://") && (!tls.cert || !tls.key))
-                        return problem_set(p, EINVAL, 0, NULL,
-                                        "--listen-peer-urls %s needs --peer-cert-file and "
-                                        "--peer-key-file",
-                                        *u);
-                r = grpc_server_listen(s->peer_grpc, *u, &tls, p);
-                if (r >= 0)
-                        log_info("Serving members on %s", *u);
-        }
-        return r;
-}
-
-int server_listen(struct server *s, struct problem *p) {
-        const struct server_options *o = s->options;
-        struct tls_files tls = {.cert = o->cert_file,
-                        .key = o->key_file,
-                        .ca = o->client_cert_auth || o->trusted_ca_file ? o->trusted_ca_file
-                                                                        : NULL};
-        struct grpc_server_options g = {.methods = server_methods,
-                        .method_count = server_method_count,
-                        .message_size_max = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
-                        .admit = server_admit,
-                        .userdata = s};
-        int r;
-
-        if (o->client_cert_auth && !o->trusted_ca_file)
-                return problem_set(
-                                p, EINVAL, 0, NULL, "--client-cert-auth needs --trusted-ca-file");
-        r = grpc_server_new(&s->grpc, s->event, &g);
-        for (char **u = o->listen_client_urls; r >= 0 && u && *u; u++) {
-                if (startswith(*u, "https://") && (!tls.cert || !tls.key))
-                        return problem_set(p, EINVAL, 0, NULL,
-                                        "--listen-client-urls %s needs --cert-file and --key-file",
-                                        *u);
-                r = grpc_server_listen(s->grpc, *u, &tls, p);
-                if (r >= 0)
-                        log_info("Serving clients on %s", *u);
-        }
-        return r < 0 ? r : listen_for_peers(s, p);
-}
-
 struct server *server_free(struct server *s) {
         if (!s)
                 return NULL;
@@ -455,6 +385,7 @@ struct server *server_free(struct server *s) {
         first_life_end(s);
         grpc_server_free(s->grpc);
         grpc_server_free(s->peer_grpc);
+        grpc_server_free(s->web);
         sd_event_source_disable_unref(s->post);
         sd_event_source_disable_unref(s->ticker);
         sd_event_source_disable_unref(s->stopper);
@@ -468,6 +399,7 @@ struct server *server_free(struct server *s) {
         snapshot_send_end(s);
         snapshot_receive_end(s);
         peers_free(s->peers);
+        server_tls_done(s);
         if (s->replica)
                 replica_last_write(s->replica);
         requests_done(s);
@@ -475,6 +407,8 @@ struct server *server_free(struct server *s) {
         disk_free(s->disk);
         wal_files_done(&s->log_files);
         autocompact_free(s->autocompact);
+        server_metrics_free(s->metrics);
+        buf_done(&s->metrics_text);
         arena_done(&s->arena);
         free(s);
         return NULL;

@@ -73,7 +73,7 @@ static void on_saved(int result, void *userdata) {
         if (result < 0)
                 return;
         s->save_us = now_mono_us() - s->save_started_us;
-        metric_observe(s->m_fsync, (double)s->save_us / 1e6);
+        server_metrics_saved(s->metrics, s->save_us);
 }
 
 /* Whether this save and the ones before it are of a client that is alone and waits. Going to the
@@ -123,12 +123,15 @@ static int run_flush(void *userdata) {
 static void on_flushed(int result, void *userdata) {
         struct server *s = userdata;
 
+        if (result >= 0)
+                server_metrics_flushed(s->metrics, now_mono_us() - s->flush_started_us);
         replica_flushed(s->replica, result, result > 0);
 }
 
 static void op_flush(void *userdata, const struct disk_batch *b) {
         struct server *s = userdata;
 
+        s->flush_started_us = now_mono_us();
         if (worker_submit(s->flusher, run_flush, on_flushed, s) < 0)
                 server_fatal(s, -ENOBUFS, "The database's writer does not take work");
 }
@@ -162,6 +165,8 @@ static void op_applied(void *userdata) {
 static void op_role_changed(void *userdata, const struct raft_status *status) {
         struct server *s = userdata;
 
+        s->counts.leader_changes += status->leader != 0 && status->leader != s->counts.leader;
+        s->counts.leader = status->leader;
         log_info("Member %llx is %s of term %llu, led by %llx", (unsigned long long)s->member_id,
                         raft_role_to_string(status->role), (unsigned long long)status->term,
                         (unsigned long long)status->leader);
@@ -219,6 +224,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         requests_propose_held(s);
         hash_turn(s, now_ms);
         replica_turn(s->replica, now_ms);
+        s->counts.slow_applies += server_now_ms() - now_ms > SERVER_SLOW_APPLY_MS;
         while (s->write_now && !s->fatal) {
                 s->write_now = false;
                 on_saved(run_save(s), s);
@@ -239,7 +245,6 @@ static int server_turn(sd_event_source *source, void *userdata) {
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
         service_snapshot_turn(s, now_ms);
-        metric_set(s->m_applied, (double)s->state->applied);
         if (hub_sync_step(s->hub) > 0 || mvcc_compacting(s->state->kv.mvcc))
                 (void)sd_event_source_set_time_relative(s->ticker, 0);
         arena_reset(&s->arena);
@@ -280,12 +285,6 @@ static void every_second(struct server *s, uint64_t now_ms) {
 
         requests_expire(s, now_ms);
         s->alarm_asked = false;
-        metric_set(s->m_rev, (double)mvcc_rev(s->state->kv.mvcc));
-        metric_set(s->m_keys, (double)mvcc_key_count(s->state->kv.mvcc));
-        metric_set(s->m_watchers, (double)hub_watcher_count(s->hub));
-        metric_set(s->m_db_size, (double)disk_size(s->disk).size);
-        metric_set(s->m_leader, server_is_leader(s));
-        metric_set(s->m_requests_pending, (double)s->request_count);
         if (!server_is_leader(s))
                 return;
         rev = autocompact_due(s->autocompact, now_ms, mvcc_rev(s->state->kv.mvcc));

@@ -9,6 +9,7 @@
 
 #include "kstored/peers.h"
 #include "kstored/replica.h"
+#include "kstored/server-metrics.h"
 #include "kstored/worker.h"
 #include "lib/daemon.h"
 #include "lib/grpc-server.h"
@@ -18,6 +19,7 @@ enum {
         SERVER_PENDING_MAX = 50000, /* requests that wait for the log or a read barrier */
         SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
         SERVER_REQUEST_OVERHEAD = 512 * 1024,
+        SERVER_SLOW_APPLY_MS = 100,
 };
 
 struct server_options {
@@ -30,9 +32,14 @@ struct server_options {
         char **initial_cluster;
         char *initial_cluster_state;
         char *initial_cluster_token;
-        char *cert_file, *key_file, *trusted_ca_file;
+        char *cert_file, *key_file, *trusted_ca_file, *client_crl_file;
+        char **client_cert_allowed_cn, **client_cert_allowed_hostname;
+        bool auto_tls;
         bool client_cert_auth;
-        char *peer_cert_file, *peer_key_file, *peer_trusted_ca_file;
+        char *peer_cert_file, *peer_key_file, *peer_trusted_ca_file, *peer_crl_file;
+        char **peer_cert_allowed_cn, **peer_cert_allowed_hostname;
+        bool peer_auto_tls;
+        uint32_t self_signed_cert_validity; /* years */
         bool peer_client_cert_auth;
         uint64_t quota_bytes;
         char *auto_compaction_mode;
@@ -48,7 +55,7 @@ struct server_options {
         char *corrupt_check_time;
         bool unsafe_no_fsync;
         struct {
-                char *check, *restore;
+                char *check, *restore, *write_out;
                 bool force, other_cluster, dry_run, replace;
         } offline; /* offline.h */
 };
@@ -67,11 +74,20 @@ struct server {
         struct hub *hub;
         struct grpc_server *grpc;      /* for clients */
         struct grpc_server *peer_grpc; /* for members */
+        struct grpc_server *web;       /* of --listen-metrics-urls */
+        struct metrics *all_metrics;
+        struct server_metrics *metrics;
+        struct server_counts counts;
+        struct buf metrics_text; /* as of the last rendering, which serves for a moment */
+        uint64_t metrics_text_until_ms;
+        uint64_t refused_log_ms; /* when a refused client may be logged again */
+        uint32_t refused_unlogged;
         struct peers *peers;
         /* As of the last peers_update(): */
         bool peers_known;
         uint64_t peers_changes, peers_config;
-        struct tls_files peer_tls;
+        struct tls_files peer_tls, client_tls;
+        char *made_files[4]; /* of those: certificates and keys of auto-tls.c */
         uint64_t snapshot_for;       /* asked for in this turn */
         struct sending *sending;     /* a state for a member that fell behind */
         struct receiving *receiving; /* one that comes from the leader */
@@ -115,9 +131,8 @@ struct server {
         struct corrupt_check *corrupt_check;
         uint64_t corrupt_check_us, next_corrupt_check_ms;
         _Atomic bool hashing_stop;
-        struct metric *m_proposals, *m_applied, *m_rev, *m_keys, *m_watchers, *m_db_size, *m_leader,
-                        *m_fsync, *m_requests_pending;
         uint64_t save_started_us, save_us; /* the last one took so long */
+        uint64_t flush_started_us;
         uint64_t mark_synced_us;           /* the flusher's */
         uint32_t lone_saves;
         bool write_now; /* what op_write() was given */
@@ -136,6 +151,9 @@ void server_removed(struct server *s);
 uint64_t server_time_limit_ms(const struct server *s);
 /* Whether a voter can be reached for as long as ms. */
 bool server_reaches(const struct server *s, uint64_t member_id, uint64_t ms);
+/* auto-tls.c: the files of both sides, made where --auto-tls and --peer-auto-tls ask for it. */
+int server_tls(struct server *s, struct problem *p);
+void server_tls_done(struct server *s);
 bool server_is_ready(void *server, const char **ret_why);
 bool server_is_leader(const struct server *s);
 /* Makes the links those that the members need now; cheap when nothing changed. */
@@ -169,6 +187,8 @@ void server_refuse(struct grpc_call *call, enum store_error e);
 void server_header(const struct server *s, struct buf *b, int64_t rev);
 /* STORE_NO_SPACE when the quota does not allow so many bytes more. */
 enum store_error server_check_space(struct server *s, size_t bytes);
+/* STORE_TOO_LARGE for requests of so many bytes that etcd would not take either. */
+enum store_error server_check_size(const struct server *s, size_t bytes);
 /* Ends the program: this member can not go on safely. */
 void server_fatal(struct server *s, int error, const char *what);
 
@@ -240,6 +260,11 @@ void requests_done(struct server *s); /* the reads that are left */
 void reads_ask(struct server *s);
 void reads_allowed(struct server *s, const struct raft_read *r);
 void reads_serve(struct server *s);
+size_t requests_pending(const struct server *s); /* proposals */
+/* service-web.c: /health and the like, over HTTP. */
+void service_web(struct web_request *w, void *server);
+/* The etcd API that we serve; what comes after the plus is ours. */
+extern const char server_version[], server_cluster_version[];
 /* autocompact.c */
 struct autocompact;
 int autocompact_new(struct autocompact **ret, const char *mode, const char *retention,

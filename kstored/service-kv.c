@@ -42,9 +42,9 @@ void service_range(struct grpc_call *call, const void *data, size_t n, void *ser
 
 /* What every write must pass before it is proposed. */
 static enum store_error check_write(struct server *s, size_t n, size_t cost) {
-        if (n > s->options->max_request_bytes)
-                return STORE_TOO_LARGE;
-        return cost > 0 ? server_check_space(s, cost) : STORE_OK;
+        enum store_error e = cost > 0 ? server_check_space(s, cost) : STORE_OK;
+
+        return e ? e : server_check_size(s, n);
 }
 
 void service_put(struct grpc_call *call, const void *data, size_t n, void *server) {
@@ -100,7 +100,7 @@ void service_txn(struct grpc_call *call, const void *data, size_t n, void *serve
                 e = STORE_TOO_MANY_OPS;
         else
                 e = r ? kv_check_txn(r, s->options->max_txn_ops) : STORE_BAD_MESSAGE;
-        if (!e)
+        if (!e && !kv_txn_is_read_only(r))
                 e = check_write(s, n, kv_txn_has_put(r) ? n : 0);
         if (e)
                 server_refuse(call, e);

@@ -2,11 +2,13 @@
 #include "config.h"
 
 #include "kstored/server.h"
+#include "lib/timefmt.h"
 
 #define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
-/* The etcd API that we serve, as clients compare it; what comes after the plus is ours. */
-static const char api_version[] = "3.5.17+keelson." PACKAGE_VERSION;
+/* As clients compare them. */
+const char server_version[] = "3.5.17+keelson." PACKAGE_VERSION;
+const char server_cluster_version[] = "3.5.0";
 
 void service_alarm(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
@@ -24,7 +26,7 @@ void service_status(struct grpc_call *call, const void *data, size_t n, void *se
         struct raft_status status;
 
         raft_get_status(s->raft, &status);
-        wire_string(&b, 2, api_version);
+        wire_string(&b, 2, server_version);
         wire_uint(&b, 3, (uint64_t)size.size);
         wire_uint(&b, 4, status.leader);
         wire_uint(&b, 5, status.commit);
@@ -51,6 +53,7 @@ void service_status(struct grpc_call *call, const void *data, size_t n, void *se
 struct defragment {
         struct server *server;
         struct grpc_call *call; /* NULL: gone */
+        uint64_t started_us;
 };
 
 static int run_vacuum(void *userdata) {
@@ -62,6 +65,8 @@ static int run_vacuum(void *userdata) {
 static void on_vacuumed(int result, void *userdata) {
         struct defragment *d = userdata;
 
+        d->server->counts.defragmenting--;
+        server_metrics_defragmented(d->server->metrics, now_mono_us() - d->started_us);
         if (d->call) {
                 grpc_call_on_gone(d->call, NULL, NULL);
                 if (result < 0)
@@ -89,10 +94,12 @@ void service_defragment(struct grpc_call *call, const void *data, size_t n, void
         }
         d->server = s;
         d->call = call;
+        d->started_us = now_mono_us();
         if (worker_submit(s->flusher, run_vacuum, on_vacuumed, d) < 0) {
                 free(d);
                 server_refuse(call, STORE_TOO_MANY_REQUESTS);
                 return;
         }
+        s->counts.defragmenting++;
         grpc_call_on_gone(call, on_defragment_gone, d);
 }

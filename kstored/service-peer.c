@@ -151,6 +151,7 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
                 c = begin(s, call, e->hello);
         if (!c)
                 return;
+        server_count_received(s, c->from, n, false);
         if (was_removed(s, c->from, c->config_index)) {
                 _cleanup_free_ char *why = removed_text(c->from);
 
@@ -168,6 +169,7 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
                 if (r < 0 || m.from != c->from || !type_allowed(m.type)) {
                         if (r >= 0)
                                 peer_message_done(&m);
+                        server_count_received(s, c->from, 0, true);
                         end(call, c, "a message among members makes no sense", false);
                         return;
                 }

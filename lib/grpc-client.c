@@ -623,6 +623,11 @@ bool grpc_channel_is_connected(const struct grpc_channel *ch) {
         return ch->up;
 }
 
+uint64_t grpc_channel_round_trip_us(const struct grpc_channel *ch, uint64_t *ret_number) {
+        *ret_number = ch->connection ? ch->connection->round_trips : 0;
+        return ch->connection ? ch->connection->round_trip_us : 0;
+}
+
 const char *grpc_channel_why(const struct grpc_channel *ch) {
         return ch->up ? NULL : ch->why;
 }

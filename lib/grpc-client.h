@@ -29,6 +29,8 @@ DEFINE_CLEANUP(struct grpc_channel *, grpc_channel_free);
 bool grpc_channel_is_connected(const struct grpc_channel *ch);
 /* Why it is not connected, as far as it was tried; NULL when it is. */
 const char *grpc_channel_why(const struct grpc_channel *ch);
+/* How long the last ping took; *ret_number grows with each one that was answered on this connection. */
+uint64_t grpc_channel_round_trip_us(const struct grpc_channel *ch, uint64_t *ret_number);
 /* This endpoint answers but is of no use (it has no leader, say): the next one is tried. What is under
  * way ends with UNAVAILABLE, from the loop. Without another endpoint nothing happens. */
 void grpc_channel_move_on(struct grpc_channel *ch);

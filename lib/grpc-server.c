@@ -36,7 +36,10 @@ struct grpc_server {
         size_t listener_count;
         struct h2_connection *connections;
         unsigned connection_count;
-        bool *freed; /* set when the server is freed inside of a walk over it */
+        struct grpc_method_stats *stats; /* of each method */
+        struct grpc_traffic traffic;
+        struct web_gate *gate; /* for HTTP/1.1; NULL: there is none */
+        bool *freed;           /* set when the server is freed inside of a walk over it */
 };
 
 struct header_head {
@@ -50,7 +53,9 @@ struct grpc_call {
         char *headers; /* of each: struct header_head, name, NUL, value, NUL */
         size_t header_count, headers_size, headers_room;
         bool accepted; /* the method runs, or ran */
-        bool responded, finished, half_closed, got_message;
+        bool responded, finished, half_closed, got_message, counted;
+        struct web_request *web; /* instead of a method */
+        uint64_t started_us;
         enum grpc_code code;
         char *message;
         void (*on_gone)(struct grpc_call *call, void *userdata);
@@ -64,6 +69,28 @@ static struct grpc_call *call_of(struct h2_stream *s) {
 }
 
 /* ---- answers ---- */
+
+const double grpc_slower_s[GRPC_SLOWER] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+
+static struct grpc_method_stats *stats_of(const struct grpc_call *call) {
+        const struct grpc_server *s = call->server;
+
+        return call->method ? &s->stats[call->method - s->options.methods] : NULL;
+}
+
+static void count_handled(struct grpc_call *call, enum grpc_code code) {
+        struct grpc_method_stats *stats = stats_of(call);
+        double seconds;
+
+        if (!stats || call->counted)
+                return;
+        call->counted = true;
+        stats->handled[(unsigned)code < GRPC_CODES ? code : GRPC_UNKNOWN]++;
+        seconds = (double)(h2_now_us() - call->started_us) / 1e6;
+        stats->seconds += seconds;
+        for (size_t i = 0; i < GRPC_SLOWER && seconds > grpc_slower_s[i]; i++)
+                stats->slower[i]++;
+}
 
 /* With the kind of message that was asked in: application/grpc+proto. */
 static const char *content_type(const struct grpc_call *call) {
@@ -104,7 +131,12 @@ int grpc_call_send_bytes(struct grpc_call *call, struct bytes *b) {
 
         assert(!call->finished);
         r = h2_stream_send(&call->stream, b);
-        return r < 0 ? r : respond(call);
+        if (r < 0)
+                return r;
+        if (stats_of(call))
+                stats_of(call)->sent++;
+        call->server->traffic.sent_bytes += b->size;
+        return respond(call);
 }
 
 int grpc_call_send(struct grpc_call *call, const void *data, size_t n) {
@@ -124,6 +156,7 @@ void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *m
         call->finished = s->deaf = true;
         call->on_gone = call->on_drained = NULL;
         call->code = code;
+        count_handled(call, code);
         call->message = message ? strdup(message) : NULL;
         s->deadline_us = UINT64_MAX;
         if (code != GRPC_OK)
@@ -255,10 +288,71 @@ static void refuse_http(struct grpc_call *call, const char *status) {
         (void)h2_submit_response(&call->stream, &h, 1, false);
 }
 
+/* ---- plain HTTP ---- */
+
+static void web_answered(void *client, int code, const char *type, const void *body, size_t n) {
+        struct grpc_call *call = client;
+        struct h2_stream *s = &call->stream;
+        _cleanup_bytes_ struct bytes *b = NULL;
+        char status[12], length[24];
+        const struct h2_header h[] = {{":status", status}, {"content-type", strempty(type)},
+                        {"content-length", length}, {"x-content-type-options", "nosniff"},
+                        {"allow", "GET"}};
+        bool head = streq(call->web->method, "HEAD");
+
+        call->web = NULL;
+        call->finished = true;
+        if (s->connection->state != H2_OPEN)
+                return;
+        (void)snprintf(status, sizeof(status), "%d", code);
+        (void)snprintf(length, sizeof(length), "%zu", n);
+        b = head || n == 0 ? NULL : bytes_new(body, n);
+        s->bare = true;
+        if ((!b && !head && n > 0) || (b && h2_stream_send(s, b) < 0) ||
+                        h2_submit_response(s, h, ELEMENTS(h) - (code == 405 ? 0 : 1), b) < 0)
+                h2_stream_reset(s, H2_INTERNAL_ERROR);
+        else if (b)
+                h2_stream_end(s);
+}
+
+static void serve_web(struct grpc_call *call) {
+        const struct grpc_server_options *o = &call->server->options;
+        const char *path = strempty(grpc_call_metadata(call, ":path")),
+                   *question = strchr(path, '?');
+        _cleanup_free_ char *bare = strndup(path, strcspn(path, "?"));
+
+        call->stream.deaf = true;
+        call->web = bare ? web_request_new(strempty(grpc_call_metadata(call, ":method")), bare,
+                                           question ? question + 1 : "")
+                         : NULL;
+        if (!call->web) {
+                refuse_http(call, "503");
+                return;
+        }
+        call->web->client = call;
+        call->web->answer = web_answered;
+        o->web(call->web, o->userdata);
+}
+
+/* Where plain HTTP is not served, it gets no answer; nor does what is no HTTP at all: methods begin
+ * with a capital letter, TLS does not. */
+static void on_stranger(struct h2_connection *c, int fd, struct tls_stream *tls, const void *data,
+                size_t n) {
+        const unsigned char *first = data;
+        struct grpc_server *s = c->owner;
+
+        if (s->gate && n > 0 && *first >= 'A' && *first <= 'Z') {
+                web_gate_take(s->gate, fd, tls, data, n);
+                return;
+        }
+        tls_stream_free(tls);
+        safe_close(fd);
+}
+
 static void on_remote_end(struct h2_stream *s) {
         struct grpc_call *call = call_of(s);
 
-        if (call->half_closed || call->finished)
+        if (call->half_closed || call->finished || call->web)
                 return;
         call->half_closed = true;
         if (!call->method->streaming && !call->got_message)
@@ -321,7 +415,10 @@ static void on_headers(struct h2_stream *s, bool end) {
         if (!call->accepted) {
                 call->accepted = true;
                 if (!streq_ptr(grpc_call_metadata(call, ":method"), "POST")) {
-                        refuse_http(call, "405");
+                        if (options->web && !is_grpc(type))
+                                serve_web(call);
+                        else
+                                refuse_http(call, "405");
                         return;
                 }
                 if (!is_grpc(type)) {
@@ -333,6 +430,8 @@ static void on_headers(struct h2_stream *s, bool end) {
                         refuse_method(call, strempty(path));
                         return;
                 }
+                call->started_us = h2_now_us();
+                stats_of(call)->started++;
                 if (encoding && !streq(encoding, "identity")) {
                         refuse_encoding(call, encoding);
                         return;
@@ -364,6 +463,8 @@ static void on_message(struct h2_stream *s, const void *data, size_t n) {
                 return;
         }
         call->got_message = true;
+        stats_of(call)->received++;
+        call->server->traffic.received_bytes += n;
         call->method->on_message(call, data, n, call->server->options.userdata);
 }
 
@@ -372,6 +473,11 @@ static void on_bad_message(struct h2_stream *s, int code, const char *why) {
 
         if (call->finished)
                 return;
+        if (call->web) { /* nobody else ends one early */
+                TAKE_PTR(call->web)->client = NULL;
+                refuse_http(call, "503");
+                return;
+        }
         call_gone(call);
         if (!call->finished)
                 grpc_call_finish(call, (enum grpc_code)code, why);
@@ -382,6 +488,8 @@ static void on_expired(struct h2_stream *s) {
 }
 
 static int on_local_end(struct h2_stream *s) {
+        if (s->bare)
+                return 0;
         return submit_status(call_of(s), false) < 0 ? 0 : 1;
 }
 
@@ -396,6 +504,9 @@ static void on_closed(struct h2_stream *s, uint32_t error) {
         struct grpc_call *call = call_of(s);
 
         call_gone(call);
+        count_handled(call, GRPC_CANCELLED);
+        if (call->web)
+                call->web->client = NULL;
         h2_stream_done(s);
         if (call->headers != call->room)
                 free(call->headers);
@@ -404,7 +515,12 @@ static void on_closed(struct h2_stream *s, uint32_t error) {
 }
 
 static void on_broken(struct h2_connection *c, const char *why) {
-        ((struct grpc_server *)c->owner)->connection_count--;
+        struct grpc_server *s = c->owner;
+        char address[NET_ADDRESS_SIZE];
+
+        s->connection_count--;
+        if (s->options.on_refused && c->tls && tls_stream_refused_peer(c->tls))
+                s->options.on_refused(net_peer_name(c->fd, address), why, s->options.userdata);
 }
 
 static const struct h2_handler handler = {
@@ -418,6 +534,7 @@ static const struct h2_handler handler = {
                 .on_drained = on_stream_drained,
                 .on_expired = on_expired,
                 .on_closed = on_closed,
+                .on_stranger = on_stranger,
                 .on_broken = on_broken,
 };
 
@@ -560,6 +677,17 @@ void grpc_server_end_streams(struct grpc_server *s, const struct grpc_metadata *
         }
 }
 
+const struct grpc_method_stats *grpc_server_stats(const struct grpc_server *s, size_t method) {
+        return &s->stats[method];
+}
+
+struct grpc_traffic grpc_server_traffic(const struct grpc_server *s) {
+        struct grpc_traffic t = s->traffic;
+
+        t.connections = s->connection_count;
+        return t;
+}
+
 uint16_t grpc_server_port(const struct grpc_server *s) {
         return s->listener_count > 0 ? net_port(s->listeners[0]->fd) : 0;
 }
@@ -595,7 +723,12 @@ int grpc_server_new(struct grpc_server **ret, sd_event *event,
                 s->options.message_size_max = MESSAGE_SIZE_MAX_DEFAULT;
         if (s->options.connections_max == 0)
                 s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
+        s->stats = calloc(MAX(options->method_count, (size_t)1), sizeof(*s->stats));
         r = h2_loop_init(&s->loop, event, on_deadline);
+        if (r >= 0 && !s->stats)
+                r = -ENOMEM;
+        if (r >= 0 && options->web)
+                r = web_gate_new(&s->gate, event, options->web, options->userdata);
         if (r < 0) {
                 grpc_server_free(s);
                 return r;
@@ -622,6 +755,8 @@ struct grpc_server *grpc_server_free(struct grpc_server *s) {
                 c->cursor = NULL;
                 h2_connection_shutdown(c);
         }
+        web_gate_free(s->gate);
         h2_loop_done(&s->loop);
+        free(s->stats);
         return mfree(s);
 }

@@ -8,9 +8,11 @@
 #include "lib/grpc.h"
 #include "lib/problem.h"
 #include "lib/tls.h"
+#include "lib/web.h"
 
 struct grpc_server;
 struct grpc_call;
+enum { GRPC_SLOWER = 11 };
 
 struct grpc_method {
         const char *path;            /* "/etcdserverpb.KV/Range" */
@@ -28,6 +30,10 @@ struct grpc_server_options {
         unsigned connections_max;    /* 0: 20000 */
         /* Asked when a call's headers are there; one that it ends it returns false for. May be NULL. */
         bool (*admit)(struct grpc_call *call, void *userdata);
+        /* Plain HTTP (lib/web.h) on the same addresses; NULL: refused. */
+        web_handler web;
+        /* A client, or none was shown, whose certificate is not accepted. May be NULL. */
+        void (*on_refused)(const char *address, const char *why, void *userdata);
         void *userdata;              /* given to every method function */
 };
 
@@ -40,6 +46,23 @@ int grpc_server_listen(struct grpc_server *s, const char *url, const struct tls_
 
 /* Ends every call of a streaming method that came with this metadata. */
 void grpc_server_end_streams(struct grpc_server *s, const struct grpc_metadata *with, enum grpc_code code, const char *message);
+
+/* What was called, for metrics. A call is handled once, however it ends. */
+enum { GRPC_CODES = 17 };
+struct grpc_method_stats {
+        uint64_t started, received, sent; /* calls; messages */
+        uint64_t handled[GRPC_CODES];
+        uint64_t slower[GRPC_SLOWER]; /* calls that took longer than grpc_slower_s[i] */
+        double seconds;               /* all together */
+};
+extern const double grpc_slower_s[GRPC_SLOWER];
+/* Of the method at this place of the table. */
+const struct grpc_method_stats *grpc_server_stats(const struct grpc_server *s, size_t method);
+struct grpc_traffic {
+        uint64_t received_bytes, sent_bytes; /* of messages */
+        unsigned connections;
+};
+struct grpc_traffic grpc_server_traffic(const struct grpc_server *s);
 
 /* The port of the first address (when port 0 let the kernel pick one). */
 uint16_t grpc_server_port(const struct grpc_server *s);

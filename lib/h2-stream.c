@@ -1,8 +1,8 @@
 /* Streams of gRPC over HTTP/2: a ring of shared messages that nghttp2 takes as it may send, and the
  * submission of headers. */
-#include <nghttp2/nghttp2.h>
-
 #include "lib/h2.h"
+
+#include "lib/h2-internal.h"
 
 enum { PREFIX_SIZE = 5 };
 
@@ -160,6 +160,10 @@ static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *out, size_
                 const uint8_t prefix[PREFIX_SIZE] = {0, (uint8_t)(size >> 24),
                                 (uint8_t)(size >> 16), (uint8_t)(size >> 8), (uint8_t)size};
 
+                if (s->bare && s->offset == 0) {
+                        s->offset = PREFIX_SIZE;
+                        account(s, PREFIX_SIZE);
+                }
                 while (s->offset < PREFIX_SIZE && filled < n)
                         out[filled++] = prefix[s->offset++];
                 if (s->offset < PREFIX_SIZE)
@@ -234,4 +238,28 @@ int h2_submit_trailers(struct h2_stream *s, const struct h2_header *headers, siz
         return nghttp2_submit_trailer(s->connection->session, s->id, nv, to_nv(nv, headers, n)) == 0
                                ? 0
                                : -ENOMEM;
+}
+
+/* ---- memory ---- */
+
+static void *mem_malloc(size_t n, void *pool) {
+        return pool_alloc(pool, n);
+}
+
+static void mem_free(void *block, void *pool) {
+        pool_free(pool, block);
+}
+
+static void *mem_calloc(size_t count, size_t n, void *pool) {
+        size_t size;
+
+        return __builtin_mul_overflow(count, n, &size) ? NULL : pool_zalloc(pool, size);
+}
+
+static void *mem_realloc(void *block, size_t n, void *pool) {
+        return pool_realloc(pool, block, n);
+}
+
+nghttp2_mem h2_memory(struct pool *pool) {
+        return (nghttp2_mem){pool, mem_malloc, mem_free, mem_calloc, mem_realloc};
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "lib/grpc.h"
+#include "lib/h2-internal.h"
 #include "lib/net.h"
 
 enum {
@@ -431,9 +432,11 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
                 return NGHTTP2_ERR_CALLBACK_FAILURE;
         if (frame->hd.type == NGHTTP2_SETTINGS)
                 c->settled = true;
-        else if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK))
+        else if (frame->hd.type == NGHTTP2_PING && (frame->hd.flags & NGHTTP2_FLAG_ACK)) {
                 c->pinged = false;
-        else if (frame->hd.type == NGHTTP2_GOAWAY && c->handler->on_goaway)
+                c->round_trip_us = h2_now_us() - c->pinged_us;
+                c->round_trips++;
+        } else if (frame->hd.type == NGHTTP2_GOAWAY && c->handler->on_goaway)
                 c->handler->on_goaway(c);
         else if (s)
                 on_stream_frame(c, s, frame);
@@ -485,10 +488,23 @@ static void read_more_later(struct h2_connection *c) {
                 h2_connection_fail(c, "out of memory");
 }
 
+/* Bytes of HTTP/2. False when the connection is gone. */
+static bool take_in(struct h2_connection *c, const void *data, size_t n) {
+        ssize_t r = nghttp2_session_mem_recv(c->session, data, n);
+
+        if (c->doomed)
+                return false;
+        if (r >= 0)
+                return true;
+        flush(c); /* the reason, in a GOAWAY */
+        h2_connection_fail(c, nghttp2_strerror((int)r));
+        return false;
+}
+
 static void read_in(struct h2_connection *c, bool to_the_end) {
         uint8_t block[BLOCK_SIZE];
         size_t total = 0;
-        ssize_t n = 0, r;
+        ssize_t n = 0;
 
         c->read_more = false;
         while (!c->doomed) {
@@ -506,14 +522,8 @@ static void read_in(struct h2_connection *c, bool to_the_end) {
                         return;
                 }
                 total += (size_t)n;
-                r = nghttp2_session_mem_recv(c->session, block, (size_t)n);
-                if (c->doomed)
+                if (!take_in(c, block, (size_t)n))
                         return;
-                if (r < 0) {
-                        flush(c); /* the reason, in a GOAWAY */
-                        h2_connection_fail(c, nghttp2_strerror((int)r));
-                        return;
-                }
                 if (!c->tls && (size_t)n < sizeof(block) && !to_the_end)
                         break; /* all there was; what comes is a new edge */
         }
@@ -526,24 +536,6 @@ static void read_in(struct h2_connection *c, bool to_the_end) {
 
 /* ---- connections ---- */
 
-static void *mem_malloc(size_t n, void *pool) {
-        return pool_alloc(pool, n);
-}
-
-static void mem_free(void *block, void *pool) {
-        pool_free(pool, block);
-}
-
-static void *mem_calloc(size_t count, size_t n, void *pool) {
-        size_t size;
-
-        return __builtin_mul_overflow(count, n, &size) ? NULL : pool_zalloc(pool, size);
-}
-
-static void *mem_realloc(void *block, size_t n, void *pool) {
-        return pool_realloc(pool, block, n);
-}
-
 static int session_new(struct h2_connection *c) {
         const nghttp2_settings_entry settings[] = {
                         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
@@ -552,7 +544,7 @@ static int session_new(struct h2_connection *c) {
                         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEADERS_SIZE_MAX},
                         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
         };
-        nghttp2_mem mem = {c->pool, mem_malloc, mem_free, mem_calloc, mem_realloc};
+        nghttp2_mem mem = h2_memory(c->pool);
         nghttp2_session_callbacks *callbacks;
         nghttp2_option *option;
         int r;
@@ -603,6 +595,60 @@ static void connection_open(struct h2_connection *c) {
                 flush(c);
 }
 
+/* ---- what else a client may speak ---- */
+
+static void give_away(struct h2_connection *c, const void *data, size_t n) {
+        struct tls_stream *tls = TAKE_PTR(c->tls);
+        int fd = TAKE_FD(c->fd);
+
+        c->io = sd_event_source_disable_unref(c->io);
+        c->handler->on_stranger(c, fd, tls, data, n);
+        h2_connection_fail(c, "the peer does not speak HTTP/2");
+}
+
+/* HTTP/2 begins with "PRI ", which no request of HTTP/1 does. */
+static void read_preface(struct h2_connection *c) {
+        static const char magic[sizeof(c->first)] = {'P', 'R', 'I', ' '};
+        uint8_t block[BLOCK_SIZE];
+        size_t kept = c->first_size;
+        ssize_t n;
+
+        memcpy(block, c->first, kept);
+        n = read_block(c, block + kept, sizeof(block) - kept);
+        if (n == -EAGAIN)
+                return;
+        if (n <= 0) {
+                h2_connection_fail(
+                                c, n == 0 ? "the peer closed the connection" : strerror((int)-n));
+                return;
+        }
+        n += (ssize_t)kept;
+        if (memcmp(block, magic, MIN((size_t)n, sizeof(magic))) != 0) {
+                give_away(c, block, (size_t)n);
+                return;
+        }
+        if ((size_t)n < sizeof(magic)) {
+                memcpy(c->first, block, (size_t)n);
+                c->first_size = (size_t)n;
+                return;
+        }
+        connection_open(c);
+        if (!c->doomed && take_in(c, block, (size_t)n))
+                read_in(c, false);
+}
+
+static void secured(struct h2_connection *c) {
+        char alpn[TLS_ALPN_SIZE];
+
+        if (!c->handler->on_stranger || streq(tls_stream_alpn(c->tls, alpn), "h2")) {
+                connection_open(c);
+                return;
+        }
+        c->state = H2_PREFACE;
+        update_io(c, EPOLLIN | EPOLLRDHUP);
+        read_preface(c); /* it may have come along with the handshake */
+}
+
 static void handshake(struct h2_connection *c) {
         bool want_write = false;
         int r = tls_stream_handshake(c->tls, &want_write);
@@ -612,7 +658,7 @@ static void handshake(struct h2_connection *c) {
         else if (r < 0)
                 h2_connection_fail(c, tls_stream_error_text(c->tls));
         else
-                connection_open(c);
+                secured(c);
 }
 
 static void connected(struct h2_connection *c) {
@@ -644,6 +690,9 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         case H2_HANDSHAKE:
                 handshake(c);
                 break;
+        case H2_PREFACE:
+                read_preface(c);
+                break;
         case H2_OPEN:
                 if (c->read_more || (revents & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
                         read_in(c, revents & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
@@ -673,13 +722,19 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                         .server = server,
                         .state = server ? H2_HANDSHAKE : H2_CONNECTING,
                         .message_size_max = message_size_max,
-                        .io_events = !server ? EPOLLOUT : tls ? EPOLLIN : (uint32_t)OPEN_EVENTS,
+                        .io_events = !server ? EPOLLOUT
+                                     : tls   ? EPOLLIN
+                                             : (uint32_t)OPEN_EVENTS,
                         .received_us = h2_now_us()};
         c->deadline_us = c->received_us + HANDSHAKE_US;
         r = sd_event_add_io(loop->event, &c->io, fd, c->io_events, on_io, c);
         if (r >= 0 && tls)
-                r = tls_stream_new(&c->tls, tls, fd, server_name, "h2");
-        if (r >= 0 && server && !tls) {
+                r = tls_stream_new(&c->tls, tls, fd, server_name,
+                                handler->on_stranger ? "h2,http/1.1" : "h2");
+        if (r >= 0 && server && !tls && handler->on_stranger) {
+                c->state = H2_PREFACE;
+                r = sd_event_source_set_io_events(c->io, c->io_events = EPOLLIN | EPOLLRDHUP);
+        } else if (r >= 0 && server && !tls) {
                 c->state = H2_OPEN;
                 r = session_new(c);
         }
@@ -737,6 +792,7 @@ void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *nex
 
 void h2_connection_ping(struct h2_connection *c) {
         c->pinged = true;
+        c->pinged_us = h2_now_us();
         (void)nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
         h2_connection_dirty(c);
 }

@@ -34,6 +34,7 @@ uint64_t h2_now_us(void);
 enum h2_state {
         H2_CONNECTING, /* client: the socket */
         H2_HANDSHAKE,  /* TLS */
+        H2_PREFACE,    /* server: whether it is HTTP/2 at all */
         H2_OPEN,
         H2_BROKEN,     /* being taken down; streams can only be closed */
 };
@@ -63,6 +64,10 @@ struct h2_handler {
         /* The connection is ready for requests. Clients only. */
         void (*on_open)(struct h2_connection *c);
         void (*on_goaway)(struct h2_connection *c);
+        /* Not HTTP/2: takes the socket, the TLS stream (NULL: none) and the bytes that were read; the
+         * connection ends with on_broken after it. Servers; NULL: such peers are not expected. */
+        void (*on_stranger)(struct h2_connection *c, int fd, struct tls_stream *tls,
+                        const void *data, size_t n);
         /* The connection has ended; its streams are told after this, then it is freed. */
         void (*on_broken)(struct h2_connection *c, const char *why);
 };
@@ -92,7 +97,10 @@ struct h2_connection {
         size_t partial_size;       /* incomplete messages of all streams */
         size_t queued;             /* messages of all streams */
         size_t message_size_max;
-        uint64_t deadline_us, received_us;
+        uint64_t deadline_us, received_us, pinged_us;
+        uint64_t round_trip_us, round_trips; /* the last ping's, and how many were answered */
+        char first[4]; /* of the preface, until it is known for one */
+        size_t first_size;
         bool pinged, settled; /* settled: the peer's first frame has come */
 };
 
@@ -107,6 +115,7 @@ struct h2_stream {
         bool waits;     /* nghttp2 has been told that there is nothing to send yet */
         bool ending;    /* ends after what is queued */
         bool deaf;      /* what still comes is dropped */
+        bool bare;      /* sends bytes, not messages with a prefix */
         uint64_t deadline_us;
         unsigned char prefix[5];
         size_t prefix_size;

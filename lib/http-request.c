@@ -2,45 +2,17 @@
  * query is decoded here and not by libmicrohttpd, whose decoding works in place and loses the raw
  * text that paths need. */
 #include "lib/http-server-internal.h"
+#include "lib/web.h"
 
 enum { QUERY_PARAMETERS_MAX = 256, ANSWER_HEADERS_MAX = 64 };
-
-static int hex_value(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Query decoding: '+' is a blank. NULL when out of memory; a NUL byte or a broken escape stays as
- * it is written. */
-static char *query_decode(const char *s, size_t n) {
-        char *out = malloc(n + 1), *o = out;
-
-        if (!out)
-                return NULL;
-        for (size_t i = 0; i < n; i++) {
-                int high = s[i] == '%' && i + 2 < n ? hex_value(s[i + 1]) : -1;
-                int low = high >= 0 ? hex_value(s[i + 2]) : -1;
-
-                if (low >= 0 && (high | low)) {
-                        *o++ = (char)(high << 4 | low);
-                        i += 2;
-                } else
-                        *o++ = s[i] == '+' ? ' ' : s[i];
-        }
-        *o = 0;
-        return out;
-}
 
 static int parse_parameter(struct http_request *r, const char *s, size_t n) {
         const char *equals = memchr(s, '=', n);
         size_t name_size = equals ? (size_t)(equals - s) : n;
         struct http_query *q = &r->query[r->query_count];
 
-        q->name = query_decode(s, name_size);
-        q->value = equals ? query_decode(equals + 1, n - name_size - 1) : strdup("");
+        q->name = web_query_decode(s, name_size);
+        q->value = equals ? web_query_decode(equals + 1, n - name_size - 1) : strdup("");
         r->query_count++;
         return q->name && q->value ? 0 : -ENOMEM;
 }
@@ -232,6 +204,8 @@ void http_request_end(struct http_request *r) {
                 if (r->next)
                         r->next->link = r->link;
         }
+        if (r->carrier)
+                r->carrier->request = NULL;
         sd_event_source_disable_unref(r->hangup);
         http_stream_detach(r->stream);
         if (r->response)

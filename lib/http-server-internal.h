@@ -30,6 +30,7 @@ struct http_connection {
         struct tls_peer certificate;
         char address[NET_ADDRESS_SIZE];
         bool peer_known;
+        struct http_request *request; /* that libmicrohttpd has not ended */
         struct tls_transport transport;
         int fd;
 };
@@ -40,7 +41,8 @@ struct http_query {
 
 struct http_request {
         struct http_server *server;
-        struct http_connection *connection;
+        struct http_connection *connection; /* from its first call on */
+        struct http_connection *carrier;    /* the same, from the target on */
         struct MHD_Connection *mhd;
         struct http_request *next, **link; /* of the server's requests */
         enum request_state state;

@@ -5,6 +5,8 @@
  * TLS credentials are set per connection, before the handshake, so that certificates rotate. */
 #include "lib/http-server-internal.h"
 
+#include <sys/un.h>
+
 enum {
         BODY_SIZE_MAX_DEFAULT = 3 << 20,
         /* All bodies held at one time; more are refused with 503. */
@@ -129,6 +131,13 @@ static void *on_target(void *userdata, const char *target, struct MHD_Connection
         if (r->next)
                 r->next->link = &r->next;
         s->requests = r;
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        r->carrier = info ? info->socket_context : NULL;
+        if (r->carrier) {
+                http_request_end(r->carrier->request);
+                r->carrier->request = r;
+        }
         int error = http_request_parse_target(r, strempty(target));
         if (error == -E2BIG)
                 r->too_large = true;
@@ -293,6 +302,8 @@ static void connection_closed(void **context) {
 
         if (!c)
                 return;
+        /* libmicrohttpd 0.9.75 forgets a request whose query does not fit into its memory. */
+        http_request_end(c->request);
         tls_peer_done(&c->certificate);
         tls_context_free(c->tls);
         free(c);
@@ -353,7 +364,13 @@ static void on_mhd_log(void *userdata, const char *format, va_list ap) {
 
 static int start_mhd(struct http_server *s, const char *cert, const char *key) {
         const unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
-                               (s->tls ? MHD_USE_TLS : 0);
+                               (s->tls ? MHD_USE_TLS : 0) |
+                               (s->options.guests_only ? MHD_USE_NO_LISTEN_SOCKET : 0);
+        struct MHD_OptionItem more[] = {
+                        {s->options.guests_only ? MHD_OPTION_END : MHD_OPTION_LISTEN_SOCKET,
+                                        s->listen_fd, NULL},
+                        {MHD_OPTION_END, 0, NULL},
+        };
         struct MHD_OptionItem tls[] = {
                         {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)cert},
                         {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)key},
@@ -362,13 +379,12 @@ static int start_mhd(struct http_server *s, const char *cert, const char *key) {
         };
 
         s->mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER,
-                        on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, s->listen_fd,
-                        MHD_OPTION_CONNECTION_TIMEOUT, s->options.idle_timeout_s,
-                        MHD_OPTION_CONNECTION_LIMIT, s->options.connections_max,
-                        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-                        on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
-                        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
-                        s->tls ? tls : tls + ELEMENTS(tls) - 1, MHD_OPTION_END);
+                        on_mhd_log, NULL, MHD_OPTION_ARRAY, more, MHD_OPTION_CONNECTION_TIMEOUT,
+                        s->options.idle_timeout_s, MHD_OPTION_CONNECTION_LIMIT,
+                        s->options.connections_max, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+                        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_URI_LOG_CALLBACK,
+                        on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+                        MHD_OPTION_ARRAY, s->tls ? tls : tls + ELEMENTS(tls) - 1, MHD_OPTION_END);
         s->listen_fd = -EBADF; /* libmicrohttpd's now, also when it failed */
         return s->mhd ? 0 : -EIO;
 }
@@ -392,6 +408,8 @@ static int server_listen(struct http_server *s, struct problem *p) {
         const struct http_server_options *o = &s->options;
         int r;
 
+        if (o->guests_only)
+                return 0;
         if (o->unix_path)
                 r = net_listen_unix(&s->listen_fd, o->unix_path, o->unix_mode, p);
         else
@@ -493,6 +511,17 @@ struct http_server *http_server_free(struct http_server *s) {
 
 uint16_t http_server_port(const struct http_server *s) {
         return s->port;
+}
+
+int http_server_add(struct http_server *s, int fd) {
+        const struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+        /* It closes the socket also where it refuses. */
+        if (MHD_add_connection(s->mhd, fd, (const struct sockaddr *)&address, sizeof(address)) !=
+                        MHD_YES)
+                return -ECONNREFUSED;
+        http_server_run_soon(s);
+        return 0;
 }
 
 void http_server_stop_accepting(struct http_server *s) {

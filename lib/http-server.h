@@ -22,6 +22,7 @@ struct http_server_options {
         uint16_t port;               /* 0: the kernel picks one, see http_server_port() */
         const char *unix_path;       /* instead of host and port; mode 0600 unless unix_mode is set */
         unsigned unix_mode;
+        bool guests_only;            /* listens nowhere: connections come by http_server_add() */
         const char *tls_cert;        /* PEM texts (not paths); NULL: no TLS */
         const char *tls_key;
         const char *tls_client_ca;   /* verify client certificates against these CAs when one is presented; NULL: don't ask */
@@ -40,6 +41,8 @@ int http_server_new(struct http_server **ret, sd_event *event, const struct http
 struct http_server *http_server_free(struct http_server *s);
 DEFINE_CLEANUP(struct http_server *, http_server_free);
 uint16_t http_server_port(const struct http_server *s);
+/* Takes a connected socket, as if it had been accepted; no TLS. */
+int http_server_add(struct http_server *s, int fd);
 /* Stops accepting; requests under way go on. */
 void http_server_stop_accepting(struct http_server *s);
 /* Replaces the server certificate for new connections (rotation). */

@@ -7,7 +7,7 @@
 
 #include "lib/timefmt.h"
 
-static const double bounds[] = {
+static const double usual_bounds[] = {
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
@@ -15,8 +15,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 struct metric {
         enum metric_type type;
         char *name, *labels, *help;
-        double value;                       /* histograms: the sum */
-        uint64_t buckets[ELEMENTS(bounds)]; /* not cumulative */
+        double value; /* histograms: the sum */
+        double bounds[METRIC_BUCKETS_MAX];
+        size_t bound_count;
+        uint64_t buckets[METRIC_BUCKETS_MAX]; /* not cumulative */
         uint64_t count;
 };
 
@@ -98,7 +100,30 @@ struct metric *metrics_gauge(
 
 struct metric *metrics_histogram(
                 struct metrics *m, const char *name, const char *labels, const char *help) {
-        return metrics_add(m, METRIC_HISTOGRAM, name, labels, help);
+        return metrics_histogram_bounds(
+                        m, name, labels, help, usual_bounds, ELEMENTS(usual_bounds));
+}
+
+struct metric *metrics_histogram_bounds(struct metrics *m, const char *name, const char *labels,
+                const char *help, const double *bounds, size_t n) {
+        struct metric *x = metrics_add(m, METRIC_HISTOGRAM, name, labels, help);
+
+        assert(n <= METRIC_BUCKETS_MAX);
+        if (x && x->bound_count == 0) {
+                memcpy(x->bounds, bounds, n * sizeof(*bounds));
+                x->bound_count = n;
+        }
+        return x;
+}
+
+struct metric *metrics_histogram_exponential(struct metrics *m, const char *name,
+                const char *labels, const char *help, double start, double factor, size_t n) {
+        double bounds[METRIC_BUCKETS_MAX];
+
+        assert(n <= METRIC_BUCKETS_MAX);
+        for (size_t i = 0; i < n; i++, start *= factor)
+                bounds[i] = start;
+        return metrics_histogram_bounds(m, name, labels, help, bounds, n);
 }
 
 void metric_add(struct metric *x, double v) {
@@ -116,12 +141,31 @@ void metric_observe(struct metric *x, double seconds) {
 
         if (!x)
                 return;
-        for (i = 0; i < ELEMENTS(bounds) && seconds > bounds[i]; i++)
+        for (i = 0; i < x->bound_count && seconds > x->bounds[i]; i++)
                 ;
-        if (i < ELEMENTS(bounds))
+        if (i < x->bound_count)
                 x->buckets[i]++;
         x->count++;
         x->value += seconds;
+}
+
+void metric_set_histogram(struct metric *x, const uint64_t *above, uint64_t count, double sum) {
+        uint64_t before = count;
+
+        if (!x)
+                return;
+        for (size_t i = 0; i < x->bound_count; i++) {
+                x->buckets[i] = before - above[i];
+                before = above[i];
+        }
+        x->count = count;
+        x->value = sum;
+}
+
+void metrics_zero(struct metrics *m, const char *name) {
+        for (size_t i = 0; i < m->count; i++)
+                if (streq(m->items[i]->name, name))
+                        m->items[i]->value = 0;
 }
 
 void metrics_on_render(struct metrics *m, void (*func)(void *userdata), void *userdata) {
@@ -137,10 +181,10 @@ static void render_histogram(const struct metric *x, struct buf *out) {
         const char *comma = *x->labels ? "," : "";
         uint64_t sum = 0;
 
-        for (size_t i = 0; i < ELEMENTS(bounds); i++) {
+        for (size_t i = 0; i < x->bound_count; i++) {
                 sum += x->buckets[i];
                 buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", x->name, x->labels, comma,
-                                bounds[i], (unsigned long long)sum);
+                                x->bounds[i], (unsigned long long)sum);
         }
         buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", x->name, x->labels, comma,
                         (unsigned long long)x->count);
@@ -150,41 +194,53 @@ static void render_histogram(const struct metric *x, struct buf *out) {
                         (unsigned long long)x->count);
 }
 
-static double resident_bytes(void) {
+static void memory_pages(unsigned long *ret_all, unsigned long *ret_resident) {
         _cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
-        unsigned long size, resident = 0;
 
-        if (!f || fscanf(f, "%lu %lu", &size, &resident) != 2)
-                return 0;
-        return (double)resident * (double)sysconf(_SC_PAGESIZE);
+        if (!f || fscanf(f, "%lu %lu", ret_all, ret_resident) != 2)
+                *ret_all = *ret_resident = 0;
 }
 
-static double open_fds(void) {
+unsigned process_open_fds(void) {
         DIR *d = opendir("/proc/self/fd");
-        double n = -3; /* ".", ".." and the directory itself */
+        unsigned n = 0;
 
         if (!d)
                 return 0;
         while (readdir(d))
                 n++;
         closedir(d);
-        return n;
+        return n > 3 ? n - 3 : 0; /* ".", ".." and the directory itself */
+}
+
+static void render_one(struct buf *out, const char *name, const char *type, const char *help,
+                int decimals, double value) {
+        render_head(out, name, help, type);
+        buf_printf(out, "%s %.*f\n", name, decimals, value);
 }
 
 static void render_process(const struct metrics *m, struct buf *out) {
+        const double page = (double)sysconf(_SC_PAGESIZE);
+        unsigned long all, resident;
+        struct rlimit files = {0};
         struct rusage u;
 
         getrusage(RUSAGE_SELF, &u);
-        render_head(out, "process_cpu_seconds_total", "User and system CPU time spent", "counter");
-        buf_printf(out, "process_cpu_seconds_total %.6f\n",
+        memory_pages(&all, &resident);
+        (void)getrlimit(RLIMIT_NOFILE, &files);
+        render_one(out, "process_cpu_seconds_total", "counter", "User and system CPU time spent", 6,
                         (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
                                         (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6);
-        render_head(out, "process_resident_memory_bytes", "Resident memory", "gauge");
-        buf_printf(out, "process_resident_memory_bytes %.0f\n", resident_bytes());
-        render_head(out, "process_open_fds", "Open file descriptors", "gauge");
-        buf_printf(out, "process_open_fds %.0f\n", open_fds());
-        render_head(out, "process_start_time_seconds", "Start time since the epoch", "gauge");
-        buf_printf(out, "process_start_time_seconds %.3f\n", (double)m->started_us / 1e6);
+        render_one(out, "process_resident_memory_bytes", "gauge", "Resident memory", 0,
+                        (double)resident * page);
+        render_one(out, "process_virtual_memory_bytes", "gauge", "Virtual memory", 0,
+                        (double)all * page);
+        render_one(out, "process_open_fds", "gauge", "Open file descriptors", 0,
+                        process_open_fds());
+        render_one(out, "process_max_fds", "gauge", "File descriptors that may be open", 0,
+                        (double)files.rlim_cur);
+        render_one(out, "process_start_time_seconds", "gauge", "Start time since the epoch", 3,
+                        (double)m->started_us / 1e6);
 }
 
 int metrics_render(struct metrics *m, struct buf *out) {

@@ -397,6 +397,53 @@ int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_
         return 0;
 }
 
+/* It may be given as a CA to who shall trust it, and is one for that. */
+static int self_sign(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, unsigned usage) {
+        int r = crt_set_usage(crt, usage);
+
+        if (r == 0)
+                r = to_errno(gnutls_x509_crt_set_basic_constraints(crt, 1, 0));
+        if (r == 0)
+                r = to_errno(gnutls_x509_crt_set_key_usage(
+                                crt, GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_CERT_SIGN));
+        if (r == 0)
+                r = set_key_id(crt);
+        return r < 0 ? r : to_errno(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0));
+}
+
+int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned days,
+                char **ret_cert_pem, char **ret_key_pem) {
+        _cleanup_free_ char *key_pem = NULL, *csr = NULL;
+        _cleanup_key_ gnutls_x509_privkey_t key = NULL;
+        _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+        _cleanup_crq_ gnutls_x509_crq_t crq = NULL;
+        _cleanup_datum_ gnutls_datum_t pem = {0};
+        int r = pki_key_new(&key_pem);
+
+        if (r == 0)
+                r = pki_csr_new(key_pem, subject, &csr);
+        if (r == 0)
+                r = key_import(&key, key_pem);
+        if (r == 0)
+                r = crq_import(&crq, csr, NULL);
+        if (r == 0)
+                r = crt_begin(&crt, (uint64_t)days * 86400);
+        if (r == 0)
+                r = to_errno(gnutls_x509_crt_set_crq(crt, crq));
+        if (r == 0)
+                r = copy_names(crt, crq);
+        if (r == 0)
+                r = self_sign(crt, key, usage);
+        if (r == 0)
+                r = to_errno(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem));
+        if (r == 0)
+                r = take_text(&pem, ret_cert_pem);
+        if (r < 0)
+                return r;
+        *ret_key_pem = TAKE_PTR(key_pem);
+        return 0;
+}
+
 int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations,
                 uint64_t *ret_not_after_s) {
         _cleanup_crt_ gnutls_x509_crt_t crt = NULL;

@@ -22,6 +22,8 @@ int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_ke
 /* A certificate for a key made elsewhere is signed from a request; this one makes key and certificate together. */
 int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_subject *subject, unsigned usage, unsigned days,
                 char **ret_cert_pem, char **ret_key_pem);
+/* A certificate that signed itself, with its key: for who is trusted by the certificate alone, or not at all. */
+int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned days, char **ret_cert_pem, char **ret_key_pem);
 int pki_csr_new(const char *key_pem, const struct pki_subject *subject, char **ret_csr_pem);
 /* Reads and checks a request (its self-signature too). Strings owned by caller; organizations is a strv. */
 int pki_csr_read(const char *csr_pem, char **ret_cn, char ***ret_organizations, struct problem *p);

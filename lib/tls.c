@@ -10,21 +10,16 @@
 #include <sys/uio.h>
 
 #include "lib/fileio.h"
+#include "lib/tls-internal.h"
 
 enum { PEM_SIZE_MAX = 1 << 20, DN_SIZE_MAX = 1024, ORGANIZATIONS_MAX = 64 };
-
-struct tls_context {
-        unsigned refs;
-        gnutls_certificate_credentials_t credentials;
-        bool server, has_ca;
-};
 
 struct tls_stream {
         struct tls_context *context;
         gnutls_session_t session;
         char *server_name;
-        gnutls_typed_vdata_st verify[2]; /* GnuTLS keeps a pointer to it */
         char *error_text;
+        bool refused_peer;
 };
 
 static gnutls_datum_t datum(const char *text) {
@@ -40,6 +35,14 @@ static int load_ca(struct tls_context *c, const char *pem, const char *name, str
                                 name, n < 0 ? ": " : "", n < 0 ? gnutls_strerror(n) : "");
         c->has_ca = true;
         return 0;
+}
+
+static int copy_names(char ***ret, char *const *names) {
+        int r = 0;
+
+        for (; names && *names && r >= 0; names++)
+                r = strv_extend(ret, *names);
+        return r;
 }
 
 static int load_pair(struct tls_context *c, const struct tls_files *pem,
@@ -86,8 +89,17 @@ static int context_new(struct tls_context **ret, const struct tls_files *pem,
                 r = load_ca(c, pem->ca, names->ca, p);
                 if (r < 0)
                         return r;
-        } else if (!server && gnutls_certificate_set_x509_system_trust(c->credentials) < 0)
+        } else if (!server && !names->unverified &&
+                        gnutls_certificate_set_x509_system_trust(c->credentials) < 0)
                 return problem_set(p, EINVAL, 0, NULL, "this machine has no CA certificates");
+        r = copy_names(&c->allowed_cns, names->allowed_cns);
+        if (r >= 0)
+                r = copy_names(&c->allowed_hostnames, names->allowed_hostnames);
+        if (r >= 0 && names->crl)
+                r = tls_crl_load(c, pem->ca, names->crl, p);
+        if (r < 0)
+                return r;
+        c->unverified = names->unverified;
         *ret = TAKE_PTR(c);
         return 0;
 }
@@ -120,6 +132,11 @@ int tls_context_new(struct tls_context **ret, const struct tls_files *files, boo
         if (r < 0)
                 return r;
         const struct tls_files pem = {.cert = cert, .key = key, .ca = ca};
+        if (files->crl && !ca)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s lists revoked certificates, which needs the CA that signed "
+                                "them",
+                                files->crl);
         r = context_new(ret, &pem, files, server, p);
         if (key)
                 explicit_bzero(key, strlen(key));
@@ -145,6 +162,9 @@ struct tls_context *tls_context_free(struct tls_context *c) {
                 return NULL;
         if (c->credentials)
                 gnutls_certificate_free_credentials(c->credentials);
+        tls_crl_done(c);
+        strv_free(c->allowed_cns);
+        strv_free(c->allowed_hostnames);
         return mfree(c);
 }
 
@@ -200,23 +220,67 @@ static bool is_address(const char *name) {
         return inet_pton(AF_INET, name, buffer) == 1 || inet_pton(AF_INET6, name, buffer) == 1;
 }
 
-static int set_verification(struct tls_stream *s) {
+/* Signed by a CA of ours, in time, for this purpose and name; then what the lists say. */
+static int check_peer(struct tls_stream *s, char **ret_why) {
         const char *purpose =
                         s->context->server ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
+        gnutls_typed_vdata_st verify[2] = {
+                        {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose},
+                        {.type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)s->server_name}};
+        gnutls_datum_t text = {0};
+        unsigned status = 0;
+        int r = gnutls_certificate_verify_peers(
+                        s->session, verify, s->server_name ? 2 : 1, &status);
+
+        if (r < 0) {
+                *ret_why = strdup(gnutls_strerror(r));
+                return -EKEYREJECTED;
+        }
+        if (status == 0)
+                return tls_lists_check(s->context, s->session, ret_why);
+        if (gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0) >= 0) {
+                *ret_why = strdup((const char *)text.data);
+                gnutls_free(text.data);
+        }
+        return -EKEYREJECTED;
+}
+
+static int on_verify(gnutls_session_t session) {
+        struct tls_stream *s = gnutls_session_get_ptr(session);
+        char *why = NULL;
+
+        if (check_peer(s, &why) == 0)
+                return 0;
+        free(s->error_text);
+        s->error_text = why ? why : strdup("the peer's certificate is not valid");
+        s->refused_peer = true;
+        return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+}
+
+static int set_verification(struct tls_stream *s) {
+        if (s->server_name && !is_address(s->server_name) &&
+                        gnutls_server_name_set(s->session, GNUTLS_NAME_DNS, s->server_name,
+                                        strlen(s->server_name)) < 0)
+                return -EINVAL;
+        if (s->context->unverified)
+                return 0;
+        gnutls_session_set_ptr(s->session, s);
+        gnutls_session_set_verify_function(s->session, on_verify);
+        return 0;
+}
+
+/* Protocols with commas between them, the best first. */
+static int set_alpn(struct tls_stream *s, const char *alpn) {
+        gnutls_datum_t v[4];
         unsigned n = 0;
 
-        s->verify[n++] = (gnutls_typed_vdata_st){
-                        .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)purpose};
-        if (s->server_name) {
-                s->verify[n++] = (gnutls_typed_vdata_st){.type = GNUTLS_DT_DNS_HOSTNAME,
-                                .data = (unsigned char *)s->server_name};
-                if (!is_address(s->server_name) &&
-                                gnutls_server_name_set(s->session, GNUTLS_NAME_DNS, s->server_name,
-                                                strlen(s->server_name)) < 0)
-                        return -EINVAL;
+        while (*alpn && n < ELEMENTS(v)) {
+                size_t size = strcspn(alpn, ",");
+
+                v[n++] = (gnutls_datum_t){.data = (unsigned char *)alpn, .size = (unsigned)size};
+                alpn += size + (alpn[size] == ',');
         }
-        gnutls_session_set_verify_cert2(s->session, s->verify, n, 0);
-        return 0;
+        return gnutls_alpn_set_protocols(s->session, v, n, 0) < 0 ? -ENOMEM : 0;
 }
 
 int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const char *server_name,
@@ -240,10 +304,9 @@ int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const
                                         0)
                 return -ENOMEM;
         if (alpn) {
-                gnutls_datum_t d = datum(alpn);
-
-                if (gnutls_alpn_set_protocols(s->session, &d, 1, 0) < 0)
-                        return -ENOMEM;
+                r = set_alpn(s, alpn);
+                if (r < 0)
+                        return r;
         }
         if (c->server && c->has_ca)
                 gnutls_certificate_server_set_request(s->session, GNUTLS_CERT_REQUIRE);
@@ -273,7 +336,6 @@ struct tls_stream *tls_stream_free(struct tls_stream *s) {
 
 static int handshake_error(struct tls_stream *s, int error) {
         _cleanup_free_ char *text = NULL;
-        gnutls_datum_t why = {0};
 
         if (error == GNUTLS_E_FATAL_ALERT_RECEIVED) {
                 const char *alert = gnutls_alert_get_name(gnutls_alert_get(s->session));
@@ -286,13 +348,11 @@ static int handshake_error(struct tls_stream *s, int error) {
                 return set_error(s, ECONNRESET, "the connection ended during the handshake");
         /* Tell the peer why, so that its log names the cause too. */
         (void)gnutls_alert_send_appropriate(s->session, error);
-        if (error == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
-                        gnutls_certificate_verification_status_print(
-                                        gnutls_session_get_verify_cert_status(s->session),
-                                        GNUTLS_CRT_X509, &why, 0) == 0) {
-                (void)set_error(s, EKEYREJECTED, (const char *)why.data);
-                gnutls_free(why.data);
+        if (s->refused_peer)
                 return -EKEYREJECTED;
+        if (error == GNUTLS_E_NO_CERTIFICATE_FOUND || error == GNUTLS_E_CERTIFICATE_REQUIRED) {
+                s->refused_peer = true;
+                return set_error(s, EKEYREJECTED, "the peer shows no certificate");
         }
         return set_error(s, EPROTO, gnutls_strerror(error));
 }
@@ -342,6 +402,21 @@ ssize_t tls_stream_write(struct tls_stream *s, const void *p, size_t n) {
 
 const char *tls_stream_error_text(const struct tls_stream *s) {
         return strempty(s->error_text);
+}
+
+bool tls_stream_refused_peer(const struct tls_stream *s) {
+        return s->refused_peer;
+}
+
+const char *tls_stream_alpn(const struct tls_stream *s, char buffer[static TLS_ALPN_SIZE]) {
+        gnutls_datum_t d = {0};
+
+        *buffer = '\0';
+        if (gnutls_alpn_get_selected_protocol(s->session, &d) >= 0 && d.size < TLS_ALPN_SIZE) {
+                memcpy(buffer, d.data, d.size);
+                buffer[d.size] = '\0';
+        }
+        return buffer;
 }
 
 /* ---- peers ---- */

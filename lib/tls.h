@@ -13,6 +13,12 @@ struct tls_files {
         const char *cert;
         const char *key;
         const char *ca;
+        /* A list of revoked certificates, signed by the CA. Read again when the file changes. */
+        const char *crl;
+        /* If there are any: the peer's certificate has one of these common names, or is for one of these
+         * hosts. NULL-terminated. */
+        char *const *allowed_cns, *const *allowed_hostnames;
+        bool unverified; /* clients: whoever answers; for certificates that nobody signed */
 };
 
 struct tls_context;
@@ -49,8 +55,10 @@ struct tls_peer {
 int tls_peer_read(struct tls_peer *ret, void *gnutls_session);
 void tls_peer_done(struct tls_peer *peer);
 
+enum { TLS_ALPN_SIZE = 16 };
 struct tls_stream;
-/* Takes no ownership of fd. server_name: for verification by a client; NULL on servers. alpn: "h2". */
+/* Takes no ownership of fd. server_name: for verification by a client; NULL on servers. alpn: "h2" or
+ * "h2,http/1.1". */
 int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const char *server_name, const char *alpn);
 struct tls_stream *tls_stream_free(struct tls_stream *s);
 DEFINE_CLEANUP(struct tls_stream *, tls_stream_free);
@@ -59,3 +67,7 @@ int tls_stream_handshake(struct tls_stream *s, bool *ret_want_write);
 ssize_t tls_stream_read(struct tls_stream *s, void *p, size_t n);        /* -EAGAIN, 0 at end */
 ssize_t tls_stream_write(struct tls_stream *s, const void *p, size_t n); /* -EAGAIN */
 const char *tls_stream_error_text(const struct tls_stream *s);
+/* Whether the handshake failed because this side did not like the peer's certificate. */
+bool tls_stream_refused_peer(const struct tls_stream *s);
+/* What was agreed on: "h2", or "" when the peer spoke of nothing. After the handshake. */
+const char *tls_stream_alpn(const struct tls_stream *s, char buffer[static TLS_ALPN_SIZE]);

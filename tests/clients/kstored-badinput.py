@@ -110,7 +110,7 @@ def tolerate(f):
 
 # --- the cases
 def not_http2():
-    for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 400, b"\0" * 5000,
+    for data in (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 400, b"\0" * 5000,
                  b"\xff" * 5000, b"hello\n" * 1000, PREFACE[:-1] + b"X"):
         s = socket.create_connection(("127.0.0.1", port), WAIT_S)
         tolerate(lambda: s.sendall(data))

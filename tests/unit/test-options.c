@@ -119,6 +119,21 @@ static void test_metrics(void **state) {
         assert_non_null(strstr(b.data, "h_bucket{le=\"0.01\"} 0\nh_bucket{le=\"0.025\"} 1\n"));
         assert_non_null(strstr(b.data, "h_bucket{le=\"+Inf\"} 1\nh_sum 0.02\nh_count 1\n"));
         assert_non_null(strstr(b.data, "process_resident_memory_bytes "));
+        /* Other buckets, and figures that were counted elsewhere. */
+        struct metric *x = metrics_histogram_exponential(m, "e", "", "E", 0.5, 2, 3);
+        metric_observe(x, 0.9);
+        const uint64_t above[] = {7, 3, 0};
+        metric_set_histogram(
+                        metrics_histogram_exponential(m, "f", "", "F", 1, 10, 3), above, 9, 50);
+        metrics_zero(m, "a_total");
+        buf_reset(&b);
+        assert_int_equal(metrics_render(m, &b), 0);
+        assert_non_null(strstr(b.data,
+                        "e_bucket{le=\"0.5\"} 0\ne_bucket{le=\"1\"} 1\ne_bucket{le=\"2\"} 1\n"));
+        assert_non_null(strstr(b.data,
+                        "f_bucket{le=\"1\"} 2\nf_bucket{le=\"10\"} 6\nf_bucket{le=\"100\"} 9\n"
+                        "f_bucket{le=\"+Inf\"} 9\nf_sum 50\nf_count 9\n"));
+        assert_non_null(strstr(b.data, "a_total{x=\"1\"} 0\na_total{x=\"2\"} 0\n"));
 }
 
 int main(void) {
