@@ -15,7 +15,9 @@ char *replica_contradiction_text(const struct replica *r) {
 
         switch (c->kind) {
         case RAFT_CONTRADICTION_ENTRY:
-                if (c->our_term > 0)
+                if (c->our_term > 0 && c->our_term == c->their_term)
+                        ours = strdup("there is another one of that term and index here");
+                else if (c->our_term > 0)
                         ours = strformat("the one committed here is of term %llu",
                                         (unsigned long long)c->our_term);
                 else

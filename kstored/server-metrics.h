@@ -20,6 +20,7 @@ struct server_metrics;
 /* Takes over the rendering of m: nobody else may metrics_on_render(). */
 int server_metrics_new(struct server_metrics **ret, struct server *s, struct metrics *m);
 struct server_metrics *server_metrics_free(struct server_metrics *x);
+/* The log was saved, the database written, in so many microseconds. */
 void server_metrics_saved(struct server_metrics *x, uint64_t us);
 void server_metrics_flushed(struct server_metrics *x, uint64_t us);
 void server_metrics_defragmented(struct server_metrics *x, uint64_t us);

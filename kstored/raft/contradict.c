@@ -6,6 +6,7 @@
 #include "kstored/raft/core.h"
 
 #include <errno.h>
+#include <string.h>
 
 int contradict(struct raft *r, const struct raft_contradiction *c) {
         if (r->contradiction.kind == RAFT_CONTRADICTION_NONE)
@@ -41,6 +42,25 @@ int check_against_committed(
                                              .index = index,
                                              .our_term = known ? log_term(&r->log, index) : 0,
                                              .their_term = term,
+                                             .our_index = r->log.commit});
+}
+
+int check_entry(struct raft *r, const struct raft_message *m, const struct raft_entry *e) {
+        const struct raft_entry *ours = log_at(&r->log, e->index);
+        int q = check_against_committed(r, m, e->index, e->term);
+
+        if (q < 0 || !ours || ours->term != e->term || bug(BUG_FOLLOW_BLINDLY))
+                return q;
+        if (ours->type == e->type && ours->size == e->size &&
+                        memcmp(ours->data, e->data, e->size) == 0)
+                return 0;
+        /* Somebody voted twice in that term: a disk lost its vote. */
+        return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_ENTRY,
+                                             .leader = m->from,
+                                             .leader_term = m->term,
+                                             .index = e->index,
+                                             .our_term = e->term,
+                                             .their_term = e->term,
                                              .our_index = r->log.commit});
 }
 

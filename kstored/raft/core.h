@@ -188,6 +188,8 @@ int read_finish(struct raft *r, const struct pending_read *read, uint64_t index)
  * -EUCLEAN, else 0. */
 int check_against_committed(
                 struct raft *r, const struct raft_message *m, uint64_t index, uint64_t term);
+/* The same for an entry itself: of one index and term there is only one. */
+int check_entry(struct raft *r, const struct raft_message *m, const struct raft_entry *e);
 /* Ends the core. Returns -EUCLEAN. */
 int contradict(struct raft *r, const struct raft_contradiction *c);
 

@@ -55,7 +55,7 @@ static int check_entries(struct raft *r, const struct raft_message *m) {
         }
         q = check_against_committed(r, m, m->log_index, m->log_term);
         for (size_t i = 0; i < m->entry_count && q >= 0; i++)
-                q = check_against_committed(r, m, m->entries[i]->index, m->entries[i]->term);
+                q = check_entry(r, m, m->entries[i]);
         return q;
 }
 

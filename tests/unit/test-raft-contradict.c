@@ -102,6 +102,33 @@ static void test_another_entry_where_one_was_committed(void **state) {
         raft_free(r);
 }
 
+/* One index and term, two entries: there were two leaders of that term. */
+static void test_two_entries_of_one_term(void **state) {
+        struct raft_entry *same = raft_entry_new(4, 3, RAFT_ENTRY_NORMAL, "x", 1);
+        struct raft_entry *other = raft_entry_new(5, 3, RAFT_ENTRY_NORMAL, "z", 1);
+        struct raft_entry *entries[] = {same, other};
+        struct raft_message m = {.type = RAFT_MSG_APPEND,
+                        .from = 1,
+                        .to = 2,
+                        .term = 5,
+                        .log_index = 3,
+                        .log_term = 3,
+                        .commit = 4,
+                        .entries = entries,
+                        .entry_count = 1};
+        struct raft *r = follower(0, 4);
+
+        assert_int_equal(raft_step(r, &m), 0);
+        m.entry_count = 2;
+        assert_int_equal(raft_step(r, &m), -EUCLEAN);
+        assert_int_equal(raft_get_contradiction(r)->index, 5);
+        assert_int_equal(raft_get_contradiction(r)->our_term, 3);
+        assert_int_equal(raft_get_contradiction(r)->their_term, 3);
+        assert_ended(r, RAFT_CONTRADICTION_ENTRY, 6);
+        raft_entry_unref(same);
+        raft_entry_unref(other);
+}
+
 /* Of entries that are gone only bounds are known, and they are enough. */
 static void test_contradictions_below_and_above_the_log(void **state) {
         struct raft *r = follower(4, 5);
@@ -353,6 +380,7 @@ static void test_who_lost_the_end_of_its_log_stops(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_another_entry_where_one_was_committed),
+                        cmocka_unit_test(test_two_entries_of_one_term),
                         cmocka_unit_test(test_contradictions_below_and_above_the_log),
                         cmocka_unit_test(test_states_that_cannot_be),
                         cmocka_unit_test(test_a_state_whose_terms_cannot_be),
