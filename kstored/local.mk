@@ -10,10 +10,10 @@ kstored_raft_sources = \
 
 # What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
-	kstored/command.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
+	kstored/answer.c kstored/answer.h kstored/command.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/index.c \
 	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
 	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \
-	kstored/peer-wire.h kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
+	kstored/peer-wire.h kstored/range-read.c kstored/range-read.h kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
 	kstored/row.c kstored/row.h kstored/slab.c kstored/slab.h kstored/state-internal.h kstored/state-members.c \
 	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wire.c kstored/wire.h
 
@@ -26,7 +26,7 @@ libkstored_a_SOURCES = $(kstored_pure_sources) \
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
-	kstored/autocompact.c kstored/corrupt.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
+	kstored/answers.c kstored/autocompact.c kstored/corrupt.c kstored/forward.c kstored/join.c kstored/join.h kstored/main.c \
 	kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h kstored/peers.c kstored/peers.h kstored/requests.c \
 	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c \
 	kstored/require-leader.c kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c kstored/service-snapshot.c kstored/service-watch.c \

@@ -207,7 +207,7 @@ static void apply_entry(struct replica *r, const struct raft_entry *e) {
         const struct replica_ops *ops = r->options.ops;
         uint64_t id = e->type == RAFT_ENTRY_CONFIG ? UINT64_MAX - e->index
                                                    : command_id(e->data, e->size);
-        _cleanup_buf_ struct buf answer = {0};
+        _cleanup_answer_ struct kv_answer answer = {0};
         struct outcome o = {.answer = ops->waiting(r->options.userdata, id) ? &answer : NULL};
         int q = state_apply(r->state, e, &o);
 
@@ -358,6 +358,11 @@ static uint64_t tick_period_ms(const struct replica *r) {
                                                             : r->tick_ms;
 }
 
+bool replica_drops(const struct replica *r) {
+        return mvcc_compacting(r->state->kv.mvcc) && !r->hold_dropping &&
+               r->state->batch.dead_count < DEAD_ROWS_MAX;
+}
+
 void replica_tick(struct replica *r, uint64_t now_ms) {
         uint64_t period_ms = tick_period_ms(r);
 
@@ -373,14 +378,14 @@ void replica_tick(struct replica *r, uint64_t now_ms) {
         if (r->failed)
                 return;
         expire_leases(r);
-        if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
+        if (replica_drops(r))
                 (void)mvcc_compact_step(r->state->kv.mvcc, REPLICA_COMPACT_BATCH, on_dropped, r);
 }
 
 uint64_t replica_next_ms(const struct replica *r) {
         uint64_t next = r->next_tick_ms;
 
-        if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
+        if (replica_drops(r))
                 return r->now_ms;
         if (!r->writing && r->flush_at_ms > 0 && r->flush_at_ms < next)
                 next = MAX(r->flush_at_ms, r->now_ms + 1);

@@ -82,6 +82,7 @@ struct replica {
         struct arena arena; /* of the command being proposed */
         uint64_t now_ms;
         uint64_t tick_ms, next_tick_ms;
+        bool hold_dropping; /* somebody still reads what a compaction made needless */
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
         uint64_t led_term; /* as was_leader: when the role changed last */
@@ -101,6 +102,8 @@ DEFINE_CLEANUP(struct replica *, replica_free);
 void replica_turn(struct replica *r, uint64_t now_ms);
 /* Ticks that are due, leases that end, a step of compaction. */
 void replica_tick(struct replica *r, uint64_t now_ms);
+/* Whether a step of compaction is due now. */
+bool replica_drops(const struct replica *r);
 /* When replica_tick() wants to be called next. */
 uint64_t replica_next_ms(const struct replica *r);
 /* The write is done: 0, -ENOSPC (nothing was written; tried again later) or another error, which

@@ -351,6 +351,7 @@ static int listen_for_peers(struct server *s, struct problem *p) {
         struct grpc_server_options g = {.methods = server_peer_methods,
                         .method_count = server_peer_method_count,
                         .message_size_max = PEER_MESSAGE_SIZE_MAX,
+                        .priority = PEERS_PRIORITY,
                         .userdata = s};
         struct tls_files tls = s->peer_tls;
         int r;
@@ -387,6 +388,7 @@ int server_listen(struct server *s, struct problem *p) {
                         .method_count = server_method_count,
                         .message_size_max = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
                         .admit = server_admit,
+                        .connections_max = server_connections_max(),
                         .userdata = s};
         int r;
 
@@ -418,6 +420,7 @@ struct server *server_free(struct server *s) {
         corrupt_check_end(s);
         grpc_server_free(s->grpc);
         grpc_server_free(s->peer_grpc);
+        answers_free(s->answers);
         sd_event_source_disable_unref(s->post);
         sd_event_source_disable_unref(s->ticker);
         sd_event_source_disable_unref(s->stopper);

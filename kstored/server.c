@@ -3,6 +3,7 @@
 #include "kstored/server.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 #include "lib/log.h"
@@ -195,7 +196,8 @@ static int server_turn(sd_event_source *source, void *userdata) {
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
         metric_set(s->m_applied, (double)s->state->applied);
-        if (hub_sync_step(s->hub) > 0 || mvcc_compacting(s->state->kv.mvcc))
+        answers_set_store(s->answers, s->state->kv.mvcc);
+        if (hub_sync_step(s->hub) > 0 || replica_drops(s->replica))
                 (void)sd_event_source_set_time_relative(s->ticker, 0);
         arena_reset(&s->arena);
         return 0;
@@ -234,6 +236,7 @@ static void every_second(struct server *s, uint64_t now_ms) {
         int64_t rev;
 
         requests_expire(s, now_ms);
+        answers_idle(s->answers);
         s->alarm_asked = false;
         metric_set(s->m_rev, (double)mvcc_rev(s->state->kv.mvcc));
         metric_set(s->m_keys, (double)mvcc_key_count(s->state->kv.mvcc));
@@ -257,6 +260,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         struct server *s = userdata;
         uint64_t now_ms = server_now_ms();
 
+        s->replica->hold_dropping = answers_hold(s->answers, now_ms);
         replica_tick(s->replica, now_ms);
         require_leader_turn(s, now_ms);
         health_turn(s);
@@ -310,9 +314,23 @@ enum store_error server_check_space(struct server *s, size_t bytes) {
         return STORE_NO_SPACE;
 }
 
-int server_start_loop(struct server *s) {
-        int r;
+unsigned server_connections_max(void) {
+        struct rlimit files;
+        rlim_t n = SERVER_CONNECTIONS_MAX;
 
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < n + SERVER_FILES_RESERVE)
+                n = files.rlim_cur > 2 * SERVER_FILES_RESERVE
+                                  ? files.rlim_cur - SERVER_FILES_RESERVE
+                                  : files.rlim_cur / 2;
+        return MAX((unsigned)n, 1u);
+}
+
+int server_start_loop(struct server *s) {
+        int r = answers_new(&s->answers, s->event);
+
+        if (r < 0)
+                return r;
+        answers_set_store(s->answers, s->state->kv.mvcc);
         r = sd_event_add_post(s->event, &s->post, server_turn, s);
         if (r >= 0)
                 r = sd_event_add_time(s->event, &s->ticker, CLOCK_MONOTONIC,

@@ -10,21 +10,28 @@ struct compact_wait {
         int64_t rev;
 };
 
+/* Takes the answer, header and all. */
+static void serve(struct server *s, struct grpc_call *call, enum store_error e, struct kv_answer *a) {
+        struct buf none = {0};
+
+        if (e)
+                server_refuse(call, e);
+        else if (answer_is_long(a))
+                server_send_answer(s, call, &none, a);
+        else
+                grpc_call_reply(call, a->text.data, a->text.size);
+}
+
 static void serve_range(struct server *s, struct grpc_call *call, const void *data, size_t n) {
         Etcdserverpb__RangeRequest *r = UNPACK(s, range_request, data, n);
-        _cleanup_buf_ struct buf b = {0};
-        enum store_error e;
+        _cleanup_answer_ struct kv_answer a = {0};
 
         if (!r) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
-        server_header(s, &b, mvcc_rev(s->state->kv.mvcc));
-        e = kv_range(&s->state->kv, r, &b);
-        if (e)
-                server_refuse(call, e);
-        else
-                grpc_call_reply(call, b.data, b.size);
+        server_header(s, &a.text, mvcc_rev(s->state->kv.mvcc));
+        serve(s, call, kv_range(&s->state->kv, r, &a), &a);
 }
 
 void service_range(struct grpc_call *call, const void *data, size_t n, void *server) {
@@ -75,19 +82,14 @@ void service_delete_range(struct grpc_call *call, const void *data, size_t n, vo
 
 static void serve_txn(struct server *s, struct grpc_call *call, const void *data, size_t n) {
         Etcdserverpb__TxnRequest *r = UNPACK(s, txn_request, data, n);
-        _cleanup_buf_ struct buf b = {0};
-        enum store_error e;
+        _cleanup_answer_ struct kv_answer a = {0};
 
         if (!r) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
-        server_header(s, &b, mvcc_rev(s->state->kv.mvcc));
-        e = kv_txn(&s->state->kv, r, &b);
-        if (e)
-                server_refuse(call, e);
-        else
-                grpc_call_reply(call, b.data, b.size);
+        server_header(s, &a.text, mvcc_rev(s->state->kv.mvcc));
+        serve(s, call, kv_txn(&s->state->kv, r, &a), &a);
 }
 
 void service_txn(struct grpc_call *call, const void *data, size_t n, void *server) {

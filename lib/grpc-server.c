@@ -17,6 +17,7 @@ enum {
         ACCEPT_PAUSE_US = 100000,
         MESSAGE_SIZE_MAX_DEFAULT = 2 << 20,
         CONNECTIONS_MAX_DEFAULT = 20000,
+        UNIX_ROOM = 32,
         HEADERS_ROOM = 320, /* as much as usual clients send */
 };
 
@@ -111,6 +112,26 @@ int grpc_call_send(struct grpc_call *call, const void *data, size_t n) {
         _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
 
         return b ? grpc_call_send_bytes(call, b) : -ENOMEM;
+}
+
+int grpc_call_begin(struct grpc_call *call, uint64_t size) {
+        const uint8_t prefix[5] = {0, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
+                        (uint8_t)(size >> 8), (uint8_t)size};
+
+        assert(!call->responded);
+        if (size > INT32_MAX)
+                return -EMSGSIZE;
+        h2_stream_set_raw(&call->stream);
+        return grpc_call_send(call, prefix, sizeof(prefix));
+}
+
+int grpc_call_piece(struct grpc_call *call, const void *data, size_t n) {
+        assert(call->stream.raw);
+        return grpc_call_send(call, data, n);
+}
+
+const void *grpc_call_connection(const struct grpc_call *call) {
+        return call->stream.connection;
 }
 
 size_t grpc_call_queued(const struct grpc_call *call) {
@@ -440,7 +461,8 @@ static void pause_accepting(struct listener *l) {
 static void add_connection(struct grpc_server *s, struct listener *l, int fd) {
         struct h2_connection *c;
 
-        if (s->connection_count >= s->options.connections_max) {
+        /* Those who look after the machine come by its sockets, also when clients flood it. */
+        if (s->connection_count >= s->options.connections_max + (l->unix_path ? UNIX_ROOM : 0)) {
                 safe_close(fd);
                 return;
         }
@@ -600,6 +622,7 @@ int grpc_server_new(struct grpc_server **ret, sd_event *event,
                 grpc_server_free(s);
                 return r;
         }
+        s->loop.priority = options->priority;
         *ret = s;
         return 0;
 }
