@@ -2,6 +2,7 @@
  * every second. */
 #include "kstored/server.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -9,7 +10,13 @@
 #include "lib/log.h"
 #include "lib/timefmt.h"
 
-enum { WAL_RESTART_AGAIN_US = 100000, WRITE_HERE_US = 2000, LONE_SAVES_MIN = 16 };
+enum {
+        WAL_RESTART_AGAIN_US = 100000,
+        WRITE_HERE_US = 2000,
+        LONE_SAVES_MIN = 16,
+        TRIM_MS = 2000,
+        TRIM_BYTES = 8 << 20,
+};
 
 void server_fatal(struct server *s, int error, const char *what) {
         if (s->fatal)
@@ -168,6 +175,24 @@ int server_update_peers(struct server *s) {
         return 0;
 }
 
+/* Watchers that lag get at most half of the loop's time: after a step as much passes without one. */
+static void catch_up_watchers(struct server *s) {
+        uint64_t now_us = now_mono_us(), after_us;
+        int r;
+
+        if (!hub_lags(s->hub))
+                return;
+        if (now_us < s->sync_at_us) {
+                (void)sd_event_source_set_time(s->ticker, s->sync_at_us);
+                return;
+        }
+        r = hub_sync_step(s->hub);
+        after_us = now_mono_us();
+        s->sync_at_us = after_us + (after_us - now_us);
+        if (r > 0)
+                (void)sd_event_source_set_time_relative(s->ticker, after_us - now_us);
+}
+
 /* After every event of the loop. */
 static int server_turn(sd_event_source *source, void *userdata) {
         struct server *s = userdata;
@@ -197,7 +222,8 @@ static int server_turn(sd_event_source *source, void *userdata) {
         snapshot_receive_turn(s);
         metric_set(s->m_applied, (double)s->state->applied);
         answers_set_store(s->answers, s->state->kv.mvcc);
-        if (hub_sync_step(s->hub) > 0 || replica_drops(s->replica))
+        catch_up_watchers(s);
+        if (replica_drops(s->replica))
                 (void)sd_event_source_set_time_relative(s->ticker, 0);
         arena_reset(&s->arena);
         return 0;
@@ -232,11 +258,22 @@ static void publish(struct server *s, uint64_t now_ms) {
                 server_propose(s, NULL, COMMAND_MEMBER, b.data, b.size, NULL);
 }
 
+/* What slow clients or large changes have needed lies free among what is in use: it is given back
+ * once it is much. */
+static void give_memory_back(struct server *s, uint64_t now_ms) {
+        if (now_ms < s->next_trim_ms)
+                return;
+        s->next_trim_ms = now_ms + TRIM_MS;
+        if (mallinfo2().fordblks >= TRIM_BYTES)
+                (void)malloc_trim(TRIM_BYTES / 4);
+}
+
 static void every_second(struct server *s, uint64_t now_ms) {
         int64_t rev;
 
         requests_expire(s, now_ms);
         answers_idle(s->answers);
+        give_memory_back(s, now_ms);
         s->alarm_asked = false;
         metric_set(s->m_rev, (double)mvcc_rev(s->state->kv.mvcc));
         metric_set(s->m_keys, (double)mvcc_key_count(s->state->kv.mvcc));

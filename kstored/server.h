@@ -109,7 +109,8 @@ struct server {
         uint64_t stop_by_ms;
         int fatal;
         sd_event_source *post, *ticker, *stopper;
-        uint64_t next_second_ms;
+        uint64_t sync_at_us; /* lagging watchers have their turn then */
+        uint64_t next_second_ms, next_trim_ms;
         uint64_t leaderless_since_ms; /* 0: there is a leader */
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;

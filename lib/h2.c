@@ -16,7 +16,7 @@
 enum {
         BLOCK_SIZE = 64 << 10,
         READ_PER_TURN_MAX = 512 << 10,
-        OUT_MAX = 64 << 10,  /* frames made ahead of the socket */
+        OUT_MAX = 47 << 10,  /* frames made ahead of the socket: with one more it is 64 KB */
         OUT_KEPT = 16 << 10, /* memory that an idle connection keeps */
         FLUSH_US = 2000,     /* writing to many connections gives way to others after this */
         HANDSHAKE_US = 10000000,
