@@ -8,7 +8,7 @@
 
 #include "lib/log.h"
 
-enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000 };
+enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000, REVOKES_AGAIN_MS = 20 };
 
 static void fail(struct replica *r, int error, const char *what) {
         if (r->failed)
@@ -328,7 +328,7 @@ int replica_propose(struct replica *r, enum command_kind kind, uint64_t id, cons
 }
 
 static void expire_leases(struct replica *r) {
-        int64_t ids[64];
+        int64_t ids[REPLICA_REVOKES];
         size_t n;
 
         /* The core may know already that another leads, and would pass on what we propose: but who
@@ -336,6 +336,7 @@ static void expire_leases(struct replica *r) {
         if (!replica_is_leader(r) && !bug(BUG_LEASE_OLD_LEADER))
                 return;
         n = lessor_expired(r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
+        r->expire_at_ms = n == ELEMENTS(ids) ? r->now_ms + REVOKES_AGAIN_MS : 0;
         for (size_t i = 0; i < n; i++) {
                 _cleanup_buf_ struct buf b = {0};
 
@@ -387,6 +388,8 @@ uint64_t replica_next_ms(const struct replica *r) {
 
         if (replica_drops(r))
                 return r->now_ms;
+        if (r->expire_at_ms > 0)
+                next = MIN(next, r->expire_at_ms);
         if (!r->writing && r->flush_at_ms > 0 && r->flush_at_ms < next)
                 next = MAX(r->flush_at_ms, r->now_ms + 1);
         return next;

@@ -15,6 +15,7 @@
 enum {
         REPLICA_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* rows that are only in memory */
         REPLICA_ROWS_WITH_SAVE = 128 * 1024, /* so many bytes of rows go along with a save */
+        REPLICA_REVOKES = 250,               /* leases that end in one step */
         REPLICA_COMPACT_BATCH = 2000,        /* keys looked at in one step */
         REPLICA_LOG_MAX = 1000000,           /* entries kept for a snapshot under way, no more */
         REPLICA_LOG_BYTES_MAX = 128 * 1024 * 1024, /* entries of more leave the log, down to half */
@@ -82,6 +83,7 @@ struct replica {
         struct arena arena; /* of the command being proposed */
         uint64_t now_ms;
         uint64_t tick_ms, next_tick_ms;
+        uint64_t expire_at_ms; /* more leases have ended; 0: not */
         bool hold_dropping; /* somebody still reads what a compaction made needless */
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
