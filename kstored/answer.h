@@ -1,7 +1,7 @@
 /* The answer to a request, or most of it: text as it stands, and between it ranges of rows that are
- * read when they are sent. While it is built messages may be opened and closed in it as in a buffer;
- * their lengths, which come before what they hold, are filled in once those of the ranges are
- * known. Zero-initialise to start. */
+ * read when they are sent. While it is built messages may be opened and closed in it as in a
+ * buffer; their lengths, which come before what they hold, are filled in once those of the ranges
+ * are known. Zero-initialise to start. */
 #pragma once
 
 #include "kstored/range-read.h"
@@ -12,9 +12,10 @@ struct kv_answer {
         struct buf text;
         struct answer_part *parts; /* in order of where they stand in the text */
         size_t count, allocated;
-        size_t open;     /* the innermost message that is open, plus 1 */
+        size_t open;      /* the innermost message that is open, plus 1 */
         int64_t hold_rev; /* rows of this revision and later are still needed; 0: none */
         bool failed;
+        bool lazy; /* every range is read later: the client does not read what it has */
         /* being planned, or written */
         bool planned;
         size_t at, text_at;

@@ -22,8 +22,8 @@ struct sending_answer {
         struct kv_answer answer;
         size_t bytes; /* as counted */
         enum where where;
-        bool begun; /* the message's prefix is out */
-        bool moved; /* since the last look */
+        bool begun;                       /* the message's prefix is out */
+        bool moved;                       /* since the last look */
         TAILQ_ENTRY(sending_answer) link; /* in the lane, in order */
         TAILQ_ENTRY(sending_answer) ready_link;
 };
@@ -148,7 +148,9 @@ static int step(struct sending_answer *s) {
         _cleanup_buf_ struct buf piece = {0};
         work_left work = WORK_STEP;
         size_t queued;
-        int r = answer_plan(&s->answer, s->all->mvcc, &work);
+        /* A compaction that is done was not held up for it. */
+        bool gone = is_lost(s) && !mvcc_compacting(s->all->mvcc);
+        int r = gone ? -ENODATA : answer_plan(&s->answer, s->all->mvcc, &work);
 
         count_bytes(s, answer_bytes(&s->answer));
         if (r > 0)
@@ -290,8 +292,8 @@ static struct sending_answer *first_lost(struct answers *x) {
 
         for (struct lane *l = x->lanes; l; l = l->hh.next)
                 TAILQ_FOREACH(s, &l->list, link)
-                        if (is_lost(s))
-                                return s;
+        if (is_lost(s))
+                return s;
         return NULL;
 }
 

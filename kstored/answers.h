@@ -1,6 +1,7 @@
 /* Answers that are too large to be made at once: they are planned and written in slices of a few
  * milliseconds, as fast as their clients read, while everything else goes on. What waits for a slow
- * client is one buffer of ANSWERS_AHEAD bytes; the rest is read from the store when it can leave. */
+ * client is one buffer of ANSWERS_AHEAD bytes; the rest is read from the store when it can leave.
+ */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -9,12 +10,12 @@
 #include "lib/grpc-server.h"
 
 enum {
-        ANSWERS_AHEAD = 64 * 1024,     /* bytes made ahead of what a client takes */
-        ANSWERS_SLICE_US = 2000,       /* of the loop's time, then others have their turn */
-        ANSWERS_OF_CONNECTION = 4,     /* made at once for one connection; the others wait */
+        ANSWERS_AHEAD = 64 * 1024, /* bytes made ahead of what a client takes */
+        ANSWERS_SLICE_US = 2000,   /* of the loop's time, then others have their turn */
+        ANSWERS_OF_CONNECTION = 4, /* made at once for one connection; the others wait */
         ANSWERS_MAX = 50000,
         ANSWERS_BYTES_MAX = 128 << 20, /* what all that wait may hold */
-        ANSWERS_HOLD_MS = 30000,       /* so long a compaction waits for answers that began before */
+        ANSWERS_HOLD_MS = 30000, /* so long a compaction waits for answers that began before */
 };
 
 struct answers;

@@ -114,7 +114,8 @@ static void range_later(struct kv *kv, const Etcdserverpb__RangeRequest *r, unsi
 }
 
 /* Most ranges are small: 1 when it was written, 0 when it is too large to be. */
-static int range_at_once(struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
+static int range_at_once(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
         struct key_range range = range_of(&r->key, &r->range_end);
         bool sorts = r->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
         bool filters = r->min_mod_revision || r->max_mod_revision || r->min_create_revision ||
@@ -124,15 +125,15 @@ static int range_at_once(struct kv *kv, const Etcdserverpb__RangeRequest *r, str
         size_t total = 0, n, show;
         int q;
 
-        if (out->text.size > AT_ONCE_TEXT_MAX)
+        if (out->lazy || out->text.size > AT_ONCE_TEXT_MAX)
                 return 0;
         q = mvcc_range(kv->mvcc, &range, r->revision > 0 ? r->revision : INT64_MAX, AT_ONCE_KEYS,
                         &matches, &total);
         if (q < 0)
                 return q == -E2BIG ? 0 : q;
-        n = r->count_only                                  ? 0
+        n = r->count_only                        ? 0
             : r->limit > 0 && !sorts && !filters ? MIN(total, (size_t)r->limit + 1)
-                                                           : total;
+                                                 : total;
         q = read_rows(kv, r, matches, n, &f);
         if (q <= 0)
                 return q;
@@ -151,7 +152,8 @@ static enum store_error answer_error(const struct kv_answer *out) {
         return out && answer_failed(out) ? STORE_NO_MEMORY : STORE_OK;
 }
 
-enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
+enum store_error kv_range(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
         enum store_error e = check_rev(kv, r->revision);
         int q;
 
@@ -171,7 +173,7 @@ static int show_previous(struct kv *kv, const ProtobufCBinaryData *key,
                 size_t n, struct kv_answer *out) {
         Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
         _cleanup_(found_done) struct found f = {0};
-        int q = n <= AT_ONCE_KEYS && out->text.size <= AT_ONCE_TEXT_MAX;
+        int q = !out->lazy && n <= AT_ONCE_KEYS && out->text.size <= AT_ONCE_TEXT_MAX;
 
         r.key = *key;
         r.range_end = *end;
@@ -452,7 +454,7 @@ static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *
 /* The header has the revision that the change made. */
 static enum store_error run_write(
                 struct kv *kv, const Etcdserverpb__RequestOp *op, struct kv_answer *out) {
-        _cleanup_answer_ struct kv_answer fields = {0};
+        _cleanup_answer_ struct kv_answer fields = {.lazy = out && out->lazy};
         enum store_error e;
 
         if (op->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT)

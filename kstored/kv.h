@@ -30,7 +30,8 @@ bool kv_txn_has_put(const Etcdserverpb__TxnRequest *r);
 
 /* Each writes its answer's fields from 2 on to out (NULL: nobody wants it). Writing ones are called
  * inside mvcc_begin/mvcc_end. Whether they refuse depends only on the replicated state. */
-enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out);
+enum store_error kv_range(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out);
 enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct kv_answer *out);
 enum store_error kv_delete(
                 struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct kv_answer *out);

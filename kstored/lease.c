@@ -1,6 +1,6 @@
-/* Leases in a hash by id, each with a hash of its keys. On the leader a heap has each lease once, at
- * a time not later than its end: renewing only moves the end, and a lease that comes up too early
- * goes back into the heap. */
+/* Leases in a hash by id, each with a hash of its keys. On the leader a heap has each lease once,
+ * at a time not later than its end: renewing only moves the end, and a lease that comes up too
+ * early goes back into the heap. */
 #include "kstored/lease.h"
 
 #include <uthash.h>
@@ -58,8 +58,7 @@ static void sift_up(struct lessor *l, size_t i, struct lease *x) {
 
 static void sift_down(struct lessor *l, size_t i, struct lease *x) {
         for (size_t child; (child = 2 * i + 1) < l->due_count; i = child) {
-                if (child + 1 < l->due_count &&
-                                l->heap[child + 1]->due_ms < l->heap[child]->due_ms)
+                if (child + 1 < l->due_count && l->heap[child + 1]->due_ms < l->heap[child]->due_ms)
                         child++;
                 if (l->heap[child]->due_ms >= x->due_ms)
                         break;
@@ -217,7 +216,11 @@ static int compare_keys(const void *a, const void *b) {
         return key_compare(x->key, x->size, y->key, y->size);
 }
 
-int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count) {
+size_t lease_key_count(const struct lease *x) {
+        return HASH_COUNT(x->keys);
+}
+
+int lease_keys_unsorted(const struct lease *x, struct lease_key **ret, size_t *ret_count) {
         size_t n = HASH_COUNT(x->keys), i = 0;
         struct lease_key *v = malloc(MAX(n, (size_t)1) * sizeof(*v));
         struct attached *a, *next;
@@ -226,10 +229,17 @@ int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count)
                 return -ENOMEM;
         HASH_ITER(hh, x->keys, a, next)
         v[i++] = (struct lease_key){.key = a->key, .size = a->size};
-        qsort(v, n, sizeof(*v), compare_keys);
         *ret = v;
         *ret_count = n;
         return 0;
+}
+
+int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count) {
+        int r = lease_keys_unsorted(x, ret, ret_count);
+
+        if (r >= 0)
+                qsort(*ret, *ret_count, sizeof(**ret), compare_keys);
+        return r;
 }
 
 size_t lessor_count(const struct lessor *l) {

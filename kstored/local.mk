@@ -46,6 +46,10 @@ check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_mvcc_OBJECTS): $(PROTO_H)
+check_PROGRAMS += tests/unit/test-answers
+tests_unit_test_answers_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-answers.c tests/unit/unit.h
+tests_unit_test_answers_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_answers_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-watch
 tests_unit_test_watch_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-watch.c tests/unit/unit.h
 tests_unit_test_watch_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)

@@ -87,8 +87,8 @@ struct mvcc_match {
         struct place place;
 };
 /* Live keys of the range at rev, in key order; rev must not be compacted or in the future (the
- * caller checks). The array is the caller's; items live until the next change. -E2BIG when more than
- * walk_max keys, deleted ones among them, would have to be looked at. */
+ * caller checks). The array is the caller's; items live until the next change. -E2BIG when more
+ * than walk_max keys, deleted ones among them, would have to be looked at. */
 int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t walk_max,
                 struct mvcc_match **ret, size_t *ret_n);
 /* Opens and closes one view for many mvcc_row() calls. */

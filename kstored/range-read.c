@@ -56,8 +56,8 @@ static bool wants_order(const Request *r) {
                r->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND;
 }
 
-struct range_read *range_read_new(const Request *r, int64_t rev, int64_t below_seq, unsigned field,
-                unsigned flags) {
+struct range_read *range_read_new(
+                const Request *r, int64_t rev, int64_t below_seq, unsigned field, unsigned flags) {
         struct range_read *x = calloc(1, sizeof(*x) + r->key.len + r->range_end.len);
         bool all;
 
@@ -210,8 +210,10 @@ static int add_sorted(struct range_read *x, const struct row *row) {
         return 0;
 }
 
-/* A key that is there. Without filters and order nothing has to be read once the limit is reached. */
-static int collect(struct range_read *x, struct mvcc *m, const struct place *place, work_left *work) {
+/* A key that is there. Without filters and order nothing has to be read once the limit is reached.
+ */
+static int collect(
+                struct range_read *x, struct mvcc *m, const struct place *place, work_left *work) {
         _cleanup_row_ struct row *row = NULL;
         const Request *r = &x->request;
         bool by_value = x->sorts &&
@@ -262,7 +264,7 @@ static void plan_done(struct range_read *x) {
 static int collected(struct range_read *x) {
         const Request *r = &x->request;
 
-        x->shown = r->count_only ? 0
+        x->shown = r->count_only                                 ? 0
                    : r->limit > 0 && x->found > (size_t)r->limit ? (size_t)r->limit
                                                                  : x->found;
         if (!x->sorts || x->found == 0) {
@@ -298,8 +300,8 @@ static int collect_step(struct range_read *x, struct mvcc *m, work_left *work) {
 
 /* ---- order ---- */
 
-static int merge_row(struct range_read *x, struct mvcc *m, unsigned side, int64_t seq,
-                work_left *work) {
+static int merge_row(
+                struct range_read *x, struct mvcc *m, unsigned side, int64_t seq, work_left *work) {
         struct row **row = &x->merge.rows[side];
 
         if (*row && (*row)->seq == seq)
@@ -308,14 +310,14 @@ static int merge_row(struct range_read *x, struct mvcc *m, unsigned side, int64_
         return read_row(m, seq, row, work);
 }
 
-/* Whether the right one comes first; equal ones stay as they are, in the order of keys. */
+/* Whether the right one comes first; equal ones stay in the order of keys, backwards too. */
 static int right_is_first(struct range_read *x, struct mvcc *m, const struct sorted *left,
                 const struct sorted *right, work_left *work) {
         const struct row *const *rows = (const struct row *const *)x->merge.rows;
         int r;
 
         if (left->number != right->number)
-                return right->number < left->number;
+                return (right->number < left->number) != x->descends;
         if (x->request.sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE)
                 return 0;
         r = merge_row(x, m, 0, left->seq, work);
@@ -323,8 +325,9 @@ static int right_is_first(struct range_read *x, struct mvcc *m, const struct sor
                 r = merge_row(x, m, 1, right->seq, work);
         if (r < 0)
                 return r;
-        return key_compare(row_value(rows[1]), rows[1]->value_size, row_value(rows[0]),
-                               rows[0]->value_size) < 0;
+        r = key_compare(row_value(rows[1]), rows[1]->value_size, row_value(rows[0]),
+                        rows[0]->value_size);
+        return x->descends ? r > 0 : r < 0;
 }
 
 static int sort_step(struct range_read *x, struct mvcc *m, work_left *work) {
@@ -368,7 +371,10 @@ static int sort_step(struct range_read *x, struct mvcc *m, work_left *work) {
 }
 
 static int64_t nth_seq(const struct range_read *x, size_t i) {
-        return x->v[x->descends ? x->found - 1 - i : i].seq;
+        bool from_behind = x->descends &&
+                           x->request.sort_target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY;
+
+        return x->v[from_behind ? x->found - 1 - i : i].seq;
 }
 
 /* The size of those that are shown, where the limit leaves some out. */

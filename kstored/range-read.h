@@ -26,8 +26,8 @@ enum range_read_flags {
 /* All of a RangeRequest but its revision counts: the range is read as of rev, with changes below
  * the seq only (a change of the same revision that comes later is not seen). Rows are field
  * `field`. The request is copied. NULL when out of memory. */
-struct range_read *range_read_new(const Etcdserverpb__RangeRequest *r, int64_t rev, int64_t below_seq,
-                unsigned field, unsigned flags);
+struct range_read *range_read_new(const Etcdserverpb__RangeRequest *r, int64_t rev,
+                int64_t below_seq, unsigned field, unsigned flags);
 struct range_read *range_read_free(struct range_read *x);
 DEFINE_CLEANUP(struct range_read *, range_read_free);
 

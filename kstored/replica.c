@@ -8,7 +8,13 @@
 
 #include "lib/log.h"
 
-enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000, REVOKES_AGAIN_MS = 20 };
+enum {
+        FLUSH_DELAY_MS = 500,
+        FULL_RETRY_MS = 1000,
+        LEASE_RETRY_MS = 2000,
+        DEAD_ROWS_MAX = 50000,
+        REVOKES_AGAIN_MS = 20
+};
 
 static void fail(struct replica *r, int error, const char *what) {
         if (r->failed)

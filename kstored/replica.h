@@ -84,7 +84,7 @@ struct replica {
         uint64_t now_ms;
         uint64_t tick_ms, next_tick_ms;
         uint64_t expire_at_ms; /* more leases have ended; 0: not */
-        bool hold_dropping; /* somebody still reads what a compaction made needless */
+        bool hold_dropping;    /* somebody still reads what a compaction made needless */
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
         uint64_t led_term; /* as was_leader: when the role changed last */

@@ -273,8 +273,7 @@ static enum store_error read_new(struct server *s, size_t n, struct waiting_read
 
         if (is_learner(s))
                 return STORE_NOT_FOR_LEARNER;
-        if (s->request_count >= SERVER_PENDING_MAX ||
-                        s->read_bytes + n > SERVER_READ_BYTES_MAX)
+        if (s->request_count >= SERVER_PENDING_MAX || s->read_bytes + n > SERVER_READ_BYTES_MAX)
                 return STORE_TOO_MANY_REQUESTS;
         if (!s->gathering) {
                 s->gathering = calloc(1, sizeof(*s->gathering));
@@ -448,7 +447,7 @@ void server_answer(struct server *s, struct grpc_call *call, int64_t rev, struct
 
         if (answer_failed(a))
                 server_refuse(call, STORE_NO_MEMORY);
-        else if (!answer_is_long(a))
+        else if (!answer_is_long(a) && a->text.size <= ANSWERS_AHEAD)
                 server_reply(s, call, rev, &a->text);
         else {
                 server_header(s, &head, rev);

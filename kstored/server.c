@@ -175,7 +175,8 @@ int server_update_peers(struct server *s) {
         return 0;
 }
 
-/* Watchers that lag get at most half of the loop's time: after a step as much passes without one. */
+/* Watchers that lag get at most half of the loop's time: after a step as much passes without one.
+ */
 static void catch_up_watchers(struct server *s) {
         uint64_t now_us = now_mono_us(), after_us;
         int r;
@@ -221,6 +222,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
         metric_set(s->m_applied, (double)s->state->applied);
+        s->serving_since_us = 0;
         answers_set_store(s->answers, s->state->kv.mvcc);
         catch_up_watchers(s);
         if (replica_drops(s->replica))
@@ -357,8 +359,8 @@ unsigned server_connections_max(void) {
 
         if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < n + SERVER_FILES_RESERVE)
                 n = files.rlim_cur > 2 * SERVER_FILES_RESERVE
-                                  ? files.rlim_cur - SERVER_FILES_RESERVE
-                                  : files.rlim_cur / 2;
+                                    ? files.rlim_cur - SERVER_FILES_RESERVE
+                                    : files.rlim_cur / 2;
         return MAX((unsigned)n, 1u);
 }
 

@@ -19,7 +19,8 @@ enum {
         SERVER_READ_BYTES_MAX = 64 * 1024 * 1024, /* of requests that wait for a read barrier */
         SERVER_PENDING_MAX = 50000, /* requests that wait for the log or a read barrier */
         SERVER_CONNECTIONS_MAX = 20000,
-        SERVER_FILES_RESERVE = 256, /* descriptors that clients do not get: members, disk, metrics */
+        SERVER_FILES_RESERVE =
+                        256, /* descriptors that clients do not get: members, disk, metrics */
         SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
         SERVER_REQUEST_OVERHEAD = 512 * 1024,
 };
@@ -97,7 +98,8 @@ struct server {
         uint64_t next_barrier;
         size_t request_count;
         size_t read_bytes;
-        struct answers *answers; /* large ones, being made */
+        uint64_t serving_since_us; /* the first read of this turn; 0: none yet */
+        struct answers *answers;       /* large ones, being made */
         size_t held_count, held_bytes; /* of those, proposals that wait for a leader */
 
         struct arena arena; /* of the request being read */

@@ -3,7 +3,7 @@
 #include "kstored/server.h"
 #include "kstored/state-file.h"
 
-enum { PIECE_SIZE = 1024 * 1024 };
+enum { PIECE_SIZE = 128 * 1024 };
 
 struct snapshot {
         struct server *server;

@@ -52,7 +52,7 @@ int state_reload(struct state *s, struct disk *d);
 /* The outcome of one entry for the member whose client asked. */
 struct outcome {
         enum store_error error;
-        int64_t rev;        /* for the answer's header */
+        int64_t rev;              /* for the answer's header */
         struct kv_answer *answer; /* fields from 2 on; NULL when nobody waits */
 };
 

@@ -45,8 +45,8 @@ struct watch_stream {
         struct watch_sink sink;
         struct watcher *watchers;
         int64_t next_id;
-        size_t gathered; /* bytes in the buffers of its watchers */
-        bool full;       /* its queue has not come down since it was too long */
+        size_t gathered;          /* bytes in the buffers of its watchers */
+        bool full;                /* its queue has not come down since it was too long */
         unsigned progress_wanted; /* answers that are due once all its watchers are caught up */
         LIST_ENTRY(watch_stream) link;
 };

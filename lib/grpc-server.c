@@ -138,6 +138,10 @@ size_t grpc_call_queued(const struct grpc_call *call) {
         return call->stream.queued;
 }
 
+size_t grpc_call_connection_queued(const struct grpc_call *call) {
+        return call->stream.connection->queued;
+}
+
 void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message) {
         struct h2_stream *s = &call->stream;
 

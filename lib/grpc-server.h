@@ -49,6 +49,7 @@ uint16_t grpc_server_port(const struct grpc_server *s);
 int grpc_call_send(struct grpc_call *call, const void *data, size_t n);
 int grpc_call_send_bytes(struct grpc_call *call, struct bytes *b); /* takes a reference; b is the bare protobuf message */
 size_t grpc_call_queued(const struct grpc_call *call);
+size_t grpc_call_connection_queued(const struct grpc_call *call); /* of all calls on its connection */
 /* Ends the call with a status. message may be NULL. The call is gone after it. */
 void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message);
 /* One message of this size in pieces, for a call that has sent nothing: begin, then the bytes, then finish().

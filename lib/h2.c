@@ -695,7 +695,9 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                         .server = server,
                         .state = server ? H2_HANDSHAKE : H2_CONNECTING,
                         .message_size_max = message_size_max,
-                        .io_events = !server ? EPOLLOUT : tls ? EPOLLIN : (uint32_t)OPEN_EVENTS,
+                        .io_events = !server ? EPOLLOUT
+                                     : tls   ? EPOLLIN
+                                             : (uint32_t)OPEN_EVENTS,
                         .received_us = h2_now_us()};
         c->deadline_us = c->received_us + HANDSHAKE_US;
         r = sd_event_add_io(loop->event, &c->io, fd, c->io_events, on_io, c);
