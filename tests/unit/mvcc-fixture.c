@@ -31,6 +31,7 @@ static int table_scan(void *userdata, int64_t from_seq, size_t n, struct row **r
         for (size_t i = 0; i < t->count && count < n; i++)
                 if (t->rows[i]->seq >= from_seq)
                         ret_rows[count++] = row_ref(t->rows[i]);
+        t->scanned += count;
         return (int)count;
 }
 
