@@ -164,15 +164,16 @@ int backup_apply_log(struct state *s, struct disk *from, struct disk *to, struct
 
 int backup_fill_info(struct state *s, struct disk *d, struct backup_info *info) {
         const struct key_range all = {.key = "", .end = "", .end_size = 1};
-        size_t keys;
-        int r = mvcc_range(s->kv.mvcc, &all, INT64_MAX, 0, NULL, NULL, &keys);
+        const struct item *it;
+        struct mvcc_walk w;
 
-        if (r < 0)
-                return r;
+        info->keys = 0;
+        for (mvcc_walk_begin(s->kv.mvcc, &all, NULL, 0, &w); (it = mvcc_walk_item(&w));
+                        mvcc_walk_next(&w))
+                info->keys += item_version(it) > 0;
         info->cluster_id = disk_number(d, DISK_CLUSTER_ID);
         info->member_id = disk_number(d, DISK_MEMBER_ID);
         info->revision = mvcc_rev(s->kv.mvcc);
-        info->keys = keys;
         info->leases = lessor_count(s->kv.lessor);
         info->members = s->member_count;
         info->format = DISK_FORMAT;

@@ -25,6 +25,7 @@ enum disk_read_statement {
         DISK_READ_BEGIN,
         DISK_READ_END,
         DISK_ROW_GET,
+        DISK_ROW_HEAD,
         DISK_ROW_SCAN,
         DISK_ROW_PROBE,
         DISK_READ_STATEMENTS,

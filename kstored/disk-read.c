@@ -17,6 +17,32 @@ int disk_read_row(struct disk *d, int64_t seq, struct row **ret) {
         return r;
 }
 
+int disk_read_head(struct disk *d, int64_t seq, struct row **ret) {
+        sqlite3_stmt *st = d->read[DISK_ROW_HEAD];
+        int rc, r;
+
+        sqlite3_bind_int64(st, 1, seq);
+        rc = sqlite3_step(st);
+        r = disk_sqlite_errno(rc);
+        if (rc == SQLITE_ROW) {
+                struct row *row = row_new(sqlite3_column_blob(st, 2),
+                                (size_t)sqlite3_column_bytes(st, 2), NULL, 0);
+
+                r = row ? 1 : -ENOMEM;
+                if (row) {
+                        row->seq = sqlite3_column_int64(st, 0);
+                        row->rev = sqlite3_column_int64(st, 1);
+                        row->create = sqlite3_column_int64(st, 3);
+                        row->version = sqlite3_column_int64(st, 4);
+                        row->lease = sqlite3_column_int64(st, 5);
+                        row->value_size = (uint32_t)sqlite3_column_int64(st, 6);
+                        *ret = row;
+                }
+        }
+        sqlite3_reset(st);
+        return r;
+}
+
 int disk_scan_rows(struct disk *d, int64_t from_seq, size_t n, struct row **ret_rows) {
         sqlite3_stmt *st = d->read[DISK_ROW_SCAN];
         size_t count = 0;

@@ -92,6 +92,8 @@ const char *disk_path(const struct disk *d);
 uint64_t disk_number(const struct disk *d, enum disk_number n);
 /* The row with this seq: 1, 0 when it is not there, or an error. */
 int disk_read_row(struct disk *d, int64_t seq, struct row **ret);
+/* The same without the bytes of its value, which costs the same for values of any size. */
+int disk_read_head(struct disk *d, int64_t seq, struct row **ret);
 /* The seq of the first row of at least this revision (INT64_MAX when none). */
 int disk_find_rev(struct disk *d, int64_t rev, int64_t *ret_seq);
 /* Rows from seq on, at most n; returns how many. */

@@ -361,6 +361,21 @@ bool item_at(const struct item *it, int64_t rev, struct place *ret) {
         return n > 0;
 }
 
+bool item_at_seq(const struct item *it, int64_t rev, int64_t below_seq, struct place *ret) {
+        uint32_t n;
+
+        if ((int64_t)it->rev <= rev && item_seq(it) < below_seq) {
+                *ret = item_newest(it);
+                return true;
+        }
+        n = past_upto(it, rev);
+        while (n > 0 && place_seq(&it->more->past[n - 1]) >= below_seq)
+                n--;
+        if (n > 0)
+                *ret = it->more->past[n - 1];
+        return n > 0;
+}
+
 bool item_before(const struct item *it, int64_t rev, struct place *ret) {
         return item_at(it, rev - 1, ret);
 }

@@ -55,6 +55,8 @@ int index_add(struct index *x, const void *key, size_t n, struct place place, in
                 int64_t version, int64_t lease);
 /* The change of the item that counts at rev, which may be a deletion; false when there is none. */
 bool item_at(const struct item *it, int64_t rev, struct place *ret);
+/* The same among the changes below a seq: a revision may have several. */
+bool item_at_seq(const struct item *it, int64_t rev, int64_t below_seq, struct place *ret);
 /* The change before the one at exactly rev, false when gone. */
 bool item_before(const struct item *it, int64_t rev, struct place *ret);
 

@@ -2,6 +2,9 @@
  * operation on it, and only then changes anything: a refusal leaves no trace. */
 #include "kstored/kv.h"
 
+/* What is more than this is read when it is sent, in pieces. */
+enum { AT_ONCE_KEYS = 256, AT_ONCE_BYTES = 32 * 1024, AT_ONCE_TEXT_MAX = 256 * 1024 };
+
 static struct key_range range_of(const ProtobufCBinaryData *key, const ProtobufCBinaryData *end) {
         return (struct key_range){.key = (const char *)key->data,
                         .key_size = key->len,
@@ -64,21 +67,25 @@ static bool is_filtered(const Etcdserverpb__RangeRequest *r, const struct row *r
                (r->min_create_revision != 0 && row->create < r->min_create_revision);
 }
 
+/* Rows that are read at once: 1, or 0 when they are too large for that. */
 static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *r,
                 const struct mvcc_match *matches, size_t n, struct found *f) {
-        int q = 0;
+        size_t bytes = 0;
+        int q = 1;
 
         f->rows = malloc(MAX(n, (size_t)1) * sizeof(f->rows[0]));
         if (!f->rows)
                 return -ENOMEM;
         if (n > 1)
                 mvcc_hold(kv->mvcc, true);
-        for (size_t i = 0; i < n && q >= 0; i++) {
+        for (size_t i = 0; i < n && q > 0; i++) {
                 struct row *row;
 
                 q = mvcc_row(kv->mvcc, place_seq(&matches[i].place), &row);
                 if (q < 0)
                         break;
+                bytes += row_bytes(row);
+                q = bytes <= AT_ONCE_BYTES;
                 if (is_filtered(r, row))
                         row_unref(row);
                 else
@@ -97,35 +104,86 @@ static enum store_error check_rev(struct kv *kv, int64_t rev) {
         return STORE_OK;
 }
 
-enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, struct buf *out) {
+/* The present and the rows of the range as they were at its revision are shown later. */
+static void range_later(struct kv *kv, const Etcdserverpb__RangeRequest *r, unsigned field,
+                unsigned flags, struct kv_answer *out) {
+        int64_t rev = r->revision > 0 ? r->revision : mvcc_txn_rev(kv->mvcc);
+
+        answer_range(out, range_read_new(r, rev, mvcc_next_seq(kv->mvcc), field, flags),
+                        MIN(rev, mvcc_rev(kv->mvcc)));
+}
+
+/* Most ranges are small: 1 when it was written, 0 when it is too large to be. */
+static int range_at_once(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
         struct key_range range = range_of(&r->key, &r->range_end);
         bool sorts = r->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
         bool filters = r->min_mod_revision || r->max_mod_revision || r->min_create_revision ||
                        r->max_create_revision;
-        size_t limit = r->limit > 0 && !sorts && !filters ? (size_t)r->limit + 1 : 0;
         _cleanup_free_ struct mvcc_match *matches = NULL;
         _cleanup_(found_done) struct found f = {0};
-        size_t n = 0, total = 0, show;
-        enum store_error e = check_rev(kv, r->revision);
+        size_t total = 0, n, show;
         int q;
 
-        if (e || !out)
-                return e;
-        q = mvcc_range(kv->mvcc, &range, r->revision > 0 ? r->revision : INT64_MAX, limit,
-                        r->count_only ? NULL : &matches, &n, &total);
-        if (q >= 0)
-                q = read_rows(kv, r, matches, n, &f);
+        if (out->lazy || out->text.size > AT_ONCE_TEXT_MAX)
+                return 0;
+        q = mvcc_range(kv->mvcc, &range, r->revision > 0 ? r->revision : INT64_MAX, AT_ONCE_KEYS,
+                        &matches, &total);
         if (q < 0)
-                return store_error_from_errno(q);
+                return q == -E2BIG ? 0 : q;
+        n = r->count_only                        ? 0
+            : r->limit > 0 && !sorts && !filters ? MIN(total, (size_t)r->limit + 1)
+                                                 : total;
+        q = read_rows(kv, r, matches, n, &f);
+        if (q <= 0)
+                return q;
         if (r->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY ||
                         r->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND)
                 qsort_r(f.rows, f.count, sizeof(f.rows[0]), compare_rows, (void *)(uintptr_t)r);
         show = r->limit > 0 && f.count > (size_t)r->limit ? (size_t)r->limit : f.count;
         for (size_t i = 0; i < show; i++)
-                wire_kv(out, 2, f.rows[i], r->keys_only ? WIRE_KV_NO_VALUE : 0);
-        wire_bool(out, 3, show < f.count);
-        wire_uint(out, 4, total);
-        return out->failed ? STORE_NO_MEMORY : STORE_OK;
+                wire_kv(&out->text, 2, f.rows[i], r->keys_only ? WIRE_KV_NO_VALUE : 0);
+        wire_bool(&out->text, 3, show < f.count);
+        wire_uint(&out->text, 4, total);
+        return 1;
+}
+
+static enum store_error answer_error(const struct kv_answer *out) {
+        return out && answer_failed(out) ? STORE_NO_MEMORY : STORE_OK;
+}
+
+enum store_error kv_range(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
+        enum store_error e = check_rev(kv, r->revision);
+        int q;
+
+        if (e || !out)
+                return e;
+        q = range_at_once(kv, r, out);
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (q == 0)
+                range_later(kv, r, 2, 0, out);
+        return answer_error(out);
+}
+
+/* What a range shows before it is changed: rows as fields. */
+static int show_previous(struct kv *kv, const ProtobufCBinaryData *key,
+                const ProtobufCBinaryData *end, unsigned field, const struct mvcc_match *matches,
+                size_t n, struct kv_answer *out) {
+        Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
+        _cleanup_(found_done) struct found f = {0};
+        int q = !out->lazy && n <= AT_ONCE_KEYS && out->text.size <= AT_ONCE_TEXT_MAX;
+
+        r.key = *key;
+        r.range_end = *end;
+        if (q > 0)
+                q = read_rows(kv, &r, matches, n, &f);
+        if (q == 0)
+                range_later(kv, &r, field, RANGE_READ_ROWS_ONLY, out);
+        for (size_t i = 0; i < f.count && q > 0; i++)
+                wire_kv(&out->text, field, f.rows[i], 0);
+        return q < 0 ? q : 0;
 }
 
 static bool lacks_key(struct kv *kv, const Etcdserverpb__PutRequest *r) {
@@ -136,7 +194,7 @@ static bool lacks_lease(struct kv *kv, const Etcdserverpb__PutRequest *r) {
         return r->lease != 0 && !lessor_find(kv->lessor, r->lease);
 }
 
-enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct buf *out) {
+enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct kv_answer *out) {
         _cleanup_row_ struct row *prev = NULL;
         const struct item *it = mvcc_get(kv->mvcc, r->key.data, r->key.len);
         const void *value = r->value.data;
@@ -148,8 +206,13 @@ enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct
                 return STORE_LEASE_NOT_FOUND;
         if (lacks_key(kv, r))
                 return STORE_KEY_NOT_FOUND;
-        if (it && (r->ignore_value || (r->prev_kv && out)))
+        if (it && r->ignore_value)
                 q = mvcc_row(kv->mvcc, item_seq(it), &prev);
+        if (q >= 0 && it && r->prev_kv && out) {
+                struct mvcc_match match = {.item = it, .place = item_newest(it)};
+
+                q = show_previous(kv, &r->key, &(ProtobufCBinaryData){0}, 2, &match, 1, out);
+        }
         if (q < 0)
                 return store_error_from_errno(q);
         if (r->ignore_value) {
@@ -161,29 +224,20 @@ enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct
         q = mvcc_put(kv->mvcc, r->key.data, r->key.len, value, value_size, lease);
         if (q >= 0)
                 q = lessor_move_key(kv->lessor, old_lease, lease, r->key.data, r->key.len);
-        if (q < 0)
-                return store_error_from_errno(q);
-        if (out && r->prev_kv && prev)
-                wire_kv(out, 2, prev, 0);
-        return STORE_OK;
+        return q < 0 ? store_error_from_errno(q) : answer_error(out);
 }
 
 enum store_error kv_delete(
-                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct buf *out) {
+                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct kv_answer *out) {
         struct key_range range = range_of(&r->key, &r->range_end);
         _cleanup_free_ struct mvcc_match *matches = NULL;
-        size_t n = 0, total = 0;
-        int q = mvcc_range(kv->mvcc, &range, INT64_MAX, 0, &matches, &n, &total);
+        size_t n = 0;
+        int q = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
 
         if (q >= 0 && out) {
-                wire_uint(out, 2, n);
-                for (size_t i = 0; i < n && r->prev_kv && q >= 0; i++) {
-                        _cleanup_row_ struct row *prev = NULL;
-
-                        q = mvcc_row(kv->mvcc, place_seq(&matches[i].place), &prev);
-                        if (q >= 0)
-                                wire_kv(out, 3, prev, 0);
-                }
+                wire_uint(&out->text, 2, n);
+                if (r->prev_kv && n > 0)
+                        q = show_previous(kv, &r->key, &r->range_end, 3, matches, n, out);
         }
         /* Deleting adds to items but moves none, so the matches stay good. */
         for (size_t i = 0; i < n && q >= 0; i++) {
@@ -194,7 +248,7 @@ enum store_error kv_delete(
                 if (q >= 0)
                         q = lessor_move_key(kv->lessor, lease, 0, it->key, item_key_size(it));
         }
-        return store_error_from_errno(q);
+        return q < 0 ? store_error_from_errno(q) : answer_error(out);
 }
 
 static bool compare_result(Etcdserverpb__Compare__CompareResult want, int c) {
@@ -233,14 +287,23 @@ static int64_t compare_operand(const Etcdserverpb__Compare *c) {
 
 static int compare_value(
                 struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
-        _cleanup_row_ struct row *row = NULL;
+        _cleanup_row_ struct row *head = NULL, *row = NULL;
         ProtobufCBinaryData want = {0};
-        int q = mvcc_row(kv->mvcc, item_seq(it), &row);
+        bool equality = c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL ||
+                        c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__NOT_EQUAL;
+        int q = mvcc_head(kv->mvcc, item_seq(it), &head);
 
         if (q < 0)
                 return q;
         if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE)
                 want = c->value;
+        if (equality && head->value_size != want.len) {
+                *ret = compare_result(c->result, 1);
+                return 0;
+        }
+        q = mvcc_row(kv->mvcc, item_seq(it), &row);
+        if (q < 0)
+                return q;
         *ret = compare_result(c->result,
                         key_compare(row_value(row), row->value_size, want.data, want.len));
         return 0;
@@ -283,9 +346,9 @@ static int compare_all(struct kv *kv, const Etcdserverpb__TxnRequest *r, bool *r
                 const Etcdserverpb__Compare *c = r->compare[i];
                 struct key_range range = range_of(&c->key, &c->range_end);
                 _cleanup_free_ struct mvcc_match *matches = NULL;
-                size_t n = 0, total = 0;
+                size_t n = 0;
                 bool ok = true;
-                int q = mvcc_range(kv->mvcc, &range, INT64_MAX, 0, &matches, &n, &total);
+                int q = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
 
                 if (q >= 0 && n == 0)
                         q = compare_item(kv, c, NULL, &ok);
@@ -375,82 +438,81 @@ static enum store_error check_path(struct kv *kv, const Etcdserverpb__TxnRequest
 }
 
 /* Answers inside a txn carry a header with nothing but the revision. */
-static void inner_header(struct kv *kv, struct buf *out) {
+static void inner_header(struct kv *kv, struct kv_answer *out) {
         size_t mark;
 
         if (!out)
                 return;
-        mark = wire_begin(out, 1);
-        wire_uint(out, 1 + 2, (uint64_t)mvcc_txn_rev(kv->mvcc));
-        wire_end(out, mark);
+        mark = wire_begin(&out->text, 1);
+        wire_uint(&out->text, 1 + 2, (uint64_t)mvcc_txn_rev(kv->mvcc));
+        wire_end(&out->text, mark);
 }
 
-static enum store_error run_path(
-                struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p, struct buf *out);
+static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                struct kv_answer *out);
 
-static enum store_error run_op(
-                struct kv *kv, const Etcdserverpb__RequestOp *op, struct path *p, struct buf *out) {
-        _cleanup_buf_ struct buf answer = {0};
-        struct buf *inner = out ? &answer : NULL;
+/* The header has the revision that the change made. */
+static enum store_error run_write(
+                struct kv *kv, const Etcdserverpb__RequestOp *op, struct kv_answer *out) {
+        _cleanup_answer_ struct kv_answer fields = {.lazy = out && out->lazy};
+        enum store_error e;
+
+        if (op->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT)
+                e = kv_put(kv, op->request_put, out ? &fields : NULL);
+        else
+                e = kv_delete(kv, op->request_delete_range, out ? &fields : NULL);
+        inner_header(kv, out);
+        if (out)
+                answer_append(out, &fields);
+        return e;
+}
+
+static enum store_error run_op(struct kv *kv, const Etcdserverpb__RequestOp *op, struct path *p,
+                struct kv_answer *out) {
         enum store_error e = STORE_OK;
-        size_t mark;
+        size_t mark = out ? answer_begin(out, 3) : 0;
+        /* Answers have their requests' numbers. */
+        size_t inner = out ? answer_begin(out, (unsigned)op->request_case) : 0;
 
         switch (op->request_case) {
         case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
-                inner_header(kv, inner);
-                e = kv_range(kv, op->request_range, inner);
+                inner_header(kv, out);
+                e = kv_range(kv, op->request_range, out);
                 break;
-        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT: {
-                _cleanup_buf_ struct buf fields = {0};
-
-                e = kv_put(kv, op->request_put, inner ? &fields : NULL);
-                inner_header(kv, inner); /* the revision that the put made */
-                if (inner)
-                        (void)buf_append(inner, strempty(fields.data), fields.size);
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
+                e = run_write(kv, op, out);
                 break;
-        }
-        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE: {
-                _cleanup_buf_ struct buf fields = {0};
-
-                e = kv_delete(kv, op->request_delete_range, inner ? &fields : NULL);
-                inner_header(kv, inner);
-                if (inner)
-                        (void)buf_append(inner, strempty(fields.data), fields.size);
-                break;
-        }
         case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
-                if (inner)
-                        wire_message(inner, 1, 0);
-                e = run_path(kv, op->request_txn, p, inner);
+                if (out)
+                        wire_message(&out->text, 1, 0);
+                e = run_path(kv, op->request_txn, p, out);
                 break;
         default:
                 return STORE_KEY_NOT_FOUND;
         }
         if (e || !out)
                 return e;
-        mark = wire_begin(out, 3);
-        wire_message(out, (unsigned)op->request_case,
-                        answer.size); /* answers have their requests' numbers */
-        (void)buf_append(out, strempty(answer.data), answer.size);
-        wire_end(out, mark);
-        return out->failed || answer.failed ? STORE_NO_MEMORY : STORE_OK;
+        answer_end(out, inner);
+        answer_end(out, mark);
+        return answer_error(out);
 }
 
-static enum store_error run_path(
-                struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p, struct buf *out) {
+static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                struct kv_answer *out) {
         bool then = p->taken[p->next++];
         Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
         size_t n = then ? r->n_success : r->n_failure;
         enum store_error e = STORE_OK;
 
         if (out)
-                wire_bool(out, 2, then);
+                wire_bool(&out->text, 2, then);
         for (size_t i = 0; i < n && !e; i++)
                 e = run_op(kv, ops[i], p, out);
         return e;
 }
 
-enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct buf *out) {
+enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct kv_answer *out) {
         _cleanup_(path_done) struct path p = {0};
         enum store_error e = decide(kv, r, &p);
 

@@ -1,8 +1,9 @@
 /* The KV requests of the etcd v3 API on mvcc and leases: checks when they arrive, execution when
  * they are applied. Answers are written as protobuf straight into a buffer, without the outer
- * header. */
+ * header; what is large in them is read later, as they are sent (kstored/answer.h). */
 #pragma once
 
+#include "kstored/answer.h"
 #include "kstored/errors.h"
 #include "kstored/lease.h"
 #include "kstored/mvcc.h"
@@ -29,10 +30,11 @@ bool kv_txn_has_put(const Etcdserverpb__TxnRequest *r);
 
 /* Each writes its answer's fields from 2 on to out (NULL: nobody wants it). Writing ones are called
  * inside mvcc_begin/mvcc_end. Whether they refuse depends only on the replicated state. */
-enum store_error kv_range(struct kv *kv, const Etcdserverpb__RangeRequest *r, struct buf *out);
-enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct buf *out);
+enum store_error kv_range(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out);
+enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct kv_answer *out);
 enum store_error kv_delete(
-                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct buf *out);
-enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct buf *out);
+                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct kv_answer *out);
+enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct kv_answer *out);
 /* Deletes every key of a lease and the lease. */
 enum store_error kv_revoke(struct kv *kv, int64_t lease);

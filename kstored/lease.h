@@ -31,6 +31,9 @@ struct lease_key {
 };
 /* The keys of a lease in order; the array is the caller's, the keys live until the next change. */
 int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count);
+/* The same in whatever order costs nothing. */
+int lease_keys_unsorted(const struct lease *x, struct lease_key **ret, size_t *ret_count);
+size_t lease_key_count(const struct lease *x);
 
 size_t lessor_count(const struct lessor *l);
 /* The ids in ascending order, in an array of the caller's. */

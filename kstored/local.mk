@@ -10,11 +10,13 @@ kstored_raft_sources = \
 
 # What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
-	kstored/checksum.c kstored/checksum.h kstored/command.h kstored/corrupt-judge.c kstored/corrupt-judge.h kstored/damage.c kstored/damage.h \
-	kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h kstored/first-life-judge.c kstored/first-life.h kstored/index.c \
-	kstored/index.h kstored/kv-check.c kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h \
-	kstored/mvcc-compact.c kstored/mvcc-internal.h kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c \
-	kstored/peer-wire.h kstored/replica-contradict.c kstored/replica-heard.c kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
+	kstored/checksum.c kstored/checksum.h kstored/command.h kstored/corrupt-judge.c kstored/corrupt-judge.h \
+	kstored/damage.c kstored/damage.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h \
+	kstored/first-life-judge.c kstored/first-life.h kstored/index.c kstored/index.h kstored/kv-check.c \
+	kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h kstored/mvcc-compact.c kstored/mvcc-internal.h \
+	kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c kstored/peer-wire.h kstored/replica-contradict.c \
+	kstored/replica-heard.c kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
+	kstored/answer.c kstored/answer.h kstored/range-read.c kstored/range-read.h \
 	kstored/row.c kstored/row.h kstored/slab.c kstored/slab.h kstored/state-internal.h kstored/state-members.c \
 	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wal-block.c kstored/wal-block.h kstored/wal-files.h \
 	kstored/wal-internal.h kstored/wal-open.c kstored/wal.c kstored/wal.h kstored/wire.c kstored/wire.h
@@ -37,7 +39,7 @@ kstored_kstored_SOURCES = \
 	kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c kstored/require-leader.c \
 	kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c \
 	kstored/service-snapshot.c kstored/service-watch.c kstored/auto-tls.c kstored/server-listen.c \
-	kstored/server-metrics.c kstored/server-metrics.h kstored/service-web.c \
+	kstored/server-metrics.c kstored/server-metrics.h kstored/service-web.c kstored/answers.c \
 	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
@@ -64,6 +66,10 @@ check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_mvcc_OBJECTS): $(PROTO_H)
+check_PROGRAMS += tests/unit/test-answers
+tests_unit_test_answers_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-answers.c tests/unit/unit.h
+tests_unit_test_answers_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_answers_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-watch
 tests_unit_test_watch_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-watch.c tests/unit/unit.h
 tests_unit_test_watch_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)

@@ -209,6 +209,15 @@ int mvcc_row(struct mvcc *m, int64_t seq, struct row **ret) {
         return r > 0 ? 0 : r < 0 ? r : -ENODATA;
 }
 
+int mvcc_head(struct mvcc *m, int64_t seq, struct row **ret) {
+        int r;
+
+        if (!m->source.head || (seq >= m->tail_first && seq < m->next_seq))
+                return mvcc_row(m, seq, ret);
+        r = m->source.head(m->source.userdata, seq, ret);
+        return r > 0 ? 0 : r < 0 ? r : -ENODATA;
+}
+
 void mvcc_hold(struct mvcc *m, bool open) {
         if (m->source.hold)
                 m->source.hold(m->source.userdata, open);
@@ -244,35 +253,44 @@ static int add_match(struct mvcc_match **v, size_t *n, size_t *allocated, const 
         return 0;
 }
 
-int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t limit,
-                struct mvcc_match **ret, size_t *ret_n, size_t *ret_count) {
-        struct mvcc_match *v = NULL;
-        size_t n = 0, count = 0, allocated = 0;
-        struct cursor c;
-        struct item *it;
+void mvcc_walk_begin(struct mvcc *m, const struct key_range *range, const char *from,
+                size_t from_size, struct mvcc_walk *ret) {
+        ret->range = *range;
+        index_seek(m->index, from ? from : range->key, from ? from_size : range->key_size,
+                        &ret->cursor);
+}
 
-        for (index_seek(m->index, range->key, range->key_size, &c); (it = cursor_item(&c));
-                        cursor_next(&c)) {
+const struct item *mvcc_walk_item(const struct mvcc_walk *w) {
+        const struct item *it = cursor_item(&w->cursor);
+
+        return it && key_in_range(&w->range, it->key, item_key_size(it)) ? it : NULL;
+}
+
+void mvcc_walk_next(struct mvcc_walk *w) {
+        cursor_next(&w->cursor);
+}
+
+int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t walk_max,
+                struct mvcc_match **ret, size_t *ret_n) {
+        _cleanup_free_ struct mvcc_match *v = NULL;
+        size_t n = 0, walked = 0, allocated = 0;
+        const struct item *it;
+        struct mvcc_walk w;
+
+        for (mvcc_walk_begin(m, range, NULL, 0, &w); (it = mvcc_walk_item(&w));
+                        mvcc_walk_next(&w)) {
                 struct place place;
 
-                if (!key_in_range(range, it->key, item_key_size(it)))
-                        break;
-                if (item_at(it, rev, &place) && !place_dead(&place)) {
-                        count++;
-                        if ((limit == 0 || n < limit) && ret &&
-                                        add_match(&v, &n, &allocated, it, &place) < 0) {
-                                free(v);
-                                return -ENOMEM;
-                        }
-                }
+                if (walked++ == walk_max)
+                        return -E2BIG;
+                if (item_at(it, rev, &place) && !place_dead(&place) &&
+                                add_match(&v, &n, &allocated, it, &place) < 0)
+                        return -ENOMEM;
                 if (key_range_is_single(range))
                         break;
         }
-        if (ret) {
-                *ret = v;
-                *ret_n = n;
-        }
-        *ret_count = count;
+        *ret = TAKE_PTR(v);
+        *ret_n = n;
         return 0;
 }
 

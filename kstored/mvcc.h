@@ -11,6 +11,8 @@ struct row_source {
         int (*read)(void *userdata, int64_t seq, struct row **ret); /* 1, 0, error */
         int (*find_rev)(void *userdata, int64_t rev, int64_t *ret_seq);
         int (*scan)(void *userdata, int64_t from_seq, size_t n, struct row **ret_rows);
+        /* As read, but the bytes of the value need not be there; may be NULL. */
+        int (*head)(void *userdata, int64_t seq, struct row **ret);
         void (*hold)(void *userdata, bool open); /* a view over several reads; may be NULL */
         void *userdata;
 };
@@ -56,6 +58,8 @@ void mvcc_flushed(struct mvcc *m, int64_t below_seq);
 const struct item *mvcc_get(const struct mvcc *m, const void *key, size_t n);
 /* A new reference on a row; -ENODATA when it is gone. */
 int mvcc_row(struct mvcc *m, int64_t seq, struct row **ret);
+/* The same for who needs no value: its size is there, its bytes may be missing. */
+int mvcc_head(struct mvcc *m, int64_t seq, struct row **ret);
 
 /* [key, end): end_size 0 is the key alone; a single NUL byte is no upper bound. */
 struct key_range {
@@ -67,15 +71,26 @@ struct key_range {
 bool key_in_range(const struct key_range *r, const void *key, size_t n);
 bool key_range_is_single(const struct key_range *r);
 
+/* The keys of a range in order, those that are deleted too: from the first that is not below `from`
+ * (NULL: from the range's own beginning). Any change of the store ends it. */
+struct mvcc_walk {
+        struct cursor cursor;
+        struct key_range range;
+};
+void mvcc_walk_begin(struct mvcc *m, const struct key_range *range, const char *from,
+                size_t from_size, struct mvcc_walk *ret);
+const struct item *mvcc_walk_item(const struct mvcc_walk *w); /* NULL at the end */
+void mvcc_walk_next(struct mvcc_walk *w);
+
 struct mvcc_match {
         const struct item *item;
         struct place place;
 };
 /* Live keys of the range at rev, in key order; rev must not be compacted or in the future (the
- * caller checks). limit 0: all. ret_count counts all. The array is the caller's; items live until
- * the next change. */
-int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t limit,
-                struct mvcc_match **ret, size_t *ret_n, size_t *ret_count);
+ * caller checks). The array is the caller's; items live until the next change. -E2BIG when more
+ * than walk_max keys, deleted ones among them, would have to be looked at. */
+int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t walk_max,
+                struct mvcc_match **ret, size_t *ret_n);
 /* Opens and closes one view for many mvcc_row() calls. */
 void mvcc_hold(struct mvcc *m, bool open);
 

@@ -89,7 +89,8 @@ static int dial(struct peers *p, char **urls, struct grpc_channel **ret) {
         struct grpc_channel_options o = {.endpoints = urls,
                         .tls = p->have_tls ? &p->tls : NULL,
                         .ping_us = PING_US,
-                        .backoff_max_us = BACKOFF_MAX_US};
+                        .backoff_max_us = BACKOFF_MAX_US,
+                        .priority = PEERS_PRIORITY};
         _cleanup_problem_ struct problem problem = {0};
         int r = grpc_channel_new(ret, p->event, &o, &problem);
 

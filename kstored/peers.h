@@ -10,6 +10,8 @@
 
 struct peers;
 
+enum { PEERS_PRIORITY = -10 }; /* what other members say is heard before what clients ask */
+
 struct peers_options {
         uint64_t cluster_id;
         uint64_t member_id;

@@ -22,6 +22,14 @@ static int source_read(void *userdata, int64_t seq, struct row **ret) {
         return check_source(r, disk_read_row(r->disk, seq, ret));
 }
 
+static int source_head(void *userdata, int64_t seq, struct row **ret) {
+        int r = disk_read_head(userdata, seq, ret);
+
+        if (r < 0)
+                log_error_errno(r, "Reading %s failed", disk_path(userdata));
+        return r;
+}
+
 static int source_find_rev(void *userdata, int64_t rev, int64_t *ret_seq) {
         struct replica *r = userdata;
 
@@ -254,6 +262,7 @@ int replica_new(struct replica **ret, const struct replica_options *options, uin
         _cleanup_(replica_freep) struct replica *r = calloc(1, sizeof(*r));
         struct row_source source = {.find_rev = source_find_rev,
                         .read = source_read,
+                        .head = source_head,
                         .scan = source_scan,
                         .hold = source_hold,
                         .userdata = r};

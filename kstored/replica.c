@@ -7,7 +7,14 @@
 
 #include "lib/log.h"
 
-enum { FLUSH_DELAY_MS = 500, FULL_RETRY_MS = 1000, SETTLE_AGAIN_MS = 50, LEASE_RETRY_MS = 2000, DEAD_ROWS_MAX = 50000 };
+enum {
+        FLUSH_DELAY_MS = 500,
+        FULL_RETRY_MS = 1000,
+        SETTLE_AGAIN_MS = 50,
+        LEASE_RETRY_MS = 2000,
+        DEAD_ROWS_MAX = 50000,
+        REVOKES_AGAIN_MS = 20
+};
 
 void replica_fail(struct replica *r, int error, const char *what) {
         if (r->failed)
@@ -280,7 +287,7 @@ static void apply_entry(struct replica *r, const struct raft_entry *e) {
         const struct replica_ops *ops = r->options.ops;
         uint64_t id = e->type == RAFT_ENTRY_CONFIG ? UINT64_MAX - e->index
                                                    : command_id(e->data, e->size);
-        _cleanup_buf_ struct buf answer = {0};
+        _cleanup_answer_ struct kv_answer answer = {0};
         struct outcome o = {.answer = ops->waiting(r->options.userdata, id) ? &answer : NULL};
         int q = state_apply(r->state, e, &o);
 
@@ -400,7 +407,7 @@ int replica_propose(struct replica *r, enum command_kind kind, uint64_t id, cons
 }
 
 static void expire_leases(struct replica *r) {
-        int64_t ids[64];
+        int64_t ids[REPLICA_REVOKES];
         size_t n;
 
         /* The core may know already that another leads, and would pass on what we propose: but who
@@ -408,6 +415,7 @@ static void expire_leases(struct replica *r) {
         if (!replica_is_leader(r) && !bug(BUG_LEASE_OLD_LEADER))
                 return;
         n = lessor_expired(r->state->kv.lessor, r->now_ms, LEASE_RETRY_MS, ids, ELEMENTS(ids));
+        r->expire_at_ms = n == ELEMENTS(ids) ? r->now_ms + REVOKES_AGAIN_MS : 0;
         for (size_t i = 0; i < n; i++) {
                 _cleanup_buf_ struct buf b = {0};
 
@@ -430,6 +438,11 @@ static uint64_t tick_period_ms(const struct replica *r) {
                                                             : r->tick_ms;
 }
 
+bool replica_drops(const struct replica *r) {
+        return mvcc_compacting(r->state->kv.mvcc) && !r->hold_dropping &&
+               r->state->batch.dead_count < DEAD_ROWS_MAX;
+}
+
 void replica_tick(struct replica *r, uint64_t now_ms) {
         uint64_t period_ms = tick_period_ms(r);
 
@@ -446,15 +459,17 @@ void replica_tick(struct replica *r, uint64_t now_ms) {
         if (r->failed)
                 return;
         expire_leases(r);
-        if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
+        if (replica_drops(r))
                 (void)mvcc_compact_step(r->state->kv.mvcc, REPLICA_COMPACT_BATCH, on_dropped, r);
 }
 
 uint64_t replica_next_ms(const struct replica *r) {
         uint64_t next = r->next_tick_ms;
 
-        if (mvcc_compacting(r->state->kv.mvcc) && r->state->batch.dead_count < DEAD_ROWS_MAX)
+        if (replica_drops(r))
                 return r->now_ms;
+        if (r->expire_at_ms > 0)
+                next = MIN(next, r->expire_at_ms);
         if (!r->flushing_now && r->flush_at_ms > 0)
                 next = MIN(next, r->flush_at_ms);
         if (!r->flushing_now && r->unsettled)

@@ -17,6 +17,7 @@
 enum {
         REPLICA_UNFLUSHED_BYTES_MAX = 64 * 1024 * 1024, /* of rows that the database lacks */
         REPLICA_FLUSH_BYTES = 256 * 1024,               /* of those, so many are written at once */
+        REPLICA_REVOKES = 250,                          /* leases that end in one step */
         REPLICA_COMPACT_BATCH = 2000,                   /* keys looked at in one step */
         REPLICA_LOG_MAX = 1000000, /* entries kept for a snapshot under way, no more */
         REPLICA_LOG_BYTES_MAX = 128 * 1024 * 1024, /* entries of more leave the log, down to half */
@@ -96,6 +97,8 @@ struct replica {
         struct arena arena; /* of the command being proposed */
         uint64_t now_ms;
         uint64_t tick_ms, next_tick_ms;
+        uint64_t expire_at_ms; /* more leases have ended; 0: not */
+        bool hold_dropping;    /* somebody still reads what a compaction made needless */
         uint64_t keep_after; /* log entries after this stay, for a snapshot under way; 0: none is */
         bool was_leader;
         uint64_t led_term; /* as was_leader: when the role changed last */
@@ -121,6 +124,8 @@ DEFINE_CLEANUP(struct replica *, replica_free);
 void replica_turn(struct replica *r, uint64_t now_ms);
 /* Ticks that are due, leases that end, a step of compaction. */
 void replica_tick(struct replica *r, uint64_t now_ms);
+/* Whether a step of compaction is due now. */
+bool replica_drops(const struct replica *r);
 /* When replica_tick() wants to be called next. */
 uint64_t replica_next_ms(const struct replica *r);
 /* The log is written: 0, -ENOSPC (nothing was written; tried again later) or another error, which

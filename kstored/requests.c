@@ -86,7 +86,7 @@ static void standard_done(
         if (o->error)
                 server_refuse(call, o->error);
         else
-                server_reply(s, call, o->rev, o->answer);
+                server_answer(s, call, o->rev, o->answer);
 }
 
 static void request_finish(struct server *s, struct request *q, const struct outcome *o) {
@@ -299,7 +299,7 @@ static enum store_error read_new(struct server *s, size_t n, struct waiting_read
 
         if (is_learner(s))
                 return STORE_NOT_FOR_LEARNER;
-        if (s->request_count >= SERVER_PENDING_MAX)
+        if (s->request_count >= SERVER_PENDING_MAX || s->read_bytes + n > SERVER_READ_BYTES_MAX)
                 return STORE_TOO_MANY_REQUESTS;
         if (!s->gathering) {
                 s->gathering = calloc(1, sizeof(*s->gathering));
@@ -315,6 +315,7 @@ static enum store_error read_new(struct server *s, size_t n, struct waiting_read
         *s->gathering->tail = w;
         s->gathering->tail = &w->next;
         s->request_count++;
+        s->read_bytes += n;
         *ret = w;
         return STORE_OK;
 }
@@ -376,6 +377,7 @@ static void barrier_finish(struct server *s, struct barrier *b, enum store_error
                 struct waiting_read *w = b->reads;
 
                 b->reads = w->next;
+                s->read_bytes -= w->size;
                 if (w->ready) {
                         s->request_count--;
                         w->ready(s, e, w->userdata);
@@ -468,6 +470,28 @@ void server_reply(struct server *s, struct grpc_call *call, int64_t rev, const s
                 server_refuse(call, STORE_NO_MEMORY);
         else
                 grpc_call_reply(call, b.data, b.size);
+}
+
+void server_answer(struct server *s, struct grpc_call *call, int64_t rev, struct kv_answer *a) {
+        _cleanup_buf_ struct buf head = {0};
+
+        if (answer_failed(a))
+                server_refuse(call, STORE_NO_MEMORY);
+        else if (!answer_is_long(a) && a->text.size <= ANSWERS_AHEAD)
+                server_reply(s, call, rev, &a->text);
+        else {
+                server_header(s, &head, rev);
+                server_send_answer(s, call, &head, a);
+        }
+}
+
+/* A change is made, whatever becomes of its answer: as etcd's time-out, which leaves that open. */
+void server_send_answer(
+                struct server *s, struct grpc_call *call, struct buf *head, struct kv_answer *a) {
+        int r = answers_send(s->answers, call, head, a);
+
+        if (r < 0)
+                server_refuse(call, r == -ENOMEM ? STORE_NO_MEMORY : STORE_TIMEOUT);
 }
 
 void requests_done(struct server *s) {

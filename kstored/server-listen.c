@@ -33,6 +33,7 @@ static int listen_for_peers(struct server *s, struct problem *p) {
         struct grpc_server_options g = {.methods = server_peer_methods,
                         .method_count = server_peer_method_count,
                         .message_size_max = PEER_MESSAGE_SIZE_MAX,
+                        .priority = PEERS_PRIORITY,
                         .on_refused = on_member_refused,
                         .userdata = s};
         int r;
@@ -82,6 +83,7 @@ int server_listen(struct server *s, struct problem *p) {
                         .method_count = server_method_count,
                         .message_size_max = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
                         .admit = server_admit,
+                        .connections_max = server_connections_max(),
                         .web = service_web,
                         .on_refused = on_client_refused,
                         .userdata = s};

@@ -386,6 +386,7 @@ struct server *server_free(struct server *s) {
         grpc_server_free(s->grpc);
         grpc_server_free(s->peer_grpc);
         grpc_server_free(s->web);
+        answers_free(s->answers);
         sd_event_source_disable_unref(s->post);
         sd_event_source_disable_unref(s->ticker);
         sd_event_source_disable_unref(s->stopper);

@@ -2,7 +2,9 @@
  * every second. */
 #include "kstored/server.h"
 
+#include <malloc.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 #include "kstored/damage.h"
@@ -13,7 +15,9 @@ enum {
         WRITE_HERE_US = 2000,
         LONE_SAVES_MIN = 16,
         SYNC_MARK_US = 250000,
-        FATAL_LINGER_US = 500000
+        FATAL_LINGER_US = 500000,
+        TRIM_MS = 2000,
+        TRIM_BYTES = 8 << 20,
 };
 
 static int on_fatal_end(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -214,6 +218,25 @@ int server_update_peers(struct server *s) {
         return 0;
 }
 
+/* Watchers that lag get at most half of the loop's time: after a step as much passes without one.
+ */
+static void catch_up_watchers(struct server *s) {
+        uint64_t now_us = now_mono_us(), after_us;
+        int r;
+
+        if (!hub_lags(s->hub))
+                return;
+        if (now_us < s->sync_at_us) {
+                (void)sd_event_source_set_time(s->ticker, s->sync_at_us);
+                return;
+        }
+        r = hub_sync_step(s->hub);
+        after_us = now_mono_us();
+        s->sync_at_us = after_us + (after_us - now_us);
+        if (r > 0)
+                (void)sd_event_source_set_time_relative(s->ticker, after_us - now_us);
+}
+
 /* After every event of the loop. */
 static int server_turn(sd_event_source *source, void *userdata) {
         struct server *s = userdata;
@@ -245,7 +268,10 @@ static int server_turn(sd_event_source *source, void *userdata) {
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
         service_snapshot_turn(s, now_ms);
-        if (hub_sync_step(s->hub) > 0 || mvcc_compacting(s->state->kv.mvcc))
+        s->serving_since_us = 0;
+        answers_set_store(s->answers, s->state->kv.mvcc);
+        catch_up_watchers(s);
+        if (replica_drops(s->replica))
                 (void)sd_event_source_set_time_relative(s->ticker, 0);
         arena_reset(&s->arena);
         return 0;
@@ -280,10 +306,22 @@ static void publish(struct server *s, uint64_t now_ms) {
                 server_propose(s, NULL, COMMAND_MEMBER, b.data, b.size, NULL);
 }
 
+/* What slow clients or large changes have needed lies free among what is in use: it is given back
+ * once it is much. */
+static void give_memory_back(struct server *s, uint64_t now_ms) {
+        if (now_ms < s->next_trim_ms)
+                return;
+        s->next_trim_ms = now_ms + TRIM_MS;
+        if (mallinfo2().fordblks >= TRIM_BYTES)
+                (void)malloc_trim(TRIM_BYTES / 4);
+}
+
 static void every_second(struct server *s, uint64_t now_ms) {
         int64_t rev;
 
         requests_expire(s, now_ms);
+        answers_idle(s->answers);
+        give_memory_back(s, now_ms);
         s->alarm_asked = false;
         if (!server_is_leader(s))
                 return;
@@ -303,6 +341,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
 
         if (s->fatal)
                 return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        s->replica->hold_dropping = answers_hold(s->answers, now_ms);
         replica_tick(s->replica, now_ms);
         require_leader_turn(s, now_ms);
         health_turn(s);
@@ -356,9 +395,23 @@ enum store_error server_check_space(struct server *s, size_t bytes) {
         return STORE_NO_SPACE;
 }
 
-int server_start_loop(struct server *s) {
-        int r;
+unsigned server_connections_max(void) {
+        struct rlimit files;
+        rlim_t n = SERVER_CONNECTIONS_MAX;
 
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < n + SERVER_FILES_RESERVE)
+                n = files.rlim_cur > 2 * SERVER_FILES_RESERVE
+                                    ? files.rlim_cur - SERVER_FILES_RESERVE
+                                    : files.rlim_cur / 2;
+        return MAX((unsigned)n, 1u);
+}
+
+int server_start_loop(struct server *s) {
+        int r = answers_new(&s->answers, s->event);
+
+        if (r < 0)
+                return r;
+        answers_set_store(s->answers, s->state->kv.mvcc);
         r = sd_event_add_post(s->event, &s->post, server_turn, s);
         if (r >= 0)
                 r = sd_event_add_time(s->event, &s->ticker, CLOCK_MONOTONIC,

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <systemd/sd-event.h>
 
+#include "kstored/answers.h"
 #include "kstored/peers.h"
 #include "kstored/replica.h"
 #include "kstored/server-metrics.h"
@@ -16,7 +17,11 @@
 
 enum {
         SERVER_HELD_BYTES_MAX = 64 * 1024 * 1024, /* of proposals that wait for a leader */
+        SERVER_READ_BYTES_MAX = 64 * 1024 * 1024, /* of requests that wait for a read barrier */
         SERVER_PENDING_MAX = 50000, /* requests that wait for the log or a read barrier */
+        SERVER_CONNECTIONS_MAX = 20000,
+        SERVER_FILES_RESERVE =
+                        256, /* descriptors that clients do not get: members, disk, metrics */
         SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
         SERVER_REQUEST_OVERHEAD = 512 * 1024,
         SERVER_SLOW_APPLY_MS = 100,
@@ -111,6 +116,9 @@ struct server {
         struct barrier *gathering; /* reads that came in this turn */
         uint64_t next_barrier;
         size_t request_count;
+        size_t read_bytes;
+        uint64_t serving_since_us; /* the first read of this turn; 0: none yet */
+        struct answers *answers;       /* large ones, being made */
         size_t held_count, held_bytes; /* of those, proposals that wait for a leader */
 
         struct arena arena; /* of the request being read */
@@ -122,7 +130,8 @@ struct server {
         uint64_t stop_by_ms;
         int fatal;
         sd_event_source *post, *ticker, *stopper;
-        uint64_t next_second_ms;
+        uint64_t sync_at_us; /* lagging watchers have their turn then */
+        uint64_t next_second_ms, next_trim_ms;
         uint64_t leaderless_since_ms; /* 0: there is a leader */
         struct autocompact *autocompact;
         struct compact_wait *compact_waits;
@@ -183,6 +192,10 @@ enum store_error server_read_wait(struct server *s, read_ready ready, void *user
 
 /* The answer: header, then fields. */
 void server_reply(struct server *s, struct grpc_call *call, int64_t rev, const struct buf *fields);
+/* The same where fields may be long; takes what a holds. */
+void server_answer(struct server *s, struct grpc_call *call, int64_t rev, struct kv_answer *a);
+void server_send_answer(
+                struct server *s, struct grpc_call *call, struct buf *head, struct kv_answer *a);
 void server_refuse(struct grpc_call *call, enum store_error e);
 void server_header(const struct server *s, struct buf *b, int64_t rev);
 /* STORE_NO_SPACE when the quota does not allow so many bytes more. */
@@ -310,4 +323,6 @@ void health_turn(struct server *s); /* tells those that watch */
 /* Answers the compactions that wait for the dropping, once that is done. */
 void service_compact_finished(struct server *s);
 int server_start_loop(struct server *s);
+/* How many clients may be connected, so that descriptors are left for everything else. */
+unsigned server_connections_max(void);
 extern const struct replica_ops server_replica_ops;

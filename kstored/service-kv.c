@@ -1,5 +1,11 @@
 /* etcdserverpb.KV. */
 #include "kstored/server.h"
+#include "lib/timefmt.h"
+
+enum {
+        UNREAD_MAX = 256 * 1024, /* more waits for a client: it gets the rest in turn */
+        AT_ONCE_US = 3000,       /* of the loop's time for reads that come together */
+};
 
 #define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
@@ -10,21 +16,41 @@ struct compact_wait {
         int64_t rev;
 };
 
+/* Whether ranges wait for their turn: many requests that came together are not all served at once,
+ * and no more is made for a client that does not read what it has. */
+static bool is_lazy(struct server *s, const struct grpc_call *call) {
+        uint64_t now_us = now_mono_us();
+
+        if (s->serving_since_us == 0)
+                s->serving_since_us = now_us;
+        return now_us >= s->serving_since_us + AT_ONCE_US ||
+               grpc_call_connection_queued(call) > UNREAD_MAX;
+}
+
+/* Takes the answer, header and all. */
+static void serve(
+                struct server *s, struct grpc_call *call, enum store_error e, struct kv_answer *a) {
+        struct buf none = {0};
+
+        if (e)
+                server_refuse(call, e);
+        else if (answer_is_long(a))
+                server_send_answer(s, call, &none, a);
+        else
+                grpc_call_reply(call, a->text.data, a->text.size);
+}
+
 static void serve_range(struct server *s, struct grpc_call *call, const void *data, size_t n) {
         Etcdserverpb__RangeRequest *r = UNPACK(s, range_request, data, n);
-        _cleanup_buf_ struct buf b = {0};
-        enum store_error e;
+        _cleanup_answer_ struct kv_answer a = {0};
 
         if (!r) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
-        server_header(s, &b, mvcc_rev(s->state->kv.mvcc));
-        e = kv_range(&s->state->kv, r, &b);
-        if (e)
-                server_refuse(call, e);
-        else
-                grpc_call_reply(call, b.data, b.size);
+        a.lazy = is_lazy(s, call);
+        server_header(s, &a.text, mvcc_rev(s->state->kv.mvcc));
+        serve(s, call, kv_range(&s->state->kv, r, &a), &a);
 }
 
 void service_range(struct grpc_call *call, const void *data, size_t n, void *server) {
@@ -75,19 +101,15 @@ void service_delete_range(struct grpc_call *call, const void *data, size_t n, vo
 
 static void serve_txn(struct server *s, struct grpc_call *call, const void *data, size_t n) {
         Etcdserverpb__TxnRequest *r = UNPACK(s, txn_request, data, n);
-        _cleanup_buf_ struct buf b = {0};
-        enum store_error e;
+        _cleanup_answer_ struct kv_answer a = {0};
 
         if (!r) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
-        server_header(s, &b, mvcc_rev(s->state->kv.mvcc));
-        e = kv_txn(&s->state->kv, r, &b);
-        if (e)
-                server_refuse(call, e);
-        else
-                grpc_call_reply(call, b.data, b.size);
+        a.lazy = is_lazy(s, call);
+        server_header(s, &a.text, mvcc_rev(s->state->kv.mvcc));
+        serve(s, call, kv_txn(&s->state->kv, r, &a), &a);
 }
 
 void service_txn(struct grpc_call *call, const void *data, size_t n, void *server) {

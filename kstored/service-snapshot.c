@@ -4,7 +4,7 @@
 #include "kstored/server.h"
 #include "kstored/state-file.h"
 
-enum { PIECE_SIZE = 1024 * 1024, FLUSH_LIMIT_MS = 30000 };
+enum { PIECE_SIZE = 128 * 1024, FLUSH_LIMIT_MS = 30000 };
 
 struct snapshot {
         struct snapshot *next; /* of those that wait for the flush */

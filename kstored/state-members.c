@@ -172,6 +172,7 @@ static void list_alarms(const struct state *s, uint64_t member, uint32_t type, s
 }
 
 int state_apply_alarm(struct state *s, const Etcdserverpb__AlarmRequest *r, struct outcome *o) {
+        struct buf *out = o->answer ? &o->answer->text : NULL;
         uint32_t type = (uint32_t)r->alarm;
         int q = 0;
 
@@ -179,7 +180,7 @@ int state_apply_alarm(struct state *s, const Etcdserverpb__AlarmRequest *r, stru
                 return 0;
         switch (r->action) {
         case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET:
-                list_alarms(s, r->memberid, type, o->answer);
+                list_alarms(s, r->memberid, type, out);
                 break;
         case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE:
                 /* Nobody's: members differ, and it is not known who is wrong (as etcd has it). */
@@ -187,7 +188,7 @@ int state_apply_alarm(struct state *s, const Etcdserverpb__AlarmRequest *r, stru
                                                  !(r->memberid == 0 && type == ALARM_CORRUPT)))
                         break;
                 q = set_alarm(s, r->memberid, types_of(s, r->memberid) | 1u << type);
-                wire_alarm(o->answer, r->memberid, type);
+                wire_alarm(out, r->memberid, type);
                 break;
         case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__DEACTIVATE:
                 for (size_t i = s->alarm_count; i-- > 0 && q >= 0;) {
@@ -198,7 +199,7 @@ int state_apply_alarm(struct state *s, const Etcdserverpb__AlarmRequest *r, stru
                                 continue;
                         for (uint32_t t = ALARM_NOSPACE; t <= ALARM_CORRUPT; t++)
                                 if ((types & (1u << t)) && (type == 0 || type == t)) {
-                                        wire_alarm(o->answer, member, t);
+                                        wire_alarm(out, member, t);
                                         types &= ~(1u << t);
                                 }
                         if (types != s->alarms[i].types)

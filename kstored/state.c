@@ -184,8 +184,8 @@ static enum store_error apply_grant(struct state *s, const ProtobufCMessage *m, 
                                                      .value = ttl}) < 0)
                 return STORE_NO_MEMORY;
         if (o->answer) {
-                wire_uint(o->answer, 2, (uint64_t)r->id);
-                wire_uint(o->answer, 3, (uint64_t)ttl);
+                wire_uint(&o->answer->text, 2, (uint64_t)r->id);
+                wire_uint(&o->answer->text, 3, (uint64_t)ttl);
         }
         return STORE_OK;
 }
@@ -241,8 +241,8 @@ static enum store_error apply_renew(struct state *s, const ProtobufCMessage *m, 
 
         s->renewed_lease = x ? (uint64_t)r->id : 0;
         if (o->answer) {
-                wire_uint(o->answer, 2, (uint64_t)r->id);
-                wire_uint(o->answer, 3, x ? (uint64_t)lease_ttl_s(x) : 0);
+                wire_uint(&o->answer->text, 2, (uint64_t)r->id);
+                wire_uint(&o->answer->text, 3, x ? (uint64_t)lease_ttl_s(x) : 0);
         }
         return STORE_OK;
 }

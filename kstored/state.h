@@ -63,8 +63,8 @@ int state_reload(struct state *s, struct disk *d);
 /* The outcome of one entry for the member whose client asked. */
 struct outcome {
         enum store_error error;
-        int64_t rev;        /* for the answer's header */
-        struct buf *answer; /* fields from 2 on; NULL when nobody waits */
+        int64_t rev;              /* for the answer's header */
+        struct kv_answer *answer; /* fields from 2 on; NULL when nobody waits */
 };
 
 /* Applies one committed entry. What goes wrong in the request is in the outcome; a negative errno

@@ -8,7 +8,7 @@
 
 #include "kstored/raft/bugs.h"
 
-enum { PROGRESS_WANTED_MAX = 1000 };
+enum { PROGRESS_WANTED_MAX = 1000, SCRATCH_KEPT = 64 * 1024 };
 
 struct key_watchers;
 
@@ -45,6 +45,8 @@ struct watch_stream {
         struct watch_sink sink;
         struct watcher *watchers;
         int64_t next_id;
+        size_t gathered;          /* bytes in the buffers of its watchers */
+        bool full;                /* its queue has not come down since it was too long */
         unsigned progress_wanted; /* answers that are due once all its watchers are caught up */
         LIST_ENTRY(watch_stream) link;
 };
@@ -171,6 +173,12 @@ static void link_synced(struct watcher *w) {
         TAILQ_INSERT_TAIL(&k->list, w, link);
 }
 
+static void forget_events(struct watcher *w) {
+        w->stream->gathered -= w->events.size;
+        buf_done(&w->events);
+        w->events = (struct buf){0};
+}
+
 static void watcher_free(struct watcher *w) {
         struct hub *h = w->stream->hub;
 
@@ -178,7 +186,7 @@ static void watcher_free(struct watcher *w) {
         if (w->dirty)
                 TAILQ_REMOVE(&h->dirty, w, dirty_link);
         HASH_DEL(w->stream->watchers, w);
-        buf_done(&w->events);
+        forget_events(w);
         h->count--;
         free(w);
 }
@@ -302,8 +310,7 @@ static void send_events(struct watcher *w) {
         }
         if (w->events.failed) {
                 /* No memory for them now: they come again from the table. */
-                buf_done(&w->events);
-                w->events = (struct buf){0};
+                forget_events(w);
                 if (w->synced)
                         make_unsynced(w, w->first_rev);
                 return;
@@ -319,15 +326,18 @@ static void send_events(struct watcher *w) {
         }
         w->told = true;
         w->next_rev = MAX(w->next_rev, w->last_rev + 1);
-        if (w->events.allocated > 16384) {
-                buf_done(&w->events);
-                w->events = (struct buf){0};
-        } else
-                buf_reset(&w->events);
+        forget_events(w);
 }
 
-static bool blocked(const struct watch_stream *s) {
-        return s->sink.queued(s->sink.userdata) > WATCH_QUEUED_MAX;
+/* Whether its watchers have to wait, because it does not drain. */
+static bool blocked(struct watch_stream *s) {
+        size_t n = s->sink.queued(s->sink.userdata) + s->gathered;
+
+        if (n > WATCH_QUEUED_MAX)
+                s->full = true;
+        else if (n <= WATCH_QUEUED_LOW)
+                s->full = false;
+        return s->full;
 }
 
 /* Forgets the encoding of the row before. */
@@ -364,6 +374,7 @@ static int encode_event(struct hub *h, struct watcher *w, const struct row *row,
 static int gather(struct watcher *w, const struct row *row) {
         struct hub *h = w->stream->hub;
         struct buf *event;
+        size_t n;
         int r;
 
         if (row->rev + bug(BUG_WATCH_TWICE) < w->next_rev ||
@@ -376,7 +387,9 @@ static int gather(struct watcher *w, const struct row *row) {
                 return r;
         if (!w->dirty)
                 w->first_rev = row->rev;
+        n = w->events.size;
         (void)buf_append(&w->events, event->data, event->size);
+        w->stream->gathered += w->events.size - n;
         w->last_rev = row->rev;
         if (!w->dirty) {
                 w->dirty = true;
@@ -402,8 +415,7 @@ static void notify_one(struct watcher *w, const struct row *row) {
         }
         r = gather(w, row);
         if (r < 0) {
-                buf_done(&w->events);
-                w->events = (struct buf){0};
+                forget_events(w);
                 if (w->synced)
                         make_unsynced(w, w->dirty ? w->first_rev : row->rev);
         }
@@ -438,12 +450,22 @@ static bool stream_caught_up(const struct watch_stream *s) {
         return true;
 }
 
+/* One large event must not keep its room for good. */
+static void trim_scratch(struct hub *h) {
+        struct buf *all[] = {&h->scratch, &h->event, &h->event_prev};
+
+        for (size_t i = 0; i < ELEMENTS(all); i++)
+                if (all[i]->allocated > SCRATCH_KEPT)
+                        buf_done(all[i]);
+}
+
 void hub_flush(struct hub *h) {
         struct watcher *w;
         struct watch_stream *s, *next;
 
         while ((w = TAILQ_FIRST(&h->dirty)))
                 send_events(w);
+        trim_scratch(h);
         for (s = LIST_FIRST(&h->streams); s; s = next) {
                 next = LIST_NEXT(s, link);
                 if (s->progress_wanted == 0 || !stream_caught_up(s))
@@ -549,57 +571,92 @@ static int64_t lowest_wanted(struct hub *h) {
         return lowest;
 }
 
-/* Reads whole revisions from rev on. Returns the count and up to which revision they are complete.
- */
-static int read_revisions(struct hub *h, int64_t rev, struct row ***ret, int64_t *ret_upto) {
+struct batch {
+        struct row **rows;
+        size_t count, allocated, bytes;
+};
+
+static void batch_cut(struct batch *b, size_t keep) {
+        while (b->count > keep)
+                row_unref(b->rows[--b->count]);
+}
+
+static void batch_done(struct batch *b) {
+        batch_cut(b, 0);
+        free(b->rows);
+}
+
+/* n more rows from seq on; returns how many there were. */
+static int batch_read(struct batch *b, struct mvcc *m, int64_t seq, size_t n) {
+        int got;
+
+        if (b->count + n > b->allocated) {
+                size_t want = MAX(2 * b->allocated, b->count + n);
+                struct row **v = reallocarray(b->rows, want, sizeof(*v));
+
+                if (!v)
+                        return -ENOMEM;
+                b->rows = v;
+                b->allocated = want;
+        }
+        got = mvcc_scan(m, seq, n, b->rows + b->count);
+        for (int i = 0; i < got; i++)
+                b->bytes += row_bytes(b->rows[b->count++]);
+        return got;
+}
+
+/* Reads whole revisions from rev on, few rows at a time, for they may be large. ret_upto: up to
+ * which revision they are complete. */
+static int read_revisions(struct hub *h, int64_t rev, struct batch *b, int64_t *ret_upto) {
         int64_t seq;
         int r = mvcc_find_rev(h->mvcc, rev, &seq);
 
         if (r < 0)
                 return r;
-        for (size_t want = WATCH_SCAN_ROWS;; want *= 4) {
-                struct row **rows = malloc(want * sizeof(*rows));
-                int n, keep;
+        for (size_t n = 4;; n = MIN(2 * n, (size_t)WATCH_SCAN_ROWS / 4)) {
+                size_t keep;
 
-                if (!rows)
-                        return -ENOMEM;
-                n = mvcc_scan(h->mvcc, seq, want, rows);
-                if (n < 0) {
-                        free(rows);
-                        return n;
-                }
-                if ((size_t)n < want) {
+                r = batch_read(b, h->mvcc, seq, n);
+                if (r < 0)
+                        return r;
+                if ((size_t)r < n) {
                         *ret_upto = mvcc_rev(h->mvcc);
-                        *ret = rows;
-                        return n;
+                        return 0;
                 }
-                keep = n;
-                while (keep > 0 && rows[keep - 1]->rev == rows[n - 1]->rev)
+                seq = b->rows[b->count - 1]->seq + 1;
+                if (b->count < WATCH_SCAN_ROWS && b->bytes < WATCH_SCAN_BYTES)
+                        continue;
+                keep = b->count;
+                while (keep > 0 && b->rows[keep - 1]->rev == b->rows[b->count - 1]->rev)
                         keep--;
-                *ret_upto = rows[n - 1]->rev - 1;
-                for (int i = keep; i < n; i++)
-                        row_unref(rows[i]);
-                if (keep > 0) {
-                        *ret = rows;
-                        return keep;
-                }
-                free(rows); /* one revision bigger than the batch */
+                if (keep == 0)
+                        continue; /* one revision bigger than the batch */
+                *ret_upto = b->rows[b->count - 1]->rev - 1;
+                batch_cut(b, keep);
+                return 0;
         }
 }
 
-static void catch_up(struct watcher *w, struct row *const *rows, int n, int64_t upto) {
+static void catch_up(struct watcher *w, const struct batch *b, int64_t upto) {
         struct hub *h = w->stream->hub;
         struct key_range range = watcher_range(w);
 
-        for (int i = 0; i < n; i++) {
-                if (rows[i]->rev + bug(BUG_WATCH_TWICE) < w->next_rev ||
-                                !key_in_range(&range, rows[i]->data, rows[i]->key_size))
+        for (size_t i = 0; i < b->count; i++) {
+                const struct row *row = b->rows[i];
+
+                if (row->rev + bug(BUG_WATCH_TWICE) < w->next_rev ||
+                                !key_in_range(&range, row->data, row->key_size))
                         continue;
+                /* Between two revisions it may wait; the values before these are not counted. */
+                if (row->rev != w->last_rev && blocked(w->stream)) {
+                        send_events(w);
+                        w->next_rev = MAX(w->next_rev, row->rev);
+                        return;
+                }
                 event_reset(h);
-                if (gather(w, rows[i]) < 0) {
+                if (gather(w, row) < 0) {
                         /* Again from the last that went out. */
-                        buf_done(&w->events);
-                        w->events = (struct buf){0};
+                        forget_events(w);
                         return;
                 }
         }
@@ -611,27 +668,39 @@ static void catch_up(struct watcher *w, struct row *const *rows, int n, int64_t 
         }
 }
 
-int hub_sync_step(struct hub *h) {
-        _cleanup_free_ struct row **rows = NULL;
-        struct watcher *w, *next;
-        int64_t lowest, upto = 0;
-        int n;
+bool hub_lags(const struct hub *h) {
+        return !TAILQ_EMPTY(&h->unsynced);
+}
 
-        if (TAILQ_EMPTY(&h->unsynced))
-                return 0;
+int hub_sync_step(struct hub *h) {
+        _cleanup_(batch_done) struct batch b = {0};
+        struct watcher *w, *last, *next;
+        int64_t lowest, upto = 0;
+        size_t work = 0;
+        int r;
+
         lowest = lowest_wanted(h);
         if (lowest == INT64_MAX)
                 return 0;
-        n = read_revisions(h, lowest, &rows, &upto);
-        if (n < 0)
-                return n;
-        for (w = TAILQ_FIRST(&h->unsynced); w; w = next) {
+        last = TAILQ_LAST(&h->unsynced, watcher_list);
+        r = read_revisions(h, lowest, &b, &upto);
+        if (r < 0)
+                return r;
+        for (w = TAILQ_FIRST(&h->unsynced); w && work < WATCH_SYNC_WORK; w = next) {
+                bool end = w == last;
+
                 next = TAILQ_NEXT(w, link);
-                if (w->next_rev <= upto + 1 && !blocked(w->stream))
-                        catch_up(w, rows, n, upto);
+                /* Behind the others: who is not reached in this step is the first in the next. */
+                TAILQ_REMOVE(&h->unsynced, w, link);
+                TAILQ_INSERT_TAIL(&h->unsynced, w, link);
+                if (w->next_rev <= upto + 1 && !blocked(w->stream)) {
+                        work += b.count;
+                        catch_up(w, &b, upto);
+                }
+                work++;
+                if (end)
+                        break;
         }
-        for (int i = 0; i < n; i++)
-                row_unref(rows[i]);
         return !TAILQ_EMPTY(&h->unsynced);
 }
 

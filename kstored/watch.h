@@ -11,9 +11,12 @@ struct hub;
 struct watch_stream;
 
 enum {
-        WATCH_QUEUED_MAX = 2 * 1024 * 1024, /* more in a stream's queue: its watchers wait */
-        WATCH_BATCH_BYTES = 1024 * 1024,    /* a response is sent when it grew this far */
-        WATCH_SCAN_ROWS = 1000,
+        WATCH_QUEUED_MAX = 192 * 1024, /* more in a stream's queue: its watchers wait ... */
+        WATCH_QUEUED_LOW = 64 * 1024,  /* ... until it is down to this */
+        WATCH_BATCH_BYTES = 64 * 1024, /* a response is sent when it grew this far */
+        WATCH_SCAN_ROWS = 1000,        /* of the table in one step, or ... */
+        WATCH_SCAN_BYTES = 512 * 1024,
+        WATCH_SYNC_WORK = 20000, /* rows looked at for watchers that catch up, in one step */
         WATCH_STREAM_WATCHERS_MAX = 100000,
 };
 
@@ -64,6 +67,8 @@ int hub_notify(struct hub *h, struct row *const *rows, size_t n);
 void hub_flush(struct hub *h);
 /* Lets watchers that lag catch up by one batch: 1 when there is more to do now, 0 when not. */
 int hub_sync_step(struct hub *h);
+/* Whether some watcher has not got all there is. */
+bool hub_lags(const struct hub *h);
 /* Tells idle watchers that asked for it where the store is. */
 void hub_progress(struct hub *h);
 size_t hub_watcher_count(const struct hub *h);

@@ -158,21 +158,53 @@ static size_t bytes_size(size_t n) {
         return n == 0 ? 0 : 1 + wire_varint_size(n) + n;
 }
 
-void wire_kv(struct buf *b, unsigned field, const struct row *row, unsigned flags) {
-        size_t value_size = flags & WIRE_KV_NO_VALUE ? 0 : row->value_size;
-        /* A deletion is shown as its key and revision only. */
-        int64_t create = row->version == 0 ? 0 : row->create;
+/* A deletion is shown as its key and revision only. */
+static int64_t create_shown(const struct row *row) {
+        return row->version == 0 ? 0 : row->create;
+}
 
-        wire_message(b, field,
-                        bytes_size(row->key_size) + uint_size((uint64_t)create) +
-                                        uint_size((uint64_t)row->rev) +
-                                        uint_size((uint64_t)row->version) + bytes_size(value_size) +
-                                        uint_size((uint64_t)row->lease));
+static size_t value_shown(const struct row *row, unsigned flags) {
+        return flags & WIRE_KV_NO_VALUE ? 0 : row->value_size;
+}
+
+static size_t kv_body_size(const struct row *row, unsigned flags) {
+        return bytes_size(row->key_size) + uint_size((uint64_t)create_shown(row)) +
+               uint_size((uint64_t)row->rev) + uint_size((uint64_t)row->version) +
+               bytes_size(value_shown(row, flags)) + uint_size((uint64_t)row->lease);
+}
+
+size_t wire_message_head_size(unsigned field, size_t n) {
+        return wire_varint_size((uint64_t)field << 3) + wire_varint_size(n);
+}
+
+size_t wire_kv_size(unsigned field, const struct row *row, unsigned flags) {
+        size_t n = kv_body_size(row, flags);
+
+        return wire_message_head_size(field, n) + n;
+}
+
+static void kv_begin(struct buf *b, unsigned field, const struct row *row, unsigned flags) {
+        wire_message(b, field, kv_body_size(row, flags));
         wire_bytes(b, 1, row->data, row->key_size);
-        wire_uint(b, 2, (uint64_t)create);
+        wire_uint(b, 2, (uint64_t)create_shown(row));
         wire_uint(b, 3, (uint64_t)row->rev);
         wire_uint(b, 4, (uint64_t)row->version);
-        wire_bytes(b, 5, row_value(row), value_size);
+}
+
+void wire_kv(struct buf *b, unsigned field, const struct row *row, unsigned flags) {
+        kv_begin(b, field, row, flags);
+        wire_bytes(b, 5, row_value(row), value_shown(row, flags));
+        wire_uint(b, 6, (uint64_t)row->lease);
+}
+
+void wire_kv_edges(struct buf *b, unsigned field, const struct row *row, unsigned flags,
+                size_t *ret_before) {
+        size_t from = b->size;
+
+        kv_begin(b, field, row, flags);
+        if (value_shown(row, flags) > 0)
+                wire_message(b, 5, row->value_size);
+        *ret_before = b->size - from;
         wire_uint(b, 6, (uint64_t)row->lease);
 }
 

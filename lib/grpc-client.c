@@ -693,6 +693,7 @@ int grpc_channel_new(struct grpc_channel **ret, sd_event *event,
         r = h2_loop_init(&ch->loop, event, on_deadline);
         if (r < 0)
                 return r;
+        ch->loop.priority = options->priority;
         for (char *const *url = options->endpoints; url && *url; url++) {
                 r = add_endpoint(ch, *url, options->tls, p);
                 if (r < 0)

@@ -17,6 +17,7 @@ struct grpc_channel_options {
         size_t message_size_max;     /* of received messages; 0: 64 MiB */
         uint64_t ping_us;            /* how often a silent peer is asked; 0: 10 s */
         uint64_t backoff_max_us;     /* between attempts to connect; 0: 5 s */
+        int64_t priority;            /* of what comes in, as sd-event has it, while that is little */
         /* Connection state, for readiness; may be NULL. */
         void (*on_state)(struct grpc_channel *ch, bool connected, void *userdata);
         void *userdata;

@@ -17,6 +17,7 @@ enum {
         ACCEPT_PAUSE_US = 100000,
         MESSAGE_SIZE_MAX_DEFAULT = 2 << 20,
         CONNECTIONS_MAX_DEFAULT = 20000,
+        UNIX_ROOM = 32,
         HEADERS_ROOM = 320, /* as much as usual clients send */
 };
 
@@ -55,6 +56,7 @@ struct grpc_call {
         bool accepted; /* the method runs, or ran */
         bool responded, finished, half_closed, got_message, counted;
         struct web_request *web; /* instead of a method */
+        bool plain; /* the answer is one of HTTP: no messages, no trailers */
         uint64_t started_us;
         enum grpc_code code;
         char *message;
@@ -145,8 +147,32 @@ int grpc_call_send(struct grpc_call *call, const void *data, size_t n) {
         return b ? grpc_call_send_bytes(call, b) : -ENOMEM;
 }
 
+int grpc_call_begin(struct grpc_call *call, uint64_t size) {
+        const uint8_t prefix[5] = {0, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
+                        (uint8_t)(size >> 8), (uint8_t)size};
+
+        assert(!call->responded);
+        if (size > INT32_MAX)
+                return -EMSGSIZE;
+        h2_stream_set_raw(&call->stream);
+        return grpc_call_send(call, prefix, sizeof(prefix));
+}
+
+int grpc_call_piece(struct grpc_call *call, const void *data, size_t n) {
+        assert(call->stream.raw);
+        return grpc_call_send(call, data, n);
+}
+
+const void *grpc_call_connection(const struct grpc_call *call) {
+        return call->stream.connection;
+}
+
 size_t grpc_call_queued(const struct grpc_call *call) {
         return call->stream.queued;
+}
+
+size_t grpc_call_connection_queued(const struct grpc_call *call) {
+        return call->stream.connection->queued;
 }
 
 void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message) {
@@ -307,7 +333,8 @@ static void web_answered(void *client, int code, const char *type, const void *b
         (void)snprintf(status, sizeof(status), "%d", code);
         (void)snprintf(length, sizeof(length), "%zu", n);
         b = head || n == 0 ? NULL : bytes_new(body, n);
-        s->bare = true;
+        call->plain = true;
+        h2_stream_set_raw(s);
         if ((!b && !head && n > 0) || (b && h2_stream_send(s, b) < 0) ||
                         h2_submit_response(s, h, ELEMENTS(h) - (code == 405 ? 0 : 1), b) < 0)
                 h2_stream_reset(s, H2_INTERNAL_ERROR);
@@ -488,7 +515,7 @@ static void on_expired(struct h2_stream *s) {
 }
 
 static int on_local_end(struct h2_stream *s) {
-        if (s->bare)
+        if (call_of(s)->plain)
                 return 0;
         return submit_status(call_of(s), false) < 0 ? 0 : 1;
 }
@@ -557,7 +584,8 @@ static void pause_accepting(struct listener *l) {
 static void add_connection(struct grpc_server *s, struct listener *l, int fd) {
         struct h2_connection *c;
 
-        if (s->connection_count >= s->options.connections_max) {
+        /* Those who look after the machine come by its sockets, also when clients flood it. */
+        if (s->connection_count >= s->options.connections_max + (l->unix_path ? UNIX_ROOM : 0)) {
                 safe_close(fd);
                 return;
         }
@@ -733,6 +761,7 @@ int grpc_server_new(struct grpc_server **ret, sd_event *event,
                 grpc_server_free(s);
                 return r;
         }
+        s->loop.priority = options->priority;
         *ret = s;
         return 0;
 }

@@ -27,7 +27,8 @@ struct grpc_server_options {
         const struct grpc_method *methods;
         size_t method_count;
         size_t message_size_max;     /* RESOURCE_EXHAUSTED above; 0: 2 MiB */
-        unsigned connections_max;    /* 0: 20000 */
+        unsigned connections_max;    /* 0: 20000; on Unix sockets there is room for some more */
+        int64_t priority;            /* of what comes in, as sd-event has it, while that is little */
         /* Asked when a call's headers are there; one that it ends it returns false for. May be NULL. */
         bool (*admit)(struct grpc_call *call, void *userdata);
         /* Plain HTTP (lib/web.h) on the same addresses; NULL: refused. */
@@ -71,8 +72,15 @@ uint16_t grpc_server_port(const struct grpc_server *s);
 int grpc_call_send(struct grpc_call *call, const void *data, size_t n);
 int grpc_call_send_bytes(struct grpc_call *call, struct bytes *b); /* takes a reference; b is the bare protobuf message */
 size_t grpc_call_queued(const struct grpc_call *call);
+size_t grpc_call_connection_queued(const struct grpc_call *call); /* of all calls on its connection */
 /* Ends the call with a status. message may be NULL. The call is gone after it. */
 void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message);
+/* One message of this size in pieces, for a call that has sent nothing: begin, then the bytes, then finish().
+ * -EMSGSIZE when gRPC cannot carry it; else as grpc_call_send(). */
+int grpc_call_begin(struct grpc_call *call, uint64_t size);
+int grpc_call_piece(struct grpc_call *call, const void *data, size_t n);
+/* What the calls of one client's connection have in common; only for comparing. */
+const void *grpc_call_connection(const struct grpc_call *call);
 /* send + finish(OK). */
 void grpc_call_reply(struct grpc_call *call, const void *data, size_t n);
 /* Called if the client cancels, its deadline passes or the connection ends, before finish: the call is gone after it. */

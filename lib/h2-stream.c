@@ -4,7 +4,7 @@
 
 #include "lib/h2-internal.h"
 
-enum { PREFIX_SIZE = 5 };
+enum { PREFIX_SIZE = 5, RING_KEPT = 64 };
 
 void h2_stream_link(struct h2_stream *s, struct h2_connection *c, int32_t id) {
         s->connection = c;
@@ -44,11 +44,21 @@ static void account(struct h2_stream *s, size_t less) {
                 s->connection->queued -= less;
 }
 
+/* What stands before each message. */
+static size_t prefix_size(const struct h2_stream *s) {
+        return s->raw ? 0 : PREFIX_SIZE;
+}
+
 static void pop(struct h2_stream *s) {
         bytes_unref(s->ring[s->head]);
         s->head = (s->head + 1) % s->ring_size;
         s->count--;
         s->offset = 0;
+        if (s->count == 0 && s->ring_size > RING_KEPT) {
+                free(s->ring);
+                s->ring = NULL;
+                s->ring_size = s->head = 0;
+        }
 }
 
 void h2_stream_done(struct h2_stream *s) {
@@ -108,11 +118,16 @@ int h2_stream_send(struct h2_stream *s, struct bytes *message) {
         r = push(s, message);
         if (r < 0)
                 return r;
-        s->queued += PREFIX_SIZE + message->size;
+        s->queued += prefix_size(s) + message->size;
         if (s->connection)
-                s->connection->queued += PREFIX_SIZE + message->size;
+                s->connection->queued += prefix_size(s) + message->size;
         resume(s);
         return 0;
+}
+
+void h2_stream_set_raw(struct h2_stream *s) {
+        assert(s->count == 0);
+        s->raw = true;
 }
 
 void h2_stream_end(struct h2_stream *s) {
@@ -124,7 +139,7 @@ void h2_stream_drop_unsent(struct h2_stream *s) {
         while (s->count > (s->offset > 0 ? 1 : 0)) {
                 size_t last = (s->head + s->count - 1) % s->ring_size;
 
-                account(s, PREFIX_SIZE + s->ring[last]->size);
+                account(s, prefix_size(s) + s->ring[last]->size);
                 bytes_unref(s->ring[last]);
                 s->count--;
         }
@@ -152,6 +167,7 @@ void h2_stream_reset(struct h2_stream *s, uint32_t error) {
 static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *out, size_t n,
                 uint32_t *flags, nghttp2_data_source *source, void *userdata) {
         struct h2_stream *s = source->ptr;
+        const size_t before = prefix_size(s);
         size_t filled = 0;
 
         while (s->count > 0 && filled < n) {
@@ -160,15 +176,11 @@ static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *out, size_
                 const uint8_t prefix[PREFIX_SIZE] = {0, (uint8_t)(size >> 24),
                                 (uint8_t)(size >> 16), (uint8_t)(size >> 8), (uint8_t)size};
 
-                if (s->bare && s->offset == 0) {
-                        s->offset = PREFIX_SIZE;
-                        account(s, PREFIX_SIZE);
-                }
-                while (s->offset < PREFIX_SIZE && filled < n)
+                while (s->offset < before && filled < n)
                         out[filled++] = prefix[s->offset++];
-                if (s->offset < PREFIX_SIZE)
+                if (s->offset < before)
                         break;
-                size_t done = s->offset - PREFIX_SIZE, part = MIN(n - filled, b->size - done);
+                size_t done = s->offset - before, part = MIN(n - filled, b->size - done);
                 memcpy(out + filled, b->data + done, part);
                 filled += part;
                 s->offset += part;

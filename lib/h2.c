@@ -17,13 +17,15 @@
 enum {
         BLOCK_SIZE = 64 << 10,
         READ_PER_TURN_MAX = 512 << 10,
-        OUT_MAX = 256 << 10, /* frames made ahead of the socket */
-        OUT_KEPT = 64 << 10, /* memory that an idle connection keeps */
+        OUT_MAX = 47 << 10,  /* frames made ahead of the socket: with one more it is 64 KB */
+        OUT_KEPT = 16 << 10, /* memory that an idle connection keeps */
+        FLUSH_US = 2000,     /* writing to many connections gives way to others after this */
         HANDSHAKE_US = 10000000,
         STREAM_WINDOW = 4 << 20,
         CONNECTION_WINDOW = 16 << 20,
         CONCURRENT_STREAMS_MAX = 10000,
         PARTIAL_MESSAGES_MAX = 64 << 20, /* per connection, beyond one whole message */
+        UNREAD_MAX = 16 << 20, /* answers a peer has not read; it gets no further streams then */
         PREFIX_SIZE = 5,
 };
 
@@ -128,14 +130,22 @@ static void flush(struct h2_connection *c);
 
 static void flush_all(struct h2_loop *loop) {
         /* Take the list as it is: what becomes dirty meanwhile has its turn in the next round. A
-         * callback may free the loop, so that only the list is looked at from here on. */
+         * callback may free the loop, so that only the list is looked at from here on; while there
+         * is a connection in it there is the loop, too. */
         struct h2_connection *round = TAKE_PTR(loop->dirty), *c;
+        uint64_t until_us = h2_now_us() + FLUSH_US;
 
         if (round)
                 round->dirty_link = &round;
         while ((c = round)) {
                 dirty_unlink(c);
                 flush(c);
+                if (!round || h2_now_us() < until_us)
+                        continue;
+                while ((c = round)) { /* the rest in the next round, first */
+                        dirty_unlink(c);
+                        h2_connection_dirty(c);
+                }
         }
 }
 
@@ -239,7 +249,10 @@ static int fill_out(struct h2_connection *c) {
         const uint8_t *data;
         ssize_t n;
 
-        while (c->out.size - c->out_offset < OUT_MAX) {
+        /* A peer that reads slowly would else never see the buffer empty, and make it grow. */
+        buf_consume(&c->out, c->out_offset);
+        c->out_offset = 0;
+        while (c->out.size < OUT_MAX) {
                 n = nghttp2_session_mem_send(c->session, &data);
                 if (c->doomed || n == 0)
                         return 0;
@@ -316,7 +329,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         if (!c->server || frame->hd.type != NGHTTP2_HEADERS ||
                         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
                 return 0;
-        struct h2_stream *s = c->queued > PARTIAL_MESSAGES_MAX
+        struct h2_stream *s = c->queued > UNREAD_MAX
                                               ? NULL
                                               : c->handler->on_request(c, frame->hd.stream_id);
         if (!s)
@@ -480,10 +493,17 @@ static ssize_t read_block(struct h2_connection *c, void *block, size_t n) {
         return r < 0 ? -errno : r;
 }
 
+static void set_priority(struct h2_connection *c, int64_t priority) {
+        if (c->loop->priority != SD_EVENT_PRIORITY_NORMAL)
+                (void)sd_event_source_set_priority(c->io, priority);
+}
+
 /* Comes again for the rest, which no edge will tell of. */
 static void read_more_later(struct h2_connection *c) {
         c->read_more = true;
         c->io_events = (uint32_t)OPEN_EVENTS | EPOLLOUT; /* writable as good as always */
+        /* So much takes its turn with everything else. */
+        set_priority(c, SD_EVENT_PRIORITY_NORMAL);
         if (sd_event_source_set_io_events(c->io, c->io_events) < 0)
                 h2_connection_fail(c, "out of memory");
 }
@@ -530,6 +550,8 @@ static void read_in(struct h2_connection *c, bool to_the_end) {
         if (c->doomed)
                 return;
         c->received_us = h2_now_us();
+        if (!c->read_more)
+                set_priority(c, c->loop->priority);
         if (nghttp2_session_want_write(c->session) || !nghttp2_session_want_read(c->session))
                 h2_connection_dirty(c);
 }
@@ -728,6 +750,8 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                         .received_us = h2_now_us()};
         c->deadline_us = c->received_us + HANDSHAKE_US;
         r = sd_event_add_io(loop->event, &c->io, fd, c->io_events, on_io, c);
+        if (r >= 0 && loop->priority != SD_EVENT_PRIORITY_NORMAL)
+                r = sd_event_source_set_priority(c->io, loop->priority);
         if (r >= 0 && tls)
                 r = tls_stream_new(&c->tls, tls, fd, server_name,
                                 handler->on_stranger ? "h2,http/1.1" : "h2");

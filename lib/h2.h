@@ -18,6 +18,7 @@ struct h2_stream;
 struct h2_loop {
         sd_event *event;
         sd_event_source *flush, *timer;
+        int64_t priority;              /* of what its connections read, while that is little */
         struct pool *pool;             /* for what lives as long as a call */
         struct h2_connection *dirty;   /* have something to write */
         uint64_t wake_us;              /* when the timer goes off; UINT64_MAX: never */
@@ -115,7 +116,7 @@ struct h2_stream {
         bool waits;     /* nghttp2 has been told that there is nothing to send yet */
         bool ending;    /* ends after what is queued */
         bool deaf;      /* what still comes is dropped */
-        bool bare;      /* sends bytes, not messages with a prefix */
+        bool raw;       /* messages are given with their prefixes, in pieces */
         uint64_t deadline_us;
         unsigned char prefix[5];
         size_t prefix_size;
@@ -145,6 +146,9 @@ void h2_stream_link(struct h2_stream *s, struct h2_connection *c, int32_t id);
 void h2_stream_done(struct h2_stream *s);
 /* Queues a message (takes a reference). -ENOBUFS above the bound. */
 int h2_stream_send(struct h2_stream *s, struct bytes *message);
+/* From here on h2_stream_send() is given the bytes as they are sent: the prefix of a message, and
+ * what follows it in pieces. Nothing may be queued. */
+void h2_stream_set_raw(struct h2_stream *s);
 /* No more messages: the stream ends after the queued ones. */
 void h2_stream_end(struct h2_stream *s);
 /* Drops messages of which nothing has been sent. */

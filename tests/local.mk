@@ -9,7 +9,8 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd \
 	tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members \
 	tests/clients/kstored-replace tests/clients/cluster.sh tests/clients/kstored-chaos tests/clients/kstored-web \
-	tests/clients/kstored-web.py tests/clients/limits-beside-etcd \
+	tests/clients/kstored-web.py tests/clients/limits-beside-etcd tests/clients/kstored-big-reads \
+	tests/clients/kstored-big-reads.py \
 	tests/clients/grpc-beside-etcd tests/clients/cluster-beside-etcd tests/clients/beside/three.py tests/clients/beside.sh tests/clients/beside/main.py tests/clients/beside/harness.py \
 	tests/clients/beside/bulk.py tests/clients/beside/kv.py tests/clients/beside/txn.py tests/clients/beside/lease.py tests/clients/beside/watch.py \
 	tests/clients/beside/cluster.py tests/clients/beside/wire.py tests/clients/beside/frames.py tests/clients/beside/generated.py

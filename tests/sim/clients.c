@@ -159,14 +159,18 @@ static void on_outcome(struct world *w, struct node *n, void *data, const struct
         uint64_t tag = (uintptr_t)data;
         struct client *c = client_of(w, tag);
         struct reply x = {.outcome = o->error ? LINEAR_FAILED : LINEAR_KNOWN};
-        const uint8_t *bytes = (const uint8_t *)o->answer->data;
-        size_t size = o->answer->size;
+        _cleanup_buf_ struct buf b = {0};
+        const uint8_t *bytes;
+        size_t size;
 
         if (!c || o->error) {
                 if (c)
                         send_reply(w, tag, x);
                 return;
         }
+        assert(answer_whole(o->answer, n->replica->state->kv.mvcc, &b) == 0);
+        bytes = (const uint8_t *)b.data;
+        size = b.size;
         x.flags = LINEAR_SAW;
         if (c->kind == LINEAR_WRITE) {
                 Etcdserverpb__PutResponse *p =
@@ -205,19 +209,21 @@ static void read_old(struct world *w, struct node *n, struct client *c) {
         int64_t least = MAX(mvcc_compact_rev(m), (int64_t)1), rev = mvcc_rev(m);
         Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
         Etcdserverpb__RangeResponse *a;
+        _cleanup_answer_ struct kv_answer answer = {0};
         _cleanup_buf_ struct buf b = {0};
         enum store_error e;
 
         rev = (int64_t)between(w, (uint64_t)least, (uint64_t)rev);
         r.key = (ProtobufCBinaryData){.data = (uint8_t *)c->key, .len = strlen(c->key)};
         r.revision = rev;
-        e = kv_range(&n->replica->state->kv, &r, &b);
+        e = kv_range(&n->replica->state->kv, &r, &answer);
         if (e) {
                 fail(w, "a read at revision %lld of %lld (compacted: %lld): %s", (long long)rev,
                                 (long long)mvcc_rev(m), (long long)mvcc_compact_rev(m),
                                 store_error_text(e));
                 return;
         }
+        assert(answer_whole(&answer, m, &b) == 0);
         a = etcdserverpb__range_response__unpack(NULL, b.size, (const uint8_t *)b.data);
         assert(a);
         if (w->old_read_count == w->old_reads_allocated) {
@@ -237,6 +243,7 @@ static void on_ready(struct world *w, struct node *n, void *data, uint64_t tag) 
         struct reply x = {.outcome = LINEAR_KNOWN, .flags = LINEAR_SAW};
         Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
         Etcdserverpb__RangeResponse *a;
+        _cleanup_answer_ struct kv_answer answer = {0};
         _cleanup_buf_ struct buf b = {0};
 
         if (!c)
@@ -244,7 +251,8 @@ static void on_ready(struct world *w, struct node *n, void *data, uint64_t tag) 
         if (one_in(w, 3))
                 read_old(w, n, c);
         r.key = (ProtobufCBinaryData){.data = (uint8_t *)c->key, .len = strlen(c->key)};
-        assert(kv_range(&n->replica->state->kv, &r, &b) == STORE_OK);
+        assert(kv_range(&n->replica->state->kv, &r, &answer) == STORE_OK);
+        assert(answer_whole(&answer, n->replica->state->kv.mvcc, &b) == 0);
         a = etcdserverpb__range_response__unpack(NULL, b.size, (const uint8_t *)b.data);
         assert(a);
         if (a->n_kvs > 0)

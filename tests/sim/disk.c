@@ -408,6 +408,10 @@ int disk_read_row(struct disk *d, int64_t seq, struct row **ret) {
         return 1;
 }
 
+int disk_read_head(struct disk *d, int64_t seq, struct row **ret) {
+        return disk_read_row(d, seq, ret);
+}
+
 int disk_find_rev(struct disk *d, int64_t rev, int64_t *ret_seq) {
         *ret_seq = INT64_MAX;
         for (size_t i = 0; i < d->row_count; i++)

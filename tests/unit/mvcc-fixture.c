@@ -31,6 +31,7 @@ static int table_scan(void *userdata, int64_t from_seq, size_t n, struct row **r
         for (size_t i = 0; i < t->count && count < n; i++)
                 if (t->rows[i]->seq >= from_seq)
                         ret_rows[count++] = row_ref(t->rows[i]);
+        t->scanned += count;
         return (int)count;
 }
 
@@ -88,14 +89,16 @@ enum store_error fixture_put(struct fixture *f, const char *key, const char *val
 int64_t fixture_del(struct fixture *f, const char *key, const char *end) {
         Etcdserverpb__DeleteRangeRequest r = ETCDSERVERPB__DELETE_RANGE_REQUEST__INIT;
         Etcdserverpb__DeleteRangeResponse *answer;
+        _cleanup_answer_ struct kv_answer a = {0};
         int64_t n;
 
         r.key = (ProtobufCBinaryData){strlen(key), (uint8_t *)(uintptr_t)key};
         r.range_end = (ProtobufCBinaryData){strlen(end), (uint8_t *)(uintptr_t)end};
         buf_reset(&f->out);
         mvcc_begin(f->kv.mvcc);
-        assert_int_equal(kv_delete(&f->kv, &r, &f->out), STORE_OK);
+        assert_int_equal(kv_delete(&f->kv, &r, &a), STORE_OK);
         (void)mvcc_end(f->kv.mvcc);
+        assert_int_equal(answer_whole(&a, f->kv.mvcc, &f->out), 0);
         fixture_settle(f);
         answer = etcdserverpb__delete_range_response__unpack(
                         NULL, f->out.size, (uint8_t *)f->out.data);

@@ -10,6 +10,7 @@
 struct table {
         struct row *rows[4096];
         size_t count;
+        size_t scanned; /* rows that were read in order */
 };
 
 struct fixture {

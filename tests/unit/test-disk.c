@@ -139,6 +139,34 @@ static void test_a_cut_log(void **state) {
         free(log);
 }
 
+/* The head of a row is all of it but the value. */
+static void test_heads(void **state) {
+        _cleanup_free_ char *value = calloc(1, 300001);
+        _cleanup_row_ struct row *row = NULL, *head = NULL, *whole = NULL;
+        struct fixture *f = *state;
+        struct disk_batch b = {.sync = true};
+
+        memset(value, 'x', 300000);
+        row = row_with(7, 70, "a key", value);
+        row->version = 3;
+        row->lease = 9;
+        row->create = 50;
+        assert_int_equal(disk_batch_row(&b, row), 0);
+        assert_int_equal(disk_write(f->disk, &b), 0);
+        disk_batch_clear(&b);
+        assert_int_equal(disk_read_head(f->disk, 8, &head), 0);
+        assert_null(head);
+        assert_int_equal(disk_read_head(f->disk, 7, &head), 1);
+        assert_int_equal(disk_read_row(f->disk, 7, &whole), 1);
+        assert_int_equal(head->value_size, 300000);
+        assert_int_equal(head->key_size, 5);
+        assert_memory_equal(head->data, "a key", 5);
+        assert_true(head->seq == 7 && head->rev == 70 && head->version == 3 && head->lease == 9 &&
+                        head->create == 50);
+        assert_int_equal(whole->value_size, 300000);
+        assert_memory_equal(row_value(whole), value, 300000);
+}
+
 static void test_revisions_are_found(void **state) {
         struct fixture *f = *state;
         struct disk_batch b = {.sync = true};
@@ -594,6 +622,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(
                                         test_what_was_written_is_there, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_a_cut_log, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_heads, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_revisions_are_found, setup, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_nothing_of_a_failed_batch_is_there, setup, teardown),

@@ -22,6 +22,7 @@ struct world {
         struct grpc_call *call; /* the server's side of the last held call */
         size_t gone, drained, half_closed, server_messages, held;
         size_t messages, done, bytes, states;
+        size_t pieces, stop_at, queued_max;
         bool connected, free_on_done, free_server;
         enum grpc_code code;
         char text[256], last[256], metadata[64];
@@ -67,6 +68,35 @@ static void hold(struct grpc_call *call, const void *data, size_t n, void *userd
                 w->server = grpc_server_free(w->server);
 }
 
+enum { PIECES = 500, PIECE = 10007 };
+
+/* A message longer than anything may be queued, a piece whenever the one before is out. */
+static void next_piece(struct grpc_call *call, void *userdata) {
+        struct world *w = userdata;
+        char piece[PIECE];
+
+        memset(piece, 'a' + (int)(w->pieces % 26), sizeof(piece));
+        w->queued_max = MAX(w->queued_max, grpc_call_connection_queued(call));
+        if (w->pieces == PIECES)
+                grpc_call_finish(call, GRPC_OK, NULL);
+        else if (w->pieces == w->stop_at)
+                grpc_call_finish(call, GRPC_OUT_OF_RANGE, "gone meanwhile");
+        else {
+                w->pieces++;
+                assert_int_equal(grpc_call_piece(call, piece, sizeof(piece)), 0);
+        }
+}
+
+static void in_pieces(struct grpc_call *call, const void *data, size_t n, void *userdata) {
+        assert_int_equal(grpc_call_begin(call, (uint64_t)PIECES * PIECE), 0);
+        grpc_call_on_drained(call, next_piece, userdata);
+}
+
+static void too_long(struct grpc_call *call, const void *data, size_t n, void *userdata) {
+        assert_int_equal(grpc_call_begin(call, (uint64_t)INT32_MAX + 1), -EMSGSIZE);
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "too long");
+}
+
 static void on_half_close(struct grpc_call *call, void *userdata) {
         ((struct world *)userdata)->half_closed++;
 }
@@ -75,6 +105,8 @@ static const struct grpc_method methods[] = {
                 {.path = "/test.T/Echo", .on_message = echo},
                 {.path = "/test.T/Fail", .on_message = refuse},
                 {.path = "/test.T/Hold", .on_message = hold},
+                {.path = "/test.T/Pieces", .on_message = in_pieces},
+                {.path = "/test.T/TooLong", .on_message = too_long},
                 {.path = "/test.T/Stream",
                                 .on_message = hold,
                                 .on_half_close = on_half_close,
@@ -536,6 +568,31 @@ static void many_calls(void **state) {
         world_stop(&w);
 }
 
+static void a_message_in_pieces(void **state) {
+        struct world w;
+
+        world_start(&w, NULL, NULL, NULL);
+        w.stop_at = SIZE_MAX;
+        ask(&w, "/test.T/Pieces", "x", 0);
+        assert_int_equal(w.code, GRPC_OK);
+        assert_int_equal(w.messages, 1);
+        assert_int_equal(w.bytes, (size_t)PIECES * PIECE);
+        assert_true(w.queued_max <= PIECE);
+        assert_memory_equal(w.last, "aaaaaa", 6);
+        /* One that cannot go on ends with its reason, not with half a message. */
+        w.pieces = 0;
+        w.stop_at = 20;
+        ask(&w, "/test.T/Pieces", "x", 0);
+        assert_int_equal(w.messages, 1);
+        assert_int_equal(w.code, GRPC_OUT_OF_RANGE);
+        assert_string_equal(w.text, "gone meanwhile");
+        ask(&w, "/test.T/TooLong", "x", 0);
+        assert_int_equal(w.code, GRPC_RESOURCE_EXHAUSTED);
+        ask(&w, "/test.T/Echo", "and on", 0);
+        assert_string_equal(w.last, "and on");
+        world_stop(&w);
+}
+
 static void pure_parts(void **state) {
         static const struct {
                 const char *text;
@@ -587,6 +644,7 @@ int main(void) {
                         cmocka_unit_test(streams),
                         cmocka_unit_test(by_metadata),
                         cmocka_unit_test(large_messages),
+                        cmocka_unit_test(a_message_in_pieces),
                         cmocka_unit_test(slow_readers),
                         cmocka_unit_test(garbage),
                         cmocka_unit_test(reconnects),

@@ -5,6 +5,7 @@
 static const char *range(struct fixture *f, Etcdserverpb__RangeRequest *r, const char *key,
                 const char *end) {
         static char text[1024];
+        _cleanup_answer_ struct kv_answer answer = {0};
         Etcdserverpb__RangeResponse *a;
         enum store_error e;
         size_t at = 0;
@@ -12,9 +13,10 @@ static const char *range(struct fixture *f, Etcdserverpb__RangeRequest *r, const
         r->key = (ProtobufCBinaryData){strlen(key), (uint8_t *)(uintptr_t)key};
         r->range_end = (ProtobufCBinaryData){strlen(end), (uint8_t *)(uintptr_t)end};
         buf_reset(&f->out);
-        e = kv_range(&f->kv, r, &f->out);
+        e = kv_range(&f->kv, r, &answer);
         if (e)
                 return store_error_text(e);
+        assert_int_equal(answer_whole(&answer, f->kv.mvcc, &f->out), 0);
         a = etcdserverpb__range_response__unpack(NULL, f->out.size, (uint8_t *)f->out.data);
         assert_non_null(a);
         text[0] = 0;
@@ -126,6 +128,7 @@ static void test_txn(void **state) {
                                 get_op = ETCDSERVERPB__REQUEST_OP__INIT,
                                 *ops[] = {&put_op, &get_op};
         Etcdserverpb__RequestOp *twice[] = {&put_op, &put_op};
+        _cleanup_answer_ struct kv_answer answer = {0};
         Etcdserverpb__TxnResponse *a;
 
         fixture_put(f, "k", "old", 0);
@@ -146,8 +149,9 @@ static void test_txn(void **state) {
         assert_false(kv_txn_is_read_only(&t));
         buf_reset(&f->out);
         mvcc_begin(f->kv.mvcc);
-        assert_int_equal(kv_txn(&f->kv, &t, &f->out), STORE_OK);
+        assert_int_equal(kv_txn(&f->kv, &t, &answer), STORE_OK);
         assert_true(mvcc_end(f->kv.mvcc));
+        assert_int_equal(answer_whole(&answer, f->kv.mvcc, &f->out), 0);
         fixture_settle(f);
         a = etcdserverpb__txn_response__unpack(NULL, f->out.size, (uint8_t *)f->out.data);
         assert_non_null(a);

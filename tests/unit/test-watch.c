@@ -126,6 +126,68 @@ static void test_a_slow_watcher_loses_nothing(void **state) {
         fixture_free(f);
 }
 
+/* A sink that only counts, and never drains. */
+struct heap {
+        size_t queued, events, largest;
+};
+
+static int heap_send(void *userdata, const void *data, size_t n) {
+        struct heap *p = userdata;
+        Etcdserverpb__WatchResponse *r = etcdserverpb__watch_response__unpack(NULL, n, data);
+
+        assert_non_null(r);
+        p->events += r->n_events;
+        p->queued += n;
+        p->largest = MAX(p->largest, n);
+        etcdserverpb__watch_response__free_unpacked(r, NULL);
+        return 0;
+}
+
+static size_t heap_queued(void *userdata) {
+        return ((struct heap *)userdata)->queued;
+}
+
+/* Many watchers on one stream, of large values: what it does not take stays in the table, is read
+ * from there in small batches, and comes once it takes it. */
+static void test_what_waits_for_a_stream_is_bounded(void **state) {
+        enum { WATCHERS = 50, PUTS = 60, SIZE = 20000 };
+        struct fixture *f = fixture_new();
+        struct heap p = {0};
+        struct watch_sink sink = {.send = heap_send, .queued = heap_queued, .userdata = &p};
+        _cleanup_free_ char *value = calloc(1, SIZE + 1);
+        struct watch_stream *s = NULL;
+        size_t before;
+
+        memset(value, 'v', SIZE);
+        assert_int_equal(watch_stream_new(&s, f->hub, &sink), 0);
+        for (int i = 0; i < WATCHERS; i++)
+                watch(s, "a", "z", 0, 0, 0);
+        for (int i = 0; i < PUTS; i++) {
+                fixture_put(f, "k", value, 0);
+                (void)hub_sync_step(f->hub);
+                assert_true(p.queued <= WATCH_QUEUED_MAX + WATCH_BATCH_BYTES + 2 * SIZE);
+        }
+        for (int round = 0; p.events < WATCHERS * PUTS; round++) {
+                assert_true(round < 10000);
+                p.queued = 0;
+                (void)hub_sync_step(f->hub);
+                assert_true(p.queued <= WATCH_QUEUED_MAX + WATCH_BATCH_BYTES + 2 * SIZE);
+        }
+        assert_int_equal(p.events, WATCHERS * PUTS);
+        assert_true(p.largest <= WATCH_BATCH_BYTES + 2 * SIZE);
+        /* One that begins in the past, where memory has forgotten it: a step reads not all. */
+        for (int i = 0; i < 1000; i++)
+                fixture_put(f, "other", value, 0);
+        p.queued = 0;
+        before = f->table.scanned;
+        watch(s, "k", "", 2, 0, 0);
+        (void)hub_sync_step(f->hub);
+        assert_true(f->table.scanned > before);
+        assert_true((f->table.scanned - before) * SIZE <= 2 * WATCH_SCAN_BYTES);
+        watch_stream_free(s);
+        fixture_free(f);
+}
+
 static void test_watch_of_compacted_and_future(void **state) {
         struct fixture *f = fixture_new();
         struct listener *l = malloc(sizeof(*l));
@@ -303,6 +365,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_watch),
                         cmocka_unit_test(test_a_slow_watcher_loses_nothing),
+                        cmocka_unit_test(test_what_waits_for_a_stream_is_bounded),
                         cmocka_unit_test(test_watch_of_compacted_and_future),
                         cmocka_unit_test(test_fragments),
                         cmocka_unit_test(test_a_replaced_store),
