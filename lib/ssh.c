@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <libssh/libssh.h>
+#include <limits.h>
 #include <sys/mman.h>
 
 #include "lib/fileio.h"
