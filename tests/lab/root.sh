@@ -20,13 +20,14 @@ root_mirror() {
         return 0
 }
 
-# root_bootstrap SUITE PACKAGES DIR: a new root. What it says goes to standard error.
+# root_bootstrap SUITE PACKAGES DIR [MMDEBSTRAP-OPTION...]: a new root. What it says goes to standard error.
 root_bootstrap() {
         local suite=$1 packages=$2 dir=$3 mirror make
+        shift 3
         mirror=$(root_mirror "$suite")
         if command -v mmdebstrap >/dev/null; then
-                make=(mmdebstrap --variant=minbase --skip=check/empty --include="$packages" "$suite" "$dir")
-        elif command -v debootstrap >/dev/null; then
+                make=(mmdebstrap --variant=minbase --skip=check/empty --include="$packages" "$@" "$suite" "$dir")
+        elif command -v debootstrap >/dev/null && [[ $# -eq 0 ]]; then
                 make=(debootstrap --variant=minbase --include="$packages" "$suite" "$dir")
         else
                 echo "needs mmdebstrap; remedy: apt-get install mmdebstrap" >&2
@@ -37,12 +38,21 @@ root_bootstrap() {
         timeout -k 10 $root_timeout_s unshare --mount "${make[@]}" >&2 </dev/null
 }
 
-# root_make NAME SUITE PACKAGES: makes the root unless the cache has it, and prints its path. Roots of that name that
-# nobody has used for two weeks (the packages have changed since) go.
+# root_path NAME SUITE PACKAGES [MORE]: where the root is kept; its content follows from these words.
+root_path() {
+        local key
+        key=$(sha256sum <<<"$2 $3${4:+ $4} $(dpkg --print-architecture) 1" | cut -c1-12)
+        echo "$root_cache/$1-$key"
+}
+
+root_cached() { [[ -e $(root_path "$@")/.complete ]]; }
+
+# root_make NAME SUITE PACKAGES [MORE [MMDEBSTRAP-OPTION...]]: makes the root unless the cache has it, and prints its path.
+# MORE says what the options add. Roots of that name that nobody has used for two weeks go: the packages have changed.
 root_make() {
-        local name=$1 suite=$2 packages=$3 key target new log
-        key=$(sha256sum <<<"$suite $packages $(dpkg --print-architecture) 1" | cut -c1-12)
-        target=$root_cache/$name-$key
+        local name=$1 suite=$2 packages=$3 more=${4:-} target new log
+        shift $(( $# < 4 ? $# : 4 ))
+        target=$(root_path "$name" "$suite" "$packages" "$more")
         log=$root_cache/$name.log
         mkdir -p "$root_cache"
         exec 8>"$root_cache/.lock"
@@ -58,7 +68,7 @@ root_make() {
                 # shellcheck disable=SC2064 # now
                 trap "rm -rf '$new'" EXIT
                 echo "lab: making a root of Debian's $suite ($target; about half a minute, once)" >&2
-                if ! root_bootstrap "$suite" "$packages" "$new" 2>"$log" 8>&-; then
+                if ! root_bootstrap "$suite" "$packages" "$new" "$@" 2>"$log" 8>&-; then
                         tail -n 15 "$log" >&2
                         echo "${0##*/}: could not make a root of $suite (whole log: $log); remedy: check that apt-get update works" >&2
                         return 1
