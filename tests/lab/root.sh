@@ -7,6 +7,9 @@ root_timeout_s=600
 # shellcheck source=/dev/null
 host_suite=$(. /etc/os-release && [[ ${ID:-} == debian ]] && echo "${VERSION_CODENAME:-}") || true
 host_suite=${host_suite:-bookworm}
+# The release beside it: keelson supports both.
+other_suite=trixie
+[[ $host_suite != trixie ]] || other_suite=bookworm
 
 # Where this host gets SUITE from: its mirror for that release, else the one of its own release. Nothing when it has
 # none of Debian's.
