@@ -323,6 +323,55 @@ static char *bundle_path(const char *name, struct problem *p) {
         return NULL;
 }
 
+/* The new files are tried beside the old ones and moved in place only when all their programs run
+ * there: an agent that works is not replaced by one that cannot. $1 is the bundle, $2 its hash. */
+static const char unpack_script[] =
+                "set -e\n"
+                "mkdir -p /opt/keelson\n"
+                "cd /opt/keelson\n"
+                "rm -rf .new\n"
+                "mkdir .new\n"
+                "tar -xzf - -C .new --no-same-owner\n"
+                "for f in .new/bin/*; do\n"
+                "        if ! \"$f\" --version >/dev/null; then\n"
+                "                cd /; rm -rf /opt/keelson/.new; rmdir /opt/keelson 2>/dev/null || "
+                ":\n"
+                "                exit 75\n"
+                "        fi\n"
+                "done\n"
+                "rm -f \".$1\"\n"
+                "for d in bin lib units; do mkdir -p $d; mv -f .new/$d/* $d/; done\n"
+                "mv -f .new/VERSION .\n"
+                "rm -rf .new\n"
+                "echo \"$2\" >\".$1\"\n";
+
+enum { UNPACK_CANNOT_RUN = 75 };
+
+static int unpack_bundle(struct machine *m, const char *name, const char *hash, const char *data,
+                size_t n, struct problem *p) {
+        _cleanup_free_ char *quoted = shell_quote(unpack_script),
+                            *command = quoted ? strformat("sh -c %s unpack %s %s", quoted, name,
+                                                                hash)
+                                              : NULL;
+        _cleanup_buf_ struct buf err = {0};
+        int status, r = command ? machine_try(m, command, data, n, 300, NULL, &err, &status, p)
+                                : -ENOMEM;
+
+        if (r < 0 || status == 0)
+                return r;
+        if (status != UNPACK_CANNOT_RUN)
+                return problem_set(p, EIO, 0, NULL,
+                                "%s: the bundle %s could not be unpacked into /opt/keelson "
+                                "(status %i): %s",
+                                m->name, name, status, last_words(&err));
+        /* The loader names the first thing it misses first. */
+        return problem_set(p, ENOTSUP, 0, NULL,
+                        "%s: the programs of this build do not run there, nothing was changed: "
+                        "%.*s; build keelson on that machine's release or on an older one (a build "
+                        "from Debian 12 runs on Debian 13, not the other way round)",
+                        m->name, (int)strcspn(strempty(err.data), "\n"), strempty(err.data));
+}
+
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p) {
         _cleanup_free_ char *path = bundle_path(name, p), *data = NULL, *command = NULL;
         char hash[65];
@@ -342,11 +391,7 @@ int machine_install_bundle(struct machine *m, const char *name, struct problem *
         r = command ? machine_try(m, command, NULL, 0, 30, NULL, NULL, &status, p) : -ENOMEM;
         if (r < 0 || status == 0)
                 return r;
-        free(command);
-        command = strformat("mkdir -p /opt/keelson && rm -f /opt/keelson/.%s && tar -xzf - -C "
-                            "/opt/keelson --no-same-owner && echo %s >/opt/keelson/.%s",
-                        name, hash, name);
-        r = command ? machine_run(m, command, data, n, 300, NULL, p) : -ENOMEM;
+        r = unpack_bundle(m, name, hash, data, n, p);
         return r < 0 ? r : 1;
 }
 

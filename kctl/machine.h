@@ -43,7 +43,9 @@ int machine_wait_ready(
 /* Writes a file there, atomically, with this mode (octal text). */
 int machine_put(struct machine *m, const char *path, const char *mode, const char *text,
                 struct problem *p);
-/* Unpacks a bundle into /opt/keelson unless it is there already. 1 when it was copied. */
+/* Unpacks a bundle into /opt/keelson unless it is there already. 1 when it was copied. Programs that
+ * do not run on the machine (its C library or libsystemd is older than this build's) are refused
+ * with -ENOTSUP before anything is replaced. */
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p);
 
 /* What a look at the machine found; strings owned. */

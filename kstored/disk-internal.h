@@ -79,6 +79,8 @@ uint64_t disk_number_part(const char *name, uint64_t value);
  * lease, sum, value. -EBADMSG when its checksum is wrong. */
 int disk_row_from(sqlite3_stmt *st, struct row **ret);
 #define DISK_ROW_COLUMNS "seq, rev, key, create_rev, version, lease, sum, value"
+/* The same with the value's size in place of the value, which is not read then. */
+#define DISK_KEY_COLUMNS "seq, rev, key, create_rev, version, lease, sum, length(value)"
 
 /* disk-upgrade.c: an older format becomes this one, in one transaction. */
 int disk_upgrade(sqlite3 *db, int64_t version);

@@ -17,26 +17,49 @@ int disk_read_row(struct disk *d, int64_t seq, struct row **ret) {
         return r;
 }
 
+/* One row without its value, in memory that grows as needed; of a statement that selects
+ * DISK_KEY_COLUMNS. */
+static int key_from(sqlite3_stmt *st, struct row **row, size_t *allocated) {
+        size_t n = (size_t)sqlite3_column_bytes(st, 2);
+
+        if (!*row || n > *allocated) {
+                size_t want = MAX(n, (size_t)256);
+                struct row *fresh = realloc(*row, sizeof(**row) + want);
+
+                if (!fresh)
+                        return -ENOMEM;
+                *row = fresh;
+                *allocated = want;
+        }
+        **row = (struct row){.refs = 1,
+                        .key_size = (uint32_t)n,
+                        .seq = sqlite3_column_int64(st, 0),
+                        .rev = sqlite3_column_int64(st, 1),
+                        .create = sqlite3_column_int64(st, 3),
+                        .version = sqlite3_column_int64(st, 4),
+                        .lease = sqlite3_column_int64(st, 5),
+                        .value_size = (uint32_t)sqlite3_column_int64(st, 7)};
+        if (n > 0)
+                memcpy((*row)->data, sqlite3_column_blob(st, 2), n);
+        return disk_key_sum_ok(*row, (*row)->data, (uint64_t)sqlite3_column_int64(st, 6))
+                               ? 0
+                               : -EBADMSG;
+}
+
 int disk_read_head(struct disk *d, int64_t seq, struct row **ret) {
         sqlite3_stmt *st = d->read[DISK_ROW_HEAD];
+        _cleanup_free_ struct row *row = NULL;
+        size_t allocated = 0;
         int rc, r;
 
         sqlite3_bind_int64(st, 1, seq);
         rc = sqlite3_step(st);
         r = disk_sqlite_errno(rc);
         if (rc == SQLITE_ROW) {
-                struct row *row = row_new(sqlite3_column_blob(st, 2),
-                                (size_t)sqlite3_column_bytes(st, 2), NULL, 0);
-
-                r = row ? 1 : -ENOMEM;
-                if (row) {
-                        row->seq = sqlite3_column_int64(st, 0);
-                        row->rev = sqlite3_column_int64(st, 1);
-                        row->create = sqlite3_column_int64(st, 3);
-                        row->version = sqlite3_column_int64(st, 4);
-                        row->lease = sqlite3_column_int64(st, 5);
-                        row->value_size = (uint32_t)sqlite3_column_int64(st, 6);
-                        *ret = row;
+                r = key_from(st, &row, &allocated);
+                if (r >= 0) {
+                        *ret = TAKE_PTR(row);
+                        r = 1;
                 }
         }
         sqlite3_reset(st);
@@ -128,31 +151,6 @@ void disk_read_end(struct disk *d) {
         d->read_open = false;
 }
 
-/* One row without its value, in memory that grows as needed. */
-static int key_from(sqlite3_stmt *st, struct row **row, size_t *allocated) {
-        size_t n = (size_t)sqlite3_column_bytes(st, 2);
-
-        if (!*row || n > *allocated) {
-                size_t want = MAX(n, (size_t)256);
-                struct row *fresh = realloc(*row, sizeof(**row) + want);
-
-                if (!fresh)
-                        return -ENOMEM;
-                *row = fresh;
-                *allocated = want;
-        }
-        **row = (struct row){.refs = 1,
-                        .key_size = (uint32_t)n,
-                        .seq = sqlite3_column_int64(st, 0),
-                        .rev = sqlite3_column_int64(st, 1),
-                        .create = sqlite3_column_int64(st, 3),
-                        .version = sqlite3_column_int64(st, 4),
-                        .lease = sqlite3_column_int64(st, 5)};
-        if (n > 0)
-                memcpy((*row)->data, sqlite3_column_blob(st, 2), n);
-        return 0;
-}
-
 int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *userdata),
                 void *userdata) {
         _cleanup_free_ struct row *row = NULL;
@@ -160,9 +158,7 @@ int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *user
         size_t allocated = 0;
         int64_t last = INT64_MIN;
         int rc = sqlite3_prepare_v2(d->reader,
-                        "SELECT seq, rev, key, create_rev, version, lease, sum FROM revision "
-                        "ORDER BY seq",
-                        -1, &st, NULL);
+                        "SELECT " DISK_KEY_COLUMNS " FROM revision ORDER BY seq", -1, &st, NULL);
         int r = disk_sqlite_errno(rc);
 
         d->rows_sum = 0;
@@ -170,7 +166,7 @@ int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *user
                 uint64_t sum = (uint64_t)sqlite3_column_int64(st, 6);
 
                 r = key_from(st, &row, &allocated);
-                if (r >= 0 && (!disk_key_sum_ok(row, row->data, sum) || row->seq <= last))
+                if (r >= 0 && row->seq <= last)
                         r = -EBADMSG;
                 if (r < 0)
                         break;

@@ -20,7 +20,7 @@ static uint64_t words_sum(const uint64_t *v, size_t n) {
 
 static uint64_t key_sum(const struct row *r, const void *key) {
         const uint64_t figures[] = {(uint64_t)r->seq, (uint64_t)r->rev, (uint64_t)r->create,
-                        (uint64_t)r->version, (uint64_t)r->lease};
+                        (uint64_t)r->version, (uint64_t)r->lease, r->value_size};
 
         return checksum(key, r->key_size, words_sum(figures, ELEMENTS(figures))) & UPPER_HALF;
 }

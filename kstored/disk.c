@@ -81,8 +81,7 @@ static const char *const read_sql[DISK_READ_STATEMENTS] = {
                 [DISK_READ_BEGIN] = "BEGIN",
                 [DISK_READ_END] = "COMMIT",
                 [DISK_ROW_GET] = row_get,
-                [DISK_ROW_HEAD] = "SELECT seq, rev, key, create_rev, version, lease, "
-                                  "length(value) FROM revision WHERE seq = ?1",
+                [DISK_ROW_HEAD] = "SELECT " DISK_KEY_COLUMNS " FROM revision WHERE seq = ?1",
                 [DISK_ROW_SCAN] = row_scan,
                 [DISK_ROW_PROBE] = "SELECT seq, rev FROM revision WHERE seq >= ?1 ORDER BY seq "
                                    "LIMIT 1",

@@ -23,11 +23,9 @@ static int source_read(void *userdata, int64_t seq, struct row **ret) {
 }
 
 static int source_head(void *userdata, int64_t seq, struct row **ret) {
-        int r = disk_read_head(userdata, seq, ret);
+        struct replica *r = userdata;
 
-        if (r < 0)
-                log_error_errno(r, "Reading %s failed", disk_path(userdata));
-        return r;
+        return check_source(r, disk_read_head(r->disk, seq, ret));
 }
 
 static int source_find_rev(void *userdata, int64_t rev, int64_t *ret_seq) {

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <libssh/libssh.h>
+#include <limits.h>
 #include <sys/mman.h>
 
 #include "lib/fileio.h"
@@ -346,6 +347,21 @@ static int loop(struct run *r) {
         }
 }
 
+/* -1: it was ended by a signal, or none came. libssh 0.11 has another call for it. */
+static int exit_status(ssh_channel channel) {
+#if LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0)
+        char *signal = NULL;
+        uint32_t code = 0;
+        int q = ssh_channel_get_exit_state(channel, &code, &signal, NULL);
+        bool ended = q == SSH_OK && !signal && code <= INT_MAX;
+
+        ssh_string_free_char(signal);
+        return ended ? (int)code : -1;
+#else
+        return ssh_channel_get_exit_status(channel);
+#endif
+}
+
 static int run(struct run *r, const char *command, int *ret_status) {
         int q = open_channel(r, command), status = -1;
 
@@ -355,7 +371,7 @@ static int run(struct run *r, const char *command, int *ret_status) {
                 /* The status may follow the end of the output. */
                 for (unsigned i = 0; i < 10 && !ssh_channel_is_closed(r->channel); i++)
                         (void)ssh_channel_poll_timeout(r->channel, TICK_MS, 0);
-                status = ssh_channel_get_exit_status(r->channel);
+                status = exit_status(r->channel);
         }
         if (r->channel) {
                 ssh_channel_close(r->channel);

@@ -2,11 +2,12 @@
 # shellcheck disable=SC2034,SC2154 # the lists are for those who source this; $top is theirs
 # What ./quickstart and ./check share: progress lines, missing packages, the build. Sourced with $top set to the tree.
 
-# What building, running a lab and testing need, as Debian 12 calls it.
+# What building, running a lab and testing need, as Debian 12 and 13 call it. Of "a|b" any will do that is installed, or
+# the first that apt has: Debian 13 has no libssh on libgcrypt (docs/libraries.md).
 packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsqlite3-dev libjansson-dev libyaml-dev
         libgnutls28-dev libmicrohttpd-dev libcurl4-gnutls-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler
-        libssh-gcrypt-dev libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libwslay-dev libcmocka-dev uthash-dev
-        libbsd-dev)
+        'libssh-gcrypt-dev|libssh-dev' libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libwslay-dev
+        libcmocka-dev uthash-dev libbsd-dev)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps)
 packages_check=(python3-kubernetes python3-grpcio python3-protobuf python3-h2 openssl jq clang libclang-rt-dev mmdebstrap
         xz-utils)
@@ -35,12 +36,36 @@ fail() {
         exit 1
 }
 
+# package_missing LIST-ENTRY: neither the package nor one of its alternatives is installed.
 package_missing() {
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) != installed ]]
+        local p
+        for p in ${1//|/ }; do
+                [[ $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null) != installed ]] || return 1
+        done
+}
+
+package_known() {
+        local candidate
+        candidate=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: //p')
+        [[ $candidate && $candidate != '(none)' ]]
+}
+
+# choose_packages LIST-ENTRY...: sets chosen to a package for each: of alternatives the first that apt knows. Where apt
+# knows none, the first, so that its own message names it.
+choose_packages() {
+        local entry p
+        chosen=()
+        for entry; do
+                for p in ${entry//|/ }; do
+                        if [[ $p == "$entry" ]] || package_known "$p"; then break; fi
+                        p=
+                done
+                chosen+=("${p:-${entry%%|*}}")
+        done
 }
 
 # Packages that start a service when they are installed (sshd, D-Bus) must not do so on this machine for our sake.
-# One that was there before is left as it was.
+# One that was there before is left as it was. Leaves in the caller's chosen what was asked of apt.
 apt_install() {
         local log=$1 guard='' status=0
         shift
@@ -50,9 +75,11 @@ apt_install() {
                 guard=1
         fi
         {
+                # What apt knows is asked only after the update.
                 DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 update &&
+                        choose_packages "$@" &&
                         DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 \
-                                install --no-install-recommends "$@"
+                                install --no-install-recommends "${chosen[@]}"
         } >"$log" 2>&1 </dev/null || status=$?
         [[ ! $guard ]] || rm -f /usr/sbin/policy-rc.d
         return $status
@@ -60,7 +87,7 @@ apt_install() {
 
 # install_packages PACKAGE...: installs those that are missing.
 install_packages() {
-        local missing=() p log=$top/build/install.log had_sshd='' had_etcd=''
+        local missing=() chosen=() p log=$top/build/install.log had_sshd='' had_etcd=''
         command -v apt-get >/dev/null ||
                 fail "this is not Debian or one of its relatives (no apt-get)" \
                         "install what configure asks for by hand, then ./autogen.sh && mkdir build && cd build && ../configure && make"
@@ -69,12 +96,13 @@ install_packages() {
                 step_done "nothing is missing"
                 return
         fi
-        [[ $EUID -eq 0 ]] || fail "missing packages: ${missing[*]}" "sudo apt-get install ${missing[*]}"
+        choose_packages "${missing[@]}"
+        [[ $EUID -eq 0 ]] || fail "missing packages: ${chosen[*]}" "sudo apt-get install ${chosen[*]}"
         package_missing openssh-server || had_sshd=1
         package_missing etcd-server || had_etcd=1
         mkdir -p "$top/build"
         apt_install "$log" "${missing[@]}" ||
-                fail "apt-get could not install ${missing[*]}" "make apt-get update and apt-get install work, then run this again" "$log"
+                fail "apt-get could not install ${chosen[*]}" "make apt-get update and apt-get install work, then run this again" "$log"
         # The lab's machines and the tests use their programs; this machine did not ask for services.
         if [[ ! $had_sshd && -d /run/systemd/system ]]; then systemctl -q disable ssh.service >/dev/null 2>&1 || true; fi
         if [[ ! $had_etcd && -d /run/systemd/system ]]; then systemctl -q disable etcd.service >/dev/null 2>&1 || true; fi

@@ -16,21 +16,24 @@ struct fetch {
         struct problem *problem;
         git_repository *repo;
         unsigned credential_tries;
+        const char *refused; /* why no credentials were given; libgit2 has a message of its own */
 };
 
 static const char *field(const struct fetch *f, const char *name) {
         return json_str_or(f->request, name, "");
 }
 
-static const char *git_why(void) {
+static const char *git_why(const struct fetch *f) {
         const git_error *e = git_error_last();
 
+        if (f->refused)
+                return f->refused;
         return e && e->message ? e->message : "no reason given";
 }
 
 static int refuse(struct fetch *f, const char *what, const char *remedy) {
         return problem_set(f->problem, EIO, 0, NULL, "%s %s: %s; %s", what, field(f, "url"),
-                        git_why(), remedy);
+                        git_why(f), remedy);
 }
 
 static int on_credentials(git_credential **out, const char *url, const char *user_of_url,
@@ -42,7 +45,7 @@ static int on_credentials(git_credential **out, const char *url, const char *use
 
         /* The same credentials again would be refused again, for ever. */
         if (f->credential_tries++ > 2) {
-                git_error_set_str(GIT_ERROR_HTTP, "the server refused the credentials");
+                f->refused = "the server refused the credentials";
                 return GIT_EAUTH;
         }
         if (allowed & GIT_CREDENTIAL_USERNAME)
@@ -52,8 +55,8 @@ static int on_credentials(git_credential **out, const char *url, const char *use
                                 out, user, NULL, field(f, "identity"), NULL);
         if ((allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT) && *field(f, "password"))
                 return git_credential_userpass_plaintext_new(out, user, field(f, "password"));
-        git_error_set_str(GIT_ERROR_HTTP, "the server asks for credentials and the GitSync names "
-                                          "no secret that has them");
+        f->refused = "the server asks for credentials and the GitSync names no secret that has "
+                     "them";
         return GIT_EAUTH;
 }
 

@@ -268,6 +268,7 @@ static void on_recorded(int error, const json_t *object, const struct problem *p
         if (error < 0) {
                 _cleanup_problem_ struct problem why = {0};
 
+                sync_forget_conditions(s);
                 problem_set(&why, error, 0, NULL, "cannot record the inventory: %s",
                                 strempty(p->message));
                 sync_fail(s, "ApiUnavailable", &why);

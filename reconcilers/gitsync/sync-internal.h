@@ -66,6 +66,9 @@ struct sync {
         bool ok;
         const char *reason;
         char *message;
+        /* The conditions as last written, and whose: the watch brings them a moment later. */
+        json_t *written;
+        char *written_uid;
 };
 
 void revision_done(struct revision *r);
@@ -92,5 +95,7 @@ void sync_report_begin(struct sync *s);
 void sync_health_soon(struct sync *s);
 /* The conditions of the object, to be changed and written back. A new tree. */
 json_t *sync_conditions(const struct sync *s);
-/* Writes a merge patch of the status; done as in api_patch_async. Takes status. */
+/* Writes a merge patch of the status; done as in api_patch_async. Takes status. When it fails,
+ * sync_forget_conditions() makes the object's own count again. */
+void sync_forget_conditions(struct sync *s);
 int sync_write_status(struct sync *s, json_t *status, api_done_func done, struct api_call **ret);

@@ -10,9 +10,30 @@ enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000 };
 
 json_t *sync_conditions(const struct sync *s) {
         const json_t *live = informer_get2(s->world->gitsyncs, s->ns, s->name),
-                     *old = json_at(live ? live : s->object, "status.conditions");
+                     *object = live ? live : s->object, *old = json_at(object, "status.conditions");
 
+        /* An object from before our last write would undo it: "Ready" of a run that failed. */
+        if (s->written && streq_ptr(s->written_uid, object_uid(object)))
+                old = s->written;
         return json_is_array(old) ? json_deep_copy(old) : json_array();
+}
+
+void sync_forget_conditions(struct sync *s) {
+        json_decref(s->written);
+        s->written = NULL;
+        s->written_uid = mfree(s->written_uid);
+}
+
+static void remember_conditions(struct sync *s, const json_t *status) {
+        const json_t *conditions = json_object_get(status, "conditions");
+
+        if (!conditions)
+                return;
+        sync_forget_conditions(s);
+        s->written = json_deep_copy(conditions);
+        s->written_uid = strdup(strempty(object_uid(s->object)));
+        if (!s->written || !s->written_uid)
+                sync_forget_conditions(s);
 }
 
 int sync_write_status(struct sync *s, json_t *status, api_done_func done, struct api_call **ret) {
@@ -22,6 +43,7 @@ int sync_write_status(struct sync *s, json_t *status, api_done_func done, struct
 
         if (!patch || !path)
                 return -ENOMEM;
+        remember_conditions(s, json_object_get(patch, "status"));
         return api_patch_async(s->world->client, path, API_PATCH_MERGE, patch, done, s, ret);
 }
 
@@ -29,6 +51,8 @@ static void on_reported(int error, const json_t *object, const struct problem *p
         struct sync *s = userdata;
 
         s->call = NULL;
+        if (error < 0)
+                sync_forget_conditions(s);
         if (error < 0 && error != -ENOENT) {
                 s->failures++;
                 log_warning("GitSync %s: cannot write its status: %s", s->key,

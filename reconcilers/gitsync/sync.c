@@ -72,6 +72,7 @@ struct sync *sync_free(struct sync *s) {
         sd_event_source_disable_unref(s->retry_timer);
         revision_done(&s->current);
         revision_done(&s->candidate);
+        sync_forget_conditions(s);
         json_decref(s->object);
         json_decref(s->inventory);
         json_decref(s->prune);

@@ -1,19 +1,22 @@
 # shellcheck shell=bash
 # What the lab's tests share: TAP lines, bounded waits, a lab of their own. Sourced after `here` is set to tests/lab.
+# What its machines start from ($root, --root) a test may set before.
 # shellcheck disable=SC2154 # here
 set -u
 top=${here%/tests/lab}
 export KEELSON_BUILDDIR=${KEELSON_BUILDDIR:-$top/build}
 pick=$here/pick
-name=story keep=''
+name=story keep='' short='' root=${root:-host}
 tests=0 failures=0
 scratch=$(mktemp -d)
 
 while [[ $# -gt 0 ]]; do
         case $1 in
         --name) name=$2; shift ;;
+        --root) root=$2; shift ;;
+        --short) short=1 ;;     # the story only
         --keep) keep=1 ;;       # leave the machines there for looking into
-        *) echo "usage: ${0##*/} [--name LAB] [--keep]" >&2; exit 2 ;;
+        *) echo "usage: ${0##*/} [--name LAB] [--root ROOT] [--short] [--keep]" >&2; exit 2 ;;
         esac
         shift
 done

@@ -71,7 +71,8 @@ static void forget(struct world *w, struct node *none, void *data, uint64_t numb
         const struct raft *r;
 
         if (a->phase != NODE_UP || b->phase != NODE_UP || !replica_idle(a->replica) ||
-                        !replica_idle(b->replica) || a->replica->state->applied <= w->forget_above ||
+                        !replica_idle(b->replica) ||
+                        a->replica->state->applied <= w->forget_above ||
                         b->device.bytes.size <= w->remembered.bytes.size) {
                 after(w, 10 * MS, NULL, forget, NULL, NULL, 0);
                 return;

@@ -1,7 +1,11 @@
 /* The Git sync's pure parts, and fetching from a real repository. */
 #include "tests/unit/unit.h"
 
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "lib/fileio.h"
 #include "lib/object.h"
@@ -261,6 +265,65 @@ static void test_fetch(void **state) {
         assert_int_equal(remove_tree(folder), 0);
 }
 
+/* A server that wants other credentials whatever it gets; it ends with the test. */
+static pid_t start_refuser(uint16_t *ret_port) {
+        static const char answer[] = "HTTP/1.1 401 Unauthorized\r\n"
+                                     "WWW-Authenticate: Basic realm=\"x\"\r\n"
+                                     "Content-Length: 0\r\nConnection: close\r\n\r\n";
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_in a = {.sin_family = AF_INET};
+        socklen_t size = sizeof(a);
+
+        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+        assert_int_equal(listen(fd, 8), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
+        *ret_port = ntohs(a.sin_port);
+        pid_t pid = fork();
+        if (pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;) {
+                        char request[4096];
+                        int c = accept(fd, NULL, NULL);
+
+                        /* One packet has all of a request without a body. */
+                        if (c < 0 || read(c, request, sizeof(request)) < 0 ||
+                                        write(c, answer, strlen(answer)) < 0)
+                                _exit(1);
+                        close(c);
+                }
+        }
+        close(fd);
+        return pid;
+}
+
+/* Why there were no credentials is said in our words, whatever libgit2 makes of it. */
+static void test_credentials(void **state) {
+        char folder[] = "/tmp/keelson-git-XXXXXX";
+        _cleanup_problem_ struct problem p = {0}, p2 = {0};
+        _cleanup_json_ json_t *request = NULL;
+        json_t *reply = NULL;
+        uint16_t port;
+
+        assert_non_null(mkdtemp(folder));
+        pid_t pid = start_refuser(&port);
+        assert_true(pid > 0);
+        _cleanup_free_ char *url = strformat("http://127.0.0.1:%u/repo.git", port);
+        _cleanup_free_ char *mirror = strformat("%s/mirror", folder);
+        request = json_pack("{s:s, s:s, s:s, s:s}", "url", url, "refKind", "branch", "ref", "main",
+                        "mirror", mirror);
+        assert_int_equal(fetch_run(request, &reply, &p), -EIO);
+        assert_non_null(strstr(p.message, "names no secret that has them"));
+        assert_int_equal(json_object_set_new(request, "username", json_string("u")), 0);
+        assert_int_equal(json_object_set_new(request, "password", json_string("wrong")), 0);
+        assert_int_equal(fetch_run(request, &reply, &p2), -EIO);
+        assert_non_null(strstr(p2.message, "the server refused the credentials"));
+        assert_null(reply);
+        kill(pid, SIGKILL);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(remove_tree(folder), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_manifests),
@@ -271,6 +334,7 @@ int main(void) {
                         cmocka_unit_test(test_health),
                         cmocka_unit_test(test_conditions),
                         cmocka_unit_test(test_fetch),
+                        cmocka_unit_test(test_credentials),
         };
 
         return cmocka_run_group_tests_name("gitsync", tests, NULL, NULL);

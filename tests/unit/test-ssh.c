@@ -138,6 +138,10 @@ static void test_run(void **state) {
         assert_int_equal(status, 3);
         assert_string_equal(out.data, "hello");
         assert_string_equal(err.data, "bad\n");
+        assert_int_equal(ssh_conn_run(c, "exit 255", NULL, 0, 10, NULL, NULL, &status, &p), 0);
+        assert_int_equal(status, 255);
+        assert_int_equal(ssh_conn_run(c, "kill -KILL $$", NULL, 0, 10, NULL, NULL, &status, &p), 0);
+        assert_int_equal(status, 128);
         /* the same connection serves again; a command past its time is given up */
         assert_int_equal(ssh_conn_run(c, "sleep 20", NULL, 0, 1, NULL, NULL, &status, &p),
                         -ETIMEDOUT);
