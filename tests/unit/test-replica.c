@@ -12,16 +12,25 @@ struct fixture {
         char folder[64];
         struct disk *disk;
         struct replica *replica;
-        struct disk_batch *write; /* under way */
+        struct wal_folder files;
+        const struct wal_batch *save; /* under way */
+        const struct disk_batch *flush;
         uint64_t now_ms;
         struct problem p;
 };
 
-static void op_write(void *userdata, struct disk_batch *b) {
+static void op_save(void *userdata, const struct wal_batch *b) {
         struct fixture *f = userdata;
 
-        assert_null(f->write);
-        f->write = b;
+        assert_null(f->save);
+        f->save = b;
+}
+
+static void op_flush(void *userdata, const struct disk_batch *b) {
+        struct fixture *f = userdata;
+
+        assert_null(f->flush);
+        f->flush = b;
 }
 
 static void op_send(void *userdata, const struct raft_message *m) {
@@ -48,7 +57,8 @@ static void op_failed(void *userdata, int error, const char *what) {
         fail_msg("%s", what);
 }
 
-static const struct replica_ops ops = {.write = op_write,
+static const struct replica_ops ops = {.save = op_save,
+                .flush = op_flush,
                 .send = op_send,
                 .waiting = op_waiting,
                 .outcome = op_outcome,
@@ -60,11 +70,17 @@ static const struct replica_ops ops = {.write = op_write,
 /* Until nothing is left to do at this time. */
 static void settle(struct fixture *f) {
         replica_turn(f->replica, f->now_ms);
-        while (f->write) {
-                int r = disk_write(f->disk, f->write);
+        while (f->save || f->flush) {
+                if (f->save) {
+                        int r = wal_write(f->replica->wal, TAKE_PTR(f->save));
 
-                f->write = NULL;
-                replica_written(f->replica, r);
+                        replica_saved(f->replica, r);
+                }
+                if (f->flush) {
+                        int r = disk_write(f->disk, TAKE_PTR(f->flush));
+
+                        replica_flushed(f->replica, r, r >= 0 && disk_checkpoint(f->disk) == 1);
+                }
                 replica_turn(f->replica, f->now_ms);
         }
 }
