@@ -79,7 +79,7 @@ void disk_batch_clear(struct disk_batch *b);
 int disk_open(struct disk **ret, const char *folder, struct problem *p);
 struct disk *disk_free(struct disk *d);
 DEFINE_CLEANUP(struct disk *, disk_free);
-bool disk_is_new(const struct disk *d); /* no identity stored yet */
+bool disk_is_new(const struct disk *d); /* nothing was ever stored */
 const char *disk_path(const struct disk *d);
 
 /* Reading, on the event loop's thread. -EUCLEAN: what is there is not what was written. */
