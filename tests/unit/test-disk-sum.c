@@ -209,7 +209,8 @@ static const struct {
         const char *sql;
         unsigned by;
 } changes[] = {
-                {"UPDATE revision SET key = x'6b657939' WHERE seq = 8", BY_LOAD | BY_SCRUB | BY_READ},
+                {"UPDATE revision SET key = x'6b657939' WHERE seq = 8",
+                                BY_LOAD | BY_SCRUB | BY_READ},
                 {"UPDATE revision SET rev = 5 WHERE seq = 8", BY_LOAD | BY_SCRUB | BY_READ},
                 {"UPDATE revision SET create_rev = 5 WHERE seq = 8", BY_LOAD | BY_SCRUB | BY_READ},
                 {"UPDATE revision SET version = 2 WHERE seq = 8", BY_LOAD | BY_SCRUB | BY_READ},
