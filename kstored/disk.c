@@ -382,6 +382,10 @@ bool disk_is_new(const struct disk *d) {
         return d->is_new;
 }
 
+unsigned disk_format(const struct disk *d) {
+        return d->unsummed ? 1 : DISK_FORMAT;
+}
+
 const char *disk_path(const struct disk *d) {
         return d->path;
 }

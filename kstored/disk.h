@@ -81,6 +81,7 @@ struct disk *disk_free(struct disk *d);
 DEFINE_CLEANUP(struct disk *, disk_free);
 bool disk_is_new(const struct disk *d); /* nothing was ever stored */
 const char *disk_path(const struct disk *d);
+unsigned disk_format(const struct disk *d); /* of a copy perhaps an older one */
 
 /* Reading, on the event loop's thread. -EUCLEAN: what is there is not what was written. */
 /* As of the last write; not to be asked while one is under way. */

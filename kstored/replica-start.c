@@ -141,8 +141,8 @@ static int finish_install(struct replica *r, struct wal_contents *c) {
 }
 
 /* The database may be behind the log, and must be within it. */
-static int check_together(
-                const struct replica *r, const struct wal_contents *c, struct problem *p) {
+static int check_together(const struct replica *r, const struct wal_contents *c,
+                struct problem *p) {
         uint64_t applied = r->state->applied, last = c->base_index + c->entry_count;
 
         if (applied < c->base_index)
@@ -167,8 +167,7 @@ static int check_together(
         return 0;
 }
 
-/* The log of a database of format 1 moves to files of its own; again from the start after a crash.
- */
+/* The log of a database of format 1 moves to files of its own; again from the start after a crash. */
 static int move_old_log(struct replica *r, struct wal_contents *c, struct problem *p) {
         struct wal_options o = log_options(r);
         int q = wal_create(&r->wal, &o, c, p);
@@ -192,8 +191,8 @@ static int open_log(struct replica *r, struct wal_contents *c, struct problem *p
         if (q >= 0)
                 q = wal_open(&r->wal, &o, c, p);
         if (q == -ENOENT)
-                return damage_problem(
-                                p, "the log beside %s (kstored.log.*) is gone", disk_path(r->disk));
+                return damage_problem(p, "the log beside %s (kstored.log.*) is gone",
+                                disk_path(r->disk));
         if (q >= 0)
                 q = finish_install(r, c);
         return q;
@@ -221,8 +220,8 @@ static int load_raft(struct replica *r, const struct wal_contents *c, struct pro
         if (q >= 0 && o.snapshot_index == 0 && o.applied > 0)
                 raft_compact(r->raft, 1);
         if (q == -EINVAL)
-                return damage_problem(
-                                p, "the log beside %s contradicts itself", disk_path(r->disk));
+                return damage_problem(p, "the log beside %s contradicts itself",
+                                disk_path(r->disk));
         return q;
 }
 
