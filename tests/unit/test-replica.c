@@ -82,8 +82,9 @@ static void settle(struct fixture *f) {
                 }
                 if (f->flush) {
                         int r = disk_write(f->disk, TAKE_PTR(f->flush));
+                        bool settled = r >= 0 && (f->no_fsync || disk_checkpoint(f->disk) == 1);
 
-                        replica_flushed(f->replica, r, r >= 0 && disk_checkpoint(f->disk) == 1);
+                        replica_flushed(f->replica, r, settled);
                 }
                 replica_turn(f->replica, f->now_ms);
         }
