@@ -3,7 +3,7 @@ check_SCRIPTS += tests/layers tests/tidy tests/scripts
 EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root \
 	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/join tests/lab/story \
-	tests/clients/tap.sh tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults tests/clients/disk-faults.c tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members tests/clients/cluster.sh tests/clients/kstored-chaos \
+	tests/clients/tap.sh tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults tests/clients/disk-faults.c tests/clients/kstored-flips tests/clients/kstored-flips.py tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members tests/clients/cluster.sh tests/clients/kstored-chaos \
 	tests/clients/grpc-beside-etcd tests/clients/cluster-beside-etcd tests/clients/beside/three.py tests/clients/beside.sh tests/clients/beside/main.py tests/clients/beside/harness.py \
 	tests/clients/beside/bulk.py tests/clients/beside/kv.py tests/clients/beside/txn.py tests/clients/beside/lease.py tests/clients/beside/watch.py \
 	tests/clients/beside/cluster.py tests/clients/beside/wire.py tests/clients/beside/frames.py tests/clients/beside/generated.py
@@ -42,3 +42,8 @@ $(tests_sim_kstored_sim_OBJECTS): $(PROTO_H)
 sim-long: tests/sim/kstored-sim
 	tests/sim/kstored-sim "$${SEED:-$$(date +%s)000000}" --seconds $(if $(SECONDS),$(SECONDS),600)
 EXTRA_DIST += tests/sim/run
+
+# `make flip-long SECONDS=3600`: changes of a member's files as many as the time allows, from a seed of its own each time.
+.PHONY: flip-long
+flip-long: kstored/kstored
+	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/clients/kstored-flips $(if $(SECONDS),$(SECONDS),3600) 100000000 "$${SEED:-$$(date +%s)000000}"
