@@ -304,7 +304,7 @@ static int append(struct wal *w, const struct wal_batch *b) {
         if (!b->sync)
                 return 0;
         w->synced = w->number;
-        /* It is written, and must not be written again: a mark that lags moves with the next one. */
+        /* It is written, and must not be again: a mark that lags moves with the next block. */
         r = wal_move_mark(w);
         return r == -ENOSPC ? 0 : r;
 }
