@@ -257,7 +257,6 @@ static const struct {
 
 static void test_every_change_is_found(void **state) {
         struct fixture *f = *state;
-        _cleanup_free_ char *saved = strformat("%s/saved", f->folder);
         _cleanup_free_ char *whole = NULL;
         size_t n;
 
