@@ -176,7 +176,7 @@ int backup_fill_info(struct state *s, struct disk *d, struct backup_info *info) 
         info->revision = mvcc_rev(s->kv.mvcc);
         info->leases = lessor_count(s->kv.lessor);
         info->members = s->member_count;
-        info->format = DISK_FORMAT;
+        info->format = disk_format(d);
         return 0;
 }
 

@@ -51,6 +51,11 @@ static const char row_get[] = "SELECT " DISK_ROW_COLUMNS " FROM revision WHERE s
 static const char row_scan[] = "SELECT " DISK_ROW_COLUMNS " FROM revision"
                                " WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
 
+static const char filled_sql[] =
+                "SELECT EXISTS(SELECT 1 FROM number) OR EXISTS(SELECT 1 FROM revision) OR "
+                "EXISTS(SELECT 1 FROM lease) OR EXISTS(SELECT 1 FROM member) OR "
+                "EXISTS(SELECT 1 FROM alarm)";
+
 static const char *const write_sql[DISK_WRITE_STATEMENTS] = {
                 [DISK_BEGIN] = "BEGIN IMMEDIATE",
                 [DISK_COMMIT_TXN] = "COMMIT",
@@ -267,11 +272,15 @@ int disk_load_numbers(sqlite3 *db, struct disk *ret) {
 }
 
 int disk_prepare_reads(struct disk *d) {
+        int64_t filled = 1;
         int r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
 
         if (r >= 0)
                 r = disk_load_numbers(d->reader, d);
-        d->is_new = d->numbers[DISK_MEMBER_ID] == 0;
+        /* One whose identity is damaged is no new one: that would be begun from nothing. */
+        if (r >= 0)
+                r = disk_query_number(d->reader, filled_sql, &filled);
+        d->is_new = filled == 0;
         return r;
 }
 
@@ -381,6 +390,10 @@ struct disk *disk_free(struct disk *d) {
 
 bool disk_is_new(const struct disk *d) {
         return d->is_new;
+}
+
+unsigned disk_format(const struct disk *d) {
+        return d->unsummed ? 1 : DISK_FORMAT;
 }
 
 const char *disk_path(const struct disk *d) {

@@ -83,8 +83,9 @@ void disk_batch_clear(struct disk_batch *b);
 int disk_open(struct disk **ret, const char *folder, struct problem *p);
 struct disk *disk_free(struct disk *d);
 DEFINE_CLEANUP(struct disk *, disk_free);
-bool disk_is_new(const struct disk *d); /* no identity stored yet */
+bool disk_is_new(const struct disk *d); /* nothing was ever stored */
 const char *disk_path(const struct disk *d);
+unsigned disk_format(const struct disk *d); /* of a copy perhaps an older one */
 
 /* Reading, on the event loop's thread. -EBADMSG: what is there is not what was
  * written. -EUCLEAN: SQLite cannot make sense of it, or the disk does not give it. */

@@ -41,7 +41,7 @@ kstored_kstored_SOURCES = \
 	kstored/service-snapshot.c kstored/service-watch.c kstored/auto-tls.c kstored/server-listen.c \
 	kstored/server-metrics.c kstored/server-metrics.h kstored/service-web.c kstored/answers.c \
 	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
-KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
+KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
 
 $(libkstored_a_OBJECTS) $(kstored_kstored_OBJECTS): $(PROTO_H)
@@ -76,16 +76,23 @@ tests_unit_test_watch_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_
 $(tests_unit_test_watch_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-disk
 tests_unit_test_disk_SOURCES = tests/unit/test-disk.c tests/unit/unit.h
-tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(TEST_LIBS)
+tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-disk-sum
+tests_unit_test_disk_sum_SOURCES = tests/unit/disk-format-1.c tests/unit/disk-format-1.h tests/unit/test-disk-sum.c tests/unit/unit.h
+tests_unit_test_disk_sum_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+$(tests_unit_test_disk_sum_OBJECTS): $(PROTO_H)
+check_PROGRAMS += tests/unit/test-wal
+tests_unit_test_wal_SOURCES = tests/unit/test-wal.c tests/unit/unit.h tests/unit/wal-fixture.c tests/unit/wal-fixture.h
+tests_unit_test_wal_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-backup
-tests_unit_test_backup_SOURCES = tests/unit/test-backup.c tests/unit/unit.h
-tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+tests_unit_test_backup_SOURCES = tests/unit/disk-format-1.c tests/unit/disk-format-1.h tests/unit/test-backup.c tests/unit/unit.h
+tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_backup_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-peer-wire
 tests_unit_test_peer_wire_SOURCES = tests/unit/test-peer-wire.c tests/unit/unit.h
 tests_unit_test_peer_wire_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_peer_wire_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-replica
-tests_unit_test_replica_SOURCES = tests/unit/test-replica.c tests/unit/unit.h
-tests_unit_test_replica_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+tests_unit_test_replica_SOURCES = tests/unit/disk-format-1.c tests/unit/disk-format-1.h tests/unit/test-replica.c tests/unit/unit.h
+tests_unit_test_replica_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_unit_test_replica_OBJECTS): $(PROTO_H)

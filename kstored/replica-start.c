@@ -107,7 +107,13 @@ static int bootstrap(struct replica *r, struct wal_contents *log, struct problem
         if (!r->options.joining)
                 *log = (struct wal_contents){.term = 1, .base_index = 1, .base_term = 1};
         o = log_options(r);
-        q = wal_create(&r->wal, &o, log, p);
+        q = wal_was_written(&o);
+        if (q > 0)
+                return damage_problem(p,
+                                "%s is empty, and the log beside it (kstored.log.*) is not",
+                                disk_path(r->disk));
+        if (q >= 0)
+                q = wal_create(&r->wal, &o, log, p);
         if (q >= 0)
                 q = write_first(r, log, p);
         if (q < 0)

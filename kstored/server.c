@@ -115,8 +115,9 @@ static int run_flush(void *userdata) {
         if (r >= 0 && now_mono_us() - s->mark_synced_us >= SYNC_MARK_US) {
                 r = wal_sync_mark(s->replica->wal);
                 s->mark_synced_us = now_mono_us();
+                if (r == -ENOSPC)
+                        r = 0; /* the batch is written, and must not be written again */
         }
-
         if (r < 0 || (!s->replica->flushing.settle &&
                                      disk_unsettled_bytes(s->disk) < SERVER_CHECKPOINT_BYTES))
                 return r;

@@ -47,8 +47,12 @@ static void on_hashed(int result, void *userdata) {
 
         if (result == -ESTALE)
                 h->phase = PHASE_DROP; /* as of the newer compaction */
-        else
+        else {
+                if (result == -EBADMSG)
+                        server_damaged(h->server, "The database is damaged: a row is not what was "
+                                                  "written");
                 finish(h, result);
+        }
 }
 
 /* On towards reading; what changes meanwhile begins it again. */

@@ -380,6 +380,23 @@ int wal_open(struct wal **ret, const struct wal_options *o, struct wal_contents 
         return 0;
 }
 
+int wal_was_written(const struct wal_options *o) {
+        _cleanup_(wal_freep) struct wal *w = NULL;
+        _cleanup_free_ uint64_t *numbers = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        struct reader x = {.p = &p};
+        size_t n = 0;
+        int r = wal_new(&w, o);
+
+        if (r < 0)
+                return r;
+        x.w = w;
+        r = list(w, &numbers, &n);
+        if (r >= 0)
+                r = open_mark(&x, false);
+        return r < 0 ? r : (n > 0 && numbers[n - 1] > 1) || x.mark.number > 1;
+}
+
 static int remove_all(struct wal *w) {
         const struct wal_file_ops *ops = w->options.files.ops;
         _cleanup_strv_free_ char **names = NULL;

@@ -303,7 +303,9 @@ static int append(struct wal *w, const struct wal_batch *b) {
         if (!b->sync)
                 return 0;
         w->synced = w->number;
-        return wal_move_mark(w);
+        /* It is written, and must not be again: a mark that lags moves with the next block. */
+        r = wal_move_mark(w);
+        return r == -ENOSPC ? 0 : r;
 }
 
 int wal_write(struct wal *w, const struct wal_batch *b) {
@@ -311,7 +313,10 @@ int wal_write(struct wal *w, const struct wal_batch *b) {
 
         if (w->block.allocated > BLOCK_KEPT_BYTES)
                 buf_done(&w->block);
-        return r < 0 ? r : drop_segments(w, b->trim_to);
+        if (r < 0)
+                return r;
+        r = drop_segments(w, b->trim_to); /* those that stay go another time */
+        return r == -ENOSPC ? 0 : r;
 }
 
 int wal_reset(struct wal *w, uint64_t index, uint64_t term) {

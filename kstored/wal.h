@@ -45,6 +45,9 @@ int wal_create(struct wal **ret, const struct wal_options *o, const struct wal_c
  * -EUCLEAN with p when it is damaged, -ENOENT when there is none. */
 int wal_open(struct wal **ret, const struct wal_options *o, struct wal_contents *ret_contents,
                 struct problem *p);
+/* Whether there is more of a log than the beginning that wal_create() makes, damaged or not: 1, 0,
+ * or an error. */
+int wal_was_written(const struct wal_options *o);
 /* Closes; writes nothing. */
 struct wal *wal_free(struct wal *w);
 DEFINE_CLEANUP(struct wal *, wal_free);

@@ -10,7 +10,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members \
 	tests/clients/kstored-replace tests/clients/cluster.sh tests/clients/kstored-chaos tests/clients/kstored-web \
 	tests/clients/kstored-web.py tests/clients/limits-beside-etcd tests/clients/kstored-big-reads \
-	tests/clients/kstored-big-reads.py \
+	tests/clients/kstored-big-reads.py tests/clients/kstored-flips tests/clients/kstored-flips.py \
 	tests/clients/grpc-beside-etcd tests/clients/cluster-beside-etcd tests/clients/beside/three.py tests/clients/beside.sh tests/clients/beside/main.py tests/clients/beside/harness.py \
 	tests/clients/beside/bulk.py tests/clients/beside/kv.py tests/clients/beside/txn.py tests/clients/beside/lease.py tests/clients/beside/watch.py \
 	tests/clients/beside/cluster.py tests/clients/beside/wire.py tests/clients/beside/frames.py tests/clients/beside/generated.py
@@ -36,7 +36,7 @@ $(tests_chaos_kstored_chaos_OBJECTS): $(PROTO_H)
 # Changes a value where no checksum shows it: for tests/clients/kstored-members.
 noinst_PROGRAMS += tests/clients/forge
 tests_clients_forge_SOURCES = tests/clients/forge.c
-tests_clients_forge_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(XXHASH_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
+tests_clients_forge_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_clients_forge_OBJECTS): $(PROTO_H)
 
 # The store's real code in simulated worlds, with places where bugs can be planted: kstored/raft/bugs.h.
@@ -47,7 +47,7 @@ tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim
 	$(kstored_pure_sources)
 tests_sim_kstored_sim_CPPFLAGS = $(AM_CPPFLAGS) -DKSTORED_BUGS
 tests_sim_kstored_sim_CFLAGS = $(AM_CFLAGS) -O2
-tests_sim_kstored_sim_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(XXHASH_LIBS) $(TEST_LIBS)
+tests_sim_kstored_sim_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
 $(tests_sim_kstored_sim_OBJECTS): $(PROTO_H)
 
 # `make sim-long SECONDS=600`: as many worlds as the time allows, from a seed of its own each time.
@@ -55,3 +55,8 @@ $(tests_sim_kstored_sim_OBJECTS): $(PROTO_H)
 sim-long: tests/sim/kstored-sim
 	tests/sim/kstored-sim "$${SEED:-$$(date +%s)000000}" --seconds $(if $(SECONDS),$(SECONDS),600)
 EXTRA_DIST += tests/sim/run
+
+# `make flip-long SECONDS=3600`: changes of a member's files as many as the time allows, from a seed of its own each time.
+.PHONY: flip-long
+flip-long: kstored/kstored
+	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/clients/kstored-flips $(if $(SECONDS),$(SECONDS),3600) 100000000 "$${SEED:-$$(date +%s)000000}"
