@@ -222,7 +222,8 @@ static const struct {
                                 BY_LOAD | BY_SCRUB | BY_READ},
                 {"UPDATE revision SET seq = 100 WHERE seq = 8", BY_LOAD | BY_SCRUB},
                 /* Values are not read at the start. */
-                {"UPDATE revision SET value = value || x'00' WHERE seq = 8", BY_SCRUB | BY_READ},
+                {"UPDATE revision SET value = value || x'00' WHERE seq = 8",
+                                BY_LOAD | BY_SCRUB | BY_READ},
                 {"UPDATE revision SET value = zeroblob(8999) || x'01' WHERE seq = 8",
                                 BY_SCRUB | BY_READ},
                 {"UPDATE revision SET value = x'' WHERE seq = 8", BY_SCRUB | BY_READ},
