@@ -4,7 +4,8 @@ EXTRA_DIST += bench/run
 bench: all
 	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/bench/run $(BENCH)
 
-# `make bench-store`: kstored beside etcd (Debian's etcd-server). STORE='--quick' for a short look.
+# `make bench-store`: kstored beside etcd (Debian's etcd-server). STORE='--quick' for a short look,
+# ETCD=path for another etcd than the installed one.
 EXTRA_DIST += bench/store
 noinst_PROGRAMS += bench/etcd-load
 bench_etcd_load_SOURCES = bench/etcd-load.c

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <malloc.h>
+#include <sysexits.h>
 
 #include "kstored/offline.h"
 #include "kstored/options-check.h"
@@ -262,5 +263,6 @@ int main(int argc, char **argv) {
         if (r < 0)
                 log_error("%s", p.message ? p.message : strerror(-r));
         options_done(&program, &o);
-        return r < 0 ? 1 : r;
+        /* The unit does not start a damaged member again: it is to be replaced. */
+        return r == -EUCLEAN ? EX_CONFIG : r < 0 ? 1 : r;
 }

@@ -46,7 +46,8 @@ void server_fatal(struct server *s, int error, const char *what) {
                 peers_flush(s->peers, server_now_ms());
                 return;
         }
-        sd_event_exit(s->event, 1);
+        /* Of damage another start would find no less. */
+        sd_event_exit(s->event, s->fatal == -EBADMSG ? EX_CONFIG : 1);
 }
 
 void server_damaged(struct server *s, const char *what) {

@@ -18,7 +18,8 @@ struct reader {
         struct problem *p;
         bool marked;
         struct wal_mark mark;
-        uint8_t *data; /* the segment that is being read */
+        uint64_t stranger; /* the mark is of this other member */
+        uint8_t *data;     /* the segment that is being read */
         uint64_t size;
         uint64_t first_unmarked; /* where the first block behind the mark begins; 0: none yet */
 };
@@ -236,8 +237,12 @@ static int open_mark(struct reader *x, bool make) {
                 if (size < (slot + 1) * WAL_PAGE)
                         break;
                 r = ops->read(w->mark, page, sizeof(page), slot * WAL_PAGE);
-                if (r < 0 || !wal_mark_decode(page, &m) || m.member_id != w->options.member_id)
+                if (r < 0 || !wal_mark_decode(page, &m))
                         continue;
+                if (m.member_id != w->options.member_id) {
+                        x->stranger = m.member_id;
+                        continue;
+                }
                 if (!x->marked || m.number > x->mark.number)
                         x->mark = m;
                 x->marked = true;
@@ -346,6 +351,12 @@ static int open_log(struct reader *x) {
         if (n == 0)
                 return damage_problem(x->p, "the files of the log are gone, and only its mark "
                                             "(kstored.log.mark) is there");
+        if (!x->marked && x->stranger != 0)
+                return damage_problem(x->p,
+                                "the log (kstored.log.mark) is of another member "
+                                "(%llx, not %llx)",
+                                (unsigned long long)x->stranger,
+                                (unsigned long long)w->options.member_id);
         if (!x->marked)
                 return damage_problem(x->p, "the log's mark (kstored.log.mark) is %s",
                                 w->mark ? "damaged" : "gone");

@@ -224,7 +224,8 @@ static const struct {
                 /* Values are not read at the start. */
                 {"UPDATE revision SET value = value || x'00' WHERE seq = 8",
                                 BY_LOAD | BY_SCRUB | BY_READ},
-                {"UPDATE revision SET value = zeroblob(8999) || x'01' WHERE seq = 8",
+                {"UPDATE revision SET value = CAST(zeroblob(length(value) - 1) || x'01' AS BLOB) "
+                 "WHERE seq = 8",
                                 BY_SCRUB | BY_READ},
                 {"UPDATE revision SET value = x'' WHERE seq = 8", BY_SCRUB | BY_READ},
                 /* Rows that are right by themselves. */
