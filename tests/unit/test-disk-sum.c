@@ -221,13 +221,13 @@ static const struct {
                 {"UPDATE revision SET sum = sum + 4294967296 WHERE seq = 8",
                                 BY_LOAD | BY_SCRUB | BY_READ},
                 {"UPDATE revision SET seq = 100 WHERE seq = 8", BY_LOAD | BY_SCRUB},
-                /* Values are not read at the start. */
+                /* Values are not read at the start, their sizes are. */
                 {"UPDATE revision SET value = value || x'00' WHERE seq = 8",
                                 BY_LOAD | BY_SCRUB | BY_READ},
                 {"UPDATE revision SET value = CAST(zeroblob(length(value) - 1) || x'01' AS BLOB) "
                  "WHERE seq = 8",
                                 BY_SCRUB | BY_READ},
-                {"UPDATE revision SET value = x'' WHERE seq = 8", BY_SCRUB | BY_READ},
+                {"UPDATE revision SET value = x'' WHERE seq = 8", BY_LOAD | BY_SCRUB | BY_READ},
                 /* Rows that are right by themselves. */
                 {"DELETE FROM revision WHERE seq = 8", BY_LOAD},
                 {"DELETE FROM revision WHERE seq = 40", BY_LOAD},
