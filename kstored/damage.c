@@ -9,7 +9,7 @@ enum { NOTE_SIZE_MAX = 4096 };
 
 static const char remedy[] =
                 "In a cluster replace this member from the others: stop it and run kstored "
-                "--replace with its flags; alone, restore a backup with kctl restore";
+                "--config FILE --replace; alone, restore a backup with kctl restore";
 
 int damage_problem(struct problem *p, const char *fmt, ...) {
         char what[1024];

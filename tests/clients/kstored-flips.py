@@ -26,7 +26,7 @@ SECONDS, CHANGES, SEED = float(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6])
 WORKERS = 4
 START_S = 20  # bounds for a machine that is busy with other things
 END_S = 20
-REMEDY = re.compile(r"kstored --replace|kctl restore|start the newer program|give another --data-dir")
+REMEDY = re.compile(r"--replace|kctl restore|start the newer program|give another --data-dir")
 SCHEMA = Schema(DESCRIPTORS)
 DEAD = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
