@@ -1,5 +1,5 @@
 /* Answers that are too large to be made at once: they are planned and written in slices of a few
- * milliseconds, as fast as their clients read, while everything else goes on. What waits for a slow
+ * milliseconds, as fast as their clients read, while everything else continues. What waits for a slow
  * client is one buffer of ANSWERS_AHEAD bytes; the rest is read from the store when it can leave.
  */
 #pragma once

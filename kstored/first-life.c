@@ -191,7 +191,7 @@ void first_life_turn(struct server *s, uint64_t now_ms) {
 
 char *first_life_refusal(uint64_t member_id, const char *name) {
         return strformat("member %llx (%s) took part in the cluster before, and its data directory "
-                         "is empty now: it has promised what it does not know any more, and must "
+                         "is empty now: it has promised what it no longer knows, and must "
                          "not come back under its old id. Replace it from the others: kstored "
                          "--config FILE --replace (or etcdctl member remove %llx, etcdctl member "
                          "add, and a start with --initial-cluster-state=existing)",

@@ -124,7 +124,7 @@ static void begin_walk(struct range_read *x, struct mvcc *m, struct mvcc_walk *w
         mvcc_walk_begin(m, &range, x->next, x->next_size, w);
 }
 
-/* Where the next step goes on: at the item, or with `behind` after it. */
+/* Where the next step continues: at the item, or with `behind` after it. */
 static int keep_place(struct range_read *x, const struct item *it, bool behind) {
         size_t n = item_key_size(it) + behind;
         char *p = realloc(x->next, MAX(n, (size_t)1));

@@ -17,5 +17,5 @@ void replace_result_done(struct replace_result *r);
 
 /* Asks the others, which must have a majority without this member, a leader, and equal data; puts
  * the data directory aside; has the old member removed and a new one added; and prepares the
- * directory so that the next start joins as that one. Run again it goes on where it was cut off. */
+ * directory so that the next start joins as that one. Run again it continues where it was cut off. */
 int replace_run(const struct server_options *o, struct replace_result *ret, struct problem *p);

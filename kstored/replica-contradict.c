@@ -1,5 +1,5 @@
 /* A leader has contradicted what was committed here (raft/contradict.c): what a person reads, and
- * what the others are told before this member stops. */
+ * what the others hear before this member stops. */
 #include "kstored/replica.h"
 
 static const char *name_of(const struct replica *r, uint64_t id) {

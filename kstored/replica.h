@@ -164,7 +164,7 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket);
  * file holds. The file is gone afterwards. -EAGAIN while something is being written. */
 int replica_install(struct replica *r, const char *path, const struct raft_message *m);
 /* replica-heard.c: a member that begins a cluster of several with an empty disk may have been one
- * of it before, and have promised what it does not know any more. It takes part in nothing
+ * of it before, and have promised what it no longer knows. It takes part in nothing
  * (`fresh`) until whoever drives it has asked the others and calls this (first-life.h). */
 void replica_confirm(struct replica *r);
 /* Notes that a member takes part in the cluster: true once that is durable. Nothing that it says

@@ -305,7 +305,7 @@ static void add_facts(struct server_metrics *x) {
 
         (void)snprintf(labels, sizeof(labels), "server_version=\"%s\"", server_version);
         metric_set(metrics_gauge(x->all, "etcd_server_version", labels,
-                                   "The version that clients are told."),
+                                   "The version that clients see."),
                         1);
         (void)snprintf(labels, sizeof(labels), "cluster_version=\"%s\"", server_cluster_version);
         metric_set(metrics_gauge(x->all, "etcd_cluster_version", labels,

@@ -220,7 +220,7 @@ static bool is_address(const char *name) {
         return inet_pton(AF_INET, name, buffer) == 1 || inet_pton(AF_INET6, name, buffer) == 1;
 }
 
-/* Signed by a CA of ours, in time, for this purpose and name; then what the lists say. */
+/* Signed by a CA that is trusted, in time, for this purpose and name; then what the lists say. */
 static int check_peer(struct tls_stream *s, char **ret_why) {
         const char *purpose =
                         s->context->server ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;

@@ -69,7 +69,7 @@ int raft_check_terms(struct raft *r, const struct raft_message *m,
         if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
                 return -EUCLEAN;
         if (m->term < r->term || bug(BUG_TERMS_IGNORED))
-                return 0; /* nobody's leader any more */
+                return 0; /* no longer anybody's leader */
         /* What was sent before that was committed says nothing of it; raft_step() compares. */
         if (m->log_index <= r->log.commit)
                 return 0;

@@ -176,7 +176,7 @@ bool commit_alone(struct raft *r);
 int follow_commit(struct raft *r, uint64_t commit);
 
 /* read.c */
-/* A read of ours or of another member: from, context and asked are set. */
+/* A read of this member or of another one: from, context and asked are set. */
 int read_begin(struct raft *r, const struct pending_read *read);
 int read_acked(struct raft *r);
 int read_started_term(struct raft *r);

@@ -192,7 +192,7 @@ struct raft_contradiction {
         uint64_t leader;
         uint64_t leader_term; /* the term it leads */
         uint64_t index;       /* of the entry; what the leader named */
-        uint64_t our_term;    /* of the entry; 0: not known any more */
+        uint64_t our_term;    /* of the entry; 0: no longer known */
         uint64_t their_term;
         uint64_t our_index; /* READ: what was committed here; LOST: where the log ends */
 };

@@ -1,5 +1,5 @@
 /* The write-ahead log on real files: what was acknowledged is there after any end of the process,
- * and whatever is changed in the files is either told or without effect. */
+ * and whatever is changed in the files is either refused or without effect. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -88,7 +88,7 @@ static void test_what_was_written_is_there(void **state) {
         for (unsigned step = 0; step < WAL_SCRIPT_STEPS; step++) {
                 assert_int_equal(write_step(t, step), 0);
                 if (step % 7 == 6)
-                        must_open(t); /* goes on in the segment that is there */
+                        must_open(t); /* continues in the segment that is there */
                 if (step % 4 == 0)
                         continue;
                 must_open(t);
@@ -252,7 +252,7 @@ static int run_script(struct test *t, struct wal_model *before, unsigned *step) 
         return 0;
 }
 
-/* Opens what is left, which must hold either; then it goes on from there. */
+/* Opens what is left, which must hold either; then it continues from there. */
 static void check_left(struct test *t, const struct wal_model *before, unsigned step) {
         enum wal_fault fault = t->f.fault;
 
@@ -353,8 +353,8 @@ static void assert_untouched(struct test *t, const struct wal_saved *saved, cons
         wal_saved_done(&now);
 }
 
-/* Opens it after a change: true when the change was told, else everything must be there. */
-static bool is_told(struct test *t, const struct wal_saved *saved, const char *name,
+/* Opens it after a change: true when the change was refused, else everything must be there. */
+static bool is_refused(struct test *t, const struct wal_saved *saved, const char *name,
                 const char *how, size_t at) {
         int r = open_again(t);
 
@@ -374,12 +374,12 @@ static bool is_told(struct test *t, const struct wal_saved *saved, const char *n
 static bool flip(struct test *t, const struct wal_saved *saved, size_t file, size_t at) {
         const struct wal_saved_file *x = &saved->files[file];
         char byte = (char)(x->data[at] ^ 1 << (at * 5 + at / 8) % 8);
-        bool told;
+        bool refused;
 
         put_bytes(t, x->name, &byte, 1, at);
-        told = is_told(t, saved, x->name, "a flipped bit", at);
+        refused = is_refused(t, saved, x->name, "a flipped bit", at);
         put_bytes(t, x->name, &x->data[at], 1, at);
-        return told;
+        return refused;
 }
 
 /* All of heads, marks and the headers of blocks and first records; samples of the rest. */
@@ -390,7 +390,7 @@ static bool flip_here(size_t at, bool small) {
 static void test_every_flipped_bit_is_told(void **state) {
         struct test *t = *state;
         struct wal_saved saved;
-        size_t flips = 0, told = 0, in_marks = 0;
+        size_t flips = 0, refused = 0, in_marks = 0;
 
         make_log(t, &saved);
         for (size_t i = 0; i < saved.count; i++) {
@@ -403,12 +403,12 @@ static void test_every_flipped_bit_is_told(void **state) {
                                 continue;
                         is = flip(t, &saved, i, at);
                         flips++;
-                        told += is;
+                        refused += is;
                         in_marks += mark && is;
                 }
         }
         assert_true(flips > 3000);
-        assert_true(told > flips / 3);
+        assert_true(refused > flips / 3);
         assert_int_equal(in_marks, 0); /* one of the two slots is enough */
         wal_restore_files(&t->f, &saved);
         must_open(t);
@@ -440,7 +440,7 @@ static void test_zeroed_and_swapped(void **state) {
         static const char zeros[WAL_PAGE];
         struct test *t = *state;
         struct wal_saved saved;
-        size_t told = 0;
+        size_t refused = 0;
 
         make_log(t, &saved);
         for (size_t i = 0; i < saved.count; i++) {
@@ -448,30 +448,30 @@ static void test_zeroed_and_swapped(void **state) {
 
                 for (size_t at = 0; at + 512 <= x->size; at += 512) {
                         put_bytes(t, x->name, zeros, 512, at);
-                        told += is_told(t, &saved, x->name, "a zeroed sector", at);
+                        refused += is_refused(t, &saved, x->name, "a zeroed sector", at);
                         put_bytes(t, x->name, x->data + at, 512, at);
                 }
                 for (size_t at = 0; at + WAL_PAGE <= x->size; at += WAL_PAGE) {
                         size_t to = (at * 7 + 3 * WAL_PAGE) % (x->size / WAL_PAGE * WAL_PAGE);
 
                         put_bytes(t, x->name, zeros, WAL_PAGE, at);
-                        told += is_told(t, &saved, x->name, "a zeroed page", at);
+                        refused += is_refused(t, &saved, x->name, "a zeroed page", at);
                         put_bytes(t, x->name, x->data + to, WAL_PAGE, at);
-                        told += is_told(t, &saved, x->name, "a page of elsewhere", at);
+                        refused += is_refused(t, &saved, x->name, "a page of elsewhere", at);
                         put_bytes(t, x->name, x->data + at, WAL_PAGE, to);
-                        told += is_told(t, &saved, x->name, "swapped pages", at);
+                        refused += is_refused(t, &saved, x->name, "swapped pages", at);
                         put_bytes(t, x->name, x->data + at, WAL_PAGE, at);
                         put_bytes(t, x->name, x->data + to, WAL_PAGE, to);
                 }
         }
-        assert_true(told > 300);
+        assert_true(refused > 300);
         wal_saved_done(&saved);
 }
 
 static void test_cut_files(void **state) {
         struct test *t = *state;
         struct wal_saved saved;
-        size_t told = 0;
+        size_t refused = 0;
 
         make_log(t, &saved);
         for (size_t i = 0; i < saved.count; i++) {
@@ -481,11 +481,11 @@ static void test_cut_files(void **state) {
                         _cleanup_close_ int fd = open_file(t, x->name);
 
                         assert_int_equal(ftruncate(fd, (off_t)size), 0);
-                        told += is_told(t, &saved, x->name, "the end of the file", size);
+                        refused += is_refused(t, &saved, x->name, "the end of the file", size);
                         put_bytes(t, x->name, x->data, x->size, 0);
                 }
         }
-        assert_true(told > 100);
+        assert_true(refused > 100);
         wal_saved_done(&saved);
 }
 
@@ -525,7 +525,7 @@ static void test_missing_files(void **state) {
 static void test_old_copies(void **state) {
         struct test *t = *state;
         struct wal_saved early, saved;
-        size_t told = 0, same = 0;
+        size_t refused = 0, same = 0;
 
         for (unsigned when = 1; when < WAL_SCRIPT_STEPS; when += 3) {
                 assert_int_equal(begin(t), 0);
@@ -542,8 +542,8 @@ static void test_old_copies(void **state) {
                         bool mark = streq(x->name, "kstored.log.mark");
 
                         assert_int_equal(file_write_atomic(path, x->data, x->size, 0600), 0);
-                        if (is_told(t, &saved, x->name, "an old copy", when)) {
-                                told++;
+                        if (is_refused(t, &saved, x->name, "an old copy", when)) {
+                                refused++;
                                 assert_false(mark); /* it says less than there is */
                         } else
                                 same++;
@@ -553,7 +553,7 @@ static void test_old_copies(void **state) {
                 wal_saved_done(&early);
                 wal_saved_done(&saved);
         }
-        assert_true(told > 10);
+        assert_true(refused > 10);
         assert_true(same > 10);
 }
 
