@@ -24,6 +24,7 @@ struct target_dir {
         char *database; /* in it */
         int lock_fd;
         bool has_store;
+        bool in_use; /* another process has the lock */
         uid_t uid;
         gid_t gid;
         uint64_t cluster_id; /* 0: unknown */
@@ -75,11 +76,26 @@ static int look(const char *data_dir, struct target_dir *x, struct problem *p) {
         return x->has_store ? 0 : check_empty(x->dir, p);
 }
 
+static int in_use_problem(const struct target_dir *x, struct problem *p) {
+        return problem_set(p, EBUSY, 0, NULL,
+                        "the data directory %s is in use by a running kstored; stop it first",
+                        x->dir);
+}
+
 /* The rules of who may be overwritten by what. */
 static int judge(struct target_dir *x, const struct backup_target *t,
                 const struct backup_info *info, struct problem *p) {
         if (!x->has_store)
                 return 0;
+        if (x->in_use) {
+                if (!t->force)
+                        return problem_set(p, EEXIST, 0, NULL,
+                                        "%s holds a store already (a kstored runs on it); --force "
+                                        "puts it aside, once that one is stopped, and restores "
+                                        "the backup",
+                                        x->dir);
+                return in_use_problem(x, p);
+        }
         if (disk_glance(x->database, &x->cluster_id, &x->revision) < 0)
                 x->cluster_id = 0; /* damaged: the very case for which there are backups */
         if (!t->force)
@@ -103,11 +119,7 @@ static int lock(struct target_dir *x, struct problem *p) {
         x->lock_fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
         if (x->lock_fd < 0)
                 return backup_file_problem(strempty(path), "open", path ? -errno : -ENOMEM, p);
-        if (flock(x->lock_fd, LOCK_EX | LOCK_NB) < 0)
-                return problem_set(p, EBUSY, 0, NULL,
-                                "the data directory %s is in use by a running kstored; stop it "
-                                "first",
-                                x->dir);
+        x->in_use = flock(x->lock_fd, LOCK_EX | LOCK_NB) < 0;
         return 0;
 }
 
@@ -320,8 +332,10 @@ static int restore_into(struct target_dir *x, const char *file, const struct bac
         _cleanup_free_ char *made = NULL, *aside = NULL;
         int r = x->dir ? 0 : make_directory(t->data_dir, x, p);
 
-        if (r >= 0)
+        if (r >= 0 && x->lock_fd < 0)
                 r = lock(x, p);
+        if (r >= 0 && x->in_use)
+                r = in_use_problem(x, p);
         if (r < 0)
                 return r;
         made = strformat("%s.restoring-XXXXXX", x->dir);
@@ -358,6 +372,9 @@ int backup_restore(const char *path, const struct backup_target *target, struct 
 
         if (r >= 0)
                 r = look(target->data_dir, &x, p);
+        /* Nothing of a database is opened that somebody uses. */
+        if (r >= 0 && x.has_store)
+                r = lock(&x, p);
         if (r >= 0)
                 r = judge(&x, target, &result.info, p);
         if (r < 0)

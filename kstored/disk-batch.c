@@ -71,7 +71,7 @@ int disk_batch_merge(struct disk_batch *b, struct disk_batch *more) {
         for (size_t i = 0; i < more->op_count; i++)
                 b->ops[b->op_count++] = more->ops[i];
         b->row_bytes += more->row_bytes;
-        b->settle |= more->settle;
+        b->sync |= more->sync;
         for (unsigned i = 0; i < DISK_NUMBERS; i++)
                 if (more->numbers_set & (1u << i))
                         disk_batch_number(b, i, more->numbers[i]);

@@ -54,6 +54,8 @@ struct disk {
 };
 
 int disk_sqlite_errno(int rc);
+/* The same where the system may have said more: a quota that is used up is a full disk, too. */
+int disk_failure_errno(sqlite3 *db, int rc);
 int disk_exec(sqlite3 *db, const char *sql);
 int disk_connect(const char *path, int flags, sqlite3 **ret);
 int disk_query_number(sqlite3 *db, const char *sql, int64_t *ret);

@@ -137,13 +137,15 @@ int disk_upgrade(sqlite3 *db, int64_t version) {
         return r;
 }
 
-static int64_t old_number(sqlite3 *db, const char *name) {
+/* 0 where there is none; a vote that can not be read is not one that was never given. */
+static int old_number(sqlite3 *db, const char *name, uint64_t *ret) {
         _cleanup_free_ char *sql = strformat("SELECT value FROM number WHERE name = '%s'", name);
         int64_t v = 0;
+        int r = sql ? disk_query_number(db, sql, &v) : -ENOMEM;
 
-        if (sql)
-                (void)disk_query_number(db, sql, &v);
-        return v;
+        if (r >= 0)
+                *ret = (uint64_t)v;
+        return r;
 }
 
 static int take_entry(struct wal_contents *c, sqlite3_stmt *st) {
@@ -183,8 +185,11 @@ int disk_old_log(struct disk *d, struct wal_contents *ret) {
 
         if (r < 0 || there == 0)
                 return r;
-        c.term = (uint64_t)old_number(d->reader, "term");
-        c.vote = (uint64_t)old_number(d->reader, "vote");
+        r = old_number(d->reader, "term", &c.term);
+        if (r >= 0)
+                r = old_number(d->reader, "vote", &c.vote);
+        if (r < 0)
+                return r;
         rc = sqlite3_prepare_v2(d->reader,
                         "SELECT idx, term, type, data FROM log WHERE idx > ?1 ORDER BY idx", -1,
                         &st, NULL);

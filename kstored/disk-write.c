@@ -4,19 +4,20 @@
 enum { FRAME_HEADER_BYTES = 24 };
 
 static int run(struct disk *d, sqlite3_stmt *st) {
-        int rc = sqlite3_step(st);
+        int rc = sqlite3_step(st), r;
 
         if (rc != SQLITE_DONE && rc != SQLITE_ROW)
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+        r = disk_failure_errno(d->writer, rc);
         sqlite3_reset(st);
-        return disk_sqlite_errno(rc);
+        return r;
 }
 
 /* A statement that removes a row and returns its checksum: the row's part of the sum goes. */
 static int run_remove(
                 struct disk *d, enum disk_statement which, int table, uint64_t id, uint64_t *sum) {
         sqlite3_stmt *st = d->write[which];
-        int rc;
+        int rc, r;
 
         sqlite3_bind_int64(st, 1, (int64_t)id);
         rc = sqlite3_step(st);
@@ -24,8 +25,9 @@ static int run_remove(
                 *sum -= disk_sum_part(table, id, (uint64_t)sqlite3_column_int64(st, 0));
         else if (rc != SQLITE_DONE)
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+        r = disk_failure_errno(d->writer, rc);
         sqlite3_reset(st);
-        return disk_sqlite_errno(rc);
+        return r;
 }
 
 static int write_rows(struct disk *d, const struct disk_batch *b, uint64_t *sum) {
@@ -110,7 +112,16 @@ static void learn_sizes(struct disk *d) {
         atomic_store(&d->free_count, query_number(d, DISK_FREE_COUNT));
 }
 
-int disk_write(struct disk *d, const struct disk_batch *b) {
+static int set_synchronous(struct disk *d, bool full) {
+        int r = disk_exec(
+                        d->writer, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+
+        if (r < 0)
+                snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+        return r;
+}
+
+static int write_transaction(struct disk *d, const struct disk_batch *b) {
         uint64_t sum = d->sum;
         int r = run(d, d->write[DISK_BEGIN]);
 
@@ -140,6 +151,16 @@ int disk_write(struct disk *d, const struct disk_batch *b) {
         return 0;
 }
 
+int disk_write(struct disk *d, const struct disk_batch *b) {
+        int r = b->sync ? set_synchronous(d, true) : 0;
+
+        if (r >= 0)
+                r = write_transaction(d, b);
+        if (b->sync)
+                (void)set_synchronous(d, false);
+        return r;
+}
+
 /* SQLite calls it after each commit with the pages that its log holds now. */
 int disk_on_commit(void *userdata, sqlite3 *db, const char *name, int pages) {
         struct disk *d = userdata;
@@ -148,12 +169,16 @@ int disk_on_commit(void *userdata, sqlite3 *db, const char *name, int pages) {
         return SQLITE_OK;
 }
 
+/* The copy that SQLite makes meanwhile is a file (in $SQLITE_TMPDIR), not memory; and what it
+ * leaves in SQLite's log goes at once, also of one that failed. */
 int disk_vacuum(struct disk *d) {
-        int r = disk_exec(d->writer, "VACUUM");
+        int r = disk_exec(d->writer, "PRAGMA temp_store=FILE; VACUUM");
 
         if (r < 0)
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
+        (void)disk_exec(d->writer, "PRAGMA temp_store=MEMORY");
         learn_sizes(d);
+        (void)disk_checkpoint(d);
         return r;
 }
 
@@ -170,7 +195,7 @@ int disk_checkpoint(struct disk *d) {
                 atomic_store(&d->unsettled_bytes, 0);
         else if ((rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED) {
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
-                return disk_sqlite_errno(rc);
+                return disk_failure_errno(d->writer, rc);
         }
         return rc == SQLITE_OK;
 }

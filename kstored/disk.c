@@ -121,8 +121,14 @@ int disk_sqlite_errno(int rc) {
         }
 }
 
+int disk_failure_errno(sqlite3 *db, int rc) {
+        int error = (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
+
+        return error == ENOSPC || error == EDQUOT ? -ENOSPC : disk_sqlite_errno(rc);
+}
+
 int disk_exec(sqlite3 *db, const char *sql) {
-        return disk_sqlite_errno(sqlite3_exec(db, sql, NULL, NULL, NULL));
+        return disk_failure_errno(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
 }
 
 int disk_connect(const char *path, int flags, sqlite3 **ret) {
@@ -352,6 +358,11 @@ int disk_open(struct disk **ret, const char *folder, struct problem *p) {
                 return r;
         /* Durable from the start: the log is needed only for what is applied after this. */
         r = disk_checkpoint(d);
+        if (r == 0)
+                return problem_set(p, EBUSY, 0, NULL,
+                                "another program reads %s, so that it can not be made durable; "
+                                "close that one",
+                                d->path);
         if (r >= 0)
                 r = disk_write(d, &nothing); /* learns the sizes */
         if (r >= 0 && disk_size(d).size <= CHECK_PAGES_AT_ONCE_BYTES)

@@ -54,7 +54,7 @@ struct disk_op {
 struct disk_batch {
         uint64_t numbers[DISK_NUMBERS];
         uint32_t numbers_set; /* bit set */
-        bool settle;          /* it is to be durable: who writes it makes a checkpoint after it */
+        bool sync;            /* durable before disk_write() returns, not only with a checkpoint */
         struct row **rows;
         size_t row_count, row_allocated;
         size_t row_bytes;

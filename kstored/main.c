@@ -216,6 +216,9 @@ static int run(struct server_options *o, struct problem *p) {
                 if (r > 0)
                         return 0;
         }
+        /* Files that SQLite needs for a while lie beside the database: there is room for them. */
+        if (r >= 0 && setenv("SQLITE_TMPDIR", o->data_dir, 0) < 0)
+                r = -errno;
         if (r >= 0)
                 r = daemon_new(&d, "kstored");
         if (r >= 0)

@@ -18,7 +18,7 @@ static bool put(struct replica *r, uint64_t id, int64_t value, bool remove) {
 
         if (disk_batch_op(&r->state->batch, &op) < 0)
                 return false; /* tried again with what comes next */
-        r->state->batch.settle = true;
+        r->state->batch.sync = true;
         return true;
 }
 
@@ -54,8 +54,8 @@ bool replica_hear(struct replica *r, uint64_t id) {
         return false;
 }
 
-void replica_heard_settled(struct replica *r) {
-        if (r->takes_settled < r->heard_ticket)
+void replica_heard_written(struct replica *r) {
+        if (!replica_flush_done(r, r->heard_ticket))
                 return;
         r->heard_durable = r->state->heard_count;
         if (r->confirming) {

@@ -189,6 +189,8 @@ static int move_old_log(struct replica *r, struct wal_contents *c, struct proble
         q = disk_drop_old_log(r->disk);
         if (q >= 0)
                 q = disk_checkpoint(r->disk);
+        if (q == 0)
+                q = -EBUSY; /* another program reads it: the table may come back */
         return q < 0 ? problem_set(p, -q, 0, NULL, "cannot write %s: %s", disk_path(r->disk),
                                        strerror(-q))
                      : 0;
@@ -196,10 +198,12 @@ static int move_old_log(struct replica *r, struct wal_contents *c, struct proble
 
 static int open_log(struct replica *r, struct wal_contents *c, struct problem *p) {
         struct wal_options o = log_options(r);
+        uint64_t applied = r->state->applied, keep = r->options.snapshot_count;
         int q = disk_old_log(r->disk, c);
 
         if (q > 0)
                 return move_old_log(r, c, p);
+        o.skip_to = applied > keep ? applied - keep : 0;
         if (q >= 0)
                 q = wal_open(&r->wal, &o, c, p);
         if (q == -ENOENT)

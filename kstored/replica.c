@@ -10,7 +10,6 @@
 enum {
         FLUSH_DELAY_MS = 500,
         FULL_RETRY_MS = 1000,
-        SETTLE_AGAIN_MS = 50,
         LEASE_RETRY_MS = 2000,
         DEAD_ROWS_MAX = 50000,
         REVOKES_AGAIN_MS = 20
@@ -173,15 +172,12 @@ static void take_state_batch(struct replica *r) {
 }
 
 static void submit_flush(struct replica *r) {
-        r->flushing.settle |= r->unsettled;
-        r->unsettled = false;
+        r->flush_at_ms = 0;
         r->flushing_now = true;
         r->options.ops->flush(r->options.userdata, &r->flushing);
 }
 
 static bool flush_is_due(const struct replica *r) {
-        if (r->unsettled && r->now_ms >= r->settle_again_ms)
-                return true;
         return !disk_batch_empty(&r->state->batch) &&
                (r->now_ms >= r->flush_at_ms || r->take_wanted > r->takes ||
                                r->state->batch.row_bytes >= REPLICA_FLUSH_BYTES);
@@ -228,18 +224,8 @@ bool replica_flush_done(const struct replica *r, uint64_t ticket) {
         return r->takes_written >= ticket;
 }
 
-static void database_settled(struct replica *r) {
-        r->settled = disk_number(r->disk, DISK_APPLIED);
-        r->takes_settled = r->takes_written;
-        replica_heard_settled(r);
-}
-
 void replica_flushed(struct replica *r, int result, bool settled) {
         r->flushing_now = false;
-        if (r->flushing.settle && !settled) {
-                r->unsettled = true;
-                r->settle_again_ms = r->now_ms + SETTLE_AGAIN_MS;
-        }
         if (result == -ENOSPC) {
                 r->database_full = true;
                 r->flush_at_ms = r->now_ms + FULL_RETRY_MS;
@@ -255,9 +241,10 @@ void replica_flushed(struct replica *r, int result, bool settled) {
         set_disk_full(r);
         mvcc_flushed(r->state->kv.mvcc, r->flushing_next_seq);
         r->takes_written = r->takes;
+        replica_heard_written(r);
         disk_batch_clear(&r->flushing);
         if (settled)
-                database_settled(r);
+                r->settled = disk_number(r->disk, DISK_APPLIED);
 }
 
 /* ---- applying */
@@ -472,8 +459,6 @@ uint64_t replica_next_ms(const struct replica *r) {
                 next = MIN(next, r->expire_at_ms);
         if (!r->flushing_now && r->flush_at_ms > 0)
                 next = MIN(next, r->flush_at_ms);
-        if (!r->flushing_now && r->unsettled)
-                next = MIN(next, r->settle_again_ms);
         if (r->save_pending && !r->saving_now)
                 next = MIN(next, r->save_again_ms);
         return MAX(next, r->now_ms + 1);
@@ -526,6 +511,7 @@ int replica_install(struct replica *r, const char *path, const struct raft_messa
                 return q;
         }
         r->settled = r->state->applied;
+        r->flush_at_ms = 0;
         log_info("Took a state from member %llx: revision %lld, log index %llu",
                         (unsigned long long)m->from, (long long)mvcc_rev(r->state->kv.mvcc),
                         (unsigned long long)m->log_index);

@@ -90,9 +90,6 @@ struct replica {
         bool disk_full;               /* either */
         uint64_t settled;             /* the database holds durably what was applied up to here */
         uint64_t takes, takes_written, take_wanted; /* replica_flush_ask() */
-        uint64_t takes_settled;                     /* durable */
-        bool unsettled; /* a checkpoint was asked for, and somebody was in its way */
-        uint64_t settle_again_ms;
 
         struct arena arena; /* of the command being proposed */
         uint64_t now_ms;
@@ -174,9 +171,8 @@ bool replica_hear(struct replica *r, uint64_t id);
 bool replica_knows(const struct replica *r, uint64_t id);
 /* Whether nothing was ever voted or agreed on, as far as this member knows. */
 bool replica_is_new(const struct replica *r);
-/* For replica.c: when all that was flushed is durable, and after another member's state took the
- * place of this one's. */
-void replica_heard_settled(struct replica *r);
+/* For replica.c: after a flush, and after another member's state took the place of this one's. */
+void replica_heard_written(struct replica *r);
 void replica_heard_again(struct replica *r, const uint64_t *ids, size_t n);
 /* replica-contradict.c: what raft_get_contradiction() says, for people, with what to do; and the
  * CORRUPT alarm for the cluster, which blames nobody. */

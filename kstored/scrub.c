@@ -3,13 +3,20 @@
 #include "kstored/server.h"
 #include "lib/log.h"
 
-enum { PIECE_ROWS = 5000, PAUSE_MS = 20, TROUBLE_MS = 60 * 1000, AGAIN_MS = 24 * 3600 * 1000 };
+enum {
+        PIECE_ROWS = 5000,
+        PAUSE_MS = 20,
+        TROUBLE_MS = 60 * 1000,
+        AGAIN_MS = 24 * 3600 * 1000,
+        MALFORMED_MAX = 3
+};
 
 struct scrub {
         struct server *server;
         bool pages_done;
         int64_t seq; /* the next row */
         bool under_way;
+        unsigned malformed; /* so often in a row SQLite could make nothing of it */
         uint64_t next_ms;
         _Atomic bool stop;
 };
@@ -48,7 +55,9 @@ static void on_piece(int result, void *userdata) {
         x->next_ms = server_now_ms() + PAUSE_MS;
         if (result == -ECANCELED)
                 return;
-        if (result == -EBADMSG) {
+        /* SQLite also says of what the disk does not give that it is malformed: that may pass. */
+        x->malformed = result == -EUCLEAN ? x->malformed + 1 : result < 0 ? x->malformed : 0;
+        if (result == -EBADMSG || x->malformed >= MALFORMED_MAX) {
                 server_damaged(s, "The database is damaged: a row or a page is not what was "
                                   "written");
                 return;

@@ -107,23 +107,49 @@ static void op_save(void *userdata, const struct wal_batch *b) {
                 server_fatal(s, -ENOBUFS, "The writer does not take work");
 }
 
-/* SQLite's own log is brought into the database when it has grown; 1 when it was. The mark of our
- * log becomes durable now and then, which none of its blocks waits for. */
+/* What can be given back when the disk is full: the room of SQLite's own log, which is in the
+ * database then, and segments kept for reuse. */
+static int make_room(struct server *s) {
+        int r = disk_checkpoint(s->disk);
+        int q = wal_give_back(s->replica->wal);
+
+        return r < 0 ? r : q;
+}
+
+/* SQLite's own log is brought into the database when it has grown; 1 when it was. */
 static int run_flush(void *userdata) {
         struct server *s = userdata;
         int r = disk_write(s->disk, &s->replica->flushing);
 
-        if (r >= 0 && now_mono_us() - s->mark_synced_us >= SYNC_MARK_US) {
-                r = wal_sync_mark(s->replica->wal);
-                s->mark_synced_us = now_mono_us();
-                if (r == -ENOSPC)
-                        r = 0; /* the batch is written, and must not be written again */
-        }
-        if (r < 0 || (!s->replica->flushing.settle &&
-                                     disk_unsettled_bytes(s->disk) < SERVER_CHECKPOINT_BYTES))
+        if (r == -ENOSPC && make_room(s) >= 0)
+                r = disk_write(s->disk, &s->replica->flushing);
+        if (r < 0 || disk_unsettled_bytes(s->disk) < SERVER_CHECKPOINT_BYTES)
                 return r;
         r = disk_checkpoint(s->disk);
         return r == -ENOSPC ? 0 : r; /* it is written; the rest can wait */
+}
+
+static int run_sync_mark(void *userdata) {
+        struct server *s = userdata;
+
+        return wal_sync_mark(s->replica->wal);
+}
+
+static void on_mark_synced(int result, void *userdata) {
+        struct server *s = userdata;
+
+        s->mark_syncing = false;
+        s->mark_synced_us = now_mono_us();
+        if (result < 0 && result != -ENOSPC)
+                server_fatal(s, result, "The disk does not keep what it is given");
+}
+
+/* The mark of the log becomes durable now and then, and no block waits for it. */
+static void sync_mark(struct server *s) {
+        if (s->mark_syncing || !wal_mark_is_ahead(s->replica->wal) ||
+                        now_mono_us() - s->mark_synced_us < SYNC_MARK_US)
+                return;
+        s->mark_syncing = worker_submit(s->writer, run_sync_mark, on_mark_synced, s) >= 0;
 }
 
 static void on_flushed(int result, void *userdata) {
@@ -270,6 +296,7 @@ static int server_turn(sd_event_source *source, void *userdata) {
         snapshot_send_turn(s, now_ms);
         snapshot_receive_turn(s);
         service_snapshot_turn(s, now_ms);
+        sync_mark(s);
         s->serving_since_us = 0;
         answers_set_store(s->answers, s->state->kv.mvcc);
         catch_up_watchers(s);

@@ -22,7 +22,7 @@ enum {
         SERVER_CONNECTIONS_MAX = 20000,
         SERVER_FILES_RESERVE =
                         256, /* descriptors that clients do not get: members, disk, metrics */
-        SERVER_CHECKPOINT_BYTES = 16 * 1024 * 1024,
+        SERVER_CHECKPOINT_BYTES = 4 * 1024 * 1024,
         SERVER_REQUEST_OVERHEAD = 512 * 1024,
         SERVER_SLOW_APPLY_MS = 100,
 };
@@ -92,7 +92,7 @@ struct server {
         bool peers_known;
         uint64_t peers_changes, peers_config;
         struct tls_files peer_tls, client_tls;
-        char *made_files[4]; /* of those: certificates and keys of auto-tls.c */
+        char *made_files[4];         /* of those: certificates and keys of auto-tls.c */
         uint64_t snapshot_for;       /* asked for in this turn */
         struct sending *sending;     /* a state for a member that fell behind */
         struct receiving *receiving; /* one that comes from the leader */
@@ -117,7 +117,7 @@ struct server {
         uint64_t next_barrier;
         size_t request_count;
         size_t read_bytes;
-        uint64_t serving_since_us; /* the first read of this turn; 0: none yet */
+        uint64_t serving_since_us;     /* the first read of this turn; 0: none yet */
         struct answers *answers;       /* large ones, being made */
         size_t held_count, held_bytes; /* of those, proposals that wait for a leader */
 
@@ -142,7 +142,8 @@ struct server {
         _Atomic bool hashing_stop;
         uint64_t save_started_us, save_us; /* the last one took so long */
         uint64_t flush_started_us;
-        uint64_t mark_synced_us;           /* the flusher's */
+        uint64_t mark_synced_us; /* when sync_mark() was done last */
+        bool mark_syncing;
         uint32_t lone_saves;
         bool write_now; /* what op_write() was given */
 };

@@ -86,8 +86,13 @@ static void on_defragment_gone(struct grpc_call *call, void *userdata) {
 /* On the thread that writes the database. */
 void service_defragment(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        struct defragment *d = calloc(1, sizeof(*d));
+        struct defragment *d;
 
+        if (s->counts.defragmenting > 0) {
+                server_refuse(call, STORE_TOO_MANY_REQUESTS); /* it is being done */
+                return;
+        }
+        d = calloc(1, sizeof(*d));
         if (!d) {
                 server_refuse(call, STORE_NO_MEMORY);
                 return;

@@ -83,6 +83,9 @@ static void on_checked(int result, void *userdata) {
         struct receiving *x = userdata;
 
         x->checking = false;
+        /* The file is to be the database: closing it then would take SQLite's locks from it, which
+         * are the process's (fcntl(2)). */
+        x->file.fd = safe_close(x->file.fd);
         if (result < 0)
                 finish(x, result == -EUCLEAN ? "it is not what was announced" : strerror(-result));
         else if (!x->call)

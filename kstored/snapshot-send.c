@@ -178,8 +178,6 @@ static void on_copied(int result, void *userdata) {
         }
         x->phase = PHASE_SEND;
         x->end_ms = server_now_ms() + STALL_MS;
-        /* From here on the log is kept, so that what follows need not be a state again. */
-        x->server->replica->keep_after = x->index;
 }
 
 static int run_copy(void *userdata) {
@@ -227,6 +225,8 @@ void snapshot_send_turn(struct server *s, uint64_t now_ms) {
                         return;
                 }
                 x->phase = PHASE_COPY;
+                /* From here on the log is kept, so that what follows need not be a state again. */
+                s->replica->keep_after = s->state->applied;
         }
         if (x->phase != PHASE_COPY && now_ms >= x->end_ms)
                 finish(x, "it does not go on");

@@ -7,6 +7,7 @@
 #include "kstored/wal.h"
 
 #define WAL_MARK_NAME "mark"
+#define WAL_SPARE_PREFIX "spare-"
 
 enum {
         WAL_SEGMENT_BYTES = 16 * 1024 * 1024,

@@ -65,6 +65,11 @@ static int take_entry(struct reader *x, const struct wal_record *record) {
 
         if (record->a != last_index(c) + 1)
                 return corrupt(x, "its entries have a gap");
+        if (record->a <= x->w->options.skip_to && c->entry_count == 0) {
+                c->base_index = record->a;
+                c->base_term = record->b;
+                return 0;
+        }
         if (c->entry_count == c->entries_allocated) {
                 size_t n = c->entries_allocated * 2 + 256;
                 struct raft_entry **v = reallocarray(c->entries, n, sizeof(v[0]));
@@ -274,7 +279,7 @@ static int list(struct wal *w, uint64_t **ret, size_t *ret_count) {
         for (char **name = names; name && *name; name++) {
                 if (wal_segment_number(*name, &v[n]))
                         n++;
-                else if (startswith(*name, "spare-") && strlen(*name) < WAL_NAME_SIZE &&
+                else if (startswith(*name, WAL_SPARE_PREFIX) && strlen(*name) < WAL_NAME_SIZE &&
                                 w->spare_count < WAL_SPARES_MAX)
                         snprintf(w->spares[w->spare_count++], WAL_NAME_SIZE, "%s", *name);
         }

@@ -92,6 +92,10 @@ int wal_move_mark(struct wal *w) {
         return r;
 }
 
+bool wal_mark_is_ahead(const struct wal *w) {
+        return atomic_load(&w->mark_moved);
+}
+
 int wal_sync_mark(struct wal *w) {
         int r = 0;
 
@@ -152,10 +156,11 @@ static int next_file(struct wal *w, const char *name, struct wal_file **ret, uin
         int r = 0;
 
         *ret_size = 0;
-        if (w->spare_count > 0) {
-                r = ops->rename(folder, w->spares[w->spare_count - 1], name);
-                if (r >= 0)
-                        w->spare_count--;
+        while (w->spare_count > 0) {
+                r = ops->rename(folder, w->spares[--w->spare_count], name);
+                if (r != -ENOENT) /* wal_give_back() took it */
+                        break;
+                r = 0;
         }
         if (r >= 0)
                 r = ops->open(folder, name, true, ret);
@@ -252,7 +257,7 @@ static int drop_segments(struct wal *w, uint64_t trim_to) {
                 char name[WAL_NAME_SIZE], spare[WAL_NAME_SIZE];
 
                 wal_segment_name(name, w->segments[n].number);
-                snprintf(spare, sizeof(spare), "spare-%016llx",
+                snprintf(spare, sizeof(spare), WAL_SPARE_PREFIX "%016llx",
                                 (unsigned long long)w->segments[n].number);
                 if (w->spare_count < WAL_SPARES_MAX &&
                                 ops->rename(w->options.files.folder, name, spare) >= 0)
@@ -273,7 +278,10 @@ static int drop_segments(struct wal *w, uint64_t trim_to) {
 
 static int append(struct wal *w, const struct wal_batch *b) {
         struct wal_block x = {.number = w->number + 1, .before = w->before, .synced = w->synced};
-        bool fits = w->file && w->at + w->block.size <= w->options.segment_bytes + WAL_PAGE;
+        /* Into an empty segment goes what is larger than one, too. */
+        bool fits = w->file &&
+                    (w->at == WAL_PAGE ||
+                                    w->at + w->block.size <= w->options.segment_bytes + WAL_PAGE);
         int r;
 
         if (w->block.failed)
@@ -305,6 +313,9 @@ static int append(struct wal *w, const struct wal_batch *b) {
         w->synced = w->number;
         /* It is written, and must not be again: a mark that lags moves with the next block. */
         r = wal_move_mark(w);
+        /* All of a segment hangs on its head: the mark that vouches for it is durable at once. */
+        if (r >= 0 && !fits)
+                r = w->options.files.ops->sync(w->mark);
         return r == -ENOSPC ? 0 : r;
 }
 
@@ -325,6 +336,17 @@ int wal_reset(struct wal *w, uint64_t index, uint64_t term) {
                                             .truncate_from = index + 1,
                                             .truncate_term = term,
                                             .sync = true});
+}
+
+int wal_give_back(const struct wal *w) {
+        const struct wal_file_ops *ops = w->options.files.ops;
+        _cleanup_strv_free_ char **names = NULL;
+        int r = ops->list(w->options.files.folder, &names);
+
+        for (char **name = names; r >= 0 && name && *name; name++)
+                if (startswith(*name, WAL_SPARE_PREFIX))
+                        r = ops->remove(w->options.files.folder, *name);
+        return r;
 }
 
 int wal_finish(struct wal *w) {

@@ -13,6 +13,7 @@ struct wal;
 struct wal_options {
         struct wal_folder files; /* borrowed */
         uint64_t member_id;
+        uint64_t skip_to;     /* wal_open(): applied entries up to here are not kept in memory */
         uint64_t seed;        /* random and secret; of the segments' salts */
         size_t segment_bytes; /* a new segment is begun after so many; 0: the usual */
         size_t step_bytes;    /* by which a new one grows ahead; 0: the usual */
@@ -59,5 +60,11 @@ int wal_write(struct wal *w, const struct wal_batch *b);
 int wal_reset(struct wal *w, uint64_t index, uint64_t term);
 /* At a clean stop: all of it, and the mark, become durable. */
 int wal_finish(struct wal *w);
+/* Frees the room of segments that were kept for reuse. From any one thread, also beside
+ * wal_write().
+ */
+int wal_give_back(const struct wal *w);
+/* Whether the mark has moved since it was made durable. Any thread. */
+bool wal_mark_is_ahead(const struct wal *w);
 /* Makes the mark durable, if it moved. From any one thread, also beside wal_write(). */
 int wal_sync_mark(struct wal *w);

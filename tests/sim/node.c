@@ -63,8 +63,10 @@ static void op_save(void *userdata, const struct wal_batch *b) {
 static void on_flushed(struct world *w, struct node *n, void *data, uint64_t number) {
         const struct disk_batch *b = TAKE_PTR(n->flush);
         int result = sim_disk_end(n->disk, b, w->now_us < n->disk_full_until_us ? -ENOSPC : 0);
-        bool wanted = b->settle ? !one_in(w, 4) : one_in(w, 4);
-        bool settled = result >= 0 && wanted && disk_checkpoint(n->disk) > 0;
+        bool settled = result >= 0 && one_in(w, 4) && disk_checkpoint(n->disk) > 0;
+
+        if (result >= 0 && b->sync)
+                (void)disk_checkpoint(n->disk); /* as durable, if not yet in its place */
 
         if (one_in(w, 3))
                 (void)wal_sync_mark(n->replica->wal);

@@ -1,4 +1,4 @@
-/* Backups on a real disk: every kind of damage is noticed, and what a restore makes is a store of one
+/* Backups on a real disk: every kind of damage is found, and what a restore makes is a store of one
  * member that has forgotten nothing; of format 1 what stands only in the log counts. */
 #include <fcntl.h>
 #include <sqlite3.h>

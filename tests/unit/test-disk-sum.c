@@ -1,4 +1,4 @@
-/* What stands in the database is what was written, or it is noticed; and databases of format 1, which
+/* What stands in the database is what was written, or it is found; and databases of format 1, which
  * had no checksums. */
 #include <sqlite3.h>
 
