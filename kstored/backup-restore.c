@@ -14,9 +14,8 @@
 #include "kstored/state-internal.h"
 #include "lib/fileio.h"
 #include "lib/random.h"
-#include "lib/timefmt.h"
 
-enum { COPY_PIECE_SIZE = 1 << 20, ASIDE_NAMES_MAX = 100 };
+enum { COPY_PIECE_SIZE = 1 << 20 };
 
 /* The directory as it is found. */
 struct target_dir {
@@ -274,27 +273,6 @@ static int hand_over(const char *dir, const struct target_dir *x, struct problem
         return r < 0 ? backup_file_problem(dir, "hand over", r, p) : 0;
 }
 
-/* A name that is free: DIR.before-restore-20240102T030405Z, and -2 and so on after it. */
-static char *aside_name(const char *dir) {
-        char now[TIMEFMT_SIZE], compact[TIMEFMT_SIZE];
-        size_t n = 0;
-
-        for (const char *c = time_format(now_wall_us(), now); *c; c++)
-                if (*c != '-' && *c != ':')
-                        compact[n++] = *c;
-        compact[n] = 0;
-        for (int i = 1; i <= ASIDE_NAMES_MAX; i++) {
-                char *name = i == 1 ? strformat("%s.before-restore-%s", dir, compact)
-                                    : strformat("%s.before-restore-%s-%d", dir, compact, i);
-                struct stat st;
-
-                if (!name || lstat(name, &st) < 0)
-                        return name;
-                free(name);
-        }
-        return NULL;
-}
-
 /* made takes the place of x->dir; what stood there is then called `aside`. On failure everything is
  * as before. */
 static int change_places(const char *made, const struct target_dir *x, const char *aside,
@@ -339,7 +317,7 @@ static int restore_into(struct target_dir *x, const char *file, const struct bac
         if (r < 0)
                 return r;
         made = strformat("%s.restoring-XXXXXX", x->dir);
-        aside = aside_name(x->dir);
+        aside = file_aside_name(x->dir, "before-restore");
         if (!made || !aside)
                 return -ENOMEM;
         if (!mkdtemp(made))

@@ -8,9 +8,8 @@
 
 #include "lib/fileio.h"
 #include "lib/json.h"
-#include "lib/timefmt.h"
 
-enum { TICKET_SIZE_MAX = 64 * 1024, ASIDE_NAMES_MAX = 100 };
+enum { TICKET_SIZE_MAX = 64 * 1024 };
 
 static const char ticket_name[] = "kstored.db.join";
 
@@ -155,30 +154,9 @@ int replace_dir_open(struct replace_dir *ret, const char *data_dir, struct probl
         return 0;
 }
 
-/* A name that is free: DIR.replaced-20240102T030405Z, and -2 and so on after it. */
-static char *aside_name(const char *dir) {
-        char now[TIMEFMT_SIZE], compact[TIMEFMT_SIZE];
-        size_t n = 0;
-
-        for (const char *c = time_format(now_wall_us(), now); *c; c++)
-                if (*c != '-' && *c != ':')
-                        compact[n++] = *c;
-        compact[n] = 0;
-        for (int i = 1; i <= ASIDE_NAMES_MAX; i++) {
-                char *name = i == 1 ? strformat("%s.replaced-%s", dir, compact)
-                                    : strformat("%s.replaced-%s-%d", dir, compact, i);
-                struct stat st;
-
-                if (!name || lstat(name, &st) < 0)
-                        return name;
-                free(name);
-        }
-        return NULL;
-}
-
 /* Killed in between, the next run finds no directory, and makes an empty one of its own. */
 int replace_dir_put_aside(struct replace_dir *d, char **ret_aside, struct problem *p) {
-        _cleanup_free_ char *aside = aside_name(d->path);
+        _cleanup_free_ char *aside = file_aside_name(d->path, "replaced");
         int r;
 
         if (!aside)

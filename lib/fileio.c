@@ -5,6 +5,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "lib/timefmt.h"
+
+enum { ASIDE_NAMES_MAX = 100 };
+
 int file_read(const char *path, size_t size_max, char **ret, size_t *ret_size) {
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         _cleanup_free_ char *data = NULL;
@@ -205,4 +209,24 @@ char *file_error_text(const char *path, const char *what, int error) {
                 break;
         }
         return strformat("cannot %s %s: %s%s", what, path, strerror(abs(error)), remedy);
+}
+
+char *file_aside_name(const char *path, const char *why) {
+        char now[TIMEFMT_SIZE], compact[TIMEFMT_SIZE];
+        size_t n = 0;
+
+        for (const char *c = time_format(now_wall_us(), now); *c; c++)
+                if (*c != '-' && *c != ':')
+                        compact[n++] = *c;
+        compact[n] = 0;
+        for (int i = 1; i <= ASIDE_NAMES_MAX; i++) {
+                char *name = i == 1 ? strformat("%s.%s-%s", path, why, compact)
+                                    : strformat("%s.%s-%s-%d", path, why, compact, i);
+                struct stat st;
+
+                if (!name || lstat(name, &st) < 0)
+                        return name;
+                free(name);
+        }
+        return NULL;
 }

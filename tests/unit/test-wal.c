@@ -75,6 +75,20 @@ static size_t count_files(struct test *t, const char *prefix) {
         return n;
 }
 
+static int open_file(struct test *t, const char *name) {
+        _cleanup_free_ char *path = strformat("%s/%s", t->f.folder, name);
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        return fd;
+}
+
+static void put_bytes(struct test *t, const char *name, const void *data, size_t n, size_t at) {
+        _cleanup_close_ int fd = open_file(t, name);
+
+        assert_int_equal(pwrite(fd, data, n, (off_t)at), (ssize_t)n);
+}
+
 /* ---- writing and reading */
 
 static void test_what_was_written_is_there(void **state) {
@@ -138,30 +152,101 @@ static void test_segments_come_and_go(void **state) {
         assert_true(most < 40);
 }
 
+/* Adds a batch that is larger than a segment. */
+static void write_large(struct test *t) {
+        struct wal_batch b = wal_script_batch(&t->m, 2);
+
+        for (unsigned i = 0; i < 30; i++) {
+                struct wal_batch more = wal_script_batch(&t->m, 2);
+
+                b.entries = reallocarray(
+                                b.entries, b.entry_count + more.entry_count, sizeof(b.entries[0]));
+                assert_non_null(b.entries);
+                memcpy(b.entries + b.entry_count, more.entries,
+                                more.entry_count * sizeof(b.entries[0]));
+                b.entry_count += more.entry_count;
+                free(more.entries);
+        }
+        assert_int_equal(wal_write(t->w, &b), 0);
+        wal_batch_clear(&b);
+}
+
 static void test_a_batch_larger_than_a_segment(void **state) {
         struct test *t = *state;
-        struct wal_batch b;
 
         assert_int_equal(begin(t), 0);
         for (unsigned round = 0; round < 3; round++) {
-                b = wal_script_batch(&t->m, 2);
-                for (unsigned i = 0; i < 30; i++) {
-                        struct wal_batch more = wal_script_batch(&t->m, 2);
-
-                        b.entries = reallocarray(b.entries, b.entry_count + more.entry_count,
-                                        sizeof(b.entries[0]));
-                        assert_non_null(b.entries);
-                        memcpy(b.entries + b.entry_count, more.entries,
-                                        more.entry_count * sizeof(b.entries[0]));
-                        b.entry_count += more.entry_count;
-                        free(more.entries);
-                }
-                assert_int_equal(wal_write(t->w, &b), 0);
-                wal_batch_clear(&b);
+                write_large(t);
                 must_open(t);
                 assert_true(wal_model_holds(&t->m, &t->c, false));
         }
         assert_int_equal(t->c.entry_count, 3 * 93);
+}
+
+static struct {
+        const struct wal_file_ops *real;
+        const struct test *test;
+        unsigned count;
+} mark_syncs;
+
+static int count_mark_syncs(struct wal_file *f) {
+        mark_syncs.count += mark_syncs.test->w && f == mark_syncs.test->w->mark;
+        return mark_syncs.real->sync(f);
+}
+
+/* All of a segment hangs on its head: what vouches for it does not wait. */
+static void test_a_new_segment_is_vouched_for(void **state) {
+        struct test *t = *state;
+        struct wal_file_ops ops = *t->f.options.files.ops;
+        unsigned begun = 0;
+
+        mark_syncs.real = t->f.options.files.ops;
+        mark_syncs.test = t;
+        ops.sync = count_mark_syncs;
+        t->f.options.files.ops = &ops;
+        assert_int_equal(begin(t), 0);
+        for (unsigned i = 0; i < 40; i++) {
+                size_t segments = t->w->segment_count;
+
+                mark_syncs.count = 0;
+                assert_int_equal(write_step(t, 2), 0);
+                assert_int_equal(mark_syncs.count, t->w->segment_count - segments);
+                begun += mark_syncs.count;
+        }
+        assert_true(begun > 2);
+        t->w = wal_free(t->w);
+        t->f.options.files.ops = mark_syncs.real;
+}
+
+/* The power went when a segment had its head and nothing else. */
+static void test_a_segment_of_nothing_but_its_head(void **state) {
+        struct test *t = *state;
+        struct wal_model before = {0};
+        uint8_t mark[WAL_MARK_SLOTS * WAL_PAGE];
+        _cleanup_free_ char *file = NULL;
+        char name[WAL_NAME_SIZE];
+
+        assert_int_equal(begin(t), 0);
+        for (size_t segments = t->w->segment_count; t->w->segment_count == segments;) {
+                _cleanup_close_ int fd = open_file(t, "kstored.log.mark");
+
+                assert_int_equal(pread(fd, mark, sizeof(mark), 0), sizeof(mark));
+                before = t->m;
+                assert_int_equal(write_step(t, 2), 0);
+        }
+        wal_segment_name(name, t->w->segments[t->w->segment_count - 1].number);
+        file = strformat("%s/kstored.log.%s", t->f.folder, name);
+        t->w = wal_free(t->w);
+        assert_int_equal(truncate(file, WAL_PAGE), 0);
+        put_bytes(t, "kstored.log.mark", mark, sizeof(mark), 0);
+        t->m = before;
+        must_open(t);
+        assert_true(wal_model_holds(&t->m, &t->c, false));
+        write_large(t);
+        for (size_t i = 1; i < t->w->segment_count; i++)
+                assert_true(t->w->segments[i].number > t->w->segments[i - 1].number);
+        must_open(t);
+        assert_true(wal_model_holds(&t->m, &t->c, false));
 }
 
 static void test_reset(void **state) {
@@ -320,20 +405,6 @@ static void make_log(struct test *t, struct wal_saved *saved) {
         assert_true(t->w->segment_count >= 4);
         t->w = wal_free(t->w);
         wal_save_files(&t->f, saved);
-}
-
-static int open_file(struct test *t, const char *name) {
-        _cleanup_free_ char *path = strformat("%s/%s", t->f.folder, name);
-        int fd = open(path, O_RDWR | O_CLOEXEC);
-
-        assert_true(fd >= 0);
-        return fd;
-}
-
-static void put_bytes(struct test *t, const char *name, const void *data, size_t n, size_t at) {
-        _cleanup_close_ int fd = open_file(t, name);
-
-        assert_int_equal(pwrite(fd, data, n, (off_t)at), (ssize_t)n);
 }
 
 /* Nothing may be written where damage was found. */
@@ -660,6 +731,10 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_segments_come_and_go, setup, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_a_batch_larger_than_a_segment, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_a_new_segment_is_vouched_for, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_a_segment_of_nothing_but_its_head, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_unsynced_batches, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_files_of_others, setup, teardown),
