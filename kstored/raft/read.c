@@ -17,6 +17,7 @@ int read_finish(struct raft *r, const struct pending_read *read, uint64_t index)
                                                         .to = read->from,
                                                         .context = read->context,
                                                         .log_index = index,
+                                                        .log_term = log_term(&r->log, index),
                                                         .commit = read->asked,
                                                         .reject = index == 0});
         e = grow((void **)&r->reads_done, &r->reads_done_allocated, r->reads_done_count + 1,

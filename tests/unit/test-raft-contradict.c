@@ -277,6 +277,29 @@ static void test_an_answer_from_the_past(void **state) {
         assert_ended(r, RAFT_CONTRADICTION_READ, 6);
 }
 
+/* As far as what is committed here, and another entry there: what this member would serve is not
+ * what the leader allowed. */
+static void test_an_answer_from_another_history(void **state) {
+        struct raft *r = follower(0, 4);
+        struct raft_message question, reply;
+
+        assert_int_equal(heartbeat(r, 6), 0);
+        question = asked(r, 11);
+        reply = (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
+                        .from = 1,
+                        .to = 2,
+                        .term = 5,
+                        .context = question.context,
+                        .commit = question.commit,
+                        .log_index = 6,
+                        .log_term = raft_term_at(r, 6)};
+        assert_int_equal(raft_step(r, &reply), 0);
+        reply.log_term = 5;
+        assert_int_equal(raft_step(r, &reply), -EUCLEAN);
+        assert_int_equal(raft_get_contradiction(r)->index, 6);
+        assert_ended(r, RAFT_CONTRADICTION_ENTRY, 6);
+}
+
 /* ---- a disk loses what it had confirmed */
 
 static void propose(struct cluster *c, unsigned n) {
@@ -386,6 +409,7 @@ int main(void) {
                         cmocka_unit_test(test_a_state_whose_terms_cannot_be),
                         cmocka_unit_test(test_a_log_that_lost_what_it_acknowledged),
                         cmocka_unit_test(test_an_answer_from_the_past),
+                        cmocka_unit_test(test_an_answer_from_another_history),
                         cmocka_unit_test(test_a_member_that_knows_better_stops),
                         cmocka_unit_test(test_who_lost_the_end_of_its_log_stops),
         };
