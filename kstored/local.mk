@@ -39,7 +39,7 @@ kstored_kstored_SOURCES = \
 	kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c kstored/require-leader.c \
 	kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c \
 	kstored/service-snapshot.c kstored/service-watch.c kstored/auto-tls.c kstored/server-listen.c \
-	kstored/server-metrics.c kstored/server-metrics.h kstored/service-web.c kstored/answers.c \
+	kstored/server-metrics.c kstored/server-metrics.h kstored/service-web.c kstored/answers.c kstored/answers.h \
 	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
