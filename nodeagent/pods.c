@@ -311,6 +311,8 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 json_decref(TAKE_PTR(p->plan));
                 save_desired(p);
         }
+        if (fresh)
+                pod_warn_no_effect(p);
         if (object_is_deleting(object) && p->stage == POD_ALIVE) {
                 p->stage = POD_DRAINING;
                 p->deleted_us = now_mono_us();
