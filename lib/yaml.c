@@ -69,49 +69,94 @@ static bool any_of(const char *s, const char *const *words) {
         return false;
 }
 
-/* 0 and a value when the text is a number in one of the forms kubectl reads; 1 when it is not a
- * number. */
-static int number_value(const char *s, json_t **ret) {
-        const char *digits = s + (*s == '-' || *s == '+');
-        size_t decimal = strspn(digits, "0123456789");
-        char *end;
+/* The base of an integer and where its digits begin; 0 when the text is none. */
+static int integer_base(const char *digits, const char **ret_from) {
+        static const struct {
+                const char *prefix, *digits;
+                int base;
+        } forms[] = {
+                        {"0x", "0123456789abcdefABCDEF", 16},
+                        {"0o", "01234567", 8},
+                        {"0b", "01", 2},
+                        {"0", "01234567", 8},
+                        {"", "0123456789", 10},
+        };
 
-        if (!*digits || (!decimal && *digits != '.'))
+        for (size_t i = 0; i < ELEMENTS(forms); i++) {
+                const char *from = startswith(digits, forms[i].prefix);
+
+                if (!from || !*from || from[strspn(from, forms[i].digits)])
+                        continue;
+                *ret_from = from;
+                return forms[i].base;
+        }
+        return 0;
+}
+
+/* Where a number ends: digits with a point and an exponent. NULL when the text begins with none. */
+static const char *real_end(const char *s) {
+        size_t whole = strspn(s, "0123456789"), part = 0;
+
+        s += whole;
+        if (*s == '.') {
+                part = strspn(s + 1, "0123456789");
+                s += 1 + part;
+        }
+        if (whole + part == 0)
+                return NULL;
+        if (*s == 'e' || *s == 'E') {
+                s += 1 + (s[1] == '-' || s[1] == '+');
+                if (!strspn(s, "0123456789"))
+                        return NULL;
+                s += strspn(s, "0123456789");
+        }
+        return s;
+}
+
+/* 0 and a value when the text is a number in one of the forms kubectl reads (YAML 1.1: 0777, 0b11,
+ * 1_000); 1 when it is not a number. As in JSON, 1e3 and 1.0 are integers, and an integer that
+ * needs more than 64 bits is a real. */
+static int number_value(const char *s, json_t **ret) {
+        char plain[64], *out = plain;
+        const char *digits, *from, *end;
+        int base;
+        double d;
+
+        if (!*s || !strchr("+-.0123456789", *s) || strlen(s) >= sizeof(plain))
                 return 1;
+        for (const char *c = s; *c; c++)
+                if (*c != '_')
+                        *out++ = *c;
+        *out = '\0';
+        digits = plain + (*plain == '-' || *plain == '+');
+        base = integer_base(digits, &from);
         errno = 0;
-        int base = 0;
-        if (startswith(digits, "0x") && digits[2] &&
-                        !digits[2 + strspn(digits + 2, "0123456789abcdefABCDEF")])
-                base = 16;
-        else if (startswith(digits, "0o") && digits[2] &&
-                        !digits[2 + strspn(digits + 2, "01234567")])
-                base = 8;
-        else if (!digits[decimal])
-                base = digits[0] == '0' && digits[1] && !digits[strspn(digits, "01234567")] ? 8
-                                                                                            : 10;
         if (base != 0) {
-                const char *from = startswith(digits, "0o") ? digits + 2 : digits;
-                long long v = strtoll(from, &end, base);
+                long long v = strtoll(from, NULL, base);
 
                 if (errno == 0) {
-                        *ret = json_integer(*s == '-' ? -v : v);
+                        *ret = json_integer(*plain == '-' ? -v : v);
                         return *ret ? 0 : -ENOMEM;
                 }
-                return 1; /* too large for an integer: kept as text rather than rounded */
         }
-        if (digits[strspn(digits, "0123456789.eE+-")])
+        end = real_end(digits);
+        if (!end || *end)
                 return 1;
-        double d = strtod(s, &end);
-        if (*end || errno != 0)
+        errno = 0;
+        d = strtod(plain, NULL);
+        if (errno != 0)
                 return 1;
-        *ret = json_real(d);
-        return *ret ? 0 : 1;
+        *ret = d > -1e15 && d < 1e15 && d == (double)(json_int_t)d ? json_integer((json_int_t)d)
+                                                                   : json_real(d);
+        return *ret ? 0 : -ENOMEM;
 }
 
 static json_t *plain_value(const char *s) {
         static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
-        static const char *const trues[] = {"true", "True", "TRUE", NULL};
-        static const char *const falses[] = {"false", "False", "FALSE", NULL};
+        static const char *const trues[] = {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES",
+                        "on", "On", "ON", NULL};
+        static const char *const falses[] = {"false", "False", "FALSE", "n", "N", "no", "No", "NO",
+                        "off", "Off", "OFF", NULL};
         json_t *v;
 
         if (any_of(s, nulls))
@@ -203,9 +248,26 @@ static int merge_into(
         return 0;
 }
 
+/* A key that would be a number or boolean as a value is that value's text, as kubectl has it: of
+ * `1_0: x` and `y: x` the keys are "10" and "true". NULL: there is no such key (null), or no
+ * memory. Caller frees. */
+static char *key_text(const yaml_event_t *e) {
+        const char *text = (const char *)e->data.scalar.value;
+        _cleanup_json_ json_t *v = NULL;
+
+        if (!e->data.scalar.plain_implicit || e->data.scalar.tag)
+                return strdup(text);
+        v = plain_value(text);
+        if (!v || json_is_null(v))
+                return NULL;
+        return json_is_string(v) ? strdup(text)
+                                 : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+}
+
 static int read_pair(struct reader *r, const yaml_event_t *key_event, unsigned depth,
                 json_t *object, json_t *own_keys) {
-        const char *key = (const char *)key_event->data.scalar.value;
+        _cleanup_free_ char *key = NULL;
+        const char *text = (const char *)key_event->data.scalar.value;
         _cleanup_json_ json_t *value = NULL;
         size_t length = r->path.size;
         yaml_event_t e;
@@ -213,9 +275,12 @@ static int read_pair(struct reader *r, const yaml_event_t *key_event, unsigned d
 
         if (key_event->type != YAML_SCALAR_EVENT)
                 return refuse(r, &key_event->start_mark, "keys must be plain texts");
-        if (key_event->data.scalar.length != strlen(key) ||
-                        !utf8_is_valid(key, key_event->data.scalar.length))
+        if (key_event->data.scalar.length != strlen(text) ||
+                        !utf8_is_valid(text, key_event->data.scalar.length))
                 return refuse(r, &key_event->start_mark, "a key holds a NUL or is not UTF-8");
+        key = key_text(key_event);
+        if (!key)
+                return refuse(r, &key_event->start_mark, "null is no key; put it in quotes");
         if (json_object_get(own_keys, key)) {
                 _cleanup_free_ char *why = strformat("key \"%s\" is given twice", key);
 
@@ -390,13 +455,46 @@ static int read_stream(struct reader *r, struct yaml_docs *docs) {
         }
 }
 
+#define BOM "\xef\xbb\xbf"
+
+/* Files that editors of Windows wrote begin with a byte order mark; put together with others they
+ * have it at the start of a document, where libyaml takes it for text. NULL: there is none to take
+ * out. Caller frees. */
+static int without_marks(const char *text, size_t *n, char **ret) {
+        const char *end = text + *n;
+        struct buf b = {0};
+        bool may_begin = true; /* a document, at this line */
+
+        *ret = NULL;
+        if (!memmem(text, *n, BOM, 3))
+                return 0;
+        for (const char *line = text, *next; line < end; line = next) {
+                const char *newline = memchr(line, '\n', (size_t)(end - line));
+                size_t skip = (size_t)(end - line) >= 3 && memcmp(line, BOM, 3) == 0 ? 3 : 0;
+
+                next = newline ? newline + 1 : end;
+                if (!may_begin && ((size_t)(next - line) < skip + 3 ||
+                                                  memcmp(line + skip, "---", 3) != 0))
+                        skip = 0;
+                buf_append(&b, line + skip, (size_t)(next - line) - skip);
+                may_begin = (size_t)(next - line) >= skip + 3 && memcmp(line + skip, "---", 3) == 0;
+        }
+        *n = b.size;
+        *ret = buf_take(&b);
+        return *ret ? 0 : -ENOMEM;
+}
+
 int yaml_parse(const char *text, size_t n, struct yaml_docs *ret, struct problem *p) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_free_ char *clean = NULL;
         struct reader r = {.problem = p};
-        int q = -ENOMEM;
+        int q = without_marks(text, &n, &clean);
 
-        if (!yaml_parser_initialize(&r.parser))
+        if (q < 0 || !yaml_parser_initialize(&r.parser))
                 return -ENOMEM;
+        q = -ENOMEM;
+        if (clean)
+                text = clean;
         yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);
         r.anchors = map_new(json_decref_void);
         if (r.anchors)

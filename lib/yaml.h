@@ -1,7 +1,7 @@
-/* YAML (libyaml) to JSON values with the place of every value, and back. YAML 1.2 core schema for
- * plain scalars as kubectl reads them (y/n/on/off stay strings except true/false); anchors and
+/* YAML (libyaml) to JSON values with the place of every value, and back. Plain scalars are what they
+ * are for kubectl: YAML 1.1 (yes, on, y are true; 0777 is octal), also as keys; anchors and
  * aliases are expanded within bounds (100,000 nodes); merge keys (<<) work; tags other than the core
- * ones are refused. Duplicate keys are refused. */
+ * ones are refused. Duplicate keys are refused. A byte order mark before a document is left out. */
 #pragma once
 
 #include "lib/json.h"

@@ -66,7 +66,23 @@ static void test_yaml_values(void **state) {
                         {"a: 1.5", "{\"a\":1.5}"},
                         {"a: 1.2.3", "{\"a\":\"1.2.3\"}"},
                         {"a: 100m", "{\"a\":\"100m\"}"},
-                        {"a: yes", "{\"a\":\"yes\"}"},
+                        /* what kubectl makes of them */
+                        {"[yes, on, y, No, OFF, n]", "[true,true,true,false,false,false]"},
+                        {"[yES, \"yes\", !!str on]", "[\"yES\",\"yes\",\"on\"]"},
+                        {"[0o17, 0b11, 1_000, 089, -0, .5, 5., 1e3, 1.0]",
+                                        "[15,3,1000,89,0,0.5,5,1000,1]"},
+                        {"[0x, 1e, ., 1.2e, 0b12, 12345678901234567890]",
+                                        "[\"0x\",\"1e\",\".\",\"1.2e\",\"0b12\","
+                                        "12345678901234567890.0]"},
+                        {"{y: 1, 5: 2, 1.5: 3, 0x10: 4, \"on\": 5}",
+                                        "{\"true\":1,\"5\":2,\"1.5\":3,\"16\":4,\"on\":5}"},
+                        {"\xef\xbb\xbf"
+                         "a: 1",
+                                        "{\"a\":1}"},
+                        {"---\n\xef\xbb\xbf"
+                         "a: 1",
+                                        "{\"a\":1}"},
+                        {"#x\n\xef\xbb\xbf---\na: |\n  \xef\xbb\xbf", "{\"a\":\"\xef\xbb\xbf\"}"},
                         {"a: true", "{\"a\":true}"},
                         {"a: ~\nb:", "{\"a\":null,\"b\":null}"},
                         {"a: 2024-01-02", "{\"a\":\"2024-01-02\"}"},
@@ -101,6 +117,8 @@ static void test_yaml_refusals(void **state) {
                         {"a: [1", "line "},
                         {"a: *x", "line 1 column 4: the alias names no anchor before it"},
                         {"? [a]\n: b", "line 1 column 3: keys must be plain texts"},
+                        {"~: b", "line 1 column 1: null is no key"},
+                        {"y: 1\nyes: 2", "line 2 column 1: key \"true\" is given twice"},
                         {"a: !ruby/object x", "line 1 column 4: tags other"},
                         {"a: \"x\\0y\"", "line 1 column 4: the text holds a NUL"},
                         {"\ta: 1", "line 1"},
