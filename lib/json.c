@@ -109,7 +109,7 @@ void json_del_at(json_t *root, const char *path) {
 /* jansson bounds the depth (2048) and checks UTF-8; ours is lower, so that walks may recurse. */
 enum { JSON_DEPTH_MAX = 100 };
 
-static bool json_depth_ok(const char *text, size_t n) {
+bool json_depth_ok(const char *text, size_t n) {
         bool in_string = false;
         unsigned depth = 0;
 

@@ -33,6 +33,8 @@ void json_del_at(json_t *root, const char *path);
 /* Parses n bytes of JSON text. Refuses: bad UTF-8, NUL in strings, depth over 100, duplicate keys when
  * the flag says so. On failure -EINVAL with "line L column C: ..." in *ret_error (caller frees), which
  * may be NULL. */
+/* Whether a JSON text is nested no deeper than a parser should follow. */
+bool json_depth_ok(const char *text, size_t n);
 enum { JSON_PARSE_REJECT_DUPLICATES_FLAG = 1 };
 int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **ret_error);
 /* Compact text of it; the caller frees. NULL when out of memory. */

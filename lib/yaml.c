@@ -405,6 +405,17 @@ static int read_node(struct reader *r, yaml_event_t *e, unsigned depth, json_t *
         return 0;
 }
 
+static int add_document(
+                struct yaml_docs *docs, json_t *value, unsigned line, struct yaml_places *places) {
+        struct yaml_doc *items = reallocarray(docs->items, docs->count + 1, sizeof(*items));
+
+        if (!items)
+                return -ENOMEM;
+        docs->items = items;
+        items[docs->count++] = (struct yaml_doc){json_incref(value), line, places};
+        return 0;
+}
+
 static int read_document(struct reader *r, struct yaml_docs *docs) {
         _cleanup_json_ json_t *value = NULL;
         yaml_event_t e;
@@ -428,12 +439,10 @@ static int read_document(struct reader *r, struct yaml_docs *docs) {
                 places_free(TAKE_PTR(r->places));
                 return 0;
         }
-        struct yaml_doc *items = reallocarray(docs->items, docs->count + 1, sizeof(*items));
-        if (!items)
-                return -ENOMEM;
-        docs->items = items;
-        items[docs->count++] = (struct yaml_doc){TAKE_PTR(value), line, TAKE_PTR(r->places)};
-        return 0;
+        q = add_document(docs, value, line, r->places);
+        if (q == 0)
+                r->places = NULL;
+        return q;
 }
 
 static int read_stream(struct reader *r, struct yaml_docs *docs) {
@@ -510,10 +519,53 @@ int yaml_parse(const char *text, size_t n, struct yaml_docs *ret, struct problem
         return 0;
 }
 
+static unsigned count_lines(const char *text, const char *end) {
+        unsigned n = 0;
+
+        for (; text < end; text++)
+                n += *text == '\n';
+        return n;
+}
+
+int yaml_parse_json(const char *text, size_t n, struct yaml_docs *ret, struct problem *p) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        const char *at = text, *end = text + n;
+        unsigned line = 1;
+
+        if (!json_depth_ok(text, n))
+                return problem_set(p, EINVAL, 400, "BadRequest", "nested too deeply");
+        for (;;) {
+                _cleanup_json_ json_t *v = NULL;
+                json_error_t error;
+                const char *from = at;
+
+                while (at < end && strchr(" \t\r\n", *at) && *at)
+                        at++;
+                line += count_lines(from, at);
+                if (at == end)
+                        break;
+                v = json_loadb(at, (size_t)(end - at),
+                                JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES,
+                                &error);
+                if (!v)
+                        return problem_set(p, EINVAL, 400, "BadRequest", "line %u column %i: %s",
+                                        line + (unsigned)MAX(error.line, 1) - 1,
+                                        MAX(error.column, 1), error.text);
+                if (add_document(&docs, v, line, NULL) < 0)
+                        return -ENOMEM;
+                from = at;
+                at += error.position; /* jansson: how much it read */
+                line += count_lines(from, at);
+        }
+        *ret = docs;
+        docs = (struct yaml_docs){0};
+        return 0;
+}
+
 unsigned yaml_line_of(const struct yaml_doc *doc, const char *field_path) {
         _cleanup_free_ char *path = strdup(strempty(field_path));
 
-        while (path && *path) {
+        while (doc->places && path && *path) {
                 void *line = map_get(doc->places->lines, path);
                 char *dot = strrchr(path, '.'), *bracket = strrchr(path, '['),
                      *cut = MAX(dot, bracket);

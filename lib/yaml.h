@@ -24,6 +24,9 @@ void yaml_docs_done(struct yaml_docs *d);
 /* Parses a stream of documents (JSON is YAML too). Empty documents are left out. On refusal p says
  * line and column and the cause. -EINVAL, -ENOMEM, -E2BIG. */
 int yaml_parse(const char *text, size_t n, struct yaml_docs *ret, struct problem *p);
+/* The same from a stream of JSON values, read by the JSON parser; a document knows only the line where
+ * it begins. Duplicate keys are refused. */
+int yaml_parse_json(const char *text, size_t n, struct yaml_docs *ret, struct problem *p);
 /* The line where the value at a field path ("spec.template.spec.containers[0].image") stands, or of the
  * nearest parent that exists. */
 unsigned yaml_line_of(const struct yaml_doc *doc, const char *field_path);

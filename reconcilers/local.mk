@@ -9,6 +9,7 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/drift.c reconcilers/gitsync/drift.h \
 	reconcilers/gitsync/fetch.c reconcilers/gitsync/fetch.h \
 	reconcilers/gitsync/manifest.c reconcilers/gitsync/manifest.h \
+	reconcilers/gitsync/manifest-text.c reconcilers/gitsync/manifest-text.h \
 	reconcilers/gitsync/plan.c reconcilers/gitsync/plan.h \
 	reconcilers/gitsync/sync.c reconcilers/gitsync/sync.h reconcilers/gitsync/sync-internal.h \
 	reconcilers/gitsync/sync-apply.c reconcilers/gitsync/sync-fetch.c reconcilers/gitsync/sync-status.c
@@ -18,6 +19,9 @@ reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GIT2_LIBS) $(KEELSON_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync
 tests_unit_test_gitsync_SOURCES = tests/unit/test-gitsync.c tests/unit/unit.h
 tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+check_PROGRAMS += tests/unit/test-manifest-text
+tests_unit_test_manifest_text_SOURCES = tests/unit/test-manifest-text.c tests/unit/unit.h
+tests_unit_test_manifest_text_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-run
 tests_unit_test_gitsync_run_SOURCES = tests/unit/test-gitsync-run.c tests/unit/fake-api.h tests/unit/loop.h \
 	tests/unit/unit.h

@@ -4,6 +4,7 @@
 
 #include "lib/map.h"
 #include "lib/object.h"
+#include "reconcilers/gitsync/manifest-text.h"
 
 void manifest_set_done(struct manifest_set *s) {
         for (size_t i = 0; i < s->count; i++) {
@@ -16,6 +17,7 @@ void manifest_set_done(struct manifest_set *s) {
         }
         free(s->items);
         free(s->files);
+        json_decref(s->ignored);
         *s = (struct manifest_set){0};
 }
 
@@ -104,7 +106,8 @@ static int add_labels(json_t *object, const struct manifest_owner *owner) {
 }
 
 static int add_item(struct manifest_set *s, struct manifest_file *file, size_t doc, json_t *value,
-                char *prefix_taken, const struct manifest_owner *owner, struct problem *p) {
+                const json_t *list, char *prefix_taken, const struct manifest_owner *owner,
+                struct problem *p) {
         _cleanup_free_ char *prefix = prefix_taken;
         int r;
 
@@ -130,19 +133,37 @@ static int add_item(struct manifest_set *s, struct manifest_file *file, size_t d
                                 "%s line %u: a manifest must be a mapping with apiVersion, kind "
                                 "and metadata",
                                 file->name, item->doc->line);
+        if (list && manifest_complete_item(list, item->object) < 0)
+                return -ENOMEM;
         r = check_item(item, p);
+        if (r >= 0)
+                r = manifest_convert(item->object, p);
+        if (r == -EINVAL && !strstr(p->message, file->name))
+                manifest_blame(item, p);
         return r < 0 ? r : add_labels(item->object, owner);
+}
+
+static int ignore(struct manifest_set *s, const struct manifest_file *file, size_t doc) {
+        _cleanup_free_ char *word = strformat("%s line %u (no Kubernetes object: it has neither "
+                                              "apiVersion nor kind)",
+                        file->name, file->docs.items[doc].line);
+
+        if (!s->ignored)
+                s->ignored = json_array();
+        return word && json_array_append_new(s->ignored, json_string(word)) == 0 ? 0 : -ENOMEM;
 }
 
 static int add_document(struct manifest_set *s, struct manifest_file *file, size_t doc,
                 const struct manifest_owner *owner, struct problem *p) {
-        json_t *value = file->docs.items[doc].value, *list = json_object_get(value, "items"), *v;
+        json_t *value = file->docs.items[doc].value, *list = manifest_list_items(value), *v;
         size_t i;
 
-        if (!streq(object_kind(value), "List") || !json_is_array(list))
-                return add_item(s, file, doc, value, strdup(""), owner, p);
+        if (!manifest_is_object(value))
+                return ignore(s, file, doc);
+        if (!list)
+                return add_item(s, file, doc, value, NULL, strdup(""), owner, p);
         json_array_foreach (list, i, v) {
-                int r = add_item(s, file, doc, v, strformat("items[%zu].", i), owner, p);
+                int r = add_item(s, file, doc, v, value, strformat("items[%zu].", i), owner, p);
                 if (r < 0)
                         return r;
         }
@@ -193,7 +214,7 @@ int manifest_set_read(const json_t *files, const struct manifest_owner *owner,
                 f->name = strdup(json_str_or(file, "name", "?"));
                 if (!f->name)
                         return -ENOMEM;
-                r = yaml_parse(text, strlen(text), &f->docs, p);
+                r = manifest_text_parse(f->name, text, &f->docs, p);
                 if (r < 0) {
                         problem_prefix(p, "%s", f->name);
                         return r;

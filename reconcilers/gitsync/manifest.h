@@ -25,6 +25,7 @@ struct manifest_set {
         size_t file_count;
         struct manifest_item *items;
         size_t count;
+        json_t *ignored; /* ["file line N (why)"]: documents that are no manifests */
 };
 
 void manifest_set_done(struct manifest_set *s);
@@ -35,8 +36,8 @@ struct manifest_owner {
         const char *name, *ns; /* of the GitSync: label values */
 };
 
-/* files: [{name, text}]. Lists (kind: List) are taken apart; every object must have apiVersion,
- * kind and metadata.name (generateName is refused: it can't be applied twice); metadata must not
+/* files: [{name, text}]. Lists are taken apart; documents with neither apiVersion nor kind are files
+ * of other programs and only listed; every object must have apiVersion, kind and metadata.name (generateName is refused: it can't be applied twice); metadata must not
  * hold what the server owns; two objects with the same identity are refused, naming both places. */
 int manifest_set_read(const json_t *files, const struct manifest_owner *owner,
                 struct manifest_set *ret, struct problem *p);
