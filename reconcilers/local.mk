@@ -8,8 +8,13 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/discovery.c reconcilers/gitsync/discovery.h \
 	reconcilers/gitsync/drift.c reconcilers/gitsync/drift.h \
 	reconcilers/gitsync/fetch.c reconcilers/gitsync/fetch.h \
+	reconcilers/gitsync/fetch-progress.c reconcilers/gitsync/fetch-progress.h \
+	reconcilers/gitsync/kustomization.c reconcilers/gitsync/kustomization.h \
 	reconcilers/gitsync/manifest.c reconcilers/gitsync/manifest.h \
 	reconcilers/gitsync/manifest-text.c reconcilers/gitsync/manifest-text.h \
+	reconcilers/gitsync/render.c reconcilers/gitsync/render.h \
+	reconcilers/gitsync/tree.c reconcilers/gitsync/tree.h \
+	reconcilers/gitsync/slots.c reconcilers/gitsync/slots.h \
 	reconcilers/gitsync/plan.c reconcilers/gitsync/plan.h \
 	reconcilers/gitsync/sync.c reconcilers/gitsync/sync.h reconcilers/gitsync/sync-internal.h \
 	reconcilers/gitsync/sync-apply.c reconcilers/gitsync/sync-fetch.c reconcilers/gitsync/sync-status.c
@@ -22,6 +27,9 @@ tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
 check_PROGRAMS += tests/unit/test-manifest-text
 tests_unit_test_manifest_text_SOURCES = tests/unit/test-manifest-text.c tests/unit/unit.h
 tests_unit_test_manifest_text_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+check_PROGRAMS += tests/unit/test-slots
+tests_unit_test_slots_SOURCES = tests/unit/test-slots.c tests/unit/unit.h
+tests_unit_test_slots_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-run
 tests_unit_test_gitsync_run_SOURCES = tests/unit/test-gitsync-run.c tests/unit/fake-api.h tests/unit/loop.h \
 	tests/unit/unit.h

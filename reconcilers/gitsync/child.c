@@ -9,7 +9,7 @@
 
 #include "lib/buf.h"
 
-enum { CHILD_REPLY_SIZE_MAX = 160 << 20 };
+enum { CHILD_REPLY_SIZE_MAX = 160 << 20, PROGRESS_SIZE_MAX = 4096 };
 
 extern char **environ;
 
@@ -17,8 +17,10 @@ struct child {
         pid_t pid;
         int input_fd, output_fd;
         sd_event_source *input, *output, *timer;
+        bool answering; /* no progress comes any longer */
         struct buf to_write, reply;
         child_done_func done;
+        child_progress_func progress;
         void *userdata;
 };
 
@@ -63,6 +65,26 @@ static void child_finish(struct child *c, const char *why) {
         done(reply, why, userdata);
 }
 
+/* Whole lines before the answer, which is one without an end. */
+static void take_lines(struct child *c) {
+        char *newline;
+
+        while (c->reply.size > 0 && (newline = memchr(c->reply.data, '\n', c->reply.size))) {
+                size_t n = (size_t)(newline - c->reply.data);
+                _cleanup_json_ json_t *line = NULL;
+
+                if (json_parse(c->reply.data, n, 0, &line, NULL) < 0 || !json_str(line, "progress"))
+                        return;
+                if (c->progress)
+                        c->progress(json_str(line, "progress"), c->userdata);
+                buf_consume(&c->reply, n + 1);
+        }
+}
+
+void child_on_progress(struct child *c, child_progress_func progress) {
+        c->progress = progress;
+}
+
 static int on_output(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
         struct child *c = userdata;
         char piece[65536];
@@ -75,6 +97,10 @@ static int on_output(sd_event_source *s, int fd, uint32_t revents, void *userdat
         else if (c->reply.size + (size_t)n > CHILD_REPLY_SIZE_MAX ||
                         buf_append(&c->reply, piece, (size_t)n) < 0)
                 child_finish(c, "its answer is too large");
+        else if (!c->answering) {
+                take_lines(c);
+                c->answering = c->reply.size > PROGRESS_SIZE_MAX;
+        }
         return 0;
 }
 

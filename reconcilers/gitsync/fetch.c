@@ -8,6 +8,9 @@
 
 #include "lib/buf.h"
 #include "lib/fileio.h"
+#include "reconcilers/gitsync/fetch-progress.h"
+#include "reconcilers/gitsync/render.h"
+#include "reconcilers/gitsync/tree.h"
 
 #define TARGET_REF "refs/keelson/target"
 
@@ -100,28 +103,69 @@ static int open_mirror(struct fetch *f) {
                                : refuse(f, "cannot make a mirror of", "check the state directory");
 }
 
-static int fetch_remote(struct fetch *f) {
-        git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
-        _cleanup_free_ char *spec = NULL;
-        git_remote *remote = NULL;
-        int r;
-
+/* What to ask for: the ref alone, and of it only the newest commit where libgit2 can (1.7). A
+ * commit is asked for by its name, which most servers allow; where one does not, all branches come.
+ */
+static char *refspec(const struct fetch *f, bool whole) {
         if (streq(field(f, "refKind"), "branch"))
-                spec = strformat("+refs/heads/%s:" TARGET_REF, field(f, "ref"));
-        else if (streq(field(f, "refKind"), "tag"))
-                spec = strformat("+refs/tags/%s:" TARGET_REF, field(f, "ref"));
-        else
-                spec = strdup("+refs/heads/*:refs/keelson/heads/*");
+                return strformat("+refs/heads/%s:" TARGET_REF, field(f, "ref"));
+        if (streq(field(f, "refKind"), "tag"))
+                return strformat("+refs/tags/%s:" TARGET_REF, field(f, "ref"));
+        return whole ? strdup("+refs/heads/*:refs/keelson/heads/*")
+                     : strformat("+%s:" TARGET_REF, field(f, "ref"));
+}
+
+static int fetch_once(struct fetch *f, git_remote *remote, bool whole) {
+        git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
+        _cleanup_free_ char *spec = refspec(f, whole);
+
         if (!spec)
                 return -ENOMEM;
         options.callbacks.credentials = on_credentials;
         options.callbacks.payload = f;
+        fetch_watch_callbacks(&options.callbacks);
         options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
         options.prune = GIT_FETCH_PRUNE;
         options.update_fetchhead = 0;
+#if LIBGIT2_VER_MAJOR > 1 || LIBGIT2_VER_MINOR >= 7
+        /* The transport for folders of this machine knows no depth. */
+        if (!whole && (startswith(field(f, "url"), "http") || startswith(field(f, "url"), "ssh") ||
+                                      startswith(field(f, "url"), "git")))
+                options.depth = 1;
+#endif
+        f->credential_tries = 0;
+        return git_remote_fetch(remote, &(git_strarray){&spec, 1}, &options, NULL);
+}
+
+static bool is_whole_id(const char *s) {
+        size_t n = strlen(s);
+
+        return (n == 40 || n == 64) && strspn(s, "0123456789abcdef") == n;
+}
+
+static int fetch_remote(struct fetch *f) {
+        bool by_id = streq(field(f, "refKind"), "commit");
+        git_remote *remote = NULL;
+        git_oid id;
+        int r = -1;
+
+        /* A commit never changes: one that is here need not be asked for. */
+        if (by_id && is_whole_id(field(f, "ref")) && git_oid_fromstr(&id, field(f, "ref")) == 0) {
+                git_commit *commit = NULL;
+                bool here = git_commit_lookup(&commit, f->repo, &id) == 0;
+
+                git_commit_free(commit);
+                if (here)
+                        return 0;
+        }
         if (git_remote_create_anonymous(&remote, f->repo, field(f, "url")) < 0)
                 return refuse(f, "cannot use the URL", "give an https, ssh or file URL, or a path");
-        r = git_remote_fetch(remote, &(git_strarray){&spec, 1}, &options, NULL);
+        fetch_watch(field(f, "url"));
+        if (!by_id || is_whole_id(field(f, "ref")))
+                r = fetch_once(f, remote, false);
+        if (r < 0 && by_id && !f->refused)
+                r = fetch_once(f, remote, true);
+        fetch_watch_end();
         git_remote_free(remote);
         return r == 0 ? 0
                       : refuse(f, "cannot fetch from",
@@ -144,112 +188,8 @@ static int find_commit(struct fetch *f, git_commit **ret) {
         return 0;
 }
 
-/* A walk over the tree at path. */
-struct walk {
-        struct fetch *fetch;
-        json_t *files;
-        size_t size;
-        int error;
-};
-
-static bool is_manifest(const char *name) {
-        return endswith(name, ".yaml") || endswith(name, ".yml") || endswith(name, ".json");
-}
-
-static int add_file(struct walk *w, const char *name, const git_tree_entry *entry) {
-        struct fetch *f = w->fetch;
-        git_blob *blob = NULL;
-        int r = 0;
-
-        if (git_blob_lookup(&blob, f->repo, git_tree_entry_id(entry)) < 0)
-                return refuse(f, "cannot read a file of",
-                                "the mirror is made anew at the next try");
-        size_t size = (size_t)git_blob_rawsize(blob);
-        const char *text = git_blob_rawcontent(blob);
-        w->size += size;
-        if (size > FETCH_FILE_SIZE_MAX)
-                r = problem_set(f->problem, EFBIG, 0, NULL,
-                                "%s: the file is larger than %i bytes; split it", name,
-                                FETCH_FILE_SIZE_MAX);
-        else if (w->size > FETCH_TOTAL_SIZE_MAX || json_array_size(w->files) >= FETCH_FILES_MAX)
-                r = problem_set(f->problem, EFBIG, 0, NULL,
-                                "the manifests exceed %i files or %i bytes; use several GitSyncs "
-                                "with a path each",
-                                FETCH_FILES_MAX, FETCH_TOTAL_SIZE_MAX);
-        else if (!utf8_is_valid(text, size))
-                r = problem_set(f->problem, EINVAL, 0, NULL, "%s: the file is not UTF-8 text",
-                                name);
-        else if (json_array_append_new(w->files,
-                                 json_pack("{s:s, s:s%}", "name", name, "text", text, size)) < 0)
-                r = -ENOMEM;
-        git_blob_free(blob);
-        return r;
-}
-
-static int on_entry(const char *root, const git_tree_entry *entry, void *payload) {
-        const char *name = git_tree_entry_name(entry);
-        struct walk *w = payload;
-
-        if (name[0] == '.') /* .git*, .github, editors' files */
-                return 1;
-        git_filemode_t mode = git_tree_entry_filemode(entry);
-        if ((mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE) ||
-                        !is_manifest(name))
-                return 0;
-        _cleanup_free_ char *path = strformat("%s%s", root, name);
-        w->error = path ? add_file(w, path, entry) : -ENOMEM;
-        return w->error < 0 ? -1 : 0;
-}
-
-/* "./a//b/" -> "a/b"; refuses "..". Caller frees. */
-static char *clean_path(const char *path) {
-        _cleanup_strv_free_ char **parts = NULL, **kept = NULL;
-
-        if (strv_split(path, "/", &parts) < 0)
-                return NULL;
-        for (char **p = parts; p && *p; p++) {
-                if (streq(*p, ".."))
-                        return NULL;
-                if (!streq(*p, ".") && strv_extend(&kept, *p) < 0)
-                        return NULL;
-        }
-        return strv_join(kept, "/");
-}
-
-static int read_tree(struct fetch *f, git_commit *commit, json_t *files) {
-        _cleanup_free_ char *path = clean_path(field(f, "path"));
-        struct walk w = {.fetch = f, .files = files};
-        git_tree_entry *entry = NULL;
-        git_tree *root = NULL, *tree = NULL;
-        int r = 0;
-
-        if (!path)
-                return problem_set(f->problem, EINVAL, 0, NULL,
-                                "spec.path \"%s\" must stay inside the repository",
-                                field(f, "path"));
-        if (git_commit_tree(&root, commit) < 0)
-                return refuse(f, "cannot read the commit of",
-                                "the mirror is made anew at the next try");
-        if (*path) {
-                if (git_tree_entry_bypath(&entry, root, path) < 0 ||
-                                git_tree_entry_type(entry) != GIT_OBJECT_TREE ||
-                                git_tree_lookup(&tree, f->repo, git_tree_entry_id(entry)) < 0)
-                        r = problem_set(f->problem, ENOENT, 0, NULL,
-                                        "the commit has no folder \"%s\"; correct spec.path", path);
-                git_tree_entry_free(entry);
-                git_tree_free(root);
-                root = tree;
-        }
-        if (r == 0 && git_tree_walk(root, GIT_TREEWALK_PRE, on_entry, &w) < 0)
-                r = w.error < 0 ? w.error
-                                : refuse(f, "cannot read the files of",
-                                                  "the mirror is made anew at the next try");
-        git_tree_free(root);
-        return r;
-}
-
 static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
-        _cleanup_json_ json_t *files = json_array(), *out = NULL;
+        _cleanup_json_ json_t *out = NULL;
         char id[GIT_OID_HEXSZ + 1];
         const char *summary = git_commit_summary(commit), *ref = field(f, "ref");
         bool by_id = streq(field(f, "refKind"), "commit");
@@ -257,20 +197,23 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
         git_oid_tostr(id, sizeof(id), git_commit_id(commit));
         _cleanup_free_ char *revision =
                         by_id ? strformat("sha1:%s", id) : strformat("%s@sha1:%s", ref, id);
-        if (!files || !revision)
+        if (!revision)
                 return -ENOMEM;
         bool unchanged = streq(id, field(f, "known"));
-        if (!unchanged) {
-                int r = read_tree(f, commit, files);
-                if (r < 0)
-                        return r;
-        }
         if (summary && !utf8_is_valid(summary, strlen(summary)))
                 summary = "";
         out = json_pack("{s:s, s:s, s:s, s:b}", "commit", id, "revision", revision, "summary",
                         strempty(summary), "unchanged", unchanged);
-        if (!out || (!unchanged && json_object_set(out, "files", files) < 0))
+        if (!out)
                 return -ENOMEM;
+        if (!unchanged) {
+                int r = tree_read(f->repo, commit, f->request, out, f->problem);
+
+                if (r == 0 && json_object_get(out, "folders"))
+                        r = render_folders(f->repo, commit, f->request, out, f->problem);
+                if (r < 0)
+                        return r;
+        }
         *ret = TAKE_PTR(out);
         return 0;
 }

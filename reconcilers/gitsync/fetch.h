@@ -8,16 +8,20 @@
 #include "lib/problem.h"
 
 enum {
-        FETCH_FILE_SIZE_MAX = 1 << 20,
+        FETCH_FILE_SIZE_MAX = 8 << 20,
         FETCH_FILES_MAX = 10000,
         FETCH_TOTAL_SIZE_MAX = 64 << 20,
+        FETCH_SILENCE_S = 20,
 };
 
 /* request: {url, refKind: branch|tag|commit, ref, path, mirror (folder), known (a commit whose
- * files are not needed again, or ""), username, password, identity, knownHosts (optional)}. Answer:
- * {commit, revision ("main@sha1:<commit>"), summary, unchanged: true} or the same with files:
- * [{name, text}] sorted by name. p names the URL, the cause and the remedy. */
+ * files are not needed again, or ""), username, password, identity, knownHosts, include, exclude,
+ * name, namespace, helm (optional)}. Answer: {commit, revision ("main@sha1:<commit>"), summary,
+ * unchanged: true} or the same with files: [{name, text}] sorted by name, those of renderers last,
+ * and ignored: ["name (why)"]. p names the URL, the cause and the remedy. */
 int fetch_run(const json_t *request, json_t **ret, struct problem *p);
 
-/* `kgitd fetch`: stdin -> fetch_run -> stdout; a refusal is {error}. Returns the exit code. */
+/* `kgitd fetch`: stdin -> fetch_run -> stdout; a refusal is {error}. Before the answer, a line
+ * {progress: "text for people"} about every second while bytes come. When the server says nothing
+ * for FETCH_SILENCE_S, that is the answer. Returns the exit code. */
 int fetch_main(void);

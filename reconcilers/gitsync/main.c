@@ -10,6 +10,7 @@
 #include "lib/options.h"
 #include "lib/random.h"
 #include "reconcilers/gitsync/fetch.h"
+#include "reconcilers/gitsync/render.h"
 #include "reconcilers/gitsync/sync.h"
 
 #include "config.h"
@@ -203,6 +204,8 @@ int main(int argc, char **argv) {
 
         if (argc == 2 && streq(argv[1], "fetch"))
                 return fetch_main();
+        if (argc == 2 && streq(argv[1], "render"))
+                return render_main();
         r = options_parse(&program, &settings, argc, argv, NULL, &p);
         if (r > 0)
                 return 0;

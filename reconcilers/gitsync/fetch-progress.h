@@ -1,0 +1,12 @@
+/* What a fetch says while it runs, and the end of one whose server says nothing. */
+#pragma once
+
+#include <git2.h>
+
+/* From here on, no sign of life for FETCH_SILENCE_S ends the process with {"error": ...} on
+ * standard output. url is for the words; it is copied. */
+void fetch_watch(const char *url);
+/* The server is no longer waited for. */
+void fetch_watch_end(void);
+/* Sets the callbacks that notice signs of life and print progress. */
+void fetch_watch_callbacks(git_remote_callbacks *callbacks);

@@ -1,0 +1,459 @@
+/* Two sides of one pipe: the fetch, which hands the files over, and the process that writes them
+ * into a folder of its own, shuts itself off and runs the program. */
+#include "reconcilers/gitsync/render.h"
+
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "lib/buf.h"
+#include "lib/fileio.h"
+#include "lib/pki.h"
+#include "reconcilers/gitsync/fetch.h"
+#include "reconcilers/gitsync/kustomization.h"
+#include "reconcilers/gitsync/tree.h"
+
+#define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
+enum { CPU_S = 60, MEMORY = 1 << 30, OUTPUT_MAX = 64 << 20, WORDS_MAX = 2000, ARGUMENTS_MAX = 48 };
+
+extern char **environ;
+
+/* --- the fetch's side --- */
+
+static int write_all(int fd, const char *text, size_t n) {
+        while (n > 0) {
+                ssize_t k = write(fd, text, n);
+
+                if (k < 0 && errno != EINTR)
+                        return -errno;
+                if (k > 0) {
+                        text += k;
+                        n -= (size_t)k;
+                }
+        }
+        return 0;
+}
+
+/* Runs `kgitd render` with the request; it reads all of it before it writes. */
+static int run_renderer(const char *request, json_t **ret) {
+        char *argv[] = {(char *)"/proc/self/exe", (char *)"render", NULL};
+        _cleanup_close_ int in = -EBADF, out = -EBADF;
+        posix_spawn_file_actions_t actions;
+        int to[2], from[2], status, r;
+        json_error_t error;
+        pid_t pid;
+        FILE *f;
+
+        if (pipe2(to, O_CLOEXEC) < 0)
+                return -errno;
+        if (pipe2(from, O_CLOEXEC) < 0) {
+                r = -errno;
+                close(to[0]);
+                close(to[1]);
+                return r;
+        }
+        in = to[1];
+        out = from[0];
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, to[0], STDIN_FILENO);
+        posix_spawn_file_actions_adddup2(&actions, from[1], STDOUT_FILENO);
+        r = -posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
+        posix_spawn_file_actions_destroy(&actions);
+        close(to[0]);
+        close(from[1]);
+        if (r < 0)
+                return r;
+        r = write_all(in, request, strlen(request));
+        in = safe_close(in);
+        f = fdopen(out, "r");
+        if (f) {
+                out = -EBADF;
+                *ret = json_loadf(f, 0, &error);
+                (void)fclose(f);
+        }
+        (void)waitpid(pid, &status, 0);
+        return *ret ? 0 : r < 0 ? r : -EPROTO;
+}
+
+static json_t *make_request(const json_t *request, json_t *folders, json_t *files) {
+        _cleanup_free_ char *dir = strformat("%s.render", json_str_or(request, "mirror", ""));
+
+        return dir ? json_pack("{s:s, s:O, s:O, s:s, s:s, s:O*}", "dir", dir, "folders", folders,
+                                     "files", files, "name",
+                                     json_str_or(request, "name", "release"), "namespace",
+                                     json_str_or(request, "namespace", "default"), "helm",
+                                     json_object_get(request, "helm"))
+                   : NULL;
+}
+
+int render_folders(git_repository *repo, git_commit *commit, const json_t *request, json_t *answer,
+                struct problem *p) {
+        _cleanup_json_ json_t *folders = json_incref(json_object_get(answer, "folders"));
+        _cleanup_json_ json_t *files = NULL, *whole = NULL, *reply = NULL;
+        _cleanup_free_ char *text = NULL;
+        int r = tree_export(repo, commit, answer, &files, p);
+
+        if (r < 0)
+                return r;
+        json_object_del(answer, "folders");
+        whole = make_request(request, folders, files);
+        text = whole ? json_text(whole) : NULL;
+        r = text ? run_renderer(text, &reply) : -ENOMEM;
+        if (r < 0)
+                return problem_set(p, r, 0, NULL,
+                                "the renderer ended without an answer: it took more than %i s of "
+                                "processor time or %i MiB of memory",
+                                CPU_S, MEMORY >> 20);
+        if (json_str(reply, "error"))
+                return problem_set(p, EINVAL, 0, NULL, "%s", json_str(reply, "error"));
+        return json_array_extend(json_object_get(answer, "files"), json_object_get(reply, "files"));
+}
+
+/* --- the renderer --- */
+
+struct renderer {
+        const json_t *request;
+        const char *dir;
+        struct problem *problem;
+};
+
+/* A name from a tree is a path without "..", "." or empty parts. */
+static int write_file(struct renderer *r, const json_t *file) {
+        const char *name = json_str_or(file, "name", ""), *text = json_str(file, "text");
+        _cleanup_free_ char *clean = tree_path_join("", name), *path = NULL, *folder = NULL;
+        _cleanup_free_ void *data = NULL;
+        size_t n = text ? json_string_length(json_object_get(file, "text")) : 0;
+        char *slash;
+        int e;
+
+        if (!clean || !streq(clean, name) || !*name)
+                return problem_set(r->problem, EINVAL, 0, NULL, "the file name \"%s\" is not taken",
+                                name);
+        if (!text) {
+                if (base64_decode(json_str_or(file, "base64", ""), &data, &n) < 0)
+                        return -EINVAL;
+                text = data;
+        }
+        path = strformat("%s/tree/%s", r->dir, name);
+        folder = path ? strdup(path) : NULL;
+        slash = folder ? strrchr(folder, '/') : NULL;
+        if (!slash)
+                return -ENOMEM;
+        *slash = '\0';
+        e = mkdir_parents(folder, 0700);
+        if (e == 0)
+                e = file_write_atomic(path, text, n, 0600);
+        return e < 0 ? problem_set(r->problem, e, 0, NULL, "cannot write %s: %s", name,
+                                       strerror(-e))
+                     : 0;
+}
+
+static int write_files(struct renderer *r) {
+        const json_t *file;
+        size_t i;
+        int e = remove_tree(r->dir);
+
+        if (e == 0 || e == -ENOENT)
+                e = mkdir_parents(r->dir, 0700);
+        json_array_foreach (json_object_get(r->request, "files"), i, file)
+                if (e == 0)
+                        e = write_file(r, file);
+        return e;
+}
+
+/* True when there is a way out: a network device other than loopback. */
+static bool has_network(void) {
+        struct if_nameindex *all = if_nameindex();
+        bool found = !all;
+
+        for (struct if_nameindex *i = all; i && i->if_index != 0; i++)
+                found |= !streq(i->if_name, "lo");
+        if_freenameindex(all);
+        return found;
+}
+
+/* Off the network and within bounds, from here on and for all that it starts. */
+static int shut_off(struct renderer *r) {
+        const struct {
+                int what;
+                rlim_t limit;
+        } limits[] = {{RLIMIT_CPU, CPU_S}, {RLIMIT_DATA, MEMORY}, {RLIMIT_FSIZE, OUTPUT_MAX},
+                        {RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256}};
+
+        if (has_network() && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 && unshare(CLONE_NEWNET) < 0)
+                return problem_set(r->problem, errno, 0, NULL,
+                                "cannot shut the renderer off from the network (%s); allow user "
+                                "namespaces on this machine, or render the folder before you "
+                                "commit",
+                                strerror(errno));
+        for (size_t i = 0; i < ELEMENTS(limits); i++)
+                if (setrlimit(limits[i].what, &(struct rlimit){limits[i].limit, limits[i].limit}) <
+                                0)
+                        return -errno;
+        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/* The program's path, or NULL when it is not installed. Caller frees. */
+static char *find_program(const char *name) {
+        const char *path = getenv("PATH");
+        _cleanup_strv_free_ char **folders = NULL;
+
+        if (strv_split(isempty(path) ? PATH_DEFAULT : path, ":", &folders) < 0)
+                return NULL;
+        for (char **f = folders; f && *f; f++) {
+                char *full = strformat("%s/%s", *f, name);
+
+                if (full && access(full, X_OK) == 0)
+                        return full;
+                free(full);
+        }
+        return NULL;
+}
+
+static int open_output(struct renderer *r, const char *name, char **ret_path) {
+        int fd;
+
+        *ret_path = strformat("%s/%s", r->dir, name);
+        fd = *ret_path ? open(*ret_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+        return fd < 0 ? -errno : fd;
+}
+
+/* Only what a program needs to find itself; nothing of kgitd's. */
+static char **make_environment(struct renderer *r) {
+        char **e = NULL;
+        _cleanup_free_ char *home = strformat("HOME=%s/home", r->dir);
+        _cleanup_free_ char *path = strformat(
+                        "PATH=%s", isempty(getenv("PATH")) ? PATH_DEFAULT : getenv("PATH"));
+        _cleanup_free_ char *temporary = strformat("TMPDIR=%s", r->dir);
+
+        if (!home || !path || !temporary || strv_extend(&e, home) < 0 ||
+                        strv_extend(&e, path) < 0 || strv_extend(&e, temporary) < 0 ||
+                        strv_extend(&e, "LC_ALL=C.UTF-8") < 0)
+                return strv_free(e);
+        return e;
+}
+
+/* What the program said, without the folder that nobody knows. Caller frees. */
+static char *words(struct renderer *r, const char *path) {
+        _cleanup_free_ char *text = NULL, *prefix = strformat("%s/tree/", r->dir);
+        struct buf b = {0};
+        char *at, *found;
+
+        if (!prefix || file_read(path, OUTPUT_MAX, &text, NULL) < 0)
+                return NULL;
+        for (at = text; (found = strstr(at, prefix)); at = found + strlen(prefix))
+                buf_append(&b, at, (size_t)(found - at));
+        buf_append_str(&b, at);
+        if (!b.failed && b.size > WORDS_MAX)
+                buf_consume(&b, b.size - WORDS_MAX);
+        while (!b.failed && b.size > 0 && strchr(" \n", b.data[b.size - 1]))
+                b.data[--b.size] = '\0';
+        if (!b.failed && !utf8_is_valid(strempty(b.data), b.size))
+                buf_reset(&b);
+        return buf_take(&b);
+}
+
+/* In the child: never returns. */
+static void become(char *const *argv, char *const *environment, int out_fd, int err_fd) {
+        int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(out_fd, STDOUT_FILENO) >= 0 &&
+                        dup2(err_fd, STDERR_FILENO) >= 0)
+                execve(argv[0], argv, environment);
+        _exit(127);
+}
+
+static int run_program(struct renderer *r, char *const *argv, int out_fd, int err_fd) {
+        _cleanup_strv_free_ char **environment = make_environment(r);
+        int status = 0;
+        pid_t pid;
+
+        if (!environment)
+                return -ENOMEM;
+        pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                become(argv, environment, out_fd, err_fd);
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINVAL;
+}
+
+/* {"tool", ...} for the folder; the strings in owned go with it. */
+struct command {
+        char *argv[ARGUMENTS_MAX + 1];
+        char *owned[ARGUMENTS_MAX];
+        size_t argc, owned_count;
+        bool failed;
+};
+
+static void command_done(struct command *c) {
+        for (size_t i = 0; i < c->owned_count; i++)
+                free(c->owned[i]);
+}
+
+static void argument(struct command *c, char *taken) {
+        if (!taken || c->argc >= ARGUMENTS_MAX) {
+                free(taken);
+                c->failed = true;
+                return;
+        }
+        c->argv[c->argc++] = c->owned[c->owned_count++] = taken;
+}
+
+static int kustomize_command(struct renderer *r, const char *path, struct command *c) {
+        char *program = find_program("kustomize"),
+             *other = program ? NULL : find_program("kubectl");
+
+        if (!program && !other)
+                return problem_set(r->problem, ENOENT, 0, NULL,
+                                "%s holds a kustomization, and neither kustomize nor kubectl is "
+                                "installed where kgitd runs; install one of them there, or commit "
+                                "the rendered manifests",
+                                path);
+        argument(c, program ? program : other);
+        argument(c, strdup(program ? "build" : "kustomize"));
+        argument(c, strformat("%s/tree/%s", r->dir, path));
+        return c->failed ? -ENOMEM : 0;
+}
+
+static int helm_values(struct renderer *r, const char *path, struct command *c) {
+        const json_t *helm = json_object_get(r->request, "helm"), *v;
+        const json_t *values = json_object_get(helm, "values");
+        size_t i;
+
+        json_array_foreach (json_object_get(helm, "valuesFiles"), i, v) {
+                _cleanup_free_ char *at = tree_path_join(path, strempty(json_string_value(v)));
+
+                if (!at)
+                        return problem_set(r->problem, EINVAL, 0, NULL,
+                                        "spec.helm.valuesFiles: \"%s\" leads out of the repository",
+                                        strempty(json_string_value(v)));
+                argument(c, strdup("--values"));
+                argument(c, strformat("%s/tree/%s", r->dir, at));
+        }
+        if (values) {
+                _cleanup_free_ char *text = json_text(values), *at = strformat("%s/values", r->dir);
+
+                if (!text || !at || file_write_atomic(at, text, strlen(text), 0600) < 0)
+                        return -EIO;
+                argument(c, strdup("--values"));
+                argument(c, TAKE_PTR(at));
+        }
+        return c->failed ? -ENOMEM : 0;
+}
+
+static int helm_command(struct renderer *r, const char *path, struct command *c) {
+        char *program = find_program("helm");
+        const char *base = strrchr(path, '/');
+
+        if (!program)
+                return problem_set(r->problem, ENOENT, 0, NULL,
+                                "%s holds a Helm chart, and helm is not installed where kgitd "
+                                "runs; "
+                                "install it there, commit the rendered manifests, or leave the "
+                                "folder out with spec.exclude",
+                                path);
+        base = base ? base + 1 : path;
+        argument(c, program);
+        argument(c, strdup("template"));
+        argument(c, strdup(json_str_or(r->request, "helm.releaseName",
+                                    streq(base, ".") ? json_str_or(r->request, "name", "release")
+                                                     : base)));
+        argument(c, strformat("%s/tree/%s", r->dir, path));
+        argument(c, strdup("--include-crds"));
+        argument(c, strdup("--namespace"));
+        argument(c, strdup(json_str_or(r->request, "namespace", "default")));
+        return c->failed ? -ENOMEM : helm_values(r, path, c);
+}
+
+static int render(struct renderer *r, const char *path, struct command *c, const char *file,
+                json_t *files) {
+        _cleanup_free_ char *out = NULL, *err = NULL, *text = NULL, *name = NULL, *said = NULL;
+        _cleanup_close_ int out_fd = open_output(r, "out", &out);
+        _cleanup_close_ int err_fd = open_output(r, "err", &err);
+        size_t n;
+        int e = out_fd < 0 ? out_fd : err_fd < 0 ? err_fd : 0;
+
+        if (e == 0)
+                e = run_program(r, c->argv, out_fd, err_fd);
+        if (e == -EINVAL) {
+                said = words(r, err);
+                return problem_set(r->problem, EINVAL, 0, NULL, "%s cannot be rendered: %s", path,
+                                isempty(said) ? "the program ended without a word; it may have "
+                                                "reached a bound of time, memory or size"
+                                              : said);
+        }
+        if (e == 0)
+                e = file_read(out, OUTPUT_MAX, &text, &n);
+        if (e < 0)
+                return problem_set(r->problem, e, 0, NULL, "%s cannot be rendered: %s", path,
+                                strerror(-e));
+        if (!utf8_is_valid(text, n) || memchr(text, 0, n))
+                return problem_set(r->problem, EINVAL, 0, NULL,
+                                "%s cannot be rendered: the result is no UTF-8 text", path);
+        name = strformat("%s%s%s (rendered)", streq(path, ".") ? "" : path,
+                        streq(path, ".") ? "" : "/", file);
+        return name && json_array_append_new(files,
+                                       json_pack("{s:s, s:s%}", "name", name, "text", text, n)) == 0
+                               ? 0
+                               : -ENOMEM;
+}
+
+static int render_all(struct renderer *r, json_t *files) {
+        const json_t *folder;
+        size_t i;
+
+        json_array_foreach (json_object_get(r->request, "folders"), i, folder) {
+                const char *path = json_str_or(folder, "path", ".");
+                bool helm = streq(json_str_or(folder, "tool", ""), "helm");
+                struct command c = {0};
+                int e = helm ? helm_command(r, path, &c) : kustomize_command(r, path, &c);
+
+                if (e == 0)
+                        e = render(r, path, &c, helm ? "Chart.yaml" : "kustomization.yaml", files);
+                command_done(&c);
+                if (e < 0)
+                        return e;
+        }
+        return 0;
+}
+
+int render_main(void) {
+        _cleanup_json_ json_t *request = NULL, *files = json_array(), *reply = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        struct renderer r = {.problem = &p};
+        int e = -ENOMEM;
+
+        /* Whoever asked is gone: so is the work. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        request = json_loadf(stdin, 0, NULL);
+        r.request = request;
+        r.dir = json_str(request, "dir");
+        if (isempty(r.dir)) {
+                fprintf(stderr, "kgitd render: this is run by kgitd itself, with a request on its "
+                                "input\n");
+                return 2;
+        }
+        if (files)
+                e = write_files(&r);
+        if (e == 0)
+                e = shut_off(&r);
+        if (e == 0)
+                e = render_all(&r, files);
+        (void)remove_tree(r.dir);
+        reply = e < 0 ? json_pack("{s:s}", "error", p.message ? p.message : strerror(-e))
+                      : json_pack("{s:O}", "files", files);
+        if (!reply || json_dumpf(reply, stdout, JSON_COMPACT) < 0 || fflush(stdout) != 0)
+                return 1;
+        return e < 0 ? 1 : 0;
+}

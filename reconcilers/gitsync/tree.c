@@ -1,0 +1,506 @@
+/* Two passes over a folder of the commit: the first finds what is there, the second leaves out what
+ * a kustomization takes in anyway and reads the rest. */
+#include "reconcilers/gitsync/tree.h"
+
+#include "lib/pki.h"
+#include "reconcilers/gitsync/fetch.h"
+#include "reconcilers/gitsync/kustomization.h"
+
+#define IGNORE_FILE ".keelsonignore"
+/* Of words about what is left out, so many are enough to understand it. */
+enum { NOTES_MAX = 100, LINKS_MAX = 8, LINK_SIZE_MAX = 4096, FOLDERS_MAX = 500 };
+
+/* An entry that counts: a manifest, or a folder to render. */
+struct found {
+        char *name;
+        git_oid id;
+        const char *tool; /* NULL: a file */
+};
+
+struct walk {
+        git_repository *repo;
+        git_tree *root;
+        char *path; /* of the folder that is read, from the top; "" is the top */
+        git_pathspec *include;
+        struct found *found;
+        size_t count, allocated, size;
+        json_t *refs; /* what kustomizations take in: path -> true */
+        json_t *answer;
+        struct problem *problem;
+        int error;
+};
+
+static int note(json_t *answer, const char *name, const char *why) {
+        _cleanup_free_ char *text = strformat("%s (%s)", name, why);
+        json_t *list = json_object_get(answer, "ignored");
+
+        if (!list) {
+                list = json_array();
+                if (json_object_set_new(answer, "ignored", list) < 0)
+                        return -ENOMEM;
+        }
+        if (json_array_size(list) >= NOTES_MAX)
+                return 0;
+        if (!text || (utf8_is_valid(text, strlen(text)) &&
+                                     json_array_append_new(list, json_string(text)) < 0))
+                return -ENOMEM;
+        return 0;
+}
+
+static bool is_manifest(const char *name) {
+        return endswith(name, ".yaml") || endswith(name, ".yml") || endswith(name, ".json");
+}
+
+/* --- blobs --- */
+
+/* The size stands in the object's head: a blob is never unpacked to find that it is too large. */
+static int blob_size(git_repository *repo, const git_oid *id, size_t *ret) {
+        git_odb *odb = NULL;
+        git_object_t type;
+        int r = git_repository_odb(&odb, repo);
+
+        if (r == 0)
+                r = git_odb_read_header(ret, &type, odb, id);
+        git_odb_free(odb);
+        return r < 0 || type != GIT_OBJECT_BLOB ? -EIO : 0;
+}
+
+static int unreadable(struct problem *p, const char *name) {
+        const git_error *e = git_error_last();
+
+        return problem_set(p, EIO, 0, NULL, "cannot read %s of the commit: %s", name,
+                        e && e->message ? e->message : "the object is missing");
+}
+
+/* A symbolic link's target: the entry within the commit that it leads to, through further links.
+ * NULL: it leads out, to a folder, to nothing, or in a circle. */
+static git_tree_entry *follow(struct walk *w, const char *name, const git_oid *id) {
+        _cleanup_free_ char *at = strdup(name);
+        git_oid link = *id;
+
+        for (unsigned i = 0; at && i < LINKS_MAX; i++) {
+                _cleanup_free_ char *target = NULL, *path = NULL;
+                git_tree_entry *entry = NULL;
+                git_blob *blob = NULL;
+                char *slash = strrchr(at, '/');
+                size_t n;
+
+                if (blob_size(w->repo, &link, &n) < 0 || n > LINK_SIZE_MAX ||
+                                git_blob_lookup(&blob, w->repo, &link) < 0)
+                        return NULL;
+                target = strndup(git_blob_rawcontent(blob), n);
+                git_blob_free(blob);
+                if (slash)
+                        *slash = '\0';
+                path = target && *target != '/' ? tree_path_join(slash ? at : "", target) : NULL;
+                if (!path || !*path || git_tree_entry_bypath(&entry, w->root, path) < 0)
+                        return NULL;
+                if (git_tree_entry_type(entry) == GIT_OBJECT_BLOB &&
+                                git_tree_entry_filemode(entry) != GIT_FILEMODE_LINK)
+                        return entry;
+                if (git_tree_entry_filemode(entry) != GIT_FILEMODE_LINK) {
+                        git_tree_entry_free(entry);
+                        return NULL;
+                }
+                link = *git_tree_entry_id(entry);
+                git_tree_entry_free(entry);
+                free(at);
+                at = TAKE_PTR(path);
+        }
+        return NULL;
+}
+
+/* --- patterns --- */
+
+/* The repository's rules are relative to its top; those of a folder below it are moved there. */
+static int add_rule(struct walk *w, const char *folder, const char *line) {
+        _cleanup_free_ char *rule = NULL;
+        const char *not = *line == '!' ? "!" : "";
+        size_t n;
+
+        line += strlen(not );
+        n = strcspn(line, "\r\n");
+        while (n > 0 && line[n - 1] == ' ')
+                n--;
+        if (n == 0 || *line == '#')
+                return 0;
+        if (!*folder)
+                rule = strformat("%s%.*s\n", not, (int)n, line);
+        else if (*line == '/' || memchr(line, '/', n - 1))
+                rule = strformat("%s/%s/%.*s\n", not, folder, (int)(n - (*line == '/')),
+                                line + (*line == '/'));
+        else
+                rule = strformat("%s/%s/**/%.*s\n", not, folder, (int)n, line);
+        return rule && git_ignore_add_rule(w->repo, rule) == 0 ? 0 : -ENOMEM;
+}
+
+static int read_ignore_file(struct walk *w, const char *folder) {
+        _cleanup_free_ char *path =
+                        *folder ? strformat("%s/" IGNORE_FILE, folder) : strdup(IGNORE_FILE);
+        git_tree_entry *entry = NULL;
+        git_blob *blob = NULL;
+        size_t n;
+        int r = 0;
+
+        if (!path)
+                return -ENOMEM;
+        if (git_tree_entry_bypath(&entry, w->root, path) < 0)
+                return 0;
+        if (git_tree_entry_type(entry) == GIT_OBJECT_BLOB &&
+                        blob_size(w->repo, git_tree_entry_id(entry), &n) == 0 &&
+                        n <= FETCH_FILE_SIZE_MAX &&
+                        git_blob_lookup(&blob, w->repo, git_tree_entry_id(entry)) == 0) {
+                _cleanup_free_ char *text = strndup(git_blob_rawcontent(blob), n);
+                _cleanup_strv_free_ char **lines = NULL;
+
+                r = text ? strv_split(text, "\n", &lines) : -ENOMEM;
+                for (char **l = lines; r == 0 && l && *l; l++)
+                        r = add_rule(w, folder, *l);
+        }
+        git_blob_free(blob);
+        git_tree_entry_free(entry);
+        return r;
+}
+
+static int read_patterns(struct walk *w, const json_t *request) {
+        const json_t *exclude = json_object_get(request, "exclude"), *v;
+        const json_t *include = json_object_get(request, "include");
+        git_strarray specs = {calloc(json_array_size(include) + 1, sizeof(char *)), 0};
+        size_t i;
+        int r = specs.strings ? read_ignore_file(w, "") : -ENOMEM;
+
+        if (r == 0 && *w->path)
+                r = read_ignore_file(w, w->path);
+        json_array_foreach (exclude, i, v)
+                if (r == 0)
+                        r = add_rule(w, w->path, strempty(json_string_value(v)));
+        json_array_foreach (include, i, v)
+                if (json_is_string(v))
+                        specs.strings[specs.count++] = (char *)json_string_value(v);
+        if (r == 0 && specs.count > 0 && git_pathspec_new(&w->include, &specs) < 0)
+                r = problem_set(w->problem, EINVAL, 0, NULL,
+                                "spec.include holds a pattern that git does not take");
+        free(specs.strings);
+        return r;
+}
+
+static bool is_ignored(struct walk *w, const char *name, bool folder) {
+        _cleanup_free_ char *path = folder ? strformat("%s/", name) : NULL;
+        int ignored = 0;
+
+        return git_ignore_path_is_ignored(&ignored, w->repo, folder ? strempty(path) : name) == 0 &&
+               ignored;
+}
+
+/* Patterns of spec.include are relative to spec.path. */
+static bool is_included(const struct walk *w, const char *name) {
+        size_t n = strlen(w->path);
+        const char *relative = n > 0 && strlen(name) > n ? name + n + 1 : n > 0 ? "" : name;
+
+        return !w->include || git_pathspec_matches_path(w->include, GIT_PATHSPEC_DEFAULT, relative);
+}
+
+/* --- first pass --- */
+
+static int add_found(struct walk *w, const char *name, const git_oid *id, const char *tool) {
+        if (w->count >= FETCH_FILES_MAX)
+                return problem_set(w->problem, EFBIG, 0, NULL,
+                                "the folder holds more than %i manifests; use several GitSyncs "
+                                "with a path each",
+                                FETCH_FILES_MAX);
+        if (w->count == w->allocated) {
+                size_t size = w->allocated ? w->allocated * 2 : 64;
+                struct found *f = reallocarray(w->found, size, sizeof(*f));
+
+                if (!f)
+                        return -ENOMEM;
+                w->found = f;
+                w->allocated = size;
+        }
+        w->found[w->count] = (struct found){.name = strdup(name), .tool = tool};
+        if (id)
+                w->found[w->count].id = *id;
+        return w->found[w->count++].name ? 0 : -ENOMEM;
+}
+
+/* Whether the folder is one for a renderer: 1 when it was taken, 0 when its files are plain. */
+static int look_for_renderer(struct walk *w, const char *folder, const git_tree *tree) {
+        for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
+                const git_tree_entry *e = git_tree_entry_byindex(tree, i);
+                git_blob *blob = NULL;
+                size_t n;
+                int r;
+
+                if (git_tree_entry_type(e) != GIT_OBJECT_BLOB)
+                        continue;
+                if (streq(git_tree_entry_name(e), "Chart.yaml")) {
+                        r = add_found(w, folder, NULL, "helm");
+                        return r < 0 ? r : 1;
+                }
+                if (!kustomization_is_name(git_tree_entry_name(e)))
+                        continue;
+                if (blob_size(w->repo, git_tree_entry_id(e), &n) < 0 || n > FETCH_FILE_SIZE_MAX ||
+                                git_blob_lookup(&blob, w->repo, git_tree_entry_id(e)) < 0)
+                        return unreadable(w->problem, folder);
+                r = kustomization_read(folder, git_blob_rawcontent(blob), n, w->refs);
+                git_blob_free(blob);
+                if (r == -EINVAL)
+                        continue;
+                if (r == 0)
+                        r = note(w->answer, *folder ? folder : ".",
+                                        "a component of kustomize: only other kustomizations use "
+                                        "it");
+                else if (r > 0)
+                        r = add_found(w, folder, NULL, "kustomize");
+                return r < 0 ? r : 1;
+        }
+        return 0;
+}
+
+static int on_folder(struct walk *w, const char *path, const git_tree_entry *entry) {
+        git_tree *tree = NULL;
+        int r;
+
+        if (is_ignored(w, path, true))
+                return 1;
+        if (git_tree_lookup(&tree, w->repo, git_tree_entry_id(entry)) < 0)
+                return unreadable(w->problem, path);
+        r = read_ignore_file(w, path);
+        if (r == 0)
+                r = look_for_renderer(w, path, tree);
+        git_tree_free(tree);
+        return r;
+}
+
+static int on_file(struct walk *w, const char *path, const git_tree_entry *entry) {
+        git_filemode_t mode = git_tree_entry_filemode(entry);
+        git_tree_entry *target;
+        int r;
+
+        if (mode == GIT_FILEMODE_COMMIT)
+                return note(w->answer, path, "a submodule; submodules are not fetched");
+        if (is_ignored(w, path, false) || !is_included(w, path))
+                return 0;
+        if (mode != GIT_FILEMODE_LINK)
+                return is_manifest(path) ? add_found(w, path, git_tree_entry_id(entry), NULL) : 0;
+        target = follow(w, path, git_tree_entry_id(entry));
+        if (!target)
+                return note(w->answer, path,
+                                "a symbolic link that leads to no file of the repository");
+        r = is_manifest(path) ? add_found(w, path, git_tree_entry_id(target), NULL) : 0;
+        git_tree_entry_free(target);
+        return r;
+}
+
+static int on_entry(const char *root, const git_tree_entry *entry, void *payload) {
+        const char *name = git_tree_entry_name(entry);
+        struct walk *w = payload;
+        _cleanup_free_ char *path = strformat("%s%s%s%s", w->path, *w->path ? "/" : "", root, name);
+
+        if (name[0] == '.') /* .git*, .github, editors' files */
+                return 1;
+        if (!path)
+                w->error = -ENOMEM;
+        else if (git_tree_entry_type(entry) == GIT_OBJECT_TREE)
+                w->error = on_folder(w, path, entry);
+        else
+                w->error = on_file(w, path, entry);
+        return w->error;
+}
+
+/* --- second pass --- */
+
+static int add_file(struct walk *w, const struct found *f) {
+        git_blob *blob = NULL;
+        size_t size = 0;
+        int r = blob_size(w->repo, &f->id, &size);
+
+        if (r < 0)
+                return unreadable(w->problem, f->name);
+        w->size += size;
+        if (size > FETCH_FILE_SIZE_MAX)
+                return problem_set(w->problem, EFBIG, 0, NULL,
+                                "%s: the file is larger than %i bytes; split it, or leave it out "
+                                "with spec.exclude",
+                                f->name, FETCH_FILE_SIZE_MAX);
+        if (w->size > FETCH_TOTAL_SIZE_MAX)
+                return problem_set(w->problem, EFBIG, 0, NULL,
+                                "the manifests exceed %i bytes; use several GitSyncs with a path "
+                                "each",
+                                FETCH_TOTAL_SIZE_MAX);
+        if (git_blob_lookup(&blob, w->repo, &f->id) < 0)
+                return unreadable(w->problem, f->name);
+        if (!utf8_is_valid(git_blob_rawcontent(blob), size) ||
+                        memchr(git_blob_rawcontent(blob), 0, size))
+                r = problem_set(w->problem, EINVAL, 0, NULL,
+                                "%s: the file is not UTF-8 text; correct it, or leave it out with "
+                                "spec.exclude",
+                                f->name);
+        else if (json_array_append_new(json_object_get(w->answer, "files"),
+                                 json_pack("{s:s, s:s%}", "name", f->name, "text",
+                                                 (const char *)git_blob_rawcontent(blob), size)) <
+                        0)
+                r = -ENOMEM;
+        git_blob_free(blob);
+        return r;
+}
+
+static int add_folder(struct walk *w, const struct found *f) {
+        json_t *folders = json_object_get(w->answer, "folders");
+
+        if (!folders) {
+                folders = json_array();
+                if (json_object_set_new(w->answer, "folders", folders) < 0)
+                        return -ENOMEM;
+        }
+        if (json_array_size(folders) >= FOLDERS_MAX)
+                return problem_set(w->problem, EFBIG, 0, NULL,
+                                "more than %i folders are to be rendered; use several GitSyncs "
+                                "with a path each",
+                                FOLDERS_MAX);
+        return json_array_append_new(folders,
+                        json_pack("{s:s, s:s}", "tool", f->tool, "path", *f->name ? f->name : "."));
+}
+
+static int read_found(struct walk *w) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < w->count; i++) {
+                const struct found *f = &w->found[i];
+
+                if (json_object_get(w->refs, f->name))
+                        continue;
+                r = f->tool ? add_folder(w, f) : add_file(w, f);
+        }
+        return r < 0 ? r : 0;
+}
+
+static void walk_done(struct walk *w) {
+        for (size_t i = 0; i < w->count; i++)
+                free(w->found[i].name);
+        free(w->found);
+        free(w->path);
+        json_decref(w->refs);
+        git_pathspec_free(w->include);
+        git_tree_free(w->root);
+}
+
+/* The tree of w->path; the top's own when it is "". */
+static int open_folder(struct walk *w, git_tree **ret) {
+        git_tree_entry *entry = NULL;
+        int r = 0;
+
+        if (!*w->path)
+                return git_tree_dup(ret, w->root) == 0 ? 0 : -ENOMEM;
+        if (git_tree_entry_bypath(&entry, w->root, w->path) < 0 ||
+                        git_tree_entry_type(entry) != GIT_OBJECT_TREE ||
+                        git_tree_lookup(ret, w->repo, git_tree_entry_id(entry)) < 0)
+                r = problem_set(w->problem, ENOENT, 0, NULL,
+                                "the commit has no folder \"%s\"; correct spec.path", w->path);
+        git_tree_entry_free(entry);
+        return r;
+}
+
+int tree_read(git_repository *repo, git_commit *commit, const json_t *request, json_t *answer,
+                struct problem *p) {
+        struct walk w = {.repo = repo, .answer = answer, .problem = p, .refs = json_object()};
+        const char *path = json_str_or(request, "path", ".");
+        git_tree *folder = NULL;
+        int r;
+
+        w.path = tree_path_join("", path + strspn(path, "/"));
+        if (!w.path)
+                r = problem_set(p, EINVAL, 0, NULL,
+                                "spec.path \"%s\" must stay inside the repository", path);
+        else if (!w.refs || json_object_set_new(answer, "files", json_array()) < 0)
+                r = -ENOMEM;
+        else if (git_commit_tree(&w.root, commit) < 0)
+                r = unreadable(p, "the tree");
+        else
+                r = open_folder(&w, &folder);
+        if (r == 0)
+                r = read_patterns(&w, request);
+        if (r == 0)
+                r = look_for_renderer(&w, w.path, folder);
+        if (r == 0 && git_tree_walk(folder, GIT_TREEWALK_PRE, on_entry, &w) < 0)
+                r = w.error < 0 ? w.error : unreadable(p, "a folder");
+        if (r >= 0)
+                r = read_found(&w);
+        git_tree_free(folder);
+        walk_done(&w);
+        return r;
+}
+
+/* --- everything, for a renderer --- */
+
+static int export_blob(struct walk *w, const char *path, const git_oid *id, json_t *files) {
+        _cleanup_free_ char *encoded = NULL;
+        git_blob *blob = NULL;
+        const char *data;
+        json_t *file;
+        size_t size;
+        bool text;
+
+        if (blob_size(w->repo, id, &size) < 0)
+                return unreadable(w->problem, path);
+        if (size > FETCH_FILE_SIZE_MAX)
+                return note(w->answer, path, "too large for a renderer");
+        w->size += size;
+        if (w->size > FETCH_TOTAL_SIZE_MAX || json_array_size(files) >= FETCH_FILES_MAX)
+                return problem_set(w->problem, EFBIG, 0, NULL,
+                                "the repository is too large to be rendered: more than %i files or "
+                                "%i bytes; put what is rendered into a repository of its own",
+                                FETCH_FILES_MAX, FETCH_TOTAL_SIZE_MAX);
+        if (git_blob_lookup(&blob, w->repo, id) < 0)
+                return unreadable(w->problem, path);
+        data = git_blob_rawcontent(blob);
+        text = utf8_is_valid(data, size) && !memchr(data, 0, size);
+        if (text)
+                file = json_pack("{s:s, s:s%}", "name", path, "text", data, size);
+        else {
+                encoded = base64_encode(data, size);
+                file = encoded ? json_pack("{s:s, s:s}", "name", path, "base64", encoded) : NULL;
+        }
+        git_blob_free(blob);
+        return file && json_array_append_new(files, file) == 0 ? 0 : -ENOMEM;
+}
+
+static int on_export(const char *root, const git_tree_entry *entry, void *payload) {
+        git_filemode_t mode = git_tree_entry_filemode(entry);
+        struct walk *w = payload;
+        _cleanup_free_ char *path = strformat("%s%s", root, git_tree_entry_name(entry));
+        git_tree_entry *target = NULL;
+        json_t *files = json_object_get(w->refs, "files");
+
+        if (!path)
+                w->error = -ENOMEM;
+        else if (!utf8_is_valid(path, strlen(path)))
+                return mode == GIT_FILEMODE_TREE ? 1 : 0;
+        else if (mode == GIT_FILEMODE_LINK) {
+                target = follow(w, path, git_tree_entry_id(entry));
+                w->error = target ? export_blob(w, path, git_tree_entry_id(target), files) : 0;
+                git_tree_entry_free(target);
+        } else if (mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE)
+                w->error = export_blob(w, path, git_tree_entry_id(entry), files);
+        return w->error < 0 ? -1 : 0;
+}
+
+int tree_export(git_repository *repo, git_commit *commit, json_t *answer, json_t **ret,
+                struct problem *p) {
+        json_t *files = json_array();
+        struct walk w = {.repo = repo,
+                        .answer = answer,
+                        .problem = p,
+                        .refs = json_pack("{s:o}", "files", files)};
+        int r = 0;
+
+        if (!w.refs)
+                return -ENOMEM;
+        if (git_commit_tree(&w.root, commit) < 0 ||
+                        git_tree_walk(w.root, GIT_TREEWALK_PRE, on_export, &w) < 0)
+                r = w.error < 0 ? w.error : unreadable(p, "the tree");
+        if (r == 0)
+                *ret = json_incref(files);
+        walk_done(&w);
+        return r;
+}

@@ -1,0 +1,108 @@
+/* The queue of fetches: fair, bounded, and not held up by servers that hang. */
+#include "tests/unit/unit.h"
+
+#include "reconcilers/gitsync/slots.h"
+
+enum { FETCHES = 40 };
+
+struct bench {
+        sd_event *event;
+        struct slots slots;
+        struct slot slot[FETCHES];
+        int order[FETCHES], ran;
+        struct job {
+                struct bench *bench;
+                int number;
+        } jobs[FETCHES];
+};
+
+static void go(void *userdata) {
+        struct job *j = userdata;
+
+        j->bench->order[j->bench->ran++] = j->number;
+}
+
+static void bench_new(struct bench *b, unsigned busy, unsigned all, uint64_t quiet_us) {
+        *b = (struct bench){0};
+        assert_true(sd_event_new(&b->event) >= 0);
+        assert_true(slots_init(&b->slots, b->event, busy, all, quiet_us) >= 0);
+        for (int i = 0; i < FETCHES; i++)
+                b->jobs[i] = (struct job){b, i};
+}
+
+static void ask(struct bench *b, int i) {
+        slot_ask(&b->slots, &b->slot[i], go, &b->jobs[i]);
+}
+
+static void bench_done(struct bench *b) {
+        slots_done(&b->slots);
+        sd_event_unref(b->event);
+}
+
+static void test_order(void **state) {
+        struct bench b;
+
+        bench_new(&b, 2, 10, 60000000);
+        for (int i = 0; i < 6; i++)
+                ask(&b, i);
+        assert_int_equal(b.ran, 2);
+        slot_leave(&b.slot[1]);
+        assert_int_equal(b.ran, 3);
+        assert_int_equal(b.order[2], 2);
+        slot_leave(&b.slot[3]); /* it waited only */
+        ask(&b, 1);
+        slot_leave(&b.slot[0]);
+        slot_leave(&b.slot[2]);
+        assert_int_equal(b.ran, 5);
+        assert_int_equal(b.order[3], 4);
+        assert_int_equal(b.order[4], 5);
+        slot_leave(&b.slot[4]);
+        assert_int_equal(b.order[5], 1);
+        bench_done(&b);
+}
+
+/* Eight dead servers in front of a healthy one: it waits for moments, not for their time-outs. */
+static void test_quiet(void **state) {
+        struct bench b;
+
+        bench_new(&b, 4, 30, 20000);
+        for (int i = 0; i < 9; i++)
+                ask(&b, i);
+        assert_int_equal(b.ran, 4);
+        for (int n = 0; b.ran < 9 && n < 100; n++)
+                assert_true(sd_event_run(b.event, 1000000) >= 0);
+        assert_int_equal(b.ran, 9);
+        assert_int_equal(b.order[8], 8);
+        assert_int_equal(b.slots.quiet, 8);
+        slot_heard(&b.slot[0]);
+        assert_int_equal(b.slots.busy, 2);
+        for (int i = 0; i < 9; i++)
+                slot_leave(&b.slot[i]);
+        assert_int_equal(b.slots.busy + b.slots.quiet, 0);
+        bench_done(&b);
+}
+
+static void test_bound(void **state) {
+        struct bench b;
+
+        bench_new(&b, 4, 6, 1000);
+        for (int i = 0; i < FETCHES; i++)
+                ask(&b, i);
+        for (int n = 0; b.ran < 6 && n < 100; n++)
+                assert_true(sd_event_run(b.event, 1000000) >= 0);
+        assert_true(sd_event_run(b.event, 50000) >= 0);
+        assert_int_equal(b.ran, 6);
+        slot_leave(&b.slot[2]);
+        assert_int_equal(b.ran, 7);
+        bench_done(&b);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_order),
+                        cmocka_unit_test(test_quiet),
+                        cmocka_unit_test(test_bound),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
