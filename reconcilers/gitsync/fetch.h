@@ -9,7 +9,7 @@
 
 enum {
         FETCH_FILE_SIZE_MAX = 1 << 20,
-        FETCH_FILES_MAX = 10000,
+        FETCH_FILES_MAX = 50000,
         FETCH_TOTAL_SIZE_MAX = 64 << 20,
 };
 

@@ -10,6 +10,7 @@
 #include "lib/options.h"
 #include "lib/random.h"
 #include "reconcilers/gitsync/fetch.h"
+#include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/sync.h"
 
 #include "config.h"
@@ -96,14 +97,22 @@ static void on_connection(struct informer *i, bool connected, void *userdata) {
         k->connected = connected;
 }
 
-static void on_drift(const struct api_resource *resource, const char *ns, const char *name,
-                const json_t *object, bool gone, void *userdata) {
+static void on_drift(const char *user, const struct api_resource *resource, const char *ns,
+                const char *name, const json_t *object, bool gone, void *userdata) {
         struct kgitd *k = userdata;
         _cleanup_free_ char *key = strformat("%s/%s", ns, name);
         struct sync *s = key ? map_get(k->syncs, key) : NULL;
 
         if (s)
-                sync_object_changed(s, resource, object, gone);
+                sync_object_changed(s, user, resource, object, gone);
+}
+
+static void on_watch_synced(
+                const char *user, const struct api_resource *resource, void *userdata) {
+        struct kgitd *k = userdata;
+
+        map_foreach (k->syncs, e)
+                sync_watch_synced(map_entry_value(e), user, resource);
 }
 
 static void on_leading(void *userdata) {
@@ -165,7 +174,7 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
                 return r;
         r = discovery_new(&k->world.discovery, k->world.client);
         if (r == 0)
-                r = drift_new(&k->world.drift, k->world.client, on_drift, k);
+                r = drift_new(&k->world.drift, &(struct drift_events){on_drift, on_watch_synced, k});
         if (r == 0)
                 r = informer_new(&k->world.gitsyncs, k->world.client,
                                 &(struct informer_options){
@@ -197,7 +206,8 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
 
 int main(int argc, char **argv) {
         struct settings settings = {0};
-        struct kgitd k = {.syncs = map_new(sync_free_void)};
+        struct kgitd k = {.syncs = map_new(sync_free_void),
+                        .world.identities = identities_new()};
         _cleanup_problem_ struct problem p = {0};
         int r, code = 1;
 
@@ -212,7 +222,7 @@ int main(int argc, char **argv) {
                                 settings.log_level);
         if (r == 0) {
                 log_setup("kgitd", log_level_from_string(settings.log_level));
-                r = k.syncs ? setup(&k, &settings, &p) : -ENOMEM;
+                r = k.syncs && k.world.identities ? setup(&k, &settings, &p) : -ENOMEM;
         }
         if (r < 0)
                 fprintf(stderr, "kgitd: %s\n", p.message ? p.message : strerror(-r));
@@ -224,6 +234,7 @@ int main(int argc, char **argv) {
         leader_free(k.leader);
         informer_free(k.world.gitsyncs);
         drift_free(k.world.drift);
+        map_free(k.world.identities);
         discovery_free(k.world.discovery);
         api_client_free(k.world.client);
         daemon_free(k.daemon);

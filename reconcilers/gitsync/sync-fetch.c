@@ -2,24 +2,11 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/pki.h"
-#include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
 enum { FETCH_TIMEOUT_DEFAULT_S = 60 };
 
 static void start_child(struct sync *s, const json_t *secret);
-
-static int compare_rank(const void *a, const void *b, void *userdata) {
-        const struct manifest_set *set = userdata;
-        size_t i = *(const size_t *)a, j = *(const size_t *)b;
-        const json_t *x = set->items[i].object, *y = set->items[j].object;
-        unsigned m = plan_rank(object_api_version(x), object_kind(x)),
-                 n = plan_rank(object_api_version(y), object_kind(y));
-
-        if (m != n)
-                return m < n ? -1 : 1;
-        return i < j ? -1 : i > j; /* else as written */
-}
 
 static int read_revision(struct sync *s, const json_t *reply, struct problem *p) {
         struct manifest_owner owner = {s->name, s->ns};
@@ -32,32 +19,25 @@ static int read_revision(struct sync *s, const json_t *reply, struct problem *p)
         r->commit = strdup(json_str_or(reply, "commit", ""));
         r->name = strdup(json_str_or(reply, "revision", ""));
         r->summary = strdup(json_str_or(reply, "summary", ""));
-        r->order = calloc(r->set.count + 1, sizeof(*r->order));
-        if (!r->commit || !r->name || !r->summary || !r->order)
-                return -ENOMEM;
-        for (size_t i = 0; i < r->set.count; i++)
-                r->order[i] = i;
-        qsort_r(r->order, r->set.count, sizeof(*r->order), compare_rank, &r->set);
-        return 0;
+        r->ignored = json_is_array(json_object_get(reply, "ignored"))
+                                     ? json_deep_copy(json_object_get(reply, "ignored"))
+                                     : json_array();
+        return r->commit && r->name && r->summary && r->ignored ? 0 : -ENOMEM;
 }
 
-/* Nothing new in Git: the run ends here, unless something else wants the whole set applied again.
- */
+/* Nothing new in Git: the run ends here, unless something is left to do: what a run that failed has
+ * not applied, what was kept, or a new spec. */
 static void on_unchanged(struct sync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
-        if (s->applied_generation != object_generation(s->object) || s->failures > 0 ||
-                        (asked && !streq_ptr(asked, s->handled_at))) {
-                /* A run that failed half-way has not pruned: the recorded inventory still says
-                 * what. */
-                json_decref(s->prune);
-                s->prune = json_bool_or(s->object, "spec.prune", true) && s->inventory
-                                           ? plan_prune(json_at(s->object, "status.inventory"),
-                                                             s->inventory)
-                                           : json_array();
-                sync_enter(s, SYNC_APPLYING);
-        } else
+        if (s->applied_generation == object_generation(s->object) && s->failures == 0 &&
+                        !s->kept && (!asked || streq_ptr(asked, s->handled_at))) {
                 sync_enter(s, SYNC_IDLE);
+                return;
+        }
+        s->revision = &s->current;
+        (void)decide_apply(s->current.wanted, s->current.count, &s->inventory);
+        sync_enter(s, SYNC_CHECKING);
 }
 
 static void on_fetched(const json_t *reply, const char *why, void *userdata) {
@@ -183,6 +163,6 @@ void sync_fetch_begin(struct sync *s) {
                 return;
         }
         path = api_path(api_resource_find("secrets"), s->ns, name, NULL, NULL);
-        if (!path || api_get_async(s->world->client, path, on_secret, s, &s->call) < 0)
+        if (!path || api_get_async(sync_client(s), path, on_secret, s, &s->call) < 0)
                 on_secret(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"}, s);
 }
