@@ -148,9 +148,35 @@ static int find_commit(struct fetch *f, git_commit **ret) {
 struct walk {
         struct fetch *fetch;
         json_t *files;
+        json_t *ignored; /* links and submodules, each with what it is */
         size_t size;
         int error;
 };
+
+/* What is not followed is named, so that nobody misses it in silence. */
+static int note_ignored(struct walk *w, const char *name, const git_tree_entry *entry) {
+        bool is_link = git_tree_entry_filemode(entry) == GIT_FILEMODE_LINK;
+        _cleanup_free_ char *text = NULL;
+        git_blob *blob = NULL;
+
+        if (json_array_size(w->ignored) >= FETCH_IGNORED_MAX)
+                return 0;
+        if (!is_link)
+                text = strformat("%s (a submodule)", name);
+        else if (git_blob_lookup(&blob, w->fetch->repo, git_tree_entry_id(entry)) == 0 &&
+                        git_blob_rawsize(blob) < 1024 &&
+                        utf8_is_valid(git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob)))
+                text = strformat("%s (a link to %.*s)", name, (int)git_blob_rawsize(blob),
+                                (const char *)git_blob_rawcontent(blob));
+        else
+                text = strformat("%s (a link)", name);
+        git_blob_free(blob);
+        /* A name that is no text is shown with question marks. */
+        for (char *c = text; c && !utf8_is_valid(text, strlen(text)) && *c; c++)
+                if ((unsigned char)*c >= 0x80)
+                        *c = '?';
+        return text && json_array_append_new(w->ignored, json_string(text)) == 0 ? 0 : -ENOMEM;
+}
 
 static bool is_manifest(const char *name) {
         return endswith(name, ".yaml") || endswith(name, ".yml") || endswith(name, ".json");
@@ -193,6 +219,12 @@ static int on_entry(const char *root, const git_tree_entry *entry, void *payload
         if (name[0] == '.') /* .git*, .github, editors' files */
                 return 1;
         git_filemode_t mode = git_tree_entry_filemode(entry);
+        if (mode == GIT_FILEMODE_LINK || mode == GIT_FILEMODE_COMMIT) {
+                _cleanup_free_ char *odd = strformat("%s%s", root, name);
+
+                w->error = odd ? note_ignored(w, odd, entry) : -ENOMEM;
+                return w->error < 0 ? -1 : 0;
+        }
         if ((mode != GIT_FILEMODE_BLOB && mode != GIT_FILEMODE_BLOB_EXECUTABLE) ||
                         !is_manifest(name))
                 return 0;
@@ -216,9 +248,9 @@ static char *clean_path(const char *path) {
         return strv_join(kept, "/");
 }
 
-static int read_tree(struct fetch *f, git_commit *commit, json_t *files) {
+static int read_tree(struct fetch *f, git_commit *commit, json_t *files, json_t *ignored) {
         _cleanup_free_ char *path = clean_path(field(f, "path"));
-        struct walk w = {.fetch = f, .files = files};
+        struct walk w = {.fetch = f, .files = files, .ignored = ignored};
         git_tree_entry *entry = NULL;
         git_tree *root = NULL, *tree = NULL;
         int r = 0;
@@ -249,7 +281,7 @@ static int read_tree(struct fetch *f, git_commit *commit, json_t *files) {
 }
 
 static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
-        _cleanup_json_ json_t *files = json_array(), *out = NULL;
+        _cleanup_json_ json_t *files = json_array(), *ignored = json_array(), *out = NULL;
         char id[GIT_OID_HEXSZ + 1];
         const char *summary = git_commit_summary(commit), *ref = field(f, "ref");
         bool by_id = streq(field(f, "refKind"), "commit");
@@ -257,11 +289,11 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
         git_oid_tostr(id, sizeof(id), git_commit_id(commit));
         _cleanup_free_ char *revision =
                         by_id ? strformat("sha1:%s", id) : strformat("%s@sha1:%s", ref, id);
-        if (!files || !revision)
+        if (!files || !ignored || !revision)
                 return -ENOMEM;
         bool unchanged = streq(id, field(f, "known"));
         if (!unchanged) {
-                int r = read_tree(f, commit, files);
+                int r = read_tree(f, commit, files, ignored);
                 if (r < 0)
                         return r;
         }
@@ -269,7 +301,8 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
                 summary = "";
         out = json_pack("{s:s, s:s, s:s, s:b}", "commit", id, "revision", revision, "summary",
                         strempty(summary), "unchanged", unchanged);
-        if (!out || (!unchanged && json_object_set(out, "files", files) < 0))
+        if (!out || (!unchanged && (json_object_set(out, "files", files) < 0 ||
+                                                   json_object_set(out, "ignored", ignored) < 0)))
                 return -ENOMEM;
         *ret = TAKE_PTR(out);
         return 0;

@@ -329,7 +329,15 @@ static void mark_links(struct sync *s) {
         size_t i;
 
         json_array_foreach (r->ignored, i, word)
-                fresh |= is_new_ignored(s, word);
+                if (is_new_ignored(s, word)) {
+                        if (!fresh)
+                                api_event(s->world->client, s->object, "Warning", "FileIgnored",
+                                                "links and submodules are not followed: %s%s",
+                                                strempty(json_string_value(word)),
+                                                json_array_size(r->ignored) > 1 ? " and others"
+                                                                                : "");
+                        fresh = true;
+                }
         for (i = 0; i < s->gone_count; i++) {
                 struct inventory_entry *e = s->gone[i];
 
