@@ -4,20 +4,28 @@
 sbin_PROGRAMS += reconcilers/kgitd
 noinst_LIBRARIES += libgitsync.a
 libgitsync_a_SOURCES = \
+	reconcilers/gitsync/batch.c reconcilers/gitsync/batch.h \
 	reconcilers/gitsync/child.c reconcilers/gitsync/child.h \
+	reconcilers/gitsync/contents.c reconcilers/gitsync/contents.h \
+	reconcilers/gitsync/decide.c reconcilers/gitsync/decide.h \
 	reconcilers/gitsync/discovery.c reconcilers/gitsync/discovery.h \
 	reconcilers/gitsync/drift.c reconcilers/gitsync/drift.h \
 	reconcilers/gitsync/fetch.c reconcilers/gitsync/fetch.h \
+	reconcilers/gitsync/identity.c reconcilers/gitsync/identity.h \
+	reconcilers/gitsync/inventory.c reconcilers/gitsync/inventory.h \
+	reconcilers/gitsync/manifest.c reconcilers/gitsync/manifest.h \
+	reconcilers/gitsync/people.c reconcilers/gitsync/people.h \
 	reconcilers/gitsync/fetch-progress.c reconcilers/gitsync/fetch-progress.h \
 	reconcilers/gitsync/kustomization.c reconcilers/gitsync/kustomization.h \
-	reconcilers/gitsync/manifest.c reconcilers/gitsync/manifest.h \
 	reconcilers/gitsync/manifest-text.c reconcilers/gitsync/manifest-text.h \
 	reconcilers/gitsync/render.c reconcilers/gitsync/render.h \
 	reconcilers/gitsync/tree.c reconcilers/gitsync/tree.h \
 	reconcilers/gitsync/slots.c reconcilers/gitsync/slots.h \
 	reconcilers/gitsync/plan.c reconcilers/gitsync/plan.h \
 	reconcilers/gitsync/sync.c reconcilers/gitsync/sync.h reconcilers/gitsync/sync-internal.h \
-	reconcilers/gitsync/sync-apply.c reconcilers/gitsync/sync-fetch.c reconcilers/gitsync/sync-status.c
+	reconcilers/gitsync/sync-apply.c reconcilers/gitsync/sync-drift.c reconcilers/gitsync/sync-fetch.c \
+	reconcilers/gitsync/sync-inventory.c reconcilers/gitsync/sync-prune.c \
+	reconcilers/gitsync/sync-resolve.c reconcilers/gitsync/sync-status.c
 reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c
 reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GIT2_LIBS) $(KEELSON_LIBS)
 

@@ -4,9 +4,6 @@
 
 #include "lib/buf.h"
 
-/* Deeper is a schema within itself. */
-enum { DEPTH_MAX = 24 };
-
 struct walk {
         const json_t *documents;
         void (*row)(struct walk *w, const char *path, const json_t *field);
@@ -28,14 +25,30 @@ static const json_t *definition(const json_t *documents, const char *name) {
         return NULL;
 }
 
-static void walk(struct walk *w, const json_t *schema, const char *path, unsigned depth) {
+/* The definitions that the walk is in: one within itself is not entered again. */
+struct entered {
+        const struct entered *before;
+        const json_t *schema;
+};
+
+static bool is_entered(const struct entered *e, const json_t *schema) {
+        for (; e; e = e->before)
+                if (e->schema == schema)
+                        return true;
+        return false;
+}
+
+static void walk(struct walk *w, const json_t *schema, const char *path,
+                const struct entered *before) {
         const char *ref = json_string_value(json_object_get(schema, "$ref")), *key;
+        struct entered here = {before, NULL};
         json_t *field;
 
         if (ref)
                 schema = definition(w->documents, ref);
-        if (!schema || depth > DEPTH_MAX)
+        if (!schema || is_entered(before, schema))
                 return;
+        here.schema = schema;
         json_object_foreach (json_object_get(schema, "properties"), key, field) {
                 _cleanup_free_ char *at =
                                 *path ? strformat("%s.%s", path, key) : strformat("%s", key);
@@ -46,13 +59,13 @@ static void walk(struct walk *w, const json_t *schema, const char *path, unsigne
                 if (json_object_get(field, "x-keelson-no-effect"))
                         w->row(w, at, field);
                 else
-                        walk(w, field, at, depth + 1);
+                        walk(w, field, at, &here);
         }
         if (json_object_get(schema, "items")) {
                 _cleanup_free_ char *at = strformat("%s[]", path);
 
                 assert(at);
-                walk(w, json_object_get(schema, "items"), at, depth + 1);
+                walk(w, json_object_get(schema, "items"), at, &here);
         }
 }
 
@@ -115,7 +128,7 @@ static void each_kind(const json_t *documents,
                                 .row = row,
                                 .kind = json_str_or(d, "spec.names.kind", "")};
 
-                walk(&w, json_at(version, "schema.openAPIV3Schema"), "", 0);
+                walk(&w, json_at(version, "schema.openAPIV3Schema"), "", NULL);
                 assert(!w.rows.failed);
                 if (done && w.count > 0)
                         done(&w, d, kinds);

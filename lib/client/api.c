@@ -13,6 +13,8 @@ struct api_client {
         char *ns;
         char *manager;
         struct recorder *recorder;
+        bool borrows_http;           /* another client's */
+        struct http_header *headers; /* on behalf of whom; names are constants */
 };
 
 struct api_call {
@@ -68,11 +70,46 @@ int api_client_new(struct api_client **ret, sd_event *event,
         return 0;
 }
 
+int api_client_as(struct api_client **ret, struct api_client *base, const char *user,
+                char *const *groups) {
+        _cleanup_(api_client_freep) struct api_client *c = calloc(1, sizeof(*c));
+        size_t n = strv_length(groups);
+
+        if (!c)
+                return -ENOMEM;
+        c->borrows_http = true;
+        c->http = base->http;
+        c->event = base->event;
+        c->server = strdup(base->server);
+        c->ns = strdup(base->ns);
+        c->manager = strdup(base->manager);
+        c->recorder = recorder_new();
+        c->headers = calloc(n + 2, sizeof(*c->headers));
+        if (!c->server || !c->ns || !c->manager || !c->recorder || !c->headers)
+                return -ENOMEM;
+        for (size_t i = 0; i <= n; i++) {
+                c->headers[i].value = strdup(i == 0 ? user : groups[i - 1]);
+                if (!c->headers[i].value)
+                        return -ENOMEM;
+                c->headers[i].name = i == 0 ? "Impersonate-User" : "Impersonate-Group";
+        }
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+const struct http_header *api_client_headers(const struct api_client *c) {
+        return c->headers;
+}
+
 struct api_client *api_client_free(struct api_client *c) {
         if (!c)
                 return NULL;
         recorder_free(c->recorder);
-        http_client_free(c->http);
+        if (!c->borrows_http)
+                http_client_free(c->http);
+        for (struct http_header *h = c->headers; h && h->value; h++)
+                free((char *)h->value);
+        free(c->headers);
         free(c->server);
         free(c->ns);
         free(c->manager);
@@ -200,6 +237,7 @@ static int call_start(struct api_client *c, const char *method, const char *path
         struct http_call_options options = {
                         .method = method,
                         .path = path,
+                        .headers = c->headers,
                         .body = text,
                         .body_size = text ? strlen(text) : 0,
                         .content_type = text ? content_type : NULL,
@@ -264,6 +302,7 @@ int api_request(struct api_client *c, const char *method, const char *path,
         struct http_call_options options = {
                         .method = method,
                         .path = path,
+                        .headers = c->headers,
                         .body = text,
                         .body_size = text ? strlen(text) : 0,
                         .content_type = !text          ? NULL

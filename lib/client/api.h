@@ -20,6 +20,10 @@ struct api_client_options {
 int api_client_new(struct api_client **ret, sd_event *event, const struct api_client_options *options, struct problem *p);
 struct api_client *api_client_free(struct api_client *c);
 DEFINE_CLEANUP(struct api_client *, api_client_free);
+/* A client that asks the same server over the same connections on behalf of another user
+ * (Impersonate-User and Impersonate-Group; the server decides whether it may). Borrows base, which must outlive it;
+ * groups ends with NULL and may be NULL. */
+int api_client_as(struct api_client **ret, struct api_client *base, const char *user, char *const *groups);
 const char *api_client_server(const struct api_client *c);
 const char *api_client_namespace(const struct api_client *c); /* of the context; "default" */
 struct http_client *api_client_http(struct api_client *c);

@@ -532,6 +532,7 @@ static void start(struct informer *i) {
         struct http_call_options options = {
                         .method = "GET",
                         .path = path,
+                        .headers = api_client_headers(i->client),
                         .accept = accept_header(i, watch),
                         .timeout_us = watch ? UINT64_MAX : 0,
                         .idle_timeout_us = watch ? IDLE_TIMEOUT_US : 0,

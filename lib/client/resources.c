@@ -39,6 +39,7 @@ static const struct api_resource resources[] = {
                 {"apiextensions.k8s.io", "v1", "customresourcedefinitions",
                                 "CustomResourceDefinition", false},
                 {"keelson.dev", "v1", "gitsyncs", "GitSync", true},
+                {"keelson.dev", "v1", "gitsyncinventories", "GitSyncInventory", true},
 };
 
 const struct api_resource *api_resource_find(const char *plural) {

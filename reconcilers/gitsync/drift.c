@@ -1,43 +1,49 @@
-/* A table of informers that only grows: there are few kinds. */
+/* A table of informers that only grows: there are few kinds. A service account's watch begins with a
+ * list of one object, which says plainly when it may not look. */
 #include "reconcilers/gitsync/drift.h"
 
 #include "lib/map.h"
 #include "lib/object.h"
+#include "lib/timefmt.h"
+
+enum { PROBE_AGAIN_US = 30000000 };
 
 struct watch {
         struct drift *drift;
+        const struct identity *who;
         struct informer *informer;
+        struct api_call *probe;
+        uint64_t probed_us;
+        char *denied;
         struct api_resource resource;
-        char *group, *version, *plural, *kind;
+        char *group, *version, *plural, *kind, *ns;
 };
 
 struct drift {
-        struct api_client *client;
-        struct map *watches; /* "plural.group" -> struct watch */
-        drift_func func;
-        void *userdata;
+        struct map *watches; /* watch_key() -> struct watch */
+        struct drift_events events;
 };
 
 static void watch_free(void *p) {
         struct watch *w = p;
 
         informer_free(w->informer);
+        api_call_cancel(w->probe);
+        free(w->denied);
         free(w->group);
         free(w->version);
         free(w->plural);
         free(w->kind);
+        free(w->ns);
         free(w);
 }
 
-int drift_new(struct drift **ret, struct api_client *client, drift_func func, void *userdata) {
+int drift_new(struct drift **ret, const struct drift_events *events) {
         struct drift *d = calloc(1, sizeof(*d));
 
         if (!d)
                 return -ENOMEM;
-        *d = (struct drift){.client = client,
-                        .watches = map_new(watch_free),
-                        .func = func,
-                        .userdata = userdata};
+        *d = (struct drift){.watches = map_new(watch_free), .events = *events};
         if (!d->watches) {
                 free(d);
                 return -ENOMEM;
@@ -56,9 +62,10 @@ struct drift *drift_free(struct drift *d) {
 static void tell(struct watch *w, const json_t *owner, const json_t *object, bool gone) {
         const char *name = object_label(owner, "keelson.dev/gitsync-name"),
                    *ns = object_label(owner, "keelson.dev/gitsync-namespace");
+        const struct drift_events *e = &w->drift->events;
 
         if (name && ns)
-                w->drift->func(&w->resource, ns, name, object, gone, w->drift->userdata);
+                e->changed(w->who->user, &w->resource, ns, name, object, gone, e->userdata);
 }
 
 static void on_event(struct informer *i, enum informer_event event, const json_t *old,
@@ -66,54 +73,117 @@ static void on_event(struct informer *i, enum informer_event event, const json_t
         struct watch *w = userdata;
 
         tell(w, object, object, event == INFORMER_DELETED);
-        /* Labels moved to another sync by hand: the first owner must hear of it too. */
+        /* Labels moved to another sync by a person: the first owner must hear of it too. */
         if (old && !streq_ptr(object_label(old, "keelson.dev/gitsync-name"),
                                    object_label(object, "keelson.dev/gitsync-name")))
                 tell(w, old, object, false);
 }
 
-static char *watch_key(const char *group, const char *plural) {
-        return strformat("%s.%s", plural, group);
+static void on_synced(struct informer *i, void *userdata) {
+        struct watch *w = userdata;
+        const struct drift_events *e = &w->drift->events;
+
+        e->synced(w->who->user, &w->resource, e->userdata);
 }
 
-int drift_watch(struct drift *d, const char *group, const char *version, const char *plural,
-                const char *kind, bool namespaced) {
-        _cleanup_free_ char *key = watch_key(group, plural);
-        struct watch *w;
-        int r = -ENOMEM;
+/* kgitd's own watches hold all namespaces. */
+static char *watch_key(const struct identity *who, const struct api_resource *r, const char *ns) {
+        return strformat("%s.%s|%s|%s", r->plural, r->group, who->user,
+                        *who->user && r->namespaced ? strempty(ns) : "");
+}
+
+static int begin(struct watch *w) {
+        return informer_new(&w->informer, w->who->client,
+                        &(struct informer_options){.resource = &w->resource,
+                                        .ns = *w->ns ? w->ns : NULL,
+                                        .label_selector = "keelson.dev/gitsync-name",
+                                        .on_event = on_event,
+                                        .on_synced = on_synced,
+                                        .userdata = w});
+}
+
+static void on_probe(int error, const json_t *list, const struct problem *p, void *userdata) {
+        struct watch *w = userdata;
+
+        w->probe = NULL;
+        w->denied = mfree(w->denied);
+        if (error == -EACCES)
+                w->denied = strdup(p->message ? p->message : "forbidden");
+        else if (error == 0)
+                (void)begin(w);
+}
+
+static int probe(struct watch *w) {
+        _cleanup_free_ char *path = NULL;
+
+        w->probed_us = now_mono_us();
+        path = api_path(&w->resource, *w->ns ? w->ns : NULL, NULL, NULL,
+                        "limit=1&labelSelector=keelson.dev%2Fgitsync-name");
+        return path ? api_get_async(w->who->client, path, on_probe, w, &w->probe) : -ENOMEM;
+}
+
+static struct watch *watch_new(struct drift *d, const struct identity *who,
+                const struct api_resource *r, const char *ns) {
+        struct watch *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return NULL;
+        w->drift = d;
+        w->who = who;
+        w->group = strdup(r->group);
+        w->version = strdup(r->version);
+        w->plural = strdup(r->plural);
+        w->kind = strdup(r->kind);
+        w->ns = strdup(*who->user && r->namespaced ? strempty(ns) : "");
+        if (!w->group || !w->version || !w->plural || !w->kind || !w->ns) {
+                watch_free(w);
+                return NULL;
+        }
+        w->resource = (struct api_resource){
+                        w->group, w->version, w->plural, w->kind, r->namespaced};
+        return w;
+}
+
+int drift_watch(struct drift *d, const struct identity *who, const struct api_resource *resource,
+                const char *ns) {
+        _cleanup_free_ char *key = watch_key(who, resource, ns);
+        struct watch *w = key ? map_get(d->watches, key) : NULL;
+        int r;
 
         if (!key)
                 return -ENOMEM;
-        if (map_get(d->watches, key))
-                return 0;
-        w = calloc(1, sizeof(*w));
+        if (w)
+                return w->informer || w->probe || now_mono_us() - w->probed_us < PROBE_AGAIN_US
+                                       ? 0
+                                       : probe(w);
+        w = watch_new(d, who, resource, ns);
         if (!w)
                 return -ENOMEM;
-        w->drift = d;
-        w->group = strdup(group);
-        w->version = strdup(version);
-        w->plural = strdup(plural);
-        w->kind = strdup(kind);
-        if (w->group && w->version && w->plural && w->kind) {
-                w->resource = (struct api_resource){
-                                w->group, w->version, w->plural, w->kind, namespaced};
-                r = informer_new(&w->informer, d->client,
-                                &(struct informer_options){.resource = &w->resource,
-                                                .label_selector = "keelson.dev/gitsync-name",
-                                                .on_event = on_event,
-                                                .userdata = w});
-        }
-        if (r >= 0)
-                r = map_set(d->watches, key, w);
-        if (r < 0)
+        r = map_set(d->watches, key, w);
+        if (r < 0) {
                 watch_free(w);
-        return r < 0 ? r : 0;
+                return r;
+        }
+        return *who->user ? probe(w) : begin(w);
 }
 
-const json_t *drift_get(const struct drift *d, const char *group, const char *plural,
-                const char *ns, const char *name) {
-        _cleanup_free_ char *key = watch_key(group, plural);
-        const struct watch *w = key ? map_get(d->watches, key) : NULL;
+static const struct watch *find(const struct drift *d, const struct identity *who,
+                const struct api_resource *resource, const char *ns) {
+        _cleanup_free_ char *key = watch_key(who, resource, ns);
 
-        return w ? informer_get2(w->informer, ns, name) : NULL;
+        return key ? map_get(d->watches, key) : NULL;
+}
+
+const char *drift_denied(const struct drift *d, const struct identity *who,
+                const struct api_resource *resource, const char *ns) {
+        const struct watch *w = find(d, who, resource, ns);
+
+        return w ? w->denied : NULL;
+}
+
+const json_t *drift_get(const struct drift *d, const struct identity *who,
+                const struct api_resource *resource, const char *ns, const char *name) {
+        const struct watch *w = find(d, who, resource, ns);
+
+        return w && w->informer ? informer_get2(w->informer, ns, name) : NULL;
 }

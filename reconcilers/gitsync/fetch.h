@@ -9,8 +9,9 @@
 
 enum {
         FETCH_FILE_SIZE_MAX = 8 << 20,
-        FETCH_FILES_MAX = 10000,
+        FETCH_FILES_MAX = 50000,
         FETCH_TOTAL_SIZE_MAX = 64 << 20,
+        FETCH_IGNORED_MAX = 100,
         FETCH_SILENCE_S = 20,
 };
 

@@ -10,12 +10,15 @@
 #include "lib/options.h"
 #include "lib/random.h"
 #include "reconcilers/gitsync/fetch.h"
+#include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/render.h"
 #include "reconcilers/gitsync/sync.h"
 
 #include "config.h"
 
-enum { FETCHING_MAX = 4 };
+/* At work at a time, and with those whose server says nothing at the moment. */
+enum { FETCHING_MAX = 4, CHILDREN_MAX = 64 };
+#define QUIET_US UINT64_C(2000000)
 
 struct settings {
         char *kubeconfig, *data_dir, *health_address, *log_level;
@@ -97,14 +100,21 @@ static void on_connection(struct informer *i, bool connected, void *userdata) {
         k->connected = connected;
 }
 
-static void on_drift(const struct api_resource *resource, const char *ns, const char *name,
-                const json_t *object, bool gone, void *userdata) {
+static void on_drift(const char *user, const struct api_resource *resource, const char *ns,
+                const char *name, const json_t *object, bool gone, void *userdata) {
         struct kgitd *k = userdata;
         _cleanup_free_ char *key = strformat("%s/%s", ns, name);
         struct sync *s = key ? map_get(k->syncs, key) : NULL;
 
         if (s)
-                sync_object_changed(s, resource, object, gone);
+                sync_object_changed(s, user, resource, object, gone);
+}
+
+static void on_watch_synced(const char *user, const struct api_resource *resource, void *userdata) {
+        struct kgitd *k = userdata;
+
+        map_foreach (k->syncs, e)
+                sync_watch_synced(map_entry_value(e), user, resource);
 }
 
 static void on_leading(void *userdata) {
@@ -157,7 +167,9 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
         k->world.event = daemon_event(k->daemon);
         k->world.data_dir = settings->data_dir;
         k->world.program = "/proc/self/exe";
-        k->world.fetching_max = FETCHING_MAX;
+        r = slots_init(&k->world.slots, k->world.event, FETCHING_MAX, CHILDREN_MAX, QUIET_US);
+        if (r < 0)
+                return r;
         r = api_client_new(&k->world.client, k->world.event,
                         &(struct api_client_options){.kubeconfig = settings->kubeconfig,
                                         .user_agent = "kgitd/" PACKAGE_VERSION},
@@ -166,7 +178,8 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
                 return r;
         r = discovery_new(&k->world.discovery, k->world.client);
         if (r == 0)
-                r = drift_new(&k->world.drift, k->world.client, on_drift, k);
+                r = drift_new(&k->world.drift,
+                                &(struct drift_events){on_drift, on_watch_synced, k});
         if (r == 0)
                 r = informer_new(&k->world.gitsyncs, k->world.client,
                                 &(struct informer_options){
@@ -198,7 +211,7 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
 
 int main(int argc, char **argv) {
         struct settings settings = {0};
-        struct kgitd k = {.syncs = map_new(sync_free_void)};
+        struct kgitd k = {.syncs = map_new(sync_free_void), .world.identities = identities_new()};
         _cleanup_problem_ struct problem p = {0};
         int r, code = 1;
 
@@ -215,7 +228,7 @@ int main(int argc, char **argv) {
                                 settings.log_level);
         if (r == 0) {
                 log_setup("kgitd", log_level_from_string(settings.log_level));
-                r = k.syncs ? setup(&k, &settings, &p) : -ENOMEM;
+                r = k.syncs && k.world.identities ? setup(&k, &settings, &p) : -ENOMEM;
         }
         if (r < 0)
                 fprintf(stderr, "kgitd: %s\n", p.message ? p.message : strerror(-r));
@@ -224,9 +237,11 @@ int main(int argc, char **argv) {
                 code = daemon_run(k.daemon);
         }
         map_free(k.syncs);
+        slots_done(&k.world.slots);
         leader_free(k.leader);
         informer_free(k.world.gitsyncs);
         drift_free(k.world.drift);
+        map_free(k.world.identities);
         discovery_free(k.world.discovery);
         api_client_free(k.world.client);
         daemon_free(k.daemon);

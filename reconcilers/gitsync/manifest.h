@@ -6,7 +6,7 @@
 #include "lib/problem.h"
 #include "lib/yaml.h"
 
-enum { MANIFEST_ITEMS_MAX = 5000 };
+enum { MANIFEST_ITEMS_MAX = 50000 };
 
 struct manifest_item {
         json_t *object;             /* owned; with the sync's labels and its namespace set */

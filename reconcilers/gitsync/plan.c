@@ -1,125 +1,42 @@
 /* Decisions of the Git sync as functions of their arguments. */
 #include "reconcilers/gitsync/plan.h"
 
-#include "lib/map.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 
-unsigned plan_rank(const char *api_version, const char *kind) {
+unsigned plan_rank(const char *group, const char *kind) {
         static const struct {
-                const char *kind;
+                const char *group, *kind;
                 unsigned rank;
         } ranks[] = {
-                        {"Namespace", 0},
-                        {"CustomResourceDefinition", 1},
-                        {"PriorityClass", 2},
-                        {"ServiceAccount", 3},
-                        {"ClusterRole", 4},
-                        {"Role", 4},
-                        {"ClusterRoleBinding", 5},
-                        {"RoleBinding", 5},
-                        {"ConfigMap", 6},
-                        {"Secret", 6},
-                        {"Service", 7},
-                        {"Deployment", 8},
-                        {"ReplicaSet", 8},
-                        {"StatefulSet", 8},
-                        {"DaemonSet", 8},
-                        {"Pod", 8},
-                        {"Job", 9},
-                        {"CronJob", 9},
+                        {"", "Namespace", 0},
+                        {"apiextensions.k8s.io", "CustomResourceDefinition", 1},
+                        {"scheduling.k8s.io", "PriorityClass", 2},
+                        {"", "ServiceAccount", 3},
+                        {"rbac.authorization.k8s.io", "ClusterRole", 4},
+                        {"rbac.authorization.k8s.io", "Role", 4},
+                        {"rbac.authorization.k8s.io", "ClusterRoleBinding", 5},
+                        {"rbac.authorization.k8s.io", "RoleBinding", 5},
+                        {"", "ConfigMap", 6},
+                        {"", "Secret", 6},
+                        {"", "LimitRange", 6},
+                        {"", "ResourceQuota", 6},
+                        {"", "PersistentVolume", 6},
+                        {"", "PersistentVolumeClaim", 6},
+                        {"", "Service", 7},
+                        {"apps", "Deployment", 8},
+                        {"apps", "ReplicaSet", 8},
+                        {"apps", "StatefulSet", 8},
+                        {"apps", "DaemonSet", 8},
+                        {"", "Pod", 8},
+                        {"batch", "Job", 9},
+                        {"batch", "CronJob", 9},
         };
 
         for (size_t i = 0; i < ELEMENTS(ranks); i++)
-                if (streq(ranks[i].kind, kind))
+                if (streq(ranks[i].kind, kind) && streq(ranks[i].group, group))
                         return ranks[i].rank;
         return 10;
-}
-
-json_t *plan_entry(const char *group, const char *version, const char *kind, const char *plural,
-                const char *ns, const char *name) {
-        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "group", group, "version", version,
-                        "kind", kind, "resource", plural, "namespace", strempty(ns), "name", name);
-}
-
-char *plan_entry_key(const json_t *entry) {
-        return strformat("%s/%s/%s/%s", json_str_or(entry, "group", ""),
-                        json_str_or(entry, "kind", ""), json_str_or(entry, "namespace", ""),
-                        json_str_or(entry, "name", ""));
-}
-
-static struct map *keys_of(const json_t *inventory) {
-        _cleanup_(map_freep) struct map *keys = map_new(NULL);
-        const json_t *entry;
-        size_t i;
-
-        if (!keys)
-                return NULL;
-        json_array_foreach (inventory, i, entry) {
-                _cleanup_free_ char *key = plan_entry_key(entry);
-
-                if (!key || map_set(keys, key, (void *)entry) < 0)
-                        return NULL;
-        }
-        return TAKE_PTR(keys);
-}
-
-/* Entries of a that b lacks. */
-static json_t *minus(const json_t *a, const json_t *b) {
-        _cleanup_(map_freep) struct map *keys = keys_of(b);
-        _cleanup_json_ json_t *out = json_array();
-        json_t *entry;
-        size_t i;
-
-        if (!keys || !out)
-                return NULL;
-        json_array_foreach (a, i, entry) {
-                _cleanup_free_ char *key = plan_entry_key(entry);
-
-                if (!key || (!map_get(keys, key) && json_array_append(out, entry) < 0))
-                        return NULL;
-        }
-        return TAKE_PTR(out);
-}
-
-static int compare_reverse(const void *a, const void *b) {
-        const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
-        unsigned i = plan_rank("", json_str_or(x, "kind", "")),
-                 j = plan_rank("", json_str_or(y, "kind", ""));
-
-        if (i != j)
-                return i > j ? -1 : 1;
-        return strcmp(json_str_or(x, "name", ""), json_str_or(y, "name", ""));
-}
-
-json_t *plan_prune(const json_t *old_inventory, const json_t *new_inventory) {
-        _cleanup_json_ json_t *gone = minus(old_inventory, new_inventory), *out = json_array();
-        size_t n = json_array_size(gone);
-        _cleanup_free_ json_t **sorted = calloc(n + 1, sizeof(*sorted));
-
-        if (!gone || !out || !sorted)
-                return NULL;
-        for (size_t i = 0; i < n; i++)
-                sorted[i] = json_array_get(gone, i);
-        qsort(sorted, n, sizeof(*sorted), compare_reverse);
-        for (size_t i = 0; i < n; i++)
-                if (json_array_append(out, sorted[i]) < 0)
-                        return NULL;
-        return TAKE_PTR(out);
-}
-
-json_t *plan_union(const json_t *old_inventory, const json_t *new_inventory) {
-        _cleanup_json_ json_t *out = json_array(), *gone = minus(old_inventory, new_inventory);
-
-        if (!out || !gone ||
-                        (new_inventory && json_array_extend(out, (json_t *)new_inventory) < 0) ||
-                        json_array_extend(out, gone) < 0)
-                return NULL;
-        return TAKE_PTR(out);
-}
-
-bool plan_prune_is_large(size_t prune_count, size_t old_count) {
-        return old_count >= 10 && prune_count * 2 > old_count;
 }
 
 void plan_fingerprint(const json_t *object, char ret[static 65]) {
@@ -146,7 +63,7 @@ static enum health progressing(char **ret_why, char *why) {
         return HEALTH_PROGRESSING;
 }
 
-static enum health workload_health(const json_t *o, char **ret_why) {
+static enum health workload_health(const json_t *o, bool is_deployment, char **ret_why) {
         int64_t want = json_int_or(o, "spec.replicas", 1),
                 updated = json_int_or(o, "status.updatedReplicas", 0),
                 available = json_int_or(o, "status.availableReplicas", 0),
@@ -159,10 +76,10 @@ static enum health workload_health(const json_t *o, char **ret_why) {
                 *ret_why = strdup("its rollout exceeded its progress deadline");
                 return HEALTH_FAILED;
         }
-        if (streq(object_kind(o), "Deployment") && updated < want)
+        if (is_deployment && updated < want)
                 return progressing(ret_why, strformat("%i of %i replicas are updated", (int)updated,
                                                             (int)want));
-        if (streq(object_kind(o), "Deployment") && have > updated)
+        if (is_deployment && have > updated)
                 return progressing(ret_why, strformat("%i old replicas are still there",
                                                             (int)(have - updated)));
         if (available < want)
@@ -172,14 +89,16 @@ static enum health workload_health(const json_t *o, char **ret_why) {
 }
 
 enum health plan_health(const json_t *o, char **ret_why) {
+        char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE];
         const char *kind = object_kind(o);
 
         *ret_why = NULL;
         if (object_is_deleting(o))
                 return progressing(ret_why, strdup("it is being deleted"));
-        if (streq(kind, "Deployment") || streq(kind, "ReplicaSet"))
-                return workload_health(o, ret_why);
-        if (streq(kind, "Job")) {
+        (void)object_split_api_version(object_api_version(o), group, version);
+        if (streq(group, "apps") && (streq(kind, "Deployment") || streq(kind, "ReplicaSet")))
+                return workload_health(o, streq(kind, "Deployment"), ret_why);
+        if (streq(group, "batch") && streq(kind, "Job")) {
                 if (object_condition_true(o, "Failed")) {
                         *ret_why = strdup("it failed");
                         return HEALTH_FAILED;
@@ -189,7 +108,7 @@ enum health plan_health(const json_t *o, char **ret_why) {
                                        ? HEALTH_READY
                                        : progressing(ret_why, strdup("it has not completed"));
         }
-        if (streq(kind, "Pod"))
+        if (streq(group, "") && streq(kind, "Pod"))
                 return object_condition_true(o, "Ready") ||
                                                        streq(json_str_or(o, "status.phase", ""),
                                                                        "Succeeded")

@@ -6,24 +6,11 @@
 #include "lib/problem.h"
 
 /* Rank of a kind in the order of applying (lower first): namespaces, CRDs, service accounts and
- * RBAC, configuration, services, workloads, the rest. */
-unsigned plan_rank(const char *api_version, const char *kind);
-
-/* An inventory entry {group, version, kind, resource, namespace, name}, a new reference. */
-json_t *plan_entry(const char *group, const char *version, const char *kind, const char *plural,
-                const char *ns, const char *name);
-/* "group/kind/namespace/name": the identity, whatever the version. Caller frees. */
-char *plan_entry_key(const json_t *entry);
-
-/* Entries of the old inventory that the new one lacks, in reverse order of applying. A new array.
- */
-json_t *plan_prune(const json_t *old_inventory, const json_t *new_inventory);
-/* Old and new together without doubles: what is written before pruning, so that a crash forgets
- * nothing. A new array. */
-json_t *plan_union(const json_t *old_inventory, const json_t *new_inventory);
-/* Whether removing so many is too much to do unasked: at least 10 objects and more than half of
- * them. */
-bool plan_prune_is_large(size_t prune_count, size_t old_count);
+ * RBAC, configuration, services, workloads, the rest. By group and kind: another group's Namespace is
+ * one of the rest. */
+unsigned plan_rank(const char *group, const char *kind);
+/* Up to this rank everything is applied before the rest can be checked: namespaces and CRDs. */
+enum { PLAN_RANK_BASE = 1 };
 
 /* A text that changes when anything but status and the server's bookkeeping changes: SHA-256 in
  * hex. */

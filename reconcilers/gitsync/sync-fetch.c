@@ -2,28 +2,20 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/pki.h"
-#include "reconcilers/gitsync/plan.h"
+#include "lib/timefmt.h"
+#include "reconcilers/gitsync/fetch.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
-enum { FETCH_TIMEOUT_DEFAULT_S = 60 };
+#define FETCH_TIMEOUT_DEFAULT "60s"
+#define PROGRESS_EVERY_US UINT64_C(5000000)
 
 static void start_child(struct sync *s, const json_t *secret);
-
-static int compare_rank(const void *a, const void *b, void *userdata) {
-        const struct manifest_set *set = userdata;
-        size_t i = *(const size_t *)a, j = *(const size_t *)b;
-        const json_t *x = set->items[i].object, *y = set->items[j].object;
-        unsigned m = plan_rank(object_api_version(x), object_kind(x)),
-                 n = plan_rank(object_api_version(y), object_kind(y));
-
-        if (m != n)
-                return m < n ? -1 : 1;
-        return i < j ? -1 : i > j; /* else as written */
-}
 
 static int read_revision(struct sync *s, const json_t *reply, struct problem *p) {
         struct manifest_owner owner = {s->name, s->ns};
         struct revision *r = &s->candidate;
+        json_t *word;
+        size_t i;
 
         revision_done(r);
         int q = manifest_set_read(json_object_get(reply, "files"), &owner, &r->set, p);
@@ -32,32 +24,28 @@ static int read_revision(struct sync *s, const json_t *reply, struct problem *p)
         r->commit = strdup(json_str_or(reply, "commit", ""));
         r->name = strdup(json_str_or(reply, "revision", ""));
         r->summary = strdup(json_str_or(reply, "summary", ""));
-        r->order = calloc(r->set.count + 1, sizeof(*r->order));
-        if (!r->commit || !r->name || !r->summary || !r->order)
-                return -ENOMEM;
-        for (size_t i = 0; i < r->set.count; i++)
-                r->order[i] = i;
-        qsort_r(r->order, r->set.count, sizeof(*r->order), compare_rank, &r->set);
-        return 0;
+        r->ignored = json_is_array(json_object_get(reply, "ignored"))
+                                     ? json_deep_copy(json_object_get(reply, "ignored"))
+                                     : json_array();
+        json_array_foreach (r->set.ignored, i, word)
+                if (json_array_size(r->ignored) < FETCH_IGNORED_MAX)
+                        json_array_append(r->ignored, word);
+        return r->commit && r->name && r->summary && r->ignored ? 0 : -ENOMEM;
 }
 
-/* Nothing new in Git: the run ends here, unless something else wants the whole set applied again.
- */
+/* Nothing new in Git: the run ends here, unless something is left to do: what a run that failed has
+ * not applied, what was kept, or a new spec. */
 static void on_unchanged(struct sync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
-        if (s->applied_generation != object_generation(s->object) || s->failures > 0 ||
-                        (asked && !streq_ptr(asked, s->handled_at))) {
-                /* A run that failed half-way has not pruned: the recorded inventory still says
-                 * what. */
-                json_decref(s->prune);
-                s->prune = json_bool_or(s->object, "spec.prune", true) && s->inventory
-                                           ? plan_prune(json_at(s->object, "status.inventory"),
-                                                             s->inventory)
-                                           : json_array();
-                sync_enter(s, SYNC_APPLYING);
-        } else
+        if (s->applied_generation == object_generation(s->object) && s->failures == 0 && !s->kept &&
+                        (!asked || streq_ptr(asked, s->handled_at))) {
                 sync_enter(s, SYNC_IDLE);
+                return;
+        }
+        s->revision = &s->current;
+        (void)decide_apply(s->current.wanted, s->current.count, &s->inventory);
+        sync_enter(s, SYNC_CHECKING);
 }
 
 static void on_fetched(const json_t *reply, const char *why, void *userdata) {
@@ -66,11 +54,17 @@ static void on_fetched(const json_t *reply, const char *why, void *userdata) {
         const char *error = json_str(reply, "error");
 
         s->child = NULL;
-        s->counted = false;
-        s->world->fetching--;
+        slot_leave(&s->slot);
         if (!reply || error) {
-                problem_set(&p, EIO, 0, NULL, "%s%s",
-                                reply ? "" : "the fetch failed: ", error ? error : why);
+                if (error)
+                        problem_set(&p, EIO, 0, NULL, "%s", error);
+                else
+                        problem_set(&p, EIO, 0, NULL,
+                                        "the fetch failed: %s (spec.timeout is %s; raise it for a "
+                                        "large repository)",
+                                        why,
+                                        json_str_or(s->object, "spec.timeout",
+                                                        FETCH_TIMEOUT_DEFAULT));
                 sync_fail(s, "FetchFailed", &p);
                 return;
         }
@@ -107,6 +101,7 @@ static void on_secret(int error, const json_t *secret, const struct problem *why
                 start_child(s, secret);
                 return;
         }
+        slot_leave(&s->slot);
         problem_set(&p, EACCES, 0, NULL, "cannot read the secret \"%s\" of spec.secretRef: %s",
                         json_str_or(s->object, "spec.secretRef.name", ""), strempty(why->message));
         sync_fail(s, "FetchFailed", &p);
@@ -121,6 +116,7 @@ static json_t *make_request(struct sync *s, const json_t *secret, const char *mi
                         {"identity", "identity"},
                         {"known_hosts", "knownHosts"},
         };
+        static const char *const passed[] = {"include", "exclude", "helm"};
         const char *kind = "branch", *ref = json_str_or(s->object, "spec.ref.branch", "main");
 
         if (json_str(s->object, "spec.ref.commit")) {
@@ -130,7 +126,9 @@ static json_t *make_request(struct sync *s, const json_t *secret, const char *mi
                 kind = "tag";
                 ref = json_str(s->object, "spec.ref.tag");
         }
-        _cleanup_json_ json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "url",
+        _cleanup_json_ json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}",
+                        "name", s->name, "namespace",
+                        json_str_or(s->object, "spec.targetNamespace", s->ns), "url",
                         json_str_or(s->object, "spec.url", ""), "refKind", kind, "ref", ref, "path",
                         json_str_or(s->object, "spec.path", "."), "mirror", mirror, "known",
                         s->have_current && s->applied_generation == object_generation(s->object)
@@ -143,7 +141,25 @@ static json_t *make_request(struct sync *s, const json_t *secret, const char *mi
                                                 0)
                         return NULL;
         }
+        for (size_t i = 0; request && i < ELEMENTS(passed); i++) {
+                json_t *v = json_object_get(json_object_get(s->object, "spec"), passed[i]);
+
+                if (v && json_object_set(request, passed[i], v) < 0)
+                        return NULL;
+        }
         return TAKE_PTR(request);
+}
+
+/* A large repository takes its time: the status says how far it is. */
+static void on_progress(const char *text, void *userdata) {
+        struct sync *s = userdata;
+
+        slot_heard(&s->slot);
+        if (now_mono_us() < s->progress_us + PROGRESS_EVERY_US)
+                return;
+        s->progress_us = now_mono_us();
+        sync_status_set(s, "message", json_string(text));
+        sync_status_write(s, false);
 }
 
 static void start_child(struct sync *s, const json_t *secret) {
@@ -155,34 +171,34 @@ static void start_child(struct sync *s, const json_t *secret) {
         int r = -ENOMEM;
 
         if (parse_duration_us(json_str(s->object, "spec.timeout"), &timeout) < 0 || timeout == 0)
-                timeout = FETCH_TIMEOUT_DEFAULT_S * 1000000ull;
+                (void)parse_duration_us(FETCH_TIMEOUT_DEFAULT, &timeout);
         if (request)
                 r = child_start(&s->child, s->world->event, argv, request, timeout, on_fetched, s);
         if (r < 0) {
+                slot_leave(&s->slot);
                 problem_set(&p, r, 0, NULL, "cannot start the fetch: %s", strerror(-r));
                 sync_fail(s, "FetchFailed", &p);
                 return;
         }
-        s->counted = true;
-        s->world->fetching++;
+        /* What takes less than that needs no word on the way. */
+        s->progress_us = now_mono_us();
+        child_on_progress(s->child, on_progress);
 }
 
-void sync_fetch_begin(struct sync *s) {
+static void on_turn(void *userdata) {
+        struct sync *s = userdata;
         const char *name = json_str(s->object, "spec.secretRef.name");
         _cleanup_free_ char *path = NULL;
 
-        if (s->world->fetching >= s->world->fetching_max) { /* in its turn: try again shortly */
-                s->again = false;
-                s->state = SYNC_IDLE;
-                (void)sd_event_source_set_time_relative(s->timer, 500000);
-                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
-                return;
-        }
         if (!name) {
                 start_child(s, NULL);
                 return;
         }
         path = api_path(api_resource_find("secrets"), s->ns, name, NULL, NULL);
-        if (!path || api_get_async(s->world->client, path, on_secret, s, &s->call) < 0)
+        if (!path || api_get_async(sync_client(s), path, on_secret, s, &s->call) < 0)
                 on_secret(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"}, s);
+}
+
+void sync_fetch_begin(struct sync *s) {
+        slot_ask(&s->world->slots, &s->slot, on_turn, s);
 }

@@ -1,111 +1,400 @@
 /* The end of a run: conditions, revisions, inventory and events; and the health of what was
- * applied, judged anew after changes. */
+ * applied, judged again after changes.
+ *
+ * This file is the only writer of the status. It keeps its own copy of all that the status says (taken
+ * over once from the object) and writes the whole of it by server-side apply, one write at a time: a
+ * watch that is late can't undo anything. The inventory goes into objects of its own where it is
+ * large; those are written first, then the status that names them, then the ones it named before go. */
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/pki.h"
 #include "lib/timefmt.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
-enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000 };
+enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000, WRITE_AGAIN_US = 2000000 };
 
-json_t *sync_conditions(const struct sync *s) {
-        const json_t *live = informer_get2(s->world->gitsyncs, s->ns, s->name),
-                     *object = live ? live : s->object, *old = json_at(object, "status.conditions");
+/* --- what it says --- */
 
-        /* An object from before our last write would undo it: "Ready" of a run that failed. */
-        if (s->written && streq_ptr(s->written_uid, object_uid(object)))
-                old = s->written;
-        return json_is_array(old) ? json_deep_copy(old) : json_array();
-}
+void sync_status_load(struct sync *s) {
+        struct status_writer *w = &s->writer;
+        const json_t *old = json_object_get(s->object, "status"), *names;
 
-void sync_forget_conditions(struct sync *s) {
-        json_decref(s->written);
-        s->written = NULL;
-        s->written_uid = mfree(s->written_uid);
-}
-
-static void remember_conditions(struct sync *s, const json_t *status) {
-        const json_t *conditions = json_object_get(status, "conditions");
-
-        if (!conditions)
+        if (w->status && s->inventory_uid)
                 return;
-        sync_forget_conditions(s);
-        s->written = json_deep_copy(conditions);
-        s->written_uid = strdup(strempty(object_uid(s->object)));
-        if (!s->written || !s->written_uid)
-                sync_forget_conditions(s);
+        json_decref(w->status);
+        w->status = json_is_object(old) ? json_deep_copy(old) : json_object();
+        names = json_object_get(w->status, "inventoryIn");
+        json_decref(w->names);
+        w->names = json_is_array(names) ? json_deep_copy(names) : json_array();
+        json_object_del(w->status, "inventory");
+        json_object_del(w->status, "inventoryIn");
+        if (!json_is_array(json_object_get(w->status, "conditions")))
+                (void)json_object_set_new(w->status, "conditions", json_array());
+        w->chunked = false;
+        free(w->hashes);
+        w->hashes = NULL;
+        w->chunks = 0;
 }
 
-int sync_write_status(struct sync *s, json_t *status, api_done_func done, struct api_call **ret) {
-        _cleanup_json_ json_t *patch = json_pack("{s:o}", "status", status);
-        _cleanup_free_ char *path = api_path(api_resource_find("gitsyncs"), s->ns, s->name,
-                        "status", "fieldManager=kgitd");
+void sync_status_done(struct sync *s) {
+        struct status_writer *w = &s->writer;
 
-        if (!patch || !path)
-                return -ENOMEM;
-        remember_conditions(s, json_object_get(patch, "status"));
-        return api_patch_async(s->world->client, path, API_PATCH_MERGE, patch, done, s, ret);
+        batch_cancel(&w->batch);
+        api_call_cancel(w->call);
+        sd_event_source_disable_unref(w->timer);
+        json_decref(w->status);
+        json_decref(w->names);
+        json_decref(w->old_names);
+        free(w->hashes);
+        free(w->list);
+        *w = (struct status_writer){0};
 }
 
-static void on_reported(int error, const json_t *object, const struct problem *p, void *userdata) {
+void sync_status_set(struct sync *s, const char *field, json_t *value) {
+        if (json_equal(json_object_get(s->writer.status, field), value)) {
+                json_decref(value);
+                return;
+        }
+        if (json_object_set_new(s->writer.status, field, value) < 0)
+                log_oom();
+        s->writer.dirty = true;
+}
+
+static const json_t *find_condition(const struct sync *s, const char *type) {
+        const json_t *c;
+        size_t i;
+
+        json_array_foreach (json_object_get(s->writer.status, "conditions"), i, c)
+                if (streq(json_str_or(c, "type", ""), type))
+                        return c;
+        return NULL;
+}
+
+void sync_condition(struct sync *s, const char *type, const char *status, const char *reason,
+                const char *message) {
+        const json_t *old = find_condition(s, type);
+        char now[TIMEFMT_SIZE];
+
+        if (old && streq(json_str_or(old, "status", ""), status) &&
+                        streq(json_str_or(old, "reason", ""), reason) &&
+                        streq(json_str_or(old, "message", ""), strempty(message)) &&
+                        json_int_or(old, "observedGeneration", 0) == object_generation(s->object))
+                return;
+        if (plan_condition(json_object_get(s->writer.status, "conditions"), type, status, reason,
+                            message, time_format(now_wall_us(), now),
+                            object_generation(s->object)) < 0)
+                log_oom();
+        s->writer.dirty = true;
+}
+
+/* --- writing it --- */
+
+static void write_begin(struct sync *s);
+
+static void write_end(struct sync *s, int error) {
+        struct status_writer *w = &s->writer;
+
+        w->writing = false;
+        if (error < 0)
+                w->dirty = true;
+        if (error == 0 && w->again) {
+                w->again = false;
+                write_begin(s);
+                return;
+        }
+        w->again = false;
+        if (!w->waited)
+                return;
+        w->waited = false;
+        if (s->state == SYNC_RECORDING)
+                sync_recorded(s, error);
+        else if (s->state == SYNC_REPORTING) {
+                if (error < 0 && error != -ENOENT)
+                        s->failures++;
+                sync_enter(s, SYNC_IDLE);
+        }
+}
+
+/* The chunks that the status names no longer. */
+static void remove_old_chunks(struct sync *s) {
+        struct status_writer *w = &s->writer;
+        const json_t *name, *kept;
+        size_t i, k;
+
+        json_array_foreach (w->old_names, i, name) {
+                bool stays = false;
+
+                json_array_foreach (w->names, k, kept)
+                        stays |= json_equal(name, kept);
+                _cleanup_free_ char *path =
+                                stays ? NULL
+                                      : api_path(api_resource_find("gitsyncinventories"), s->ns,
+                                                        strempty(json_string_value(name)), NULL,
+                                                        NULL);
+                if (path) /* one that stays behind goes with the GitSync, which owns it */
+                        (void)api_delete_async(s->world->client, path, NULL, NULL, NULL, NULL);
+        }
+        json_decref(w->old_names);
+        w->old_names = NULL;
+}
+
+static void on_written(int error, const json_t *object, const struct problem *p, void *userdata) {
         struct sync *s = userdata;
 
-        s->call = NULL;
-        if (error < 0)
-                sync_forget_conditions(s);
-        if (error < 0 && error != -ENOENT) {
-                s->failures++;
+        s->writer.call = NULL;
+        if (error == 0)
+                remove_old_chunks(s);
+        else if (error != -ENOENT)
                 log_warning("GitSync %s: cannot write its status: %s", s->key,
                                 strempty(p->message));
-        }
-        sync_enter(s, SYNC_IDLE);
+        write_end(s, error);
 }
 
-static json_t *make_status(struct sync *s, const char *now) {
-        const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
+static json_t *status_document(struct sync *s) {
+        struct status_writer *w = &s->writer;
+        _cleanup_json_ json_t *status = json_copy(w->status), *items = NULL;
+
+        if (s->inventory_uid) {
+                items = w->chunked ? json_array() : inventory_items(&s->inventory);
+                (void)json_object_set_new(status, "objects",
+                                json_integer((json_int_t)inventory_size(&s->inventory)));
+        } else { /* it could not be read yet: it stays as it is */
+                const json_t *old = json_at(s->object, "status.inventory");
+
+                items = json_is_array(old) ? json_incref((json_t *)old) : json_array();
+        }
+        if (!status || !items || json_object_set(status, "inventory", items) < 0 ||
+                        json_object_set(status, "inventoryIn", w->names) < 0)
+                return NULL;
+        return json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "keelson.dev/v1", "kind",
+                        "GitSync", "metadata", "name", s->name, "namespace", s->ns, "status",
+                        status);
+}
+
+static void write_status(struct sync *s) {
+        _cleanup_json_ json_t *o = status_document(s);
+        _cleanup_free_ char *path = api_path(api_resource_find("gitsyncs"), s->ns, s->name,
+                        "status", "fieldManager=kgitd&force=true");
+
+        if (!path || !o ||
+                        api_patch_async(s->world->client, path, API_PATCH_APPLY, o, on_written, s,
+                                        &s->writer.call) < 0)
+                on_written(-ENOMEM, NULL, out_of_memory(), s);
+}
+
+/* --- the inventory in objects of its own --- */
+
+static json_t *chunk_document(struct sync *s, unsigned n, json_t *sets) {
+        return json_pack("{s:s, s:s, s:{s:O, s:s, s:[{s:s, s:s, s:s, s:s}]}, s:O}", "apiVersion",
+                        "keelson.dev/v1", "kind", "GitSyncInventory", "metadata", "name",
+                        json_array_get(s->writer.names, n), "namespace", s->ns, "ownerReferences",
+                        "apiVersion", "keelson.dev/v1", "kind", "GitSync", "name", s->name, "uid",
+                        object_uid(s->object), "sets", sets);
+}
+
+static void hash_sets(const json_t *sets, char ret[static 65]) {
+        _cleanup_free_ char *text = json_dumps(sets, JSON_COMPACT);
+
+        sha256_hex(strempty(text), text ? strlen(text) : 0, ret);
+}
+
+static void on_chunk(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct batch_slot *slot = userdata;
+        struct sync *s = slot->batch->userdata;
+        struct status_writer *w = &s->writer;
+
+        slot->call = NULL;
+        if (error < 0) {
+                w->hashes[w->list[slot->at]][0] = 0;
+                w->error = error;
+                batch_stop(&w->batch);
+                log_warning("GitSync %s: cannot write its inventory: %s", s->key,
+                                strempty(p->message));
+        }
+        batch_next(slot);
+}
+
+static void start_chunk(struct batch_slot *slot) {
+        struct sync *s = slot->batch->userdata;
+        struct status_writer *w = &s->writer;
+        unsigned n = w->list[slot->at];
+        _cleanup_json_ json_t *sets = inventory_sets(&s->inventory, n, w->chunks),
+                              *o = sets ? chunk_document(s, n, sets) : NULL;
+        _cleanup_free_ char *path = api_path(api_resource_find("gitsyncinventories"), s->ns,
+                        strempty(json_string_value(json_array_get(w->names, n))), NULL,
+                        "fieldManager=kgitd&force=true");
+
+        if (o)
+                hash_sets(sets, w->hashes[n]);
+        if (!path || !o ||
+                        api_patch_async(s->world->client, path, API_PATCH_APPLY, o, on_chunk, slot,
+                                        &slot->call) < 0)
+                on_chunk(-ENOMEM, NULL, out_of_memory(), slot);
+}
+
+static void on_chunks(void *userdata) {
+        struct sync *s = userdata;
+
+        if (s->writer.error < 0) {
+                s->inventory_dirty = true;
+                write_end(s, s->writer.error);
+        } else
+                write_status(s);
+}
+
+/* Another number of chunks is another set of objects: the old ones stay whole until the status names
+ * the new ones. */
+static int divide(struct sync *s, unsigned chunks) {
+        struct status_writer *w = &s->writer;
+        _cleanup_json_ json_t *names = json_array();
+
+        for (unsigned i = 0; names && i < chunks; i++) {
+                _cleanup_free_ char *name =
+                                strformat("%s-%u-%u", object_uid(s->object), chunks, i);
+                if (!name || json_array_append_new(names, json_string(name)) < 0)
+                        return -ENOMEM;
+        }
+        char(*hashes)[65] = calloc(chunks + 1, sizeof(*hashes));
+        unsigned *list = calloc(chunks + 1, sizeof(*list));
+        if (!names || !hashes || !list) {
+                free(hashes);
+                free(list);
+                return -ENOMEM;
+        }
+        free(w->hashes);
+        free(w->list);
+        w->hashes = hashes;
+        w->list = list;
+        w->chunks = chunks;
+        w->chunked = chunks > 0;
+        if (!w->old_names)
+                w->old_names = w->names;
+        else
+                json_decref(w->names);
+        w->names = TAKE_PTR(names);
+        return 0;
+}
+
+static void write_begin(struct sync *s) {
+        struct status_writer *w = &s->writer;
+        unsigned chunks = inventory_chunks(inventory_size(&s->inventory));
+        size_t count = 0;
+        bool dirty = s->inventory_dirty;
+
+        w->writing = true;
+        w->dirty = s->inventory_dirty = false;
+        w->error = 0;
+        if (s->inventory_uid && (!w->list || chunks != w->chunks) && divide(s, chunks) < 0) {
+                s->inventory_dirty = true;
+                write_end(s, -ENOMEM);
+                return;
+        }
+        for (unsigned i = 0; dirty && i < w->chunks; i++) {
+                _cleanup_json_ json_t *sets = inventory_sets(&s->inventory, i, w->chunks);
+                char hash[65];
+
+                hash_sets(sets, hash);
+                if (!sets || !streq(hash, w->hashes[i]))
+                        w->list[count++] = i;
+        }
+        batch_run(&w->batch, count, start_chunk, on_chunks, s);
+}
+
+void sync_status_write(struct sync *s, bool wait) {
+        struct status_writer *w = &s->writer;
+
+        if (!w->dirty && !s->inventory_dirty && !w->writing) {
+                if (wait) {
+                        w->waited = true;
+                        write_end(s, 0);
+                }
+                return;
+        }
+        w->waited |= wait;
+        if (w->writing)
+                w->again = true;
+        else
+                write_begin(s);
+}
+
+/* --- the report --- */
+
+static void set_conditions(struct sync *s) {
         bool suspended = streq(s->reason, "Suspended"),
              stalled = !s->ok && !streq(s->reason, "ApiUnavailable") && !suspended;
-        int64_t generation = object_generation(s->object);
-        _cleanup_json_ json_t *conditions = sync_conditions(s);
-        _cleanup_json_ json_t *status = NULL;
 
-        if (!conditions ||
-                        plan_condition(conditions, "Ready", s->ok ? "True" : "False", s->reason,
-                                        s->message, now, generation) < 0 ||
-                        plan_condition(conditions, "Stalled", stalled ? "True" : "False", s->reason,
-                                        "", now, generation) < 0 ||
-                        plan_condition(conditions, "Reconciling", "False", s->reason, "", now,
-                                        generation) < 0)
-                return NULL;
-        status = json_pack("{s:I, s:O, s:s}", "observedGeneration", (json_int_t)generation,
-                        "conditions", conditions, "message", s->message);
-        if (!status || (asked && json_object_set_new(status, "lastHandledReconcileAt",
-                                                 json_string(asked)) < 0))
-                return NULL;
-        if (!s->ok && s->attempted &&
-                        json_object_set_new(status, "lastAttemptedRevision",
-                                        json_string(s->attempted)) < 0)
-                return NULL;
-        if (s->ok && (json_object_set_new(status, "lastSyncTime", json_string(now)) < 0 ||
-                                     json_object_set_new(status, "lastAppliedRevision",
-                                                     json_string(s->current.name)) < 0 ||
-                                     json_object_set_new(status, "lastAttemptedRevision",
-                                                     json_string(s->current.name)) < 0 ||
-                                     (s->inventory && json_object_set(status, "inventory",
-                                                                      s->inventory) < 0)))
-                return NULL;
-        return TAKE_PTR(status);
+        sync_condition(s, "Ready", s->ok ? "True" : "False", s->reason, s->message);
+        sync_condition(s, "Stalled", stalled ? "True" : "False", s->reason, "");
+        sync_condition(s, "Reconciling", "False", s->reason, "");
+}
+
+static void make_status(struct sync *s) {
+        const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
+        char now[TIMEFMT_SIZE];
+
+        set_conditions(s);
+        sync_status_set(s, "observedGeneration",
+                        json_integer((json_int_t)object_generation(s->object)));
+        sync_status_set(s, "message", json_string(s->message));
+        if (asked)
+                sync_status_set(s, "lastHandledReconcileAt", json_string(asked));
+        if (!s->ok && s->attempted)
+                sync_status_set(s, "lastAttemptedRevision", json_string(s->attempted));
+        if (s->ok && !s->deleting) {
+                sync_status_set(s, "lastSyncTime", json_string(time_format(now_wall_us(), now)));
+                sync_status_set(s, "lastAppliedRevision", json_string(s->current.name));
+                sync_status_set(s, "lastAttemptedRevision", json_string(s->current.name));
+        }
+}
+
+/* What the identity of the GitSync may not watch: said plainly, once. */
+static void tell_unwatched(struct sync *s) {
+        const struct wanted *before = NULL;
+
+        for (size_t i = 0; i < s->current.count && *s->who->user; i++) {
+                const struct wanted *w = &s->current.wanted[i];
+                const char *ns = w->resource->namespaced ? object_namespace(w->item->object) : "",
+                           *denied;
+
+                if (before && before->resource == w->resource &&
+                                streq(ns, object_namespace(before->item->object)))
+                        continue;
+                before = w;
+                denied = drift_denied(s->world->drift, s->who, w->resource, ns);
+                if (!denied)
+                        continue;
+                _cleanup_free_ char *text = strformat(
+                                "drift and health of %s cannot be watched: %s; allow the service "
+                                "account to list and watch them",
+                                w->resource->plural, denied);
+                const json_t *old = find_condition(s, "Watching");
+                if (text && !streq(json_str_or(old, "message", ""), text))
+                        api_event(s->world->client, s->object, "Warning", "WatchForbidden", "%s",
+                                        text);
+                sync_condition(s, "Watching", "False", "Forbidden", strempty(text));
+                return;
+        }
+        if (find_condition(s, "Watching"))
+                sync_condition(s, "Watching", "True", "Watching", "");
 }
 
 static void succeed(struct sync *s) {
-        const char *before = json_str(s->object, "status.lastAppliedRevision");
+        const char *before = json_str(s->writer.status, "lastAppliedRevision");
 
         s->failures = 0;
         s->reason = "Applied";
         free(s->message);
-        s->message = strformat("applied %zu objects of %s (%s)", s->current.set.count,
-                        s->current.name, s->current.summary);
+        s->message = strformat("applied %zu objects of %s (%s)", s->current.count, s->current.name,
+                        s->current.summary);
         s->applied_generation = object_generation(s->object);
+        sync_watch_all(s);
+        tell_unwatched(s);
+        if (!sync_drift_is(s, "detect")) { /* what was only reported is put back now */
+                map_foreach (s->drifted, m)
+                        (void)map_set(s->suspects, map_entry_key(m), (void *)1);
+                map_clear(s->drifted);
+        }
         if (!streq_ptr(before, s->current.name)) {
                 log_fields(LOG_NOTICE,
                                 ((const char *const[]){"KEELSON_GITSYNC", s->key,
@@ -116,14 +405,23 @@ static void succeed(struct sync *s) {
         }
 }
 
+/* Whether the status says so already: a failure is not reported at every poll. */
+static bool is_known(const struct sync *s, const char *asked) {
+        const json_t *ready = find_condition(s, "Ready");
+
+        return ready && streq(json_str_or(ready, "message", ""), strempty(s->message)) &&
+               streq(json_str_or(ready, "status", ""), s->ok ? "True" : "False") &&
+               json_int_or(s->writer.status, "observedGeneration", 0) ==
+                               object_generation(s->object) &&
+               (!asked || streq_ptr(json_str(s->writer.status, "lastHandledReconcileAt"), asked));
+}
+
 void sync_report_begin(struct sync *s) {
-        char now[TIMEFMT_SIZE];
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
-        json_t *status;
 
         if (s->deleting) { /* pruned, or not: either way the next run looks again */
                 s->failures = 0;
-                if (s->ok && s->at >= json_array_size(s->prune)) {
+                if (s->ok) {
                         sync_finish_deletion(s);
                         return;
                 }
@@ -133,50 +431,39 @@ void sync_report_begin(struct sync *s) {
                 s->message[MESSAGE_MAX] = 0;
         free(s->handled_at);
         s->handled_at = asked ? strdup(asked) : NULL;
-        /* A failure that was told already is not told at every poll. */
-        const json_t *ready = object_condition(s->object, "Ready");
-        bool told = ready && streq(json_str_or(ready, "message", ""), strempty(s->message)) &&
-                    streq(json_str_or(ready, "status", ""), s->ok ? "True" : "False") &&
-                    json_int_or(s->object, "status.observedGeneration", 0) ==
-                                    object_generation(s->object) &&
-                    streq_ptr(json_str(s->object, "status.lastHandledReconcileAt"), asked);
-        if (!s->ok && !told && !streq(s->reason, "Suspended"))
+        if (!s->ok && !is_known(s, asked) && !streq(s->reason, "Suspended"))
                 api_event(s->world->client, s->object, "Warning", s->reason, "%s",
                                 strempty(s->message));
-        if (!s->ok && told) {
-                sync_enter(s, SYNC_IDLE);
-                return;
-        }
-        status = make_status(s, time_format(now_wall_us(), now));
-        if (!status || sync_write_status(s, status, on_reported, &s->call) < 0)
-                on_reported(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"},
-                                s);
+        make_status(s);
+        sync_status_write(s, true);
 }
+
+/* --- health --- */
 
 /* The first object that is not ready decides the words; a failed one wins over one in progress. */
 static enum health judge(struct sync *s, char **ret_why) {
         enum health worst = HEALTH_READY;
 
         *ret_why = NULL;
-        for (size_t i = 0; i < s->current.set.count; i++) {
-                const json_t *o = s->current.set.items[s->current.order[i]].object;
-                const struct api_resource *r =
-                                sync_resource(s, &s->current.set.items[s->current.order[i]]);
-                const json_t *live = r ? drift_get(s->world->drift, r->group, r->plural,
-                                                         object_namespace(o), object_name(o))
-                                       : NULL;
+        for (size_t i = 0; i < s->current.count; i++) {
+                const struct wanted *w = &s->current.wanted[i];
+                const json_t *o = w->item->object, *live = sync_live(s, w);
+                const struct inventory_entry *e = inventory_get(&s->inventory, w->key);
                 _cleanup_free_ char *why = NULL;
                 _cleanup_json_ json_t *typed = NULL;
                 enum health h;
 
+                if (!live && e && e->finished) /* ended, and removed for that */
+                        continue;
                 if (!live)
                         why = strdup("not seen yet");
-                else {
-                        typed = json_copy((json_t *)live); /* items of a list come without their
-                                                              kind */
+                else if (isempty(object_kind(live))) { /* items of a list come without */
+                        typed = json_copy((json_t *)live);
                         json_object_set_new(typed, "kind", json_string(object_kind(o)));
+                        json_object_set_new(typed, "apiVersion",
+                                        json_string(object_api_version(o)));
                 }
-                h = live ? plan_health(typed, &why) : HEALTH_PROGRESSING;
+                h = live ? plan_health(typed ? typed : live, &why) : HEALTH_PROGRESSING;
                 if (h > worst) {
                         worst = h;
                         free(*ret_why);
@@ -187,39 +474,23 @@ static enum health judge(struct sync *s, char **ret_why) {
         return worst;
 }
 
-static void on_health_written(
-                int error, const json_t *object, const struct problem *p, void *userdata) {
-}
-
 static int on_health(sd_event_source *source, uint64_t usec, void *userdata) {
         static const struct {
                 const char *status, *reason;
         } words[] = {[HEALTH_READY] = {"True", "Healthy"},
                         [HEALTH_PROGRESSING] = {"Unknown", "Progressing"},
                         [HEALTH_FAILED] = {"False", "Failed"}};
-        const json_t *live, *old;
-        _cleanup_json_ json_t *conditions = NULL;
         _cleanup_free_ char *why = NULL;
         struct sync *s = userdata;
-        char now[TIMEFMT_SIZE];
 
         s->health_timer = sd_event_source_disable_unref(s->health_timer);
-        live = informer_get2(s->world->gitsyncs, s->ns, s->name);
-        if (!s->have_current || !live || object_is_deleting(live) || s->state != SYNC_IDLE)
+        if (!s->have_current || s->deleting || s->state != SYNC_IDLE)
                 return 0; /* the end of the run asks again */
         enum health h = judge(s, &why);
-        old = object_condition(live, "Healthy");
-        if (old && streq(json_str_or(old, "status", ""), words[h].status) &&
-                        streq(json_str_or(old, "message", ""), strempty(why)))
-                return 0;
-        conditions = sync_conditions(s);
-        if (!conditions || plan_condition(conditions, "Healthy", words[h].status, words[h].reason,
-                                           strempty(why), time_format(now_wall_us(), now),
-                                           object_generation(live)) < 0)
-                return 0;
-        /* A lost race only leaves an older sentence, and the next change writes a newer one. */
-        (void)sync_write_status(
-                        s, json_pack("{s:O}", "conditions", conditions), on_health_written, NULL);
+        sync_condition(s, "Healthy", words[h].status, words[h].reason, strempty(why));
+        if (*s->who->user)
+                tell_unwatched(s);
+        sync_status_write(s, false);
         return 0;
 }
 

@@ -1,23 +1,33 @@
 /* Life of a sync: when a run starts, what it starts with, when the next one is due. The steps are
- * in sync-fetch.c, sync-apply.c and sync-status.c. */
+ * in the other sync-*.c. */
 #include "reconcilers/gitsync/sync.h"
 
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
+#include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
 /* Until its objects are pruned a deleted GitSync stays. */
 #define FINALIZER "keelson.dev/gitsync"
-enum { INTERVAL_DEFAULT_S = 30, INTERVAL_MIN_S = 1 };
+enum { INTERVAL_DEFAULT_S = 30, INTERVAL_MIN_S = 1, MANAGER_SIZE_MAX = 128 };
+
+enum { SUSPECT_DELAY_US = 100000, RETRY_US = 2000000 };
 
 static void start_run(struct sync *s);
 
 void revision_done(struct revision *r) {
+        for (size_t i = 0; r->wanted && i < r->count; i++) {
+                free(r->wanted[i].key);
+                free(r->wanted[i].version);
+                json_decref(r->wanted[i].managed);
+        }
+        free(r->wanted);
+        map_free(r->resources);
         manifest_set_done(&r->set);
-        free(r->order);
+        json_decref(r->ignored);
         free(r->commit);
         free(r->name);
         free(r->summary);
@@ -44,11 +54,15 @@ int sync_new(struct sync **ret, struct sync_world *world, const char *ns, const 
         s->ns = strdup(ns);
         s->name = strdup(name);
         s->key = strformat("%s/%s", ns, name);
+        s->manager = strformat("kgitd:%s/%s", ns, name);
         s->refreshed = map_new(NULL);
-        s->fingerprints = map_new(free);
+        s->suspects = map_new(NULL);
         s->drifted = map_new(NULL);
-        r = s->ns && s->name && s->key && s->refreshed && s->fingerprints && s->drifted ? 0
-                                                                                        : -ENOMEM;
+        r = s->ns && s->name && s->key && s->manager && s->refreshed && s->suspects && s->drifted
+                            ? inventory_init(&s->inventory)
+                            : -ENOMEM;
+        if (s->manager && strlen(s->manager) > MANAGER_SIZE_MAX)
+                s->manager[MANAGER_SIZE_MAX] = 0;
         if (r == 0)
                 r = sd_event_add_time_relative(
                                 world->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);
@@ -63,22 +77,30 @@ int sync_new(struct sync **ret, struct sync_world *world, const char *ns, const 
 struct sync *sync_free(struct sync *s) {
         if (!s)
                 return NULL;
-        if (s->counted)
-                s->world->fetching--;
+        slot_leave(&s->slot);
         child_free(s->child);
         api_call_cancel(s->call);
+        sync_prune_cancel(s);
+        batch_cancel(&s->batch);
+        sync_status_done(s);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->health_timer);
         sd_event_source_disable_unref(s->retry_timer);
         revision_done(&s->current);
         revision_done(&s->candidate);
-        sync_forget_conditions(s);
         json_decref(s->object);
-        json_decref(s->inventory);
-        json_decref(s->prune);
+        inventory_done(&s->inventory);
+        problem_done(&s->failure);
         map_free(s->refreshed);
-        map_free(s->fingerprints);
+        map_free(s->suspects);
         map_free(s->drifted);
+        strv_free(s->suspect_list);
+        free(s->inventory_uid);
+        free(s->todo);
+        free(s->gone);
+        free(s->kept);
+        free(s->kept_before);
+        free(s->manager);
         free(s->handled_at);
         free(s->attempted);
         free(s->message);
@@ -127,60 +149,71 @@ static uint64_t interval_us(const json_t *object) {
 
 /* The end of a run: the next one is due after the interval, sooner after failures that a little
  * time may mend. */
-static void end_run(struct sync *s) {
-        uint64_t delay = interval_us(s->object);
+static void end_run(struct sync *s, bool was_drift) {
+        uint64_t delay = interval_us(s->object), now = now_mono_us();
 
-        s->state = SYNC_IDLE;
         if (s->failures > 0)
                 delay = MIN(delay, (uint64_t)1000000 << (s->failures < 6 ? s->failures : 6));
         /* Putting drift back again and again must not keep us from asking Git. */
-        if (s->only_drifted && s->failures == 0) {
-                uint64_t now = now_mono_us();
-
+        if (was_drift && s->failures == 0)
                 delay = s->next_poll_us > now ? MIN(delay, s->next_poll_us - now) : 0;
-        }
-        s->only_drifted = false;
-        s->next_poll_us = now_mono_us() + delay;
+        s->next_poll_us = now + delay;
         wake_in(s, s->again ? 0 : delay);
         s->again = false;
+        if (map_size(s->suspects) > 0)
+                wake_before(s, SUSPECT_DELAY_US);
         sync_health_soon(s);
 }
 
 void sync_enter(struct sync *s, enum sync_state state) {
+        enum sync_state before = s->state;
+
         s->state = state;
         s->call = NULL;
         switch (state) {
+        case SYNC_LOADING:
+                sync_load_begin(s);
+                break;
         case SYNC_FETCHING:
                 sync_fetch_begin(s);
                 break;
         case SYNC_RESOLVING:
                 s->resolve_tries = 0;
+                s->revision = &s->candidate;
                 map_clear(s->refreshed);
                 sync_resolve_step(s);
                 break;
         case SYNC_CHECKING:
-                s->at = 0;
-                s->forced = false;
-                sync_check_step(s);
+                sync_check_begin(s);
                 break;
         case SYNC_RECORDING:
                 sync_record_begin(s);
                 break;
         case SYNC_APPLYING:
-                s->at = 0;
-                sync_apply_step(s);
+                sync_apply_begin(s);
                 break;
         case SYNC_PRUNING:
-                s->at = 0;
-                sync_prune_step(s);
+                sync_prune_begin(s);
                 break;
         case SYNC_REPORTING:
                 sync_report_begin(s);
                 break;
+        case SYNC_DRIFT:
+                sync_drift_begin(s);
+                break;
         case SYNC_IDLE:
-                end_run(s);
+                end_run(s, before == SYNC_DRIFT);
                 break;
         }
+}
+
+struct api_client *sync_client(const struct sync *s) {
+        return s->who->client;
+}
+
+bool sync_is_confirmed(const struct sync *s, const struct revision *r) {
+        return r->commit && streq_ptr(object_annotation(s->object, "keelson.dev/prune-confirm"),
+                                            r->commit);
 }
 
 void sync_fail(struct sync *s, const char *reason, struct problem *p) {
@@ -193,11 +226,6 @@ void sync_fail(struct sync *s, const char *reason, struct problem *p) {
         log_fields(LOG_WARNING, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
                         "GitSync %s: %s", s->key, strempty(s->message));
         sync_enter(s, SYNC_REPORTING);
-}
-
-const struct api_resource *sync_resource(struct sync *s, const struct manifest_item *item) {
-        return discovery_find(s->world->discovery, object_api_version(item->object),
-                        object_kind(item->object));
 }
 
 /* Another sync that must be Ready first and is not; NULL when there is none. */
@@ -228,7 +256,7 @@ static void on_finalizer(int error, const json_t *object, const struct problem *
         else if (error < 0 && error != -ENOENT)
                 log_warning("GitSync %s: cannot write its finalizer: %s", s->key,
                                 strempty(p->message));
-        wake_in(s, error == 0 ? 50000 : 2000000); /* the watch brings the written object */
+        wake_in(s, error == 0 ? 50000 : RETRY_US); /* the watch brings the written object */
 }
 
 /* Writes the finalizers anew, with or without ours, bound to the resourceVersion that was read. */
@@ -265,33 +293,52 @@ static void start_deletion(struct sync *s) {
                 s->finished = true;
                 return;
         }
-        json_decref(s->prune);
-        s->prune = json_bool_or(s->object, "spec.prune", true)
-                                   ? plan_prune(json_at(s->object, "status.inventory"), NULL)
-                                   : json_array();
         s->ok = true;
-        sync_enter(s, SYNC_PRUNING);
-}
-
-static bool reverts_drift(const struct sync *s) {
-        return streq(json_str_or(s->object, "spec.drift", "revert"), "revert");
+        sync_enter(s, s->inventory_uid ? SYNC_PRUNING : SYNC_LOADING);
 }
 
 static bool is_due(struct sync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
-        if (!s->have_current || s->failures > 0 ||
+        if (!s->have_current || s->failures > 0 || s->look_again ||
                         s->applied_generation != object_generation(s->object) ||
-                        (asked && !streq_ptr(asked, s->handled_at)))
+                        (asked && !streq_ptr(asked, s->handled_at)) ||
+                        (s->kept && sync_is_confirmed(s, &s->current)))
                 return true;
         /* A poke long before the interval is over (our own status write, for instance) is no reason
          * to fetch. */
         return now_mono_us() >= s->next_poll_us;
 }
 
+void sync_loaded(struct sync *s) {
+        const char *dependency = missing_dependency(s);
+        _cleanup_problem_ struct problem p = {0};
+
+        s->ok = true;
+        if (!s->inventory_uid)
+                sync_enter(s, SYNC_LOADING);
+        else if (json_bool_or(s->object, "spec.suspend", false)) {
+                problem_set(&p, EAGAIN, 0, NULL,
+                                "suspended by spec.suspend; `kctl sync resume %s` ends it",
+                                s->name);
+                sync_fail(s, "Suspended", &p);
+                s->failures = 0;
+        } else if (dependency) {
+                problem_set(&p, EAGAIN, 0, NULL, "waits for GitSync \"%s\", which is not Ready",
+                                dependency);
+                sync_fail(s, "DependencyNotReady", &p);
+        } else if (map_size(s->suspects) > 0 && s->have_current && s->failures == 0 &&
+                        !sync_drift_is(s, "off"))
+                /* After a failure Git is asked first: its newest commit may be the cure. */
+                sync_enter(s, SYNC_DRIFT);
+        else if (is_due(s))
+                sync_enter(s, SYNC_FETCHING);
+        else
+                wake_in(s, s->next_poll_us - MIN(s->next_poll_us, now_mono_us()));
+}
+
 static void start_run(struct sync *s) {
         const json_t *object = informer_get2(s->world->gitsyncs, s->ns, s->name);
-        const char *dependency;
 
         s->again = false;
         if (!object) {
@@ -301,6 +348,15 @@ static void start_run(struct sync *s) {
         s->finished = false;
         json_decref(s->object);
         s->object = json_incref((json_t *)object);
+        s->who = identity_get(s->world->identities, s->world->client, s->ns,
+                        json_str(object, "spec.serviceAccountName"));
+        if (!s->who) {
+                wake_in(s, RETRY_US);
+                return;
+        }
+        if (s->inventory_uid && !streq(s->inventory_uid, strempty(object_uid(object))))
+                s->inventory_uid = mfree(s->inventory_uid); /* made anew under the same name */
+        sync_status_load(s);
         if (object_is_deleting(object)) {
                 start_deletion(s);
                 return;
@@ -310,68 +366,79 @@ static void start_run(struct sync *s) {
                 write_finalizer(s, true);
                 return;
         }
-        s->ok = true;
-        dependency = missing_dependency(s);
-        if (json_bool_or(object, "spec.suspend", false)) {
-                _cleanup_problem_ struct problem p = {0};
-
-                problem_set(&p, EAGAIN, 0, NULL,
-                                "suspended by spec.suspend; `kctl sync resume %s` ends it",
-                                s->name);
-                sync_fail(s, "Suspended", &p);
-                s->failures = 0;
-        } else if (dependency) {
-                _cleanup_problem_ struct problem p = {0};
-
-                problem_set(&p, EAGAIN, 0, NULL, "waits for GitSync \"%s\", which is not Ready",
-                                dependency);
-                sync_fail(s, "DependencyNotReady", &p);
-        } else if (map_size(s->drifted) > 0 && s->have_current && s->failures == 0 &&
-                        reverts_drift(s)) {
-                /* After a failure Git is asked first: its newest commit may be the cure. */
-                s->only_drifted = true;
-                sync_enter(s, SYNC_APPLYING);
-        } else if (is_due(s))
-                sync_enter(s, SYNC_FETCHING);
-        else
-                wake_in(s, s->next_poll_us - MIN(s->next_poll_us, now_mono_us()));
+        sync_loaded(s);
 }
 
-void sync_object_changed(struct sync *s, const struct api_resource *resource, const json_t *object,
-                bool gone) {
-        _cleanup_json_ json_t *entry = plan_entry(resource->group, resource->version,
-                        resource->kind, resource->plural, object_namespace(object),
-                        object_name(object));
-        _cleanup_free_ char *key = entry ? plan_entry_key(entry) : NULL;
-        const char *drift = json_str_or(s->object, "spec.drift", "revert"),
-                   *known = key ? map_get(s->fingerprints, key) : NULL;
-        char now_is[65];
-
-        sync_health_soon(s);
-        if (!known || s->deleting || streq(drift, "off") ||
-                        json_bool_or(s->object, "spec.suspend", false))
-                return;
-        plan_fingerprint(object, now_is);
-        if (!gone && streq(now_is, known))
-                return;
-        bool known_drift = map_get(s->drifted, key);
-        if (map_set(s->drifted, key, (void *)1) < 0)
-                return;
-        if (!reverts_drift(s)) { /* told once, left as it is */
-                if (!known_drift)
-                        api_event(s->world->client, s->object, "Warning", "DriftDetected",
-                                        "%s \"%s\" is not as Git says", resource->kind,
-                                        object_name(object));
-                return;
-        }
-        /* A fight with somebody who writes the same field is slowed down, not won by heat. */
+/* A fight with somebody who writes the same field is slowed down, not won by heat. */
+static uint64_t drift_delay(struct sync *s) {
         uint64_t now = now_mono_us();
+
         if (now - s->drift_round_us > 60000000)
                 s->drift_rounds = 0;
         s->drift_round_us = now;
-        uint64_t delay = (uint64_t)100000 << MIN(s->drift_rounds++, 9u);
-        if (s->state == SYNC_IDLE)
-                wake_before(s, delay);
-        else
-                s->again = true;
+        return (uint64_t)SUSPECT_DELAY_US << MIN(s->drift_rounds++, 9u);
+}
+
+static void suspect(struct sync *s, const struct inventory_entry *e) {
+        bool known = map_get(s->suspects, e->key);
+
+        if (map_set(s->suspects, e->key, (void *)1) < 0)
+                return;
+        if (s->state != SYNC_IDLE) /* the end of the run looks at them */
+                return;
+        if (!known)
+                wake_before(s, drift_delay(s));
+}
+
+void sync_object_changed(struct sync *s, const char *user, const struct api_resource *resource,
+                const json_t *object, bool gone) {
+        _cleanup_free_ char *key = inventory_key(resource->group, resource->kind,
+                        object_namespace(object), object_name(object));
+        struct inventory_entry *e = key ? inventory_get(&s->inventory, key) : NULL;
+        char print[65];
+
+        if (!e || !s->who || !streq(user, s->who->user))
+                return;
+        sync_health_soon(s);
+        if (e->kept) { /* a word from a person perhaps */
+                s->look_again = true;
+                sync_poke(s);
+                return;
+        }
+        if (!*e->hash || s->deleting || sync_drift_is(s, "off") ||
+                        json_bool_or(s->object, "spec.suspend", false))
+                return;
+        if (gone) {
+                if (e->finished || decide_is_finished(NULL, object, now_wall_us())) {
+                        s->inventory_dirty |= !e->finished;
+                        e->finished = true;
+                        return;
+                }
+        } else {
+                e->finished = false;
+                plan_fingerprint(object, print);
+                print[INVENTORY_HASH_SIZE - 1] = 0;
+                if (streq(print, e->live) || streq(print, e->told))
+                        return;
+        }
+        suspect(s, e);
+}
+
+void sync_watch_synced(struct sync *s, const char *user, const struct api_resource *resource) {
+        if (!s->who || !streq(user, s->who->user) || !s->have_current)
+                return;
+        for (size_t i = 0; i < s->current.count; i++) {
+                const struct wanted *w = &s->current.wanted[i];
+                struct inventory_entry *e = inventory_get(&s->inventory, w->key);
+
+                if (!e || !*e->hash || e->finished || !streq(w->resource->plural, resource->plural) ||
+                                !streq(w->resource->group, resource->group) || sync_live(s, w))
+                        continue;
+                if (decide_is_finished(w->item->object, NULL, now_wall_us())) {
+                        e->finished = s->inventory_dirty = true;
+                        continue;
+                }
+                if (!sync_drift_is(s, "off"))
+                        suspect(s, e);
+        }
 }

@@ -1,14 +1,16 @@
 /* One GitSync at work: fetch, check the whole commit, apply, prune, report; drift put back in
- * between.
+ * between. Each run sees (the commit, the inventory, what the API says), decides (decide.h, pure) and
+ * carries out, and only sync-status.c writes the status.
  *
- *            due / asked                  files           all resolved        nothing refused
- *   IDLE ---------------> FETCHING ---------------> RESOLVING --------> CHECKING -------->
- * RECORDING ^  \                    | unchanged / failed      | refused           | refused |
- * inventory written |   \ drifted           v                         v                   v v |
- * `------------> APPLYING <---------------------------------------------------------APPLYING | | |
- *    `------ REPORTING <-----+------------------------------ PRUNING <-------------------------'
+ *        due, asked, changed
+ *   IDLE ----------------> LOADING (the inventory, once) --> FETCHING --> RESOLVING --> CHECKING
+ *    ^ | suspected drift                                        | unchanged   | refused     | refused
+ *    | v                                                        v             v             v
+ *    |<- DRIFT                                     <-- REPORTING <---------------------------
+ *    |                                                  ^
+ *    |                          RECORDING --> APPLYING --> PRUNING
  *
- * Every state waits for exactly one thing: a child, an API call or a timer; sync_step() moves on.
+ * CHECKING, APPLYING, PRUNING and DRIFT do many requests at once (batch.h), rank by rank.
  */
 #pragma once
 
@@ -17,6 +19,7 @@
 #include "lib/client/informer.h"
 #include "reconcilers/gitsync/discovery.h"
 #include "reconcilers/gitsync/drift.h"
+#include "reconcilers/gitsync/slots.h"
 
 /* What all syncs share; owned by main. */
 struct sync_world {
@@ -25,9 +28,10 @@ struct sync_world {
         struct informer *gitsyncs;
         struct discovery *discovery;
         struct drift *drift;
+        struct map *identities; /* identity.h */
         const char *data_dir;
         const char *program; /* path of kgitd itself, for the fetch child */
-        unsigned fetching, fetching_max;
+        struct slots slots; /* turns of fetching */
 };
 
 struct sync;
@@ -36,8 +40,10 @@ int sync_new(struct sync **ret, struct sync_world *world, const char *ns, const 
 struct sync *sync_free(struct sync *s);
 /* Its object changed (or a dependency did): look at it soon. */
 void sync_poke(struct sync *s);
-/* Something applied by it changed or went. */
-void sync_object_changed(struct sync *s, const struct api_resource *resource, const json_t *object,
-                bool gone);
+/* Something applied by it changed or went, as the identity of that name sees it. */
+void sync_object_changed(struct sync *s, const char *user, const struct api_resource *resource,
+                const json_t *object, bool gone);
+/* The first full list of a watch is there: what it does not have is gone. */
+void sync_watch_synced(struct sync *s, const char *user, const struct api_resource *resource);
 /* Deleted, its objects pruned, nothing under way: it may be freed. */
 bool sync_is_finished(const struct sync *s);

@@ -7,8 +7,7 @@
 #include "reconcilers/gitsync/kustomization.h"
 
 #define IGNORE_FILE ".keelsonignore"
-/* Of words about what is left out, so many are enough to understand it. */
-enum { NOTES_MAX = 100, LINKS_MAX = 8, LINK_SIZE_MAX = 4096, FOLDERS_MAX = 500 };
+enum { LINKS_MAX = 8, LINK_SIZE_MAX = 4096, FOLDERS_MAX = 500 };
 
 /* An entry that counts: a manifest, or a folder to render. */
 struct found {
@@ -39,7 +38,7 @@ static int note(json_t *answer, const char *name, const char *why) {
                 if (json_object_set_new(answer, "ignored", list) < 0)
                         return -ENOMEM;
         }
-        if (json_array_size(list) >= NOTES_MAX)
+        if (json_array_size(list) >= FETCH_IGNORED_MAX)
                 return 0;
         if (!text || (utf8_is_valid(text, strlen(text)) &&
                                      json_array_append_new(list, json_string(text)) < 0))
@@ -108,6 +107,20 @@ static git_tree_entry *follow(struct walk *w, const char *name, const git_oid *i
                 at = TAKE_PTR(path);
         }
         return NULL;
+}
+
+/* Where it leads is for the reader to see; it was not looked at. */
+static int note_link(struct walk *w, const char *name, const git_oid *id) {
+        _cleanup_free_ char *why = NULL;
+        git_blob *blob = NULL;
+        size_t n;
+
+        if (blob_size(w->repo, id, &n) == 0 && n <= LINK_SIZE_MAX &&
+                        git_blob_lookup(&blob, w->repo, id) == 0 &&
+                        utf8_is_valid(git_blob_rawcontent(blob), n))
+                why = strformat("a link to %.*s", (int)n, (const char *)git_blob_rawcontent(blob));
+        git_blob_free(blob);
+        return note(w->answer, name, why ? why : "a link");
 }
 
 /* --- patterns --- */
@@ -278,15 +291,14 @@ static int on_file(struct walk *w, const char *path, const git_tree_entry *entry
         int r;
 
         if (mode == GIT_FILEMODE_COMMIT)
-                return note(w->answer, path, "a submodule; submodules are not fetched");
+                return note(w->answer, path, "a submodule");
         if (is_ignored(w, path, false) || !is_included(w, path))
                 return 0;
         if (mode != GIT_FILEMODE_LINK)
                 return is_manifest(path) ? add_found(w, path, git_tree_entry_id(entry), NULL) : 0;
         target = follow(w, path, git_tree_entry_id(entry));
         if (!target)
-                return note(w->answer, path,
-                                "a symbolic link that leads to no file of the repository");
+                return note_link(w, path, git_tree_entry_id(entry));
         r = is_manifest(path) ? add_found(w, path, git_tree_entry_id(target), NULL) : 0;
         git_tree_entry_free(target);
         return r;

@@ -2,6 +2,7 @@
 #include "tests/unit/fake-api.h"
 
 #include "reconcilers/gitsync/fetch.h"
+#include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/sync.h"
 
 struct world {
@@ -34,16 +35,23 @@ static void answer_apply(struct fake_api *a, struct http_request *r, const json_
 
         fake_parse(http_request_path(r), &p);
         fake_key(&p, p.name, key);
+        json_t *old = map_get(a->objects, key);
         if (http_request_query(r, "dryRun")) {
+                _cleanup_json_ json_t *answer = old ? json_deep_copy(old) : json_object();
+
                 the_world->dry_runs++;
+                fake_merge(answer, body);
                 if (is_broken && broken_checks)
                         fake_refuse(r, 422, "Invalid");
                 else
-                        fake_respond(r, 200, body);
+                        fake_respond(r, 200, answer);
+                return;
+        }
+        if (*p.sub) {
+                fake_change(a, r, key, old, body, true, p.sub);
                 return;
         }
         the_world->applies++;
-        json_t *old = map_get(a->objects, key);
         if (is_broken)
                 fake_refuse(r, 500, "InternalError");
         else if (old)
@@ -75,12 +83,20 @@ static void on_gitsync(struct informer *i, enum informer_event event, const json
                 sync_poke(w->sync);
 }
 
-static void on_drift(const struct api_resource *resource, const char *ns, const char *name,
-                const json_t *object, bool gone, void *userdata) {
+static void on_drift(const char *user, const struct api_resource *resource, const char *ns,
+                const char *name, const json_t *object, bool gone, void *userdata) {
         struct world *w = userdata;
 
         if (w->sync)
-                sync_object_changed(w->sync, resource, object, gone);
+                sync_object_changed(w->sync, user, resource, object, gone);
+}
+
+static void on_watch_synced(
+                const char *user, const struct api_resource *resource, void *userdata) {
+        struct world *w = userdata;
+
+        if (w->sync)
+                sync_watch_synced(w->sync, user, resource);
 }
 
 static void git(struct world *w, const char *what) {
@@ -180,9 +196,13 @@ static void world_start(struct world *w, const char *drift) {
         sw->client = w->api->client;
         sw->data_dir = w->data;
         sw->program = "/proc/self/exe";
-        sw->fetching_max = 1;
+        assert_int_equal(slots_init(&sw->slots, sw->event, 1, 1, 1000000), 0);
         assert_int_equal(discovery_new(&sw->discovery, sw->client), 0);
-        assert_int_equal(drift_new(&sw->drift, sw->client, on_drift, w), 0);
+        sw->identities = identities_new();
+        assert_non_null(sw->identities);
+        assert_int_equal(drift_new(&sw->drift,
+                                         &(struct drift_events){on_drift, on_watch_synced, w}),
+                        0);
         assert_int_equal(informer_new(&sw->gitsyncs, sw->client,
                                          &(struct informer_options){
                                                          .resource = api_resource_find("gitsyncs"),
@@ -200,6 +220,7 @@ static void world_stop(struct world *w) {
         sync_free(w->sync);
         informer_free(w->sync_world.gitsyncs);
         drift_free(w->sync_world.drift);
+        map_free(w->sync_world.identities);
         discovery_free(w->sync_world.discovery);
         fake_api_free(w->api);
         sd_event_unref(w->event);

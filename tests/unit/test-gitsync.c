@@ -98,31 +98,6 @@ static void test_blame(void **state) {
                         "w.yaml line 6: Deployment \"web\": spec.replicas: Invalid value: -1");
 }
 
-static json_t *entry(const char *kind, const char *name) {
-        return plan_entry("", "v1", kind, "x", "ns", name);
-}
-
-static void test_inventory(void **state) {
-        _cleanup_json_ json_t *old = json_pack("[o, o, o]", entry("Namespace", "n"),
-                        entry("ConfigMap", "c"), entry("Pod", "p"));
-        _cleanup_json_ json_t *new =
-                        json_pack("[o, o]", entry("ConfigMap", "c"), entry("Secret", "s"));
-        _cleanup_json_ json_t *prune = plan_prune(old, new), *both = plan_union(old, new),
-                              *first = plan_prune(NULL, new);
-
-        assert_int_equal(json_array_size(prune), 2);
-        assert_string_equal(json_str(json_array_get(prune, 0), "kind"),
-                        "Pod"); /* workloads go before their namespace */
-        assert_string_equal(json_str(json_array_get(prune, 1), "kind"), "Namespace");
-        assert_int_equal(json_array_size(both), 4);
-        assert_int_equal(json_array_size(first), 0);
-        assert_false(plan_prune_is_large(9, 9));
-        assert_true(plan_prune_is_large(6, 10));
-        assert_false(plan_prune_is_large(5, 10));
-        assert_true(plan_rank("v1", "Namespace") < plan_rank("v1", "ConfigMap"));
-        assert_true(plan_rank("v1", "ConfigMap") < plan_rank("apps/v1", "Deployment"));
-}
-
 static void test_fingerprint(void **state) {
         _cleanup_json_ json_t *a = json_loads(
                         "{\"kind\":\"D\",\"metadata\":{\"name\":\"x\",\"resourceVersion\":\"1\"},"
@@ -149,24 +124,24 @@ static void test_health(void **state) {
                 enum health health;
         } cases[] = {
                         {"{\"kind\":\"ConfigMap\"}", HEALTH_READY},
-                        {"{\"kind\":\"Deployment\",\"metadata\":{\"generation\":2},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":2},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1}}",
                                         HEALTH_PROGRESSING},
-                        {"{\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1,"
                          "\"updatedReplicas\":2,\"replicas\":2,\"availableReplicas\":2}}",
                                         HEALTH_READY},
-                        {"{\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1,"
                          "\"updatedReplicas\":2,\"replicas\":3,\"availableReplicas\":3}}",
                                         HEALTH_PROGRESSING},
-                        {"{\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":0},\"status\":{\"observedGeneration\":1}}",
                                         HEALTH_READY},
-                        {"{\"kind\":\"Job\",\"status\":{\"conditions\":[{\"type\":\"Failed\","
+                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{\"conditions\":[{\"type\":\"Failed\","
                          "\"status\":\"True\"}]}}",
                                         HEALTH_FAILED},
-                        {"{\"kind\":\"Job\",\"status\":{}}", HEALTH_PROGRESSING},
+                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{}}", HEALTH_PROGRESSING},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -328,7 +303,6 @@ int main(void) {
                         cmocka_unit_test(test_manifests),
                         cmocka_unit_test(test_manifest_refusals),
                         cmocka_unit_test(test_blame),
-                        cmocka_unit_test(test_inventory),
                         cmocka_unit_test(test_fingerprint),
                         cmocka_unit_test(test_health),
                         cmocka_unit_test(test_conditions),

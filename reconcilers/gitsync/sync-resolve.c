@@ -1,0 +1,243 @@
+/* From a checked set of manifests to wanted objects: which resource serves each kind (asked from the
+ * API, or known from a CRD of the same commit), which namespace it goes to, its hash, the order. */
+#include "lib/object.h"
+#include "reconcilers/gitsync/identity.h"
+#include "reconcilers/gitsync/plan.h"
+#include "reconcilers/gitsync/sync-internal.h"
+
+enum { RESOLVE_TRIES_MAX = 40, RESOLVE_RETRY_US = 250000 };
+
+/* A resource with the strings it points to, and the CRD of the commit that brings it. */
+struct kept_resource {
+        struct api_resource resource;
+        const json_t *crd;
+        char *group, *version, *plural, *kind;
+};
+
+static void kept_resource_free(void *p) {
+        struct kept_resource *k = p;
+
+        free(k->group);
+        free(k->version);
+        free(k->plural);
+        free(k->kind);
+        free(k);
+}
+
+static char *kind_key(const json_t *object) {
+        return strformat("%s %s", object_api_version(object), object_kind(object));
+}
+
+static struct kept_resource *keep(struct revision *r, const json_t *object,
+                const struct api_resource *resource, const json_t *crd) {
+        struct kept_resource *k = calloc(1, sizeof(*k));
+        _cleanup_free_ char *key = kind_key(object);
+
+        if (!k)
+                return NULL;
+        *k = (struct kept_resource){.crd = crd,
+                        .group = strdup(resource->group),
+                        .version = strdup(resource->version),
+                        .plural = strdup(resource->plural),
+                        .kind = strdup(resource->kind)};
+        k->resource = (struct api_resource){
+                        k->group, k->version, k->plural, k->kind, resource->namespaced};
+        if (!key || !k->group || !k->version || !k->plural || !k->kind ||
+                        map_set(r->resources, key, k) < 0) {
+                kept_resource_free(k);
+                return NULL;
+        }
+        return k;
+}
+
+/* NULL when neither the API (as far as asked) nor the commit knows the kind. */
+static struct kept_resource *resource_of(
+                struct sync *s, struct revision *r, const json_t *object) {
+        _cleanup_free_ char *key = kind_key(object);
+        struct kept_resource *k = key ? map_get(r->resources, key) : NULL;
+        const struct api_resource *served;
+        struct api_resource brought;
+        const json_t *crd = NULL;
+
+        if (k || !key)
+                return k;
+        served = discovery_find(s->world->discovery, object_api_version(object),
+                        object_kind(object));
+        bool is_brought = decide_brought_resource(&r->set, object, &brought, &crd);
+        if (is_brought)
+                return keep(r, object, &brought, crd);
+        return served ? keep(r, object, served, NULL) : NULL;
+}
+
+/* Once the resource is known the namespace can be: the target's, as written, or the GitSync's own.
+ */
+static int place_item(struct sync *s, const struct manifest_item *item,
+                const struct api_resource *resource, struct problem *p) {
+        const char *target = json_str(s->object, "spec.targetNamespace");
+        json_t *metadata = json_object_get(item->object, "metadata");
+
+        if (!resource->namespaced) {
+                if (!json_str(item->object, "metadata.namespace"))
+                        return 0;
+                problem_set(p, EINVAL, 0, NULL,
+                                "a %s belongs to no namespace; remove metadata.namespace",
+                                resource->kind);
+                problem_field(p, 0, "metadata.namespace");
+                manifest_blame(item, p);
+                return -EINVAL;
+        }
+        if (!isempty(target) || !json_str(item->object, "metadata.namespace"))
+                return json_object_set_new(metadata, "namespace",
+                                       json_string(!isempty(target) ? target : s->ns)) < 0
+                                       ? -ENOMEM
+                                       : 0;
+        return 0;
+}
+
+static void on_discovery(int error, const struct problem *why, void *userdata) {
+        struct sync *s = userdata;
+
+        s->call = NULL;
+        if (error < 0 && error != -ENOENT) {
+                _cleanup_problem_ struct problem p = {0};
+
+                problem_set(&p, error, 0, NULL, "cannot ask the API for its kinds: %s",
+                                strempty(why ? why->message : NULL));
+                sync_fail(s, "ApiUnavailable", &p);
+                return;
+        }
+        if (s->state == SYNC_RESOLVING)
+                sync_resolve_step(s);
+        else
+                sync_await_kinds(s);
+}
+
+static void refresh(struct sync *s, const char *api_version) {
+        if (discovery_refresh(s->world->discovery, api_version, on_discovery, s, &s->call) < 0)
+                on_discovery(-ENOMEM, NULL, s);
+}
+
+/* The first item whose kind nobody knows; its group version is asked for once a run. 0: all known, 1:
+ * asked, the answer calls again; negative: refused. */
+static int resolve_kinds(struct sync *s, struct revision *r, struct problem *p) {
+        for (size_t i = 0; i < r->set.count; i++) {
+                const struct manifest_item *item = &r->set.items[i];
+                const char *version = object_api_version(item->object);
+
+                if (resource_of(s, r, item->object))
+                        continue;
+                if (!map_get(s->refreshed, version)) {
+                        if (map_set(s->refreshed, version, (void *)1) < 0)
+                                return -ENOMEM;
+                        refresh(s, version);
+                        return 1;
+                }
+                problem_set(p, EINVAL, 0, NULL,
+                                "the server knows no kind \"%s\" in \"%s\"; `kctl api-resources` "
+                                "lists those it knows",
+                                object_kind(item->object), version);
+                problem_field(p, 0, "kind");
+                manifest_blame(item, p);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static int compare_wanted(const void *a, const void *b) {
+        const struct wanted *x = a, *y = b;
+
+        if (x->rank != y->rank)
+                return x->rank < y->rank ? -1 : 1;
+        return x->item < y->item ? -1 : x->item > y->item; /* else as written */
+}
+
+static int make_wanted(struct sync *s, struct revision *r, struct problem *p) {
+        r->wanted = calloc(r->set.count + 1, sizeof(*r->wanted));
+        if (!r->wanted)
+                return -ENOMEM;
+        for (size_t i = 0; i < r->set.count; i++) {
+                const struct manifest_item *item = &r->set.items[i];
+                const struct kept_resource *k = resource_of(s, r, item->object);
+                struct wanted *w = &r->wanted[i];
+                int q = k ? place_item(s, item, &k->resource, p) : -ENOMEM;
+
+                if (q < 0)
+                        return q;
+                *w = (struct wanted){.item = item,
+                                .resource = &k->resource,
+                                .rank = plan_rank(k->resource.group, k->resource.kind),
+                                .crd = k->crd};
+                w->key = inventory_key(k->resource.group, k->resource.kind,
+                                k->resource.namespaced ? object_namespace(item->object) : "",
+                                object_name(item->object));
+                r->count = i + 1;
+                if (!w->key)
+                        return -ENOMEM;
+                decide_hash(item->object, &k->resource, s->who->user, w->hash);
+        }
+        qsort(r->wanted, r->count, sizeof(*r->wanted), compare_wanted);
+        return decide_duplicates(r->wanted, r->count, p);
+}
+
+void sync_resolve_step(struct sync *s) {
+        struct revision *r = &s->candidate;
+        _cleanup_problem_ struct problem p = {0};
+        int q;
+
+        if (!r->resources)
+                r->resources = map_new(kept_resource_free);
+        q = r->resources ? resolve_kinds(s, r, &p) : -ENOMEM;
+        if (q > 0)
+                return;
+        if (q == 0)
+                q = make_wanted(s, r, &p);
+        if (q < 0) {
+                if (!p.message)
+                        problem_set(&p, -q, 0, NULL, "%s", strerror(-q));
+                sync_fail(s, "BuildFailed", &p);
+                return;
+        }
+        (void)decide_apply(r->wanted, r->count, &s->inventory);
+        sync_enter(s, SYNC_CHECKING);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct sync *s = userdata;
+
+        s->retry_timer = sd_event_source_disable_unref(s->retry_timer);
+        refresh(s, object_api_version(s->revision->wanted[s->at].item->object));
+        return 0;
+}
+
+void sync_await_kinds(struct sync *s) {
+        const struct revision *r = s->revision;
+        _cleanup_problem_ struct problem p = {0};
+
+        for (s->at = 0; s->at < r->count; s->at++) {
+                const struct wanted *w = &r->wanted[s->at];
+
+                if (w->apply && w->crd &&
+                                !discovery_find(s->world->discovery,
+                                                object_api_version(w->item->object),
+                                                object_kind(w->item->object)))
+                        break;
+        }
+        if (s->at == r->count) {
+                s->resolve_tries = 0;
+                sync_apply_step(s);
+                return;
+        }
+        s->retry_timer = sd_event_source_disable_unref(s->retry_timer);
+        /* The API takes a moment to serve a CRD that was applied just now. */
+        if (s->resolve_tries++ < RESOLVE_TRIES_MAX &&
+                        sd_event_add_time_relative(s->world->event, &s->retry_timer,
+                                        CLOCK_MONOTONIC, s->resolve_tries > 1 ? RESOLVE_RETRY_US : 0,
+                                        1000, on_retry, s) >= 0)
+                return;
+        s->resolve_tries = 0;
+        problem_set(&p, EINVAL, 400, NULL,
+                        "the server still does not serve this kind after its "
+                        "CustomResourceDefinition was applied");
+        manifest_blame(r->wanted[s->at].item, &p);
+        sync_fail(s, "ApplyFailed", &p);
+}
