@@ -14,6 +14,7 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/identity.c reconcilers/gitsync/identity.h \
 	reconcilers/gitsync/inventory.c reconcilers/gitsync/inventory.h \
 	reconcilers/gitsync/manifest.c reconcilers/gitsync/manifest.h \
+	reconcilers/gitsync/mirrors.c reconcilers/gitsync/mirrors.h \
 	reconcilers/gitsync/people.c reconcilers/gitsync/people.h \
 	reconcilers/gitsync/fetch-progress.c reconcilers/gitsync/fetch-progress.h \
 	reconcilers/gitsync/kustomization.c reconcilers/gitsync/kustomization.h \

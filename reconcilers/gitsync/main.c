@@ -11,6 +11,7 @@
 #include "lib/random.h"
 #include "reconcilers/gitsync/fetch.h"
 #include "reconcilers/gitsync/identity.h"
+#include "reconcilers/gitsync/mirrors.h"
 #include "reconcilers/gitsync/render.h"
 #include "reconcilers/gitsync/sync.h"
 
@@ -89,9 +90,28 @@ static void on_gitsync(struct informer *i, enum informer_event event, const json
         if (event == INFORMER_DELETED) {
                 if (key)
                         map_remove(k->syncs, key);
+                mirrors_remove(k->world.data_dir, object_uid(object));
         } else
                 want_sync(k, object);
         poke_others(k, object);
+}
+
+static bool is_known(const char *uid, void *userdata) {
+        struct kgitd *k = userdata;
+
+        informer_foreach(k->world.gitsyncs,
+                        e) if (streq(object_uid(informer_object(e)), uid)) return true;
+        return false;
+}
+
+/* Once it is known which there are. */
+static void sweep(struct kgitd *k) {
+        if (k->leading && informer_is_synced(k->world.gitsyncs))
+                mirrors_sweep(k->world.data_dir, is_known, k);
+}
+
+static void on_synced(struct informer *i, void *userdata) {
+        sweep(userdata);
 }
 
 static void on_connection(struct informer *i, bool connected, void *userdata) {
@@ -123,6 +143,7 @@ static void on_leading(void *userdata) {
         k->leading = true;
         log_info("Leading: syncing from Git");
         informer_foreach(k->world.gitsyncs, e) want_sync(k, informer_object(e));
+        sweep(k);
 }
 
 static void on_lost(void *userdata) {
@@ -185,6 +206,7 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
                                 &(struct informer_options){
                                                 .resource = api_resource_find("gitsyncs"),
                                                 .on_event = on_gitsync,
+                                                .on_synced = on_synced,
                                                 .on_connection = on_connection,
                                                 .userdata = k});
         if (r < 0)

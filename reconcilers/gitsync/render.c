@@ -247,12 +247,15 @@ static char *words(struct renderer *r, const char *path) {
 
         if (!prefix || file_read(path, OUTPUT_MAX, &text, NULL) < 0)
                 return NULL;
-        for (at = text; (found = strstr(at, prefix)); at = found + strlen(prefix))
+        /* kubectl's are wrapped in a line of its log: E1128 ... "command failed" err="..." */
+        at = strstr(text, " err=\"");
+        at = *text == 'E' && at ? at + strlen(" err=\"") : text;
+        for (; (found = strstr(at, prefix)); at = found + strlen(prefix))
                 buf_append(&b, at, (size_t)(found - at));
         buf_append_str(&b, at);
         if (!b.failed && b.size > WORDS_MAX)
                 buf_consume(&b, b.size - WORDS_MAX);
-        while (!b.failed && b.size > 0 && strchr(" \n", b.data[b.size - 1]))
+        while (!b.failed && b.size > 0 && strchr(" \n\"", b.data[b.size - 1]))
                 b.data[--b.size] = '\0';
         if (!b.failed && !utf8_is_valid(strempty(b.data), b.size))
                 buf_reset(&b);

@@ -1,0 +1,12 @@
+/* The mirrors in the data directory, one a GitSync, named by its uid; beside it "<uid>.home" (keys
+ * of hosts) and "<uid>.render" (a renderer's folder). */
+#pragma once
+
+#include "lib/base.h"
+
+/* What a GitSync leaves behind goes with it. */
+void mirrors_remove(const char *data_dir, const char *uid);
+/* Removes those of GitSyncs that is_known does not know: they were deleted while nobody looked.
+ * Other things in the folder stay. */
+void mirrors_sweep(const char *data_dir, bool (*is_known)(const char *uid, void *userdata),
+                void *userdata);
