@@ -206,7 +206,9 @@ static void test_fetch(void **state) {
         assert_non_null(startswith(json_str(reply, "revision"), "main@sha1:"));
         assert_int_equal(json_array_size(json_object_get(reply, "files")), 1);
         assert_string_equal(json_str(json_array_get(json_object_get(reply, "files"), 0), "name"),
-                        "a.yaml");
+                        "apps/a.yaml");
+        assert_string_equal(json_string_value(json_array_get(json_object_get(reply, "ignored"), 0)),
+                        "apps/link.yaml (a link to /etc/passwd)");
         commit = strdup(json_str(reply, "commit"));
         json_decref(reply);
 
