@@ -26,6 +26,9 @@ reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GIT2_LIBS) $(KEELSON_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync
 tests_unit_test_gitsync_SOURCES = tests/unit/test-gitsync.c tests/unit/unit.h
 tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+check_PROGRAMS += tests/unit/test-gitsync-decide
+tests_unit_test_gitsync_decide_SOURCES = tests/unit/test-gitsync-decide.c tests/unit/unit.h
+tests_unit_test_gitsync_decide_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-run
 tests_unit_test_gitsync_run_SOURCES = tests/unit/test-gitsync-run.c tests/unit/fake-api.h tests/unit/loop.h \
 	tests/unit/unit.h

@@ -74,3 +74,8 @@ enum removal decide_removal(const struct removal_facts *f);
  * with a time to live that is over, a Pod that ran to its end. wanted: what Git says; last: its last
  * state, or NULL when nobody saw it go. */
 bool decide_is_finished(const json_t *wanted, const json_t *last, uint64_t now_us);
+
+/* The first field in which the live object is not what it would be ("data.a"), for a message; NULL when
+ * there is none. What the server keeps by itself is passed over. Never a value: it may be a secret.
+ * Caller frees. */
+char *decide_difference(const json_t *live, const json_t *would_be);

@@ -144,9 +144,19 @@ static void on_drift(struct batch_slot *slot, const json_t *live, const json_t *
         _cleanup_free_ char *field = extra ? people_first_field(extra) : NULL, *what = NULL;
 
         if (!streq(word, "revert")) {
-                what = !live   ? strdup("it is gone")
-                       : field ? strformat("a person added %s", field)
-                               : strdup("what Git says was changed");
+                _cleanup_free_ char *changed = live ? decide_difference(live, answer) : NULL;
+
+                if (!live)
+                        what = strdup("it is gone");
+                else
+                        what = strformat("%s%s%s%s (resourceVersion %s)",
+                                        changed ? changed : "",
+                                        changed ? " was changed" : "",
+                                        !field    ? ""
+                                        : changed ? ", and a person added "
+                                                  : "a person added ",
+                                        strempty(field),
+                                        json_str_or(live, "metadata.resourceVersion", ""));
                 if (streq(word, "off"))
                         settled(slot);
                 else
@@ -253,7 +263,9 @@ static void start_look(struct batch_slot *slot) {
         }
         if (live) {
                 fingerprint(live, is);
-                if (streq(is, e->live) || streq(is, e->told))
+                bool told = streq(is, e->told) && !streq(drift_word(s, w, live), "revert");
+
+                if (streq(is, e->live) || told)
                         settled(slot);
                 else
                         dry_run(slot, STAGE_DRY);
