@@ -70,8 +70,8 @@ int verb_sync(struct kctl *k) {
                                                         age));
                 printf(", %lli objects\n    from %s",
                                 (long long)json_int_or(o, "status.objects",
-                                                (int64_t)json_array_size(json_at(o,
-                                                                "status.inventory"))),
+                                                (int64_t)json_array_size(
+                                                                json_at(o, "status.inventory"))),
                                 json_str_or(o, "spec.url", ""));
                 printf(", path %s%s\n", json_str_or(o, "spec.path", "."),
                                 json_bool_or(o, "spec.suspend", false) ? ", suspended" : "");

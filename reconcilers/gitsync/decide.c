@@ -114,8 +114,8 @@ static int compare_reverse(const void *a, const void *b) {
         return strcmp(x->key, y->key);
 }
 
-struct inventory_entry **decide_gone(const struct inventory *inventory,
-                const struct wanted *wanted, size_t count, size_t *ret_count) {
+struct inventory_entry **decide_gone(const struct inventory *inventory, const struct wanted *wanted,
+                size_t count, size_t *ret_count) {
         struct inventory_entry **list = calloc(inventory_size(inventory) + 1, sizeof(*list));
         _cleanup_(map_freep) struct map *keys = map_new(NULL);
         size_t n = 0;

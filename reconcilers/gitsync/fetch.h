@@ -17,7 +17,8 @@ enum {
 /* request: {url, refKind: branch|tag|commit, ref, path, mirror (folder), known (a commit whose
  * files are not needed again, or ""), username, password, identity, knownHosts (optional)}. Answer:
  * {commit, revision ("main@sha1:<commit>"), summary, unchanged: true} or the same with files:
- * [{name, text}] sorted by name and ignored: the links and submodules that were not followed. p names the URL, the cause and the remedy. */
+ * [{name, text}] sorted by name and ignored: the links and submodules that were not followed. p
+ * names the URL, the cause and the remedy. */
 int fetch_run(const json_t *request, json_t **ret, struct problem *p);
 
 /* `kgitd fetch`: stdin -> fetch_run -> stdout; a refusal is {error}. Returns the exit code. */

@@ -107,8 +107,7 @@ static void on_drift(const char *user, const struct api_resource *resource, cons
                 sync_object_changed(s, user, resource, object, gone);
 }
 
-static void on_watch_synced(
-                const char *user, const struct api_resource *resource, void *userdata) {
+static void on_watch_synced(const char *user, const struct api_resource *resource, void *userdata) {
         struct kgitd *k = userdata;
 
         map_foreach (k->syncs, e)
@@ -174,7 +173,8 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
                 return r;
         r = discovery_new(&k->world.discovery, k->world.client);
         if (r == 0)
-                r = drift_new(&k->world.drift, &(struct drift_events){on_drift, on_watch_synced, k});
+                r = drift_new(&k->world.drift,
+                                &(struct drift_events){on_drift, on_watch_synced, k});
         if (r == 0)
                 r = informer_new(&k->world.gitsyncs, k->world.client,
                                 &(struct informer_options){
@@ -206,8 +206,7 @@ static int setup(struct kgitd *k, const struct settings *settings, struct proble
 
 int main(int argc, char **argv) {
         struct settings settings = {0};
-        struct kgitd k = {.syncs = map_new(sync_free_void),
-                        .world.identities = identities_new()};
+        struct kgitd k = {.syncs = map_new(sync_free_void), .world.identities = identities_new()};
         _cleanup_problem_ struct problem p = {0};
         int r, code = 1;
 

@@ -1,7 +1,7 @@
 /* The middle of a run: check every object that changed by a dry run, record the inventory, apply.
- * Many requests at a time, but never past a rank: namespaces, CRDs, then what needs them. What can't be
- * checked before these two are applied (a new namespace's objects, kinds of new CRDs) is checked
- * right after them, before anything else is applied. */
+ * Many requests at a time, but never past a rank: namespaces, CRDs, then what needs them. What
+ * can't be checked before these two are applied (a new namespace's objects, kinds of new CRDs) is
+ * checked right after them, before anything else is applied. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "reconcilers/gitsync/people.h"
@@ -149,13 +149,10 @@ static bool commit_brings_it(
         if (!p->message || !strstr(p->message, "not found"))
                 return false;
         for (size_t i = 0; i < r->count && r->wanted[i].rank < w->rank; i++) {
-                _cleanup_free_ char *quoted =
-                                r->wanted[i].apply
-                                                ? strformat("\"%s\"", object_name(r->wanted[i]
-                                                                                  .item->object))
-                                                : NULL;
+                const json_t *o = r->wanted[i].item->object;
+                _cleanup_free_ char *quoted = strformat("\"%s\"", object_name(o));
 
-                if (quoted && strstr(p->message, quoted))
+                if (r->wanted[i].apply && quoted && strstr(p->message, quoted))
                         return true;
         }
         return false;
@@ -434,7 +431,7 @@ int sync_note_applied(struct sync *s, const struct wanted *w, const json_t *answ
         memcpy(e->hash, w->hash, sizeof(e->hash));
         memcpy(e->live, print, sizeof(e->live) - 1);
         e->live[sizeof(e->live) - 1] = 0;
-        e->told[0] = 0;
+        e->reported[0] = 0;
         e->finished = false;
         map_remove(s->suspects, w->key);
         map_remove(s->drifted, w->key);

@@ -1,7 +1,7 @@
 /* Drift: an object that changed, or went, since it was last right is compared with what applying
- * Git's revision now would give (a dry run of the same apply). The same: it is right as it is, whoever
- * wrote what Git does not speak of. Not the same, or people added to it: it is put back, or reported
- * once for each state it gets into. */
+ * Git's revision now would give (a dry run of the same apply). The same: it is right as it is,
+ * whoever wrote what Git does not speak of. Not the same, or people added to it: it is put back, or
+ * reported once for each state it gets into. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "reconcilers/gitsync/people.h"
@@ -90,8 +90,8 @@ static void on_reverted(int error, const json_t *answer, const struct problem *p
                 return;
         }
         log_fields(LOG_NOTICE, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
-                        "GitSync %s: put back %s \"%s\", which had drifted", s->key,
-                        object_kind(o), object_name(o));
+                        "GitSync %s: put back %s \"%s\", which had drifted", s->key, object_kind(o),
+                        object_name(o));
         api_event(s->world->client, s->object, "Normal", "DriftReverted", "put back %s \"%s\"",
                         object_kind(o), object_name(o));
         settled(slot);
@@ -124,8 +124,8 @@ static void report(struct batch_slot *slot, struct inventory_entry *e, const cha
         struct sync *s = sync_of(slot);
         const json_t *o = wanted_of(slot)->item->object;
 
-        if (!streq(e->told, print)) {
-                memcpy(e->told, print, INVENTORY_HASH_SIZE);
+        if (!streq(e->reported, print)) {
+                memcpy(e->reported, print, INVENTORY_HASH_SIZE);
                 api_event(s->world->client, s->object, "Warning", "DriftDetected",
                                 "%s \"%s\" is not as Git says: %s", object_kind(o), object_name(o),
                                 what);
@@ -149,8 +149,7 @@ static void on_drift(struct batch_slot *slot, const json_t *live, const json_t *
                 if (!live)
                         what = strdup("it is gone");
                 else
-                        what = strformat("%s%s%s%s (resourceVersion %s)",
-                                        changed ? changed : "",
+                        what = strformat("%s%s%s%s (resourceVersion %s)", changed ? changed : "",
                                         changed ? " was changed" : "",
                                         !field    ? ""
                                         : changed ? ", and a person added "
@@ -220,15 +219,15 @@ static void on_dry(int error, const json_t *answer, const struct problem *p, voi
         }
         _cleanup_json_ json_t *extra =
                         sync_removes_additions(s, w, live)
-                                        ? people_additions(json_at(answer,
-                                                                           "metadata.managedFields"),
+                                        ? people_additions(
+                                                          json_at(answer, "metadata.managedFields"),
                                                           s->manager)
                                         : NULL;
         fingerprint(live, is);
         fingerprint(answer, would_be);
         if (streq(is, would_be) && !extra) {
                 memcpy(e->live, is, sizeof(e->live));
-                e->told[0] = 0;
+                e->reported[0] = 0;
                 map_remove(s->drifted, w->key);
                 settled(slot);
                 return;
@@ -263,9 +262,9 @@ static void start_look(struct batch_slot *slot) {
         }
         if (live) {
                 fingerprint(live, is);
-                bool told = streq(is, e->told) && !streq(drift_word(s, w, live), "revert");
+                bool known = streq(is, e->reported) && !streq(drift_word(s, w, live), "revert");
 
-                if (streq(is, e->live) || told)
+                if (streq(is, e->live) || known)
                         settled(slot);
                 else
                         dry_run(slot, STAGE_DRY);

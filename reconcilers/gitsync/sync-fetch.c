@@ -30,8 +30,8 @@ static int read_revision(struct sync *s, const json_t *reply, struct problem *p)
 static void on_unchanged(struct sync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
-        if (s->applied_generation == object_generation(s->object) && s->failures == 0 &&
-                        !s->kept && (!asked || streq_ptr(asked, s->handled_at))) {
+        if (s->applied_generation == object_generation(s->object) && s->failures == 0 && !s->kept &&
+                        (!asked || streq_ptr(asked, s->handled_at))) {
                 sync_enter(s, SYNC_IDLE);
                 return;
         }

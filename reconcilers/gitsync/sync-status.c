@@ -1,10 +1,11 @@
 /* The end of a run: conditions, revisions, inventory and events; and the health of what was
  * applied, judged again after changes.
  *
- * This file is the only writer of the status. It keeps its own copy of all that the status says (taken
- * over once from the object) and writes the whole of it by server-side apply, one write at a time: a
- * watch that is late can't undo anything. The inventory goes into objects of its own where it is
- * large; those are written first, then the status that names them, then the ones it named before go. */
+ * This file is the only writer of the status. It keeps its own copy of all that the status says
+ * (taken over once from the object) and writes the whole of it by server-side apply, one write at a
+ * time: a watch that is late can't undo anything. The inventory goes into objects of its own where
+ * it is large; those are written first, then the status that names them, then the ones it named
+ * before go. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -243,15 +244,14 @@ static void on_chunks(void *userdata) {
                 write_status(s);
 }
 
-/* Another number of chunks is another set of objects: the old ones stay whole until the status names
- * the new ones. */
+/* Another number of chunks is another set of objects: the old ones stay whole until the status
+ * names the new ones. */
 static int divide(struct sync *s, unsigned chunks) {
         struct status_writer *w = &s->writer;
         _cleanup_json_ json_t *names = json_array();
 
         for (unsigned i = 0; names && i < chunks; i++) {
-                _cleanup_free_ char *name =
-                                strformat("%s-%u-%u", object_uid(s->object), chunks, i);
+                _cleanup_free_ char *name = strformat("%s-%u-%u", object_uid(s->object), chunks, i);
                 if (!name || json_array_append_new(names, json_string(name)) < 0)
                         return -ENOMEM;
         }
@@ -460,8 +460,8 @@ static enum health judge(struct sync *s, char **ret_why) {
                 else if (isempty(object_kind(live))) { /* items of a list come without */
                         typed = json_copy((json_t *)live);
                         json_object_set_new(typed, "kind", json_string(object_kind(o)));
-                        json_object_set_new(typed, "apiVersion",
-                                        json_string(object_api_version(o)));
+                        json_object_set_new(
+                                        typed, "apiVersion", json_string(object_api_version(o)));
                 }
                 h = live ? plan_health(typed ? typed : live, &why) : HEALTH_PROGRESSING;
                 if (h > worst) {

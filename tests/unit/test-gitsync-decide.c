@@ -51,8 +51,8 @@ static struct commit *commit_new(const char *const *files) {
         _cleanup_problem_ struct problem p = {0};
 
         for (; *files; files += 2)
-                json_array_append_new(list,
-                                json_pack("{s:s, s:s}", "name", files[0], "text", files[1]));
+                json_array_append_new(
+                                list, json_pack("{s:s, s:s}", "name", files[0], "text", files[1]));
         assert_int_equal(manifest_set_read(list, &owner, &c->set, &p), 0);
         assert_true(c->set.count <= ELEMENTS(c->wanted));
         for (size_t i = 0; i < c->set.count; i++) {
@@ -193,8 +193,8 @@ static void prunes_in_reverse(void **state) {
                         "\"configmaps\",\"namespace\":\"ns\",\"name\":\"c\"},"
                         "{\"group\":\"\",\"version\":\"v1\",\"kind\":\"Pod\",\"resource\":\"pods\","
                         "\"namespace\":\"ns\",\"name\":\"p\"}]");
-        struct commit *c = commit_new((const char *const[]){"a.yaml",
-                        "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}", NULL});
+        struct commit *c = commit_new((const char *const[]){
+                        "a.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}", NULL});
         struct inventory v;
         size_t n;
 

@@ -92,8 +92,7 @@ static void on_drift(const char *user, const struct api_resource *resource, cons
                 sync_object_changed(w->sync, user, resource, object, gone);
 }
 
-static void on_watch_synced(
-                const char *user, const struct api_resource *resource, void *userdata) {
+static void on_watch_synced(const char *user, const struct api_resource *resource, void *userdata) {
         struct world *w = userdata;
 
         if (w->sync)
@@ -203,8 +202,8 @@ static void world_start(struct world *w, const char *drift) {
         assert_int_equal(discovery_new(&sw->discovery, sw->client), 0);
         sw->identities = identities_new();
         assert_non_null(sw->identities);
-        assert_int_equal(drift_new(&sw->drift,
-                                         &(struct drift_events){on_drift, on_watch_synced, w}),
+        assert_int_equal(
+                        drift_new(&sw->drift, &(struct drift_events){on_drift, on_watch_synced, w}),
                         0);
         assert_int_equal(informer_new(&sw->gitsyncs, sw->client,
                                          &(struct informer_options){
@@ -379,8 +378,8 @@ static void keeps_conditions_when_the_watch_is_late(void **state) {
         world_start(&w, "revert");
         for (size_t i = 0; i < FAKE_WATCHES_MAX; i++)
                 if (startswith(w.api->watches[i].prefix, "/apis/keelson.dev/v1/gitsyncs|"))
-                        (void)snprintf(w.api->watches[i].prefix,
-                                        sizeof(w.api->watches[i].prefix), "/late|");
+                        (void)snprintf(w.api->watches[i].prefix, sizeof(w.api->watches[i].prefix),
+                                        "/late|");
         meddle(&w, "a", "by hand");
         loop_until(w.event, is_at(&w, "a", "one") && streq(condition(&w, "Healthy"), "True"));
         loop_for_ms(w.event, 400);

@@ -125,24 +125,30 @@ static void test_health(void **state) {
                 enum health health;
         } cases[] = {
                         {"{\"kind\":\"ConfigMap\"}", HEALTH_READY},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":2},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":2},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1}}",
                                         HEALTH_PROGRESSING},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1,"
                          "\"updatedReplicas\":2,\"replicas\":2,\"availableReplicas\":2}}",
                                         HEALTH_READY},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1,"
                          "\"updatedReplicas\":2,\"replicas\":3,\"availableReplicas\":3}}",
                                         HEALTH_PROGRESSING},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":0},\"status\":{\"observedGeneration\":1}}",
                                         HEALTH_READY},
-                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{\"conditions\":[{\"type\":\"Failed\","
+                        {"{\"apiVersion\":\"batch/"
+                         "v1\",\"kind\":\"Job\",\"status\":{\"conditions\":[{\"type\":\"Failed\","
                          "\"status\":\"True\"}]}}",
                                         HEALTH_FAILED},
-                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{}}", HEALTH_PROGRESSING},
+                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{}}",
+                                        HEALTH_PROGRESSING},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -208,6 +214,10 @@ static void test_fetch(void **state) {
         assert_int_equal(json_array_size(json_object_get(reply, "files")), 1);
         assert_string_equal(json_str(json_array_get(json_object_get(reply, "files"), 0), "name"),
                         "a.yaml");
+        assert_int_equal(json_array_size(json_object_get(reply, "ignored")), 1);
+        assert_string_equal(json_string_value(json_array_get(
+                                            json_object_get(reply, "ignored"), 0)),
+                        "link.yaml (a link to /etc/passwd)");
         commit = strdup(json_str(reply, "commit"));
         json_decref(reply);
 
