@@ -70,8 +70,21 @@ static void settled(struct batch_slot *slot) {
         batch_next(slot);
 }
 
+/* What cannot be put back is left to the next whole run, which says so until it can. What is only
+ * looked at is looked at again when it changes, or when the API is back. */
 static void failed(struct batch_slot *slot, int error, const struct problem *p) {
-        sync_slot_failed(slot, wanted_of(slot)->item, "ApplyFailed", error, p);
+        struct sync *s = sync_of(slot);
+        const struct wanted *w = wanted_of(slot);
+        struct inventory_entry *e = inventory_get(&s->inventory, w->key);
+        bool reverts = streq(drift_word(s, w, sync_live(s, w)), "revert");
+
+        if (e && reverts) {
+                e->hash[0] = 0;
+                s->inventory_dirty = true;
+        }
+        if (reverts || (p->code > 0 && p->code < 500 && p->code != 429))
+                map_remove(s->suspects, w->key);
+        sync_slot_failed(slot, w->item, "ApplyFailed", error, p);
 }
 
 /* --- putting back --- */

@@ -44,7 +44,6 @@ struct status_writer {
         unsigned *list; /* chunks to write */
         struct api_call *call;
         int error;
-        sd_event_source *timer;
 };
 
 struct sync {

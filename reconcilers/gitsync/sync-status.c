@@ -13,7 +13,7 @@
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
-enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000, WRITE_AGAIN_US = 2000000 };
+enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000 };
 
 /* --- what it says --- */
 
@@ -43,7 +43,6 @@ void sync_status_done(struct sync *s) {
 
         batch_cancel(&w->batch);
         api_call_cancel(w->call);
-        sd_event_source_disable_unref(w->timer);
         json_decref(w->status);
         json_decref(w->names);
         json_decref(w->old_names);
@@ -255,6 +254,8 @@ static int divide(struct sync *s, unsigned chunks) {
                 if (!name || json_array_append_new(names, json_string(name)) < 0)
                         return -ENOMEM;
         }
+        if (!json_equal(names, w->names)) /* they have to be written first */
+                s->inventory_dirty = true;
         char(*hashes)[65] = calloc(chunks + 1, sizeof(*hashes));
         unsigned *list = calloc(chunks + 1, sizeof(*list));
         if (!names || !hashes || !list) {
@@ -280,16 +281,16 @@ static void write_begin(struct sync *s) {
         struct status_writer *w = &s->writer;
         unsigned chunks = inventory_chunks(inventory_size(&s->inventory));
         size_t count = 0;
-        bool dirty = s->inventory_dirty;
+        bool dirty;
 
         w->writing = true;
-        w->dirty = s->inventory_dirty = false;
         w->error = 0;
         if (s->inventory_uid && (!w->list || chunks != w->chunks) && divide(s, chunks) < 0) {
-                s->inventory_dirty = true;
                 write_end(s, -ENOMEM);
                 return;
         }
+        dirty = s->inventory_dirty;
+        w->dirty = s->inventory_dirty = false;
         for (unsigned i = 0; dirty && i < w->chunks; i++) {
                 _cleanup_json_ json_t *sets = inventory_sets(&s->inventory, i, w->chunks);
                 char hash[65];
