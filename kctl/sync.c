@@ -68,8 +68,10 @@ int verb_sync(struct kctl *k) {
                         printf(" %s ago",
                                         age_format(now_wall_us() > then ? now_wall_us() - then : 0,
                                                         age));
-                printf(", %zu objects\n    from %s",
-                                json_array_size(json_at(o, "status.inventory")),
+                printf(", %lli objects\n    from %s",
+                                (long long)json_int_or(o, "status.objects",
+                                                (int64_t)json_array_size(
+                                                                json_at(o, "status.inventory"))),
                                 json_str_or(o, "spec.url", ""));
                 printf(", path %s%s\n", json_str_or(o, "spec.path", "."),
                                 json_bool_or(o, "spec.suspend", false) ? ", suspended" : "");

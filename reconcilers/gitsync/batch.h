@@ -26,8 +26,8 @@ struct batch {
         struct batch_slot slots[BATCH_WIDTH];
 };
 
-/* Starts the jobs 0 .. count-1 in order; end is called once, when all that were started are done. The
- * batch must not be running. end may start the next one in the same batch. */
+/* Starts the jobs 0 .. count-1 in order; end is called once, when all that were started are done.
+ * The batch must not be running. end may start the next one in the same batch. */
 void batch_run(struct batch *b, size_t count, void (*start)(struct batch_slot *slot),
                 void (*end)(void *userdata), void *userdata);
 /* The slot's job is done. The slot must not be used after it. */

@@ -13,7 +13,7 @@ struct contents {
         char *ns, *gitsync_ns, *gitsync_name;
         char **versions; /* paths of group versions that are still to be asked */
         char **lists;    /* paths of lists that are still to be read */
-        char *more;      /* the list that goes on at `token` */
+        char *more;      /* the list that continues at `token` */
         char *token;
         contents_func done;
         void *userdata;
@@ -114,8 +114,8 @@ static void on_list(int error, const json_t *list, const struct problem *p, void
                 finish(c, NULL, strempty(p->message));
                 return;
         }
-        kind = strndup(list_kind, endswith(list_kind, "List") ? strlen(list_kind) - 4
-                                                              : strlen(list_kind));
+        kind = strndup(list_kind,
+                        endswith(list_kind, "List") ? strlen(list_kind) - 4 : strlen(list_kind));
         o = kind ? find_foreign(c, kind, list) : NULL;
         if (!kind || o) {
                 text = o ? strformat("%s \"%s\"", kind, object_name(o)) : NULL;

@@ -5,8 +5,8 @@
 
 struct contents;
 
-/* holds: one thing that is not the GitSync's ("Pod \"a\""), or NULL; unseen: why it cannot be said, or
- * NULL. Both borrowed. */
+/* holds: one thing that is not the GitSync's ("Pod \"a\""), or NULL; unseen: why it cannot be said,
+ * or NULL. Both borrowed. */
 typedef void (*contents_func)(const char *holds, const char *unseen, void *userdata);
 
 /* Everything in the namespace, kind by kind (discovery, then lists). Not counted: what the system

@@ -1,6 +1,7 @@
 /* Decisions of a run as functions of their arguments. */
 #include "reconcilers/gitsync/decide.h"
 
+#include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/timefmt.h"
@@ -113,8 +114,8 @@ static int compare_reverse(const void *a, const void *b) {
         return strcmp(x->key, y->key);
 }
 
-struct inventory_entry **decide_gone(const struct inventory *inventory,
-                const struct wanted *wanted, size_t count, size_t *ret_count) {
+struct inventory_entry **decide_gone(const struct inventory *inventory, const struct wanted *wanted,
+                size_t count, size_t *ret_count) {
         struct inventory_entry **list = calloc(inventory_size(inventory) + 1, sizeof(*list));
         _cleanup_(map_freep) struct map *keys = map_new(NULL);
         size_t n = 0;
@@ -211,4 +212,54 @@ bool decide_is_finished(const json_t *wanted, const json_t *last, uint64_t now_u
         /* Pods that ended are cleared away; whoever owns an object may remove it when it ended. */
         return is_kind(last, "", "Pod") || is_kind(wanted, "", "Pod") ||
                object_controller_ref(last) != NULL;
+}
+
+static bool is_server_owned(const char *path) {
+        static const char *const fields[] = {"status", "kind", "apiVersion",
+                        "metadata.managedFields", "metadata.resourceVersion",
+                        "metadata.generation"};
+
+        for (size_t i = 0; i < ELEMENTS(fields); i++)
+                if (streq(fields[i], path))
+                        return true;
+        return false;
+}
+
+static char *join(const char *path, const char *key) {
+        return strformat("%s%s%s", path, *path ? "." : "", key);
+}
+
+/* Depth is bounded by the parser of JSON texts (100). */
+static char *difference(const json_t *a, const json_t *b, const char *path) {
+        const json_t *sides[] = {a, b};
+        const char *key;
+        json_t *v;
+        size_t i;
+
+        if (json_is_object(a) && json_is_object(b)) {
+                for (size_t side = 0; side < ELEMENTS(sides); side++)
+                        json_object_foreach ((json_t *)sides[side], key, v) {
+                                const json_t *other = json_object_get(sides[1 - side], key);
+                                _cleanup_free_ char *at = join(path, key), *found = NULL;
+
+                                if (!at || is_server_owned(at) || (other && json_equal(v, other)))
+                                        continue;
+                                found = other ? difference(v, other, at) : TAKE_PTR(at);
+                                if (found)
+                                        return TAKE_PTR(found);
+                        }
+                return NULL;
+        }
+        if (json_is_array(a) && json_is_array(b) && json_array_size(a) == json_array_size(b))
+                json_array_foreach (a, i, v)
+                        if (!json_equal(v, json_array_get(b, i))) {
+                                _cleanup_free_ char *at = strformat("%s[%zu]", path, i);
+
+                                return at ? difference(v, json_array_get(b, i), at) : NULL;
+                        }
+        return strdup(path);
+}
+
+char *decide_difference(const json_t *live, const json_t *would_be) {
+        return difference(live, would_be, "");
 }

@@ -1,5 +1,5 @@
-/* A table of informers that only grows: there are few kinds. A service account's watch begins with a
- * list of one object, which says plainly when it may not look. */
+/* A table of informers that only grows: there are few kinds. A service account's watch begins with
+ * a list of one object, which says plainly when it may not look. */
 #include "reconcilers/gitsync/drift.h"
 
 #include "lib/map.h"

@@ -9,8 +9,8 @@
 struct drift;
 
 struct drift_events {
-        /* An object that belongs to the GitSync ns/name (by its labels) changed or went (gone: object
-         * is its last state), as user ("": kgitd itself) sees it. */
+        /* An object that belongs to the GitSync ns/name (by its labels) changed or went (gone:
+         * object is its last state), as user ("": kgitd itself) sees it. */
         void (*changed)(const char *user, const struct api_resource *resource, const char *ns,
                         const char *name, const json_t *object, bool gone, void *userdata);
         /* The first full list of a watch is there. */
@@ -21,8 +21,8 @@ struct drift_events {
 int drift_new(struct drift **ret, const struct drift_events *events);
 struct drift *drift_free(struct drift *d);
 DEFINE_CLEANUP(struct drift *, drift_free);
-/* Watches this resource from now on; does nothing when it is watched already. One that was forbidden
- * is tried again, not more than twice a minute. */
+/* Watches this resource from now on; does nothing when it is watched already. One that was
+ * forbidden is tried again, not more than twice a minute. */
 int drift_watch(struct drift *d, const struct identity *who, const struct api_resource *resource,
                 const char *ns);
 /* Why the resource cannot be watched, or NULL. Borrowed until the next drift_watch(). */

@@ -25,9 +25,9 @@ static int act_as(struct identity *i, struct api_client *base, const char *ns) {
 struct identity *identity_get(struct map *identities, struct api_client *base, const char *ns,
                 const char *service_account) {
         bool own = isempty(service_account);
-        _cleanup_free_ char *user = own ? strdup("")
-                                        : strformat("system:serviceaccount:%s:%s", ns,
-                                                          service_account);
+        _cleanup_free_ char *user =
+                        own ? strdup("")
+                            : strformat("system:serviceaccount:%s:%s", ns, service_account);
         struct identity *i = user ? map_get(identities, user) : NULL;
 
         if (i || !user)

@@ -187,7 +187,7 @@ json_t *inventory_items(const struct inventory *v) {
                                                 json_object_set_new(item, "live",
                                                                 json_string(e->live)) < 0) ||
                                 (*state && json_object_set_new(item, "state", json_string(state)) <
-                                                               0))
+                                                                0))
                         return NULL;
         }
         return TAKE_PTR(out);

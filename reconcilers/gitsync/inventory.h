@@ -1,5 +1,5 @@
-/* What a GitSync has applied: every object with its full identity, what of it was applied (a hash of
- * the manifest) and how it stood on the server then (a hash of the object). Pure. */
+/* What a GitSync has applied: every object with its full identity, what of it was applied (a hash
+ * of the manifest) and how it stood on the server then (a hash of the object). Pure. */
 #pragma once
 
 #include "lib/client/api.h"
@@ -12,7 +12,7 @@ struct inventory_entry {
         char *key;                      /* see inventory_key() */
         char hash[INVENTORY_HASH_SIZE]; /* of the manifest as applied; "": never, or not whole */
         char live[INVENTORY_HASH_SIZE]; /* of the object as it was right; "": look */
-        char told[INVENTORY_HASH_SIZE]; /* of the drift that was reported (not stored) */
+        char reported[INVENTORY_HASH_SIZE]; /* of the drift that was reported (not stored) */
         bool finished;                  /* ended and was removed for that: no drift */
         bool kept;                      /* left Git, stays until a person says a word */
         bool by_link;                   /* kept, for a link or submodule may stand for it */

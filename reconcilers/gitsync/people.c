@@ -65,7 +65,7 @@ static bool drop_shells(json_t *fields) {
         json_t *v;
         void *next;
 
-        json_object_foreach_safe (fields, next, key, v) {
+        json_object_foreach_safe(fields, next, key, v) {
                 if (json_object_size(v) == 0)
                         continue;
                 (void)drop_shells(v);
@@ -99,8 +99,7 @@ static json_t *contestable(const json_t *fields) {
         json_object_del(out, "f:status");
         json_object_del(metadata, "f:finalizers");
         json_object_del(metadata, "f:ownerReferences");
-        json_object_foreach_safe (annotations, next, key, v)
-                if (startswith(key, "f:keelson.dev/"))
+        json_object_foreach_safe(annotations, next, key, v) if (startswith(key, "f:keelson.dev/"))
                         json_object_del(annotations, key);
         drop_restarts(out);
         (void)drop_shells(out);

@@ -1,6 +1,6 @@
-/* What people changed by their own tools on an object that Git keeps, read from managedFields. Pure.
- * FieldsV1 as in KEP-555: nested objects, "f:name" a field, "k:{...}" and "v:..." a list's item, "."
- * the thing itself. */
+/* What people changed by their own tools on an object that Git keeps, read from managedFields.
+ * Pure. FieldsV1 as in KEP-555: nested objects, "f:name" a field, "k:{...}" and "v:..." a list's
+ * item, "." the thing itself. */
 #pragma once
 
 #include "lib/json.h"
@@ -10,13 +10,13 @@
 bool people_is_manager(const char *manager);
 
 /* The fields that people's managers own and nobody else does, neither `manager` (ours) nor another
- * program: what they added. NULL when there are none (or no memory). Not counted: status, subresources,
- * finalizers, owner references, annotations under keelson.dev/, and the time of a restart that was
- * asked for (kubectl.kubernetes.io/restartedAt). A new reference. */
+ * program: what they added. NULL when there are none (or no memory). Not counted: status,
+ * subresources, finalizers, owner references, annotations under keelson.dev/, and the time of a
+ * restart that was asked for (kubectl.kubernetes.io/restartedAt). A new reference. */
 json_t *people_additions(const json_t *managed, const char *manager);
 
-/* managedFields in which `manager` took over what people own, so that its next apply removes what Git
- * does not say. A new reference; NULL when out of memory. */
+/* managedFields in which `manager` took over what people own, so that its next apply removes what
+ * Git does not say. A new reference; NULL when out of memory. */
 json_t *people_take_over(const json_t *managed, const char *manager, const char *api_version);
 
 /* One field's name for a message ("data.b", "spec.template.metadata.labels.x"); caller frees. */

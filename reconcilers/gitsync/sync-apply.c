@@ -149,13 +149,10 @@ static bool commit_brings_it(
         if (!p->message || !strstr(p->message, "not found"))
                 return false;
         for (size_t i = 0; i < r->count && r->wanted[i].rank < w->rank; i++) {
-                _cleanup_free_ char *quoted =
-                                r->wanted[i].apply
-                                                ? strformat("\"%s\"",
-                                                                  object_name(r->wanted[i].item->object))
-                                                : NULL;
+                const json_t *o = r->wanted[i].item->object;
+                _cleanup_free_ char *quoted = strformat("\"%s\"", object_name(o));
 
-                if (quoted && strstr(p->message, quoted))
+                if (r->wanted[i].apply && quoted && strstr(p->message, quoted))
                         return true;
         }
         return false;
@@ -441,7 +438,7 @@ int sync_note_applied(struct sync *s, const struct wanted *w, const json_t *answ
         memcpy(e->hash, w->hash, sizeof(e->hash));
         memcpy(e->live, print, sizeof(e->live) - 1);
         e->live[sizeof(e->live) - 1] = 0;
-        e->told[0] = 0;
+        e->reported[0] = 0;
         e->finished = false;
         map_remove(s->suspects, w->key);
         map_remove(s->drifted, w->key);

@@ -1,7 +1,7 @@
 /* Drift: an object that changed, or went, since it was last right is compared with what applying
- * Git's revision now would give (a dry run of the same apply). The same: it is right as it is, whoever
- * wrote what Git does not speak of. Not the same, or people added to it: it is put back, or reported
- * once for each state it gets into. */
+ * Git's revision now would give (a dry run of the same apply). The same: it is right as it is,
+ * whoever wrote what Git does not speak of. Not the same, or people added to it: it is put back, or
+ * reported once for each state it gets into. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "reconcilers/gitsync/people.h"
@@ -70,8 +70,21 @@ static void settled(struct batch_slot *slot) {
         batch_next(slot);
 }
 
+/* What cannot be put back is left to the next whole run, which says so until it can. What is only
+ * looked at is looked at again when it changes, or when the API is back. */
 static void failed(struct batch_slot *slot, int error, const struct problem *p) {
-        sync_slot_failed(slot, wanted_of(slot)->item, "ApplyFailed", error, p);
+        struct sync *s = sync_of(slot);
+        const struct wanted *w = wanted_of(slot);
+        struct inventory_entry *e = inventory_get(&s->inventory, w->key);
+        bool reverts = streq(drift_word(s, w, sync_live(s, w)), "revert");
+
+        if (e && reverts) {
+                e->hash[0] = 0;
+                s->inventory_dirty = true;
+        }
+        if (reverts || (p->code > 0 && p->code < 500 && p->code != 429))
+                map_remove(s->suspects, w->key);
+        sync_slot_failed(slot, w->item, "ApplyFailed", error, p);
 }
 
 /* --- putting back --- */
@@ -90,8 +103,8 @@ static void on_reverted(int error, const json_t *answer, const struct problem *p
                 return;
         }
         log_fields(LOG_NOTICE, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
-                        "GitSync %s: put back %s \"%s\", which had drifted", s->key,
-                        object_kind(o), object_name(o));
+                        "GitSync %s: put back %s \"%s\", which had drifted", s->key, object_kind(o),
+                        object_name(o));
         api_event(s->world->client, s->object, "Normal", "DriftReverted", "put back %s \"%s\"",
                         object_kind(o), object_name(o));
         settled(slot);
@@ -124,8 +137,8 @@ static void report(struct batch_slot *slot, struct inventory_entry *e, const cha
         struct sync *s = sync_of(slot);
         const json_t *o = wanted_of(slot)->item->object;
 
-        if (!streq(e->told, print)) {
-                memcpy(e->told, print, INVENTORY_HASH_SIZE);
+        if (!streq(e->reported, print)) {
+                memcpy(e->reported, print, INVENTORY_HASH_SIZE);
                 api_event(s->world->client, s->object, "Warning", "DriftDetected",
                                 "%s \"%s\" is not as Git says: %s", object_kind(o), object_name(o),
                                 what);
@@ -144,9 +157,18 @@ static void on_drift(struct batch_slot *slot, const json_t *live, const json_t *
         _cleanup_free_ char *field = extra ? people_first_field(extra) : NULL, *what = NULL;
 
         if (!streq(word, "revert")) {
-                what = !live   ? strdup("it is gone")
-                       : field ? strformat("a person added %s", field)
-                               : strdup("what Git says was changed");
+                _cleanup_free_ char *changed = live ? decide_difference(live, answer) : NULL;
+
+                if (!live)
+                        what = strdup("it is gone");
+                else
+                        what = strformat("%s%s%s%s (resourceVersion %s)", changed ? changed : "",
+                                        changed ? " was changed" : "",
+                                        !field    ? ""
+                                        : changed ? ", and a person added "
+                                                  : "a person added ",
+                                        strempty(field),
+                                        json_str_or(live, "metadata.resourceVersion", ""));
                 if (streq(word, "off"))
                         settled(slot);
                 else
@@ -210,15 +232,15 @@ static void on_dry(int error, const json_t *answer, const struct problem *p, voi
         }
         _cleanup_json_ json_t *extra =
                         sync_removes_additions(s, w, live)
-                                        ? people_additions(json_at(answer,
-                                                                           "metadata.managedFields"),
+                                        ? people_additions(
+                                                          json_at(answer, "metadata.managedFields"),
                                                           s->manager)
                                         : NULL;
         fingerprint(live, is);
         fingerprint(answer, would_be);
         if (streq(is, would_be) && !extra) {
                 memcpy(e->live, is, sizeof(e->live));
-                e->told[0] = 0;
+                e->reported[0] = 0;
                 map_remove(s->drifted, w->key);
                 settled(slot);
                 return;
@@ -253,7 +275,9 @@ static void start_look(struct batch_slot *slot) {
         }
         if (live) {
                 fingerprint(live, is);
-                if (streq(is, e->live) || streq(is, e->told))
+                bool known = streq(is, e->reported) && !streq(drift_word(s, w, live), "revert");
+
+                if (streq(is, e->live) || known)
                         settled(slot);
                 else
                         dry_run(slot, STAGE_DRY);

@@ -34,7 +34,7 @@ struct revision {
 struct status_writer {
         json_t *status; /* all fields but the inventory */
         bool dirty, writing, again;
-        bool waited; /* the run goes on when everything is written */
+        bool waited; /* the run continues when everything is written */
         unsigned chunks;
         bool chunked;
         char (*hashes)[65]; /* of each chunk as written */
@@ -44,7 +44,6 @@ struct status_writer {
         unsigned *list; /* chunks to write */
         struct api_call *call;
         int error;
-        sd_event_source *timer;
 };
 
 struct sync {
@@ -91,12 +90,13 @@ struct sync {
         size_t gone_count;
         char *kept, *kept_before; /* what was kept of what left Git, and why; a sentence */
         size_t kept_count;
-        struct leaving *look_at[BATCH_WIDTH]; /* by slot: Namespaces and CRDs that are looked into */
-        bool look_again; /* something kept changed: try to prune it */
+        struct leaving *look_at[BATCH_WIDTH]; /* by slot: Namespaces and CRDs that are looked into
+                                               */
+        bool look_again;                      /* something kept changed: try to prune it */
 
         struct map *suspects; /* inventory key -> (void *)1: perhaps drifted */
         char **suspect_list;
-        struct map *drifted; /* inventory key -> (void *)1: reported, left as it is */
+        struct map *drifted;   /* inventory key -> (void *)1: reported, left as it is */
         unsigned drift_rounds; /* back-off against a fight */
         uint64_t drift_round_us;
 
@@ -135,8 +135,8 @@ void sync_loaded(struct sync *s);
 void sync_fetch_begin(struct sync *s);
 /* sync-resolve.c */
 void sync_resolve_step(struct sync *s);
-/* After the CRDs of the commit were applied: waits until their kinds are served, then continues with
- * sync_apply_step(). */
+/* After the CRDs of the commit were applied: waits until their kinds are served, then continues
+ * with sync_apply_step(). */
 void sync_await_kinds(struct sync *s);
 /* sync-apply.c */
 void sync_check_begin(struct sync *s);
@@ -144,7 +144,8 @@ void sync_record_begin(struct sync *s);
 void sync_recorded(struct sync *s, int error);
 void sync_apply_begin(struct sync *s);
 void sync_apply_step(struct sync *s);
-/* The job of a slot failed: remembers the first failure (in the order of the list), starts no more. */
+/* The job of a slot failed: remembers the first failure (in the order of the list), starts no more.
+ */
 void sync_slot_failed(struct batch_slot *slot, const struct manifest_item *item, const char *reason,
                 int error, const struct problem *why);
 /* Ends the run when a job of the batch failed. */
@@ -181,8 +182,8 @@ void sync_condition(struct sync *s, const char *type, const char *status, const 
                 const char *message);
 /* Takes value. */
 void sync_status_set(struct sync *s, const char *field, json_t *value);
-/* Writes what there is to write. wait: the run goes on (in RECORDING and REPORTING) when all of it is
- * written. */
+/* Writes what there is to write. wait: the run continues (in RECORDING and REPORTING) when all of it
+ * is written. */
 void sync_status_write(struct sync *s, bool wait);
 void sync_report_begin(struct sync *s);
 void sync_health_soon(struct sync *s);

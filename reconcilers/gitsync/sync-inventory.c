@@ -36,8 +36,8 @@ static void on_chunk(int error, const json_t *chunk, const struct problem *p, vo
 static void start_chunk(struct batch_slot *slot) {
         struct sync *s = slot->batch->userdata;
         const char *name = strempty(json_string_value(json_array_get(chunk_names(s), slot->at)));
-        _cleanup_free_ char *path = api_path(api_resource_find("gitsyncinventories"), s->ns, name,
-                        NULL, NULL);
+        _cleanup_free_ char *path =
+                        api_path(api_resource_find("gitsyncinventories"), s->ns, name, NULL, NULL);
 
         if (!path || api_get_async(s->world->client, path, on_chunk, slot, &slot->call) < 0)
                 sync_slot_failed(slot, NULL, "ApiUnavailable", -ENOMEM, out_of_memory());

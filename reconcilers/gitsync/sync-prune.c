@@ -1,6 +1,6 @@
-/* The last step of a run: what left Git is removed, rank by rank from the last, each object bound to
- * its uid and only while its labels name this GitSync. What must not go without a word from a person
- * stays (decide_removal) and is tried again by later runs. */
+/* The last step of a run: what left Git is removed, rank by rank from the last, each object bound
+ * to its uid and only while its labels name this GitSync. What must not go without a word from a
+ * person stays (decide_removal) and is tried again by later runs. */
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -71,10 +71,11 @@ static char *kept_sentence(const struct sync *s, const struct inventory_entry *e
                 why = strformat("what it holds cannot be seen (%s)", f->unseen);
         else
                 why = strdup("a link or submodule that came with that commit may stand for it");
-        return why ? strformat("%s \"%s\" left Git and was kept: %s; to remove it all the same: kctl "
+        return why ? strformat("%s \"%s\" left Git and was kept: %s; to remove it all the same: "
+                               "kctl "
                                "annotate --overwrite %s %s%s%s keelson.dev/prune=confirmed",
-                               e->kind, e->name, why, e->resource, e->name,
-                               *e->ns ? " -n " : "", e->ns)
+                                     e->kind, e->name, why, e->resource, e->name,
+                                     *e->ns ? " -n " : "", e->ns)
                    : NULL;
 }
 
@@ -161,7 +162,8 @@ static void on_contents(const char *holds, const char *unseen, void *userdata) {
 }
 
 /* A Namespace or CRD goes with all that it holds: what is that? */
-static void look_inside(struct batch_slot *slot, const json_t *live, const struct removal_facts *f) {
+static void look_inside(
+                struct batch_slot *slot, const json_t *live, const struct removal_facts *f) {
         struct sync *s = sync_of(slot);
         struct inventory_entry *e = entry_of(slot);
         struct leaving *l = calloc(1, sizeof(*l));
@@ -345,7 +347,7 @@ static void prune_rank(struct sync *s) {
         s->todo = calloc(s->gone_count + 1, sizeof(*s->todo));
         s->todo_count = 0;
         for (s->to = s->at; s->todo && s->to < s->gone_count &&
-                        plan_rank(s->gone[s->to]->group, s->gone[s->to]->kind) == rank;)
+                            plan_rank(s->gone[s->to]->group, s->gone[s->to]->kind) == rank;)
                 s->todo[s->todo_count++] = s->to++;
         if (!s->todo)
                 s->to = s->gone_count;

@@ -1,5 +1,6 @@
-/* From a checked set of manifests to wanted objects: which resource serves each kind (asked from the
- * API, or known from a CRD of the same commit), which namespace it goes to, its hash, the order. */
+/* From a checked set of manifests to wanted objects: which resource serves each kind (asked from
+ * the API, or known from a CRD of the same commit), which namespace it goes to, its hash, the
+ * order. */
 #include "lib/object.h"
 #include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/plan.h"
@@ -51,8 +52,7 @@ static struct kept_resource *keep(struct revision *r, const json_t *object,
 }
 
 /* NULL when neither the API (as far as asked) nor the commit knows the kind. */
-static struct kept_resource *resource_of(
-                struct sync *s, struct revision *r, const json_t *object) {
+static struct kept_resource *resource_of(struct sync *s, struct revision *r, const json_t *object) {
         _cleanup_free_ char *key = kind_key(object);
         struct kept_resource *k = key ? map_get(r->resources, key) : NULL;
         const struct api_resource *served;
@@ -61,8 +61,8 @@ static struct kept_resource *resource_of(
 
         if (k || !key)
                 return k;
-        served = discovery_find(s->world->discovery, object_api_version(object),
-                        object_kind(object));
+        served = discovery_find(
+                        s->world->discovery, object_api_version(object), object_kind(object));
         bool is_brought = decide_brought_resource(&r->set, object, &brought, &crd);
         if (is_brought)
                 return keep(r, object, &brought, crd);
@@ -117,8 +117,8 @@ static void refresh(struct sync *s, const char *api_version) {
                 on_discovery(-ENOMEM, NULL, s);
 }
 
-/* The first item whose kind nobody knows; its group version is asked for once a run. 0: all known, 1:
- * asked, the answer calls again; negative: refused. */
+/* The first item whose kind nobody knows; its group version is asked for once a run. 0: all known,
+ * 1: asked, the answer calls again; negative: refused. */
 static int resolve_kinds(struct sync *s, struct revision *r, struct problem *p) {
         for (size_t i = 0; i < r->set.count; i++) {
                 const struct manifest_item *item = &r->set.items[i];
@@ -231,8 +231,9 @@ void sync_await_kinds(struct sync *s) {
         /* The API takes a moment to serve a CRD that was applied just now. */
         if (s->resolve_tries++ < RESOLVE_TRIES_MAX &&
                         sd_event_add_time_relative(s->world->event, &s->retry_timer,
-                                        CLOCK_MONOTONIC, s->resolve_tries > 1 ? RESOLVE_RETRY_US : 0,
-                                        1000, on_retry, s) >= 0)
+                                        CLOCK_MONOTONIC,
+                                        s->resolve_tries > 1 ? RESOLVE_RETRY_US : 0, 1000, on_retry,
+                                        s) >= 0)
                 return;
         s->resolve_tries = 0;
         problem_set(&p, EINVAL, 400, NULL,

@@ -1,10 +1,11 @@
 /* The end of a run: conditions, revisions, inventory and events; and the health of what was
  * applied, judged again after changes.
  *
- * This file is the only writer of the status. It keeps its own copy of all that the status says (taken
- * over once from the object) and writes the whole of it by server-side apply, one write at a time: a
- * watch that is late can't undo anything. The inventory goes into objects of its own where it is
- * large; those are written first, then the status that names them, then the ones it named before go. */
+ * This file is the only writer of the status. It keeps its own copy of all that the status says
+ * (taken over once from the object) and writes the whole of it by server-side apply, one write at a
+ * time: a watch that is late can't undo anything. The inventory goes into objects of its own where
+ * it is large; those are written first, then the status that names them, then the ones it named
+ * before go. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -12,7 +13,7 @@
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
-enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000, WRITE_AGAIN_US = 2000000 };
+enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000 };
 
 /* --- what it says --- */
 
@@ -42,7 +43,6 @@ void sync_status_done(struct sync *s) {
 
         batch_cancel(&w->batch);
         api_call_cancel(w->call);
-        sd_event_source_disable_unref(w->timer);
         json_decref(w->status);
         json_decref(w->names);
         json_decref(w->old_names);
@@ -243,18 +243,19 @@ static void on_chunks(void *userdata) {
                 write_status(s);
 }
 
-/* Another number of chunks is another set of objects: the old ones stay whole until the status names
- * the new ones. */
+/* Another number of chunks is another set of objects: the old ones stay whole until the status
+ * names the new ones. */
 static int divide(struct sync *s, unsigned chunks) {
         struct status_writer *w = &s->writer;
         _cleanup_json_ json_t *names = json_array();
 
         for (unsigned i = 0; names && i < chunks; i++) {
-                _cleanup_free_ char *name =
-                                strformat("%s-%u-%u", object_uid(s->object), chunks, i);
+                _cleanup_free_ char *name = strformat("%s-%u-%u", object_uid(s->object), chunks, i);
                 if (!name || json_array_append_new(names, json_string(name)) < 0)
                         return -ENOMEM;
         }
+        if (!json_equal(names, w->names)) /* they have to be written first */
+                s->inventory_dirty = true;
         char(*hashes)[65] = calloc(chunks + 1, sizeof(*hashes));
         unsigned *list = calloc(chunks + 1, sizeof(*list));
         if (!names || !hashes || !list) {
@@ -280,16 +281,16 @@ static void write_begin(struct sync *s) {
         struct status_writer *w = &s->writer;
         unsigned chunks = inventory_chunks(inventory_size(&s->inventory));
         size_t count = 0;
-        bool dirty = s->inventory_dirty;
+        bool dirty;
 
         w->writing = true;
-        w->dirty = s->inventory_dirty = false;
         w->error = 0;
         if (s->inventory_uid && (!w->list || chunks != w->chunks) && divide(s, chunks) < 0) {
-                s->inventory_dirty = true;
                 write_end(s, -ENOMEM);
                 return;
         }
+        dirty = s->inventory_dirty;
+        w->dirty = s->inventory_dirty = false;
         for (unsigned i = 0; dirty && i < w->chunks; i++) {
                 _cleanup_json_ json_t *sets = inventory_sets(&s->inventory, i, w->chunks);
                 char hash[65];
@@ -460,8 +461,8 @@ static enum health judge(struct sync *s, char **ret_why) {
                 else if (isempty(object_kind(live))) { /* items of a list come without */
                         typed = json_copy((json_t *)live);
                         json_object_set_new(typed, "kind", json_string(object_kind(o)));
-                        json_object_set_new(typed, "apiVersion",
-                                        json_string(object_api_version(o)));
+                        json_object_set_new(
+                                        typed, "apiVersion", json_string(object_api_version(o)));
                 }
                 h = live ? plan_health(typed ? typed : live, &why) : HEALTH_PROGRESSING;
                 if (h > worst) {

@@ -212,8 +212,8 @@ struct api_client *sync_client(const struct sync *s) {
 }
 
 bool sync_is_confirmed(const struct sync *s, const struct revision *r) {
-        return r->commit && streq_ptr(object_annotation(s->object, "keelson.dev/prune-confirm"),
-                                            r->commit);
+        return r->commit &&
+               streq_ptr(object_annotation(s->object, "keelson.dev/prune-confirm"), r->commit);
 }
 
 void sync_fail(struct sync *s, const char *reason, struct problem *p) {
@@ -259,7 +259,8 @@ static void on_finalizer(int error, const json_t *object, const struct problem *
         wake_in(s, error == 0 ? 50000 : RETRY_US); /* the watch brings the written object */
 }
 
-/* Writes the finalizers anew, with or without ours, bound to the resourceVersion that was read. */
+/* Writes the finalizers again, with or without kgitd's, bound to the resourceVersion that was read.
+ */
 static void write_finalizer(struct sync *s, bool add) {
         _cleanup_free_ char *path =
                         api_path(api_resource_find("gitsyncs"), s->ns, s->name, NULL, NULL);
@@ -355,7 +356,7 @@ static void start_run(struct sync *s) {
                 return;
         }
         if (s->inventory_uid && !streq(s->inventory_uid, strempty(object_uid(object))))
-                s->inventory_uid = mfree(s->inventory_uid); /* made anew under the same name */
+                s->inventory_uid = mfree(s->inventory_uid); /* made again under the same name */
         sync_status_load(s);
         if (object_is_deleting(object)) {
                 start_deletion(s);
@@ -418,7 +419,7 @@ void sync_object_changed(struct sync *s, const char *user, const struct api_reso
                 e->finished = false;
                 plan_fingerprint(object, print);
                 print[INVENTORY_HASH_SIZE - 1] = 0;
-                if (streq(print, e->live) || streq(print, e->told))
+                if (streq(print, e->live) || streq(print, e->reported))
                         return;
         }
         suspect(s, e);
@@ -431,7 +432,8 @@ void sync_watch_synced(struct sync *s, const char *user, const struct api_resour
                 const struct wanted *w = &s->current.wanted[i];
                 struct inventory_entry *e = inventory_get(&s->inventory, w->key);
 
-                if (!e || !*e->hash || e->finished || !streq(w->resource->plural, resource->plural) ||
+                if (!e || !*e->hash || e->finished ||
+                                !streq(w->resource->plural, resource->plural) ||
                                 !streq(w->resource->group, resource->group) || sync_live(s, w))
                         continue;
                 if (decide_is_finished(w->item->object, NULL, now_wall_us())) {

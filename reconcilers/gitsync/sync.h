@@ -1,11 +1,11 @@
 /* One GitSync at work: fetch, check the whole commit, apply, prune, report; drift put back in
- * between. Each run sees (the commit, the inventory, what the API says), decides (decide.h, pure) and
- * carries out, and only sync-status.c writes the status.
+ * between. Each run sees (the commit, the inventory, what the API says), decides (decide.h, pure)
+ * and carries out, and only sync-status.c writes the status.
  *
  *        due, asked, changed
  *   IDLE ----------------> LOADING (the inventory, once) --> FETCHING --> RESOLVING --> CHECKING
- *    ^ | suspected drift                                        | unchanged   | refused     | refused
- *    | v                                                        v             v             v
+ *    ^ | suspected drift                                        | unchanged   | refused     |
+ * refused | v                                                        v             v             v
  *    |<- DRIFT                                     <-- REPORTING <---------------------------
  *    |                                                  ^
  *    |                          RECORDING --> APPLYING --> PRUNING

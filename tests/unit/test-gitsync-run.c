@@ -16,6 +16,7 @@ struct world {
 
 /* What on_request needs beside the API; one test at a time. */
 static struct world *the_world;
+static const char *asked;  /* the last value of keelson.dev/reconcileAt */
 static const char *broken; /* applying an object of this name fails with 500 */
 static bool broken_checks; /* ... and its dry run is refused with 422 */
 
@@ -91,8 +92,7 @@ static void on_drift(const char *user, const struct api_resource *resource, cons
                 sync_object_changed(w->sync, user, resource, object, gone);
 }
 
-static void on_watch_synced(
-                const char *user, const struct api_resource *resource, void *userdata) {
+static void on_watch_synced(const char *user, const struct api_resource *resource, void *userdata) {
         struct world *w = userdata;
 
         if (w->sync)
@@ -126,9 +126,11 @@ static void push(struct world *w) {
 static void ask_now(struct world *w) {
         static unsigned count;
         json_t *o = json_deep_copy(fake_api_get(w->api, "gitsyncs", "default/s"));
-        _cleanup_free_ char *when = strformat("now-%u", ++count);
+        static char when[32];
         json_t *metadata = json_object_get(o, "metadata");
 
+        (void)snprintf(when, sizeof(when), "now-%u", ++count);
+        asked = when;
         json_object_set_new(metadata, "annotations",
                         json_pack("{s:s}", "keelson.dev/reconcileAt", when));
         fake_api_put(w->api, "gitsyncs", o);
@@ -200,8 +202,8 @@ static void world_start(struct world *w, const char *drift) {
         assert_int_equal(discovery_new(&sw->discovery, sw->client), 0);
         sw->identities = identities_new();
         assert_non_null(sw->identities);
-        assert_int_equal(drift_new(&sw->drift,
-                                         &(struct drift_events){on_drift, on_watch_synced, w}),
+        assert_int_equal(
+                        drift_new(&sw->drift, &(struct drift_events){on_drift, on_watch_synced, w}),
                         0);
         assert_int_equal(informer_new(&sw->gitsyncs, sw->client,
                                          &(struct informer_options){
@@ -319,6 +321,88 @@ static void takes_a_new_commit_while_drift_fails(void **state) {
         world_stop(&w);
 }
 
+/* After a start what was applied is known: nothing is applied or tried again. */
+static void applies_nothing_after_a_start(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        loop_for_ms(w.event, 400); /* the hashes are in the status */
+        unsigned applies = w.applies, dry_runs = w.dry_runs;
+        w.sync = sync_free(w.sync);
+        assert_int_equal(sync_new(&w.sync, &w.sync_world, "default", "s"), 0);
+        ask_now(&w);
+        loop_until(w.event, streq(status(&w, "lastHandledReconcileAt"), asked));
+        loop_for_ms(w.event, 300);
+        assert_int_equal(w.applies, applies);
+        assert_int_equal(w.dry_runs, dry_runs);
+        /* What changed meanwhile is seen all the same. */
+        w.sync = sync_free(w.sync);
+        meddle(&w, "a", "meanwhile");
+        loop_for_ms(w.event, 50);
+        assert_true(is_at(&w, "a", "meanwhile"));
+        drift_free(w.sync_world.drift); /* as a process that starts has it */
+        assert_int_equal(drift_new(&w.sync_world.drift,
+                                         &(struct drift_events){on_drift, on_watch_synced, &w}),
+                        0);
+        assert_int_equal(sync_new(&w.sync, &w.sync_world, "default", "s"), 0);
+        loop_until(w.event, is_at(&w, "a", "one"));
+        assert_int_equal(w.applies, applies + 1);
+        world_stop(&w);
+}
+
+/* Only what a commit changes is tried and applied. */
+static void applies_what_a_commit_changes(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        unsigned applies = w.applies, dry_runs = w.dry_runs;
+        write_map(&w, "b", "two");
+        push(&w);
+        ask_now(&w);
+        loop_until(w.event, is_at(&w, "b", "two") &&
+                                            streq(status(&w, "lastHandledReconcileAt"), asked));
+        assert_int_equal(w.applies, applies + 1);
+        assert_int_equal(w.dry_runs, dry_runs + 1);
+        world_stop(&w);
+}
+
+static const char *condition(struct world *w, const char *type) {
+        return json_str_or(object_condition(fake_api_get(w->api, "gitsyncs", "default/s"), type),
+                        "status", "");
+}
+
+/* The watch of the GitSync is late: no condition is lost for it. */
+static void keeps_conditions_when_the_watch_is_late(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        for (size_t i = 0; i < FAKE_WATCHES_MAX; i++)
+                if (startswith(w.api->watches[i].prefix, "/apis/keelson.dev/v1/gitsyncs|"))
+                        (void)snprintf(w.api->watches[i].prefix, sizeof(w.api->watches[i].prefix),
+                                        "/late|");
+        meddle(&w, "a", "by hand");
+        loop_until(w.event, is_at(&w, "a", "one") && streq(condition(&w, "Healthy"), "True"));
+        loop_for_ms(w.event, 400);
+        assert_string_equal(condition(&w, "Ready"), "True");
+        assert_string_equal(condition(&w, "Healthy"), "True");
+        assert_string_equal(condition(&w, "Reconciling"), "False");
+        world_stop(&w);
+}
+
+/* Everything left the repository: nothing is removed without a word. */
+static void keeps_all_when_nothing_is_left(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        git(&w, "rm a.yaml b.yaml");
+        push(&w);
+        ask_now(&w);
+        loop_until(w.event, streq(ready(&w), "False"));
+        assert_non_null(strstr(status(&w, "message"), "keelson.dev/prune-confirm="));
+        assert_true(is_at(&w, "a", "one") && is_at(&w, "b", "one"));
+        world_stop(&w);
+}
+
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(applies_and_prunes),
@@ -327,6 +411,10 @@ int main(int argc, char **argv) {
                         cmocka_unit_test(puts_drift_back),
                         cmocka_unit_test(leaves_drift_when_told),
                         cmocka_unit_test(takes_a_new_commit_while_drift_fails),
+                        cmocka_unit_test(applies_nothing_after_a_start),
+                        cmocka_unit_test(applies_what_a_commit_changes),
+                        cmocka_unit_test(keeps_conditions_when_the_watch_is_late),
+                        cmocka_unit_test(keeps_all_when_nothing_is_left),
         };
 
         if (argc == 2 && streq(argv[1], "fetch")) /* the child that the sync starts */

@@ -124,24 +124,30 @@ static void test_health(void **state) {
                 enum health health;
         } cases[] = {
                         {"{\"kind\":\"ConfigMap\"}", HEALTH_READY},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":2},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":2},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1}}",
                                         HEALTH_PROGRESSING},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1,"
                          "\"updatedReplicas\":2,\"replicas\":2,\"availableReplicas\":2}}",
                                         HEALTH_READY},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":2},\"status\":{\"observedGeneration\":1,"
                          "\"updatedReplicas\":2,\"replicas\":3,\"availableReplicas\":3}}",
                                         HEALTH_PROGRESSING},
-                        {"{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
+                        {"{\"apiVersion\":\"apps/"
+                         "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":0},\"status\":{\"observedGeneration\":1}}",
                                         HEALTH_READY},
-                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{\"conditions\":[{\"type\":\"Failed\","
+                        {"{\"apiVersion\":\"batch/"
+                         "v1\",\"kind\":\"Job\",\"status\":{\"conditions\":[{\"type\":\"Failed\","
                          "\"status\":\"True\"}]}}",
                                         HEALTH_FAILED},
-                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{}}", HEALTH_PROGRESSING},
+                        {"{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"status\":{}}",
+                                        HEALTH_PROGRESSING},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
