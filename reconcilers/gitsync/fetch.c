@@ -8,6 +8,7 @@
 
 #include "lib/buf.h"
 #include "lib/fileio.h"
+#include "lib/plain.h"
 
 #define TARGET_REF "refs/keelson/target"
 
@@ -32,8 +33,11 @@ static const char *git_why(const struct fetch *f) {
 }
 
 static int refuse(struct fetch *f, const char *what, const char *remedy) {
+        /* A remote server's own words may be among them. */
+        _cleanup_free_ char *why = plain_copy(git_why(f), strlen(git_why(f)), PLAIN_LINE);
+
         return problem_set(f->problem, EIO, 0, NULL, "%s %s: %s; %s", what, field(f, "url"),
-                        git_why(f), remedy);
+                        strempty(why), remedy);
 }
 
 static int on_credentials(git_credential **out, const char *url, const char *user_of_url,
@@ -265,10 +269,10 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
                 if (r < 0)
                         return r;
         }
-        if (summary && !utf8_is_valid(summary, strlen(summary)))
-                summary = "";
+        _cleanup_free_ char *shown = plain_copy(
+                        strempty(summary), strlen(strempty(summary)), PLAIN_LINE);
         out = json_pack("{s:s, s:s, s:s, s:b}", "commit", id, "revision", revision, "summary",
-                        strempty(summary), "unchanged", unchanged);
+                        strempty(shown), "unchanged", unchanged);
         if (!out || (!unchanged && json_object_set(out, "files", files) < 0))
                 return -ENOMEM;
         *ret = TAKE_PTR(out);
