@@ -214,7 +214,9 @@ static int write_node_files(struct join *j, const char *cert) {
                                             "option\nnode-name: %s\n"
                                             "kubeconfig: /etc/keelson/node/kubeconfig\ndata-dir: "
                                             "/var/lib/keelson/nodeagent\nnode-ip: %s\n"
-                                            "service-cluster-ip-range: %s\ncluster-cidr: %s\n",
+                                            "service-cluster-ip-range: %s\ncluster-cidr: %s\n"
+                                            "health-address: "
+                                            "unix:///run/keelson/nodeagent/health.sock\n",
                                         j->name, j->facts.address,
                                         info(j, "service-cluster-ip-range"),
                                         info(j, "cluster-cidr"));

@@ -27,7 +27,7 @@ static const struct option_row rows[] = {
                 {"data-dir", 0, OPTION_STRING, offsetof(struct settings, data_dir), "DIR",
                                 "Mirrors of the repositories", "/var/lib/keelson/kgitd"},
                 {"health-address", 0, OPTION_STRING, offsetof(struct settings, health_address),
-                                "ADDR", "Listen for /healthz and /metrics here", "127.0.0.1:10260"},
+                                "ADDR", "where /healthz and /metrics are served; empty: nowhere", NULL},
                 {"leader-elect", 0, OPTION_BOOL, offsetof(struct settings, leader_elect), "BOOL",
                                 "Act only while holding the lease kube-system/kgitd", "true"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct settings, log_level), "LEVEL",
