@@ -9,6 +9,7 @@
 #include "lib/buf.h"
 #include "lib/fileio.h"
 #include "lib/plain.h"
+#include "reconcilers/gitsync/fetch-confine.h"
 
 #define TARGET_REF "refs/keelson/target"
 
@@ -279,7 +280,7 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
         return 0;
 }
 
-int fetch_run(const json_t *request, json_t **ret, struct problem *p) {
+static int run(const json_t *request, bool confined, json_t **ret, struct problem *p) {
         struct fetch f = {.request = request, .problem = p};
         git_commit *commit = NULL;
         int r;
@@ -291,6 +292,9 @@ int fetch_run(const json_t *request, json_t **ret, struct problem *p) {
         r = prepare_home(&f);
         if (r == 0)
                 r = open_mirror(&f);
+        /* From here on a stranger's bytes are read. */
+        if (r == 0 && confined)
+                r = fetch_confine(field(&f, "url"), field(&f, "mirror"), p);
         if (r == 0)
                 r = fetch_remote(&f);
         if (r == 0)
@@ -303,6 +307,10 @@ int fetch_run(const json_t *request, json_t **ret, struct problem *p) {
         return r;
 }
 
+int fetch_run(const json_t *request, json_t **ret, struct problem *p) {
+        return run(request, false, ret, p);
+}
+
 int fetch_main(void) {
         _cleanup_json_ json_t *request = json_loadf(stdin, 0, NULL), *reply = NULL;
         _cleanup_problem_ struct problem p = {0};
@@ -313,7 +321,7 @@ int fetch_main(void) {
                                 "input\n");
                 return 2;
         }
-        r = fetch_run(request, &reply, &p);
+        r = run(request, true, &reply, &p);
         if (r < 0)
                 reply = json_pack("{s:s}", "error", p.message ? p.message : strerror(-r));
         if (!reply || json_dumpf(reply, stdout, JSON_COMPACT) < 0 || fflush(stdout) != 0)
