@@ -104,6 +104,14 @@ static int allow_port(int ruleset, uint16_t port) {
         return syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) < 0 ? -errno : 0;
 }
 
+static long landlock_version(void) {
+        return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
+bool confine_is_there(void) {
+        return landlock_version() >= 1;
+}
+
 int confine_self(const struct confine_options *options) {
         const struct rlimit none = {0, 0};
         struct ruleset_attr attr = {0};
@@ -113,7 +121,7 @@ int confine_self(const struct confine_options *options) {
 
         if (setrlimit(RLIMIT_CORE, &none) < 0 && errno != EPERM)
                 return -errno;
-        version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+        version = landlock_version();
         if (version < 1)
                 return version < 0 && errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM
                                        ? -errno

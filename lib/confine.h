@@ -28,6 +28,8 @@ struct confine_options {
  * errno: nothing may be relied on. */
 enum { CONFINE_PARTLY = 1 };
 int confine_self(const struct confine_options *options);
+/* Whether the kernel has Landlock and lets this process use it. */
+bool confine_is_there(void);
 
 /* Of this machine's files what a program needs that resolves names and checks certificates. */
 extern const struct confine_path confine_network_files[];

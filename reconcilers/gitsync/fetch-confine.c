@@ -123,13 +123,8 @@ int fetch_confine(const char *url, const char *mirror, struct problem *p) {
                         .path_count = n,
                         .ports = ports,
                         .port_count = fetch_ports(url, ports)});
-        if (r == -EOPNOTSUPP) {
-                log_warning("This kernel has no Landlock (Linux 5.13): what is fetched from %s is "
-                            "read with no other bounds than those of kgitd's unit",
-                                url);
-                return 0;
-        }
-        return r < 0 ? problem_set(p, r, 0, NULL, "cannot confine the fetch of %s: %s", url,
-                                       strerror(-r))
-                     : 0;
+        return r < 0 && r != -EOPNOTSUPP
+                               ? problem_set(p, r, 0, NULL, "cannot confine the fetch of %s: %s",
+                                                 url, strerror(-r))
+                               : 0;
 }

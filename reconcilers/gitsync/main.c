@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "lib/client/leader.h"
+#include "lib/confine.h"
 #include "lib/daemon.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
@@ -27,7 +28,8 @@ static const struct option_row rows[] = {
                 {"data-dir", 0, OPTION_STRING, offsetof(struct settings, data_dir), "DIR",
                                 "Mirrors of the repositories", "/var/lib/keelson/kgitd"},
                 {"health-address", 0, OPTION_STRING, offsetof(struct settings, health_address),
-                                "ADDR", "where /healthz and /metrics are served; empty: nowhere", NULL},
+                                "ADDR", "where /healthz and /metrics are served; empty: nowhere",
+                                NULL},
                 {"leader-elect", 0, OPTION_BOOL, offsetof(struct settings, leader_elect), "BOOL",
                                 "Act only while holding the lease kube-system/kgitd", "true"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct settings, log_level), "LEVEL",
@@ -217,6 +219,9 @@ int main(int argc, char **argv) {
         if (r < 0)
                 fprintf(stderr, "kgitd: %s\n", p.message ? p.message : strerror(-r));
         else {
+                if (!confine_is_there())
+                        log_warning("This kernel has no Landlock (Linux 5.13): what is fetched is "
+                                    "read within the bounds of kgitd's unit only");
                 daemon_notify_ready(k.daemon, "Syncing from Git");
                 code = daemon_run(k.daemon);
         }
