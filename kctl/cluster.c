@@ -59,17 +59,20 @@ char *kubeconfig_text(const char *context, const char *server, const char *ca_pe
         return v ? yaml_text(v) : NULL;
 }
 
-static int issue(struct cluster_files *f, const struct pki_subject *subject, unsigned usage,
-                char **ret_cert, char **ret_key) {
-        return pki_issue(cluster_file_text(f, "ca.crt"), cluster_file_text(f, "ca.key"), subject,
-                        usage, CERT_DAYS, ret_cert, ret_key);
+/* ca: "ca" or "store-ca", whose pair is among the files. */
+static int issue(struct cluster_files *f, const char *ca, const struct pki_subject *subject,
+                unsigned usage, char **ret_cert, char **ret_key) {
+        _cleanup_free_ char *crt = strformat("%s.crt", ca), *key = strformat("%s.key", ca);
+
+        return crt && key ? pki_issue(cluster_file_text(f, crt), cluster_file_text(f, key), subject,
+                                            usage, CERT_DAYS, ret_cert, ret_key)
+                          : -ENOMEM;
 }
 
-static int add_pair(struct cluster_files *f, const char *name, const struct pki_subject *subject,
-                unsigned usage) {
+/* Adds NAME.crt and NAME.key, of which this takes the texts. */
+static int add_both(struct cluster_files *f, const char *name, char *cert_pem, char *key_pem) {
         _cleanup_free_ char *crt = strformat("%s.crt", name), *key = strformat("%s.key", name);
-        char *cert_pem = NULL, *key_pem = NULL;
-        int r = crt && key ? issue(f, subject, usage, &cert_pem, &key_pem) : -ENOMEM;
+        int r = crt && key ? 0 : -ENOMEM;
 
         if (r == 0)
                 r = add(f, crt, TAKE_PTR(cert_pem), false);
@@ -80,13 +83,28 @@ static int add_pair(struct cluster_files *f, const char *name, const struct pki_
         return r;
 }
 
+static int add_authority(struct cluster_files *f, const char *name, const char *cn) {
+        char *cert = NULL, *key = NULL;
+        int r = pki_ca_new(cn, CA_DAYS, &cert, &key);
+
+        return r < 0 ? r : add_both(f, name, cert, key);
+}
+
+static int add_pair(struct cluster_files *f, const char *ca, const char *name,
+                const struct pki_subject *subject, unsigned usage) {
+        char *cert = NULL, *key = NULL;
+        int r = issue(f, ca, subject, usage, &cert, &key);
+
+        return r < 0 ? r : add_both(f, name, cert, key);
+}
+
 static int add_kubeconfig(struct cluster_files *f, const char *file, const char *context,
                 const char *server, const char *cn, const char *organization) {
         const char *organizations[] = {organization, NULL};
         const struct pki_subject subject = {
                         .cn = cn, .organizations = organization ? organizations : NULL};
         _cleanup_free_ char *cert = NULL, *key = NULL;
-        int r = issue(f, &subject, PKI_USAGE_CLIENT, &cert, &key);
+        int r = issue(f, "ca", &subject, PKI_USAGE_CLIENT, &cert, &key);
 
         return r < 0 ? r
                      : add(f, file,
@@ -137,7 +155,7 @@ static int add_server(struct cluster_files *f, const struct cluster_spec *spec) 
         addresses[m++] = service;
         for (const char *const *x = spec->addresses; x && *x; x++)
                 addresses[m++] = *x;
-        return add_pair(f, "kapid",
+        return add_pair(f, "ca", "kapid",
                         &(struct pki_subject){.cn = "kapid",
                                         .dns_names = names,
                                         .ip_addresses = addresses},
@@ -155,11 +173,35 @@ static int add_peer(struct cluster_files *f, const struct cluster_spec *spec) {
         addresses[n++] = "127.0.0.1";
         for (const char *const *x = spec->addresses; x && *x; x++)
                 addresses[n++] = *x;
-        return add_pair(f, "peer",
-                        &(struct pki_subject){.cn = "kstored",
+        return add_pair(f, "store-ca", "peer",
+                        &(struct pki_subject){.cn = STORE_MEMBER_NAME,
                                         .dns_names = names,
                                         .ip_addresses = addresses},
                         PKI_USAGE_SERVER | PKI_USAGE_CLIENT);
+}
+
+static int add_store(struct cluster_files *f, const struct cluster_spec *spec) {
+        int r = add_authority(f, "store-ca", "keelson store");
+
+        if (r == 0)
+                r = add_pair(f, "store-ca", "store", &(struct pki_subject){.cn = STORE_CLIENT_NAME},
+                                PKI_USAGE_CLIENT);
+        return r < 0 ? r : add_peer(f, spec);
+}
+
+int cluster_files_make_store(
+                const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p) {
+        _cleanup_cluster_ struct cluster_files f = {0};
+        int r = add_store(&f, spec);
+
+        if (r < 0)
+                return problem_set(p, r, 0, NULL,
+                                "cannot make the store's certificates: %s (are the addresses "
+                                "right?)",
+                                strerror(-r));
+        *ret = f;
+        f = (struct cluster_files){0};
+        return 0;
 }
 
 static int add_keys(struct cluster_files *f) {
@@ -194,19 +236,13 @@ int cluster_files_make(
         };
         _cleanup_cluster_ struct cluster_files f = {0};
         _cleanup_free_ char *local = strformat("https://127.0.0.1:%u", spec->port);
-        char *cert = NULL, *key = NULL;
-        int r = local ? pki_ca_new("keelson", CA_DAYS, &cert, &key) : -ENOMEM;
+        /* ca.crt first: what writes the files writes it last, as the mark that all are there. */
+        int r = local ? add_authority(&f, "ca", "keelson") : -ENOMEM;
 
-        if (r == 0)
-                r = add(&f, "ca.crt", TAKE_PTR(cert), false);
-        if (r == 0)
-                r = add(&f, "ca.key", TAKE_PTR(key), true);
         if (r == 0)
                 r = add_server(&f, spec);
         if (r == 0)
-                r = add_pair(&f, "store", &(struct pki_subject){.cn = "kapid"}, PKI_USAGE_CLIENT);
-        if (r == 0)
-                r = add_peer(&f, spec);
+                r = add_store(&f, spec);
         if (r == 0)
                 r = add_keys(&f);
         for (size_t i = 0; r == 0 && i < ELEMENTS(daemons); i++)
@@ -214,8 +250,6 @@ int cluster_files_make(
         if (r == 0)
                 r = add_kubeconfig(&f, "admin.kubeconfig", spec->context, spec->server,
                                 "kubernetes-admin", "system:masters");
-        free(cert);
-        free(key);
         if (r < 0)
                 return problem_set(p, r, 0, NULL,
                                 "cannot make the cluster's certificates: %s (are the ranges, names "

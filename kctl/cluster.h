@@ -30,8 +30,16 @@ struct cluster_files {
 void cluster_files_done(struct cluster_files *f);
 #define _cleanup_cluster_ _cleanup_(cluster_files_done)
 
+/* Names in the certificates of the store's own authority: the only ones it lets in. */
+#define STORE_CLIENT_NAME "kapid"
+#define STORE_MEMBER_NAME "kstored"
+
 /* Makes every file (docs/names.md, "pki") and "admin.kubeconfig". */
 int cluster_files_make(
+                const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p);
+/* Those of the store alone: its authority (store-ca.crt, store-ca.key), kapid's certificate as its
+ * client and the member's own. Of the spec only `addresses` counts. */
+int cluster_files_make_store(
                 const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p);
 /* The text of one of them; NULL when there is none. */
 const char *cluster_file_text(const struct cluster_files *f, const char *name);

@@ -51,20 +51,14 @@ static bool all_scalars(const json_t *list) {
         return true;
 }
 
-static void print_scalar(const json_t *v) {
-        _cleanup_free_ char *text = NULL;
+static void print_scalar(const json_t *v, unsigned column) {
+        const char *s = json_string_value(v);
+        _cleanup_free_ char *text =
+                        !s                ? json_text(v)
+                        : strlen(s) > 400 ? strformat("%.400s... (%zu bytes)", s, strlen(s))
+                                          : strdup(*s ? s : "\"\"");
 
-        if (json_is_string(v)) {
-                const char *s = json_string_value(v);
-
-                if (strlen(s) > 400)
-                        printf("%.400s... (%zu bytes)\n", s, strlen(s));
-                else
-                        puts(*s ? s : "\"\"");
-                return;
-        }
-        text = json_text(v);
-        puts(strempty(text));
+        print_outside(strempty(text), column);
 }
 
 static void print_value(const json_t *v, unsigned depth) {
@@ -85,7 +79,7 @@ static void print_value(const json_t *v, unsigned depth) {
                 return;
         }
         if (!json_is_array(v)) {
-                print_scalar(v);
+                print_scalar(v, MAX((unsigned)COLUMN, depth * 2 + 2));
                 return;
         }
         if (json_array_size(v) == 0) {
@@ -93,14 +87,16 @@ static void print_value(const json_t *v, unsigned depth) {
                 return;
         }
         if (all_scalars(v)) {
+                _cleanup_buf_ struct buf b = {0};
+
                 json_array_foreach (v, i, item) {
                         _cleanup_free_ char *text =
                                         json_is_string(item) ? strdup(json_string_value(item))
                                                              : json_text(item);
 
-                        printf("%s%s", i > 0 ? ", " : "", strempty(text));
+                        buf_printf(&b, "%s%s", i > 0 ? ", " : "", strempty(text));
                 }
-                putchar('\n');
+                print_outside(strempty(b.data), MAX((unsigned)COLUMN, depth * 2 + 2));
                 return;
         }
         putchar('\n');
@@ -121,10 +117,11 @@ static void print_conditions(const json_t *o) {
         if (json_array_size(json_at(o, "status.conditions")) == 0)
                 return;
         printf("Conditions:\n  %-22s %-8s %-24s %s\n", "TYPE", "STATUS", "REASON", "MESSAGE");
-        json_array_foreach (json_at(o, "status.conditions"), i, c)
-                printf("  %-22s %-8s %-24s %s\n", json_str_or(c, "type", ""),
-                                json_str_or(c, "status", ""), json_str_or(c, "reason", ""),
-                                json_str_or(c, "message", ""));
+        json_array_foreach (json_at(o, "status.conditions"), i, c) {
+                printf("  %-22s %-8s %-24s ", json_str_or(c, "type", ""),
+                                json_str_or(c, "status", ""), json_str_or(c, "reason", ""));
+                print_outside(json_str_or(c, "message", ""), 59);
+        }
 }
 
 static const char *age_of(const char *time, char buffer[static TIMEFMT_SIZE]) {
@@ -167,7 +164,8 @@ static void print_map(const char *title, const json_t *map) {
 
         printf("%-*s", COLUMN, title);
         json_object_foreach ((json_t *)map, key, v) {
-                printf("%*s%s=%s\n", first ? 0 : COLUMN, "", key, strempty(json_string_value(v)));
+                printf("%*s%s=", first ? 0 : COLUMN, "", key);
+                print_outside(strempty(json_string_value(v)), COLUMN + 2);
                 first = false;
         }
         if (first)
@@ -207,11 +205,11 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
                                         age_of(json_str(e, "firstTimestamp"), first));
                 else
                         snprintf(text, sizeof(text), "%s", age_of(last, age));
-                printf("  %-8s %-20s %-16s %-16s %s\n", json_str_or(e, "type", ""),
+                printf("  %-8s %-20s %-16s %-16s ", json_str_or(e, "type", ""),
                                 json_str_or(e, "reason", ""), text,
                                 json_str_or(e, "source.component",
-                                                json_str_or(e, "reportingComponent", "")),
-                                json_str_or(e, "message", ""));
+                                                json_str_or(e, "reportingComponent", "")));
+                print_outside(json_str_or(e, "message", ""), 66);
         }
 }
 

@@ -126,6 +126,11 @@ const struct option_row flag_rows[] = {
                                 "BOOL",
                                 "Trust the host key of a machine never seen before, and pin it",
                                 "true"},
+                {"control-plane-taint", 0, OPTION_BOOL, offsetof(struct flags, control_plane_taint),
+                                "BOOL",
+                                "Keep pods that do not tolerate it off a machine of the control "
+                                "plane, when it joins",
+                                "true"},
                 {"ssh-port", 0, OPTION_U32, offsetof(struct flags, ssh_port), "PORT",
                                 "Port of sshd", NULL},
 };

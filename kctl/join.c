@@ -11,6 +11,8 @@
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
+#define CONTROL_PLANE_ROLE "node-role.kubernetes.io/control-plane"
+
 enum {
         JOIN_PARALLEL_MAX = 16,
         CERTIFICATE_TIMEOUT_S = 60,
@@ -23,6 +25,7 @@ struct join {
         struct machine *machine;
         struct facts facts;
         char *name;   /* of the node */
+        bool is_new;  /* the cluster had none of that name */
         json_t *info; /* data of kube-system/keelson-info */
         struct problem *problem;
 };
@@ -61,8 +64,10 @@ static int check_free(struct join *j) {
         const char *key, *machine_id;
         int r = path ? api_get(j->k->client, path, &node, j->problem) : -ENOMEM;
 
-        if (r == -ENOENT)
+        if (r == -ENOENT) {
+                j->is_new = true;
                 return 0;
+        }
         if (r < 0)
                 return r;
         key = object_annotation(node, "keelson.dev/ssh-host-key");
@@ -209,7 +214,9 @@ static int write_node_files(struct join *j, const char *cert) {
                                             "option\nnode-name: %s\n"
                                             "kubeconfig: /etc/keelson/node/kubeconfig\ndata-dir: "
                                             "/var/lib/keelson/nodeagent\nnode-ip: %s\n"
-                                            "service-cluster-ip-range: %s\ncluster-cidr: %s\n",
+                                            "service-cluster-ip-range: %s\ncluster-cidr: %s\n"
+                                            "health-address: "
+                                            "unix:///run/keelson/nodeagent/health.sock\n",
                                         j->name, j->facts.address,
                                         info(j, "service-cluster-ip-range"),
                                         info(j, "cluster-cidr"));
@@ -249,6 +256,25 @@ static int allow_kapid(struct join *j) {
                     : -ENOMEM;
 }
 
+/* Whoever may make a pod shall not come to the machine that has the cluster's keys. */
+static bool tainted(const struct join *j) {
+        return j->facts.has_control && j->is_new && j->k->flags.control_plane_taint;
+}
+
+/* The taint comes with the node and is not applied: a second join leaves it as it is then, and who
+ * took it off meant it. */
+static int make_tainted(struct join *j) {
+        _cleanup_free_ char *path =
+                        api_path(api_resource_find("nodes"), NULL, NULL, NULL, "fieldManager=kctl");
+        _cleanup_json_ json_t *node = json_pack("{s:s, s:s, s:{s:s}, s:{s:[{s:s, s:s}]}}",
+                        "apiVersion", "v1", "kind", "Node", "metadata", "name", j->name, "spec",
+                        "taints", "key", CONTROL_PLANE_ROLE, "effect", "NoSchedule");
+
+        if (!path || !node)
+                return -ENOMEM;
+        return api_request(j->k->client, "POST", path, "application/json", node, NULL, j->problem);
+}
+
 static int make_node(struct join *j) {
         _cleanup_free_ char *path = node_path(j, "fieldManager=kctl&force=true");
         char port[16];
@@ -264,7 +290,7 @@ static int make_node(struct join *j) {
                         "name", j->name, "annotations", annotations);
         if (node && j->facts.has_control)
                 json_set_at(json_object_get(node, "metadata"), "labels",
-                                json_pack("{s:s}", "node-role.kubernetes.io/control-plane", ""));
+                                json_pack("{s:s}", CONTROL_PLANE_ROLE, ""));
         if (!path || !node)
                 return -ENOMEM;
         return api_patch_request(j->k->client, path, API_PATCH_APPLY, node, NULL, j->problem);
@@ -334,6 +360,8 @@ static int join_machine(struct join *j, const char *where) {
                 r = write_node_files(j, cert);
         if (r == 0)
                 r = allow_kapid(j);
+        if (r == 0 && tainted(j))
+                r = make_tainted(j);
         if (r == 0)
                 r = make_node(j);
         if (r < 0)
@@ -344,6 +372,10 @@ static int join_machine(struct join *j, const char *where) {
                 r = wait_node(j);
         if (r == 0)
                 say(j, "Ready. Undo: kctl node remove ", j->name);
+        if (r == 0 && tainted(j))
+                printf("%s: it is a machine of the control plane, so only pods that tolerate "
+                       "that run there. To let others in: kctl taint node %s %s:NoSchedule-\n",
+                                j->name, j->name, CONTROL_PLANE_ROLE);
         return r;
 }
 

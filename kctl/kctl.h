@@ -23,7 +23,7 @@ struct flags {
                         *reason, *api_group;
         char **control;
         uint16_t port;
-        bool client_only, accept_new_host_key, other_cluster;
+        bool client_only, accept_new_host_key, other_cluster, control_plane_taint;
         uint32_t ssh_port;
 };
 
@@ -35,6 +35,7 @@ struct kctl {
         const struct verb *verb;
         struct api_client *client; /* made on first use by kctl_client() */
         bool colour;
+        struct output *out, *err; /* output.c; NULL: as it comes */
 };
 
 /* Exit codes. */
@@ -115,7 +116,20 @@ void manifests_done(struct manifests *m);
 #define _cleanup_objects_ _cleanup_(manifests_done)
 int manifests_read(struct kctl *k, struct manifests *ret, struct problem *p);
 
+/* output.c: what is written to stdout and stderr is shown without control characters of others
+ * (lib/plain.h). */
+int output_start(struct kctl *k);
+/* At the end; -EIO when not everything could be written. */
+int output_finish(struct kctl *k);
+/* From here on stdout takes bytes as they are, or no longer: for data that a program reads. */
+void output_exact(struct kctl *k, bool exact);
+/* Our own sequence for the terminal, where colours are wanted. */
+void output_colour(struct kctl *k, const char *sequence);
+
 /* print.c */
+/* Text from outside with its lines kept below each other: the second and further ones begin at
+ * this column, where no field of ours begins. Ends the line. */
+void print_outside(const char *text, unsigned column);
 /* Prints an API Table; wide shows columns of higher priority; with_namespace puts a NAMESPACE
  * column first; widths, when not NULL, are kept between calls so that rows of a watch line up. */
 struct columns {
@@ -175,6 +189,7 @@ int verb_sync(struct kctl *k);
 int verb_sync_now(struct kctl *k);
 int verb_sync_resume(struct kctl *k);
 int verb_sync_suspend(struct kctl *k);
+int verb_taint(struct kctl *k);
 int verb_up(struct kctl *k);
 int verb_version(struct kctl *k);
 int verb_wait(struct kctl *k);

@@ -78,6 +78,8 @@ static int read_log(struct kctl *k, const char *ns, const char *pod, const char 
                         api_resource_find("pods"), ns, pod, "log", query + (*query == '&'));
         struct reading reading = {prefix ? pod : NULL, true};
         struct http_result result;
+        /* Into a file or a program the log goes as it is. */
+        output_exact(k, !isatty(STDOUT_FILENO));
         int r = path ? http_client_do(api_client_http(k->client),
                                        &(struct http_call_options){.method = "GET",
                                                        .path = path,

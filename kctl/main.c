@@ -31,6 +31,7 @@ const struct verb verbs[] = {
           FLAGS("selector", "force", "grace-period", "timeout", "ignore-daemonsets", "delete-emptydir-data", "disable-eviction"), verb_drain, "nodes" },
         { "label", "KIND NAME KEY=VALUE... KEY-...", "Set and remove labels", FLAGS("overwrite", "all", "selector", "all-namespaces", "dry-run"), verb_label, "objects" },
         { "annotate", "KIND NAME KEY=VALUE... KEY-...", "Set and remove annotations", FLAGS("overwrite", "all", "selector", "all-namespaces", "dry-run"), verb_annotate, "objects" },
+        { "taint", "NODE... KEY[=VALUE]:EFFECT... KEY[:EFFECT]-...", "Keep pods off nodes that do not tolerate it, and undo that", FLAGS("overwrite", "all", "selector", "dry-run"), verb_taint, "nodes" },
         { "sync now", "NAME...", "Fetch and apply a GitSync now, and wait for it", FLAGS("timeout", "wait"), verb_sync_now, "gitsyncs" },
         { "sync suspend", "NAME...", "Stop syncing from Git", FLAGS("reason"), verb_sync_suspend, "gitsyncs" },
         { "sync resume", "NAME...", "Go on syncing from Git", NULL, verb_sync_resume, "gitsyncs" },
@@ -43,7 +44,7 @@ const struct verb verbs[] = {
         { "dev", "--dir DIR [--port N]", "Run a control plane in the foreground, without root, systemd or nodes", FLAGS("dir", "port"), verb_dev, NULL },
         { "up", "[--control USER@HOST]", "Make a machine a control plane",
           FLAGS("control", "identity", "port", "advertise-address", "service-cluster-ip-range", "cluster-cidr", "accept-new-host-key", "timeout"), verb_up, NULL },
-        { "node join", "USER@HOST...", "Join machines as nodes, over SSH", FLAGS("identity", "name", "accept-new-host-key", "timeout"), verb_node_join, NULL },
+        { "node join", "USER@HOST...", "Join machines as nodes, over SSH", FLAGS("identity", "name", "accept-new-host-key", "control-plane-taint", "timeout"), verb_node_join, NULL },
         { "node remove", "NODE...", "Undo a join: remove the agent and the node", FLAGS("identity", "force", "yes", "timeout"), verb_node_remove, "nodes" },
         { "down", "[--control USER@HOST]", "Undo `kctl up`: stop the control plane and remove its state", FLAGS("control", "identity", "yes"), verb_down, NULL },
         { "backup", "FILE", "Copy the store into a file, and read it again to be sure", FLAGS("control", "identity", "dir", "store", "output", "timeout"), verb_backup, "files" },
@@ -268,6 +269,8 @@ int main(int argc, char **argv) {
         int code;
 
         log_setup("kctl", LOG_WARNING);
+        if (output_start(&k) < 0)
+                return EXIT_ERROR;
         k.verb = find_verb(&argc, argv, &word);
         if (k.verb)
                 code = run_verb(&k, argc, argv);
@@ -282,5 +285,5 @@ int main(int argc, char **argv) {
         }
         api_client_free(k.client);
         strv_free(k.words);
-        return fflush(stdout) == 0 ? code : EXIT_ERROR;
+        return output_finish(&k) == 0 ? code : EXIT_ERROR;
 }

@@ -1,6 +1,7 @@
 /* Tables for people, objects for programs. */
 #include "kctl/kctl.h"
 #include "lib/object.h"
+#include "lib/plain.h"
 #include "lib/yaml.h"
 
 enum { COLUMNS_MAX = 64, GAP = 3 };
@@ -34,6 +35,19 @@ static char *labels_text(const json_t *object) {
         return buf_take(&b);
 }
 
+void print_outside(const char *text, unsigned column) {
+        _cleanup_free_ char *shown = plain_copy(text, strlen(text), PLAIN_TEXT);
+
+        for (const char *line = strempty(shown); line;) {
+                const char *end = strchrnul(line, '\n');
+
+                printf("%.*s\n", (int)(end - line), line);
+                line = *end && end[1] ? end + 1 : NULL;
+                if (line)
+                        printf("%*s", (int)column, "");
+        }
+}
+
 /* The whole table as texts, so that widths are known before the first line. */
 struct grid {
         char ***rows;
@@ -59,9 +73,10 @@ static int grid_add(struct grid *g, char **row) {
 }
 
 static int push(char ***row, char *text_taken) {
-        _cleanup_free_ char *text = text_taken;
+        _cleanup_free_ char *text = text_taken,
+                            *shown = text ? plain_copy(text, strlen(text), PLAIN_LINE) : NULL;
 
-        return text ? strv_extend(row, text) : -ENOMEM;
+        return shown ? strv_extend(row, shown) : -ENOMEM;
 }
 
 static bool shown(struct kctl *k, const json_t *definition) {
@@ -94,7 +109,7 @@ static int data_row(struct kctl *k, const json_t *definitions, const json_t *row
                      *cells = json_object_get(row, "cells"), *cell;
         char **out = NULL;
         size_t i;
-        int r = with_namespace ? strv_extend(&out, object_namespace(object)) : 0;
+        int r = with_namespace ? push(&out, strdup(object_namespace(object))) : 0;
 
         json_array_foreach (cells, i, cell) {
                 char *text;
@@ -206,13 +221,18 @@ int print_object(struct kctl *k, const json_t *object, const struct kind_ref *ki
 
                 if (r < 0)
                         return r;
+                /* A program takes the value as it is. */
+                output_exact(k, !isatty(STDOUT_FILENO));
                 fputs(text, stdout);
+                output_exact(k, false);
                 return 0;
         }
         clean = without_managed_fields(object);
-        if (streq(format, "json"))
-                text = clean ? json_text_pretty(clean) : NULL;
-        else if (streq(format, "yaml"))
+        if (streq(format, "json")) {
+                _cleanup_free_ char *raw = clean ? json_text_pretty(clean) : NULL;
+
+                text = raw ? plain_copy(raw, strlen(raw), PLAIN_JSON) : NULL;
+        } else if (streq(format, "yaml"))
                 text = clean ? yaml_text(clean) : NULL;
         else
                 return problem_set(p, EINVAL, 0, NULL,

@@ -60,9 +60,11 @@ int verb_sync(struct kctl *k) {
                         code = kctl_fail(&p);
                         continue;
                 }
-                printf("%s%s/%s%s  ready %s, healthy %s, applied %s", k->colour ? "\033[1m" : "",
-                                t.items[i].ns, t.items[i].name, k->colour ? "\033[0m" : "",
-                                condition_text(o, "Ready"), condition_text(o, "Healthy"),
+                output_colour(k, "\033[1m");
+                printf("%s/%s", t.items[i].ns, t.items[i].name);
+                output_colour(k, "\033[0m");
+                printf("  ready %s, healthy %s, applied %s", condition_text(o, "Ready"),
+                                condition_text(o, "Healthy"),
                                 short_revision(o, "status.lastAppliedRevision", applied));
                 if (time_parse(json_str(o, "status.lastSyncTime"), &then) == 0)
                         printf(" %s ago",

@@ -1,10 +1,10 @@
 /* kctl up, kctl down: a control plane on a machine, over SSH or here. Every step may be repeated: a
  * second `up` finds what is done. */
 #include "kctl/cluster.h"
+#include "kctl/configs.h"
 #include "kctl/machine.h"
 #include "lib/buf.h"
 #include "lib/object.h"
-#include "lib/random.h"
 #include "lib/timefmt.h"
 
 enum { UP_TIMEOUT_DEFAULT_S = 90 };
@@ -14,90 +14,6 @@ static const char *const daemons[] = {"kstored", "kapid", "kreconciled", "ksched
 static void step(struct kctl *k, const char *what) {
         printf("%s\n", what);
         fflush(stdout);
-}
-
-static int put_config(
-                struct machine *m, const char *name, const char *text_taken, struct problem *p) {
-        _cleanup_free_ char *text = (char *)text_taken,
-                            *path = strformat("/etc/keelson/%s.yaml", name);
-
-        return text && path ? machine_put(m, path, "0644", text, p) : -ENOMEM;
-}
-
-static int write_configs(struct kctl *k, struct machine *m, const struct facts *f,
-                const char *address, struct problem *p) {
-        char token[UUID_SIZE]; /* clusters are told apart by it */
-        struct {
-                const char *name;
-                char *text;
-        } configs[] = {
-                        {"kstored", strformat("# kstored: see kstored --help for every "
-                                              "option\nname: %s\ndata-dir: "
-                                              "/var/lib/keelson/kstored\n"
-                                              "listen-client-urls: "
-                                              "[\"unix:///run/keelson/kstored/kstored.sock\", "
-                                              "\"https://127.0.0.1:2379\"]\n"
-                                              "advertise-client-urls: "
-                                              "[\"https://127.0.0.1:2379\"]\n"
-                                              "listen-peer-urls: "
-                                              "[\"https://"
-                                              "127.0.0.1:2380\"]\ninitial-advertise-peer-urls: "
-                                              "[\"https://127.0.0.1:2380\"]\n"
-                                              "initial-cluster: \"%s=https://127.0.0.1:2380\"\n"
-                                              "initial-cluster-token: %s\n"
-                                              "cert-file: /etc/keelson/pki/peer.crt\nkey-file: "
-                                              "/etc/keelson/pki/peer.key\n"
-                                              "trusted-ca-file: "
-                                              "/etc/keelson/pki/ca.crt\nclient-cert-auth: true\n"
-                                              "peer-cert-file: "
-                                              "/etc/keelson/pki/peer.crt\npeer-key-file: "
-                                              "/etc/keelson/pki/peer.key\n"
-                                              "peer-trusted-ca-file: "
-                                              "/etc/keelson/pki/ca.crt\npeer-client-cert-auth: "
-                                              "true\n"
-                                              "listen-metrics-urls: [\"http://127.0.0.1:2381\"]\n",
-                                                    f->hostname, f->hostname, random_uuid(token))},
-                        {"kapid", strformat("# kapid: see kapid --help for every option\nstore: "
-                                            "[\"unix:///run/keelson/kstored/kstored.sock\"]\n"
-                                            "store-cafile: "
-                                            "/etc/keelson/pki/ca.crt\nstore-certfile: "
-                                            "/etc/keelson/pki/store.crt\nstore-keyfile: "
-                                            "/etc/keelson/pki/store.key\n"
-                                            "bind-address: 0.0.0.0\nsecure-port: "
-                                            "%u\nadvertise-address: %s\nunix-socket: "
-                                            "/run/keelson/kapid/kapid.sock\n"
-                                            "tls-cert-file: "
-                                            "/etc/keelson/pki/kapid.crt\ntls-private-key-file: "
-                                            "/etc/keelson/pki/kapid.key\n"
-                                            "client-ca-file: "
-                                            "/etc/keelson/pki/ca.crt\nservice-account-key-file: "
-                                            "/etc/keelson/pki/sa.key\n"
-                                            "service-cluster-ip-range: %s\nssh-key-file: "
-                                            "/etc/keelson/pki/ssh_kapid\n",
-                                                  k->flags.port, address, k->flags.service_range)},
-                        {"kreconciled", strformat("# kreconciled: see kreconciled --help for every "
-                                                  "option\nkubeconfig: "
-                                                  "/etc/keelson/pki/kreconciled.kubeconfig\n"
-                                                  "cluster-cidr: %s\ncluster-signing-cert-file: "
-                                                  "/etc/keelson/pki/ca.crt\n"
-                                                  "cluster-signing-key-file: "
-                                                  "/etc/keelson/pki/ca.key\n",
-                                                        k->flags.cluster_range)},
-                        {"kschedd", strdup("# kschedd: see kschedd --help for every "
-                                           "option\nkubeconfig: "
-                                           "/etc/keelson/pki/kschedd.kubeconfig\n")},
-                        {"kgitd", strdup("# kgitd: see kgitd --help for every option\nkubeconfig: "
-                                         "/etc/keelson/pki/kgitd.kubeconfig\ndata-dir: "
-                                         "/var/lib/keelson/kgitd\n")},
-        };
-        int r = 0;
-
-        for (size_t i = 0; i < ELEMENTS(configs); i++)
-                if (r == 0)
-                        r = put_config(m, configs[i].name, configs[i].text, p);
-                else
-                        free(configs[i].text);
-        return r;
 }
 
 static int make_folders(struct machine *m, struct problem *p) {
@@ -123,10 +39,41 @@ static int write_files(struct machine *m, const struct cluster_files *files, str
         return r;
 }
 
+/* An installation of before the store had an authority of its own gets one; where a person has
+ * arranged members or clients, nobody else knows what they need, and it is said. */
+static int carry_store(struct kctl *k, struct machine *m, const char *address, struct problem *p) {
+        const char *addresses[] = {address, NULL};
+        const struct cluster_spec spec = {.addresses = addresses};
+        _cleanup_cluster_ struct cluster_files files = {0};
+        enum store_state state;
+        int r = configs_store_state(m, &state, p);
+
+        if (r < 0 || state == STORE_HAS_AUTHORITY)
+                return r;
+        if (state == STORE_IS_ELSEWHERE) {
+                step(k, "The store's members or clients were arranged here: it goes on trusting "
+                        "the cluster's CA.\n  docs/operate-store.md says how to give it one of "
+                        "its own (\"An authority of its own\")");
+                return machine_run(m,
+                                "cd /etc/keelson/pki && cp ca.crt store-ca.crt.new && mv "
+                                "store-ca.crt.new store-ca.crt",
+                                NULL, 0, 30, NULL, p);
+        }
+        step(k, "Giving the store a certificate authority of its own");
+        r = cluster_files_make_store(&spec, &files, p);
+        if (r == 0)
+                r = configs_name_store_authority(m, p);
+        return r < 0 ? r : write_files(m, &files, p);
+}
+
+/* The accounts first: the units name them. */
 static int start_units(struct machine *m, struct problem *p) {
         _cleanup_buf_ struct buf command = {0};
 
-        buf_append_str(&command, "cd /opt/keelson/units && for d in");
+        buf_append_str(&command,
+                        "cd /opt/keelson/units && mkdir -p /etc/sysusers.d && install -m 0644 "
+                        "keelson-sysusers.conf /etc/sysusers.d/keelson.conf && systemd-sysusers "
+                        "/etc/sysusers.d/keelson.conf && for d in");
         for (size_t i = 0; i < ELEMENTS(daemons); i++)
                 buf_printf(&command, " %s", daemons[i]);
         buf_append_str(&command, "; do install -m 0644 keelson-$d.service /etc/systemd/system/; "
@@ -251,9 +198,14 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         r = machine_install_bundle(m, "control", p);
         if (r < 0)
                 return r;
-        if (f.has_control)
+        if (f.has_control) {
                 step(k, "Keys and certificates are there: kept");
-        else {
+                r = carry_store(k, m, address, p);
+                if (r == 0)
+                        r = configs_refresh(m, p);
+                if (r < 0)
+                        return r;
+        } else {
                 const char *names[] = {f.hostname, NULL}, *addresses[] = {address, NULL};
                 const struct cluster_spec spec = {.names = names,
                                 .addresses = addresses,
@@ -270,7 +222,13 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
                 if (r == 0)
                         r = make_folders(m, p);
                 if (r == 0)
-                        r = write_configs(k, m, &f, address, p);
+                        r = configs_write(m,
+                                        &(struct config_spec){.hostname = f.hostname,
+                                                        .address = address,
+                                                        .port = k->flags.port,
+                                                        .service_range = k->flags.service_range,
+                                                        .cluster_range = k->flags.cluster_range},
+                                        p);
                 if (r == 0)
                         r = write_files(m, &files, p);
                 if (r < 0)
@@ -352,9 +310,12 @@ int verb_down(struct kctl *k) {
                             "daemon-reload; "
                             "rm -rf /etc/keelson/pki /etc/keelson/k*.yaml "
                             "/etc/keelson/admin.kubeconfig /var/lib/keelson/kstored "
-                            "/var/lib/keelson/kgitd "
+                            "/var/lib/keelson/kstored.* /var/lib/keelson/kgitd "
+                            "/etc/sysusers.d/keelson.conf "
                             "/var/lib/private/keelson /opt/keelson/.control; rm -f "
                             "/usr/local/bin/kctl; "
+                            "for d in kgitd kschedd kreconciled kapid kstored; do userdel "
+                            "keelson-$d 2>/dev/null; groupdel keelson-$d 2>/dev/null; done; "
                             "test -e /etc/keelson/node || rm -rf /opt/keelson; rmdir /etc/keelson "
                             "/var/lib/keelson 2>/dev/null; true",
                             NULL, 0, 120, NULL, &p) < 0)

@@ -93,7 +93,8 @@ static int judge(struct target_dir *x, const struct backup_target *t,
                                         "puts it aside, once that one is stopped, and restores "
                                         "the backup",
                                         x->dir);
-                return in_use_problem(x, p);
+                /* It is stopped between a dry run and the restore, which judges again. */
+                return t->dry_run ? 0 : in_use_problem(x, p);
         }
         if (disk_glance(x->database, &x->cluster_id, &x->revision) < 0)
                 x->cluster_id = 0; /* damaged: the very case for which there are backups */

@@ -23,6 +23,10 @@ static const struct option_row rows[] = {
                 ROW("listen-client-urls", OPTION_STRINGS, listen_client_urls, "URL",
                                 "where clients are served: http://, https:// or unix:///path",
                                 "http://localhost:2379"),
+                ROW("unix-socket-group-access", OPTION_BOOL, unix_socket_group_access, NULL,
+                                "who is in the account's group may open the clients' Unix socket, "
+                                "too (mode 0660)",
+                                NULL),
                 ROW("advertise-client-urls", OPTION_STRINGS, advertise_client_urls, "URL",
                                 "where clients find this member (default: what it listens on)",
                                 NULL),

@@ -84,6 +84,7 @@ int server_listen(struct server *s, struct problem *p) {
                         .message_size_max = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
                         .admit = server_admit,
                         .connections_max = server_connections_max(),
+                        .unix_mode = o->unix_socket_group_access ? 0660 : 0600,
                         .web = service_web,
                         .on_refused = on_client_refused,
                         .userdata = s};

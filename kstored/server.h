@@ -41,6 +41,7 @@ struct server_options {
         char **client_cert_allowed_cn, **client_cert_allowed_hostname;
         bool auto_tls;
         bool client_cert_auth;
+        bool unix_socket_group_access;
         char *peer_cert_file, *peer_key_file, *peer_trusted_ca_file, *peer_crl_file;
         char **peer_cert_allowed_cn, **peer_cert_allowed_hostname;
         bool peer_auto_tls;

@@ -650,7 +650,8 @@ static int listener_start(struct listener *l, const struct grpc_endpoint *e, con
                         return r;
         }
         if (e->unix_path)
-                r = net_listen_unix(&l->fd, e->unix_path, 0, p);
+                r = net_listen_unix(&l->fd, e->unix_path,
+                                l->server->options.unix_mode, p);
         else
                 r = net_listen_tcp(&l->fd, streq(e->host, "localhost") ? "127.0.0.1" : e->host,
                                 e->port, p);

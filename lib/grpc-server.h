@@ -28,6 +28,7 @@ struct grpc_server_options {
         size_t method_count;
         size_t message_size_max;     /* RESOURCE_EXHAUSTED above; 0: 2 MiB */
         unsigned connections_max;    /* 0: 20000; on Unix sockets there is room for some more */
+        unsigned unix_mode;          /* of Unix sockets; 0: 0600 */
         int64_t priority;            /* of what comes in, as sd-event has it, while that is little */
         /* Asked when a call's headers are there; one that it ends it returns false for. May be NULL. */
         bool (*admit)(struct grpc_call *call, void *userdata);

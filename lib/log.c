@@ -7,6 +7,8 @@
 #include <sys/uio.h>
 #include <systemd/sd-journal.h>
 
+#include "lib/plain.h"
+
 enum { LOG_FIELDS_MAX = 16, LOG_LINE_MAX = 8192 };
 
 /* The log level and the program's name: the process-wide state that the style allows. */
@@ -87,10 +89,13 @@ int log_full(int level, int error, const char *const *fields, const char *fmt, .
                         snprintf(line + n, sizeof(line) - (size_t)n, ": %s", strerror(error));
                 if (state.journal < 0)
                         state.journal = stderr_is_journal();
+                /* What others said may be in it; journalctl would show none of a line with control
+                 * characters. */
+                _cleanup_free_ char *shown = plain_copy(line, strlen(line), PLAIN_TEXT);
                 if (state.journal)
-                        log_to_journal(level, fields, line);
+                        log_to_journal(level, fields, strempty(shown));
                 else
-                        fprintf(stderr, "%s: %s\n", state.program, line);
+                        fprintf(stderr, "%s: %s\n", state.program, strempty(shown));
         }
         errno = saved;
         return -error;

@@ -7,6 +7,7 @@
 
 #include "lib/buf.h"
 #include "lib/map.h"
+#include "lib/plain.h"
 
 enum { YAML_NODES_MAX = 100000, YAML_DEPTH_MAX = 100 };
 
@@ -600,7 +601,9 @@ static int emit_string(yaml_emitter_t *emitter, const char *s) {
         const char *newline = strchr(s, '\n');
         yaml_event_t e;
 
-        if (newline && s[0] != '\n' && s[0] != ' ' && !strstr(s, " \n") && !strchr(s, '\t'))
+        if (plain_is_needed(s)) /* escapes are there in double quotes only */
+                style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+        else if (newline && s[0] != '\n' && s[0] != ' ' && !strstr(s, " \n") && !strchr(s, '\t'))
                 style = YAML_LITERAL_SCALAR_STYLE;
         else if (needs_quotes(s) || newline)
                 style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
@@ -671,5 +674,5 @@ char *yaml_text(const json_t *v) {
                  yaml_document_end_event_initialize(&e, 1) && yaml_emitter_emit(&emitter, &e) &&
                  yaml_stream_end_event_initialize(&e) && yaml_emitter_emit(&emitter, &e);
         yaml_emitter_delete(&emitter);
-        return ok ? buf_take(&out) : NULL;
+        return ok ? plain_copy(strempty(out.data), out.size, PLAIN_YAML) : NULL;
 }

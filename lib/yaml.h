@@ -30,5 +30,6 @@ int yaml_parse_json(const char *text, size_t n, struct yaml_docs *ret, struct pr
 /* The line where the value at a field path ("spec.template.spec.containers[0].image") stands, or of the
  * nearest parent that exists. */
 unsigned yaml_line_of(const struct yaml_doc *doc, const char *field_path);
-/* Block-style text in kubectl's manner (two blanks, keys in the object's order). Caller frees. */
+/* Block-style text in kubectl's manner (two blanks, keys in the object's order); characters that
+ * steer a terminal are escapes (lib/plain.h). Caller frees. */
 char *yaml_text(const json_t *v) _warn_unused_;

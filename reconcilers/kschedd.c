@@ -16,7 +16,7 @@ static const struct option_row rows[] = {
                                 NULL},
                 {"health-address", 0, OPTION_STRING, AT(health_address), "ADDR",
                                 "where /healthz and /metrics are served; empty: nowhere",
-                                "127.0.0.1:10259"},
+                                NULL},
                 {"log-level", 0, OPTION_STRING, AT(log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
                 {"leader-elect", 0, OPTION_BOOL, AT(leader_elect), NULL,

@@ -13,6 +13,7 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/fetch.c reconcilers/gitsync/fetch.h \
 	reconcilers/gitsync/identity.c reconcilers/gitsync/identity.h \
 	reconcilers/gitsync/inventory.c reconcilers/gitsync/inventory.h \
+	reconcilers/gitsync/fetch-confine.c reconcilers/gitsync/fetch-confine.h \
 	reconcilers/gitsync/manifest.c reconcilers/gitsync/manifest.h \
 	reconcilers/gitsync/mirrors.c reconcilers/gitsync/mirrors.h \
 	reconcilers/gitsync/people.c reconcilers/gitsync/people.h \
@@ -30,7 +31,9 @@ libgitsync_a_SOURCES = \
 reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c
 reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GIT2_LIBS) $(KEELSON_LIBS)
 
-check_PROGRAMS += tests/unit/test-gitsync
+check_PROGRAMS += tests/unit/test-gitsync tests/unit/test-confine
+tests_unit_test_confine_SOURCES = tests/unit/test-confine.c tests/unit/unit.h
+tests_unit_test_confine_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
 tests_unit_test_gitsync_SOURCES = tests/unit/test-gitsync.c tests/unit/unit.h
 tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
 check_PROGRAMS += tests/unit/test-manifest-text

@@ -2,7 +2,8 @@
 # bundle.sh OUT VERSION UNITS PROGRAM...: packs what `kctl` copies to a machine, to be unpacked into /opt/keelson.
 # bin/ has stripped copies of the programs, lib/ every shared library they need but libc's own and libsystemd (with what
 # only libsystemd needs): those are the machine's. The programs find lib/ by their DT_RPATH. UNITS is a folder whose
-# keelson-PROGRAM.service goes into units/ (the agent's program is knodeagent, its unit keelson-nodeagent).
+# keelson-PROGRAM.service goes into units/ (the agent's program is knodeagent, its unit keelson-nodeagent), and the
+# files of accounts (*.conf) with them.
 # $STRIP and $READELF name the tools. The same input gives the same bytes.
 set -eu
 out=$1 version=$2 units=$3
@@ -42,6 +43,7 @@ for program in "$@"; do
         [ "$name" != knodeagent ] || unit=$units/keelson-nodeagent.service
         [ ! -e "$unit" ] || cp "$unit" "$stage/units/"
 done
+for accounts in "$units"/*.conf; do [ ! -e "$accounts" ] || cp "$accounts" "$stage/units/"; done
 rm -f "$map"
 find "$stage/bin" "$stage/lib" -type f -exec "${STRIP:-strip}" --strip-unneeded {} +
 find "$stage" -type f -exec chmod 644 {} +

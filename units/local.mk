@@ -3,6 +3,14 @@ UNITS_IN = units/keelson-kstored.service.in units/keelson-kapid.service.in units
 	units/keelson-kschedd.service.in units/keelson-kgitd.service.in units/keelson-nodeagent.service.in
 EXTRA_DIST += $(UNITS_IN) units/bundle.sh
 
+# The accounts that they run under.
+sysusersdir = $(prefix)/lib/sysusers.d
+dist_sysusers_DATA = units/keelson-sysusers.conf
+BUNDLE_ACCOUNTS = bundle/units/keelson-sysusers.conf
+CLEANFILES += $(BUNDLE_ACCOUNTS)
+bundle/units/%.conf: $(top_srcdir)/units/%.conf
+	$(AM_V_GEN)$(MKDIR_P) bundle/units && cp $< $@
+
 # The installed units start the programs where they are installed; a bundle's are unpacked into /opt/keelson.
 UNITS = $(UNITS_IN:.service.in=.service)
 BUNDLE_UNITS = $(UNITS:units/%=bundle/units/%)
@@ -27,5 +35,5 @@ am__v_BUNDLE_0 = @echo "  BUNDLE  " $@;
 MAKE_BUNDLE = $(AM_V_BUNDLE)STRIP='$(STRIP)' sh $(top_srcdir)/units/bundle.sh $@ $(PACKAGE_VERSION) bundle/units
 bundle/agent.tar.gz: $(BUNDLE_AGENT) $(BUNDLE_UNITS) $(top_srcdir)/units/bundle.sh
 	$(MAKE_BUNDLE) $(BUNDLE_AGENT)
-bundle/control.tar.gz: $(BUNDLE_CONTROL) $(BUNDLE_UNITS) $(top_srcdir)/units/bundle.sh
+bundle/control.tar.gz: $(BUNDLE_CONTROL) $(BUNDLE_UNITS) $(BUNDLE_ACCOUNTS) $(top_srcdir)/units/bundle.sh
 	$(MAKE_BUNDLE) $(BUNDLE_CONTROL)

@@ -8,6 +8,8 @@
 
 #include "lib/buf.h"
 #include "lib/fileio.h"
+#include "lib/plain.h"
+#include "reconcilers/gitsync/fetch-confine.h"
 #include "reconcilers/gitsync/fetch-progress.h"
 #include "reconcilers/gitsync/render.h"
 #include "reconcilers/gitsync/tree.h"
@@ -18,6 +20,7 @@ struct fetch {
         const json_t *request;
         struct problem *problem;
         git_repository *repo;
+        struct renderer renderer;
         unsigned credential_tries;
         const char *refused; /* why no credentials were given; libgit2 has a message of its own */
 };
@@ -35,8 +38,11 @@ static const char *git_why(const struct fetch *f) {
 }
 
 static int refuse(struct fetch *f, const char *what, const char *remedy) {
+        /* A remote server's own words may be among them. */
+        _cleanup_free_ char *why = plain_copy(git_why(f), strlen(git_why(f)), PLAIN_LINE);
+
         return problem_set(f->problem, EIO, 0, NULL, "%s %s: %s; %s", what, field(f, "url"),
-                        git_why(f), remedy);
+                        strempty(why), remedy);
 }
 
 static int on_credentials(git_credential **out, const char *url, const char *user_of_url,
@@ -200,17 +206,18 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
         if (!revision)
                 return -ENOMEM;
         bool unchanged = streq(id, field(f, "known"));
-        if (summary && !utf8_is_valid(summary, strlen(summary)))
-                summary = "";
+        _cleanup_free_ char *shown = plain_copy(
+                        strempty(summary), strlen(strempty(summary)), PLAIN_LINE);
         out = json_pack("{s:s, s:s, s:s, s:b}", "commit", id, "revision", revision, "summary",
-                        strempty(summary), "unchanged", unchanged);
+                        strempty(shown), "unchanged", unchanged);
         if (!out)
                 return -ENOMEM;
         if (!unchanged) {
                 int r = tree_read(f->repo, commit, f->request, out, f->problem);
 
                 if (r == 0 && json_object_get(out, "folders"))
-                        r = render_folders(f->repo, commit, f->request, out, f->problem);
+                        r = render_folders(&f->renderer, f->repo, commit, f->request, out,
+                                        f->problem);
                 if (r < 0)
                         return r;
         }
@@ -218,7 +225,7 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
         return 0;
 }
 
-int fetch_run(const json_t *request, json_t **ret, struct problem *p) {
+static int run(const json_t *request, bool confined, json_t **ret, struct problem *p) {
         struct fetch f = {.request = request, .problem = p};
         git_commit *commit = NULL;
         int r;
@@ -231,15 +238,25 @@ int fetch_run(const json_t *request, json_t **ret, struct problem *p) {
         if (r == 0)
                 r = open_mirror(&f);
         if (r == 0)
+                r = renderer_start(&f.renderer);
+        /* From here on a stranger's bytes are read. */
+        if (r == 0 && confined)
+                r = fetch_confine(field(&f, "url"), field(&f, "mirror"), p);
+        if (r == 0)
                 r = fetch_remote(&f);
         if (r == 0)
                 r = find_commit(&f, &commit);
         if (r == 0)
                 r = answer(&f, commit, ret);
+        renderer_stop(&f.renderer);
         git_commit_free(commit);
         git_repository_free(f.repo);
         git_libgit2_shutdown();
         return r;
+}
+
+int fetch_run(const json_t *request, json_t **ret, struct problem *p) {
+        return run(request, false, ret, p);
 }
 
 int fetch_main(void) {
@@ -252,7 +269,7 @@ int fetch_main(void) {
                                 "input\n");
                 return 2;
         }
-        r = fetch_run(request, &reply, &p);
+        r = run(request, true, &reply, &p);
         if (r < 0)
                 reply = json_pack("{s:s}", "error", p.message ? p.message : strerror(-r));
         if (!reply || json_dumpf(reply, stdout, JSON_COMPACT) < 0 || fflush(stdout) != 0)

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "lib/client/leader.h"
+#include "lib/confine.h"
 #include "lib/daemon.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
@@ -12,7 +13,6 @@
 #include "reconcilers/gitsync/fetch.h"
 #include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/mirrors.h"
-#include "reconcilers/gitsync/render.h"
 #include "reconcilers/gitsync/sync.h"
 
 #include "config.h"
@@ -32,7 +32,8 @@ static const struct option_row rows[] = {
                 {"data-dir", 0, OPTION_STRING, offsetof(struct settings, data_dir), "DIR",
                                 "Mirrors of the repositories", "/var/lib/keelson/kgitd"},
                 {"health-address", 0, OPTION_STRING, offsetof(struct settings, health_address),
-                                "ADDR", "Listen for /healthz and /metrics here", "127.0.0.1:10260"},
+                                "ADDR", "where /healthz and /metrics are served; empty: nowhere",
+                                NULL},
                 {"leader-elect", 0, OPTION_BOOL, offsetof(struct settings, leader_elect), "BOOL",
                                 "Act only while holding the lease kube-system/kgitd", "true"},
                 {"log-level", 0, OPTION_STRING, offsetof(struct settings, log_level), "LEVEL",
@@ -239,8 +240,6 @@ int main(int argc, char **argv) {
 
         if (argc == 2 && streq(argv[1], "fetch"))
                 return fetch_main();
-        if (argc == 2 && streq(argv[1], "render"))
-                return render_main();
         r = options_parse(&program, &settings, argc, argv, NULL, &p);
         if (r > 0)
                 return 0;
@@ -255,6 +254,9 @@ int main(int argc, char **argv) {
         if (r < 0)
                 fprintf(stderr, "kgitd: %s\n", p.message ? p.message : strerror(-r));
         else {
+                if (!confine_is_there())
+                        log_warning("This kernel has no Landlock (Linux 5.13): what is fetched is "
+                                    "read within the bounds of kgitd's unit only");
                 daemon_notify_ready(k.daemon, "Syncing from Git");
                 code = daemon_run(k.daemon);
         }

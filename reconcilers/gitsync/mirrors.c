@@ -21,11 +21,11 @@ static bool is_mirror(const char *name) {
         const char *rest = name + UID_LENGTH;
 
         return strspn(name, "0123456789abcdef-") == UID_LENGTH &&
-               (!*rest || streq(rest, ".home") || streq(rest, ".render"));
+               (!*rest || streq(rest, ".home"));
 }
 
 void mirrors_remove(const char *data_dir, const char *uid) {
-        static const char *const suffixes[] = {"", ".home", ".render"};
+        static const char *const suffixes[] = {"", ".home"};
 
         for (size_t i = 0; i < ELEMENTS(suffixes); i++) {
                 _cleanup_free_ char *name = strformat("%s%s", uid, suffixes[i]);

@@ -6,13 +6,13 @@
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "lib/buf.h"
+#include "lib/confine.h"
 #include "lib/fileio.h"
 #include "lib/pki.h"
 #include "reconcilers/gitsync/fetch.h"
@@ -21,8 +21,6 @@
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
 enum { CPU_S = 60, MEMORY = 1 << 30, OUTPUT_MAX = 64 << 20, WORDS_MAX = 2000, ARGUMENTS_MAX = 48 };
-
-extern char **environ;
 
 /* --- the fetch's side --- */
 
@@ -40,49 +38,64 @@ static int write_all(int fd, const char *text, size_t n) {
         return 0;
 }
 
-/* Runs `kgitd render` with the request; it reads all of it before it writes. */
-static int run_renderer(const char *request, json_t **ret) {
-        char *argv[] = {(char *)"/proc/self/exe", (char *)"render", NULL};
-        _cleanup_close_ int in = -EBADF, out = -EBADF;
-        posix_spawn_file_actions_t actions;
-        int to[2], from[2], status, r;
-        json_error_t error;
-        pid_t pid;
-        FILE *f;
+static void be_renderer(int in, int out);
 
+int renderer_start(struct renderer *r) {
+        int to[2], from[2], e;
+
+        *r = (struct renderer){.to = -EBADF, .from = -EBADF};
         if (pipe2(to, O_CLOEXEC) < 0)
                 return -errno;
         if (pipe2(from, O_CLOEXEC) < 0) {
-                r = -errno;
+                e = -errno;
                 close(to[0]);
                 close(to[1]);
-                return r;
+                return e;
         }
-        in = to[1];
-        out = from[0];
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, to[0], STDIN_FILENO);
-        posix_spawn_file_actions_adddup2(&actions, from[1], STDOUT_FILENO);
-        r = -posix_spawn(&pid, argv[0], &actions, NULL, argv, environ);
-        posix_spawn_file_actions_destroy(&actions);
+        r->pid = fork();
+        if (r->pid == 0) {
+                close(to[1]);
+                close(from[0]);
+                be_renderer(to[0], from[1]);
+        }
+        e = r->pid < 0 ? -errno : 0;
         close(to[0]);
         close(from[1]);
-        if (r < 0)
-                return r;
-        r = write_all(in, request, strlen(request));
-        in = safe_close(in);
-        f = fdopen(out, "r");
-        if (f) {
-                out = -EBADF;
-                *ret = json_loadf(f, 0, &error);
-                (void)fclose(f);
+        r->to = to[1];
+        r->from = from[0];
+        if (e < 0) {
+                r->pid = 0;
+                renderer_stop(r);
         }
-        (void)waitpid(pid, &status, 0);
-        return *ret ? 0 : r < 0 ? r : -EPROTO;
+        return e;
+}
+
+void renderer_stop(struct renderer *r) {
+        r->to = safe_close(r->to);
+        r->from = safe_close(r->from);
+        if (r->pid > 0)
+                (void)waitpid(r->pid, NULL, 0);
+        r->pid = 0;
+}
+
+/* It reads all of the request before it writes. */
+static int ask_renderer(struct renderer *r, const char *request, json_t **ret) {
+        FILE *f = fdopen(r->from, "r");
+        json_error_t error;
+        int e;
+
+        if (!f)
+                return -errno;
+        r->from = -EBADF;
+        e = write_all(r->to, request, strlen(request));
+        r->to = safe_close(r->to);
+        *ret = json_loadf(f, 0, &error);
+        (void)fclose(f);
+        return *ret ? 0 : e < 0 ? e : -EPROTO;
 }
 
 static json_t *make_request(const json_t *request, json_t *folders, json_t *files) {
-        _cleanup_free_ char *dir = strformat("%s.render", json_str_or(request, "mirror", ""));
+        _cleanup_free_ char *dir = strformat("%s/keelson-render", json_str_or(request, "mirror", ""));
 
         return dir ? json_pack("{s:s, s:O, s:O, s:s, s:s, s:O*}", "dir", dir, "folders", folders,
                                      "files", files, "name",
@@ -92,21 +105,21 @@ static json_t *make_request(const json_t *request, json_t *folders, json_t *file
                    : NULL;
 }
 
-int render_folders(git_repository *repo, git_commit *commit, const json_t *request, json_t *answer,
-                struct problem *p) {
+int render_folders(struct renderer *r, git_repository *repo, git_commit *commit,
+                const json_t *request, json_t *answer, struct problem *p) {
         _cleanup_json_ json_t *folders = json_incref(json_object_get(answer, "folders"));
         _cleanup_json_ json_t *files = NULL, *whole = NULL, *reply = NULL;
         _cleanup_free_ char *text = NULL;
-        int r = tree_export(repo, commit, answer, &files, p);
+        int e = tree_export(repo, commit, answer, &files, p);
 
-        if (r < 0)
-                return r;
+        if (e < 0)
+                return e;
         json_object_del(answer, "folders");
         whole = make_request(request, folders, files);
         text = whole ? json_text(whole) : NULL;
-        r = text ? run_renderer(text, &reply) : -ENOMEM;
-        if (r < 0)
-                return problem_set(p, r, 0, NULL,
+        e = text ? ask_renderer(r, text, &reply) : -ENOMEM;
+        if (e < 0)
+                return problem_set(p, e, 0, NULL,
                                 "the renderer ended without an answer: it took more than %i s of "
                                 "processor time or %i MiB of memory",
                                 CPU_S, MEMORY >> 20);
@@ -117,14 +130,14 @@ int render_folders(git_repository *repo, git_commit *commit, const json_t *reque
 
 /* --- the renderer --- */
 
-struct renderer {
+struct job {
         const json_t *request;
         const char *dir;
         struct problem *problem;
 };
 
 /* A name from a tree is a path without "..", "." or empty parts. */
-static int write_file(struct renderer *r, const json_t *file) {
+static int write_file(struct job *r, const json_t *file) {
         const char *name = json_str_or(file, "name", ""), *text = json_str(file, "text");
         _cleanup_free_ char *clean = tree_path_join("", name), *path = NULL, *folder = NULL;
         _cleanup_free_ void *data = NULL;
@@ -154,13 +167,11 @@ static int write_file(struct renderer *r, const json_t *file) {
                      : 0;
 }
 
-static int write_files(struct renderer *r) {
+static int write_files(struct job *r) {
         const json_t *file;
         size_t i;
-        int e = remove_tree(r->dir);
+        int e = 0;
 
-        if (e == 0 || e == -ENOENT)
-                e = mkdir_parents(r->dir, 0700);
         json_array_foreach (json_object_get(r->request, "files"), i, file)
                 if (e == 0)
                         e = write_file(r, file);
@@ -178,8 +189,25 @@ static bool has_network(void) {
         return found;
 }
 
+/* The programs of this machine, the folder, and what programs need to start. */
+static int confine(struct job *r) {
+        static const char *const programs[] = {"/bin", "/sbin", "/usr", "/lib", "/lib64", "/opt"};
+        struct confine_path paths[ELEMENTS(programs) + 5] = {
+                        {r->dir, CONFINE_WRITE},
+                        {"/dev/null", CONFINE_WRITE},
+                        {"/etc/ld.so.cache", CONFINE_READ},
+                        {"/dev/urandom", CONFINE_READ},
+                        {"/sys/kernel/mm/transparent_hugepage", CONFINE_READ}};
+        int e;
+
+        for (size_t i = 0; i < ELEMENTS(programs); i++)
+                paths[5 + i] = (struct confine_path){programs[i], CONFINE_RUN};
+        e = confine_self(&(struct confine_options){.paths = paths, .path_count = ELEMENTS(paths)});
+        return e == -EOPNOTSUPP ? 0 : MIN(e, 0); /* kgitd says at its start that there is none */
+}
+
 /* Off the network and within bounds, from here on and for all that it starts. */
-static int shut_off(struct renderer *r) {
+static int shut_off(struct job *r) {
         const struct {
                 int what;
                 rlim_t limit;
@@ -196,7 +224,7 @@ static int shut_off(struct renderer *r) {
                 if (setrlimit(limits[i].what, &(struct rlimit){limits[i].limit, limits[i].limit}) <
                                 0)
                         return -errno;
-        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+        return confine(r);
 }
 
 /* The program's path, or NULL when it is not installed. Caller frees. */
@@ -216,7 +244,7 @@ static char *find_program(const char *name) {
         return NULL;
 }
 
-static int open_output(struct renderer *r, const char *name, char **ret_path) {
+static int open_output(struct job *r, const char *name, char **ret_path) {
         int fd;
 
         *ret_path = strformat("%s/%s", r->dir, name);
@@ -225,7 +253,7 @@ static int open_output(struct renderer *r, const char *name, char **ret_path) {
 }
 
 /* Only what a program needs to find itself; nothing of kgitd's. */
-static char **make_environment(struct renderer *r) {
+static char **make_environment(struct job *r) {
         char **e = NULL;
         _cleanup_free_ char *home = strformat("HOME=%s/home", r->dir);
         _cleanup_free_ char *path = strformat(
@@ -240,7 +268,7 @@ static char **make_environment(struct renderer *r) {
 }
 
 /* What the program said, without the folder that nobody knows. Caller frees. */
-static char *words(struct renderer *r, const char *path) {
+static char *words(struct job *r, const char *path) {
         _cleanup_free_ char *text = NULL, *prefix = strformat("%s/tree/", r->dir);
         struct buf b = {0};
         char *at, *found;
@@ -273,7 +301,7 @@ static void become(char *const *argv, char *const *environment, int out_fd, int 
         _exit(127);
 }
 
-static int run_program(struct renderer *r, char *const *argv, int out_fd, int err_fd) {
+static int run_program(struct job *r, char *const *argv, int out_fd, int err_fd) {
         _cleanup_strv_free_ char **environment = make_environment(r);
         int status = 0;
         pid_t pid;
@@ -313,7 +341,7 @@ static void argument(struct command *c, char *taken) {
         c->argv[c->argc++] = c->owned[c->owned_count++] = taken;
 }
 
-static int kustomize_command(struct renderer *r, const char *path, struct command *c) {
+static int kustomize_command(struct job *r, const char *path, struct command *c) {
         char *program = find_program("kustomize"),
              *other = program ? NULL : find_program("kubectl");
 
@@ -329,7 +357,7 @@ static int kustomize_command(struct renderer *r, const char *path, struct comman
         return c->failed ? -ENOMEM : 0;
 }
 
-static int helm_values(struct renderer *r, const char *path, struct command *c) {
+static int helm_values(struct job *r, const char *path, struct command *c) {
         const json_t *helm = json_object_get(r->request, "helm"), *v;
         const json_t *values = json_object_get(helm, "values");
         size_t i;
@@ -355,7 +383,7 @@ static int helm_values(struct renderer *r, const char *path, struct command *c) 
         return c->failed ? -ENOMEM : 0;
 }
 
-static int helm_command(struct renderer *r, const char *path, struct command *c) {
+static int helm_command(struct job *r, const char *path, struct command *c) {
         char *program = find_program("helm");
         const char *base = strrchr(path, '/');
 
@@ -379,7 +407,7 @@ static int helm_command(struct renderer *r, const char *path, struct command *c)
         return c->failed ? -ENOMEM : helm_values(r, path, c);
 }
 
-static int render(struct renderer *r, const char *path, struct command *c, const char *file,
+static int render(struct job *r, const char *path, struct command *c, const char *file,
                 json_t *files) {
         _cleanup_free_ char *out = NULL, *err = NULL, *text = NULL, *name = NULL, *said = NULL;
         _cleanup_close_ int out_fd = open_output(r, "out", &out);
@@ -412,7 +440,7 @@ static int render(struct renderer *r, const char *path, struct command *c, const
                                : -ENOMEM;
 }
 
-static int render_all(struct renderer *r, json_t *files) {
+static int render_all(struct job *r, json_t *files) {
         const json_t *folder;
         size_t i;
 
@@ -431,32 +459,40 @@ static int render_all(struct renderer *r, json_t *files) {
         return 0;
 }
 
-int render_main(void) {
-        _cleanup_json_ json_t *request = NULL, *files = json_array(), *reply = NULL;
-        _cleanup_problem_ struct problem p = {0};
-        struct renderer r = {.problem = &p};
-        int e = -ENOMEM;
+/* The folder must be there before the process gives up its rights to the one above it. */
+static int prepare_folder(struct job *r) {
+        int e = remove_tree(r->dir);
 
-        /* Whoever asked is gone: so is the work. */
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        request = json_loadf(stdin, 0, NULL);
-        r.request = request;
-        r.dir = json_str(request, "dir");
-        if (isempty(r.dir)) {
-                fprintf(stderr, "kgitd render: this is run by kgitd itself, with a request on its "
-                                "input\n");
-                return 2;
-        }
-        if (files)
-                e = write_files(&r);
+        return e < 0 && e != -ENOENT ? e : mkdir_parents(r->dir, 0700);
+}
+
+static json_t *do_job(json_t *request) {
+        _cleanup_json_ json_t *files = json_array();
+        _cleanup_problem_ struct problem p = {0};
+        struct job r = {.request = request, .dir = json_str_or(request, "dir", ""), .problem = &p};
+        int e = files ? prepare_folder(&r) : -ENOMEM;
+
         if (e == 0)
                 e = shut_off(&r);
         if (e == 0)
+                e = write_files(&r);
+        if (e == 0)
                 e = render_all(&r, files);
         (void)remove_tree(r.dir);
-        reply = e < 0 ? json_pack("{s:s}", "error", p.message ? p.message : strerror(-e))
-                      : json_pack("{s:O}", "files", files);
-        if (!reply || json_dumpf(reply, stdout, JSON_COMPACT) < 0 || fflush(stdout) != 0)
-                return 1;
-        return e < 0 ? 1 : 0;
+        return e < 0 ? json_pack("{s:s}", "error", p.message ? p.message : strerror(-e))
+                     : json_pack("{s:O}", "files", files);
+}
+
+/* The process of its own: waits for a request, which may never come. Does not return. */
+static void be_renderer(int in, int out) {
+        _cleanup_json_ json_t *request = NULL, *reply = NULL;
+        _cleanup_free_ char *text = NULL;
+        FILE *f = fdopen(in, "r");
+
+        /* Whoever asked is gone: so is the work. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        request = f ? json_loadf(f, 0, NULL) : NULL;
+        reply = request ? do_job(request) : NULL;
+        text = reply ? json_text(reply) : NULL;
+        _exit(text && write_all(out, text, strlen(text)) == 0 ? 0 : 1);
 }

@@ -120,7 +120,7 @@ static void test_kubeconfig(void **state) {
 
 static void test_cluster_files(void **state) {
         static const char *const names[] = {"ca.crt", "ca.key", "kapid.crt", "kapid.key", "sa.key",
-                        "sa.pub", "store.crt", "store.key", "peer.crt", "peer.key", "ssh_kapid",
+                        "sa.pub", "store-ca.crt", "store-ca.key", "store.crt", "store.key", "peer.crt", "peer.key", "ssh_kapid",
                         "ssh_kapid.pub", "kreconciled.kubeconfig", "kschedd.kubeconfig",
                         "kgitd.kubeconfig", "admin.kubeconfig"};
         const struct cluster_spec spec = {.names = (const char *const[]){"n1", NULL},

@@ -1,0 +1,28 @@
+/* The daemons' configuration on a machine of the control plane (docs/names.md), and how that of an
+ * earlier version is brought up to date. */
+#pragma once
+
+#include "kctl/machine.h"
+
+struct config_spec {
+        const char *hostname; /* names the store's member */
+        const char *address;  /* under which nodes reach the API */
+        uint16_t port;
+        const char *service_range, *cluster_range;
+};
+
+/* Writes /etc/keelson/{kstored,kapid,kreconciled,kschedd,kgitd}.yaml. */
+int configs_write(struct machine *m, const struct config_spec *spec, struct problem *p);
+/* Gives an earlier version's files what they lack: Unix sockets for health and metrics where there
+ * were loopback ports, and the store's socket for its group. Lines that a person changed stay. */
+int configs_refresh(struct machine *m, struct problem *p);
+
+enum store_state {
+        STORE_HAS_AUTHORITY,    /* nothing is to be done */
+        STORE_SHARES_AUTHORITY, /* the cluster's, as earlier versions made it, and one member */
+        STORE_IS_ELSEWHERE,     /* members or clients that a person arranged, or an etcd */
+};
+/* How the store of this control plane knows its clients. */
+int configs_store_state(struct machine *m, enum store_state *ret, struct problem *p);
+/* Makes kstored.yaml and kapid.yaml name the store's own authority and who may come. */
+int configs_name_store_authority(struct machine *m, struct problem *p);
