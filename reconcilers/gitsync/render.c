@@ -95,7 +95,8 @@ static int ask_renderer(struct renderer *r, const char *request, json_t **ret) {
 }
 
 static json_t *make_request(const json_t *request, json_t *folders, json_t *files) {
-        _cleanup_free_ char *dir = strformat("%s/keelson-render", json_str_or(request, "mirror", ""));
+        _cleanup_free_ char *dir =
+                        strformat("%s/keelson-render", json_str_or(request, "mirror", ""));
 
         return dir ? json_pack("{s:s, s:O, s:O, s:s, s:s, s:O*}", "dir", dir, "folders", folders,
                                      "files", files, "name",
@@ -192,10 +193,8 @@ static bool has_network(void) {
 /* The programs of this machine, the folder, and what programs need to start. */
 static int confine(struct job *r) {
         static const char *const programs[] = {"/bin", "/sbin", "/usr", "/lib", "/lib64", "/opt"};
-        struct confine_path paths[ELEMENTS(programs) + 5] = {
-                        {r->dir, CONFINE_WRITE},
-                        {"/dev/null", CONFINE_WRITE},
-                        {"/etc/ld.so.cache", CONFINE_READ},
+        struct confine_path paths[ELEMENTS(programs) + 5] = {{r->dir, CONFINE_WRITE},
+                        {"/dev/null", CONFINE_WRITE}, {"/etc/ld.so.cache", CONFINE_READ},
                         {"/dev/urandom", CONFINE_READ},
                         {"/sys/kernel/mm/transparent_hugepage", CONFINE_READ}};
         int e;

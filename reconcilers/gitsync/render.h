@@ -1,6 +1,7 @@
-/* Folders that a program of others turns into manifests: kustomize (or kubectl kustomize) and helm. The
- * program runs in a process of its own that is without network, sees programs and its own folder only,
- * and is bounded in time, memory and size; it works on a copy of the commit's files. */
+/* Folders that a program of others turns into manifests: kustomize (or kubectl kustomize) and helm.
+ * The program runs in a process of its own that is without network, sees programs and its own
+ * folder only, and is bounded in time, memory and size; it works on a copy of the commit's files.
+ */
 #pragma once
 
 #include <git2.h>
@@ -15,13 +16,14 @@ struct renderer {
         int to, from;
 };
 
-/* Begins that process; before the caller gives up its own rights, because the renderer needs others. */
+/* Begins that process; before the caller gives up its own rights, because the renderer needs
+ * others. */
 int renderer_start(struct renderer *r);
 /* Ends it; does nothing when it was not started. */
 void renderer_stop(struct renderer *r);
 
-/* Renders answer's folders [{tool, path}] of the commit, each as one more entry of answer's files, and
- * takes folders out of it. request: that of the fetch, with mirror, name, namespace and, for helm,
- * helm {releaseName, valuesFiles, values}. p says what the program says. Once a renderer. */
+/* Renders answer's folders [{tool, path}] of the commit, each as one more entry of answer's files,
+ * and takes folders out of it. request: that of the fetch, with mirror, name, namespace and, for
+ * helm, helm {releaseName, valuesFiles, values}. p says what the program says. Once a renderer. */
 int render_folders(struct renderer *r, git_repository *repo, git_commit *commit,
                 const json_t *request, json_t *answer, struct problem *p);
