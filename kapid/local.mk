@@ -52,10 +52,14 @@ tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
+	kapid/addresses.c kapid/addresses.h kapid/admission-addresses.c kapid/admission-csr.c kapid/admission-gitsync.c \
+	kapid/admission-node-name.c kapid/admission-node.c kapid/admission-plugins.h kapid/admission-pod-security.c \
+	kapid/node-restriction.h kapid/pod-security-namespace.c kapid/pod-security-namespace.h kapid/tolerations.c \
+	kapid/tolerations.h \
 	kapid/admission.c kapid/admission.h kapid/alloc.c kapid/alloc.h kapid/api.c kapid/api.h kapid/authn.c \
 	kapid/authn.h kapid/authz-node.c kapid/authz-rbac.c kapid/authz.h kapid/bootstrap-objects.c \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache-internal.h kapid/cache.c kapid/cache.h kapid/caches.c \
-	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/freshness.c kapid/get.c \
+	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/freshness.c kapid/get.c kapid/impersonate.c kapid/token.c \
 	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/nodelog.c kapid/object.c \
 	kapid/paths.c kapid/paths.h kapid/request.c kapid/request.h kapid/reviews.c kapid/route.c \
 	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/update.c \
