@@ -34,12 +34,14 @@ static bool list_has(const json_t *list, const char *value) {
 }
 
 static _printf_(2, 3) int refuse(struct problem *p, const char *fmt, ...) {
-        char text[256];
+        _cleanup_free_ char *text = NULL;
         va_list ap;
+        int n;
 
         va_start(ap, fmt);
-        vsnprintf(text, sizeof(text), fmt, ap);
+        n = vasprintf(&text, fmt, ap);
         va_end(ap);
+        assert(n >= 0);
         return problem_set(p, EACCES, 403, "Forbidden", "%s", text);
 }
 
