@@ -2,7 +2,7 @@
  * load balancer): CVE-2020-8554. Allowed inside the ranges of --external-ip-ranges and to whom has
  * the verb use-external-ips on the Service, and never an address of a node, of the API or of the
  * range of service addresses. And addresses of endpoints: nothing that would lead into the machine
- * that asks (loopback, link-local). */
+ * that asks (loopback, link-local), a pod's own address included. */
 #include "kapid/addresses.h"
 #include "kapid/admission-plugins.h"
 #include "lib/object.h"
@@ -235,10 +235,29 @@ static int check_endpoints(struct write *w, const json_t *object, struct problem
         return 0;
 }
 
+/* A pod's addresses, which its node writes, become endpoints. */
+static int check_pod_addresses(
+                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
+        const char *address = json_str_or(object, "status.podIP", ""),
+                   *why = streq(address, json_str_or(live, "status.podIP", ""))
+                                          ? NULL
+                                          : address_special(address);
+
+        if (why)
+                return invalid(w, "status.podIP", address, why, p);
+        return json_equal((json_t *)json_at(live, "status.podIPs"),
+                               (json_t *)json_at(object, "status.podIPs"))
+                               ? 0
+                               : check_endpoint_list(w, json_at(object, "status.podIPs"),
+                                                 "status.podIPs", "ip", p);
+}
+
 int validate_addresses(
                 struct write *w, const json_t *live, const json_t *object, struct problem *p) {
         if (admission_is_kind(w, "", "services"))
                 return check_service(w, live, object, p);
+        if (admission_is_kind(w, "", "pods") && w->r->sub)
+                return check_pod_addresses(w, live, object, p);
         if (admission_is_kind(w, "discovery.k8s.io", "endpointslices"))
                 return check_slice(w, object, p);
         if (admission_is_kind(w, "", "endpoints"))

@@ -329,6 +329,22 @@ def _():
     mallory.merge(f"{EVIL}/pods/plain", {"spec": {"nodeName": "m2"}}).must(422)
 
 
+@case
+def _():
+    """nor does a template of a controller, which itself may bind pods"""
+    t = pod("x", {"nodeName": "m2"})
+    d = {"metadata": {"name": "by-template"}, "spec": {"replicas": 1, "selector": {"matchLabels": {"t": "b"}},
+                                                      "template": {"metadata": {"labels": {"t": "b"}}, "spec": t["spec"]}}}
+    mallory.post("/apis/apps/v1/namespaces/evil/replicasets", d).must(201)
+
+    def refused():
+        s = mallory.get("/apis/apps/v1/namespaces/evil/replicasets/by-template").json.get("status", {})
+        assert any("spec.nodeName" in c.get("message", "") for c in s.get("conditions", [])), s
+    within(10, refused)
+    assert not mallory.get(f"{EVIL}/pods?labelSelector=t%3Db").json["items"]
+    mallory.delete("/apis/apps/v1/namespaces/evil/replicasets/by-template").must(200)
+
+
 # --- addresses
 
 def service(name, **spec):
@@ -567,6 +583,8 @@ def _():
     m = root.get(f"{EVIL}/pods/n1").json["metadata"]
     assert not m.get("labels") and not m.get("ownerReferences") and not m.get("finalizers"), m
     node.merge(f"{EVIL}/pods/n2/status", {"status": {"phase": "Failed"}}).must(403)
+    for address in ("127.0.0.1", "169.254.169.254"):
+        node.merge(f"{EVIL}/pods/n1/status", {"status": {"podIP": address, "podIPs": [{"ip": address}]}}).must(422)
     node.delete(f"{EVIL}/pods/n2").must(403)
     node.post(f"{EVIL}/pods/n2/eviction", {"metadata": {"name": "n2"}}).must(403)
     node.post(f"{EVIL}/pods/n1/binding", {"target": {"name": "m1"}}).must(403)
