@@ -197,7 +197,7 @@ int check_selinux(struct look *l) {
         static const char *const unset[] = {"", NULL};
         static const char *const paths[] = {
                         "seLinuxOptions.type", "seLinuxOptions.user", "seLinuxOptions.role"};
-        _cleanup_strv_free_ char **names = NULL, **bad_types = NULL, **said = NULL;
+        _cleanup_strv_free_ char **names = NULL, **said = NULL;
         _cleanup_free_ char *who = NULL, *text = NULL;
         bool any_pod = false;
 
