@@ -447,6 +447,23 @@ def _():
 
 @case
 def _():
+    """an apply that makes an object needs the right to create it"""
+    root.post(f"{RBAC}/clusterroles", role("patchers", [
+        {"apiGroups": ["", "coordination.k8s.io"], "resources": ["configmaps", "leases"], "verbs": ["get", "patch", "update"]}])).must(201)
+    bind("patchers", "patchers", "carol", "other")
+    apply = {"Content_Type": "application/apply-patch+yaml"}
+    thing = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "made"}}
+    where = f"{OTHER}/configmaps/made"
+    within(5, lambda: carol.get(f"{OTHER}/configmaps/none").must(404))
+    carol.ask("PATCH", f"{where}?fieldManager=x", thing, **apply).must(403, "cannot create")
+    carol.put("/apis/coordination.k8s.io/v1/namespaces/other/leases/made", {
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "made"}}).must(403, "cannot create")
+    root.post(f"{OTHER}/configmaps", thing).must(201)
+    carol.ask("PATCH", f"{where}?fieldManager=x", {**thing, "data": {"a": "b"}}, **apply).must(200)
+
+
+@case
+def _():
     """impersonation: of its own service accounts only, and every part is asked for"""
     me = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
     who = mallory.post(me, {}, Impersonate_User="system:serviceaccount:evil:default").must(201).json["status"]["userInfo"]
