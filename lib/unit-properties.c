@@ -92,7 +92,7 @@ static const struct unit_property table[] = {
                 {"SystemCallErrorNumber", NULL, LEVEL_RESTRICTED, NULL, NULL},
                 {"DevicePolicy", NULL, LEVEL_RESTRICTED, "strict", NULL},
                 {"KeyringMode", NULL, LEVEL_RESTRICTED, "private", NULL},
-                /* Lists that would take the place of ours. */
+                /* Lists that would replace our own. */
                 {"RestrictAddressFamilies", NULL, LEVEL_PRIVILEGED, NULL, NULL},
                 {"SystemCallFilter", NULL, LEVEL_PRIVILEGED, NULL, NULL},
                 {"CapabilityBoundingSet", NULL, LEVEL_PRIVILEGED, NULL, NULL},

@@ -1,4 +1,4 @@
-/* Every control of pod security, told as: pod, level, version, what is said. */
+/* Every control of pod security, as a row: pod, level, version, what is said. */
 #include "tests/unit/unit.h"
 
 #include "kapid/pod-security-namespace.h"
