@@ -242,6 +242,7 @@ def _():
     mallory.post(f"{EVIL}/pods", pod("root-in-image", container={"securityContext": {"runAsUser": 0}})).must(201)
     c = mallory.get(f"{EVIL}/pods/root-in-image").json
     c["spec"]["containers"][0]["image"] = "host"
+    del c["metadata"]["resourceVersion"]  # the scheduler writes it meanwhile
     mallory.put(f"{EVIL}/pods/root-in-image", c).must(403, "users of the machine")
 
 
@@ -557,6 +558,7 @@ def _():
         node.merge(ME, {"metadata": {"labels": labels}}).must(403, "label")
     me = node.get(ME).json
     me["metadata"]["labels"] = {}
+    del me["metadata"]["resourceVersion"]
     node.put(ME, me).must(403, "label")
     for spec in ({"taints": [{"key": "a", "effect": "NoSchedule"}]}, {"unschedulable": True}):
         node.merge(ME, {"spec": spec}).must(403)
