@@ -1,26 +1,41 @@
-/* Admission, plugin by plugin: namespace lifecycle, service account, priority, node restriction,
- * RBAC escalation, certificate subjects, service addresses. Each is a function in one of the arrays
- * at the end. */
+/* Admission: the order of the plugins (the arrays at the end), and the small ones: namespace
+ * lifecycle, service account, priority, RBAC escalation. The others are in files of their own
+ * (admission-plugins.h). */
 #include "kapid/admission.h"
 
+#include "kapid/admission-plugins.h"
 #include "kapid/alloc.h"
-#include "kapid/authz.h"
 #include "lib/object.h"
-#include "lib/pki.h"
 
-static struct item *find(struct api *a, const char *prefix, const char *path) {
+struct item *admission_find(struct api *a, const char *prefix, const char *path) {
         struct cache *c = caches_get(a->caches, prefix);
 
         return c ? cache_find(c, path) : NULL;
 }
 
-static bool is_kind(const struct write *w, const char *group, const char *plural) {
+bool admission_is_kind(const struct write *w, const char *group, const char *plural) {
         return streq(w->kind->group, group) && streq(w->kind->plural, plural);
 }
 
-static int forbidden(const struct write *w, struct problem *p, const char *why) {
+int admission_forbidden(const struct write *w, struct problem *p, const char *why) {
         return problem_set(p, EACCES, 403, "Forbidden", "%s \"%s\" is forbidden: %s",
                         w->kind->resource, w->name, why);
+}
+
+bool admission_may(const struct write *w, const char *verb, const char *group, const char *resource,
+                const char *namespace, const char *name) {
+        return authorize(w->r->api, &(struct access){.user = &w->r->user,
+                                                    .verb = verb,
+                                                    .group = group,
+                                                    .version = "v1",
+                                                    .resource = resource,
+                                                    .subresource = "",
+                                                    .namespace = namespace,
+                                                    .name = name});
+}
+
+int admission_warn(struct write *w, const char *text) {
+        return strv_extend(&w->warnings, text);
 }
 
 /* --- namespace lifecycle --- */
@@ -32,7 +47,7 @@ int admission_namespace(struct request *r, struct problem *p) {
 
         if (!r->kind->namespaced)
                 return 0;
-        it = find(r->api, "/registry/namespaces/", name);
+        it = admission_find(r->api, "/registry/namespaces/", name);
         if (!it)
                 return problem_set(p, ENOENT, 404, "NotFound", "namespaces \"%s\" not found", name);
         ns = item_object(it);
@@ -65,7 +80,8 @@ static int pod_account(struct write *w, json_t *object, struct problem *p) {
                 return -ENOMEM;
         /* The default account comes a moment after its namespace; nobody should have to wait for
          * it. */
-        if (!streq(copy, "default") && !find(w->r->api, "/registry/serviceaccounts/", path))
+        if (!streq(copy, "default") &&
+                        !admission_find(w->r->api, "/registry/serviceaccounts/", path))
                 return problem_set(p, EACCES, 403, "Forbidden",
                                 "pods \"%s\" is forbidden: error looking up service account %s: "
                                 "serviceaccount \"%s\" not found",
@@ -110,7 +126,7 @@ static int pod_priority(struct write *w, json_t *object, struct problem *p) {
                                 "pods \"%s\" is forbidden: no PriorityClass with name %s was found",
                                 w->name, name);
         if (json_at(object, "spec.priority") && json_int_or(object, "spec.priority", 0) != value)
-                return forbidden(w, p,
+                return admission_forbidden(w, p,
                                 "the integer value of priority must not be provided in pod spec; "
                                 "priority admission controller computed it from the given "
                                 "PriorityClass name");
@@ -127,96 +143,16 @@ static int pod_priority(struct write *w, json_t *object, struct problem *p) {
 static int create_pod(struct write *w, json_t *object, struct problem *p) {
         int e;
 
-        if (!is_kind(w, "", "pods"))
+        if (!admission_is_kind(w, "", "pods"))
                 return 0;
         e = pod_account(w, object, p);
         return e < 0 ? e : pod_priority(w, object, p);
 }
 
-/* --- node restriction --- */
-
-/* The annotations that say how the control plane reaches a machine are the administrators'. */
-static bool ssh_annotations_equal(const json_t *a, const json_t *b) {
-        static const char *const names[] = {
-                        "keelson.dev/ssh-host-key", "keelson.dev/ssh-port", "keelson.dev/ssh-user"};
-
-        for (size_t i = 0; i < ELEMENTS(names); i++)
-                if (!streq_ptr(object_annotation(a, names[i]), object_annotation(b, names[i])))
-                        return false;
-        return true;
-}
-
-static bool agent_may_set_label(const char *key) {
-        return streq(key, "kubernetes.io/hostname") || streq(key, "kubernetes.io/os") ||
-               streq(key, "kubernetes.io/arch") || startswith(key, "node.kubernetes.io/") ||
-               startswith(key, "kubelet.kubernetes.io/") ||
-               startswith(key, "topology.kubernetes.io/") || startswith(key, "beta.kubernetes.io/");
-}
-
-static int check_node_labels(
-                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        const json_t *before = json_get(live, "metadata", "labels", NULL),
-                     *after = json_get(object, "metadata", "labels", NULL);
-        const char *key;
-        json_t *v;
-
-        json_object_foreach ((json_t *)after, key, v) {
-                const char *slash = strchr(key, '/');
-                size_t n = slash ? (size_t)(slash - key) : 0;
-                bool reserved = (n >= 13 && memcmp(slash - 13, "kubernetes.io", 13) == 0) ||
-                                (n >= 6 && memcmp(slash - 6, "k8s.io", 6) == 0);
-
-                if (reserved && !agent_may_set_label(key) &&
-                                !json_equal(json_object_get(before, key), v))
-                        return forbidden(w, p,
-                                        "an agent may not set labels of kubernetes.io or "
-                                        "k8s.io on its node other than its own facts");
-        }
-        return 0;
-}
-
-static int restrict_node_object(struct write *w, const char *node, const json_t *live,
-                const json_t *object, struct problem *p) {
-        if (!streq(w->name, node))
-                return forbidden(w, p, "an agent may write only its own node");
-        if (live && !json_equal(json_at(live, "spec.taints"), json_at(object, "spec.taints")))
-                return forbidden(w, p, "an agent may not change the taints of its node");
-        return check_node_labels(w, live, object, p);
-}
-
-static int validate_node(
-                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        const char *node = user_node(&w->r->user);
-
-        if (is_kind(w, "", "nodes") && !user_is_master(&w->r->user) &&
-                        !ssh_annotations_equal(live, object))
-                return forbidden(w, p,
-                                "the annotations keelson.dev/ssh-* may be changed by "
-                                "system:masters only");
-        if (!node || user_is_master(&w->r->user))
-                return 0;
-        if (is_kind(w, "", "nodes"))
-                return restrict_node_object(w, node, live, object, p);
-        if (is_kind(w, "", "pods") && !live)
-                return forbidden(w, p, "an agent may not create pods");
-        if (is_kind(w, "coordination.k8s.io", "leases") && !streq(w->name, node))
-                return forbidden(w, p, "an agent may write only its own lease");
-        return 0;
-}
-
 /* --- RBAC: nobody gives away more than they have --- */
 
 static bool has_verb(struct write *w, const char *verb, const char *resource, const char *name) {
-        struct access access = {.user = &w->r->user,
-                        .verb = verb,
-                        .group = "rbac.authorization.k8s.io",
-                        .version = "v1",
-                        .resource = resource,
-                        .subresource = "",
-                        .namespace = w->namespace,
-                        .name = name};
-
-        return authorize(w->r->api, &access);
+        return admission_may(w, verb, "rbac.authorization.k8s.io", resource, w->namespace, name);
 }
 
 static int refuse_escalation(struct write *w, const json_t *missing, struct problem *p) {
@@ -226,6 +162,32 @@ static int refuse_escalation(struct write *w, const json_t *missing, struct prob
                         "%s \"%s\" is forbidden: user \"%s\" is attempting to grant RBAC "
                         "permissions not currently held: %s",
                         w->kind->resource, w->name, w->r->user.name, strempty(text));
+}
+
+/* Rules that come from an aggregation may become anything, so naming one needs everything. */
+static int validate_role(
+                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
+        const json_t *rules = json_object_get(object, "rules"), *missing = NULL,
+                     *aggregation = json_object_get(object, "aggregationRule");
+        _cleanup_json_ json_t *everything = NULL;
+
+        if (live && json_equal(json_object_get(live, "rules"), rules))
+                rules = NULL;
+        if (live && json_equal(json_object_get(live, "aggregationRule"), aggregation))
+                aggregation = NULL;
+        if ((!rules && !aggregation) || has_verb(w, "escalate", w->kind->plural, w->name))
+                return 0;
+        if (rules && !rbac_covers(w->r->api->rbac, &w->r->user, w->namespace, rules, &missing))
+                return refuse_escalation(w, missing, p);
+        if (!aggregation)
+                return 0;
+        everything = json_pack("[{s[s], s[s], s[s]}, {s[s], s[s]}]", "apiGroups", "*", "resources",
+                        "*", "verbs", "*", "nonResourceURLs", "*", "verbs", "*");
+        if (!everything)
+                return -ENOMEM;
+        if (rbac_covers(w->r->api->rbac, &w->r->user, w->namespace, everything, &missing))
+                return 0;
+        return refuse_escalation(w, missing, p);
 }
 
 static int validate_rbac(
@@ -240,13 +202,7 @@ static int validate_rbac(
                 return -ENOMEM;
         role = streq(w->kind->kind, "Role") || streq(w->kind->kind, "ClusterRole");
         if (role) {
-                rules = json_object_get(object, "rules");
-                if (live && json_equal(json_object_get(live, "rules"), rules))
-                        return 0;
-                if (has_verb(w, "escalate", w->kind->plural, w->name) ||
-                                rbac_covers(rbac, &w->r->user, w->namespace, rules, &missing))
-                        return 0;
-                return refuse_escalation(w, missing, p);
+                return validate_role(w, live, object, p);
         }
         ref = json_object_get(object, "roleRef");
         if (live && json_equal(json_object_get(live, "roleRef"), ref) &&
@@ -270,55 +226,12 @@ static int validate_rbac(
         return refuse_escalation(w, missing, p);
 }
 
-/* --- certificates --- */
-
-static int validate_csr(
-                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        const char *signer = json_str_or(object, "spec.signerName", "");
-        struct access access = {.user = &w->r->user,
-                        .verb = "approve",
-                        .group = "certificates.k8s.io",
-                        .version = "v1",
-                        .resource = "signers",
-                        .subresource = "",
-                        .namespace = "",
-                        .name = signer};
-        _cleanup_strv_free_ char **organizations = NULL;
-        _cleanup_free_ char *pem = NULL, *cn = NULL;
-        void *data = NULL;
-        size_t n;
-
-        if (!is_kind(w, "certificates.k8s.io", "certificatesigningrequests"))
-                return 0;
-        if (live && w->r->sub && streq(w->r->sub->name, "approval"))
-                return authorize(w->r->api, &access) ? 0
-                                                     : forbidden(w, p,
-                                                                       "user not permitted to "
-                                                                       "approve requests with "
-                                                                       "this signerName");
-        if (live || !streq(signer, "kubernetes.io/kube-apiserver-client"))
-                return 0;
-        if (base64_decode(json_str_or(object, "spec.request", ""), &data, &n) < 0)
-                return problem_set(p, EINVAL, 400, "BadRequest", "spec.request is no base64 text");
-        pem = strndup(data, n);
-        free(data);
-        if (!pem)
-                return -ENOMEM;
-        if (pki_csr_read(pem, &cn, &organizations, p) < 0)
-                return p->code ? -EINVAL
-                               : problem_set(p, EINVAL, 400, "BadRequest", "spec.request: %s",
-                                                 p->message ? p->message : "unreadable");
-        if (strv_contains(organizations, "system:masters"))
-                return forbidden(w, p,
-                                "use of kubernetes.io/kube-apiserver-client signer with "
-                                "system:masters group is not allowed");
-        return 0;
-}
-
 /* --- services --- */
 
 static int create_service(struct write *w, json_t *object, struct problem *p) {
-        return is_kind(w, "", "services") ? alloc_service(w->r->api->alloc, w, NULL, object, p) : 0;
+        return admission_is_kind(w, "", "services")
+                               ? alloc_service(w->r->api->alloc, w, NULL, object, p)
+                               : 0;
 }
 
 /* --- what is asked in which order --- */
@@ -331,6 +244,10 @@ static int (*const on_create[])(struct write *, json_t *, struct problem *) = {
 static int (*const on_validate[])(
                 struct write *, const json_t *, const json_t *, struct problem *) = {
                 validate_node,
+                validate_pod_security,
+                validate_node_name,
+                validate_addresses,
+                validate_gitsync,
                 validate_rbac,
                 validate_csr,
                 warn_no_effect,
@@ -347,7 +264,7 @@ int admission_create(struct write *w, json_t *object, struct problem *p) {
 }
 
 int admission_update(struct write *w, const json_t *live, json_t *object, struct problem *p) {
-        if (is_kind(w, "", "services") && !w->r->sub)
+        if (admission_is_kind(w, "", "services") && !w->r->sub)
                 return alloc_service(w->r->api->alloc, w, live, object, p);
         return 0;
 }
@@ -364,11 +281,13 @@ int admission_validate(
 }
 
 int admission_may_delete(struct write *w, const json_t *object, struct problem *p) {
-        if (is_kind(w, "", "namespaces") && namespace_must_stay(w->name))
-                return forbidden(w, p, "this namespace may not be deleted");
-        return 0;
+        if (admission_is_kind(w, "", "namespaces") && namespace_must_stay(w->name))
+                return admission_forbidden(w, p, "this namespace may not be deleted");
+        return may_delete_gitsync(w, object, p);
 }
 
 int admission_delete(struct write *w, const json_t *object) {
-        return is_kind(w, "", "services") ? alloc_release(w->r->api->alloc, w, object, NULL) : 0;
+        return admission_is_kind(w, "", "services")
+                               ? alloc_release(w->r->api->alloc, w, object, NULL)
+                               : 0;
 }

@@ -8,6 +8,7 @@
 #include "kapid/kind.h"
 #include "kapid/store.h"
 #include "lib/daemon.h"
+#include "lib/unit-properties.h"
 
 struct alloc;
 struct bootstrap;
@@ -32,6 +33,8 @@ struct api_options {
         const char *ssh_key_file;  /* NULL: no logs */
         const char *sa_key_pem;    /* NULL: no tokens */
         const char *issuer;
+        enum security_level pod_security_default; /* of namespaces without the label */
+        char *const *external_ip_ranges;          /* NULL: none */
 };
 
 struct api {

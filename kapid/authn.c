@@ -3,13 +3,10 @@
 
 #include <gnutls/gnutls.h>
 
-#include "kapid/authz.h"
 #include "kapid/jwt.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/timefmt.h"
-
-enum { IMPERSONATED_GROUPS_MAX = 64 };
 
 static int unauthorized(struct problem *p) {
         return problem_set(p, EACCES, 401, "Unauthorized", "Unauthorized");
@@ -39,7 +36,8 @@ static int user_of_claims(
         const char *namespace = json_str_or(k, "namespace", ""),
                    *name = json_str_or(k, "serviceaccount.name", ""),
                    *uid = json_str_or(k, "serviceaccount.uid", ""),
-                   *pod = json_str_or(k, "pod.name", "");
+                   *pod = json_str_or(k, "pod.name", ""),
+                   *secret = json_str_or(k, "secret.name", "");
         _cleanup_free_ char *user = strformat("system:serviceaccount:%s:%s", namespace, name);
         _cleanup_free_ char *group = strformat("system:serviceaccounts:%s", namespace);
 
@@ -51,6 +49,9 @@ static int user_of_claims(
                 return unauthorized(p);
         if (!isempty(pod) && !is_alive(a, "/registry/pods/", namespace, pod,
                                              json_str_or(k, "pod.uid", "")))
+                return unauthorized(p);
+        if (!isempty(secret) && !is_alive(a, "/registry/secrets/", namespace, secret,
+                                                json_str_or(k, "secret.uid", "")))
                 return unauthorized(p);
         if (user_set(&u, user, uid) < 0 || user_add_group(&u, "system:serviceaccounts") < 0 ||
                         user_add_group(&u, group) < 0 ||
@@ -179,90 +180,4 @@ int authenticate(struct request *r, struct problem *p) {
                 return e;
         e = user_add_group(&r->user, "system:unauthenticated");
         return e < 0 ? e : AUTHN_ANONYMOUS;
-}
-
-static int may_impersonate(struct request *r, const char *resource, const char *group,
-                const char *namespace, const char *name, const char *sub, struct problem *p) {
-        struct access access = {.user = &r->user,
-                        .verb = "impersonate",
-                        .group = group,
-                        .version = "v1",
-                        .resource = resource,
-                        .subresource = sub,
-                        .namespace = namespace,
-                        .name = name};
-
-        if (authorize(r->api, &access))
-                return 0;
-        return problem_set(p, EACCES, 403, "Forbidden",
-                        "%s \"%s\" is forbidden: User \"%s\" cannot impersonate resource \"%s\" in "
-                        "API group \"%s\" at the cluster scope",
-                        resource, name, r->user.name, resource, group);
-}
-
-static int impersonate_user(
-                struct request *r, const char *name, struct user *u, struct problem *p) {
-        const char *account = startswith(name, "system:serviceaccount:");
-        const char *colon = account ? strchr(account, ':') : NULL;
-        int e;
-
-        if (colon) {
-                _cleanup_free_ char *namespace = strndup(account, (size_t)(colon - account));
-                _cleanup_free_ char *group =
-                                strformat("system:serviceaccounts:%s", strempty(namespace));
-
-                if (!namespace || !group)
-                        return -ENOMEM;
-                e = may_impersonate(r, "serviceaccounts", "", namespace, colon + 1, "", p);
-                if (e >= 0)
-                        e = user_add_group(u, "system:serviceaccounts");
-                if (e >= 0)
-                        e = user_add_group(u, group);
-        } else {
-                e = may_impersonate(r, "users", "", "", name, "", p);
-        }
-        return e < 0 ? e : user_set(u, name, "");
-}
-
-int impersonate(struct request *r, struct problem *p) {
-        const char *name = request_header(r, "Impersonate-User");
-        const char *uid = request_header(r, "Impersonate-Uid"), *group;
-        _cleanup_user_ struct user u = {0};
-        int e;
-
-        if (isempty(name)) {
-                if (uid || request_header(r, "Impersonate-Group"))
-                        return problem_set(p, EINVAL, 400, "BadRequest",
-                                        "Impersonate-Group and Impersonate-Uid need "
-                                        "Impersonate-User");
-                return 0;
-        }
-        for (size_t i = 0; (group = http_request_header_at(r->http, "Impersonate-Group", i)); i++) {
-                if (i == IMPERSONATED_GROUPS_MAX)
-                        return problem_set(p, E2BIG, 400, "BadRequest",
-                                        "too many Impersonate-Group headers");
-                e = may_impersonate(r, "groups", "", "", group, "", p);
-                if (e >= 0)
-                        e = user_add_group(&u, group);
-                if (e < 0)
-                        return e;
-        }
-        e = impersonate_user(r, name, &u, p);
-        if (e < 0)
-                return e;
-        if (uid) {
-                e = may_impersonate(r, "uids", "authentication.k8s.io", "", uid, "", p);
-                if (e >= 0)
-                        e = user_set(&u, name, uid);
-                if (e < 0)
-                        return e;
-        }
-        e = user_add_group(&u, streq(name, "system:anonymous") ? "system:unauthenticated"
-                                                               : "system:authenticated");
-        if (e < 0)
-                return e;
-        r->real_user = r->user;
-        r->user = u;
-        u = (struct user){0};
-        return 0;
 }

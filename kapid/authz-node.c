@@ -122,12 +122,15 @@ static bool is_read(const struct access *access) {
                streq(access->verb, "watch");
 }
 
-static bool pod_on_node(struct api *a, const struct access *access, const char *node) {
+/* absent: the answer for a pod that is not there. */
+static bool pod_on_node(struct api *a, const struct access *access, const char *node, bool absent) {
         _cleanup_free_ char *path = strformat("%s/%s", access->namespace, access->name);
         struct cache *c = caches_get(a->caches, "/registry/pods/");
         struct item *it = path && c ? cache_find(c, path) : NULL;
         _cleanup_json_ json_t *pod = it ? item_object(it) : NULL;
 
+        if (!it)
+                return absent;
         return pod && streq(json_str_or(pod, "spec.nodeName", ""), node);
 }
 
@@ -136,19 +139,22 @@ static bool allow_pods(struct api *a, const struct access *access, const char *n
                 return selects(access, "spec.nodeName", node);
         if (streq(access->verb, "get") && isempty(access->subresource))
                 /* A pod that has just gone: the agent may learn that it has (404). */
-                return true;
+                return pod_on_node(a, access, node, true);
         if (streq(access->subresource, "status"))
-                return pod_on_node(a, access, node);
-        if (streq(access->subresource, "eviction") || streq(access->verb, "delete"))
-                return pod_on_node(a, access, node);
-        return false;
+                return (is_read(access) || streq(access->verb, "update") ||
+                                       streq(access->verb, "patch")) &&
+                       pod_on_node(a, access, node, false);
+        if (streq(access->subresource, "eviction"))
+                return streq(access->verb, "create") && pod_on_node(a, access, node, false);
+        return streq(access->verb, "delete") && isempty(access->subresource) &&
+               pod_on_node(a, access, node, false);
 }
 
 static bool allow_nodes(const struct access *access, const char *node) {
         if (is_read(access))
                 return true; /* its routes go to all of them */
         if (streq(access->verb, "create"))
-                return true; /* admission: only its own */
+                return isempty(access->subresource); /* admission: only its own */
         return streq(access->name, node) &&
                (isempty(access->subresource) || streq(access->subresource, "status")) &&
                (streq(access->verb, "update") || streq(access->verb, "patch"));
@@ -159,7 +165,7 @@ static bool allow_referred(
         const char *name = single_name(access);
 
         return is_read(access) && name && !isempty(access->namespace) &&
-               any_pod(a, node, access->namespace, name, refers);
+               isempty(access->subresource) && any_pod(a, node, access->namespace, name, refers);
 }
 
 static bool allow_core(struct api *a, const struct access *access, const char *node) {
@@ -177,8 +183,10 @@ static bool allow_core(struct api *a, const struct access *access, const char *n
                 return allow_referred(a, access, node, refers_to_claim);
         if (streq(resource, "serviceaccounts"))
                 return streq(access->subresource, "token")
-                                       ? any_pod(a, node, access->namespace, access->name,
-                                                         refers_to_account)
+                                       ? streq(access->verb, "create") &&
+                                                         any_pod(a, node, access->namespace,
+                                                                         access->name,
+                                                                         refers_to_account)
                                        : allow_referred(a, access, node, refers_to_account);
         if (streq(resource, "events"))
                 return streq(access->verb, "create") || streq(access->verb, "patch") ||
@@ -187,6 +195,26 @@ static bool allow_core(struct api *a, const struct access *access, const char *n
                         streq(resource, "namespaces"))
                 return is_read(access);
         return false;
+}
+
+/* Certificate requests: making one (admission looks at what is in it), and its own. */
+static bool allow_requests(struct api *a, const struct access *access) {
+        struct cache *c = caches_get(a->caches, "/registry/certificatesigningrequests/");
+        const char *name = single_name(access);
+        _cleanup_json_ json_t *request = NULL;
+        struct item *it;
+
+        if (!isempty(access->subresource))
+                return false;
+        if (streq(access->verb, "create"))
+                return true;
+        if (!is_read(access) || !name || !c)
+                return false;
+        it = cache_find(c, name);
+        if (!it)
+                return true; /* it may learn that it is gone */
+        request = item_object(it);
+        return request && streq(json_str_or(request, "spec.username", ""), access->user->name);
 }
 
 bool authorize_node(struct api *a, const struct access *access, const char *node) {
@@ -202,8 +230,7 @@ bool authorize_node(struct api *a, const struct access *access, const char *node
                 return is_read(access);
         if (streq(access->group, "certificates.k8s.io") &&
                         streq(access->resource, "certificatesigningrequests"))
-                return isempty(access->subresource) &&
-                       (streq(access->verb, "create") || is_read(access));
+                return allow_requests(a, access);
         if (streq(access->group, "events.k8s.io") && streq(access->resource, "events"))
                 return streq(access->verb, "create") || streq(access->verb, "patch") ||
                        streq(access->verb, "update");

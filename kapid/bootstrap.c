@@ -66,12 +66,29 @@ static void on_stored(const struct store_result *res, void *userdata) {
         step(b);
 }
 
+static bool has_labels(const json_t *live, const json_t *wanted) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)json_at(wanted, "metadata.labels"), key, v)
+                if (!streq_ptr(object_label(live, key), json_string_value(v)))
+                        return false;
+        return true;
+}
+
 /* Whether what is there is as it should be. */
 static bool is_good(const json_t *live, const json_t *wanted) {
         const char *update = object_annotation(live, "rbac.authorization.kubernetes.io/autoupdate");
 
+        if (update && streq(update, "false"))
+                return true;
+        /* The rules of an aggregated role are the controller's. */
+        if (json_object_get(wanted, "aggregationRule"))
+                return json_equal(json_object_get(live, "aggregationRule"),
+                                       json_object_get(wanted, "aggregationRule")) &&
+                       has_labels(live, wanted);
         if (streq(object_kind(wanted), "ClusterRole"))
-                return (update && streq(update, "false")) ||
+                return has_labels(live, wanted) &&
                        json_equal(json_object_get(live, "rules"), json_object_get(wanted, "rules"));
         if (streq(object_kind(wanted), "EndpointSlice"))
                 return json_equal(json_object_get(live, "endpoints"),
@@ -182,18 +199,31 @@ static void step(struct bootstrap *b) {
         b->api->bootstrapped = true;
 }
 
-/* `rulesOf: view` puts the rules of an earlier role before the role's own. */
-static int inherit_rules(const struct bootstrap *b, json_t *role) {
-        const char *from = json_str(role, "rulesOf");
-        _cleanup_json_ json_t *rules = json_array();
+static const json_t *first_role(const struct bootstrap *b, const char *name) {
         const json_t *o;
+        size_t i;
+
+        json_array_foreach (b->objects, i, o)
+                if (streq(object_kind(o), "ClusterRole") && streq(object_name(o), name))
+                        return o;
+        return NULL;
+}
+
+/* `rulesOf: [view]` puts the rules of earlier roles before the role's own. */
+static int inherit_rules(const struct bootstrap *b, json_t *role) {
+        const json_t *from = json_object_get(role, "rulesOf"), *name;
+        _cleanup_json_ json_t *rules = json_array();
         size_t i;
 
         if (!from)
                 return 0;
-        json_array_foreach (b->objects, i, o)
-                if (streq(object_kind(o), "ClusterRole") && streq(object_name(o), from))
-                        json_array_extend(rules, json_object_get(o, "rules"));
+        json_array_foreach (from, i, name) {
+                const json_t *o = first_role(b, strempty(json_string_value(name)));
+
+                assert(o); /* the table names earlier ones only */
+                if (json_array_extend(rules, json_object_get(o, "rules")) < 0)
+                        return -ENOMEM;
+        }
         if (!rules || json_array_extend(rules, json_object_get(role, "rules")) < 0 ||
                         json_object_set(role, "rules", rules) < 0)
                 return -ENOMEM;

@@ -21,6 +21,8 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/pod-security.c kapid/pod-security.h kapid/pod-security-controls.h kapid/pod-security-baseline.c \
+	kapid/pod-security-restricted.c \
 	kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
 	kapid/strategy/core.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
@@ -59,10 +61,14 @@ tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
+	kapid/addresses.c kapid/addresses.h kapid/admission-addresses.c kapid/admission-csr.c kapid/admission-gitsync.c \
+	kapid/admission-node-name.c kapid/admission-node.c kapid/admission-plugins.h kapid/admission-pod-security.c \
+	kapid/node-restriction.h kapid/pod-security-namespace.c kapid/pod-security-namespace.h kapid/tolerations.c \
+	kapid/tolerations.h \
 	kapid/admission.c kapid/admission.h kapid/alloc.c kapid/alloc.h kapid/api.c kapid/api.h kapid/authn.c \
 	kapid/authn.h kapid/authz-node.c kapid/authz-rbac.c kapid/authz.h kapid/bootstrap-objects.c \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache-internal.h kapid/cache.c kapid/cache.h kapid/caches.c \
-	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/freshness.c kapid/get.c \
+	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/freshness.c kapid/get.c kapid/impersonate.c kapid/token.c \
 	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/no-effect.c kapid/nodelog.c kapid/object.c \
 	kapid/paths.c kapid/paths.h kapid/request.c kapid/request.h kapid/reviews.c kapid/route.c \
 	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/update.c \
@@ -79,3 +85,8 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-pod-security tests/unit/test-boundaries
+tests_unit_test_pod_security_SOURCES = tests/unit/test-pod-security.c tests/unit/kapid-cases.h
+tests_unit_test_pod_security_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+tests_unit_test_boundaries_SOURCES = tests/unit/test-boundaries.c tests/unit/kapid-cases.h
+tests_unit_test_boundaries_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

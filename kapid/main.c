@@ -4,7 +4,9 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
+#include "kapid/addresses.h"
 #include "kapid/api.h"
+#include "kapid/pod-security.h"
 #include "lib/fileio.h"
 #include "lib/http-server.h"
 #include "lib/log.h"
@@ -23,6 +25,8 @@ struct flags {
         char *issuer;
         char *ssh_key_file;
         char *advertise;
+        char *pod_security;
+        char **external_ip_ranges;
         char *log_level;
 };
 
@@ -61,6 +65,17 @@ static const struct option_row rows[] = {
                 {"advertise-address", 0, OPTION_STRING, offsetof(struct flags, advertise),
                                 "ADDRESS",
                                 "Where nodes reach this server; found out when not given", NULL},
+                {"pod-security-default", 0, OPTION_STRING, offsetof(struct flags, pod_security),
+                                "LEVEL",
+                                "What pods may do in a namespace without the label "
+                                "pod-security.kubernetes.io/enforce: privileged, baseline or "
+                                "restricted",
+                                "baseline"},
+                {"external-ip-ranges", 0, OPTION_STRINGS,
+                                offsetof(struct flags, external_ip_ranges), "CIDR[,CIDR]",
+                                "Addresses that every Service may take as an external address; "
+                                "others need the verb use-external-ips",
+                                NULL},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
 };
@@ -198,6 +213,20 @@ static void on_stop(void *userdata) {
                 sd_event_exit(daemon_event(s->daemon), 0);
 }
 
+/* What the administrator allows to others. */
+static int read_policies(const struct flags *f, struct api_options *o, struct problem *p) {
+        if (pod_security_level_parse(f->pod_security, &o->pod_security_default) < 0)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--pod-security-default %s: must be one of privileged, baseline, "
+                                "restricted",
+                                f->pod_security);
+        for (size_t i = 0; f->external_ip_ranges && f->external_ip_ranges[i]; i++)
+                if (address_range_check(f->external_ip_ranges[i], p) < 0)
+                        return problem_prefix(p, "--external-ip-ranges"), -EINVAL;
+        o->external_ip_ranges = f->external_ip_ranges;
+        return 0;
+}
+
 static int start(struct server *s, const struct flags *f, struct problem *p) {
         const struct tls_files tls = {
                         .cert = f->store_cert, .key = f->store_key, .ca = f->store_ca};
@@ -212,7 +241,9 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
         if (f->port == 0 && isempty(f->unix_socket))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "nothing to listen on: give --secure-port or --unix-socket");
-        r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
+        r = read_policies(f, &o, p);
+        if (r >= 0)
+                r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
         if (r < 0)
                 return r;
         s->advertise = advertise_address(f);

@@ -6,7 +6,8 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-enum { WARNINGS_MAX = 32, WARNING_SIZE_MAX = 256 };
+/* As the reference server: all warnings of an answer together, else each cut to a part. */
+enum { WARNINGS_MAX = 32, WARNINGS_SIZE_MAX = 4096, WARNING_SIZE_MAX = 256 };
 
 static unsigned *lane_counter(struct request *r) {
         switch (r->lane) {
@@ -252,13 +253,18 @@ void respond_item(struct request *r, int code, struct item *it) {
 }
 
 /* RFC 7234 section 5.5: quotes and backslashes escaped, no control characters. */
-void request_warn(struct request *r, const char *text) {
+/* At most size bytes of the text, and no part of a character. */
+static void add_warning(struct request *r, const char *text, size_t size) {
         _cleanup_buf_ struct buf b = {0};
+        size_t n = strlen(text);
 
         if (!r->http)
                 return;
+        if (n > size)
+                for (n = size; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+                        n--;
         buf_append_str(&b, "299 - \"");
-        for (size_t i = 0; text[i] && b.size < WARNING_SIZE_MAX; i++) {
+        for (size_t i = 0; i < n; i++) {
                 if (text[i] == '"' || text[i] == '\\')
                         buf_append_char(&b, '\\');
                 buf_append_char(&b, (unsigned char)text[i] < 0x20 ? ' ' : text[i]);
@@ -268,9 +274,18 @@ void request_warn(struct request *r, const char *text) {
                 http_response_header(r->http, "Warning", b.data);
 }
 
+void request_warn(struct request *r, const char *text) {
+        add_warning(r, text, WARNING_SIZE_MAX);
+}
+
 void request_warn_all(struct request *r, char *const *texts) {
+        size_t total = 0;
+
+        for (size_t i = 0; texts && texts[i]; i++)
+                total += strlen(texts[i]);
         for (size_t i = 0; texts && texts[i] && i < WARNINGS_MAX; i++)
-                request_warn(r, texts[i]);
+                add_warning(r, texts[i],
+                                total <= WARNINGS_SIZE_MAX ? WARNINGS_SIZE_MAX : WARNING_SIZE_MAX);
 }
 
 struct http_stream *respond_stream(struct request *r, const char *content_type, size_t queued_max,

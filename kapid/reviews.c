@@ -109,8 +109,11 @@ void verb_review(struct request *r) {
         data = request_body(r, &n);
         e = machine_decode(r->kind, NULL, request_header(r, "Content-Type"), data, n, r->validation,
                         &d, &p);
-        if (e >= 0)
+        if (e >= 0) {
+                /* The answer is ours to write; clients send an empty one. */
+                json_object_del(d.object, "status");
                 e = machine_default(r->kind, d.object);
+        }
         if (e >= 0)
                 e = machine_validate_create(r->kind, d.object, &p);
         for (size_t i = 0; e >= 0 && i <= ELEMENTS(reviews); i++) {

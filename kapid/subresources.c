@@ -1,17 +1,14 @@
-/* POSTs to a part of an object: binding, eviction, token. */
-#include "kapid/jwt.h"
+/* POSTs to a part of an object: binding, eviction; reading such a body (token.c does too). */
 #include "kapid/verbs.h"
 #include "kapid/write.h"
 #include "lib/object.h"
-#include "lib/random.h"
 #include "lib/timefmt.h"
 
 static void body_free(void *p) {
         json_decref(p);
 }
 
-/* Decodes and validates the subresource's own body into r->state. */
-static json_t *take_body(struct request *r) {
+json_t *subresource_body(struct request *r) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_(decoded_done) struct decoded d = {0};
         const char *data;
@@ -23,8 +20,11 @@ static json_t *take_body(struct request *r) {
                         r->validation, &d, &p);
         if (e >= 0)
                 e = body_check_names(r, d.object, &p);
-        if (e >= 0)
+        if (e >= 0) {
+                /* The answer is ours to write; clients send an empty one. */
+                json_object_del(d.object, "status");
                 e = machine_validate_body(r->kind, r->sub, d.object, &p);
+        }
         if (e < 0) {
                 if (p.code)
                         respond_problem(r, &p);
@@ -128,7 +128,7 @@ static void status_respond(struct write *w, const struct problem *p) {
 
 void verb_binding(struct request *r) {
         _cleanup_problem_ struct problem p = {0};
-        json_t *body = take_body(r);
+        json_t *body = subresource_body(r);
         const char *kind;
 
         if (!body)
@@ -289,93 +289,6 @@ static void evict_now(struct request *r) {
 }
 
 void verb_eviction(struct request *r) {
-        if (take_body(r))
+        if (subresource_body(r))
                 request_freshen(r, evict_now);
-}
-
-/* --- token --- */
-
-enum { TOKEN_MIN_S = 600, TOKEN_DEFAULT_S = 3600, TOKEN_MAX_S = 90 * 24 * 3600 };
-
-static json_t *token_claims(
-                struct request *r, const json_t *account, const json_t *body, uint64_t end_s) {
-        uint64_t now_s = r->now_us / 1000000;
-        const json_t *bound = json_at(body, "spec.boundObjectRef"),
-                     *audiences = json_at(body, "spec.audiences");
-        _cleanup_free_ char *subject =
-                        strformat("system:serviceaccount:%s:%s", r->route.namespace, r->route.name);
-        char id[UUID_SIZE];
-        json_t *claims;
-
-        if (!subject)
-                return NULL;
-        claims = json_pack("{ss, ss, sI, sI, sI, ss, s{ss, s{ss, ss}}}", "iss",
-                        r->api->options.issuer, "sub", subject, "iat", (json_int_t)now_s, "nbf",
-                        (json_int_t)now_s, "exp", (json_int_t)end_s, "jti", random_uuid(id),
-                        "kubernetes.io", "namespace", r->route.namespace, "serviceaccount", "name",
-                        r->route.name, "uid", object_uid(account));
-        if (!claims)
-                return NULL;
-        if (json_array_size(audiences) > 0)
-                json_object_set(claims, "aud", (json_t *)audiences);
-        else
-                json_object_set_new(claims, "aud", json_pack("[s]", r->api->options.issuer));
-        if (streq(json_str_or(bound, "kind", ""), "Pod"))
-                json_object_set_new(json_object_get(claims, "kubernetes.io"), "pod",
-                                json_pack("{ss, ss}", "name", json_str_or(bound, "name", ""), "uid",
-                                                json_str_or(bound, "uid", "")));
-        return claims;
-}
-
-static void token_now(struct request *r) {
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *path = request_cache_path(r, r->route.name), *token = NULL;
-        struct item *it = path ? cache_find(r->cache, path) : NULL;
-        _cleanup_json_ json_t *account = it ? item_object(it) : NULL, *claims = NULL;
-        json_t *body = r->state;
-        int64_t seconds = json_int_or(body, "spec.expirationSeconds", TOKEN_DEFAULT_S);
-        uint64_t end_s;
-        char end[TIMEFMT_SIZE];
-
-        if (!account) {
-                problem_not_found(&p, r->kind, r->route.name);
-                respond_problem(r, &p);
-                return;
-        }
-        if (!r->api->jwt || !jwt_key_can_sign(r->api->jwt)) {
-                problem_set(&p, EOPNOTSUPP, 500, "InternalError",
-                                "this server has no key to sign tokens with "
-                                "(--service-account-key-file)");
-                respond_problem(r, &p);
-                return;
-        }
-        if (seconds < TOKEN_MIN_S) {
-                problem_set(&p, EINVAL, 422, "Invalid",
-                                "TokenRequest \"%s\" is invalid: spec.expirationSeconds: Invalid "
-                                "value: %lld: may not specify a duration less than 10 minutes",
-                                r->route.name, (long long)seconds);
-                problem_cause(&p, "FieldValueInvalid", "spec.expirationSeconds",
-                                "Invalid value: may not specify a duration less than 10 minutes");
-                respond_problem(r, &p);
-                return;
-        }
-        end_s = r->now_us / 1000000 + (uint64_t)MIN(seconds, TOKEN_MAX_S);
-        claims = token_claims(r, account, body, end_s);
-        if (!claims || jwt_sign(r->api->jwt, claims, &token) < 0) {
-                respond_errno(r, ENOMEM);
-                return;
-        }
-        if (json_set_str(body, "status.token", token) < 0 ||
-                        json_set_str(body, "status.expirationTimestamp",
-                                        time_format(end_s * 1000000, end)) < 0 ||
-                        json_set_str(body, "metadata.creationTimestamp",
-                                        time_format(r->now_us, end)) < 0)
-                respond_errno(r, ENOMEM);
-        else
-                respond_json(r, 201, body);
-}
-
-void verb_token(struct request *r) {
-        if (take_body(r))
-                request_freshen(r, token_now);
 }

@@ -1,5 +1,6 @@
 /* PUT and PATCH of an object, its status, its scale and the other parts that are written alone. */
 #include "kapid/admission.h"
+#include "kapid/authz.h"
 #include "kapid/managed.h"
 #include "kapid/patch.h"
 #include "kapid/verbs.h"
@@ -27,6 +28,22 @@ static int take_warnings(struct write *w, char *const *warnings) {
                 if (strv_extend(&w->warnings, warnings[i]) < 0)
                         return -ENOMEM;
         return 0;
+}
+
+/* An update or an apply that makes the object needs the right to create it too. */
+static int may_create(struct write *w, struct problem *p) {
+        struct access access = {.user = &w->r->user,
+                        .verb = "create",
+                        .group = w->kind->group,
+                        .version = w->kind->version,
+                        .resource = w->kind->plural,
+                        .subresource = "",
+                        .namespace = w->namespace,
+                        .name = w->name};
+
+        if (!authorize(w->r->api, &access))
+                return access_refused(&access, w->kind, p);
+        return admission_namespace(w->r, p);
 }
 
 /* The replicas of a Scale go into a copy of the object. */
@@ -61,7 +78,7 @@ static int put_decide(struct write *w, const json_t *live, struct problem *p) {
                 return -ENOMEM;
         if (live)
                 return write_changed_object(w, live, object, false, p);
-        e = admission_namespace(w->r, p);
+        e = may_create(w, p);
         if (e < 0) {
                 json_decref(object);
                 return e;
@@ -114,7 +131,7 @@ static int apply_decide(struct write *w, const json_t *live, struct problem *p) 
                                 w->kind->resource, w->name, object_uid(d.object));
         if (!isempty(json_str_or(d.object, "metadata.resourceVersion", "")))
                 return problem_not_found(p, w->kind, w->name);
-        e = admission_namespace(w->r, p);
+        e = may_create(w, p);
         return e < 0 ? e : write_new_object(w, TAKE_PTR(d.object), true, p);
 }
 

@@ -14,6 +14,8 @@ void verb_delete(struct request *r);
 void verb_delete_collection(struct request *r);
 
 /* Subresources that are more than a part of the object. */
+/* Reads a subresource's own body into r->state and returns it (borrowed); NULL: it was answered. */
+json_t *subresource_body(struct request *r);
 void verb_binding(struct request *r);
 void verb_eviction(struct request *r);
 void verb_token(struct request *r);

@@ -93,6 +93,34 @@ const char *http_request_header_at(const struct http_request *r, const char *nam
         return search.found;
 }
 
+struct prefix_search {
+        const char *prefix;
+        size_t left;
+        const char *name, *value;
+};
+
+static enum MHD_Result search_prefix(
+                void *userdata, enum MHD_ValueKind kind, const char *name, const char *value) {
+        struct prefix_search *search = userdata;
+        size_t n = strlen(search->prefix);
+
+        if (strncasecmp(name, search->prefix, n) != 0 || search->left-- > 0)
+                return MHD_YES;
+        search->name = name + n;
+        search->value = strempty(value);
+        return MHD_NO;
+}
+
+const char *http_request_header_prefixed(const struct http_request *r, const char *prefix, size_t i,
+                const char **ret_value) {
+        struct prefix_search search = {.prefix = prefix, .left = i};
+
+        MHD_get_connection_values(r->mhd, MHD_HEADER_KIND, search_prefix, &search);
+        if (search.name)
+                *ret_value = search.value;
+        return search.name;
+}
+
 const char *http_request_body(const struct http_request *r, size_t *ret_size) {
         if (ret_size)
                 *ret_size = r->body.size;

@@ -57,6 +57,9 @@ const char *http_request_query_at(const struct http_request *r, const char *name
 const char *http_request_query_text(const struct http_request *r); /* whole raw query, "" when none */
 const char *http_request_header(const struct http_request *r, const char *name); /* case-less */
 const char *http_request_header_at(const struct http_request *r, const char *name, size_t i);
+/* The i-th header whose name begins with the prefix (case-less): the rest of its name, and its value in *ret_value. NULL past
+ * the end. */
+const char *http_request_header_prefixed(const struct http_request *r, const char *prefix, size_t i, const char **ret_value);
 const char *http_request_body(const struct http_request *r, size_t *ret_size);   /* NUL-terminated for convenience */
 
 struct http_peer {

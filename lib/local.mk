@@ -3,9 +3,9 @@ noinst_LIBRARIES += libkeelson.a
 libkeelson_a_SOURCES = \
 	lib/base.c lib/base.h \
 	lib/buf.c lib/buf.h lib/fileio.c lib/http-client.c lib/json.c lib/log.c lib/map.c lib/object.c lib/pki.c lib/pool.c lib/pool.h lib/problem.c \
-	lib/daemon.c lib/metrics.c lib/options.c lib/quantity.c lib/random.c lib/selector.c lib/ssh.c lib/timefmt.c lib/yaml.c \
+	lib/daemon.c lib/metrics.c lib/options.c lib/quantity.c lib/random.c lib/selector.c lib/ssh.c lib/timefmt.c lib/unit-properties.c lib/yaml.c \
 	lib/daemon.h lib/fileio.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
-	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/yaml.h \
+	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/unit-properties.h lib/yaml.h \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h \
 	lib/no-effect.c lib/no-effect.h
 

@@ -308,6 +308,128 @@ int pki_csr_read(const char *csr_pem, char **ret_cn, char ***ret_organizations, 
                             : r;
 }
 
+void pki_request_done(struct pki_request *r) {
+        free(r->cn);
+        strv_free(r->organizations);
+        strv_free(r->dns_names);
+        strv_free(r->ip_addresses);
+        free(r->odd);
+        *r = (struct pki_request){0};
+}
+
+/* The first oddity stays. */
+static int set_odd(struct pki_request *r, const char *what, const char *which) {
+        if (r->odd)
+                return 0;
+        r->odd = strformat("%s%s%s", what, *which ? ": " : "", which);
+        return r->odd ? 0 : -ENOMEM;
+}
+
+/* More than one CN, or anything in a subject that is neither CN nor O. */
+static int look_at_subject(gnutls_x509_crq_t crq, struct pki_request *r) {
+        unsigned names = 0;
+
+        for (unsigned i = 0; i < NAMES_MAX; i++) {
+                char oid[128];
+                size_t n = sizeof(oid);
+                int e = gnutls_x509_crq_get_dn_oid(crq, i, oid, &n);
+
+                if (e == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                        return names > 1 ? set_odd(r, "the subject has more than one CN", "") : 0;
+                if (e < 0)
+                        return set_odd(r, "the subject cannot be read", "");
+                if (streq(oid, GNUTLS_OID_X520_COMMON_NAME))
+                        names++;
+                else if (!streq(oid, GNUTLS_OID_X520_ORGANIZATION_NAME) &&
+                                set_odd(r, "the subject has a part beside CN and O", oid) < 0)
+                        return -ENOMEM;
+        }
+        return set_odd(r, "the subject has too many parts", "");
+}
+
+static int add_name(struct pki_request *r, unsigned type, const char *name, size_t n) {
+        char text[INET6_ADDRSTRLEN];
+
+        if (type == GNUTLS_SAN_IPADDRESS && (n == 4 || n == 16) &&
+                        inet_ntop(n == 4 ? AF_INET : AF_INET6, name, text, sizeof(text)))
+                return strv_extend(&r->ip_addresses, text);
+        if (type == GNUTLS_SAN_DNSNAME && utf8_is_valid(name, n)) {
+                _cleanup_free_ char *copy = strndup(name, n);
+
+                return copy ? strv_extend(&r->dns_names, copy) : -ENOMEM;
+        }
+        return set_odd(r, "an alternative name is neither a DNS name nor an address", "");
+}
+
+static int look_at_names(gnutls_x509_crq_t crq, struct pki_request *r) {
+        for (unsigned i = 0; i < NAMES_MAX; i++) {
+                char name[1024];
+                size_t n = sizeof(name);
+                unsigned type = 0;
+                int e = gnutls_x509_crq_get_subject_alt_name(crq, i, name, &n, &type, NULL);
+
+                if (e == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                        return 0;
+                if (e < 0)
+                        return set_odd(r, "an alternative name cannot be read", "");
+                e = add_name(r, type, name, n);
+                if (e < 0)
+                        return e;
+        }
+        return set_odd(r, "there are too many alternative names", "");
+}
+
+static int look_at_extensions(gnutls_x509_crq_t crq, struct pki_request *r) {
+        /* Alternative names, key usage, extended key usage, basic constraints, key identifier. */
+        static const char *const known[] = {
+                        "2.5.29.17", "2.5.29.15", "2.5.29.37", "2.5.29.19", "2.5.29.14"};
+        unsigned seen[ELEMENTS(known)] = {0}, ca = 0;
+
+        for (unsigned i = 0; i < NAMES_MAX; i++) {
+                char oid[128];
+                size_t n = sizeof(oid), k;
+                unsigned critical;
+                int e = gnutls_x509_crq_get_extension_info(crq, i, oid, &n, &critical);
+
+                if (e == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                        break;
+                if (e < 0)
+                        return set_odd(r, "an extension cannot be read", "");
+                for (k = 0; k < ELEMENTS(known) && !streq(known[k], oid); k++)
+                        ;
+                if ((k == ELEMENTS(known) || seen[k]++ > 0) &&
+                                set_odd(r, "an extension that is not expected", oid) < 0)
+                        return -ENOMEM;
+        }
+        if (gnutls_x509_crq_get_basic_constraints(crq, NULL, &ca, NULL) >= 0 && ca)
+                return set_odd(r, "a certificate of an authority is asked for", "");
+        return 0;
+}
+
+int pki_csr_details(const char *csr_pem, struct pki_request *ret, struct problem *p) {
+        _cleanup_pki_request_ struct pki_request request = {0};
+        _cleanup_crq_ gnutls_x509_crq_t crq = NULL;
+        int r = crq_import(&crq, csr_pem, p);
+
+        if (r < 0)
+                return r;
+        r = read_subject(crq_dn, crq, &request.cn, &request.organizations);
+        if (r == -EINVAL)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "the subject of the certificate request is not valid text");
+        if (r >= 0)
+                r = look_at_subject(crq, &request);
+        if (r >= 0)
+                r = look_at_names(crq, &request);
+        if (r >= 0)
+                r = look_at_extensions(crq, &request);
+        if (r < 0)
+                return r;
+        *ret = request;
+        request = (struct pki_request){0};
+        return 0;
+}
+
 /* Copies the alternative names that a request asks for: DNS names and addresses only. */
 static int copy_names(gnutls_x509_crt_t crt, gnutls_x509_crq_t crq) {
         for (unsigned i = 0; i < NAMES_MAX; i++) {

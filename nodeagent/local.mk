@@ -19,6 +19,9 @@ nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIB
 
 check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent
 NODEAGENT_TEST_LIBS = nodeagent/libnodeagent.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-unit-properties
+tests_unit_test_unit_properties_SOURCES = tests/unit/test-unit-properties.c tests/unit/unit.h
+tests_unit_test_unit_properties_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h
 tests_unit_test_pod_to_units_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_services_to_nft_SOURCES = tests/unit/test-services-to-nft.c tests/unit/unit.h

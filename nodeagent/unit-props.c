@@ -162,6 +162,10 @@ const struct prop_row *prop_find(const char *name) {
         return NULL;
 }
 
+const struct prop_row *prop_at(size_t i) {
+        return i < ELEMENTS(rows) ? &rows[i] : NULL;
+}
+
 const char *prop_signature(enum prop_type type) {
         switch (type) {
         case PROP_STRING:

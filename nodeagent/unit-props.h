@@ -37,6 +37,8 @@ struct prop_row {
 
 /* By either name; NULL when unknown. */
 const struct prop_row *prop_find(const char *name);
+/* The i-th row; NULL past the end. */
+const struct prop_row *prop_at(size_t i);
 /* The type as D-Bus writes it. */
 const char *prop_signature(enum prop_type type);
 /* Text as in a unit file -> JSON value of the property. -EINVAL with p. */

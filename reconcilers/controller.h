@@ -91,4 +91,5 @@ extern const struct controller
                 namespace_controller,
                 gc_controller,
                 serviceaccount_controller,
-                csr_controller;
+                csr_controller,
+                clusterrole_controller;

@@ -1,14 +1,16 @@
-/* CertificateSigningRequests of nodes (signer kubernetes.io/kube-apiserver-client-kubelet).
+/* CertificateSigningRequests of Kubernetes' own signers. A table says what each signs: the subject,
+ * the names and the usages, exactly; a request that asks for more is neither approved nor signed.
  * Approval is an administrator's (kctl node join does it), but for one rule: a node may renew its
- * own certificate. Signing takes only approved requests whose subject is a node's: CN
- * system:node:<name>, O system:nodes, nothing else. Old requests are swept away. */
+ * own client certificate. Old requests are swept away. */
+#include <stdarg.h>
+
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/timefmt.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/pods.h"
 
-#define SIGNER "kubernetes.io/kube-apiserver-client-kubelet"
+#define SIGNER(name) "kubernetes.io/" name
 #define NODE_PREFIX "system:node:"
 #define NODES_GROUP "system:nodes"
 #define VALIDITY_S (365 * UINT64_C(86400))
@@ -31,49 +33,184 @@ static bool list_has(const json_t *list, const char *value) {
         return false;
 }
 
-static bool usages_are_a_clients(const json_t *csr) {
+static _printf_(2, 3) int refuse(struct problem *p, const char *fmt, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+        int n;
+
+        va_start(ap, fmt);
+        n = vasprintf(&text, fmt, ap);
+        va_end(ap);
+        assert(n >= 0);
+        return problem_set(p, EACCES, 403, "Forbidden", "%s", text);
+}
+
+/* --- what each signer signs --- */
+
+static int check_node_subject(const struct pki_request *r, struct problem *p) {
+        const char *node = startswith(r->cn, NODE_PREFIX);
+
+        if (isempty(node) || strv_length(r->organizations) != 1 ||
+                        !streq(r->organizations[0], NODES_GROUP))
+                return refuse(p, "the subject is not a node's (CN system:node:<name>, O "
+                                 "system:nodes)");
+        return 0;
+}
+
+static int check_no_names(const struct pki_request *r, struct problem *p) {
+        const char *name = r->dns_names      ? r->dns_names[0]
+                           : r->ip_addresses ? r->ip_addresses[0]
+                                             : NULL;
+
+        return name ? refuse(p,
+                                      "a client's certificate has no alternative names, and this "
+                                      "asks "
+                                      "for %s",
+                                      name)
+                    : 0;
+}
+
+static int check_node_client(const struct world *w, const json_t *csr, const struct pki_request *r,
+                struct problem *p) {
+        int e = check_node_subject(r, p);
+
+        return e < 0 ? e : check_no_names(r, p);
+}
+
+/* People and programs: any name but those that mean all rights. */
+static int check_client(const struct world *w, const json_t *csr, const struct pki_request *r,
+                struct problem *p) {
+        if (isempty(r->cn))
+                return refuse(p, "the subject has no common name");
+        if (strv_contains(r->organizations, "system:masters"))
+                return refuse(p, "the group %s is not given by a signed request", "system:masters");
+        return check_no_names(r, p);
+}
+
+/* Whether a Node's status lists the address. */
+static bool node_has_address(const json_t *node, const char *address) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(node, "status.addresses"), i, v)
+                if (streq(json_str_or(v, "address", ""), address))
+                        return true;
+        return false;
+}
+
+/* Addresses that are not this node's alone: another node's, the API's, a Service's. A node writes
+ * its own status, so what that says is not enough. */
+static bool is_anybody_elses(const struct world *w, const char *node, const char *address) {
+        _cleanup_objects_ struct objects nodes = {0}, services = {0}, slices = {0};
+        const json_t *endpoint;
+        size_t k;
+
+        world_all(w, WORLD_NODES, &nodes);
+        for (size_t i = 0; i < nodes.count; i++)
+                if (!streq(object_name(nodes.items[i]), node) &&
+                                node_has_address(nodes.items[i], address))
+                        return true;
+        world_all(w, WORLD_SERVICES, &services);
+        for (size_t i = 0; i < services.count; i++)
+                if (list_has(json_at(services.items[i], "spec.clusterIPs"), address) ||
+                                list_has(json_at(services.items[i], "spec.externalIPs"), address) ||
+                                streq(json_str_or(services.items[i], "spec.clusterIP", ""),
+                                                address))
+                        return true;
+        world_list(w, WORLD_SLICES_BY_SERVICE, "default/kubernetes", &slices);
+        for (size_t i = 0; i < slices.count; i++)
+                json_array_foreach (json_object_get(slices.items[i], "endpoints"), k, endpoint)
+                        if (list_has(json_object_get(endpoint, "addresses"), address))
+                                return true;
+        return false;
+}
+
+/* A node's own server: asked for by the node itself, for its own name and addresses. */
+static int check_node_serving(const struct world *w, const json_t *csr, const struct pki_request *r,
+                struct problem *p) {
+        const char *name;
+        const json_t *node;
+        int e = check_node_subject(r, p);
+
+        if (e < 0)
+                return e;
+        name = r->cn + strlen(NODE_PREFIX);
+        node = world_get(w, WORLD_NODES, NULL, name);
+        if (!streq(json_str_or(csr, "spec.username", ""), r->cn))
+                return refuse(p, "only the node itself asks for the certificate of its server");
+        if (!r->dns_names && !r->ip_addresses)
+                return refuse(p, "the request names no DNS name or address");
+        for (char **n = r->dns_names; n && *n; n++)
+                if (!streq(*n, name))
+                        return refuse(p, "the DNS name %s is not the node's", *n);
+        for (char **n = r->ip_addresses; n && *n; n++)
+                if (!node_has_address(node, *n) || is_anybody_elses(w, name, *n))
+                        return refuse(p, "the address %s is not the node's alone", *n);
+        return 0;
+}
+
+static const struct signer {
+        const char *name;
+        unsigned usage;     /* enum pki_usage */
+        const char *needed; /* the usage that it is for */
+        int (*check)(const struct world *w, const json_t *csr, const struct pki_request *r,
+                        struct problem *p);
+} signers[] = {
+                {SIGNER("kube-apiserver-client"), PKI_USAGE_CLIENT, "client auth", check_client},
+                {SIGNER("kube-apiserver-client-kubelet"), PKI_USAGE_CLIENT, "client auth",
+                                check_node_client},
+                {SIGNER("kubelet-serving"), PKI_USAGE_SERVER, "server auth", check_node_serving},
+};
+
+static const struct signer *signer_find(const char *name) {
+        for (size_t i = 0; i < ELEMENTS(signers); i++)
+                if (streq(signers[i].name, name))
+                        return &signers[i];
+        return NULL;
+}
+
+static int check_usages(const struct signer *s, const json_t *usages, struct problem *p) {
         json_t *v;
         size_t i;
 
-        json_array_foreach (json_at(csr, "spec.usages"), i, v) {
+        json_array_foreach (usages, i, v) {
                 const char *usage = strempty(json_string_value(v));
 
                 if (!streq(usage, "digital signature") && !streq(usage, "key encipherment") &&
-                                !streq(usage, "client auth"))
-                        return false;
+                                !streq(usage, s->needed))
+                        return refuse(p, "the usage \"%s\" is not one of this signer's", usage);
         }
-        return list_has(json_at(csr, "spec.usages"), "client auth");
+        if (!list_has(usages, s->needed) || !list_has(usages, "digital signature"))
+                return refuse(p,
+                                "usages must be digital signature and %s (key encipherment is "
+                                "allowed)",
+                                s->needed);
+        return 0;
 }
 
-/* The request in PEM when it is well-formed and for a node's identity; *ret_cn is that. */
-static char *node_request(const json_t *csr, char **ret_cn, struct problem *p) {
-        _cleanup_free_ char *pem = NULL, *cn = NULL;
-        _cleanup_strv_free_ char **organizations = NULL;
+/* The request in PEM when the signer would sign it; *ret_cn is its common name. */
+static char *accepted_request(const struct world *w, const struct signer *s, const json_t *csr,
+                char **ret_cn, struct problem *p) {
+        _cleanup_pki_request_ struct pki_request request = {0};
+        _cleanup_free_ char *data = NULL, *pem = NULL;
         size_t n;
 
-        if (base64_decode(json_str_or(csr, "spec.request", ""), (void **)&pem, &n) < 0) {
+        if (base64_decode(json_str_or(csr, "spec.request", ""), (void **)&data, &n) < 0) {
                 problem_set(p, EINVAL, 400, "BadRequest", "spec.request is not base64");
                 return NULL;
         }
-        pem = realloc(pem, n + 1);
+        pem = strndup(data, n);
         assert(pem);
-        pem[n] = 0;
-        if (pki_csr_read(pem, &cn, &organizations, p) < 0)
+        if (pki_csr_details(pem, &request, p) < 0)
                 return NULL;
-        if (!startswith(cn, NODE_PREFIX) || !cn[strlen(NODE_PREFIX)] ||
-                        strv_length(organizations) != 1 || !streq(organizations[0], NODES_GROUP)) {
-                problem_set(p, EACCES, 403, "Forbidden",
-                                "the subject is not a node's (CN system:node:<name>, O "
-                                "system:nodes)");
+        if (request.odd) {
+                refuse(p, "%s", request.odd);
                 return NULL;
         }
-        if (!usages_are_a_clients(csr)) {
-                problem_set(p, EACCES, 403, "Forbidden",
-                                "usages must be client auth, digital signature and key "
-                                "encipherment");
+        if (s->check(w, csr, &request, p) < 0 ||
+                        check_usages(s, json_at(csr, "spec.usages"), p) < 0)
                 return NULL;
-        }
-        *ret_cn = TAKE_PTR(cn);
+        *ret_cn = TAKE_PTR(request.cn);
         return TAKE_PTR(pem);
 }
 
@@ -100,10 +237,12 @@ static json_t *with_condition(const json_t *csr, const char *type, const char *r
         return copy;
 }
 
-static void sign(const struct world *w, const json_t *csr, const char *pem, struct actions *a) {
+static void sign(const struct world *w, const struct signer *s, const json_t *csr, const char *pem,
+                struct actions *a) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_free_ char *cert = NULL, *encoded = NULL;
-        uint64_t seconds = (uint64_t)json_int_or(csr, "spec.expirationSeconds", VALIDITY_S);
+        int64_t wanted = json_int_or(csr, "spec.expirationSeconds", VALIDITY_S);
+        uint64_t seconds = wanted < 0 ? 0 : (uint64_t)wanted;
         json_t *copy;
 
         if (!w->config->signing_cert_pem || !w->config->signing_key_pem)
@@ -111,8 +250,8 @@ static void sign(const struct world *w, const json_t *csr, const char *pem, stru
         seconds = seconds < VALIDITY_MIN_S ? VALIDITY_MIN_S
                   : seconds > VALIDITY_S   ? VALIDITY_S
                                            : seconds;
-        if (pki_csr_sign(w->config->signing_cert_pem, w->config->signing_key_pem, pem,
-                            PKI_USAGE_CLIENT, seconds, &cert, &p) < 0) {
+        if (pki_csr_sign(w->config->signing_cert_pem, w->config->signing_key_pem, pem, s->usage,
+                            seconds, &cert, &p) < 0) {
                 action_update(a, "certificatesigningrequests", csr, "status",
                                 with_condition(csr, "Failed", "SignerValidationFailure",
                                                 strempty(p.message), w->now_us));
@@ -141,25 +280,26 @@ static bool sweep(const struct world *w, const json_t *csr, struct actions *a) {
 
 static void csr_plan(const struct world *w, const char *name, struct actions *a) {
         const json_t *csr = world_get(w, WORLD_CSRS, NULL, name);
+        const struct signer *signer;
         _cleanup_free_ char *pem = NULL, *cn = NULL;
         _cleanup_problem_ struct problem p = {0};
 
         if (!csr || object_is_deleting(csr) || sweep(w, csr, a))
                 return;
-        if (!streq(json_str_or(csr, "spec.signerName", ""), SIGNER) ||
-                        json_str(csr, "status.certificate") ||
+        signer = signer_find(json_str_or(csr, "spec.signerName", ""));
+        if (!signer || json_str(csr, "status.certificate") ||
                         object_condition_true(csr, "Denied") ||
                         object_condition_true(csr, "Failed"))
                 return;
-        pem = node_request(csr, &cn, &p);
+        pem = accepted_request(w, signer, csr, &cn, &p);
         if (object_condition_true(csr, "Approved")) {
                 if (pem)
-                        sign(w, csr, pem, a);
+                        sign(w, signer, csr, pem, a);
                 else
                         action_update(a, "certificatesigningrequests", csr, "status",
                                         with_condition(csr, "Failed", "SignerValidationFailure",
                                                         strempty(p.message), w->now_us));
-        } else if (pem && is_renewal(csr, cn))
+        } else if (pem && signer->check == check_node_client && is_renewal(csr, cn))
                 action_update(a, "certificatesigningrequests", csr, "approval",
                                 with_condition(csr, "Approved", "AutoApproved",
                                                 "A node may renew its own certificate.",

@@ -57,6 +57,7 @@ static const struct controller *const controllers[] = {
                 &namespace_controller,
                 &serviceaccount_controller,
                 &csr_controller,
+                &clusterrole_controller,
 };
 
 struct kreconciled {

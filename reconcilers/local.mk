@@ -54,7 +54,7 @@ tests_unit_test_gitsync_run_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
 sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
-	reconcilers/actions.c reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/csr.c \
+	reconcilers/actions.c reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c \
 	reconcilers/endpointslice.c reconcilers/frame.c reconcilers/frame.h \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \

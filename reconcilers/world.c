@@ -16,6 +16,7 @@ const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {
                 [WORLD_REPLICASETS] = {"replicasets", NULL, NULL},
                 [WORLD_JOBS] = {"jobs", NULL, NULL},
                 [WORLD_CSRS] = {"certificatesigningrequests", NULL, NULL},
+                [WORLD_CLUSTERROLES] = {"clusterroles", NULL, NULL},
                 [WORLD_CIDR_RECORDS] = {"configmaps", "kube-system",
                                 "metadata.name=keelson-pod-cidrs"},
 };

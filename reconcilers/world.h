@@ -18,6 +18,7 @@ enum world_kind {
         WORLD_REPLICASETS,
         WORLD_JOBS,
         WORLD_CSRS,
+        WORLD_CLUSTERROLES,
         WORLD_CIDR_RECORDS,    /* the one ConfigMap kube-system/keelson-pod-cidrs */
         WORLD_KINDS_MAX,
 };

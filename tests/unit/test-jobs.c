@@ -238,6 +238,175 @@ static void test_csr_refuses_other_subjects(void **state) {
         assert_plan_has(f, &csr_controller, "c", "\"type\":\"Failed\"");
 }
 
+struct asked {
+        const char *signer, *cn, *user, *usages, *seconds;
+        const char *const *organizations, *const *dns_names, *const *ip_addresses;
+};
+
+static void ask(struct fake *f, const struct asked *q) {
+        struct pki_subject subject = {.cn = q->cn,
+                        .organizations = q->organizations,
+                        .dns_names = q->dns_names,
+                        .ip_addresses = q->ip_addresses};
+        _cleanup_free_ char *key = NULL, *pem = NULL, *encoded = NULL;
+
+        assert_int_equal(pki_key_new(&key), 0);
+        assert_int_equal(pki_csr_new(key, &subject, &pem), 0);
+        encoded = base64_encode(pem, strlen(pem));
+        fake_put(f, WORLD_CSRS,
+                        "metadata: {name: c, uid: uc, resourceVersion: '2', creationTimestamp: "
+                        "'2026-01-01T11:59:00Z'}\nspec: {signerName: kubernetes.io/%s, request: "
+                        "%s, username: '%s', groups: [system:nodes], usages: [%s]%s}\nstatus: "
+                        "{" APPROVED "}\n",
+                        q->signer, encoded, q->user, q->usages, strempty(q->seconds));
+}
+
+#define SUBJECT(...) \
+        (const char *const[]) { \
+                __VA_ARGS__, NULL \
+        }
+#define NODES SUBJECT("system:nodes")
+#define CLIENT "client auth, digital signature"
+#define SERVER "server auth, digital signature, key encipherment"
+
+static void test_signers(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *cert = NULL, *key = NULL;
+        const struct asked good[] = {
+                        {"kube-apiserver-client", "ann", "root", CLIENT, NULL, SUBJECT("devs"),
+                                        NULL, NULL},
+                        {"kube-apiserver-client-kubelet", "system:node:n1", "x", CLIENT, NULL,
+                                        NODES, NULL, NULL},
+                        {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,
+                                        SUBJECT("n1"), SUBJECT("192.0.2.1")},
+        };
+        const struct asked bad[] = {
+                        {"kube-apiserver-client", "ann", "root", CLIENT, NULL,
+                                        SUBJECT("system:masters"), NULL, NULL},
+                        {"kube-apiserver-client", "ann", "root", CLIENT, NULL, NULL,
+                                        SUBJECT("kubernetes"), NULL},
+                        {"kube-apiserver-client", "ann", "root", SERVER, NULL, NULL, NULL, NULL},
+                        {"kube-apiserver-client-kubelet", "system:node:n1", "x", CLIENT, NULL,
+                                        NODES, SUBJECT("kubernetes"), NULL},
+                        {"kube-apiserver-client-kubelet", "system:node:n1", "x", CLIENT, NULL,
+                                        NODES, NULL, SUBJECT("10.96.0.1")},
+                        {"kube-apiserver-client-kubelet", "system:node:n1", "x",
+                                        CLIENT ", server auth", NULL, NODES, NULL, NULL},
+                        {"kube-apiserver-client-kubelet", "system:node:n1", "x", "client auth",
+                                        NULL, NODES, NULL, NULL},
+                        {"kube-apiserver-client-kubelet", "system:node:n1", "x", CLIENT, NULL,
+                                        SUBJECT("system:nodes", "devs"), NULL, NULL},
+                        {"kubelet-serving", "system:node:n1", "x", SERVER, NULL, NODES,
+                                        SUBJECT("n1"), NULL}, /* asked by somebody else */
+                        {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,
+                                        SUBJECT("kubernetes"), NULL},
+                        {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,
+                                        NULL, SUBJECT("10.96.0.1")},
+                        {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,
+                                        NULL, SUBJECT("192.0.2.2")}, /* n2 has it too */
+                        {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,
+                                        NULL, SUBJECT("192.0.2.9")},
+                        {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,
+                                        NULL, NULL},
+        };
+
+        assert_int_equal(pki_ca_new("ca", 10, &cert, &key), 0);
+        f->config.signing_cert_pem = cert;
+        f->config.signing_key_pem = key;
+        /* n1 claims more than it has */
+        fake_put(f, WORLD_NODES,
+                        "metadata: {name: n1}\nstatus: {addresses: [{address: 192.0.2.1}, "
+                        "{address: "
+                        "192.0.2.2}, {address: 10.96.0.1}]}\n");
+        fake_put(f, WORLD_NODES,
+                        "metadata: {name: n2}\nstatus: {addresses: [{address: "
+                        "192.0.2.2}]}\n");
+        fake_put(f, WORLD_SERVICES,
+                        "metadata: {name: kubernetes, namespace: default}\nspec: "
+                        "{clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1]}\n");
+        for (size_t i = 0; i < ELEMENTS(good); i++) {
+                ask(f, &good[i]);
+                assert_plan_has(f, &csr_controller, "c", "\"certificate\":");
+        }
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
+                ask(f, &bad[i]);
+                assert_plan_has(f, &csr_controller, "c", "\"type\":\"Failed\"");
+        }
+}
+
+static void test_signed_time(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *cert = NULL, *key = NULL;
+        static const struct {
+                const char *seconds;
+                uint64_t min_s, max_s;
+        } cases[] = {
+                        {", expirationSeconds: 3600", 3000, 3600},
+                        {", expirationSeconds: 1", 500, 600},
+                        {", expirationSeconds: 2000000000", 364 * 86400, 365 * 86400},
+                        {"", 364 * 86400, 365 * 86400},
+        };
+
+        assert_int_equal(pki_ca_new("ca", 4000, &cert, &key), 0);
+        f->config.signing_cert_pem = cert;
+        f->config.signing_key_pem = key;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_actions_ struct actions a = {0};
+                _cleanup_free_ char *data = NULL, *issued = NULL;
+                uint64_t end, now = now_wall_us() / 1000000;
+                size_t n;
+
+                ask(f, &(struct asked){"kube-apiserver-client", "ann", "root", CLIENT,
+                                       cases[i].seconds, NULL, NULL, NULL});
+                csr_controller.plan(&f->world, "c", &a);
+                assert_int_equal(a.count, 1);
+                assert_int_equal(base64_decode(json_str(a.items[0].body, "status.certificate"),
+                                                 (void **)&data, &n),
+                                0);
+                issued = strndup(data, n);
+                assert_int_equal(pki_cert_read(issued, NULL, NULL, &end), 0);
+                assert_in_range(end - now, cases[i].min_s, cases[i].max_s + 5);
+        }
+}
+
+/* --- aggregated roles --- */
+
+#define AGGREGATE "rbac.authorization.k8s.io/aggregate-to-x"
+
+static void test_aggregation(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        fake_put(f, WORLD_CLUSTERROLES,
+                        "metadata: {name: agg, uid: u, resourceVersion: '1'}\naggregationRule: "
+                        "{clusterRoleSelectors: [{matchLabels: {" AGGREGATE ": 'true'}}, "
+                        "{matchExpressions: [{key: more, operator: Exists}]}]}\nrules: []\n");
+        assert_plan(f, &clusterrole_controller, "agg", "");
+        fake_put(f, WORLD_CLUSTERROLES,
+                        "metadata: {name: b, labels: {" AGGREGATE ": 'true'}}\nrules: [{verbs: "
+                        "[get], apiGroups: [''], resources: [pods]}]\n");
+        fake_put(f, WORLD_CLUSTERROLES,
+                        "metadata: {name: a, labels: {more: ''}}\nrules: [{verbs: [list], "
+                        "apiGroups: [''], resources: [pods]}, {verbs: [get], apiGroups: [''], "
+                        "resources: [pods]}]\n");
+        fake_put(f, WORLD_CLUSTERROLES,
+                        "metadata: {name: c, labels: {" AGGREGATE ": 'false'}}\nrules: [{verbs: "
+                        "['*'], apiGroups: ['*'], resources: ['*']}]\n");
+        assert_plan_has(f, &clusterrole_controller, "agg",
+                        "\"rules\":[{\"apiGroups\":[\"\"],\"resources\":[\"pods\"],"
+                        "\"verbs\":[\"list\"]},{\"apiGroups\":[\"\"],\"resources\":["
+                        "\"pods\"],\"verbs\":[\"get\"]}]");
+        /* what it has is right; a role without an aggregation is left alone */
+        fake_put(f, WORLD_CLUSTERROLES,
+                        "metadata: {name: agg}\naggregationRule: {clusterRoleSelectors: "
+                        "[{matchLabels: {" AGGREGATE ": 'true'}}]}\nrules: [{verbs: [get], "
+                        "apiGroups: [''], resources: [pods]}]\n");
+        assert_plan(f, &clusterrole_controller, "agg", "");
+        assert_plan(f, &clusterrole_controller, "b", "");
+        /* and taken away when the label goes */
+        fake_put(f, WORLD_CLUSTERROLES, "metadata: {name: b}\nrules: []\n");
+        assert_plan_has(f, &clusterrole_controller, "agg", "\"rules\":[]");
+}
+
 /* --- garbage --- */
 
 struct garden {
@@ -426,6 +595,9 @@ int main(void) {
                         cmocka_unit_test(test_serviceaccount),
                         cmocka_unit_test(test_csr),
                         cmocka_unit_test(test_csr_refuses_other_subjects),
+                        cmocka_unit_test(test_signers),
+                        cmocka_unit_test(test_signed_time),
+                        cmocka_unit_test(test_aggregation),
                         cmocka_unit_test(test_gc_absent_owner),
                         cmocka_unit_test(test_gc_foreground),
                         cmocka_unit_test(test_gc_foreground_of_strangers),

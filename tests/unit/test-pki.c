@@ -103,10 +103,115 @@ static void test_base64(void **state) {
                         hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+/* Requests made with other tools: what they ask for beside a name. */
+static char *odd_request(void (*change)(gnutls_x509_crq_t crq)) {
+        gnutls_x509_crq_t crq;
+        gnutls_x509_privkey_t key;
+        gnutls_datum_t pem;
+        char *text;
+
+        assert_int_equal(gnutls_x509_privkey_init(&key), 0);
+        assert_int_equal(gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+                                         GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0),
+                        0);
+        assert_int_equal(gnutls_x509_crq_init(&crq), 0);
+        assert_int_equal(gnutls_x509_crq_set_version(crq, 1), 0);
+        assert_int_equal(gnutls_x509_crq_set_key(crq, key), 0);
+        assert_int_equal(gnutls_x509_crq_set_dn(crq, "CN=system:node:n1,O=system:nodes", NULL), 0);
+        change(crq);
+        assert_int_equal(gnutls_x509_crq_sign2(crq, key, GNUTLS_DIG_SHA256, 0), 0);
+        assert_int_equal(gnutls_x509_crq_export2(crq, GNUTLS_X509_FMT_PEM, &pem), 0);
+        text = strndup((const char *)pem.data, pem.size);
+        gnutls_free(pem.data);
+        gnutls_x509_crq_deinit(crq);
+        gnutls_x509_privkey_deinit(key);
+        return text;
+}
+
+static void change_nothing(gnutls_x509_crq_t crq) {
+        assert_int_equal(gnutls_x509_crq_set_key_usage(crq, GNUTLS_KEY_DIGITAL_SIGNATURE), 0);
+        assert_int_equal(gnutls_x509_crq_set_basic_constraints(crq, 0, -1), 0);
+}
+
+static void change_cn(gnutls_x509_crq_t crq) {
+        assert_int_equal(gnutls_x509_crq_set_dn(
+                                         crq, "CN=system:node:n1,CN=admin,O=system:nodes", NULL),
+                        0);
+}
+
+static void change_subject(gnutls_x509_crq_t crq) {
+        assert_int_equal(gnutls_x509_crq_set_dn(crq, "CN=n1,O=system:nodes,OU=x", NULL), 0);
+}
+
+static void change_mail(gnutls_x509_crq_t crq) {
+        assert_int_equal(gnutls_x509_crq_set_subject_alt_name(
+                                         crq, GNUTLS_SAN_RFC822NAME, "a@b", 3, GNUTLS_FSAN_SET),
+                        0);
+}
+
+static void change_ca(gnutls_x509_crq_t crq) {
+        assert_int_equal(gnutls_x509_crq_set_basic_constraints(crq, 1, -1), 0);
+}
+
+static void change_extension(gnutls_x509_crq_t crq) {
+        assert_int_equal(gnutls_x509_crq_set_extension_by_oid(crq, "1.2.3.4", "\x05\x00", 2, 0), 0);
+}
+
+static void test_odd_requests(void **state) {
+        static const struct {
+                void (*change)(gnutls_x509_crq_t crq);
+                const char *said; /* NULL: nothing odd */
+        } cases[] = {
+                        {change_nothing, NULL},
+                        {change_cn, "more than one CN"},
+                        {change_subject, "beside CN and O"},
+                        {change_mail, "neither a DNS name nor an address"},
+                        {change_ca, "authority"},
+                        {change_extension, "1.2.3.4"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *csr = odd_request(cases[i].change);
+                _cleanup_pki_request_ struct pki_request r = {0};
+                _cleanup_problem_ struct problem p = {0};
+
+                assert_int_equal(pki_csr_details(csr, &r, &p), 0);
+                if (!cases[i].said)
+                        assert_null(r.odd);
+                else if (!strstr(strempty(r.odd), cases[i].said))
+                        fail_msg("want: %s got: %s", cases[i].said, strempty(r.odd));
+        }
+}
+
+static void test_details(void **state) {
+        _cleanup_free_ char *key = NULL, *csr = NULL;
+        const struct pki_subject subject = {.cn = "system:node:n1",
+                        .organizations = (const char *const[]){"a", "b", NULL},
+                        .dns_names = (const char *const[]){"n1", "kubernetes", NULL},
+                        .ip_addresses = (const char *const[]){"10.96.0.1", "::1", NULL}};
+        _cleanup_pki_request_ struct pki_request r = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_int_equal(pki_key_new(&key), 0);
+        assert_int_equal(pki_csr_new(key, &subject, &csr), 0);
+        assert_int_equal(pki_csr_details(csr, &r, &p), 0);
+        assert_null(r.odd);
+        assert_string_equal(r.cn, "system:node:n1");
+        assert_int_equal(strv_length(r.organizations), 2);
+        assert_int_equal(strv_length(r.dns_names), 2);
+        assert_string_equal(r.dns_names[1], "kubernetes");
+        assert_int_equal(strv_length(r.ip_addresses), 2);
+        assert_string_equal(r.ip_addresses[0], "10.96.0.1");
+        assert_string_equal(r.ip_addresses[1], "::1");
+        assert_int_equal(pki_csr_details("nonsense", &r, &p), -EINVAL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_chain),
                         cmocka_unit_test(test_request),
+                        cmocka_unit_test(test_odd_requests),
+                        cmocka_unit_test(test_details),
                         cmocka_unit_test(test_bad_requests),
                         cmocka_unit_test(test_base64),
         };
