@@ -17,7 +17,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
-	kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
+	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
@@ -31,7 +31,7 @@ kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
 CLEANFILES += kapid/kinds/documents.c
 EXTRA_DIST += $(KIND_DOCUMENTS)
-KAPID_CORE_LIBS = libkapid_core.a $(TEST_LIBS)
+KAPID_CORE_LIBS = libkapid_core.a $(PCRE2_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-machine
 tests_unit_test_kapid_machine_SOURCES = tests/unit/test-kapid-machine.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_machine_LDADD = $(KAPID_CORE_LIBS)
@@ -46,6 +46,10 @@ tests_unit_test_kapid_views_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-random
 tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)
+
+check_PROGRAMS += tests/unit/test-kapid-pattern
+tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c
+tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
@@ -63,7 +67,7 @@ kapid/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
 kapid/store.$(OBJEXT): $(PROTO_H)
 sbin_PROGRAMS += kapid/kapid
 kapid_kapid_SOURCES = kapid/main.c
-KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
+KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PCRE2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kapid_kapid_LDADD = $(KAPID_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-request tests/unit/test-kapid-cache
 tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
