@@ -212,7 +212,7 @@ void http_request_end(struct http_request *r) {
                 MHD_destroy_response(r->response);
         if (r->free_func)
                 r->free_func(r->userdata);
-        r->server->bodies -= r->reserved;
+        http_limits_release(r);
         for (size_t i = 0; i < r->query_count; i++) {
                 free(r->query[i].name);
                 free(r->query[i].value);
