@@ -57,10 +57,10 @@ libkapid_api_a_SOURCES = \
 	kapid/admission.c kapid/admission.h kapid/alloc.c kapid/alloc.h kapid/api.c kapid/api.h kapid/authn.c \
 	kapid/authn.h kapid/authz-node.c kapid/authz-rbac.c kapid/authz.h kapid/bootstrap-objects.c \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache-internal.h kapid/cache.c kapid/cache.h kapid/caches.c \
-	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/freshness.c kapid/get.c \
+	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/dispatch.c kapid/dispatch.h kapid/fairness.c kapid/fairness.h kapid/freshness.c kapid/get.c \
 	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/nodelog.c kapid/object.c \
 	kapid/paths.c kapid/paths.h kapid/request.c kapid/request.h kapid/reviews.c kapid/route.c \
-	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/update.c \
+	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/trim.c kapid/trim.h kapid/update.c \
 	kapid/user.c kapid/user.h kapid/verbs.c kapid/verbs.h kapid/watch.c kapid/watch.h kapid/write.c \
 	kapid/write.h
 kapid/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
@@ -69,6 +69,9 @@ sbin_PROGRAMS += kapid/kapid
 kapid_kapid_SOURCES = kapid/main.c
 KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PCRE2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kapid_kapid_LDADD = $(KAPID_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-fairness
+tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
+tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-request tests/unit/test-kapid-cache
 tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -105,6 +105,9 @@ void http_respond(struct http_request *r, int code, const char *content_type, co
 /* The same without a copy; takes a reference on body. */
 void http_respond_bytes(struct http_request *r, int code, const char *content_type, struct bytes *body);
 
+/* The same with several in a row, as one body. Takes a reference on each. */
+void http_respond_pieces(struct http_request *r, int code, const char *content_type, struct bytes **pieces, size_t n);
+
 /* Answers with a chunked stream; headers go out at once. on_gone is called once when the client has gone or the
  * server stops, not after http_stream_end(). NULL when out of memory (the request is answered 500). After it the request is gone. */
 typedef void (*http_stream_func)(struct http_stream *s, void *userdata);

@@ -17,6 +17,9 @@ libkeelson_a_SOURCES += \
 check_PROGRAMS += tests/unit/test-web
 tests_unit_test_web_SOURCES = tests/unit/test-web.c tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_web_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-http-limits
+tests_unit_test_http_limits_SOURCES = tests/unit/test-http-limits.c tests/unit/loop.h
+tests_unit_test_http_limits_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-grpc tests/unit/test-http-server tests/unit/test-http-client
 tests_unit_test_grpc_SOURCES = tests/unit/test-grpc.c tests/unit/certs.c tests/unit/certs.h \
 	tests/unit/loop.h tests/unit/unit.h
