@@ -6,9 +6,11 @@
 #include "kapid/authz.h"
 #include "kapid/bootstrap.h"
 #include "kapid/crds.h"
+#include "kapid/dispatch.h"
 #include "kapid/jwt.h"
 #include "kapid/compact.h"
 #include "kapid/paths.h"
+#include "kapid/trim.h"
 #include "lib/log.h"
 
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
@@ -52,6 +54,7 @@ static void on_render(void *userdata) {
         metric_set(a->in_flight[0], a->reads);
         metric_set(a->in_flight[1], a->writes);
         metric_set(a->stream_gauge, a->streams);
+        dispatch_render(a->dispatch);
 }
 
 static int add_metrics(struct api *a) {
@@ -112,7 +115,11 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         a->documents = documents_new();
         if (!a->rbac || !a->documents)
                 return -ENOMEM;
-        r = add_metrics(a);
+        r = dispatch_new(&a->dispatch, a);
+        if (r >= 0)
+                r = trim_new(&a->trim, a->event);
+        if (r >= 0)
+                r = add_metrics(a);
         if (r >= 0)
                 r = caches_new(&a->caches, a->event,
                                 &(struct caches_options){.on_change = on_change,
@@ -135,9 +142,11 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
 struct api *api_free(struct api *a) {
         if (!a)
                 return NULL;
+        trim_free(a->trim);
         compact_free(a->compact);
         bootstrap_free(a->bootstrap);
         store_free(a->store);
+        dispatch_free(a->dispatch);
         caches_free(a->caches);
         documents_free(a->documents);
         rbac_free(a->rbac);

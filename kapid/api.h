@@ -8,21 +8,22 @@
 #include "kapid/kind.h"
 #include "kapid/store.h"
 #include "lib/daemon.h"
+#include "lib/http-server.h"
 #include "lib/unit-properties.h"
 
 struct alloc;
 struct bootstrap;
 struct compact;
+struct dispatch;
 struct documents;
 struct jwt_key;
 struct node_index;
 struct rbac;
 struct request;
+struct trim;
 
 enum {
-        API_READS_MAX = 2000, /* requests under way at a time; above: 429 */
-        API_WRITES_MAX = 1000,
-        API_STREAMS_MAX = 20000,
+        API_STREAMS_MAX = 20000, /* half of what is left for one user */
         API_LOG_STREAMS_MAX = 64,
 };
 
@@ -50,6 +51,8 @@ struct api {
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;
+        struct dispatch *dispatch;
+        struct trim *trim;
         bool bootstrapped; /* the objects that every cluster has are there */
         /* The lease that Events written in this minute hang on. */
         int64_t event_lease;
@@ -64,8 +67,10 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
 struct api *api_free(struct api *a);
 DEFINE_CLEANUP(struct api *, api_free);
 
-/* The handler of both listeners. userdata: struct api. */
+/* The handlers of both listeners. userdata: struct api. api_admit finds out who asks and whether they may,
+ * before the body is read; api_handle does what was asked. */
 struct http_request;
+enum http_admission api_admit(struct http_request *req, void *userdata);
 void api_handle(struct http_request *req, void *userdata);
 /* Refusals that the HTTP server makes on its own. */
 void api_reject(struct http_request *req, int code, const char *why, void *userdata);

@@ -46,6 +46,7 @@ struct caches {
         struct caches_options options;
         struct item_pool *pool;
         struct map *by_prefix;
+        size_t window_bytes; /* of all */
         enum caches_state state;
         bool loaded;
         uint64_t revision;

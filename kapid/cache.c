@@ -36,7 +36,8 @@ static void window_drop_first(struct cache *c) {
         struct change *first = window_at(c, c->window_first);
 
         c->window_after = first->revision;
-        c->window_bytes -= change_bytes(first);
+        c->window_bytes -= first->bytes;
+        c->caches->window_bytes -= first->bytes;
         change_done(first);
         c->window_first++;
 }
@@ -207,6 +208,24 @@ static int window_reserve(struct cache *c) {
         return 0;
 }
 
+void cache_change_grew(struct cache *c, struct change *change, size_t n) {
+        change->bytes += n;
+        c->window_bytes += n;
+        c->caches->window_bytes += n;
+}
+
+static struct cache *largest_window(const struct caches *cs) {
+        struct cache *best = NULL;
+
+        map_foreach (cs->by_prefix, e) {
+                struct cache *c = map_entry_value(e);
+
+                if (!best || c->window_bytes > best->window_bytes)
+                        best = c;
+        }
+        return best;
+}
+
 /* Takes the references in change. */
 static int window_add(struct cache *c, const struct change *change) {
         int r = window_reserve(c);
@@ -214,14 +233,22 @@ static int window_add(struct cache *c, const struct change *change) {
         if (r < 0)
                 return r;
         *window_at(c, c->window_end) = *change;
+        window_at(c, c->window_end)->bytes = 0;
+        cache_change_grew(c, window_at(c, c->window_end), change_bytes(change));
         c->window_end++;
-        c->window_bytes += change_bytes(change);
         while (c->window_end - c->window_first > CACHE_WINDOW_CHANGES_OLD &&
                         window_at(c, c->window_first)->seen_us + CACHE_WINDOW_AGE_US <
                                         change->seen_us)
                 window_drop_first(c);
         while (c->window_bytes > CACHE_WINDOW_BYTES_MAX && c->window_end - c->window_first > 1)
                 window_drop_first(c);
+        while (c->caches->window_bytes > CACHE_WINDOWS_BYTES_MAX) {
+                struct cache *big = largest_window(c->caches);
+
+                if (big->window_end - big->window_first <= 1)
+                        break;
+                window_drop_first(big);
+        }
         return 0;
 }
 
@@ -235,9 +262,6 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         if (!s && !after)
                 return 0; /* something that was never ours to show */
         if (s && !after) {
-                r = item_at_revision(s->item, revision, &change.gone);
-                if (r < 0)
-                        return r;
                 RB_REMOVE(slot_tree, &c->items, s);
                 change.before = TAKE_PTR(s->item);
                 slot_free(s);

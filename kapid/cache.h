@@ -13,7 +13,7 @@ struct caches;
 struct cache;
 
 /* One change of one object. before NULL: it came to life; after NULL: it went, and gone is its last
- * state with the deletion's revision. */
+ * state with the deletion's revision, made when a watch asks for it. */
 struct change {
         uint64_t revision;
         struct item *before;
@@ -21,6 +21,7 @@ struct change {
         struct item *gone;
         uint64_t seen_us;       /* monotonic */
         struct bytes *lines[3]; /* the watch's: filled in as they are asked for (watch.c) */
+        size_t bytes;           /* that it keeps alive and the cache itself does not */
 };
 
 /* Bounds of a resource's window of changes: so many, so large, and those beyond a few hundred go
@@ -29,8 +30,9 @@ enum {
         CACHE_WINDOW_CHANGES_OLD = 256,
         CACHE_WINDOW_AGE_US = 10 * 60 * 1000 * 1000,
         CACHE_WINDOW_CHANGES_MAX = 8192,
-        CACHE_WINDOW_BYTES_MAX = 64 * 1024 * 1024,
-        CACHE_TREES_MAX = 20000,
+        CACHE_WINDOW_BYTES_MAX = 16 * 1024 * 1024,
+        CACHE_WINDOWS_BYTES_MAX = 32 * 1024 * 1024, /* of all resources together */
+        CACHE_TREES_BYTES_MAX = 8 * 1024 * 1024,
         CACHE_LOAD_PAGE = 500,
 };
 
@@ -57,6 +59,8 @@ bool caches_are_loaded(const struct caches *c);
 bool caches_are_following(const struct caches *c);
 uint64_t caches_revision(const struct caches *c);
 struct item_pool *caches_pool(struct caches *c);
+/* Bytes that the windows keep alive. */
+size_t caches_window_bytes(const struct caches *c);
 
 /* The cache of a storage prefix ("/registry/pods/"); made empty when there is none yet. Lives as
  * long as the caches. NULL when out of memory. */
@@ -90,6 +94,8 @@ uint64_t cache_window_end(const struct cache *c);
 /* The number of the first change after the revision; -ESTALE when some are not in the window any
  * more. */
 int cache_window_after(const struct cache *c, uint64_t revision, uint64_t *ret);
+/* After something was put into gone or lines. */
+void cache_change_grew(struct cache *c, struct change *change, size_t n);
 /* Borrowed; NULL outside of the window. */
 struct change *cache_change(const struct cache *c, uint64_t number);
 

@@ -46,6 +46,10 @@ bool caches_are_following(const struct caches *c) {
         return c->state == CACHES_FOLLOWING;
 }
 
+size_t caches_window_bytes(const struct caches *c) {
+        return c->window_bytes;
+}
+
 struct item_pool *caches_pool(struct caches *c) {
         return c->pool;
 }
@@ -361,7 +365,7 @@ int caches_new(struct caches **ret, sd_event *event, const struct caches_options
                 return -ENOMEM;
         cs->event = sd_event_ref(event);
         cs->options = *o;
-        cs->pool = item_pool_new(CACHE_TREES_MAX);
+        cs->pool = item_pool_new(CACHE_TREES_BYTES_MAX);
         cs->by_prefix = map_new(cache_free);
         cs->staging = map_new(item_free);
         cs->staging_ranges = map_new(free);

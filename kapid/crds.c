@@ -48,7 +48,7 @@ static void purge(struct api *a, const json_t *crd) {
 }
 
 void crds_on_change(struct api *a, const struct change *c) {
-        _cleanup_json_ json_t *crd = item_object(c->after ? c->after : c->gone);
+        _cleanup_json_ json_t *crd = item_object(c->after ? c->after : c->before);
 
         if (!crd)
                 return;

@@ -12,7 +12,9 @@ struct deletion {
         /* collections */
         struct item **items;
         size_t count, next, under_way;
-        json_t *deleted;
+        struct bytes **deleted; /* the answer: texts and commas in turn */
+        size_t deleted_count;
+        struct bytes *comma;
         bool failed;
 };
 
@@ -25,7 +27,10 @@ static void deletion_free(void *p) {
                 item_unref(d->items[i]);
         free(d->items);
         json_decref(d->body);
-        json_decref(d->deleted);
+        for (size_t i = 0; i < d->deleted_count; i++)
+                bytes_unref(d->deleted[i]);
+        free(d->deleted);
+        bytes_unref(d->comma);
         free(d);
 }
 
@@ -247,6 +252,18 @@ void verb_delete(struct request *r) {
 
 static void collection_go_on(struct request *r);
 
+/* As text at once: a tree takes many times as much. Slot 0 is for the head. */
+static void add_deleted(struct deletion *d, const json_t *object) {
+        _cleanup_free_ char *text = json_text(object);
+        _cleanup_bytes_ struct bytes *b = text ? bytes_new(text, strlen(text)) : NULL;
+
+        if (!b)
+                return;
+        if (d->deleted_count > 1)
+                d->deleted[d->deleted_count++] = bytes_ref(d->comma);
+        d->deleted[d->deleted_count++] = bytes_ref(b);
+}
+
 static void on_one_deleted(struct write *w, const struct problem *p) {
         struct request *r = w->r;
         struct deletion *d = r->state;
@@ -256,29 +273,40 @@ static void on_one_deleted(struct write *w, const struct problem *p) {
                 d->failed = true;
                 respond_problem(r, p);
         } else if (!p && w->object) {
-                json_array_append(d->deleted, w->object);
+                add_deleted(d, w->object);
         }
         collection_go_on(r);
 }
 
 static void collection_respond(struct request *r) {
         struct deletion *d = r->state;
-        _cleanup_json_ json_t *v = NULL;
-        char number[24];
-
-        snprintf(number, sizeof(number), "%llu",
+        char head[512];
+        int n = snprintf(head, sizeof(head),
+                        "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{"
+                        "\"resourceVersion\":\"%llu\"},\"items\":[",
+                        r->kind->list_kind, r->kind->api_version,
                         (unsigned long long)caches_revision(r->api->caches));
-        v = json_pack("{ss, ss, s{ss}, sO}", "kind", r->kind->list_kind, "apiVersion",
-                        r->kind->api_version, "metadata", "resourceVersion", number, "items",
-                        d->deleted);
-        respond_json(r, 200, v);
+        struct bytes *first = n > 0 && (size_t)n < sizeof(head) ? bytes_new(head, (size_t)n) : NULL,
+                     *last = bytes_new("]}", 2);
+
+        if (!first || !last) {
+                bytes_unref(first);
+                bytes_unref(last);
+                respond_errno(r, ENOMEM);
+                return;
+        }
+        bytes_unref(d->deleted[0]);
+        d->deleted[0] = first;
+        d->deleted[d->deleted_count++] = last;
+        respond_pieces(r, 200, "application/json", d->deleted, d->deleted_count);
 }
 
 static void collection_go_on(struct request *r) {
         struct deletion *d = r->state;
 
         while (!d->failed && d->next < d->count && d->under_way < COLLECTION_PARALLEL) {
-                const char *path = item_path(d->items[d->next++]), *slash = strchr(path, '/');
+                size_t i = d->next++;
+                const char *path = item_path(d->items[i]), *slash = strchr(path, '/');
                 _cleanup_free_ char *namespace =
                                 slash && r->kind->namespaced ? strndup(path, (size_t)(slash - path))
                                                              : strdup("");
@@ -291,6 +319,7 @@ static void collection_go_on(struct request *r) {
                 d->under_way++;
                 write_start(r, r->kind, namespace, slash && r->kind->namespaced ? slash + 1 : path,
                                 false, delete_decide, on_one_deleted, &d->options);
+                d->items[i] = item_unref(d->items[i]);
         }
         if (!d->failed && d->next == d->count && d->under_way == 0 && r->http)
                 collection_respond(r);
@@ -304,8 +333,8 @@ static int collect(struct request *r, struct deletion *d, struct problem *p) {
         if (e < 0)
                 return e;
         prefix = selection_prefix(r->kind, &s);
-        d->deleted = json_array();
-        if (!prefix || !d->deleted)
+        d->comma = bytes_new(",", 1);
+        if (!prefix || !d->comma)
                 return -ENOMEM;
         d->items = calloc(cache_count(r->cache) + 1, sizeof(*d->items));
         if (!d->items)
@@ -314,6 +343,10 @@ static int collect(struct request *r, struct deletion *d, struct problem *p) {
                         it && startswith(item_path(it), prefix); it = cache_next(r->cache, it))
                 if (selection_matches(r->kind, &s, it))
                         d->items[d->count++] = item_ref(it);
+        d->deleted = calloc(2 * d->count + 3, sizeof(*d->deleted));
+        if (!d->deleted)
+                return -ENOMEM;
+        d->deleted[d->deleted_count++] = bytes_ref(d->comma); /* the head's place */
         return 0;
 }
 

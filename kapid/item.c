@@ -16,6 +16,7 @@ struct item {
         size_t revision_at; /* where in text the revision's digits stand */
         size_t revision_size;
         json_t *object; /* NULL: not asked for lately */
+        size_t object_bytes;
         struct item_pool *pool;
         TAILQ_ENTRY(item) trees;
         size_t prefix_size;
@@ -24,17 +25,16 @@ struct item {
 
 struct item_pool {
         TAILQ_HEAD(item_tree_list, item) trees; /* most lately asked for first */
-        size_t count;
-        size_t max;
+        size_t bytes, bytes_max;
 };
 
-struct item_pool *item_pool_new(size_t trees_max) {
+struct item_pool *item_pool_new(size_t bytes_max) {
         struct item_pool *p = calloc(1, sizeof(*p));
 
         if (!p)
                 return NULL;
         TAILQ_INIT(&p->trees);
-        p->max = trees_max;
+        p->bytes_max = bytes_max;
         return p;
 }
 
@@ -43,6 +43,10 @@ struct item_pool *item_pool_free(struct item_pool *p) {
                 return NULL;
         assert(TAILQ_EMPTY(&p->trees));
         return mfree(p);
+}
+
+size_t item_pool_bytes(const struct item_pool *p) {
+        return p->bytes;
 }
 
 /* Past the string that starts at s (its opening quote); NULL when it does not end. */
@@ -56,15 +60,16 @@ static const char *skip_string(const char *s, const char *end) {
         return NULL;
 }
 
-/* The place after the '{' of the top-level member "metadata", or NULL. */
-static const char *find_metadata(const char *s, size_t n) {
-        const char *end = s + n;
+/* In the text of an object, from its '{' on: the value of the member (its name in quotes), or NULL.
+ */
+static const char *find_member(const char *s, const char *end, const char *name) {
+        const size_t size = strlen(name);
         unsigned depth = 0;
 
         while (s && s < end) {
                 if (*s == '"') {
-                        bool wanted = depth == 1 && (size_t)(end - s) > 11 &&
-                                      memcmp(s, "\"metadata\"", 10) == 0;
+                        bool wanted = depth == 1 && (size_t)(end - s) > size &&
+                                      memcmp(s, name, size) == 0;
 
                         s = skip_string(s, end);
                         if (!s || !wanted)
@@ -75,15 +80,22 @@ static const char *find_metadata(const char *s, size_t n) {
                                 continue;
                         for (s++; s < end && strchr(" \t\r\n", *s);)
                                 s++;
-                        return s < end && *s == '{' ? s + 1 : NULL;
+                        return s < end ? s : NULL;
                 }
                 if (*s == '{' || *s == '[')
                         depth++;
-                else if ((*s == '}' || *s == ']') && depth-- == 0)
+                else if ((*s == '}' || *s == ']') && (depth == 0 || --depth == 0))
                         return NULL;
                 s++;
         }
         return NULL;
+}
+
+/* The place after the '{' of the top-level member "metadata", or NULL. */
+static const char *find_metadata(const char *s, size_t n) {
+        const char *at = find_member(s, s + n, "\"metadata\"");
+
+        return at && *at == '{' ? at + 1 : NULL;
 }
 
 static struct bytes *bytes_alloc(size_t n) {
@@ -186,7 +198,7 @@ static void drop_tree(struct item *it) {
         if (!it->object)
                 return;
         TAILQ_REMOVE(&it->pool->trees, it, trees);
-        it->pool->count--;
+        it->pool->bytes -= it->object_bytes;
         json_decref(it->object);
         it->object = NULL;
 }
@@ -218,18 +230,50 @@ struct bytes *item_text(const struct item *it) {
         return it->text;
 }
 
+json_t *item_object_once(struct item *it) {
+        json_t *object = NULL;
+
+        if (it->object)
+                return json_incref(it->object);
+        return json_parse(it->text->data, it->text->size, 0, &object, NULL) < 0 ? NULL : object;
+}
+
+int item_labels(struct item *it, json_t **ret) {
+        const char *end = it->text->data + it->text->size;
+        const char *at = find_member(it->text->data, end, "\"metadata\"");
+        json_t *labels = NULL;
+
+        if (it->object) {
+                *ret = json_incref(json_at_mut(it->object, "metadata.labels"));
+                return 0;
+        }
+        at = at && *at == '{' ? find_member(at, end, "\"labels\"") : NULL;
+        if (at && *at == '{') {
+                labels = json_loadb(at, (size_t)(end - at), JSON_DISABLE_EOF_CHECK, NULL);
+                if (!labels)
+                        return -ENOMEM;
+        }
+        *ret = labels;
+        return 0;
+}
+
 json_t *item_object(struct item *it) {
         struct item_pool *pool = it->pool;
+        json_t *object;
 
         if (it->object) {
                 TAILQ_REMOVE(&pool->trees, it, trees);
                 TAILQ_INSERT_HEAD(&pool->trees, it, trees);
                 return json_incref(it->object);
         }
-        if (json_parse(it->text->data, it->text->size, 0, &it->object, NULL) < 0)
-                return NULL;
+        object = item_object_once(it);
+        it->object_bytes = object ? json_size(object) : 0;
+        if (!object || it->object_bytes > pool->bytes_max / 2)
+                return object;
+        it->object = json_incref(object);
         TAILQ_INSERT_HEAD(&pool->trees, it, trees);
-        if (++pool->count > pool->max)
+        pool->bytes += it->object_bytes;
+        while (pool->bytes > pool->bytes_max)
                 drop_tree(TAILQ_LAST(&pool->trees, item_tree_list));
-        return json_incref(it->object);
+        return object;
 }

@@ -1,6 +1,6 @@
 /* An object as the cache keeps it: immutable and reference-counted; its serialized bytes with the
  * resourceVersion put in, and its tree, made when someone asks and forgotten when many others were
- * asked for since. */
+ * asked for since. What looks at many items takes what it needs from the text. */
 #pragma once
 
 #include "lib/buf.h"
@@ -8,9 +8,11 @@
 
 struct item;
 
-/* Bounds how many items hold their tree at a time. */
+/* Bounds how much memory the trees that items hold take together. */
 struct item_pool;
-struct item_pool *item_pool_new(size_t trees_max) _warn_unused_;
+struct item_pool *item_pool_new(size_t bytes_max) _warn_unused_;
+/* What they take now, as json_size counts. */
+size_t item_pool_bytes(const struct item_pool *p);
 struct item_pool *item_pool_free(struct item_pool *p);
 DEFINE_CLEANUP(struct item_pool *, item_pool_free);
 
@@ -31,5 +33,11 @@ const char *item_path(const struct item *it);
 uint64_t item_revision(const struct item *it);
 /* Whole JSON text, borrowed. */
 struct bytes *item_text(const struct item *it);
-/* The tree; a new reference to something immutable. NULL when out of memory. */
+/* The tree, kept for the next one who asks; a new reference to something immutable. NULL when out
+ * of memory. */
 json_t *item_object(struct item *it);
+/* The same, but what is parsed for it is not kept: for walks over many items. */
+json_t *item_object_once(struct item *it);
+/* metadata.labels alone, without parsing the rest: a new reference, NULL in *ret when there are
+ * none. */
+int item_labels(struct item *it, json_t **ret);

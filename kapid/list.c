@@ -1,6 +1,7 @@
 /* Lists. The first page comes from the cache, at any freshness (kubernetes-wire.md section 7);
  * later pages, and lists at an exact revision, read the store at that revision, so that all pages
  * are one snapshot however much changes in between. */
+#include "kapid/dispatch.h"
 #include "kapid/verbs.h"
 
 #include <inttypes.h>
@@ -53,10 +54,22 @@ bool selection_is_everything(const struct selection *s) {
                !field_selector_term(s->fields, 0, &path, &value, &negated);
 }
 
+/* Whether the fields ask for nothing but the name, which the path has. */
+static bool fields_are_name(const struct selection *s) {
+        const char *path, *value;
+        bool negated;
+
+        for (size_t i = 0; field_selector_term(s->fields, i, &path, &value, &negated); i++)
+                if (negated || !s->name || !streq(path, "metadata.name") || !streq(value, s->name))
+                        return false;
+        return true;
+}
+
+/* By path, by labels (read from the text), and only then by the whole object. */
 bool selection_matches(const struct kind *k, const struct selection *s, struct item *it) {
         size_t n = strlen(s->namespace);
         const char *path = item_path(it), *slash;
-        _cleanup_json_ json_t *o = NULL;
+        _cleanup_json_ json_t *o = NULL, *labels = NULL;
 
         if (k->namespaced && n > 0 && (strncmp(path, s->namespace, n) != 0 || path[n] != '/'))
                 return false;
@@ -67,9 +80,14 @@ bool selection_matches(const struct kind *k, const struct selection *s, struct i
         }
         if (selection_is_everything(s))
                 return true;
-        o = item_object(it);
-        return o && label_selector_matches(s->labels, json_get(o, "metadata", "labels", NULL)) &&
-               kind_field_selector_matches(k, s->fields, o);
+        if (!label_selector_is_everything(s->labels) &&
+                        (item_labels(it, &labels) < 0 ||
+                                        !label_selector_matches(s->labels, labels)))
+                return false;
+        if (fields_are_name(s))
+                return true;
+        o = item_object_once(it);
+        return o && kind_field_selector_matches(k, s->fields, o);
 }
 
 char *selection_prefix(const struct kind *k, const struct selection *s) {
@@ -131,10 +149,20 @@ struct list {
         bool more;
         uint64_t remaining; /* 0: not known */
         char *last;         /* the last path shown */
-        struct buf text;    /* plain form: the items, comma-separated */
-        json_t *items;      /* other forms: the array or the Table */
         size_t count;
+        /* From the cache: what was there when it began. */
+        struct item **found;
+        size_t found_count, found_allocated, at;
+        /* The answer: texts in a row, the cache's own in the plain form. The first is the head's.
+         */
+        struct bytes **pieces;
+        size_t piece_count, piece_allocated;
+        struct bytes *comma;
+        struct buf text; /* the next piece of other forms */
+        json_t *table;   /* with no rows but one at a time; NULL in other forms */
 };
+
+enum { PIECE_SIZE = 64 << 10, SMALL_LIST = 200 };
 
 static void list_free(void *p) {
         struct list *l = p;
@@ -142,9 +170,51 @@ static void list_free(void *p) {
         selection_done(&l->selection);
         free(l->from);
         free(l->last);
+        for (; l->at < l->found_count; l->at++)
+                item_unref(l->found[l->at]);
+        free(l->found);
+        for (size_t i = 0; i < l->piece_count; i++)
+                bytes_unref(l->pieces[i]);
+        free(l->pieces);
+        bytes_unref(l->comma);
         buf_done(&l->text);
-        json_decref(l->items);
+        json_decref(l->table);
         free(l);
+}
+
+static int grow(void *array, size_t *allocated, size_t count, size_t size) {
+        void **p = array, *bigger;
+        size_t n = *allocated ? 2 * *allocated : 64;
+
+        if (count < *allocated)
+                return 0;
+        bigger = reallocarray(*p, n, size);
+        if (!bigger)
+                return -ENOMEM;
+        *p = bigger;
+        *allocated = n;
+        return 0;
+}
+
+static int add_piece(struct list *l, struct bytes *b) {
+        int e = b ? grow(&l->pieces, &l->piece_allocated, l->piece_count, sizeof(*l->pieces))
+                  : -ENOMEM;
+
+        if (e >= 0)
+                l->pieces[l->piece_count++] = bytes_ref(b);
+        return e;
+}
+
+static int flush_text(struct list *l) {
+        _cleanup_bytes_ struct bytes *b = NULL;
+
+        if (l->text.failed)
+                return -ENOMEM;
+        if (l->text.size == 0)
+                return 0;
+        b = bytes_new(l->text.data, l->text.size);
+        buf_reset(&l->text);
+        return add_piece(l, b);
 }
 
 static bool plain(const struct request *r) {
@@ -152,8 +222,28 @@ static bool plain(const struct request *r) {
                !query_true(request_query(r, "pretty"));
 }
 
+/* The item in the list's form; a new reference. */
+static json_t *formed(struct request *r, struct list *l, struct item *it) {
+        _cleanup_json_ json_t *o = request_object_of(r, it);
+        json_t *rows, *row;
+
+        if (!o)
+                return NULL;
+        if (r->form == FORM_PARTIAL)
+                return partial_metadata(o, r->form_version);
+        if (r->form != FORM_TABLE)
+                return json_incref(o);
+        if (table_add_row(l->table, r->kind, o, r->include, r->now_us) < 0)
+                return NULL;
+        rows = json_object_get(l->table, "rows");
+        row = json_incref(json_array_get(rows, 0));
+        (void)json_array_clear(rows);
+        return row;
+}
+
 static int list_add(struct request *r, struct list *l, struct item *it) {
-        _cleanup_json_ json_t *o = NULL;
+        _cleanup_json_ json_t *v = NULL;
+        _cleanup_free_ char *text = NULL;
         char *last = strdup(item_path(it));
 
         if (!last)
@@ -162,20 +252,20 @@ static int list_add(struct request *r, struct list *l, struct item *it) {
         l->last = last;
         l->count++;
         if (plain(r)) {
-                if (l->text.size > 0)
-                        buf_append_char(&l->text, ',');
-                return buf_append(&l->text, item_text(it)->data, item_text(it)->size);
+                int e = l->count > 1 ? add_piece(l, l->comma) : 0;
+
+                return e < 0 ? e : add_piece(l, item_text(it));
         }
-        o = request_object_of(r, it);
-        if (!o)
+        v = formed(r, l, it);
+        text = !v                                       ? NULL
+               : query_true(request_query(r, "pretty")) ? json_text_pretty(v)
+                                                        : json_text(v);
+        if (!text)
                 return -ENOMEM;
-        if (r->form == FORM_TABLE)
-                return table_add_row(l->items, r->kind, o, r->include, r->now_us);
-        if (r->form == FORM_PARTIAL)
-                return json_array_append_new(l->items, partial_metadata(o, r->form_version)) < 0
-                                       ? -ENOMEM
-                                       : 0;
-        return json_array_append(l->items, o) < 0 ? -ENOMEM : 0;
+        if (l->count > 1)
+                buf_append_str(&l->text, ",");
+        buf_append_str(&l->text, text);
+        return l->text.size < PIECE_SIZE && !l->text.failed ? 0 : flush_text(l);
 }
 
 static json_t *list_metadata(const struct list *l) {
@@ -196,70 +286,83 @@ static json_t *list_metadata(const struct list *l) {
 }
 
 static int list_begin(struct request *r, struct list *l) {
-        if (plain(r))
-                return 0;
-        l->items = r->form == FORM_TABLE ? table_new(r->kind, r->form_version, NULL, true)
-                                         : json_array();
-        return l->items ? 0 : -ENOMEM;
+        l->comma = bytes_new(",", 1);
+        if (r->form == FORM_TABLE) {
+                l->table = table_new(r->kind, r->form_version, NULL, true);
+                if (!l->table)
+                        return -ENOMEM;
+        }
+        return l->comma ? add_piece(l, l->comma) : -ENOMEM; /* the head's place */
+}
+
+/* Everything before the first item. In a Table the rows come last. */
+static int list_head(struct request *r, struct list *l, struct buf *b) {
+        _cleanup_json_ json_t *metadata = list_metadata(l);
+        _cleanup_free_ char *text = NULL;
+
+        if (l->table && metadata) {
+                size_t n;
+
+                json_object_set(l->table, "metadata", metadata);
+                text = json_text(l->table);
+                n = text ? strlen(text) : 0;
+                if (n < 2 || !streq(text + n - 2, "]}"))
+                        return -ENOMEM;
+                return buf_append(b, text, n - 2);
+        }
+        text = metadata ? json_text(metadata) : NULL;
+        if (!text)
+                return -ENOMEM;
+        if (r->form == FORM_PARTIAL)
+                return buf_printf(b,
+                                "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\""
+                                "meta.k8s.io/%s\",\"metadata\":%s,\"items\":[",
+                                r->form_version, text);
+        return buf_printf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":%s,\"items\":[",
+                        r->kind->list_kind, r->kind->api_version, text);
 }
 
 static void list_respond(struct request *r, struct list *l) {
-        _cleanup_json_ json_t *metadata = list_metadata(l), *v = NULL;
-        _cleanup_free_ char *metadata_text = metadata ? json_text(metadata) : NULL;
-        _cleanup_buf_ struct buf b = {0};
+        _cleanup_buf_ struct buf head = {0};
+        _cleanup_bytes_ struct bytes *tail = bytes_new("]}", 2);
+        struct bytes *first = NULL;
+        int e = flush_text(l);
 
-        if (!metadata_text) {
+        if (e >= 0)
+                e = add_piece(l, tail);
+        if (e >= 0)
+                e = list_head(r, l, &head);
+        if (e >= 0 && !head.failed)
+                first = bytes_new(head.data, head.size);
+        if (!first) {
                 respond_errno(r, ENOMEM);
                 return;
         }
-        if (plain(r)) {
-                buf_printf(&b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":%s,\"items\":[",
-                                r->kind->list_kind, r->kind->api_version, metadata_text);
-                buf_append(&b, l->text.data, l->text.size);
-                buf_append_str(&b, "]}");
-                if (b.failed || l->text.failed)
-                        respond_errno(r, ENOMEM);
-                else
-                        respond_data(r, 200, "application/json", b.data, b.size);
-                return;
-        }
-        if (r->form == FORM_TABLE) {
-                json_object_set(l->items, "metadata", metadata);
-                respond_json(r, 200, l->items);
-                return;
-        }
-        if (r->form == FORM_PARTIAL) {
-                _cleanup_free_ char *api_version = strformat("meta.k8s.io/%s", r->form_version);
-
-                v = json_pack("{ss, ss, sO, sO}", "kind", "PartialObjectMetadataList", "apiVersion",
-                                strempty(api_version), "metadata", metadata, "items", l->items);
-        } else {
-                v = json_pack("{ss, ss, sO, sO}", "kind", r->kind->list_kind, "apiVersion",
-                                r->kind->api_version, "metadata", metadata, "items", l->items);
-        }
-        respond_json(r, 200, v);
+        bytes_unref(l->pieces[0]);
+        l->pieces[0] = first;
+        respond_pieces(r, 200, "application/json", l->pieces, l->piece_count);
 }
 
 /* --- from the cache --- */
 
-static void list_from_cache(struct request *r) {
+/* Some milliseconds' worth, then others have their turn. */
+static void list_slice(struct request *r) {
         struct list *l = r->state;
-        _cleanup_free_ char *prefix = selection_prefix(r->kind, &l->selection);
-        bool everything = selection_is_everything(&l->selection);
-        int e = prefix ? list_begin(r, l) : -ENOMEM;
+        int e = 0;
 
-        l->revision = caches_revision(r->api->caches);
-        for (struct item *it = e >= 0 ? cache_first(r->cache, prefix) : NULL;
-                        it && e >= 0 && startswith(item_path(it), prefix);
-                        it = cache_next(r->cache, it)) {
+        while (e >= 0 && l->at < l->found_count) {
+                _cleanup_item_ struct item *it = NULL;
+
+                if (dispatch_is_long(r)) {
+                        dispatch_continue(r, list_slice);
+                        return;
+                }
+                it = l->found[l->at++];
                 if (!selection_matches(r->kind, &l->selection, it))
                         continue;
                 if (l->limit && l->count == l->limit) {
                         l->more = true;
-                        if (!everything)
-                                break;
-                        l->remaining++;
-                        continue;
+                        break;
                 }
                 e = list_add(r, l, it);
         }
@@ -267,6 +370,42 @@ static void list_from_cache(struct request *r) {
                 respond_errno(r, e);
         else
                 list_respond(r, l);
+}
+
+/* What is there now: the list is one snapshot, however long it takes to write. */
+static int list_collect(struct request *r, struct list *l) {
+        _cleanup_free_ char *prefix = selection_prefix(r->kind, &l->selection);
+        bool everything = selection_is_everything(&l->selection);
+
+        if (!prefix)
+                return -ENOMEM;
+        l->revision = caches_revision(r->api->caches);
+        for (struct item *it = cache_first(r->cache, prefix);
+                        it && startswith(item_path(it), prefix); it = cache_next(r->cache, it)) {
+                if (everything && l->limit && l->found_count == l->limit) {
+                        l->more = true;
+                        l->remaining++;
+                        continue;
+                }
+                if (grow(&l->found, &l->found_allocated, l->found_count, sizeof(*l->found)) < 0)
+                        return -ENOMEM;
+                l->found[l->found_count++] = item_ref(it);
+        }
+        return 0;
+}
+
+static void list_from_cache(struct request *r) {
+        struct list *l = r->state;
+        int e = list_begin(r, l);
+
+        if (e >= 0)
+                e = list_collect(r, l);
+        if (e < 0)
+                respond_errno(r, e);
+        else if (l->found_count <= SMALL_LIST)
+                list_slice(r);
+        else
+                dispatch_continue(r, list_slice);
 }
 
 /* --- from the store, at a revision --- */

@@ -17,7 +17,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
-	kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
+	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
@@ -42,7 +42,7 @@ check_PROGRAMS += tests/unit/test-no-effect
 tests_unit_test_no_effect_SOURCES = tests/unit/test-no-effect.c tests/unit/unit.h
 tests_unit_test_no_effect_LDADD = $(KAPID_CORE_LIBS)
 EXTRA_DIST += $(KIND_DOCUMENTS)
-KAPID_CORE_LIBS = libkapid_core.a $(TEST_LIBS)
+KAPID_CORE_LIBS = libkapid_core.a $(PCRE2_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-machine
 tests_unit_test_kapid_machine_SOURCES = tests/unit/test-kapid-machine.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_machine_LDADD = $(KAPID_CORE_LIBS)
@@ -58,6 +58,10 @@ check_PROGRAMS += tests/unit/test-kapid-random
 tests_unit_test_kapid_random_SOURCES = tests/unit/test-kapid-random.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_random_LDADD = $(KAPID_CORE_LIBS)
 
+check_PROGRAMS += tests/unit/test-kapid-pattern
+tests_unit_test_kapid_pattern_SOURCES = tests/unit/test-kapid-pattern.c
+tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
+
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
@@ -68,18 +72,21 @@ libkapid_api_a_SOURCES = \
 	kapid/admission.c kapid/admission.h kapid/alloc.c kapid/alloc.h kapid/api.c kapid/api.h kapid/authn.c \
 	kapid/authn.h kapid/authz-node.c kapid/authz-rbac.c kapid/authz.h kapid/bootstrap-objects.c \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache-internal.h kapid/cache.c kapid/cache.h kapid/caches.c \
-	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/freshness.c kapid/get.c kapid/impersonate.c kapid/token.c \
+	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/dispatch.c kapid/dispatch.h kapid/fairness.c kapid/fairness.h kapid/freshness.c kapid/get.c kapid/impersonate.c kapid/token.c \
 	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/no-effect.c kapid/nodelog.c kapid/object.c \
 	kapid/paths.c kapid/paths.h kapid/request.c kapid/request.h kapid/reviews.c kapid/route.c \
-	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/update.c \
+	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/trim.c kapid/trim.h kapid/update.c \
 	kapid/user.c kapid/user.h kapid/verbs.c kapid/verbs.h kapid/watch.c kapid/watch.h kapid/write.c \
 	kapid/write.h
 kapid/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
 kapid/store.$(OBJEXT): $(PROTO_H)
 sbin_PROGRAMS += kapid/kapid
 kapid_kapid_SOURCES = kapid/main.c
-KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
+KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PCRE2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kapid_kapid_LDADD = $(KAPID_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-fairness
+tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
+tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-request tests/unit/test-kapid-cache
 tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -1,6 +1,7 @@
 /* kapid: flags, keys, listeners. */
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <malloc.h>
 #include <net/if.h>
 #include <netinet/in.h>
 
@@ -90,6 +91,7 @@ static const struct option_program program = {
 
 enum {
         PEM_SIZE_MAX = 1024 * 1024,
+        MMAP_THRESHOLD = 256 * 1024,
         DRAIN_STEP_US = 20 * 1000,
         DRAIN_MAX_US = 5 * 1000 * 1000,
 };
@@ -172,6 +174,7 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                         .tls_cert = s->cert,
                                         .tls_key = s->key,
                                         .tls_client_ca = s->ca,
+                                        .admit = api_admit,
                                         .handler = api_handle,
                                         .reject = api_reject,
                                         .userdata = s->api},
@@ -184,6 +187,7 @@ static int listen_local(struct server *s, const struct flags *f, struct problem 
         return http_server_new(&s->local, daemon_event(s->daemon),
                         &(struct http_server_options){.unix_path = f->unix_socket,
                                         .unix_mode = 0600,
+                                        .admit = api_admit,
                                         .handler = api_handle,
                                         .reject = api_reject,
                                         .userdata = s->api},
@@ -281,6 +285,9 @@ int main(int argc, char **argv) {
         _cleanup_problem_ struct problem p = {0};
         int r;
 
+        /* Large texts are mapped on their own for ever, and go back when they are freed: glibc
+         * would raise the bound with the first of them. */
+        (void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
         r = options_parse(&program, &f, argc, argv, NULL, &p);
         if (r > 0)
                 return EXIT_SUCCESS;

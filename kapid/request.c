@@ -2,6 +2,7 @@
  * Cache-Control; every refusal is a Status (kubernetes-wire.md section 6). */
 #include "kapid/request.h"
 
+#include "kapid/dispatch.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -35,6 +36,7 @@ static void on_http_free(void *p) {
 
         if (r->http)
                 request_end(r);
+        dispatch_leave(r);
         request_unref(r);
 }
 
@@ -74,6 +76,7 @@ struct request *request_unref(struct request *r) {
                 return NULL;
         if (r->free_state)
                 r->free_state(r->state);
+        problem_done(&r->refusal);
         user_done(&r->user);
         user_done(&r->real_user);
         route_done(&r->route);
@@ -129,6 +132,14 @@ static struct http_request *take_http(struct request *r, int code) {
         log_debug("%s %s: %d", http_request_method(http), http_request_path(http), code);
         request_end(r);
         return http;
+}
+
+void respond_pieces(struct request *r, int code, const char *content_type, struct bytes **pieces,
+                size_t n) {
+        struct http_request *http = take_http(r, code);
+
+        if (http)
+                http_respond_pieces(http, code, content_type, pieces, n);
 }
 
 void respond_data(
@@ -221,7 +232,7 @@ void respond_object(struct request *r, int code, const json_t *object) {
 }
 
 json_t *request_object_of(const struct request *r, struct item *it) {
-        json_t *stored = item_object(it), *copy;
+        json_t *stored = item_object_once(it), *copy;
 
         if (!stored || streq(object_api_version(stored), r->kind->api_version))
                 return stored;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kapid/api.h"
+#include "kapid/fairness.h"
 #include "kapid/machine.h"
 #include "kapid/route.h"
 #include "kapid/table.h"
@@ -32,6 +33,10 @@ struct request {
         uint64_t started_us;            /* monotonic */
         uint64_t now_us;                /* wall clock */
         struct machine_context context; /* borrows from user */
+        struct problem refusal; /* found before the body came */
+        int refused;            /* 0, or the refusal's errno */
+        struct fairness_ticket ticket; /* dispatch.c */
+        void (*turn)(struct request *r);
         /* verbs' own */
         void (*then)(struct request *r);
         void *state; /* freed by free_state */
@@ -55,6 +60,9 @@ void respond_json(struct request *r, int code, const json_t *v);
 void respond_text(struct request *r, int code, const char *content_type, const char *text);
 void respond_data(
                 struct request *r, int code, const char *content_type, const void *data, size_t n);
+/* The same without a copy: the pieces one after another. Takes references. */
+void respond_pieces(struct request *r, int code, const char *content_type, struct bytes **pieces,
+                size_t n);
 /* One object of the kind, in the form the client asked for. */
 void respond_object(struct request *r, int code, const json_t *object);
 void respond_item(struct request *r, int code, struct item *it);

@@ -1,10 +1,14 @@
-/* A request's way through kapid. The list `steps` is the order of DESIGN.md section 3: each step
- * does its part and says whether the next may go on; the last one runs the verb, where decode,
- * convert, default, admission, validation and the store txn follow (write.c). */
+/* A request's way through kapid. The lists `first_steps` and `last_steps` are the order of
+ * DESIGN.md section 3: each step does its part and says whether the next may go on. The first ones
+ * need no body, and run before one is read: who may not ask does not fill our memory. Then the
+ * request waits for its turn (dispatch.c), and the verb runs, where decode, convert, default,
+ * admission, validation and the store txn follow (write.c). */
 #include "kapid/authn.h"
 #include "kapid/authz.h"
+#include "kapid/dispatch.h"
 #include "kapid/request.h"
 #include "lib/random.h"
+#include "lib/timefmt.h"
 
 /* 0: on to the next; negative: refused, p says why (an empty p: out of memory and the like). */
 typedef int (*step)(struct request *r, struct problem *p);
@@ -29,7 +33,9 @@ static int step_authenticate(struct request *r, struct problem *p) {
 
         if (e < 0)
                 return e;
-        if (e == AUTHN_ANONYMOUS && r->route.resource)
+        if (e != AUTHN_ANONYMOUS)
+                http_request_trust(r->http, r->user.name);
+        else if (r->route.resource)
                 return problem_set(p, EACCES, 401, "Unauthorized", "Unauthorized");
         return impersonate(r, p);
 }
@@ -40,27 +46,6 @@ static int step_context(struct request *r, struct problem *p) {
                         .user_uid = isempty(r->user.uid) ? NULL : r->user.uid,
                         .groups = r->user.groups};
         return 0;
-}
-
-/* A bound on what is under way at a time; root's commands get through a flood. */
-static int step_fairness(struct request *r, struct problem *p) {
-        bool read = streq(r->route.verb, "get") || streq(r->route.verb, "list");
-        unsigned *n = read ? &r->api->reads : &r->api->writes;
-
-        if (!r->route.resource)
-                return 0;
-        if (streq(r->route.verb, "watch")) {
-                if (r->api->streams < API_STREAMS_MAX)
-                        return 0;
-        } else if (*n < (read ? API_READS_MAX : API_WRITES_MAX) || user_is_master(&r->user)) {
-                r->lane = read ? LANE_READ : LANE_WRITE;
-                (*n)++;
-                return 0;
-        }
-        problem_set(p, EBUSY, 429, "TooManyRequests",
-                        "The server has received too many requests, please try again later.");
-        p->retry_after_s = 1;
-        return -EBUSY;
 }
 
 static int step_ready(struct request *r, struct problem *p) {
@@ -232,45 +217,82 @@ static int step_options(struct request *r, struct problem *p) {
         return e;
 }
 
-static const step steps[] = {
+static const step first_steps[] = {
                 step_identify,
                 step_route,
                 step_authenticate,
-                step_context,
-                step_fairness,
                 step_ready,
                 step_resource,
                 step_authorize,
                 step_found,
+};
+
+static const step last_steps[] = {
+                step_context,
                 step_accept,
                 step_options,
 };
 
+static int take_steps(struct request *r, const step *steps, size_t n) {
+        for (size_t i = 0; i < n && !r->refused; i++)
+                r->refused = MIN(steps[i](r, &r->refusal), 0);
+        return r->refused;
+}
+
+static bool has_body(const struct request *r) {
+        static const char *const verbs[] = {
+                        "create", "update", "patch", "delete", "deletecollection"};
+
+        for (size_t i = 0; r->route.resource && i < ELEMENTS(verbs); i++)
+                if (streq(r->route.verb, verbs[i]))
+                        return true;
+        return false;
+}
+
+enum http_admission api_admit(struct http_request *http, void *userdata) {
+        struct request *r = request_new(userdata, http);
+        bool wanted;
+
+        if (!r)
+                return HTTP_DROP_BODY;
+        wanted = take_steps(r, first_steps, ELEMENTS(first_steps)) >= 0 && has_body(r);
+        request_unref(r);
+        return wanted ? HTTP_READ_BODY : HTTP_DROP_BODY;
+}
+
+static void run(struct request *r) {
+        if (r->route.resource)
+                verb_run(r);
+        else
+                path_run(r);
+}
+
 void api_handle(struct http_request *http, void *userdata) {
-        struct api *a = userdata;
-        _cleanup_problem_ struct problem p = {0};
-        struct request *r = request_new(a, http);
+        struct request *r = http_request_userdata(http);
 
         if (!r) {
                 http_respond(http, 500, "text/plain", "out of memory\n", 14);
                 return;
         }
-        for (size_t i = 0; i < ELEMENTS(steps); i++) {
-                int e = steps[i](r, &p);
+        request_ref(r);
+        r->started_us = now_mono_us();
+        r->now_us = now_wall_us();
+        if (take_steps(r, last_steps, ELEMENTS(last_steps)) >= 0) {
+                if (r->route.resource) {
+                        bool read = streq(r->route.verb, "get") || streq(r->route.verb, "list") ||
+                                    streq(r->route.verb, "watch");
 
-                if (e >= 0)
-                        continue;
-                if (p.code)
-                        respond_problem(r, &p);
+                        r->lane = read ? LANE_READ : LANE_WRITE;
+                        (*(read ? &r->api->reads : &r->api->writes))++;
+                }
+                if (!r->route.resource && path_is_public(r->route.path))
+                        run(r); /* health is for everyone at any time */
                 else
-                        respond_errno(r, e);
-                request_unref(r);
-                return;
-        }
-        if (r->route.resource)
-                verb_run(r);
+                        dispatch_submit(r, run);
+        } else if (r->refusal.code)
+                respond_problem(r, &r->refusal);
         else
-                path_run(r);
+                respond_errno(r, r->refused);
         request_unref(r);
 }
 
@@ -282,6 +304,7 @@ void api_reject(struct http_request *http, int code, const char *why, void *user
 
         problem_set(&p, EINVAL, code,
                         code == 413   ? "RequestEntityTooLarge"
+                        : code == 429 ? "TooManyRequests"
                         : code == 503 ? "ServiceUnavailable"
                                       : "BadRequest",
                         "%s", code == 413 ? "Request entity too large: limit is 3145728" : why);

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "kapid/dispatch.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -145,8 +146,10 @@ static struct bytes *line_of_event(
         if (slot && *slot)
                 return bytes_ref(*slot);
         line = line_of(words[event], item_text(it)->data, item_text(it)->size);
-        if (slot && line)
+        if (slot && line) {
                 *slot = bytes_ref(line);
+                cache_change_grew(w->follower.cache, shared, line->size);
+        }
         return line;
 }
 
@@ -219,6 +222,12 @@ static int pump_change(struct watcher *w, struct change *c) {
 
         if (c->revision <= w->after)
                 return 0;
+        if (!c->after && !c->gone && c->before) {
+                r = item_at_revision(c->before, c->revision, &c->gone);
+                if (r < 0)
+                        return r;
+                cache_change_grew(w->follower.cache, c, item_text(c->gone)->size);
+        }
         r = watch_transition(w->kind, &w->selection, c, &event, &it, &made);
         if (r < 0 || event == WATCH_NONE)
                 return r;
@@ -410,6 +419,8 @@ static int start(struct request *r, const struct watch_params *params, struct pr
                 e = set_timers(w, params->timeout_s);
         if (e < 0)
                 return e;
+        if (!dispatch_stream(r))
+                return 0;
         cache_follow(r->cache, &w->follower);
         w->stream = respond_stream(r, "application/json", QUEUE_MAX, on_stream_gone, w);
         if (!w->stream)

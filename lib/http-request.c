@@ -4,7 +4,7 @@
 #include "lib/http-server-internal.h"
 #include "lib/web.h"
 
-enum { QUERY_PARAMETERS_MAX = 256, ANSWER_HEADERS_MAX = 64 };
+enum { QUERY_PARAMETERS_MAX = 256, ANSWER_HEADERS_MAX = 64, PIECES_BLOCK_SIZE = 64 << 10 };
 
 static int parse_parameter(struct http_request *r, const char *s, size_t n) {
         const char *equals = memchr(s, '=', n);
@@ -214,6 +214,65 @@ void http_respond_bytes(
         http_request_answer(r, (unsigned)code, response);
 }
 
+struct pieces {
+        size_t count, at, offset;
+        struct bytes *pieces[];
+};
+
+static ssize_t pieces_read(void *userdata, uint64_t position, char *out, size_t n) {
+        struct pieces *p = userdata;
+        size_t filled = 0;
+
+        while (p->at < p->count && filled < n) {
+                struct bytes *b = p->pieces[p->at];
+                size_t part = MIN(n - filled, b->size - p->offset);
+
+                memcpy(out + filled, b->data + p->offset, part);
+                filled += part;
+                p->offset += part;
+                if (p->offset < b->size)
+                        break;
+                p->pieces[p->at++] = bytes_unref(b);
+                p->offset = 0;
+        }
+        return filled > 0 ? (ssize_t)filled : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void pieces_free(void *userdata) {
+        struct pieces *p = userdata;
+
+        for (; p->at < p->count; p->at++)
+                bytes_unref(p->pieces[p->at]);
+        free(p);
+}
+
+void http_respond_pieces(struct http_request *r, int code, const char *content_type,
+                struct bytes **pieces, size_t n) {
+        struct pieces *p = malloc(sizeof(*p) + n * sizeof(*pieces));
+        struct MHD_Response *response = NULL;
+        uint64_t size = 0;
+
+        if (!p) {
+                answer_failed(r);
+                return;
+        }
+        *p = (struct pieces){.count = n};
+        for (size_t i = 0; i < n; i++) {
+                p->pieces[i] = bytes_ref(pieces[i]);
+                size += pieces[i]->size;
+        }
+        response = MHD_create_response_from_callback(
+                        size, PIECES_BLOCK_SIZE, pieces_read, p, pieces_free);
+        if (!response) {
+                pieces_free(p);
+                answer_failed(r);
+                return;
+        }
+        if (content_type)
+                (void)MHD_add_response_header(response, "Content-Type", content_type);
+        http_request_answer(r, (unsigned)code, response);
+}
+
 void http_respond(struct http_request *r, int code, const char *content_type, const void *body,
                 size_t n) {
         _cleanup_bytes_ struct bytes *b = bytes_new(body, n);
@@ -240,7 +299,7 @@ void http_request_end(struct http_request *r) {
                 MHD_destroy_response(r->response);
         if (r->free_func)
                 r->free_func(r->userdata);
-        r->server->bodies -= r->reserved;
+        http_limits_release(r);
         for (size_t i = 0; i < r->query_count; i++) {
                 free(r->query[i].name);
                 free(r->query[i].value);

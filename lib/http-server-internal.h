@@ -8,9 +8,12 @@
 #pragma once
 
 #include <microhttpd.h>
+#include <sys/queue.h>
 
 #include "lib/http-server.h"
+#include "lib/map.h"
 #include "lib/net.h"
+#include "lib/timefmt.h"
 #include "lib/tls.h"
 
 enum { STREAM_RING_MIN = 8 };
@@ -25,6 +28,11 @@ enum request_state {
 
 /* One accepted connection; lives as long as libmicrohttpd's. */
 struct http_connection {
+        struct http_server *server;
+        TAILQ_ENTRY(http_connection) entry; /* of the server's strangers, in the order of deadlines */
+        bool stranger;
+        uint64_t deadline_us;
+        char host[NET_ADDRESS_SIZE];
         struct tls_context *tls; /* the credentials its session borrows */
         struct http_peer peer;
         struct tls_peer certificate;
@@ -52,6 +60,10 @@ struct http_request {
         const char *method; /* borrowed from libmicrohttpd */
         struct buf body;
         bool too_large;
+        bool drop;           /* the program does not want the body */
+        bool busy;           /* no room for the body */
+        struct http_account *account;
+        uint64_t receive_until_us; /* 0: nothing of a body is awaited */
         uint64_t discarded;  /* bytes read past the limit */
         size_t reserved;     /* of the server's budget of bodies */
         sd_event_source *hangup;
@@ -96,7 +108,15 @@ struct http_server {
         uint64_t progress;   /* grows with whatever a run does */
         uint64_t backoff_us; /* between runs that do nothing */
         bool stopping;
+        /* http-limits.c */
         size_t bodies;  /* bytes of bodies held */
+        size_t receiving; /* requests whose bodies are on their way */
+        TAILQ_HEAD(stranger_list, http_connection) strangers;
+        size_t stranger_count;
+        uint64_t ended;
+        struct map *hosts, *accounts;
+        sd_event_source *tick;
+        bool ticking;
         struct http_request *requests;
         struct http_stream *drained;
 };
@@ -110,6 +130,18 @@ void http_request_end(struct http_request *r);
 int http_request_parse_target(struct http_request *r, const char *target);
 /* Gives the response to libmicrohttpd: at once inside the handler, else by resuming. Takes response. */
 void http_request_answer(struct http_request *r, unsigned code, struct MHD_Response *response);
+/* Connections of strangers, and bodies by account (http-limits.c). */
+int http_limits_init(struct http_server *s);
+void http_limits_done(struct http_server *s);
+void http_limits_begin(struct http_connection *c);
+void http_limits_end(struct http_connection *c);
+void http_limits_trust(struct http_connection *c);
+void http_limits_answered(struct http_connection *c);
+int http_limits_account(struct http_request *r, const char *name);
+/* -ENOBUFS: no room for n more bytes of a body. */
+int http_limits_reserve(struct http_request *r, size_t n);
+void http_limits_received(struct http_request *r);
+void http_limits_release(struct http_request *r);
 void http_streams_tell_drained(struct http_server *s);
 /* The request has ended: tells the program if it still holds the stream. NULL is fine. */
 void http_stream_detach(struct http_stream *s);

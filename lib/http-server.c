@@ -9,14 +9,13 @@
 
 enum {
         BODY_SIZE_MAX_DEFAULT = 3 << 20,
-        /* All bodies held at one time; more are refused with 503. */
-        BODIES_SIZE_MAX = 512 << 20,
         /* A chunked body past the limit is read on for so many times the limit, that the client
          * reads the refusal; then the connection is cut. */
         DISCARD_FACTOR = 8,
         IDLE_TIMEOUT_DEFAULT_S = 75,
         CONNECTIONS_MAX_DEFAULT = 10000,
         REFUSAL_SIZE_MAX = 256,
+        STRANGERS_DISCARD_MAX = 64 << 10, /* of a body that nobody wants */
         BACKOFF_MIN_US = 1000,
         BACKOFF_MAX_US = 100000,
 };
@@ -154,6 +153,8 @@ static void on_completed(void *userdata, struct MHD_Connection *mhd, void **requ
 
         if (r && r->state == REQUEST_WAITING && r->on_gone)
                 r->on_gone(r, r->on_gone_userdata);
+        if (r && r->connection)
+                http_limits_answered(r->connection);
         http_request_end(r);
 }
 
@@ -184,12 +185,28 @@ static enum MHD_Result refuse_size(struct http_request *r) {
         return refuse(r, 413, why);
 }
 
+static enum MHD_Result refuse_busy(struct http_request *r) {
+        (void)http_response_header(r, "Retry-After", "1");
+        return refuse(r, 429, "too many bodies of requests are on their way; try again");
+}
+
+static enum MHD_Result handle(struct http_request *r);
+
+/* Whether so much of a body is read on although nobody wants it: most clients send all before they
+ * read, and would see a reset in place of the answer. */
+static uint64_t discard_max(const struct http_request *r) {
+        return r->connection->stranger
+                               ? STRANGERS_DISCARD_MAX
+                               : DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max;
+}
+
 /* The first call for a request: headers only. What can be refused now is never read. */
 static enum MHD_Result begin_request(struct http_request *r, const char *method) {
+        struct http_server *s = r->server;
         const char *length = http_request_header(r, "Content-Length");
         const union MHD_ConnectionInfo *info =
                         MHD_get_connection_info(r->mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-        uint64_t n;
+        uint64_t n = 0;
 
         r->connection = info ? info->socket_context : NULL;
         r->method = method;
@@ -197,45 +214,51 @@ static enum MHD_Result begin_request(struct http_request *r, const char *method)
                 return MHD_NO;
         if (r->too_large)
                 return refuse(r, 414, "the request has too many query parameters");
-        if (!length)
-                return MHD_YES;
-        if (parse_u64(length, &n) < 0)
+        if (length && parse_u64(length, &n) < 0)
                 return refuse(r, 400, "the Content-Length header is not a number");
-        if (n > r->server->options.body_size_max) {
-                /* Most clients send all before they read: they would see a reset. */
-                if (http_request_header(r, "Expect") ||
-                                n > DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max)
-                        return refuse_size(r);
-                r->too_large = true;
+        if (!s->options.admit)
+                http_limits_trust(r->connection);
+        else
+                r->drop = s->options.admit(r, s->options.userdata) == HTTP_DROP_BODY;
+        if (!length || n == 0)
                 return MHD_YES;
-        }
-        if (r->server->bodies + n > BODIES_SIZE_MAX)
-                return refuse(r, 503, "too many large requests at one time; try again");
-        return MHD_YES;
+        r->too_large = !r->drop && n > s->options.body_size_max;
+        r->busy = !r->drop && !r->too_large && http_limits_reserve(r, (size_t)n) < 0;
+        if (!r->drop && !r->too_large && !r->busy)
+                return MHD_YES;
+        if (!http_request_header(r, "Expect") && n <= discard_max(r))
+                return MHD_YES;
+        if (!r->drop)
+                return r->busy ? refuse_busy(r) : refuse_size(r);
+        (void)http_response_header(r, "Connection", "close");
+        return handle(r);
 }
 
 static enum MHD_Result receive(struct http_request *r, const char *data, size_t n) {
         struct http_server *s = r->server;
 
-        if (r->too_large || n > s->options.body_size_max - r->body.size) {
-                r->too_large = true;
+        if (!r->drop && !r->busy && !r->too_large) {
+                size_t size = r->body.size + n;
+
+                r->too_large = n > s->options.body_size_max - r->body.size;
+                r->busy = !r->too_large && size > r->reserved &&
+                          http_limits_reserve(r, size - r->reserved) < 0;
+                if (!r->busy && !r->too_large)
+                        return buf_append(&r->body, data, n) < 0 ? MHD_NO : MHD_YES;
                 buf_done(&r->body);
-                r->discarded += n;
-                return r->discarded > DISCARD_FACTOR * (uint64_t)s->options.body_size_max ? MHD_NO
-                                                                                          : MHD_YES;
         }
-        if (s->bodies + n > BODIES_SIZE_MAX)
-                return MHD_NO;
-        s->bodies += n;
-        r->reserved += n;
-        return buf_append(&r->body, data, n) < 0 ? MHD_NO : MHD_YES;
+        r->discarded += n;
+        return r->discarded > discard_max(r) ? MHD_NO : MHD_YES;
 }
 
 static enum MHD_Result handle(struct http_request *r) {
         struct http_server *s = r->server;
 
+        http_limits_received(r);
         if (r->too_large)
                 return refuse_size(r);
+        if (r->busy)
+                return refuse_busy(r);
         r->state = REQUEST_HANDLING;
         s->options.handler(r, s->options.userdata);
         if (r->state == REQUEST_ANSWERED)
@@ -286,8 +309,10 @@ static void connection_started(struct http_server *s, struct MHD_Connection *mhd
 
         if (!c)
                 return; /* requests on it are refused */
+        c->server = s;
         c->fd = info->connect_fd;
         net_tune(c->fd);
+        http_limits_begin(c);
         *context = c;
         if (!s->tls)
                 return;
@@ -304,6 +329,7 @@ static void connection_closed(void **context) {
                 return;
         /* libmicrohttpd 0.9.75 forgets a request whose query does not fit into its memory. */
         http_request_end(c->request);
+        http_limits_end(c);
         tls_peer_done(&c->certificate);
         tls_context_free(c->tls);
         free(c);
@@ -381,10 +407,14 @@ static int start_mhd(struct http_server *s, const char *cert, const char *key) {
         s->mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_access, s, MHD_OPTION_EXTERNAL_LOGGER,
                         on_mhd_log, NULL, MHD_OPTION_ARRAY, more, MHD_OPTION_CONNECTION_TIMEOUT,
                         s->options.idle_timeout_s, MHD_OPTION_CONNECTION_LIMIT,
-                        s->options.connections_max, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-                        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_URI_LOG_CALLBACK,
-                        on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-                        MHD_OPTION_ARRAY, s->tls ? tls : tls + ELEMENTS(tls) - 1, MHD_OPTION_END);
+                        s->options.connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                        s->unix_path || s->options.guests_only
+                                        ? 0
+                                        : (s->options.connections_max + 1) / 2,
+                        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+                        on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s,
+                        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_ARRAY,
+                        s->tls ? tls : tls + ELEMENTS(tls) - 1, MHD_OPTION_END);
         s->listen_fd = -EBADF; /* libmicrohttpd's now, also when it failed */
         return s->mhd ? 0 : -EIO;
 }
@@ -469,7 +499,9 @@ int http_server_new(struct http_server **ret, sd_event *event,
                 s->options.idle_timeout_s = IDLE_TIMEOUT_DEFAULT_S;
         if (s->options.connections_max == 0)
                 s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
-        r = server_start(s, p);
+        r = http_limits_init(s);
+        if (r >= 0)
+                r = server_start(s, p);
         if (r < 0)
                 return r;
         /* Borrowed from the caller for this call only. */
@@ -502,11 +534,29 @@ struct http_server *http_server_free(struct http_server *s) {
         sd_event_source_disable_unref(s->io);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->soon);
+        http_limits_done(s);
         sd_event_unref(s->event);
         tls_context_free(s->tls);
         free(s->client_ca);
         free(s->unix_path);
         return mfree(s);
+}
+
+void http_request_trust(struct http_request *r, const char *account) {
+        http_limits_trust(r->connection);
+        (void)http_limits_account(r, account);
+}
+
+size_t http_server_strangers(const struct http_server *s) {
+        return s->stranger_count;
+}
+
+uint64_t http_server_ended(const struct http_server *s) {
+        return s->ended;
+}
+
+size_t http_server_bodies(const struct http_server *s) {
+        return s->bodies;
 }
 
 uint16_t http_server_port(const struct http_server *s) {

@@ -17,6 +17,12 @@ struct http_stream;
  * http_request_on_gone tells. */
 typedef void (*http_handler)(struct http_request *req, void *userdata);
 
+/* What becomes of a request's body. */
+enum http_admission {
+        HTTP_READ_BODY,
+        HTTP_DROP_BODY, /* the handler is called without one, sooner: the request will be refused */
+};
+
 struct http_server_options {
         const char *host;            /* numeric address or NULL for every one; with port */
         uint16_t port;               /* 0: the kernel picks one, see http_server_port() */
@@ -28,8 +34,12 @@ struct http_server_options {
         const char *tls_client_ca;   /* verify client certificates against these CAs when one is presented; NULL: don't ask */
         size_t body_size_max;        /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;     /* 0: 75 */
-        unsigned connections_max;    /* 0: 10000 */
+        unsigned connections_max;    /* 0: 10000; a fourth of them for strangers, half for one address */
         http_handler handler;
+        /* Called when a request's head has come, before its body: the place to find out who asks (then
+         * http_request_trust()) and whether the answer needs a body. NULL: bodies are read for everyone.
+         * The request must not be answered in it. */
+        enum http_admission (*admit)(struct http_request *req, void *userdata);
         void (*reject)(struct http_request *req, int code, const char *why, void *userdata); /* NULL: plain text body.
                                       * Lets the program form the body of 413/400 refusals made before the handler. */
         void *userdata;
@@ -76,6 +86,15 @@ struct http_peer {
 };
 const struct http_peer *http_request_peer(const struct http_request *r);
 
+/* In admit: it is known who asks. The connection no longer counts among the strangers', who have little
+ * room and time; bodies are counted by account ("" shared by all without one). */
+void http_request_trust(struct http_request *r, const char *account);
+/* Connections that nobody is known for, and how many of them had to go so far. */
+size_t http_server_strangers(const struct http_server *s);
+uint64_t http_server_ended(const struct http_server *s);
+/* Bytes of bodies that are held now. */
+size_t http_server_bodies(const struct http_server *s);
+
 /* A pointer of the program's own, with a destructor run when the request ends. */
 void http_request_set_userdata(struct http_request *r, void *userdata, void (*free_func)(void *));
 void *http_request_userdata(const struct http_request *r);
@@ -88,6 +107,9 @@ int http_response_header(struct http_request *r, const char *name, const char *v
 void http_respond(struct http_request *r, int code, const char *content_type, const void *body, size_t n);
 /* The same without a copy; takes a reference on body. */
 void http_respond_bytes(struct http_request *r, int code, const char *content_type, struct bytes *body);
+
+/* The same with several in a row, as one body. Takes a reference on each. */
+void http_respond_pieces(struct http_request *r, int code, const char *content_type, struct bytes **pieces, size_t n);
 
 /* Answers with a chunked stream; headers go out at once. on_gone is called once when the client has gone or the
  * server stops, not after http_stream_end(). NULL when out of memory (the request is answered 500). After it the request is gone. */

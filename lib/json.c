@@ -160,3 +160,29 @@ char *json_text(const json_t *v) {
 char *json_text_pretty(const json_t *v) {
         return json_dumps(v, JSON_INDENT(4) | JSON_ENCODE_ANY);
 }
+
+/* Jansson 2.14 on 64 bits with glibc's malloc: an object begins with 8 buckets; each member is a
+ * pair of the key's text and links. */
+size_t json_size(const json_t *v) {
+        enum { OBJECT = 256, MEMBER = 64, ARRAY = 128, ITEM = 8, STRING = 64, OTHER = 32 };
+        size_t n = OTHER, i;
+        const char *key;
+        json_t *child;
+
+        switch (json_typeof(v)) {
+        case JSON_OBJECT:
+                n = OBJECT;
+                json_object_foreach ((json_t *)v, key, child)
+                        n += MEMBER + strlen(key) + json_size(child);
+                return n;
+        case JSON_ARRAY:
+                n = ARRAY;
+                json_array_foreach (v, i, child)
+                        n += ITEM + json_size(child);
+                return n;
+        case JSON_STRING:
+                return STRING + json_string_length(v);
+        default:
+                return n;
+        }
+}

@@ -40,3 +40,5 @@ int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **
 /* Compact text of it; the caller frees. NULL when out of memory. */
 char *json_text(const json_t *v) _warn_unused_;
 char *json_text_pretty(const json_t *v) _warn_unused_;
+/* About how many bytes of memory the tree takes. */
+size_t json_size(const json_t *v);

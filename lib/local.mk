@@ -12,12 +12,15 @@ libkeelson_a_SOURCES = \
 # Networking: servers and clients over HTTP and gRPC
 libkeelson_a_SOURCES += \
 	lib/grpc.c lib/grpc-client.c lib/grpc-internal.h lib/grpc-server.c lib/h2.c lib/h2.h lib/h2-internal.h lib/h2-session.c lib/h2-stream.c \
-	lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
+	lib/http-limits.c lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
 	lib/net.c lib/net.h lib/resolve.c lib/resolve.h lib/tls.c \
 	lib/tls-internal.h lib/tls-lists.c lib/web.c lib/web.h lib/web-gate.c
 check_PROGRAMS += tests/unit/test-web
 tests_unit_test_web_SOURCES = tests/unit/test-web.c tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_web_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-http-limits
+tests_unit_test_http_limits_SOURCES = tests/unit/test-http-limits.c tests/unit/loop.h
+tests_unit_test_http_limits_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-grpc tests/unit/test-http-server tests/unit/test-http-client
 tests_unit_test_grpc_SOURCES = tests/unit/test-grpc.c tests/unit/certs.c tests/unit/certs.h \
 	tests/unit/loop.h tests/unit/unit.h

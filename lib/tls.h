@@ -5,8 +5,12 @@
 #include "lib/base.h"
 #include "lib/problem.h"
 
-/* TLS 1.2 and 1.3, in GnuTLS' words. */
-#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+/* TLS 1.3, and 1.2 with forward secrecy and authenticated encryption only (RFC 7525 section 4.2: no CBC,
+ * no SHA-1), in GnuTLS' words. For servers and clients. */
+#define TLS_PRIORITIES \
+        "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:" \
+        "-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:-MAC-ALL:+AEAD:-SIGN-RSA-SHA1:" \
+        "-SIGN-ECDSA-SHA1"
 
 /* Paths of PEM files; any may be NULL. */
 struct tls_files {

@@ -4,6 +4,7 @@
  */
 #include "kapid/discovery.h"
 
+#include "kapid/schema/pattern.h"
 #include "kapid/schema/schema.h"
 #include "lib/map.h"
 
@@ -152,7 +153,7 @@ static void write_rules(struct writer *w, const struct schema_rules *r) {
                 write_json(w, r->enumeration);
         }
         if (r->pattern)
-                write_pair(w, "pattern", r->pattern);
+                write_pair(w, "pattern", pattern_text(r->pattern));
         if (r->bounds & BOUND_MINIMUM)
                 write_number(w, "minimum", r->minimum);
         if (r->bounds & BOUND_MAXIMUM)

@@ -20,7 +20,9 @@ enum finding {
 struct findings {
         json_t *causes; /* NULL until the first */
         struct buf path;
-        bool failed;   /* out of memory */
+        bool failed;            /* out of memory */
+        bool gave_up;           /* a pattern cost too much: whether it matches is not known */
+        uint64_t pattern_steps; /* spent on patterns: pattern_match() */
         bool built_in; /* messages as typed validation words them; else as schema validation does */
 };
 void findings_done(struct findings *f);

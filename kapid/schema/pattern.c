@@ -1,180 +1,206 @@
-/* Rewrites a schema's pattern as a POSIX extended regular expression. Bracket expressions are taken
- * apart and put together again, because POSIX knows no escapes in them: "]" goes first, "^" never
- * first, "-" last. */
+/* Patterns on PCRE2. A pattern is kept as text and compiled when the first value meets it; the
+ * compiled forms used longest ago go first. PCRE2 writes groups out as often as they are repeated,
+ * and refuses what is larger than 64 kB.
+ *
+ * What a match costs is bounded by PCRE2's count of its steps, which must be a true measure: it
+ * begins at each place of the text anew unless the pattern is anchored, and does not see loops over
+ * single characters that never come back. So what is not anchored gets a lazy ".*?" in front and
+ * is, and automatic possessive quantifiers are off. PCRE2 does not give the count back; a match is
+ * tried with a low bound first and with ever higher ones then, and the bound is what is charged. No
+ * JIT: our units forbid memory that is written and run. */
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include "kapid/schema/pattern.h"
 
-#include "lib/buf.h"
+#include <pcre2.h>
+#include <sys/queue.h>
 
-enum { PATTERN_SIZE_MAX = 4096 };
+enum {
+        CACHE_PATTERNS_MAX = 512,
+        CACHE_BYTES_MAX = 4 << 20,
+        HEAP_KIB_MAX = 32 << 10, /* of one match */
+        STEPS_BASE = 16,
+        STEPS_PER_BYTE = 2,
+        STEPS_FACTOR = 8,
+        ERROR_SIZE = 200,
+};
 
-static const char *class_of(char c) {
-        switch (c) {
-        case 'd':
-                return "0-9";
-        case 'w':
-                return "A-Za-z0-9_";
-        case 's':
-                return " \t\n\r\f\v";
-        default:
+struct pattern {
+        struct pattern_cache *cache;
+        TAILQ_ENTRY(pattern) entry; /* while it is compiled */
+        pcre2_code *code;
+        size_t size;
+        char text[];
+};
+
+struct pattern_cache {
+        TAILQ_HEAD(pattern_list, pattern) patterns; /* most lately used first */
+        size_t count, bytes;
+        pcre2_compile_context *compile;
+        pcre2_match_context *match;
+};
+
+struct pattern_cache *pattern_cache_new(void) {
+        struct pattern_cache *c = calloc(1, sizeof(*c));
+
+        if (!c)
                 return NULL;
-        }
+        TAILQ_INIT(&c->patterns);
+        c->compile = pcre2_compile_context_create(NULL);
+        c->match = pcre2_match_context_create(NULL);
+        if (!c->compile || !c->match)
+                return pattern_cache_free(c);
+        (void)pcre2_set_newline(c->compile, PCRE2_NEWLINE_LF);
+        (void)pcre2_set_heap_limit(c->match, HEAP_KIB_MAX);
+        return c;
 }
 
-static char escaped_char(char c) {
-        switch (c) {
-        case 't':
-                return '\t';
-        case 'n':
-                return '\n';
-        case 'r':
-                return '\r';
-        case 'f':
-                return '\f';
-        case 'v':
-                return '\v';
-        default:
-                return c;
-        }
+struct pattern_cache *pattern_cache_free(struct pattern_cache *c) {
+        if (!c)
+                return NULL;
+        assert(TAILQ_EMPTY(&c->patterns));
+        pcre2_compile_context_free(c->compile);
+        pcre2_match_context_free(c->match);
+        return mfree(c);
 }
 
-/* *s stands behind "["; moves behind "]". */
-static int rewrite_bracket(const char **s, struct buf *out) {
-        bool negated = **s == '^', close = false, hat = false, minus = false, any = false;
-        _cleanup_buf_ struct buf rest = {0};
-
-        *s += negated;
-        for (const char *p = *s;; p++) {
-                if (!*p)
-                        return -EINVAL;
-                if (*p == ']') {
-                        *s = p + 1;
-                        break;
-                }
-                if (*p == '[' && p[1] == ':') {
-                        const char *end = strstr(p, ":]");
-
-                        if (!end)
-                                return -EINVAL;
-                        buf_append(&rest, p, (size_t)(end + 2 - p));
-                        p = end + 1;
-                        any = true;
-                        continue;
-                }
-                if (*p == '\\' && class_of(p[1])) {
-                        buf_append_str(&rest, class_of(*++p));
-                        any = true;
-                        continue;
-                }
-                char c = *p == '\\' && p[1] ? escaped_char(*++p) : *p;
-                bool literal_minus = c == '-' && (p[-1] == '\\' || !any || p[1] == ']');
-                if (c == ']')
-                        close = true;
-                else if (literal_minus)
-                        minus = true;
-                else if (c == '^' && !any)
-                        hat = true;
-                else
-                        buf_append_char(&rest, c);
-                any = true;
-        }
-        buf_append_str(out, negated ? "[^" : "[");
-        if (close)
-                buf_append_char(out, ']');
-        /* A hat alone can't stand in a POSIX bracket without company; "\^" outside is the same. */
-        if (hat && !negated && !close && !minus && rest.size == 0) {
-                out->size--;
-                return buf_append_str(out, "\\^");
-        }
-        if (rest.size > 0)
-                buf_append(out, rest.data, rest.size);
-        if (hat)
-                buf_append_char(out, '^');
-        if (minus)
-                buf_append_char(out, '-');
-        return buf_append_char(out, ']');
+size_t pattern_cache_count(const struct pattern_cache *c) {
+        return c->count;
 }
 
-static int rewrite_escape(char c, struct buf *out) {
-        switch (c) {
-        case 'd':
-        case 'w':
-        case 's':
-                return buf_printf(out, "[%s]", class_of(c));
-        case 'D':
-                return buf_append_str(out, "[^0-9]");
-        case 'W':
-                return buf_append_str(out, "[^A-Za-z0-9_]");
-        case 'S':
-                return buf_append_str(out, "[^ \t\n\r\f\v]");
-        case 't':
-        case 'n':
-        case 'r':
-        case 'f':
-        case 'v':
-                return buf_append_char(out, escaped_char(c));
-        case 'A':
-                return buf_append_char(out, '^');
-        case 'z':
-        case 'Z':
-                return buf_append_char(out, '$');
-        default:
-                if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                                !c)
-                        return -EINVAL;
-                buf_append_char(out, '\\');
-                return buf_append_char(out, c);
-        }
+static void drop_code(struct pattern *p) {
+        if (!p->code)
+                return;
+        TAILQ_REMOVE(&p->cache->patterns, p, entry);
+        p->cache->count--;
+        p->cache->bytes -= p->size;
+        pcre2_code_free(p->code);
+        p->code = NULL;
 }
 
-static int rewrite(const char *s, struct buf *out) {
-        while (*s) {
-                int r = 0;
+int pattern_new(struct pattern **ret, struct pattern_cache *cache, const char *text,
+                char **ret_error) {
+        _cleanup_buf_ struct buf unused = {0};
+        size_t n = strlen(text);
+        struct pattern *p;
+        int r = pattern_translate(text, &unused, ret_error);
 
-                if (*s == '[') {
-                        s++;
-                        r = rewrite_bracket(&s, out);
-                } else if (*s == '\\') {
-                        r = rewrite_escape(s[1], out);
-                        s += 2;
-                } else if (*s == '(' && s[1] == '?') {
-                        if (s[2] != ':')
-                                return -EINVAL;
-                        r = buf_append_char(out, '(');
-                        s += 3;
-                } else {
-                        if (*s == '?' && out->size > 0 &&
-                                        strchr("*+?}", out->data[out->size - 1]) &&
-                                        !(out->size > 1 && out->data[out->size - 2] == '\\'))
-                                return -EINVAL; /* lazy quantifier */
-                        r = buf_append_char(out, *s++);
-                }
-                if (r < 0)
-                        return r;
-        }
+        if (r < 0)
+                return r;
+        p = calloc(1, sizeof(*p) + n + 1);
+        if (!p)
+                return -ENOMEM;
+        p->cache = cache;
+        memcpy(p->text, text, n);
+        *ret = p;
         return 0;
 }
 
-int pattern_compile(const char *pattern, regex_t *ret, char **ret_error) {
-        _cleanup_buf_ struct buf out = {0};
-        char text[200];
+struct pattern *pattern_free(struct pattern *p) {
+        if (!p)
+                return NULL;
+        drop_code(p);
+        return mfree(p);
+}
 
-        if (strlen(pattern) > PATTERN_SIZE_MAX) {
-                *ret_error = strformat("the pattern is longer than %i bytes", PATTERN_SIZE_MAX);
-                return -EINVAL;
+const char *pattern_text(const struct pattern *p) {
+        return p->text;
+}
+
+static pcre2_code *compile(struct pattern *p, const struct buf *text, int *ret_error) {
+        const uint32_t options = PCRE2_UTF | PCRE2_NO_AUTO_CAPTURE | PCRE2_DOLLAR_ENDONLY |
+                                 PCRE2_ALT_CIRCUMFLEX | PCRE2_NO_AUTO_POSSESS |
+                                 PCRE2_NO_START_OPTIMIZE | PCRE2_NEVER_BACKSLASH_C;
+        PCRE2_SIZE at;
+
+        return pcre2_compile((PCRE2_SPTR)strempty(text->data), text->size, options, ret_error, &at,
+                        p->cache->compile);
+}
+
+static int compile_error(const struct pattern *p, int error, char **ret_error) {
+        PCRE2_UCHAR text[ERROR_SIZE] = "";
+
+        if (error == PCRE2_ERROR_HEAP_FAILED)
+                return -ENOMEM;
+        (void)pcre2_get_error_message(error, text, sizeof(text));
+        *ret_error = strformat("the pattern %.200s cannot be used: %s", p->text, (char *)text);
+        return *ret_error ? -EINVAL : -ENOMEM;
+}
+
+static void add_code(struct pattern *p, pcre2_code *code) {
+        struct pattern_cache *c = p->cache;
+
+        p->code = code;
+        (void)pcre2_pattern_info(code, PCRE2_INFO_SIZE, &p->size);
+        TAILQ_INSERT_HEAD(&c->patterns, p, entry);
+        c->count++;
+        c->bytes += p->size;
+        while (c->count > 1 && (c->count > CACHE_PATTERNS_MAX || c->bytes > CACHE_BYTES_MAX))
+                drop_code(TAILQ_LAST(&c->patterns, pattern_list));
+}
+
+int pattern_compile(struct pattern *p, size_t *size, char **ret_error) {
+        _cleanup_buf_ struct buf text = {0}, search = {0};
+        uint32_t options = 0;
+        pcre2_code *code;
+        int error, r;
+
+        if (p->code) {
+                TAILQ_REMOVE(&p->cache->patterns, p, entry);
+                TAILQ_INSERT_HEAD(&p->cache->patterns, p, entry);
+                return 0;
         }
-        int r = rewrite(pattern, &out);
-        if (r < 0 || out.failed) {
-                *ret_error = strformat("the pattern %s uses what POSIX regular expressions lack "
-                                       "(look-around, lazy quantifiers, named groups, \\b)",
-                                pattern);
-                return out.failed ? -ENOMEM : -EINVAL;
+        r = pattern_translate(p->text, &text, ret_error);
+        if (r < 0)
+                return r;
+        code = compile(p, &text, &error);
+        if (!code)
+                return compile_error(p, error, ret_error);
+        (void)pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options);
+        if (!(options & PCRE2_ANCHORED)) {
+                pcre2_code_free(code);
+                buf_printf(&search, "\\A(?s:.*?)(?:%s)", strempty(text.data));
+                if (search.failed)
+                        return -ENOMEM;
+                code = compile(p, &search, &error);
+                if (!code)
+                        return compile_error(p, error, ret_error);
         }
-        r = regcomp(ret, out.data ? out.data : "", REG_EXTENDED | REG_NOSUB);
-        if (r != 0) {
-                regerror(r, ret, text, sizeof(text));
-                *ret_error = strformat(
-                                "the pattern %s is not a regular expression: %s", pattern, text);
-                return r == REG_ESPACE ? -ENOMEM : -EINVAL;
-        }
+        add_code(p, code);
+        if (size)
+                *size += p->size;
         return 0;
+}
+
+int pattern_match(struct pattern *p, const char *text, size_t n, uint64_t *steps) {
+        _cleanup_free_ char *unused = NULL;
+        pcre2_match_data *data;
+        uint64_t limit = STEPS_BASE + STEPS_PER_BYTE * (uint64_t)n;
+        int r = pattern_compile(p, NULL, &unused);
+
+        if (r < 0)
+                return r == -EINVAL ? -E2BIG : r;
+        if (*steps >= PATTERN_STEPS_MAX)
+                return -E2BIG;
+        data = pcre2_match_data_create(1, NULL);
+        if (!data)
+                return -ENOMEM;
+        do {
+                limit = MIN(limit, PATTERN_STEPS_MAX - *steps);
+                *steps += limit;
+                (void)pcre2_set_match_limit(p->cache->match, (uint32_t)limit);
+                r = pcre2_match(p->code, (PCRE2_SPTR)text, n, 0, PCRE2_NO_UTF_CHECK, data,
+                                p->cache->match);
+                limit *= STEPS_FACTOR;
+        } while (r == PCRE2_ERROR_MATCHLIMIT && *steps < PATTERN_STEPS_MAX);
+        pcre2_match_data_free(data);
+        if (r >= 0)
+                return 1;
+        switch (r) {
+        case PCRE2_ERROR_NOMATCH:
+                return 0;
+        case PCRE2_ERROR_NOMEMORY:
+                return -ENOMEM;
+        default: /* limits of steps, heap and depth */
+                return -E2BIG;
+        }
 }

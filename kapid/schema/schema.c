@@ -1,12 +1,12 @@
 /* Compiles schema documents into nodes. The set is an arena: strings, vectors and nodes live in its
- * blocks, JSON values and regular expressions are listed for the end. Definitions are registered
+ * blocks, JSON values and patterns are listed for the end. Definitions are registered
  * before they are filled, so that they may refer to themselves (JSONSchemaProps). */
 #include "kapid/schema/schema.h"
 
 #include "kapid/schema/pattern.h"
 #include "lib/map.h"
 
-enum { BLOCK_SIZE = 32 * 1024, COMPILE_DEPTH_MAX = 60 };
+enum { BLOCK_SIZE = 32 * 1024, COMPILE_DEPTH_MAX = 60, CHECKED_BYTES_MAX = 8 << 20 };
 
 struct block {
         struct block *next;
@@ -19,15 +19,18 @@ struct held_json {
         json_t *value;
 };
 
-struct held_regex {
-        struct held_regex *next;
-        regex_t regex;
+struct held_pattern {
+        struct held_pattern *next;
+        struct pattern *pattern;
 };
 
 struct schema_set {
         struct block *blocks;
         struct held_json *jsons;
-        struct held_regex *regexes;
+        struct held_pattern *patterns;
+        struct pattern_cache *pattern_cache; /* of the set without parent, for all below it */
+        bool check_patterns;
+        size_t checked_bytes;
         struct map *compiled; /* name -> struct schema */
         json_t *pending;      /* name -> document; NULL once sealed */
         struct schema_set *parent;
@@ -78,7 +81,8 @@ int schema_set_new(struct schema_set **ret, const struct schema_set *parent) {
         s->parent = (struct schema_set *)parent;
         s->compiled = map_new(NULL);
         s->pending = json_object();
-        if (!s->compiled || !s->pending) {
+        s->pattern_cache = parent ? NULL : pattern_cache_new();
+        if (!s->compiled || !s->pending || (!parent && !s->pattern_cache)) {
                 schema_set_free(s);
                 return -ENOMEM;
         }
@@ -91,8 +95,9 @@ struct schema_set *schema_set_free(struct schema_set *s) {
                 return NULL;
         for (struct held_json *j = s->jsons; j; j = j->next)
                 json_decref(j->value);
-        for (struct held_regex *r = s->regexes; r; r = r->next)
-                regfree(&r->regex);
+        for (struct held_pattern *p = s->patterns; p; p = p->next)
+                pattern_free(p->pattern);
+        pattern_cache_free(s->pattern_cache);
         for (struct block *b = s->blocks, *next; b; b = next) {
                 next = b->next;
                 free(b);
@@ -101,6 +106,10 @@ struct schema_set *schema_set_free(struct schema_set *s) {
         json_decref(s->pending);
         free(s);
         return NULL;
+}
+
+void schema_set_check_patterns(struct schema_set *s) {
+        s->check_patterns = true;
 }
 
 void *schema_set_alloc(struct schema_set *s, size_t n) {
@@ -329,20 +338,24 @@ static int compile_alternatives(struct compiler *c, const json_t *list, const ch
 
 static int compile_pattern(struct compiler *c, const char *pattern, struct schema_rules *rules,
                 const char *path) {
-        struct held_regex *h = schema_set_alloc(c->set, sizeof(*h));
-        char *error = NULL;
+        struct held_pattern *h = schema_set_alloc(c->set, sizeof(*h));
+        struct schema_set *set = c->set, *root = set;
+        _cleanup_free_ char *error = NULL;
 
-        if (!h || !(rules->pattern = schema_set_strdup(c->set, pattern)))
+        if (!h)
                 return -ENOMEM;
-        int r = pattern_compile(pattern, &h->regex, &error);
-        if (r < 0) {
-                _cleanup_free_ char *e = error;
-
-                return r == -ENOMEM ? r : refuse(c, path, e ? e : "bad pattern");
+        while (root->parent)
+                root = root->parent;
+        int r = pattern_new(&h->pattern, root->pattern_cache, pattern, &error);
+        if (r >= 0) {
+                h->next = set->patterns;
+                set->patterns = h;
+                if (set->check_patterns && set->checked_bytes < CHECKED_BYTES_MAX)
+                        r = pattern_compile(h->pattern, &set->checked_bytes, &error);
         }
-        h->next = c->set->regexes;
-        c->set->regexes = h;
-        rules->regex = &h->regex;
+        if (r < 0)
+                return r == -ENOMEM ? r : refuse(c, path, strempty(error));
+        rules->pattern = h->pattern;
         return 0;
 }
 
@@ -384,8 +397,8 @@ static int compile_rules(struct compiler *c, const json_t *doc, struct schema *s
                 return r;
         if (not &&(r = compile_node(c, not, false, path, depth + 1, &rules.not )) < 0)
                 return r;
-        if (!rules.bounds && !rules.enumeration && !rules.regex && !rules.all_of && !rules.any_of &&
-                        !rules.one_of && !rules.not )
+        if (!rules.bounds && !rules.enumeration && !rules.pattern && !rules.all_of &&
+                        !rules.any_of && !rules.one_of && !rules.not )
                 return 0;
         kept = schema_set_alloc(c->set, sizeof(*kept));
         if (!kept)

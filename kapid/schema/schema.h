@@ -3,7 +3,6 @@
  * and live as long as their set. */
 #pragma once
 
-#include <regex.h>
 
 #include "lib/json.h"
 #include "lib/problem.h"
@@ -67,6 +66,7 @@ enum schema_bound {
         BOUND_MAX_PROPERTIES = 1 << 10,
         BOUND_UNIQUE_ITEMS = 1 << 11,
 };
+struct pattern;
 struct schema_rules {
         unsigned bounds; /* which of the following count */
         double minimum, maximum, multiple_of;
@@ -74,8 +74,7 @@ struct schema_rules {
         size_t items_min, items_max;
         size_t properties_min, properties_max;
         const json_t *enumeration; /* array or NULL */
-        const char *pattern;
-        const regex_t *regex;
+        struct pattern *pattern; /* compiled when the first value meets it */
         const struct schema *const *all_of,
                         *const *any_of, *const *one_of; /* NULL-terminated or NULL */
         const struct schema * not ;
@@ -135,6 +134,10 @@ void schema_set_seal(struct schema_set *s);
  * ("spec.versions[0].schema.openAPIV3Schema"). */
 int schema_compile(struct schema_set *s, const json_t *document, bool as_custom_root,
                 const char *path, const struct schema **ret, struct problem *p);
+/* Compiles the patterns of what schema_compile compiles from now on at once, so that what PCRE2 refuses
+ * is refused with the definition: for definitions that are being written, which no value has met yet.
+ * Bounded: those behind the first few megabytes are left until a value meets them. */
+void schema_set_check_patterns(struct schema_set *s);
 /* A definition by name, compiled on demand; NULL when there is none. */
 const struct schema *schema_set_find(struct schema_set *s, const char *name, struct problem *p);
 /* Memory of the set's life: zeroed, aligned; NULL when out of memory. Used by kinds for their

@@ -4,6 +4,7 @@
 #include <uthash.h>
 
 #include "kapid/schema/format.h"
+#include "kapid/schema/pattern.h"
 #include "kapid/schema/walks.h"
 
 static const char *here(const struct findings *f) {
@@ -122,6 +123,31 @@ static size_t characters(const char *s) {
         return n;
 }
 
+/* What is too costly to decide is refused, in `not` and oneOf too. */
+static void give_up(struct findings *f) {
+        if (f->gave_up)
+                return;
+        f->gave_up = true;
+        finding_add(f, FINDING_INVALID, NULL, NULL,
+                        "matching the patterns of the definition against the values takes too "
+                        "long; "
+                        "simplify the patterns (repetition within repetition), bound maxLength, or "
+                        "make the values shorter");
+}
+
+static void check_pattern(struct findings *f, struct pattern *pattern, const json_t *v) {
+        int r = pattern_match(
+                        pattern, json_string_value(v), json_string_length(v), &f->pattern_steps);
+
+        if (r == 0)
+                finding_add(f, FINDING_INVALID, NULL, v, "%s in body should match '%s'", here(f),
+                                pattern_text(pattern));
+        else if (r == -E2BIG)
+                give_up(f);
+        else if (r < 0)
+                f->failed = true;
+}
+
 static void check_string(struct findings *f, const struct schema *s, const json_t *v) {
         const struct schema_rules *rules = s->rules;
         const char *text = json_string_value(v);
@@ -139,9 +165,8 @@ static void check_string(struct findings *f, const struct schema *s, const json_
         if (bounds & BOUND_MAX_LENGTH && characters(text) > rules->length_max)
                 finding_add(f, FINDING_TOO_LONG, NULL, NULL, "may not be more than %zu bytes",
                                 rules->length_max);
-        if (rules && rules->regex && regexec(rules->regex, text, 0, NULL, 0) != 0)
-                finding_add(f, FINDING_INVALID, NULL, v, "%s in body should match '%s'", here(f),
-                                rules->pattern);
+        if (rules && rules->pattern)
+                check_pattern(f, rules->pattern, v);
         if (s->format != FORMAT_NONE && (*text || !f->built_in || bounds & BOUND_MIN_LENGTH)) {
                 const char *error = format_check(s->format, text);
 
@@ -276,11 +301,16 @@ static size_t count_holding(struct findings *f, const struct schema *const *list
         size_t n = 0;
 
         for (; *list; list++) {
-                _cleanup_findings_ struct findings own = {.built_in = f->built_in};
+                _cleanup_findings_ struct findings own = {
+                                .built_in = f->built_in, .pattern_steps = f->pattern_steps};
 
                 buf_append_str(&own.path, here(f));
                 schema_validate(&own, *list, v);
                 n += findings_count(&own) == 0;
+                f->pattern_steps = own.pattern_steps;
+                f->failed |= own.failed;
+                if (own.gave_up)
+                        give_up(f);
         }
         return n;
 }

@@ -100,6 +100,7 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
                 f->failed = true;
                 return;
         }
+        schema_set_check_patterns(set);
         if (schema_compile(set, doc, true, path, &unused, &p) < 0)
                 finding_add(f, FINDING_INVALID, p.field ? p.field : path, NULL, "%s",
                                 json_str_or(json_array_get(p.causes, 0), "message",

@@ -111,9 +111,80 @@ static void test_item_text(void **state) {
         }
 }
 
+/* Labels are read without parsing the rest; nothing of it is kept. */
+static void test_item_labels(void **state) {
+        static const struct {
+                const char *value, *labels;
+        } cases[] = {
+                        {"{\"spec\":{\"labels\":{\"no\":\"1\"}},\"metadata\":{\"name\":\"p\","
+                         "\"annotations\":{\"labels\":\"{\"},\"labels\":{\"a\":\"}\\\"\",\"b\":"
+                         "\"2\"},"
+                         "\"uid\":\"u\"},\"status\":{}}",
+                                        "{\"a\":\"}\\\"\",\"b\":\"2\"}"},
+                        {"{\"metadata\":{\"name\":\"labels\",\"ownerReferences\":[{\"labels\":{}}]}"
+                         ","
+                         "\"labels\":{\"no\":\"1\"}}",
+                                        NULL},
+                        {"{\"metadata\":{\"labels\":{}}}", "{}"},
+                        {"{\"metadata\":{}}", NULL},
+        };
+        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(1 << 20);
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_item_ struct item *it = NULL;
+
+                assert_int_equal(item_new(pool, "/registry/pods/a/b", 15, cases[i].value,
+                                                 strlen(cases[i].value), 7, &it),
+                                0);
+                for (unsigned kept = 0; kept < 2; kept++) {
+                        _cleanup_json_ json_t *labels = NULL, *tree = NULL;
+                        _cleanup_free_ char *text = NULL;
+
+                        assert_int_equal(item_labels(it, &labels), 0);
+                        text = labels ? json_text(labels) : NULL;
+                        assert_string_equal(strempty(text), strempty(cases[i].labels));
+                        assert_int_equal(item_pool_bytes(pool) > 0, kept);
+                        tree = kept ? NULL : item_object(it);
+                }
+        }
+        assert_int_equal(item_pool_bytes(pool), 0);
+}
+
+/* What many trees take is bounded; walks keep none, and a huge one is not kept. */
+static void test_item_bytes(void **state) {
+        enum { BYTES_MAX = 64 << 10, ITEMS = 200 };
+        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(BYTES_MAX);
+        _cleanup_buf_ struct buf big = {0};
+        struct item *items[ITEMS], *huge;
+
+        for (size_t i = 0; i < ITEMS; i++) {
+                assert_int_equal(item_new(pool, "/registry/pods/a/b", 15, plain, strlen(plain),
+                                                 i + 1, &items[i]),
+                                0);
+                json_decref(item_object_once(items[i]));
+        }
+        assert_int_equal(item_pool_bytes(pool), 0);
+        for (size_t i = 0; i < ITEMS; i++) {
+                json_decref(item_object(items[i]));
+                assert_in_range(item_pool_bytes(pool), 1, BYTES_MAX);
+        }
+        assert_in_range(item_pool_bytes(pool), BYTES_MAX / 2, BYTES_MAX);
+        buf_append_str(&big, "{\"metadata\":{},\"data\":[0");
+        for (size_t i = 0; i < BYTES_MAX; i++)
+                buf_append_str(&big, ",0");
+        buf_append_str(&big, "]}");
+        assert_int_equal(item_new(pool, "/registry/pods/a/b", 15, big.data, big.size, 1, &huge), 0);
+        json_decref(item_object(huge));
+        assert_in_range(item_pool_bytes(pool), BYTES_MAX / 2, BYTES_MAX);
+        item_unref(huge);
+        for (size_t i = 0; i < ITEMS; i++)
+                item_unref(items[i]);
+        assert_int_equal(item_pool_bytes(pool), 0);
+}
+
 /* Trees are forgotten and made again; one that is in use stays valid. */
 static void test_item_trees(void **state) {
-        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(2);
+        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(4096);
         struct item *items[4];
         json_t *first;
 
@@ -217,6 +288,17 @@ static void test_window_bytes(void **state) {
         assert_int_equal(cache_window_after(pods(b), 10, &number), -ESTALE);
         assert_int_equal(cache_window_after(pods(b), 39, &number), 0);
         assert_true(cache_window_end(pods(b)) - cache_window_first(pods(b)) <= 17);
+        assert_in_range(caches_window_bytes(b->caches), n, CACHE_WINDOW_BYTES_MAX);
+        /* All resources together are bounded too. */
+        for (uint64_t i = 41; i <= 80; i++) {
+                _cleanup_free_ char *key = strformat("/registry/kind%u/a/p", (unsigned)(i % 5));
+
+                assert_int_equal(caches_feed(b->caches, key, big, n, i), 0);
+                caches_feed_done(b->caches, i);
+                assert_in_range(caches_window_bytes(b->caches), 0, CACHE_WINDOWS_BYTES_MAX);
+        }
+        assert_in_range(caches_window_bytes(b->caches), CACHE_WINDOW_BYTES_MAX,
+                        CACHE_WINDOWS_BYTES_MAX);
 }
 
 /* --- what a watcher sees --- */
@@ -346,6 +428,8 @@ static void test_wait(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_item_text),
+                        cmocka_unit_test(test_item_labels),
+                        cmocka_unit_test(test_item_bytes),
                         cmocka_unit_test(test_item_trees),
                         cmocka_unit_test_setup_teardown(test_order, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),

@@ -440,8 +440,7 @@ static void test_bad_crds(void **state) {
                         {"schema",
                                         "{'type':'object','properties':{'a':{'type':'string','"
                                         "pattern':'(?=x)'}}}",
-                                        "the pattern (?=x) uses what POSIX regular expressions "
-                                        "lack"},
+                                        "the pattern (?=x) uses what RE2 lacks"},
                         {"schema", "{'type':'object','properties':{'a':{'type':'array'}}}",
                                         "items must be given for an array"},
                         {"schema", "{'type':'object','properties':{'a':{'$ref':'core.v1.Pod'}}}",

@@ -1,0 +1,58 @@
+/* glibc gives back what is free at the heap's end only; one small block there holds everything
+ * below it. So now and then, if much is free, malloc_trim() releases whole pages in between. It
+ * costs about a millisecond per 10 MB, and is left for longer each time that it did not help. */
+#include "kapid/trim.h"
+
+#include <malloc.h>
+
+enum {
+        TICK_US = 3 * 1000 * 1000,
+        TICK_US_MAX = 60 * 1000 * 1000,
+        FREE_BYTES = 12 << 20, /* less is left for the next request */
+};
+
+struct trim {
+        sd_event_source *timer;
+        uint64_t tick_us;
+        size_t free_after; /* the last time: what could not be given back */
+};
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct trim *t = userdata;
+        size_t before = mallinfo2().fordblks;
+
+        /* fordblks counts what was given back already, too. */
+        if (before > t->free_after + FREE_BYTES) {
+                int r = malloc_trim(1 << 20);
+
+                t->free_after = mallinfo2().fordblks;
+                t->tick_us = r ? TICK_US : MIN(2 * t->tick_us, (uint64_t)TICK_US_MAX);
+        } else if (before < t->free_after)
+                t->free_after = before;
+        (void)sd_event_source_set_time_relative(source, t->tick_us);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int trim_new(struct trim **ret, sd_event *event) {
+        struct trim *t = calloc(1, sizeof(*t));
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        t->tick_us = TICK_US;
+        r = sd_event_add_time_relative(
+                        event, &t->timer, CLOCK_MONOTONIC, TICK_US, TICK_US / 4, on_tick, t);
+        if (r < 0) {
+                trim_free(t);
+                return r;
+        }
+        *ret = t;
+        return 0;
+}
+
+struct trim *trim_free(struct trim *t) {
+        if (!t)
+                return NULL;
+        sd_event_source_disable_unref(t->timer);
+        return mfree(t);
+}
