@@ -61,3 +61,18 @@ EXTRA_DIST += tests/sim/run
 .PHONY: flip-long
 flip-long: kstored/kstored
 	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/clients/kstored-flips $(if $(SECONDS),$(SECONDS),3600) 100000000 "$${SEED:-$$(date +%s)000000}"
+# Parsers of bytes from outside: their seeds are replayed with the unit tests; `make fuzz SECONDS=N` looks for more.
+FUZZ_SOURCES = tests/fuzz/fuzz.h tests/fuzz/targets.c
+FUZZ_LIBS = libkapid_api.a libkapid_core.a libgitsync.a nodeagent/libnodeagent.a libkstored.a libproto.a libkeelson.a \
+	$(SQLITE_LIBS) $(GIT2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
+check_PROGRAMS += tests/fuzz/replay
+tests_fuzz_replay_SOURCES = tests/fuzz/replay.c $(FUZZ_SOURCES)
+tests_fuzz_replay_LDADD = $(FUZZ_LIBS)
+EXTRA_PROGRAMS += tests/fuzz/fuzz
+tests_fuzz_fuzz_SOURCES = tests/fuzz/libfuzzer.c $(FUZZ_SOURCES)
+tests_fuzz_fuzz_LDADD = $(FUZZ_LIBS)
+tests_fuzz_fuzz_LDFLAGS = -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/run tests/fuzz/corpus
+fuzz:
+	$(top_srcdir)/tests/fuzz/run $(if $(SECONDS),$(SECONDS),300) $(TARGETS)
+.PHONY: fuzz

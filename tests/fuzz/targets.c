@@ -1,0 +1,293 @@
+/* The targets. Those that need a lot of setting up do it once. */
+#include "tests/fuzz/fuzz.h"
+
+#include "kapid/jwt.h"
+#include "kapid/kind.h"
+#include "kapid/machine.h"
+#include "kapid/patch.h"
+#include "kapid/schema/jsonpath.h"
+#include "kstored/peer-wire.h"
+#include "kstored/wal-block.h"
+#include "lib/json.h"
+#include "lib/object.h"
+#include "lib/pki.h"
+#include "lib/quantity.h"
+#include "lib/selector.h"
+#include "lib/timefmt.h"
+#include "lib/yaml.h"
+#include "nodeagent/logs.h"
+#include "nodeagent/pod-units.h"
+#include "reconcilers/gitsync/kustomization.h"
+#include "reconcilers/gitsync/manifest.h"
+
+/* --- text --- */
+
+/* What was taken can be written and read again as the same. */
+static void fuzz_json(const char *text, size_t n) {
+        _cleanup_json_ json_t *v = NULL, *again = NULL;
+        _cleanup_free_ char *written = NULL, *why = NULL;
+
+        if (json_parse(text, n, JSON_PARSE_REJECT_DUPLICATES_FLAG, &v, &why) < 0)
+                return;
+        written = json_text(v);
+        assert(written && json_parse(written, strlen(written), 0, &again, NULL) == 0);
+}
+
+static void fuzz_yaml(const char *text, size_t n) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0}, again = {0};
+        _cleanup_problem_ struct problem p = {0}, q = {0};
+
+        if (yaml_parse(text, n, &docs, &p) < 0)
+                return;
+        for (size_t i = 0; i < docs.count; i++) {
+                _cleanup_free_ char *written = yaml_text(docs.items[i].value);
+
+                (void)yaml_line_of(&docs.items[i], "spec.containers[0].image");
+                yaml_docs_done(&again);
+                assert(written && yaml_parse(written, strlen(written), &again, &q) == 0);
+                assert(again.count == 1 && json_equal(again.items[0].value, docs.items[i].value));
+        }
+}
+
+static void fuzz_json_stream(const char *text, size_t n) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        (void)yaml_parse_json(text, n, &docs, &p);
+}
+
+static void fuzz_words(const char *text, size_t n) {
+        _cleanup_free_ char *canonical = NULL, *twice = NULL;
+        _cleanup_free_ void *data = NULL;
+        uint64_t when;
+        int64_t milli;
+        size_t size;
+
+        (void)quantity_parse_str_milli(text, &milli);
+        if (quantity_canonical(text, &canonical) >= 0)
+                assert(quantity_canonical(canonical, &twice) >= 0 && streq(canonical, twice));
+        (void)time_parse(text, &when);
+        (void)parse_duration_us(text, &when);
+        (void)base64_decode(text, &data, &size);
+}
+
+/* A selector's own text selects the same. */
+static void fuzz_selector(const char *text, size_t n) {
+        _cleanup_(label_selector_freep) struct label_selector *s = NULL, *again = NULL;
+        _cleanup_(field_selector_freep) struct field_selector *f = NULL;
+        _cleanup_json_ json_t *labels = json_pack("{s:s, s:s}", "app", "web", "a.b/c", "");
+        _cleanup_problem_ struct problem p = {0}, q = {0}, o = {0};
+        _cleanup_free_ char *written = NULL;
+
+        (void)field_selector_parse(text, &f, &o);
+        if (f)
+                (void)field_selector_matches(f, labels);
+        if (label_selector_parse(text, &s, &p) < 0)
+                return;
+        written = label_selector_text(s);
+        assert(written && label_selector_parse(written, &again, &q) == 0);
+        assert(label_selector_matches(s, labels) == label_selector_matches(again, labels));
+}
+
+static bool ignore_value(const json_t *v, void *userdata) {
+        return true;
+}
+
+static void fuzz_jsonpath(const char *text, size_t n) {
+        static json_t *object;
+
+        if (!object)
+                object = json_loads("{\"a\":{\"b\":[{\"c\":1,\"type\":\"Ready\"},2]},\"d.e\":null}", 0,
+                                NULL);
+        (void)jsonpath_each(object, text, ignore_value, NULL);
+}
+
+/* --- kapid --- */
+
+static struct kind_registry *registry(void) {
+        static struct kind_registry *r;
+        _cleanup_problem_ struct problem p = {0};
+
+        if (!r)
+                assert(kind_registry_new(&r, &p) == 0);
+        return r;
+}
+
+static const struct kind *pods(void) {
+        return kind_registry_find(registry(), "", "v1", "pods");
+}
+
+static void write_through(const struct kind *k, const char *content_type, const char *text, size_t n) {
+        _cleanup_decoded_ struct decoded d = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        if (machine_decode(k, NULL, content_type, text, n, FIELD_VALIDATION_WARN, &d, &p) < 0)
+                return;
+        if (machine_default(k, d.object) == 0)
+                (void)machine_validate_create(k, d.object, &p);
+}
+
+static void fuzz_object(const char *text, size_t n) {
+        static const char *const plurals[][2] = {{"", "pods"}, {"", "services"},
+                        {"apps", "deployments"}, {"batch", "jobs"}, {"", "nodes"},
+                        {"certificates.k8s.io", "certificatesigningrequests"}};
+
+        for (size_t i = 0; i < ELEMENTS(plurals); i++) {
+                const struct kind *k = kind_registry_find(registry(), plurals[i][0], "v1",
+                                plurals[i][1]);
+
+                write_through(k, "application/json", text, n);
+        }
+}
+
+static void fuzz_protobuf(const char *text, size_t n) {
+        _cleanup_json_ json_t *options = NULL;
+        _cleanup_problem_ struct problem p = {0};
+
+        write_through(pods(), "application/vnd.kubernetes.protobuf", text, n);
+        (void)machine_decode_delete_options("application/vnd.kubernetes.protobuf", text, n, &options,
+                        &p);
+}
+
+static void fuzz_patch(const char *text, size_t n) {
+        static json_t *target;
+        static const enum patch_type types[] = {PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC};
+
+        if (!target)
+                target = json_loads("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":"
+                                    "\"a\",\"namespace\":\"b\",\"labels\":{\"x\":\"y\"},"
+                                    "\"finalizers\":[\"f/a\"]},\"spec\":{\"containers\":[{\"name\":"
+                                    "\"c\",\"ports\":[{\"containerPort\":80}],\"env\":[{\"name\":"
+                                    "\"E\",\"value\":\"1\"}]}]}}",
+                                0, NULL);
+        for (size_t i = 0; i < ELEMENTS(types); i++) {
+                _cleanup_decoded_ struct decoded d = {0};
+                _cleanup_problem_ struct problem p = {0};
+
+                (void)patch_run(pods(), NULL, types[i], text, n, FIELD_VALIDATION_STRICT, target, &d,
+                                &p);
+        }
+}
+
+/* A definition that is taken can be served, and taken away again. */
+static void fuzz_crd(const char *text, size_t n) {
+        static const struct kind *crds;
+        _cleanup_decoded_ struct decoded d = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        if (!crds)
+                crds = kind_registry_find(registry(), "apiextensions.k8s.io", "v1",
+                                "customresourcedefinitions");
+        if (machine_decode(crds, NULL, "application/json", text, n, FIELD_VALIDATION_IGNORE, &d, &p) <
+                                        0 ||
+                        machine_default(crds, d.object) < 0 ||
+                        machine_validate_create(crds, d.object, &p) < 0 ||
+                        kind_registry_add_crd(registry(), d.object, &p) < 0)
+                return;
+        (void)kind_registry_remove_crd(registry(), object_name(d.object));
+}
+
+static void fuzz_token(const char *text, size_t n) {
+        static struct jwt_key *key;
+        _cleanup_json_ json_t *claims = NULL;
+        _cleanup_free_ char *pem = NULL;
+
+        if (!key)
+                assert(pki_key_new(&pem) == 0 && jwt_key_new(&key, pem) == 0);
+        assert(jwt_verify(key, text, 1, &claims) < 0); /* nobody signed it */
+}
+
+static void fuzz_certificate(const char *text, size_t n) {
+        _cleanup_strv_free_ char **organizations = NULL, **more = NULL;
+        _cleanup_free_ char *cn = NULL, *other = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        uint64_t when;
+
+        (void)pki_csr_read(text, &cn, &organizations, &p);
+        (void)pki_cert_read(text, &other, &more, &when);
+}
+
+/* --- the others --- */
+
+static void fuzz_manifests(const char *text, size_t n) {
+        _cleanup_json_ json_t *files = NULL, *refs = json_object();
+        _cleanup_manifests_ struct manifest_set s = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        (void)kustomization_read("apps/web", text, n, refs);
+        if (!utf8_is_valid(text, n) || memchr(text, 0, n))
+                return; /* the reader of the tree refuses it */
+        files = json_pack("[{s:s, s:s}]", "name", "a.yaml", "text", text);
+        if (files)
+                (void)manifest_set_read(files, &(struct manifest_owner){"s", "n"}, &s, &p);
+}
+
+static void fuzz_logs_request(const char *text, size_t n) {
+        struct logs_request r = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        if (logs_request_parse(text, &r, &p) == 0)
+                logs_request_done(&r);
+}
+
+/* An agent takes what kapid let pass, and what kapid did not. */
+static void fuzz_pod_units(const char *text, size_t n) {
+        static const struct pod_facts facts = {.node_name = "n",
+                        .node_ip = "10.0.0.1",
+                        .pod_ip = "10.244.0.2",
+                        .netns_path = "/run/netns/x",
+                        .disk_dir = "/var/lib/x",
+                        .run_dir = "/run/x",
+                        .secret_dir = "/run/s",
+                        .cpu_milli = 4000,
+                        .memory_bytes = 1 << 30};
+        _cleanup_json_ json_t *pod = NULL, *units = NULL, *resources = json_object();
+        _cleanup_problem_ struct problem p = {0};
+
+        if (json_parse(text, n, 0, &pod, NULL) == 0 && json_is_object(pod))
+                (void)pod_to_units(pod, resources, &facts, &units, &p);
+}
+
+static void fuzz_peer(const char *text, size_t n) {
+        Keelsonpeer__Message *wire =
+                        keelsonpeer__message__unpack(NULL, n, (const uint8_t *)text);
+        struct raft_message m;
+
+        if (wire && peer_message_read(wire, &m) == 0)
+                peer_message_done(&m);
+        if (wire)
+                keelsonpeer__message__free_unpacked(wire, NULL);
+}
+
+static void fuzz_log(const char *text, size_t n) {
+        uint8_t page[WAL_PAGE] = {0};
+        struct wal_block block;
+        struct wal_head head;
+        struct wal_mark mark;
+
+        memcpy(page, text, MIN(n, sizeof(page)));
+        (void)wal_head_decode(page, &head);
+        (void)wal_mark_decode(page, &mark);
+        (void)wal_block_read((const uint8_t *)text, n, 1, &block);
+}
+
+const struct fuzz_target fuzz_targets[] = {
+                {"certificate", fuzz_certificate, "certificates and signing requests"},
+                {"crd", fuzz_crd, "CustomResourceDefinitions, their schemas and patterns"},
+                {"json", fuzz_json, "JSON"},
+                {"json-stream", fuzz_json_stream, "JSON manifests, one after another"},
+                {"jsonpath", fuzz_jsonpath, "paths of printer columns"},
+                {"log", fuzz_log, "blocks of the store's log"},
+                {"logs-request", fuzz_logs_request, "what kapid asks an agent for"},
+                {"manifests", fuzz_manifests, "files of a repository"},
+                {"object", fuzz_object, "objects in JSON, through decoding and validation"},
+                {"patch", fuzz_patch, "JSON, merge and strategic patches"},
+                {"peer", fuzz_peer, "messages between members of the store"},
+                {"pod-units", fuzz_pod_units, "pods to units"},
+                {"protobuf", fuzz_protobuf, "objects in protobuf"},
+                {"selector", fuzz_selector, "label and field selectors"},
+                {"token", fuzz_token, "service account tokens"},
+                {"words", fuzz_words, "quantities, times, durations, base64"},
+                {"yaml", fuzz_yaml, "YAML"},
+};
+const size_t fuzz_target_count = ELEMENTS(fuzz_targets);
