@@ -63,7 +63,7 @@ flip-long: kstored/kstored
 	KEELSON_BUILDDIR='$(abs_top_builddir)' $(top_srcdir)/tests/clients/kstored-flips $(if $(SECONDS),$(SECONDS),3600) 100000000 "$${SEED:-$$(date +%s)000000}"
 # Parsers of bytes from outside: their seeds are replayed with the unit tests; `make fuzz SECONDS=N` looks for more.
 FUZZ_SOURCES = tests/fuzz/fuzz.h tests/fuzz/targets.c
-FUZZ_LIBS = libkapid_api.a libkapid_core.a libgitsync.a nodeagent/libnodeagent.a libkstored.a libproto.a libkeelson.a \
+FUZZ_LIBS = libkapid_api.a libkapid_core.a $(PCRE2_LIBS) libgitsync.a nodeagent/libnodeagent.a libkstored.a libproto.a libkeelson.a \
 	$(SQLITE_LIBS) $(GIT2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 check_PROGRAMS += tests/fuzz/replay
 tests_fuzz_replay_SOURCES = tests/fuzz/replay.c $(FUZZ_SOURCES)
