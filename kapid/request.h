@@ -34,7 +34,8 @@ struct request {
         struct machine_context context; /* borrows from user */
         /* verbs' own */
         void (*then)(struct request *r);
-        void *state; /* freed by free_state */
+        const char *new_name; /* of an object in a collection that a create names; NULL: none */
+        void *state;          /* freed by free_state */
         void (*free_state)(void *);
 };
 
