@@ -214,7 +214,7 @@ const char *json_real_text(double d, char buffer[static JSON_REAL_SIZE]) {
                 snprintf(digits, sizeof(digits), "%.*e", precision, d);
         } while (strtod(digits, NULL) != d && ++precision < 17);
         exponent = strchr(digits, 'e');
-        e = exponent ? atoi(exponent + 1) : 0;
+        e = exponent ? (int)strtol(exponent + 1, NULL, 10) : 0;
         if (d != 0 && exponent && (e < -6 || e >= 21)) {
                 *exponent = 0;
                 snprintf(buffer, JSON_REAL_SIZE, "%se%c%d", digits, e < 0 ? '-' : '+', abs(e));
