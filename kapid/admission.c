@@ -41,7 +41,8 @@ int admission_warn(struct write *w, const char *text) {
 /* --- namespace lifecycle --- */
 
 int admission_namespace(struct request *r, struct problem *p) {
-        const char *name = r->route.namespace;
+        const char *name = r->route.namespace,
+                   *own = isempty(r->route.name) ? r->new_name : r->route.name;
         _cleanup_json_ json_t *ns = NULL;
         struct item *it;
 
@@ -56,9 +57,10 @@ int admission_namespace(struct request *r, struct problem *p) {
         if (!object_is_deleting(ns) && !streq(json_str_or(ns, "status.phase", ""), "Terminating"))
                 return 0;
         problem_set(p, EACCES, 403, "Forbidden",
-                        "%s is forbidden: unable to create new content in namespace %s because it "
-                        "is being terminated",
-                        r->kind->resource, name);
+                        "%s%s%s%s is forbidden: unable to create new content in namespace %s "
+                        "because it is being terminated",
+                        r->kind->resource, isempty(own) ? "" : " \"", strempty(own),
+                        isempty(own) ? "" : "\"", name);
         problem_cause(p, "NamespaceTerminating", "metadata.namespace",
                         "namespace is being terminated");
         return -EACCES;

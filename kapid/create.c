@@ -100,6 +100,7 @@ static int create_begin(struct request *r, struct create *c, struct problem *p) 
         if (!isempty(json_str_or(c->body, "metadata.resourceVersion", "")))
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "resourceVersion should not be set on objects to be created");
+        r->new_name = object_name(c->body);
         if (isempty(object_name(c->body))) {
                 const char *base = json_str_or(c->body, "metadata.generateName", "");
 

@@ -455,7 +455,10 @@ static void on_store_page(const struct store_result *res, void *userdata) {
                 return;
         if (res->error) {
                 store_problem(res, &p);
-                if (res->error == -ESTALE)
+                if (res->error == -ESTALE && isempty(request_query(r, "continue")))
+                        problem_set(&p, ESTALE, 410, "Expired",
+                                        "The resourceVersion for the provided list is too old.");
+                else if (res->error == -ESTALE)
                         problem_set(&p, ESTALE, 410, "Expired",
                                         "The provided continue parameter is too old to display a "
                                         "consistent list result. You can start a new list without "

@@ -50,7 +50,11 @@ int machine_normalise(const struct kind *k, json_t *object, char ***unknown, str
 /* Fills in defaults of the schema and of the strategy. */
 int machine_default(const struct kind *k, json_t *object);
 
-/* Strategy's part of a create: status dropped (kinds with a status subresource), generation = 1, what
+/* Whether a PUT must carry a resourceVersion (leases, definitions, custom resources): an update that
+ * names none would overwrite what another has written since. */
+bool machine_needs_version(const struct kind *k);
+
+/* Strategy's part of a create: status dropped (kinds with a status subresource but Node), generation = 1, what
  * the server sets (phase, finalizers of a namespace, controller-uid labels of a Job: metadata.uid must be there). */
 int machine_prepare_create(const struct kind *k, json_t *object, const struct machine_context *c);
 /* sub NULL for the main path. Main writes keep the old status; status (and approval, finalize) writes

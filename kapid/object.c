@@ -71,6 +71,12 @@ int write_new_object(struct write *w, json_t *object_taken, bool from_apply, str
         e = set_server_metadata(w, object);
         if (e >= 0)
                 e = machine_default(w->kind, object);
+        /* Before the server's own part: what it adds belongs to nobody. */
+        if (e >= 0 && !from_apply) {
+                e = request_apply_options(r, false, &o, &manager, p);
+                if (e >= 0)
+                        e = managed_update(w->kind, NULL, object, &o);
+        }
         if (e >= 0)
                 e = machine_prepare_create(w->kind, object, &r->context);
         if (e >= 0)
@@ -79,12 +85,6 @@ int write_new_object(struct write *w, json_t *object_taken, bool from_apply, str
                 e = machine_validate_create(w->kind, object, p);
         if (e >= 0)
                 e = admission_validate(w, NULL, object, p);
-        if (e < 0 || from_apply)
-                goto end;
-        e = request_apply_options(r, false, &o, &manager, p);
-        if (e >= 0)
-                e = managed_update(w->kind, NULL, object, &o);
-end:
         if (e < 0)
                 return e;
         w->act = WRITE_PUT;
@@ -151,6 +151,11 @@ int write_changed_object(struct write *w, const json_t *live, json_t *object_tak
                 e = keep_server_metadata(live, object);
         if (e >= 0)
                 e = machine_default(w->kind, object);
+        if (e >= 0 && !from_apply) {
+                e = request_apply_options(r, false, &o, &manager, p);
+                if (e >= 0)
+                        e = managed_update(w->kind, live, object, &o);
+        }
         if (e >= 0)
                 e = machine_prepare_update(w->kind, r->sub, live, object, &r->context);
         if (e >= 0)
@@ -159,13 +164,8 @@ int write_changed_object(struct write *w, const json_t *live, json_t *object_tak
                 e = machine_validate_update(w->kind, r->sub, live, object, p);
         if (e >= 0)
                 e = admission_validate(w, live, object, p);
-        if (e >= 0 && from_apply) {
+        if (e >= 0)
                 e = managed_settle(live, object);
-        } else if (e >= 0) {
-                e = request_apply_options(r, false, &o, &manager, p);
-                if (e >= 0)
-                        e = managed_update(w->kind, live, object, &o);
-        }
         if (e < 0)
                 return e;
         w->object = TAKE_PTR(object);

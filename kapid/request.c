@@ -170,7 +170,7 @@ void respond_json(struct request *r, int code, const json_t *v) {
 void respond_problem(struct request *r, const struct problem *p) {
         struct problem copy = *p;
         _cleanup_json_ json_t *status = NULL;
-        const char *name = r->route.name;
+        const char *name = isempty(r->route.name) ? r->new_name : r->route.name;
 
         if (!copy.code) {
                 copy.code = 500;

@@ -39,7 +39,8 @@ struct request {
         void (*turn)(struct request *r);
         /* verbs' own */
         void (*then)(struct request *r);
-        void *state; /* freed by free_state */
+        const char *new_name; /* of an object in a collection that a create names; NULL: none */
+        void *state;          /* freed by free_state */
         void (*free_state)(void *);
 };
 

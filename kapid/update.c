@@ -61,6 +61,20 @@ static int put_scale(struct write *w, const json_t *live, const json_t *scale, s
         return e < 0 ? e : write_changed_object(w, live, TAKE_PTR(object), false, p);
 }
 
+/* The refusal names the resource, as the API does. */
+static int need_version(const struct write *w, const json_t *body, struct problem *p) {
+        static const char why[] = "Invalid value: 0x0: must be specified for an update";
+        const char *version = json_str_or(body, "metadata.resourceVersion", "");
+
+        if (!machine_needs_version(w->kind) || is_scale(w->r) ||
+                        (!isempty(version) && !streq(version, "0")))
+                return 0;
+        problem_set(p, EINVAL, 422, "Invalid", "%s \"%s\" is invalid: metadata.resourceVersion: %s",
+                        w->kind->resource, w->name, why);
+        problem_cause(p, "FieldValueInvalid", "metadata.resourceVersion", why);
+        return -EINVAL;
+}
+
 static int put_decide(struct write *w, const json_t *live, struct problem *p) {
         struct update *u = w->r->state;
         json_t *object;
@@ -76,8 +90,13 @@ static int put_decide(struct write *w, const json_t *live, struct problem *p) {
         object = json_deep_copy(u->body.object);
         if (!object)
                 return -ENOMEM;
-        if (live)
-                return write_changed_object(w, live, object, false, p);
+        if (live) {
+                e = need_version(w, object, p);
+                if (e >= 0)
+                        return write_changed_object(w, live, object, false, p);
+                json_decref(object);
+                return e;
+        }
         e = may_create(w, p);
         if (e < 0) {
                 json_decref(object);

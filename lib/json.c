@@ -1,6 +1,8 @@
 /* Paths, parsing with bounds and duplicates, and text of JSON values. */
 #include "lib/json.h"
 
+#include "lib/buf.h"
+
 #include <stdarg.h>
 
 enum { JSON_KEY_MAX = 256 };
@@ -132,17 +134,68 @@ bool json_depth_ok(const char *text, size_t n) {
         return true;
 }
 
+static json_t *load(const char *text, size_t n, unsigned flags, json_error_t *error) {
+        return json_loadb(text, n,
+                        JSON_DECODE_ANY | (flags & JSON_PARSE_REJECT_DUPLICATES_FLAG
+                                                                          ? JSON_REJECT_DUPLICATES
+                                                                          : 0),
+                        error);
+}
+
+/* Length of the string that starts at text, with its quotes. */
+static size_t string_size(const char *text, size_t n) {
+        size_t i = 1;
+
+        while (i < n && text[i] != '"')
+                i += text[i] == '\\' ? 2 : 1;
+        return MIN(i + 1, n);
+}
+
+static size_t number_size(const char *text, size_t n, bool *ret_whole) {
+        size_t i = 0;
+
+        *ret_whole = true;
+        for (; i < n && text[i] && strchr("+-0123456789.eE", text[i]); i++)
+                *ret_whole = *ret_whole && !strchr(".eE+", text[i]);
+        return i;
+}
+
+/* Integers that could be beyond 64 bits get a ".0": then they are floats. */
+static json_t *load_big(const char *text, size_t n, unsigned flags, json_error_t *error) {
+        enum { SAFE_DIGITS = 18 };
+        _cleanup_buf_ struct buf b = {0};
+
+        for (size_t i = 0; i < n;) {
+                bool whole = false;
+                size_t size = text[i] == '"' ? string_size(text + i, n - i)
+                                             : number_size(text + i, n - i, &whole);
+
+                buf_append(&b, text + i, MAX(size, (size_t)1));
+                if (whole && size > SAFE_DIGITS) {
+                        _cleanup_free_ char *number = strndup(text + i, size);
+
+                        errno = 0;
+                        if (number)
+                                (void)strtoll(number, NULL, 10);
+                        if (errno == ERANGE)
+                                buf_append_str(&b, ".0");
+                }
+                i += MAX(size, (size_t)1);
+        }
+        return b.failed ? NULL : load(b.data, b.size, flags, error);
+}
+
 int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **ret_error) {
-        size_t how = JSON_DECODE_ANY |
-                     (flags & JSON_PARSE_REJECT_DUPLICATES_FLAG ? JSON_REJECT_DUPLICATES : 0);
-        json_error_t error;
+        json_error_t error = {0};
 
         if (!json_depth_ok(text, n)) {
                 if (ret_error)
                         *ret_error = strformat("nested deeper than %i levels", JSON_DEPTH_MAX);
                 return -EINVAL;
         }
-        json_t *v = json_loadb(text, n, how, &error);
+        json_t *v = load(text, n, flags, &error);
+        if (!v && json_error_code(&error) == json_error_numeric_overflow)
+                v = load_big(text, n, flags, &error);
         if (!v) {
                 if (ret_error)
                         *ret_error = strformat("line %i column %i: %s", error.line, error.column,
@@ -153,12 +206,67 @@ int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **
         return 0;
 }
 
+const char *json_real_text(double d, char buffer[static JSON_REAL_SIZE]) {
+        char digits[JSON_REAL_SIZE / 2], *exponent;
+        int precision = 0, e;
+
+        do {
+                snprintf(digits, sizeof(digits), "%.*e", precision, d);
+        } while (strtod(digits, NULL) != d && ++precision < 17);
+        exponent = strchr(digits, 'e');
+        e = exponent ? (int)strtol(exponent + 1, NULL, 10) : 0;
+        if (d != 0 && exponent && (e < -6 || e >= 21)) {
+                *exponent = 0;
+                snprintf(buffer, JSON_REAL_SIZE, "%se%c%d", digits, e < 0 ? '-' : '+', abs(e));
+        } else
+                snprintf(buffer, JSON_REAL_SIZE, "%.*f", MAX(precision - e, 0), d);
+        return buffer;
+}
+
+/* jansson writes floats with 17 digits; the text gets the shortest form instead. Whole floats keep
+ * a ".0", so that they are read as floats again. Takes text. */
+static char *shorten_reals(char *text) {
+        _cleanup_buf_ struct buf b = {0};
+        size_t n = text ? strlen(text) : 0, done = 0;
+
+        for (size_t i = 0; i < n;) {
+                char shortest[JSON_REAL_SIZE];
+                bool whole;
+                size_t size;
+
+                if (text[i] == '"') {
+                        i += string_size(text + i, n - i);
+                        continue;
+                }
+                size = text[i] == '-' || (text[i] >= '0' && text[i] <= '9')
+                                       ? number_size(text + i, n - i, &whole)
+                                       : 0;
+                if (size > 0 && !whole) {
+                        buf_append(&b, text + done, i - done);
+                        buf_append_str(&b, json_real_text(strtod(text + i, NULL), shortest));
+                        if (!strpbrk(shortest, ".e"))
+                                buf_append_str(&b, ".0");
+                        done = i + size;
+                }
+                i += MAX(size, (size_t)1);
+        }
+        if (done == 0)
+                return text;
+        buf_append(&b, text + done, n - done);
+        free(text);
+        return buf_take(&b);
+}
+
 char *json_text(const json_t *v) {
-        return json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+        return shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY));
+}
+
+char *json_text_sorted(const json_t *v) {
+        return shorten_reals(json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS));
 }
 
 char *json_text_pretty(const json_t *v) {
-        return json_dumps(v, JSON_INDENT(4) | JSON_ENCODE_ANY);
+        return shorten_reals(json_dumps(v, JSON_INDENT(4) | JSON_ENCODE_ANY));
 }
 
 /* Jansson 2.14 on 64 bits with glibc's malloc: an object begins with 8 buckets; each member is a

@@ -37,8 +37,15 @@ void json_del_at(json_t *root, const char *path);
 bool json_depth_ok(const char *text, size_t n);
 enum { JSON_PARSE_REJECT_DUPLICATES_FLAG = 1 };
 int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **ret_error);
+/* An integer beyond 64 bits is read as a float, as the API does. */
+/* A float in the shortest form that reads back as the same (0.1, not 0.10000000000000001), with an
+ * exponent below 1e-6 and from 1e21 on, as JSON.stringify and Go write it; whole ones without ".0". */
+enum { JSON_REAL_SIZE = 64 };
+const char *json_real_text(double d, char buffer[static JSON_REAL_SIZE]);
 /* Compact text of it; the caller frees. NULL when out of memory. */
 char *json_text(const json_t *v) _warn_unused_;
+/* The same with the keys sorted: texts that are compared. */
+char *json_text_sorted(const json_t *v) _warn_unused_;
 char *json_text_pretty(const json_t *v) _warn_unused_;
 /* About how many bytes of memory the tree takes. */
 size_t json_size(const json_t *v);

@@ -83,6 +83,54 @@ static bool keyword(struct cursor *c, const char *word) {
         return true;
 }
 
+static bool is_name(const char *s, size_t n) {
+        if (n == 0 || n > 63 || !isalnum((unsigned char)s[0]) || !isalnum((unsigned char)s[n - 1]))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!isalnum((unsigned char)s[i]) && !strchr("-_.", s[i]))
+                        return false;
+        return true;
+}
+
+/* A DNS subdomain: lower-case labels between dots. */
+static bool is_prefix(const char *s, size_t n) {
+        if (n == 0 || n > 253)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                bool edge = i == 0 || i + 1 == n || s[i - 1] == '.' || s[i + 1] == '.';
+
+                if (s[i] == '.' ? edge
+                                : !(islower((unsigned char)s[i]) || isdigit((unsigned char)s[i]) ||
+                                                  (s[i] == '-' && !edge)))
+                        return false;
+        }
+        return true;
+}
+
+/* A label's key: [prefix/]name. */
+static bool is_label_key(const char *s, size_t n) {
+        const char *slash = memchr(s, '/', n);
+        size_t before = slash ? (size_t)(slash - s) : 0;
+
+        return slash ? is_prefix(s, before) && is_name(slash + 1, n - before - 1) : is_name(s, n);
+}
+
+static int bad_key(struct cursor *c, size_t n) {
+        return problem_set(c->problem, EINVAL, 400, "BadRequest",
+                        "unable to parse requirement: invalid label key \"%.*s\" in selector "
+                        "\"%s\": a key is a name of at most 63 letters, digits, '-', '_' and '.' "
+                        "with a letter or digit at both ends, behind an optional DNS name and '/'",
+                        (int)MIN(n, (size_t)320), c->at, c->text);
+}
+
+static int bad_value(struct cursor *c, size_t n) {
+        return problem_set(c->problem, EINVAL, 400, "BadRequest",
+                        "unable to parse requirement: invalid label value \"%.*s\" in selector "
+                        "\"%s\": a value is empty or at most 63 letters, digits, '-', '_' and '.' "
+                        "with a letter or digit at both ends",
+                        (int)MIN(n, (size_t)320), c->at, c->text);
+}
+
 static int add_value(struct label_term *t, const char *s, size_t n) {
         _cleanup_free_ char *v = strndup(s, n);
 
@@ -97,6 +145,8 @@ static int parse_set(struct cursor *c, struct label_term *t) {
                 c->at++;
                 skip_blanks(c);
                 size_t n = word_length(c->at);
+                if (n > 0 && !is_name(c->at, n))
+                        return bad_value(c, n);
                 int r = add_value(t, c->at, n);
                 if (r < 0)
                         return r;
@@ -132,6 +182,9 @@ static int parse_comparison(struct cursor *c, struct label_term *t) {
         t->equals = true;
         skip_blanks(c);
         n = word_length(c->at);
+        bool number_wanted = t->op == LABEL_GREATER || t->op == LABEL_LESS;
+        if (n > 0 && !number_wanted && !is_name(c->at, n))
+                return bad_value(c, n);
         int r = add_value(t, c->at, n);
         if (r < 0)
                 return r;
@@ -155,6 +208,8 @@ static int parse_term(struct cursor *c, struct label_selector *s) {
         n = word_length(c->at);
         if (n == 0)
                 return unparsable(c, "a label key is missing");
+        if (!is_label_key(c->at, n))
+                return bad_key(c, n);
         t = label_selector_add(s, c->at, n, negated ? LABEL_NOT_EXISTS : LABEL_EXISTS);
         if (!t)
                 return s->count >= SELECTOR_TERMS_MAX ? unparsable(c, "too many terms") : -ENOMEM;
@@ -190,6 +245,9 @@ int label_selector_parse(const char *text, struct label_selector **ret, struct p
                 if (*c.at != ',')
                         return unparsable(&c, "',' is missing between terms");
                 c.at++;
+                skip_blanks(&c);
+                if (!*c.at)
+                        return unparsable(&c, "a term is missing behind ','");
         }
         *ret = TAKE_PTR(s);
         return 0;
@@ -211,7 +269,8 @@ static int add_expression(struct label_selector *s, const json_t *e, struct prob
                 ;
         if (!key || op == ELEMENTS(names))
                 return problem_set(p, EINVAL, 422, "Invalid",
-                                "matchExpressions: \"%s\" is not a valid label selector operator for "
+                                "matchExpressions: \"%s\" is not a valid label selector operator "
+                                "for "
                                 "key \"%s\"",
                                 word, strempty(key));
         t = label_selector_add(s, key, strlen(key), (enum label_op)op);
@@ -222,7 +281,8 @@ static int add_expression(struct label_selector *s, const json_t *e, struct prob
                         return -ENOMEM;
         if (op >= LABEL_IN && !t->values)
                 return problem_set(p, EINVAL, 422, "Invalid",
-                                "matchExpressions: values must be specified when operator is %s", word);
+                                "matchExpressions: values must be specified when operator is %s",
+                                word);
         return 0;
 }
 

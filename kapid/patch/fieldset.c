@@ -98,6 +98,14 @@ static const struct schema *item_schema(const struct schema *s) {
         return s->items ? s->items : &untyped;
 }
 
+/* As structured merging writes values: whole floats as integers. */
+static char *value_text(const json_t *v) {
+        char buffer[JSON_REAL_SIZE];
+
+        return json_is_real(v) ? strdup(json_real_text(json_real_value(v), buffer))
+                               : json_text_sorted(v);
+}
+
 /* "k:{...}" or "v:..." of an item; keys left out count with their default. NULL when a key is
  * missing. */
 static char *item_element(const struct schema *s, const json_t *item) {
@@ -105,7 +113,7 @@ static char *item_element(const struct schema *s, const json_t *item) {
         _cleanup_free_ char *text = NULL;
 
         if (s->list == LIST_SET) {
-                text = json_dumps(item, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+                text = value_text(item);
                 return text ? strformat("v:%s", text) : NULL;
         }
         keys = json_object();
@@ -120,24 +128,37 @@ static char *item_element(const struct schema *s, const json_t *item) {
         }
         if (!json_is_object(item) || json_object_size(keys) == 0)
                 return NULL;
-        text = json_dumps(keys, JSON_COMPACT | JSON_SORT_KEYS);
+        text = json_text_sorted(keys);
         return text ? strformat("k:%s", text) : NULL;
 }
 
-/* Items of a keyed list by element. NULL when one has no key, or two the same: then it is owned as
- * a whole. */
-static struct map *index_items(const struct schema *s, const json_t *list) {
+/* Items of a keyed list by element. NULL when one has no key: then the list is owned as a whole.
+ * Elements that stand more than once are in *ret_twins too, with all their items. */
+static struct map *index_items(const struct schema *s, const json_t *list, json_t **ret_twins) {
         struct map *index = map_new(NULL);
         json_t *item;
         size_t i;
 
         json_array_foreach (list, i, item) {
                 _cleanup_free_ char *element = item_element(s, item);
+                json_t *first = index && element ? map_get(index, element) : NULL, *all;
 
                 if (!index)
                         return NULL;
-                if (!element || map_get(index, element) || map_set(index, element, item) < 0)
+                if (!element || (!first && map_set(index, element, item) < 0)) {
                         index = map_free(index);
+                        continue;
+                }
+                if (!first)
+                        continue;
+                if (!*ret_twins)
+                        *ret_twins = json_object();
+                all = json_object_get(*ret_twins, element);
+                if (!all) {
+                        all = json_pack("[O]", first);
+                        json_object_set_new(*ret_twins, element, all);
+                }
+                json_array_append(all, item);
         }
         return index;
 }
@@ -193,6 +214,10 @@ static int set_of_list(const struct schema *s, const json_t *v, bool with_contai
                         return r;
                 if (node && json_object_size(node) > 0)
                         json_object_set_new(node, ".", json_object());
+                if (json_object_get(children, element)) { /* twins are owned as one thing */
+                        json_decref(node);
+                        node = NULL;
+                }
                 json_object_set_new(children, element, node ? node : json_object());
         }
         return 0;
@@ -283,16 +308,36 @@ static void compare_maps(const struct schema *s, const json_t *old, const json_t
                 }
 }
 
+/* Items that stand more than once, before or after, are compared as a group. */
+static bool compare_twins(const json_t *before, const json_t *after, const char *element,
+                const json_t *was, const json_t *is, json_t **changed) {
+        json_t *a = json_object_get(before, element), *b = json_object_get(after, element);
+        _cleanup_json_ json_t *x = a ? json_incref(a) : json_pack("[O*]", was);
+        _cleanup_json_ json_t *y = b ? json_incref(b) : json_pack("[O*]", is);
+
+        if (!a && !b)
+                return false;
+        if (!json_equal(x, y))
+                add_child(changed, element, json_object());
+        return true;
+}
+
 /* 0 when the lists could be compared item by item. */
 static int compare_lists(const struct schema *s, const json_t *old, const json_t *new,
                 json_t **changed, json_t **removed) {
-        _cleanup_(map_freep) struct map *before = index_items(s, old), *after = index_items(s, new);
+        _cleanup_json_ json_t *twins = NULL, *new_twins = NULL;
+        _cleanup_(map_freep) struct map *before = index_items(s, old, &twins),
+                                        *after = index_items(s, new, &new_twins);
 
         if (!before || !after)
                 return -EINVAL;
-        map_foreach (after, e)
-                compare_child(item_schema(s), map_entry_key(e), map_get(before, map_entry_key(e)),
-                                map_entry_value(e), changed, removed);
+        map_foreach (after, e) {
+                const char *element = map_entry_key(e);
+                json_t *was = map_get(before, element), *is = map_entry_value(e);
+
+                if (!compare_twins(twins, new_twins, element, was, is, changed))
+                        compare_child(item_schema(s), element, was, is, changed, removed);
+        }
         map_foreach (before, e)
                 if (!map_get(after, map_entry_key(e)))
                         compare_child(item_schema(s), map_entry_key(e), map_entry_value(e), NULL,
@@ -337,7 +382,7 @@ static void add_element_text(struct buf *path, const char *element) {
         else if (key && (keys = json_loads(key, 0, NULL))) {
                 buf_append_char(path, '[');
                 json_object_foreach (keys, name, v) {
-                        _cleanup_free_ char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+                        _cleanup_free_ char *text = value_text(v);
 
                         buf_printf(path, "%s%s=%s", first ? "" : ",", name, strempty(text));
                         first = false;
@@ -346,19 +391,35 @@ static void add_element_text(struct buf *path, const char *element) {
         }
 }
 
+static int compare_elements(const void *a, const void *b) {
+        const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+        double m, n;
+
+        if (x[0] == 'v' && y[0] == 'v' && (m = strtod(x + 2, NULL)) != (n = strtod(y + 2, NULL)))
+                return m > n ? 1 : -1;
+        return strcmp(x, y);
+}
+
+/* The members of a node first, then what lies below them, each in the order of its elements. */
 static void each(const json_t *set, struct buf *path,
                 void (*func)(const char *path, void *userdata), void *userdata) {
-        size_t length = path->size;
+        size_t n = 0, length = path->size;
+        _cleanup_free_ const char **keys = calloc(json_object_size(set) + 1, sizeof(*keys));
         const char *key;
         json_t *child;
 
-        if (length > 0 && is_member(set))
-                func(path->data, userdata);
-        json_object_foreach ((json_t *)set, key, child) {
-                if (streq(key, "."))
-                        continue;
-                add_element_text(path, key);
-                each(child, path, func, userdata);
+        json_object_foreach ((json_t *)set, key, child)
+                if (keys && !streq(key, "."))
+                        keys[n++] = key;
+        if (n > 0)
+                qsort(keys, n, sizeof(*keys), compare_elements);
+        for (size_t i = 0; i < 2 * n; i++) {
+                child = json_object_get(set, keys[i % n]);
+                add_element_text(path, keys[i % n]);
+                if (i >= n)
+                        each(child, path, func, userdata);
+                else if (is_member(child) && path->data)
+                        func(path->data, userdata);
                 path->size = length;
                 if (path->data)
                         path->data[length] = 0;
@@ -383,42 +444,69 @@ static json_t *merge_maps(const struct schema *s, const json_t *live, const json
         return result;
 }
 
+/* A list that is being merged. */
+struct lists {
+        const struct schema *items;
+        struct map *mine, *theirs; /* the config's and the live items by element */
+        json_t *my_twins, *their_twins;
+        json_t *result;
+};
+
+static void lists_done(struct lists *l) {
+        map_free(l->mine);
+        map_free(l->theirs);
+        json_decref(l->my_twins);
+        json_decref(l->their_twins);
+}
+
+/* An item of the config over the live one; over several with its key there is nothing to merge. */
+static void append_item(struct lists *l, const char *element, json_t *item) {
+        json_t *live = json_object_get(l->their_twins, element) ? NULL
+                                                                : map_get(l->theirs, element);
+
+        json_array_append_new(l->result, typed_merge(l->items, live, item));
+}
+
 /* Items of the config in its order; others of the live list keep their place before the next shared
  * one. */
 static json_t *merge_lists(const struct schema *s, const json_t *live, const json_t *config) {
-        _cleanup_(map_freep) struct map *mine = index_items(s, config),
-                                        *theirs = index_items(s, live);
-        json_t *result, *item;
+        _cleanup_(lists_done) struct lists l = {.items = item_schema(s)};
+        _cleanup_json_ json_t *met_twins = json_object();
         size_t i, next = 0;
+        json_t *item;
 
-        if (!mine || !theirs)
+        l.mine = index_items(s, config, &l.my_twins);
+        l.theirs = index_items(s, live, &l.their_twins);
+        if (!l.mine || !l.theirs || l.my_twins || !met_twins)
                 return json_incref((json_t *)config);
-        result = json_array();
+        l.result = json_array();
         json_array_foreach (live, i, item) {
                 _cleanup_free_ char *element = item_element(s, item);
 
-                if (!map_get(mine, strempty(element))) {
-                        json_array_append(result, item);
+                if (!map_get(l.mine, strempty(element))) {
+                        json_array_append(l.result, item);
                         continue;
                 }
+                if (json_object_get(l.their_twins, strempty(element))) {
+                        if (json_object_get(met_twins, element))
+                                continue;
+                        json_object_set_new(met_twins, element, json_true());
+                }
                 for (bool met = false; !met && next < json_array_size(config); next++) {
-                        const json_t *c = json_array_get(config, next);
+                        json_t *c = json_array_get(config, next);
                         _cleanup_free_ char *own = item_element(s, c);
 
                         met = streq(strempty(own), strempty(element));
-                        json_array_append_new(
-                                        result, typed_merge(item_schema(s),
-                                                                map_get(theirs, strempty(own)), c));
+                        append_item(&l, strempty(own), c);
                 }
         }
         for (; next < json_array_size(config); next++) {
-                const json_t *c = json_array_get(config, next);
+                json_t *c = json_array_get(config, next);
                 _cleanup_free_ char *own = item_element(s, c);
 
-                json_array_append_new(result,
-                                typed_merge(item_schema(s), map_get(theirs, strempty(own)), c));
+                append_item(&l, strempty(own), c);
         }
-        return result;
+        return l.result;
 }
 
 json_t *typed_merge(const struct schema *s, const json_t *live, const json_t *config) {

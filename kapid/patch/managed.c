@@ -233,18 +233,27 @@ static json_t *without_ignored(const struct kind *k, json_t *set, const char *su
                         "f:resourceVersion", "f:deletionTimestamp", "f:deletionGracePeriodSeconds",
                         "."};
         json_t *metadata, *copy = set ? json_copy(set) : NULL;
-        bool status = streq(subresource, "status");
+        const char *only = streq(subresource, "status") || streq(subresource, "approval")
+                                           ? "f:status"
+                           : streq(subresource, "finalize") ? "f:spec"
+                                                            : NULL;
 
         json_decref(set);
         if (!copy)
                 return NULL;
+        if (only) {
+                const char *key;
+                json_t *v;
+                void *next;
+
+                json_object_foreach_safe(copy, next, key, v) if (!streq(key, only))
+                                json_object_del(copy, key);
+        }
         for (size_t i = 0; i < ELEMENTS(top); i++)
                 json_object_del(copy, top[i]);
         json_object_del(copy, ".");
         if (k->has_status && !*subresource)
                 json_object_del(copy, "f:status");
-        if (status)
-                json_object_del(copy, "f:spec");
         metadata = json_object_get(copy, "f:metadata");
         if (metadata) {
                 metadata = json_copy(metadata);
@@ -300,6 +309,10 @@ int managed_update(const struct kind *k, const json_t *live, json_t *object,
         r = owners_load(&owners, json_array_size(given) > 0 ? given : stored);
         if (r < 0 || !empty)
                 return -ENOMEM;
+        if (live && owners.count == 0) { /* ownership begins with a create or an apply */
+                json_del_at(object, "metadata.managedFields");
+                return 0;
+        }
         fieldset_compare(k->schema, live ? live : empty, object, &changed, &removed);
         changed = without_ignored(k, changed, subresource);
         removed = without_ignored(k, removed, subresource);
@@ -423,7 +436,8 @@ static int undeclared_error(const struct kind *k, const json_t *config, char *co
 static int read_intent(const struct kind *k, const void *data, size_t n, const char *subresource,
                 json_t **ret, struct problem *p) {
         _cleanup_strv_free_ char **unknown = NULL;
-        _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom, .unknown = &unknown};
+        _cleanup_normaliser_ struct normaliser walk = {
+                        .custom = k->custom, .keep_nulls = true, .unknown = &unknown};
         _cleanup_json_ json_t *config = NULL;
         int r = parse_intent(data, n, &config, p);
 
@@ -451,8 +465,15 @@ static int read_intent(const struct kind *k, const void *data, size_t n, const c
         json_del_at(config, "metadata.managedFields");
         if (k->has_status && !*subresource)
                 json_object_del(config, "status");
-        if (streq(subresource, "status"))
+        if (streq(subresource, "status")) {
+                static const char *const reset[] = {
+                                "labels", "annotations", "ownerReferences", "finalizers"};
+                json_t *metadata = json_object_get(config, "metadata");
+
                 json_object_del(config, "spec");
+                for (size_t i = 0; i < ELEMENTS(reset); i++)
+                        json_object_del(metadata, reset[i]);
+        }
         *ret = TAKE_PTR(config);
         return 0;
 }
@@ -518,12 +539,12 @@ static int refuse_conflicts(struct owners *owners, const struct owner *own, cons
 /* What was there before anyone applied belongs to a manager of that name. */
 static int adopt_untracked(
                 const struct kind *k, struct owners *owners, const json_t *live, uint64_t now_us) {
+        _cleanup_json_ json_t *empty = json_object(), *removed = NULL;
         json_t *set = NULL;
 
-        if (owners->count > 0 || !live)
+        if (owners->count > 0 || !live || !empty)
                 return 0;
-        if (fieldset_of(k->schema, live, &set, NULL) < 0)
-                return 0;
+        fieldset_compare(k->schema, empty, live, &set, &removed);
         set = without_ignored(k, set, "");
         return set ? owners_put(owners, "before-first-apply", "Update", k->api_version, "", now_us,
                                      set)
@@ -554,9 +575,13 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
         _cleanup_json_ json_t *set = NULL, *shared = NULL, *merged = NULL, *changed = NULL,
                               *removed = NULL, *kept = NULL;
         _cleanup_owners_ struct owners owners = {0};
+        _cleanup_findings_ struct findings twins = {.built_in = !k->custom};
         _cleanup_free_ char *error = NULL;
         struct owner *own;
 
+        schema_check_duplicates(&twins, k->schema, config);
+        if (findings_problem(&twins, k, NULL, object_name(config), p) < 0)
+                return -EINVAL;
         if (fieldset_of(k->schema, config, &set, &error) < 0)
                 return untyped_error(k, config, strempty(error), p);
         set = without_ignored(k, set, subresource);
@@ -572,6 +597,7 @@ static int apply_to(const struct kind *k, const json_t *live, const json_t *conf
                 kept = kept_set(&owners, own, set);
                 if (typed_prune(k->schema, merged, own->set, kept) < 0)
                         return out_of_memory(p);
+                metadata_drop_empty(merged);
         }
         if (live) {
                 fieldset_compare(k->schema, live, merged, &changed, &removed);

@@ -311,7 +311,8 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
                 const void *data, size_t n, enum field_validation validation, const json_t *target,
                 struct decoded *ret, struct problem *p) {
         const struct schema *s = sub && sub->schema ? sub->schema : k->schema;
-        _cleanup_normaliser_ struct normaliser walk = {.custom = k->custom && s == k->schema};
+        _cleanup_normaliser_ struct normaliser walk = {
+                        .custom = k->custom && s == k->schema, .keep_nulls = true};
         _cleanup_strv_free_ char **complaints = NULL;
         _cleanup_json_ json_t *patch = NULL, *result = NULL;
         int r;

@@ -61,8 +61,9 @@ static ssize_t index_find(const struct map *index, const json_t *item, const cha
 }
 
 struct placed {
-        ssize_t order; /* place that the patch asks for */
-        size_t place;  /* place in the merged list */
+        ssize_t order;  /* place that the patch asks for */
+        size_t place;   /* place in the merged list */
+        ssize_t before; /* place in the object's list; -1: not there */
         json_t *item;
 };
 
@@ -74,16 +75,15 @@ static int compare_placed(const void *a, const void *b) {
 }
 
 /* Merges two sequences: the items that the order names, in its order, and the others in the
- * object's order. Of two heads that were both in the object before (their places are below
- * `before`) the earlier goes first; otherwise the unnamed one does. */
-static json_t *interleave(const struct placed *named, size_t n, const struct placed *others,
-                size_t m, size_t before) {
+ * object's order. Of two heads that were both in the object before the earlier goes first;
+ * otherwise the named one does: what a patch brings stands before what only the object has. */
+static json_t *interleave(
+                const struct placed *named, size_t n, const struct placed *others, size_t m) {
         json_t *result = json_array();
 
         for (size_t i = 0, j = 0; result && (i < n || j < m);) {
-                bool first = j >= m ||
-                             (i < n && named[i].place < before && others[j].place < before &&
-                                             named[i].place < others[j].place);
+                bool first = i < n && !(j < m && named[i].before >= 0 && others[j].before >= 0 &&
+                                                      others[j].before < named[i].before);
 
                 if (json_array_append(result, first ? named[i++].item : others[j++].item) < 0) {
                         json_decref(result);
@@ -93,25 +93,27 @@ static json_t *interleave(const struct placed *named, size_t n, const struct pla
         return result;
 }
 
-static int reorder(const json_t *list, const json_t *order, const char *key, size_t before,
+/* list: merged; order: what the patch asks for; before: the object's list (may be NULL). */
+static int reorder(const json_t *list, const json_t *order, const char *key, const json_t *before,
                 json_t **ret) {
         size_t n = json_array_size(list), named = 0, others = 0, i;
-        _cleanup_(map_freep) struct map *index = index_list(order, key);
+        _cleanup_(map_freep) struct map *index = index_list(order, key),
+                                        *old = index_list(before, key);
         _cleanup_free_ struct placed *a = calloc(n + 1, sizeof(*a)), *b = calloc(n + 1, sizeof(*b));
         json_t *item;
 
-        if (!index || !a || !b)
+        if (!index || !old || !a || !b)
                 return -ENOMEM;
         json_array_foreach (list, i, item) {
-                ssize_t place = index_find(index, item, key);
+                ssize_t place = index_find(index, item, key), was = index_find(old, item, key);
 
                 if (place >= 0)
-                        a[named++] = (struct placed){place, i, item};
+                        a[named++] = (struct placed){place, i, was, item};
                 else
-                        b[others++] = (struct placed){-1, i, item};
+                        b[others++] = (struct placed){-1, i, was, item};
         }
         qsort(a, named, sizeof(*a), compare_placed);
-        *ret = interleave(a, named, b, others, before);
+        *ret = interleave(a, named, b, others);
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -119,101 +121,164 @@ static const char *directive_of(const json_t *item) {
         return json_string_value(json_object_get(item, "$patch"));
 }
 
-/* An item of the patch without its directive. */
-static json_t *clean(const json_t *item) {
-        json_t *copy = json_copy((json_t *)item);
-
-        if (json_is_object(copy))
-                json_object_del(copy, "$patch");
-        return copy;
+static bool is_directive(const char *key) {
+        return *key == '$' &&
+               (streq(key, "$patch") || streq(key, "$retainKeys") ||
+                               startswith(key, order_prefix) || startswith(key, delete_prefix));
 }
 
-/* A list that is being merged: deleted items leave a null until the end. */
-struct keyed {
-        const struct schema *items;
+static bool has_order(const json_t *patch, const char *field) {
         const char *key;
-        json_t *result;
-        struct map *index;
-        bool holes;
-};
+        json_t *v;
 
-static int merge_item(struct merger *m, struct keyed *l, const json_t *item) {
-        const char *directive = directive_of(item);
-        _cleanup_json_ json_t *cleaned = NULL, *empty = NULL;
-        json_t *merged = NULL;
-        ssize_t at;
-
-        if (!json_object_get(item, l->key))
-                return refuse(m, "a list item lacks its merge key", l->key);
-        at = index_find(l->index, item, l->key);
-        if (directive && streq(directive, "delete")) {
-                _cleanup_free_ char *text = identity_text(item, l->key);
-
-                if (at < 0)
-                        return 0;
-                l->holes = true;
-                map_remove(l->index, strempty(text));
-                return json_array_set_new(l->result, (size_t)at, json_null()) < 0 ? -ENOMEM : 0;
-        }
-        if (directive && !streq(directive, "replace") && !streq(directive, "merge"))
-                return refuse(m, "unknown $patch directive", directive);
-        cleaned = clean(item);
-        empty = json_object();
-        if (!cleaned || !empty)
-                return -ENOMEM;
-        bool fresh = at < 0 || (directive && *directive == 'r');
-        int r = merge_object(m, l->items, fresh ? empty : json_array_get(l->result, (size_t)at),
-                        cleaned, &merged);
-        if (r < 0)
-                return r;
-        if (at >= 0)
-                return json_array_set_new(l->result, (size_t)at, merged) < 0 ? -ENOMEM : 0;
-        if (json_array_append_new(l->result, merged) < 0)
-                return -ENOMEM;
-        return index_add(l->index, merged, l->key, json_array_size(l->result) - 1);
+        json_object_foreach ((json_t *)patch, key, v)
+                if (*key == '$' && startswith(key, order_prefix) &&
+                                streq(key + strlen(order_prefix), field))
+                        return true;
+        return false;
 }
 
-static json_t *without_holes(const json_t *list) {
-        json_t *result = json_array(), *item;
-        size_t i;
-
-        json_array_foreach (list, i, item)
-                if (!json_is_null(item))
-                        json_array_append(result, item);
-        return result;
-}
-
-/* A list with a merge key: `{"$patch": "replace"}` as an item replaces the whole list by the
- * others. */
-static int merge_keyed_list(struct merger *m, const struct schema *s, const json_t *target,
-                const json_t *patch, json_t **ret) {
-        struct keyed l = {.items = s->items, .key = s->merge_key};
-        const json_t *item;
-        bool replace = false;
+/* What a patch brings where the object has nothing: the value itself without nulls, directives, and
+ * what carries a $patch (there is nothing that it could replace or delete). *ret is NULL when
+ * nothing is left. */
+static int plain_value(struct merger *m, const struct schema *s, const json_t *v, json_t **ret) {
+        json_t *result, *child, *own;
+        const char *key;
         int r = 0;
         size_t i;
 
-        json_array_foreach (patch, i, item) {
-                if (!json_is_object(item))
-                        return refuse(m, "a list item lacks its merge key", s->merge_key);
-                replace |= !json_object_get(item, l.key) &&
-                           streq(strempty(directive_of(item)), "replace");
+        *ret = NULL;
+        if (json_is_null(v) || directive_of(v))
+                return 0;
+        if (!json_is_object(v) && !json_is_array(v)) {
+                *ret = json_incref((json_t *)v);
+                return 0;
         }
-        l.result = json_is_array(target) && !replace ? json_copy((json_t *)target) : json_array();
-        l.index = index_list(l.result, l.key);
-        if (!l.result || !l.index)
-                r = -ENOMEM;
-        json_array_foreach (patch, i, item)
-                if (r == 0 && !(replace && !json_object_get(item, l.key)))
-                        r = merge_item(m, &l, item);
-        if (r == 0)
-                *ret = l.holes ? without_holes(l.result) : json_incref(l.result);
-        json_decref(l.result);
-        map_free(l.index);
-        return r < 0 || *ret ? r : -ENOMEM;
+        result = json_is_object(v) ? json_object() : json_array();
+        if (!result)
+                return -ENOMEM;
+        json_object_foreach ((json_t *)v, key, child) {
+                if (is_directive(key) && s && s->additional && !s->field_count)
+                        r = refuse(m, "a map of values takes no directive", key);
+                if (is_directive(key))
+                        continue;
+                if (r == 0)
+                        r = plain_value(m, s ? schema_child(s, key) : NULL, child, &own);
+                if (r == 0 && own && json_object_set_new(result, key, own) < 0)
+                        r = -ENOMEM;
+        }
+        json_array_foreach (v, i, child) {
+                if (r == 0)
+                        r = plain_value(m, s ? s->items : NULL, child, &own);
+                if (r == 0 && own && json_array_append_new(result, own) < 0)
+                        r = -ENOMEM;
+        }
+        if (r < 0) {
+                json_decref(result);
+                return r;
+        }
+        *ret = result;
+        return 0;
 }
 
-static int merge_set(const json_t *target, const json_t *patch, json_t **ret) {
+/* A patch of a list with a merge key, taken apart. */
+struct keyed {
+        const char *key;
+        json_t *items;    /* ordinary ones */
+        struct map *gone; /* identities that $patch: delete names */
+        bool replace;     /* an item says $patch: replace: the ordinary ones are the new list */
+};
+
+static void keyed_done(struct keyed *l) {
+        json_decref(l->items);
+        map_free(l->gone);
+}
+
+static int keyed_read(struct merger *m, struct keyed *l, const json_t *patch) {
+        const json_t *item;
+        size_t i;
+
+        l->items = json_array();
+        l->gone = map_new(NULL);
+        if (!l->items || !l->gone)
+                return -ENOMEM;
+        json_array_foreach (patch, i, item) {
+                const json_t *word = json_object_get(item, "$patch");
+                const char *text = strempty(json_string_value(word));
+                bool drop = word && streq(text, "delete");
+
+                if (!json_is_object(item) || (!identity(item, l->key) && (drop || !word)))
+                        return refuse(m, "a list item lacks its merge key", l->key);
+                if (word && streq(text, "merge"))
+                        return refuse(m, "merging lists cannot yet be specified in the patch", "");
+                if (word && !drop && !streq(text, "replace"))
+                        return refuse(m, "unknown $patch directive", text);
+                l->replace |= word && !drop;
+                if (word ? drop && index_add(l->gone, item, l->key, i) < 0
+                         : json_array_append(l->items, (json_t *)item) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int merge_item(struct merger *m, const struct schema *s, const char *key, json_t *result,
+                struct map *index, const json_t *item) {
+        ssize_t at = index_find(index, item, key);
+        json_t *merged = NULL;
+        int r;
+
+        if (at >= 0) {
+                r = merge_object(m, s, json_array_get(result, (size_t)at), item, &merged);
+                return r < 0 ? r : json_array_set_new(result, (size_t)at, merged) < 0 ? -ENOMEM : 0;
+        }
+        r = plain_value(m, s, item, &merged);
+        if (r < 0)
+                return r;
+        if (json_array_append_new(result, merged) < 0)
+                return -ENOMEM;
+        return index_add(index, merged, key, json_array_size(result) - 1);
+}
+
+/* What of the object's list the patch leaves. */
+static json_t *keyed_rest(const struct keyed *l, const json_t *target) {
+        json_t *rest = json_array(), *item;
+        size_t i;
+
+        if (!l->replace)
+                json_array_foreach (target, i, item)
+                        if (rest && index_find(l->gone, item, l->key) < 0)
+                                json_array_append(rest, item);
+        return rest;
+}
+
+/* A list with a merge key. ordered: a $setElementOrder beside it does the ordering. */
+static int merge_keyed_list(struct merger *m, const struct schema *s, const json_t *target,
+                const json_t *patch, bool ordered, json_t **ret) {
+        _cleanup_(keyed_done) struct keyed l = {.key = s->merge_key};
+        _cleanup_(map_freep) struct map *index = NULL;
+        _cleanup_json_ json_t *result = NULL;
+        const json_t *item;
+        int r = keyed_read(m, &l, patch);
+        size_t i;
+
+        if (r < 0)
+                return r;
+        result = keyed_rest(&l, target);
+        index = index_list(result, l.key);
+        if (!result || !index)
+                return -ENOMEM;
+        json_array_foreach (l.items, i, item) {
+                r = merge_item(m, s->items, l.key, result, index, item);
+                if (r < 0)
+                        return r;
+        }
+        if (!ordered && !l.replace)
+                return reorder(result, l.items, l.key, target, ret);
+        *ret = TAKE_PTR(result);
+        return 0;
+}
+
+static int merge_set(const json_t *target, const json_t *patch, bool ordered, json_t **ret) {
         _cleanup_json_ json_t *result =
                         json_is_array(target) ? json_copy((json_t *)target) : json_array();
         _cleanup_(map_freep) struct map *index = index_list(result, NULL);
@@ -227,6 +292,8 @@ static int merge_set(const json_t *target, const json_t *patch, json_t **ret) {
                                 (json_array_append(result, item) < 0 ||
                                                 index_add(index, item, NULL, i) < 0))
                         return -ENOMEM;
+        if (!ordered)
+                return reorder(result, patch, NULL, target, ret);
         *ret = TAKE_PTR(result);
         return 0;
 }
@@ -246,38 +313,50 @@ static int delete_from_list(json_t *object, const char *name, const json_t *gone
         return json_object_set_new(object, name, kept) < 0 ? -ENOMEM : 0;
 }
 
-static int retain_keys(json_t *object, const json_t *keys) {
+/* $retainKeys: what it does not name goes; all that the patch sets must be named. */
+static int retain_keys(struct merger *m, const json_t *patch, const json_t *keys, json_t *object) {
         _cleanup_(map_freep) struct map *kept = map_new(NULL);
         const char *key;
         json_t *v;
         void *next;
         size_t i;
 
+        if (!json_is_array(keys))
+                return refuse(m, "$retainKeys needs a list", "");
         if (!kept)
                 return -ENOMEM;
         json_array_foreach (keys, i, v)
                 if (json_is_string(v) && map_set(kept, json_string_value(v), kept) < 0)
                         return -ENOMEM;
+        json_object_foreach ((json_t *)patch, key, v)
+                if (!is_directive(key) && !json_is_null(v) && !map_get(kept, key))
+                        return refuse(m, "$retainKeys does not name the patch's field", key);
         json_object_foreach_safe(object, next, key, v) if (!map_get(kept, key))
                         json_object_del(object, key);
         return 0;
 }
 
+static bool same_shape(const json_t *a, const json_t *b) {
+        return (json_is_object(a) && json_is_object(b)) || (json_is_array(a) && json_is_array(b));
+}
+
 static int merge_field(struct merger *m, const struct schema *s, const char *key, const json_t *v,
-                json_t *result) {
+                bool ordered, json_t *result) {
         const struct schema_field *f = s ? schema_field_find(s, key) : NULL;
         const struct schema *child = f ? f->schema : s ? s->additional : NULL;
         const json_t *old = json_object_get(result, key);
+        bool merges = f && f->flags & FIELD_PATCH_MERGE;
         json_t *merged = NULL;
         int r = 0;
 
-        if (json_is_object(v))
-                r = merge_object(m, child, json_is_object(old) ? old : NULL, v, &merged);
-        else if (json_is_array(v) && f && f->flags & FIELD_PATCH_MERGE && child->merge_key &&
-                        child->items)
-                r = merge_keyed_list(m, child, old, v, &merged);
-        else if (json_is_array(v) && f && f->flags & FIELD_PATCH_MERGE)
-                r = merge_set(old, v, &merged);
+        if (!same_shape(old, v))
+                r = plain_value(m, child, v, &merged);
+        else if (json_is_object(v))
+                r = merge_object(m, child, old, v, &merged);
+        else if (merges && child->merge_key && child->items)
+                r = merge_keyed_list(m, child, old, v, ordered, &merged);
+        else if (merges)
+                r = merge_set(old, v, ordered, &merged);
         else
                 merged = json_incref((json_t *)v);
         if (r < 0)
@@ -287,6 +366,30 @@ static int merge_field(struct merger *m, const struct schema *s, const char *key
                 return 0;
         }
         return json_object_set_new(result, key, merged) < 0 ? -ENOMEM : 0;
+}
+
+/* The items of a patched list must stand in the order that $setElementOrder gives. */
+static int check_order(struct merger *m, const char *name, const char *key, const json_t *list,
+                const json_t *order) {
+        size_t at = 0, i;
+        const json_t *item;
+
+        json_array_foreach (list, i, item) {
+                _cleanup_free_ char *own = identity_text(item, key);
+                bool found = directive_of(item) != NULL;
+
+                for (; own && !found && at < json_array_size(order); at++) {
+                        _cleanup_free_ char *other = identity_text(json_array_get(order, at), key);
+
+                        found = other && streq(own, other);
+                }
+                if (!found)
+                        return refuse(m,
+                                        "the order in the patch's list does not match "
+                                        "$setElementOrder of",
+                                        name);
+        }
+        return 0;
 }
 
 /* Directives that work on a list beside them, after the list itself has merged. */
@@ -305,16 +408,22 @@ static int apply_list_directives(struct merger *m, const struct schema *s, const
         json_object_foreach ((json_t *)patch, key, v) {
                 const char *name = startswith(key, order_prefix);
                 const struct schema_field *f = name && s ? schema_field_find(s, name) : NULL;
+                const char *merge_key = f ? f->schema->merge_key : NULL;
                 json_t *list = name ? json_object_get(result, name) : NULL, *ordered;
+                int r;
 
                 if (!name)
                         continue;
                 if (!json_is_array(v))
                         return refuse(m, "$setElementOrder needs a list for", name);
+                r = check_order(m, name, merge_key, json_object_get(patch, name), v);
+                if (r < 0)
+                        return r;
                 if (!json_is_array(list))
                         continue;
-                size_t before = json_array_size(json_object_get(target, name));
-                if (reorder(list, v, f ? f->schema->merge_key : NULL, before, &ordered) < 0 ||
+                if (json_array_size(list) == 0 && json_array_size(v) == 0)
+                        return refuse(m, "$setElementOrder has no items to order for", name);
+                if (reorder(list, v, merge_key, json_object_get(target, name), &ordered) < 0 ||
                                 json_object_set_new(result, name, ordered) < 0)
                         return -ENOMEM;
         }
@@ -334,25 +443,22 @@ static int merge_object(struct merger *m, const struct schema *s, const json_t *
                 *ret = NULL;
                 return 0;
         }
-        if (directive && !streq(directive, "replace") && !streq(directive, "merge"))
+        if (directive && !streq(directive, "replace"))
                 return refuse(m, "unknown $patch directive", directive);
         result = target && !(directive && *directive == 'r') ? json_copy((json_t *)target)
                                                              : json_object();
         if (!result)
                 return -ENOMEM;
-        if (retain && !json_is_array(retain))
-                return refuse(m, "$retainKeys needs a list", "");
-        if (retain && retain_keys(result, retain) < 0)
-                return -ENOMEM;
+        if (retain && (r = retain_keys(m, patch, retain, result)) < 0)
+                return r;
         json_object_foreach ((json_t *)patch, key, v) {
-                if (*key == '$' && (streq(key, "$patch") || streq(key, "$retainKeys") ||
-                                                   startswith(key, order_prefix) ||
-                                                   startswith(key, delete_prefix)))
+                if (is_directive(key))
                         continue;
                 if (json_is_null(v))
                         json_object_del(result, key);
                 else
-                        r = merge_field(m, s, key, v, result);
+                        r = merge_field(m, s, key, v, json_is_array(v) && has_order(patch, key),
+                                        result);
                 if (r < 0)
                         return r;
         }

@@ -76,6 +76,20 @@ static const struct schema *child_of(const struct schema *s, const char *key, bo
         return child;
 }
 
+/* Whether a null stays: where the schema takes one, or where an apply or a patch brings one for a
+ * field that has no default, for validation to refuse. */
+static bool null_stays(const struct normaliser *n, const struct schema *s, const char *key) {
+        const struct schema_field *f = schema_field_find(s, key);
+        const struct schema *cs = f ? f->schema : s->additional;
+
+        if (!n->custom)
+                return false;
+        if (!cs || cs->flags & SCHEMA_NULLABLE || cs->type == SCHEMA_ANY)
+                return true;
+        return n->keep_nulls && !(f && f->fallback) && n->path.size > 0 &&
+               !startswith(n->path.data, "metadata");
+}
+
 static int walk_object(struct normaliser *n, const struct schema *s, json_t *object) {
         const char *key;
         json_t *child;
@@ -95,8 +109,7 @@ static int walk_object(struct normaliser *n, const struct schema *s, json_t *obj
                         continue;
                 }
                 if (json_is_null(child)) {
-                        if (!n->custom || (cs && !(cs->flags & SCHEMA_NULLABLE) &&
-                                                          cs->type != SCHEMA_ANY))
+                        if (!null_stays(n, s, key))
                                 json_object_del(object, key);
                         continue;
                 }
@@ -241,10 +254,25 @@ static int walk(struct normaliser *n, const struct schema *s, json_t *v, json_t 
         }
 }
 
+void metadata_drop_empty(json_t *object) {
+        static const char *const keys[] = {
+                        "labels", "annotations", "finalizers", "ownerReferences"};
+        json_t *metadata = json_object_get(object, "metadata");
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++) {
+                const json_t *v = json_object_get(metadata, keys[i]);
+
+                if ((json_is_object(v) && json_object_size(v) == 0) ||
+                                (json_is_array(v) && json_array_size(v) == 0))
+                        json_object_del(metadata, keys[i]);
+        }
+}
+
 int normalise(struct normaliser *n, const struct schema *s, json_t *object) {
         json_t *instead = NULL;
         int r = walk(n, s, object, &instead);
 
         json_decref(instead); /* only scalars are replaced; an object is none */
+        metadata_drop_empty(object);
         return r;
 }

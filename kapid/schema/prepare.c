@@ -11,10 +11,14 @@ int machine_default(const struct kind *k, json_t *object) {
         return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
 }
 
+bool machine_needs_version(const struct kind *k) {
+        return k->custom || k->strategy->flags & STRATEGY_NEEDS_VERSION;
+}
+
 int machine_prepare_create(const struct kind *k, json_t *object, const struct machine_context *c) {
         int r = 0;
 
-        if (k->has_status)
+        if (k->has_status && !(k->strategy->flags & STRATEGY_STATUS_ON_CREATE))
                 json_object_del(object, "status");
         if (!(k->strategy->flags & STRATEGY_NO_GENERATION) && k->stored)
                 r = json_set_int(object, "metadata.generation", 1);

@@ -272,6 +272,8 @@ static int compile_extensions(
                 s->flags |= SCHEMA_EMBEDDED_RESOURCE;
         if (json_is_true(json_object_get(doc, "nullable")))
                 s->flags |= SCHEMA_NULLABLE;
+        if (c->custom || json_is_true(json_object_get(doc, "x-keelson-unique-keys")))
+                s->flags |= SCHEMA_UNIQUE_KEYS;
         if (map && streq(map, "atomic"))
                 s->flags |= SCHEMA_MAP_ATOMIC;
         if (list) {

@@ -49,6 +49,7 @@ enum schema_flag {
         SCHEMA_EMBEDDED_RESOURCE = 1 << 2,
         SCHEMA_MAP_ATOMIC = 1 << 3,
         SCHEMA_LIST_TYPE_GIVEN = 1 << 4,
+        SCHEMA_UNIQUE_KEYS = 1 << 5, /* validation refuses duplicates, as for all lists of CRDs */
 };
 
 /* Constraints on a value beyond its type; most nodes have none. */

@@ -238,6 +238,32 @@ static void check_unique(struct findings *f, const struct schema *s, const json_
         }
 }
 
+void schema_check_duplicates(struct findings *f, const struct schema *s, const json_t *v) {
+        const char *key;
+        json_t *child;
+        size_t i;
+
+        json_object_foreach ((json_t *)v, key, child) {
+                const struct schema *cs = schema_child(s, key);
+                size_t at;
+
+                if (!cs || !(json_is_object(child) || json_is_array(child)))
+                        continue;
+                at = findings_push(f, key);
+                schema_check_duplicates(f, cs, child);
+                findings_pop(f, at);
+        }
+        if (json_is_array(v) && s->list != LIST_ATOMIC)
+                check_unique(f, s, v);
+        json_array_foreach (v, i, child)
+                if (s->items && json_is_object(child)) {
+                        size_t at = findings_push_index(f, i);
+
+                        schema_check_duplicates(f, s->items, child);
+                        findings_pop(f, at);
+                }
+}
+
 static void check_array(struct findings *f, const struct schema *s, const json_t *v) {
         const struct schema_rules *rules = s->rules;
         size_t n = json_array_size(v), i;
@@ -256,7 +282,8 @@ static void check_array(struct findings *f, const struct schema *s, const json_t
                                 rules->items_max);
                 return;
         }
-        if (s->list != LIST_ATOMIC || (rules && rules->bounds & BOUND_UNIQUE_ITEMS))
+        if ((s->list != LIST_ATOMIC && s->flags & SCHEMA_UNIQUE_KEYS) ||
+                        (rules && rules->bounds & BOUND_UNIQUE_ITEMS))
                 check_unique(f, s, v);
         if (s->items)
                 json_array_foreach (v, i, item) {
@@ -290,7 +317,7 @@ static void check_object(struct findings *f, const struct schema *s, const json_
 
                 if (!cs)
                         continue;
-                at = field ? findings_push(f, key) : findings_push_key(f, key);
+                at = field || !f->built_in ? findings_push(f, key) : findings_push_key(f, key);
                 schema_validate(f, cs, child);
                 findings_pop(f, at);
         }

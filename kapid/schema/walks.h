@@ -8,6 +8,7 @@
 /* What normalising meets. */
 struct normaliser {
         bool custom;     /* wrong types stay for validation; nulls of nullable fields stay */
+        bool keep_nulls; /* custom: nulls that no field takes stay for validation to name */
         char ***unknown; /* NULL, or a strv that gets `unknown field "spec.x"` */
         struct buf path;
         char *error; /* a wrong type: path and what is wrong; owned */
@@ -15,6 +16,9 @@ struct normaliser {
 /* Prunes unknown fields, drops nulls, makes quantities, times and integers canonical, in place.
  * -EINVAL with error set, -ENOMEM. Afterwards normaliser_done. */
 int normalise(struct normaliser *n, const struct schema *s, json_t *object);
+/* Labels, annotations, finalizers and owners that are empty are as good as absent: they are taken
+ * away, so that nobody owns them. */
+void metadata_drop_empty(json_t *object);
 void normaliser_done(struct normaliser *n);
 #define _cleanup_normaliser_ _cleanup_(normaliser_done)
 
@@ -23,6 +27,10 @@ int schema_default(const struct schema *s, json_t *object);
 
 /* Types, required fields, ranges, enums, patterns, unique keys. */
 void schema_validate(struct findings *f, const struct schema *s, const json_t *v);
+
+/* Duplicates in every keyed list and set: server-side apply refuses them where an update of a
+ * built-in kind may bring them. */
+void schema_check_duplicates(struct findings *f, const struct schema *s, const json_t *v);
 
 /* `duplicate field "spec.x"` for each key that stands twice in an object of well-formed JSON text.
  */

@@ -144,6 +144,7 @@ static void crd_validate_update(struct findings *f, const char *subresource, con
 const struct kind_strategy strategies_apiextensions[] = {
                 {.group = "apiextensions.k8s.io",
                                 .kind = "CustomResourceDefinition",
+                                .flags = STRATEGY_NEEDS_VERSION,
                                 .defaults = crd_defaults,
                                 .prepare_create = crd_accept,
                                 .prepare_update = crd_prepare_update,

@@ -51,7 +51,12 @@ static void priorityclass_validate_update(struct findings *f, const char *subres
 }
 
 const struct kind_strategy strategies_other[] = {
-                {.group = "coordination.k8s.io", .kind = "Lease", .flags = STRATEGY_NO_GENERATION},
+                {.group = "coordination.k8s.io",
+                                .kind = "Lease",
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_NEEDS_VERSION},
+                {.group = "policy",
+                                .kind = "PodDisruptionBudget",
+                                .flags = STRATEGY_NEEDS_VERSION},
                 {.group = "discovery.k8s.io",
                                 .kind = "EndpointSlice",
                                 .validate = slice_validate,

@@ -58,6 +58,53 @@ static int keep_if_absent(json_t *spec, const json_t *old, const char *key) {
         return json_object_set(spec, key, v) < 0 ? -ENOMEM : 0;
 }
 
+static bool uses_node_ports(const json_t *spec) {
+        return has_type(spec, "NodePort") || has_type(spec, "LoadBalancer");
+}
+
+static void drop_if_same(json_t *spec, const json_t *old, const char *key) {
+        const json_t *a = json_object_get(old, key), *b = json_object_get(spec, key);
+
+        if (a && b && json_equal(a, b))
+                json_object_del(spec, key);
+}
+
+/* Whether every node port of the new list was in the old one: nobody asked for it. */
+static bool node_ports_are_old(const json_t *spec, const json_t *old) {
+        const json_t *port, *other;
+        size_t i, j;
+
+        json_array_foreach (json_object_get(spec, "ports"), i, port) {
+                int64_t number = json_int_or(port, "nodePort", 0);
+                bool found = number == 0;
+
+                json_array_foreach (json_object_get(old, "ports"), j, other)
+                        found |= json_int_or(other, "nodePort", 0) == number;
+                if (!found)
+                        return false;
+        }
+        return true;
+}
+
+/* With the type goes what only it needs, as far as the writer did not set it now. */
+static void drop_of_other_type(json_t *spec, const json_t *old) {
+        static const char *const addresses[] = {
+                        "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"};
+        json_t *port;
+        size_t i;
+
+        if (has_type(spec, "ExternalName") && !has_type(old, "ExternalName"))
+                for (i = 0; i < ELEMENTS(addresses); i++)
+                        drop_if_same(spec, old, addresses[i]);
+        if (!uses_node_ports(old) || uses_node_ports(spec))
+                return;
+        if (node_ports_are_old(spec, old))
+                json_array_foreach (json_object_get(spec, "ports"), i, port)
+                        json_object_del(port, "nodePort");
+        drop_if_same(spec, old, "externalTrafficPolicy");
+        drop_if_same(spec, old, "healthCheckNodePort");
+}
+
 /* A writer who leaves out what the server chose gets it again. */
 static int service_prepare_update(const char *subresource, const json_t *old, json_t *service,
                 const struct machine_context *c) {
@@ -68,14 +115,16 @@ static int service_prepare_update(const char *subresource, const json_t *old, js
         size_t i, j;
         int r = 0;
 
-        if (*subresource || !spec || has_type(spec, "ExternalName") ||
-                        has_type(before, "ExternalName"))
+        if (*subresource || !spec)
+                return 0;
+        drop_of_other_type(spec, before);
+        if (has_type(spec, "ExternalName") || has_type(before, "ExternalName"))
                 return 0;
         if (!*json_str_or(spec, "clusterIP", ""))
                 json_object_del(spec, "clusterIP");
         for (i = 0; i < ELEMENTS(kept) && r == 0; i++)
                 r = keep_if_absent(spec, before, kept[i]);
-        if (r < 0 || !(has_type(spec, "NodePort") || has_type(spec, "LoadBalancer")))
+        if (r < 0 || !uses_node_ports(spec))
                 return r;
         json_array_foreach (json_object_get(spec, "ports"), i, port)
                 json_array_foreach (json_object_get(before, "ports"), j, other)

@@ -15,6 +15,9 @@ enum name_rule {
 enum strategy_flag {
         STRATEGY_NO_GENERATION = 1 << 0, /* kinds that never had one: Secret, Event, Lease, ... */
         STRATEGY_SPEC_IMMUTABLE = 1 << 1,
+        STRATEGY_STATUS_ON_CREATE = 1 << 2, /* a create may bring its status: Node */
+        /* A PUT must carry a resourceVersion (custom resources always: kind.custom). */
+        STRATEGY_NEEDS_VERSION = 1 << 3,
 };
 
 struct kind_strategy {

@@ -215,6 +215,32 @@ def update():
     is_(a.put(CM + "/u", bad), 409, "Conflict", "UID in precondition")
     lease = "/apis/coordination.k8s.io/v1/namespaces/wire/leases/l"
     is_(a.put(lease, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "me"}}), 201)
+    is_(a.put(lease, {"metadata": {"name": "l"}, "spec": {"holderIdentity": "you"}}), 422,
+        "Invalid", "must be specified for an update")
+
+
+@case
+def what_the_server_adds():
+    """twins are kept, names are in refusals, what admission or a type brings is nobody's"""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "t"}, "spec": {"containers": [
+        {"name": "c", "image": "i", "env": [{"name": "A"}, {"name": "A", "value": "2"}]}]}}
+    made = is_(a.post(NS + "/pods?fieldManager=m", pod), 201).json
+    assert len(made["spec"]["containers"][0]["env"]) == 2
+    owned = made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+    assert "f:containers" in owned and "f:tolerations" not in owned
+    assert "f:serviceAccountName" not in owned and "tolerations" in made["spec"]
+    is_(a.apply(NS + "/pods/t?fieldManager=n&force=true", pod), 422, "Invalid", "Duplicate value")
+    pod["metadata"]["name"], pod["spec"]["containers"] = "t2", []
+    assert is_(a.post(NS + "/pods", pod), 422, "Invalid").json["details"]["name"] == "t2"
+    s = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "np"},
+         "spec": {"type": "NodePort", "ports": [{"port": 80}]}}
+    assert is_(a.apply(NS + "/services/np?fieldManager=m", s), 201).json["spec"]["ports"][0]["nodePort"]
+    s["spec"]["type"] = "ClusterIP"
+    for r in (a.apply(NS + "/services/np?fieldManager=m", s),
+              a.merge(NS + "/services/np", {"spec": {"type": "NodePort"}}),
+              a.merge(NS + "/services/np", {"spec": {"type": "ClusterIP"}})):
+        spec = is_(r, 200).json["spec"]
+        assert ("nodePort" in spec["ports"][0]) == (spec["type"] == "NodePort")
 
 
 @case
@@ -755,7 +781,7 @@ def namespace_goes():
     is_(a.post(held, {"metadata": {"name": "h", "finalizers": ["x.example/y"]}}), 201)
     r = is_(a.delete("/api/v1/namespaces/wire2"), 200).json
     assert r["status"]["phase"] == "Terminating"
-    s = is_(a.post(held, cm("new")), 403, "Forbidden", "being terminated").json
+    s = is_(a.post(held, cm("new")), 403, "Forbidden", 'configmaps "new" is forbidden').json
     assert s["details"]["causes"][0]["reason"] == "NamespaceTerminating"
     end = time.time() + 15
     while "deletionTimestamp" not in a.get(held + "/h").json["metadata"] and time.time() < end:

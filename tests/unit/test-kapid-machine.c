@@ -165,8 +165,10 @@ static void test_deployment_refusals(void **state) {
         create_fails(k, WEB("1", ",'ports':[{'containerPort':70000}]"),
                         "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: "
                         "70000: must be between 1 and 65535, inclusive");
-        create_fails(k, WEB("1", ",'ports':[{'containerPort':80},{'containerPort':80}]"),
-                        "ports[1]: Duplicate value: {'containerPort':80,'protocol':'TCP'}");
+        create_fails(k,
+                        WEB("1", ",'volumeMounts':[{'name':'v','mountPath':'/v'},"
+                                 "{'name':'w','mountPath':'/v'}]"),
+                        "volumeMounts[1].mountPath: Duplicate value: '/v'");
         create_fails(k, WEB("1", "},{'name':'c'"),
                         "spec.template.spec.containers[1].name: Duplicate value: 'c'");
         create_fails(k, WEB("1", "},{'command':['x']"),

@@ -86,11 +86,16 @@ static void test_strategic(void **state) {
         static const struct {
                 const char *target, *patch, *result;
         } cases[] = {
-                        /* merge by key; new items at the end */
+                        /* merge by key; what only the object has stands behind */
                         {"{'containers':[{'name':'a','image':'1'},{'name':'b'}]}",
                                         "{'containers':[{'name':'c'},{'name':'a','image':'2'}]}",
-                                        "{'containers':[{'name':'a','image':'2'},{'name':'b'},{'"
-                                        "name':'c'}]}"},
+                                        "{'containers':[{'name':'c'},{'name':'a','image':'2'},{'"
+                                        "name':'b'}]}"},
+                        {"{'containers':[{'name':'b'}]}", "{'containers':[{'name':'c'}]}",
+                                        "{'containers':[{'name':'c'},{'name':'b'}]}"},
+                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                        "{'containers':[{'name':'b'},{'name':'c'}]}",
+                                        "{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}"},
                         /* lists without a strategy are replaced */
                         {"{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}",
                                         "{'tolerations':[{'key':'b'}]}"},
@@ -102,8 +107,8 @@ static void test_strategic(void **state) {
                          "containerPort':80}]}]}",
                                         "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
                                         "],'ports':[{'containerPort':80,'name':'web'}]}]}",
-                                        "{'containers':[{'name':'a','env':[{'name':'X','value':'1'}"
-                                        ",{'name':'Y','value':'2'}],'ports':[{'containerPort':80,"
+                                        "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
+                                        ",{'name':'X','value':'1'}],'ports':[{'containerPort':80,"
                                         "'name':'web'}]}]}"},
                         /* nulls and $patch: delete */
                         {"{'hostname':'h','nodeSelector':{'a':'1','b':'2'}}",
@@ -112,7 +117,7 @@ static void test_strategic(void **state) {
                         {"{'containers':[{'name':'a'},{'name':'b'}]}",
                                         "{'containers':[{'$patch':'delete','name':'a'},{'name':'c'}"
                                         "]}",
-                                        "{'containers':[{'name':'b'},{'name':'c'}]}"},
+                                        "{'containers':[{'name':'c'},{'name':'b'}]}"},
                         {"{'securityContext':{'runAsUser':1}}",
                                         "{'securityContext':{'$patch':'delete'}}", "{}"},
                         {"{'securityContext':{'runAsUser':1}}",
@@ -124,7 +129,15 @@ static void test_strategic(void **state) {
                         {"{'containers':[{'name':'a','image':'1','args':['x']}]}",
                                         "{'containers':[{'name':'a','image':'2','$patch':'replace'}"
                                         "]}",
-                                        "{'containers':[{'name':'a','image':'2'}]}"},
+                                        "{'containers':[]}"},
+                        /* where the object has nothing a directive has nothing to steer */
+                        {"{}", "{'containers':[{'name':'a','$patch':'replace'},{'name':'b'}]}",
+                                        "{'containers':[{'name':'b'}]}"},
+                        {"{}", "{'volumes':[{'name':'w','$patch':'merge'}]}", "{'volumes':[]}"},
+                        {"{}", "{'volumes':[{}]}", "{'volumes':[{}]}"},
+                        {"{}", "{'securityContext':{'$patch':'merge','runAsUser':1}}", "{}"},
+                        {"{}", "{'affinity':{'podAffinity':{'$retainKeys':[]},'x':null}}",
+                                        "{'affinity':{'podAffinity':{}}}"},
                         /* order */
                         {"{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}",
                                         "{'$setElementOrder/"
@@ -158,6 +171,48 @@ static void test_strategic(void **state) {
         }
 }
 
+/* Each on a pod's spec with one container, one volume and a selector. */
+static void test_strategic_refused(void **state) {
+        static const struct {
+                const char *patch, *why;
+        } cases[] = {
+                        {"{'$patch':'merge'}", "unknown $patch directive"},
+                        {"{'nodeSelector':{'$patch':'merge'}}", "unknown $patch directive"},
+                        {"{'containers':[{'name':'a','$patch':'merge'}]}",
+                                        "merging lists cannot yet be specified"},
+                        {"{'containers':[{'name':'a','$patch':'melt'}]}",
+                                        "unknown $patch directive"},
+                        {"{'containers':[{'image':'x'}]}", "lacks its merge key name"},
+                        {"{'containers':[{'$patch':'delete'}]}", "lacks its merge key name"},
+                        {"{'hostname':'h','$retainKeys':[]}", "does not name the patch's field"},
+                        {"{'volumes':[{'name':'v','$retainKeys':['hostPath'],'hostPath':{}}]}",
+                                        "does not name the patch's field name"},
+                        {"{'$retainKeys':'hostname'}", "$retainKeys needs a list"},
+                        {"{'overhead':{'$retainKeys':[]}}", "takes no directive"},
+                        {"{'$setElementOrder/containers':[],'containers':[{'name':'a'}]}",
+                                        "does not match $setElementOrder"},
+                        {"{'$setElementOrder/containers':[{'name':'a'},{'name':'z'}],"
+                         "'containers':[{'name':'z'},{'name':'a'}]}",
+                                        "does not match $setElementOrder"},
+                        {"{'$setElementOrder/imagePullSecrets':[],'imagePullSecrets':[]}",
+                                        "no items to order"},
+        };
+        _cleanup_json_ json_t *target =
+                        parse("{'spec':{'containers':[{'name':'a'}],'volumes':[{'name':'v'}],"
+                              "'nodeSelector':{'a':'b'},'imagePullSecrets':[]}}");
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *patch = json_pack("{s:o}", "spec", parse(cases[i].patch)),
+                                      *result = NULL;
+                _cleanup_problem_ struct problem p = {0};
+
+                if (patch_strategic(kind("", "pods")->schema, target, patch, &result, &p) == 0)
+                        fail_msg("taken: %s", cases[i].patch);
+                if (p.code != 400 || !strstr(p.message, cases[i].why))
+                        fail_msg("\n got: %s\nwant: %s", p.message, cases[i].why);
+        }
+}
+
 static void test_strategic_metadata(void **state) {
         _cleanup_json_ json_t *target =
                         parse("{'metadata':{'finalizers':['a','b'],'labels':{'x':'1'}},'spec':{'"
@@ -179,8 +234,8 @@ static void test_strategic_metadata(void **state) {
         assert_int_equal(patch_strategic(s, target, patch, &result, &p), 0);
         assert_json(result, "{'metadata':{'finalizers':['c','b'],'labels':{'x':'1','y':'2'}},'spec'"
                             ":{'taints':[{'key':'k'}],'unschedulable':true},"
-                            "'status':{'conditions':[{'type':'Ready','status':'False'},{'type':'"
-                            "Disk','status':'False'}]}}");
+                            "'status':{'conditions':[{'type':'Disk','status':'False'},{'type':'"
+                            "Ready','status':'False'}]}}");
         json_decref(result);
         result = NULL;
         assert_true(patch_strategic(s, target, bad, &result, &p) < 0);
@@ -225,6 +280,7 @@ int main(void) {
                         cmocka_unit_test(test_json_patch),
                         cmocka_unit_test(test_merge_patch),
                         cmocka_unit_test(test_strategic),
+                        cmocka_unit_test(test_strategic_refused),
                         cmocka_unit_test(test_strategic_metadata),
                         cmocka_unit_test(test_frame),
         };

@@ -195,8 +195,10 @@ static void test_label_selectors(void **state) {
                         {"in=x", false},
                         {" a = 1 , b in (2) ", true},
         };
-        static const char *const bad[] = {
-                        "a=1,,b", "a in 1", "a in (1", "=1", "a ~ 1", "a>x", "a b"};
+        static const char *const bad[] = {"a=1,,b", "a in 1", "a in (1", "=1", "a ~ 1", "a>x",
+                        "a b", "a,", "a-", "a=-x", "a!=x-", "!/a", "!a/", "a/b/c", "A/b", "a..b/c",
+                        "-a", "a in (1,-)",
+                        "a123456789012345678901234567890123456789012345678901234567890123"};
         _cleanup_json_ json_t *labels = parse("{\"a\":\"1\",\"b\":\"2\",\"n\":\"5\"}");
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
