@@ -1,4 +1,5 @@
-/* Runs every target over its seeds (TAP); with names, over the files given: replay TARGET FILE... */
+/* Runs every target over its seeds (TAP); with names, over files: replay TARGET FILE... */
+ */
 #include <dirent.h>
 
 #include "lib/base.h"
@@ -46,11 +47,12 @@ int main(int argc, char **argv) {
         printf("1..%zu\n", fuzz_target_count);
         for (size_t i = 0; i < fuzz_target_count; i++) {
                 const struct fuzz_target *t = &fuzz_targets[i];
-                _cleanup_free_ char *folder = strformat("%s/tests/fuzz/corpus/%s",
-                                source ? source : ".", t->name);
+                _cleanup_free_ char *folder = strformat(
+                                "%s/tests/fuzz/corpus/%s", source ? source : ".", t->name);
                 unsigned count = folder ? run_folder(t, folder) : 0;
 
-                printf("%s %zu - %s: %u seeds\n", count > 0 ? "ok" : "not ok", i + 1, t->what, count);
+                printf("%s %zu - %s: %u seeds\n", count > 0 ? "ok" : "not ok", i + 1, t->what,
+                                count);
                 (void)fflush(stdout);
                 failed |= count == 0;
         }

@@ -97,8 +97,8 @@ static void fuzz_jsonpath(const char *text, size_t n) {
         static json_t *object;
 
         if (!object)
-                object = json_loads("{\"a\":{\"b\":[{\"c\":1,\"type\":\"Ready\"},2]},\"d.e\":null}", 0,
-                                NULL);
+                object = json_loads("{\"a\":{\"b\":[{\"c\":1,\"type\":\"Ready\"},2]},\"d.e\":null}",
+                                0, NULL);
         (void)jsonpath_each(object, text, ignore_value, NULL);
 }
 
@@ -117,7 +117,8 @@ static const struct kind *pods(void) {
         return kind_registry_find(registry(), "", "v1", "pods");
 }
 
-static void write_through(const struct kind *k, const char *content_type, const char *text, size_t n) {
+static void write_through(
+                const struct kind *k, const char *content_type, const char *text, size_t n) {
         _cleanup_decoded_ struct decoded d = {0};
         _cleanup_problem_ struct problem p = {0};
 
@@ -133,8 +134,8 @@ static void fuzz_object(const char *text, size_t n) {
                         {"certificates.k8s.io", "certificatesigningrequests"}};
 
         for (size_t i = 0; i < ELEMENTS(plurals); i++) {
-                const struct kind *k = kind_registry_find(registry(), plurals[i][0], "v1",
-                                plurals[i][1]);
+                const struct kind *k =
+                                kind_registry_find(registry(), plurals[i][0], "v1", plurals[i][1]);
 
                 write_through(k, "application/json", text, n);
         }
@@ -145,8 +146,8 @@ static void fuzz_protobuf(const char *text, size_t n) {
         _cleanup_problem_ struct problem p = {0};
 
         write_through(pods(), "application/vnd.kubernetes.protobuf", text, n);
-        (void)machine_decode_delete_options("application/vnd.kubernetes.protobuf", text, n, &options,
-                        &p);
+        (void)machine_decode_delete_options(
+                        "application/vnd.kubernetes.protobuf", text, n, &options, &p);
 }
 
 static void fuzz_patch(const char *text, size_t n) {
@@ -154,18 +155,19 @@ static void fuzz_patch(const char *text, size_t n) {
         static const enum patch_type types[] = {PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC};
 
         if (!target)
-                target = json_loads("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":"
-                                    "\"a\",\"namespace\":\"b\",\"labels\":{\"x\":\"y\"},"
-                                    "\"finalizers\":[\"f/a\"]},\"spec\":{\"containers\":[{\"name\":"
-                                    "\"c\",\"ports\":[{\"containerPort\":80}],\"env\":[{\"name\":"
-                                    "\"E\",\"value\":\"1\"}]}]}}",
+                target = json_loads(
+                                "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":"
+                                "\"a\",\"namespace\":\"b\",\"labels\":{\"x\":\"y\"},"
+                                "\"finalizers\":[\"f/a\"]},\"spec\":{\"containers\":[{\"name\":"
+                                "\"c\",\"ports\":[{\"containerPort\":80}],\"env\":[{\"name\":"
+                                "\"E\",\"value\":\"1\"}]}]}}",
                                 0, NULL);
         for (size_t i = 0; i < ELEMENTS(types); i++) {
                 _cleanup_decoded_ struct decoded d = {0};
                 _cleanup_problem_ struct problem p = {0};
 
-                (void)patch_run(pods(), NULL, types[i], text, n, FIELD_VALIDATION_STRICT, target, &d,
-                                &p);
+                (void)patch_run(pods(), NULL, types[i], text, n, FIELD_VALIDATION_STRICT, target,
+                                &d, &p);
         }
 }
 
@@ -178,8 +180,8 @@ static void fuzz_crd(const char *text, size_t n) {
         if (!crds)
                 crds = kind_registry_find(registry(), "apiextensions.k8s.io", "v1",
                                 "customresourcedefinitions");
-        if (machine_decode(crds, NULL, "application/json", text, n, FIELD_VALIDATION_IGNORE, &d, &p) <
-                                        0 ||
+        if (machine_decode(crds, NULL, "application/json", text, n, FIELD_VALIDATION_IGNORE, &d,
+                            &p) < 0 ||
                         machine_default(crds, d.object) < 0 ||
                         machine_validate_create(crds, d.object, &p) < 0 ||
                         kind_registry_add_crd(registry(), d.object, &p) < 0)
@@ -249,8 +251,7 @@ static void fuzz_pod_units(const char *text, size_t n) {
 }
 
 static void fuzz_peer(const char *text, size_t n) {
-        Keelsonpeer__Message *wire =
-                        keelsonpeer__message__unpack(NULL, n, (const uint8_t *)text);
+        Keelsonpeer__Message *wire = keelsonpeer__message__unpack(NULL, n, (const uint8_t *)text);
         struct raft_message m;
 
         if (wire && peer_message_read(wire, &m) == 0)

@@ -119,11 +119,11 @@ static void refuses_duplicates(void **state) {
 static void applies_what_changed(void **state) {
         static const char *const files[] = {"a.yaml",
                         "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}", "b.yaml",
-                        "{apiVersion: v1, kind: ConfigMap, metadata: {name: y}, data: {a: b}}",
+                        "{apiVersion: v1, kind: ConfigMap, metadata: {name: 'y'}, data: {a: b}}",
                         NULL};
         static const char *const changed[] = {"a.yaml",
                         "{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}", "b.yaml",
-                        "{apiVersion: v1, kind: ConfigMap, metadata: {name: y}, data: {a: c}}",
+                        "{apiVersion: v1, kind: ConfigMap, metadata: {name: 'y'}, data: {a: c}}",
                         NULL};
         struct commit *c = commit_new(files), *d = commit_new(changed);
         struct inventory v;

@@ -333,7 +333,8 @@ static void test_gitsync(void **state) {
                         NULL);
 
         assert_json(json_at(o, "spec"), "{'url':'git@host:repo.git','ref':{},'path':'.','interval':"
-                                        "'30s','prune':true,'suspend':false,'drift':'revert'}");
+                                        "'30s','prune':true,'suspend':false,'drift':'revert',"
+                                        "'pruneLimit':'50%','additions':'remove'}");
         create_fails(k, "{'metadata':{'name':'g','namespace':'d'},'spec':{'url':'nonsense'}}",
                         "spec.url: Invalid value: 'nonsense'");
         create_fails(k,

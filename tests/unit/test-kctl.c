@@ -191,7 +191,7 @@ static void test_manifests(void **state) {
         b = strformat("%s/a.json", folder);
         c = strformat("%s/readme.txt", folder);
         assert_int_equal(write_text(a, "apiVersion: v1\nkind: A\nmetadata: {name: "
-                                       "x}\n---\napiVersion: v1\nkind: B\nmetadata: {name: y}\n"),
+                                       "x}\n---\napiVersion: v1\nkind: B\nmetadata: {name: 'y'}\n"),
                         0);
         assert_int_equal(write_text(b, "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{"
                                        "\"apiVersion\":\"v1\",\"kind\":\"C\",\"metadata\":{"

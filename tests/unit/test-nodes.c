@@ -4,7 +4,7 @@
 
 static json_t *put_node(struct fake *f, const char *name, const char *ready, const char *extra) {
         return fake_put(f, WORLD_NODES,
-                        "metadata: {name: %s, uid: u-%s, resourceVersion: '3', creationTimestamp: "
+                        "metadata: {name: '%s', uid: u-%s, resourceVersion: '3', creationTimestamp: "
                         "'2026-01-01T10:00:00Z'}\nspec: {%s}\nstatus: {conditions: [{type: Ready, "
                         "status: '%s', lastHeartbeatTime: '2026-01-01T11:59:00Z'}]}\n",
                         name, name, extra, ready);
@@ -209,7 +209,7 @@ static void test_podcidr_exhausted(void **state) {
 static json_t *put_service(struct fake *f, const char *extra) {
         return fake_put(f, WORLD_SERVICES,
                         "metadata: {name: s, namespace: d, uid: us, resourceVersion: '2', labels: "
-                        "{x: y}}\n"
+                        "{x: 'y'}}\n"
                         "spec: {selector: {app: web}, clusterIP: 10.96.0.7, ports: [{name: p, "
                         "port: 8080, "
                         "targetPort: http}] %s}\n",

@@ -80,7 +80,7 @@ static void test_refusals(void **state) {
 static void test_config(void **state) {
         char path[] = "/tmp/keelson-config-XXXXXX";
         int fd = mkstemp(path);
-        static const char text[] = "port: 81\nwait: 5m\nurls: [x, y]\nverbose: true\n";
+        static const char text[] = "port: 81\nwait: 5m\nurls: [x, z]\nverbose: true\n";
         struct target t = {0};
         _cleanup_problem_ struct problem p = {0};
 

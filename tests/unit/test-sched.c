@@ -134,7 +134,7 @@ static void test_nodes_that_do_not_match(void **state) {
                         yaml("metadata: {name: d}\nstatus: {allocatable: {pods: 9}}");
 
         assert_int_equal(cluster_init(&c), 0);
-        add_node(&c, "a", "disk: ssd, n: '5'", "");
+        add_node(&c, "a", "disk: ssd, 'n': '5'", "");
         add_node(&c, "b", "disk: hdd", "taints: [{key: k, value: v, effect: NoSchedule}]");
         add_node(&c, "c", "", "unschedulable: true");
         cluster_put_node(&c, silent);
@@ -150,7 +150,7 @@ static void test_nodes_that_do_not_match(void **state) {
         assert_place(&c, "p",
                         "tolerations: [{operator: Exists}], affinity: {nodeAffinity: "
                         "{requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: "
-                        "[{matchExpressions: [{key: n, operator: Gt, values: ['4']}, "
+                        "[{matchExpressions: [{key: 'n', operator: Gt, values: ['4']}, "
                         "{key: disk, operator: NotIn, values: [hdd]}]}]}}}",
                         "", "a");
         assert_place(&c, "p",
