@@ -1,5 +1,4 @@
 /* Runs every target over its seeds (TAP); with names, over files: replay TARGET FILE... */
- */
 #include <dirent.h>
 
 #include "lib/base.h"
