@@ -49,6 +49,7 @@ struct agent {
         char node_ip[16];
         int64_t cpu_milli; /* of the machine */
         int64_t memory_bytes;
+        bool no_user_namespaces;
         char *resolv_conf; /* NULL, or the file pods see as /etc/resolv.conf */
 };
 

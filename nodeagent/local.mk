@@ -3,7 +3,8 @@ sbin_PROGRAMS += nodeagent/knodeagent
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
 noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
-	nodeagent/ipam.c nodeagent/ipam.h nodeagent/node-status.c nodeagent/pod-units.h nodeagent/pod-env.c nodeagent/pod-security.c \
+	nodeagent/ipam.c nodeagent/ipam.h nodeagent/node-status.c nodeagent/pod-units.h nodeagent/pod-env.c nodeagent/pod-security.c nodeagent/pod-annotations.c \
+	nodeagent/pod-admission.c nodeagent/pod-admission.h \
 	nodeagent/pod-to-units.c nodeagent/pod-volumes.c nodeagent/probes.c nodeagent/probes.h \
 	nodeagent/logs-request.c nodeagent/logs.h nodeagent/services-to-nft.c nodeagent/services-to-nft.h nodeagent/status.c nodeagent/status.h \
 	nodeagent/store.c nodeagent/store.h nodeagent/unit-props.c nodeagent/unit-props.h \
@@ -13,7 +14,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/nft.c nodeagent/nft.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-report.c \
 	nodeagent/pod-start.c nodeagent/pod-stop.c nodeagent/pods.c nodeagent/pods.h nodeagent/pods-internal.h \
 	nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/renew.c nodeagent/renew.h nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
+	nodeagent/renew.c nodeagent/renew.h nodeagent/stage.c nodeagent/stage.h nodeagent/pod-usage.c nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
 check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent

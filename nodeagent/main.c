@@ -187,6 +187,30 @@ static char *find_resolv_conf(void) {
         return NULL;
 }
 
+/* Some distributions and administrators switch user namespaces off. */
+static bool user_namespaces_work(void) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+
+        return access("/proc/self/ns/user", F_OK) == 0 &&
+               (file_read("/proc/sys/user/max_user_namespaces", 64, &text, &n) < 0 ||
+                               *text != '0');
+}
+
+/* All pods together leave the machine enough to be reached and mended. */
+static void limit_pods(struct agent *a) {
+        int64_t tasks = node_tasks_max();
+        _cleanup_json_ json_t *limits = json_pack("{s:I}", "MemoryMax",
+                        (json_int_t)(a->memory_bytes - node_memory_reserve(a->memory_bytes)));
+        int r;
+
+        if (limits && tasks > 0)
+                json_object_set_new(limits, "TasksMax", json_integer(tasks / 4 * 3));
+        r = limits ? units_set_properties(a->units, "keelson.slice", limits) : -ENOMEM;
+        if (r < 0)
+                log_warning_errno(r, "Cannot bound the memory and tasks of all pods together");
+}
+
 static int learn_machine(struct agent *a, struct problem *p) {
         struct sysinfo info;
         char host[256];
@@ -202,6 +226,7 @@ static int learn_machine(struct agent *a, struct problem *p) {
         a->memory_bytes = (int64_t)info.totalram * info.mem_unit;
         a->cpu_milli = (int64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000;
         a->resolv_conf = find_resolv_conf();
+        a->no_user_namespaces = !user_namespaces_work();
         if (a->config.node_ip && strlen(a->config.node_ip) < sizeof(a->node_ip))
                 snprintf(a->node_ip, sizeof(a->node_ip), "%s", a->config.node_ip);
         else if (network_guess_node_ip(a->node_ip) < 0)
@@ -300,6 +325,7 @@ static int start(struct agent *a, struct problem *p) {
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
                                 strerror(-r));
+        limit_pods(a);
         r = start_api(a, p);
         if (r >= 0 && a->config.manifest_dir) {
                 r = manifest_each(a->config.manifest_dir, a->config.node_name, on_static_pod, a);

@@ -332,6 +332,25 @@ static int socket_in(int ns, int home, struct nl_sock **ret) {
         return r;
 }
 
+/* Ports below 1024 and echo requests need no privilege where every port is the pod's own. */
+static int open_ports(int ns, int home) {
+        static const struct {
+                const char *path, *value;
+        } settings[] = {{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
+                        {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"}};
+        int r = 0;
+
+        if (setns(ns, CLONE_NEWNET) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTS(settings) && r >= 0; i++) {
+                _cleanup_close_ int fd = open(settings[i].path, O_WRONLY | O_CLOEXEC);
+                r = fd < 0 ? -errno : file_write_all(fd, settings[i].value,
+                                                      strlen(settings[i].value));
+        }
+        return_home(home);
+        return r;
+}
+
 static int veth_make(struct nl_sock *s, const char *name, int ns) {
         struct rtnl_link *link = rtnl_link_veth_alloc(), *peer;
         int r;
@@ -415,6 +434,8 @@ int network_pod_up(struct network *n, const char *uid, const char *address, cons
         }
         if (r >= 0)
                 r = pod_side(inside, address, gateway);
+        if (r >= 0)
+                r = open_ports(ns, home);
         if (r >= 0)
                 r = route_add(n->socket, &route);
         nl_socket_free(inside);

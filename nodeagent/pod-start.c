@@ -6,7 +6,9 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "nodeagent/fetch.h"
+#include "nodeagent/pod-admission.h"
 #include "nodeagent/pod-units.h"
+#include "nodeagent/stage.h"
 #include "nodeagent/users.h"
 #include "nodeagent/volumes.h"
 
@@ -140,7 +142,8 @@ static int ensure_plan(struct pod *p) {
                         .secret_dir = p->secret_dir,
                         .resolv_conf = a->resolv_conf,
                         .cpu_milli = a->cpu_milli,
-                        .memory_bytes = a->memory_bytes};
+                        .memory_bytes = a->memory_bytes,
+                        .no_user_namespaces = a->no_user_namespaces};
         json_t *plan = NULL;
         int r;
 
@@ -276,15 +279,24 @@ static void ensure_probes(struct container *c, const struct unit_state *state) {
 static void start_container(struct container *c) {
         struct pod *p = c->pod;
         const json_t *unit = container_unit(c);
+        _cleanup_problem_ struct problem problem = {0};
         int r = unit ? volumes_write_environment(unit) : -ENOENT;
 
         if (r >= 0)
-                r = users_ensure(unit);
+                r = stage_container(unit, json_at(p->plan, "volumes"), &problem);
+        if (r >= 0)
+                r = users_ensure(unit, &problem);
         if (r >= 0)
                 r = units_start(p->pods->agent->units, unit);
         if (r < 0) {
-                _cleanup_free_ char *text = strformat("cannot start the unit: %s", strerror(-r));
-                (void)container_set_waiting(c->record, "CreateContainerError", text);
+                _cleanup_free_ char *text = problem.message
+                                                            ? strdup(problem.message)
+                                                            : strformat("cannot start the unit: %s",
+                                                                              strerror(-r));
+                if (problem.message)
+                        pod_event(p, "Warning", "Failed", "Error: %s", problem.message);
+                (void)container_set_waiting(c->record,
+                                problem.reason ? problem.reason : "CreateContainerError", text);
                 c->retry_us = now_mono_us() + RETRY_US;
                 pod_wake_at(p, c->retry_us);
                 return;
@@ -450,10 +462,33 @@ static void check_deadline(struct pod *p) {
                         (void)units_stop(p->pods->agent->units, p->containers[i].unit);
 }
 
+/* 1 when the pod may run here; 0 while this node's taints are not known. A pod that may not fails,
+ * and is on disk as one that failed before it is there as one to start. */
+static int ensure_admitted(struct pod *p) {
+        _cleanup_problem_ struct problem problem = {0};
+
+        if (p->admitted)
+                return 1;
+        if (!p->pods->node_seen)
+                return 0;
+        if (pod_admit(p->object, p->pods->taints, &problem) < 0) {
+                p->failed_reason = strdup(strempty(problem.reason));
+                p->failed_message = strdup(strempty(problem.message));
+                pod_event(p, "Warning", strempty(problem.reason), "%s", strempty(problem.message));
+                pod_report(p);
+        }
+        p->admitted = true;
+        pod_save_desired(p);
+        return 1;
+}
+
 void pod_step_start(struct pod *p) {
+        if (!ensure_admitted(p))
+                return;
         if (pod_is_terminal(p)) {
                 for (size_t i = 0; i < p->count; i++)
                         container_probes_stop(&p->containers[i]);
+                pod_sweep_evicted(p);
                 pod_report(p);
                 return;
         }
@@ -465,6 +500,7 @@ void pod_step_start(struct pod *p) {
                 pod_report(p);
                 return;
         }
+        pod_check_usage(p);
         for (size_t i = 0; i < p->count; i++) {
                 struct container *c = &p->containers[i];
                 int done;

@@ -9,6 +9,7 @@
 
 enum {
         UNIT_NAME_LENGTH_MAX = 220,
+        TASKS_MAX = 4096,     /* processes and threads of a container that says nothing else */
         RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
         RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
 };
@@ -82,26 +83,50 @@ static void set_int(json_t *o, const char *key, int64_t value) {
         json_object_set_new(o, key, json_integer(value));
 }
 
+const char *pod_image_path_problem(const char *path) {
+        /* A container's user 0 could write there what the machine runs or reads. */
+        static const char *const whole[] = {"/", "/usr", "/var", "/var/lib", "/home", "/opt",
+                        "/srv"};
+        static const char *const within[] = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp",
+                        "/var/run", "/etc", "/boot", "/root", "/bin", "/sbin", "/lib", "/lib64",
+                        "/usr/bin", "/usr/sbin", "/usr/lib"};
+
+        for (size_t i = 0; i < ELEMENTS(whole); i++)
+                if (streq(path, whole[i]))
+                        return "it is the machine's own; use `host`";
+        for (size_t i = 0; i < ELEMENTS(within); i++) {
+                const char *rest = startswith(path, within[i]);
+                if (rest && (!*rest || *rest == '/'))
+                        return "it is in a folder of the system or of other programs";
+        }
+        return pod_path_is_hidden(path) ? "keelson keeps its own things there" : NULL;
+}
+
 static int image(const json_t *container, json_t *properties, struct problem *p) {
-        const char *name = json_str_or(container, "image", "");
+        const char *name = json_str_or(container, "image", ""), *why;
         static const char *const raw[] = {".raw", ".img", ".squashfs"};
+        _cleanup_free_ char *path = NULL;
 
         if (!*name || streq(name, "host"))
                 return 0;
-        if (*name != '/' || strstr(name, "/../"))
+        path = pod_path_tidy(name);
+        if (!path)
                 return problem_set(p, EINVAL, 0, "InvalidImageName",
                                 "image \"%s\" is not something this node can run: use `host` for "
                                 "the machine's own root, the absolute path of a directory, or of a "
                                 ".raw, .img or .squashfs image",
                                 name);
+        why = container_is_privileged(container) ? NULL : pod_image_path_problem(path);
+        if (why)
+                return problem_set(p, EINVAL, 0, "InvalidImageName",
+                                "image \"%s\" cannot be a container's root: %s", name, why);
+        json_object_set_new(properties, "MountAPIVFS", json_true());
         for (size_t i = 0; i < ELEMENTS(raw); i++)
-                if (endswith(name, raw[i])) {
-                        set_str(properties, "RootImage", name);
-                        json_object_set_new(properties, "MountAPIVFS", json_true());
+                if (endswith(path, raw[i])) {
+                        set_str(properties, "RootImage", path);
                         return 0;
                 }
-        set_str(properties, "RootDirectory", name);
-        json_object_set_new(properties, "MountAPIVFS", json_true());
+        set_str(properties, "RootDirectory", path);
         return 0;
 }
 
@@ -132,6 +157,7 @@ static int command(const json_t *container, const struct pod_env *env, json_t *p
 static void resources_of(const json_t *container, json_t *properties) {
         int64_t v;
 
+        set_int(properties, "TasksMax", TASKS_MAX);
         if (quantity_parse_units(json_at(container, "resources.limits.memory"), &v) >= 0 && v > 0)
                 set_int(properties, "MemoryMax", v);
         if (quantity_parse_units(json_at(container, "resources.requests.memory"), &v) >= 0 && v > 0)
@@ -219,13 +245,13 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
                 json_t **ret, struct problem *p) {
         const char *name = json_str_or(container, "name", "");
         _cleanup_(pod_env_done) struct pod_env env = {0};
-        _cleanup_json_ json_t *properties = json_object();
+        _cleanup_json_ json_t *properties = json_object(), *stage = json_array();
         _cleanup_free_ char *unit = pod_unit_name(pod, name),
                             *slice = pod_slice_name(object_uid(pod));
         const char *dir = json_str_or(container, "workingDir", "");
         int r;
 
-        if (!properties || !unit || !slice)
+        if (!properties || !stage || !unit || !slice)
                 return -ENOMEM;
         identification(pod, container, properties);
         set_str(properties, "Slice", slice);
@@ -246,19 +272,22 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         json_object_set_new(properties, "IgnoreSIGPIPE", json_false());
         lifetime(pod, container, init, properties);
         resources_of(container, properties);
-        r = pod_mounts(pod, container, volumes, properties, p);
+        r = pod_mounts(container, volumes, env.names, f, properties, stage, p);
         if (r >= 0)
-                r = pod_security(pod, container, properties, p);
+                r = pod_security(pod, container, f, properties, p);
         if (r < 0)
                 return r;
         network(pod, f, properties);
         r = post_start(container, properties, p);
         if (r >= 0)
-                r = pod_passthrough(pod, name, properties, p);
+                r = pod_passthrough(pod, container, properties, p);
+        if (r >= 0)
+                r = pod_protect(container, volumes, properties);
         if (r < 0)
                 return r;
-        *ret = json_pack("{s:s, s:s, s:O, s:O}", "container", name, "name", unit, "properties",
-                        properties, "secretEnvironment", env.secret);
+        *ret = json_pack("{s:s, s:s, s:O, s:O, s:O, s:b}", "container", name, "name", unit,
+                        "properties", properties, "secretEnvironment", env.secret, "stage", stage,
+                        "privileged", container_is_privileged(container));
         return *ret ? 0 : -ENOMEM;
 }
 

@@ -18,6 +18,7 @@ struct pod_facts {
         const char *resolv_conf; /* shown as /etc/resolv.conf; NULL: leave the root's own */
         int64_t cpu_milli;       /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
+        bool no_user_namespaces; /* the kernel gives none */
 };
 
 /* "kpod-<namespace>_<pod>_<container>.service", shortened with a hash when over the limit; caller
@@ -37,7 +38,8 @@ json_t *pod_references(const json_t *pod) _warn_unused_;
 /* resources: {"configmaps": {name: object}, "secrets": {name: object}}; a missing optional one is
  * left out. Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers":
  * [unit]}, where unit is
- * {"container", "name", "properties": {...}, "secretEnvironment": ["A=b"]}.
+ * {"container", "name", "properties": {...}, "secretEnvironment": ["A=b"], "stage": [...],
+ * "privileged"}.
  * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
@@ -67,13 +69,30 @@ int pod_resource_value(const json_t *pod, const json_t *container, const json_t 
 /* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host", "path", ...}. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
-/* Adds BindPaths, BindReadOnlyPaths and so on to a unit's properties. */
-int pod_mounts(const json_t *pod, const json_t *container, const json_t *volumes,
+/* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be looked up
+ * when the container starts: {"path": where it is shown from, "volume", "type", "root", "sub",
+ * "make": whether a missing folder is made}. names: the container's environment. */
+int pod_mounts(const json_t *container, const json_t *volumes, const json_t *names,
+                const struct pod_facts *facts, json_t *properties, json_t *stage,
+                struct problem *p);
+/* An absolute path without "//", "/./" and a slash at its end; NULL when it is not absolute or has
+ * "..", or out of memory. Caller frees. */
+char *pod_path_tidy(const char *path) _warn_unused_;
+/* Why this absolute path can't be a container's root, or NULL. "/" can't; nor folders that pods
+ * can write to or that belong to the system. */
+const char *pod_image_path_problem(const char *path);
+bool container_is_privileged(const json_t *container);
+/* The sandbox; after image() and pod_mounts(). docs/pod-security.md describes it. */
+int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
                 json_t *properties, struct problem *p);
-int pod_security(const json_t *pod, const json_t *container, json_t *properties, struct problem *p);
 /* The annotations unit.keelson.dev/<Property> and <container>.unit.keelson.dev/<Property>. */
-int pod_passthrough(
-                const json_t *pod, const char *container, json_t *properties, struct problem *p);
+int pod_passthrough(const json_t *pod, const json_t *container, json_t *properties,
+                struct problem *p);
+/* keelson's own keys, state and sockets out of reach; after everything else. */
+int pod_protect(const json_t *container, const json_t *volumes, json_t *properties);
+/* Whether this absolute path is, or lies in, what pods never see; or has such a thing below it. */
+bool pod_path_is_hidden(const char *path);
+bool pod_path_holds_hidden(const char *path);
 
 /* Whether the pod asks for readiness by sd_notify for this container (annotation
  * keelson.dev/readiness: notify, or "<container>.keelson.dev/readiness"). */

@@ -44,6 +44,8 @@ struct pod {
         char ip[16];
         uint64_t start_us; /* wall clock */
         bool sandbox_ready, slice_started, from_disk, api_gone, verified;
+        bool admitted; /* may start on this node */
+        bool swept;    /* evicted, and its volumes are removed */
         char *failed_reason, *failed_message;
         char *disk_dir, *run_dir, *secret_dir, *netns;
         /* stopping */
@@ -65,6 +67,9 @@ struct pod {
         /* resources on their way */
         struct fetch *fetch;
         uint64_t fetch_us;
+        /* the disk volumes being measured */
+        struct pod_usage *usage;
+        uint64_t usage_us; /* monotonic; when next */
 };
 
 struct pods {
@@ -74,6 +79,8 @@ struct pods {
         unsigned exec_serial;
         char boot_id[33];
         bool units_listed, synced;
+        json_t *taints; /* of this node */
+        bool node_seen;
 };
 
 void pod_wake(struct pod *p);
@@ -88,6 +95,11 @@ const char *pod_phase(const struct pod *p);
 /* pod-start.c: one look at a living pod. */
 void pod_step_start(struct pod *p);
 void container_probes_stop(struct container *c);
+/* pod-usage.c: measures disk volumes with a limit when it is time, and evicts the pod over it. */
+void pod_check_usage(struct pod *p);
+void pod_usage_cancel(struct pod *p);
+/* Removes the volumes of an evicted pod once nothing of it runs. */
+void pod_sweep_evicted(struct pod *p);
 /* pod-exec.c: commands beside a container. */
 int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
                 uint64_t timeout_us);

@@ -32,6 +32,7 @@ static void pod_free(void *value) {
                 return;
         containers_free(p);
         fetch_cancel(p->fetch);
+        pod_usage_cancel(p);
         api_call_cancel(p->call);
         sd_event_source_disable_unref(p->timer);
         json_decref(p->object);
@@ -169,6 +170,7 @@ struct pods *pods_free(struct pods *p) {
         if (!p)
                 return NULL;
         map_free(p->by_uid);
+        json_decref(p->taints);
         sd_event_source_disable_unref(p->defer);
         free(p);
         return NULL;
@@ -293,6 +295,8 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 p = pod_make(all, object, flags);
                 if (!p)
                         return -ENOMEM;
+                /* One that runs already stays, whatever this node thinks of it now. */
+                p->admitted = (flags & POD_STATIC) || !all->agent->api || streq(phase, "Running");
         }
         spec_changed = fresh || !json_equal(json_at(p->object, "spec"), json_at(object, "spec")) ||
                        !json_equal(json_at(p->object, "metadata.labels"),
@@ -309,7 +313,9 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
         p->api_gone = false;
         if (spec_changed) {
                 json_decref(TAKE_PTR(p->plan));
-                save_desired(p);
+                /* What is on disk starts without being asked again. */
+                if (p->admitted)
+                        save_desired(p);
         }
         if (object_is_deleting(object) && p->stage == POD_ALIVE) {
                 p->stage = POD_DRAINING;
@@ -350,6 +356,16 @@ void pods_gone(struct pods *all, const char *uid) {
 void pods_wake_all(struct pods *all) {
         map_foreach (all->by_uid, e)
                 pod_wake(map_entry_value(e));
+}
+
+void pods_set_taints(struct pods *all, const json_t *taints) {
+        bool first = !all->node_seen;
+
+        json_decref(all->taints);
+        all->taints = json_incref((json_t *)taints);
+        all->node_seen = true;
+        if (first)
+                pods_wake_all(all);
 }
 
 void pods_wake_ending(struct pods *all) {
@@ -425,7 +441,7 @@ static void load_one(const char *uid, void *userdata) {
         p = pod_make(all, object, json_bool_or(v, "static", false) ? POD_STATIC : 0);
         if (!p)
                 return;
-        p->from_disk = true;
+        p->from_disk = p->admitted = true;
         if (json_is_object(json_object_get(v, "resources")))
                 p->resources = json_incref(json_object_get(v, "resources"));
         load_run(p);

@@ -18,6 +18,8 @@ void pods_gone(struct pods *p, const char *uid);
 /* The API's list is complete: pods that it does not know (func says no) are gone. */
 void pods_synced(struct pods *p, bool (*is_known)(const char *uid, void *userdata), void *userdata);
 void pods_wake_all(struct pods *p);
+/* This node's own taints (or NULL): new pods wait until they are known. */
+void pods_set_taints(struct pods *p, const json_t *taints);
 /* Only those that wait for the services to forget them. */
 void pods_wake_ending(struct pods *p);
 /* Signals of the unit driver. */

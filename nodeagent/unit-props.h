@@ -20,11 +20,12 @@ enum prop_type {
         PROP_FIELDS,     /* aay: JSON array of "NAME=value" */
         PROP_ENVFILES,   /* a(sb): JSON array of paths */
         PROP_BINDS,      /* a(ssbt): JSON array of [source, destination] or [source, destination,
-                            "rbind"] */
+                            "optional"]: left out when the source is not there */
         PROP_TMPFS,      /* a(ss): JSON array of [path, options] */
         PROP_FILTER,     /* (bas): JSON {"allow": bool, "names": [...]} */
         PROP_CAPS,       /* t: JSON array of capability names */
-        PROP_CREDENTIALS /* a(ss): JSON array of [id, path] */
+        PROP_CREDENTIALS, /* a(ss): JSON array of [id, path] */
+        PROP_NAMESPACES,  /* t: JSON array of the allowed ones; text is yes, no, names or ~names */
 };
 
 struct prop_row {
@@ -46,3 +47,5 @@ int capability_number(const char *name);
 const char *capability_name(int number);
 /* The mask of a JSON array of names. */
 uint64_t capability_mask(const json_t *names);
+/* The CLONE_NEW* mask of a JSON array of names ("net", "user", ...). */
+uint64_t namespaces_mask(const json_t *names);

@@ -13,6 +13,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/pki.h"
+#include "nodeagent/stage.h"
 
 #define REASON "ContainerCreating"
 
@@ -267,27 +268,13 @@ int volumes_write_environment(const json_t *unit) {
         return r < 0 ? r : file_write_atomic(path, text.data, text.size, 0600);
 }
 
-/* Unmounts every folder under dir/volumes. */
-static void unmount_under(const char *dir) {
-        _cleanup_free_ char *volumes = strformat("%s/volumes", dir);
-        DIR *d = volumes ? opendir(volumes) : NULL;
-
-        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
-                _cleanup_free_ char *full = strformat("%s/%s", volumes, e->d_name);
-                if (full && e->d_name[0] != '.')
-                        (void)umount2(full, MNT_DETACH | UMOUNT_NOFOLLOW);
-        }
-        if (d)
-                closedir(d);
-}
-
 int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir) {
         _cleanup_free_ char *disk = strformat("%s/volumes", disk_dir);
         int r, result = 0;
 
         if (!disk)
                 return -ENOMEM;
-        unmount_under(run_dir);
+        stage_unmount_below(run_dir);
         r = remove_tree(run_dir);
         if (r < 0)
                 result = r;
@@ -307,7 +294,7 @@ void volumes_sweep(const char *dir, bool (*is_known)(const char *uid, void *user
 
                 if (!full || e->d_name[0] == '.' || is_known(e->d_name, userdata))
                         continue;
-                unmount_under(full);
+                stage_unmount_below(full);
                 (void)remove_tree(full);
         }
         if (d)
