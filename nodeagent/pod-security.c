@@ -28,7 +28,8 @@ static const struct sandbox_row {
                 {"PrivateDevices", "true", EVERYWHERE, "MKNOD SYS_RAWIO"},
                 {"DevicePolicy", "\"closed\"", EVERYWHERE, ""},
                 {"PrivateIPC", "true", EVERYWHERE, "hostIPC"},
-                {"ProtectProc", "\"invisible\"", EVERYWHERE, "hostPID SYS_PTRACE unmasked"},
+                /* "invisible" shows everything to members of the group 0. */
+                {"ProtectProc", "\"ptraceable\"", EVERYWHERE, "hostPID SYS_PTRACE unmasked"},
                 {"ProtectClock", "true", EVERYWHERE, "SYS_TIME"},
                 {"ProtectHostname", "true", EVERYWHERE, "SYS_ADMIN"},
                 {"ProtectKernelTunables", "true", EVERYWHERE, "SYS_ADMIN unmasked"},
@@ -273,10 +274,13 @@ static int identity(struct context *c) {
 }
 
 /* A user namespace keeps processes of the same user in other pods and on the machine out of reach
- * of ptrace and /proc/PID. It maps root and the container's own user only, so that root with
- * capabilities, or a capability over something outside, can't be in one. */
+ * of ptrace and /proc/PID, and capabilities to what is the container's. An account of the pod's own
+ * without capabilities has no use for it, and without it the commands of probes see the container's
+ * processes. It maps root and the container's own user only, so that root with capabilities, or a
+ * capability over something outside, can't be in one. */
 static bool wants_user_namespace(const struct context *c) {
         const char *name;
+        bool wanted = !c->dynamic;
         json_t *v;
 
         if (c->facts->no_user_namespaces || (c->where == IN_IMAGE && c->root))
@@ -295,17 +299,24 @@ static bool wants_user_namespace(const struct context *c) {
                 }
                 if (!contained)
                         return false;
+                wanted = true;
         }
-        return true;
+        return wanted;
 }
 
-static bool is_mount_point(const struct context *c, const char *path) {
+/* Whether something is mounted at this path, or below it. */
+static bool is_mount_point(const struct context *c, const char *path, bool below) {
+        static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
         const json_t *m;
         size_t i;
 
-        json_array_foreach (json_at(c->container, "volumeMounts"), i, m)
-                if (streq(json_str_or(m, "mountPath", ""), path))
-                        return true;
+        for (size_t k = 0; k < ELEMENTS(keys); k++)
+                json_array_foreach (json_object_get(c->properties, keys[k]), i, m) {
+                        const char *target = strempty(json_string_value(json_array_get(m, 1))),
+                                   *rest = startswith(target, path);
+                        if (rest && (below ? *rest == '/' : !*rest))
+                                return true;
+                }
         return false;
 }
 
@@ -319,16 +330,35 @@ static json_t *list_of(json_t *properties, const char *key) {
         return list;
 }
 
+/* A volume may be mounted where the machine has nothing: the mount point is then made in a copy of
+ * the system's folder that only this container sees (stage.c), not on the machine. */
+static void mount_points(struct context *c) {
+        static const char *const system[] = {"/etc", "/usr"};
+
+        for (size_t i = 0; i < ELEMENTS(system); i++)
+                if (is_mount_point(c, system[i], true) && !is_mount_point(c, system[i], false))
+                        json_array_append_new(list_of(c->properties, "BindReadOnlyPaths"),
+                                        json_pack("[o, s, s]",
+                                                        json_sprintf("%s/points/%s%s",
+                                                                        c->facts->run_dir,
+                                                                        json_str_or(c->container,
+                                                                                        "name", ""),
+                                                                        system[i]),
+                                                        system[i], "optional"));
+}
+
 static void folders(struct context *c) {
+        if (c->where == ON_HOST)
+                mount_points(c);
         for (size_t i = 0; i < ELEMENTS(own_folders); i++) {
                 const struct own_folder *f = &own_folders[i];
 
-                if (!(f->where & c->where) || lifted(c, f->lifted) || is_mount_point(c, f->path))
+                if (!(f->where & c->where) || lifted(c, f->lifted) || is_mount_point(c, f->path, false))
                         continue;
                 json_array_append_new(list_of(c->properties, "TemporaryFileSystem"),
                                 json_pack("[s, s]", f->path, f->options));
         }
-        if (c->where != ON_HOST || is_mount_point(c, "/run") || c->facts->resolv_conf)
+        if (c->where != ON_HOST || is_mount_point(c, "/run", false) || c->facts->resolv_conf)
                 return;
         for (size_t i = 0; i < ELEMENTS(resolver_files); i++)
                 json_array_append_new(list_of(c->properties, "BindReadOnlyPaths"),

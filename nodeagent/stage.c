@@ -221,6 +221,107 @@ static int check_host_folders(const json_t *unit, const json_t *volumes, struct 
         return 0;
 }
 
+static const char *element(const json_t *bind, size_t i) {
+        return strempty(json_string_value(json_array_get(bind, i)));
+}
+
+/* Makes target's mount point in the upper folder of an overlay over a folder of the system, unless
+ * the machine has one. 1 when it was made. */
+static int make_point(const char *upper, const char *target, size_t skip, bool folder) {
+        size_t end = skip;
+        bool made = false;
+
+        while (target[end]) {
+                _cleanup_free_ char *lower = NULL, *path = NULL;
+                struct stat st;
+                bool last, there;
+
+                end += 1 + strcspn(target + end + 1, "/");
+                last = !target[end];
+                lower = strndup(target, end);
+                path = lower ? strformat("%s%s", upper, lower + skip) : NULL;
+                if (!path)
+                        return -ENOMEM;
+                there = lstat(lower, &st) >= 0;
+                /* Through a link or at something else: systemd knows what to do. */
+                if (there && (last || !S_ISDIR(st.st_mode)))
+                        break;
+                if (last && !folder) {
+                        int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+                        if (fd < 0)
+                                return -errno;
+                        close(fd);
+                } else if (mkdir(path, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+                if (there && (chown(path, st.st_uid, st.st_gid) < 0 ||
+                                             chmod(path, st.st_mode & 07777) < 0))
+                        return -errno;
+                made |= !there;
+        }
+        return made;
+}
+
+/* One copy of a system folder with the mount points that this unit needs in it. */
+static int stage_points(const json_t *unit, const char *place, const char *system) {
+        static const char *const keys[] = {"properties.BindPaths", "properties.BindReadOnlyPaths"};
+        _cleanup_free_ char *upper = strformat("%s.upper", place),
+                            *work = strformat("%s.work", place), *options = NULL;
+        const json_t *b;
+        bool needed = false;
+        size_t i;
+        int r = 0;
+
+        if (!upper || !work)
+                return -ENOMEM;
+        stage_unmount_below(place);
+        if ((r = remove_tree(place)) < 0 || (r = remove_tree(upper)) < 0 ||
+                        (r = remove_tree(work)) < 0 || (r = mkdir_parents(upper, 0755)) < 0)
+                return r;
+        for (size_t k = 0; k < ELEMENTS(keys) && r >= 0; k++)
+                json_array_foreach (json_at(unit, keys[k]), i, b) {
+                        const char *target = element(b, 1), *rest = startswith(target, system);
+                        struct stat st;
+
+                        if (r < 0 || !rest || *rest != '/' || stat(element(b, 0), &st) < 0)
+                                continue;
+                        r = make_point(upper, target, strlen(system), S_ISDIR(st.st_mode));
+                        needed |= r > 0;
+                }
+        if (r < 0 || !needed)
+                return r;
+        options = strformat("lowerdir=%s,upperdir=%s,workdir=%s", system, upper, work);
+        if (!options)
+                return -ENOMEM;
+        if (mkdir(work, 0700) < 0 || mkdir(place, 0755) < 0)
+                return -errno;
+        return mount("keelson-points", place, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV,
+                               options) < 0
+                               ? -errno
+                               : 0;
+}
+
+static int stage_all_points(const json_t *unit, struct problem *p) {
+        const json_t *b;
+        size_t i;
+
+        json_array_foreach (json_at(unit, "properties.BindReadOnlyPaths"), i, b) {
+                const char *place = element(b, 0), *system = element(b, 1);
+                int r;
+
+                if (json_array_size(b) < 3 || !strstr(place, "/points/") ||
+                                !endswith(place, system))
+                        continue;
+                r = stage_points(unit, place, system);
+                if (r < 0)
+                        return problem_set(p, -r, 0, REASON,
+                                        "cannot make the mount points of container %s in %s: %s; "
+                                        "mount the volume elsewhere, or make the folder on the "
+                                        "machine",
+                                        json_str_or(unit, "container", ""), system, strerror(-r));
+        }
+        return 0;
+}
+
 int stage_container(const json_t *unit, const json_t *volumes, struct problem *p) {
         const json_t *s;
         size_t i;
@@ -248,7 +349,7 @@ int stage_container(const json_t *unit, const json_t *volumes, struct problem *p
                                         json_str_or(unit, "container", ""), why);
                 return r;
         }
-        return 0;
+        return stage_all_points(unit, p);
 }
 
 void stage_unmount_below(const char *dir) {
