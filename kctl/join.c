@@ -442,7 +442,8 @@ static const char clean_script[] =
                 "nft delete table inet keelson 2>/dev/null; /opt/keelson/bin/knodeagent clean; "
                 "f=/root/.ssh/authorized_keys; test -e $f && { grep -v ' keelson-kapid$' $f "
                 ">$f.new; chmod 600 $f.new; mv $f.new $f; }; "
-                "rm -rf /etc/keelson/node /etc/keelson/nodeagent.yaml /var/lib/keelson/nodeagent "
+                "rm -rf --one-file-system /etc/keelson/node /etc/keelson/nodeagent.yaml "
+                "/var/lib/keelson/nodeagent "
                 "/run/keelson/nodeagent /opt/keelson/.agent; "
                 "test -e /etc/keelson/pki || rm -rf /opt/keelson; rmdir /etc/keelson "
                 "/var/lib/keelson 2>/dev/null; true";

@@ -150,8 +150,8 @@ int mkdir_parents(const char *path, mode_t mode) {
 enum { REMOVE_DEPTH_MAX = 64, REMOVE_NAMES_MAX = 100 };
 
 struct removal {
-        int top;       /* the tree's own folder */
-        dev_t device;  /* other file systems are not entered */
+        int top;             /* the tree's own folder */
+        dev_t device;        /* other file systems are not entered */
         unsigned long moved; /* folders that this pass has moved up to top */
         uint64_t serial;     /* starts at random: nobody can have taken the names before */
 };
@@ -174,6 +174,14 @@ static int lift_folder(struct removal *x, int parent, const char *name) {
         return -EMLINK;
 }
 
+/* A bind mount may be of the same device. */
+static bool is_mount_root(int fd) {
+        struct statx st;
+
+        return statx(fd, "", AT_EMPTY_PATH, 0, &st) >= 0 &&
+               (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 static int remove_children(struct removal *x, int fd, unsigned depth);
 
 static int remove_entry(struct removal *x, int parent, const char *name, unsigned depth) {
@@ -193,6 +201,10 @@ static int remove_entry(struct removal *x, int parent, const char *name, unsigne
         fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
+        if (is_mount_root(fd)) {
+                close(fd);
+                return -EXDEV;
+        }
         r = remove_children(x, fd, depth + 1);
         if (r < 0)
                 return r;

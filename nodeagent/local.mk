@@ -17,10 +17,12 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/renew.c nodeagent/renew.h nodeagent/stage.c nodeagent/stage.h nodeagent/pod-usage.c nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
-check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent
+check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent tests/unit/test-stage
 NODEAGENT_TEST_LIBS = nodeagent/libnodeagent.a $(TEST_LIBS)
 tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h
 tests_unit_test_pod_to_units_LDADD = $(NODEAGENT_TEST_LIBS)
+tests_unit_test_stage_SOURCES = tests/unit/test-stage.c tests/unit/unit.h nodeagent/stage.c nodeagent/stage.h
+tests_unit_test_stage_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_services_to_nft_SOURCES = tests/unit/test-services-to-nft.c tests/unit/unit.h
 tests_unit_test_services_to_nft_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_nodeagent_SOURCES = tests/unit/test-nodeagent.c tests/unit/unit.h

@@ -19,6 +19,7 @@
 #include "nodeagent/node.h"
 #include "nodeagent/pods.h"
 #include "nodeagent/renew.h"
+#include "nodeagent/stage.h"
 #include "nodeagent/sync.h"
 #include "nodeagent/volumes.h"
 
@@ -193,8 +194,7 @@ static bool user_namespaces_work(void) {
         size_t n;
 
         return access("/proc/self/ns/user", F_OK) == 0 &&
-               (file_read("/proc/sys/user/max_user_namespaces", 64, &text, &n) < 0 ||
-                               *text != '0');
+               (file_read("/proc/sys/user/max_user_namespaces", 64, &text, &n) < 0 || *text != '0');
 }
 
 /* All pods together leave the machine enough to be reached and mended. */
@@ -378,6 +378,7 @@ int main(int argc, char **argv) {
                 return r;
         }
         if (words && streq(words[0], "clean") && strv_length(words) == 1) {
+                stage_unmount_below(AGENT_RUN_DIR);
                 r = network_clean();
                 options_done(&program, &a.config);
                 if (r < 0)

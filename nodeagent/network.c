@@ -344,8 +344,8 @@ static int open_ports(int ns, int home) {
                 return -errno;
         for (size_t i = 0; i < ELEMENTS(settings) && r >= 0; i++) {
                 _cleanup_close_ int fd = open(settings[i].path, O_WRONLY | O_CLOEXEC);
-                r = fd < 0 ? -errno : file_write_all(fd, settings[i].value,
-                                                      strlen(settings[i].value));
+                r = fd < 0 ? -errno
+                           : file_write_all(fd, settings[i].value, strlen(settings[i].value));
         }
         return_home(home);
         return r;

@@ -74,8 +74,7 @@ static json_t *amounts(const struct node_facts *f, int64_t memory_bytes) {
                         f->cpu_milli % 1000 == 0
                                         ? json_sprintf("%lld", (long long)(f->cpu_milli / 1000))
                                         : json_sprintf("%lldm", (long long)f->cpu_milli));
-        json_object_set_new(
-                        v, "memory", json_sprintf("%lldKi", (long long)(memory_bytes / 1024)));
+        json_object_set_new(v, "memory", json_sprintf("%lldKi", (long long)(memory_bytes / 1024)));
         json_object_set_new(v, "ephemeral-storage",
                         json_sprintf("%lldKi", (long long)(f->disk_bytes / 1024)));
         json_object_set_new(v, "pods", json_sprintf("%d", PODS_MAX));
@@ -93,9 +92,9 @@ json_t *node_status(const json_t *old, const struct node_facts *f) {
         return json_pack("{s:o, s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}]}", "capacity",
                         amounts(f, f->memory_bytes), "allocatable",
                         amounts(f, f->memory_bytes - node_memory_reserve(f->memory_bytes)),
-                        "conditions", conditions(old, f), "nodeInfo",
-                        info, "addresses", "type", "InternalIP", "address", f->address, "type",
-                        "Hostname", "address", f->name);
+                        "conditions", conditions(old, f), "nodeInfo", info, "addresses", "type",
+                        "InternalIP", "address", f->address, "type", "Hostname", "address",
+                        f->name);
 }
 
 static json_t *without_heartbeats(const json_t *status) {

@@ -8,8 +8,8 @@
 #include "nodeagent/unit-props.h"
 
 #define REASON "CreateContainerConfigError"
-#define OTHER_UNITS                                                                                \
-        "it reaches other units of the machine, which takes a container with "                     \
+#define OTHER_UNITS \
+        "it reaches other units of the machine, which takes a container with " \
         "securityContext.privileged"
 
 /* No container that is not privileged sees these. */
@@ -49,7 +49,8 @@ static const struct kept_property {
                 {"LogNamespace", "", "the log of a pod is in the machine's journal"},
                 {"SyslogIdentifier", "", "it is the container's name"},
                 {"StandardInput", "null", "systemd would open a file of the machine as root"},
-                {"StandardOutput", "journal null", "systemd would open a file of the machine as root"},
+                {"StandardOutput", "journal null",
+                                "systemd would open a file of the machine as root"},
                 {"StandardError", "journal null inherit",
                                 "systemd would open a file of the machine as root"},
                 {"PassEnvironment", "", "it shows systemd's own environment; use env"},
@@ -63,9 +64,12 @@ static const struct kept_property {
                 {"RootImage", "", "use the container's image"},
                 {"NetworkNamespacePath", "", "use hostNetwork"},
                 {"RuntimeDirectory", "", "it makes or takes over a folder of the machine"},
-                {"StateDirectory", "", "it makes or takes over a folder of the machine; use a volume"},
-                {"CacheDirectory", "", "it makes or takes over a folder of the machine; use a volume"},
-                {"LogsDirectory", "", "it makes or takes over a folder of the machine; use a volume"},
+                {"StateDirectory", "",
+                                "it makes or takes over a folder of the machine; use a volume"},
+                {"CacheDirectory", "",
+                                "it makes or takes over a folder of the machine; use a volume"},
+                {"LogsDirectory", "",
+                                "it makes or takes over a folder of the machine; use a volume"},
                 {"KillMode", "mixed control-group", "processes would outlive their pod"},
                 {"SendSIGKILL", "yes true on 1", "processes would outlive their pod"},
 };
@@ -112,10 +116,10 @@ static int may_be_set(const char *key, const char *property, const char *value, 
         return 0;
 }
 
-int pod_passthrough(const json_t *pod, const json_t *container, json_t *properties,
-                struct problem *p) {
-        _cleanup_free_ char *own = strformat(
-                        "%s.unit.keelson.dev/", json_str_or(container, "name", ""));
+int pod_passthrough(
+                const json_t *pod, const json_t *container, json_t *properties, struct problem *p) {
+        _cleanup_free_ char *own =
+                        strformat("%s.unit.keelson.dev/", json_str_or(container, "name", ""));
         const char *key;
         json_t *v;
 

@@ -170,8 +170,8 @@ static int capabilities(struct context *c, uint64_t *ret_bounding) {
                 return r;
         for (int i = 0; capability_name(i); i++)
                 if (added & (UINT64_C(1) << i))
-                        json_object_set_new(c->lifts, capability_name(i) + strlen("CAP_"),
-                                        json_true());
+                        json_object_set_new(
+                                        c->lifts, capability_name(i) + strlen("CAP_"), json_true());
         *ret_bounding = bounding | added;
         json_object_set_new(c->properties, "CapabilityBoundingSet", mask_to_names(*ret_bounding));
         if (!c->root && added != 0)
@@ -353,7 +353,8 @@ static void folders(struct context *c) {
         for (size_t i = 0; i < ELEMENTS(own_folders); i++) {
                 const struct own_folder *f = &own_folders[i];
 
-                if (!(f->where & c->where) || lifted(c, f->lifted) || is_mount_point(c, f->path, false))
+                if (!(f->where & c->where) || lifted(c, f->lifted) ||
+                                is_mount_point(c, f->path, false))
                         continue;
                 json_array_append_new(list_of(c->properties, "TemporaryFileSystem"),
                                 json_pack("[s, s]", f->path, f->options));

@@ -289,8 +289,7 @@ static void start_container(struct container *c) {
         if (r >= 0)
                 r = units_start(p->pods->agent->units, unit);
         if (r < 0) {
-                _cleanup_free_ char *text = problem.message
-                                                            ? strdup(problem.message)
+                _cleanup_free_ char *text = problem.message ? strdup(problem.message)
                                                             : strformat("cannot start the unit: %s",
                                                                               strerror(-r));
                 if (problem.message)

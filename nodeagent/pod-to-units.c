@@ -85,8 +85,8 @@ static void set_int(json_t *o, const char *key, int64_t value) {
 
 const char *pod_image_path_problem(const char *path) {
         /* A container's user 0 could write there what the machine runs or reads. */
-        static const char *const whole[] = {"/", "/usr", "/var", "/var/lib", "/home", "/opt",
-                        "/srv"};
+        static const char *const whole[] = {
+                        "/", "/usr", "/var", "/var/lib", "/home", "/opt", "/srv"};
         static const char *const within[] = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp",
                         "/var/run", "/etc", "/boot", "/root", "/bin", "/sbin", "/lib", "/lib64",
                         "/usr/bin", "/usr/sbin", "/usr/lib"};

@@ -86,8 +86,8 @@ bool container_is_privileged(const json_t *container);
 int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
                 json_t *properties, struct problem *p);
 /* The annotations unit.keelson.dev/<Property> and <container>.unit.keelson.dev/<Property>. */
-int pod_passthrough(const json_t *pod, const json_t *container, json_t *properties,
-                struct problem *p);
+int pod_passthrough(
+                const json_t *pod, const json_t *container, json_t *properties, struct problem *p);
 /* keelson's own keys, state and sockets out of reach; after everything else. */
 int pod_protect(const json_t *container, const json_t *volumes, json_t *properties);
 /* Whether this absolute path is, or lies in, what pods never see; or has such a thing below it. */

@@ -84,7 +84,8 @@ static void evict(struct pod *p, const char *volume) {
 /* Lines of "bytes<TAB>path". */
 static void judge(struct pod *p, const char *text) {
         for (const char *line = text; *line;) {
-                const char *end = strchrnul(line, '\n'), *tab = memchr(line, '\t', (size_t)(end - line));
+                const char *end = strchrnul(line, '\n'),
+                           *tab = memchr(line, '\t', (size_t)(end - line));
                 _cleanup_free_ char *number = tab ? strndup(line, (size_t)(tab - line)) : NULL;
                 const json_t *v = tab ? volume_at(p, tab + 1, (size_t)(end - tab - 1)) : NULL;
                 uint64_t bytes;
@@ -145,8 +146,8 @@ static int start(struct pod *p, char *const *argv) {
 }
 
 void pod_check_usage(struct pod *p) {
-        static const char *const words[] = {"du", "--block-size=1", "--summarize",
-                        "--one-file-system", "--"};
+        static const char *const words[] = {
+                        "du", "--block-size=1", "--summarize", "--one-file-system", "--"};
         _cleanup_strv_free_ char **argv = NULL;
         uint64_t now = now_mono_us();
         const json_t *v;

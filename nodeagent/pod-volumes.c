@@ -353,12 +353,12 @@ static int mount_source(const json_t *volume, const json_t *container, const cha
         if (!source)
                 return -ENOMEM;
         *ret = source;
-        return json_array_append_new(stage,
-                        json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "path", source, "volume",
-                                        json_str_or(volume, "name", ""), "type",
-                                        json_str_or(volume, "type", ""), "root", path, "sub",
-                                        json_sprintf("%s%s", files ? "..data/" : "", sub), "make",
-                                        !files));
+        return json_array_append_new(
+                        stage, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "path", source, "volume",
+                                               json_str_or(volume, "name", ""), "type",
+                                               json_str_or(volume, "type", ""), "root", path, "sub",
+                                               json_sprintf("%s%s", files ? "..data/" : "", sub),
+                                               "make", !files));
 }
 
 int pod_mounts(const json_t *container, const json_t *volumes, const json_t *names,

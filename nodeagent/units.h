@@ -60,7 +60,8 @@ int units_stop(struct units *u, const char *name);
 int units_restart(struct units *u, const char *name);
 int units_kill(struct units *u, const char *name, int signal);
 int units_reset_failed(struct units *u, const char *name);
-/* Changes properties of a unit for as long as the machine runs, whether or not the unit is there. */
+/* Changes properties of a unit for as long as the machine runs, whether or not the unit is there.
+ */
 int units_set_properties(struct units *u, const char *name, const json_t *properties);
 /* Runs a oneshot unit; result is "done" or what the manager says ("failed", "timeout", ...), or an
  * error text. */

@@ -9,6 +9,7 @@
 #include "nodeagent/ipam.h"
 #include "nodeagent/logs.h"
 #include "nodeagent/node.h"
+#include "nodeagent/pod-admission.h"
 #include "nodeagent/probes.h"
 #include "nodeagent/status.h"
 #include "nodeagent/store.h"
@@ -329,13 +330,63 @@ static void test_sealing(void **state) {
         assert_int_equal(unseal(key, sealed, 10, &open, &m), -EBADMSG);
 }
 
+static void test_admission(void **state) {
+        static const struct {
+                const char *taints, *tolerations;
+                int want;
+        } cases[] = {
+                        {"[]", "[]", 0},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[]", -EPERM},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[{\"key\":\"node-role.kubernetes.io/control-plane\","
+                                        "\"operator\":\"Exists\",\"effect\":\"NoSchedule\"}]",
+                                        0},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[{\"operator\":\"Exists\"}]", 0},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"PreferNoSchedule\"}]",
+                                        "[]", 0},
+                        /* A cordoned node takes what was sent to it. */
+                        {"[{\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[]", 0},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *taints = json_loads(cases[i].taints, 0, NULL),
+                                      *pod = json_object();
+                _cleanup_problem_ struct problem p = {0};
+
+                json_set_at(pod, "spec.tolerations", json_loads(cases[i].tolerations, 0, NULL));
+                assert_int_equal(pod_admit(pod, taints, &p), cases[i].want);
+                if (cases[i].want < 0) {
+                        assert_string_equal(p.reason, "TaintToleration");
+                        assert_non_null(strstr(p.message, "control-plane:NoSchedule"));
+                }
+        }
+}
+
+static void test_memory_reserve(void **state) {
+        const int64_t mib = 1024 * 1024;
+
+        assert_true(node_memory_reserve(512 * mib) == 128 * mib);
+        assert_true(node_memory_reserve(2048 * mib) == 256 * mib);
+        assert_true(node_memory_reserve(10240 * mib) == 1024 * mib);
+        assert_true(node_memory_reserve(102400 * mib) == 2048 * mib);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
                         cmocka_unit_test(test_ends), cmocka_unit_test(test_record_survives),
                         cmocka_unit_test(test_phases), cmocka_unit_test(test_status),
                         cmocka_unit_test(test_node_status), cmocka_unit_test(test_ipam),
                         cmocka_unit_test(test_probe_parts), cmocka_unit_test(test_log_requests),
-                        cmocka_unit_test(test_sealing)};
+                        cmocka_unit_test(test_sealing), cmocka_unit_test(test_admission),
+                        cmocka_unit_test(test_memory_reserve)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,10 +73,70 @@ static void test_goldens(void **state) {
         static const char *const names[] = {"minimal", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
-                        "refused-sidecar"};
+                        "refused-sidecar", "sandbox"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden(names[i]);
+}
+
+static void test_refusals(void **state) {
+        static const struct {
+                const char *spec, *annotation, *want;
+        } cases[] = {
+                        {"{}", "unit.keelson.dev/Conflicts: sshd.service", "other units"},
+                        {"{}", "unit.keelson.dev/PartOf: sshd.service", "other units"},
+                        {"{}", "c.unit.keelson.dev/Before: sshd.service", "other units"},
+                        {"{}", "unit.keelson.dev/Wants: poweroff.target", "other units"},
+                        {"{}", "unit.keelson.dev/OnFailure: x.service", "other units"},
+                        {"{}", "unit.keelson.dev/Slice: system.slice", "slice of its own"},
+                        {"{}", "unit.keelson.dev/User: root", "runAsUser"},
+                        {"{}", "unit.keelson.dev/DynamicUser: 'no'", "runAsUser"},
+                        {"{}", "unit.keelson.dev/CapabilityBoundingSet: CAP_SYS_ADMIN",
+                                        "capabilities"},
+                        {"{}", "unit.keelson.dev/StandardOutput: 'append:/etc/passwd'", "as root"},
+                        {"{}", "unit.keelson.dev/StandardInput: 'file:/etc/shadow'", "as root"},
+                        {"{}", "unit.keelson.dev/StateDirectory: keelson", "folder of the machine"},
+                        {"{}", "unit.keelson.dev/RootDirectory: /", "image"},
+                        {"{}", "unit.keelson.dev/LogExtraFields: KEELSON_POD=other", "whose log"},
+                        {"{}", "unit.keelson.dev/KillMode: none", "outlive"},
+                        {"{}", "unit.keelson.dev/NetworkNamespacePath: /proc/1/ns/net",
+                                        "hostNetwork"},
+                        {"{}", "unit.keelson.dev/ExecStartPre: +/bin/sh", "annotation"},
+                        {"image: /", "a: b", "the machine's own"},
+                        {"image: /usr/../", "a: b", "not something"},
+                        {"image: /proc/1/root", "a: b", "folder of the system"},
+                        {"image: /var/lib/keelson/x", "a: b", "keelson"},
+                        {"volumeMounts: [{name: v, mountPath: /x, subPath: a/../..}]", "a: b",
+                                        "subPath"},
+                        {"volumeMounts: [{name: v, mountPath: /x, subPath: /etc}]", "a: b",
+                                        "subPath"},
+                        {"volumeMounts: [{name: v, mountPath: /x, subPathExpr: $(NO)}]", "a: b",
+                                        "no variable NO"},
+                        {"env: [{name: UP, value: ../..}], volumeMounts: [{name: v, mountPath: /x, "
+                         "subPathExpr: $(UP)}]",
+                                        "a: b", "without '..'"},
+                        {"volumeMounts: [{name: v, mountPath: /x/../etc}]", "a: b", "mountPath"},
+                        {"volumeMounts: [{name: v, mountPath: /}]", "a: b", "mountPath"},
+                        {"volumeMounts: [{name: h, mountPath: /x}]", "a: b", "hostPath"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const char *spec = streq(cases[i].spec, "{}") ? "env: []" : cases[i].spec;
+                _cleanup_free_ char *yaml = strformat(
+                                "kind: Pod\nmetadata: {name: p, namespace: n, uid: u, annotations: "
+                                "{%s}}\n"
+                                "spec:\n  volumes: [{name: v, emptyDir: {}}%s]\n"
+                                "  containers: [{name: c, command: [/bin/a], %s}]\n",
+                                cases[i].annotation,
+                                strstr(spec, "name: h,")
+                                                ? ", {name: h, hostPath: {path: /a/../etc}}"
+                                                : "",
+                                spec);
+                _cleanup_free_ char *got = convert(yaml);
+
+                if (!startswith(got, "refused: ") || !strstr(got, cases[i].want))
+                        fail_msg("%s, %s: %s", spec, cases[i].annotation, got);
+        }
 }
 
 static void test_expansion(void **state) {
@@ -147,7 +207,10 @@ static void test_properties(void **state) {
                         {"Nice", "-5", "-5"}, {"Nice", "x", NULL},
                         {"CapabilityBoundingSet", "CAP_CHOWN", "[\"CAP_CHOWN\"]"},
                         {"CapabilityBoundingSet", "CAP_NONE", NULL},
-                        {"ExecStartPre", "/bin/true", NULL}};
+                        {"RestrictNamespaces", "yes", "[]"},
+                        {"RestrictNamespaces", "user ipc", "[\"ipc\",\"user\"]"},
+                        {"RestrictNamespaces", "~user ipc cgroup net uts", "[\"mnt\",\"pid\"]"},
+                        {"RestrictNamespaces", "usr", NULL}, {"ExecStartPre", "/bin/true", NULL}};
 
         assert_null(prop_find("NoSuchThing"));
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -180,8 +243,9 @@ static void test_hash_follows_the_container(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
-                        cmocka_unit_test(test_expansion), cmocka_unit_test(test_names),
-                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
+                        cmocka_unit_test(test_names), cmocka_unit_test(test_references),
+                        cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
