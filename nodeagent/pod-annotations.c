@@ -225,12 +225,15 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
                 r = hide(properties, "-", "", hidden_paths[i]);
         json_array_foreach (json_at(container, "volumeMounts"), i, m) {
                 const json_t *volume = named(volumes, json_str_or(m, "name", ""));
+                _cleanup_free_ char *target = pod_path_tidy(json_str_or(m, "mountPath", ""));
 
+                if (!target)
+                        return -ENOMEM;
                 if (r >= 0 && streq(json_str_or(volume, "type", ""), "host") &&
                                 !*json_str_or(m, "subPath", "") &&
                                 !*json_str_or(m, "subPathExpr", ""))
                         r = hide_in_mount(properties, image, json_str_or(volume, "path", ""),
-                                        json_str_or(m, "mountPath", ""));
+                                        target);
         }
         return r < 0 || image ? r : notify_socket(properties);
 }

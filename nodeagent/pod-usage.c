@@ -146,8 +146,9 @@ static int start(struct pod *p, char *const *argv) {
 }
 
 void pod_check_usage(struct pod *p) {
-        static const char *const words[] = {
-                        "du", "--block-size=1", "--summarize", "--one-file-system", "--"};
+        /* Nothing is mounted in a volume here; files of an overlay have other devices than its
+         * folders, so that --one-file-system would leave them out. */
+        static const char *const words[] = {"du", "--block-size=1", "--summarize", "--"};
         _cleanup_strv_free_ char **argv = NULL;
         uint64_t now = now_mono_us();
         const json_t *v;
