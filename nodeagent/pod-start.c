@@ -168,6 +168,7 @@ static int ensure_plan(struct pod *p) {
         p->plan = plan;
         for (size_t i = 0; i < p->count; i++)
                 if (p->records[i].phase == CONTAINER_WAITING && p->records[i].message &&
+                                p->containers[i].retry_us == 0 &&
                                 !streq_ptr(p->records[i].reason, "CrashLoopBackOff"))
                         (void)container_set_waiting(&p->records[i], "ContainerCreating", NULL);
         p->sandbox_ready = true;

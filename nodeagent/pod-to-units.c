@@ -375,6 +375,9 @@ json_t *pod_exec_unit(
         set_int(properties, "TimeoutStartUSec", (int64_t)timeout_us);
         set_int(properties, "TimeoutStopUSec", 1000000);
         json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
+        /* The same private /tmp: probes look for files there. */
+        json_object_set_new(properties, "JoinsNamespaceOf",
+                        json_pack("[s]", json_str_or(unit, "name", "")));
         json_object_set_new(copy, "name", json_string(name));
         return TAKE_PTR(copy);
 }
