@@ -24,6 +24,8 @@ struct agent_config {
         char *data_dir;
         char *service_cidr;
         char *cluster_cidr;
+        char *cluster_dns;
+        char *cluster_domain;
         char *pod_cidr;
         char *manifest_dir;
         char *health_address;
@@ -39,6 +41,7 @@ struct agent {
         struct api_client *api; /* NULL: standalone */
         struct units *units;
         struct network *network;
+        struct network_watch *network_watch;
         struct ipam *ipam; /* NULL until the node's pod range is known */
         struct store *store;
         struct nft *nft;

@@ -43,6 +43,12 @@ static const struct option_row rows[] = {
                                 "addresses of services", "10.96.0.0/16"},
                 {"cluster-cidr", 0, OPTION_STRING, OFFSET(cluster_cidr), "CIDR",
                                 "addresses of all pods", "10.244.0.0/16"},
+                {"cluster-dns", 0, OPTION_STRING, OFFSET(cluster_dns), "ADDRESS",
+                                "name server of the cluster's names (default: pods use the "
+                                "machine's own name servers)",
+                                NULL},
+                {"cluster-domain", 0, OPTION_STRING, OFFSET(cluster_domain), "DOMAIN",
+                                "where the cluster's names end", "cluster.local"},
                 {"pod-cidr", 0, OPTION_STRING, OFFSET(pod_cidr), "CIDR",
                                 "addresses of this node's pods (default: spec.podCIDR of the Node)",
                                 NULL},
@@ -121,6 +127,17 @@ static void on_table_changed(void *userdata) {
         struct agent *a = userdata;
         if (a->pods)
                 pods_wake_ending(a->pods);
+}
+
+static void on_network_missing(void *userdata) {
+        struct agent *a = userdata;
+        int r = network_mend(a->network);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot put back the links and routes of the pod network");
+        /* Their routes went with the gateway's address. */
+        if (a->pods)
+                pods_mend_network(a->pods);
 }
 
 static int on_check(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -235,7 +252,7 @@ static int open_state(struct agent *a, struct problem *p) {
 static int start_network(struct agent *a, struct problem *p) {
         struct network_options network = {a->node_ip, a->config.service_cidr};
         struct nft_options nft = {a->config.node_name, a->node_ip, a->config.cluster_cidr,
-                        on_table_changed, a};
+                        a->config.service_cidr, on_table_changed, a};
         int r = network_new(&a->network, &network);
 
         if (r >= 0 && a->ipam)
@@ -243,6 +260,10 @@ static int start_network(struct agent *a, struct problem *p) {
         if (r < 0)
                 return problem_set(
                                 p, -r, 0, NULL, "cannot set up the pod network: %s", strerror(-r));
+        r = network_watch_new(&a->network_watch, a->event, on_network_missing, a);
+        if (r < 0)
+                log_warning_errno(r, "Cannot watch the machine's links; what of the pod network is "
+                                     "taken away is put back when the agent starts");
         r = nft_new(&a->nft, a->event, &nft);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
@@ -323,6 +344,7 @@ static void agent_done(struct agent *a) {
         units_free(a->units);
         api_client_free(a->api);
         nft_free(a->nft);
+        network_watch_free(a->network_watch);
         network_free(a->network);
         ipam_free(a->ipam);
         store_free(a->store);

@@ -43,7 +43,7 @@ struct pod {
         size_t count;
         char ip[16];
         uint64_t start_us; /* wall clock */
-        bool sandbox_ready, slice_started, from_disk, api_gone, verified;
+        bool sandbox_ready, slice_started, from_disk, api_gone, verified, warned;
         char *failed_reason, *failed_message;
         char *disk_dir, *run_dir, *secret_dir, *netns;
         /* stopping */

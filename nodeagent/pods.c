@@ -562,6 +562,18 @@ void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userd
         sweep(all);
 }
 
+void pods_mend_network(struct pods *all) {
+        struct agent *a = all->agent;
+
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+
+                if (p->sandbox_ready && p->stage < POD_CLEANING && !pod_is_host_network(p) &&
+                                *p->ip && a->ipam && a->network)
+                        (void)network_pod_up(a->network, p->uid, p->ip, ipam_gateway(a->ipam));
+        }
+}
+
 static void on_drift(const char *name, const char *property, void *userdata) {
         struct pods *all = userdata;
 
