@@ -16,6 +16,7 @@ struct pods;
 struct sync;
 struct node;
 struct renew;
+struct log_sockets;
 
 struct agent_config {
         char *node_name;
@@ -40,6 +41,7 @@ struct agent {
         sd_event *event;
         struct api_client *api; /* NULL: standalone */
         struct units *units;
+        struct log_sockets *log_sockets;
         struct network *network;
         struct network_watch *network_watch;
         struct ipam *ipam; /* NULL until the node's pod range is known */

@@ -5,7 +5,7 @@ noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/ipam.c nodeagent/ipam.h nodeagent/node-status.c nodeagent/pod-units.h nodeagent/pod-env.c nodeagent/pod-etc.c nodeagent/pod-security.c nodeagent/pod-service-env.c nodeagent/pod-unrealized.c \
 	nodeagent/pod-to-units.c nodeagent/pod-volumes.c nodeagent/probes.c nodeagent/probes.h \
-	nodeagent/logs-request.c nodeagent/logs.h nodeagent/nft-claims.c nodeagent/nft-claims.h \
+	nodeagent/log-collect.h nodeagent/log-line.c nodeagent/logs-request.c nodeagent/logs.h nodeagent/nft-claims.c nodeagent/nft-claims.h \
 	nodeagent/service-table.c nodeagent/service-table.h nodeagent/services-disk.c nodeagent/services-disk.h nodeagent/services-to-nft.c nodeagent/services-to-nft.h nodeagent/status.c nodeagent/status.h \
 	nodeagent/store.c nodeagent/store.h nodeagent/unit-props.c nodeagent/unit-props.h \
 	nodeagent/units.h nodeagent/units-message.c nodeagent/units-message.h
@@ -13,8 +13,8 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/agent.h nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/fetch.c nodeagent/fetch.h nodeagent/network.c nodeagent/network.h nodeagent/network-watch.c \
 	nodeagent/conntrack.c nodeagent/conntrack.h nodeagent/nft.c nodeagent/nft.h nodeagent/nft-monitor.c nodeagent/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-report.c \
 	nodeagent/pod-start.c nodeagent/pod-stop.c nodeagent/pods.c nodeagent/pods.h nodeagent/pods-internal.h \
-	nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/renew.c nodeagent/renew.h nodeagent/sync.c nodeagent/sync.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
+	nodeagent/log-collect.c nodeagent/log-sockets.c nodeagent/log-sockets.h nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \
+	nodeagent/renew.c nodeagent/renew.h nodeagent/sync.c nodeagent/sync.h nodeagent/unit-ask.c nodeagent/unit-ask.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
 check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent

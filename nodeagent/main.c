@@ -1,5 +1,5 @@
 /* knodeagent: wiring. Subcommands: `ssh` (kapid's forced command), `units FILE` (what a manifest
- * becomes). */
+ * becomes), `logs-collect` (the service that takes what containers write), `clean`. */
 #include "config.h"
 
 #include <sys/inotify.h>
@@ -13,6 +13,8 @@
 #include "lib/timefmt.h"
 #include "nodeagent/agent.h"
 #include "nodeagent/csr.h"
+#include "nodeagent/log-collect.h"
+#include "nodeagent/log-sockets.h"
 #include "nodeagent/logs.h"
 #include "nodeagent/manifest.h"
 #include "nodeagent/network.h"
@@ -140,8 +142,19 @@ static void on_network_missing(void *userdata) {
                 pods_mend_network(a->pods);
 }
 
+static void start_log_service(struct agent *a) {
+        int r = log_sockets_start_service(a->log_sockets, a->units);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot start " LOG_COLLECT_UNIT
+                                     "; what containers write waits until it runs");
+}
+
 static int on_check(sd_event_source *s, uint64_t usec, void *userdata) {
-        pods_check_units(((struct agent *)userdata)->pods);
+        struct agent *a = userdata;
+
+        pods_check_units(a->pods);
+        start_log_service(a);
         (void)sd_event_source_set_time_relative(s, CHECK_US);
         (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
         return 0;
@@ -321,6 +334,11 @@ static int start(struct agent *a, struct problem *p) {
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
                                 strerror(-r));
+        r = log_sockets_new(&a->log_sockets, a->event);
+        if (r < 0)
+                return problem_set(
+                                p, -r, 0, NULL, "cannot use %s: %s", LOG_COLLECT_DIR, strerror(-r));
+        start_log_service(a);
         r = start_api(a, p);
         if (r >= 0 && a->config.manifest_dir) {
                 r = manifest_each(a->config.manifest_dir, a->config.node_name, on_static_pod, a);
@@ -341,6 +359,7 @@ static void agent_done(struct agent *a) {
         sync_free(a->sync);
         node_free(a->node);
         pods_free(a->pods);
+        log_sockets_free(a->log_sockets);
         units_free(a->units);
         api_client_free(a->api);
         nft_free(a->nft);
@@ -370,6 +389,11 @@ int main(int argc, char **argv) {
         }
         if (words && streq(words[0], "ssh")) {
                 r = logs_ssh_main(getenv("SSH_ORIGINAL_COMMAND"));
+                options_done(&program, &a.config);
+                return r;
+        }
+        if (words && streq(words[0], "logs-collect") && strv_length(words) == 1) {
+                r = log_collect_main();
                 options_done(&program, &a.config);
                 return r;
         }

@@ -7,6 +7,7 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "nodeagent/fetch.h"
+#include "nodeagent/log-sockets.h"
 #include "nodeagent/pod-units.h"
 #include "nodeagent/users.h"
 #include "nodeagent/volumes.h"
@@ -172,6 +173,20 @@ static int ensure_network(struct pod *p) {
         return 1;
 }
 
+void pod_ensure_logs(struct pod *p) {
+        static const char *const lists[] = {"initContainers", "containers"};
+        const json_t *unit;
+        size_t i;
+
+        for (size_t l = 0; l < ELEMENTS(lists) && p->pods->agent->log_sockets; l++)
+                json_array_foreach (json_at(p->plan, lists[l]), i, unit) {
+                        int r = log_sockets_ensure(p->pods->agent->log_sockets, unit);
+                        if (r < 0)
+                                log_warning_errno(r, "Cannot make the log socket of %s",
+                                                json_str_or(unit, "name", ""));
+                }
+}
+
 /* What the pod asks for and does not get here. */
 static void warn_once(struct pod *p) {
         const json_t *warnings = json_at(p->plan, "warnings"), *v;
@@ -233,6 +248,7 @@ static int ensure_plan(struct pod *p) {
         }
         p->plan = plan;
         warn_once(p);
+        pod_ensure_logs(p);
         for (size_t i = 0; i < p->count; i++)
                 if (p->records[i].phase == CONTAINER_WAITING && p->records[i].message &&
                                 !streq_ptr(p->records[i].reason, "CrashLoopBackOff"))

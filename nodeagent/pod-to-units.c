@@ -4,6 +4,7 @@
 
 #include "lib/object.h"
 #include "lib/quantity.h"
+#include "nodeagent/log-collect.h"
 
 #define REASON "CreateContainerConfigError"
 
@@ -174,12 +175,18 @@ static void lifetime(const json_t *pod, const json_t *container, bool init, json
 
 static void identification(const json_t *pod, const json_t *container, json_t *properties) {
         const char *name = json_str_or(container, "name", "");
+        _cleanup_free_ char *socket = log_socket_path(object_uid(pod), name);
 
         json_object_set_new(properties, "Description",
                         json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod),
                                         object_name(pod), name,
                                         pod_container_hash(pod, container)));
         set_str(properties, "SyslogIdentifier", name);
+        /* Bytes as they came: no "<3>" is a level. */
+        json_object_set_new(properties, "SyslogLevelPrefix", json_false());
+        if (socket)
+                set_str(properties, "StandardOutputFile", socket);
+        json_object_set_new(properties, "After", json_pack("[s]", LOG_COLLECT_UNIT));
         json_object_set_new(properties, "LogExtraFields",
                         json_pack("[o, o, o, o]",
                                         json_sprintf("KEELSON_NAMESPACE=%s", object_namespace(pod)),
@@ -265,6 +272,8 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
                 r = pod_passthrough(pod, name, properties, p);
         if (r < 0)
                 return r;
+        if (json_object_get(properties, "StandardOutput"))
+                json_object_del(properties, "StandardOutputFile");
         *ret = json_pack("{s:s, s:s, s:O, s:O}", "container", name, "name", unit, "properties",
                         properties, "secretEnvironment", env.secret);
         return *ret ? 0 : -ENOMEM;
@@ -349,7 +358,9 @@ json_t *pod_exec_unit(
                 const json_t *unit, const char *name, const json_t *words, uint64_t timeout_us) {
         static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec",
                         "StartLimitBurst", "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx",
-                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow"};
+                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow",
+                        /* what it writes is not the container's log */
+                        "StandardOutputFile", "LogExtraFields"};
         _cleanup_json_ json_t *copy = json_deep_copy(unit);
         json_t *properties = json_object_get(copy, "properties");
 

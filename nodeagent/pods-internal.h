@@ -88,6 +88,8 @@ const char *pod_phase(const struct pod *p);
 /* pod-start.c: one look at a living pod. */
 void pod_step_start(struct pod *p);
 void container_probes_stop(struct container *c);
+/* Somebody listens where its containers write to. */
+void pod_ensure_logs(struct pod *p);
 /* pod-exec.c: commands beside a container. */
 int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
                 uint64_t timeout_us);

@@ -593,6 +593,7 @@ void pods_check_units(struct pods *all) {
 
                 if (p->stage != POD_ALIVE)
                         continue;
+                pod_ensure_logs(p);
                 for (size_t i = 0; i < p->count; i++) {
                         const json_t *unit = container_unit(&p->containers[i]);
                         if (unit && units_get(all->agent->units, p->containers[i].unit))
