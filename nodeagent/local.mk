@@ -17,7 +17,8 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/renew.c nodeagent/renew.h nodeagent/sync.c nodeagent/sync.h nodeagent/unit-ask.c nodeagent/unit-ask.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
-check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent
+check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent \
+	tests/unit/test-node-pods tests/unit/test-node-services
 NODEAGENT_TEST_LIBS = nodeagent/libnodeagent.a $(TEST_LIBS)
 tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h
 tests_unit_test_pod_to_units_LDADD = $(NODEAGENT_TEST_LIBS)
@@ -25,4 +26,8 @@ tests_unit_test_services_to_nft_SOURCES = tests/unit/test-services-to-nft.c test
 tests_unit_test_services_to_nft_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_nodeagent_SOURCES = tests/unit/test-nodeagent.c tests/unit/unit.h
 tests_unit_test_nodeagent_LDADD = $(NODEAGENT_TEST_LIBS)
+tests_unit_test_node_pods_SOURCES = tests/unit/test-node-pods.c tests/unit/unit.h
+tests_unit_test_node_pods_LDADD = $(NODEAGENT_TEST_LIBS)
+tests_unit_test_node_services_SOURCES = tests/unit/test-node-services.c tests/unit/unit.h
+tests_unit_test_node_services_LDADD = $(NODEAGENT_TEST_LIBS)
 EXTRA_DIST += tests/golden/pod-to-units tests/golden/services-to-nft

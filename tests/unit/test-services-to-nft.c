@@ -111,9 +111,29 @@ static void test_local_pod(void **state) {
         assert_int_equal(out.size, 0);
 }
 
+static void test_host_ip(void **state) {
+        _cleanup_json_ json_t *ports = json_pack(
+                        "[{s:i, s:i, s:s}, {s:i, s:i, s:s}, {s:i, s:i, s:s}]", "hostPort", 81,
+                        "containerPort", 8081, "hostIP", "127.0.0.1", "hostPort", 82,
+                        "containerPort", 8082, "hostIP", "0.0.0.0", "hostPort", 83, "containerPort",
+                        8083, "hostIP", "10.0.0.1; drop");
+        _cleanup_json_ json_t *model = local_pod_to_model("11-22", "10.244.1.7", ports);
+        _cleanup_buf_ struct buf out = {0};
+
+        assert_int_equal(model_diff(NULL, model, &out), 0);
+        assert_non_null(strstr(out.data,
+                        "add element inet keelson hostports { 127.0.0.1 . tcp . 81 : goto "
+                        "host-11-22/tcp-81/127.0.0.1 }"));
+        assert_non_null(strstr(out.data, "add rule inet keelson host-11-22/tcp-81/127.0.0.1 meta "
+                                         "mark set meta mark | 0x4000"));
+        assert_null(strstr(out.data, "nodeports { tcp . 81"));
+        assert_non_null(strstr(out.data, "nodeports { tcp . 82"));
+        assert_null(strstr(out.data, "8083"));
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = {
-                        cmocka_unit_test(test_goldens), cmocka_unit_test(test_local_pod)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
+                        cmocka_unit_test(test_local_pod), cmocka_unit_test(test_host_ip)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
