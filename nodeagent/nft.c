@@ -609,6 +609,9 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
                 r = sd_event_add_defer(event, &n->defer, on_defer, n);
         if (r >= 0)
                 r = sd_event_source_set_enabled(n->defer, SD_EVENT_OFF);
+        /* A load in pieces lets everything else go first. */
+        if (r >= 0)
+                r = sd_event_source_set_priority(n->defer, SD_EVENT_PRIORITY_NORMAL + 10);
         if (r < 0)
                 return r;
         (void)map_set(n->reserved, options->node_ip, n);
