@@ -1,8 +1,10 @@
 /* The table. Packets to a service's address find their chain by one lookup in the verdict map
- * `services` (address . protocol . port), so cost does not grow with the number of services; the
- * chain holds one rule that picks an endpoint. Services without endpoints are elements of
- * `refused`, looked up only for new connections in the filter hooks, where reject is allowed.
- * Nothing here lists the kernel's state. */
+ * `services` (address . protocol . port), so cost does not grow with the number of services. The
+ * chain pick-N, which all services of N endpoints share, draws a number and finds the endpoint
+ * under it in the map `endpoints`; services with affinity, many endpoints or addresses of the
+ * outside have chains of their own, with one rule that picks an endpoint. Services without
+ * endpoints are elements of `refused`, looked up only for new connections in the filter hooks,
+ * where reject is allowed. Nothing here lists the kernel's state. */
 #include "nodeagent/services-to-nft.h"
 
 #include <arpa/inet.h>
@@ -10,6 +12,9 @@
 #include "lib/object.h"
 
 #define TABLE "inet keelson"
+
+/* Services with more endpoints have a chain of their own. */
+enum { PICK_MAX = 32 };
 
 /* Whether an address lies in a range ("10.96.0.0/16"). */
 static bool ipv4_in_range(const char *cidr, const char *address) {
@@ -249,14 +254,18 @@ static void external_address(
                 one_address(c, map, address, verdict);
 }
 
+static bool cluster_ip_is_usable(const struct port_context *c, const char *address) {
+        return address_is_plain(address) &&
+               !(c->facts->reserved && map_get(c->facts->reserved, address));
+}
+
 static void port_addresses(struct port_context *c, const char *map, const char *internal,
                 const char *external) {
         const char *cluster_ip = json_str_or(c->service, "spec.clusterIP", "");
         const json_t *v;
         size_t i;
 
-        if (address_is_plain(cluster_ip) &&
-                        !(c->facts->reserved && map_get(c->facts->reserved, cluster_ip)))
+        if (cluster_ip_is_usable(c, cluster_ip))
                 one_address(c, map, cluster_ip, internal);
         json_array_foreach (json_at(c->service, "spec.externalIPs"), i, v)
                 external_address(c, map, strempty(json_string_value(v)), external);
@@ -264,6 +273,23 @@ static void port_addresses(struct port_context *c, const char *map, const char *
                 external_address(c, map, json_str_or(v, "ip", ""), external);
         if (c->node_port > 0)
                 flow(c, "*", c->node_port);
+}
+
+/* The endpoints of the cluster address, numbered: the chain pick-N draws one of N. */
+static void pick_elements(struct port_context *c, const struct endpoints *e) {
+        const char *cluster_ip = json_str_or(c->service, "spec.clusterIP", "");
+
+        if (!cluster_ip_is_usable(c, cluster_ip))
+                return;
+        for (size_t i = 0; i < e->count; i++) {
+                _cleanup_free_ char *to =
+                                strformat("%s . %d", e->items[i].address, e->items[i].port);
+                if (to)
+                        element(c->model, "endpoints",
+                                        json_sprintf("%s . %s . %d . %zu", cluster_ip, c->protocol,
+                                                        c->port, i),
+                                        to);
+        }
 }
 
 static bool has_external_addresses(const json_t *service) {
@@ -303,15 +329,22 @@ static int port_to_model(struct port_context *c, const json_t *port, const json_
                                         json_sprintf("%s . %d", c->protocol, c->node_port),
                                         "goto refuse");
         } else {
-                fill(c->model, internal, c->stem, &all, c->protocol, c->affinity_s);
+                bool outside = c->node_port > 0 || has_external_addresses(c->service),
+                     pick = c->affinity_s == 0 && all.count <= PICK_MAX;
+                char go_pick[24];
+
+                snprintf(go_pick, sizeof(go_pick), "goto pick-%zu", all.count);
+                if (pick)
+                        pick_elements(c, &all);
+                if (!pick || (outside && !external_local))
+                        fill(c->model, internal, c->stem, &all, c->protocol, c->affinity_s);
                 if (external_local && local.count > 0)
                         fill(c->model, external, c->stem, &local, c->protocol, c->affinity_s);
-                else if (!external_local &&
-                                (c->node_port > 0 || has_external_addresses(c->service)))
+                else if (!external_local && outside)
                         chain(c->model, external,
                                         json_pack("[s, s]", "meta mark set meta mark | 0x4000",
                                                         go_internal));
-                port_addresses(c, "services", go_internal,
+                port_addresses(c, "services", pick ? go_pick : go_internal,
                                 external_local && local.count == 0 ? "drop" : go_external);
                 if (c->node_port > 0)
                         element(c->model, "nodeports",
@@ -455,6 +488,10 @@ static const struct {
                                 "map services { type ipv4_addr . inet_proto . inet_service : "
                                 "verdict; }",
                                 true},
+                {"endpoints",
+                                "map endpoints { typeof ip daddr . meta l4proto . th dport . "
+                                "numgen random mod 2 : ip daddr . th dport; }",
+                                true},
                 {"nodeports", "map nodeports { type inet_proto . inet_service : verdict; }", true},
                 {"refused", "map refused { type ipv4_addr . inet_proto . inet_service : verdict; }",
                                 true},
@@ -479,6 +516,11 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
         buf_append_str(out, "table " TABLE " {\n");
         for (size_t i = 0; i < ELEMENTS(collections); i++)
                 buf_printf(out, "  %s\n", collections[i].declaration);
+        for (int n = 1; n <= PICK_MAX; n++)
+                buf_printf(out,
+                                "  chain pick-%d { dnat ip to ip daddr . meta l4proto . th dport . "
+                                "numgen random mod %d map @endpoints; }\n",
+                                n, n);
         buf_append_str(out, "  chain refuse {\n    meta l4proto tcp reject with tcp reset\n    "
                             "reject\n  }\n"
                             "  chain guard {\n    type filter hook prerouting priority raw; "
@@ -559,11 +601,14 @@ static void fill_chains(const json_t *old, const json_t *new_model, struct buf *
         }
 }
 
+/* One command a collection: a transaction's price is by commands. */
 static void change_elements(
                 const json_t *from, const json_t *to, const char *verb, struct buf *out) {
         bool add = streq(verb, "add");
 
         for (size_t c = 0; c < ELEMENTS(collections); c++) {
+                bool value = add && collections[c].is_map;
+                size_t n = 0;
                 const char *key;
                 json_t *v;
 
@@ -574,11 +619,14 @@ static void change_elements(
 
                         if (other && json_equal(other, v))
                                 continue;
-                        buf_printf(out, "%s element " TABLE " %s { %s%s%s }\n", verb,
-                                        collections[c].name, key,
-                                        add && collections[c].is_map ? " : " : "",
-                                        add && collections[c].is_map ? json_string_value(v) : "");
+                        if (n++ == 0)
+                                buf_printf(out, "%s element " TABLE " %s { ", verb,
+                                                collections[c].name);
+                        buf_printf(out, "%s%s%s%s", n > 1 ? ", " : "", key, value ? " : " : "",
+                                        value ? json_string_value(v) : "");
                 }
+                if (n > 0)
+                        buf_append_str(out, " }\n");
         }
 }
 

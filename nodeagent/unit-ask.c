@@ -1,4 +1,4 @@
-/* For `knodeagent ssh`, a process of its own that has a bus connection only when it follows a log. */
+/* For `knodeagent ssh`, a process that asks only while it follows a log. */
 #include "nodeagent/unit-ask.h"
 
 #include <systemd/sd-bus.h>

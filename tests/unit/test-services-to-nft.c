@@ -101,7 +101,8 @@ static void test_local_pod(void **state) {
         assert_int_equal(model_diff(NULL, model, &out), 0);
         assert_non_null(strstr(
                         out.data, "add element inet keelson hairpin { 10.244.1.7 . 10.244.1.7 }"));
-        assert_non_null(strstr(out.data, "add element inet keelson nodeports { udp . 53 : goto "
+        assert_non_null(strstr(out.data, "add element inet keelson nodeports { tcp . 80 : goto "
+                                         "host-11-22/tcp-80, udp . 53 : goto "
                                          "host-11-22/udp-53 }"));
         assert_non_null(strstr(out.data, "meta l4proto tcp dnat ip to 10.244.1.7:8080"));
         buf_reset(&out);
@@ -126,7 +127,7 @@ static void test_host_ip(void **state) {
                         "host-11-22/tcp-81/127.0.0.1 }"));
         assert_non_null(strstr(out.data, "add rule inet keelson host-11-22/tcp-81/127.0.0.1 meta "
                                          "mark set meta mark | 0x4000"));
-        assert_null(strstr(out.data, "nodeports { tcp . 81"));
+        assert_null(strstr(out.data, "tcp . 81 : goto host-11-22/tcp-81 "));
         assert_non_null(strstr(out.data, "nodeports { tcp . 82"));
         assert_null(strstr(out.data, "8083"));
 }
