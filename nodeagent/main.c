@@ -1,5 +1,5 @@
 /* knodeagent: wiring. Subcommands: `ssh` (kapid's forced command), `units FILE` (what a manifest
- * becomes). */
+ * becomes), `logs-collect` (the service that takes what containers write), `clean`. */
 #include "config.h"
 
 #include <sys/inotify.h>
@@ -13,6 +13,8 @@
 #include "lib/timefmt.h"
 #include "nodeagent/agent.h"
 #include "nodeagent/csr.h"
+#include "nodeagent/log-collect.h"
+#include "nodeagent/log-sockets.h"
 #include "nodeagent/logs.h"
 #include "nodeagent/manifest.h"
 #include "nodeagent/network.h"
@@ -44,6 +46,12 @@ static const struct option_row rows[] = {
                                 "addresses of services", "10.96.0.0/16"},
                 {"cluster-cidr", 0, OPTION_STRING, OFFSET(cluster_cidr), "CIDR",
                                 "addresses of all pods", "10.244.0.0/16"},
+                {"cluster-dns", 0, OPTION_STRING, OFFSET(cluster_dns), "ADDRESS",
+                                "name server of the cluster's names (default: pods use the "
+                                "machine's own name servers)",
+                                NULL},
+                {"cluster-domain", 0, OPTION_STRING, OFFSET(cluster_domain), "DOMAIN",
+                                "where the cluster's names end", "cluster.local"},
                 {"pod-cidr", 0, OPTION_STRING, OFFSET(pod_cidr), "CIDR",
                                 "addresses of this node's pods (default: spec.podCIDR of the Node)",
                                 NULL},
@@ -124,8 +132,30 @@ static void on_table_changed(void *userdata) {
                 pods_wake_ending(a->pods);
 }
 
+static void on_network_missing(void *userdata) {
+        struct agent *a = userdata;
+        int r = network_mend(a->network);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot put back the links and routes of the pod network");
+        /* Their routes went with the gateway's address. */
+        if (a->pods)
+                pods_mend_network(a->pods);
+}
+
+static void start_log_service(struct agent *a) {
+        int r = log_sockets_start_service(a->log_sockets, a->units);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot start " LOG_COLLECT_UNIT
+                                     "; what containers write waits until it runs");
+}
+
 static int on_check(sd_event_source *s, uint64_t usec, void *userdata) {
-        pods_check_units(((struct agent *)userdata)->pods);
+        struct agent *a = userdata;
+
+        pods_check_units(a->pods);
+        start_log_service(a);
         (void)sd_event_source_set_time_relative(s, CHECK_US);
         (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
         return 0;
@@ -260,7 +290,7 @@ static int open_state(struct agent *a, struct problem *p) {
 static int start_network(struct agent *a, struct problem *p) {
         struct network_options network = {a->node_ip, a->config.service_cidr};
         struct nft_options nft = {a->config.node_name, a->node_ip, a->config.cluster_cidr,
-                        on_table_changed, a};
+                        a->config.service_cidr, on_table_changed, a};
         int r = network_new(&a->network, &network);
 
         if (r >= 0 && a->ipam)
@@ -268,6 +298,10 @@ static int start_network(struct agent *a, struct problem *p) {
         if (r < 0)
                 return problem_set(
                                 p, -r, 0, NULL, "cannot set up the pod network: %s", strerror(-r));
+        r = network_watch_new(&a->network_watch, a->event, on_network_missing, a);
+        if (r < 0)
+                log_warning_errno(r, "Cannot watch the machine's links; what of the pod network is "
+                                     "taken away is put back when the agent starts");
         r = nft_new(&a->nft, a->event, &nft);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
@@ -326,6 +360,11 @@ static int start(struct agent *a, struct problem *p) {
                 return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
                                 strerror(-r));
         limit_pods(a);
+        r = log_sockets_new(&a->log_sockets, a->event);
+        if (r < 0)
+                return problem_set(
+                                p, -r, 0, NULL, "cannot use %s: %s", LOG_COLLECT_DIR, strerror(-r));
+        start_log_service(a);
         r = start_api(a, p);
         if (r >= 0 && a->config.manifest_dir) {
                 r = manifest_each(a->config.manifest_dir, a->config.node_name, on_static_pod, a);
@@ -346,9 +385,11 @@ static void agent_done(struct agent *a) {
         sync_free(a->sync);
         node_free(a->node);
         pods_free(a->pods);
+        log_sockets_free(a->log_sockets);
         units_free(a->units);
         api_client_free(a->api);
         nft_free(a->nft);
+        network_watch_free(a->network_watch);
         network_free(a->network);
         ipam_free(a->ipam);
         store_free(a->store);
@@ -374,6 +415,11 @@ int main(int argc, char **argv) {
         }
         if (words && streq(words[0], "ssh")) {
                 r = logs_ssh_main(getenv("SSH_ORIGINAL_COMMAND"));
+                options_done(&program, &a.config);
+                return r;
+        }
+        if (words && streq(words[0], "logs-collect") && strv_length(words) == 1) {
+                r = log_collect_main();
                 options_done(&program, &a.config);
                 return r;
         }

@@ -2,10 +2,12 @@
  * the other, then the rest; probes while they run; back-off when systemd has given up on one. */
 #include "nodeagent/pods-internal.h"
 
+#include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "nodeagent/fetch.h"
+#include "nodeagent/log-sockets.h"
 #include "nodeagent/pod-admission.h"
 #include "nodeagent/pod-units.h"
 #include "nodeagent/stage.h"
@@ -19,6 +21,7 @@ enum {
         BACKOFF_MAX_US = 300 * 1000000,
         HEALTHY_US = 600 * 1000000,
         FAILED_US = 500000,
+        HOST_FILE_MAX = 256 * 1024,
 };
 
 /* Every container that has not started waits with this reason. */
@@ -87,6 +90,42 @@ static json_t *host_ports(const struct pod *p) {
         return list;
 }
 
+static bool has_loopback_port(const json_t *ports) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (ports, i, v)
+                if (startswith(json_str_or(v, "hostIP", ""), "127."))
+                        return true;
+        return false;
+}
+
+/* The sysctls of the pod's network namespace. */
+static int set_sysctls(struct pod *p) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(p->object, "spec.securityContext.sysctls"), i, v) {
+                const char *name = json_str_or(v, "name", ""), *value = json_str_or(v, "value", "");
+                _cleanup_free_ char *text = NULL;
+                int r;
+
+                if (!startswith(name, "net.") && !startswith(name, "net/"))
+                        continue; /* the plan warns of it */
+                r = network_pod_sysctl(p->uid, name, value);
+                if (r >= 0)
+                        continue;
+                text = strformat("spec.securityContext.sysctls: %.100s cannot be set to '%.100s': "
+                                 "%s",
+                                name, value, strerror(-r));
+                pod_event(p, "Warning", "SysctlForbidden", "%s", strempty(text));
+                all_wait(p, "SysctlForbidden", text);
+                pod_wake_at(p, now_mono_us() + 6 * RETRY_US);
+                return r;
+        }
+        return 0;
+}
+
 static int ensure_network(struct pod *p) {
         struct agent *a = p->pods->agent;
         int r;
@@ -115,6 +154,8 @@ static int ensure_network(struct pod *p) {
                 pod_report(p);
         }
         r = network_pod_up(a->network, p->uid, p->ip, ipam_gateway(a->ipam));
+        if (r >= 0 && set_sysctls(p) < 0)
+                return 0;
         if (r < 0) {
                 _cleanup_free_ char *text =
                                 strformat("cannot set up the pod's network: %s", strerror(-r));
@@ -126,8 +167,37 @@ static int ensure_network(struct pod *p) {
         if (a->nft) {
                 _cleanup_json_ json_t *ports = host_ports(p);
                 nft_local_pod(a->nft, p->uid, p->ip, ports);
+                if (has_loopback_port(ports) && (r = network_pod_allow_loopback(p->uid)) < 0)
+                        pod_event(p, "Warning", "FailedHostPort",
+                                        "hostPort.hostIP: 127.0.0.1 cannot lead to the pod: %s",
+                                        strerror(-r));
         }
         return 1;
+}
+
+void pod_ensure_logs(struct pod *p) {
+        static const char *const lists[] = {"initContainers", "containers"};
+        const json_t *unit;
+        size_t i;
+
+        for (size_t l = 0; l < ELEMENTS(lists) && p->pods->agent->log_sockets; l++)
+                json_array_foreach (json_at(p->plan, lists[l]), i, unit) {
+                        int r = log_sockets_ensure(p->pods->agent->log_sockets, unit);
+                        if (r < 0)
+                                log_warning_errno(r, "Cannot make the log socket of %s",
+                                                json_str_or(unit, "name", ""));
+                }
+}
+
+/* What the pod asks for and does not get here. */
+static void warn_once(struct pod *p) {
+        const json_t *warnings = json_at(p->plan, "warnings"), *v;
+        size_t i;
+
+        if (!p->warned)
+                json_array_foreach (warnings, i, v)
+                        pod_event(p, "Warning", "FieldNotRealized", "%s", json_string_value(v));
+        p->warned = true;
 }
 
 static int ensure_plan(struct pod *p) {
@@ -141,14 +211,28 @@ static int ensure_plan(struct pod *p) {
                         .run_dir = p->run_dir,
                         .secret_dir = p->secret_dir,
                         .resolv_conf = a->resolv_conf,
+                        .cluster_dns = a->config.cluster_dns,
+                        .cluster_domain = a->config.cluster_domain,
+                        .services = a->nft ? nft_services_in(a->nft, object_namespace(p->object))
+                                           : NULL,
+                        .api_service = a->nft ? json_object_get(nft_services_in(a->nft, "default"),
+                                                                "kubernetes")
+                                              : NULL,
                         .cpu_milli = a->cpu_milli,
                         .memory_bytes = a->memory_bytes,
                         .no_user_namespaces = a->no_user_namespaces};
+        _cleanup_free_ char *hosts = NULL, *resolv = NULL;
         json_t *plan = NULL;
+        size_t n;
         int r;
 
         if (p->plan)
                 return 1;
+        (void)file_read("/etc/hosts", HOST_FILE_MAX, &hosts, &n);
+        (void)file_read(a->resolv_conf ? a->resolv_conf : "/etc/resolv.conf", HOST_FILE_MAX,
+                        &resolv, &n);
+        facts.host_hosts = hosts;
+        facts.host_resolv = resolv;
         r = pod_to_units(p->object, p->resources, &facts, &plan, &problem);
         if (r >= 0)
                 r = volumes_make(json_at(plan, "volumes"), &problem);
@@ -166,6 +250,8 @@ static int ensure_plan(struct pod *p) {
                 return 0;
         }
         p->plan = plan;
+        warn_once(p);
+        pod_ensure_logs(p);
         for (size_t i = 0; i < p->count; i++)
                 if (p->records[i].phase == CONTAINER_WAITING && p->records[i].message &&
                                 p->containers[i].retry_us == 0 &&

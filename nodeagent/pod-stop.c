@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/log-sockets.h"
 #include "nodeagent/pod-units.h"
 #include "nodeagent/volumes.h"
 
@@ -176,6 +177,8 @@ static void clean(struct pod *p) {
                 if (a->ipam && *p->ip)
                         ipam_release(a->ipam, p->ip);
         }
+        for (size_t i = 0; i < p->count && a->log_sockets; i++)
+                log_sockets_remove(a->log_sockets, p->uid, p->records[i].name);
         r = volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
         if (r < 0)
                 log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",

@@ -4,6 +4,7 @@
 
 #include "lib/object.h"
 #include "lib/quantity.h"
+#include "nodeagent/log-collect.h"
 
 #define REASON "CreateContainerConfigError"
 
@@ -200,33 +201,24 @@ static void lifetime(const json_t *pod, const json_t *container, bool init, json
 
 static void identification(const json_t *pod, const json_t *container, json_t *properties) {
         const char *name = json_str_or(container, "name", "");
+        _cleanup_free_ char *socket = log_socket_path(object_uid(pod), name);
 
         json_object_set_new(properties, "Description",
                         json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod),
                                         object_name(pod), name,
                                         pod_container_hash(pod, container)));
         set_str(properties, "SyslogIdentifier", name);
+        /* Bytes as they came: no "<3>" is a level. */
+        json_object_set_new(properties, "SyslogLevelPrefix", json_false());
+        if (socket)
+                set_str(properties, "StandardOutputFile", socket);
+        json_object_set_new(properties, "After", json_pack("[s]", LOG_COLLECT_UNIT));
         json_object_set_new(properties, "LogExtraFields",
                         json_pack("[o, o, o, o]",
                                         json_sprintf("KEELSON_NAMESPACE=%s", object_namespace(pod)),
                                         json_sprintf("KEELSON_POD=%s", object_name(pod)),
                                         json_sprintf("KEELSON_POD_UID=%s", object_uid(pod)),
                                         json_sprintf("KEELSON_CONTAINER=%s", name)));
-}
-
-static void network(const json_t *pod, const struct pod_facts *f, json_t *properties) {
-        json_t *binds;
-
-        if (f->netns_path)
-                set_str(properties, "NetworkNamespacePath", f->netns_path);
-        if (!f->resolv_conf)
-                return;
-        binds = json_object_get(properties, "BindReadOnlyPaths");
-        if (!binds) {
-                binds = json_array();
-                json_object_set_new(properties, "BindReadOnlyPaths", binds);
-        }
-        json_array_append_new(binds, json_pack("[s, s]", f->resolv_conf, "/etc/resolv.conf"));
 }
 
 static int post_start(const json_t *container, json_t *properties, struct problem *p) {
@@ -238,6 +230,27 @@ static int post_start(const json_t *container, json_t *properties, struct proble
                 return problem_set(p, EINVAL, 0, REASON,
                                 "lifecycle.postStart: only exec is supported");
         return 0;
+}
+
+/* The volume of pod_etc_volume() is the last one, where there is one. */
+static const json_t *etc_volume(const json_t *volumes) {
+        const json_t *last = json_array_get(volumes, json_array_size(volumes) - 1);
+
+        return strchr(json_str_or(last, "name", ""), '~') ? last : NULL;
+}
+
+/* What is left without effect, in words that name the field. */
+static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
+        _cleanup_json_ json_t *list = json_array(), *variables = NULL;
+
+        if (!list || pod_unrealized(pod, list) < 0)
+                return NULL;
+        if (pod_service_env(pod, f, &variables) == -E2BIG)
+                json_array_append_new(list,
+                                json_string("spec.enableServiceLinks: the namespace has too many "
+                                            "services for an environment; no variables are made "
+                                            "(false avoids this warning)"));
+        return TAKE_PTR(list);
 }
 
 static int build_unit(const json_t *pod, const json_t *container, bool init,
@@ -277,7 +290,9 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
                 r = pod_security(pod, container, f, properties, p);
         if (r < 0)
                 return r;
-        network(pod, f, properties);
+        if (f->netns_path)
+                set_str(properties, "NetworkNamespacePath", f->netns_path);
+        pod_etc_mounts(pod, container, etc_volume(volumes), f->resolv_conf, properties);
         r = post_start(container, properties, p);
         if (r >= 0)
                 r = pod_passthrough(pod, container, properties, p);
@@ -285,6 +300,8 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
                 r = pod_protect(container, volumes, properties);
         if (r < 0)
                 return r;
+        if (json_object_get(properties, "StandardOutput"))
+                json_object_del(properties, "StandardOutputFile");
         *ret = json_pack("{s:s, s:s, s:O, s:O, s:O, s:b}", "container", name, "name", unit,
                         "properties", properties, "secretEnvironment", env.secret, "stage", stage,
                         "privileged", container_is_privileged(container));
@@ -325,12 +342,20 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         static const struct {
                 const char *from, *to;
         } lists[] = {{"spec.initContainers", "initContainers"}, {"spec.containers", "containers"}};
-        _cleanup_json_ json_t *out = json_object(), *volumes = NULL;
+        _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL;
+        json_t *etc = NULL;
         int r;
 
         r = pod_volumes(pod, resources, facts, &volumes, p);
+        if (r >= 0)
+                r = pod_etc_volume(pod, facts, &etc, p);
+        if (r > 0)
+                json_array_append_new(volumes, etc);
         if (r < 0)
                 return r;
+        warnings = warnings_of(pod, facts);
+        if (json_array_size(warnings) > 0)
+                json_object_set(out, "warnings", warnings);
         json_object_set_new(out, "slice", slice_unit(pod));
         json_object_set(out, "volumes", volumes);
         for (size_t l = 0; l < ELEMENTS(lists); l++) {
@@ -362,7 +387,9 @@ json_t *pod_exec_unit(
                 const json_t *unit, const char *name, const json_t *words, uint64_t timeout_us) {
         static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec",
                         "StartLimitBurst", "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx",
-                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow"};
+                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow",
+                        /* what it writes is not the container's log */
+                        "StandardOutputFile", "LogExtraFields"};
         _cleanup_json_ json_t *copy = json_deep_copy(unit);
         json_t *properties = json_object_get(copy, "properties");
 

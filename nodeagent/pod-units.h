@@ -9,14 +9,20 @@
 /* What the mapping must know beyond the pod. All borrowed. */
 struct pod_facts {
         const char *node_name;
-        const char *node_ip;     /* "" when not known */
-        const char *pod_ip;      /* "" when not known yet; the node's for hostNetwork */
-        const char *netns_path;  /* NULL: the host's network */
-        const char *disk_dir;    /* this pod's folder on disk */
-        const char *run_dir;     /* this pod's folder in /run (tmpfs) */
-        const char *secret_dir;  /* this pod's folder on the ramfs for secrets */
-        const char *resolv_conf; /* shown as /etc/resolv.conf; NULL: leave the root's own */
-        int64_t cpu_milli;       /* of the node, for resourceFieldRef without a limit */
+        const char *node_ip;        /* "" when not known */
+        const char *pod_ip;         /* "" when not known yet; the node's for hostNetwork */
+        const char *netns_path;     /* NULL: the host's network */
+        const char *disk_dir;       /* this pod's folder on disk */
+        const char *run_dir;        /* this pod's folder in /run (tmpfs) */
+        const char *secret_dir;     /* this pod's folder on the ramfs for secrets */
+        const char *resolv_conf;    /* shown as /etc/resolv.conf; NULL: leave the root's own */
+        const char *host_hosts;     /* text of the machine's /etc/hosts; NULL: not known */
+        const char *host_resolv;    /* text of the resolv.conf that pods may use; NULL: not known */
+        const char *cluster_dns;    /* address of the cluster's name server; NULL or "": none */
+        const char *cluster_domain; /* NULL: "cluster.local" */
+        const json_t *services;     /* {name: service} of the pod's namespace, or NULL */
+        const json_t *api_service;  /* default/kubernetes, or NULL */
+        int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
         bool no_user_namespaces; /* the kernel gives none */
 };
@@ -37,7 +43,8 @@ json_t *pod_references(const json_t *pod) _warn_unused_;
 
 /* resources: {"configmaps": {name: object}, "secrets": {name: object}}; a missing optional one is
  * left out. Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers":
- * [unit]}, where unit is
+ * [unit], "warnings": [text] (only when there are some: what has not the effect that it asks for,
+ * each beginning with the field's name)}, where unit is
  * {"container", "name", "properties": {...}, "secretEnvironment": ["A=b"], "stage": [...],
  * "privileged"}.
  * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
@@ -65,6 +72,20 @@ char *pod_field_value(
 /* The value of a resourceFieldRef; caller frees. */
 int pod_resource_value(const json_t *pod, const json_t *container, const json_t *ref,
                 const struct pod_facts *facts, char **ret, struct problem *p);
+
+/* What the pod's own `hostname` says, the node's for hostNetwork. Caller frees. */
+char *pod_host_name(const json_t *pod, const struct pod_facts *facts) _warn_unused_;
+/* The volume with the pod's hosts, hostname and resolv.conf. 1; 0 when it needs none. */
+int pod_etc_volume(
+                const json_t *pod, const struct pod_facts *facts, json_t **ret, struct problem *p);
+/* Binds them over a container's /etc. volume: of pod_etc_volume() or NULL; resolv_conf_path: what
+ * to show without one of the pod's own, or NULL. */
+void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *volume,
+                const char *resolv_conf_path, json_t *properties);
+/* {variable: value} of the services that the container may use. -E2BIG: too many. */
+int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **ret);
+/* Appends a text for every field of the pod that is accepted and not realized here. */
+int pod_unrealized(const json_t *pod, json_t *warnings);
 
 /* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host", "path", ...}. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,

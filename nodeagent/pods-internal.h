@@ -43,7 +43,7 @@ struct pod {
         size_t count;
         char ip[16];
         uint64_t start_us; /* wall clock */
-        bool sandbox_ready, slice_started, from_disk, api_gone, verified;
+        bool sandbox_ready, slice_started, from_disk, api_gone, verified, warned;
         bool admitted; /* may start on this node */
         bool swept;    /* evicted, and its volumes are removed */
         char *failed_reason, *failed_message;
@@ -100,6 +100,8 @@ void pod_check_usage(struct pod *p);
 void pod_usage_cancel(struct pod *p);
 /* Removes the volumes of an evicted pod once nothing of it runs. */
 void pod_sweep_evicted(struct pod *p);
+/* Somebody listens where its containers write to. */
+void pod_ensure_logs(struct pod *p);
 /* pod-exec.c: commands beside a container. */
 int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
                 uint64_t timeout_us);

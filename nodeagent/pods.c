@@ -578,6 +578,18 @@ void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userd
         sweep(all);
 }
 
+void pods_mend_network(struct pods *all) {
+        struct agent *a = all->agent;
+
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+
+                if (p->sandbox_ready && p->stage < POD_CLEANING && !pod_is_host_network(p) &&
+                                *p->ip && a->ipam && a->network)
+                        (void)network_pod_up(a->network, p->uid, p->ip, ipam_gateway(a->ipam));
+        }
+}
+
 static void on_drift(const char *name, const char *property, void *userdata) {
         struct pods *all = userdata;
 
@@ -597,6 +609,7 @@ void pods_check_units(struct pods *all) {
 
                 if (p->stage != POD_ALIVE)
                         continue;
+                pod_ensure_logs(p);
                 for (size_t i = 0; i < p->count; i++) {
                         const json_t *unit = container_unit(&p->containers[i]);
                         if (unit && units_get(all->agent->units, p->containers[i].unit))

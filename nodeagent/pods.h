@@ -28,6 +28,8 @@ void pods_unit_start_error(struct pods *p, const char *name, const char *message
 void pods_units_listed(struct pods *p);
 /* Compare the live units with what they should be, and put back. */
 void pods_check_units(struct pods *p);
+/* Gives every pod its link, addresses and routes again, where something took them away. */
+void pods_mend_network(struct pods *p);
 /* Calls for every pod's object (resource accounting). */
 void pods_each(struct pods *p, void (*func)(const json_t *object, void *userdata), void *userdata);
 size_t pods_count(const struct pods *p);

@@ -28,6 +28,7 @@ static const struct prop_row rows[] = {
                 {"RuntimeMaxUSec", "RuntimeMaxSec", PROP_USEC, SVC},
                 {"WatchdogUSec", "WatchdogSec", PROP_USEC, SVC},
                 {"NotifyAccess", NULL, PROP_STRING, SVC},
+                {"FileDescriptorStoreMax", NULL, PROP_U32, SVC},
                 {"OOMPolicy", NULL, PROP_STRING, SVC},
                 {"StartLimitIntervalUSec", "StartLimitIntervalSec", PROP_USEC, UNIT},
                 {"StartLimitBurst", NULL, PROP_U32, UNIT},
@@ -77,6 +78,8 @@ static const struct prop_row rows[] = {
                 {"StandardInput", NULL, PROP_STRING, SVC},
                 {"StandardOutput", NULL, PROP_STRING, SVC},
                 {"StandardError", NULL, PROP_STRING, SVC},
+                {"StandardOutputFile", NULL, PROP_OWN, SVC},
+                {"SyslogLevelPrefix", NULL, PROP_BOOL, SVC},
                 {"SyslogIdentifier", NULL, PROP_STRING, SVC},
                 {"LogExtraFields", NULL, PROP_FIELDS, SVC},
                 {"LogNamespace", NULL, PROP_STRING, SVC},
@@ -168,6 +171,7 @@ const struct prop_row *prop_find(const char *name) {
 const char *prop_signature(enum prop_type type) {
         switch (type) {
         case PROP_STRING:
+        case PROP_OWN:
                 return "s";
         case PROP_BOOL:
                 return "b";
@@ -404,6 +408,7 @@ int prop_from_text(const struct prop_row *row, const char *text, json_t **ret, s
         case PROP_NAMESPACES:
                 r = namespaces_from_text(text, &v);
                 break;
+        case PROP_OWN:
         case PROP_EXEC:
         case PROP_FIELDS:
         case PROP_ENVFILES:

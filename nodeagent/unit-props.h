@@ -7,6 +7,7 @@
 
 enum prop_type {
         PROP_STRING,      /* s */
+        PROP_OWN,         /* s: never by an annotation */
         PROP_BOOL,        /* b */
         PROP_U64,         /* t */
         PROP_BYTES,       /* t; text takes K, M, G, T and infinity */

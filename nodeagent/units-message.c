@@ -110,6 +110,7 @@ static int append_value(sd_bus_message *m, enum prop_type type, const json_t *v)
 
         switch (type) {
         case PROP_STRING:
+        case PROP_OWN:
                 return sd_bus_message_append(m, "s", strempty(json_string_value(v)));
         case PROP_BOOL:
                 return sd_bus_message_append(m, "b", json_is_true(v));

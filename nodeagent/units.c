@@ -8,6 +8,7 @@
 
 #include "lib/log.h"
 #include "lib/map.h"
+#include "nodeagent/log-collect.h"
 #include "nodeagent/unit-props.h"
 #include "nodeagent/units-message.h"
 
@@ -52,7 +53,7 @@ struct units {
 
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
-               startswith(name, "keelson-pod_");
+               startswith(name, "keelson-pod_") || streq(name, LOG_COLLECT_UNIT);
 }
 
 static struct unit_state *state_make(struct units *u, const char *name) {

@@ -1,6 +1,6 @@
 /* The driver of systemd's manager over sd-bus: starts and stops our transient units and follows
  * their state by signals. Names that do not start with kpod-, kpodx- or keelson-pod_ are never
- * touched. */
+ * touched, keelson-logs.service aside. */
 #pragma once
 
 #include <systemd/sd-event.h>
