@@ -49,7 +49,8 @@ struct agent {
         char node_ip[16];
         int64_t cpu_milli; /* of the machine */
         int64_t memory_bytes;
-        char *resolv_conf; /* NULL, or the file pods see as /etc/resolv.conf */
+        char *exec_program; /* kpod-exec, beside our own program */
+        char *resolv_conf;  /* NULL, or the file pods see as /etc/resolv.conf */
 };
 
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"

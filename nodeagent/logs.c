@@ -9,6 +9,7 @@
 
 #include "lib/buf.h"
 #include "lib/timefmt.h"
+#include "nodeagent/pod-units.h"
 
 enum {
         INVOCATIONS_MAX = 4096,
@@ -143,9 +144,10 @@ static int seek(struct reader *r) {
 
 /* systemd keeps this link while a unit is loaded and has run. */
 static bool unit_is_gone(const struct logs_request *q) {
-        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:kpod-%s_%s_%s.service",
-                        q->ns, q->pod, q->container);
+        _cleanup_free_ char *path = NULL, *unit = pod_unit_name_of(q->ns, q->pod, q->container);
         char target[64];
+
+        path = unit ? strformat("/run/systemd/units/invocation:%s", unit) : NULL;
 
         return !path || readlink(path, target, sizeof(target)) < 0;
 }
