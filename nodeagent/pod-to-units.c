@@ -242,8 +242,7 @@ static json_t *exec_words(const char *file, bool report) {
 
 static int start_of(const json_t *container, const struct pod_env *env, const struct pod_facts *f,
                 json_t *properties, json_t **ret, struct problem *p) {
-        const char *name = json_str_or(container, "name", ""),
-                   *message = json_str_or(container, "terminationMessagePath", "");
+        const char *name = json_str_or(container, "name", "");
         const json_t *hook = json_at(container, "lifecycle.postStart.exec.command");
         json_t *environment = json_copy(env->plain), *commands = json_object();
         _cleanup_json_ json_t *start = json_pack("{s:o, s:o, s:s, s:o, s:o}", "dir",
@@ -263,19 +262,31 @@ static int start_of(const json_t *container, const struct pod_env *env, const st
         bind(properties, "BindReadOnlyPaths", f->exec_program, RUN_EXEC);
         bind(properties, "BindReadOnlyPaths", json_str_or(start, "dir", ""), RUN_COMMAND);
         bind(properties, "BindPaths", json_str_or(start, "report", ""), RUN_REPORT);
-        if (*message && *message != '/')
-                return problem_set(p, EINVAL, 0, REASON,
-                                "terminationMessagePath '%s' must be absolute", message);
-        if (*message) {
-                json_object_set_new(start, "message",
-                                json_sprintf("%s/containers/%s/message", f->disk_dir, name));
-                set_str(start, "messagePath", message);
-                bind(properties, "BindPaths", json_str_or(start, "message", ""), message);
-        }
         json_object_set_new(properties, "ExecStartEx", exec_words("main", true));
         if (hook)
                 json_object_set_new(properties, "ExecStartPostEx", exec_words("post-start", false));
         *ret = TAKE_PTR(start);
+        return 0;
+}
+
+/* The last mount: what the others and the annotations give decides whether it can be there. */
+static int termination_message(const json_t *container, const struct pod_facts *f,
+                json_t *properties, json_t *start, struct problem *p) {
+        const char *path = json_str_or(container, "terminationMessagePath", "");
+
+        if (!*path)
+                return 0;
+        if (*path != '/')
+                return problem_set(p, EINVAL, 0, REASON,
+                                "terminationMessagePath '%s' must be absolute", path);
+        /* systemd makes a private /dev read-only before anything can be mounted in it. */
+        if (startswith(path, "/dev/") && json_bool_or(properties, "PrivateDevices", false))
+                return 0;
+        json_object_set_new(start, "message",
+                        json_sprintf("%s/containers/%s/message", f->disk_dir,
+                                        json_str_or(container, "name", "")));
+        set_str(start, "messagePath", path);
+        bind(properties, "BindPaths", json_str_or(start, "message", ""), path);
         return 0;
 }
 
@@ -316,6 +327,8 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         }
         network(pod, f, properties);
         r = pod_passthrough(pod, name, properties, p);
+        if (r >= 0)
+                r = termination_message(container, f, properties, start, p);
         if (r < 0)
                 return r;
         *ret = json_pack("{s:s, s:s, s:O, s:O}", "container", name, "name", unit, "properties",
