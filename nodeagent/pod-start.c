@@ -559,8 +559,14 @@ static void check_deadline(struct pod *p) {
 
 void pod_step_start(struct pod *p) {
         if (pod_is_terminal(p)) {
-                for (size_t i = 0; i < p->count; i++)
-                        container_probes_stop(&p->containers[i]);
+                for (size_t i = 0; i < p->count; i++) {
+                        struct container *c = &p->containers[i];
+                        const struct unit_state *s = units_get(p->pods->agent->units, c->unit);
+
+                        if (s && s->exec_code != 0 && s->main_pid == 0)
+                                (void)note_start(c, s, false);
+                        container_probes_stop(c);
+                }
                 pod_report(p);
                 return;
         }
