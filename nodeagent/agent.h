@@ -55,7 +55,8 @@ struct agent {
         int64_t cpu_milli; /* of the machine */
         int64_t memory_bytes;
         bool no_user_namespaces;
-        char *resolv_conf; /* NULL, or the file pods see as /etc/resolv.conf */
+        char *exec_program; /* kpod-exec, beside our own program */
+        char *resolv_conf;  /* NULL, or the file pods see as /etc/resolv.conf */
 };
 
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"

@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <systemd/sd-journal.h>
 
 #include "lib/buf.h"
 #include "lib/timefmt.h"
@@ -38,9 +37,8 @@ static int match(sd_journal *j, const char *name, const char *value) {
         return text ? sd_journal_add_match(j, text, 0) : -ENOMEM;
 }
 
-/* Lines of the program, not what systemd says about the unit; only fields that journald itself
- * vouches for say where an entry comes from. */
-static int add_matches(struct reader *r, const char *invocation) {
+/* Only fields that journald itself vouches for say where an entry comes from. */
+int logs_match(sd_journal *j, const char *uid, const char *container, const char *invocation) {
         static const struct {
                 const char *name, *value, *invocation;
         } origins[] = {{"_SYSTEMD_UNIT", LOG_COLLECT_UNIT, "KEELSON_INVOCATION"},
@@ -48,17 +46,21 @@ static int add_matches(struct reader *r, const char *invocation) {
         int e = 0;
 
         for (size_t i = 0; i < ELEMENTS(origins) && e >= 0; i++) {
-                e = match(r->journal, "KEELSON_POD_UID", r->request->uid);
+                e = match(j, "KEELSON_POD_UID", uid);
                 if (e >= 0)
-                        e = match(r->journal, "KEELSON_CONTAINER", r->request->container);
+                        e = match(j, "KEELSON_CONTAINER", container);
                 if (e >= 0)
-                        e = match(r->journal, origins[i].name, origins[i].value);
+                        e = match(j, origins[i].name, origins[i].value);
                 if (e >= 0 && invocation)
-                        e = match(r->journal, origins[i].invocation, invocation);
+                        e = match(j, origins[i].invocation, invocation);
                 if (e >= 0)
-                        e = sd_journal_add_disjunction(r->journal);
+                        e = sd_journal_add_disjunction(j);
         }
         return e;
+}
+
+static int add_matches(struct reader *r, const char *invocation) {
+        return logs_match(r->journal, r->request->uid, r->request->container, invocation);
 }
 
 static int flush(struct reader *r) {
@@ -236,10 +238,8 @@ static int follow(struct reader *r) {
 
 static int find_unit(struct reader *r) {
         const struct logs_request *q = r->request;
-        _cleanup_json_ json_t *pod = json_pack("{s:{s:s, s:s, s:s}}", "metadata", "namespace",
-                        q->ns, "name", q->pod, "uid", q->uid);
 
-        r->unit = pod ? pod_unit_name(pod, q->container) : NULL;
+        r->unit = pod_unit_name_of(q->ns, q->pod, q->container);
         return r->unit ? 0 : -ENOMEM;
 }
 

@@ -2,6 +2,7 @@
  * becomes), `logs-collect` (the service that takes what containers write), `clean`. */
 #include "config.h"
 
+#include <limits.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -241,6 +242,29 @@ static void limit_pods(struct agent *a) {
                 log_warning_errno(r, "Cannot bound the memory and tasks of all pods together");
 }
 
+/* Every command of a pod is started through it. */
+static int find_exec_program(struct agent *a, struct problem *p) {
+        char self[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *slash;
+
+        if (n < 0)
+                return -errno;
+        self[n] = 0;
+        slash = strrchr(self, '/');
+        if (slash)
+                *slash = 0;
+        a->exec_program = strformat("%s/kpod-exec", self);
+        if (!a->exec_program)
+                return -ENOMEM;
+        if (access(a->exec_program, X_OK) < 0)
+                return problem_set(p, errno, 0, NULL,
+                                "the program %s, through which pods are started, cannot be used: "
+                                "%s (install it beside knodeagent)",
+                                a->exec_program, strerror(errno));
+        return 0;
+}
+
 static int learn_machine(struct agent *a, struct problem *p) {
         struct sysinfo info;
         char host[256];
@@ -344,7 +368,9 @@ static int start(struct agent *a, struct problem *p) {
         if (r < 0)
                 return r;
         a->event = daemon_event(a->daemon);
-        r = learn_machine(a, p);
+        r = find_exec_program(a, p);
+        if (r >= 0)
+                r = learn_machine(a, p);
         if (r >= 0)
                 r = open_state(a, p);
         if (r >= 0)
@@ -395,6 +421,7 @@ static void agent_done(struct agent *a) {
         store_free(a->store);
         daemon_free(a->daemon);
         free(a->resolv_conf);
+        free(a->exec_program);
         options_done(&program, &a->config);
 }
 

@@ -232,8 +232,8 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
                 if (r >= 0 && streq(json_str_or(volume, "type", ""), "host") &&
                                 !*json_str_or(m, "subPath", "") &&
                                 !*json_str_or(m, "subPathExpr", ""))
-                        r = hide_in_mount(properties, image, json_str_or(volume, "path", ""),
-                                        target);
+                        r = hide_in_mount(
+                                        properties, image, json_str_or(volume, "path", ""), target);
         }
         return r < 0 || image ? r : notify_socket(properties);
 }

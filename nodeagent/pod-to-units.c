@@ -3,14 +3,16 @@
 #include "nodeagent/pod-units.h"
 
 #include "lib/object.h"
+#include "lib/pki.h"
 #include "lib/quantity.h"
 #include "nodeagent/log-collect.h"
 
 #define REASON "CreateContainerConfigError"
 
 enum {
-        UNIT_NAME_LENGTH_MAX = 220,
-        TASKS_MAX = 4096,     /* processes and threads of a container that says nothing else */
+        TASKS_MAX = 4096, /* processes and threads of a container that says nothing else */
+        UNIT_STEM_LENGTH_MAX = 220, /* a name has at most 255 bytes, ".service.d" with it */
+        NAME_HASH_LENGTH = 16,
         RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
         RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
 };
@@ -22,28 +24,38 @@ static uint32_t fnv(uint32_t hash, const char *s) {
         return hash;
 }
 
-static char *unit_name(
-                const char *prefix, const json_t *pod, const char *container, const char *suffix) {
-        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, object_namespace(pod),
-                        object_name(pod), container, suffix);
+/* Namespace and container have at most 63 characters each; the pod's name is what may be too long.
+ * No name has a "_", so that a shortened name is never another's whole one. */
+static char *unit_name(const char *prefix, const char *ns, const char *pod, const char *container,
+                const char *suffix) {
+        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, ns, pod, container, suffix);
+        size_t n = stem ? strlen(stem) : 0, over, length = strlen(pod);
+        char hash[65];
 
         if (!stem)
                 return NULL;
-        if (strlen(stem) <= UNIT_NAME_LENGTH_MAX)
+        if (n <= UNIT_STEM_LENGTH_MAX)
                 return strformat("%s.service", stem);
-        return strformat("%.*s~%08x_%.64s%s.service", UNIT_NAME_LENGTH_MAX - 120, stem,
-                        fnv(UINT32_C(2166136261), stem), container, suffix);
+        sha256_hex(pod, length, hash);
+        over = n + 1 + NAME_HASH_LENGTH - UNIT_STEM_LENGTH_MAX;
+        return strformat("%s-%.63s_%.*s_%.*s_%.63s%s.service", prefix, ns,
+                        (int)(length > over ? length - over : 0), pod, NAME_HASH_LENGTH, hash,
+                        container, suffix);
+}
+
+char *pod_unit_name_of(const char *ns, const char *pod, const char *container) {
+        return unit_name("kpod", ns, pod, container, "");
 }
 
 char *pod_unit_name(const json_t *pod, const char *container) {
-        return unit_name("kpod", pod, container, "");
+        return pod_unit_name_of(object_namespace(pod), object_name(pod), container);
 }
 
 char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) {
         char suffix[16];
 
         snprintf(suffix, sizeof(suffix), "_%u", serial);
-        return unit_name("kpodx", pod, container, suffix);
+        return unit_name("kpodx", object_namespace(pod), object_name(pod), container, suffix);
 }
 
 char *pod_slice_name(const char *uid) {
@@ -131,7 +143,7 @@ static int image(const json_t *container, json_t *properties, struct problem *p)
         return 0;
 }
 
-static int command(const json_t *container, const struct pod_env *env, json_t *properties,
+static int command(const json_t *container, const struct pod_env *env, json_t *commands,
                 struct problem *p) {
         static const char *const parts[] = {"command", "args"};
         _cleanup_json_ json_t *words = json_array();
@@ -151,8 +163,7 @@ static int command(const json_t *container, const struct pod_env *env, json_t *p
                                 "container %s has no command: there is no image that could name "
                                 "one, so set `command`",
                                 json_str_or(container, "name", ""));
-        json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
-        return 0;
+        return json_object_set(commands, "main", words) < 0 ? -ENOMEM : 0;
 }
 
 static void resources_of(const json_t *container, json_t *properties) {
@@ -168,6 +179,18 @@ static void resources_of(const json_t *container, json_t *properties) {
         /* One core is systemd's default weight of 100. */
         if (quantity_parse_milli(json_at(container, "resources.requests.cpu"), &v) >= 0 && v > 0)
                 set_int(properties, "CPUWeight", v < 20 ? 1 : MIN(v / 10, 10000));
+}
+
+/* A probe may have a grace period of its own (KEP-2238); the agent ends a stop that is to take
+ * less. */
+static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
+        static const char *const own[] = {"livenessProbe.terminationGracePeriodSeconds",
+                        "startupProbe.terminationGracePeriodSeconds"};
+        int64_t s = MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), INT64_C(1));
+
+        for (size_t i = 0; i < ELEMENTS(own); i++)
+                s = MAX(s, json_int_or(container, own[i], 0));
+        return MIN(s, INT64_C(10) * 365 * 86400);
 }
 
 static void lifetime(const json_t *pod, const json_t *container, bool init, json_t *properties) {
@@ -192,9 +215,7 @@ static void lifetime(const json_t *pod, const json_t *container, bool init, json
         if (!always)
                 json_object_set_new(properties, "RemainAfterExit", json_true());
         set_str(properties, "KillMode", "mixed");
-        set_int(properties, "TimeoutStopUSec",
-                        MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), 1) *
-                                        1000000);
+        set_int(properties, "TimeoutStopUSec", longest_grace_s(pod, container) * 1000000);
         if (deadline > 0)
                 set_int(properties, "RuntimeMaxUSec", deadline * 1000000);
 }
@@ -221,14 +242,77 @@ static void identification(const json_t *pod, const json_t *container, json_t *p
                                         json_sprintf("KEELSON_CONTAINER=%s", name)));
 }
 
-static int post_start(const json_t *container, json_t *properties, struct problem *p) {
-        const json_t *words = json_at(container, "lifecycle.postStart.exec.command");
+static void bind(json_t *properties, const char *key, const char *source, const char *target) {
+        json_t *binds = json_object_get(properties, key);
 
-        if (words)
-                json_object_set_new(properties, "ExecStartPostEx", json_pack("[O]", words));
-        else if (json_at(container, "lifecycle.postStart"))
+        if (!binds) {
+                binds = json_array();
+                json_object_set_new(properties, key, binds);
+        }
+        json_array_append_new(binds, json_pack("[s, s]", source, target));
+}
+
+#define RUN_EXEC "/run/kpod/exec"
+#define RUN_COMMAND "/run/kpod/command"
+#define RUN_REPORT "/run/kpod/report"
+
+/* Plain words only: systemd 252 does not write `$`, `;` and so on back as they were, and changes
+ * the command with the next daemon-reload. What is run lies in files (kpod-exec.c). */
+static json_t *exec_words(const char *file, bool report) {
+        json_t *words = json_pack("[s, o]", RUN_EXEC, json_sprintf(RUN_COMMAND "/%s", file));
+
+        if (report)
+                json_array_append_new(words, json_string(RUN_REPORT));
+        return json_pack("[o]", words);
+}
+
+static int start_of(const json_t *container, const struct pod_env *env, const struct pod_facts *f,
+                json_t *properties, json_t **ret, struct problem *p) {
+        const char *name = json_str_or(container, "name", "");
+        const json_t *hook = json_at(container, "lifecycle.postStart.exec.command");
+        json_t *environment = json_copy(env->plain), *commands = json_object();
+        _cleanup_json_ json_t *start = json_pack("{s:o, s:o, s:s, s:o, s:o}", "dir",
+                        json_sprintf("%s/command/%s", f->secret_dir, name), "report",
+                        json_sprintf("%s/containers/%s/report", f->disk_dir, name), "workingDir",
+                        json_str_or(container, "workingDir", ""), "environment", environment,
+                        "commands", commands);
+        int r;
+
+        if (!start || json_array_extend(environment, env->secret) < 0)
+                return -ENOMEM;
+        r = command(container, env, commands, p);
+        if (r < 0)
+                return r;
+        if (hook && json_object_set(commands, "post-start", (json_t *)hook) < 0)
+                return -ENOMEM;
+        bind(properties, "BindReadOnlyPaths", f->exec_program, RUN_EXEC);
+        bind(properties, "BindReadOnlyPaths", json_str_or(start, "dir", ""), RUN_COMMAND);
+        bind(properties, "BindPaths", json_str_or(start, "report", ""), RUN_REPORT);
+        json_object_set_new(properties, "ExecStartEx", exec_words("main", true));
+        if (hook)
+                json_object_set_new(properties, "ExecStartPostEx", exec_words("post-start", false));
+        *ret = TAKE_PTR(start);
+        return 0;
+}
+
+/* The last mount: what the others and the annotations give decides whether it can be there. */
+static int termination_message(const json_t *container, const struct pod_facts *f,
+                json_t *properties, json_t *start, struct problem *p) {
+        const char *path = json_str_or(container, "terminationMessagePath", "");
+
+        if (!*path)
+                return 0;
+        if (*path != '/')
                 return problem_set(p, EINVAL, 0, REASON,
-                                "lifecycle.postStart: only exec is supported");
+                                "terminationMessagePath '%s' must be absolute", path);
+        /* systemd makes a private /dev read-only before anything can be mounted in it. */
+        if (startswith(path, "/dev/") && json_bool_or(properties, "PrivateDevices", false))
+                return 0;
+        json_object_set_new(start, "message",
+                        json_sprintf("%s/containers/%s/message", f->disk_dir,
+                                        json_str_or(container, "name", "")));
+        set_str(start, "messagePath", path);
+        bind(properties, "BindPaths", json_str_or(start, "message", ""), path);
         return 0;
 }
 
@@ -261,7 +345,7 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         _cleanup_json_ json_t *properties = json_object(), *stage = json_array();
         _cleanup_free_ char *unit = pod_unit_name(pod, name),
                             *slice = pod_slice_name(object_uid(pod));
-        const char *dir = json_str_or(container, "workingDir", "");
+        _cleanup_json_ json_t *start = NULL;
         int r;
 
         if (!properties || !stage || !unit || !slice)
@@ -272,16 +356,9 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         if (r >= 0)
                 r = image(container, properties, p);
         if (r >= 0)
-                r = command(container, &env, properties, p);
+                r = start_of(container, &env, f, properties, &start, p);
         if (r < 0)
                 return r;
-        if (json_array_size(env.plain) > 0)
-                json_object_set(properties, "Environment", env.plain);
-        if (json_array_size(env.secret) > 0)
-                json_object_set_new(properties, "EnvironmentFiles",
-                                json_pack("[o]", json_sprintf("%s/%s.env", f->secret_dir, name)));
-        if (*dir)
-                set_str(properties, "WorkingDirectory", dir);
         json_object_set_new(properties, "IgnoreSIGPIPE", json_false());
         lifetime(pod, container, init, properties);
         resources_of(container, properties);
@@ -293,9 +370,9 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         if (f->netns_path)
                 set_str(properties, "NetworkNamespacePath", f->netns_path);
         pod_etc_mounts(pod, container, etc_volume(volumes), f->resolv_conf, properties);
-        r = post_start(container, properties, p);
+        r = pod_passthrough(pod, container, properties, p);
         if (r >= 0)
-                r = pod_passthrough(pod, container, properties, p);
+                r = termination_message(container, f, properties, start, p);
         if (r >= 0)
                 r = pod_protect(container, volumes, properties);
         if (r < 0)
@@ -303,8 +380,8 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         if (json_object_get(properties, "StandardOutput"))
                 json_object_del(properties, "StandardOutputFile");
         *ret = json_pack("{s:s, s:s, s:O, s:O, s:O, s:b}", "container", name, "name", unit,
-                        "properties", properties, "secretEnvironment", env.secret, "stage", stage,
-                        "privileged", container_is_privileged(container));
+                        "properties", properties, "start", start, "stage", stage, "privileged",
+                        container_is_privileged(container));
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -391,9 +468,13 @@ json_t *pod_exec_unit(
                         /* what it writes is not the container's log */
                         "StandardOutputFile", "LogExtraFields"};
         _cleanup_json_ json_t *copy = json_deep_copy(unit);
-        json_t *properties = json_object_get(copy, "properties");
+        json_t *properties = json_object_get(copy, "properties"),
+               *start = json_object_get(copy, "start");
+        const char *serial = strrchr(name, '_');
+        _cleanup_free_ char *file =
+                        serial ? strformat("run%.*s", (int)strcspn(serial, "."), serial) : NULL;
 
-        if (!properties)
+        if (!properties || !start || !file)
                 return NULL;
         for (size_t i = 0; i < ELEMENTS(dropped); i++)
                 json_object_del(properties, dropped[i]);
@@ -401,7 +482,8 @@ json_t *pod_exec_unit(
         set_str(properties, "CollectMode", "inactive-or-failed");
         set_int(properties, "TimeoutStartUSec", (int64_t)timeout_us);
         set_int(properties, "TimeoutStopUSec", 1000000);
-        json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
+        json_object_set_new(properties, "ExecStartEx", exec_words(file, false));
+        json_object_set_new(start, "commands", json_pack("{s:O}", file, words));
         /* The same private /tmp: probes look for files there. */
         json_object_set_new(properties, "JoinsNamespaceOf",
                         json_pack("[s]", json_str_or(unit, "name", "")));

@@ -15,6 +15,7 @@ struct pod_facts {
         const char *disk_dir;       /* this pod's folder on disk */
         const char *run_dir;        /* this pod's folder in /run (tmpfs) */
         const char *secret_dir;     /* this pod's folder on the ramfs for secrets */
+        const char *exec_program;   /* path of kpod-exec, which every command is started through */
         const char *resolv_conf;    /* shown as /etc/resolv.conf; NULL: leave the root's own */
         const char *host_hosts;     /* text of the machine's /etc/hosts; NULL: not known */
         const char *host_resolv;    /* text of the resolv.conf that pods may use; NULL: not known */
@@ -27,8 +28,10 @@ struct pod_facts {
         bool no_user_namespaces; /* the kernel gives none */
 };
 
-/* "kpod-<namespace>_<pod>_<container>.service", shortened with a hash when over the limit; caller
- * frees. */
+/* "kpod-<namespace>_<pod>_<container>.service"; where that is longer than a unit's name may be, the
+ * pod's name is cut and a hash follows it: "kpod-<namespace>_<begin>_<hash>_<container>.service".
+ * Caller frees. */
+char *pod_unit_name_of(const char *ns, const char *pod, const char *container) _warn_unused_;
 char *pod_unit_name(const json_t *pod, const char *container) _warn_unused_;
 /* Like it, for a command that runs once beside the container (probes, hooks). */
 char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) _warn_unused_;
@@ -45,11 +48,17 @@ json_t *pod_references(const json_t *pod) _warn_unused_;
  * left out. Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers":
  * [unit], "warnings": [text] (only when there are some: what has not the effect that it asks for,
  * each beginning with the field's name)}, where unit is
- * {"container", "name", "properties": {...}, "secretEnvironment": ["A=b"], "stage": [...],
- * "privileged"}.
- * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
+ * {"container", "name", "properties": {...}, "start": {...}, "stage": [...], "privileged"};
+ * "start" is what is not in the unit, because systemd would not keep it as it is, or because others
+ * could read it there: {"dir", "report", "message": paths, "messagePath", "workingDir",
+ * "environment": ["A=b"], "commands": {file in dir: [words]}}. -EINVAL with p: what the user must
+ * change; p->reason is the container's waiting reason. */
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
+
+/* The text of a file for kpod-exec; caller frees. NULL without such a command, or without memory.
+ */
+char *pod_command_file(const json_t *start, const char *file, size_t *ret_size) _warn_unused_;
 
 /* The unit that runs `command` once in a container's surroundings: from the container's unit. */
 json_t *pod_exec_unit(const json_t *unit, const char *name, const json_t *command,

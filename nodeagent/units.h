@@ -15,8 +15,8 @@ struct unit_state {
         char sub[24];    /* running, auto-restart, exited, ... */
         char result[24]; /* success, exit-code, signal, oom-kill, timeout, start-limit-hit, ... */
         char invocation[33];
-        char slice[80];        /* only known of adopted units */
-        char description[128]; /* likewise */
+        char slice[128];       /* only known of adopted units */
+        char description[640]; /* likewise; holds the longest names that there are, and the hash */
         uint32_t main_pid;
         uint32_t restarts; /* NRestarts */
         int32_t exec_pid;  /* of the last main process */

@@ -13,6 +13,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/pki.h"
+#include "nodeagent/pod-units.h"
 #include "nodeagent/stage.h"
 
 #define REASON "ContainerCreating"
@@ -236,36 +237,69 @@ int volumes_make(const json_t *volumes, struct problem *p) {
         return 0;
 }
 
-int volumes_write_environment(const json_t *unit) {
-        const char *path = json_string_value(
-                        json_array_get(json_at(unit, "properties.EnvironmentFiles"), 0));
-        const json_t *lines = json_at(unit, "secretEnvironment"), *v;
-        _cleanup_buf_ struct buf text = {0};
+/* A file that the pod's own user writes: its folder is root's alone, so nothing can take its place;
+ * it is seen inside the container by a mount of the file itself. */
+static int make_writable(const char *path) {
         _cleanup_free_ char *dir = NULL;
-        const char *slash;
-        size_t i;
-        int r;
+        const char *slash = path ? strrchr(path, '/') : NULL;
+        int fd, r;
 
-        if (!path || json_array_size(lines) == 0)
+        if (!slash)
                 return 0;
-        json_array_foreach (lines, i, v) {
-                const char *line = json_string_value(v), *value = strchr(line, '=') + 1;
-
-                buf_append(&text, line, (size_t)(value - line));
-                buf_append_char(&text, '"');
-                for (; *value; value++) {
-                        if (strchr("\"\\`$", *value))
-                                buf_append_char(&text, '\\');
-                        buf_append_char(&text, *value);
-                }
-                buf_append_str(&text, "\"\n");
-        }
-        slash = strrchr(path, '/');
         dir = strndup(path, (size_t)(slash - path));
-        if (!dir || text.failed)
+        if (!dir)
                 return -ENOMEM;
         r = mkdir_parents(dir, 0700);
-        return r < 0 ? r : file_write_atomic(path, text.data, text.size, 0600);
+        if (r < 0)
+                return r;
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        if (fd < 0)
+                return -errno;
+        r = fchmod(fd, 0666) < 0 ? -errno : 0;
+        close(fd);
+        return r;
+}
+
+int volumes_write_commands(const json_t *unit) {
+        const json_t *start = json_at(unit, "start");
+        const char *dir = json_str(start, "dir"), *file;
+        json_t *words;
+        int r;
+
+        if (!dir)
+                return -EINVAL;
+        r = mkdir_parents(dir, 0755);
+        if (r >= 0 && chmod(dir, 0755) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = make_writable(json_str(start, "report"));
+        if (r >= 0)
+                r = make_writable(json_str(start, "message"));
+        json_object_foreach (json_object_get(start, "commands"), file, words) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, file), *text = NULL;
+                size_t n = 0;
+
+                if (r < 0)
+                        break;
+                text = pod_command_file(start, file, &n);
+                r = path && text ? file_write_atomic(path, text, n, 0444) : -ENOMEM;
+        }
+        return r;
+}
+
+void volumes_remove_commands(const json_t *unit) {
+        const json_t *start = json_at(unit, "start");
+        const char *dir = json_str(start, "dir"), *file;
+        json_t *words;
+
+        if (!dir)
+                return;
+        json_object_foreach (json_object_get(start, "commands"), file, words) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, file);
+
+                if (path)
+                        (void)unlink(path);
+        }
 }
 
 int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir) {
