@@ -333,6 +333,7 @@ static int (*const on_validate[])(
                 validate_node,
                 validate_rbac,
                 validate_csr,
+                warn_no_effect,
 };
 
 int admission_create(struct write *w, json_t *object, struct problem *p) {

@@ -13,6 +13,8 @@ int admission_update(struct write *w, const json_t *live, json_t *object, struct
 /* After validation; live NULL: a create. */
 int admission_validate(
                 struct write *w, const json_t *live, const json_t *object, struct problem *p);
+/* Warns of fields, new with this write, that have no effect (no-effect.c). */
+int warn_no_effect(struct write *w, const json_t *live, const json_t *object, struct problem *p);
 /* An object goes: refuses what must stay, gives back what it held. */
 int admission_delete(struct write *w, const json_t *object);
 int admission_may_delete(struct write *w, const json_t *object, struct problem *p);

@@ -8,7 +8,7 @@ KIND_DOCUMENTS = \
 	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
-kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c
+kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.c kapid/kinds/no-effect.h
 kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
 noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
@@ -25,11 +25,20 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
 	kapid/strategy/core.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
 	kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/strategy.c kapid/strategy/strategy.h
-nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c
+nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
 	kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
 CLEANFILES += kapid/kinds/documents.c
+kapid/kinds/no-effect-table.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
+	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
+	kapid/kinds/kinds-to-c$(EXEEXT) --no-effect $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
+CLEANFILES += kapid/kinds/no-effect-table.c
+check_SCRIPTS += tests/fields
+EXTRA_DIST += tests/fields
+check_PROGRAMS += tests/unit/test-no-effect
+tests_unit_test_no_effect_SOURCES = tests/unit/test-no-effect.c tests/unit/unit.h
+tests_unit_test_no_effect_LDADD = $(KAPID_CORE_LIBS)
 EXTRA_DIST += $(KIND_DOCUMENTS)
 KAPID_CORE_LIBS = libkapid_core.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-machine
@@ -54,7 +63,7 @@ libkapid_api_a_SOURCES = \
 	kapid/authn.h kapid/authz-node.c kapid/authz-rbac.c kapid/authz.h kapid/bootstrap-objects.c \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache-internal.h kapid/cache.c kapid/cache.h kapid/caches.c \
 	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/freshness.c kapid/get.c \
-	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/nodelog.c kapid/object.c \
+	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/no-effect.c kapid/nodelog.c kapid/object.c \
 	kapid/paths.c kapid/paths.h kapid/request.c kapid/request.h kapid/reviews.c kapid/route.c \
 	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/update.c \
 	kapid/user.c kapid/user.h kapid/verbs.c kapid/verbs.h kapid/watch.c kapid/watch.h kapid/write.c \

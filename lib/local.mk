@@ -6,7 +6,8 @@ libkeelson_a_SOURCES = \
 	lib/daemon.c lib/metrics.c lib/options.c lib/quantity.c lib/random.c lib/selector.c lib/ssh.c lib/timefmt.c lib/yaml.c \
 	lib/daemon.h lib/fileio.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/yaml.h \
-	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h
+	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h \
+	lib/no-effect.c lib/no-effect.h
 
 # Networking: servers and clients over HTTP and gRPC
 libkeelson_a_SOURCES += \

@@ -16,10 +16,11 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/units.h nodeagent/units-message.c nodeagent/units-message.h
 nodeagent_knodeagent_SOURCES = \
 	nodeagent/agent.h nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/container-files.c nodeagent/fetch.c nodeagent/fetch.h nodeagent/network.c nodeagent/network.h nodeagent/network-watch.c \
-	nodeagent/conntrack.c nodeagent/conntrack.h nodeagent/nft.c nodeagent/nft.h nodeagent/nft-monitor.c nodeagent/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-hooks.c nodeagent/pod-report.c \
+	nodeagent/conntrack.c nodeagent/conntrack.h nodeagent/nft.c nodeagent/nft.h nodeagent/nft-monitor.c nodeagent/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-hooks.c nodeagent/pod-no-effect.c nodeagent/pod-report.c \
 	nodeagent/pod-start.c nodeagent/pod-stop.c nodeagent/pods.c nodeagent/pods.h nodeagent/pods-internal.h \
 	nodeagent/log-collect.c nodeagent/log-sockets.c nodeagent/log-sockets.h nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \
 	nodeagent/renew.c nodeagent/renew.h nodeagent/stage.c nodeagent/stage.h nodeagent/pod-usage.c nodeagent/sync.c nodeagent/sync.h nodeagent/unit-ask.c nodeagent/unit-ask.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
+nodist_nodeagent_knodeagent_SOURCES = kapid/kinds/no-effect-table.c
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
 check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft tests/unit/test-nodeagent \

@@ -133,6 +133,8 @@ void container_hooks_stop(struct container *c);
 void pod_step_stop(struct pod *p);
 /* pod-report.c: record on disk, status to the API. */
 void pod_report(struct pod *p);
+/* pod-no-effect.c: an event that names the fields of the pod that nothing comes of. */
+void pod_warn_no_effect(struct pod *p);
 /* pods.c: object and resources to disk. */
 void pod_save_desired(struct pod *p);
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...)

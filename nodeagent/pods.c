@@ -345,6 +345,9 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 if (p->admitted)
                         save_desired(p);
         }
+        if (fresh)
+                pod_warn_no_effect(p);
+        }
         if (object_is_deleting(object))
                 begin_end(p);
         if (p->stage != POD_ALIVE)

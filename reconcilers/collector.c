@@ -47,9 +47,9 @@ static bool names_unknown_owner(const struct collector *c, const json_t *object)
         size_t i;
 
         json_array_foreach (json_at(object, "metadata.ownerReferences"), i, ref) {
-                const struct graph_node *owner = graph_get(&c->graph, json_str_or(ref, "uid", ""));
+                const struct graph_node *owner = graph_owner(&c->graph, ref, object);
 
-                if (!owner || !owner->object || object_is_deleting(owner->object))
+                if (!owner || object_is_deleting(owner->object))
                         return true;
         }
         return false;
@@ -101,7 +101,7 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
         for (size_t i = 0; n && i < n->count; i++)
                 runner_add(c->runner, n->dependents[i]->uid);
         wake_owners(c, object);
-        if (*ns && graph_namespace_count(&c->graph, ns) == 0)
+        if (*ns && !graph_namespace(&c->graph, ns))
                 manager_wake_namespace(c->options.manager, ns);
 }
 

@@ -6,6 +6,7 @@
 #include "reconcilers/pods.h"
 
 #define REVISION_ANNOTATION "deployment.kubernetes.io/revision"
+#define HISTORY_ANNOTATION "deployment.kubernetes.io/revision-history"
 #define DESIRED_ANNOTATION "deployment.kubernetes.io/desired-replicas"
 #define MAX_ANNOTATION "deployment.kubernetes.io/max-replicas"
 #define HASH_LABEL "pod-template-hash"

@@ -7,6 +7,8 @@
 #include "lib/timefmt.h"
 #include "reconcilers/deployment-internal.h"
 
+enum { HISTORY_SIZE_MAX = 2000 };
+
 static void deployment_wake(const struct world *w, const struct wake *out, enum world_kind kind,
                 const json_t *old, const json_t *object, bool gone) {
         if (kind == WORLD_DEPLOYMENTS)
@@ -59,16 +61,35 @@ static json_t *number_text(int64_t v) {
         return json_sprintf("%lld", (long long)v);
 }
 
-/* Annotations that a ReplicaSet carries for its Deployment: the Deployment's own but for two, and
- * three of ours. */
+/* "1,3": the revisions under which the new set was in use before this one; NULL when there is none.
+ * The oldest go when it gets long. */
+static json_t *history(const struct rollout *d, int64_t revision) {
+        int64_t was = d->new_set ? revision_of(d->new_set) : 0;
+        const char *before = !d->new_set ? NULL : object_annotation(d->new_set, HISTORY_ANNOTATION);
+
+        if (was == 0 || was >= revision)
+                return before ? json_string(before) : NULL;
+        while (before && strlen(before) > HISTORY_SIZE_MAX) {
+                before = strchr(before, ',');
+                before += !!before;
+        }
+        return isempty(before) ? number_text(was) : json_sprintf("%s,%lld", before, (long long)was);
+}
+
+/* Annotations that a ReplicaSet carries for its Deployment: the Deployment's own but for three, and
+ * ours. */
 static json_t *set_annotations(const struct rollout *d, int64_t revision) {
         json_t *a = json_object(), *v;
         const char *key;
 
         json_object_foreach ((json_t *)json_at(d->deployment, "metadata.annotations"), key, v)
                 if (!streq(key, "kubectl.kubernetes.io/last-applied-configuration") &&
-                                !streq(key, "deprecated.deployment.rollback.to"))
+                                !streq(key, "deprecated.deployment.rollback.to") &&
+                                !streq(key, HISTORY_ANNOTATION))
                         json_object_set(a, key, v);
+        v = history(d, revision);
+        if (v)
+                json_object_set_new(a, HISTORY_ANNOTATION, v);
         json_object_set_new(a, REVISION_ANNOTATION, number_text(revision));
         json_object_set_new(a, DESIRED_ANNOTATION, number_text(d->replicas));
         json_object_set_new(a, MAX_ANNOTATION, number_text(d->replicas + d->surge));

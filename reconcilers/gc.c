@@ -1,6 +1,8 @@
 /* Garbage collection by owner references; names are uids. An object goes when every owner it names
- * is gone, each asked live and by uid before it is deleted: the graph is only a cache. Deleting in
- * the foreground waits for dependents that block it; orphaning takes their references away first.
+ * is gone, each asked live and by uid before it is deleted: the graph is only a cache. An owner is
+ * what kind, name, namespace and uid of the reference mean together; a uid that is another object's
+ * counts as absent. Deleting in the foreground waits for dependents that block it; orphaning takes
+ * their references away first.
  * The rules are those of the page "Garbage Collection" of the Kubernetes documentation. */
 #include "lib/object.h"
 #include "reconcilers/controller.h"
@@ -57,14 +59,16 @@ static void orphan_dependents(struct actions *a, const struct graph_node *n) {
                 drop_finalizer(a, n, ORPHAN);
 }
 
-static bool blocks(const struct graph_node *dependent, const char *owner) {
+/* The reference by which `dependent` has `owner` for an owner, or NULL. */
+static const json_t *reference_to(const struct graph *g, const struct graph_node *dependent,
+                const struct graph_node *owner) {
         const json_t *ref;
         size_t i;
 
         json_array_foreach (json_at(dependent->object, "metadata.ownerReferences"), i, ref)
-                if (ref_has_uid(ref, owner) && json_bool_or(ref, "blockOwnerDeletion", false))
-                        return true;
-        return false;
+                if (graph_owner(g, ref, dependent->object) == owner)
+                        return ref;
+        return NULL;
 }
 
 /* Whether an owner stands that is not itself waiting for its dependents to go. */
@@ -73,9 +77,9 @@ static bool has_solid_owner(const struct graph *g, const struct graph_node *n) {
         size_t i;
 
         json_array_foreach (json_at(n->object, "metadata.ownerReferences"), i, ref) {
-                const struct graph_node *owner = graph_get(g, json_str_or(ref, "uid", ""));
+                const struct graph_node *owner = graph_owner(g, ref, n->object);
 
-                if (owner && owner->object && !waits_for_dependents(owner))
+                if (owner && !waits_for_dependents(owner))
                         return true;
         }
         return false;
@@ -87,10 +91,11 @@ static void delete_dependents(
 
         for (size_t i = 0; i < n->count && a->count < DEPENDENTS_PER_ROUND_MAX; i++) {
                 const struct graph_node *d = n->dependents[i];
+                const json_t *ref = reference_to(g, d, n);
 
-                if (!d->object)
+                if (!ref)
                         continue;
-                blocked |= blocks(d, n->uid);
+                blocked |= json_bool_or(ref, "blockOwnerDeletion", false);
                 if (has_solid_owner(g, d))
                         patch_refs(a, d, refs_without(d->object, ref_has_uid, n->uid));
                 else if (!object_is_deleting(d->object))
@@ -103,14 +108,32 @@ static void delete_dependents(
 
 struct owners {
         const struct graph *graph;
-        size_t solid, dangling;
+        const json_t *dependent;
+        size_t dangling;
 };
 
 static bool ref_is_dangling(const json_t *ref, const void *data) {
         const struct owners *o = data;
-        const struct graph_node *owner = graph_get(o->graph, json_str_or(ref, "uid", ""));
 
-        return !owner || !owner->object;
+        return !graph_owner(o->graph, ref, o->dependent);
+}
+
+/* A reference across namespaces is a mistake that its author should hear of. */
+static void report_owners_elsewhere(
+                const struct graph *g, const struct graph_node *n, struct actions *a) {
+        const char *ns = object_namespace(n->object);
+        const json_t *ref;
+        size_t i;
+
+        json_array_foreach (json_at(n->object, "metadata.ownerReferences"), i, ref)
+                if (graph_owner_is_elsewhere(g, ref, n->object))
+                        action_event(a, n->object, "Warning", "OwnerRefInvalidNamespace",
+                                        "ownerRef [%s/%s, namespace: %s, name: %s, uid: %s] does "
+                                        "not exist in namespace \"%s\"",
+                                        json_str_or(ref, "apiVersion", ""),
+                                        json_str_or(ref, "kind", ""), ns,
+                                        json_str_or(ref, "name", ""), json_str_or(ref, "uid", ""),
+                                        ns);
 }
 
 /* Asks live for every owner the graph does not know. False when one can't be asked for: its kind is
@@ -143,6 +166,7 @@ static void gc_plan(const struct world *w, const char *uid, struct actions *a) {
 
         if (!n || !n->object)
                 return;
+        owners.dependent = n->object;
         if (object_is_deleting(n->object)) {
                 if (object_has_finalizer(n->object, ORPHAN))
                         orphan_dependents(a, n);
@@ -152,10 +176,14 @@ static void gc_plan(const struct world *w, const char *uid, struct actions *a) {
         }
         json_array_foreach (json_at(n->object, "metadata.ownerReferences"), i, ref)
                 owners.dangling += ref_is_dangling(ref, &owners);
-        if (owners.dangling == 0 || !guard_dangling(w, &owners, n, a)) {
+        if (owners.dangling == 0)
+                return;
+        if (!guard_dangling(w, &owners, n, a)) {
                 actions_done(a);
+                report_owners_elsewhere(w->graph, n, a);
                 return;
         }
+        report_owners_elsewhere(w->graph, n, a);
         if (owners.dangling < json_array_size(json_at(n->object, "metadata.ownerReferences")))
                 patch_refs(a, n, refs_without(n->object, ref_is_dangling, &owners));
         else

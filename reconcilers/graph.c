@@ -191,15 +191,34 @@ static void unlink_owners(struct graph *g, struct graph_node *n) {
         }
 }
 
-static void count_namespace(struct graph *g, const char *ns, int by) {
-        uintptr_t count = (uintptr_t)map_get(g->namespaces, ns) + (uintptr_t)by;
+static void enter_namespace(struct graph *g, struct graph_node *n) {
+        const char *ns = object_namespace(n->object);
+        struct graph_node *first;
 
         if (!*ns)
                 return;
-        if (count == 0)
-                map_remove(g->namespaces, ns);
+        first = map_get(g->namespaces, ns);
+        n->next_in_namespace = first;
+        if (first)
+                first->previous_in_namespace = n;
+        assert(map_set(g->namespaces, ns, n) >= 0);
+}
+
+static void leave_namespace(struct graph *g, struct graph_node *n) {
+        const char *ns = object_namespace(n->object);
+        struct graph_node *next = n->next_in_namespace, *previous = n->previous_in_namespace;
+
+        if (!*ns)
+                return;
+        if (next)
+                next->previous_in_namespace = previous;
+        if (previous)
+                previous->next_in_namespace = next;
+        else if (next)
+                assert(map_set(g->namespaces, ns, next) >= 0);
         else
-                assert(map_set(g->namespaces, ns, (void *)count) >= 0);
+                map_remove(g->namespaces, ns);
+        n->next_in_namespace = n->previous_in_namespace = NULL;
 }
 
 void graph_put(struct graph *g, const struct api_resource *r, const json_t *object) {
@@ -210,14 +229,15 @@ void graph_put(struct graph *g, const struct api_resource *r, const json_t *obje
         if (!*object_uid(object))
                 return;
         n = node_for(g, object_uid(object));
-        if (n->object)
+        if (n->object) {
                 unlink_owners(g, n);
-        else
-                count_namespace(g, object_namespace(object), 1);
+                leave_namespace(g, n);
+        }
         json_incref((json_t *)object);
         json_decref(n->object);
         n->object = (json_t *)object;
         n->resource = r;
+        enter_namespace(g, n);
         json_array_foreach (json_at(object, "metadata.ownerReferences"), i, ref) {
                 const char *uid = json_str_or(ref, "uid", "");
 
@@ -232,12 +252,41 @@ void graph_remove(struct graph *g, const char *uid) {
         if (!n || !n->object)
                 return;
         unlink_owners(g, n);
-        count_namespace(g, object_namespace(n->object), -1);
+        leave_namespace(g, n);
         json_decref(n->object);
         n->object = NULL;
         maybe_drop(g, n);
 }
 
-size_t graph_namespace_count(const struct graph *g, const char *ns) {
-        return (size_t)(uintptr_t)map_get(g->namespaces, ns);
+const struct graph_node *graph_namespace(const struct graph *g, const char *ns) {
+        return map_get(g->namespaces, ns);
+}
+
+/* Whether an object in `ns` can be an owner of one in `dependent_ns`. */
+static bool is_in_reach(const char *ns, const char *dependent_ns) {
+        return !*ns || streq(ns, dependent_ns);
+}
+
+const struct graph_node *graph_owner(
+                const struct graph *g, const json_t *ref, const json_t *dependent) {
+        const struct graph_node *n = graph_get(g, json_str_or(ref, "uid", ""));
+        char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+
+        if (!n || !n->object ||
+                        object_split_api_version(
+                                        json_str_or(ref, "apiVersion", ""), group, version) < 0)
+                return NULL;
+        if (!streq(group, n->resource->group) ||
+                        !streq(json_str_or(ref, "kind", ""), n->resource->kind) ||
+                        !streq(json_str_or(ref, "name", ""), object_name(n->object)) ||
+                        !is_in_reach(object_namespace(n->object), object_namespace(dependent)))
+                return NULL;
+        return n;
+}
+
+bool graph_owner_is_elsewhere(const struct graph *g, const json_t *ref, const json_t *dependent) {
+        const struct graph_node *n = graph_get(g, json_str_or(ref, "uid", ""));
+
+        return n && n->object &&
+               !is_in_reach(object_namespace(n->object), object_namespace(dependent));
 }

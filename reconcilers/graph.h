@@ -33,11 +33,12 @@ struct graph_node {
         json_t *object;              /* NULL: only named as an owner so far, or gone */
         struct graph_node **dependents;
         size_t count, allocated;
+        struct graph_node *next_in_namespace, *previous_in_namespace;
 };
 
 struct graph {
         struct map *nodes;           /* uid -> graph_node */
-        struct map *namespaces;      /* name -> number of objects in it, as pointer */
+        struct map *namespaces;      /* name -> the first node of its list of objects */
 };
 
 int graph_init(struct graph *g);
@@ -45,4 +46,12 @@ void graph_done(struct graph *g);
 void graph_put(struct graph *g, const struct api_resource *r, const json_t *object);
 void graph_remove(struct graph *g, const char *uid);
 const struct graph_node *graph_get(const struct graph *g, const char *uid);
-size_t graph_namespace_count(const struct graph *g, const char *ns);
+/* The object that the owner reference `ref` of `dependent` means, NULL when there is none. A uid alone
+ * does not make an owner: group, kind and name must be those of the reference, and a namespaced owner
+ * must be in the dependent's own namespace. */
+const struct graph_node *graph_owner(const struct graph *g, const json_t *ref, const json_t *dependent);
+/* Whether the reference's uid is that of an object which a dependent in this place can't have for an
+ * owner: it is in another namespace, or in one while the dependent is in none. */
+bool graph_owner_is_elsewhere(const struct graph *g, const json_t *ref, const json_t *dependent);
+/* The objects of a namespace: the first one, then next_in_namespace. */
+const struct graph_node *graph_namespace(const struct graph *g, const char *ns);

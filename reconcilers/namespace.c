@@ -1,8 +1,12 @@
 /* Namespaces on their way out: everything in them is deleted, whatever its kind, and when every
- * kind has been asked live and has nothing left, the namespace's own finalizer goes. */
+ * kind has been asked live and has nothing left, the namespace's own finalizer goes. Until then the
+ * namespace's conditions say what is left and whose finalizers hold it. */
+#include "lib/buf.h"
 #include "lib/object.h"
+#include "lib/timefmt.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/graph.h"
+#include "reconcilers/pods.h"
 
 /* Pods take their time to stop; their going wakes us anyway, this is for what no watch tells. */
 #define LOOK_AGAIN_US UINT64_C(10000000)
@@ -37,11 +41,9 @@ static void namespace_wake(const struct world *w, const struct wake *out, enum w
 
 static void namespace_plan(const struct world *w, const char *name, struct actions *a) {
         const json_t *ns = world_get(w, WORLD_NAMESPACES, NULL, name);
-        bool content;
 
         if (!ns || !object_is_deleting(ns) || !has_spec_finalizer(ns) || !w->graph)
                 return;
-        content = graph_namespace_count(w->graph, name) > 0;
         for (size_t i = 0; i < w->catalogue->count; i++) {
                 const struct served *s = w->catalogue->items[i];
 
@@ -50,7 +52,7 @@ static void namespace_plan(const struct world *w, const char *name, struct actio
                 if (s->can_delete)
                         action_delete_collection(a, &s->resource, name);
         }
-        if (content) {
+        if (graph_namespace(w->graph, name)) {
                 actions_requeue(a, LOOK_AGAIN_US);
                 return;
         }
@@ -60,10 +62,106 @@ static void namespace_plan(const struct world *w, const char *name, struct actio
         action_update(a, "namespaces", ns, "finalize", without_finalizer(ns));
 }
 
+/* --- what is left --- */
+
+/* How often each name came up, and the sentence made of it in the order of names. */
+static void count(json_t *counts, const char *name) {
+        json_object_set_new(counts, name,
+                        json_integer(json_integer_value(json_object_get(counts, name)) + 1));
+}
+
+static int by_text(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "configmaps. has 2 resource instances, pods. has 1 resource instances"; verb is "has" or "in".
+ * Kubernetes' words, for those who look for them. Caller frees. */
+static char *counts_text(const char *head, json_t *counts, const char *verb) {
+        size_t n = 0;
+        const char **names = calloc(json_object_size(counts), sizeof(*names));
+        _cleanup_buf_ struct buf b = {0};
+        const char *key;
+        json_t *v;
+
+        assert(names);
+        json_object_foreach (counts, key, v)
+                names[n++] = key;
+        qsort(names, n, sizeof(*names), by_text);
+        buf_append_str(&b, head);
+        for (size_t i = 0; i < n; i++)
+                buf_printf(&b, "%s%s %s %lld resource instances", i > 0 ? ", " : "", names[i], verb,
+                                (long long)json_integer_value(json_object_get(counts, names[i])));
+        free(names);
+        return buf_take(&b);
+}
+
+static void look(const struct graph *g, const char *name, json_t *kinds, json_t *finalizers) {
+        for (const struct graph_node *n = graph_namespace(g, name); n; n = n->next_in_namespace) {
+                _cleanup_free_ char *kind =
+                                strformat("%s.%s", n->resource->plural, n->resource->group);
+                const json_t *f;
+                size_t i;
+
+                assert(kind);
+                count(kinds, kind);
+                json_array_foreach (json_at(n->object, "metadata.finalizers"), i, f)
+                        count(finalizers, json_string_value(f));
+        }
+}
+
+static json_t *namespace_report(
+                const struct world *w, const char *name, const struct problem *failed) {
+        const json_t *ns = world_get(w, WORLD_NAMESPACES, NULL, name);
+        _cleanup_json_ json_t *kinds = json_object(), *finalizers = json_object();
+        _cleanup_free_ char *kinds_text = NULL, *finalizers_text = NULL;
+        json_t *status, *conditions;
+        char now[TIMEFMT_SIZE];
+        bool left, held;
+
+        if (!ns || !object_is_deleting(ns) || !w->graph)
+                return NULL;
+        look(w->graph, name, kinds, finalizers);
+        left = json_object_size(kinds) > 0;
+        held = json_object_size(finalizers) > 0;
+        kinds_text = counts_text("Some resources are remaining: ", kinds, "has");
+        finalizers_text = counts_text("Some content in the namespace has finalizers remaining: ",
+                        finalizers, "in");
+        status = json_deep_copy(json_object_get(ns, "status"));
+        if (!status)
+                status = json_object();
+        conditions = json_object_get(status, "conditions");
+        if (!conditions) {
+                conditions = json_array();
+                json_object_set_new(status, "conditions", conditions);
+        }
+        assert(status && conditions && kinds_text && finalizers_text);
+        time_format(w->now_us, now);
+        condition_set(conditions, "NamespaceDeletionDiscoveryFailure", "False",
+                        "ResourcesDiscovered", "All resources successfully discovered", now, false);
+        condition_set(conditions, "NamespaceDeletionGroupVersionParsingFailure", "False",
+                        "ParsedGroupVersions", "All legacy kube types successfully parsed", now,
+                        false);
+        condition_set(conditions, "NamespaceDeletionContentFailure", failed ? "True" : "False",
+                        failed ? "ContentDeletionFailed" : "ContentDeleted",
+                        failed ? strempty(failed->message)
+                               : "All content successfully deleted, may be waiting on "
+                                 "finalization",
+                        now, false);
+        condition_set(conditions, "NamespaceContentRemaining", left ? "True" : "False",
+                        left ? "SomeResourcesRemain" : "ContentRemoved",
+                        left ? kinds_text : "All content successfully removed", now, false);
+        condition_set(conditions, "NamespaceFinalizersRemaining", held ? "True" : "False",
+                        held ? "SomeFinalizersRemain" : "ContentHasNoFinalizers",
+                        held ? finalizers_text : "All content-preserving finalizers finished", now,
+                        false);
+        return status;
+}
+
 const struct controller namespace_controller = {
                 .name = "namespace",
                 .primary = WORLD_NAMESPACES,
                 .kinds = WORLD_BIT(WORLD_NAMESPACES),
                 .wake = namespace_wake,
                 .plan = namespace_plan,
+                .report = namespace_report,
 };

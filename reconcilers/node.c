@@ -2,7 +2,9 @@
  * counting time in which we could have seen it move) has conditions Unknown. Conditions become
  * taints, and NoExecute taints evict pods when their tolerations run out. An evicted pod on a node
  * out of reach stays Terminating until the node comes back or is deleted: only then is it sure not
- * to run. When no node at all is in reach, the fault is more likely ours, and nobody is evicted. */
+ * to run. Meanwhile it counts as not ready, so that services leave it out; its agent sets that
+ * right when it is back. When no node at all is in reach, the fault is more likely ours: nobody is
+ * evicted and pods stay as they last were. */
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "reconcilers/controller.h"
@@ -197,11 +199,43 @@ static bool any_node_ready(const struct world *w) {
         return false;
 }
 
-static void evict(const struct world *w, const json_t *node, struct actions *a) {
+/* True when it had to be marked. */
+static bool mark_not_ready(const struct world *w, const json_t *pod, struct actions *a) {
+        const json_t *ready = object_condition(pod, "Ready");
+        json_t *conditions, *c;
+        char now[TIMEFMT_SIZE];
+        size_t i;
+
+        if (!streq(json_str_or(ready, "status", ""), "True"))
+                return false;
+        conditions = json_deep_copy(json_at(pod, "status.conditions"));
+        assert(conditions);
+        json_array_foreach (conditions, i, c)
+                if (streq(json_str_or(c, "type", ""), "Ready")) {
+                        json_object_set_new(c, "status", json_string("False"));
+                        json_object_set_new(c, "lastTransitionTime",
+                                        json_string(time_format(w->now_us, now)));
+                }
+        action_event(a, pod, "Warning", "NodeNotReady", "Node is not ready");
+        action_patch(a, "pods", pod, "status",
+                        json_pack("{s:{s:o}}", "status", "conditions", conditions));
+        return true;
+}
+
+/* The pods of a node that takes NoExecute taints or is silent. */
+static void treat_pods(const struct world *w, const json_t *node, struct actions *a) {
         _cleanup_objects_ struct objects pods = {0};
         bool own_fault = !any_node_ready(w);
+        bool silent = streq(json_str_or(object_condition(node, "Ready"), "status", ""), "Unknown");
+        bool marked = false;
 
         world_list(w, WORLD_PODS_BY_NODE, object_name(node), &pods);
+        for (size_t i = 0; silent && !own_fault && i < pods.count; i++)
+                marked |= mark_not_ready(w, pods.items[i], a);
+        if (marked) {
+                actions_requeue(a, 1000); /* evictions once the marks are seen */
+                return;
+        }
         for (size_t i = 0; i < pods.count; i++) {
                 const json_t *pod = pods.items[i];
                 uint64_t when;
@@ -238,7 +272,7 @@ static void node_plan(const struct world *w, const char *name, struct actions *a
                 return;
         }
         if (!sync_taints(w, node, a))
-                evict(w, node, a);
+                treat_pods(w, node, a);
 }
 
 const struct controller node_controller = {

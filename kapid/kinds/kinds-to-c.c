@@ -1,5 +1,7 @@
 /* Build-time program: reads the kinds' YAML documents and writes them as one JSON array in a C
- * string, so that kapid carries them and needs no YAML at start. */
+ * string, so that kapid carries them and needs no YAML at start. With --no-effect it writes the
+ * table of fields without effect instead, with --no-effect-list the same for people. */
+#include "kapid/kinds/no-effect.h"
 #include "lib/buf.h"
 #include "lib/fileio.h"
 #include "lib/yaml.h"
@@ -54,11 +56,17 @@ int main(int argc, char **argv) {
         _cleanup_free_ char *text = NULL;
 
         for (int i = 1; i < argc; i++)
-                if (add_file(argv[i], all) < 0)
+                if (argv[i][0] != '-' && add_file(argv[i], all) < 0)
                         return 1;
-        text = json_text(all);
-        if (!text)
-                return 1;
-        write_c(text);
+        if (argc > 1 && streq(argv[1], "--no-effect"))
+                no_effect_write_c(all);
+        else if (argc > 1 && streq(argv[1], "--no-effect-list"))
+                no_effect_write_list(all);
+        else {
+                text = json_text(all);
+                if (!text)
+                        return 1;
+                write_c(text);
+        }
         return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -274,12 +274,17 @@ static void garden_done(struct garden *g) {
         fake_free(g->fake);
 }
 
-static void grow(struct garden *g, const char *name, const char *meta) {
+static void grow_in(struct garden *g, const char *ns, const char *name, const char *meta) {
         const json_t *o = fake_put(g->fake, WORLD_PODS,
-                        "metadata: {name: %s, namespace: d, uid: u-%s, resourceVersion: '1', %s}",
-                        name, name, meta);
+                        "metadata: {name: %s, namespace: '%s', uid: u-%s, resourceVersion: '1', "
+                        "%s}",
+                        name, ns, name, meta);
 
         graph_put(&g->graph, api_resource_find("pods"), o);
+}
+
+static void grow(struct garden *g, const char *name, const char *meta) {
+        grow_in(g, "d", name, meta);
 }
 
 #define OWNED_BY(owner) \
@@ -300,6 +305,27 @@ static void test_gc_absent_owner(void **state) {
         assert_plan_has(g.fake, &gc_controller, "u-a", "\"preconditions\":{\"uid\":\"u-a\"}");
         assert_plan(g.fake, &gc_controller, "u-b",
                         "guard-absent pods d/owner|guard-absent pods d/gone|delete pods d/b");
+        /* a uid alone is no owner: kind, name and namespace must be those of the reference */
+        grow(&g, "owner", "x: y");
+        grow(&g, "other-name",
+                        "ownerReferences: [{apiVersion: v1, kind: Pod, name: notowner, "
+                        "uid: u-owner}]");
+        assert_plan(g.fake, &gc_controller, "u-other-name",
+                        "guard-absent pods d/notowner|delete pods d/other-name");
+        grow(&g, "other-kind",
+                        "ownerReferences: [{apiVersion: v1, kind: Node, name: owner, uid: "
+                        "u-owner}]");
+        assert_plan(g.fake, &gc_controller, "u-other-kind",
+                        "guard-absent nodes owner|delete pods d/other-kind");
+        grow_in(&g, "e", "other-ns", "ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-other-ns",
+                        "guard-absent pods e/owner|event events e/other-ns|delete pods e/other-ns");
+        assert_plan_has(g.fake, &gc_controller, "u-other-ns",
+                        "Warning OwnerRefInvalidNamespace: ownerRef [v1/Pod, namespace: e, name: "
+                        "owner, uid: u-owner] does not exist in namespace \"e\"");
+        /* an object of no namespace can't be owned from within one: kept, as nobody can be asked */
+        grow_in(&g, "", "node", "ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-node", "event events node");
         /* an owner of a kind that nobody serves can't be asked for: no guess */
         grow(&g, "c", "ownerReferences: [{apiVersion: x/v1, kind: Y, name: z, uid: z}]");
         assert_plan(g.fake, &gc_controller, "u-c", "");
@@ -319,6 +345,16 @@ static void test_gc_foreground(void **state) {
         assert_plan_has(g.fake, &gc_controller, "u-owner", "\"finalizers\":[]");
 }
 
+/* Who only names the uid is no dependent: it is neither waited for nor deleted with it. */
+static void test_gc_foreground_of_strangers(void **state) {
+        _cleanup_(garden_done) struct garden g;
+
+        garden_new(&g);
+        grow(&g, "owner", "deletionTimestamp: x, finalizers: [foregroundDeletion]");
+        grow_in(&g, "e", "a", "ownerReferences: [" OWNED_BY("owner") "]");
+        assert_plan(g.fake, &gc_controller, "u-owner", "patch pods d/owner");
+}
+
 static void test_gc_orphan(void **state) {
         _cleanup_(garden_done) struct garden g;
 
@@ -332,6 +368,18 @@ static void test_gc_orphan(void **state) {
         assert_plan_has(g.fake, &gc_controller, "u-owner", "\"finalizers\":[\"mine\"]");
 }
 
+#define NS_CONDITION(type, reason, message) \
+        "{\"type\":\"NamespaceDeletion" type "\",\"status\":\"False\",\"reason\":\"" reason \
+        "\",\"message\":\"" message "\",\"lastTransitionTime\":\"" FAKE_NOW "\"},"
+#define NS_CONDITIONS \
+        "[" NS_CONDITION("DiscoveryFailure", "ResourcesDiscovered", \
+                        "All resources successfully discovered") \
+                        NS_CONDITION("GroupVersionParsingFailure", "ParsedGroupVersions", \
+                                        "All legacy kube types successfully parsed") \
+                                        NS_CONDITION("ContentFailure", "ContentDeleted", \
+                                                        "All content successfully deleted, may " \
+                                                        "be waiting on finalization")
+
 static void test_namespace(void **state) {
         _cleanup_(garden_done) struct garden g;
 
@@ -344,6 +392,19 @@ static void test_namespace(void **state) {
                         "metadata: {name: d, uid: un, deletionTimestamp: x}\n"
                         "spec: {finalizers: [kubernetes]}");
         assert_plan(g.fake, &namespace_controller, "d", "delete-all pods d/");
+        grow(&g, "b", "finalizers: [example.org/x, y]");
+        grow(&g, "b", "finalizers: [example.org/x]");
+        assert_report(g.fake, &namespace_controller, "d", "conditions",
+                        NS_CONDITIONS
+                        "{\"type\":\"NamespaceContentRemaining\",\"status\":\"True\","
+                        "\"reason\":\"SomeResourcesRemain\",\"message\":\"Some resources are "
+                        "remaining: pods. has 2 resource "
+                        "instances\",\"lastTransitionTime\":\"" FAKE_NOW
+                        "\"},{\"type\":\"NamespaceFinalizersRemaining\",\"status\":"
+                        "\"True\",\"reason\":\"SomeFinalizersRemain\",\"message\":\"Some content "
+                        "in the namespace has finalizers remaining: example.org/x in 1 resource "
+                        "instances\",\"lastTransitionTime\":\"" FAKE_NOW "\"}]");
+        graph_remove(&g.graph, "u-b");
         graph_remove(&g.graph, "u-a");
         assert_plan(g.fake, &namespace_controller, "d",
                         "delete-all pods d/|guard-empty pods d/|guard-empty events d/|"
@@ -367,6 +428,7 @@ int main(void) {
                         cmocka_unit_test(test_csr_refuses_other_subjects),
                         cmocka_unit_test(test_gc_absent_owner),
                         cmocka_unit_test(test_gc_foreground),
+                        cmocka_unit_test(test_gc_foreground_of_strangers),
                         cmocka_unit_test(test_gc_orphan),
                         cmocka_unit_test(test_namespace),
         };

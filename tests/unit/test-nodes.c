@@ -94,6 +94,10 @@ static void test_eviction(void **state) {
         put_pod(f, "now", "n", "");
         gone = put_pod(f, "terminating", "n", "");
         json_set_str(gone, "metadata.deletionTimestamp", FAKE_NOW);
+        for (size_t i = 0; i < f->counts[WORLD_PODS]; i++)
+                json_set_str(json_array_get(json_at(f->objects[WORLD_PODS][i], "status.conditions"),
+                                             0),
+                                "status", "False");
         text = fake_plan(f, &node_controller, "n", &wait);
         assert_int_equal(wait, 15000000);
         assert_plan(f, &node_controller, "n",
@@ -101,6 +105,30 @@ static void test_eviction(void **state) {
                         "d/now");
         /* graceful: on the node nobody says they are gone */
         assert_null(strstr(text, "gracePeriodSeconds"));
+}
+
+/* Nobody sees what a lost node's pods do: services leave them out until it is back. */
+static void test_pods_of_a_lost_node(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        json_t *pod;
+
+        put_unreachable(f);
+        put_node(f, "other", "True", "");
+        pod = put_pod(f, "ready", "n", "");
+        put_pod(f, "elsewhere", "other", "");
+        assert_plan(f, &node_controller, "n", "event events d/ready|patch pods d/ready");
+        assert_plan_has(f, &node_controller, "n", "patch pods d/ready status");
+        assert_plan_has(f, &node_controller, "n", "Warning NodeNotReady: Node is not ready");
+        assert_plan_has(f, &node_controller, "n",
+                        "{\"conditions\":[{\"lastTransitionTime\":\"" FAKE_NOW
+                        "\",\"status\":\"False\",\"type\":\"Ready\"}]}");
+        json_object_set_new(json_array_get(json_at(pod, "status.conditions"), 0), "status",
+                        json_string("False"));
+        assert_plan(f, &node_controller, "n", "event events d/ready|delete pods d/ready");
+        put_node(f, "other", "Unknown", ""); /* the fault is more likely ours */
+        json_object_set_new(json_array_get(json_at(pod, "status.conditions"), 0), "status",
+                        json_string("True"));
+        assert_plan(f, &node_controller, "n", "");
 }
 
 /* When no node at all is in reach nobody is evicted. */
@@ -317,6 +345,7 @@ int main(void) {
                         cmocka_unit_test(test_silent_node),
                         cmocka_unit_test(test_taints),
                         cmocka_unit_test(test_eviction),
+                        cmocka_unit_test(test_pods_of_a_lost_node),
                         cmocka_unit_test(test_no_eviction_when_all_are_silent),
                         cmocka_unit_test(test_podgc),
                         cmocka_unit_test(test_podcidr),

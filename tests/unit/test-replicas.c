@@ -258,6 +258,7 @@ static void test_deployment_rollback(void **state) {
         text = fake_plan(f, &deployment_controller, "d/web", NULL);
         assert_non_null(strstr(text, "patch replicasets d/first"));
         assert_non_null(strstr(text, "\"deployment.kubernetes.io/revision\":\"3\""));
+        assert_non_null(strstr(text, "\"deployment.kubernetes.io/revision-history\":\"1\""));
         assert_non_null(strstr(text, "patch deployments d/web"));
         assert_null(strstr(text, "create"));
         put_set(f, "first", "one", 0, 0, 3, 2);

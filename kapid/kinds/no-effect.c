@@ -1,0 +1,147 @@
+/* Finds the fields that the documents call without effect and writes the table of lib/no-effect.h,
+ * or the list of docs/fields-without-effect.md. */
+#include "kapid/kinds/no-effect.h"
+
+#include "lib/buf.h"
+
+/* Deeper is a schema within itself. */
+enum { DEPTH_MAX = 24 };
+
+struct walk {
+        const json_t *documents;
+        void (*row)(struct walk *w, const char *path, const json_t *field);
+        const char *kind;
+        struct buf rows;
+        size_t count;
+};
+
+static const json_t *definition(const json_t *documents, const char *name) {
+        const json_t *d;
+        size_t i;
+
+        json_array_foreach (documents, i, d) {
+                const json_t *found = json_get(d, "definitions", name, NULL);
+
+                if (found)
+                        return found;
+        }
+        return NULL;
+}
+
+static void walk(struct walk *w, const json_t *schema, const char *path, unsigned depth) {
+        const char *ref = json_string_value(json_object_get(schema, "$ref")), *key;
+        json_t *field;
+
+        if (ref)
+                schema = definition(w->documents, ref);
+        if (!schema || depth > DEPTH_MAX)
+                return;
+        json_object_foreach (json_object_get(schema, "properties"), key, field) {
+                _cleanup_free_ char *at =
+                                *path ? strformat("%s.%s", path, key) : strformat("%s", key);
+
+                assert(at);
+                if (streq(at, "status") || streq(at, "metadata"))
+                        continue;
+                if (json_object_get(field, "x-keelson-no-effect"))
+                        w->row(w, at, field);
+                else
+                        walk(w, field, at, depth + 1);
+        }
+        if (json_object_get(schema, "items")) {
+                _cleanup_free_ char *at = strformat("%s[]", path);
+
+                assert(at);
+                walk(w, json_object_get(schema, "items"), at, depth + 1);
+        }
+}
+
+static const char *text_of(const json_t *field) {
+        const json_t *mark = json_object_get(field, "x-keelson-no-effect");
+
+        return json_is_string(mark) ? json_string_value(mark) : json_str_or(mark, "text", "");
+}
+
+static char *value_text(const json_t *v) {
+        return !v                  ? NULL
+               : json_is_string(v) ? strdup(json_string_value(v))
+                                   : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+}
+
+static void append_c(struct buf *b, const char *s) {
+        if (!s) {
+                buf_append_str(b, "NULL");
+                return;
+        }
+        buf_append_char(b, '"');
+        for (; *s; s++)
+                buf_printf(b, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
+        buf_append_char(b, '"');
+}
+
+static void c_row(struct walk *w, const char *path, const json_t *field) {
+        _cleanup_free_ char *value = value_text(json_at(field, "x-keelson-no-effect.value"));
+        _cleanup_free_ char *usual = value_text(json_object_get(field, "default"));
+        const char *parts[] = {path, text_of(field), value, usual};
+
+        for (size_t i = 0; i < ELEMENTS(parts); i++) {
+                buf_append_str(&w->rows, i > 0 ? ", " : "        {");
+                append_c(&w->rows, parts[i]);
+        }
+        buf_append_str(&w->rows, "},\n");
+        w->count++;
+}
+
+/* What stands in a template stands under Pod already. */
+static void document_row(struct walk *w, const char *path, const json_t *field) {
+        _cleanup_free_ char *value = value_text(json_at(field, "x-keelson-no-effect.value"));
+
+        if (strstr(path, "template."))
+                return;
+        printf("| %s | `%s`%s%s%s | %s |\n", w->kind, path, value ? ": `" : "", strempty(value),
+                        value ? "`" : "", text_of(field));
+}
+
+static void each_kind(const json_t *documents,
+                void (*row)(struct walk *w, const char *path, const json_t *field),
+                void (*done)(const struct walk *w, const json_t *document, struct buf *kinds),
+                struct buf *kinds) {
+        const json_t *d;
+        size_t i;
+
+        json_array_foreach (documents, i, d) {
+                const json_t *version = json_array_get(json_at(d, "spec.versions"), 0);
+                struct walk w = {.documents = documents,
+                                .row = row,
+                                .kind = json_str_or(d, "spec.names.kind", "")};
+
+                walk(&w, json_at(version, "schema.openAPIV3Schema"), "", 0);
+                assert(!w.rows.failed);
+                if (done && w.count > 0)
+                        done(&w, d, kinds);
+                buf_done(&w.rows);
+        }
+}
+
+static void c_kind(const struct walk *w, const json_t *document, struct buf *kinds) {
+        printf("static const struct no_effect_row rows_%zu[] = {\n%s};\n", kinds->size,
+                        w->rows.data);
+        buf_printf(kinds, "        {\"%s\", \"%s\", rows_%zu, %zu},\n",
+                        json_str_or(document, "spec.group", ""), w->kind, kinds->size, w->count);
+}
+
+void no_effect_write_c(const json_t *documents) {
+        _cleanup_buf_ struct buf kinds = {0};
+
+        printf("/* Made from kapid/kinds/ at build time. */\n#include \"lib/no-effect.h\"\n\n");
+        each_kind(documents, c_row, c_kind, &kinds);
+        assert(!kinds.failed);
+        printf("static const struct no_effect_kind kinds[] = {\n%s};\n"
+               "const struct no_effect_table no_effect_table = {kinds, ELEMENTS(kinds)};\n",
+                        strempty(kinds.data));
+}
+
+void no_effect_write_list(const json_t *documents) {
+        printf("| kind | field | why |\n|---|---|---|\n");
+        each_kind(documents, document_row, NULL, NULL);
+}

@@ -1,0 +1,9 @@
+/* Part of kinds-to-c: the fields without effect, from the documents (one JSON array). */
+#pragma once
+
+#include "lib/json.h"
+
+/* To standard output: the table of lib/no-effect.h, as C. */
+void no_effect_write_c(const json_t *documents);
+/* ... and for people, as rows of a Markdown table. */
+void no_effect_write_list(const json_t *documents);

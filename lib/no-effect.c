@@ -1,0 +1,89 @@
+/* Looks for the fields of the table in an object: a walk along each path, never over the object. */
+#include "lib/no-effect.h"
+
+enum { PATH_SIZE = 512, KEY_SIZE = 128 };
+
+struct search {
+        const struct no_effect_row *row;
+        void (*found)(void *userdata, const char *path, const char *text);
+        void *userdata;
+        char path[PATH_SIZE];
+};
+
+static const char *scalar_text(const json_t *v, char buffer[32]) {
+        if (json_is_integer(v)) {
+                (void)snprintf(buffer, 32, "%lld", (long long)json_integer_value(v));
+                return buffer;
+        }
+        return json_is_true(v)     ? "true"
+               : json_is_false(v)  ? "false"
+               : json_is_string(v) ? json_string_value(v)
+                                   : "";
+}
+
+/* Whether the value asks for something: a row for one value means that one; else false, 0, an empty
+ * text, list or object and the default do not. */
+static bool asks(const struct no_effect_row *row, const json_t *v) {
+        char buffer[32];
+        const char *text = scalar_text(v, buffer);
+
+        if (row->value)
+                return streq(text, row->value);
+        if (json_is_array(v) || json_is_object(v))
+                return json_array_size(v) + json_object_size(v) > 0;
+        return *text && !streq(text, "false") && !streq(text, "0") && !streq_ptr(text, row->usual);
+}
+
+/* rest is what is left of the row's path; n the length of what stands in s->path so far. */
+static void search(
+                struct search *s, const char *rest, const json_t *old, const json_t *v, size_t n) {
+        size_t length = strcspn(rest, ".[");
+        char key[KEY_SIZE];
+        const json_t *item;
+        size_t i;
+        int m;
+
+        if (!v || (old && json_equal(old, v)))
+                return;
+        if (!*rest) {
+                if (asks(s->row, v))
+                        s->found(s->userdata, s->path, s->row->text);
+                return;
+        }
+        if (*rest == '[') { /* "[]" of a list, "{}" is not needed so far */
+                rest += 2 + (rest[2] == '.');
+                json_array_foreach (v, i, item) {
+                        m = snprintf(s->path + n, PATH_SIZE - n, "[%zu]", i);
+                        if (m > 0 && (size_t)m < PATH_SIZE - n)
+                                search(s, rest, json_array_get(old, i), item, n + (size_t)m);
+                }
+                return;
+        }
+        if (length >= sizeof(key))
+                return;
+        memcpy(key, rest, length);
+        key[length] = '\0';
+        m = snprintf(s->path + n, PATH_SIZE - n, "%s%s", n > 0 ? "." : "", key);
+        if (m <= 0 || (size_t)m >= PATH_SIZE - n)
+                return;
+        rest += length;
+        search(s, rest + (*rest == '.'), json_object_get(old, key), json_object_get(v, key),
+                        n + (size_t)m);
+}
+
+void no_effect_find(const struct no_effect_table *t, const char *group, const char *kind,
+                const json_t *old, const json_t *object,
+                void (*found)(void *userdata, const char *path, const char *text), void *userdata) {
+        for (size_t n = 0; n < t->count; n++) {
+                const struct no_effect_kind *k = &t->kinds[n];
+
+                if (!streq(k->kind, kind) || !streq(k->group, group))
+                        continue;
+                for (size_t i = 0; i < k->count; i++) {
+                        struct search s = {
+                                        .row = &k->rows[i], .found = found, .userdata = userdata};
+
+                        search(&s, k->rows[i].path, old, object, 0);
+                }
+        }
+}

@@ -1,0 +1,85 @@
+/* Fields without effect are found where they stand, and only where they ask for something. */
+#include "tests/unit/unit.h"
+
+#include "lib/no-effect.h"
+#include "lib/yaml.h"
+
+static void add(void *userdata, const char *path, const char *text) {
+        char *list = userdata;
+
+        assert_true(strlen(text) > 0);
+        assert_true(strlen(list) + strlen(path) + 2 < 1000);
+        strcat(strcat(list, *list ? " " : ""), path);
+}
+
+static json_t *parse(const char *yaml) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_int_equal(yaml_parse(yaml, strlen(yaml), &docs, &p), 0);
+        return json_incref(docs.items[0].value);
+}
+
+static void check(const char *group, const char *kind, const char *old, const char *new,
+                const char *want) {
+        _cleanup_json_ json_t *was = old ? parse(old) : NULL, *is = parse(new);
+        char list[1000] = "";
+
+        no_effect_find(&no_effect_table, group, kind, was, is, add, list);
+        assert_string_equal(list, want);
+}
+
+static void test_found(void **state) {
+        check("", "Pod", NULL, "spec: {containers: [{name: a}, {name: b, tty: true, stdin: true}]}",
+                        "spec.containers[1].stdin spec.containers[1].tty");
+        check("apps", "Deployment", NULL,
+                        "spec: {template: {spec: {runtimeClassName: kata, initContainers: "
+                        "[{name: i, volumeDevices: [{name: x}]}]}}}",
+                        "spec.template.spec.initContainers[0].volumeDevices "
+                        "spec.template.spec.runtimeClassName");
+        check("batch", "Job", NULL, "spec: {template: {spec: {runtimeClassName: kata}}}",
+                        "spec.template.spec.runtimeClassName");
+}
+
+/* What is empty, false, the default, or of another kind or group says nothing. */
+static void test_silent(void **state) {
+        check("", "Pod", NULL,
+                        "spec: {runtimeClassName: '', imagePullSecrets: [], overhead: {}, "
+                        "containers: [{name: a, tty: false}]}",
+                        "");
+        check("", "Pod", NULL, "spec: hello", "");
+        check("", "Pod", NULL, "spec: {containers: {tty: true}}", "");
+        check("example.org", "Pod", NULL, "spec: {runtimeClassName: kata}", "");
+        check("", "ConfigMap", NULL, "spec: {runtimeClassName: kata}", "");
+}
+
+static void test_one_value(void **state) {
+        check("", "Service", NULL, "spec: {type: LoadBalancer}", "spec.type");
+        check("", "Service", NULL, "spec: {type: NodePort}", "");
+        check("", "Pod", NULL, "spec: {automountServiceAccountToken: true}",
+                        "spec.automountServiceAccountToken");
+        check("", "Pod", NULL, "spec: {automountServiceAccountToken: false}", "");
+        check("", "Pod", NULL, "spec: {hostUsers: false}", "spec.hostUsers");
+}
+
+/* Who changes something else has heard it before. */
+static void test_unchanged(void **state) {
+        const char *old = "spec: {containers: [{name: a, tty: true}], runtimeClassName: kata}";
+
+        check("", "Pod", old, old, "");
+        check("", "Pod", old,
+                        "spec: {containers: [{name: a, image: x, tty: true}], runtimeClassName: "
+                        "gvisor}",
+                        "spec.runtimeClassName");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_found),
+                        cmocka_unit_test(test_silent),
+                        cmocka_unit_test(test_one_value),
+                        cmocka_unit_test(test_unchanged),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
