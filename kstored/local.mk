@@ -27,7 +27,7 @@ libkstored_a_SOURCES = $(kstored_pure_sources) \
 	kstored/backup-internal.h kstored/backup-restore.c kstored/backup.c kstored/backup.h \
 	kstored/disk-backup.c kstored/disk-hash.c kstored/disk-internal.h kstored/disk-read.c \
 	kstored/disk-scrub.c kstored/disk-snapshot.c kstored/disk-sum.c kstored/disk-upgrade.c \
-	kstored/disk-write.c kstored/disk.c kstored/wal-files.c kstored/worker.c kstored/worker.h
+	kstored/disk-write.c kstored/disk.c kstored/wal-files.c
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \

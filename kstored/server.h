@@ -11,7 +11,7 @@
 #include "kstored/peers.h"
 #include "kstored/replica.h"
 #include "kstored/server-metrics.h"
-#include "kstored/worker.h"
+#include "lib/worker.h"
 #include "lib/daemon.h"
 #include "lib/grpc-server.h"
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "lib/random.h"
 #include "lib/timefmt.h"
 
 enum { ASIDE_NAMES_MAX = 100 };
@@ -146,47 +147,114 @@ int mkdir_parents(const char *path, mode_t mode) {
         }
 }
 
-enum { REMOVE_DEPTH_MAX = 64 };
+enum { REMOVE_DEPTH_MAX = 64, REMOVE_NAMES_MAX = 100 };
 
-static int remove_at(int parent, const char *name, dev_t device, unsigned depth) {
+struct removal {
+        int top;             /* the tree's own folder */
+        dev_t device;        /* other file systems are not entered */
+        unsigned long moved; /* folders that this pass has moved up to top */
+        uint64_t serial;     /* starts at random: nobody can have taken the names before */
+};
+
+/* Puts a folder that lies too deep right below the top, where the next pass finds it: however deep
+ * a tree is, so many folders are open at a time and no path grows long. */
+static int lift_folder(struct removal *x, int parent, const char *name) {
+        for (int i = 0; i < REMOVE_NAMES_MAX; i++) {
+                char up[48];
+
+                snprintf(up, sizeof(up), ".keelson-removed-%016llx",
+                                (unsigned long long)x->serial++);
+                if (renameat(parent, name, x->top, up) >= 0) {
+                        x->moved++;
+                        return 0;
+                }
+                if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+                        return -errno;
+        }
+        return -EMLINK;
+}
+
+/* A bind mount may be of the same device. */
+static bool is_mount_root(int fd) {
+        struct statx st;
+
+        return statx(fd, "", AT_EMPTY_PATH, 0, &st) >= 0 &&
+               (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+static int remove_children(struct removal *x, int fd, unsigned depth);
+
+static int remove_entry(struct removal *x, int parent, const char *name, unsigned depth) {
         struct stat st;
-        DIR *d;
-        int fd, r = 0;
+        int fd, r;
 
         if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (!S_ISDIR(st.st_mode))
                 return unlinkat(parent, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-        if (depth >= REMOVE_DEPTH_MAX)
-                return -ELOOP;
-        if (st.st_dev != device)
+        if (st.st_dev != x->device)
                 return -EXDEV;
+        if (unlinkat(parent, name, AT_REMOVEDIR) >= 0)
+                return 0;
+        if (depth >= REMOVE_DEPTH_MAX)
+                return lift_folder(x, parent, name);
         fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        d = fdopendir(fd);
+        if (is_mount_root(fd)) {
+                close(fd);
+                return -EXDEV;
+        }
+        r = remove_children(x, fd, depth + 1);
+        if (r < 0)
+                return r;
+        return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* Takes fd. Goes on after an error, so that as little as possible is left. */
+static int remove_children(struct removal *x, int fd, unsigned depth) {
+        DIR *d = fdopendir(fd);
+        int r = 0;
+
         if (!d) {
                 close(fd);
                 return -ENOMEM;
         }
         for (struct dirent *e; (e = readdir(d));)
                 if (!streq(e->d_name, ".") && !streq(e->d_name, "..")) {
-                        int q = remove_at(dirfd(d), e->d_name, device, depth + 1);
+                        int q = remove_entry(x, dirfd(d), e->d_name, depth);
 
                         r = r < 0 ? r : q;
                 }
         closedir(d);
-        if (r < 0)
-                return r;
-        return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+        return r;
 }
 
 int remove_tree(const char *path) {
+        _cleanup_close_ int top = -EBADF;
+        struct removal x = {0};
         struct stat st;
+        int r;
 
         if (lstat(path, &st) < 0)
                 return errno == ENOENT ? 0 : -errno;
-        return remove_at(AT_FDCWD, path, st.st_dev, 0);
+        if (!S_ISDIR(st.st_mode))
+                return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+        top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (top < 0)
+                return -errno;
+        x.top = top;
+        x.device = st.st_dev;
+        random_bytes(&x.serial, sizeof(x.serial));
+        do {
+                int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+                x.moved = 0;
+                r = fd < 0 ? -errno : remove_children(&x, fd, 0);
+        } while (x.moved > 0);
+        if (r < 0)
+                return r;
+        return rmdir(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 char *file_error_text(const char *path, const char *what, int error) {

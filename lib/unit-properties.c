@@ -86,6 +86,8 @@ static const struct unit_property table[] = {
                 {"ProcSubset", NULL, LEVEL_RESTRICTED, "pid", NULL},
                 {"LockPersonality", NULL, LEVEL_RESTRICTED, ON, NULL},
                 {"MemoryDenyWriteExecute", NULL, LEVEL_RESTRICTED, ON, NULL},
+                {"RestrictNamespaces", NULL, LEVEL_RESTRICTED, ON, NULL},
+                {"RemoveIPC", NULL, LEVEL_RESTRICTED, ON, NULL},
                 {"RestrictRealtime", NULL, LEVEL_RESTRICTED, ON, NULL},
                 {"RestrictSUIDSGID", NULL, LEVEL_RESTRICTED, ON, NULL},
                 {"SystemCallArchitectures", NULL, LEVEL_RESTRICTED, "native", NULL},

@@ -16,6 +16,7 @@ struct pods;
 struct sync;
 struct node;
 struct renew;
+struct log_sockets;
 
 struct agent_config {
         char *node_name;
@@ -24,6 +25,8 @@ struct agent_config {
         char *data_dir;
         char *service_cidr;
         char *cluster_cidr;
+        char *cluster_dns;
+        char *cluster_domain;
         char *pod_cidr;
         char *manifest_dir;
         char *health_address;
@@ -38,7 +41,9 @@ struct agent {
         sd_event *event;
         struct api_client *api; /* NULL: standalone */
         struct units *units;
+        struct log_sockets *log_sockets;
         struct network *network;
+        struct network_watch *network_watch;
         struct ipam *ipam; /* NULL until the node's pod range is known */
         struct store *store;
         struct nft *nft;
@@ -49,7 +54,9 @@ struct agent {
         char node_ip[16];
         int64_t cpu_milli; /* of the machine */
         int64_t memory_bytes;
-        char *resolv_conf; /* NULL, or the file pods see as /etc/resolv.conf */
+        bool no_user_namespaces;
+        char *exec_program; /* kpod-exec, beside our own program */
+        char *resolv_conf;  /* NULL, or the file pods see as /etc/resolv.conf */
 };
 
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"

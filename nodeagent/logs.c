@@ -1,28 +1,35 @@
 /* Container logs out of the journal, found by the pod's uid and the container's name: also those of
- * pods that are long gone. "previous" is the invocation before the newest one that the journal
- * knows. A followed log ends when the unit is gone and everything it wrote was shown. */
+ * pods that are long gone. Entries come from keelson-logs.service, which writes them byte by byte
+ * as they came, and for units with another StandardOutput from journald's own stream. What is shown
+ * is one run (systemd's invocation): the one that goes on or was the last, "previous" is the one
+ * before it. A followed log ends when that run has ended and everything it wrote was shown. */
 #include "nodeagent/logs.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <systemd/sd-journal.h>
 
 #include "lib/buf.h"
 #include "lib/timefmt.h"
+#include "nodeagent/log-collect.h"
+#include "nodeagent/pod-units.h"
+#include "nodeagent/unit-ask.h"
 
 enum {
-        INVOCATIONS_MAX = 4096,
-        WAIT_MS = 1000,
-        QUIET_ROUNDS = 3, /* waits without a line after the unit is gone */
+        WAIT_MS = 500,
+        QUIET_ROUNDS = 2, /* waits without a line after the run has ended */
         OUTPUT_SIZE = 65536,
+        INVOCATION_LENGTH = 32,
 };
 
 struct reader {
         const struct logs_request *request;
+        char *unit;
+        char invocation[INVOCATION_LENGTH + 1]; /* "": no run was found */
         sd_journal *journal;
         struct buf out;
         uint64_t written;
-        bool ended; /* limit reached or nobody listens */
+        bool in_line; /* the last entry's line goes on in the next one */
+        bool ended;   /* limit reached or nobody listens */
 };
 
 static int match(sd_journal *j, const char *name, const char *value) {
@@ -30,17 +37,30 @@ static int match(sd_journal *j, const char *name, const char *value) {
         return text ? sd_journal_add_match(j, text, 0) : -ENOMEM;
 }
 
-static int add_matches(struct reader *r, const char *invocation) {
-        int e = match(r->journal, "KEELSON_POD_UID", r->request->uid);
+/* Only fields that journald itself vouches for say where an entry comes from. */
+int logs_match(sd_journal *j, const char *uid, const char *container, const char *invocation) {
+        static const struct {
+                const char *name, *value, *invocation;
+        } origins[] = {{"_SYSTEMD_UNIT", LOG_COLLECT_UNIT, "KEELSON_INVOCATION"},
+                        {"_TRANSPORT", "stdout", "_SYSTEMD_INVOCATION_ID"}};
+        int e = 0;
 
-        if (e >= 0)
-                e = match(r->journal, "KEELSON_CONTAINER", r->request->container);
-        /* Lines of the program, not what systemd says about the unit. */
-        if (e >= 0)
-                e = match(r->journal, "_TRANSPORT", "stdout");
-        if (e >= 0 && invocation)
-                e = match(r->journal, "_SYSTEMD_INVOCATION_ID", invocation);
+        for (size_t i = 0; i < ELEMENTS(origins) && e >= 0; i++) {
+                e = match(j, "KEELSON_POD_UID", uid);
+                if (e >= 0)
+                        e = match(j, "KEELSON_CONTAINER", container);
+                if (e >= 0)
+                        e = match(j, origins[i].name, origins[i].value);
+                if (e >= 0 && invocation)
+                        e = match(j, origins[i].invocation, invocation);
+                if (e >= 0)
+                        e = sd_journal_add_disjunction(j);
+        }
         return e;
+}
+
+static int add_matches(struct reader *r, const char *invocation) {
+        return logs_match(r->journal, r->request->uid, r->request->container, invocation);
 }
 
 static int flush(struct reader *r) {
@@ -60,6 +80,12 @@ static int flush(struct reader *r) {
         return 0;
 }
 
+static bool has_field(sd_journal *j, const char *name) {
+        const void *data;
+        size_t n;
+        return sd_journal_get_data(j, name, &data, &n) >= 0;
+}
+
 static void show(struct reader *r) {
         const struct logs_request *q = r->request;
         const void *data;
@@ -69,15 +95,15 @@ static void show(struct reader *r) {
 
         if (sd_journal_get_data(r->journal, "MESSAGE", &data, &n) < 0 || n < 8)
                 return;
-        data = (const char *)data + 8;
-        n -= 8;
-        if (q->timestamps && sd_journal_get_realtime_usec(r->journal, &us) >= 0) {
+        if (q->timestamps && !r->in_line && sd_journal_get_realtime_usec(r->journal, &us) >= 0) {
                 time_format_micro(us, stamp);
                 stamp[strcspn(stamp, "Z")] = 0;
                 buf_printf(&r->out, "%s000Z ", stamp);
         }
-        buf_append(&r->out, data, n);
-        buf_append_char(&r->out, '\n');
+        buf_append(&r->out, (const char *)data + 8, n - 8);
+        r->in_line = has_field(r->journal, "KEELSON_PARTIAL");
+        if (!r->in_line)
+                buf_append_char(&r->out, '\n');
         if (q->limit_bytes > 0 && r->written + r->out.size >= q->limit_bytes) {
                 r->out.size = (size_t)(q->limit_bytes - r->written);
                 r->ended = true;
@@ -88,31 +114,62 @@ static void show(struct reader *r) {
         }
 }
 
-/* The invocation before the newest; 0 when there is none. */
-static int previous_invocation(struct reader *r, char ret[static 33]) {
-        char newest[33] = "";
-        unsigned seen = 0;
+/* The run of the current entry; 1 when it has one. */
+static int entry_invocation(sd_journal *j, char ret[static INVOCATION_LENGTH + 1]) {
+        static const char *const names[] = {"KEELSON_INVOCATION", "_SYSTEMD_INVOCATION_ID"};
+        /* Of keelson-logs.service the second is its own. */
+        const void *data;
+        size_t n;
 
-        if (sd_journal_seek_tail(r->journal) < 0)
-                return -EIO;
-        while (sd_journal_previous(r->journal) > 0 && seen++ < 10000000) {
-                const void *data;
-                size_t n;
-                const char *id;
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                size_t k = strlen(names[i]) + 1;
 
-                if (sd_journal_get_data(r->journal, "_SYSTEMD_INVOCATION_ID", &data, &n) < 0 ||
-                                n != 23 + 32)
+                if (sd_journal_get_data(j, names[i], &data, &n) < 0)
                         continue;
-                id = (const char *)data + 23;
-                if (!newest[0])
-                        memcpy(newest, id, 32);
-                else if (memcmp(newest, id, 32) != 0) {
-                        memcpy(ret, id, 32);
-                        ret[32] = 0;
-                        return 1;
-                }
+                if (n != k + INVOCATION_LENGTH)
+                        return 0;
+                memcpy(ret, (const char *)data + k, INVOCATION_LENGTH);
+                ret[INVOCATION_LENGTH] = 0;
+                return 1;
         }
         return 0;
+}
+
+/* The newest run in the journal that is not this one ("": any). 0 when there is none. */
+static int newest_but(struct reader *r, const char *but, char ret[static INVOCATION_LENGTH + 1]) {
+        char id[INVOCATION_LENGTH + 1];
+        int e = sd_journal_seek_tail(r->journal);
+
+        while (e >= 0 && (e = sd_journal_previous(r->journal)) > 0)
+                if (entry_invocation(r->journal, id) > 0 && !streq(id, but)) {
+                        memcpy(ret, id, sizeof(id));
+                        return 1;
+                }
+        return e;
+}
+
+/* The run that goes on, or that systemd still remembers; else the newest that wrote something. */
+static int current_invocation(struct reader *r, char ret[static INVOCATION_LENGTH + 1]) {
+        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", r->unit);
+        char target[64];
+        ssize_t n = path ? readlink(path, target, sizeof(target)) : -1;
+
+        if (n != INVOCATION_LENGTH)
+                return newest_but(r, "", ret);
+        memcpy(ret, target, INVOCATION_LENGTH);
+        ret[INVOCATION_LENGTH] = 0;
+        return 1;
+}
+
+/* Which run is asked for: 1, or 0 when there is none. */
+static int choose(struct reader *r) {
+        char current[INVOCATION_LENGTH + 1] = "";
+        int e = current_invocation(r, current);
+
+        if (e > 0 && r->request->previous)
+                return newest_but(r, current, r->invocation);
+        memcpy(r->invocation, current, sizeof(current));
+        return e;
 }
 
 /* Puts the cursor before the first line to show. */
@@ -139,15 +196,6 @@ static int seek(struct reader *r) {
                         return 0;
         }
         return 0;
-}
-
-/* systemd keeps this link while a unit is loaded and has run. */
-static bool unit_is_gone(const struct logs_request *q) {
-        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:kpod-%s_%s_%s.service",
-                        q->ns, q->pod, q->container);
-        char target[64];
-
-        return !path || readlink(path, target, sizeof(target)) < 0;
 }
 
 /* 1 when nobody reads our output any more. */
@@ -177,7 +225,7 @@ static int follow(struct reader *r) {
                 r->written += r->out.size;
                 if (e < 0 || flush(r) < 0)
                         return e;
-                quiet = any || !unit_is_gone(r->request) ? 0 : quiet + 1;
+                quiet = any || unit_run_goes_on(r->unit, r->invocation) > 0 ? 0 : quiet + 1;
                 (void)poll(p, 2, WAIT_MS);
                 if (reader_left())
                         return 0;
@@ -188,24 +236,32 @@ static int follow(struct reader *r) {
         return 0;
 }
 
+static int find_unit(struct reader *r) {
+        const struct logs_request *q = r->request;
+
+        r->unit = pod_unit_name_of(q->ns, q->pod, q->container);
+        return r->unit ? 0 : -ENOMEM;
+}
+
 static int run(struct reader *r, struct problem *p) {
-        char invocation[33];
-        int e = sd_journal_open(&r->journal, SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM);
+        /* All of the machine's files: journald keeps what users from 1000 on write apart. */
+        int e = sd_journal_open(&r->journal, SD_JOURNAL_LOCAL_ONLY);
 
         if (e < 0)
                 return problem_set(p, -e, 0, NULL, "cannot open the journal: %s", strerror(-e));
-        e = add_matches(r, NULL);
-        if (e >= 0 && r->request->previous) {
-                e = previous_invocation(r, invocation);
-                if (e == 0)
-                        return problem_set(p, ENOENT, 400, "BadRequest",
-                                        "previous terminated container \"%s\" in pod \"%s\" not "
-                                        "found",
-                                        r->request->container, r->request->pod);
-                if (e > 0) {
-                        sd_journal_flush_matches(r->journal);
-                        e = add_matches(r, invocation);
-                }
+        (void)sd_journal_set_data_threshold(r->journal, 0);
+        e = find_unit(r);
+        if (e >= 0)
+                e = add_matches(r, NULL);
+        if (e >= 0)
+                e = choose(r);
+        if (e == 0 && r->request->previous)
+                return problem_set(p, ENOENT, 400, "BadRequest",
+                                "previous terminated container \"%s\" in pod \"%s\" not found",
+                                r->request->container, r->request->pod);
+        if (e > 0) {
+                sd_journal_flush_matches(r->journal);
+                e = add_matches(r, r->invocation);
         }
         if (e >= 0)
                 e = seek(r);
@@ -233,6 +289,7 @@ int logs_ssh_main(const char *command) {
         if (r.journal)
                 sd_journal_close(r.journal);
         buf_done(&r.out);
+        free(r.unit);
         if (e < 0) {
                 fprintf(stderr, "%s\n", p.message ? p.message : strerror(-e));
                 return 1;

@@ -1,7 +1,8 @@
 /* knodeagent: wiring. Subcommands: `ssh` (kapid's forced command), `units FILE` (what a manifest
- * becomes). */
+ * becomes), `logs-collect` (the service that takes what containers write), `clean`. */
 #include "config.h"
 
+#include <limits.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -13,12 +14,15 @@
 #include "lib/timefmt.h"
 #include "nodeagent/agent.h"
 #include "nodeagent/csr.h"
+#include "nodeagent/log-collect.h"
+#include "nodeagent/log-sockets.h"
 #include "nodeagent/logs.h"
 #include "nodeagent/manifest.h"
 #include "nodeagent/network.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pods.h"
 #include "nodeagent/renew.h"
+#include "nodeagent/stage.h"
 #include "nodeagent/sync.h"
 #include "nodeagent/volumes.h"
 
@@ -43,6 +47,12 @@ static const struct option_row rows[] = {
                                 "addresses of services", "10.96.0.0/16"},
                 {"cluster-cidr", 0, OPTION_STRING, OFFSET(cluster_cidr), "CIDR",
                                 "addresses of all pods", "10.244.0.0/16"},
+                {"cluster-dns", 0, OPTION_STRING, OFFSET(cluster_dns), "ADDRESS",
+                                "name server of the cluster's names (default: pods use the "
+                                "machine's own name servers)",
+                                NULL},
+                {"cluster-domain", 0, OPTION_STRING, OFFSET(cluster_domain), "DOMAIN",
+                                "where the cluster's names end", "cluster.local"},
                 {"pod-cidr", 0, OPTION_STRING, OFFSET(pod_cidr), "CIDR",
                                 "addresses of this node's pods (default: spec.podCIDR of the Node)",
                                 NULL},
@@ -123,8 +133,30 @@ static void on_table_changed(void *userdata) {
                 pods_wake_ending(a->pods);
 }
 
+static void on_network_missing(void *userdata) {
+        struct agent *a = userdata;
+        int r = network_mend(a->network);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot put back the links and routes of the pod network");
+        /* Their routes went with the gateway's address. */
+        if (a->pods)
+                pods_mend_network(a->pods);
+}
+
+static void start_log_service(struct agent *a) {
+        int r = log_sockets_start_service(a->log_sockets, a->units);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot start " LOG_COLLECT_UNIT
+                                     "; what containers write waits until it runs");
+}
+
 static int on_check(sd_event_source *s, uint64_t usec, void *userdata) {
-        pods_check_units(((struct agent *)userdata)->pods);
+        struct agent *a = userdata;
+
+        pods_check_units(a->pods);
+        start_log_service(a);
         (void)sd_event_source_set_time_relative(s, CHECK_US);
         (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
         return 0;
@@ -187,6 +219,52 @@ static char *find_resolv_conf(void) {
         return NULL;
 }
 
+/* Some distributions and administrators switch user namespaces off. */
+static bool user_namespaces_work(void) {
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+
+        return access("/proc/self/ns/user", F_OK) == 0 &&
+               (file_read("/proc/sys/user/max_user_namespaces", 64, &text, &n) < 0 || *text != '0');
+}
+
+/* All pods together leave the machine enough to be reached and mended. */
+static void limit_pods(struct agent *a) {
+        int64_t tasks = node_tasks_max();
+        _cleanup_json_ json_t *limits = json_pack("{s:I}", "MemoryMax",
+                        (json_int_t)(a->memory_bytes - node_memory_reserve(a->memory_bytes)));
+        int r;
+
+        if (limits && tasks > 0)
+                json_object_set_new(limits, "TasksMax", json_integer(tasks / 4 * 3));
+        r = limits ? units_set_properties(a->units, "keelson.slice", limits) : -ENOMEM;
+        if (r < 0)
+                log_warning_errno(r, "Cannot bound the memory and tasks of all pods together");
+}
+
+/* Every command of a pod is started through it. */
+static int find_exec_program(struct agent *a, struct problem *p) {
+        char self[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+        char *slash;
+
+        if (n < 0)
+                return -errno;
+        self[n] = 0;
+        slash = strrchr(self, '/');
+        if (slash)
+                *slash = 0;
+        a->exec_program = strformat("%s/kpod-exec", self);
+        if (!a->exec_program)
+                return -ENOMEM;
+        if (access(a->exec_program, X_OK) < 0)
+                return problem_set(p, errno, 0, NULL,
+                                "the program %s, through which pods are started, cannot be used: "
+                                "%s (install it beside knodeagent)",
+                                a->exec_program, strerror(errno));
+        return 0;
+}
+
 static int learn_machine(struct agent *a, struct problem *p) {
         struct sysinfo info;
         char host[256];
@@ -202,6 +280,7 @@ static int learn_machine(struct agent *a, struct problem *p) {
         a->memory_bytes = (int64_t)info.totalram * info.mem_unit;
         a->cpu_milli = (int64_t)sysconf(_SC_NPROCESSORS_ONLN) * 1000;
         a->resolv_conf = find_resolv_conf();
+        a->no_user_namespaces = !user_namespaces_work();
         if (a->config.node_ip && strlen(a->config.node_ip) < sizeof(a->node_ip))
                 snprintf(a->node_ip, sizeof(a->node_ip), "%s", a->config.node_ip);
         else if (network_guess_node_ip(a->node_ip) < 0)
@@ -235,7 +314,7 @@ static int open_state(struct agent *a, struct problem *p) {
 static int start_network(struct agent *a, struct problem *p) {
         struct network_options network = {a->node_ip, a->config.service_cidr};
         struct nft_options nft = {a->config.node_name, a->node_ip, a->config.cluster_cidr,
-                        on_table_changed, a};
+                        a->config.service_cidr, on_table_changed, a};
         int r = network_new(&a->network, &network);
 
         if (r >= 0 && a->ipam)
@@ -243,6 +322,10 @@ static int start_network(struct agent *a, struct problem *p) {
         if (r < 0)
                 return problem_set(
                                 p, -r, 0, NULL, "cannot set up the pod network: %s", strerror(-r));
+        r = network_watch_new(&a->network_watch, a->event, on_network_missing, a);
+        if (r < 0)
+                log_warning_errno(r, "Cannot watch the machine's links; what of the pod network is "
+                                     "taken away is put back when the agent starts");
         r = nft_new(&a->nft, a->event, &nft);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
@@ -285,7 +368,9 @@ static int start(struct agent *a, struct problem *p) {
         if (r < 0)
                 return r;
         a->event = daemon_event(a->daemon);
-        r = learn_machine(a, p);
+        r = find_exec_program(a, p);
+        if (r >= 0)
+                r = learn_machine(a, p);
         if (r >= 0)
                 r = open_state(a, p);
         if (r >= 0)
@@ -300,6 +385,12 @@ static int start(struct agent *a, struct problem *p) {
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
                                 strerror(-r));
+        limit_pods(a);
+        r = log_sockets_new(&a->log_sockets, a->event);
+        if (r < 0)
+                return problem_set(
+                                p, -r, 0, NULL, "cannot use %s: %s", LOG_COLLECT_DIR, strerror(-r));
+        start_log_service(a);
         r = start_api(a, p);
         if (r >= 0 && a->config.manifest_dir) {
                 r = manifest_each(a->config.manifest_dir, a->config.node_name, on_static_pod, a);
@@ -320,14 +411,17 @@ static void agent_done(struct agent *a) {
         sync_free(a->sync);
         node_free(a->node);
         pods_free(a->pods);
+        log_sockets_free(a->log_sockets);
         units_free(a->units);
         api_client_free(a->api);
         nft_free(a->nft);
+        network_watch_free(a->network_watch);
         network_free(a->network);
         ipam_free(a->ipam);
         store_free(a->store);
         daemon_free(a->daemon);
         free(a->resolv_conf);
+        free(a->exec_program);
         options_done(&program, &a->config);
 }
 
@@ -351,7 +445,13 @@ int main(int argc, char **argv) {
                 options_done(&program, &a.config);
                 return r;
         }
+        if (words && streq(words[0], "logs-collect") && strv_length(words) == 1) {
+                r = log_collect_main();
+                options_done(&program, &a.config);
+                return r;
+        }
         if (words && streq(words[0], "clean") && strv_length(words) == 1) {
+                stage_unmount_below(AGENT_RUN_DIR);
                 r = network_clean();
                 options_done(&program, &a.config);
                 if (r < 0)

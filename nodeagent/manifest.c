@@ -143,6 +143,7 @@ int manifest_print_units(const char *path, const char *node_name) {
                 struct pod_facts f = {.node_name = node_name,
                                 .node_ip = "192.0.2.1",
                                 .pod_ip = "10.244.0.2",
+                                .exec_program = "/opt/keelson/bin/kpod-exec",
                                 .cpu_milli = 1000,
                                 .memory_bytes = INT64_C(1) << 30};
 

@@ -26,7 +26,7 @@
 #define SERVICE_DEVICE "keelson-svc"
 
 enum {
-        ROUTE_PROTOCOL = 75,
+        ROUTE_PROTOCOL = NETWORK_ROUTE_PROTOCOL,
         UNREACHABLE_METRIC = 0x7fffff00,
 };
 
@@ -34,7 +34,9 @@ struct network {
         struct nl_sock *socket;
         char node_ip[16];
         char service_cidr[24];
+        char pod_cidr[24];
         char gateway[16];
+        struct map *routes; /* of other nodes' pods, as last wanted */
 };
 
 static int nl_errno(int error) {
@@ -63,6 +65,24 @@ static int write_sysctl(const char *path, const char *value) {
         if (fd < 0)
                 return -errno;
         return write(fd, value, strlen(value)) < 0 ? -errno : 0;
+}
+
+/* "net.ipv4.tcp_rmem" or "net/ipv4/conf/eth0.1/rp_filter" -> its file; NULL when it is no name of a
+ * setting of the network. Caller frees. */
+static char *sysctl_path(const char *name) {
+        bool slashes = name[strcspn(name, "./")] == '/';
+        _cleanup_free_ char *path = strformat("/proc/sys/%s", name);
+        char *s = path ? path + strlen("/proc/sys/") : NULL;
+
+        if (!path || (!startswith(name, "net.") && !startswith(name, "net/")))
+                return NULL;
+        for (; *s && !slashes; s++)
+                if (*s == '.' || *s == '/')
+                        *s = *s == '.' ? '/' : '.';
+        if (strstr(path, "/../") || strstr(path, "//") || endswith(path, "/") ||
+                        endswith(path, "/.."))
+                return NULL;
+        return TAKE_PTR(path);
 }
 
 static int open_socket(struct nl_sock **ret) {
@@ -225,9 +245,27 @@ static int dummy_make(struct nl_sock *s, const char *name) {
         return r < 0 ? r : index;
 }
 
+static int service_device(struct network *n) {
+        struct route route = {.destination = n->service_cidr, .source = n->node_ip};
+        int r;
+
+        route.index = dummy_make(n->socket, SERVICE_DEVICE);
+        if (route.index < 0)
+                return log_warning_errno(
+                                route.index, "Cannot make the network device " SERVICE_DEVICE);
+        r = route_add(n->socket, &route);
+        if (r < 0) {
+                route.source = NULL;
+                r = route_add(n->socket, &route);
+        }
+        if (r < 0)
+                return log_warning_errno(
+                                r, "Cannot add the route of the service range %s", n->service_cidr);
+        return 0;
+}
+
 int network_new(struct network **ret, const struct network_options *options) {
         _cleanup_(network_freep) struct network *n = calloc(1, sizeof(*n));
-        struct route route = {.destination = options->service_cidr, .source = options->node_ip};
         int r;
 
         if (!n)
@@ -241,18 +279,9 @@ int network_new(struct network **ret, const struct network_options *options) {
         if (r < 0)
                 log_warning_errno(r, "Cannot switch on IPv4 forwarding (net.ipv4.ip_forward); pods "
                                      "will not reach other nodes");
-        route.index = dummy_make(n->socket, SERVICE_DEVICE);
-        if (route.index < 0)
-                return log_warning_errno(
-                                route.index, "Cannot make the network device " SERVICE_DEVICE);
-        r = route_add(n->socket, &route);
-        if (r < 0) {
-                route.source = NULL;
-                r = route_add(n->socket, &route);
-        }
+        r = service_device(n);
         if (r < 0)
-                return log_warning_errno(r, "Cannot add the route of the service range %s",
-                                options->service_cidr);
+                return r;
         *ret = TAKE_PTR(n);
         return 0;
 }
@@ -261,6 +290,7 @@ struct network *network_free(struct network *n) {
         if (!n)
                 return NULL;
         nl_socket_free(n->socket);
+        map_free(n->routes);
         free(n);
         return NULL;
 }
@@ -275,8 +305,24 @@ int network_set_pod_range(struct network *n, const char *cidr, const char *gatew
         r = address_add(n->socket, index, gateway);
         if (r < 0 && r != -EEXIST)
                 return r;
-        snprintf(n->gateway, sizeof(n->gateway), "%s", gateway);
+        if (gateway != n->gateway) {
+                snprintf(n->gateway, sizeof(n->gateway), "%s", gateway);
+                snprintf(n->pod_cidr, sizeof(n->pod_cidr), "%s", cidr);
+        }
         return route_add(n->socket, &route);
+}
+
+int network_mend(struct network *n) {
+        _cleanup_(map_freep) struct map *routes = TAKE_PTR(n->routes);
+        int r = service_device(n), q = 0;
+
+        if (*n->gateway)
+                q = network_set_pod_range(n, n->pod_cidr, n->gateway);
+        if (r >= 0)
+                r = q;
+        if (routes)
+                q = network_set_routes(n, routes);
+        return r < 0 ? r : q;
 }
 
 char *network_pod_path(const char *uid) {
@@ -328,6 +374,25 @@ static int socket_in(int ns, int home, struct nl_sock **ret) {
         if (setns(ns, CLONE_NEWNET) < 0)
                 return -errno;
         r = open_socket(ret);
+        return_home(home);
+        return r;
+}
+
+/* Ports below 1024 and echo requests need no privilege where every port is the pod's own. */
+static int open_ports(int ns, int home) {
+        static const struct {
+                const char *path, *value;
+        } settings[] = {{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
+                        {"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"}};
+        int r = 0;
+
+        if (setns(ns, CLONE_NEWNET) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTS(settings) && r >= 0; i++) {
+                _cleanup_close_ int fd = open(settings[i].path, O_WRONLY | O_CLOEXEC);
+                r = fd < 0 ? -errno
+                           : file_write_all(fd, settings[i].value, strlen(settings[i].value));
+        }
         return_home(home);
         return r;
 }
@@ -416,9 +481,36 @@ int network_pod_up(struct network *n, const char *uid, const char *address, cons
         if (r >= 0)
                 r = pod_side(inside, address, gateway);
         if (r >= 0)
+                r = open_ports(ns, home);
+        if (r >= 0)
                 r = route_add(n->socket, &route);
         nl_socket_free(inside);
         return r;
+}
+
+int network_pod_sysctl(const char *uid, const char *name, const char *value) {
+        _cleanup_free_ char *ns_path = network_pod_path(uid), *path = sysctl_path(name);
+        _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
+                            ns = ns_path ? open(ns_path, O_RDONLY | O_CLOEXEC) : -EBADF;
+        int r;
+
+        if (!ns_path || !path)
+                return ns_path ? -EINVAL : -ENOMEM;
+        if (home < 0 || ns < 0 || setns(ns, CLONE_NEWNET) < 0)
+                return -errno;
+        /* /proc/sys/net is that of whoever opens it. */
+        r = write_sysctl(path, value);
+        return_home(home);
+        return r;
+}
+
+int network_pod_allow_loopback(const char *uid) {
+        _cleanup_free_ char *path = NULL;
+        char veth[16];
+
+        veth_name(uid, veth);
+        path = strformat("/proc/sys/net/ipv4/conf/%s/route_localnet", veth);
+        return path ? write_sysctl(path, "1") : -ENOMEM;
 }
 
 static void link_delete(struct nl_sock *s, const char *name) {
@@ -468,10 +560,24 @@ static void route_gateway(struct rtnl_route *route, char *text, size_t n) {
                 nl_addr2str(gateway, text, n);
 }
 
+/* What network_mend() puts back. */
+static void remember_routes(struct network *n, const struct map *routes) {
+        n->routes = map_free(n->routes);
+        n->routes = map_new(free);
+        map_foreach (routes, e) {
+                char *gateway = n->routes ? strdup(map_entry_value(e)) : NULL;
+
+                if (gateway && map_set(n->routes, map_entry_key(e), gateway) < 0)
+                        free(gateway);
+        }
+}
+
 int network_set_routes(struct network *n, const struct map *routes) {
         struct nl_cache *cache;
-        int r = rtnl_route_alloc_cache(n->socket, AF_INET, 0, &cache), result = 0;
+        int r, result = 0;
 
+        remember_routes(n, routes);
+        r = rtnl_route_alloc_cache(n->socket, AF_INET, 0, &cache);
         if (r < 0)
                 return nl_errno(r);
         for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
@@ -518,6 +624,7 @@ int network_clean(void) {
                 return r;
         network_each_pod(clean_pod, &n);
         r = network_set_routes(&n, none);
+        map_free(n.routes);
         link_delete(n.socket, GATEWAY_DEVICE);
         link_delete(n.socket, SERVICE_DEVICE);
         nl_socket_free(n.socket);

@@ -1,10 +1,13 @@
 /* The driver of the nftables table `inet keelson`: keeps the services' state, applies each change
- * as one transaction, and puts the table back when somebody else changed it. */
+ * as one transaction, and puts the table back when somebody else changed it. Transactions run on a
+ * thread, and what leads to them is made in pieces of bounded size: however many services there
+ * are, the loop is never held. */
 #pragma once
 
 #include <systemd/sd-event.h>
 
 #include "lib/json.h"
+#include "lib/map.h"
 
 struct nft;
 
@@ -12,6 +15,7 @@ struct nft_options {
         const char *node_name;
         const char *node_ip;
         const char *cluster_cidr;
+        const char *service_cidr;
         /* The table no longer lists (or lists again) some pod. */
         void (*on_changed)(void *userdata);
         void *userdata;
@@ -20,23 +24,29 @@ struct nft_options {
 int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options);
 struct nft *nft_free(struct nft *n);
 DEFINE_CLEANUP(struct nft *, nft_free);
-/* A Service or EndpointSlice appeared, changed or (gone) went away. Applied in one transaction at
- * the end of this turn. */
-void nft_service(struct nft *n, const json_t *service, bool gone);
-void nft_slice(struct nft *n, const json_t *slice, bool gone);
+/* A Service or EndpointSlice appeared, changed or (gone) went away. Applied after this turn of the
+ * loop. 1; 0 when this version is known already. */
+int nft_service(struct nft *n, const json_t *service, bool gone);
+int nft_slice(struct nft *n, const json_t *slice, bool gone);
+/* Addresses that no service may take from outside: of nodes and of the API (keys; values are not
+ * used). api: "address:port" of API servers that this agent knows of itself, or NULL. */
+void nft_reserve(struct nft *n, const struct map *addresses, const char *api);
 /* A pod of this node: its host ports, and its way back to itself through a service. pod_ip ""
- * removes. ports: array of {hostPort, containerPort, protocol}. */
+ * removes. ports: array of {hostPort, hostIP, containerPort, protocol}. */
 void nft_local_pod(struct nft *n, const char *uid, const char *pod_ip, const json_t *ports);
 /* Whether any EndpointSlice has this pod as a ready endpoint, as far as the kernel's table goes. */
 bool nft_serves_pod(struct nft *n, const char *uid);
+/* {name: service} of a namespace; NULL: none. Borrowed until the next event. */
+const json_t *nft_services_in(const struct nft *n, const char *ns);
 /* Loads the whole table (start, and after changes by hand). */
 void nft_reload(struct nft *n);
-/* Whether the kernel has our table already: an earlier agent's, newer than anything on disk. */
+/* Whether the kernel has our table already: an earlier agent's, newer than anything on disk. Only
+ * before the first nft_reload(). */
 bool nft_table_is_there(struct nft *n);
-/* Whether the table was loaded by this agent. */
+/* Whether the table was loaded by this agent, or is being loaded. */
 bool nft_is_loaded(const struct nft *n);
-/* {"services": [...], "slices": [...]} for the disk; returns a new reference. */
-json_t *nft_save(const struct nft *n);
+/* All services and slices, for the disk: new references in a new array, services first. */
+json_t *nft_objects(const struct nft *n) _warn_unused_;
 /* Forgets every service and slice for which the function says no. */
 void nft_keep_only(struct nft *n,
                 bool (*is_known)(const char *kind, const char *key, void *userdata),

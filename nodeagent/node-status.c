@@ -6,6 +6,8 @@
 
 enum { PODS_MAX = 250 };
 #define MEMORY_LOW_BYTES (INT64_C(100) * 1024 * 1024)
+#define RESERVE_MIN_BYTES (INT64_C(256) * 1024 * 1024)
+#define RESERVE_MAX_BYTES (INT64_C(2) * 1024 * 1024 * 1024)
 
 static void condition(json_t *list, const json_t *old, const char *type, bool status,
                 const char *reason, const char *message, uint64_t now_us) {
@@ -58,15 +60,21 @@ static json_t *conditions(const json_t *old, const struct node_facts *f) {
         return list;
 }
 
-static json_t *amounts(const struct node_facts *f) {
+int64_t node_memory_reserve(int64_t memory_bytes) {
+        int64_t reserve = MAX(memory_bytes / 10, RESERVE_MIN_BYTES);
+
+        reserve = MIN(reserve, RESERVE_MAX_BYTES);
+        return MIN(reserve, memory_bytes / 4);
+}
+
+static json_t *amounts(const struct node_facts *f, int64_t memory_bytes) {
         json_t *v = json_object();
 
         json_object_set_new(v, "cpu",
                         f->cpu_milli % 1000 == 0
                                         ? json_sprintf("%lld", (long long)(f->cpu_milli / 1000))
                                         : json_sprintf("%lldm", (long long)f->cpu_milli));
-        json_object_set_new(
-                        v, "memory", json_sprintf("%lldKi", (long long)(f->memory_bytes / 1024)));
+        json_object_set_new(v, "memory", json_sprintf("%lldKi", (long long)(memory_bytes / 1024)));
         json_object_set_new(v, "ephemeral-storage",
                         json_sprintf("%lldKi", (long long)(f->disk_bytes / 1024)));
         json_object_set_new(v, "pods", json_sprintf("%d", PODS_MAX));
@@ -81,10 +89,12 @@ json_t *node_status(const json_t *old, const struct node_facts *f) {
                         "kubeProxyVersion", f->version, "operatingSystem", "linux", "architecture",
                         f->architecture);
 
-        return json_pack("{s:o, s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}]}", "capacity", amounts(f),
-                        "allocatable", amounts(f), "conditions", conditions(old, f), "nodeInfo",
-                        info, "addresses", "type", "InternalIP", "address", f->address, "type",
-                        "Hostname", "address", f->name);
+        return json_pack("{s:o, s:o, s:o, s:o, s:[{s:s, s:s}, {s:s, s:s}]}", "capacity",
+                        amounts(f, f->memory_bytes), "allocatable",
+                        amounts(f, f->memory_bytes - node_memory_reserve(f->memory_bytes)),
+                        "conditions", conditions(old, f), "nodeInfo", info, "addresses", "type",
+                        "InternalIP", "address", f->address, "type", "Hostname", "address",
+                        f->name);
 }
 
 static json_t *without_heartbeats(const json_t *status) {

@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/pods.h"
 
 #define LEASE_NAMESPACE "kube-node-lease"
 enum { LEASE_SECONDS = 40, STATUS_FULL_US = 300 * 1000000 };
@@ -235,6 +236,13 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
+int64_t node_tasks_max(void) {
+        int64_t pids = read_number("/proc/sys/kernel/pid_max"),
+                threads = read_number("/proc/sys/kernel/threads-max");
+
+        return pids <= 0 ? threads : threads <= 0 ? pids : MIN(pids, threads);
+}
+
 void node_observed(struct node *n, const json_t *object) {
         const char *cidr = json_str(object, "spec.podCIDR");
 
@@ -243,6 +251,8 @@ void node_observed(struct node *n, const json_t *object) {
         n->object = json_incref((json_t *)object);
         if (cidr)
                 agent_set_pod_cidr(n->agent, cidr);
+        if (object)
+                pods_set_taints(n->agent->pods, json_at(object, "spec.taints"));
         ensure_object(n);
         report(n);
 }

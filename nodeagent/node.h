@@ -12,6 +12,12 @@ void node_observed(struct node *n, const json_t *object);
 /* Whether the lease was renewed lately. */
 bool node_is_in_touch(const struct node *n);
 
+/* How many processes and threads the kernel allows; 0 when it does not say. */
+int64_t node_tasks_max(void);
+/* What of a machine's memory is not for pods: a tenth, at least 256 MiB and at most 2 GiB, but
+ * never more than a quarter. Pure. */
+int64_t node_memory_reserve(int64_t memory_bytes);
+
 /* The status of a node from facts; pure. Conditions of other writers in old are kept. */
 struct node_facts {
         const char *name;

@@ -253,16 +253,36 @@ static int env_one(struct pod_env *e, const json_t *pod, const json_t *container
                      : -ENOMEM;
 }
 
+/* Those of the services come first: whatever a container says itself wins. */
+static int env_services(struct pod_env *e, const json_t *pod, const struct pod_facts *f) {
+        _cleanup_json_ json_t *variables = NULL;
+        const char *name;
+        json_t *v;
+        int r = pod_service_env(pod, f, &variables);
+
+        if (r < 0)
+                return r == -E2BIG ? 0 : r;
+        json_object_foreach (variables, name, v) {
+                if (json_array_append_new(e->plain,
+                                    json_sprintf("%s=%s", name, json_string_value(v))) < 0 ||
+                                json_object_set(e->names, name, v) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 int pod_env_build(const json_t *pod, const json_t *container, const json_t *resources,
                 const struct pod_facts *f, struct pod_env *ret, struct problem *p) {
         struct pod_env e = {json_object(), json_array(), json_array()};
+        _cleanup_free_ char *host_name = pod_host_name(pod, f);
         const json_t *v;
         size_t i;
         int r = !e.names || !e.plain || !e.secret ? -ENOMEM : 0;
 
         if (r >= 0)
-                r = env_add(&e, "HOSTNAME", json_str_or(pod, "spec.hostname", object_name(pod)),
-                                false);
+                r = env_services(&e, pod, f);
+        if (r >= 0)
+                r = host_name ? env_add(&e, "HOSTNAME", host_name, false) : -ENOMEM;
         json_array_foreach (json_at(container, "envFrom"), i, v) {
                 if (r >= 0)
                         r = env_from(&e, v, resources, p);

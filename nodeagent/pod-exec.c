@@ -1,22 +1,27 @@
-/* Commands beside a container: exec probes and preStop hooks run as oneshot units with the
- * container's own user, root, mounts, limits and network. */
+/* The commands of exec probes: oneshot units with the container's own user, root, mounts, limits
+ * and network. */
 #include "nodeagent/pods-internal.h"
 
 #include "nodeagent/pod-units.h"
+#include "nodeagent/volumes.h"
 
 struct container_exec {
         struct container *container;
         struct probe *probe;
         struct units_exec *run;
+        json_t *unit;
         struct container_exec *next;
 };
 
-static void unlink_exec(struct container_exec *x) {
+static void exec_free(struct container_exec *x) {
         for (struct container_exec **i = &x->container->execs; *i; i = &(*i)->next)
                 if (*i == x) {
                         *i = x->next;
                         break;
                 }
+        volumes_remove_commands(x->unit);
+        json_decref(x->unit);
+        free(x);
 }
 
 static void on_probe_done(const char *result, void *userdata) {
@@ -25,8 +30,7 @@ static void on_probe_done(const char *result, void *userdata) {
         char message[256];
         bool passed = streq(result, "done");
 
-        unlink_exec(x);
-        free(x);
+        exec_free(x);
         snprintf(message, sizeof(message), "command %s",
                         streq(result, "timeout") ? "timed out"
                         : passed                 ? "done"
@@ -46,10 +50,12 @@ int container_exec_probe(struct container *c, struct probe *probe, const json_t 
 
         if (!x)
                 return unit ? -ENOMEM : -ENOENT;
-        *x = (struct container_exec){c, probe, NULL, c->execs};
-        r = units_exec_start(c->pod->pods->agent->units, run, on_probe_done, x, &x->run);
+        *x = (struct container_exec){c, probe, NULL, json_incref(run), c->execs};
+        r = volumes_write_commands(run);
+        if (r >= 0)
+                r = units_exec_start(c->pod->pods->agent->units, run, on_probe_done, x, &x->run);
         if (r < 0) {
-                free(x);
+                exec_free(x);
                 return r;
         }
         c->execs = x;
@@ -59,9 +65,8 @@ int container_exec_probe(struct container *c, struct probe *probe, const json_t 
 void container_exec_cancel(struct container *c, struct probe *probe) {
         for (struct container_exec *x = c->execs; x; x = x->next)
                 if (x->probe == probe) {
-                        unlink_exec(x);
                         units_exec_cancel(x->run);
-                        free(x);
+                        exec_free(x);
                         return;
                 }
 }

@@ -34,6 +34,10 @@ static void save_run(struct pod *p) {
                         p->ip, "startUs", (json_int_t)p->start_us, "stage", (int)p->stage,
                         "containers", list, "failedReason", p->failed_reason, "failedMessage",
                         p->failed_message);
+        if (run && p->stage != POD_ALIVE) {
+                json_object_set_new(run, "deletedUs", json_integer((json_int_t)p->deleted_wall_us));
+                json_object_set_new(run, "graceUs", json_integer((json_int_t)p->grace_us));
+        }
         text = run ? json_text(run) : NULL;
         if (!text || streq_ptr(text, p->saved_run))
                 return;

@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/log-sockets.h"
 #include "nodeagent/pod-units.h"
 #include "nodeagent/volumes.h"
 
@@ -64,59 +65,13 @@ static int drained(struct pod *p) {
         return 1;
 }
 
-static void on_hook_done(const char *result, void *userdata) {
-        struct container *c = userdata;
-
-        c->hook = NULL;
-        c->hook_done = true;
-        if (!streq(result, "done"))
-                pod_event(c->pod, "Warning", "FailedPreStopHook",
-                                "preStop hook of container %s: %s", c->record->name, result);
-        pod_wake(c->pod);
-}
-
-static void start_hook(struct container *c) {
-        const json_t *hook = json_at(container_spec(c), "lifecycle.preStop"),
-                     *unit = container_unit(c);
-        const json_t *command = json_at(hook, "exec.command");
-        struct pod *p = c->pod;
-        _cleanup_free_ char *name = NULL;
-        _cleanup_json_ json_t *run = NULL;
-
-        if (!command || !unit)
-                return;
-        name = pod_exec_unit_name(p->object, c->record->name, p->pods->exec_serial++);
-        run = name ? pod_exec_unit(unit, name, command, MAX(p->grace_us, UINT64_C(1000000))) : NULL;
-        if (!run || units_exec_start(p->pods->agent->units, run, on_hook_done, c, &c->hook) < 0)
-                c->hook_done = true;
-}
-
 /* 1 when every hook has ended or the time is over. */
 static int hooks_done(struct pod *p) {
-        uint64_t now = now_mono_us(), started = p->drained_us;
         bool pending = false;
 
-        for (size_t i = 0; i < p->count; i++) {
-                struct container *c = &p->containers[i];
-                const json_t *hook = json_at(container_spec(c), "lifecycle.preStop");
-                int64_t sleep_s = json_int_or(hook, "sleep.seconds", 0);
-
-                if (!hook || c->hook_done || c->record->phase != CONTAINER_RUNNING)
-                        continue;
-                if (sleep_s > 0) {
-                        uint64_t end = started + (uint64_t)sleep_s * 1000000;
-                        if (now < end) {
-                                pod_wake_at(p, end);
-                                pending = true;
-                        } else
-                                c->hook_done = true;
-                        continue;
-                }
-                if (!c->hook)
-                        start_hook(c);
-                pending |= c->hook != NULL;
-        }
-        if (!pending || now >= deadline_us(p))
+        for (size_t i = 0; i < p->count; i++)
+                pending |= !container_pre_stop(&p->containers[i], p->drained_us);
+        if (!pending || now_mono_us() >= deadline_us(p))
                 return 1;
         pod_wake_at(p, deadline_us(p));
         return 0;
@@ -126,7 +81,7 @@ static void stop_units(struct pod *p) {
         for (size_t i = 0; i < p->count; i++) {
                 struct container *c = &p->containers[i];
 
-                c->hook = units_exec_cancel(c->hook);
+                container_hooks_stop(c);
                 container_probes_stop(c);
                 if (!units_get(p->pods->agent->units, c->unit))
                         continue;
@@ -176,6 +131,8 @@ static void clean(struct pod *p) {
                 if (a->ipam && *p->ip)
                         ipam_release(a->ipam, p->ip);
         }
+        for (size_t i = 0; i < p->count && a->log_sockets; i++)
+                log_sockets_remove(a->log_sockets, p->uid, p->records[i].name);
         r = volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
         if (r < 0)
                 log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",

@@ -3,12 +3,16 @@
 #include "nodeagent/pod-units.h"
 
 #include "lib/object.h"
+#include "lib/pki.h"
 #include "lib/quantity.h"
+#include "nodeagent/log-collect.h"
 
 #define REASON "CreateContainerConfigError"
 
 enum {
-        UNIT_NAME_LENGTH_MAX = 220,
+        TASKS_MAX = 4096, /* processes and threads of a container that says nothing else */
+        UNIT_STEM_LENGTH_MAX = 220, /* a name has at most 255 bytes, ".service.d" with it */
+        NAME_HASH_LENGTH = 16,
         RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
         RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
 };
@@ -20,28 +24,38 @@ static uint32_t fnv(uint32_t hash, const char *s) {
         return hash;
 }
 
-static char *unit_name(
-                const char *prefix, const json_t *pod, const char *container, const char *suffix) {
-        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, object_namespace(pod),
-                        object_name(pod), container, suffix);
+/* Namespace and container have at most 63 characters each; the pod's name is what may be too long.
+ * No name has a "_", so that a shortened name is never another's whole one. */
+static char *unit_name(const char *prefix, const char *ns, const char *pod, const char *container,
+                const char *suffix) {
+        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, ns, pod, container, suffix);
+        size_t n = stem ? strlen(stem) : 0, over, length = strlen(pod);
+        char hash[65];
 
         if (!stem)
                 return NULL;
-        if (strlen(stem) <= UNIT_NAME_LENGTH_MAX)
+        if (n <= UNIT_STEM_LENGTH_MAX)
                 return strformat("%s.service", stem);
-        return strformat("%.*s~%08x_%.64s%s.service", UNIT_NAME_LENGTH_MAX - 120, stem,
-                        fnv(UINT32_C(2166136261), stem), container, suffix);
+        sha256_hex(pod, length, hash);
+        over = n + 1 + NAME_HASH_LENGTH - UNIT_STEM_LENGTH_MAX;
+        return strformat("%s-%.63s_%.*s_%.*s_%.63s%s.service", prefix, ns,
+                        (int)(length > over ? length - over : 0), pod, NAME_HASH_LENGTH, hash,
+                        container, suffix);
+}
+
+char *pod_unit_name_of(const char *ns, const char *pod, const char *container) {
+        return unit_name("kpod", ns, pod, container, "");
 }
 
 char *pod_unit_name(const json_t *pod, const char *container) {
-        return unit_name("kpod", pod, container, "");
+        return pod_unit_name_of(object_namespace(pod), object_name(pod), container);
 }
 
 char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) {
         char suffix[16];
 
         snprintf(suffix, sizeof(suffix), "_%u", serial);
-        return unit_name("kpodx", pod, container, suffix);
+        return unit_name("kpodx", object_namespace(pod), object_name(pod), container, suffix);
 }
 
 char *pod_slice_name(const char *uid) {
@@ -82,30 +96,54 @@ static void set_int(json_t *o, const char *key, int64_t value) {
         json_object_set_new(o, key, json_integer(value));
 }
 
+const char *pod_image_path_problem(const char *path) {
+        /* A container's user 0 could write there what the machine runs or reads. */
+        static const char *const whole[] = {
+                        "/", "/usr", "/var", "/var/lib", "/home", "/opt", "/srv"};
+        static const char *const within[] = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp",
+                        "/var/run", "/etc", "/boot", "/root", "/bin", "/sbin", "/lib", "/lib64",
+                        "/usr/bin", "/usr/sbin", "/usr/lib"};
+
+        for (size_t i = 0; i < ELEMENTS(whole); i++)
+                if (streq(path, whole[i]))
+                        return "it is the machine's own; use `host`";
+        for (size_t i = 0; i < ELEMENTS(within); i++) {
+                const char *rest = startswith(path, within[i]);
+                if (rest && (!*rest || *rest == '/'))
+                        return "it is in a folder of the system or of other programs";
+        }
+        return pod_path_is_hidden(path) ? "keelson keeps its own things there" : NULL;
+}
+
 static int image(const json_t *container, json_t *properties, struct problem *p) {
-        const char *name = json_str_or(container, "image", "");
+        const char *name = json_str_or(container, "image", ""), *why;
         static const char *const raw[] = {".raw", ".img", ".squashfs"};
+        _cleanup_free_ char *path = NULL;
 
         if (!*name || streq(name, "host"))
                 return 0;
-        if (*name != '/' || strstr(name, "/../"))
+        path = pod_path_tidy(name);
+        if (!path)
                 return problem_set(p, EINVAL, 0, "InvalidImageName",
                                 "image \"%s\" is not something this node can run: use `host` for "
                                 "the machine's own root, the absolute path of a directory, or of a "
                                 ".raw, .img or .squashfs image",
                                 name);
+        why = container_is_privileged(container) ? NULL : pod_image_path_problem(path);
+        if (why)
+                return problem_set(p, EINVAL, 0, "InvalidImageName",
+                                "image \"%s\" cannot be a container's root: %s", name, why);
+        json_object_set_new(properties, "MountAPIVFS", json_true());
         for (size_t i = 0; i < ELEMENTS(raw); i++)
-                if (endswith(name, raw[i])) {
-                        set_str(properties, "RootImage", name);
-                        json_object_set_new(properties, "MountAPIVFS", json_true());
+                if (endswith(path, raw[i])) {
+                        set_str(properties, "RootImage", path);
                         return 0;
                 }
-        set_str(properties, "RootDirectory", name);
-        json_object_set_new(properties, "MountAPIVFS", json_true());
+        set_str(properties, "RootDirectory", path);
         return 0;
 }
 
-static int command(const json_t *container, const struct pod_env *env, json_t *properties,
+static int command(const json_t *container, const struct pod_env *env, json_t *commands,
                 struct problem *p) {
         static const char *const parts[] = {"command", "args"};
         _cleanup_json_ json_t *words = json_array();
@@ -125,13 +163,13 @@ static int command(const json_t *container, const struct pod_env *env, json_t *p
                                 "container %s has no command: there is no image that could name "
                                 "one, so set `command`",
                                 json_str_or(container, "name", ""));
-        json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
-        return 0;
+        return json_object_set(commands, "main", words) < 0 ? -ENOMEM : 0;
 }
 
 static void resources_of(const json_t *container, json_t *properties) {
         int64_t v;
 
+        set_int(properties, "TasksMax", TASKS_MAX);
         if (quantity_parse_units(json_at(container, "resources.limits.memory"), &v) >= 0 && v > 0)
                 set_int(properties, "MemoryMax", v);
         if (quantity_parse_units(json_at(container, "resources.requests.memory"), &v) >= 0 && v > 0)
@@ -141,6 +179,18 @@ static void resources_of(const json_t *container, json_t *properties) {
         /* One core is systemd's default weight of 100. */
         if (quantity_parse_milli(json_at(container, "resources.requests.cpu"), &v) >= 0 && v > 0)
                 set_int(properties, "CPUWeight", v < 20 ? 1 : MIN(v / 10, 10000));
+}
+
+/* A probe may have a grace period of its own (KEP-2238); the agent ends a stop that is to take
+ * less. */
+static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
+        static const char *const own[] = {"livenessProbe.terminationGracePeriodSeconds",
+                        "startupProbe.terminationGracePeriodSeconds"};
+        int64_t s = MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), INT64_C(1));
+
+        for (size_t i = 0; i < ELEMENTS(own); i++)
+                s = MAX(s, json_int_or(container, own[i], 0));
+        return MIN(s, INT64_C(10) * 365 * 86400);
 }
 
 static void lifetime(const json_t *pod, const json_t *container, bool init, json_t *properties) {
@@ -165,21 +215,25 @@ static void lifetime(const json_t *pod, const json_t *container, bool init, json
         if (!always)
                 json_object_set_new(properties, "RemainAfterExit", json_true());
         set_str(properties, "KillMode", "mixed");
-        set_int(properties, "TimeoutStopUSec",
-                        MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), 1) *
-                                        1000000);
+        set_int(properties, "TimeoutStopUSec", longest_grace_s(pod, container) * 1000000);
         if (deadline > 0)
                 set_int(properties, "RuntimeMaxUSec", deadline * 1000000);
 }
 
 static void identification(const json_t *pod, const json_t *container, json_t *properties) {
         const char *name = json_str_or(container, "name", "");
+        _cleanup_free_ char *socket = log_socket_path(object_uid(pod), name);
 
         json_object_set_new(properties, "Description",
                         json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod),
                                         object_name(pod), name,
                                         pod_container_hash(pod, container)));
         set_str(properties, "SyslogIdentifier", name);
+        /* Bytes as they came: no "<3>" is a level. */
+        json_object_set_new(properties, "SyslogLevelPrefix", json_false());
+        if (socket)
+                set_str(properties, "StandardOutputFile", socket);
+        json_object_set_new(properties, "After", json_pack("[s]", LOG_COLLECT_UNIT));
         json_object_set_new(properties, "LogExtraFields",
                         json_pack("[o, o, o, o]",
                                         json_sprintf("KEELSON_NAMESPACE=%s", object_namespace(pod)),
@@ -188,30 +242,99 @@ static void identification(const json_t *pod, const json_t *container, json_t *p
                                         json_sprintf("KEELSON_CONTAINER=%s", name)));
 }
 
-static void network(const json_t *pod, const struct pod_facts *f, json_t *properties) {
-        json_t *binds;
+static void bind(json_t *properties, const char *key, const char *source, const char *target) {
+        json_t *binds = json_object_get(properties, key);
 
-        if (f->netns_path)
-                set_str(properties, "NetworkNamespacePath", f->netns_path);
-        if (!f->resolv_conf)
-                return;
-        binds = json_object_get(properties, "BindReadOnlyPaths");
         if (!binds) {
                 binds = json_array();
-                json_object_set_new(properties, "BindReadOnlyPaths", binds);
+                json_object_set_new(properties, key, binds);
         }
-        json_array_append_new(binds, json_pack("[s, s]", f->resolv_conf, "/etc/resolv.conf"));
+        json_array_append_new(binds, json_pack("[s, s]", source, target));
 }
 
-static int post_start(const json_t *container, json_t *properties, struct problem *p) {
-        const json_t *words = json_at(container, "lifecycle.postStart.exec.command");
+#define RUN_EXEC "/run/kpod/exec"
+#define RUN_COMMAND "/run/kpod/command"
+#define RUN_REPORT "/run/kpod/report"
 
-        if (words)
-                json_object_set_new(properties, "ExecStartPostEx", json_pack("[O]", words));
-        else if (json_at(container, "lifecycle.postStart"))
-                return problem_set(p, EINVAL, 0, REASON,
-                                "lifecycle.postStart: only exec is supported");
+/* Plain words only: systemd 252 does not write `$`, `;` and so on back as they were, and changes
+ * the command with the next daemon-reload. What is run lies in files (kpod-exec.c). */
+static json_t *exec_words(const char *file, bool report) {
+        json_t *words = json_pack("[s, o]", RUN_EXEC, json_sprintf(RUN_COMMAND "/%s", file));
+
+        if (report)
+                json_array_append_new(words, json_string(RUN_REPORT));
+        return json_pack("[o]", words);
+}
+
+static int start_of(const json_t *container, const struct pod_env *env, const struct pod_facts *f,
+                json_t *properties, json_t **ret, struct problem *p) {
+        const char *name = json_str_or(container, "name", "");
+        const json_t *hook = json_at(container, "lifecycle.postStart.exec.command");
+        json_t *environment = json_copy(env->plain), *commands = json_object();
+        _cleanup_json_ json_t *start = json_pack("{s:o, s:o, s:s, s:o, s:o}", "dir",
+                        json_sprintf("%s/command/%s", f->secret_dir, name), "report",
+                        json_sprintf("%s/containers/%s/report", f->disk_dir, name), "workingDir",
+                        json_str_or(container, "workingDir", ""), "environment", environment,
+                        "commands", commands);
+        int r;
+
+        if (!start || json_array_extend(environment, env->secret) < 0)
+                return -ENOMEM;
+        r = command(container, env, commands, p);
+        if (r < 0)
+                return r;
+        if (hook && json_object_set(commands, "post-start", (json_t *)hook) < 0)
+                return -ENOMEM;
+        bind(properties, "BindReadOnlyPaths", f->exec_program, RUN_EXEC);
+        bind(properties, "BindReadOnlyPaths", json_str_or(start, "dir", ""), RUN_COMMAND);
+        bind(properties, "BindPaths", json_str_or(start, "report", ""), RUN_REPORT);
+        json_object_set_new(properties, "ExecStartEx", exec_words("main", true));
+        if (hook)
+                json_object_set_new(properties, "ExecStartPostEx", exec_words("post-start", false));
+        *ret = TAKE_PTR(start);
         return 0;
+}
+
+/* The last mount: what the others and the annotations give decides whether it can be there. */
+static int termination_message(const json_t *container, const struct pod_facts *f,
+                json_t *properties, json_t *start, struct problem *p) {
+        const char *path = json_str_or(container, "terminationMessagePath", "");
+
+        if (!*path)
+                return 0;
+        if (*path != '/')
+                return problem_set(p, EINVAL, 0, REASON,
+                                "terminationMessagePath '%s' must be absolute", path);
+        /* systemd makes a private /dev read-only before anything can be mounted in it. */
+        if (startswith(path, "/dev/") && json_bool_or(properties, "PrivateDevices", false))
+                return 0;
+        json_object_set_new(start, "message",
+                        json_sprintf("%s/containers/%s/message", f->disk_dir,
+                                        json_str_or(container, "name", "")));
+        set_str(start, "messagePath", path);
+        bind(properties, "BindPaths", json_str_or(start, "message", ""), path);
+        return 0;
+}
+
+/* The volume of pod_etc_volume() is the last one, where there is one. */
+static const json_t *etc_volume(const json_t *volumes) {
+        const json_t *last = json_array_get(volumes, json_array_size(volumes) - 1);
+
+        return strchr(json_str_or(last, "name", ""), '~') ? last : NULL;
+}
+
+/* What is left without effect, in words that name the field. */
+static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
+        _cleanup_json_ json_t *list = json_array(), *variables = NULL;
+
+        if (!list || pod_unrealized(pod, list) < 0)
+                return NULL;
+        if (pod_service_env(pod, f, &variables) == -E2BIG)
+                json_array_append_new(list,
+                                json_string("spec.enableServiceLinks: the namespace has too many "
+                                            "services for an environment; no variables are made "
+                                            "(false avoids this warning)"));
+        return TAKE_PTR(list);
 }
 
 static int build_unit(const json_t *pod, const json_t *container, bool init,
@@ -219,13 +342,13 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
                 json_t **ret, struct problem *p) {
         const char *name = json_str_or(container, "name", "");
         _cleanup_(pod_env_done) struct pod_env env = {0};
-        _cleanup_json_ json_t *properties = json_object();
+        _cleanup_json_ json_t *properties = json_object(), *stage = json_array();
         _cleanup_free_ char *unit = pod_unit_name(pod, name),
                             *slice = pod_slice_name(object_uid(pod));
-        const char *dir = json_str_or(container, "workingDir", "");
+        _cleanup_json_ json_t *start = NULL;
         int r;
 
-        if (!properties || !unit || !slice)
+        if (!properties || !stage || !unit || !slice)
                 return -ENOMEM;
         identification(pod, container, properties);
         set_str(properties, "Slice", slice);
@@ -233,32 +356,32 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         if (r >= 0)
                 r = image(container, properties, p);
         if (r >= 0)
-                r = command(container, &env, properties, p);
+                r = start_of(container, &env, f, properties, &start, p);
         if (r < 0)
                 return r;
-        if (json_array_size(env.plain) > 0)
-                json_object_set(properties, "Environment", env.plain);
-        if (json_array_size(env.secret) > 0)
-                json_object_set_new(properties, "EnvironmentFiles",
-                                json_pack("[o]", json_sprintf("%s/%s.env", f->secret_dir, name)));
-        if (*dir)
-                set_str(properties, "WorkingDirectory", dir);
         json_object_set_new(properties, "IgnoreSIGPIPE", json_false());
         lifetime(pod, container, init, properties);
         resources_of(container, properties);
-        r = pod_mounts(pod, container, volumes, properties, p);
+        r = pod_mounts(container, volumes, env.names, f, properties, stage, p);
         if (r >= 0)
-                r = pod_security(pod, container, properties, p);
+                r = pod_security(pod, container, f, properties, p);
         if (r < 0)
                 return r;
-        network(pod, f, properties);
-        r = post_start(container, properties, p);
+        if (f->netns_path)
+                set_str(properties, "NetworkNamespacePath", f->netns_path);
+        pod_etc_mounts(pod, container, etc_volume(volumes), f->resolv_conf, properties);
+        r = pod_passthrough(pod, container, properties, p);
         if (r >= 0)
-                r = pod_passthrough(pod, name, properties, p);
+                r = termination_message(container, f, properties, start, p);
+        if (r >= 0)
+                r = pod_protect(container, volumes, properties);
         if (r < 0)
                 return r;
-        *ret = json_pack("{s:s, s:s, s:O, s:O}", "container", name, "name", unit, "properties",
-                        properties, "secretEnvironment", env.secret);
+        if (json_object_get(properties, "StandardOutput"))
+                json_object_del(properties, "StandardOutputFile");
+        *ret = json_pack("{s:s, s:s, s:O, s:O, s:O, s:b}", "container", name, "name", unit,
+                        "properties", properties, "start", start, "stage", stage, "privileged",
+                        container_is_privileged(container));
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -296,12 +419,20 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         static const struct {
                 const char *from, *to;
         } lists[] = {{"spec.initContainers", "initContainers"}, {"spec.containers", "containers"}};
-        _cleanup_json_ json_t *out = json_object(), *volumes = NULL;
+        _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL;
+        json_t *etc = NULL;
         int r;
 
         r = pod_volumes(pod, resources, facts, &volumes, p);
+        if (r >= 0)
+                r = pod_etc_volume(pod, facts, &etc, p);
+        if (r > 0)
+                json_array_append_new(volumes, etc);
         if (r < 0)
                 return r;
+        warnings = warnings_of(pod, facts);
+        if (json_array_size(warnings) > 0)
+                json_object_set(out, "warnings", warnings);
         json_object_set_new(out, "slice", slice_unit(pod));
         json_object_set(out, "volumes", volumes);
         for (size_t l = 0; l < ELEMENTS(lists); l++) {
@@ -333,11 +464,17 @@ json_t *pod_exec_unit(
                 const json_t *unit, const char *name, const json_t *words, uint64_t timeout_us) {
         static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec",
                         "StartLimitBurst", "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx",
-                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow"};
+                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow",
+                        /* what it writes is not the container's log */
+                        "StandardOutputFile", "LogExtraFields"};
         _cleanup_json_ json_t *copy = json_deep_copy(unit);
-        json_t *properties = json_object_get(copy, "properties");
+        json_t *properties = json_object_get(copy, "properties"),
+               *start = json_object_get(copy, "start");
+        const char *serial = strrchr(name, '_');
+        _cleanup_free_ char *file =
+                        serial ? strformat("run%.*s", (int)strcspn(serial, "."), serial) : NULL;
 
-        if (!properties)
+        if (!properties || !start || !file)
                 return NULL;
         for (size_t i = 0; i < ELEMENTS(dropped); i++)
                 json_object_del(properties, dropped[i]);
@@ -345,7 +482,11 @@ json_t *pod_exec_unit(
         set_str(properties, "CollectMode", "inactive-or-failed");
         set_int(properties, "TimeoutStartUSec", (int64_t)timeout_us);
         set_int(properties, "TimeoutStopUSec", 1000000);
-        json_object_set_new(properties, "ExecStartEx", json_pack("[O]", words));
+        json_object_set_new(properties, "ExecStartEx", exec_words(file, false));
+        json_object_set_new(start, "commands", json_pack("{s:O}", file, words));
+        /* The same private /tmp: probes look for files there. */
+        json_object_set_new(properties, "JoinsNamespaceOf",
+                        json_pack("[s]", json_str_or(unit, "name", "")));
         json_object_set_new(copy, "name", json_string(name));
         return TAKE_PTR(copy);
 }

@@ -9,19 +9,29 @@
 /* What the mapping must know beyond the pod. All borrowed. */
 struct pod_facts {
         const char *node_name;
-        const char *node_ip;     /* "" when not known */
-        const char *pod_ip;      /* "" when not known yet; the node's for hostNetwork */
-        const char *netns_path;  /* NULL: the host's network */
-        const char *disk_dir;    /* this pod's folder on disk */
-        const char *run_dir;     /* this pod's folder in /run (tmpfs) */
-        const char *secret_dir;  /* this pod's folder on the ramfs for secrets */
-        const char *resolv_conf; /* shown as /etc/resolv.conf; NULL: leave the root's own */
-        int64_t cpu_milli;       /* of the node, for resourceFieldRef without a limit */
+        const char *node_ip;        /* "" when not known */
+        const char *pod_ip;         /* "" when not known yet; the node's for hostNetwork */
+        const char *netns_path;     /* NULL: the host's network */
+        const char *disk_dir;       /* this pod's folder on disk */
+        const char *run_dir;        /* this pod's folder in /run (tmpfs) */
+        const char *secret_dir;     /* this pod's folder on the ramfs for secrets */
+        const char *exec_program;   /* path of kpod-exec, which every command is started through */
+        const char *resolv_conf;    /* shown as /etc/resolv.conf; NULL: leave the root's own */
+        const char *host_hosts;     /* text of the machine's /etc/hosts; NULL: not known */
+        const char *host_resolv;    /* text of the resolv.conf that pods may use; NULL: not known */
+        const char *cluster_dns;    /* address of the cluster's name server; NULL or "": none */
+        const char *cluster_domain; /* NULL: "cluster.local" */
+        const json_t *services;     /* {name: service} of the pod's namespace, or NULL */
+        const json_t *api_service;  /* default/kubernetes, or NULL */
+        int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
+        bool no_user_namespaces; /* the kernel gives none */
 };
 
-/* "kpod-<namespace>_<pod>_<container>.service", shortened with a hash when over the limit; caller
- * frees. */
+/* "kpod-<namespace>_<pod>_<container>.service"; where that is longer than a unit's name may be, the
+ * pod's name is cut and a hash follows it: "kpod-<namespace>_<begin>_<hash>_<container>.service".
+ * Caller frees. */
+char *pod_unit_name_of(const char *ns, const char *pod, const char *container) _warn_unused_;
 char *pod_unit_name(const json_t *pod, const char *container) _warn_unused_;
 /* Like it, for a command that runs once beside the container (probes, hooks). */
 char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) _warn_unused_;
@@ -36,11 +46,19 @@ json_t *pod_references(const json_t *pod) _warn_unused_;
 
 /* resources: {"configmaps": {name: object}, "secrets": {name: object}}; a missing optional one is
  * left out. Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers":
- * [unit]}, where unit is
- * {"container", "name", "properties": {...}, "secretEnvironment": ["A=b"]}.
- * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
+ * [unit], "warnings": [text] (only when there are some: what has not the effect that it asks for,
+ * each beginning with the field's name)}, where unit is
+ * {"container", "name", "properties": {...}, "start": {...}, "stage": [...], "privileged"};
+ * "start" is what is not in the unit, because systemd would not keep it as it is, or because others
+ * could read it there: {"dir", "report", "message": paths, "messagePath", "workingDir",
+ * "environment": ["A=b"], "commands": {file in dir: [words]}}. -EINVAL with p: what the user must
+ * change; p->reason is the container's waiting reason. */
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
+
+/* The text of a file for kpod-exec; caller frees. NULL without such a command, or without memory.
+ */
+char *pod_command_file(const json_t *start, const char *file, size_t *ret_size) _warn_unused_;
 
 /* The unit that runs `command` once in a container's surroundings: from the container's unit. */
 json_t *pod_exec_unit(const json_t *unit, const char *name, const json_t *command,
@@ -64,16 +82,47 @@ char *pod_field_value(
 int pod_resource_value(const json_t *pod, const json_t *container, const json_t *ref,
                 const struct pod_facts *facts, char **ret, struct problem *p);
 
+/* What the pod's own `hostname` says, the node's for hostNetwork. Caller frees. */
+char *pod_host_name(const json_t *pod, const struct pod_facts *facts) _warn_unused_;
+/* The volume with the pod's hosts, hostname and resolv.conf. 1; 0 when it needs none. */
+int pod_etc_volume(
+                const json_t *pod, const struct pod_facts *facts, json_t **ret, struct problem *p);
+/* Binds them over a container's /etc. volume: of pod_etc_volume() or NULL; resolv_conf_path: what
+ * to show without one of the pod's own, or NULL. */
+void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *volume,
+                const char *resolv_conf_path, json_t *properties);
+/* {variable: value} of the services that the container may use. -E2BIG: too many. */
+int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **ret);
+/* Appends a text for every field of the pod that is accepted and not realized here. */
+int pod_unrealized(const json_t *pod, json_t *warnings);
+
 /* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host", "path", ...}. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
-/* Adds BindPaths, BindReadOnlyPaths and so on to a unit's properties. */
-int pod_mounts(const json_t *pod, const json_t *container, const json_t *volumes,
+/* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be looked up
+ * when the container starts: {"path": where it is shown from, "volume", "type", "root", "sub",
+ * "make": whether a missing folder is made}. names: the container's environment. */
+int pod_mounts(const json_t *container, const json_t *volumes, const json_t *names,
+                const struct pod_facts *facts, json_t *properties, json_t *stage,
+                struct problem *p);
+/* An absolute path without "//", "/./" and a slash at its end; NULL when it is not absolute or has
+ * "..", or out of memory. Caller frees. */
+char *pod_path_tidy(const char *path) _warn_unused_;
+/* Why this absolute path can't be a container's root, or NULL. "/" can't; nor folders that pods
+ * can write to or that belong to the system. */
+const char *pod_image_path_problem(const char *path);
+bool container_is_privileged(const json_t *container);
+/* The sandbox; after image() and pod_mounts(). docs/pod-security.md describes it. */
+int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
                 json_t *properties, struct problem *p);
-int pod_security(const json_t *pod, const json_t *container, json_t *properties, struct problem *p);
 /* The annotations unit.keelson.dev/<Property> and <container>.unit.keelson.dev/<Property>. */
 int pod_passthrough(
-                const json_t *pod, const char *container, json_t *properties, struct problem *p);
+                const json_t *pod, const json_t *container, json_t *properties, struct problem *p);
+/* keelson's own keys, state and sockets out of reach; after everything else. */
+int pod_protect(const json_t *container, const json_t *volumes, json_t *properties);
+/* Whether this absolute path is, or lies in, what pods never see; or has such a thing below it. */
+bool pod_path_is_hidden(const char *path);
+bool pod_path_holds_hidden(const char *path);
 
 /* Whether the pod asks for readiness by sd_notify for this container (annotation
  * keelson.dev/readiness: notify, or "<container>.keelson.dev/readiness"). */

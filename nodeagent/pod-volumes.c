@@ -31,10 +31,38 @@ static bool path_is_tame(const char *path) {
         return true;
 }
 
+char *pod_path_tidy(const char *path) {
+        _cleanup_free_ char *out = *path == '/' ? malloc(strlen(path) + 2) : NULL;
+        size_t n = 0;
+
+        if (!out)
+                return NULL;
+        while (*path) {
+                size_t part;
+
+                path += strspn(path, "/");
+                part = strcspn(path, "/");
+                if (part == 2 && strncmp(path, "..", 2) == 0)
+                        return NULL;
+                if (part > 0 && !(part == 1 && *path == '.')) {
+                        out[n++] = '/';
+                        memcpy(out + n, path, part);
+                        n += part;
+                }
+                path += part;
+        }
+        if (n == 0)
+                out[n++] = '/';
+        out[n] = 0;
+        return TAKE_PTR(out);
+}
+
 static int add_file(struct volume_context *c, const char *path, int64_t mode, const char *base64) {
-        if (!path_is_tame(path))
+        /* Names that begin with ".." are the volume's own (..data). */
+        if (!path_is_tame(path) || startswith(path, ".."))
                 return problem_set(c->p, EINVAL, 0, REASON,
-                                "volume %s: the path '%s' must be relative and without '..'",
+                                "volume %s: the path '%s' must be relative, without '..', and "
+                                "must not begin with '..'",
                                 c->name, path);
         return json_array_append_new(c->files, json_pack("{s:s, s:I, s:s}", "path", path, "mode",
                                                                (json_int_t)mode, "data", base64));
@@ -194,14 +222,16 @@ static json_t *plan_volume(struct volume_context *c, const json_t *volume, struc
                 if ((source = json_at(volume, file_kinds[i])))
                         return plan_files(c, source, file_kinds[i], p);
         if ((source = json_at(volume, "hostPath"))) {
-                const char *host = json_str_or(source, "path", "");
-                if (*host != '/') {
+                path = pod_path_tidy(json_str_or(source, "path", ""));
+                if (!path) {
                         problem_set(p, EINVAL, 0, REASON,
-                                        "volume %s: hostPath '%s' must be absolute", c->name, host);
+                                        "volume %s: hostPath '%s' must be absolute and without "
+                                        "'..'",
+                                        c->name, json_str_or(source, "path", ""));
                         return NULL;
                 }
                 return json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "type", "host", "path",
-                                host, "check", json_str_or(source, "type", ""));
+                                path, "check", json_str_or(source, "type", ""));
         }
         source = json_at(volume, "emptyDir");
         if (!source && json_object_size(volume) > 1) {
@@ -217,6 +247,9 @@ static json_t *plan_volume(struct volume_context *c, const json_t *volume, struc
                                 path, "size", (json_int_t)volume_size(source));
         }
         path = strformat("%s/volumes/%s", c->facts->disk_dir, c->name);
+        if (volume_size(source) > 0)
+                return json_pack("{s:s, s:s, s:s, s:I}", "name", c->name, "type", "empty", "path",
+                                path, "size", (json_int_t)volume_size(source));
         return json_pack("{s:s, s:s, s:s}", "name", c->name, "type", "empty", "path", path);
 }
 
@@ -268,33 +301,95 @@ static void bind_add(json_t *properties, bool read_only, const char *source, con
         json_array_append_new(list, json_pack("[s, s]", source, target));
 }
 
-int pod_mounts(const json_t *pod, const json_t *container, const json_t *volumes,
-                json_t *properties, struct problem *p) {
+/* subPath, or subPathExpr with $(NAME) replaced; every name must be known. */
+static int sub_path(const json_t *mount, const json_t *names, char **ret, struct problem *p) {
+        const char *sub = json_str_or(mount, "subPath", ""),
+                   *expression = json_str_or(mount, "subPathExpr", "");
+        _cleanup_free_ char *text = NULL;
+
+        if (*sub && *expression)
+                return problem_set(p, EINVAL, 0, REASON,
+                                "volumeMounts %s: subPath and subPathExpr exclude each other",
+                                json_str_or(mount, "name", ""));
+        for (const char *s = strchr(expression, '$'); s; s = strchr(s, '$')) {
+                const char *end = s[1] == '(' ? strchr(s, ')') : NULL;
+                _cleanup_free_ char *name = NULL;
+
+                if (!end) {
+                        s += s[1] == '$' ? 2 : 1;
+                        continue;
+                }
+                name = strndup(s + 2, (size_t)(end - s - 2));
+                if (!name)
+                        return -ENOMEM;
+                if (!json_object_get(names, name))
+                        return problem_set(p, EINVAL, 0, REASON,
+                                        "subPathExpr '%s': the container has no variable %s",
+                                        expression, name);
+                s = end;
+        }
+        text = *expression ? pod_env_expand(names, expression) : strdup(sub);
+        if (!text)
+                return -ENOMEM;
+        if ((*sub || *expression) && !path_is_tame(text))
+                return problem_set(p, EINVAL, 0, REASON,
+                                "subPath '%s' must be relative and without '..'", text);
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
+/* A part of a volume is looked up when the container starts, without following a link out of the
+ * volume, and shown from a place that no pod can change; the volume as a whole is such a place. */
+static int mount_source(const json_t *volume, const json_t *container, const char *sub,
+                size_t index, const struct pod_facts *facts, json_t *stage, char **ret) {
+        bool files = streq(json_str_or(volume, "type", ""), "files");
+        const char *path = json_str_or(volume, "path", "");
+        char *source;
+
+        if (!*sub)
+                return *ret = strdup(path), *ret ? 0 : -ENOMEM;
+        source = strformat("%s/mounts/%s/%zu", facts->run_dir, json_str_or(container, "name", ""),
+                        index);
+        if (!source)
+                return -ENOMEM;
+        *ret = source;
+        return json_array_append_new(
+                        stage, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "path", source, "volume",
+                                               json_str_or(volume, "name", ""), "type",
+                                               json_str_or(volume, "type", ""), "root", path, "sub",
+                                               json_sprintf("%s%s", files ? "..data/" : "", sub),
+                                               "make", !files));
+}
+
+int pod_mounts(const json_t *container, const json_t *volumes, const json_t *names,
+                const struct pod_facts *facts, json_t *properties, json_t *stage,
+                struct problem *p) {
         const json_t *m;
         size_t i;
 
         json_array_foreach (json_at(container, "volumeMounts"), i, m) {
-                const char *name = json_str_or(m, "name", ""),
-                           *target = json_str_or(m, "mountPath", "");
-                const char *sub = json_str_or(m, "subPath", "");
-                const json_t *volume = volume_find(volumes, name);
-                bool files = volume && streq(json_str_or(volume, "type", ""), "files");
-                _cleanup_free_ char *source = NULL;
+                const json_t *volume = volume_find(volumes, json_str_or(m, "name", ""));
+                _cleanup_free_ char *source = NULL, *sub = NULL,
+                                    *target = pod_path_tidy(json_str_or(m, "mountPath", ""));
+                int r;
 
                 if (!volume)
                         return problem_set(p, EINVAL, 0, REASON,
-                                        "volumeMounts: the pod has no volume named %s", name);
-                if (*target != '/')
-                        return problem_set(p, EINVAL, 0, REASON, "mountPath '%s' must be absolute",
-                                        target);
-                if (*sub && !path_is_tame(sub))
+                                        "volumeMounts: the pod has no volume named %s",
+                                        json_str_or(m, "name", ""));
+                if (!target || streq(target, "/"))
                         return problem_set(p, EINVAL, 0, REASON,
-                                        "subPath '%s' must be relative and without '..'", sub);
-                source = strformat("%s%s%s%s", json_str_or(volume, "path", ""),
-                                *sub && files ? "/..data" : "", *sub ? "/" : "", sub);
-                if (!source)
-                        return -ENOMEM;
-                bind_add(properties, files || json_bool_or(m, "readOnly", false), source, target);
+                                        "mountPath '%s' must be absolute, without '..' and not /",
+                                        json_str_or(m, "mountPath", ""));
+                r = sub_path(m, names, &sub, p);
+                if (r >= 0)
+                        r = mount_source(volume, container, sub, i, facts, stage, &source);
+                if (r < 0)
+                        return r;
+                bind_add(properties,
+                                streq(json_str_or(volume, "type", ""), "files") ||
+                                                json_bool_or(m, "readOnly", false),
+                                source, target);
         }
         return 0;
 }

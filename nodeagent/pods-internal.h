@@ -24,11 +24,17 @@ struct container {
         uint64_t failed_us; /* monotonic; since when the unit is seen failed */
         struct probe *startup, *liveness, *readiness;
         struct container_exec *execs; /* running commands of probes */
-        struct units_exec *hook;      /* preStop */
+        struct units_exec *hook;      /* preStop, as a command ... */
+        json_t *hook_unit;            /* ... whose file is removed after it */
+        struct probe *hook_request;   /* preStop or postStart, as an HTTP request */
         bool hook_done;
-        bool restarting; /* we have asked for a restart or a stop of this invocation */
-        bool adopted;    /* ran and was ready when this agent started */
-        char seen[33];   /* the invocation that probes and readiness are about */
+        uint64_t hook_until_us; /* monotonic; postStart.sleep ends */
+        uint64_t kill_us;       /* monotonic; a stop asked for is to be done by then */
+        char kill_of[33];       /* the invocation that is to be gone */
+        char announced[33];     /* the invocation whose start was reported as an event */
+        bool restarting;        /* we have asked for a restart or a stop of this invocation */
+        bool adopted;           /* ran and was ready when this agent started */
+        char seen[33];          /* the invocation that probes and readiness are about */
 };
 
 struct pod {
@@ -43,12 +49,15 @@ struct pod {
         size_t count;
         char ip[16];
         uint64_t start_us; /* wall clock */
-        bool sandbox_ready, slice_started, from_disk, api_gone, verified;
+        bool sandbox_ready, slice_started, from_disk, api_gone, verified, warned;
+        bool admitted; /* may start on this node */
+        bool swept;    /* evicted, and its volumes are removed */
         char *failed_reason, *failed_message;
         char *disk_dir, *run_dir, *secret_dir, *netns;
         /* stopping */
         enum pod_stage stage;
         uint64_t deleted_us; /* monotonic */
+        uint64_t deleted_wall_us;
         uint64_t grace_us;
         uint64_t drained_us;
         bool was_served, killed;
@@ -65,6 +74,9 @@ struct pod {
         /* resources on their way */
         struct fetch *fetch;
         uint64_t fetch_us;
+        /* the disk volumes being measured */
+        struct pod_usage *usage;
+        uint64_t usage_us; /* monotonic; when next */
 };
 
 struct pods {
@@ -74,6 +86,8 @@ struct pods {
         unsigned exec_serial;
         char boot_id[33];
         bool units_listed, synced;
+        json_t *taints; /* of this node */
+        bool node_seen;
 };
 
 void pod_wake(struct pod *p);
@@ -88,10 +102,33 @@ const char *pod_phase(const struct pod *p);
 /* pod-start.c: one look at a living pod. */
 void pod_step_start(struct pod *p);
 void container_probes_stop(struct container *c);
+/* pod-usage.c: measures disk volumes with a limit when it is time, and evicts the pod over it. */
+void pod_check_usage(struct pod *p);
+void pod_usage_cancel(struct pod *p);
+/* Removes the volumes of an evicted pod once nothing of it runs. */
+void pod_sweep_evicted(struct pod *p);
+/* Somebody listens where its containers write to. */
+void pod_ensure_logs(struct pod *p);
+/* The unit of a container is stopped (or, with restart, started again); SIGKILL when it takes
+ * longer than grace_s seconds, -1: than the pod's grace period. */
+void container_end(struct container *c, bool restart, int64_t grace_s);
+/* Makes the pod's plan when there is none. 1 when it is there. */
+int pod_ensure_plan(struct pod *p);
 /* pod-exec.c: commands beside a container. */
 int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
                 uint64_t timeout_us);
 void container_exec_cancel(struct container *c, struct probe *probe);
+/* container-files.c: what kpod-exec and the program have left. */
+void container_read_report(struct container *c);
+/* Takes over what systemd says of the unit, and what was left in files when it has ended. */
+void container_look(struct container *c, const struct unit_state *state);
+/* pod-hooks.c: 1 when the preStop hook has ended or there is none, 0 while it runs. started_us:
+ * monotonic, when the hooks of the pod began. */
+int container_pre_stop(struct container *c, uint64_t started_us);
+/* Starts postStart of a new invocation, where the unit itself does not run it. */
+void container_post_start(struct container *c);
+bool container_post_start_pending(const struct container *c);
+void container_hooks_stop(struct container *c);
 /* pod-stop.c */
 void pod_step_stop(struct pod *p);
 /* pod-report.c: record on disk, status to the API. */

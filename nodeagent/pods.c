@@ -6,17 +6,20 @@
 
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/random.h"
 #include "lib/timefmt.h"
 #include "nodeagent/fetch.h"
 #include "nodeagent/pod-units.h"
 #include "nodeagent/volumes.h"
+
+#define GRACE_MAX_S (INT64_C(10) * 365 * 86400)
 
 static void containers_free(struct pod *p) {
         for (size_t i = 0; i < p->count; i++) {
                 struct container *c = &p->containers[i];
 
                 container_probes_stop(c);
-                units_exec_cancel(TAKE_PTR(c->hook));
+                container_hooks_stop(c);
                 free(c->unit);
                 container_record_done(&p->records[i]);
         }
@@ -32,6 +35,7 @@ static void pod_free(void *value) {
                 return;
         containers_free(p);
         fetch_cancel(p->fetch);
+        pod_usage_cancel(p);
         api_call_cancel(p->call);
         sd_event_source_disable_unref(p->timer);
         json_decref(p->object);
@@ -154,6 +158,8 @@ int pods_new(struct pods **ret, struct agent *agent) {
         p->by_uid = map_new(pod_free);
         if (!p->by_uid)
                 return -ENOMEM;
+        /* Commands that an agent before us started may still run under their numbers. */
+        p->exec_serial = (unsigned)random_below(1000000) * 1000;
         if (sd_id128_get_boot(&id) >= 0)
                 sd_id128_to_string(id, p->boot_id);
         r = sd_event_add_defer(agent->event, &p->defer, on_defer, p);
@@ -169,6 +175,7 @@ struct pods *pods_free(struct pods *p) {
         if (!p)
                 return NULL;
         map_free(p->by_uid);
+        json_decref(p->taints);
         sd_event_source_disable_unref(p->defer);
         free(p);
         return NULL;
@@ -277,6 +284,31 @@ static const char *ready_status(const json_t *status) {
         return "";
 }
 
+/* Both absent is the same as well: json_equal() has it otherwise. */
+static bool same_at(const json_t *a, const json_t *b, const char *path) {
+        const json_t *x = json_at(a, path), *y = json_at(b, path);
+
+        return x == y || json_equal(x, y);
+}
+
+static int64_t grace_of(const json_t *object) {
+        return json_int_or(object, "spec.terminationGracePeriodSeconds", 30);
+}
+
+/* The grace period begins once, also where the agent is restarted in it (see load_run()). */
+static void begin_end(struct pod *p) {
+        if (p->stage != POD_ALIVE)
+                return;
+        p->stage = POD_DRAINING;
+        p->deleted_us = now_mono_us();
+        p->deleted_wall_us = now_wall_us();
+}
+
+static void set_grace(struct pod *p, int64_t seconds) {
+        seconds = MAX(seconds, INT64_C(0));
+        p->grace_us = (uint64_t)MIN(seconds, GRACE_MAX_S) * 1000000;
+}
+
 int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
         const char *uid = object_uid(object);
         struct pod *p = map_get(all->by_uid, uid);
@@ -293,12 +325,12 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
                 p = pod_make(all, object, flags);
                 if (!p)
                         return -ENOMEM;
+                /* One that runs already stays, whatever this node thinks of it now. */
+                p->admitted = (flags & POD_STATIC) || !all->agent->api || streq(phase, "Running");
         }
-        spec_changed = fresh || !json_equal(json_at(p->object, "spec"), json_at(object, "spec")) ||
-                       !json_equal(json_at(p->object, "metadata.labels"),
-                                       json_at(object, "metadata.labels")) ||
-                       !json_equal(json_at(p->object, "metadata.annotations"),
-                                       json_at(object, "metadata.annotations"));
+        spec_changed = fresh || !same_at(p->object, object, "spec") ||
+                       !same_at(p->object, object, "metadata.labels") ||
+                       !same_at(p->object, object, "metadata.annotations");
         /* Somebody else wrote our condition (a node that was cut off): ours is told again. */
         if (p->reported && !p->call &&
                         !streq(ready_status(p->reported), ready_status(json_at(object, "status"))))
@@ -309,24 +341,18 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
         p->api_gone = false;
         if (spec_changed) {
                 json_decref(TAKE_PTR(p->plan));
-                save_desired(p);
+                /* What is on disk starts without being asked again. */
+                if (p->admitted)
+                        save_desired(p);
         }
         if (fresh)
                 pod_warn_no_effect(p);
-        if (object_is_deleting(object) && p->stage == POD_ALIVE) {
-                p->stage = POD_DRAINING;
-                p->deleted_us = now_mono_us();
         }
+        if (object_is_deleting(object))
+                begin_end(p);
         if (p->stage != POD_ALIVE)
-                p->grace_us = (uint64_t)MAX(json_int_or(object,
-                                                            "metadata.deletionGracePeriodSeconds",
-                                                            json_int_or(object,
-                                                                            "spec."
-                                                                            "terminationGracePeriod"
-                                                                            "Seconds",
-                                                                            30)),
-                                              0) *
-                              1000000;
+                set_grace(p, json_int_or(object, "metadata.deletionGracePeriodSeconds",
+                                             grace_of(object)));
         pod_wake(p);
         return 0;
 }
@@ -338,13 +364,8 @@ void pods_gone(struct pods *all, const char *uid) {
                 return;
         p->api_gone = true;
         if (p->stage == POD_ALIVE) {
-                p->stage = POD_DRAINING;
-                p->deleted_us = now_mono_us();
-                p->grace_us = (uint64_t)MAX(json_int_or(p->object,
-                                                            "spec.terminationGracePeriodSeconds",
-                                                            30),
-                                              0) *
-                              1000000;
+                begin_end(p);
+                set_grace(p, grace_of(p->object));
         }
         pod_wake(p);
 }
@@ -352,6 +373,16 @@ void pods_gone(struct pods *all, const char *uid) {
 void pods_wake_all(struct pods *all) {
         map_foreach (all->by_uid, e)
                 pod_wake(map_entry_value(e));
+}
+
+void pods_set_taints(struct pods *all, const json_t *taints) {
+        bool first = !all->node_seen;
+
+        json_decref(all->taints);
+        all->taints = json_incref((json_t *)taints);
+        all->node_seen = true;
+        if (first)
+                pods_wake_all(all);
 }
 
 void pods_wake_ending(struct pods *all) {
@@ -372,6 +403,23 @@ void pods_each(struct pods *all, void (*func)(const json_t *object, void *userda
                 func(((struct pod *)map_entry_value(e))->object, userdata);
 }
 
+/* Where the agent before us was in the pod's end: what of the grace period is over stays over, and
+ * hooks that are done are not run again. */
+static void load_end(struct pod *p, const json_t *run) {
+        uint64_t mono = now_mono_us(), wall = now_wall_us(), over;
+        int64_t grace_us = json_int_or(run, "graceUs", -1);
+
+        begin_end(p);
+        p->deleted_wall_us = (uint64_t)json_int_or(run, "deletedUs", (int64_t)wall);
+        over = wall > p->deleted_wall_us ? wall - p->deleted_wall_us : 0;
+        p->deleted_us = mono > over ? mono - over : 0;
+        set_grace(p, grace_us >= 0 ? grace_us / 1000000 : grace_of(p->object));
+        if (json_int_or(run, "stage", 0) >= POD_STOPPING) {
+                p->stage = POD_STOPPING;
+                p->drained_us = mono;
+        }
+}
+
 static void load_run(struct pod *p) {
         _cleanup_json_ json_t *run = NULL;
         const json_t *v;
@@ -389,6 +437,8 @@ static void load_run(struct pod *p) {
                 for (size_t k = 0; k < p->count; k++)
                         if (streq(p->records[k].name, json_str_or(v, "name", ""))) {
                                 container_record_load(&p->records[k], v);
+                                memcpy(p->containers[k].announced, p->records[k].invocation,
+                                                sizeof(p->containers[k].announced));
                                 p->containers[k].adopted = json_bool_or(v, "ready", false);
                         }
         /* Memory volumes and the network went with the machine: the init containers have work
@@ -398,15 +448,8 @@ static void load_run(struct pod *p) {
                         k++)
                 if (p->records[k].init && !pod_is_terminal(p))
                         (void)container_set_waiting(&p->records[k], "PodInitializing", NULL);
-        if (json_int_or(run, "stage", 0) >= POD_DRAINING) {
-                p->stage = POD_DRAINING;
-                p->deleted_us = now_mono_us();
-                p->grace_us = (uint64_t)MAX(json_int_or(p->object,
-                                                            "spec.terminationGracePeriodSeconds",
-                                                            30),
-                                              0) *
-                              1000000;
-        }
+        if (json_int_or(run, "stage", 0) >= POD_DRAINING)
+                load_end(p, run);
 }
 
 static void load_one(const char *uid, void *userdata) {
@@ -427,7 +470,7 @@ static void load_one(const char *uid, void *userdata) {
         p = pod_make(all, object, json_bool_or(v, "static", false) ? POD_STATIC : 0);
         if (!p)
                 return;
-        p->from_disk = true;
+        p->from_disk = p->admitted = true;
         if (json_is_object(json_object_get(v, "resources")))
                 p->resources = json_incref(json_object_get(v, "resources"));
         load_run(p);
@@ -459,7 +502,7 @@ void pods_unit_changed(struct pods *all, const char *name, const struct unit_sta
                 }
                 if (all->units_listed)
                         c->starting = false;
-                (void)container_observe(c->record, state, now_wall_us());
+                container_look(c, state);
                 pod_wake(p);
         }
 }
@@ -564,6 +607,18 @@ void pods_synced(struct pods *all, bool (*is_known)(const char *uid, void *userd
         sweep(all);
 }
 
+void pods_mend_network(struct pods *all) {
+        struct agent *a = all->agent;
+
+        map_foreach (all->by_uid, e) {
+                struct pod *p = map_entry_value(e);
+
+                if (p->sandbox_ready && p->stage < POD_CLEANING && !pod_is_host_network(p) &&
+                                *p->ip && a->ipam && a->network)
+                        (void)network_pod_up(a->network, p->uid, p->ip, ipam_gateway(a->ipam));
+        }
+}
+
 static void on_drift(const char *name, const char *property, void *userdata) {
         struct pods *all = userdata;
 
@@ -583,6 +638,7 @@ void pods_check_units(struct pods *all) {
 
                 if (p->stage != POD_ALIVE)
                         continue;
+                pod_ensure_logs(p);
                 for (size_t i = 0; i < p->count; i++) {
                         const json_t *unit = container_unit(&p->containers[i]);
                         if (unit && units_get(all->agent->units, p->containers[i].unit))

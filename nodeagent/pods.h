@@ -18,6 +18,8 @@ void pods_gone(struct pods *p, const char *uid);
 /* The API's list is complete: pods that it does not know (func says no) are gone. */
 void pods_synced(struct pods *p, bool (*is_known)(const char *uid, void *userdata), void *userdata);
 void pods_wake_all(struct pods *p);
+/* This node's own taints (or NULL): new pods wait until they are known. */
+void pods_set_taints(struct pods *p, const json_t *taints);
 /* Only those that wait for the services to forget them. */
 void pods_wake_ending(struct pods *p);
 /* Signals of the unit driver. */
@@ -26,6 +28,8 @@ void pods_unit_start_error(struct pods *p, const char *name, const char *message
 void pods_units_listed(struct pods *p);
 /* Compare the live units with what they should be, and put back. */
 void pods_check_units(struct pods *p);
+/* Gives every pod its link, addresses and routes again, where something took them away. */
+void pods_mend_network(struct pods *p);
 /* Calls for every pod's object (resource accounting). */
 void pods_each(struct pods *p, void (*func)(const json_t *object, void *userdata), void *userdata);
 size_t pods_count(const struct pods *p);

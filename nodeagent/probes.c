@@ -142,6 +142,10 @@ static void verdict(struct probe *p, bool passed, const char *message) {
         int due;
 
         check_end(p);
+        if (p->options.once) {
+                p->options.on_verdict(p, passed, message, p->options.userdata);
+                return;
+        }
         if (!passed && p->eager_us < p->period_us)
                 return;
         if (passed)
@@ -345,7 +349,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         (void)sd_event_source_set_time_relative(s, MIN(p->eager_us, p->period_us));
         if (p->eager_us < p->period_us)
                 p->eager_us *= 2;
-        (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_enabled(s, p->options.once ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
         if (p->busy)
                 return 0;
         p->busy = true;
@@ -381,6 +385,8 @@ int probe_new(struct probe **ret, sd_event *event, const struct probe_options *o
         /* A program needs a moment before it listens; many pods must not be asked in step. */
         delay_us = (uint64_t)MAX(json_int_or(p->spec, "initialDelaySeconds", 0), 0) * 1000000 +
                    100000 + random_below(100000);
+        if (options->once)
+                delay_us = 0;
         if (sd_event_add_time_relative(
                             event, &p->timer, CLOCK_MONOTONIC, delay_us, 0, on_timer, p) < 0)
                 return -ENOMEM;

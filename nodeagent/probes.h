@@ -14,6 +14,7 @@ struct probe_options {
         const char *address;     /* of the pod */
         bool initial; /* the verdict before the first one: readiness starts as failed, liveness as
                          passed */
+        bool once;    /* a hook: one check at once, whose verdict is the first and last */
         /* Runs a command in the container; probe_exec_done() is called with its outcome, never from
          * within. */
         int (*exec)(struct probe *p, const json_t *command, uint64_t timeout_us, void *userdata);

@@ -1,13 +1,37 @@
 /* The table. Packets to a service's address find their chain by one lookup in the verdict map
- * `services` (address . protocol . port), so cost does not grow with the number of services; the
- * chain holds one rule that picks an endpoint. Services without endpoints are elements of
- * `refused`, looked up only for new connections in the filter hooks, where reject is allowed.
- * Nothing here lists the kernel's state. */
+ * `services` (address . protocol . port), so cost does not grow with the number of services. The
+ * chain pick-N, which all services of N endpoints share, draws a number and finds the endpoint
+ * under it in the map `endpoints`; services with affinity, many endpoints or addresses of the
+ * outside have chains of their own, with one rule that picks an endpoint. Services without
+ * endpoints are elements of `refused`, looked up only for new connections in the filter hooks,
+ * where reject is allowed. Nothing here lists the kernel's state. */
 #include "nodeagent/services-to-nft.h"
+
+#include <arpa/inet.h>
 
 #include "lib/object.h"
 
 #define TABLE "inet keelson"
+
+/* Services with more endpoints have a chain of their own. */
+enum { PICK_MAX = 32 };
+
+/* Whether an address lies in a range ("10.96.0.0/16"). */
+static bool ipv4_in_range(const char *cidr, const char *address) {
+        struct in_addr a, net;
+        char text[INET_ADDRSTRLEN];
+        size_t n = strcspn(strempty(cidr), "/");
+        uint64_t bits;
+
+        if (isempty(cidr) || n >= sizeof(text) || cidr[n] != '/' ||
+                        parse_u64(cidr + n + 1, &bits) < 0 || bits > 32)
+                return false;
+        memcpy(text, cidr, n);
+        text[n] = 0;
+        if (inet_pton(AF_INET, text, &net) != 1 || inet_pton(AF_INET, address, &a) != 1)
+                return false;
+        return bits == 0 || ((ntohl(a.s_addr) ^ ntohl(net.s_addr)) >> (32 - bits)) == 0;
+}
 
 struct endpoint {
         const char *address;
@@ -29,6 +53,11 @@ static const char *protocol_of(const json_t *port) {
 static bool address_is_plain(const char *s) {
         size_t n = strspn(s, "0123456789.");
         return n >= 7 && n <= 15 && !s[n];
+}
+
+static bool address_is_reserved(const struct service_facts *f, const char *address) {
+        return (f->reserved && map_get(f->reserved, address)) ||
+               ipv4_in_range(f->service_cidr, address);
 }
 
 static bool name_is_plain(const char *s) {
@@ -178,11 +207,57 @@ static void fill(json_t *model, const char *name, const char *stem, const struct
 struct port_context {
         json_t *model;
         const json_t *service;
+        const struct service_facts *facts;
+        json_t *endpoints; /* their names when connections must be followed; borrowed */
         const char *protocol;
         char stem[160]; /* "default/web/tcp-80" */
         int64_t affinity_s;
         int port, node_port;
 };
+
+/* "address:port" of every endpoint that may be chosen. */
+static json_t *endpoint_names(const struct endpoints *lists[2]) {
+        json_t *names = json_array();
+
+        for (size_t l = 0; l < 2; l++)
+                for (size_t i = 0; i < lists[l]->count; i++)
+                        json_array_append_new(
+                                        names, json_sprintf("%s:%d", lists[l]->items[i].address,
+                                                               lists[l]->items[i].port));
+        return names;
+}
+
+/* Where connections without end (UDP) to this address may lead. */
+static void flow(struct port_context *c, const char *address, int port) {
+        _cleanup_free_ char *key = strformat("%s:%d", address, port);
+
+        if (c->endpoints && key)
+                json_object_set(json_object_get(c->model, "flows"), key, c->endpoints);
+}
+
+static void one_address(
+                struct port_context *c, const char *map, const char *address, const char *verdict) {
+        element(c->model, map, json_sprintf("%s . %s . %d", address, c->protocol, c->port),
+                        verdict);
+        flow(c, address, c->port);
+}
+
+/* An address from outside of the cluster's own must not take the way to a node, to the API or to
+ * another service (CVE-2020-8554). */
+static void external_address(
+                struct port_context *c, const char *map, const char *address, const char *verdict) {
+        if (!address_is_plain(address))
+                return;
+        if (address_is_reserved(c->facts, address))
+                json_object_set_new(json_object_get(c->model, "leftOut"), address, json_true());
+        else
+                one_address(c, map, address, verdict);
+}
+
+static bool cluster_ip_is_usable(const struct port_context *c, const char *address) {
+        return address_is_plain(address) &&
+               !(c->facts->reserved && map_get(c->facts->reserved, address));
+}
 
 static void port_addresses(struct port_context *c, const char *map, const char *internal,
                 const char *external) {
@@ -190,22 +265,31 @@ static void port_addresses(struct port_context *c, const char *map, const char *
         const json_t *v;
         size_t i;
 
-        if (address_is_plain(cluster_ip))
-                element(c->model, map,
-                                json_sprintf("%s . %s . %d", cluster_ip, c->protocol, c->port),
-                                internal);
+        if (cluster_ip_is_usable(c, cluster_ip))
+                one_address(c, map, cluster_ip, internal);
         json_array_foreach (json_at(c->service, "spec.externalIPs"), i, v)
-                if (address_is_plain(strempty(json_string_value(v))))
-                        element(c->model, map,
-                                        json_sprintf("%s . %s . %d", json_string_value(v),
-                                                        c->protocol, c->port),
-                                        external);
+                external_address(c, map, strempty(json_string_value(v)), external);
         json_array_foreach (json_at(c->service, "status.loadBalancer.ingress"), i, v)
-                if (address_is_plain(json_str_or(v, "ip", "")))
-                        element(c->model, map,
-                                        json_sprintf("%s . %s . %d", json_str(v, "ip"), c->protocol,
-                                                        c->port),
-                                        external);
+                external_address(c, map, json_str_or(v, "ip", ""), external);
+        if (c->node_port > 0)
+                flow(c, "*", c->node_port);
+}
+
+/* The endpoints of the cluster address, numbered: the chain pick-N draws one of N. */
+static void pick_elements(struct port_context *c, const struct endpoints *e) {
+        const char *cluster_ip = json_str_or(c->service, "spec.clusterIP", "");
+
+        if (!cluster_ip_is_usable(c, cluster_ip))
+                return;
+        for (size_t i = 0; i < e->count; i++) {
+                _cleanup_free_ char *to =
+                                strformat("%s . %d", e->items[i].address, e->items[i].port);
+                if (to)
+                        element(c->model, "endpoints",
+                                        json_sprintf("%s . %s . %d . %zu", cluster_ip, c->protocol,
+                                                        c->port, i),
+                                        to);
+        }
 }
 
 static bool has_external_addresses(const json_t *service) {
@@ -213,8 +297,9 @@ static bool has_external_addresses(const json_t *service) {
                json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
 }
 
-static int port_to_model(struct port_context *c, const json_t *port, const json_t *slices,
-                const char *node_name) {
+static int port_to_model(struct port_context *c, const json_t *port, const json_t *slices) {
+        const char *node_name = c->facts->node_name;
+        _cleanup_json_ json_t *names = NULL;
         struct endpoints all = {0}, local = {0};
         bool external_local = streq(
                         json_str_or(c->service, "spec.externalTrafficPolicy", "Cluster"), "Local");
@@ -234,6 +319,9 @@ static int port_to_model(struct port_context *c, const json_t *port, const json_
         keep_local(&local);
         if (streq(json_str_or(c->service, "spec.internalTrafficPolicy", "Cluster"), "Local"))
                 keep_local(&all);
+        if (streq(c->protocol, "udp"))
+                c->endpoints = names = endpoint_names((const struct endpoints *[]){
+                                &all, external_local ? &local : &(struct endpoints){0}});
         if (all.count == 0) {
                 port_addresses(c, "refused", "goto refuse", "goto refuse");
                 if (c->node_port > 0)
@@ -241,15 +329,22 @@ static int port_to_model(struct port_context *c, const json_t *port, const json_
                                         json_sprintf("%s . %d", c->protocol, c->node_port),
                                         "goto refuse");
         } else {
-                fill(c->model, internal, c->stem, &all, c->protocol, c->affinity_s);
+                bool outside = c->node_port > 0 || has_external_addresses(c->service),
+                     pick = c->affinity_s == 0 && all.count <= PICK_MAX;
+                char go_pick[24];
+
+                snprintf(go_pick, sizeof(go_pick), "goto pick-%zu", all.count);
+                if (pick)
+                        pick_elements(c, &all);
+                if (!pick || (outside && !external_local))
+                        fill(c->model, internal, c->stem, &all, c->protocol, c->affinity_s);
                 if (external_local && local.count > 0)
                         fill(c->model, external, c->stem, &local, c->protocol, c->affinity_s);
-                else if (!external_local &&
-                                (c->node_port > 0 || has_external_addresses(c->service)))
+                else if (!external_local && outside)
                         chain(c->model, external,
                                         json_pack("[s, s]", "meta mark set meta mark | 0x4000",
                                                         go_internal));
-                port_addresses(c, "services", go_internal,
+                port_addresses(c, "services", pick ? go_pick : go_internal,
                                 external_local && local.count == 0 ? "drop" : go_external);
                 if (c->node_port > 0)
                         element(c->model, "nodeports",
@@ -262,10 +357,12 @@ static int port_to_model(struct port_context *c, const json_t *port, const json_
 }
 
 static json_t *model_new(void) {
-        return json_pack("{s:{}, s:{}, s:{}}", "sets", "chains", "elements");
+        return json_pack("{s:{}, s:{}, s:{}, s:{}, s:{}}", "sets", "chains", "elements", "flows",
+                        "leftOut");
 }
 
-json_t *service_to_model(const json_t *service, const json_t *slices, const char *node_name) {
+json_t *service_to_model(
+                const json_t *service, const json_t *slices, const struct service_facts *facts) {
         _cleanup_json_ json_t *model = model_new();
         const char *ns = object_namespace(service), *name = object_name(service);
         const json_t *port;
@@ -275,8 +372,10 @@ json_t *service_to_model(const json_t *service, const json_t *slices, const char
                         streq(json_str_or(service, "spec.type", "ClusterIP"), "ExternalName"))
                 return TAKE_PTR(model);
         json_array_foreach (json_at(service, "spec.ports"), i, port) {
-                struct port_context c = {
-                                .model = model, .service = service, .protocol = protocol_of(port)};
+                struct port_context c = {.model = model,
+                                .service = service,
+                                .facts = facts,
+                                .protocol = protocol_of(port)};
 
                 c.port = (int)json_int_or(port, "port", 0);
                 c.node_port = (int)json_int_or(port, "nodePort", 0);
@@ -290,10 +389,43 @@ json_t *service_to_model(const json_t *service, const json_t *slices, const char
                 if (!address_is_plain(json_str_or(service, "spec.clusterIP", "")) &&
                                 c.node_port == 0)
                         continue;
-                if (port_to_model(&c, port, slices, node_name) < 0)
+                if (port_to_model(&c, port, slices) < 0)
                         return NULL;
         }
         return TAKE_PTR(model);
+}
+
+static void host_port(json_t *model, const char *uid, const char *pod_ip, const json_t *port) {
+        int host = (int)json_int_or(port, "hostPort", 0),
+            number = (int)json_int_or(port, "containerPort", 0);
+        const char *protocol = protocol_of(port), *host_ip = json_str_or(port, "hostIP", "");
+        bool any = !*host_ip || streq(host_ip, "0.0.0.0");
+        _cleanup_free_ char *name = NULL, *go = NULL, *key = NULL;
+
+        if (host <= 0 || host > 65535 || number <= 0 || number > 65535 ||
+                        (!any && !address_is_plain(host_ip)))
+                return;
+        name = any ? strformat("host-%s/%s-%d", uid, protocol, host)
+                   : strformat("host-%s/%s-%d/%s", uid, protocol, host, host_ip);
+        go = name ? strformat("goto %s", name) : NULL;
+        key = strformat("%s:%d", any ? "*" : host_ip, host);
+        if (!go || !key)
+                return;
+        chain(model, name,
+                        json_pack("[o]", json_sprintf("meta l4proto %s dnat ip to %s:%d", protocol,
+                                                         pod_ip, number)));
+        /* The pod could not answer to an address that never leaves a machine. */
+        if (startswith(host_ip, "127."))
+                json_array_insert_new(json_object_get(json_object_get(model, "chains"), name), 0,
+                                json_string("meta mark set meta mark | 0x4000"));
+        if (any)
+                element(model, "nodeports", json_sprintf("%s . %d", protocol, host), go);
+        else
+                element(model, "hostports", json_sprintf("%s . %s . %d", host_ip, protocol, host),
+                                go);
+        if (streq(protocol, "udp"))
+                json_object_set_new(json_object_get(model, "flows"), key,
+                                json_pack("[o]", json_sprintf("%s:%d", pod_ip, number)));
 }
 
 json_t *local_pod_to_model(const char *uid, const char *pod_ip, const json_t *ports) {
@@ -304,22 +436,48 @@ json_t *local_pod_to_model(const char *uid, const char *pod_ip, const json_t *po
         if (!model || !address_is_plain(pod_ip) || !name_is_plain(uid))
                 return model;
         element(model, "hairpin", json_sprintf("%s . %s", pod_ip, pod_ip), "");
-        json_array_foreach (ports, i, port) {
-                int host = (int)json_int_or(port, "hostPort", 0),
-                    number = (int)json_int_or(port, "containerPort", 0);
-                const char *protocol = protocol_of(port);
-                _cleanup_free_ char *name = strformat("host-%s/%s-%d", uid, protocol, host),
-                                    *go = NULL;
+        json_array_foreach (ports, i, port)
+                host_port(model, uid, pod_ip, port);
+        return model;
+}
 
-                if (host <= 0 || host > 65535 || number <= 0 || number > 65535 || !name ||
-                                !(go = strformat("goto %s", name)))
-                        continue;
-                chain(model, name,
-                                json_pack("[o]", json_sprintf("meta l4proto %s dnat ip to %s:%d",
-                                                                 protocol, pod_ip, number)));
-                element(model, "nodeports", json_sprintf("%s . %d", protocol, host), go);
+json_t *protected_to_model(const json_t *addresses, const char *service_cidr) {
+        json_t *model = model_new();
+        const char *address;
+        json_t *port;
+
+        json_object_foreach ((json_t *)addresses, address, port) {
+                size_t n = strcspn(address, ":");
+                _cleanup_free_ char *ip = strndup(address, n);
+
+                if (model && ip && address_is_plain(ip) && !ipv4_in_range(service_cidr, ip) &&
+                                json_integer_value(port) > 0 && json_integer_value(port) <= 65535)
+                        element(model, "protected",
+                                        json_sprintf("%s . tcp . %lld", ip,
+                                                        (long long)json_integer_value(port)),
+                                        "");
         }
         return model;
+}
+
+bool flow_is_stale(const json_t *flows, const char *service_cidr, const struct udp_flow *f) {
+        _cleanup_free_ char *own = strformat("%s:%u", f->to, f->to_port),
+                            *any = strformat("*:%u", f->to_port),
+                            *from = strformat("%s:%u", f->from, f->from_port);
+        const json_t *names = own ? json_object_get(flows, own) : NULL, *v;
+        size_t i;
+
+        if (!own || !any || !from)
+                return false;
+        /* Of what goes to one of a node's own ports only what was sent on to a pod is ours. */
+        if (!names && !streq(own, from))
+                names = json_object_get(flows, any);
+        if (!names)
+                return ipv4_in_range(service_cidr, f->to);
+        json_array_foreach (names, i, v)
+                if (streq(json_string_value(v), from))
+                        return false;
+        return true;
 }
 
 static const struct {
@@ -330,6 +488,10 @@ static const struct {
                                 "map services { type ipv4_addr . inet_proto . inet_service : "
                                 "verdict; }",
                                 true},
+                {"endpoints",
+                                "map endpoints { typeof ip daddr . meta l4proto . th dport . "
+                                "numgen random mod 2 : ip daddr . th dport; }",
+                                true},
                 {"nodeports", "map nodeports { type inet_proto . inet_service : verdict; }", true},
                 {"refused", "map refused { type ipv4_addr . inet_proto . inet_service : verdict; }",
                                 true},
@@ -337,17 +499,37 @@ static const struct {
                                 "map refused-nodeports { type inet_proto . inet_service : verdict; "
                                 "}",
                                 true},
+                {"hostports",
+                                "map hostports { type ipv4_addr . inet_proto . inet_service : "
+                                "verdict; }",
+                                true},
                 {"hairpin", "set hairpin { type ipv4_addr . ipv4_addr; }", false},
+                {"protected", "set protected { type ipv4_addr . inet_proto . inet_service; }",
+                                false},
 };
 
+/* What no service and no pod may take over comes first: the API's own addresses. Packets to an
+ * address of a service that no rule has turned to a pod ask for a port that is not served: they are
+ * refused, so that nobody waits for an answer. Loopback addresses never come over a link; pods with
+ * a host port on one would else be a way to the machine's own servers (CVE-2020-8558). */
 static void frame_text(const struct nft_frame *f, struct buf *out) {
         buf_append_str(out, "table " TABLE " {\n");
         for (size_t i = 0; i < ELEMENTS(collections); i++)
                 buf_printf(out, "  %s\n", collections[i].declaration);
+        for (int n = 1; n <= PICK_MAX; n++)
+                buf_printf(out,
+                                "  chain pick-%d { dnat ip to ip daddr . meta l4proto . th dport . "
+                                "numgen random mod %d map @endpoints; }\n",
+                                n, n);
         buf_append_str(out, "  chain refuse {\n    meta l4proto tcp reject with tcp reset\n    "
                             "reject\n  }\n"
+                            "  chain guard {\n    type filter hook prerouting priority raw; "
+                            "policy accept;\n    iif != lo ip daddr 127.0.0.0/8 drop\n  }\n"
                             "  chain dispatch {\n"
+                            "    ip daddr . meta l4proto . th dport @protected return\n"
                             "    ip daddr . meta l4proto . th dport vmap @services\n"
+                            "    fib daddr type local ip daddr . meta l4proto . th dport vmap "
+                            "@hostports\n"
                             "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
                             "dport vmap @nodeports\n"
                             "  }\n"
@@ -356,10 +538,14 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
                             "  chain output {\n    type nat hook output priority -100; policy "
                             "accept;\n    jump dispatch\n  }\n"
                             "  chain refuse-check {\n"
+                            "    ip daddr . meta l4proto . th dport @protected return\n"
                             "    ip daddr . meta l4proto . th dport vmap @refused\n"
                             "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
-                            "dport vmap @refused-nodeports\n"
-                            "  }\n"
+                            "dport vmap @refused-nodeports\n");
+        if (!isempty(f->service_cidr))
+                buf_printf(out, "    ip daddr %s meta l4proto { tcp, udp, sctp } goto refuse\n",
+                                f->service_cidr);
+        buf_append_str(out, "  }\n"
                             "  chain filter-input {\n    type filter hook input priority filter; "
                             "policy accept;\n    ct state new jump refuse-check\n  }\n"
                             "  chain filter-forward {\n    type filter hook forward priority "
@@ -415,11 +601,14 @@ static void fill_chains(const json_t *old, const json_t *new_model, struct buf *
         }
 }
 
+/* One command a collection: a transaction's price is by commands. */
 static void change_elements(
                 const json_t *from, const json_t *to, const char *verb, struct buf *out) {
         bool add = streq(verb, "add");
 
         for (size_t c = 0; c < ELEMENTS(collections); c++) {
+                bool value = add && collections[c].is_map;
+                size_t n = 0;
                 const char *key;
                 json_t *v;
 
@@ -430,11 +619,14 @@ static void change_elements(
 
                         if (other && json_equal(other, v))
                                 continue;
-                        buf_printf(out, "%s element " TABLE " %s { %s%s%s }\n", verb,
-                                        collections[c].name, key,
-                                        add && collections[c].is_map ? " : " : "",
-                                        add && collections[c].is_map ? json_string_value(v) : "");
+                        if (n++ == 0)
+                                buf_printf(out, "%s element " TABLE " %s { ", verb,
+                                                collections[c].name);
+                        buf_printf(out, "%s%s%s%s", n > 1 ? ", " : "", key, value ? " : " : "",
+                                        value ? json_string_value(v) : "");
                 }
+                if (n > 0)
+                        buf_append_str(out, " }\n");
         }
 }
 
@@ -465,16 +657,30 @@ int model_diff(const json_t *old, const json_t *new_model, struct buf *out) {
         return out->failed ? -ENOMEM : 0;
 }
 
-int models_to_ruleset(
-                const struct nft_frame *frame, json_t *const *models, size_t n, struct buf *out) {
+int ruleset_add(struct ruleset *r, const json_t *model) {
+        add_containers(NULL, model, &r->containers);
+        fill_chains(NULL, model, &r->chains);
+        change_elements(NULL, model, "add", &r->elements);
+        return r->containers.failed || r->chains.failed || r->elements.failed ? -ENOMEM : 0;
+}
+
+int ruleset_text(struct ruleset *r, const struct nft_frame *frame, struct buf *out) {
+        struct buf *parts[] = {&r->containers, &r->chains, &r->elements};
+
         /* Declared first, so that deleting works whether or not it is there. */
         buf_append_str(out, "table " TABLE "\ndelete table " TABLE "\n");
         frame_text(frame, out);
-        for (size_t i = 0; i < n; i++)
-                add_containers(NULL, models[i], out);
-        for (size_t i = 0; i < n; i++)
-                fill_chains(NULL, models[i], out);
-        for (size_t i = 0; i < n; i++)
-                change_elements(NULL, models[i], "add", out);
+        for (size_t i = 0; i < ELEMENTS(parts); i++) {
+                if (parts[i]->size > 0)
+                        buf_append(out, parts[i]->data, parts[i]->size);
+                out->failed |= parts[i]->failed;
+                buf_done(parts[i]);
+        }
         return out->failed ? -ENOMEM : 0;
+}
+
+void ruleset_done(struct ruleset *r) {
+        buf_done(&r->containers);
+        buf_done(&r->chains);
+        buf_done(&r->elements);
 }

@@ -5,21 +5,52 @@
 
 #include "lib/buf.h"
 #include "lib/json.h"
+#include "lib/map.h"
 
 /* A model: {"sets": {name: timeout_s}, "chains": {name: [rule]}, "elements": {map: {key: verdict or
- * ""}}}. */
+ * ""}}, "flows": {"address:port" or "*:port" of the node: ["address:port" of an endpoint]} (of UDP
+ * ports), "leftOut": {address: true}}. */
 
-/* slices: array of this service's EndpointSlices. node_name tells local endpoints. */
-json_t *service_to_model(
-                const json_t *service, const json_t *slices, const char *node_name) _warn_unused_;
-/* A pod of this node: its address may come back to itself through a service, and its host ports. */
+/* What a service's rules depend on beside itself. Borrowed. */
+struct service_facts {
+        const char *node_name;      /* tells local endpoints */
+        const char *service_cidr;   /* "10.96.0.0/16"; NULL or "": not known */
+        const struct map *reserved; /* addresses of nodes and of the API; values are not used */
+};
+
+/* slices: array of this service's EndpointSlices. Addresses of nodes, of the API and of the service
+ * range are never taken from externalIPs or status.loadBalancer: they are in the model's "leftOut".
+ */
+json_t *service_to_model(const json_t *service, const json_t *slices,
+                const struct service_facts *facts) _warn_unused_;
+/* A pod of this node: its address may come back to itself through a service, and its host ports
+ * (array of {hostPort, hostIP, containerPort, protocol}). */
 json_t *local_pod_to_model(const char *uid, const char *pod_ip, const json_t *ports) _warn_unused_;
+/* What no rule may ever catch: {"address:port": port} of the API. */
+json_t *protected_to_model(const json_t *addresses, const char *service_cidr) _warn_unused_;
 
 struct nft_frame {
         const char *cluster_cidr;
+        const char *service_cidr;
 };
-/* The text that replaces the whole table by the frame and these models (borrowed). */
-int models_to_ruleset(
-                const struct nft_frame *frame, json_t *const *models, size_t n, struct buf *out);
+/* A whole table, put together model by model. Zero-initialise; ruleset_done() frees. */
+struct ruleset {
+        struct buf containers, chains, elements;
+};
+int ruleset_add(struct ruleset *r, const json_t *model);
+/* The text that replaces the whole table by the frame and the models; the ruleset is empty after
+ * it. */
+int ruleset_text(struct ruleset *r, const struct nft_frame *frame, struct buf *out);
+void ruleset_done(struct ruleset *r);
 /* The text that turns old into new; nothing when they are equal. NULL is the empty model. */
 int model_diff(const json_t *old, const json_t *new_model, struct buf *out);
+
+/* A connection that the kernel follows: what the sender meant, and who answers. */
+struct udp_flow {
+        const char *to, *from;
+        unsigned to_port, from_port;
+};
+/* Whether a UDP flow leads to what is no longer an endpoint of the service that it was sent to: it
+ * would stay there as long as the sender goes on. flows: the models' "flows" of what changed, or of
+ * everything; then with the service range, in which an address without service is stale too. */
+bool flow_is_stale(const json_t *flows, const char *service_cidr, const struct udp_flow *f);

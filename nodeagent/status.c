@@ -22,6 +22,7 @@ void container_record_done(struct container_record *c) {
         free(c->name);
         free(c->reason);
         free(c->message);
+        free(c->last_words);
         json_decref(c->last);
         *c = (struct container_record){0};
 }
@@ -83,9 +84,41 @@ static const char *start_failure(int status) {
         return NULL;
 }
 
-/* Fills the record's end from the unit's last main process. */
+void start_report_parse(const char *text, size_t n, struct start_report *ret) {
+        const char *end = memchr(text, '\n', n), *id, *rest;
+
+        *ret = (struct start_report){0};
+        if (!end || memchr(text, 0, (size_t)(end - text)) ||
+                        !utf8_is_valid(text, (size_t)(end - text)))
+                return;
+        ret->ran = startswith(text, "ran ") != NULL;
+        id = ret->ran ? text + 4 : startswith(text, "error ");
+        if (!id || strspn(id, "0123456789abcdef") != 32)
+                return;
+        rest = id + 32;
+        if (ret->ran ? rest != end : *rest != ' ')
+                return;
+        memcpy(ret->invocation, id, 32);
+        if (ret->ran)
+                return;
+        snprintf(ret->message, sizeof(ret->message), "%.*s", (int)(end - rest - 1), rest + 1);
+        /* Cut at the end of the buffer, maybe inside of a character. */
+        while (!utf8_is_valid(ret->message, strlen(ret->message)))
+                ret->message[strlen(ret->message) - 1] = 0;
+}
+
+bool start_report_matches(const struct start_report *r, const struct unit_state *s) {
+        return r->invocation[0] && streq(r->invocation, s->invocation);
+}
+
+/* Fills the record's end from the unit's last main process. Without kpod-exec's word the command
+ * was not reached: the status is one that systemd itself set. */
 static void take_end(struct container_record *c, const struct unit_state *s, uint64_t now_us) {
-        const char *failure = s->exec_code == CLD_EXITED ? start_failure(s->exec_status) : NULL;
+        bool reported = start_report_matches(&c->report, s);
+        const char *failure = s->exec_code != CLD_EXITED ? NULL
+                              : !reported                ? start_failure(s->exec_status)
+                              : c->report.ran            ? NULL
+                                                         : c->report.message;
 
         c->signal = 0;
         c->exit_code = 0;
@@ -98,7 +131,8 @@ static void take_end(struct container_record *c, const struct unit_state *s, uin
         if (s->start_us > 0)
                 c->started_us = s->start_us;
         c->finished_us = s->exit_us > 0 ? s->exit_us : now_us;
-        set_text(&c->message, failure);
+        set_text(&c->message, failure ? failure : c->last_words);
+        c->last_words = mfree(c->last_words);
         if (streq(s->result, "oom-kill"))
                 set_text(&c->reason, "OOMKilled");
         else if (streq(s->result, "timeout") && c->exit_code == 0)
@@ -197,7 +231,7 @@ bool container_observe(struct container_record *c, const struct unit_state *s, u
                                         streq(s->sub, "exited"))) {
                 /* After a burst of restarts the wait for the next one has begun already. */
                 if (c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") &&
-                                c->last && streq(s->active, "failed"))
+                                c->last && (streq(s->active, "failed") || streq(s->sub, "exited")))
                         return changed;
                 take_end(c, s, now_us);
                 c->phase = CONTAINER_TERMINATED;

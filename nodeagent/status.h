@@ -7,6 +7,16 @@
 
 enum container_phase { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
 
+/* What kpod-exec reported of a start. */
+struct start_report {
+        char invocation[33]; /* "" without a report */
+        bool ran;            /* the program was run: exit codes are its own */
+        char message[600];   /* else why not */
+};
+/* Takes a report's text apart; what is not one leaves *ret empty. The container can write there:
+ * anything may come. */
+void start_report_parse(const char *text, size_t n, struct start_report *ret);
+
 /* One container's history. Zeroed to start; name and init are set by the owner. */
 struct container_record {
         char *name;
@@ -23,11 +33,15 @@ struct container_record {
         uint32_t restart_count;
         uint32_t restarts_seen; /* NRestarts of the invocation seen last */
         char invocation[33];
-        bool ready;   /* by probes; true without any */
-        bool started; /* startup probe passed or none */
+        struct start_report report; /* read by the owner before an end is observed ... */
+        char *last_words;           /* ... and the termination message; NULL: none */
+        bool ready;                 /* by probes; true without any */
+        bool started;               /* startup probe passed or none */
 };
 
 void container_record_done(struct container_record *c);
+/* Whether the report is about this unit's last start. */
+bool start_report_matches(const struct start_report *r, const struct unit_state *s);
 /* Takes over what systemd says. Returns whether anything changed. state is NULL when the unit is
  * gone. */
 bool container_observe(struct container_record *c, const struct unit_state *state, uint64_t now_us);

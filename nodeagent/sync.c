@@ -5,47 +5,105 @@
 #include "lib/client/informer.h"
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/worker.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pods.h"
+#include "nodeagent/services-disk.h"
 
-enum { SAVE_DELAY_US = 300000, ROUTES_DELAY_US = 100000 };
+enum { SAVE_DELAY_US = 1000000, ROUTES_DELAY_US = 100000 };
+
+struct save;
 
 struct sync {
         struct agent *agent;
         struct informer *pods, *services, *slices, *nodes;
         char *pod_selector;
         sd_event_source *save, *routes;
+        struct worker *worker; /* writes the services to disk */
+        char *services_path;
+        struct save *saving;
+        bool save_again;
         bool table_synced;
 };
 
+/* What a save on the thread holds on to. */
+struct save {
+        struct sync *sync;
+        json_t *objects;
+};
+
+static void save_later(struct sync *s);
+
+static int save_run(void *userdata) {
+        const struct save *v = userdata;
+        return services_disk_save(v->sync->services_path, v->objects);
+}
+
+static struct save *save_free(struct save *v) {
+        if (v)
+                json_decref(v->objects);
+        free(v);
+        return NULL;
+}
+
+static void save_done(int result, void *userdata) {
+        struct save *v = userdata;
+        struct sync *s = v->sync;
+
+        s->saving = save_free(v);
+        if (result < 0)
+                log_warning_errno(result, "Cannot keep the services on disk");
+        if (s->save_again)
+                save_later(s);
+}
+
 static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
         struct sync *s = userdata;
-        _cleanup_json_ json_t *v = nft_save(s->agent->nft);
-        int r = v ? store_save(s->agent->store, "services", v) : -ENOMEM;
+        struct save *v = calloc(1, sizeof(*v));
+        int r = v ? 0 : -ENOMEM;
 
         s->save = sd_event_source_disable_unref(s->save);
-        if (r < 0)
+        s->save_again = false;
+        if (v) {
+                v->sync = s;
+                v->objects = nft_objects(s->agent->nft);
+                r = worker_submit(s->worker, save_run, save_done, v);
+        }
+        if (r < 0) {
+                save_free(v);
                 log_warning_errno(r, "Cannot keep the services on disk");
+        } else
+                s->saving = v;
         return 0;
 }
 
 static void save_later(struct sync *s) {
-        if (!s->save)
+        if (s->saving)
+                s->save_again = true;
+        else if (!s->save)
                 (void)sd_event_add_time_relative(s->agent->event, &s->save, CLOCK_MONOTONIC,
                                 SAVE_DELAY_US, 0, on_save, s);
 }
 
-void sync_load_services(struct agent *a) {
-        _cleanup_json_ json_t *v = NULL;
-        const json_t *o;
-        size_t i;
+static char *services_path(const struct agent *a) {
+        return strformat("%s/services.jsonl", a->config.data_dir);
+}
 
-        if (store_load(a->store, "services", &v) < 0)
-                return;
-        json_array_foreach (json_at(v, "services"), i, o)
-                nft_service(a->nft, o, false);
-        json_array_foreach (json_at(v, "slices"), i, o)
-                nft_slice(a->nft, o, false);
+static void on_stored(const json_t *object, void *userdata) {
+        struct agent *a = userdata;
+
+        if (json_at(object, "addressType"))
+                (void)nft_slice(a->nft, object, false);
+        else
+                (void)nft_service(a->nft, object, false);
+}
+
+void sync_load_services(struct agent *a) {
+        _cleanup_free_ char *path = services_path(a);
+        int r = path ? services_disk_load(path, on_stored, a) : -ENOMEM;
+
+        if (r < 0 && r != -ENOENT)
+                log_warning_errno(r, "Cannot read the services kept in %s", strempty(path));
 }
 
 static void on_pod(struct informer *i, enum informer_event event, const json_t *old,
@@ -85,16 +143,16 @@ static void on_service(struct informer *i, enum informer_event event, const json
                 const json_t *object, void *userdata) {
         struct sync *s = userdata;
 
-        nft_service(s->agent->nft, object, event == INFORMER_DELETED);
-        save_later(s);
+        if (nft_service(s->agent->nft, object, event == INFORMER_DELETED) != 0)
+                save_later(s);
 }
 
 static void on_slice(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
         struct sync *s = userdata;
 
-        nft_slice(s->agent->nft, object, event == INFORMER_DELETED);
-        save_later(s);
+        if (nft_slice(s->agent->nft, object, event == INFORMER_DELETED) != 0)
+                save_later(s);
 }
 
 static bool table_is_known(const char *kind, const char *key, void *userdata) {
@@ -151,11 +209,44 @@ void sync_load_routes(struct agent *a) {
         (void)network_set_routes(a->network, routes);
 }
 
+/* "10.98.0.11:6443" out of "https://10.98.0.11:6443"; NULL when it is a name. Caller frees. */
+static char *api_address(struct agent *a) {
+        const char *host = strempty(api_client_server(a->api)), *rest = strstr(host, "://");
+        size_t n;
+
+        host = rest ? rest + 3 : host;
+        n = strspn(host, "0123456789.:");
+        if (n < 9 || (host[n] && host[n] != '/') || !memchr(host, ':', n))
+                return NULL;
+        return strndup(host, n);
+}
+
+/* No service may take the address of a node or of the API. */
+static void reserve_addresses(struct sync *s) {
+        _cleanup_(map_freep) struct map *addresses = map_new(NULL);
+        _cleanup_free_ char *api = api_address(s->agent);
+        const json_t *v;
+        size_t i;
+
+        if (!addresses)
+                return;
+        (void)map_set(addresses, s->agent->node_ip, s);
+        informer_foreach(s->nodes, e) {
+                json_array_foreach (json_at(informer_object(e), "status.addresses"), i, v) {
+                        const char *address = json_str_or(v, "address", "");
+                        if (endswith(json_str_or(v, "type", ""), "IP") && *address)
+                                (void)map_set(addresses, address, s);
+                }
+        }
+        nft_reserve(s->agent->nft, addresses, api);
+}
+
 static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
         struct sync *s = userdata;
         _cleanup_(map_freep) struct map *routes = map_new(free);
 
         s->routes = sd_event_source_disable_unref(s->routes);
+        reserve_addresses(s);
         if (!routes || !s->agent->network)
                 return 0;
         informer_foreach(s->nodes, e) {
@@ -174,7 +265,9 @@ static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
 static bool routes_differ(const json_t *old, const json_t *object) {
         return !old ||
                !streq_ptr(json_str(old, "spec.podCIDR"), json_str(object, "spec.podCIDR")) ||
-               !streq_ptr(internal_ip(old), internal_ip(object));
+               (json_at(object, "status.addresses") &&
+                               !json_equal(json_at(old, "status.addresses"),
+                                               json_at(object, "status.addresses")));
 }
 
 static void on_node(struct informer *i, enum informer_event event, const json_t *old,
@@ -212,8 +305,12 @@ int sync_new(struct sync **ret, struct agent *a) {
                 return -ENOMEM;
         s->agent = a;
         s->pod_selector = strformat("spec.nodeName=%s", a->config.node_name);
-        if (!s->pod_selector)
+        s->services_path = services_path(a);
+        if (!s->pod_selector || !s->services_path)
                 return -ENOMEM;
+        r = worker_new(&s->worker, a->event);
+        if (r < 0)
+                return r;
         struct informer_options nodes = {.resource = api_resource_find("nodes"),
                         .on_event = on_node,
                         .on_synced = on_nodes_synced,
@@ -248,6 +345,9 @@ int sync_new(struct sync **ret, struct agent *a) {
 struct sync *sync_free(struct sync *s) {
         if (!s)
                 return NULL;
+        worker_free(s->worker);
+        save_free(s->saving);
+        free(s->services_path);
         informer_free(s->pods);
         informer_free(s->services);
         informer_free(s->slices);

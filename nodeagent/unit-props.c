@@ -4,6 +4,7 @@
 #include "nodeagent/unit-props.h"
 
 #include <ctype.h>
+#include <sched.h>
 
 #define SVC true, false
 #define LIVE true, true
@@ -27,6 +28,7 @@ static const struct prop_row rows[] = {
                 {"RuntimeMaxUSec", "RuntimeMaxSec", PROP_USEC, SVC},
                 {"WatchdogUSec", "WatchdogSec", PROP_USEC, SVC},
                 {"NotifyAccess", NULL, PROP_STRING, SVC},
+                {"FileDescriptorStoreMax", NULL, PROP_U32, SVC},
                 {"OOMPolicy", NULL, PROP_STRING, SVC},
                 {"StartLimitIntervalUSec", "StartLimitIntervalSec", PROP_USEC, UNIT},
                 {"StartLimitBurst", NULL, PROP_U32, UNIT},
@@ -76,6 +78,8 @@ static const struct prop_row rows[] = {
                 {"StandardInput", NULL, PROP_STRING, SVC},
                 {"StandardOutput", NULL, PROP_STRING, SVC},
                 {"StandardError", NULL, PROP_STRING, SVC},
+                {"StandardOutputFile", NULL, PROP_OWN, SVC},
+                {"SyslogLevelPrefix", NULL, PROP_BOOL, SVC},
                 {"SyslogIdentifier", NULL, PROP_STRING, SVC},
                 {"LogExtraFields", NULL, PROP_FIELDS, SVC},
                 {"LogNamespace", NULL, PROP_STRING, SVC},
@@ -101,6 +105,8 @@ static const struct prop_row rows[] = {
                 {"LockPersonality", NULL, PROP_BOOL, SVC},
                 {"MemoryDenyWriteExecute", NULL, PROP_BOOL, SVC},
                 {"RestrictRealtime", NULL, PROP_BOOL, SVC},
+                {"RestrictNamespaces", NULL, PROP_NAMESPACES, SVC},
+                {"RemoveIPC", NULL, PROP_BOOL, SVC},
                 {"RestrictSUIDSGID", NULL, PROP_BOOL, SVC},
                 {"RestrictAddressFamilies", NULL, PROP_FILTER, SVC},
                 {"SystemCallFilter", NULL, PROP_FILTER, SVC},
@@ -169,6 +175,7 @@ const struct prop_row *prop_at(size_t i) {
 const char *prop_signature(enum prop_type type) {
         switch (type) {
         case PROP_STRING:
+        case PROP_OWN:
                 return "s";
         case PROP_BOOL:
                 return "b";
@@ -177,6 +184,7 @@ const char *prop_signature(enum prop_type type) {
         case PROP_USEC:
         case PROP_PERCENT:
         case PROP_CAPS:
+        case PROP_NAMESPACES:
                 return "t";
         case PROP_U32:
         case PROP_MODE:
@@ -328,6 +336,55 @@ static int caps_from_text(const char *text, json_t **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+static const struct {
+        const char *name;
+        uint64_t flag;
+} namespaces[] = {{"cgroup", CLONE_NEWCGROUP}, {"ipc", CLONE_NEWIPC}, {"net", CLONE_NEWNET},
+                {"mnt", CLONE_NEWNS}, {"pid", CLONE_NEWPID}, {"user", CLONE_NEWUSER},
+                {"uts", CLONE_NEWUTS}};
+
+uint64_t namespaces_mask(const json_t *names) {
+        uint64_t mask = 0;
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (names, i, v)
+                for (size_t k = 0; k < ELEMENTS(namespaces); k++)
+                        if (streq(strempty(json_string_value(v)), namespaces[k].name))
+                                mask |= namespaces[k].flag;
+        return mask;
+}
+
+static int namespaces_from_text(const char *text, json_t **ret) {
+        _cleanup_json_ json_t *words = NULL, *allowed = json_array();
+        bool restricted, deny = text[0] == '~';
+        const json_t *v;
+        uint64_t named;
+        size_t i;
+
+        if (!allowed)
+                return -ENOMEM;
+        if (bool_from_text(text, &restricted) >= 0) {
+                named = 0;
+                deny = !restricted;
+        } else {
+                words = words_from_text(text + deny);
+                json_array_foreach (words, i, v) {
+                        _cleanup_json_ json_t *one = json_pack("[O]", v);
+                        if (namespaces_mask(one) == 0)
+                                return -EINVAL;
+                }
+                named = namespaces_mask(words);
+                if (named == 0)
+                        return -EINVAL;
+        }
+        for (size_t k = 0; k < ELEMENTS(namespaces); k++)
+                if (!(named & namespaces[k].flag) == deny)
+                        json_array_append_new(allowed, json_string(namespaces[k].name));
+        *ret = TAKE_PTR(allowed);
+        return 0;
+}
+
 int prop_from_text(const struct prop_row *row, const char *text, json_t **ret, struct problem *p) {
         json_t *v = NULL;
         bool b, deny;
@@ -352,6 +409,10 @@ int prop_from_text(const struct prop_row *row, const char *text, json_t **ret, s
         case PROP_CAPS:
                 r = caps_from_text(text, &v);
                 break;
+        case PROP_NAMESPACES:
+                r = namespaces_from_text(text, &v);
+                break;
+        case PROP_OWN:
         case PROP_EXEC:
         case PROP_FIELDS:
         case PROP_ENVFILES:

@@ -6,25 +6,27 @@
 #include "lib/problem.h"
 
 enum prop_type {
-        PROP_STRING,     /* s */
-        PROP_BOOL,       /* b */
-        PROP_U64,        /* t */
-        PROP_BYTES,      /* t; text takes K, M, G, T and infinity */
-        PROP_USEC,       /* t; text takes "5s", "2min", infinity */
-        PROP_PERCENT,    /* t; microseconds a second; text is "50%" */
-        PROP_U32,        /* u */
-        PROP_I32,        /* i */
-        PROP_MODE,       /* u; text is octal */
-        PROP_STRV,       /* as */
-        PROP_EXEC,       /* a(sasb): JSON array of arrays of words */
-        PROP_FIELDS,     /* aay: JSON array of "NAME=value" */
-        PROP_ENVFILES,   /* a(sb): JSON array of paths */
-        PROP_BINDS,      /* a(ssbt): JSON array of [source, destination] or [source, destination,
-                            "rbind"] */
-        PROP_TMPFS,      /* a(ss): JSON array of [path, options] */
-        PROP_FILTER,     /* (bas): JSON {"allow": bool, "names": [...]} */
-        PROP_CAPS,       /* t: JSON array of capability names */
-        PROP_CREDENTIALS /* a(ss): JSON array of [id, path] */
+        PROP_STRING,      /* s */
+        PROP_OWN,         /* s: never by an annotation */
+        PROP_BOOL,        /* b */
+        PROP_U64,         /* t */
+        PROP_BYTES,       /* t; text takes K, M, G, T and infinity */
+        PROP_USEC,        /* t; text takes "5s", "2min", infinity */
+        PROP_PERCENT,     /* t; microseconds a second; text is "50%" */
+        PROP_U32,         /* u */
+        PROP_I32,         /* i */
+        PROP_MODE,        /* u; text is octal */
+        PROP_STRV,        /* as */
+        PROP_EXEC,        /* a(sasb): JSON array of arrays of words */
+        PROP_FIELDS,      /* aay: JSON array of "NAME=value" */
+        PROP_ENVFILES,    /* a(sb): JSON array of paths */
+        PROP_BINDS,       /* a(ssbt): JSON array of [source, destination] or [source, destination,
+                             "optional"]: left out when the source is not there */
+        PROP_TMPFS,       /* a(ss): JSON array of [path, options] */
+        PROP_FILTER,      /* (bas): JSON {"allow": bool, "names": [...]} */
+        PROP_CAPS,        /* t: JSON array of capability names */
+        PROP_CREDENTIALS, /* a(ss): JSON array of [id, path] */
+        PROP_NAMESPACES,  /* t: JSON array of the allowed ones; text is yes, no, names or ~names */
 };
 
 struct prop_row {
@@ -48,3 +50,5 @@ int capability_number(const char *name);
 const char *capability_name(int number);
 /* The mask of a JSON array of names. */
 uint64_t capability_mask(const json_t *names);
+/* The CLONE_NEW* mask of a JSON array of names ("net", "user", ...). */
+uint64_t namespaces_mask(const json_t *names);

@@ -86,7 +86,8 @@ static int append_pairs(sd_bus_message *m, enum prop_type type, const json_t *li
                 else if (type == PROP_ENVFILES)
                         r = sd_bus_message_append(m, "(sb)", strempty(json_string_value(v)), 0);
                 else if (type == PROP_BINDS)
-                        r = sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b), 0,
+                        r = sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b),
+                                        json_array_size(v) > 2 /* "optional" */,
                                         UINT64_C(16384) /* MS_REC */);
                 else
                         r = sd_bus_message_append(m, "(ss)", strempty(a), strempty(b));
@@ -109,6 +110,7 @@ static int append_value(sd_bus_message *m, enum prop_type type, const json_t *v)
 
         switch (type) {
         case PROP_STRING:
+        case PROP_OWN:
                 return sd_bus_message_append(m, "s", strempty(json_string_value(v)));
         case PROP_BOOL:
                 return sd_bus_message_append(m, "b", json_is_true(v));
@@ -119,6 +121,8 @@ static int append_value(sd_bus_message *m, enum prop_type type, const json_t *v)
                 return sd_bus_message_append(m, "t", n < 0 ? UINT64_MAX : (uint64_t)n);
         case PROP_CAPS:
                 return sd_bus_message_append(m, "t", capability_mask(v));
+        case PROP_NAMESPACES:
+                return sd_bus_message_append(m, "t", namespaces_mask(v));
         case PROP_U32:
         case PROP_MODE:
                 return sd_bus_message_append(m, "u", (uint32_t)n);

@@ -8,6 +8,7 @@
 
 #include "lib/log.h"
 #include "lib/map.h"
+#include "nodeagent/log-collect.h"
 #include "nodeagent/unit-props.h"
 #include "nodeagent/units-message.h"
 
@@ -52,7 +53,7 @@ struct units {
 
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
-               startswith(name, "keelson-pod_");
+               startswith(name, "keelson-pod_") || streq(name, LOG_COLLECT_UNIT);
 }
 
 static struct unit_state *state_make(struct units *u, const char *name) {
@@ -450,6 +451,21 @@ int units_start_slice(struct units *u, const json_t *unit) {
         return start(u, unit, true);
 }
 
+int units_set_properties(struct units *u, const char *name, const json_t *properties) {
+        sd_bus_message *m = NULL;
+        int r = sd_bus_message_new_method_call(
+                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "SetUnitProperties");
+
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sb", name, 1);
+        if (r >= 0)
+                r = units_append_properties(m, properties);
+        if (r >= 0)
+                r = sd_bus_call_async(u->bus, NULL, m, NULL, NULL, CALL_TIMEOUT_US);
+        sd_bus_message_unref(m);
+        return r;
+}
+
 int units_stop(struct units *u, const char *name) {
         assert(name_is_ours(name));
         return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
@@ -533,22 +549,9 @@ static bool value_differs(sd_bus_message *m, const struct prop_row *row, const j
 
 static int put_back(struct check *c, const char *property, const json_t *value) {
         const char *name = json_str_or(c->unit, "name", "");
-        sd_bus_message *m = NULL;
-        int r;
+        _cleanup_json_ json_t *one = json_pack("{s:O}", property, value);
+        int r = one ? units_set_properties(c->units, name, one) : -ENOMEM;
 
-        r = sd_bus_message_new_method_call(c->units->bus, &m, MANAGER, MANAGER_PATH,
-                        MANAGER_INTERFACE, "SetUnitProperties");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "sb", name, 1);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "(sv)");
-        if (r >= 0)
-                r = units_append_property(m, property, value);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
-        if (r >= 0)
-                r = sd_bus_call_async(c->units->bus, NULL, m, NULL, NULL, CALL_TIMEOUT_US);
-        sd_bus_message_unref(m);
         c->on_drift(name, property, c->userdata);
         return r;
 }

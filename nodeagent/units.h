@@ -1,6 +1,6 @@
 /* The driver of systemd's manager over sd-bus: starts and stops our transient units and follows
  * their state by signals. Names that do not start with kpod-, kpodx- or keelson-pod_ are never
- * touched. */
+ * touched, keelson-logs.service aside. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -15,8 +15,8 @@ struct unit_state {
         char sub[24];    /* running, auto-restart, exited, ... */
         char result[24]; /* success, exit-code, signal, oom-kill, timeout, start-limit-hit, ... */
         char invocation[33];
-        char slice[80];        /* only known of adopted units */
-        char description[128]; /* likewise */
+        char slice[128];       /* only known of adopted units */
+        char description[640]; /* likewise; holds the longest names that there are, and the hash */
         uint32_t main_pid;
         uint32_t restarts; /* NRestarts */
         int32_t exec_pid;  /* of the last main process */
@@ -60,6 +60,9 @@ int units_stop(struct units *u, const char *name);
 int units_restart(struct units *u, const char *name);
 int units_kill(struct units *u, const char *name, int signal);
 int units_reset_failed(struct units *u, const char *name);
+/* Changes properties of a unit for as long as the machine runs, whether or not the unit is there.
+ */
+int units_set_properties(struct units *u, const char *name, const json_t *properties);
 /* Runs a oneshot unit; result is "done" or what the manager says ("failed", "timeout", ...), or an
  * error text. */
 typedef void (*units_exec_func)(const char *result, void *userdata);

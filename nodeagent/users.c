@@ -51,14 +51,34 @@ static int add_group(char ***lines, const char *text) {
         return strv_contains(*lines, line) ? 0 : strv_extend(lines, line);
 }
 
-int users_ensure(const json_t *unit) {
+/* A process with such an account's number could send signals to the program and read its files. */
+static int check_account(const json_t *unit, uint32_t uid, struct problem *p) {
+        static const char *const begins[] = {
+                        "keelson", "systemd-", "messagebus", "sshd", "polkitd", "unbound", "_"};
+        const struct passwd *account = getpwuid(uid);
+
+        if (!account || uid == 0 || json_bool_or(unit, "privileged", false))
+                return 0;
+        for (size_t i = 0; i < ELEMENTS(begins); i++)
+                if (startswith(account->pw_name, begins[i]))
+                        return problem_set(p, EPERM, 0, "CreateContainerConfigError",
+                                        "runAsUser %u is the account %s of this machine: choose "
+                                        "another number, or leave it out for an account of the "
+                                        "pod's own",
+                                        uid, account->pw_name);
+        return 0;
+}
+
+int users_ensure(const json_t *unit, struct problem *p) {
         const json_t *properties = json_at(unit, "properties"), *v;
         const char *user = json_str(properties, "User"), *group = json_str(properties, "Group");
         _cleanup_strv_free_ char **lines = NULL;
         uint32_t uid, gid;
         size_t i;
-        int r = add_group(&lines, group);
+        int r = number(user, &uid) ? check_account(unit, uid, p) : 0;
 
+        if (r >= 0)
+                r = add_group(&lines, group);
         json_array_foreach (json_at(properties, "SupplementaryGroups"), i, v) {
                 if (r >= 0)
                         r = add_group(&lines, json_string_value(v));

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "lib/json.h"
+#include "lib/problem.h"
 
 /* Makes the users and groups that a unit's properties name by number, with systemd-sysusers, where
- * they are missing. */
-int users_ensure(const json_t *unit);
+ * they are missing. -EPERM with p: the number is the account of keelson or of another program that
+ * guards the machine, and the container is not privileged. */
+int users_ensure(const json_t *unit, struct problem *p);

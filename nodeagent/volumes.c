@@ -13,6 +13,8 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/pki.h"
+#include "nodeagent/pod-units.h"
+#include "nodeagent/stage.h"
 
 #define REASON "ContainerCreating"
 
@@ -235,50 +237,69 @@ int volumes_make(const json_t *volumes, struct problem *p) {
         return 0;
 }
 
-int volumes_write_environment(const json_t *unit) {
-        const char *path = json_string_value(
-                        json_array_get(json_at(unit, "properties.EnvironmentFiles"), 0));
-        const json_t *lines = json_at(unit, "secretEnvironment"), *v;
-        _cleanup_buf_ struct buf text = {0};
+/* A file that the pod's own user writes: its folder is root's alone, so nothing can take its place;
+ * it is seen inside the container by a mount of the file itself. */
+static int make_writable(const char *path) {
         _cleanup_free_ char *dir = NULL;
-        const char *slash;
-        size_t i;
-        int r;
+        const char *slash = path ? strrchr(path, '/') : NULL;
+        int fd, r;
 
-        if (!path || json_array_size(lines) == 0)
+        if (!slash)
                 return 0;
-        json_array_foreach (lines, i, v) {
-                const char *line = json_string_value(v), *value = strchr(line, '=') + 1;
-
-                buf_append(&text, line, (size_t)(value - line));
-                buf_append_char(&text, '"');
-                for (; *value; value++) {
-                        if (strchr("\"\\`$", *value))
-                                buf_append_char(&text, '\\');
-                        buf_append_char(&text, *value);
-                }
-                buf_append_str(&text, "\"\n");
-        }
-        slash = strrchr(path, '/');
         dir = strndup(path, (size_t)(slash - path));
-        if (!dir || text.failed)
+        if (!dir)
                 return -ENOMEM;
         r = mkdir_parents(dir, 0700);
-        return r < 0 ? r : file_write_atomic(path, text.data, text.size, 0600);
+        if (r < 0)
+                return r;
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        if (fd < 0)
+                return -errno;
+        r = fchmod(fd, 0666) < 0 ? -errno : 0;
+        close(fd);
+        return r;
 }
 
-/* Unmounts every folder under dir/volumes. */
-static void unmount_under(const char *dir) {
-        _cleanup_free_ char *volumes = strformat("%s/volumes", dir);
-        DIR *d = volumes ? opendir(volumes) : NULL;
+int volumes_write_commands(const json_t *unit) {
+        const json_t *start = json_at(unit, "start");
+        const char *dir = json_str(start, "dir"), *file;
+        json_t *words;
+        int r;
 
-        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
-                _cleanup_free_ char *full = strformat("%s/%s", volumes, e->d_name);
-                if (full && e->d_name[0] != '.')
-                        (void)umount2(full, MNT_DETACH | UMOUNT_NOFOLLOW);
+        if (!dir)
+                return -EINVAL;
+        r = mkdir_parents(dir, 0755);
+        if (r >= 0 && chmod(dir, 0755) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = make_writable(json_str(start, "report"));
+        if (r >= 0)
+                r = make_writable(json_str(start, "message"));
+        json_object_foreach (json_object_get(start, "commands"), file, words) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, file), *text = NULL;
+                size_t n = 0;
+
+                if (r < 0)
+                        break;
+                text = pod_command_file(start, file, &n);
+                r = path && text ? file_write_atomic(path, text, n, 0444) : -ENOMEM;
         }
-        if (d)
-                closedir(d);
+        return r;
+}
+
+void volumes_remove_commands(const json_t *unit) {
+        const json_t *start = json_at(unit, "start");
+        const char *dir = json_str(start, "dir"), *file;
+        json_t *words;
+
+        if (!dir)
+                return;
+        json_object_foreach (json_object_get(start, "commands"), file, words) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, file);
+
+                if (path)
+                        (void)unlink(path);
+        }
 }
 
 int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir) {
@@ -287,7 +308,7 @@ int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret
 
         if (!disk)
                 return -ENOMEM;
-        unmount_under(run_dir);
+        stage_unmount_below(run_dir);
         r = remove_tree(run_dir);
         if (r < 0)
                 result = r;
@@ -307,7 +328,7 @@ void volumes_sweep(const char *dir, bool (*is_known)(const char *uid, void *user
 
                 if (!full || e->d_name[0] == '.' || is_known(e->d_name, userdata))
                         continue;
-                unmount_under(full);
+                stage_unmount_below(full);
                 (void)remove_tree(full);
         }
         if (d)

@@ -8,8 +8,11 @@
 int volumes_mount_secrets(const char *dir);
 /* Makes or refreshes all volumes of a pod. p names the volume. */
 int volumes_make(const json_t *volumes, struct problem *p);
-/* Writes a unit's secret environment where its EnvironmentFiles points. */
-int volumes_write_environment(const json_t *unit);
+/* Writes the files that a unit's commands are started from, and makes those the container writes
+ * to. They are for the pod's user to read; above them is a folder that only root can enter. */
+int volumes_write_commands(const json_t *unit);
+/* Removes the command files again (those of a unit that ran once). */
+void volumes_remove_commands(const json_t *unit);
 /* Removes what is in these folders, mounts first. */
 int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir);
 /* Removes the folders in dir whose names (uids) the function does not know, mounts first. */

@@ -63,7 +63,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/sched-affinity.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
-	reconcilers/serviceaccount.c reconcilers/taints.c reconcilers/taints.h \
+	reconcilers/serviceaccount.c  \
 	reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)

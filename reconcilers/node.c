@@ -9,7 +9,7 @@
 #include "lib/timefmt.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/pods.h"
-#include "reconcilers/taints.h"
+#include "lib/client/taints.h"
 
 #define NOT_READY "node.kubernetes.io/not-ready"
 #define UNREACHABLE "node.kubernetes.io/unreachable"

@@ -4,7 +4,7 @@
 
 #include "lib/object.h"
 #include "reconcilers/sched.h"
-#include "reconcilers/taints.h"
+#include "lib/client/taints.h"
 
 /* --- reasons --- */
 

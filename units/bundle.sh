@@ -37,7 +37,7 @@ map=$stage/map
 for program in "$@"; do
         name=${program##*/}
         cp "$program" "$stage/bin/$name"
-        ldd "$program" | awk '$2 == "=>" && $3 ~ "^/" { print $1, $3 }' >"$map"
+        ldd "$program" 2>&1 | awk '$2 == "=>" && $3 ~ "^/" { print $1, $3 }' >"$map"
         copy_libraries "$program"
         unit=$units/keelson-$name.service
         [ "$name" != knodeagent ] || unit=$units/keelson-nodeagent.service

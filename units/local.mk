@@ -24,7 +24,7 @@ bundle/units/%.service: $(top_srcdir)/units/%.service.in
 
 # What goes where: programs that this tree builds, each with its unit.
 PROGRAMS_MADE = $(bin_PROGRAMS) $(sbin_PROGRAMS)
-BUNDLE_AGENT = $(filter nodeagent/knodeagent$(EXEEXT),$(PROGRAMS_MADE))
+BUNDLE_AGENT = $(filter nodeagent/%,$(PROGRAMS_MADE))
 BUNDLE_CONTROL = $(filter kstored/% kapid/% reconcilers/% kctl/%,$(PROGRAMS_MADE))
 bundledir = $(libexecdir)/keelson
 nodist_bundle_DATA = bundle/agent.tar.gz bundle/control.tar.gz

@@ -1,6 +1,8 @@
 /* Strings, numbers, UTF-8, buffers, maps, files, times. */
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "lib/buf.h"
@@ -133,6 +135,39 @@ static void test_files(void **state) {
         assert_int_equal(stat(folder, &st), -1);
 }
 
+/* Deeper than any path is long, and more folders than may be open at a time. */
+static void test_deep_tree(void **state) {
+        enum { LEVELS = 600, WIDTH = 100 };
+        char folder[] = "/tmp/keelson-test-XXXXXX", name[WIDTH + 1];
+        struct rlimit before, few;
+        int fd;
+
+        assert_non_null(mkdtemp(folder));
+        memset(name, 'd', WIDTH);
+        name[WIDTH] = 0;
+        fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        for (int i = 0; i < LEVELS; i++) {
+                int next, file = openat(fd, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+                assert_true(file >= 0);
+                close(file);
+                assert_int_equal(symlinkat("/", fd, "link"), 0);
+                assert_int_equal(mkdirat(fd, "beside", 0700), 0);
+                assert_int_equal(mkdirat(fd, name, 0700), 0);
+                next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                assert_true(next >= 0);
+                close(fd);
+                fd = next;
+        }
+        close(fd);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        few = (struct rlimit){100, before.rlim_max};
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        assert_int_equal(remove_tree(folder), 0);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(access(folder, F_OK), -1);
+}
+
 static void test_times(void **state) {
         char b[TIMEFMT_SIZE];
         uint64_t t;
@@ -212,6 +247,7 @@ int main(void) {
                         cmocka_unit_test(test_buf),
                         cmocka_unit_test(test_map),
                         cmocka_unit_test(test_files),
+                        cmocka_unit_test(test_deep_tree),
                         cmocka_unit_test(test_times),
                         cmocka_unit_test(test_ages),
                         cmocka_unit_test(test_random),

@@ -9,6 +9,7 @@
 #include "nodeagent/ipam.h"
 #include "nodeagent/logs.h"
 #include "nodeagent/node.h"
+#include "nodeagent/pod-admission.h"
 #include "nodeagent/probes.h"
 #include "nodeagent/status.h"
 #include "nodeagent/store.h"
@@ -102,6 +103,73 @@ static void test_ends(void **state) {
                 assert_int_equal(c.exit_code, cases[i].exit_code);
                 container_record_done(&c);
         }
+}
+
+static void report(struct container_record *c, const char *text) {
+        start_report_parse(text, strlen(text), &c->report);
+}
+
+/* A program's exit codes are its own; kpod-exec and systemd say otherwise when they could not start
+ * it. */
+static void test_start_reports(void **state) {
+#define ID "0123456789abcdef0123456789abcdef"
+        static const struct {
+                const char *text;
+                int status;
+                const char *reason, *message;
+        } cases[] = {{"ran " ID "\n", 203, "Error", NULL}, {"ran " ID "\n", 226, "Error", NULL},
+                        {"ran " ID "\n", 0, "Completed", NULL},
+                        {"error " ID " cannot be executed \"x\"\n", 128, "StartError",
+                                        "cannot be executed \"x\""},
+                        {"ran ffffffffffffffffffffffffffffffff\n", 203, "StartError",
+                                        "the command cannot be executed: is it there, and "
+                                        "executable? (203/EXEC)"},
+                        {"", 128, "Error", NULL}, {"ran " ID, 128, "Error", NULL},
+                        {"error " ID " \xff\n", 128, "Error", NULL},
+                        {"error 0123 x\n", 128, "Error", NULL}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct container_record c = fresh("c");
+                struct unit_state a = running(ID, 0, 5000000),
+                                  e = ended(ID, "failed", "failed", CLD_EXITED, cases[i].status);
+
+                (void)container_observe(&c, &a, 1);
+                report(&c, cases[i].text);
+                (void)container_observe(&c, &e, 2);
+                assert_string_equal(c.reason, cases[i].reason);
+                assert_int_equal(c.exit_code, cases[i].status);
+                if (cases[i].message)
+                        assert_string_equal(c.message, cases[i].message);
+                else
+                        assert_null(c.message);
+                container_record_done(&c);
+        }
+#undef ID
+}
+
+static void test_long_report(void **state) {
+        struct start_report r;
+        char text[2000] = "error 0123456789abcdef0123456789abcdef ";
+
+        for (size_t n = strlen(text); n + 3 < sizeof(text); n += 2)
+                memcpy(text + n, "\xc3\xa9", 3);
+        text[strlen(text) - 1] = 0;
+        text[strlen(text) - 1] = '\n';
+        start_report_parse(text, strlen(text), &r);
+        assert_true(r.message[0] != 0);
+        assert_true(utf8_is_valid(r.message, strlen(r.message)));
+}
+
+static void test_last_words(void **state) {
+        struct container_record c = fresh("c");
+        struct unit_state a = running("a", 0, 5000000),
+                          e = ended("a", "failed", "failed", CLD_EXITED, 2);
+
+        (void)container_observe(&c, &a, 1);
+        c.last_words = strdup("no disk");
+        (void)container_observe(&c, &e, 2);
+        assert_string_equal(c.message, "no disk");
+        container_record_done(&c);
 }
 
 static void test_record_survives(void **state) {
@@ -329,13 +397,64 @@ static void test_sealing(void **state) {
         assert_int_equal(unseal(key, sealed, 10, &open, &m), -EBADMSG);
 }
 
+static void test_admission(void **state) {
+        static const struct {
+                const char *taints, *tolerations;
+                int want;
+        } cases[] = {
+                        {"[]", "[]", 0},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[]", -EPERM},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[{\"key\":\"node-role.kubernetes.io/control-plane\","
+                                        "\"operator\":\"Exists\",\"effect\":\"NoSchedule\"}]",
+                                        0},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[{\"operator\":\"Exists\"}]", 0},
+                        {"[{\"key\":\"node-role.kubernetes.io/control-plane\",\"effect\":"
+                         "\"PreferNoSchedule\"}]",
+                                        "[]", 0},
+                        /* A cordoned node takes what was sent to it. */
+                        {"[{\"key\":\"node.kubernetes.io/unschedulable\",\"effect\":"
+                         "\"NoSchedule\"}]",
+                                        "[]", 0},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *taints = json_loads(cases[i].taints, 0, NULL),
+                                      *pod = json_object();
+                _cleanup_problem_ struct problem p = {0};
+
+                json_set_at(pod, "spec.tolerations", json_loads(cases[i].tolerations, 0, NULL));
+                assert_int_equal(pod_admit(pod, taints, &p), cases[i].want);
+                if (cases[i].want < 0) {
+                        assert_string_equal(p.reason, "TaintToleration");
+                        assert_non_null(strstr(p.message, "control-plane:NoSchedule"));
+                }
+        }
+}
+
+static void test_memory_reserve(void **state) {
+        const int64_t mib = 1024 * 1024;
+
+        assert_true(node_memory_reserve(512 * mib) == 128 * mib);
+        assert_true(node_memory_reserve(2048 * mib) == 256 * mib);
+        assert_true(node_memory_reserve(10240 * mib) == 1024 * mib);
+        assert_true(node_memory_reserve(102400 * mib) == 2048 * mib);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_restart_counts),
-                        cmocka_unit_test(test_ends), cmocka_unit_test(test_record_survives),
-                        cmocka_unit_test(test_phases), cmocka_unit_test(test_status),
-                        cmocka_unit_test(test_node_status), cmocka_unit_test(test_ipam),
-                        cmocka_unit_test(test_probe_parts), cmocka_unit_test(test_log_requests),
-                        cmocka_unit_test(test_sealing)};
+                        cmocka_unit_test(test_ends), cmocka_unit_test(test_start_reports),
+                        cmocka_unit_test(test_long_report), cmocka_unit_test(test_last_words),
+                        cmocka_unit_test(test_record_survives), cmocka_unit_test(test_phases),
+                        cmocka_unit_test(test_status), cmocka_unit_test(test_node_status),
+                        cmocka_unit_test(test_ipam), cmocka_unit_test(test_probe_parts),
+                        cmocka_unit_test(test_log_requests), cmocka_unit_test(test_sealing),
+                        cmocka_unit_test(test_admission), cmocka_unit_test(test_memory_reserve)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

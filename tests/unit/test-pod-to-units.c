@@ -2,6 +2,8 @@
  * ConfigMaps and Secrets it uses) becomes NAME.out; and the small functions beside it. */
 #include "tests/unit/unit.h"
 
+#include <limits.h>
+
 #include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -21,6 +23,7 @@ static const struct pod_facts facts = {.node_name = "n1",
                 .disk_dir = "/disk",
                 .run_dir = "/run/pod",
                 .secret_dir = "/secret",
+                .exec_program = "/opt/keelson/bin/kpod-exec",
                 .cpu_milli = 4000,
                 .memory_bytes = INT64_C(1) << 33};
 
@@ -73,10 +76,70 @@ static void test_goldens(void **state) {
         static const char *const names[] = {"minimal", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
-                        "refused-sidecar"};
+                        "refused-sidecar", "sandbox"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden(names[i]);
+}
+
+static void test_refusals(void **state) {
+        static const struct {
+                const char *spec, *annotation, *want;
+        } cases[] = {
+                        {"{}", "unit.keelson.dev/Conflicts: sshd.service", "other units"},
+                        {"{}", "unit.keelson.dev/PartOf: sshd.service", "other units"},
+                        {"{}", "c.unit.keelson.dev/Before: sshd.service", "other units"},
+                        {"{}", "unit.keelson.dev/Wants: poweroff.target", "other units"},
+                        {"{}", "unit.keelson.dev/OnFailure: x.service", "other units"},
+                        {"{}", "unit.keelson.dev/Slice: system.slice", "slice of its own"},
+                        {"{}", "unit.keelson.dev/User: root", "runAsUser"},
+                        {"{}", "unit.keelson.dev/DynamicUser: 'no'", "runAsUser"},
+                        {"{}", "unit.keelson.dev/CapabilityBoundingSet: CAP_SYS_ADMIN",
+                                        "capabilities"},
+                        {"{}", "unit.keelson.dev/StandardOutput: 'append:/etc/passwd'", "as root"},
+                        {"{}", "unit.keelson.dev/StandardInput: 'file:/etc/shadow'", "as root"},
+                        {"{}", "unit.keelson.dev/StateDirectory: keelson", "folder of the machine"},
+                        {"{}", "unit.keelson.dev/RootDirectory: /", "image"},
+                        {"{}", "unit.keelson.dev/LogExtraFields: KEELSON_POD=other", "whose log"},
+                        {"{}", "unit.keelson.dev/KillMode: none", "outlive"},
+                        {"{}", "unit.keelson.dev/NetworkNamespacePath: /proc/1/ns/net",
+                                        "hostNetwork"},
+                        {"{}", "unit.keelson.dev/ExecStartPre: +/bin/sh", "annotation"},
+                        {"image: /", "a: b", "the machine's own"},
+                        {"image: /usr/../", "a: b", "not something"},
+                        {"image: /proc/1/root", "a: b", "folder of the system"},
+                        {"image: /var/lib/keelson/x", "a: b", "keelson"},
+                        {"volumeMounts: [{name: v, mountPath: /x, subPath: a/../..}]", "a: b",
+                                        "subPath"},
+                        {"volumeMounts: [{name: v, mountPath: /x, subPath: /etc}]", "a: b",
+                                        "subPath"},
+                        {"volumeMounts: [{name: v, mountPath: /x, subPathExpr: $(NO)}]", "a: b",
+                                        "no variable NO"},
+                        {"env: [{name: UP, value: ../..}], volumeMounts: [{name: v, mountPath: /x, "
+                         "subPathExpr: $(UP)}]",
+                                        "a: b", "without '..'"},
+                        {"volumeMounts: [{name: v, mountPath: /x/../etc}]", "a: b", "mountPath"},
+                        {"volumeMounts: [{name: v, mountPath: /}]", "a: b", "mountPath"},
+                        {"volumeMounts: [{name: h, mountPath: /x}]", "a: b", "hostPath"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const char *spec = streq(cases[i].spec, "{}") ? "env: []" : cases[i].spec;
+                _cleanup_free_ char *yaml = strformat(
+                                "kind: Pod\nmetadata: {name: p, namespace: n, uid: u, annotations: "
+                                "{%s}}\n"
+                                "spec:\n  volumes: [{name: v, emptyDir: {}}%s]\n"
+                                "  containers: [{name: c, command: [/bin/a], %s}]\n",
+                                cases[i].annotation,
+                                strstr(spec, "name: h,")
+                                                ? ", {name: h, hostPath: {path: /a/../etc}}"
+                                                : "",
+                                spec);
+                _cleanup_free_ char *got = convert(yaml);
+
+                if (!startswith(got, "refused: ") || !strstr(got, cases[i].want))
+                        fail_msg("%s, %s: %s", spec, cases[i].annotation, got);
+        }
 }
 
 static void test_expansion(void **state) {
@@ -111,6 +174,67 @@ static void test_names(void **state) {
                             *two = pod_unit_name(long_pod, "two");
         assert_true(strlen(one) < 255);
         assert_string_not_equal(one, two);
+        /* The end of the name counts too, though it is cut. */
+        text[sizeof(text) - 2] = 'b';
+        json_set_str(long_pod, "metadata.name", text);
+        _cleanup_free_ char *other = pod_unit_name(long_pod, "one");
+        assert_string_not_equal(one, other);
+}
+
+/* Every length of names makes a valid unit name, with room for ".d" after it. */
+static void test_long_names(void **state) {
+        static const char valid[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                    ":-_.\\";
+        char pod[254] = "", part[64] = "";
+
+        for (size_t n = 1; n < sizeof(pod); n++)
+                for (size_t k = 1; k < sizeof(part); k += 31) {
+                        _cleanup_json_ json_t *o = json_object();
+
+                        memset(pod, 'p', n);
+                        pod[n] = 0;
+                        memset(part, 'c', k);
+                        part[k] = 0;
+                        json_set_str(o, "metadata.name", pod);
+                        json_set_str(o, "metadata.namespace", part);
+                        _cleanup_free_ char *name = pod_unit_name(o, part),
+                                            *run = pod_exec_unit_name(o, part, UINT_MAX);
+                        assert_true(strlen(name) <= 253 && strlen(run) <= 253);
+                        assert_int_equal(strspn(name, valid), strlen(name));
+                        assert_int_equal(strspn(run, valid), strlen(run));
+                        assert_non_null(strstr(name, part));
+                }
+}
+
+/* What the unit runs, read back as kpod-exec does: any word, and any name of a variable. */
+static void test_command_file(void **state) {
+        static const char want[] = "kpod-exec 1\nD/work dir\0T/dev/log\0Ea.b-c=1\0EX=$Y %n\0"
+                                   "A/bin/sh\0A\0A;\0A$HOME \"\\%n\n";
+        _cleanup_json_ json_t *start = json_pack("{s:s, s:s, s:[s,s], s:{s:[s,s,s,s], s:[s]}}",
+                        "workingDir", "/work dir", "messagePath", "/dev/log", "environment",
+                        "a.b-c=1", "X=$Y %n", "commands", "main", "/bin/sh", "", ";",
+                        "$HOME \"\\%n\n", "hook", "x");
+        size_t n;
+        _cleanup_free_ char *text = pod_command_file(start, "main", &n);
+
+        assert_int_equal(n, sizeof(want));
+        assert_memory_equal(text, want, sizeof(want));
+        assert_null(pod_command_file(start, "other", &n));
+}
+
+static void test_exec_unit(void **state) {
+        _cleanup_json_ json_t *unit = json_pack("{s:s, s:{s:s}, s:{s:s, s:{s:[s]}}}", "name", "u",
+                                              "properties", "Restart", "always", "start", "dir",
+                                              "/d", "commands", "main", "a"),
+                              *words = json_pack("[s,s]", "$x", "");
+        _cleanup_json_ json_t *run = pod_exec_unit(unit, "kpodx-a_b_c_7.service", words, 1000000);
+        _cleanup_json_ json_t *exec = json_pack("[[s,s]]", "/run/kpod/exec",
+                                              "/run/kpod/command/run_7"),
+                              *commands = json_pack("{s:O}", "run_7", words);
+
+        assert_true(json_equal(json_at(run, "properties.ExecStartEx"), exec));
+        assert_true(json_equal(json_at(run, "start.commands"), commands));
+        assert_null(json_at(run, "properties.Restart"));
 }
 
 static void test_references(void **state) {
@@ -147,7 +271,10 @@ static void test_properties(void **state) {
                         {"Nice", "-5", "-5"}, {"Nice", "x", NULL},
                         {"CapabilityBoundingSet", "CAP_CHOWN", "[\"CAP_CHOWN\"]"},
                         {"CapabilityBoundingSet", "CAP_NONE", NULL},
-                        {"ExecStartPre", "/bin/true", NULL}};
+                        {"RestrictNamespaces", "yes", "[]"},
+                        {"RestrictNamespaces", "user ipc", "[\"ipc\",\"user\"]"},
+                        {"RestrictNamespaces", "~user ipc cgroup net uts", "[\"mnt\",\"pid\"]"},
+                        {"RestrictNamespaces", "usr", NULL}, {"ExecStartPre", "/bin/true", NULL}};
 
         assert_null(prop_find("NoSuchThing"));
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -180,8 +307,11 @@ static void test_hash_follows_the_container(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
-                        cmocka_unit_test(test_expansion), cmocka_unit_test(test_names),
-                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
+                        cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
+                        cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
+                        cmocka_unit_test(test_references),
+                        cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,7 +21,8 @@ static json_t *model_of(const json_t *step, const char *name) {
         json_array_foreach (json_at(step, "slices"), i, v)
                 if (streq(strempty(object_label(v, "kubernetes.io/service-name")), name))
                         json_array_append(slices, (json_t *)v);
-        return service_to_model(service, slices, "n1");
+        return service_to_model(service, slices,
+                        &(struct service_facts){.node_name = "n1", .service_cidr = "10.96.0.0/16"});
 }
 
 static void add_names(json_t *names, const json_t *step) {
@@ -39,9 +40,10 @@ static char *tell(const struct yaml_docs *docs) {
                 const json_t *now = docs->items[d].value,
                              *before = d > 0 ? docs->items[d - 1].value : NULL;
                 _cleanup_json_ json_t *names = json_object();
-                json_t *models[16], *v;
+                struct nft_frame frame = {"10.244.0.0/16", "10.96.0.0/16"};
+                struct ruleset ruleset = {0};
                 const char *name;
-                size_t n = 0;
+                json_t *v;
 
                 add_names(names, before);
                 add_names(names, now);
@@ -50,16 +52,12 @@ static char *tell(const struct yaml_docs *docs) {
                         _cleanup_json_ json_t *old = before ? model_of(before, name) : NULL,
                                               *new_model = model_of(now, name);
                         if (d == 0)
-                                models[n++] = json_incref(new_model);
+                                assert_int_equal(ruleset_add(&ruleset, new_model), 0);
                         else
                                 assert_int_equal(model_diff(old, new_model, &out), 0);
                 }
                 if (d == 0)
-                        assert_int_equal(models_to_ruleset(&(struct nft_frame){"10.244.0.0/16"},
-                                                         models, n, &out),
-                                        0);
-                while (n > 0)
-                        json_decref(models[--n]);
+                        assert_int_equal(ruleset_text(&ruleset, &frame, &out), 0);
         }
         return buf_take(&out);
 }
@@ -103,7 +101,8 @@ static void test_local_pod(void **state) {
         assert_int_equal(model_diff(NULL, model, &out), 0);
         assert_non_null(strstr(
                         out.data, "add element inet keelson hairpin { 10.244.1.7 . 10.244.1.7 }"));
-        assert_non_null(strstr(out.data, "add element inet keelson nodeports { udp . 53 : goto "
+        assert_non_null(strstr(out.data, "add element inet keelson nodeports { tcp . 80 : goto "
+                                         "host-11-22/tcp-80, udp . 53 : goto "
                                          "host-11-22/udp-53 }"));
         assert_non_null(strstr(out.data, "meta l4proto tcp dnat ip to 10.244.1.7:8080"));
         buf_reset(&out);
@@ -113,9 +112,29 @@ static void test_local_pod(void **state) {
         assert_int_equal(out.size, 0);
 }
 
+static void test_host_ip(void **state) {
+        _cleanup_json_ json_t *ports = json_pack(
+                        "[{s:i, s:i, s:s}, {s:i, s:i, s:s}, {s:i, s:i, s:s}]", "hostPort", 81,
+                        "containerPort", 8081, "hostIP", "127.0.0.1", "hostPort", 82,
+                        "containerPort", 8082, "hostIP", "0.0.0.0", "hostPort", 83, "containerPort",
+                        8083, "hostIP", "10.0.0.1; drop");
+        _cleanup_json_ json_t *model = local_pod_to_model("11-22", "10.244.1.7", ports);
+        _cleanup_buf_ struct buf out = {0};
+
+        assert_int_equal(model_diff(NULL, model, &out), 0);
+        assert_non_null(strstr(out.data,
+                        "add element inet keelson hostports { 127.0.0.1 . tcp . 81 : goto "
+                        "host-11-22/tcp-81/127.0.0.1 }"));
+        assert_non_null(strstr(out.data, "add rule inet keelson host-11-22/tcp-81/127.0.0.1 meta "
+                                         "mark set meta mark | 0x4000"));
+        assert_null(strstr(out.data, "tcp . 81 : goto host-11-22/tcp-81 "));
+        assert_non_null(strstr(out.data, "nodeports { tcp . 82"));
+        assert_null(strstr(out.data, "8083"));
+}
+
 int main(void) {
-        const struct CMUnitTest tests[] = {
-                        cmocka_unit_test(test_goldens), cmocka_unit_test(test_local_pod)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
+                        cmocka_unit_test(test_local_pod), cmocka_unit_test(test_host_ip)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Matching of taints and tolerations as the "Taints and Tolerations" page says. */
-#include "reconcilers/taints.h"
+#include "lib/client/taints.h"
 
 bool toleration_matches(const json_t *toleration, const json_t *taint) {
         const char *effect = json_str_or(toleration, "effect", "");

@@ -1,5 +1,5 @@
 /* Two rings under one lock: jobs to run, jobs done. An eventfd wakes the loop. */
-#include "kstored/worker.h"
+#include "lib/worker.h"
 
 #include <pthread.h>
 #include <signal.h>

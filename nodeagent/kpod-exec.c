@@ -1,0 +1,242 @@
+/* kpod-exec: what every command of a pod is started through. systemd does not write all words of a
+ * transient unit's command back as they were, and refuses some names of variables; so a unit holds
+ * plain words only, and the command lies in a file that the agent writes (nodeagent/pod-command.h).
+ *
+ *   kpod-exec FILE [REPORT]
+ *
+ * FILE is the line "kpod-exec 1", then fields that each end in a NUL byte; the first byte of a
+ * field says what it is: D the folder to work in, E a variable NAME=value, A a word of the command,
+ * T a file that is emptied first (the termination message). Variables are put over those that
+ * systemd gives; the command is looked for in the PATH that comes out.
+ *
+ * REPORT gets one line before the command runs, "ran INVOCATION", or "error INVOCATION text": so
+ * the program's own exit codes are its own, whatever their number. Without it errors go to standard
+ * error. The exit code after an error is 128, as container runtimes have it.
+ *
+ * It runs inside the pod's root, as its user, below its system call filter: linked statically,
+ * without anything but libc, it asks the kernel for nothing that the program's own start would not
+ * need. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+
+enum {
+        EXIT_NOT_STARTED = 128,
+        FILE_SIZE_MAX = 16 * 1024 * 1024,
+        MESSAGE_MAX = 1024,
+};
+
+static const char magic[] = "kpod-exec 1\n";
+
+extern char **environ;
+
+struct command {
+        const char *directory, *truncate;
+        char **argv, **envp;
+        size_t argc, envc;
+};
+
+static const char *variable(char *const *envp, size_t n, const char *name) {
+        size_t length = strlen(name);
+
+        for (size_t i = 0; i < n; i++)
+                if (strncmp(envp[i], name, length) == 0 && envp[i][length] == '=')
+                        return envp[i] + length + 1;
+        return NULL;
+}
+
+static void write_report(const char *path, const char *word, const char *text) {
+        char line[MESSAGE_MAX + 64];
+        const char *id = getenv("INVOCATION_ID");
+        int fd, n;
+
+        if (!path)
+                return;
+        fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0)
+                return;
+        n = snprintf(line, sizeof(line), "%s %.32s%s%s\n", word, id ? id : "", *text ? " " : "",
+                        text);
+        /* A report that cannot be written only leaves the agent with less to say. */
+        if (n > 0 && write(fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
+                n = 0;
+        close(fd);
+}
+
+static int fail(const char *report, const char *what, const char *name, int error) {
+        char text[MESSAGE_MAX];
+
+        snprintf(text, sizeof(text), "%s \"%.512s\": %s", what, name, strerror(error));
+        if (report)
+                write_report(report, "error", text);
+        else
+                dprintf(STDERR_FILENO, "%s\n", text);
+        return EXIT_NOT_STARTED;
+}
+
+static char *read_whole(const char *path, size_t *ret_size) {
+        struct stat st;
+        char *data = NULL;
+        size_t n = 0;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0)
+                return NULL;
+        if (fstat(fd, &st) < 0)
+                goto failed;
+        errno = EFBIG;
+        if (st.st_size < 0 || st.st_size > FILE_SIZE_MAX)
+                goto failed;
+        data = malloc((size_t)st.st_size + 1);
+        if (!data)
+                goto failed;
+        while (n < (size_t)st.st_size) {
+                ssize_t r = read(fd, data + n, (size_t)st.st_size - n);
+
+                if (r < 0 && errno == EINTR)
+                        continue;
+                if (r < 0)
+                        goto failed;
+                if (r == 0)
+                        break;
+                n += (size_t)r;
+        }
+        close(fd);
+        data[n] = 0;
+        *ret_size = n;
+        return data;
+failed:
+        free(data);
+        close(fd);
+        return NULL;
+}
+
+static void set_variable(struct command *c, char *line) {
+        size_t length = (size_t)(strchr(line, '=') - line) + 1;
+
+        for (size_t i = 0; i < c->envc; i++)
+                if (strncmp(c->envp[i], line, length) == 0) {
+                        c->envp[i] = line;
+                        return;
+                }
+        c->envp[c->envc++] = line;
+}
+
+static bool take_field(struct command *c, char *field) {
+        switch (*field) {
+        case 'A':
+                c->argv[c->argc++] = field + 1;
+                return true;
+        case 'D':
+                c->directory = field + 1;
+                return true;
+        case 'T':
+                c->truncate = field + 1;
+                return true;
+        case 'E':
+                if (!strchr(field + 1, '='))
+                        return false;
+                set_variable(c, field + 1);
+                return true;
+        default:
+                return false;
+        }
+}
+
+/* The file's text is kept: argv and envp point into it. */
+static int parse(char *data, size_t size, struct command *c) {
+        char *s = data + strlen(magic), *end = data + size;
+        size_t fields = 0, inherited = 0;
+
+        if (size < strlen(magic) || memcmp(data, magic, strlen(magic)) != 0)
+                return -EBADMSG;
+        for (char *f = s; f < end; f++)
+                fields += *f == 0;
+        if (end > s && end[-1] != 0)
+                return -EBADMSG;
+        while (environ[inherited])
+                inherited++;
+        c->argv = calloc(fields + 1, sizeof(char *));
+        c->envp = calloc(inherited + fields + 1, sizeof(char *));
+        if (!c->argv || !c->envp)
+                return -ENOMEM;
+        memcpy(c->envp, environ, inherited * sizeof(char *));
+        c->envc = inherited;
+        for (; s < end; s += strlen(s) + 1)
+                if (!take_field(c, s))
+                        return -EBADMSG;
+        return c->argc > 0 && *c->argv[0] ? 0 : -EBADMSG;
+}
+
+/* As execvp() does, but with the PATH of the new environment, and a file that is no program stays
+ * an error instead of becoming a shell script. Returns an errno value. */
+static int run(const struct command *c) {
+        const char *path = variable(c->envp, c->envc, "PATH");
+        int error = ENOENT;
+        char full[PATH_MAX];
+
+        if (strchr(c->argv[0], '/')) {
+                execve(c->argv[0], c->argv, c->envp);
+                return errno;
+        }
+        if (!path)
+                path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        for (const char *s = path;; s++) {
+                size_t n = strcspn(s, ":");
+                int length = snprintf(full, sizeof(full), "%.*s/%s", n > 0 ? (int)n : 1,
+                                n > 0 ? s : ".", c->argv[0]);
+
+                if (n < sizeof(full) && length > 0 && (size_t)length < sizeof(full)) {
+                        execve(full, c->argv, c->envp);
+                        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+                                return errno;
+                        /* The reason that says most about a file that was there. */
+                        if (errno == EACCES)
+                                error = EACCES;
+                }
+                s += n;
+                if (!*s)
+                        return error;
+        }
+}
+
+int main(int argc, char **argv) {
+        const char *report = argc > 2 ? argv[2] : NULL;
+        struct command c = {0};
+        size_t size;
+        char *data;
+        int r;
+
+        if (argc == 2 && strcmp(argv[1], "--version") == 0)
+                return puts("kpod-exec " PACKAGE_VERSION) < 0;
+        if (argc < 2 || argc > 3) {
+                dprintf(STDERR_FILENO, "usage: kpod-exec FILE [REPORT]\n");
+                return EXIT_NOT_STARTED;
+        }
+        data = read_whole(argv[1], &size);
+        if (!data)
+                return fail(report, "cannot read the command's file", argv[1], errno);
+        r = parse(data, size, &c);
+        if (r < 0)
+                return fail(report, "cannot use the command's file", argv[1], -r);
+        if (c.truncate) {
+                int fd = open(c.truncate, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+                if (fd >= 0)
+                        close(fd);
+        }
+        if (c.directory && chdir(c.directory) < 0)
+                return fail(report, "the working directory cannot be entered:", c.directory, errno);
+        write_report(report, "ran", "");
+        r = run(&c);
+        return fail(report,
+                        "the command cannot be executed (is it there, and executable?):", c.argv[0],
+                        r);
+}

@@ -1,0 +1,10 @@
+/* Whether a pod that this node sees for the first time may start here. Pure. */
+#pragma once
+
+#include "lib/json.h"
+#include "lib/problem.h"
+
+/* A pod whose spec.nodeName was written past the scheduler does not get onto a control plane's
+ * machine: its node-role.kubernetes.io/control-plane taint must be tolerated. taints: the Node's
+ * spec.taints, or NULL. -EPERM with p: reason and message as a kubelet's admission gives them. */
+int pod_admit(const json_t *pod, const json_t *taints, struct problem *p);

@@ -1,0 +1,13 @@
+/* Services and slices on disk, so that a machine that starts without the control plane has them: a
+ * file of one object a line, replaced as a whole. */
+#pragma once
+
+#include "lib/json.h"
+
+/* objects: array, not changed meanwhile. Blocks (thousands of objects, fsync): for a thread. The
+ * file has mode 0600. */
+int services_disk_save(const char *path, const json_t *objects);
+/* Calls for each object of the file; a line that can't be read ends it. -ENOENT when there is no
+ * file. */
+int services_disk_load(const char *path, void (*func)(const json_t *object, void *userdata),
+                void *userdata);

@@ -1,0 +1,278 @@
+/* What the agent knows of services: that a change costs what it changes, however many services
+ * there are (counted in steps, not in time); who gets an element that two ask for; which addresses
+ * no service may take; which UDP flows are stale; what the disk gives back. */
+#include "tests/unit/unit.h"
+
+#include "lib/object.h"
+#include "nodeagent/nft-claims.h"
+#include "nodeagent/service-table.h"
+#include "nodeagent/services-disk.h"
+#include "nodeagent/services-to-nft.h"
+
+enum { SERVICES = 10000, ENDPOINTS = 3 };
+
+static json_t *service(int i, int version) {
+        return json_pack("{s:{s:s, s:o, s:o, s:o}, s:{s:o, s:[{s:i}]}}", "metadata", "namespace",
+                        i % 2 ? "odd" : "even", "name", json_sprintf("s%d", i), "uid",
+                        json_sprintf("u%d", i), "resourceVersion", json_sprintf("%d", version),
+                        "spec", "clusterIP", json_sprintf("10.96.%d.%d", i / 250, i % 250 + 1),
+                        "ports", "port", 80);
+}
+
+static json_t *slice_of(int i, int version, const char *service_name, bool ready) {
+        json_t *endpoints = json_array();
+
+        for (int e = 0; e < ENDPOINTS; e++)
+                json_array_append_new(endpoints,
+                                json_pack("{s:[o], s:{s:b}, s:{s:o}}", "addresses",
+                                                json_sprintf("10.244.%d.%d", i % 250, e + 1),
+                                                "conditions", "ready", ready, "targetRef", "uid",
+                                                json_sprintf("p%d-%d", i, e)));
+        return json_pack("{s:s, s:{s:s, s:o, s:o, s:o, s:{s:s}}, s:[{s:i}], s:o}", "addressType",
+                        "IPv4", "metadata", "namespace", i % 2 ? "odd" : "even", "name",
+                        json_sprintf("s%d-x", i), "uid", json_sprintf("sl%d", i), "resourceVersion",
+                        json_sprintf("%d", version), "labels", "kubernetes.io/service-name",
+                        service_name, "ports", "port", 8080, "endpoints", endpoints);
+}
+
+static void on_touched(const char *name, void *userdata) {
+        json_t *touched = userdata;
+
+        json_object_set_new(touched, name, json_true());
+}
+
+static void fill(struct service_table *t) {
+        for (int i = 0; i < SERVICES; i++) {
+                char name[16];
+                _cleanup_json_ json_t *s = service(i, 1), *e = NULL;
+
+                snprintf(name, sizeof(name), "s%d", i);
+                e = slice_of(i, 1, name, true);
+                assert_int_equal(service_table_set_service(t, s), 1);
+                assert_int_equal(service_table_set_slice(t, e), 1);
+        }
+}
+
+static void test_cost_of_a_change(void **state) {
+        _cleanup_json_ json_t *touched = json_object(), *changed = slice_of(77, 2, "s77", false),
+                              *again = slice_of(77, 2, "s77", false);
+        _cleanup_(service_table_freep) struct service_table *t =
+                        service_table_new(on_touched, touched);
+        uint64_t before;
+        size_t found = 0;
+
+        fill(t);
+        /* Filling: each endpoint once, not each slice for each service. */
+        assert_true(service_table_steps(t) <= (uint64_t)SERVICES * (ENDPOINTS + 2));
+        before = service_table_steps(t);
+        map_foreach (service_table_services(t), e)
+                found += json_array_size(service_table_slices(t, map_entry_key(e)));
+        assert_int_equal(found, SERVICES);
+        assert_true(service_table_steps(t) - before <= (uint64_t)SERVICES * 2);
+        before = service_table_steps(t);
+        json_object_clear(touched);
+        assert_true(service_table_is_ready(t, "p77-1"));
+        assert_int_equal(service_table_set_slice(t, changed), 1);
+        assert_true(service_table_steps(t) - before <= 4 * ENDPOINTS);
+        assert_int_equal(json_object_size(touched), 1);
+        assert_non_null(json_object_get(touched, "odd/s77"));
+        assert_false(service_table_is_ready(t, "p77-1"));
+        /* The same version again is no change. */
+        json_object_clear(touched);
+        before = service_table_steps(t);
+        assert_int_equal(service_table_set_slice(t, again), 0);
+        assert_int_equal(service_table_steps(t), before);
+        assert_int_equal(json_object_size(touched), 0);
+}
+
+static void test_a_slice_moves(void **state) {
+        _cleanup_json_ json_t *touched = json_object(), *a = slice_of(1, 1, "s1", true),
+                              *b = slice_of(1, 2, "s3", true), *s1 = service(1, 1);
+        _cleanup_(service_table_freep) struct service_table *t =
+                        service_table_new(on_touched, touched);
+
+        assert_int_equal(service_table_set_service(t, s1), 1);
+        assert_int_equal(service_table_set_slice(t, a), 1);
+        assert_int_equal(json_array_size(service_table_slices(t, "odd/s1")), 1);
+        json_object_clear(touched);
+        assert_int_equal(service_table_set_slice(t, b), 1);
+        assert_null(service_table_slices(t, "odd/s1"));
+        assert_int_equal(json_array_size(service_table_slices(t, "odd/s3")), 1);
+        assert_int_equal(json_object_size(touched), 2);
+        assert_int_equal(json_object_size(service_table_namespace(t, "odd")), 1);
+        assert_int_equal(service_table_drop_slice(t, "odd/s1-x"), 1);
+        assert_int_equal(service_table_drop_slice(t, "odd/s1-x"), 0);
+        assert_false(service_table_is_ready(t, "p1-0"));
+        assert_int_equal(service_table_drop_service(t, "odd/s1"), 1);
+        assert_null(service_table_namespace(t, "odd"));
+}
+
+/* ---- two that ask for the same ---- */
+
+struct claims_log {
+        unsigned refused;
+        char holder[32], freed[32];
+};
+
+static void on_refused(const char *key, const char *element, const char *holder, void *userdata) {
+        struct claims_log *l = userdata;
+
+        l->refused++;
+        snprintf(l->holder, sizeof(l->holder), "%s", holder);
+}
+
+static void on_free(const char *key, void *userdata) {
+        struct claims_log *l = userdata;
+        snprintf(l->freed, sizeof(l->freed), "%s", key);
+}
+
+static json_t *claiming(const char *element) {
+        return json_pack("{s:{s:{s:s}}}", "elements", "services", element, "goto x");
+}
+
+static size_t elements_of(const json_t *model) {
+        return json_object_size(json_at(model, "elements.services"));
+}
+
+static void test_claims(void **state) {
+        struct claims_log l = {0};
+        struct nft_claims_callbacks callbacks = {on_refused, on_free, &l};
+        _cleanup_(nft_claims_freep) struct nft_claims *c = nft_claims_new();
+        _cleanup_json_ json_t *a = claiming("192.0.2.1 . tcp . 80"),
+                              *b = claiming("192.0.2.1 . tcp . 80"),
+                              *b2 = claiming("192.0.2.1 . tcp . 80");
+
+        assert_int_equal(nft_claims_take(c, "svc:a/a", a, &callbacks), 0);
+        assert_int_equal(nft_claims_take(c, "svc:b/b", b, &callbacks), 0);
+        assert_int_equal(elements_of(a), 1);
+        assert_int_equal(elements_of(b), 0);
+        assert_int_equal(l.refused, 1);
+        assert_string_equal(l.holder, "svc:a/a");
+        /* Again for the holder changes nothing. */
+        assert_int_equal(nft_claims_take(c, "svc:a/a", a, &callbacks), 0);
+        assert_int_equal(elements_of(a), 1);
+        assert_string_equal(l.freed, "");
+        /* It goes: the other one is called, and gets it. */
+        assert_int_equal(nft_claims_take(c, "svc:a/a", NULL, &callbacks), 0);
+        assert_string_equal(l.freed, "svc:b/b");
+        assert_int_equal(nft_claims_take(c, "svc:b/b", b2, &callbacks), 0);
+        assert_int_equal(elements_of(b2), 1);
+}
+
+/* ---- addresses that are nobody's to take ---- */
+
+static void test_reserved_addresses(void **state) {
+        static const char *const mine = "198.51.100.7", *const node = "192.0.2.10",
+                                 *const dns = "10.96.0.10", *const other = "192.0.2.11";
+        _cleanup_(map_freep) struct map *reserved = map_new(NULL);
+        _cleanup_json_ json_t *s = json_pack(
+                        "{s:{s:s, s:s}, s:{s:s, s:[{s:i, s:s}], s:[s, s, s]}, s:{s:{s:[{s:s}]}}}",
+                        "metadata", "namespace", "t", "name", "evil", "spec", "clusterIP",
+                        "10.96.3.3", "ports", "port", 6443, "protocol", "UDP", "externalIPs", mine,
+                        node, dns, "status", "loadBalancer", "ingress", "ip", other);
+        _cleanup_json_ json_t *slices = json_array(), *model = NULL, *text = NULL;
+        struct service_facts facts = {"n1", "10.96.0.0/16", reserved};
+
+        json_array_append_new(slices, slice_of(1, 1, "evil", true));
+        json_object_set_new(json_array_get(json_object_get(json_array_get(slices, 0), "ports"), 0),
+                        "protocol", json_string("UDP"));
+        assert_int_equal(map_set(reserved, node, reserved), 0);
+        assert_int_equal(map_set(reserved, other, reserved), 0);
+        model = service_to_model(s, slices, &facts);
+        assert_int_equal(json_object_size(json_at(model, "elements.services")), 2);
+        assert_non_null(json_get(model, "elements", "services", "198.51.100.7 . udp . 6443", NULL));
+        assert_non_null(json_get(model, "elements", "services", "10.96.3.3 . udp . 6443", NULL));
+        assert_int_equal(json_object_size(json_at(model, "leftOut")), 3);
+        assert_non_null(json_get(model, "leftOut", node, NULL));
+        assert_non_null(json_get(model, "leftOut", dns, NULL));
+        assert_non_null(json_get(model, "leftOut", other, NULL));
+        /* A cluster address that is a node's is none. */
+        assert_int_equal(map_set(reserved, "10.96.3.3", reserved), 0);
+        json_decref(model);
+        model = service_to_model(s, slices, &facts);
+        assert_int_equal(json_object_size(json_at(model, "elements.services")), 1);
+        /* The API's own is behind every rule's back; an address of the service range never is. */
+        text = json_pack("{s:i, s:i, s:i}", "192.0.2.10:6443", 6443, "10.96.0.10:53", 53,
+                        "name:443", 443);
+        json_decref(model);
+        model = protected_to_model(text, "10.96.0.0/16");
+        assert_int_equal(json_object_size(json_at(model, "elements.protected")), 1);
+        assert_non_null(json_get(model, "elements", "protected", "192.0.2.10 . tcp . 6443", NULL));
+}
+
+/* ---- UDP flows ---- */
+
+static void test_stale_flows(void **state) {
+        _cleanup_json_ json_t *flows = json_pack("{s:[s, s], s:[], s:[s]}", "10.96.0.5:53",
+                        "10.244.1.2:5353", "10.244.2.2:5353", "10.96.0.6:53", "*:30053",
+                        "10.244.1.2:5353");
+        static const struct {
+                struct udp_flow flow;
+                bool stale_of_changes, stale_of_all;
+        } cases[] = {
+                        /* to an endpoint of today */
+                        {{"10.96.0.5", "10.244.1.2", 53, 5353}, false, false},
+                        /* to a pod that is none any longer, or its other port */
+                        {{"10.96.0.5", "10.244.3.2", 53, 5353}, true, true},
+                        {{"10.96.0.5", "10.244.1.2", 53, 9999}, true, true},
+                        /* sent when no rule was there: it ended nowhere */
+                        {{"10.96.0.5", "10.96.0.5", 53, 53}, true, true},
+                        /* a service without endpoints */
+                        {{"10.96.0.6", "10.244.1.2", 53, 5353}, true, true},
+                        /* node port: what was sent on, and what a program of the machine answers */
+                        {{"192.0.2.1", "10.244.3.2", 30053, 5353}, true, true},
+                        {{"192.0.2.1", "10.244.1.2", 30053, 5353}, false, false},
+                        {{"192.0.2.1", "192.0.2.1", 30053, 30053}, false, false},
+                        /* a service that went while nobody looked */
+                        {{"10.96.9.9", "10.244.1.2", 53, 5353}, false, true},
+                        /* nothing of ours */
+                        {{"203.0.113.9", "203.0.113.9", 53, 53}, false, false},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                assert_int_equal(flow_is_stale(flows, NULL, &cases[i].flow),
+                                cases[i].stale_of_changes);
+                assert_int_equal(flow_is_stale(flows, "10.96.0.0/16", &cases[i].flow),
+                                cases[i].stale_of_all);
+        }
+}
+
+/* ---- the disk ---- */
+
+static void on_object(const json_t *o, void *userdata) {
+        json_array_append(userdata, (json_t *)o);
+}
+
+static void test_disk(void **state) {
+        _cleanup_free_ char *dir = strdup("/tmp/test-node-services.XXXXXX"), *path = NULL;
+        _cleanup_json_ json_t *objects = json_array(), *back = json_array();
+        FILE *f;
+
+        assert_non_null(mkdtemp(dir));
+        path = strformat("%s/services.jsonl", dir);
+        assert_int_equal(services_disk_load(path, on_object, back), -ENOENT);
+        for (int i = 0; i < 50; i++)
+                json_array_append_new(objects, service(i, 1));
+        assert_int_equal(services_disk_save(path, objects), 0);
+        assert_int_equal(services_disk_load(path, on_object, back), 0);
+        assert_true(json_equal(objects, back));
+        /* Cut off: what is whole is taken. */
+        f = fopen(path, "a");
+        assert_non_null(f);
+        assert_true(fputs("{\"metadata\":{\"na", f) >= 0);
+        (void)fclose(f);
+        json_array_clear(back);
+        assert_int_equal(services_disk_load(path, on_object, back), -EINVAL);
+        assert_int_equal(json_array_size(back), 50);
+        (void)unlink(path);
+        (void)rmdir(dir);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_cost_of_a_change),
+                        cmocka_unit_test(test_a_slice_moves), cmocka_unit_test(test_claims),
+                        cmocka_unit_test(test_reserved_addresses),
+                        cmocka_unit_test(test_stale_flows), cmocka_unit_test(test_disk)};
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
