@@ -14,7 +14,6 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/grpc-beside-etcd tests/clients/cluster-beside-etcd tests/clients/beside/three.py tests/clients/beside.sh tests/clients/beside/main.py tests/clients/beside/harness.py \
 	tests/clients/beside/bulk.py tests/clients/beside/kv.py tests/clients/beside/txn.py tests/clients/beside/lease.py tests/clients/beside/watch.py \
 	tests/clients/beside/cluster.py tests/clients/beside/wire.py tests/clients/beside/frames.py tests/clients/beside/generated.py
-EXTRA_DIST += tests/attack/daemons
 # "check" is a target of make's: as a file of EXTRA_DIST it would be run.
 dist-hook:
 	cp -p $(top_srcdir)/check $(distdir)/check
