@@ -35,6 +35,10 @@ static const struct unit_property table[] = {
                 {"KillMode", NULL, LEVEL_RESTRICTED, "control-group mixed", NULL},
                 {"FinalKillSignal", NULL, LEVEL_PRIVILEGED, NULL, NULL},
                 {"SendSIGKILL", NULL, LEVEL_RESTRICTED, ON, NULL},
+                /* The agent's own: logs and what outlives a start. */
+                {"FileDescriptorStoreMax", NULL, LEVEL_PRIVILEGED, NULL, NULL},
+                {"StandardOutputFile", NULL, LEVEL_PRIVILEGED, NULL, NULL},
+                {"SyslogLevelPrefix", NULL, LEVEL_PRIVILEGED, NULL, NULL},
                 /* Resources: what it takes is bounded by its own slice. */
                 {"CPUAccounting", NULL, LEVEL_RESTRICTED, NULL, NULL},
                 {"CPUWeight", NULL, LEVEL_RESTRICTED, NULL, NULL},
