@@ -347,7 +347,6 @@ int pods_apply(struct pods *all, const json_t *object, unsigned flags) {
         }
         if (fresh)
                 pod_warn_no_effect(p);
-        }
         if (object_is_deleting(object))
                 begin_end(p);
         if (p->stage != POD_ALIVE)
