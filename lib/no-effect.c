@@ -29,6 +29,8 @@ static bool asks(const struct no_effect_row *row, const json_t *v) {
 
         if (row->value)
                 return streq(text, row->value);
+        if (row->except && startswith(text, row->except))
+                return false;
         if (json_is_array(v) || json_is_object(v))
                 return json_array_size(v) + json_object_size(v) > 0;
         return *text && !streq(text, "false") && !streq(text, "0") && !streq_ptr(text, row->usual);

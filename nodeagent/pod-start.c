@@ -194,14 +194,15 @@ void pod_ensure_logs(struct pod *p) {
                 }
 }
 
-/* What the pod asks for and does not get here. */
+/* What the pod asks for and does not get as things are; pod_warn_no_effect() says what never has
+ * an effect. */
 static void warn_once(struct pod *p) {
         const json_t *warnings = json_at(p->plan, "warnings"), *v;
         size_t i;
 
         if (!p->warned)
                 json_array_foreach (warnings, i, v)
-                        pod_event(p, "Warning", "FieldNotRealized", "%s", json_string_value(v));
+                        pod_event(p, "Warning", "FieldWithoutEffect", "%s", json_string_value(v));
         p->warned = true;
 }
 

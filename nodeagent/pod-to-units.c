@@ -323,13 +323,11 @@ static const json_t *etc_volume(const json_t *volumes) {
         return strchr(json_str_or(last, "name", ""), '~') ? last : NULL;
 }
 
-/* What is left without effect, in words that name the field. */
+/* What is left without effect as things are, in words that name the field. */
 static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
         _cleanup_json_ json_t *list = json_array(), *variables = NULL;
 
-        if (!list || pod_unrealized(pod, list) < 0)
-                return NULL;
-        if (pod_service_env(pod, f, &variables) == -E2BIG)
+        if (list && pod_service_env(pod, f, &variables) == -E2BIG)
                 json_array_append_new(list,
                                 json_string("spec.enableServiceLinks: the namespace has too many "
                                             "services for an environment; no variables are made "

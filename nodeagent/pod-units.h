@@ -93,8 +93,6 @@ void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *vo
                 const char *resolv_conf_path, json_t *properties);
 /* {variable: value} of the services that the container may use. -E2BIG: too many. */
 int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **ret);
-/* Appends a text for every field of the pod that is accepted and not realized here. */
-int pod_unrealized(const json_t *pod, json_t *warnings);
 
 /* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host", "path", ...}. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,

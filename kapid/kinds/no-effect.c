@@ -95,7 +95,8 @@ static void append_c(struct buf *b, const char *s) {
 static void c_row(struct walk *w, const char *path, const json_t *field) {
         _cleanup_free_ char *value = value_text(json_at(field, "x-keelson-no-effect.value"));
         _cleanup_free_ char *usual = value_text(json_object_get(field, "default"));
-        const char *parts[] = {path, text_of(field), value, usual};
+        const char *parts[] = {path, text_of(field), value,
+                        json_str(field, "x-keelson-no-effect.except"), usual};
 
         for (size_t i = 0; i < ELEMENTS(parts); i++) {
                 buf_append_str(&w->rows, i > 0 ? ", " : "        {");
@@ -108,11 +109,21 @@ static void c_row(struct walk *w, const char *path, const json_t *field) {
 /* What stands in a template stands under Pod already. */
 static void document_row(struct walk *w, const char *path, const json_t *field) {
         _cleanup_free_ char *value = value_text(json_at(field, "x-keelson-no-effect.value"));
+        const char *except = json_str(field, "x-keelson-no-effect.except");
 
         if (strstr(path, "template."))
                 return;
-        printf("| %s | `%s`%s%s%s | %s |\n", w->kind, path, value ? ": `" : "", strempty(value),
-                        value ? "`" : "", text_of(field));
+        printf("| %s | `%s`%s%s%s | %s |\n", w->kind, path,
+                        value    ? ": `"
+                        : except ? ", but for `"
+                                 : "",
+                        value    ? value
+                        : except ? except
+                                 : "",
+                        value    ? "`"
+                        : except ? "*`"
+                                 : "",
+                        text_of(field));
 }
 
 static void each_kind(const json_t *documents,

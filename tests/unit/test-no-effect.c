@@ -60,6 +60,31 @@ static void test_one_value(void **state) {
                         "spec.automountServiceAccountToken");
         check("", "Pod", NULL, "spec: {automountServiceAccountToken: false}", "");
         check("", "Pod", NULL, "spec: {hostUsers: false}", "spec.hostUsers");
+        check("", "Pod", NULL, "spec: {shareProcessNamespace: true}", "spec.shareProcessNamespace");
+}
+
+/* All values but those that begin with a text. */
+static void test_except(void **state) {
+        check("", "Pod", NULL,
+                        "spec: {securityContext: {sysctls: [{name: net.core.somaxconn, value: "
+                        "'1'}, {name: kernel.shmmax, value: '1'}, {name: net/ipv4/tcp_rmem, value: "
+                        "'1'}]}}",
+                        "spec.securityContext.sysctls[1].name");
+}
+
+/* What the agent realizes is not in the table. */
+static void test_realized(void **state) {
+        check("", "Pod", NULL,
+                        "spec: {hostname: a, subdomain: b, setHostnameAsFQDN: true, hostPID: true, "
+                        "hostIPC: true, hostAliases: [{ip: 10.0.0.1}], dnsPolicy: None, dnsConfig: "
+                        "{nameservers: [10.0.0.1]}, enableServiceLinks: true, containers: [{name: "
+                        "a, terminationMessagePath: /x, terminationMessagePolicy: "
+                        "FallbackToLogsOnError, lifecycle: {preStop: {httpGet: {port: 80}}, "
+                        "postStart: {sleep: {seconds: 1}}}, livenessProbe: "
+                        "{terminationGracePeriodSeconds: 3}, ports: [{hostIP: 127.0.0.1, hostPort: "
+                        "1}], volumeMounts: [{name: v, subPathExpr: $(A)}], securityContext: "
+                        "{procMount: Unmasked}}]}",
+                        "");
 }
 
 /* Who changes something else has heard it before. */
@@ -78,6 +103,8 @@ int main(void) {
                         cmocka_unit_test(test_found),
                         cmocka_unit_test(test_silent),
                         cmocka_unit_test(test_one_value),
+                        cmocka_unit_test(test_except),
+                        cmocka_unit_test(test_realized),
                         cmocka_unit_test(test_unchanged),
         };
 

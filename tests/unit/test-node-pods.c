@@ -165,35 +165,6 @@ static void test_service_variables(void **state) {
         assert_int_equal(pod_service_env(p, &f, &big), -E2BIG);
 }
 
-static bool warns_of(const json_t *warnings, const char *field) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (warnings, i, v) {
-                const char *rest = startswith(json_string_value(v), field);
-                if (rest && *rest == ':')
-                        return true;
-        }
-        return false;
-}
-
-static void test_unrealized(void **state) {
-        _cleanup_json_ json_t *warnings = json_array(), *nothing = json_array(),
-                              *plain = pod("{\"containers\":[{\"name\":\"c\",\"tty\":false}]}"),
-                              *p = pod("{\"hostname\":\"x\",\"securityContext\":{\"sysctls\":["
-                                       "{\"name\":\"kernel.shmmax\",\"value\":\"1\"},"
-                                       "{\"name\":\"net.core.somaxconn\",\"value\":\"1\"}]},"
-                                       "\"containers\":[{\"name\":\"c\",\"tty\":true}]}");
-
-        assert_int_equal(pod_unrealized(plain, nothing), 0);
-        assert_int_equal(json_array_size(nothing), 0);
-        assert_int_equal(pod_unrealized(p, warnings), 0);
-        assert_int_equal(json_array_size(warnings), 3);
-        assert_true(warns_of(warnings, "spec.hostname"));
-        assert_true(warns_of(warnings, "spec.securityContext.sysctls[kernel.shmmax]"));
-        assert_true(warns_of(warnings, "spec.containers[c].tty"));
-}
-
 /* ---- what a container writes ---- */
 
 /* Puts the entries together again as `logs` does, and compares. */
@@ -256,8 +227,8 @@ static void test_socket_names(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_hosts),
                         cmocka_unit_test(test_host_name_is_cut), cmocka_unit_test(test_resolv_conf),
-                        cmocka_unit_test(test_service_variables), cmocka_unit_test(test_unrealized),
-                        cmocka_unit_test(test_lines), cmocka_unit_test(test_socket_names)};
+                        cmocka_unit_test(test_service_variables), cmocka_unit_test(test_lines),
+                        cmocka_unit_test(test_socket_names)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
