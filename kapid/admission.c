@@ -1,9 +1,10 @@
 /* Admission, plugin by plugin: namespace lifecycle, service account, priority, node restriction,
- * RBAC escalation, certificate subjects, service addresses. Each is a function in one of the arrays
- * at the end. */
+ * RBAC escalation, certificate subjects, service addresses, names of definitions. Each is a
+ * function in one of the arrays at the end. */
 #include "kapid/admission.h"
 
 #include "kapid/alloc.h"
+#include "kapid/crd-names.h"
 #include "kapid/authz.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -323,11 +324,24 @@ static int create_service(struct write *w, json_t *object, struct problem *p) {
         return is_kind(w, "", "services") ? alloc_service(w->r->api->alloc, w, NULL, object, p) : 0;
 }
 
+/* --- definitions --- */
+
+static int settle_crd(struct write *w, const json_t *live, json_t *object) {
+        if (!is_kind(w, "apiextensions.k8s.io", "customresourcedefinitions"))
+                return 0;
+        return crd_settle_names(w->r->api->kinds, live, object, w->r->now_us);
+}
+
+static int create_crd(struct write *w, json_t *object, struct problem *p) {
+        return settle_crd(w, NULL, object);
+}
+
 /* --- what is asked in which order --- */
 
 static int (*const on_create[])(struct write *, json_t *, struct problem *) = {
                 create_pod,
                 create_service,
+                create_crd,
 };
 
 static int (*const on_validate[])(
@@ -350,7 +364,7 @@ int admission_create(struct write *w, json_t *object, struct problem *p) {
 int admission_update(struct write *w, const json_t *live, json_t *object, struct problem *p) {
         if (is_kind(w, "", "services") && !w->r->sub)
                 return alloc_service(w->r->api->alloc, w, live, object, p);
-        return 0;
+        return w->r->sub ? 0 : settle_crd(w, live, object);
 }
 
 int admission_validate(

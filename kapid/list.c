@@ -1,6 +1,7 @@
 /* Lists. The first page comes from the cache, at any freshness (kubernetes-wire.md section 7);
  * later pages, and lists at an exact revision, read the store at that revision, so that all pages
  * are one snapshot however much changes in between. */
+#include "kapid/filled.h"
 #include "kapid/verbs.h"
 
 #include <inttypes.h>
@@ -67,7 +68,8 @@ bool selection_matches(const struct kind *k, const struct selection *s, struct i
         }
         if (selection_is_everything(s))
                 return true;
-        o = item_object(it);
+        it = item_for_kind(it, k);
+        o = it ? item_object(it) : NULL;
         return o && label_selector_matches(s->labels, json_get(o, "metadata", "labels", NULL)) &&
                kind_field_selector_matches(k, s->fields, o);
 }
@@ -156,8 +158,11 @@ static int list_add(struct request *r, struct list *l, struct item *it) {
         _cleanup_json_ json_t *o = NULL;
         char *last = strdup(item_path(it));
 
-        if (!last)
+        it = item_for_kind(it, r->kind);
+        if (!last || !it) {
+                free(last);
                 return -ENOMEM;
+        }
         free(l->last);
         l->last = last;
         l->count++;

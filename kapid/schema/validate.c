@@ -142,6 +142,9 @@ static void check_string(struct findings *f, const struct schema *s, const json_
         if (rules && rules->regex && regexec(rules->regex, text, 0, NULL, 0) != 0)
                 finding_add(f, FINDING_INVALID, NULL, v, "%s in body should match '%s'", here(f),
                                 rules->pattern);
+        if (!format_custom_fits(s->format, text))
+                finding_add(f, FINDING_INVALID, NULL, v, "%s in body must be of type %s: \"%s\"",
+                                here(f), format_custom_name(s->format), text);
         if (s->format != FORMAT_NONE && (*text || !f->built_in || bounds & BOUND_MIN_LENGTH)) {
                 const char *error = format_check(s->format, text);
 
