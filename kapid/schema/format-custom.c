@@ -28,10 +28,34 @@ static bool any_text(const char *s) {
 
 /* --- addresses --- */
 
-static bool is_ip(const char *s) {
-        unsigned char address[sizeof(struct in6_addr)];
+/* Four decimal numbers. The API takes zeros before them, and reads them as decimal. */
+static bool is_dotted(const char *s) {
+        for (unsigned i = 0; i < 4; i++) {
+                unsigned v = 0;
+                size_t n = 0;
 
-        return inet_pton(AF_INET, s, address) == 1 || inet_pton(AF_INET6, s, address) == 1;
+                for (; isdigit((unsigned char)s[n]) && v <= 255; n++)
+                        v = v * 10 + (unsigned)(s[n] - '0');
+                s += n;
+                if (n == 0 || v > 255 || *s++ != (i < 3 ? '.' : 0))
+                        return false;
+        }
+        return true;
+}
+
+static bool is_ip(const char *s) {
+        const char *colon = strrchr(s, ':');
+        unsigned char address[sizeof(struct in6_addr)];
+        char text[INET6_ADDRSTRLEN];
+
+        if (!colon)
+                return is_dotted(s);
+        if (!strchr(colon, '.'))
+                return inet_pton(AF_INET6, s, address) == 1;
+        if (!is_dotted(colon + 1) || (size_t)(colon - s) >= sizeof(text) - sizeof(":0.0.0.0"))
+                return false;
+        snprintf(text, sizeof(text), "%.*s:0.0.0.0", (int)(colon - s), s);
+        return inet_pton(AF_INET6, text, address) == 1;
 }
 
 static bool is_ipv4(const char *s) {
