@@ -1,10 +1,11 @@
 /* Admission: the order of the plugins (the arrays at the end), and the small ones: namespace
- * lifecycle, service account, priority, RBAC escalation. The others are in files of their own
+ * lifecycle, service account, priority, RBAC escalation, names of definitions. The others are in files of their own
  * (admission-plugins.h). */
 #include "kapid/admission.h"
 
 #include "kapid/admission-plugins.h"
 #include "kapid/alloc.h"
+#include "kapid/crd-names.h"
 #include "lib/object.h"
 
 struct item *admission_find(struct api *a, const char *prefix, const char *path) {
@@ -236,11 +237,24 @@ static int create_service(struct write *w, json_t *object, struct problem *p) {
                                : 0;
 }
 
+/* --- definitions --- */
+
+static int settle_crd(struct write *w, const json_t *live, json_t *object) {
+        if (!admission_is_kind(w, "apiextensions.k8s.io", "customresourcedefinitions"))
+                return 0;
+        return crd_settle_names(w->r->api->kinds, live, object, w->r->now_us);
+}
+
+static int create_crd(struct write *w, json_t *object, struct problem *p) {
+        return settle_crd(w, NULL, object);
+}
+
 /* --- what is asked in which order --- */
 
 static int (*const on_create[])(struct write *, json_t *, struct problem *) = {
                 create_pod,
                 create_service,
+                create_crd,
 };
 
 static int (*const on_validate[])(
@@ -268,7 +282,7 @@ int admission_create(struct write *w, json_t *object, struct problem *p) {
 int admission_update(struct write *w, const json_t *live, json_t *object, struct problem *p) {
         if (admission_is_kind(w, "", "services") && !w->r->sub)
                 return alloc_service(w->r->api->alloc, w, live, object, p);
-        return 0;
+        return w->r->sub ? 0 : settle_crd(w, live, object);
 }
 
 int admission_validate(

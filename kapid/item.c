@@ -17,6 +17,8 @@ struct item {
         size_t revision_size;
         json_t *object; /* NULL: not asked for lately */
         size_t object_bytes;
+        struct item *filled; /* owned; NULL: the item itself */
+        uint64_t filled_for; /* 0: nobody has looked */
         struct item_pool *pool;
         TAILQ_ENTRY(item) trees;
         size_t prefix_size;
@@ -211,7 +213,18 @@ struct item *item_unref(struct item *it) {
                 return NULL;
         drop_tree(it);
         bytes_unref(it->text);
+        item_unref(it->filled);
         return mfree(it);
+}
+
+struct item *item_filled(struct item *it, uint64_t serial) {
+        return it->filled_for != serial ? NULL : it->filled ? it->filled : it;
+}
+
+void item_set_filled(struct item *it, uint64_t serial, struct item *filled_taken) {
+        item_unref(it->filled);
+        it->filled = filled_taken;
+        it->filled_for = serial;
 }
 
 const char *item_key(const struct item *it) {
@@ -220,6 +233,10 @@ const char *item_key(const struct item *it) {
 
 const char *item_path(const struct item *it) {
         return it->key + it->prefix_size;
+}
+
+struct item_pool *item_pool(const struct item *it) {
+        return it->pool;
 }
 
 uint64_t item_revision(const struct item *it) {

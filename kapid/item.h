@@ -30,9 +30,14 @@ DEFINE_CLEANUP(struct item *, item_unref);
 const char *item_key(const struct item *it);
 /* "namespace/name" or "name": the key after the prefix. */
 const char *item_path(const struct item *it);
+struct item_pool *item_pool(const struct item *it);
 uint64_t item_revision(const struct item *it);
 /* Whole JSON text, borrowed. */
 struct bytes *item_text(const struct item *it);
+/* What an item shows with its kind's present defaults (filled.h keeps it here): the item itself, or
+ * another one that the item then owns; made for the kind of that number. */
+struct item *item_filled(struct item *it, uint64_t serial);
+void item_set_filled(struct item *it, uint64_t serial, struct item *filled_taken);
 /* The tree, kept for the next one who asks; a new reference to something immutable. NULL when out
  * of memory. */
 json_t *item_object(struct item *it);

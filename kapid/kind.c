@@ -31,6 +31,7 @@ struct kind_registry {
         struct map *by_plural; /* "group/version/plural" -> entry */
         struct map *by_kind;   /* "group/version/Kind" -> entry */
         uint64_t generation;
+        uint64_t serial; /* of the last kind made */
 };
 
 static struct source *source_unref(struct source *s) {
@@ -61,6 +62,10 @@ struct kind *kind_unref(struct kind *k) {
                 free(e);
         }
         return NULL;
+}
+
+const char *kind_document(const struct kind *k) {
+        return strempty(entry_of(k)->document);
 }
 
 static const struct {
@@ -129,8 +134,29 @@ static char *copy_path(struct maker *m, const char *text) {
         return text ? copy(m, text + (*text == '.')) : NULL;
 }
 
+/* Those that it was given, which may not be all it wants (crd-names.h). */
+static const json_t *names_of(const struct maker *m) {
+        const json_t *accepted = m->custom ? json_at(m->crd, "status.acceptedNames") : NULL;
+
+        return isempty(json_str(accepted, "plural")) || isempty(json_str(accepted, "kind"))
+                               ? json_object_get(m->spec, "names")
+                               : accepted;
+}
+
+static int make_deprecation(struct maker *m) {
+        const char *own = json_str(m->version, "deprecationWarning");
+        _cleanup_free_ char *text = NULL;
+        struct kind *k = m->k;
+
+        if (!k->deprecated)
+                return 0;
+        text = own ? strdup(own) : strformat("%s %s is deprecated", k->api_version, k->kind);
+        k->deprecation = copy(m, text);
+        return k->deprecation ? 0 : -ENOMEM;
+}
+
 static int make_names(struct maker *m) {
-        const json_t *names = json_object_get(m->spec, "names");
+        const json_t *names = names_of(m);
         const char *group = json_str_or(m->spec, "group", ""),
                    *plural = json_str_or(names, "plural", "");
         const char *kind = json_str_or(names, "kind", ""),
@@ -315,8 +341,11 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                 return -ENOMEM;
         if ((r = schema_compile(m->source->set, schema, m->custom, path, &k->schema, m->p)) < 0 ||
                         (r = make_names(m)) < 0 || (r = make_columns(m)) < 0 ||
-                        (r = make_subresources(m)) < 0 || (r = make_fields(m)) < 0)
+                        (r = make_subresources(m)) < 0 || (r = make_fields(m)) < 0 ||
+                        (r = make_deprecation(m)) < 0)
                 return r;
+        k->fills_defaults = m->custom && schema_has_defaults(k->schema);
+        k->has_embedded = m->custom && schema_has_embedded(k->schema);
         k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->group, k->kind);
         *ret = e;
         k = NULL;
@@ -614,6 +643,13 @@ uint64_t kind_registry_generation(const struct kind_registry *r) {
         return r->generation;
 }
 
+/* A definition may be served again and again: what was filled in by an earlier one is known by its
+ * number. */
+static void number_kinds(struct kind_registry *r, struct kind_entry **made, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                made[i]->kind.serial = ++r->serial;
+}
+
 static int check_names_free(const struct kind_registry *r, const struct kind *k,
                 const char *document, struct problem *p) {
         for (size_t i = 0; i < r->count; i++) {
@@ -659,6 +695,7 @@ int kind_registry_add_crd(struct kind_registry *r, const json_t *crd, struct pro
         for (size_t i = 0; i < n && q == 0; i++)
                 q = check_names_free(r, &made[i]->kind, document, p);
         if (q == 0) {
+                number_kinds(r, made, n);
                 registry_drop(r, document);
                 q = registry_add(r, made, n);
                 if (q == 0)

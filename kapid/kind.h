@@ -72,6 +72,10 @@ struct kind {
         bool has_status;     /* has the status subresource: main writes keep status, status writes keep the rest */
         bool update_creates; /* PUT on a missing object creates it (Lease, Event) */
         bool deprecated;
+        bool fills_defaults;         /* custom, and its schema has defaults: stored objects may lack them */
+        bool has_embedded;           /* its schema has whole objects inside */
+        uint64_t serial;             /* no other kind had or will have it while kapid runs */
+        const char *deprecation;     /* what to warn users of this version with; NULL: nothing */
         unsigned verbs;
         const struct kind_subresource *subresources;
         size_t subresource_count;
@@ -89,6 +93,8 @@ struct kind *kind_ref(const struct kind *k);
 struct kind *kind_unref(struct kind *k);
 DEFINE_CLEANUP(struct kind *, kind_unref);
 
+/* The name of the document that made it ("widgets.example.com"). */
+const char *kind_document(const struct kind *k);
 /* NULL when the kind has no such subresource. */
 const struct kind_subresource *kind_subresource_find(const struct kind *k, const char *name);
 /* "pods \"x\" not found" needs "pods"; groups are appended: kind->resource. Another version of the same

@@ -2,6 +2,7 @@
  * later pages, and lists at an exact revision, read the store at that revision, so that all pages
  * are one snapshot however much changes in between. */
 #include "kapid/dispatch.h"
+#include "kapid/filled.h"
 #include "kapid/verbs.h"
 
 #include <inttypes.h>
@@ -86,7 +87,8 @@ bool selection_matches(const struct kind *k, const struct selection *s, struct i
                 return false;
         if (fields_are_name(s))
                 return true;
-        o = item_object_once(it);
+        it = item_for_kind(it, k);
+        o = it ? item_object_once(it) : NULL;
         return o && kind_field_selector_matches(k, s->fields, o);
 }
 
@@ -246,8 +248,11 @@ static int list_add(struct request *r, struct list *l, struct item *it) {
         _cleanup_free_ char *text = NULL;
         char *last = strdup(item_path(it));
 
-        if (!last)
+        it = item_for_kind(it, r->kind);
+        if (!last || !it) {
+                free(last);
                 return -ENOMEM;
+        }
         free(l->last);
         l->last = last;
         l->count++;

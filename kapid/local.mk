@@ -12,10 +12,11 @@ kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.
 kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
 noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
-	kapid/kind.c kapid/kind.h kapid/machine.h kapid/managed.h kapid/patch.h kapid/table.h kapid/discovery.h \
+	kapid/crd-names.c kapid/crd-names.h kapid/kind.c kapid/kind.h kapid/machine.h kapid/managed.h kapid/patch.h kapid/table.h kapid/discovery.h \
 	kapid/kinds/documents.h \
-	kapid/schema/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
+	kapid/schema/check-defaults.c kapid/schema/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
+	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
@@ -25,7 +26,7 @@ libkapid_core_a_SOURCES = \
 	kapid/pod-security-restricted.c \
 	kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
-	kapid/strategy/core.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
+	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
 	kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/strategy.c kapid/strategy/strategy.h
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
@@ -75,7 +76,7 @@ libkapid_api_a_SOURCES = \
 	kapid/admission.c kapid/admission.h kapid/alloc.c kapid/alloc.h kapid/api.c kapid/api.h kapid/authn.c \
 	kapid/authn.h kapid/authz-node.c kapid/authz-rbac.c kapid/authz.h kapid/bootstrap-objects.c \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache-internal.h kapid/cache.c kapid/cache.h kapid/caches.c \
-	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/dispatch.c kapid/dispatch.h kapid/fairness.c kapid/fairness.h kapid/freshness.c kapid/get.c kapid/impersonate.c kapid/token.c \
+	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/dispatch.c kapid/dispatch.h kapid/fairness.c kapid/fairness.h kapid/filled.c kapid/filled.h kapid/freshness.c kapid/get.c kapid/impersonate.c kapid/token.c \
 	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/no-effect.c kapid/nodelog.c kapid/object.c \
 	kapid/paths.c kapid/paths.h kapid/request.c kapid/request.h kapid/reviews.c kapid/route.c \
 	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/trim.c kapid/trim.h kapid/update.c \
@@ -90,6 +91,9 @@ kapid_kapid_LDADD = $(KAPID_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-fairness
 tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
 tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-crds
+tests_unit_test_kapid_crds_SOURCES = tests/unit/test-kapid-crds.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_crds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-request tests/unit/test-kapid-cache
 tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -2,10 +2,13 @@
  * admission and authorization. Pure: no I/O, the time comes in. The order of a write:
  *
  *   create:  machine_decode -> (api: name, namespace, uid, creationTimestamp) -> machine_default
- *            -> machine_prepare_create -> admission -> machine_validate_create -> managed_update -> store
+ *            -> managed_update -> machine_prepare_create -> admission -> machine_validate_create -> store
  *   update:  machine_decode -> (api: server-owned metadata from the old object) -> machine_default
- *            -> machine_prepare_update -> admission -> machine_validate_update -> managed_update
+ *            -> managed_update -> machine_prepare_update -> admission -> machine_validate_update
  *            -> json_equal with the old one? nothing is written -> store
+ *
+ * The old object of an update has the defaults of its kind as it is now (machine_fill), whenever it was
+ * stored. managed_update stands right after the defaults: what the server adds later belongs to nobody.
  *   patch:   patch_run (patch.h) or apply_run (managed.h) instead of decode, then as update (or create)
  *
  * Objects handed in as json_t * (not const) are changed in place: the caller must own them alone. */
@@ -50,6 +53,10 @@ int machine_normalise(const struct kind *k, json_t *object, char ***unknown, str
 /* Fills in defaults of the schema and of the strategy. */
 int machine_default(const struct kind *k, json_t *object);
 
+/* A stored object with the defaults that its kind has now and it lacks (a definition may have got new ones
+ * since): a new reference to the object itself, or to a copy; NULL when out of memory. */
+json_t *machine_fill(const struct kind *k, json_t *stored);
+
 /* Whether a PUT must carry a resourceVersion (leases, definitions, custom resources): an update that
  * names none would overwrite what another has written since. */
 bool machine_needs_version(const struct kind *k);
@@ -65,6 +72,9 @@ int machine_prepare_update(const struct kind *k, const struct kind_subresource *
 int machine_validate_create(const struct kind *k, const json_t *object, struct problem *p);
 /* Validates the new object and what must not change. */
 int machine_validate_update(const struct kind *k, const struct kind_subresource *sub, const json_t *old, const json_t *object, struct problem *p);
+/* Appends what the writer of a valid object should know: items of keyed lists that hide earlier
+ * ones. -ENOMEM. */
+int machine_warnings(const struct kind *k, const json_t *object, char ***warnings);
 /* A subresource's own body (Binding, Eviction, TokenRequest, Scale): schema only. Defaults it first. */
 int machine_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body, struct problem *p);
 

@@ -85,6 +85,8 @@ int write_new_object(struct write *w, json_t *object_taken, bool from_apply, str
                 e = machine_validate_create(w->kind, object, p);
         if (e >= 0)
                 e = admission_validate(w, NULL, object, p);
+        if (e >= 0)
+                e = machine_warnings(w->kind, object, &w->warnings);
         if (e < 0)
                 return e;
         w->act = WRITE_PUT;
@@ -164,6 +166,8 @@ int write_changed_object(struct write *w, const json_t *live, json_t *object_tak
                 e = machine_validate_update(w->kind, r->sub, live, object, p);
         if (e >= 0)
                 e = admission_validate(w, live, object, p);
+        if (e >= 0 && !r->sub)
+                e = machine_warnings(w->kind, object, &w->warnings);
         if (e >= 0)
                 e = managed_settle(live, object);
         if (e < 0)

@@ -3,6 +3,7 @@
 #include "kapid/request.h"
 
 #include "kapid/dispatch.h"
+#include "kapid/filled.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -232,7 +233,8 @@ void respond_object(struct request *r, int code, const json_t *object) {
 }
 
 json_t *request_object_of(const struct request *r, struct item *it) {
-        json_t *stored = item_object_once(it), *copy;
+        struct item *filled = item_for_kind(it, r->kind);
+        json_t *stored = filled ? item_object_once(filled) : NULL, *copy;
 
         if (!stored || streq(object_api_version(stored), r->kind->api_version))
                 return stored;
@@ -248,6 +250,11 @@ json_t *request_object_of(const struct request *r, struct item *it) {
 void respond_item(struct request *r, int code, struct item *it) {
         _cleanup_json_ json_t *object = NULL;
 
+        it = item_for_kind(it, r->kind);
+        if (!it) {
+                respond_errno(r, ENOMEM);
+                return;
+        }
         if (r->form == FORM_OBJECT && streq(r->kind->version, r->kind->storage_version) &&
                         !query_true(request_query(r, "pretty"))) {
                 struct http_request *http = take_http(r, code);

@@ -51,6 +51,8 @@ static void run_subresource(struct request *r, enum kind_verb bit, void (*run)(s
 void verb_run(struct request *r) {
         _cleanup_problem_ struct problem p = {0};
 
+        if (r->kind->deprecation)
+                request_warn(r, r->kind->deprecation);
         for (size_t i = 0; i < ELEMENTS(table); i++) {
                 if (!streq(table[i].verb, r->route.verb))
                         continue;

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "kapid/dispatch.h"
+#include "kapid/filled.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -141,6 +142,9 @@ static struct bytes *line_of_event(
         struct bytes **slot = shared ? &shared->lines[event - 1] : NULL;
         struct bytes *line;
 
+        it = item_for_kind(it, w->kind);
+        if (!it)
+                return NULL;
         if (!plain)
                 return line_formed(w, event, it);
         if (slot && *slot)
@@ -247,12 +251,26 @@ static int on_more(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* A definition that changed serves its kind in a new form: with other defaults, other columns. */
+static void take_present_kind(struct watcher *w) {
+        const struct kind *k = w->kind, *now;
+
+        if (!k->custom)
+                return;
+        now = kind_registry_find(w->api->kinds, k->group, k->version, k->plural);
+        if (!now || now == k || now->namespaced != k->namespaced)
+                return;
+        w->kind = kind_ref(now);
+        kind_unref((struct kind *)k);
+}
+
 /* Writes what there is as long as the connection takes it. Negative: it must be broken off. */
 static int pump(struct watcher *w) {
         const struct cache *c = w->follower.cache;
         unsigned n = 0;
         int r;
 
+        take_present_kind(w);
         if (w->initial || w->announce_end) {
                 r = pump_initial(w);
                 if (r <= 0)

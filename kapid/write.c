@@ -5,6 +5,7 @@
 
 #include "kapid/alloc.h"
 #include "kapid/crds.h"
+#include "kapid/filled.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -111,7 +112,8 @@ static int take_live(struct write *w, const struct store_kv *kv) {
                         kv->value, kv->size, kv->revision, &it);
         if (r < 0)
                 return r;
-        stored = item_object(it);
+        if (item_for_kind(it, w->kind))
+                stored = item_object(item_for_kind(it, w->kind));
         if (!stored)
                 return -ENOMEM;
         w->live = streq(object_api_version(stored), w->kind->api_version) ? json_incref(stored)
@@ -333,8 +335,9 @@ void write_start(struct request *r, const struct kind *k, const char *namespace,
                 read_store(w);
                 return;
         }
-        w->live = item_object(it);
         w->revision = item_revision(it);
+        it = item_for_kind(it, k);
+        w->live = it ? item_object(it) : NULL;
         if (w->live && !streq(object_api_version(w->live), k->api_version)) {
                 json_t *copy = json_deep_copy(w->live);
 

@@ -36,7 +36,7 @@ static const struct suffix {
 static int parse_suffix(const char *s, struct parsed *q) {
         int64_t exponent;
 
-        if ((*s == 'e' || *s == 'E') && s[1]) {
+        if ((*s == 'e' || *s == 'E') && s[1] && !streq(s, "Ei")) {
                 const char *digits = s + 1 + (s[1] == '+');
 
                 if (parse_i64(digits, &exponent) < 0 || exponent < -30 || exponent > 30)
@@ -151,6 +151,36 @@ int quantity_parse_milli(const json_t *v, int64_t *ret) {
 
 int quantity_parse_units(const json_t *v, int64_t *ret) {
         return quantity_parse(v, 0, ret);
+}
+
+/* Thousandths or units; what they do not hold is as large as can be. */
+static int64_t amount_of(struct parsed q, bool units) {
+        int64_t v;
+
+        if (scaled(q, units ? 0 : 3, &v) >= 0)
+                return v;
+        return q.mantissa < 0 ? -INT64_MAX : INT64_MAX;
+}
+
+int quantity_compare(const json_t *a, const json_t *b, int *ret) {
+        const json_t *given[] = {a, b};
+        struct parsed q[ELEMENTS(given)] = {0};
+        int64_t v[ELEMENTS(given)];
+        bool units = false;
+
+        for (size_t i = 0; i < ELEMENTS(given); i++) {
+                char buffer[352];
+                const char *s = given[i] ? quantity_text(given[i], buffer, sizeof(buffer)) : "0";
+                int r = s ? parse_quantity(s, &q[i]) : -EINVAL;
+
+                if (r < 0)
+                        return r;
+                units |= scaled(q[i], 3, &v[i]) < 0;
+        }
+        for (size_t i = 0; i < ELEMENTS(given); i++)
+                v[i] = amount_of(q[i], units);
+        *ret = v[0] < v[1] ? -1 : v[0] > v[1];
+        return 0;
 }
 
 static char *number_text(__int128 v, const char *suffix) {

@@ -211,7 +211,7 @@ static const char *public_format(const struct schema *s) {
         case FORMAT_MICRO_TIME:
                 return "date-time";
         default:
-                return NULL;
+                return s->format >= FORMAT_CUSTOM ? schema_format_name(s->format) : NULL;
         }
 }
 

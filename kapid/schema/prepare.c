@@ -11,6 +11,22 @@ int machine_default(const struct kind *k, json_t *object) {
         return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
 }
 
+json_t *machine_fill(const struct kind *k, json_t *stored) {
+        json_t *filled;
+
+        if (!k->fills_defaults)
+                return json_incref(stored);
+        filled = json_deep_copy(stored);
+        if (filled && schema_default(k->schema, filled) < 0) {
+                json_decref(filled);
+                return NULL;
+        }
+        if (!filled || !json_equal(filled, stored))
+                return filled;
+        json_decref(filled);
+        return json_incref(stored);
+}
+
 bool machine_needs_version(const struct kind *k) {
         return k->custom || k->strategy->flags & STRATEGY_NEEDS_VERSION;
 }
@@ -111,9 +127,15 @@ static void validate_whole(struct findings *f, const struct kind *k, const json_
                 strategy_validate_metadata(f, json_object_get(object, "metadata"),
                                 k->strategy->name, k->namespaced);
         schema_validate(f, k->schema, object);
+        if (k->has_embedded && findings_count(f) == 0)
+                strategy_validate_embedded(f, k->schema, object);
         /* Strategies read typed fields: they run only on what has the right shape. */
         if (k->strategy->validate && findings_count(f) == 0)
                 k->strategy->validate(f, object);
+}
+
+int machine_warnings(const struct kind *k, const json_t *object, char ***warnings) {
+        return k->custom ? 0 : schema_warn_hidden(k->schema, object, warnings);
 }
 
 int machine_validate_create(const struct kind *k, const json_t *object, struct problem *p) {

@@ -3,6 +3,7 @@
  * before they are filled, so that they may refer to themselves (JSONSchemaProps). */
 #include "kapid/schema/schema.h"
 
+#include "kapid/schema/format.h"
 #include "kapid/schema/pattern.h"
 #include "lib/map.h"
 
@@ -66,7 +67,8 @@ static const char *const type_names[] = {
 };
 
 const char *schema_format_name(enum schema_format f) {
-        return (size_t)f < ELEMENTS(format_names) ? format_names[f] : NULL;
+        return (size_t)f < ELEMENTS(format_names) ? format_names[f]
+                                                  : format_custom_name((uint8_t)f);
 }
 
 const char *schema_type_name(enum schema_type t) {
@@ -248,13 +250,13 @@ static int compile_type(struct compiler *c, const json_t *doc, struct schema *s,
                                         "type must be one of object, array, string, integer, "
                                         "number, boolean");
         }
-        if (format) {
+        if (format && c->custom && !startswith(format, "int")) {
+                s->format = format_custom_find(format);
+        } else if (format) {
                 s->format = FORMAT_OTHER;
                 for (size_t i = FORMAT_INT32; i < FORMAT_OTHER; i++)
                         if (streq(format, format_names[i]))
                                 s->format = (uint8_t)i;
-                if (streq(format, "ipv4") || streq(format, "ipv6"))
-                        s->format = FORMAT_IP;
         }
         return 0;
 }

@@ -35,7 +35,8 @@ enum schema_format {
         FORMAT_PORT_NAME,
         FORMAT_IP,
         FORMAT_UUID,
-        FORMAT_OTHER, /* known to clients, not checked here */
+        FORMAT_OTHER,       /* known to clients, not checked here */
+        FORMAT_CUSTOM = 64, /* from here on: formats of CustomResourceDefinitions (format.h) */
 };
 /* The word as documents write it; NULL for FORMAT_NONE. */
 const char *schema_format_name(enum schema_format f);
@@ -118,6 +119,11 @@ const struct schema_field *schema_field_find(const struct schema *s, const char 
 const struct schema *schema_child(const struct schema *s, const char *key);
 /* Whether any key is accepted without being unknown. */
 bool schema_accepts_any_key(const struct schema *s);
+
+/* Whether a custom schema (a tree, but for the server's own definitions, which are not looked into)
+ * has a default, or an embedded resource, anywhere. */
+bool schema_has_defaults(const struct schema *s);
+bool schema_has_embedded(const struct schema *s);
 
 /* A set owns nodes. parent (may be NULL) resolves $ref and ObjectMeta for CRDs' sets; it must live
  * longer. */

@@ -167,6 +167,9 @@ static void check_string(struct findings *f, const struct schema *s, const json_
                                 rules->length_max);
         if (rules && rules->pattern)
                 check_pattern(f, rules->pattern, v);
+        if (!format_custom_fits(s->format, text))
+                finding_add(f, FINDING_INVALID, NULL, v, "%s in body must be of type %s: \"%s\"",
+                                here(f), format_custom_name(s->format), text);
         if (s->format != FORMAT_NONE && (*text || !f->built_in || bounds & BOUND_MIN_LENGTH)) {
                 const char *error = format_check(s->format, text);
 

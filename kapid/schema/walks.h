@@ -24,6 +24,9 @@ void normaliser_done(struct normaliser *n);
 
 /* Fills in the schema's defaults, in place. */
 int schema_default(const struct schema *s, json_t *object);
+/* Whether each default of a CustomResourceDefinition's schema fits the schema that carries it;
+ * the findings' path is the schema's. */
+void schema_check_defaults(struct findings *f, const struct schema *s);
 
 /* Types, required fields, ranges, enums, patterns, unique keys. */
 void schema_validate(struct findings *f, const struct schema *s, const json_t *v);
@@ -31,6 +34,10 @@ void schema_validate(struct findings *f, const struct schema *s, const json_t *v
 /* Duplicates in every keyed list and set: server-side apply refuses them where an update of a
  * built-in kind may bring them. */
 void schema_check_duplicates(struct findings *f, const struct schema *s, const json_t *v);
+
+/* Appends a warning for each item of a keyed list or set that stands twice where validation takes
+ * that (lists of built-in kinds). -ENOMEM. */
+int schema_warn_hidden(const struct schema *s, const json_t *object, char ***warnings);
 
 /* `duplicate field "spec.x"` for each key that stands twice in an object of well-formed JSON text.
  */

@@ -1,8 +1,10 @@
 /* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
-#include "kapid/schema/schema.h"
+#include "kapid/schema/walks.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+
+enum { DEPRECATION_SIZE_MAX = 256 };
 
 static int crd_defaults(json_t *object) {
         json_t *names = json_at_mut(object, "spec.names");
@@ -28,7 +30,8 @@ static int crd_defaults(json_t *object) {
         return r;
 }
 
-/* The conditions and names that the server sets at once: there is no other server to agree with. */
+/* The names as if nobody else wanted them; admission, which sees the others, settles it
+ * (crd-names.h). */
 static int crd_accept(json_t *object, const struct machine_context *c) {
         const json_t *versions = json_at(object, "spec.versions"), *v;
         _cleanup_json_ json_t *stored = json_array();
@@ -82,6 +85,21 @@ static int crd_prepare_update(const char *subresource, const json_t *old, json_t
         return 0;
 }
 
+/* In the words of schema validation, which CRDs are not validated with themselves. */
+static void validate_defaults(struct findings *f, const struct schema *root, const char *path) {
+        _cleanup_findings_ struct findings own = {0};
+
+        findings_push(&own, path);
+        schema_check_defaults(&own, root);
+        f->failed |= own.failed;
+        if (!own.causes)
+                return;
+        if (!f->causes)
+                f->causes = json_array();
+        if (json_array_extend(f->causes, own.causes) < 0)
+                f->failed = true;
+}
+
 static void validate_schema(struct findings *f, const json_t *version, size_t i) {
         _cleanup_free_ char *path = strformat("spec.versions[%zu].schema.openAPIV3Schema", i);
         _cleanup_json_ json_t *definitions =
@@ -89,7 +107,7 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
         const json_t *doc = json_at(version, "schema.openAPIV3Schema");
         _cleanup_(schema_set_freep) struct schema_set *set = NULL;
         _cleanup_problem_ struct problem p = {0};
-        const struct schema *unused;
+        const struct schema *root;
 
         if (!doc) {
                 finding_add(f, FINDING_REQUIRED, path, NULL, "schemas are required");
@@ -101,10 +119,37 @@ static void validate_schema(struct findings *f, const json_t *version, size_t i)
                 return;
         }
         schema_set_check_patterns(set);
-        if (schema_compile(set, doc, true, path, &unused, &p) < 0)
+        if (schema_compile(set, doc, true, path, &root, &p) < 0)
                 finding_add(f, FINDING_INVALID, p.field ? p.field : path, NULL, "%s",
                                 json_str_or(json_array_get(p.causes, 0), "message",
                                                 strempty(p.message)));
+        else
+                validate_defaults(f, root, path);
+}
+
+/* A warning goes into a header: short, and of characters that show. */
+static void validate_deprecation(struct findings *f, const json_t *version, size_t i) {
+        const json_t *v = json_object_get(version, "deprecationWarning");
+        _cleanup_free_ char *path = strformat("spec.versions[%zu].deprecationWarning", i);
+        const char *text = json_string_value(v);
+
+        if (!text)
+                return;
+        if (!json_bool_or(version, "deprecated", false))
+                finding_add(f, FINDING_INVALID, path, v, "can only be set for deprecated versions");
+        if (!*text)
+                finding_add(f, FINDING_INVALID, path, v, "must not be an empty string");
+        if (json_string_length(v) > DEPRECATION_SIZE_MAX)
+                finding_add(f, FINDING_INVALID, path, v, "must be <= %d bytes",
+                                DEPRECATION_SIZE_MAX);
+        for (size_t at = 0; text[at]; at++)
+                if ((unsigned char)text[at] < 0x20 || text[at] == 0x7f) {
+                        finding_add(f, FINDING_INVALID, path, v,
+                                        "must only contain printable UTF-8 characters; "
+                                        "non-printable character found at index %zu",
+                                        at);
+                        break;
+                }
 }
 
 static void crd_validate(struct findings *f, const json_t *object) {
@@ -123,6 +168,7 @@ static void crd_validate(struct findings *f, const json_t *object) {
         json_array_foreach (versions, i, v) {
                 stored += json_bool_or(v, "storage", false);
                 validate_schema(f, v, i);
+                validate_deprecation(f, v, i);
         }
         if (stored != 1)
                 finding_add(f, FINDING_INVALID, "spec.versions", NULL,

@@ -71,14 +71,13 @@ static const char *qos_class(const json_t *spec) {
                                                 container, "resources", "limits", counted[c], NULL);
                                 const json_t *request = json_get(container, "resources", "requests",
                                                 counted[c], NULL);
-                                int64_t a = 0, b = 0;
+                                int a = 0, b = 0, order = 1;
 
-                                if (limit)
-                                        (void)quantity_parse_milli(limit, &a);
-                                if (request)
-                                        (void)quantity_parse_milli(request, &b);
+                                (void)quantity_compare(limit, NULL, &a);
+                                (void)quantity_compare(request, NULL, &b);
+                                (void)quantity_compare(limit, request, &order);
                                 any |= a > 0 || b > 0;
-                                all &= a > 0 && a == b;
+                                all &= a > 0 && order == 0;
                         }
         }
         return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
@@ -198,23 +197,23 @@ static void validate_resources(struct findings *f, const json_t *container) {
         json_object_foreach ((json_t *)requests, key, v) {
                 const json_t *limit = json_object_get(limits, key);
                 _cleanup_free_ char *path = strformat("requests[%s]", key);
-                int64_t a, b;
+                int sign, order;
 
-                if (quantity_parse_milli(v, &a) < 0)
+                if (quantity_compare(v, NULL, &sign) < 0)
                         continue;
-                if (a < 0)
+                if (sign < 0)
                         finding_add(f, FINDING_INVALID, path, v,
                                         "must be greater than or equal to 0");
-                if (limit && quantity_parse_milli(limit, &b) == 0 && a > b)
+                if (limit && quantity_compare(v, limit, &order) == 0 && order > 0)
                         finding_add(f, FINDING_INVALID, "requests", v,
                                         "must be less than or equal to %s limit of %s", key,
                                         strempty(json_string_value(limit)));
         }
         json_object_foreach ((json_t *)limits, key, v) {
                 _cleanup_free_ char *path = strformat("limits[%s]", key);
-                int64_t a;
+                int sign;
 
-                if (quantity_parse_milli(v, &a) == 0 && a < 0)
+                if (quantity_compare(v, NULL, &sign) == 0 && sign < 0)
                         finding_add(f, FINDING_INVALID, path, v,
                                         "must be greater than or equal to 0");
         }

@@ -45,6 +45,9 @@ extern const struct kind_strategy strategies_core[], strategies_pod[], strategie
 /* metadata of any object: name, labels, annotations, owner references, finalizers. */
 void strategy_validate_metadata(
                 struct findings *f, const json_t *metadata, enum name_rule rule, bool namespaced);
+/* Objects within a custom one (x-kubernetes-embedded-resource): apiVersion, kind, metadata. The
+ * object's types must fit the schema. */
+void strategy_validate_embedded(struct findings *f, const struct schema *s, const json_t *v);
 /* A LabelSelector at the path's end: operators fit their values. */
 void strategy_validate_label_selector(struct findings *f, const json_t *selector);
 /* The pod of a pod or a template at the path's end ("spec", "spec.template.spec"). */

@@ -110,7 +110,7 @@ static void test_strategic(void **state) {
                                         "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
                                         ",{'name':'X','value':'1'}],'ports':[{'containerPort':80,"
                                         "'name':'web'}]}]}"},
-                        /* nulls and $patch: delete */
+                        /* nulls, $patch: delete and $patch: replace */
                         {"{'hostname':'h','nodeSelector':{'a':'1','b':'2'}}",
                                         "{'hostname':null,'nodeSelector':{'a':null,'c':'3'}}",
                                         "{'nodeSelector':{'b':'2','c':'3'}}"},

@@ -286,6 +286,8 @@ static void test_quantities(void **state) {
                         {"0.1m", 1, "100u"},
                         {"-2", -2000, "-2"},
                         {"500Ki", 512000000, "500Ki"},
+                        {"5.", 5000, "5"},
+                        {"007", 7000, "7"},
         };
         static const char *const bad[] = {"", "m", "1x", "1.2.3", "0x10", "1 Gi",
                         "99999999999999999999999999999999999999999"};
@@ -304,6 +306,37 @@ static void test_quantities(void **state) {
 
                 assert_true(quantity_parse_str_milli(bad[i], &v) < 0);
         }
+}
+
+static void test_quantity_compare(void **state) {
+        static const struct {
+                const char *a, *b;
+                int order;
+        } cases[] = {
+                        {"1", "1000m", 0},
+                        {"1Ki", "1024", 0},
+                        {"999m", "1", -1},
+                        {"2.5E", "1000P", 1}, /* beyond what thousandths hold */
+                        {"1000P", "1E", 0},
+                        {"1024Pi", "1Ei", 0},
+                        {"-1", "0", -1},
+                        {"10E", "9E", 1},
+                        {"5.", "+005", 0},
+        };
+        _cleanup_json_ json_t *bad = json_string("x"), *one = json_integer(1);
+        int order;
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *a = json_string(cases[i].a), *b = json_string(cases[i].b);
+
+                assert_int_equal(quantity_compare(a, b, &order), 0);
+                assert_int_equal(order, cases[i].order);
+                assert_int_equal(quantity_compare(b, a, &order), 0);
+                assert_int_equal(order, -cases[i].order);
+        }
+        assert_int_equal(quantity_compare(one, NULL, &order), 0);
+        assert_int_equal(order, 1);
+        assert_int_equal(quantity_compare(bad, one, &order), -EINVAL);
 }
 
 static void test_problem_status(void **state) {
@@ -337,6 +370,7 @@ int main(void) {
                         cmocka_unit_test(test_label_selector_objects),
                         cmocka_unit_test(test_field_selectors),
                         cmocka_unit_test(test_quantities),
+                        cmocka_unit_test(test_quantity_compare),
                         cmocka_unit_test(test_problem_status),
         };
 
