@@ -95,7 +95,7 @@ static int scaled(struct parsed q, int more, int64_t *ret) {
         if (v != 0 && q.shift > 0) {
                 if (v > ((__int128)1 << 66) || v < -((__int128)1 << 66))
                         return -ERANGE;
-                v <<= q.shift;
+                v *= (__int128)1 << q.shift; /* not <<: it may be negative */
         }
         for (; exponent > 0 && v != 0; exponent--) {
                 if (v > (__int128)INT64_MAX * 10 || v < -(__int128)INT64_MAX * 10)
