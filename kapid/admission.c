@@ -1,6 +1,6 @@
 /* Admission: the order of the plugins (the arrays at the end), and the small ones: namespace
- * lifecycle, service account, priority, RBAC escalation, names of definitions. The others are in files of their own
- * (admission-plugins.h). */
+ * lifecycle, service account, priority, RBAC escalation, names of definitions. The others are in
+ * files of their own (admission-plugins.h). */
 #include "kapid/admission.h"
 
 #include "kapid/admission-plugins.h"

@@ -223,6 +223,8 @@ struct item *item_filled(struct item *it, uint64_t serial) {
 
 void item_set_filled(struct item *it, uint64_t serial, struct item *filled_taken) {
         item_unref(it->filled);
+        if (filled_taken)
+                filled_taken->filled_for = serial; /* nothing is missing in it */
         it->filled = filled_taken;
         it->filled_for = serial;
 }
