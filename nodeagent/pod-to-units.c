@@ -11,7 +11,7 @@
 
 enum {
         TASKS_MAX = 4096, /* processes and threads of a container that says nothing else */
-        UNIT_STEM_LENGTH_MAX = 220, /* a name has at most 255 bytes, ".service.d" with it */
+        UNIT_STEM_LENGTH_MAX = 190, /* 255 bytes for systemd-private-<boot>-<unit>-XXXXXX */
         NAME_HASH_LENGTH = 16,
         RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
         RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
