@@ -330,13 +330,24 @@ static json_t *list_of(json_t *properties, const char *key) {
         return list;
 }
 
+static bool path_is_below(const char *path, const char *folder) {
+        const char *rest = startswith(path, folder);
+
+        return rest && *rest == '/';
+}
+
 /* A volume may be mounted where the machine has nothing: the mount point is then made in a copy of
  * the system's folder that only this container sees (stage.c), not on the machine. */
 static void mount_points(struct context *c) {
         static const char *const system[] = {"/etc", "/usr"};
+        /* Is mounted later. */
+        _cleanup_free_ char *message =
+                        pod_path_tidy(json_str_or(c->container, "terminationMessagePath", ""));
 
         for (size_t i = 0; i < ELEMENTS(system); i++)
-                if (is_mount_point(c, system[i], true) && !is_mount_point(c, system[i], false))
+                if ((is_mount_point(c, system[i], true) ||
+                                    (message && path_is_below(message, system[i]))) &&
+                                !is_mount_point(c, system[i], false))
                         json_array_append_new(list_of(c->properties, "BindReadOnlyPaths"),
                                         json_pack("[o, s, s]",
                                                         json_sprintf("%s/points/%s%s",

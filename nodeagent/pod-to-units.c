@@ -11,7 +11,7 @@
 
 enum {
         TASKS_MAX = 4096, /* processes and threads of a container that says nothing else */
-        UNIT_STEM_LENGTH_MAX = 220, /* a name has at most 255 bytes, ".service.d" with it */
+        UNIT_STEM_LENGTH_MAX = 190, /* 255 bytes for systemd-private-<boot>-<unit>-XXXXXX */
         NAME_HASH_LENGTH = 16,
         RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
         RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
@@ -298,19 +298,29 @@ static int start_of(const json_t *container, const struct pod_env *env, const st
 /* The last mount: what the others and the annotations give decides whether it can be there. */
 static int termination_message(const json_t *container, const struct pod_facts *f,
                 json_t *properties, json_t *start, struct problem *p) {
-        const char *path = json_str_or(container, "terminationMessagePath", "");
+        const char *name = json_str_or(container, "name", ""),
+                   *given = json_str_or(container, "terminationMessagePath", "");
+        _cleanup_free_ char *path = NULL, *devices = NULL;
 
-        if (!*path)
+        if (!*given)
                 return 0;
-        if (*path != '/')
+        path = pod_path_tidy(given);
+        if (!path || streq(path, "/"))
                 return problem_set(p, EINVAL, 0, REASON,
-                                "terminationMessagePath '%s' must be absolute", path);
-        /* systemd makes a private /dev read-only before anything can be mounted in it. */
-        if (startswith(path, "/dev/") && json_bool_or(properties, "PrivateDevices", false))
-                return 0;
+                                "terminationMessagePath '%s' must be absolute, without '..' and "
+                                "not /",
+                                given);
+        if (startswith(path, "/dev/") && json_bool_or(properties, "PrivateDevices", false)) {
+                int r;
+
+                devices = strformat("%s/dev/%s", f->run_dir, name);
+                r = devices ? pod_own_devices(properties, devices) : -ENOMEM;
+                if (r <= 0)
+                        return r;
+                set_str(start, "devices", devices);
+        }
         json_object_set_new(start, "message",
-                        json_sprintf("%s/containers/%s/message", f->disk_dir,
-                                        json_str_or(container, "name", "")));
+                        json_sprintf("%s/containers/%s/message", f->disk_dir, name));
         set_str(start, "messagePath", path);
         bind(properties, "BindPaths", json_str_or(start, "message", ""), path);
         return 0;

@@ -50,7 +50,7 @@ json_t *pod_references(const json_t *pod) _warn_unused_;
  * each beginning with the field's name)}, where unit is
  * {"container", "name", "properties": {...}, "start": {...}, "stage": [...], "privileged"};
  * "start" is what is not in the unit, because systemd would not keep it as it is, or because others
- * could read it there: {"dir", "report", "message": paths, "messagePath", "workingDir",
+ * could read it there: {"dir", "report", "message", "devices": paths, "messagePath", "workingDir",
  * "environment": ["A=b"], "commands": {file in dir: [words]}}. -EINVAL with p: what the user must
  * change; p->reason is the container's waiting reason. */
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
@@ -110,6 +110,9 @@ char *pod_path_tidy(const char *path) _warn_unused_;
  * can write to or that belong to the system. */
 const char *pod_image_path_problem(const char *path);
 bool container_is_privileged(const json_t *container);
+/* Mounts dir as the unit's /dev instead of systemd's private one, so that more can be mounted in
+ * it; volumes_write_commands() makes it. 1; 0 when something else is mounted there. */
+int pod_own_devices(json_t *properties, const char *dir);
 /* The sandbox; after image() and pod_mounts(). docs/pod-security.md describes it. */
 int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
                 json_t *properties, struct problem *p);

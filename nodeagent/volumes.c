@@ -260,6 +260,32 @@ static int make_writable(const char *path) {
         return r;
 }
 
+/* The folder of pod_own_devices(): what is not a mount in it. */
+static int make_devices(const char *dir) {
+        static const char *const folders[] = {"pts", "shm", "mqueue", "hugepages"};
+        static const struct {
+                const char *name, *target;
+        } links[] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
+                        {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+                        {"core", "/proc/kcore"}, {"ptmx", "pts/ptmx"}};
+        int r = dir ? mkdir_parents(dir, 0755) : 0;
+
+        for (size_t i = 0; dir && i < ELEMENTS(folders) && r >= 0; i++) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, folders[i]);
+
+                r = path ? mkdir_parents(path, 0755) : -ENOMEM;
+        }
+        for (size_t i = 0; dir && i < ELEMENTS(links) && r >= 0; i++) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, links[i].name);
+
+                if (!path)
+                        return -ENOMEM;
+                if (symlink(links[i].target, path) < 0 && errno != EEXIST)
+                        r = -errno;
+        }
+        return r;
+}
+
 int volumes_write_commands(const json_t *unit) {
         const json_t *start = json_at(unit, "start");
         const char *dir = json_str(start, "dir"), *file;
@@ -275,6 +301,8 @@ int volumes_write_commands(const json_t *unit) {
                 r = make_writable(json_str(start, "report"));
         if (r >= 0)
                 r = make_writable(json_str(start, "message"));
+        if (r >= 0)
+                r = make_devices(json_str(start, "devices"));
         json_object_foreach (json_object_get(start, "commands"), file, words) {
                 _cleanup_free_ char *path = strformat("%s/%s", dir, file), *text = NULL;
                 size_t n = 0;

@@ -199,7 +199,8 @@ static void test_long_names(void **state) {
                         json_set_str(o, "metadata.namespace", part);
                         _cleanup_free_ char *name = pod_unit_name(o, part),
                                             *run = pod_exec_unit_name(o, part, UINT_MAX);
-                        assert_true(strlen(name) <= 253 && strlen(run) <= 253);
+                        /* A private /tmp is systemd-private-<boot>-<unit>-XXXXXX. */
+                        assert_true(strlen(name) + 56 <= 255 && strlen(run) + 56 <= 255);
                         assert_int_equal(strspn(name, valid), strlen(name));
                         assert_int_equal(strspn(run, valid), strlen(run));
                         assert_non_null(strstr(name, part));
@@ -310,8 +311,7 @@ int main(void) {
                         cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
                         cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
                         cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
-                        cmocka_unit_test(test_references),
-                        cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
