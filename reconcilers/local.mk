@@ -20,6 +20,7 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/fetch-progress.c reconcilers/gitsync/fetch-progress.h \
 	reconcilers/gitsync/kustomization.c reconcilers/gitsync/kustomization.h \
 	reconcilers/gitsync/manifest-text.c reconcilers/gitsync/manifest-text.h \
+	reconcilers/gitsync/no-network.c reconcilers/gitsync/no-network.h \
 	reconcilers/gitsync/render.c reconcilers/gitsync/render.h \
 	reconcilers/gitsync/tree.c reconcilers/gitsync/tree.h \
 	reconcilers/gitsync/slots.c reconcilers/gitsync/slots.h \
@@ -29,26 +30,26 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/sync-inventory.c reconcilers/gitsync/sync-prune.c \
 	reconcilers/gitsync/sync-resolve.c reconcilers/gitsync/sync-status.c
 reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c
-reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GIT2_LIBS) $(KEELSON_LIBS)
+reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GITSYNC_LIBS) $(KEELSON_LIBS)
 
 check_PROGRAMS += tests/unit/test-gitsync tests/unit/test-confine
 tests_unit_test_confine_SOURCES = tests/unit/test-confine.c tests/unit/unit.h
-tests_unit_test_confine_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+tests_unit_test_confine_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 tests_unit_test_gitsync_SOURCES = tests/unit/test-gitsync.c tests/unit/unit.h
-tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-manifest-text
 tests_unit_test_manifest_text_SOURCES = tests/unit/test-manifest-text.c tests/unit/unit.h
-tests_unit_test_manifest_text_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+tests_unit_test_manifest_text_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-slots
 tests_unit_test_slots_SOURCES = tests/unit/test-slots.c tests/unit/unit.h
-tests_unit_test_slots_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+tests_unit_test_slots_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-decide
 tests_unit_test_gitsync_decide_SOURCES = tests/unit/test-gitsync-decide.c tests/unit/unit.h
-tests_unit_test_gitsync_decide_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+tests_unit_test_gitsync_decide_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-run
 tests_unit_test_gitsync_run_SOURCES = tests/unit/test-gitsync-run.c tests/unit/fake-api.h tests/unit/loop.h \
 	tests/unit/unit.h
-tests_unit_test_gitsync_run_LDADD = libgitsync.a $(TEST_LIBS) $(GIT2_LIBS)
+tests_unit_test_gitsync_run_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 
 # kreconciled and kschedd: libreconcile.a is all of them but the wiring
 sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd

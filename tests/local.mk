@@ -64,7 +64,7 @@ flip-long: kstored/kstored
 # Parsers of bytes from outside: their seeds are replayed with the unit tests; `make fuzz SECONDS=N` looks for more.
 FUZZ_SOURCES = tests/fuzz/fuzz.h tests/fuzz/targets.c
 FUZZ_LIBS = libkapid_api.a libkapid_core.a $(PCRE2_LIBS) libgitsync.a nodeagent/libnodeagent.a libkstored.a libproto.a libkeelson.a \
-	$(SQLITE_LIBS) $(GIT2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
+	$(SQLITE_LIBS) $(GITSYNC_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 check_PROGRAMS += tests/fuzz/replay
 tests_fuzz_replay_SOURCES = tests/fuzz/replay.c $(FUZZ_SOURCES)
 tests_fuzz_replay_LDADD = $(FUZZ_LIBS)

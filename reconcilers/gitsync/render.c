@@ -3,8 +3,6 @@
 #include "reconcilers/gitsync/render.h"
 
 #include <fcntl.h>
-#include <net/if.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,6 +15,7 @@
 #include "lib/pki.h"
 #include "reconcilers/gitsync/fetch.h"
 #include "reconcilers/gitsync/kustomization.h"
+#include "reconcilers/gitsync/no-network.h"
 #include "reconcilers/gitsync/tree.h"
 
 #define PATH_DEFAULT "/usr/local/bin:/usr/bin:/bin"
@@ -179,17 +178,6 @@ static int write_files(struct job *r) {
         return e;
 }
 
-/* True when there is a way out: a network device other than loopback. */
-static bool has_network(void) {
-        struct if_nameindex *all = if_nameindex();
-        bool found = !all;
-
-        for (struct if_nameindex *i = all; i && i->if_index != 0; i++)
-                found |= !streq(i->if_name, "lo");
-        if_freenameindex(all);
-        return found;
-}
-
 /* The programs of this machine, the folder, and what programs need to start. */
 static int confine(struct job *r) {
         static const char *const programs[] = {"/bin", "/sbin", "/usr", "/lib", "/lib64", "/opt"};
@@ -213,15 +201,16 @@ static int shut_off(struct job *r) {
         } limits[] = {{RLIMIT_CPU, CPU_S}, {RLIMIT_DATA, MEMORY}, {RLIMIT_FSIZE, OUTPUT_MAX},
                         {RLIMIT_CORE, 0}, {RLIMIT_NOFILE, 256}};
 
-        if (has_network() && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 && unshare(CLONE_NEWNET) < 0)
-                return problem_set(r->problem, errno, 0, NULL,
-                                "cannot shut the renderer off from the network (%s); allow user "
-                                "namespaces on this machine, or render the folder before you "
-                                "commit",
-                                strerror(errno));
+        int e = no_network();
+
+        if (e < 0)
+                return problem_set(r->problem, e, 0, NULL,
+                                "cannot shut the renderer off from the network: %s", strerror(-e));
+        /* Where the unit of kgitd allows no limits of one's own, its own count. */
         for (size_t i = 0; i < ELEMENTS(limits); i++)
                 if (setrlimit(limits[i].what, &(struct rlimit){limits[i].limit, limits[i].limit}) <
-                                0)
+                                                0 &&
+                                errno != EPERM)
                         return -errno;
         return confine(r);
 }
