@@ -469,7 +469,8 @@ static char *ssh_where(const json_t *node) {
 static const char clean_script[] =
                 "systemctl disable -q --now keelson-nodeagent 2>/dev/null; rm -f "
                 "/etc/systemd/system/keelson-nodeagent.service; "
-                "systemctl stop 'kpod-*.service' 'keelson-pod_*.slice' keelson-logs.service 2>/dev/null; systemctl "
+                "systemctl stop 'kpod-*.service' 'keelson-pod_*.slice' keelson-logs.service "
+                "2>/dev/null; systemctl "
                 "daemon-reload; "
                 "nft delete table inet keelson 2>/dev/null; /opt/keelson/bin/knodeagent clean; "
                 "f=/root/.ssh/authorized_keys; test -e $f && { grep -v ' keelson-kapid$' $f "
