@@ -4,13 +4,13 @@
 
 #include "lib/buf.h"
 
-/* Deeper is a schema within itself. */
 enum { DEPTH_MAX = 24 };
 
 struct walk {
         const json_t *documents;
         void (*row)(struct walk *w, const char *path, const json_t *field);
         const char *kind;
+        const char *within[DEPTH_MAX + 1]; /* the definitions that are walked through, by depth */
         struct buf rows;
         size_t count;
 };
@@ -32,9 +32,16 @@ static void walk(struct walk *w, const json_t *schema, const char *path, unsigne
         const char *ref = json_string_value(json_object_get(schema, "$ref")), *key;
         json_t *field;
 
+        if (depth > DEPTH_MAX)
+                return;
+        /* A schema within itself has said what it has to say. */
+        for (unsigned i = 0; ref && i < depth; i++)
+                if (streq_ptr(w->within[i], ref))
+                        return;
+        w->within[depth] = ref;
         if (ref)
                 schema = definition(w->documents, ref);
-        if (!schema || depth > DEPTH_MAX)
+        if (!schema)
                 return;
         json_object_foreach (json_object_get(schema, "properties"), key, field) {
                 _cleanup_free_ char *at =
