@@ -322,6 +322,18 @@ static void look_at_id(struct look *l, const json_t *context, const char *field,
         look_add(l, fields, strempty(text));
 }
 
+/* A root that is a path of the machine names no user: what runs there without one is user 0. */
+static bool starts_as_root(const json_t *c, const json_t *own, const json_t *pod) {
+        const json_t *non_root = json_object_get(own, "runAsNonRoot");
+
+        if (*json_str_or(c, "image", "") != '/' ||
+                        json_is_integer(json_object_get(own, "runAsUser")) ||
+                        json_is_integer(json_object_get(pod, "runAsUser")))
+                return false;
+        return !json_is_true(json_is_boolean(non_root) ? non_root
+                                                       : json_object_get(pod, "runAsNonRoot"));
+}
+
 /* Users of the machine itself, root first. A container's field wins over the pod's, and a pod's
  * counts for every container without one. */
 int check_machine_users(struct look *l) {
@@ -334,7 +346,10 @@ int check_machine_users(struct look *l) {
         json_array_foreach (l->containers, i, c) {
                 const json_t *own = json_object_get(c, "securityContext");
                 size_t before = strv_length(set);
-                bool bad = false;
+                bool bad = starts_as_root(c, own, pod);
+
+                if (bad)
+                        look_add(l, &set, "image=/... without runAsUser or runAsNonRoot=true");
 
                 if (!is_machine_root(c))
                         continue;

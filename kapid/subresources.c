@@ -60,6 +60,21 @@ static int set_condition(json_t *object, const char *type, const char *now) {
                                : 0;
 }
 
+/* What pod security has let pass is not widened behind its back. */
+static int check_binding(const json_t *body, struct problem *p) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)json_get(body, "metadata", "annotations", NULL), key, v)
+                if (strstr(key, "unit.keelson.dev/") ||
+                                startswith(key, "container.apparmor.security.beta.kubernetes.io/"))
+                        return problem_set(p, EACCES, 403, "Forbidden",
+                                        "a binding may not set the annotation \"%s\": it says how "
+                                        "the pod runs; set it when the pod is made",
+                                        key);
+        return 0;
+}
+
 static int merge_annotations(json_t *object, const json_t *from) {
         const char *key;
         json_t *v, *to = json_object_get(json_object_get(object, "metadata"), "annotations");
@@ -82,8 +97,10 @@ static int binding_decide(struct write *w, const json_t *live, struct problem *p
         const char *node = json_str_or(body, "target.name", ""), *uid = object_uid(body);
         _cleanup_json_ json_t *object = NULL;
         char now[TIMEFMT_SIZE];
-        int r;
+        int r = check_binding(body, p);
 
+        if (r < 0)
+                return r;
         if (!live)
                 return problem_not_found(p, w->kind, w->name);
         if (!isempty(uid) && !streq(uid, object_uid(live)))
@@ -259,6 +276,7 @@ static bool is_finished(const json_t *pod) {
 static void evict_now(struct request *r) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_free_ char *path = request_cache_path(r, r->route.name), *name = NULL;
+        struct delete_options options = {0};
         struct item *it = path ? cache_find(r->cache, path) : NULL;
         _cleanup_json_ json_t *pod = it ? item_object(it) : NULL;
         const struct kind *budgets = kind_registry_find_resource(
@@ -267,6 +285,11 @@ static void evict_now(struct request *r) {
 
         if (!pod) {
                 problem_not_found(&p, r->kind, r->route.name);
+                respond_problem(r, &p);
+                return;
+        }
+        /* A dry run that the body asks for must not spend the budget either. */
+        if (delete_options_parse(r, json_object_get(r->state, "deleteOptions"), &options, &p) < 0) {
                 respond_problem(r, &p);
                 return;
         }

@@ -3,6 +3,7 @@
 #include "lib/object.h"
 
 enum { INTERVAL_MIN_US = 1000000 };
+#define TIMEOUT_MAX_US (3600 * UINT64_C(1000000))
 
 /* Addresses that libgit2 can fetch from: a scheme we know, or scp's user@host:path. */
 static bool is_git_url(const char *s) {
@@ -44,6 +45,15 @@ static void check_duration(struct findings *f, const json_t *object, const char 
                 finding_add(f, FINDING_INVALID, path, v, "must be at least 1s");
 }
 
+/* A fetch holds its turn as long. */
+static void check_timeout(struct findings *f, const json_t *object) {
+        const json_t *v = json_at(object, "spec.timeout");
+        uint64_t us;
+
+        if (v && parse_duration_us(strempty(json_string_value(v)), &us) == 0 && us > TIMEOUT_MAX_US)
+                finding_add(f, FINDING_INVALID, "spec.timeout", v, "must be at most 1h");
+}
+
 static void gitsync_validate(struct findings *f, const json_t *object) {
         static const char *const names[] = {"branch", "tag", "commit"};
         const json_t *url = json_at(object, "spec.url"), *ref = json_at(object, "spec.ref"), *item;
@@ -63,6 +73,7 @@ static void gitsync_validate(struct findings *f, const json_t *object) {
                                 "must stay inside the repository");
         check_duration(f, object, "spec.interval");
         check_duration(f, object, "spec.timeout");
+        check_timeout(f, object);
         json_array_foreach (json_at(object, "spec.dependsOn"), i, item)
                 if (streq(json_str_or(item, "name", ""), object_name(object))) {
                         _cleanup_free_ char *path = strformat("spec.dependsOn[%zu].name", i);

@@ -125,17 +125,21 @@ static int pod_prepare_create(json_t *pod, const struct machine_context *c) {
         return json_set_str(pod, "status.qosClass", qos_class(spec));
 }
 
-static bool has_volume(const json_t *spec, const char *name) {
-        const json_t *volume;
+/* The names of a list as the keys of an object: a pod of thousands of entries is looked through in
+ * one pass. NULL when out of memory. */
+static json_t *names_of(const json_t *list) {
+        json_t *names = json_object(), *v;
         size_t i;
 
-        json_array_foreach (json_object_get(spec, "volumes"), i, volume)
-                if (streq(json_str_or(volume, "name", ""), name))
-                        return true;
-        return false;
+        json_array_foreach (list, i, v)
+                if (json_object_set_new(names, json_str_or(v, "name", ""), json_true()) < 0) {
+                        json_decref(names);
+                        return NULL;
+                }
+        return names;
 }
 
-static void validate_mounts(struct findings *f, const json_t *spec, const json_t *container) {
+static void validate_mounts(struct findings *f, const json_t *volumes, const json_t *container) {
         const json_t *mount;
         size_t i;
 
@@ -145,7 +149,7 @@ static void validate_mounts(struct findings *f, const json_t *spec, const json_t
                              *path = json_object_get(mount, "mountPath");
 
                 findings_push_index(f, i);
-                if (!has_volume(spec, strempty(json_string_value(name))))
+                if (!json_object_get(volumes, strempty(json_string_value(name))))
                         finding_add(f, FINDING_NOT_FOUND, "name", name, NULL);
                 if (strchr(strempty(json_string_value(path)), ':'))
                         finding_add(f, FINDING_INVALID, "mountPath", path, "must not contain ':'");
@@ -286,20 +290,19 @@ static void validate_probes(struct findings *f, const json_t *container) {
 
 /* Names are unique over the port names of a container; host ports over the pod. */
 static void validate_ports(struct findings *f, const json_t *container, bool host_network) {
-        const json_t *ports = json_object_get(container, "ports"), *port, *other;
-        size_t i, j;
+        const json_t *ports = json_object_get(container, "ports"), *port;
+        _cleanup_json_ json_t *names = json_object();
+        size_t i;
 
         json_array_foreach (ports, i, port) {
                 const char *name = json_str_or(port, "name", "");
                 size_t at = findings_push(f, "ports");
 
                 findings_push_index(f, i);
-                json_array_foreach (ports, j, other)
-                        if (j < i && *name && streq(name, json_str_or(other, "name", ""))) {
-                                finding_add(f, FINDING_DUPLICATE, "name",
-                                                json_object_get(port, "name"), NULL);
-                                break;
-                        }
+                if (*name && json_object_get(names, name))
+                        finding_add(f, FINDING_DUPLICATE, "name", json_object_get(port, "name"),
+                                        NULL);
+                f->failed |= json_object_set_new(names, name, json_true()) < 0;
                 if (host_network && json_int_or(port, "hostPort", 0) !=
                                                     json_int_or(port, "containerPort", 0))
                         finding_add(f, FINDING_INVALID, "hostPort",
@@ -309,37 +312,35 @@ static void validate_ports(struct findings *f, const json_t *container, bool hos
         }
 }
 
-static bool uses_host_port(const json_t *spec, size_t before, const json_t *port) {
-        const json_t *containers = json_object_get(spec, "containers"), *other;
-
-        for (size_t i = 0; i < before; i++) {
-                size_t j;
-
-                json_array_foreach (
-                                json_object_get(json_array_get(containers, i), "ports"), j, other)
-                        if (json_int_or(other, "hostPort", 0) == json_int_or(port, "hostPort", 0) &&
-                                        streq(json_str_or(other, "protocol", "TCP"),
-                                                        json_str_or(port, "protocol", "TCP")) &&
-                                        streq(json_str_or(other, "hostIP", ""),
-                                                        json_str_or(port, "hostIP", "")))
-                                return true;
-        }
-        return false;
-}
-
+/* A host port that a container before this one has is a mistake; seen: "address/protocol/port" ->
+ * the number of the container that has it first. */
 static void validate_host_ports(struct findings *f, const json_t *spec) {
-        const json_t *container, *port;
+        _cleanup_json_ json_t *seen = json_object();
+        const json_t *container, *port, *first;
         size_t i, j;
 
         json_array_foreach (json_object_get(spec, "containers"), i, container)
-                json_array_foreach (json_object_get(container, "ports"), j, port)
-                        if (json_int_or(port, "hostPort", 0) > 0 && uses_host_port(spec, i, port)) {
-                                _cleanup_free_ char *path = strformat(
-                                                "containers[%zu].ports[%zu].hostPort", i, j);
+                json_array_foreach (json_object_get(container, "ports"), j, port) {
+                        _cleanup_free_ char *path = NULL, *key = NULL;
 
+                        if (json_int_or(port, "hostPort", 0) <= 0)
+                                continue;
+                        path = strformat("containers[%zu].ports[%zu].hostPort", i, j);
+                        key = strformat("%s/%s/%lld", json_str_or(port, "hostIP", ""),
+                                        json_str_or(port, "protocol", "TCP"),
+                                        (long long)json_int_or(port, "hostPort", 0));
+                        if (!path || !key) {
+                                f->failed = true;
+                                return;
+                        }
+                        first = json_object_get(seen, key);
+                        if (!first)
+                                f->failed |= json_object_set_new(seen, key,
+                                                             json_integer((json_int_t)i)) < 0;
+                        else if ((size_t)json_integer_value(first) < i)
                                 finding_add(f, FINDING_DUPLICATE, path,
                                                 json_object_get(port, "hostPort"), NULL);
-                        }
+                }
 }
 
 static bool name_taken(const json_t *spec, size_t list, size_t index, const char *name) {
@@ -354,7 +355,8 @@ static bool name_taken(const json_t *spec, size_t list, size_t index, const char
         return false;
 }
 
-static void validate_containers(struct findings *f, const json_t *spec, size_t list) {
+static void validate_containers(
+                struct findings *f, const json_t *spec, const json_t *volumes, size_t list) {
         bool host_network = json_bool_or(spec, "hostNetwork", false);
         const json_t *container;
         size_t i;
@@ -368,7 +370,7 @@ static void validate_containers(struct findings *f, const json_t *spec, size_t l
                         finding_add(f, FINDING_DUPLICATE, "name",
                                         json_object_get(container, "name"), NULL);
                 validate_ports(f, container, host_network);
-                validate_mounts(f, spec, container);
+                validate_mounts(f, volumes, container);
                 validate_env(f, container);
                 validate_resources(f, container);
                 validate_probes(f, container);
@@ -427,8 +429,11 @@ static void validate_tolerations(struct findings *f, const json_t *spec) {
 }
 
 void strategy_validate_pod_spec(struct findings *f, const json_t *spec) {
+        _cleanup_json_ json_t *volumes = names_of(json_object_get(spec, "volumes"));
+
+        f->failed |= !volumes;
         for (size_t l = 0; l < ELEMENTS(container_lists); l++)
-                validate_containers(f, spec, l);
+                validate_containers(f, spec, volumes, l);
         validate_host_ports(f, spec);
         validate_volumes(f, spec);
         validate_tolerations(f, spec);

@@ -75,11 +75,11 @@ static int on_transfer(const git_indexer_progress *s, void *userdata) {
 /* "Counting objects: 42 %" and the like. */
 static int on_sideband(const char *text, int n, void *userdata) {
         char line[160];
-        size_t length = strcspn(text, "\r\n");
+        size_t length = 0;
 
         alive();
-        if (n >= 0 && length > (size_t)n)
-                length = (size_t)n;
+        while (length < (size_t)MAX(n, 0) && text[length] != '\r' && text[length] != '\n')
+                length++; /* no NUL ends it */
         if (length == 0 || length >= sizeof(line) - 20 || !utf8_is_valid(text, length))
                 return 0;
         (void)snprintf(line, sizeof(line), "the server: %.*s", (int)length, text);

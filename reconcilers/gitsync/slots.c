@@ -3,13 +3,21 @@
 
 #include "lib/timefmt.h"
 
+/* Longer than its share, however much comes. */
+#define BUSY_MAX_US UINT64_C(60000000)
+
+/* When it no longer counts as busy if nothing more comes. */
+static uint64_t gives_up_us(const struct slots *s, const struct slot *i) {
+        return MIN(i->heard_us + s->quiet_after_us, i->started_us + BUSY_MAX_US);
+}
+
 static void arm(struct slots *s) {
         uint64_t next = UINT64_MAX;
         struct slot *i;
 
         TAILQ_FOREACH(i, &s->running, link)
         if (i->state == SLOT_BUSY)
-                next = MIN(next, i->heard_us + s->quiet_after_us);
+                next = MIN(next, gives_up_us(s, i));
         if (next == UINT64_MAX || TAILQ_EMPTY(&s->waiting)) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
                 return;
@@ -23,7 +31,7 @@ static void look_for_quiet(struct slots *s) {
         struct slot *i;
 
         TAILQ_FOREACH(i, &s->running, link)
-        if (i->state == SLOT_BUSY && now >= i->heard_us + s->quiet_after_us) {
+        if (i->state == SLOT_BUSY && now >= gives_up_us(s, i)) {
                 i->state = SLOT_QUIET;
                 s->busy--;
                 s->quiet++;
@@ -41,7 +49,7 @@ static void start_next(struct slots *s) {
                 TAILQ_REMOVE(&s->waiting, i, link);
                 TAILQ_INSERT_TAIL(&s->running, i, link);
                 i->state = SLOT_BUSY;
-                i->heard_us = now_mono_us();
+                i->heard_us = i->started_us = now_mono_us();
                 s->busy++;
                 i->go(i->userdata);
         }
@@ -82,7 +90,7 @@ void slot_ask(struct slots *s, struct slot *slot, void (*go)(void *userdata), vo
 
 void slot_heard(struct slot *slot) {
         slot->heard_us = now_mono_us();
-        if (slot->state != SLOT_QUIET)
+        if (slot->state != SLOT_QUIET || slot->heard_us >= slot->started_us + BUSY_MAX_US)
                 return;
         /* At work again, even if that makes one more than there should be: it is not stopped. */
         slot->state = SLOT_BUSY;

@@ -1,6 +1,7 @@
 /* Whose turn it is to fetch: first come, first served, so many at a time. A fetch from which
  * nothing comes gives its place up while it waits, so that servers that hang cost the others
- * nothing but the first moments; only the number of processes is bounded. */
+ * nothing but the first moments; one that takes long gives it up too, whatever comes. Only the
+ * number of processes is bounded. */
 #pragma once
 
 #include <sys/queue.h>
@@ -14,7 +15,8 @@ enum slot_state { SLOT_NONE, SLOT_WAITING, SLOT_BUSY, SLOT_QUIET };
 struct slot {
         struct slots *slots;
         enum slot_state state;
-        uint64_t heard_us; /* monotonic: its start, or when something last came */
+        uint64_t heard_us;   /* monotonic: its start, or when something last came */
+        uint64_t started_us; /* monotonic */
         void (*go)(void *userdata);
         void *userdata;
         TAILQ_ENTRY(slot) link;

@@ -187,9 +187,13 @@ static void look_inside(
                 s->look_at[slot - slot->batch->slots] = NULL;
                 if (l)
                         leaving_free(l);
-                if (r == -ENOENT)
-                        carry_out(slot, live, f);
-                else
+                if (r == -ENOENT) { /* what can't be looked into is not removed on a guess */
+                        struct removal_facts unseen = *f;
+
+                        unseen.prune = object_annotation(live, "keelson.dev/prune");
+                        unseen.unseen = "none of its versions is served";
+                        carry_out(slot, live, &unseen);
+                } else
                         fail(slot, r, out_of_memory());
         }
 }

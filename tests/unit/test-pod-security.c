@@ -232,6 +232,17 @@ static const struct {
                                 "must not set runAsUser=0: ids below 1000 and from 61184 to 65519 "
                                 "belong to the machine)",
                                 "-"},
+                /* a root by its path names no user: it would be user 0 */
+                {NULL, "{'containers':[{'name':'x','image':'/srv/root'}]}", NULL,
+                                "users of the machine (container 'x' without an image of its own "
+                                "must not set image=/... without runAsUser or runAsNonRoot=true: "
+                                "ids below 1000 and from 61184 to 65519 belong to the machine)",
+                                "-"},
+                {NULL,
+                                "{'securityContext':{'runAsNonRoot':true},'containers':[{'name':"
+                                "'x','image':'/srv/root'},{'name':'y','image':'/srv/root',"
+                                "'securityContext':{'runAsUser':1000,'runAsNonRoot':false}}]}",
+                                NULL, NULL, "-"},
                 {NULL,
                                 "{'securityContext':{'runAsUser':33,'fsGroup':4,"
                                 "'supplementalGroups':[2000,42]},'containers':[{'name':'x','image':"
