@@ -327,6 +327,8 @@ def _():
         *SILENT, {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}]})).must(201)
     root.post(f"{EVIL}/pods", pod("n3", {"nodeName": "m2"})).must(201)
     mallory.post(f"{EVIL}/pods/plain/binding", {"target": {"kind": "Node", "name": "m2"}}).must(403)
+    root.post(f"{EVIL}/pods/plain/binding", {"metadata": {"annotations": {"unit.keelson.dev/NoNewPrivileges": "no"}},
+                                             "target": {"kind": "Node", "name": "m1"}}).must(403)
     mallory.merge(f"{EVIL}/pods/plain", {"spec": {"nodeName": "m2"}}).must(422)
 
 
