@@ -7,7 +7,7 @@ nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
 noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
-	nodeagent/ipam.c nodeagent/ipam.h nodeagent/node-status.c nodeagent/pod-units.h nodeagent/pod-command.c nodeagent/pod-devices.c nodeagent/pod-env.c nodeagent/pod-etc.c nodeagent/pod-security.c nodeagent/pod-annotations.c \
+	nodeagent/ipam.c nodeagent/ipam.h nodeagent/node-status.c nodeagent/pod-units.h nodeagent/pod-command.c nodeagent/pod-devices.c nodeagent/pod-env.c nodeagent/pod-etc.c nodeagent/pod-nested.c nodeagent/pod-security.c nodeagent/pod-annotations.c \
 	nodeagent/pod-admission.c nodeagent/pod-admission.h nodeagent/pod-service-env.c \
 	nodeagent/pod-to-units.c nodeagent/pod-volumes.c nodeagent/probes.c nodeagent/probes.h \
 	nodeagent/log-collect.h nodeagent/log-line.c nodeagent/logs-request.c nodeagent/logs.h nodeagent/nft-claims.c nodeagent/nft-claims.h \

@@ -49,8 +49,9 @@ struct stream {
         char *stored; /* its name in systemd's store */
         char *invocation;
         int fd;
-        sd_event_source *io;
+        sd_event_source *io, *timer;
         struct buf rest;
+        struct log_budget budget;
 };
 
 static struct source *source_unref(struct source *s) {
@@ -75,6 +76,7 @@ static void source_release(void *value) {
 }
 
 static void stream_free(struct stream *s) {
+        sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->io);
         safe_close(s->fd);
         source_unref(s->source);
@@ -129,8 +131,10 @@ static int send_line(const struct stream *s, const struct log_line *line) {
         return sd_journal_sendv(v, (int)n);
 }
 
-static void take_lines(struct stream *s, bool last) {
+/* The number of entries made. */
+static uint64_t take_lines(struct stream *s, bool last) {
         size_t done = 0, used;
+        uint64_t count = 0;
         struct log_line line;
 
         while (log_line_next(s->rest.size > 0 ? s->rest.data + done : "", s->rest.size - done, last,
@@ -140,8 +144,50 @@ static void take_lines(struct stream *s, bool last) {
                         log_warning_errno(r, "A line of %s did not reach the journal",
                                         s->source->unit);
                 done += used;
+                count++;
         }
         buf_consume(&s->rest, done);
+        return count;
+}
+
+static int on_interval(sd_event_source *timer, uint64_t usec, void *userdata) {
+        struct stream *s = userdata;
+
+        return sd_event_source_set_enabled(s->io, SD_EVENT_ON);
+}
+
+/* The program's writes block when the socket is full, so nothing is lost. */
+static void wait_until(struct stream *s, uint64_t until_us) {
+        static const char text[] = "keelson: this container writes more than 10000 lines or 8 MiB "
+                                   "in 30 seconds; its output is not read until they are over, it "
+                                   "has to wait. Nothing is lost. Write less, or to a volume.";
+        const struct log_line line = {text, sizeof(text) - 1, true};
+        int r;
+
+        _Static_assert(LOG_BUDGET_LINES == 10000 && LOG_BUDGET_BYTES == 8 << 20, "as in text");
+        if (s->timer) {
+                r = sd_event_source_set_time(s->timer, until_us);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time(s->source->collector->event, &s->timer, CLOCK_MONOTONIC,
+                                until_us, 0, on_interval, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
+        if (r >= 0)
+                r = send_line(s, &line);
+        if (r < 0)
+                log_warning_errno(r, "Cannot limit what %s writes", s->source->unit);
+}
+
+static void take_and_count(struct stream *s, size_t bytes) {
+        uint64_t lines = take_lines(s, false), now = 0, until;
+
+        if (sd_event_now(s->source->collector->event, CLOCK_MONOTONIC, &now) < 0)
+                return;
+        until = log_budget_take(&s->budget, now, lines, bytes);
+        if (until > 0)
+                wait_until(s, until);
 }
 
 static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata) {
@@ -152,10 +198,10 @@ static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata)
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return 0;
         if (n > 0 && buf_append(&s->rest, data, (size_t)n) >= 0) {
-                take_lines(s, false);
+                take_and_count(s, (size_t)n);
                 return 0;
         }
-        take_lines(s, true);
+        (void)take_lines(s, true);
         unstore(s->stored);
         stream_free(s);
         return 0;

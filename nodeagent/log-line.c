@@ -17,6 +17,16 @@ int log_line_next(const char *data, size_t n, bool last, struct log_line *ret, s
         return 0;
 }
 
+uint64_t log_budget_take(struct log_budget *b, uint64_t now_us, uint64_t lines, uint64_t bytes) {
+        if (b->since_us == 0 || now_us >= b->since_us + LOG_BUDGET_US)
+                *b = (struct log_budget){.since_us = now_us};
+        b->lines += lines;
+        b->bytes += bytes;
+        return b->lines > LOG_BUDGET_LINES || b->bytes > LOG_BUDGET_BYTES
+                               ? b->since_us + LOG_BUDGET_US
+                               : 0;
+}
+
 char *log_socket_path(const char *pod_uid, const char *container) {
         uint64_t hash = UINT64_C(14695981039346656037);
 

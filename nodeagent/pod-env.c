@@ -9,6 +9,8 @@
 #include "lib/pki.h"
 #include "lib/quantity.h"
 
+enum { ENV_MAX = 6 * 1024 * 1024 };
+
 void pod_env_done(struct pod_env *e) {
         json_decref(e->names);
         json_decref(e->plain);
@@ -22,6 +24,8 @@ char *pod_env_expand(const json_t *names, const char *text) {
         for (const char *s = text; *s;) {
                 const char *end;
 
+                if (out.size > POD_ENV_TEXT_MAX)
+                        return NULL;
                 if (s[0] == '$' && s[1] == '$') {
                         buf_append_char(&out, '$');
                         s += 2;
@@ -137,25 +141,41 @@ int pod_resource_value(const json_t *pod, const json_t *container, const json_t 
         return *ret ? 0 : -ENOMEM;
 }
 
+/* While it is built, plain and secret are maps of the name to the line. */
 static int env_add(struct pod_env *e, const char *name, const char *value, bool secret) {
-        _cleanup_free_ char *line = strformat("%s=%s", name, value);
-        json_t *text = line ? json_string(line) : NULL;
-
         /* A name given again wins over what came before, in either list. */
-        json_t *lists[] = {e->plain, e->secret};
-        size_t n = strlen(name);
-
-        if (!text)
-                return -ENOMEM;
-        for (size_t l = 0; l < 2; l++)
-                for (size_t i = json_array_size(lists[l]); i-- > 0;) {
-                        const char *old = json_string_value(json_array_get(lists[l], i));
-                        if (strncmp(old, name, n) == 0 && old[n] == '=')
-                                json_array_remove(lists[l], i);
-                }
-        if (json_array_append_new(secret ? e->secret : e->plain, text) < 0 ||
+        e->size += strlen(name) + strlen(value) + 2;
+        json_object_del(e->plain, name);
+        json_object_del(e->secret, name);
+        if (json_object_set_new(secret ? e->secret : e->plain, name,
+                            json_sprintf("%s=%s", name, value)) < 0 ||
                         json_object_set_new(e->names, name, json_string(value)) < 0)
                 return -ENOMEM;
+        return 0;
+}
+
+/* Linux starts no program with more; and a large variable may be named many times. */
+static int check_size(const struct pod_env *e, const json_t *container, struct problem *p) {
+        if (e->size <= ENV_MAX)
+                return 0;
+        return problem_set(p, E2BIG, 0, "CreateContainerConfigError",
+                        "container %s: env and envFrom give more than %d bytes; leave some out",
+                        json_str_or(container, "name", ""), ENV_MAX);
+}
+
+static int to_list(json_t **map) {
+        json_t *list = json_array(), *v;
+        const char *name;
+
+        if (!list)
+                return -ENOMEM;
+        json_object_foreach (*map, name, v)
+                if (json_array_append(list, v) < 0) {
+                        json_decref(list);
+                        return -ENOMEM;
+                }
+        json_decref(*map);
+        *map = list;
         return 0;
 }
 
@@ -246,11 +266,15 @@ static int env_one(struct pod_env *e, const json_t *pod, const json_t *container
                 return r < 0 ? r : env_add(e, name, value, false);
         }
         value = pod_env_expand(e->names, json_str_or(env, "value", ""));
+        if (!value)
+                return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
+                                "environment variable %s: its value has more than %d bytes with "
+                                "the variables in it replaced; make it shorter",
+                                name, POD_ENV_TEXT_MAX);
         /* What may have been put together from a secret is kept like one. */
-        return value ? env_add(e, name, value,
-                                       json_array_size(e->secret) > 0 &&
-                                                       strstr(json_str_or(env, "value", ""), "$("))
-                     : -ENOMEM;
+        return env_add(e, name, value,
+                        json_object_size(e->secret) > 0 &&
+                                        strstr(json_str_or(env, "value", ""), "$("));
 }
 
 /* Those of the services come first: whatever a container says itself wins. */
@@ -263,17 +287,16 @@ static int env_services(struct pod_env *e, const json_t *pod, const struct pod_f
         if (r < 0)
                 return r == -E2BIG ? 0 : r;
         json_object_foreach (variables, name, v) {
-                if (json_array_append_new(e->plain,
-                                    json_sprintf("%s=%s", name, json_string_value(v))) < 0 ||
-                                json_object_set(e->names, name, v) < 0)
-                        return -ENOMEM;
+                r = env_add(e, name, strempty(json_string_value(v)), false);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
 int pod_env_build(const json_t *pod, const json_t *container, const json_t *resources,
                 const struct pod_facts *f, struct pod_env *ret, struct problem *p) {
-        struct pod_env e = {json_object(), json_array(), json_array()};
+        struct pod_env e = {json_object(), json_object(), json_object(), 0};
         _cleanup_free_ char *host_name = pod_host_name(pod, f);
         const json_t *v;
         size_t i;
@@ -286,11 +309,19 @@ int pod_env_build(const json_t *pod, const json_t *container, const json_t *reso
         json_array_foreach (json_at(container, "envFrom"), i, v) {
                 if (r >= 0)
                         r = env_from(&e, v, resources, p);
+                if (r >= 0)
+                        r = check_size(&e, container, p);
         }
         json_array_foreach (json_at(container, "env"), i, v) {
                 if (r >= 0)
                         r = env_one(&e, pod, container, v, resources, f, p);
+                if (r >= 0)
+                        r = check_size(&e, container, p);
         }
+        if (r >= 0)
+                r = to_list(&e.plain);
+        if (r >= 0)
+                r = to_list(&e.secret);
         if (r < 0) {
                 pod_env_done(&e);
                 return r;

@@ -11,6 +11,8 @@
 #define REASON "CreateContainerConfigError"
 
 enum { ON_HOST = 1 << 0, IN_IMAGE = 1 << 1, EVERYWHERE = ON_HOST | IN_IMAGE };
+/* Each may be one that the agent must make an entry in the group database for. */
+enum { GROUPS_MAX = 64 };
 
 /* Applies unless one of the words of `lifted` is given: an added capability, or hostIPC, hostPID,
  * unmasked (procMount: Unmasked), unconfined (seccompProfile: Unconfined). */
@@ -225,12 +227,18 @@ static int dynamic_user(struct context *c) {
                                : 0;
 }
 
-static void groups(struct context *c) {
+static int groups(struct context *c) {
         const json_t *v, *list = json_at(c->pod, "spec.securityContext.supplementalGroups");
         int64_t fs_group = json_int_or(c->pod, "spec.securityContext.fsGroup", -1);
-        json_t *extra = json_array();
+        json_t *extra;
         size_t i;
 
+        if (json_array_size(list) > GROUPS_MAX)
+                return problem_set(c->p, EINVAL, 0, REASON,
+                                "securityContext.supplementalGroups has %zu groups; at most %d are "
+                                "possible: leave some out",
+                                json_array_size(list), GROUPS_MAX);
+        extra = json_array();
         json_array_foreach (list, i, v)
                 json_array_append_new(
                                 extra, json_sprintf("%lld", (long long)json_integer_value(v)));
@@ -240,6 +248,7 @@ static void groups(struct context *c) {
                 json_object_set_new(c->properties, "SupplementaryGroups", extra);
         else
                 json_decref(extra);
+        return 0;
 }
 
 static int identity(struct context *c) {
@@ -265,8 +274,9 @@ static int identity(struct context *c) {
                 snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(group));
                 json_object_set_new(c->properties, "Group", json_string(number));
         }
-        groups(c);
-        if (non_root && c->root)
+        if (r >= 0)
+                r = groups(c);
+        if (r >= 0 && non_root && c->root)
                 return problem_set(c->p, EINVAL, 0, REASON,
                                 "container has runAsNonRoot and would run as root: set runAsUser "
                                 "to another user or leave it out");
@@ -341,8 +351,8 @@ static bool path_is_below(const char *path, const char *folder) {
 static void mount_points(struct context *c) {
         static const char *const system[] = {"/etc", "/usr"};
         /* Is mounted later. */
-        _cleanup_free_ char *message =
-                        pod_path_tidy(json_str_or(c->container, "terminationMessagePath", ""));
+        _cleanup_free_ char *message = pod_mount_target(
+                        c->properties, json_str_or(c->container, "terminationMessagePath", ""));
 
         for (size_t i = 0; i < ELEMENTS(system); i++)
                 if ((is_mount_point(c, system[i], true) ||

@@ -147,6 +147,7 @@ static int command(const json_t *container, const struct pod_env *env, json_t *c
                 struct problem *p) {
         static const char *const parts[] = {"command", "args"};
         _cleanup_json_ json_t *words = json_array();
+        size_t size = 0;
 
         for (size_t part = 0; part < ELEMENTS(parts); part++) {
                 const json_t *v;
@@ -154,7 +155,14 @@ static int command(const json_t *container, const struct pod_env *env, json_t *c
                 json_array_foreach (json_at(container, parts[part]), i, v) {
                         _cleanup_free_ char *word =
                                         pod_env_expand(env->names, strempty(json_string_value(v)));
-                        if (!word || json_array_append_new(words, json_string(word)) < 0)
+                        size += strlen(strempty(word));
+                        if (!word || size > POD_ENV_TEXT_MAX)
+                                return problem_set(p, E2BIG, 0, REASON,
+                                                "container %s: %s has more than %d bytes with the "
+                                                "variables in it replaced; make it shorter",
+                                                json_str_or(container, "name", ""), parts[part],
+                                                POD_ENV_TEXT_MAX);
+                        if (json_array_append_new(words, json_string(word)) < 0)
                                 return -ENOMEM;
                 }
         }
@@ -296,20 +304,32 @@ static int start_of(const json_t *container, const struct pod_env *env, const st
 }
 
 /* The last mount: what the others and the annotations give decides whether it can be there. */
-static int termination_message(const json_t *container, const struct pod_facts *f,
-                json_t *properties, json_t *start, struct problem *p) {
-        const char *name = json_str_or(container, "name", ""),
+static int termination_message(const json_t *container, const json_t *volumes,
+                const struct pod_facts *f, json_t *properties, json_t *start, struct problem *p) {
+        const char *name = json_str_or(container, "name", ""), *volume,
                    *given = json_str_or(container, "terminationMessagePath", "");
         _cleanup_free_ char *path = NULL, *devices = NULL;
 
         if (!*given)
                 return 0;
-        path = pod_path_tidy(given);
+        path = pod_mount_target(properties, given);
         if (!path || streq(path, "/"))
                 return problem_set(p, EINVAL, 0, REASON,
                                 "terminationMessagePath '%s' must be absolute, without '..' and "
                                 "not /",
                                 given);
+        volume = container_is_privileged(container)
+                                 ? NULL
+                                 : pod_volume_above(container, volumes, properties, path);
+        /* Nobody asked for the usual one. */
+        if (volume && streq(path, "/dev/termination-log"))
+                return 0;
+        if (volume)
+                return problem_set(p, EINVAL, 0, REASON,
+                                "container %s: terminationMessagePath '%s' is in volume %s, where "
+                                "a link could lead it elsewhere: choose a path outside of the "
+                                "container's volumeMounts",
+                                name, given, volume);
         if (startswith(path, "/dev/") && json_bool_or(properties, "PrivateDevices", false)) {
                 int r;
 
@@ -380,9 +400,11 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         pod_etc_mounts(pod, container, etc_volume(volumes), f->resolv_conf, properties);
         r = pod_passthrough(pod, container, properties, p);
         if (r >= 0)
-                r = termination_message(container, f, properties, start, p);
+                r = termination_message(container, volumes, f, properties, start, p);
         if (r >= 0)
                 r = pod_protect(container, volumes, properties);
+        if (r >= 0)
+                r = pod_nested(container, volumes, properties, stage);
         if (r < 0)
                 return r;
         if (json_object_get(properties, "StandardOutput"))

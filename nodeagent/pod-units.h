@@ -69,11 +69,15 @@ struct pod_env {
         json_t *names;  /* every name -> value, for $(VAR) */
         json_t *plain;  /* array of "NAME=value" */
         json_t *secret; /* array of "NAME=value" that must not be readable by others */
+        size_t size;    /* bytes of all, also of those given again */
 };
 void pod_env_done(struct pod_env *e);
 int pod_env_build(const json_t *pod, const json_t *container, const json_t *resources,
                 const struct pod_facts *facts, struct pod_env *ret, struct problem *p);
-/* $(VAR) -> value, $$ -> $; unknown ones stay. Caller frees. */
+/* $(VAR) -> value, $$ -> $; unknown ones stay. NULL when the result has more than
+ * POD_ENV_TEXT_MAX bytes (a few variables made of each other could fill any memory), or out of
+ * memory. Caller frees. */
+enum { POD_ENV_TEXT_MAX = 1 << 20 };
 char *pod_env_expand(const json_t *names, const char *text) _warn_unused_;
 /* The value of a fieldRef path; NULL when unsupported. Caller frees. */
 char *pod_field_value(
@@ -106,6 +110,21 @@ int pod_mounts(const json_t *container, const json_t *volumes, const json_t *nam
 /* An absolute path without "//", "/./" and a slash at its end; NULL when it is not absolute or has
  * "..", or out of memory. Caller frees. */
 char *pod_path_tidy(const char *path) _warn_unused_;
+/* Where a tidy path really is on a machine whose /bin, /lib and so on are links to /usr: below
+ * them, the path in /usr. Pure; caller frees. */
+char *pod_host_path(const char *path) _warn_unused_;
+/* The mount point that a mountPath means in a unit with these properties: tidy, and pod_host_path()
+ * without an image. NULL like pod_path_tidy(). Caller frees. */
+char *pod_mount_target(const json_t *properties, const char *given) _warn_unused_;
+/* The name (in volumes) of the volume, one that a pod can write to, that the container mounts above
+ * this path; NULL: none. */
+const char *pod_volume_above(const json_t *container, const json_t *volumes,
+                const json_t *properties, const char *path);
+/* Adds to stage each mount point of the unit that is below such a volume: {"root": the source of
+ * the mount above, "below": the path in it, "target", "volume", "source": what is mounted, "" for
+ * an empty folder}. After everything else that mounts. Nothing for privileged containers. */
+int pod_nested(const json_t *container, const json_t *volumes, const json_t *properties,
+                json_t *stage);
 /* Why this absolute path can't be a container's root, or NULL. "/" can't; nor folders that pods
  * can write to or that belong to the system. */
 const char *pod_image_path_problem(const char *path);

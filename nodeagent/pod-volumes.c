@@ -370,7 +370,8 @@ int pod_mounts(const json_t *container, const json_t *volumes, const json_t *nam
         json_array_foreach (json_at(container, "volumeMounts"), i, m) {
                 const json_t *volume = volume_find(volumes, json_str_or(m, "name", ""));
                 _cleanup_free_ char *source = NULL, *sub = NULL,
-                                    *target = pod_path_tidy(json_str_or(m, "mountPath", ""));
+                                    *target = pod_mount_target(
+                                                    properties, json_str_or(m, "mountPath", ""));
                 int r;
 
                 if (!volume)

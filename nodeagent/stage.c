@@ -21,9 +21,9 @@
 enum { STACKED_MAX = 64, TRIES_MAX = 16 };
 
 /* An O_PATH descriptor of what a relative path means below dir. -EXDEV when it leads out. */
-static int open_beneath(int dir, const char *path) {
+static int open_beneath_with(int dir, const char *path, uint64_t resolve) {
         struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-                        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+                        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve};
 
         /* The kernel asks to try again when a rename elsewhere came between. */
         for (int i = 0; i < TRIES_MAX; i++) {
@@ -35,6 +35,10 @@ static int open_beneath(int dir, const char *path) {
                         return -errno;
         }
         return -EAGAIN;
+}
+
+static int open_beneath(int dir, const char *path) {
+        return open_beneath_with(dir, path, 0);
 }
 
 /* A folder as open as the volume itself, so that the container's user can write to it. */
@@ -170,6 +174,67 @@ static int stage_one(const json_t *unit, const json_t *s, struct problem *p) {
         return r < 0 ? r : bind_descriptor(fd, path);
 }
 
+/* A mount point below another volume of the container: no link on the way, and nothing left for
+ * systemd to make, unless what is mounted is not there yet: then only its last part. */
+static int stage_nested(const json_t *s) {
+        const char *below = json_str_or(s, "below", ""), *source = json_str_or(s, "source", "");
+        _cleanup_close_ int dir = open(json_str_or(s, "root", ""), O_PATH | O_CLOEXEC);
+        struct stat like, st = {.st_mode = S_IFDIR};
+        bool known = !*source || stat(source, &st) >= 0;
+
+        if (dir < 0 || fstat(dir, &like) < 0)
+                return -errno;
+        while (*below) {
+                size_t n = strcspn(below, "/");
+                bool last = !below[n];
+                _cleanup_free_ char *name = strndup(below, n);
+                int r = 0, fd;
+
+                if (!name)
+                        return -ENOMEM;
+                below += last ? n : n + 1;
+                fd = open_beneath_with(dir, name, RESOLVE_NO_SYMLINKS);
+                if (fd == -ENOENT) {
+                        if (last && !known)
+                                return 0;
+                        if (!last || S_ISDIR(st.st_mode))
+                                r = make_folder(dir, name, &like);
+                        else {
+                                _cleanup_close_ int file = openat(dir, name,
+                                                O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+                                r = file < 0 ? -errno : 0;
+                        }
+                        if (r < 0)
+                                return r;
+                        fd = open_beneath_with(dir, name, RESOLVE_NO_SYMLINKS);
+                }
+                if (fd < 0)
+                        return fd;
+                safe_close(dir);
+                dir = fd;
+        }
+        return 0;
+}
+
+static int stage_all_nested(const json_t *unit, struct problem *p) {
+        const json_t *s;
+        size_t i;
+
+        json_array_foreach (json_at(unit, "stage"), i, s) {
+                int r = json_str(s, "below") ? stage_nested(s) : 0;
+
+                if (r < 0)
+                        return problem_set(p, -r, 0, REASON,
+                                        "container %s: cannot mount at %s, which is in volume %s: "
+                                        "%s; remove %s from the volume, or mount elsewhere",
+                                        json_str_or(unit, "container", ""),
+                                        json_str_or(s, "target", ""), json_str_or(s, "volume", ""),
+                                        r == -ELOOP ? "a link is in the way" : strerror(-r),
+                                        json_str_or(s, "below", ""));
+        }
+        return 0;
+}
+
 static int check_image(const json_t *unit, struct problem *p) {
         const char *path = json_str(unit, "properties.RootDirectory"), *why;
         _cleanup_free_ char *real = NULL;
@@ -243,6 +308,9 @@ static int make_point(const char *upper, const char *target, size_t skip, bool f
                 if (!path)
                         return -ENOMEM;
                 there = lstat(lower, &st) >= 0;
+                /* systemd would make what is missing behind a link outside of the copy. */
+                if (there && S_ISLNK(st.st_mode) && access(target, F_OK) < 0)
+                        return -ELOOP;
                 /* Through a link or at something else: systemd knows what to do. */
                 if (there && (last || !S_ISDIR(st.st_mode)))
                         break;
@@ -317,7 +385,9 @@ static int stage_all_points(const json_t *unit, struct problem *p) {
                                         "cannot make the mount points of container %s in %s: %s; "
                                         "mount the volume elsewhere, or make the folder on the "
                                         "machine",
-                                        json_str_or(unit, "container", ""), system, strerror(-r));
+                                        json_str_or(unit, "container", ""), system,
+                                        r == -ELOOP ? "a link of the machine is in the way"
+                                                    : strerror(-r));
         }
         return 0;
 }
@@ -334,6 +404,8 @@ int stage_container(const json_t *unit, const json_t *volumes, struct problem *p
         json_array_foreach (json_at(unit, "stage"), i, s) {
                 const char *why;
 
+                if (json_str(s, "below"))
+                        continue;
                 r = stage_one(unit, s, p);
                 if (r >= 0)
                         continue;
@@ -349,7 +421,8 @@ int stage_container(const json_t *unit, const json_t *volumes, struct problem *p
                                         json_str_or(unit, "container", ""), why);
                 return r;
         }
-        return stage_all_points(unit, p);
+        r = stage_all_nested(unit, p);
+        return r < 0 ? r : stage_all_points(unit, p);
 }
 
 void stage_unmount_below(const char *dir) {

@@ -14,6 +14,9 @@
 
 extern char **environ;
 
+/* Each costs a look into the group database: supplementalGroups, fsGroup, and an annotation. */
+enum { GROUPS_MAX = 128 };
+
 static bool number(const char *s, uint32_t *ret) {
         return s && parse_u32(s, ret) >= 0;
 }
@@ -77,6 +80,11 @@ int users_ensure(const json_t *unit, struct problem *p) {
         size_t i;
         int r = number(user, &uid) ? check_account(unit, uid, p) : 0;
 
+        if (json_array_size(json_at(properties, "SupplementaryGroups")) > GROUPS_MAX)
+                return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
+                                "SupplementaryGroups of container %s has more than %d groups: "
+                                "leave some out",
+                                json_str_or(unit, "container", ""), GROUPS_MAX);
         if (r >= 0)
                 r = add_group(&lines, group);
         json_array_foreach (json_at(properties, "SupplementaryGroups"), i, v) {

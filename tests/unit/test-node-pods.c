@@ -197,6 +197,22 @@ static void goes_round(const char *text, size_t n, size_t piece, size_t entries_
         buf_done(&out);
 }
 
+static void test_budget(void **state) {
+        struct log_budget b = {0}, other = {0};
+        uint64_t start = 5000000;
+
+        assert_int_equal(log_budget_take(&b, start, LOG_BUDGET_LINES, 20000), 0);
+        /* Whoever writes more waits for the end of the interval that the first line began. */
+        assert_int_equal(log_budget_take(&b, start + 1000, 1, 2), start + LOG_BUDGET_US);
+        assert_int_equal(log_budget_take(&other, start + 1000, 1, 2), 0);
+        assert_int_equal(log_budget_take(&b, start + LOG_BUDGET_US - 1, 1, 2),
+                        start + LOG_BUDGET_US);
+        assert_int_equal(log_budget_take(&b, start + LOG_BUDGET_US, LOG_BUDGET_LINES, 2), 0);
+        assert_int_equal(log_budget_take(&b, start + 2 * LOG_BUDGET_US, 1, LOG_BUDGET_BYTES), 0);
+        assert_int_equal(log_budget_take(&b, start + 2 * LOG_BUDGET_US, 0, 1),
+                        start + 3 * LOG_BUDGET_US);
+}
+
 static void test_lines(void **state) {
         static const char odd[] = "one\n\n  indented\ntrail  \n<3>x\nnul \0 \xff\ncr\r\nnonl";
         size_t size = 2 * LOG_LINE_MAX + 100;
@@ -228,7 +244,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_hosts),
                         cmocka_unit_test(test_host_name_is_cut), cmocka_unit_test(test_resolv_conf),
                         cmocka_unit_test(test_service_variables), cmocka_unit_test(test_lines),
-                        cmocka_unit_test(test_socket_names)};
+                        cmocka_unit_test(test_budget), cmocka_unit_test(test_socket_names)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

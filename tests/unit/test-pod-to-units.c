@@ -4,6 +4,7 @@
 
 #include <limits.h>
 
+#include "lib/buf.h"
 #include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -295,6 +296,115 @@ static void test_properties(void **state) {
         }
 }
 
+#define POD_BEGIN \
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: d, uid: u}\nspec:\n" \
+        "  volumes: [{name: v, emptyDir: {}}, {name: w, emptyDir: {}}]\n"
+
+static void test_mounts_in_volumes(void **state) {
+        static const struct {
+                const char *container, *want;
+        } cases[] = {{"{name: c, image: host, command: [/x], terminationMessagePath: /d/l/nologin, "
+                      "volumeMounts: [{name: v, mountPath: /d}]}",
+                                     "terminationMessagePath '/d/l/nologin' is in volume v"},
+                        /* the same folder by another name */
+                        {"{name: c, image: host, command: [/x], terminationMessagePath: /lib/d/m, "
+                         "volumeMounts: [{name: v, mountPath: /usr/lib/d}]}",
+                                        "terminationMessagePath '/lib/d/m' is in volume v"},
+                        {"{name: c, image: host, command: [/x], volumeMounts: [{name: v, "
+                         "mountPath: "
+                         "/d}, {name: w, mountPath: /d/l/nologin}]}",
+                                        "\"below\": \"l/nologin\""},
+                        {"{name: c, image: host, command: [/x], volumeMounts: [{name: v, "
+                         "mountPath: "
+                         "/usr/lib/d}, {name: w, mountPath: /lib/d/l}]}",
+                                        "\"below\": \"l\""},
+                        {"{name: c, image: /srv/i, command: [/x], volumeMounts: [{name: v, "
+                         "mountPath: /dev}]}",
+                                        "\"below\": \"shm\""},
+                        {"{name: c, image: host, command: [/x], volumeMounts: [{name: v, "
+                         "mountPath: "
+                         "/lib/x}]}",
+                                        "/run/pod/points/c/usr"},
+                        {"{name: c, image: host, command: [/x], volumeMounts: [{name: v, "
+                         "mountPath: "
+                         "/sbin/x}]}",
+                                        "\"/usr/sbin/x\""}};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *yaml = strformat(POD_BEGIN "  containers: [%s]\n",
+                                                    cases[i].container),
+                                    *got = convert(yaml);
+
+                if (!strstr(got, cases[i].want))
+                        fail_msg("'%s' is not in %s", cases[i].want, got);
+        }
+        {
+                /* Beside a volume, not below it. */
+                _cleanup_free_ char *got = convert(POD_BEGIN
+                                "  containers: [{name: c, image: host, command: [/x], "
+                                "terminationMessagePath: /data/m, volumeMounts: [{name: v, "
+                                "mountPath: /dat}, {name: w, mountPath: /d}]}]\n");
+
+                assert_null(strstr(got, "below"));
+                assert_non_null(strstr(got, "/data/m"));
+        }
+}
+
+static void test_many_groups(void **state) {
+        for (int count = 64; count <= 65; count++) {
+                _cleanup_buf_ struct buf yaml = {0};
+                _cleanup_free_ char *got = NULL, *text = NULL;
+
+                buf_append_str(&yaml,
+                                POD_BEGIN "  containers: [{name: c, image: host, command: [/x]}]\n"
+                                          "  securityContext: {fsGroup: 7, supplementalGroups: [");
+                for (int i = 0; i < count; i++)
+                        buf_printf(&yaml, "%s%d", i > 0 ? ", " : "", 3000 + i);
+                buf_append_str(&yaml, "]}\n");
+                text = buf_take(&yaml);
+                assert_non_null(text);
+                got = convert(text);
+                assert_true((strstr(got, "refused: CreateContainerConfigError: securityContext."
+                                         "supplementalGroups has 65 groups") != NULL) ==
+                                (count == 65));
+        }
+}
+
+/* Comparing each name with all earlier ones would take minutes. */
+static void test_many_variables(void **state) {
+        enum { COUNT = 100000 };
+        _cleanup_json_ json_t *env = json_array(), *container = NULL,
+                              *pod = json_pack("{s:{s:s}, s:{s:b}}", "metadata", "name", "p",
+                                              "spec", "enableServiceLinks", 0);
+        _cleanup_(pod_env_done) struct pod_env e = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        for (int i = 0; i < COUNT; i++)
+                json_array_append_new(env, json_pack("{s:o, s:s}", "name", json_sprintf("V%d", i),
+                                                           "value", "1"));
+        json_array_append_new(env, json_pack("{s:s, s:s}", "name", "V5", "value", "$(V6)2"));
+        container = json_pack("{s:O}", "env", env);
+        assert_int_equal(pod_env_build(pod, container, NULL, &facts, &e, &p), 0);
+        assert_int_equal(json_array_size(e.plain), COUNT + 1);
+        assert_string_equal(json_string_value(json_array_get(e.plain, COUNT)), "V5=12");
+}
+
+static void test_variables_of_variables(void **state) {
+        _cleanup_json_ json_t *env = json_array(), *container = json_pack("{s:O}", "env", env),
+                              *pod = json_pack("{s:{s:s}, s:{s:b}}", "metadata", "name", "p",
+                                              "spec", "enableServiceLinks", 0);
+        _cleanup_(pod_env_done) struct pod_env e = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        json_array_append_new(env, json_pack("{s:s, s:s}", "name", "V0", "value", "0123456789"));
+        for (int i = 1; i < 60; i++)
+                json_array_append_new(env,
+                                json_pack("{s:o, s:o}", "name", json_sprintf("V%d", i), "value",
+                                                json_sprintf("$(V%d)$(V%d)", i - 1, i - 1)));
+        assert_true(pod_env_build(pod, container, NULL, &facts, &e, &p) < 0);
+        assert_non_null(strstr(p.message, "environment variable V18: its value has more than"));
+}
+
 static void test_hash_follows_the_container(void **state) {
         _cleanup_json_ json_t *pod = json_pack("{s:{s:s}}", "metadata", "uid", "u");
         _cleanup_json_ json_t *a = json_pack("{s:s, s:s}", "name", "c", "image", "host"),
@@ -312,7 +422,10 @@ int main(void) {
                         cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
                         cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
                         cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
-                        cmocka_unit_test(test_hash_follows_the_container)};
+                        cmocka_unit_test(test_hash_follows_the_container),
+                        cmocka_unit_test(test_mounts_in_volumes),
+                        cmocka_unit_test(test_many_groups), cmocka_unit_test(test_many_variables),
+                        cmocka_unit_test(test_variables_of_variables)};
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,56 @@ static void test_what_works(void **state) {
         }
 }
 
+static int stage_below(const char *below, const char *source, struct problem *p) {
+        _cleanup_free_ char *root = at("volume"), *from = *source ? at(source) : strdup("");
+        _cleanup_json_ json_t *unit = json_pack("{s:s, s:{}, s:[{s:s, s:s, s:s, s:s, s:s}]}",
+                        "container", "c", "properties", "stage", "root", root, "below", below,
+                        "target", "/d/t", "volume", "v", "source", from);
+
+        assert_non_null(unit);
+        return stage_container(unit, NULL, p);
+}
+
+/* systemd would make the rest of these paths wherever the links lead. */
+static void test_mounts_in_volumes(void **state) {
+        static const char *const bad[] = {"absolute/nologin", "absolute", "relative/new",
+                        "tame/new", "magic/tmp", "loop", "in/absolute"};
+        _cleanup_free_ char *outside = at("outside/new"), *side = at("volume/in/side/new"),
+                            *file = at("volume/below/er/file"), *made = at("volume/below/folder"),
+                            *parent = at("volume/later"), *later = at("volume/later/x");
+        struct stat st;
+
+        link_to("/etc", "volume/in/absolute");
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
+                _cleanup_problem_ struct problem p = {0};
+
+                assert_true(stage_below(bad[i], "outside/file", &p) < 0);
+                assert_string_equal(p.reason, "CreateContainerConfigError");
+                assert_non_null(strstr(p.message, "a link is in the way"));
+                assert_non_null(strstr(p.message, "/d/t"));
+        }
+        assert_int_equal(access("/etc/nologin", F_OK), -1);
+        assert_int_equal(access(outside, F_OK), -1);
+        assert_int_equal(access(side, F_OK), -1);
+        {
+                _cleanup_problem_ struct problem p = {0};
+
+                assert_int_equal(stage_below("in/side/file", "outside/file", &p), 0);
+                assert_int_equal(stage_below("below/er/file", "outside/file", &p), 0);
+                assert_int_equal(stat(file, &st), 0);
+                assert_true(S_ISREG(st.st_mode));
+                assert_int_equal(stage_below("below/folder", "outside", &p), 0);
+                assert_int_equal(stat(made, &st), 0);
+                assert_true(S_ISDIR(st.st_mode));
+                /* What is mounted is not there yet. */
+                assert_int_equal(stage_below("later/x", "no/such", &p), 0);
+                assert_int_equal(access(parent, F_OK), 0);
+                assert_int_equal(access(later, F_OK), -1);
+                assert_int_equal(stage_below("below/tmp", "", &p), 0);
+                assert_null(p.message);
+        }
+}
+
 /* A child exchanges a folder and a link to the outside without pause. */
 static void test_race(void **state) {
         _cleanup_free_ char *swapped = at("volume/swapped"), *other = at("volume/other");
@@ -185,7 +235,8 @@ static void test_removal_stops_at_mounts(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_links),
-                        cmocka_unit_test(test_what_works), cmocka_unit_test(test_race),
+                        cmocka_unit_test(test_what_works), cmocka_unit_test(test_mounts_in_volumes),
+                        cmocka_unit_test(test_race),
                         cmocka_unit_test(test_removal_stops_at_mounts)};
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
