@@ -2,6 +2,9 @@
 #pragma once
 
 #include <git2.h>
+#if __has_include(<git2/sys/errors.h>) /* 1.8 moved a function there */
+#include <git2/sys/errors.h>
+#endif
 
 /* From here on, no sign of life for FETCH_SILENCE_S ends the process with {"error": ...} on
  * standard output. url is for the words; it is copied. */

@@ -223,6 +223,7 @@ static void world_stop(struct world *w) {
         informer_free(w->sync_world.gitsyncs);
         drift_free(w->sync_world.drift);
         map_free(w->sync_world.identities);
+        slots_done(&w->sync_world.slots);
         discovery_free(w->sync_world.discovery);
         fake_api_free(w->api);
         sd_event_unref(w->event);
