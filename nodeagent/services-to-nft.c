@@ -331,7 +331,7 @@ static int port_to_model(struct port_context *c, const json_t *port, const json_
         } else {
                 bool outside = c->node_port > 0 || has_external_addresses(c->service),
                      pick = c->affinity_s == 0 && all.count <= PICK_MAX;
-                char go_pick[24];
+                char go_pick[32];
 
                 snprintf(go_pick, sizeof(go_pick), "goto pick-%zu", all.count);
                 if (pick)
