@@ -158,20 +158,25 @@ int check_probe_hosts(struct look *l) {
                         strempty(what));
 }
 
-int check_privileged(struct look *l) {
+int look_flag(struct look *l, const char *path, bool usual, const char *control,
+                const char *complaint) {
         _cleanup_strv_free_ char **names = NULL;
         _cleanup_free_ char *who = NULL;
         const json_t *c;
         size_t i;
 
         json_array_foreach (l->containers, i, c)
-                if (json_bool_or(c, "securityContext.privileged", false))
+                if (json_bool_or(c, path, usual))
                         look_add(l, &names, look_name_of(c));
         if (!names)
                 return 0;
         who = look_containers(l, names);
-        return look_say(l, "privileged", "%s must not set securityContext.privileged=true",
-                        strempty(who));
+        return look_say(l, control, "%s %s", strempty(who), complaint);
+}
+
+int check_privileged(struct look *l) {
+        return look_flag(l, "securityContext.privileged", false, "privileged",
+                        "must not set securityContext.privileged=true");
 }
 
 int check_proc_mount(struct look *l) {

@@ -28,6 +28,10 @@ char *look_containers(struct look *l, char *const *names);
 char *look_setters(struct look *l, bool pod, char *const *names);
 /* What is wrong; returns 1, the answer of a control that found something. */
 int look_say(struct look *l, const char *reason, const char *fmt, ...) _printf_(3, 4);
+/* Says of every container whose boolean at the path is true ("%s <complaint>", usual: the value where
+ * there is none). 1 when one is, 0 when not, -ENOMEM as look_say. */
+int look_flag(struct look *l, const char *path, bool usual, const char *control,
+                const char *complaint);
 const char *look_name_of(const json_t *container);
 /* list: ended by NULL */
 bool look_word_in(const char *const *list, const char *word);

@@ -2,20 +2,9 @@
 #include "kapid/pod-security-controls.h"
 
 int check_escalation(struct look *l) {
-        _cleanup_strv_free_ char **names = NULL;
-        _cleanup_free_ char *who = NULL;
-        const json_t *c;
-        size_t i;
-
-        json_array_foreach (l->containers, i, c)
-                if (json_bool_or(c, "securityContext.allowPrivilegeEscalation", true))
-                        look_add(l, &names, look_name_of(c));
-        if (!names)
-                return 0;
-        who = look_containers(l, names);
-        return look_say(l, "allowPrivilegeEscalation != false",
-                        "%s must set securityContext.allowPrivilegeEscalation=false",
-                        strempty(who));
+        return look_flag(l, "securityContext.allowPrivilegeEscalation", true,
+                        "allowPrivilegeEscalation != false",
+                        "must set securityContext.allowPrivilegeEscalation=false");
 }
 
 static bool drops_all(const json_t *container) {

@@ -16,7 +16,7 @@
 #define HEALTH(daemon) "health-address: unix:///run/keelson/" daemon "/health.sock\n"
 
 static char *kstored_config(const struct config_spec *spec) {
-        char token[UUID_SIZE]; /* clusters are told apart by it */
+        char token[UUID_SIZE]; /* distinguishes clusters */
 
         return strformat("# kstored: see kstored --help for every option\n"
                          "name: %s\n"

@@ -128,7 +128,7 @@ void output_colour(struct kctl *k, const char *sequence);
 
 /* print.c */
 /* Text from outside with its lines kept below each other: the second and further ones begin at
- * this column, where no field of ours begins. Ends the line. */
+ * this column, where none of our fields begins. Ends the line. */
 void print_outside(const char *text, unsigned column);
 /* Prints an API Table; wide shows columns of higher priority; with_namespace puts a NAMESPACE
  * column first; widths, when not NULL, are kept between calls so that rows of a watch line up. */

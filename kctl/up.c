@@ -51,7 +51,7 @@ static int carry_store(struct kctl *k, struct machine *m, const char *address, s
         if (r < 0 || state == STORE_HAS_AUTHORITY)
                 return r;
         if (state == STORE_IS_ELSEWHERE) {
-                step(k, "The store's members or clients were arranged here: it goes on trusting "
+                step(k, "The store's members or clients were arranged here: it still trusts "
                         "the cluster's CA.\n  docs/operate-store.md says how to give it one of "
                         "its own (\"An authority of its own\")");
                 return machine_run(m,

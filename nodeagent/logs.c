@@ -1,7 +1,7 @@
 /* Container logs out of the journal, found by the pod's uid and the container's name: also those of
  * pods that are long gone. Entries come from keelson-logs.service, which writes them byte by byte
  * as they came, and for units with another StandardOutput from journald's own stream. What is shown
- * is one run (systemd's invocation): the one that goes on or was the last, "previous" is the one
+ * is one run (systemd's invocation): the current or the last one, "previous" is the one
  * before it. A followed log ends when that run has ended and everything it wrote was shown. */
 #include "nodeagent/logs.h"
 
@@ -28,7 +28,7 @@ struct reader {
         sd_journal *journal;
         struct buf out;
         uint64_t written;
-        bool in_line; /* the last entry's line goes on in the next one */
+        bool in_line; /* the last entry's line continues in the next one */
         bool ended;   /* limit reached or nobody listens */
 };
 
@@ -148,7 +148,7 @@ static int newest_but(struct reader *r, const char *but, char ret[static INVOCAT
         return e;
 }
 
-/* The run that goes on, or that systemd still remembers; else the newest that wrote something. */
+/* The current run, or one that systemd still remembers; else the newest that wrote something. */
 static int current_invocation(struct reader *r, char ret[static INVOCATION_LENGTH + 1]) {
         _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", r->unit);
         char target[64];

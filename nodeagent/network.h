@@ -27,7 +27,7 @@ int network_set_pod_range(struct network *n, const char *cidr, const char *gatew
 /* Puts back what is missing of the links keelson0 and keelson-svc, their addresses and our routes.
  */
 int network_mend(struct network *n);
-/* Calls on_missing soon after somebody took a link, an address or a route of ours away, or switched
+/* Calls on_missing soon after somebody removed one of our links, addresses or routes, or switched
  * a link off. */
 struct network_watch;
 int network_watch_new(struct network_watch **ret, sd_event *event,

@@ -18,8 +18,8 @@ struct nft_monitor {
         int fd;
         sd_event_source *io;
         bool touched;         /* our table, in the commit being read */
-        bool overflowed;      /* while a commit of ours was under way */
-        unsigned own_running; /* commits of ours under way */
+        bool overflowed;      /* while one of our commits was running */
+        unsigned own_running; /* our commits that are running */
         unsigned own_commits; /* not yet seen on the socket */
         uint32_t own_pid;     /* as the kernel numbers the thread that commits; 0: not known yet */
         uint32_t generation;  /* of the last commit that was seen */
