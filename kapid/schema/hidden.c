@@ -92,38 +92,16 @@ static void check_list(struct hidden *h, const struct schema *s, const json_t *l
         map_free(seen);
 }
 
-static void walk(struct hidden *h, const struct schema *s, const json_t *v) {
-        const char *key;
-        json_t *child;
-        size_t i;
-
-        json_object_foreach ((json_t *)v, key, child) {
-                const struct schema *cs = schema_child(s, key);
-                size_t at;
-
-                if (!cs || !(json_is_object(child) || json_is_array(child)))
-                        continue;
-                at = findings_push(&h->at, key);
-                walk(h, cs, child);
-                findings_pop(&h->at, at);
-        }
-        if (json_array_size(v) > 1 && s->list != LIST_ATOMIC && !(s->flags & SCHEMA_UNIQUE_KEYS))
-                check_list(h, s, v);
-        json_array_foreach (v, i, child) {
-                size_t at;
-
-                if (!s->items || !json_is_object(child))
-                        continue;
-                at = findings_push_index(&h->at, i);
-                walk(h, s->items, child);
-                findings_pop(&h->at, at);
-        }
+static void on_list(
+                struct findings *at, const struct schema *s, const json_t *list, void *userdata) {
+        if (json_array_size(list) > 1 && !(s->flags & SCHEMA_UNIQUE_KEYS))
+                check_list(userdata, s, list);
 }
 
 int schema_warn_hidden(const struct schema *s, const json_t *object, char ***warnings) {
         struct hidden h = {.warnings = warnings};
 
-        walk(&h, s, object);
+        schema_each_list(&h.at, s, object, on_list, &h);
         findings_done(&h.at);
         return h.error;
 }

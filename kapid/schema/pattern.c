@@ -3,7 +3,7 @@
  * and refuses what is larger than 64 kB.
  *
  * What a match costs is bounded by PCRE2's count of its steps, which must be a true measure: it
- * starts again at each place of the text unless the pattern is anchored, and does not see loops over
+ * restarts at each place of the text unless the pattern is anchored, and does not see loops over
  * single characters that never come back. So what is not anchored gets a lazy ".*?" in front and
  * is, and automatic possessive quantifiers are off. PCRE2 does not give the count back; a match is
  * tried with a low bound first and with ever higher ones then, and the bound is what is charged. No

@@ -241,7 +241,10 @@ static void check_unique(struct findings *f, const struct schema *s, const json_
         }
 }
 
-void schema_check_duplicates(struct findings *f, const struct schema *s, const json_t *v) {
+void schema_each_list(struct findings *f, const struct schema *s, const json_t *v,
+                void (*func)(struct findings *f, const struct schema *s, const json_t *list,
+                                void *userdata),
+                void *userdata) {
         const char *key;
         json_t *child;
         size_t i;
@@ -253,18 +256,27 @@ void schema_check_duplicates(struct findings *f, const struct schema *s, const j
                 if (!cs || !(json_is_object(child) || json_is_array(child)))
                         continue;
                 at = findings_push(f, key);
-                schema_check_duplicates(f, cs, child);
+                schema_each_list(f, cs, child, func, userdata);
                 findings_pop(f, at);
         }
         if (json_is_array(v) && s->list != LIST_ATOMIC)
-                check_unique(f, s, v);
+                func(f, s, v, userdata);
         json_array_foreach (v, i, child)
                 if (s->items && json_is_object(child)) {
                         size_t at = findings_push_index(f, i);
 
-                        schema_check_duplicates(f, s->items, child);
+                        schema_each_list(f, s->items, child, func, userdata);
                         findings_pop(f, at);
                 }
+}
+
+static void on_list(
+                struct findings *f, const struct schema *s, const json_t *list, void *userdata) {
+        check_unique(f, s, list);
+}
+
+void schema_check_duplicates(struct findings *f, const struct schema *s, const json_t *v) {
+        schema_each_list(f, s, v, on_list, NULL);
 }
 
 static void check_array(struct findings *f, const struct schema *s, const json_t *v) {

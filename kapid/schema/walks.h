@@ -31,6 +31,11 @@ void schema_check_defaults(struct findings *f, const struct schema *s);
 /* Types, required fields, ranges, enums, patterns, unique keys. */
 void schema_validate(struct findings *f, const struct schema *s, const json_t *v);
 
+/* Calls func for every keyed list and set in an object; f's path is where the list stands. */
+void schema_each_list(struct findings *f, const struct schema *s, const json_t *v,
+                void (*func)(struct findings *f, const struct schema *s, const json_t *list,
+                                void *userdata),
+                void *userdata);
 /* Duplicates in every keyed list and set: server-side apply refuses them where an update of a
  * built-in kind may bring them. */
 void schema_check_duplicates(struct findings *f, const struct schema *s, const json_t *v);
