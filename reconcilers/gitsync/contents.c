@@ -105,7 +105,7 @@ static void on_list(int error, const json_t *list, const struct problem *p, void
         const json_t *o;
 
         c->call = NULL;
-        if (!c->ns && (error == -ENOENT || error == -EOPNOTSUPP)) { /* a CRD's own objects */
+        if (!*c->ns && (error == -ENOENT || error == -EOPNOTSUPP)) { /* a CRD's own objects */
                 finish(c, NULL, "its objects cannot be listed");
                 return;
         }
