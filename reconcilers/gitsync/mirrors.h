@@ -1,5 +1,5 @@
 /* The mirrors in the data directory, one a GitSync, named by its uid; beside it "<uid>.home" (keys
- * of hosts) and "<uid>.render" (a renderer's folder). */
+ * of hosts). */
 #pragma once
 
 #include "lib/base.h"

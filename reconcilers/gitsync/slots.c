@@ -3,12 +3,11 @@
 
 #include "lib/timefmt.h"
 
-/* Longer than its share, however much comes. */
-#define BUSY_MAX_US UINT64_C(60000000)
+#define BUSY_FOR_US UINT64_C(60000000)
 
 /* When it no longer counts as busy if nothing more comes. */
 static uint64_t gives_up_us(const struct slots *s, const struct slot *i) {
-        return MIN(i->heard_us + s->quiet_after_us, i->started_us + BUSY_MAX_US);
+        return MIN(i->heard_us + s->quiet_after_us, i->started_us + s->busy_for_us);
 }
 
 static void arm(struct slots *s) {
@@ -65,8 +64,10 @@ int slots_init(struct slots *s, sd_event *event, unsigned busy_max, unsigned all
                 uint64_t quiet_after_us) {
         int r;
 
-        *s = (struct slots){
-                        .busy_max = busy_max, .all_max = all_max, .quiet_after_us = quiet_after_us};
+        *s = (struct slots){.busy_max = busy_max,
+                        .all_max = all_max,
+                        .quiet_after_us = quiet_after_us,
+                        .busy_for_us = BUSY_FOR_US};
         TAILQ_INIT(&s->waiting);
         TAILQ_INIT(&s->running);
         r = sd_event_add_time(event, &s->timer, CLOCK_MONOTONIC, 0, 10000, on_timer, s);
@@ -90,7 +91,8 @@ void slot_ask(struct slots *s, struct slot *slot, void (*go)(void *userdata), vo
 
 void slot_heard(struct slot *slot) {
         slot->heard_us = now_mono_us();
-        if (slot->state != SLOT_QUIET || slot->heard_us >= slot->started_us + BUSY_MAX_US)
+        if (slot->state != SLOT_QUIET ||
+                        slot->heard_us >= slot->started_us + slot->slots->busy_for_us)
                 return;
         /* At work again, even if that makes one more than there should be: it is not stopped. */
         slot->state = SLOT_BUSY;

@@ -29,6 +29,7 @@ struct slots {
         unsigned busy, quiet;
         unsigned busy_max, all_max;
         uint64_t quiet_after_us;
+        uint64_t busy_for_us; /* a minute; longer no fetch counts as busy */
 };
 
 /* busy_max at work at a time, all_max with those that are quiet. */

@@ -82,6 +82,26 @@ static void test_quiet(void **state) {
         bench_done(&b);
 }
 
+/* A server that keeps sending a word holds nobody up for longer than its share. */
+static void test_busy_for_long(void **state) {
+        struct bench b;
+
+        bench_new(&b, 1, 30, 60000000);
+        b.slots.busy_for_us = 20000;
+        ask(&b, 0);
+        ask(&b, 1);
+        for (int n = 0; b.ran < 2 && n < 100; n++) {
+                slot_heard(&b.slot[0]);
+                assert_true(sd_event_run(b.event, 5000) >= 0);
+        }
+        assert_int_equal(b.ran, 2);
+        slot_heard(&b.slot[0]); /* too late to count again */
+        assert_int_equal(b.slots.busy, 1);
+        slot_leave(&b.slot[0]);
+        slot_leave(&b.slot[1]);
+        bench_done(&b);
+}
+
 static void test_bound(void **state) {
         struct bench b;
 
@@ -101,6 +121,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_order),
                         cmocka_unit_test(test_quiet),
+                        cmocka_unit_test(test_busy_for_long),
                         cmocka_unit_test(test_bound),
         };
 
