@@ -2,14 +2,14 @@
  * addresses, and old revisions of the store are compacted away. */
 #include "kapid/api.h"
 
-#include "kapid/alloc.h"
-#include "kapid/authz.h"
+#include "kapid/store/alloc.h"
+#include "kapid/auth/authz.h"
 #include "kapid/bootstrap.h"
-#include "kapid/crds.h"
-#include "kapid/dispatch.h"
-#include "kapid/jwt.h"
-#include "kapid/compact.h"
-#include "kapid/paths.h"
+#include "kapid/kinds/crds.h"
+#include "kapid/http/dispatch.h"
+#include "kapid/auth/jwt.h"
+#include "kapid/store/compact.h"
+#include "kapid/http/paths.h"
 #include "kapid/trim.h"
 #include "lib/log.h"
 

@@ -4,9 +4,9 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
-#include "kapid/cache.h"
-#include "kapid/kind.h"
-#include "kapid/store.h"
+#include "kapid/cache/cache.h"
+#include "kapid/kinds/kind.h"
+#include "kapid/store/store.h"
 #include "lib/daemon.h"
 #include "lib/http-server.h"
 #include "lib/unit-properties.h"

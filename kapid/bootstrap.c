@@ -4,9 +4,9 @@
  * rbac.authorization.kubernetes.io/autoupdate says "false". */
 #include "kapid/bootstrap.h"
 
-#include "kapid/alloc.h"
+#include "kapid/store/alloc.h"
 #include "kapid/bootstrap-objects.h"
-#include "kapid/machine.h"
+#include "kapid/pipeline/pipeline.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"

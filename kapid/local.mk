@@ -12,18 +12,18 @@ kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.
 kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
 noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
-	kapid/crd-names.c kapid/crd-names.h kapid/kind.c kapid/kind.h kapid/machine.h kapid/managed.h kapid/patch.h kapid/table.h kapid/discovery.h \
+	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
-	kapid/schema/check-defaults.c kapid/schema/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
+	kapid/schema/check-defaults.c kapid/pipeline/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
-	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/schema/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
+	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
-	kapid/pod-security.c kapid/pod-security.h kapid/pod-security-controls.h kapid/pod-security-baseline.c \
-	kapid/pod-security-restricted.c \
+	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-controls.h kapid/admission/pod-security-baseline.c \
+	kapid/admission/pod-security-restricted.c \
 	kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
 	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
@@ -69,21 +69,21 @@ tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
-	kapid/addresses.c kapid/addresses.h kapid/admission-addresses.c kapid/admission-csr.c kapid/admission-gitsync.c \
-	kapid/admission-node-name.c kapid/admission-node.c kapid/admission-plugins.h kapid/admission-pod-security.c \
-	kapid/node-restriction.h kapid/pod-security-namespace.c kapid/pod-security-namespace.h kapid/tolerations.c \
-	kapid/tolerations.h \
-	kapid/admission.c kapid/admission.h kapid/alloc.c kapid/alloc.h kapid/api.c kapid/api.h kapid/authn.c \
-	kapid/authn.h kapid/authz-node.c kapid/authz-rbac.c kapid/authz.h kapid/bootstrap-objects.c \
-	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache-internal.h kapid/cache.c kapid/cache.h kapid/caches.c \
-	kapid/compact.c kapid/compact.h kapid/crds.c kapid/crds.h kapid/create.c kapid/delete.c kapid/dispatch.c kapid/dispatch.h kapid/fairness.c kapid/fairness.h kapid/filled.c kapid/filled.h kapid/freshness.c kapid/get.c kapid/impersonate.c kapid/token.c \
-	kapid/item.c kapid/item.h kapid/jwt.c kapid/jwt.h kapid/list.c kapid/no-effect.c kapid/nodelog.c kapid/object.c \
-	kapid/paths.c kapid/paths.h kapid/request.c kapid/request.h kapid/reviews.c kapid/route.c \
-	kapid/route.h kapid/server.c kapid/store.c kapid/store.h kapid/subresources.c kapid/trim.c kapid/trim.h kapid/update.c \
-	kapid/user.c kapid/user.h kapid/verbs.c kapid/verbs.h kapid/watch.c kapid/watch.h kapid/write.c \
-	kapid/write.h
-kapid/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
-kapid/store.$(OBJEXT): $(PROTO_H)
+	kapid/admission/addresses.c kapid/admission/addresses.h kapid/admission/service-addresses.c kapid/admission/csr.c kapid/admission/gitsync.c \
+	kapid/admission/node-name.c kapid/admission/node.c kapid/admission/plugins.h kapid/admission/pod-security-plugin.c \
+	kapid/admission/node-restriction.h kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h kapid/admission/tolerations.c \
+	kapid/admission/tolerations.h \
+	kapid/admission/admission.c kapid/admission/admission.h kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
+	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.h kapid/bootstrap-objects.c \
+	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
+	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/filled.c kapid/cache/filled.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
+	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/admission/no-effect.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
+	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
+	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/subresources.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
+	kapid/pipeline/write.h
+kapid/store/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
+kapid/store/store.$(OBJEXT): $(PROTO_H)
 sbin_PROGRAMS += kapid/kapid
 kapid_kapid_SOURCES = kapid/main.c
 KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PCRE2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)

@@ -5,9 +5,9 @@
 #include <net/if.h>
 #include <netinet/in.h>
 
-#include "kapid/addresses.h"
+#include "kapid/admission/addresses.h"
 #include "kapid/api.h"
-#include "kapid/pod-security.h"
+#include "kapid/admission/pod-security.h"
 #include "lib/fileio.h"
 #include "lib/http-server.h"
 #include "lib/log.h"

@@ -10,37 +10,37 @@ kstored_raft_sources = \
 
 # What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
-	kstored/checksum.c kstored/checksum.h kstored/command.h kstored/corrupt-judge.c kstored/corrupt-judge.h \
-	kstored/damage.c kstored/damage.h kstored/disk-batch.c kstored/disk.h kstored/errors.c kstored/errors.h \
-	kstored/first-life-judge.c kstored/first-life.h kstored/index.c kstored/index.h kstored/kv-check.c \
-	kstored/kv.c kstored/kv.h kstored/lease.c kstored/lease.h kstored/mvcc-compact.c kstored/mvcc-internal.h \
-	kstored/mvcc.c kstored/mvcc.h kstored/peer-wire.c kstored/peer-wire.h kstored/replica-contradict.c \
-	kstored/replica-heard.c kstored/replica-members.c kstored/replica-start.c kstored/replica.c kstored/replica.h \
-	kstored/answer.c kstored/answer.h kstored/range-read.c kstored/range-read.h \
-	kstored/row.c kstored/row.h kstored/slab.c kstored/slab.h kstored/state-internal.h kstored/state-members.c \
-	kstored/state.c kstored/state.h kstored/watch.c kstored/watch.h kstored/wal-block.c kstored/wal-block.h kstored/wal-files.h \
-	kstored/wal-internal.h kstored/wal-open.c kstored/wal.c kstored/wal.h kstored/wire.c kstored/wire.h
+	kstored/disk/checksum.c kstored/disk/checksum.h kstored/state/command.h kstored/server/corrupt-judge.c kstored/server/corrupt-judge.h \
+	kstored/disk/damage.c kstored/disk/damage.h kstored/disk/batch.c kstored/disk/disk.h kstored/errors.c kstored/errors.h \
+	kstored/server/first-life-judge.c kstored/server/first-life.h kstored/mvcc/index.c kstored/mvcc/index.h kstored/state/kv-check.c \
+	kstored/state/kv.c kstored/state/kv.h kstored/mvcc/lease.c kstored/mvcc/lease.h kstored/mvcc/compact.c kstored/mvcc/internal.h \
+	kstored/mvcc/mvcc.c kstored/mvcc/mvcc.h kstored/replica/peer-wire.c kstored/replica/peer-wire.h kstored/replica/contradict.c \
+	kstored/replica/heard.c kstored/replica/members.c kstored/replica/start.c kstored/replica/replica.c kstored/replica/replica.h \
+	kstored/state/answer.c kstored/state/answer.h kstored/mvcc/range-read.c kstored/mvcc/range-read.h \
+	kstored/mvcc/row.c kstored/mvcc/row.h kstored/mvcc/slab.c kstored/mvcc/slab.h kstored/state/internal.h kstored/state/members.c \
+	kstored/state/state.c kstored/state/state.h kstored/mvcc/watch.c kstored/mvcc/watch.h kstored/wal/block.c kstored/wal/block.h kstored/wal/files.h \
+	kstored/wal/internal.h kstored/wal/open.c kstored/wal/wal.c kstored/wal/wal.h kstored/state/wire.c kstored/state/wire.h
 
 # Everything but the program's own frame, for it and for tests.
 noinst_LIBRARIES += libkstored.a
 libkstored_a_SOURCES = $(kstored_pure_sources) \
-	kstored/backup-internal.h kstored/backup-restore.c kstored/backup.c kstored/backup.h \
-	kstored/disk-backup.c kstored/disk-hash.c kstored/disk-internal.h kstored/disk-read.c \
-	kstored/disk-scrub.c kstored/disk-snapshot.c kstored/disk-sum.c kstored/disk-upgrade.c \
-	kstored/disk-write.c kstored/disk.c kstored/wal-files.c
+	kstored/backup/internal.h kstored/backup/restore.c kstored/backup/backup.c kstored/backup/backup.h \
+	kstored/disk/backup.c kstored/disk/hash.c kstored/disk/internal.h kstored/disk/read.c \
+	kstored/disk/scrub.c kstored/disk/snapshot.c kstored/disk/sum.c kstored/disk/upgrade.c \
+	kstored/disk/write.c kstored/disk/disk.c kstored/wal/files.c
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
-	kstored/autocompact.c kstored/corrupt.c kstored/first-life.c kstored/forward.c kstored/join.c kstored/join.h \
-	kstored/main.c kstored/offline.c kstored/offline.h kstored/options-check.c kstored/options-check.h \
-	kstored/peers.c kstored/peers.h kstored/replace-data.c kstored/replace-data.h kstored/replace-survey.c \
-	kstored/replace-survey.h kstored/replace.c kstored/replace.h kstored/requests.c kstored/scrub.c \
-	kstored/server-start.c kstored/server.c kstored/server.h kstored/service-cluster.c kstored/service-health.c \
-	kstored/service-kv.c kstored/service-keepalive.c kstored/service-lease.c kstored/require-leader.c \
-	kstored/service-hash.c kstored/service-maintenance.c kstored/service-move-leader.c kstored/service-peer.c \
-	kstored/service-snapshot.c kstored/service-watch.c kstored/auto-tls.c kstored/server-listen.c \
-	kstored/server-metrics.c kstored/server-metrics.h kstored/service-web.c kstored/answers.c kstored/answers.h \
-	kstored/services.c kstored/state-file.c kstored/state-file.h kstored/snapshot-receive.c kstored/snapshot-send.c
+	kstored/server/autocompact.c kstored/server/corrupt.c kstored/server/first-life.c kstored/service/forward.c kstored/server/join.c kstored/server/join.h \
+	kstored/main.c kstored/backup/offline.c kstored/backup/offline.h kstored/server/options-check.c kstored/server/options-check.h \
+	kstored/server/peers.c kstored/server/peers.h kstored/backup/replace-data.c kstored/backup/replace-data.h kstored/backup/replace-survey.c \
+	kstored/backup/replace-survey.h kstored/backup/replace.c kstored/backup/replace.h kstored/service/requests.c kstored/server/scrub.c \
+	kstored/server/start.c kstored/server/server.c kstored/server/server.h kstored/service/cluster.c kstored/service/health.c \
+	kstored/service/kv.c kstored/service/keepalive.c kstored/service/lease.c kstored/service/require-leader.c \
+	kstored/service/hash.c kstored/service/maintenance.c kstored/service/move-leader.c kstored/service/peer.c \
+	kstored/service/snapshot.c kstored/service/watch.c kstored/server/auto-tls.c kstored/server/listen.c \
+	kstored/server/metrics.c kstored/server/metrics.h kstored/service/web.c kstored/service/answers.c kstored/service/answers.h \
+	kstored/service/services.c kstored/snapshot/state-file.c kstored/snapshot/state-file.h kstored/snapshot/receive.c kstored/snapshot/send.c
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
 

@@ -4,9 +4,9 @@
 #include <malloc.h>
 #include <sysexits.h>
 
-#include "kstored/offline.h"
-#include "kstored/options-check.h"
-#include "kstored/server.h"
+#include "kstored/backup/offline.h"
+#include "kstored/server/options-check.h"
+#include "kstored/server/server.h"
 #include "lib/log.h"
 #include "lib/options.h"
 

@@ -6,11 +6,11 @@
 #include "lib/client/api.h"
 #include "lib/daemon.h"
 #include "lib/map.h"
-#include "nodeagent/ipam.h"
-#include "nodeagent/network.h"
-#include "nodeagent/nft.h"
+#include "nodeagent/network/ipam.h"
+#include "nodeagent/network/network.h"
+#include "nodeagent/network/nft.h"
 #include "nodeagent/store.h"
-#include "nodeagent/units.h"
+#include "nodeagent/runtime/units.h"
 
 struct pods;
 struct sync;

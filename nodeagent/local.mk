@@ -7,19 +7,19 @@ nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
 noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
-	nodeagent/ipam.c nodeagent/ipam.h nodeagent/node-status.c nodeagent/pod-units.h nodeagent/pod-command.c nodeagent/pod-devices.c nodeagent/pod-env.c nodeagent/pod-etc.c nodeagent/pod-nested.c nodeagent/pod-security.c nodeagent/pod-annotations.c \
-	nodeagent/pod-admission.c nodeagent/pod-admission.h nodeagent/pod-service-env.c \
-	nodeagent/pod-to-units.c nodeagent/pod-volumes.c nodeagent/probes.c nodeagent/probes.h \
-	nodeagent/log-collect.h nodeagent/log-line.c nodeagent/logs-request.c nodeagent/logs.h nodeagent/nft-claims.c nodeagent/nft-claims.h \
-	nodeagent/service-table.c nodeagent/service-table.h nodeagent/services-disk.c nodeagent/services-disk.h nodeagent/services-to-nft.c nodeagent/services-to-nft.h nodeagent/status.c nodeagent/status.h \
-	nodeagent/store.c nodeagent/store.h nodeagent/unit-props.c nodeagent/unit-props.h \
-	nodeagent/units.h nodeagent/units-message.c nodeagent/units-message.h
+	nodeagent/network/ipam.c nodeagent/network/ipam.h nodeagent/node-status.c nodeagent/plan/pod-units.h nodeagent/plan/command.c nodeagent/plan/devices.c nodeagent/plan/env.c nodeagent/plan/etc.c nodeagent/plan/nested.c nodeagent/plan/security.c nodeagent/plan/annotations.c \
+	nodeagent/pod/admission.c nodeagent/pod/admission.h nodeagent/plan/service-env.c \
+	nodeagent/plan/pod-to-units.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h \
+	nodeagent/logs/log-collect.h nodeagent/logs/log-line.c nodeagent/logs/logs-request.c nodeagent/logs/logs.h nodeagent/network/nft-claims.c nodeagent/network/nft-claims.h \
+	nodeagent/network/service-table.c nodeagent/network/service-table.h nodeagent/network/services-disk.c nodeagent/network/services-disk.h nodeagent/network/services-to-nft.c nodeagent/network/services-to-nft.h nodeagent/pod/status.c nodeagent/pod/status.h \
+	nodeagent/store.c nodeagent/store.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
+	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
-	nodeagent/agent.h nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/container-files.c nodeagent/fetch.c nodeagent/fetch.h nodeagent/network.c nodeagent/network.h nodeagent/network-watch.c \
-	nodeagent/conntrack.c nodeagent/conntrack.h nodeagent/nft.c nodeagent/nft.h nodeagent/nft-monitor.c nodeagent/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod-exec.c nodeagent/pod-hooks.c nodeagent/pod-no-effect.c nodeagent/pod-report.c \
-	nodeagent/pod-start.c nodeagent/pod-stop.c nodeagent/pods.c nodeagent/pods.h nodeagent/pods-internal.h \
-	nodeagent/log-collect.c nodeagent/log-sockets.c nodeagent/log-sockets.h nodeagent/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/renew.c nodeagent/renew.h nodeagent/stage.c nodeagent/stage.h nodeagent/pod-usage.c nodeagent/sync.c nodeagent/sync.h nodeagent/unit-ask.c nodeagent/unit-ask.h nodeagent/units.c nodeagent/users.c nodeagent/users.h nodeagent/volumes.c nodeagent/volumes.h
+	nodeagent/agent.h nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/pod/container-files.c nodeagent/pod/fetch.c nodeagent/pod/fetch.h nodeagent/network/network.c nodeagent/network/network.h nodeagent/network/network-watch.c \
+	nodeagent/network/conntrack.c nodeagent/network/conntrack.h nodeagent/network/nft.c nodeagent/network/nft.h nodeagent/network/nft-monitor.c nodeagent/network/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod/exec.c nodeagent/pod/hooks.c nodeagent/pod/no-effect.c nodeagent/pod/report.c \
+	nodeagent/pod/start.c nodeagent/pod/stop.c nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/internal.h \
+	nodeagent/logs/log-collect.c nodeagent/logs/log-sockets.c nodeagent/logs/log-sockets.h nodeagent/logs/logs.c nodeagent/manifest.c nodeagent/manifest.h \
+	nodeagent/renew.c nodeagent/renew.h nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/usage.c nodeagent/sync.c nodeagent/sync.h nodeagent/runtime/unit-ask.c nodeagent/runtime/unit-ask.h nodeagent/runtime/units.c nodeagent/pod/users.c nodeagent/pod/users.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
 nodist_nodeagent_knodeagent_SOURCES = kapid/kinds/no-effect-table.c
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
@@ -31,7 +31,7 @@ tests_unit_test_unit_properties_SOURCES = tests/unit/test-unit-properties.c test
 tests_unit_test_unit_properties_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h
 tests_unit_test_pod_to_units_LDADD = $(NODEAGENT_TEST_LIBS)
-tests_unit_test_stage_SOURCES = tests/unit/test-stage.c tests/unit/unit.h nodeagent/stage.c nodeagent/stage.h
+tests_unit_test_stage_SOURCES = tests/unit/test-stage.c tests/unit/unit.h nodeagent/pod/stage.c nodeagent/pod/stage.h
 tests_unit_test_stage_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_services_to_nft_SOURCES = tests/unit/test-services-to-nft.c tests/unit/unit.h
 tests_unit_test_services_to_nft_LDADD = $(NODEAGENT_TEST_LIBS)

@@ -9,7 +9,7 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
-#include "nodeagent/pod-units.h"
+#include "nodeagent/plan/pod-units.h"
 
 enum { MANIFEST_SIZE_MAX = 4 * 1024 * 1024 };
 

@@ -13,7 +13,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
-#include "nodeagent/pods.h"
+#include "nodeagent/pod/pods.h"
 
 #define LEASE_NAMESPACE "kube-node-lease"
 enum { LEASE_SECONDS = 40, STATUS_FULL_US = 300 * 1000000 };

@@ -7,8 +7,8 @@
 #include "lib/object.h"
 #include "lib/worker.h"
 #include "nodeagent/node.h"
-#include "nodeagent/pods.h"
-#include "nodeagent/services-disk.h"
+#include "nodeagent/pod/pods.h"
+#include "nodeagent/network/services-disk.h"
 
 enum { SAVE_DELAY_US = 1000000, ROUTES_DELAY_US = 100000 };
 

@@ -1,6 +1,6 @@
 /* The v2 document in protobuf (gnostic's openapi.v2.Document): only PATCH operations with the query
  * parameter fieldValidation and the kind they are for. Messages are built inside out in buffers. */
-#include "kapid/discovery.h"
+#include "kapid/discovery/discovery.h"
 
 enum { WIRE_BYTES = 2 };
 

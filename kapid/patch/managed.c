@@ -1,6 +1,6 @@
 /* metadata.managedFields: reading and writing the entries, tracking of updates, and server-side
  * apply (kubernetes-wire.md section 10). */
-#include "kapid/managed.h"
+#include "kapid/patch/managed.h"
 
 #include "kapid/patch/fieldset.h"
 #include "kapid/schema/walks.h"

@@ -1,6 +1,6 @@
 /* JSON patch and merge patch, and the frame that every patch goes through: parse, apply to a copy,
  * prune, normalise. */
-#include "kapid/patch.h"
+#include "kapid/patch/patch.h"
 
 #include "kapid/schema/schema.h"
 #include "kapid/schema/walks.h"

@@ -1,5 +1,5 @@
 /* Field selectors against objects. */
-#include "kapid/kind.h"
+#include "kapid/kinds/kind.h"
 
 #include "kapid/schema/schema.h"
 

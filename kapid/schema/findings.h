@@ -1,7 +1,7 @@
 /* What validation finds: a list of causes in the API's words, made into one 422 at the end. */
 #pragma once
 
-#include "kapid/kind.h"
+#include "kapid/kinds/kind.h"
 #include "lib/buf.h"
 
 enum finding {

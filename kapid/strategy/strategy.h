@@ -2,7 +2,7 @@
  * may be NULL. The object machine (machine.h) decides when they are called. */
 #pragma once
 
-#include "kapid/machine.h"
+#include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/findings.h"
 
 enum name_rule {

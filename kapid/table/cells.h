@@ -1,7 +1,7 @@
 /* Cells that a JSONPath can't say: what people read in `get` about each built-in kind. */
 #pragma once
 
-#include "kapid/kind.h"
+#include "kapid/kinds/kind.h"
 
 /* The cell of a column by its name; a new reference, NULL when out of memory. */
 typedef json_t *(*cells_func)(const char *column, const json_t *object, uint64_t now_us);

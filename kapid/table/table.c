@@ -1,5 +1,5 @@
 /* Tables: columns from the kind, cells by JSONPath or by the kind's own function (cells.c). */
-#include "kapid/table.h"
+#include "kapid/table/table.h"
 
 #include "kapid/schema/jsonpath.h"
 #include "kapid/table/cells.h"

@@ -1,6 +1,6 @@
 /* forge DATA-DIR KEY VALUE: changes the value of a key in the database of a kstored that is
  * stopped, with all checksums right: what no member can find out alone. */
-#include "kstored/disk.h"
+#include "kstored/disk/disk.h"
 
 enum { PIECE = 64 };
 

@@ -143,7 +143,7 @@ static void rot(struct world *w) {
 static void wipe(struct world *w) {
         struct node *n = up(w);
 
-        /* One that was begun alone has nobody to ask: kstored/service-peer.c finds it otherwise. */
+        /* One that was begun alone has nobody to ask: kstored/service/peer.c finds it otherwise. */
         if (w->founders > 1 && can_lose(w, n) && n->number < w->founders && !n->joining)
                 node_wipe(w, n);
 }

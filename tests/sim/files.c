@@ -1,4 +1,4 @@
-/* kstored/wal-files.h on a simulated disk: what was not synced when the power fails may be there,
+/* kstored/wal/files.h on a simulated disk: what was not synced when the power fails may be there,
  * sector by sector, or not; names that were not synced come and go in order; a process that is
  * killed ends anywhere in what it was writing. */
 #include "tests/sim/sim.h"

@@ -1,6 +1,6 @@
 /* Messages between members. They are written and read as on the wire; they get lost, doubled and
  * overtake each other, which the program's own connections do only when they break. */
-#include "kstored/peer-wire.h"
+#include "kstored/replica/peer-wire.h"
 #include "tests/sim/sim.h"
 
 bool network_reaches(const struct world *w, const struct node *a, const struct node *b) {

@@ -1,6 +1,6 @@
 /* One member: what server.c is to the program. Its writes and ticks take simulated time, and its
  * end may come between any two things it does. */
-#include "kstored/wal-internal.h"
+#include "kstored/wal/internal.h"
 #include "tests/sim/sim.h"
 
 uint64_t node_now_ms(const struct node *n) {

@@ -3,7 +3,7 @@
  * give the same run. Time is virtual, in microseconds.
  *
  *   world.c     events in order of time, chance, failures
- *   disk.c      kstored/disk.h on a device that can lose, fill and rot
+ *   disk.c      kstored/disk/disk.h on a device that can lose, fill and rot
  *   files.c     the files of the real log: they tear, lose, fill and rot
  *   network.c   messages that get lost, late, doubled and out of order
  *   node.c      one member: its life, its turn, its writes
@@ -18,7 +18,7 @@
 #pragma once
 
 #include "kstored/raft/bugs.h"
-#include "kstored/replica.h"
+#include "kstored/replica/replica.h"
 #include "tests/sim/linear.h"
 
 enum {

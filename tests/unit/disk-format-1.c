@@ -1,11 +1,11 @@
-/* Tables and rows of format 1; the commands of the log are those of kstored/command.h. */
+/* Tables and rows of format 1; the commands of the log are those of kstored/state/command.h. */
 #include "tests/unit/disk-format-1.h"
 
 #include <sqlite3.h>
 
-#include "kstored/command.h"
-#include "kstored/state.h"
-#include "kstored/wire.h"
+#include "kstored/state/command.h"
+#include "kstored/state/state.h"
+#include "kstored/state/wire.h"
 #include "lib/buf.h"
 #include "tests/unit/unit.h"
 

@@ -1,7 +1,7 @@
 /* What the tests of kapid's pure half share: a registry, JSON with single quotes, comparisons. */
 #pragma once
 
-#include "kapid/machine.h"
+#include "kapid/pipeline/pipeline.h"
 #include "lib/base.h"
 
 static struct kind_registry *registry;

@@ -2,8 +2,8 @@
  * go to the disk in kstored. */
 #pragma once
 
-#include "kstored/kv.h"
-#include "kstored/watch.h"
+#include "kstored/state/kv.h"
+#include "kstored/mvcc/watch.h"
 #include "tests/unit/unit.h"
 
 /* The table: what the tests moved out of mvcc's memory. */

@@ -4,7 +4,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-#include "kstored/backup.h"
+#include "kstored/backup/backup.h"
 #include "lib/fileio.h"
 #include "lib/pki.h"
 #include "tests/unit/disk-format-1.h"

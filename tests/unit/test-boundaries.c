@@ -1,9 +1,9 @@
 /* The pure parts of admission: tolerations, addresses, and what an agent may put into its Node. */
 #include "tests/unit/unit.h"
 
-#include "kapid/addresses.h"
-#include "kapid/node-restriction.h"
-#include "kapid/tolerations.h"
+#include "kapid/admission/addresses.h"
+#include "kapid/admission/node-restriction.h"
+#include "kapid/admission/tolerations.h"
 #include "tests/unit/kapid-cases.h"
 
 static void test_tolerations(void **state) {

@@ -1,6 +1,6 @@
 /* Who is blamed when members differ: a letter for each member's data, '-' for no answer. The first
  * is the one that asks, the leader. */
-#include "kstored/corrupt-judge.h"
+#include "kstored/server/corrupt-judge.h"
 #include "lib/base.h"
 #include "tests/unit/unit.h"
 

@@ -2,7 +2,7 @@
  * had no checksums. */
 #include <sqlite3.h>
 
-#include "kstored/disk.h"
+#include "kstored/disk/disk.h"
 #include "lib/fileio.h"
 #include "tests/unit/disk-format-1.h"
 #include "tests/unit/unit.h"

@@ -3,8 +3,8 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-#include "kstored/disk.h"
-#include "kstored/mvcc.h"
+#include "kstored/disk/disk.h"
+#include "kstored/mvcc/mvcc.h"
 #include "lib/fileio.h"
 #include "tests/unit/unit.h"
 

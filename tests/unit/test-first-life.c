@@ -1,8 +1,8 @@
 /* Whether a member that begins empty takes part, by what the others say: a letter each, 'n' new,
  * 'r' runs, 'k' knows it, '-' silent. */
-#include "kstored/first-life.h"
+#include "kstored/server/first-life.h"
 
-#include "kstored/replica.h"
+#include "kstored/replica/replica.h"
 #include "lib/fileio.h"
 #include "tests/unit/unit.h"
 

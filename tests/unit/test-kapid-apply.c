@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/managed.h"
+#include "kapid/patch/managed.h"
 #include "tests/unit/kapid-cases.h"
 
 enum { T0 = 1700000000 };

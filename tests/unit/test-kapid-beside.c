@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/managed.h"
-#include "kapid/patch.h"
+#include "kapid/patch/managed.h"
+#include "kapid/patch/patch.h"
 #include "tests/unit/kapid-cases.h"
 
 enum { NOW_S = 1700000000 };

@@ -2,8 +2,8 @@
  */
 #include "tests/unit/unit.h"
 
-#include "kapid/cache.h"
-#include "kapid/watch.h"
+#include "kapid/cache/cache.h"
+#include "kapid/verbs/watch.h"
 #include "lib/object.h"
 
 struct bed {

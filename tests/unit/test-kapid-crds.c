@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/crd-names.h"
-#include "kapid/filled.h"
+#include "kapid/kinds/crd-names.h"
+#include "kapid/cache/filled.h"
 #include "lib/object.h"
 #include "tests/unit/kapid-cases.h"
 

@@ -1,7 +1,7 @@
 /* Who is served next, in virtual time. */
 #include "tests/unit/unit.h"
 
-#include "kapid/fairness.h"
+#include "kapid/http/fairness.h"
 
 enum { USER_MAX = 2200 };
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/machine.h"
+#include "kapid/pipeline/pipeline.h"
 #include "lib/object.h"
 #include "tests/unit/kapid-cases.h"
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/patch.h"
+#include "kapid/patch/patch.h"
 #include "tests/unit/kapid-cases.h"
 
 static void test_json_patch(void **state) {

@@ -7,10 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/managed.h"
-#include "kapid/patch.h"
+#include "kapid/patch/managed.h"
+#include "kapid/patch/patch.h"
 #include "kapid/schema/schema.h"
-#include "kapid/table.h"
+#include "kapid/table/table.h"
 #include "tests/unit/kapid-cases.h"
 
 enum { OBJECTS_PER_KIND = 60, DEPTH_MAX = 9 };

@@ -1,12 +1,12 @@
 /* What kapid decides without a store: routes, RBAC, tokens, addresses of Services. */
 #include "tests/unit/unit.h"
 
-#include "kapid/alloc.h"
-#include "kapid/authz.h"
-#include "kapid/jwt.h"
-#include "kapid/route.h"
-#include "kapid/user.h"
-#include "kapid/verbs.h"
+#include "kapid/store/alloc.h"
+#include "kapid/auth/authz.h"
+#include "kapid/auth/jwt.h"
+#include "kapid/http/route.h"
+#include "kapid/auth/user.h"
+#include "kapid/verbs/verbs.h"
 #include "lib/json.h"
 #include "lib/pki.h"
 

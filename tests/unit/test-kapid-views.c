@@ -5,8 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "kapid/discovery.h"
-#include "kapid/table.h"
+#include "kapid/discovery/discovery.h"
+#include "kapid/table/table.h"
 #include "tests/unit/kapid-cases.h"
 
 static const uint64_t now_us = 1700000000ull * 1000000; /* 2023-11-14T22:13:20Z */

@@ -4,8 +4,8 @@
 
 #include "lib/object.h"
 #include "lib/pki.h"
-#include "nodeagent/log-collect.h"
-#include "nodeagent/pod-units.h"
+#include "nodeagent/logs/log-collect.h"
+#include "nodeagent/plan/pod-units.h"
 
 static const struct pod_facts facts = {.node_name = "n1",
                 .node_ip = "192.0.2.1",

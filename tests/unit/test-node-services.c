@@ -4,10 +4,10 @@
 #include "tests/unit/unit.h"
 
 #include "lib/object.h"
-#include "nodeagent/nft-claims.h"
-#include "nodeagent/service-table.h"
-#include "nodeagent/services-disk.h"
-#include "nodeagent/services-to-nft.h"
+#include "nodeagent/network/nft-claims.h"
+#include "nodeagent/network/service-table.h"
+#include "nodeagent/network/services-disk.h"
+#include "nodeagent/network/services-to-nft.h"
 
 enum { SERVICES = 10000, ENDPOINTS = 3 };
 

@@ -6,12 +6,12 @@
 #include <sys/wait.h>
 
 #include "lib/object.h"
-#include "nodeagent/ipam.h"
-#include "nodeagent/logs.h"
+#include "nodeagent/network/ipam.h"
+#include "nodeagent/logs/logs.h"
 #include "nodeagent/node.h"
-#include "nodeagent/pod-admission.h"
-#include "nodeagent/probes.h"
-#include "nodeagent/status.h"
+#include "nodeagent/pod/admission.h"
+#include "nodeagent/pod/probes.h"
+#include "nodeagent/pod/status.h"
 #include "nodeagent/store.h"
 
 static struct unit_state running(const char *invocation, uint32_t restarts, uint64_t start_us) {

@@ -1,6 +1,6 @@
 /* What members say to each other, as bytes: every kind of message comes back as it went; bytes that
  * are cut, too many or without sense are refused and nothing is left behind. */
-#include "kstored/peer-wire.h"
+#include "kstored/replica/peer-wire.h"
 #include "lib/buf.h"
 #include "tests/unit/unit.h"
 

@@ -1,8 +1,8 @@
 /* Every control of pod security, as a row: pod, level, version, what is said. */
 #include "tests/unit/unit.h"
 
-#include "kapid/pod-security-namespace.h"
-#include "kapid/pod-security.h"
+#include "kapid/admission/pod-security-namespace.h"
+#include "kapid/admission/pod-security.h"
 #include "tests/unit/kapid-cases.h"
 
 /* A container that restricted takes as it is. */

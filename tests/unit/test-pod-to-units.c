@@ -9,8 +9,8 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
-#include "nodeagent/pod-units.h"
-#include "nodeagent/unit-props.h"
+#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/unit-props.h"
 
 static char *golden_path(const char *name, const char *suffix) {
         return strformat("%s/tests/golden/pod-to-units/%s%s", getenv("KEELSON_SRCDIR"), name,

@@ -2,8 +2,8 @@
  * what a start makes of a database and a log that do not belong together. */
 #include <sys/stat.h>
 
-#include "kstored/replica.h"
-#include "kstored/state-internal.h"
+#include "kstored/replica/replica.h"
+#include "kstored/state/internal.h"
 #include "lib/fileio.h"
 #include "proto/rpc.pb-c.h"
 #include "tests/unit/disk-format-1.h"

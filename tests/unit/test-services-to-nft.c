@@ -6,7 +6,7 @@
 #include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/yaml.h"
-#include "nodeagent/services-to-nft.h"
+#include "nodeagent/network/services-to-nft.h"
 
 static json_t *model_of(const json_t *step, const char *name) {
         _cleanup_json_ json_t *slices = json_array();

@@ -13,7 +13,7 @@
 #include "lib/fileio.h"
 #include "lib/json.h"
 #include "lib/problem.h"
-#include "nodeagent/stage.h"
+#include "nodeagent/pod/stage.h"
 
 enum { RACE_ROUNDS = 400 };
 

@@ -3,7 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "lib/unit-properties.h"
-#include "nodeagent/unit-props.h"
+#include "nodeagent/plan/unit-props.h"
 
 static void test_every_property_has_a_level(void **state) {
         const struct prop_row *row;
@@ -25,7 +25,7 @@ static void test_every_level_has_a_property(void **state) {
 
         for (size_t i = 0; (p = unit_property_at(i)); i++) {
                 if (!prop_find(p->name))
-                        fail_msg("%s is not in nodeagent/unit-props.c", p->name);
+                        fail_msg("%s is not in nodeagent/plan/unit-props.c", p->name);
                 assert_ptr_equal(unit_property_find(p->name), p);
         }
 }

@@ -2,7 +2,7 @@
  * whose n-th change fails. */
 #pragma once
 
-#include "kstored/wal-internal.h"
+#include "kstored/wal/internal.h"
 
 enum { WAL_MEMBER = 5 };
 

@@ -1,0 +1,240 @@
+/* The node authorizer. What an agent may do is a table; where the answer depends on which pods run
+ * on its node, the pods in the cache are asked. The rules follow the reference server's
+ * NodeAuthorization and NodeRestriction pages; what a write may contain is checked in admission.c.
+ */
+#include "kapid/auth/authz.h"
+
+#include "lib/object.h"
+
+/* Whether a pod of the namespace on the node refers to the object. */
+typedef bool (*pod_refers)(const json_t *pod, const char *name);
+
+static bool any_pod(struct api *a, const char *node, const char *namespace, const char *name,
+                pod_refers refers) {
+        _cleanup_free_ char *from = strformat("%s/", namespace);
+        struct cache *c = caches_get(a->caches, "/registry/pods/");
+
+        if (!from || !c)
+                return false;
+        for (struct item *it = cache_first(c, from); it && startswith(item_path(it), from);
+                        it = cache_next(c, it)) {
+                _cleanup_json_ json_t *pod = NULL;
+
+                /* Cheaper than a tree, and most pods are elsewhere. */
+                if (!strstr(item_text(it)->data, node))
+                        continue;
+                pod = item_object(it);
+                if (pod && streq(json_str_or(pod, "spec.nodeName", ""), node) && refers(pod, name))
+                        return true;
+        }
+        return false;
+}
+
+static bool containers_refer(const json_t *pod, const char *const *paths, const char *name) {
+        static const char *const lists[] = {"initContainers", "containers", "ephemeralContainers"};
+        const json_t *c, *e;
+        size_t i, k;
+
+        for (size_t l = 0; l < ELEMENTS(lists); l++)
+                json_array_foreach (json_get(pod, "spec", lists[l], NULL), i, c) {
+                        json_array_foreach (json_object_get(c, "env"), k, e)
+                                if (streq(json_str_or(e, paths[0], ""), name))
+                                        return true;
+                        json_array_foreach (json_object_get(c, "envFrom"), k, e)
+                                if (streq(json_str_or(e, paths[1], ""), name))
+                                        return true;
+                }
+        return false;
+}
+
+static bool volumes_refer(
+                const json_t *pod, const char *direct, const char *projected, const char *name) {
+        const json_t *v, *s;
+        size_t i, k;
+
+        json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
+                if (streq(json_str_or(v, direct, ""), name))
+                        return true;
+                json_array_foreach (json_at(v, "projected.sources"), k, s)
+                        if (streq(json_str_or(s, projected, ""), name))
+                                return true;
+        }
+        return false;
+}
+
+static bool refers_to_secret(const json_t *pod, const char *name) {
+        static const char *const paths[] = {"valueFrom.secretKeyRef.name", "secretRef.name"};
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(pod, "spec.imagePullSecrets"), i, v)
+                if (streq(json_str_or(v, "name", ""), name))
+                        return true;
+        return containers_refer(pod, paths, name) ||
+               volumes_refer(pod, "secret.secretName", "secret.name", name);
+}
+
+static bool refers_to_configmap(const json_t *pod, const char *name) {
+        static const char *const paths[] = {"valueFrom.configMapKeyRef.name", "configMapRef.name"};
+
+        return containers_refer(pod, paths, name) ||
+               volumes_refer(pod, "configMap.name", "configMap.name", name);
+}
+
+static bool refers_to_account(const json_t *pod, const char *name) {
+        return streq(json_str_or(pod, "spec.serviceAccountName", "default"), name);
+}
+
+static bool refers_to_claim(const json_t *pod, const char *name) {
+        return volumes_refer(pod, "persistentVolumeClaim.claimName", "", name);
+}
+
+/* Whether the selector holds path=value. */
+static bool selects(const struct access *access, const char *path, const char *value) {
+        const char *p, *v;
+        bool negated;
+
+        for (size_t i = 0;
+                        access->fields && field_selector_term(access->fields, i, &p, &v, &negated);
+                        i++)
+                if (!negated && streq(p, path) && streq(v, value))
+                        return true;
+        return false;
+}
+
+/* The one object that a get, or a list or watch by name, is about; NULL for all others. */
+static const char *single_name(const struct access *access) {
+        const char *p, *v;
+        bool negated;
+
+        if (!isempty(access->name))
+                return access->name;
+        for (size_t i = 0;
+                        access->fields && field_selector_term(access->fields, i, &p, &v, &negated);
+                        i++)
+                if (!negated && streq(p, "metadata.name") && !isempty(v))
+                        return v;
+        return NULL;
+}
+
+static bool is_read(const struct access *access) {
+        return streq(access->verb, "get") || streq(access->verb, "list") ||
+               streq(access->verb, "watch");
+}
+
+/* absent: the answer for a pod that is not there. */
+static bool pod_on_node(struct api *a, const struct access *access, const char *node, bool absent) {
+        _cleanup_free_ char *path = strformat("%s/%s", access->namespace, access->name);
+        struct cache *c = caches_get(a->caches, "/registry/pods/");
+        struct item *it = path && c ? cache_find(c, path) : NULL;
+        _cleanup_json_ json_t *pod = it ? item_object(it) : NULL;
+
+        if (!it)
+                return absent;
+        return pod && streq(json_str_or(pod, "spec.nodeName", ""), node);
+}
+
+static bool allow_pods(struct api *a, const struct access *access, const char *node) {
+        if (streq(access->verb, "list") || streq(access->verb, "watch"))
+                return selects(access, "spec.nodeName", node);
+        if (streq(access->verb, "get") && isempty(access->subresource))
+                /* A pod that has just gone: the agent may learn that it has (404). */
+                return pod_on_node(a, access, node, true);
+        if (streq(access->subresource, "status"))
+                return (is_read(access) || streq(access->verb, "update") ||
+                                       streq(access->verb, "patch")) &&
+                       pod_on_node(a, access, node, false);
+        if (streq(access->subresource, "eviction"))
+                return streq(access->verb, "create") && pod_on_node(a, access, node, false);
+        return streq(access->verb, "delete") && isempty(access->subresource) &&
+               pod_on_node(a, access, node, false);
+}
+
+static bool allow_nodes(const struct access *access, const char *node) {
+        if (is_read(access))
+                return true; /* its routes go to all of them */
+        if (streq(access->verb, "create"))
+                return isempty(access->subresource); /* admission: only its own */
+        return streq(access->name, node) &&
+               (isempty(access->subresource) || streq(access->subresource, "status")) &&
+               (streq(access->verb, "update") || streq(access->verb, "patch"));
+}
+
+static bool allow_referred(
+                struct api *a, const struct access *access, const char *node, pod_refers refers) {
+        const char *name = single_name(access);
+
+        return is_read(access) && name && !isempty(access->namespace) &&
+               isempty(access->subresource) && any_pod(a, node, access->namespace, name, refers);
+}
+
+static bool allow_core(struct api *a, const struct access *access, const char *node) {
+        const char *resource = access->resource;
+
+        if (streq(resource, "pods"))
+                return allow_pods(a, access, node);
+        if (streq(resource, "nodes"))
+                return allow_nodes(access, node);
+        if (streq(resource, "secrets"))
+                return allow_referred(a, access, node, refers_to_secret);
+        if (streq(resource, "configmaps"))
+                return allow_referred(a, access, node, refers_to_configmap);
+        if (streq(resource, "persistentvolumeclaims"))
+                return allow_referred(a, access, node, refers_to_claim);
+        if (streq(resource, "serviceaccounts"))
+                return streq(access->subresource, "token")
+                                       ? streq(access->verb, "create") &&
+                                                         any_pod(a, node, access->namespace,
+                                                                         access->name,
+                                                                         refers_to_account)
+                                       : allow_referred(a, access, node, refers_to_account);
+        if (streq(resource, "events"))
+                return streq(access->verb, "create") || streq(access->verb, "patch") ||
+                       streq(access->verb, "update") || streq(access->verb, "get");
+        if (streq(resource, "services") || streq(resource, "endpoints") ||
+                        streq(resource, "namespaces"))
+                return is_read(access);
+        return false;
+}
+
+/* Certificate requests: making one (admission looks at what is in it), and its own. */
+static bool allow_requests(struct api *a, const struct access *access) {
+        struct cache *c = caches_get(a->caches, "/registry/certificatesigningrequests/");
+        const char *name = single_name(access);
+        _cleanup_json_ json_t *request = NULL;
+        struct item *it;
+
+        if (!isempty(access->subresource))
+                return false;
+        if (streq(access->verb, "create"))
+                return true;
+        if (!is_read(access) || !name || !c)
+                return false;
+        it = cache_find(c, name);
+        if (!it)
+                return true; /* it may learn that it is gone */
+        request = item_object(it);
+        return request && streq(json_str_or(request, "spec.username", ""), access->user->name);
+}
+
+bool authorize_node(struct api *a, const struct access *access, const char *node) {
+        if (access->path)
+                return false;
+        if (streq(access->group, ""))
+                return allow_core(a, access, node);
+        if (streq(access->group, "coordination.k8s.io") && streq(access->resource, "leases"))
+                /* A lease is created without a name in the path; admission checks it. */
+                return streq(access->namespace, "kube-node-lease") &&
+                       (streq(access->verb, "create") || streq(access->name, node));
+        if (streq(access->group, "discovery.k8s.io") && streq(access->resource, "endpointslices"))
+                return is_read(access);
+        if (streq(access->group, "certificates.k8s.io") &&
+                        streq(access->resource, "certificatesigningrequests"))
+                return allow_requests(a, access);
+        if (streq(access->group, "events.k8s.io") && streq(access->resource, "events"))
+                return streq(access->verb, "create") || streq(access->verb, "patch") ||
+                       streq(access->verb, "update");
+        if (streq(access->group, "scheduling.k8s.io") || streq(access->group, "policy"))
+                return is_read(access);
+        return false;
+}

@@ -1,0 +1,218 @@
+/* Impersonation: a request in the name of another user, when RBAC gives the verb `impersonate` on
+ * that user, each of the groups, the uid and each value of the extra fields (authentication.k8s.io
+ * userextras/<key>), as in Kubernetes. The one who asks is kept as real_user. */
+#include <ctype.h>
+
+#include "kapid/auth/authn.h"
+#include "kapid/auth/authz.h"
+
+enum { GROUPS_MAX = 64, EXTRAS_MAX = 64, EXTRA_KEY_SIZE = 256 };
+
+static int may_impersonate(struct request *r, const struct access *what, struct problem *p) {
+        struct access access = *what;
+
+        access.user = &r->user;
+        access.verb = "impersonate";
+        access.version = "v1";
+        if (authorize(r->api, &access))
+                return 0;
+        return problem_set(p, EACCES, 403, "Forbidden",
+                        "%s%s%s \"%s\" is forbidden: User \"%s\" cannot impersonate resource "
+                        "\"%s%s%s\" in API group \"%s\" %s%s%s",
+                        access.resource, *access.subresource ? "/" : "", access.subresource,
+                        access.name, r->user.name, access.resource, *access.subresource ? "/" : "",
+                        access.subresource, access.group,
+                        *access.namespace ? "in the namespace \"" : "at the cluster scope",
+                        access.namespace, *access.namespace ? "\"" : "");
+}
+
+/* "system:serviceaccount:NS:NAME" and nothing more: 1 with both parts in *ret_namespace (owned) and
+ * *ret_name. Other names are plain users'. */
+static int split_account(const char *user, char **ret_namespace, const char **ret_name) {
+        const char *rest = startswith(user, "system:serviceaccount:"),
+                   *colon = rest ? strchr(rest, ':') : NULL;
+
+        if (!colon || colon == rest || !colon[1] || strchr(colon + 1, ':'))
+                return 0;
+        *ret_namespace = strndup(rest, (size_t)(colon - rest));
+        if (!*ret_namespace)
+                return -ENOMEM;
+        *ret_name = colon + 1;
+        return 1;
+}
+
+static int impersonate_user(
+                struct request *r, const char *name, struct user *u, struct problem *p) {
+        _cleanup_free_ char *namespace = NULL, *group = NULL;
+        const char *account = NULL;
+        int e = split_account(name, &namespace, &account);
+
+        if (e < 0)
+                return e;
+        if (e == 0) {
+                e = may_impersonate(r,
+                                &(struct access){.resource = "users",
+                                                .group = "",
+                                                .subresource = "",
+                                                .namespace = "",
+                                                .name = name},
+                                p);
+                return e < 0 ? e : user_set(u, name, "");
+        }
+        e = may_impersonate(r,
+                        &(struct access){.resource = "serviceaccounts",
+                                        .group = "",
+                                        .subresource = "",
+                                        .namespace = namespace,
+                                        .name = account},
+                        p);
+        group = strformat("system:serviceaccounts:%s", namespace);
+        if (e >= 0)
+                e = group ? user_add_group(u, "system:serviceaccounts") : -ENOMEM;
+        if (e >= 0)
+                e = user_add_group(u, group);
+        return e < 0 ? e : user_set(u, name, "");
+}
+
+static int impersonate_groups(struct request *r, struct user *u, struct problem *p) {
+        const char *group;
+
+        for (size_t i = 0; (group = http_request_header_at(r->http, "Impersonate-Group", i)); i++) {
+                int e;
+
+                if (i == GROUPS_MAX)
+                        return problem_set(p, E2BIG, 400, "BadRequest",
+                                        "too many Impersonate-Group headers");
+                e = may_impersonate(r,
+                                &(struct access){.resource = "groups",
+                                                .group = "",
+                                                .subresource = "",
+                                                .namespace = "",
+                                                .name = group},
+                                p);
+                if (e >= 0)
+                        e = user_add_group(u, group);
+                if (e < 0)
+                        return e;
+        }
+        return 0;
+}
+
+static int hex_digit(char c) {
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
+}
+
+/* The key of an extra field: the rest of the header's name, in lower case, percent-decoded (header
+ * names take no slash). */
+static int extra_key(const char *text, char ret[static EXTRA_KEY_SIZE]) {
+        size_t n = 0;
+
+        for (; *text && n < EXTRA_KEY_SIZE - 1; n++) {
+                bool escaped = text[0] == '%' && hex_digit(text[1]) >= 0 && hex_digit(text[2]) >= 0;
+                int c = escaped ? hex_digit(text[1]) * 16 + hex_digit(text[2])
+                                : tolower((unsigned char)*text);
+
+                ret[n] = (char)c;
+                text += escaped ? 3 : 1;
+        }
+        ret[n] = 0;
+        return *text || n == 0 || strlen(ret) != n || !utf8_is_valid(ret, n) ? -EINVAL : 0;
+}
+
+static int add_extra(struct user *u, const char *key, const char *value) {
+        json_t *list;
+
+        if (!u->extra)
+                u->extra = json_object();
+        list = json_object_get(u->extra, key);
+        if (!list) {
+                list = json_array();
+                if (json_object_set_new(u->extra, key, list) < 0)
+                        return -ENOMEM;
+        }
+        return json_array_append_new(list, json_string(value)) < 0 ? -ENOMEM : 0;
+}
+
+static int impersonate_extra(struct request *r, struct user *u, struct problem *p) {
+        const char *name, *value;
+        char key[EXTRA_KEY_SIZE];
+
+        for (size_t i = 0; (name = http_request_header_prefixed(
+                                            r->http, "Impersonate-Extra-", i, &value));
+                        i++) {
+                int e;
+
+                if (i == EXTRAS_MAX)
+                        return problem_set(p, E2BIG, 400, "BadRequest",
+                                        "too many Impersonate-Extra- headers");
+                if (extra_key(name, key) < 0 || !utf8_is_valid(value, strlen(value)))
+                        return problem_set(p, EINVAL, 400, "BadRequest",
+                                        "the header Impersonate-Extra-%.64s has no valid key or "
+                                        "value",
+                                        name);
+                e = may_impersonate(r,
+                                &(struct access){.resource = "userextras",
+                                                .group = "authentication.k8s.io",
+                                                .subresource = key,
+                                                .namespace = "",
+                                                .name = value},
+                                p);
+                if (e >= 0)
+                        e = add_extra(u, key, value);
+                if (e < 0)
+                        return e;
+        }
+        return 0;
+}
+
+static int impersonate_uid(struct request *r, const char *name, struct user *u, struct problem *p) {
+        const char *uid = request_header(r, "Impersonate-Uid");
+        int e;
+
+        if (!uid)
+                return 0;
+        e = may_impersonate(r,
+                        &(struct access){.resource = "uids",
+                                        .group = "authentication.k8s.io",
+                                        .subresource = "",
+                                        .namespace = "",
+                                        .name = uid},
+                        p);
+        return e < 0 ? e : user_set(u, name, uid);
+}
+
+int impersonate(struct request *r, struct problem *p) {
+        const char *name = request_header(r, "Impersonate-User"), *value;
+        _cleanup_user_ struct user u = {0};
+        int e;
+
+        if (isempty(name)) {
+                if (request_header(r, "Impersonate-Uid") ||
+                                request_header(r, "Impersonate-Group") ||
+                                http_request_header_prefixed(
+                                                r->http, "Impersonate-Extra-", 0, &value))
+                        return problem_set(p, EINVAL, 400, "BadRequest",
+                                        "Impersonate-Group, Impersonate-Uid and "
+                                        "Impersonate-Extra- need Impersonate-User");
+                return 0;
+        }
+        e = impersonate_groups(r, &u, p);
+        if (e >= 0)
+                e = impersonate_user(r, name, &u, p);
+        if (e >= 0)
+                e = impersonate_extra(r, &u, p);
+        if (e >= 0)
+                e = impersonate_uid(r, name, &u, p);
+        if (e >= 0)
+                e = user_add_group(&u, streq(name, "system:anonymous") ? "system:unauthenticated"
+                                                                       : "system:authenticated");
+        if (e < 0)
+                return e;
+        r->real_user = r->user;
+        r->user = u;
+        u = (struct user){0};
+        return 0;
+}

@@ -1,0 +1,115 @@
+/* The watch cache: every stored object in memory, kept up by one watch of the store, with a window
+ * of past changes per resource so that watches resume. All caches stand at one revision, because
+ * they are fed by one stream: a list of any resource can be as fresh as the store's newest
+ * revision. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "kapid/cache/item.h"
+#include "kapid/store/store.h"
+
+struct caches;
+struct cache;
+
+/* One change of one object. before NULL: it came to life; after NULL: it went, and gone is its last
+ * state with the deletion's revision, made when a watch asks for it. */
+struct change {
+        uint64_t revision;
+        struct item *before;
+        struct item *after;
+        struct item *gone;
+        uint64_t seen_us;       /* monotonic */
+        struct bytes *lines[3]; /* the watch's: filled in as they are asked for (watch.c) */
+        size_t bytes;           /* that it keeps alive and the cache itself does not */
+};
+
+/* Bounds of a resource's window of changes: so many, so large, and those beyond a few hundred go
+ * when they are old. Bookmarks tell watchers a newer place every minute. */
+enum {
+        CACHE_WINDOW_CHANGES_OLD = 256,
+        CACHE_WINDOW_AGE_US = 10 * 60 * 1000 * 1000,
+        CACHE_WINDOW_CHANGES_MAX = 8192,
+        CACHE_WINDOW_BYTES_MAX = 16 * 1024 * 1024,
+        CACHE_WINDOWS_BYTES_MAX = 32 * 1024 * 1024, /* of all resources together */
+        CACHE_TREES_BYTES_MAX = 8 * 1024 * 1024,
+        CACHE_LOAD_PAGE = 500,
+};
+
+struct caches_options {
+        /* After each change was put in; change NULL: everything was loaded anew. */
+        void (*on_change)(struct cache *c, const struct change *change, void *userdata);
+        /* Keys below /registry/ranges/: deleted when value is NULL. */
+        void (*on_range)(const char *key, const char *value, size_t n, void *userdata);
+        /* Before everything is loaded anew: what on_range told is void. */
+        void (*on_reset)(void *userdata);
+        void *userdata;
+};
+
+int caches_new(struct caches **ret, sd_event *event, const struct caches_options *o);
+struct caches *caches_free(struct caches *c);
+DEFINE_CLEANUP(struct caches *, caches_free);
+/* Starts loading and following; the store must outlive the caches. */
+void caches_follow(struct caches *c, struct store *s);
+/* Tells that the store's connection came or went. */
+void caches_on_store(struct caches *c, bool connected);
+/* Whether everything was loaded once. */
+bool caches_are_loaded(const struct caches *c);
+/* Whether the watch is live: what the cache has is at most moments old. */
+bool caches_are_following(const struct caches *c);
+uint64_t caches_revision(const struct caches *c);
+struct item_pool *caches_pool(struct caches *c);
+/* Bytes that the windows keep alive. */
+size_t caches_window_bytes(const struct caches *c);
+
+/* The cache of a storage prefix ("/registry/pods/"); made empty when there is none yet. Lives as
+ * long as the caches. NULL when out of memory. */
+struct cache *caches_get(struct caches *c, const char *prefix);
+/* NULL past the last. */
+struct cache *caches_at(const struct caches *c, size_t i);
+
+typedef void (*caches_func)(int error, void *userdata);
+/* Calls func once: with 0 as soon as the caches are at the revision, or -ETIMEDOUT. At once when
+ * they are there already. */
+int caches_wait(struct caches *c, uint64_t revision, uint64_t timeout_us, caches_func func,
+                void *userdata);
+/* Asks the store for its revision (many callers share one question), then waits for it. Errors as
+ * in store_result. */
+int caches_freshen(struct caches *c, caches_func func, void *userdata);
+
+const char *cache_prefix(const struct cache *c);
+size_t cache_count(const struct cache *c);
+/* Grows with every change. */
+uint64_t cache_changes(const struct cache *c);
+/* Borrowed until the next change; path is "namespace/name" or "name". */
+struct item *cache_find(const struct cache *c, const char *path);
+/* In key order: the first item whose path is >= from, then the next one. Borrowed; nothing may
+ * change the cache in between. */
+struct item *cache_first(const struct cache *c, const char *from);
+struct item *cache_next(const struct cache *c, const struct item *it);
+
+/* The window: changes have numbers that grow by one. [first, end). */
+uint64_t cache_window_first(const struct cache *c);
+uint64_t cache_window_end(const struct cache *c);
+/* The number of the first change after the revision; -ESTALE when some are not in the window any
+ * more. */
+int cache_window_after(const struct cache *c, uint64_t revision, uint64_t *ret);
+/* After something was put into gone or lines. */
+void cache_change_grew(struct cache *c, struct change *change, size_t n);
+/* Borrowed; NULL outside of the window. */
+struct change *cache_change(const struct cache *c, uint64_t number);
+
+/* Someone who follows a cache: called after changes came in (many at a time), and with lost when
+ * the cache was loaded anew and the window with it: then it must not read on. */
+struct cache_follower {
+        void (*func)(struct cache_follower *f, bool lost);
+        struct cache_follower *next, *prev;
+        struct cache *cache;
+};
+void cache_follow(struct cache *c, struct cache_follower *f);
+/* Allowed within func, also for others than itself. Fine when it follows nothing. */
+void cache_unfollow(struct cache_follower *f);
+
+/* For tests: puts one change in as if the store had told it. value NULL: deleted. */
+int caches_feed(struct caches *c, const char *key, const char *value, size_t n, uint64_t revision);
+void caches_feed_done(struct caches *c, uint64_t revision);

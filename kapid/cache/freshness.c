@@ -1,0 +1,164 @@
+/* How requests wait until the caches are fresh enough. A linearizable read asks the store for its
+ * revision; those that come while a question is under way share the next one, because the answer
+ * under way may be from before them. */
+#include "kapid/cache/internal.h"
+
+static struct wait *wait_free(struct wait *w) {
+        sd_event_source_disable_unref(w->timer);
+        return mfree(w);
+}
+
+static void wait_unlink(struct wait **list, struct wait *w) {
+        if (w->prev)
+                w->prev->next = w->next;
+        else
+                *list = w->next;
+        if (w->next)
+                w->next->prev = w->prev;
+}
+
+static void wait_link(struct wait **list, struct wait *w) {
+        w->prev = NULL;
+        w->next = *list;
+        if (w->next)
+                w->next->prev = w;
+        *list = w;
+}
+
+static void wait_end(struct wait *w, int error) {
+        caches_func func = w->func;
+        void *userdata = w->userdata;
+
+        wait_free(w);
+        func(error, userdata);
+}
+
+/* Callers may start new waits from within: the due ones are taken out first. */
+void freshness_end_due(struct caches *cs) {
+        struct wait *due = NULL, *w = cs->waits;
+
+        while (w) {
+                struct wait *next = w->next;
+
+                if (w->revision <= cs->revision) {
+                        wait_unlink(&cs->waits, w);
+                        wait_link(&due, w);
+                }
+                w = next;
+        }
+        while ((w = due)) {
+                wait_unlink(&due, w);
+                wait_end(w, 0);
+        }
+}
+
+static int on_wait_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct wait *w = userdata;
+
+        wait_unlink(&w->caches->waits, w);
+        wait_end(w, -ETIMEDOUT);
+        return 0;
+}
+
+static int wait_start(struct caches *cs, struct wait *w) {
+        int r;
+
+        if (w->revision <= cs->revision && cs->loaded) {
+                wait_end(w, 0);
+                return 0;
+        }
+        r = sd_event_add_time_relative(cs->event, &w->timer, CLOCK_MONOTONIC, w->timeout_us, 0,
+                        on_wait_timeout, w);
+        if (r < 0) {
+                wait_end(w, r);
+                return 0;
+        }
+        wait_link(&cs->waits, w);
+        return 0;
+}
+
+static struct wait *wait_new(struct caches *cs, caches_func func, void *userdata) {
+        struct wait *w = calloc(1, sizeof(*w));
+
+        if (w)
+                *w = (struct wait){.caches = cs, .func = func, .userdata = userdata};
+        return w;
+}
+
+int caches_wait(struct caches *cs, uint64_t revision, uint64_t timeout_us, caches_func func,
+                void *userdata) {
+        struct wait *w = wait_new(cs, func, userdata);
+
+        if (!w)
+                return -ENOMEM;
+        w->revision = revision;
+        w->timeout_us = timeout_us;
+        return wait_start(cs, w);
+}
+
+static void ask_index(struct caches *cs);
+
+static void on_index(const struct store_result *res, void *userdata) {
+        struct caches *cs = userdata;
+        struct wait *w, *list = cs->asking;
+
+        cs->asking = NULL;
+        cs->index_pending = false;
+        if (!res->error && cs->loaded && res->revision < cs->asked_at)
+                caches_reload(cs); /* a store that was put back to an earlier state */
+        if (cs->to_ask)
+                ask_index(cs);
+        while ((w = list)) {
+                wait_unlink(&list, w);
+                w->revision = res->revision;
+                if (res->error) /* a question that was not answered did no harm */
+                        wait_end(w, res->error == -ETIMEDOUT ? -EHOSTUNREACH : res->error);
+                else
+                        wait_start(cs, w);
+        }
+}
+
+static void ask_index(struct caches *cs) {
+        struct wait *w;
+        int r;
+
+        cs->asking = TAKE_PTR(cs->to_ask);
+        cs->index_pending = true;
+        cs->asked_at = cs->revision;
+        r = cs->store ? store_read_index(cs->store, on_index, cs) : -EHOSTUNREACH;
+        if (r >= 0)
+                return;
+        cs->index_pending = false;
+        while ((w = cs->asking)) {
+                wait_unlink(&cs->asking, w);
+                wait_end(w, r);
+        }
+}
+
+int caches_freshen(struct caches *cs, caches_func func, void *userdata) {
+        struct wait *w = wait_new(cs, func, userdata);
+
+        if (!w)
+                return -ENOMEM;
+        w->timeout_us = 3 * 1000 * 1000;
+        wait_link(&cs->to_ask, w);
+        /* A question that left before us may be answered with a revision from before us. */
+        if (!cs->index_pending)
+                ask_index(cs);
+        return 0;
+}
+
+static void waits_free(struct wait *list) {
+        while (list) {
+                struct wait *next = list->next;
+
+                wait_free(list);
+                list = next;
+        }
+}
+
+void freshness_done(struct caches *cs) {
+        waits_free(cs->waits);
+        waits_free(cs->asking);
+        waits_free(cs->to_ask);
+}

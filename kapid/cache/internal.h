@@ -1,0 +1,82 @@
+/* What cache.c, caches.c and freshness.c share. */
+#pragma once
+
+#include <bsd/sys/tree.h>
+
+#include "kapid/cache/cache.h"
+#include "lib/map.h"
+
+struct slot {
+        RB_ENTRY(slot) entry;
+        struct item *item;
+};
+RB_HEAD(slot_tree, slot);
+
+struct cache {
+        struct caches *caches;
+        char *prefix;
+        struct slot_tree items;
+        size_t count;
+        uint64_t changes;
+        struct change *window; /* ring: number n stands at n % allocated */
+        size_t window_allocated;
+        uint64_t window_first, window_end;
+        size_t window_bytes;
+        uint64_t window_after; /* changes after this revision are all in the window */
+        struct cache_follower *followers;
+        struct cache_follower *calling; /* the next to call, kept right by cache_unfollow */
+        bool dirty;
+};
+
+enum caches_state { CACHES_DOWN, CACHES_LOADING, CACHES_FOLLOWING };
+
+struct wait {
+        struct caches *caches;
+        struct wait *next, *prev;
+        uint64_t revision;
+        uint64_t timeout_us;
+        caches_func func;
+        void *userdata;
+        sd_event_source *timer;
+};
+
+struct caches {
+        sd_event *event;
+        struct store *store;
+        struct caches_options options;
+        struct item_pool *pool;
+        struct map *by_prefix;
+        size_t window_bytes; /* of all */
+        enum caches_state state;
+        bool loaded;
+        uint64_t revision;
+        sd_event_source *retry;
+        /* loading */
+        struct map *staging;        /* key -> item, in key order */
+        struct map *staging_ranges; /* key -> value */
+        uint64_t load_revision;
+        bool load_pending;
+        /* waiting */
+        struct wait *waits;
+        struct wait *asking; /* for the answer that is under way */
+        struct wait *to_ask; /* came after it was sent */
+        bool index_pending;
+        uint64_t asked_at; /* our revision when the question left: the store's was no less */
+};
+
+/* One resource's cache (cache.c). */
+struct cache *cache_new(struct caches *cs, const char *prefix, uint64_t window_after);
+void cache_free(void *c);
+/* Forgets all objects and changes; the window begins after the revision. */
+void cache_reset(struct cache *c, uint64_t revision);
+/* Takes an item whose key is not there yet, without a change. */
+int cache_insert(struct cache *c, struct item *it);
+/* Takes `after`; NULL: the object is deleted. */
+int cache_put(struct cache *c, const char *path, struct item *after, uint64_t revision);
+void cache_call_followers(struct cache *c, bool lost);
+
+/* Waiting for revisions (freshness.c). */
+void freshness_end_due(struct caches *cs);
+void freshness_done(struct caches *cs);
+/* The store's history is not the one the caches were filled from (caches.c). */
+void caches_reload(struct caches *cs);

@@ -1,0 +1,298 @@
+/* Items. The resourceVersion is not stored with an object (it is the key's mod_revision), so it is
+ * spliced into the text right after the brace that opens metadata: loading a hundred thousand
+ * objects parses none of them. A small scanner finds that brace; it trusts that the text is JSON,
+ * because kapid wrote it, but stays within its bounds whatever it is. */
+#include "kapid/cache/item.h"
+
+#include <inttypes.h>
+#include <sys/queue.h>
+
+#include "lib/object.h"
+
+struct item {
+        unsigned refs;
+        uint64_t revision;
+        struct bytes *text;
+        size_t revision_at; /* where in text the revision's digits stand */
+        size_t revision_size;
+        json_t *object; /* NULL: not asked for lately */
+        size_t object_bytes;
+        struct item *filled; /* owned; NULL: the item itself */
+        uint64_t filled_for; /* 0: nobody has looked */
+        struct item_pool *pool;
+        TAILQ_ENTRY(item) trees;
+        size_t prefix_size;
+        char key[];
+};
+
+struct item_pool {
+        TAILQ_HEAD(item_tree_list, item) trees; /* most lately asked for first */
+        size_t bytes, bytes_max;
+};
+
+struct item_pool *item_pool_new(size_t bytes_max) {
+        struct item_pool *p = calloc(1, sizeof(*p));
+
+        if (!p)
+                return NULL;
+        TAILQ_INIT(&p->trees);
+        p->bytes_max = bytes_max;
+        return p;
+}
+
+struct item_pool *item_pool_free(struct item_pool *p) {
+        if (!p)
+                return NULL;
+        assert(TAILQ_EMPTY(&p->trees));
+        return mfree(p);
+}
+
+size_t item_pool_bytes(const struct item_pool *p) {
+        return p->bytes;
+}
+
+/* Past the string that starts at s (its opening quote); NULL when it does not end. */
+static const char *skip_string(const char *s, const char *end) {
+        for (s++; s < end; s++) {
+                if (*s == '\\')
+                        s++;
+                else if (*s == '"')
+                        return s + 1;
+        }
+        return NULL;
+}
+
+/* In the text of an object, from its '{' on: the value of the member (its name in quotes), or NULL.
+ */
+static const char *find_member(const char *s, const char *end, const char *name) {
+        const size_t size = strlen(name);
+        unsigned depth = 0;
+
+        while (s && s < end) {
+                if (*s == '"') {
+                        bool wanted = depth == 1 && (size_t)(end - s) > size &&
+                                      memcmp(s, name, size) == 0;
+
+                        s = skip_string(s, end);
+                        if (!s || !wanted)
+                                continue;
+                        while (s < end && strchr(" \t\r\n", *s))
+                                s++;
+                        if (s >= end || *s != ':') /* a value, not a name */
+                                continue;
+                        for (s++; s < end && strchr(" \t\r\n", *s);)
+                                s++;
+                        return s < end ? s : NULL;
+                }
+                if (*s == '{' || *s == '[')
+                        depth++;
+                else if ((*s == '}' || *s == ']') && (depth == 0 || --depth == 0))
+                        return NULL;
+                s++;
+        }
+        return NULL;
+}
+
+/* The place after the '{' of the top-level member "metadata", or NULL. */
+static const char *find_metadata(const char *s, size_t n) {
+        const char *at = find_member(s, s + n, "\"metadata\"");
+
+        return at && *at == '{' ? at + 1 : NULL;
+}
+
+static struct bytes *bytes_alloc(size_t n) {
+        struct bytes *b = malloc(sizeof(*b) + n + 1);
+
+        if (!b)
+                return NULL;
+        b->refs = 1;
+        b->size = n;
+        b->data[n] = 0;
+        return b;
+}
+
+static struct item *item_alloc(
+                struct item_pool *pool, const char *key, size_t prefix_size, uint64_t revision) {
+        size_t n = strlen(key);
+        struct item *it = calloc(1, sizeof(*it) + n + 1);
+
+        if (!it)
+                return NULL;
+        it->refs = 1;
+        it->revision = revision;
+        it->pool = pool;
+        it->prefix_size = prefix_size;
+        memcpy(it->key, key, n);
+        return it;
+}
+
+/* head, "digits", tail -> text */
+static int splice(struct item *it, const char *head, size_t head_size, const char *tail,
+                size_t tail_size) {
+        char digits[24];
+        int n = snprintf(digits, sizeof(digits), "%" PRIu64, it->revision);
+
+        it->text = bytes_alloc(head_size + (size_t)n + tail_size);
+        if (!it->text)
+                return -ENOMEM;
+        memcpy(it->text->data, head, head_size);
+        memcpy(it->text->data + head_size, digits, (size_t)n);
+        memcpy(it->text->data + head_size + n, tail, tail_size);
+        it->revision_at = head_size;
+        it->revision_size = (size_t)n;
+        return 0;
+}
+
+int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const char *value,
+                size_t n, uint64_t revision, struct item **ret) {
+        static const char name[] = "\"resourceVersion\":\"";
+        const char *at = n > 0 && value[0] == '{' ? find_metadata(value, n) : NULL;
+        _cleanup_item_ struct item *it = NULL;
+        _cleanup_buf_ struct buf head = {0}, tail = {0};
+        const char *rest = at;
+        int r;
+
+        assert(prefix_size <= strlen(key));
+        if (!at)
+                return -EINVAL;
+        it = item_alloc(pool, key, prefix_size, revision);
+        if (!it)
+                return -ENOMEM;
+        while (rest < value + n && strchr(" \t\r\n", *rest))
+                rest++;
+        buf_append(&head, value, (size_t)(at - value));
+        buf_append_str(&head, name);
+        buf_append_str(&tail, rest < value + n && *rest == '}' ? "\"" : "\",");
+        buf_append(&tail, at, n - (size_t)(at - value));
+        if (head.failed || tail.failed)
+                return -ENOMEM;
+        r = splice(it, head.data, head.size, tail.data, tail.size);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(it);
+        return 0;
+}
+
+int item_at_revision(const struct item *it, uint64_t revision, struct item **ret) {
+        struct item *copy = item_alloc(it->pool, it->key, it->prefix_size, revision);
+        size_t tail = it->revision_at + it->revision_size;
+        int r;
+
+        if (!copy)
+                return -ENOMEM;
+        r = splice(copy, it->text->data, it->revision_at, it->text->data + tail,
+                        it->text->size - tail);
+        if (r < 0) {
+                item_unref(copy);
+                return r;
+        }
+        *ret = copy;
+        return 0;
+}
+
+struct item *item_ref(struct item *it) {
+        if (it)
+                it->refs++;
+        return it;
+}
+
+static void drop_tree(struct item *it) {
+        if (!it->object)
+                return;
+        TAILQ_REMOVE(&it->pool->trees, it, trees);
+        it->pool->bytes -= it->object_bytes;
+        json_decref(it->object);
+        it->object = NULL;
+}
+
+struct item *item_unref(struct item *it) {
+        if (!it)
+                return NULL;
+        assert(it->refs > 0);
+        if (--it->refs > 0)
+                return NULL;
+        drop_tree(it);
+        bytes_unref(it->text);
+        item_unref(it->filled);
+        return mfree(it);
+}
+
+struct item *item_filled(struct item *it, uint64_t serial) {
+        return it->filled_for != serial ? NULL : it->filled ? it->filled : it;
+}
+
+void item_set_filled(struct item *it, uint64_t serial, struct item *filled_taken) {
+        item_unref(it->filled);
+        if (filled_taken)
+                filled_taken->filled_for = serial; /* nothing is missing in it */
+        it->filled = filled_taken;
+        it->filled_for = serial;
+}
+
+const char *item_key(const struct item *it) {
+        return it->key;
+}
+
+const char *item_path(const struct item *it) {
+        return it->key + it->prefix_size;
+}
+
+struct item_pool *item_pool(const struct item *it) {
+        return it->pool;
+}
+
+uint64_t item_revision(const struct item *it) {
+        return it->revision;
+}
+
+struct bytes *item_text(const struct item *it) {
+        return it->text;
+}
+
+json_t *item_object_once(struct item *it) {
+        json_t *object = NULL;
+
+        if (it->object)
+                return json_incref(it->object);
+        return json_parse(it->text->data, it->text->size, 0, &object, NULL) < 0 ? NULL : object;
+}
+
+int item_labels(struct item *it, json_t **ret) {
+        const char *end = it->text->data + it->text->size;
+        const char *at = find_member(it->text->data, end, "\"metadata\"");
+        json_t *labels = NULL;
+
+        if (it->object) {
+                *ret = json_incref(json_at_mut(it->object, "metadata.labels"));
+                return 0;
+        }
+        at = at && *at == '{' ? find_member(at, end, "\"labels\"") : NULL;
+        if (at && *at == '{') {
+                labels = json_loadb(at, (size_t)(end - at), JSON_DISABLE_EOF_CHECK, NULL);
+                if (!labels)
+                        return -ENOMEM;
+        }
+        *ret = labels;
+        return 0;
+}
+
+json_t *item_object(struct item *it) {
+        struct item_pool *pool = it->pool;
+        json_t *object;
+
+        if (it->object) {
+                TAILQ_REMOVE(&pool->trees, it, trees);
+                TAILQ_INSERT_HEAD(&pool->trees, it, trees);
+                return json_incref(it->object);
+        }
+        object = item_object_once(it);
+        it->object_bytes = object ? json_size(object) : 0;
+        if (!object || it->object_bytes > pool->bytes_max / 2)
+                return object;
+        it->object = json_incref(object);
+        TAILQ_INSERT_HEAD(&pool->trees, it, trees);
+        pool->bytes += it->object_bytes;
+        while (pool->bytes > pool->bytes_max)
+                drop_tree(TAILQ_LAST(&pool->trees, item_tree_list));
+        return object;
+}

@@ -1,0 +1,261 @@
+/* Carries out what fairness.c decides. What a request costs is the time that the loop was in its
+ * hands; work in answers of the store that does not come by dispatch_continue() is small and not
+ * counted. */
+#include "kapid/http/dispatch.h"
+
+#include "lib/timefmt.h"
+
+enum {
+        SLICE_US = 5000,     /* long work stops here */
+        TURN_US = 10 * 1000, /* of one turn of the loop */
+        WAIT_TICK_US = 1000 * 1000,
+        BODY_WIDTH_BYTES = 64 << 10,
+        LIST_WIDTH_OBJECTS = 500,
+        LIST_WIDTH_MAX = 40,
+        LIST_WIDTH_COPY = 4,
+};
+
+struct dispatch {
+        struct api *api;
+        struct fairness *fairness;
+        sd_event_source *soon, *tick;
+        uint64_t burst_us; /* work done since the loop had its turn */
+        uint64_t started_us;
+        bool running;
+        struct request *current;
+        struct metric *queued[FAIRNESS_LEVELS], *seats[FAIRNESS_LEVELS],
+                        *dispatched[FAIRNESS_LEVELS], *rejected[FAIRNESS_LEVELS], *wait;
+};
+
+static void refuse(struct request *r) {
+        _cleanup_problem_ struct problem p = {0};
+
+        problem_set(&p, EBUSY, 429, "TooManyRequests",
+                        "The server has received too many requests, please try again later.");
+        p.retry_after_s = 1;
+        respond_problem(r, &p);
+}
+
+/* How much of the server an answer holds. */
+static unsigned width_of(const struct request *r) {
+        size_t n = 0;
+
+        if (streq(strempty(r->route.verb), "list") && r->cache) {
+                uint64_t limit = 0, count = cache_count(r->cache);
+                const char *text = request_query(r, "limit");
+
+                if (text && parse_u64(text, &limit) >= 0 && limit > 0)
+                        count = MIN(count, limit);
+                count = 1 + MIN(count / LIST_WIDTH_OBJECTS, (uint64_t)LIST_WIDTH_MAX);
+                /* Texts made for the answer, or read from the store, against the cache's own. */
+                if (r->form == FORM_TABLE || request_query(r, "continue") ||
+                                request_query(r, "resourceVersionMatch"))
+                        count *= LIST_WIDTH_COPY;
+                return (unsigned)count;
+        }
+        (void)request_body(r, &n);
+        return 1 + (unsigned)(n / BODY_WIDTH_BYTES);
+}
+
+static void run(struct dispatch *d, struct request *r) {
+        void (*func)(struct request * r) = r->turn;
+        bool outer = !d->running;
+        uint64_t spent_us;
+
+        request_ref(r);
+        d->running = true;
+        d->current = r;
+        d->started_us = now_mono_us();
+        if (r->http)
+                func(r);
+        spent_us = now_mono_us() - d->started_us;
+        d->burst_us += spent_us;
+        fairness_charge(d->fairness, &r->ticket, spent_us);
+        d->current = NULL;
+        d->running = !outer;
+        request_unref(r);
+}
+
+static int on_soon(sd_event_source *source, void *userdata);
+
+/* A new source each time, which takes its turn among others. */
+static void run_soon(struct dispatch *d) {
+        if (!d->soon && sd_event_add_defer(d->api->event, &d->soon, on_soon, d) < 0)
+                d->soon = NULL; /* the tick comes later */
+}
+
+static struct request *request_of(struct fairness_ticket *t) {
+        return container_of(t, struct request, ticket);
+}
+
+static int on_soon(sd_event_source *source, void *userdata) {
+        struct dispatch *d = userdata;
+        struct fairness_ticket *t;
+
+        d->soon = sd_event_source_disable_unref(d->soon);
+        d->burst_us = 0;
+        while (d->burst_us < TURN_US && (t = fairness_next(d->fairness))) {
+                struct request *r = request_of(t);
+                uint64_t queued_us = t->queued_us;
+
+                if (d->wait)
+                        metric_observe(d->wait, (double)(now_mono_us() - queued_us) / 1e6);
+                run(d, r);
+        }
+        if (d->burst_us >= TURN_US && fairness_queued(d->fairness) > 0)
+                run_soon(d);
+        d->burst_us = 0;
+        return 0;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct dispatch *d = userdata;
+        struct fairness_ticket *t;
+
+        while ((t = fairness_overdue(d->fairness, now_mono_us())))
+                refuse(request_of(t));
+        if (fairness_queued(d->fairness) > 0) {
+                run_soon(d);
+                (void)sd_event_source_set_time_relative(source, WAIT_TICK_US);
+                (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        }
+        return 0;
+}
+
+static void wait_for_turn(struct dispatch *d) {
+        int on = SD_EVENT_OFF;
+
+        run_soon(d);
+        (void)sd_event_source_get_enabled(d->tick, &on);
+        if (on != SD_EVENT_OFF)
+                return;
+        (void)sd_event_source_set_time_relative(d->tick, WAIT_TICK_US);
+        (void)sd_event_source_set_enabled(d->tick, SD_EVENT_ONESHOT);
+}
+
+void dispatch_submit(struct request *r, void (*func)(struct request *r)) {
+        struct dispatch *d = r->api->dispatch;
+        const struct user *u = r->real_user.name ? &r->real_user : &r->user;
+        const struct route *t = &r->route;
+        enum fairness_level level = fairness_classify(
+                        strempty(u->name), u->groups, strempty(t->group), strempty(t->plural));
+        bool idle = fairness_queued(d->fairness) == 0 && d->burst_us < SLICE_US && !d->running;
+        int e = fairness_enqueue(d->fairness, &r->ticket, level, strempty(u->name), width_of(r),
+                        now_mono_us());
+
+        r->turn = func;
+        if (e == -EBUSY)
+                refuse(r);
+        else if (e < 0)
+                respond_errno(r, e);
+        else if (idle && fairness_next(d->fairness) == &r->ticket) {
+                run(d, r);
+                if (d->burst_us >= SLICE_US)
+                        run_soon(d); /* the loop's turn: it ends the burst */
+        } else
+                wait_for_turn(d);
+}
+
+bool dispatch_is_long(const struct request *r) {
+        const struct dispatch *d = r->api->dispatch;
+
+        return d && d->current == r && now_mono_us() - d->started_us > SLICE_US;
+}
+
+void dispatch_continue(struct request *r, void (*func)(struct request *r)) {
+        struct dispatch *d = r->api->dispatch;
+
+        r->turn = func;
+        if (r->ticket.state == TICKET_SEATED)
+                fairness_yield(d->fairness, &r->ticket, now_mono_us());
+        wait_for_turn(d);
+}
+
+bool dispatch_stream(struct request *r) {
+        if (!r->api->dispatch ||
+                        fairness_stream(r->api->dispatch->fairness, &r->ticket, API_STREAMS_MAX))
+                return true;
+        refuse(r);
+        return false;
+}
+
+void dispatch_leave(struct request *r) {
+        struct dispatch *d = r->api->dispatch;
+
+        if (!d)
+                return;
+        fairness_leave(d->fairness, &r->ticket);
+        if (fairness_queued(d->fairness) > 0)
+                run_soon(d);
+}
+
+size_t dispatch_queued(const struct dispatch *d) {
+        return fairness_queued(d->fairness);
+}
+
+void dispatch_render(struct dispatch *d) {
+        for (unsigned i = 0; i < FAIRNESS_LEVELS; i++) {
+                const struct fairness_level_state *l = fairness_level(d->fairness, i);
+
+                metric_set(d->queued[i], l->queued);
+                metric_set(d->seats[i], l->seats);
+                metric_set(d->dispatched[i], (double)l->dispatched);
+                metric_set(d->rejected[i], (double)l->rejected);
+        }
+}
+
+static int add_metrics(struct dispatch *d) {
+        struct metrics *m = daemon_metrics(d->api->daemon);
+
+        for (unsigned i = 0; i < FAIRNESS_LEVELS; i++) {
+                _cleanup_free_ char *labels = strformat(
+                                "priority_level=\"%s\"", fairness_level(d->fairness, i)->name);
+
+                if (!labels)
+                        return -ENOMEM;
+                d->queued[i] = metrics_gauge(m, "apiserver_flowcontrol_current_inqueue_requests",
+                                labels, "Requests that wait for their turn.");
+                d->seats[i] = metrics_gauge(m, "apiserver_flowcontrol_current_executing_seats",
+                                labels, "Seats taken by requests whose answer was not taken yet.");
+                d->dispatched[i] = metrics_counter(m,
+                                "apiserver_flowcontrol_dispatched_requests_total", labels,
+                                "Requests that had their turn.");
+                d->rejected[i] = metrics_counter(m, "apiserver_flowcontrol_rejected_requests_total",
+                                labels, "Requests refused with 429.");
+                if (!d->queued[i] || !d->seats[i] || !d->dispatched[i] || !d->rejected[i])
+                        return -ENOMEM;
+        }
+        d->wait = metrics_histogram(m, "apiserver_flowcontrol_request_wait_duration_seconds", "",
+                        "Time that requests waited for their turn, those that did.");
+        return d->wait ? 0 : -ENOMEM;
+}
+
+int dispatch_new(struct dispatch **ret, struct api *a) {
+        _cleanup_(dispatch_freep) struct dispatch *d = calloc(1, sizeof(*d));
+        int r;
+
+        if (!d)
+                return -ENOMEM;
+        d->api = a;
+        d->fairness = fairness_new();
+        if (!d->fairness)
+                return -ENOMEM;
+        r = sd_event_add_time_relative(a->event, &d->tick, CLOCK_MONOTONIC, 0, 0, on_tick, d);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(d->tick, SD_EVENT_OFF);
+        if (r >= 0)
+                r = add_metrics(d);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+struct dispatch *dispatch_free(struct dispatch *d) {
+        if (!d)
+                return NULL;
+        sd_event_source_disable_unref(d->soon);
+        sd_event_source_disable_unref(d->tick);
+        fairness_free(d->fairness);
+        return mfree(d);
+}

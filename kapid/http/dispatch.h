@@ -1,0 +1,27 @@
+/* Runs requests in the order that fairness gives them: at once while nobody waits, else one after
+ * another in turns of the event loop of some milliseconds, so that what others send is read in
+ * between. */
+#pragma once
+
+#include "kapid/http/request.h"
+
+struct dispatch;
+int dispatch_new(struct dispatch **ret, struct api *a);
+struct dispatch *dispatch_free(struct dispatch *d);
+DEFINE_CLEANUP(struct dispatch *, dispatch_free);
+
+/* Runs func(r) now or later; refuses the request with 429 when too many wait. */
+void dispatch_submit(struct request *r, void (*func)(struct request *r));
+/* For long work: whether func should stop here and be continued by dispatch_continue(). */
+bool dispatch_is_long(const struct request *r);
+/* Calls func(r) again when it is this request's turn. In a function that dispatch or the store
+ * called. */
+void dispatch_continue(struct request *r, void (*func)(struct request *r));
+/* The request has become a stream. false: it was refused with 429, this user has too many. */
+bool dispatch_stream(struct request *r);
+/* The answer has been taken or the client has gone. */
+void dispatch_leave(struct request *r);
+/* Brings the metrics up to date. */
+void dispatch_render(struct dispatch *d);
+/* Requests that wait. */
+size_t dispatch_queued(const struct dispatch *d);

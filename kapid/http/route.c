@@ -1,0 +1,166 @@
+/* The URL space of the API (kubernetes-wire.md section 3):
+ *
+ *      /api/VERSION/...  and  /apis/GROUP/VERSION/..., then
+ *      RES[/NAME[/SUB]]  or  namespaces/NS/RES[/NAME[/SUB]]
+ *
+ * where namespaces/NAME itself, and its status and finalize, are the Namespace. */
+#include "kapid/http/route.h"
+
+enum { SEGMENTS_MAX = 10 };
+
+static int hex(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* In place; -EINVAL for broken escapes and for what no name may hold. */
+static int decode_segment(char *s) {
+        char *out = s;
+
+        for (; *s; s++) {
+                if (*s == '%') {
+                        int high = hex(s[1]), low = high < 0 ? -1 : hex(s[2]);
+
+                        if (low < 0 || high * 16 + low < 0x20)
+                                return -EINVAL;
+                        *out++ = (char)(high * 16 + low);
+                        s += 2;
+                } else {
+                        *out++ = *s;
+                }
+        }
+        *out = 0;
+        return 0;
+}
+
+bool query_true(const char *value) {
+        return value && *value && !streq(value, "0") && !strcaseeq(value, "false");
+}
+
+void route_done(struct route *r) {
+        free(r->text);
+        free((char *)r->path);
+        *r = (struct route){0};
+}
+
+static const char *verb_of(const char *method, bool item, bool watch) {
+        if (streq(method, "GET") || streq(method, "HEAD"))
+                return item ? "get" : watch ? "watch" : "list";
+        if (streq(method, "POST"))
+                return "create";
+        if (streq(method, "PUT"))
+                return "update";
+        if (streq(method, "PATCH"))
+                return "patch";
+        if (streq(method, "DELETE"))
+                return item ? "delete" : "deletecollection";
+        return NULL;
+}
+
+/* The segments after the version. */
+static int fill_resource(struct route *r, char *const *s, size_t n, struct problem *p) {
+        bool namespaced = streq(s[0], "namespaces") && n > 2 && isempty(r->group) &&
+                          !streq(s[2], "status") && !streq(s[2], "finalize");
+
+        if (streq(s[0], "namespaces") && n > 2 && !isempty(r->group))
+                namespaced = true;
+        if (namespaced) {
+                r->namespace = s[1];
+                s += 2;
+                n -= 2;
+        }
+        if (n > 3)
+                return problem_set(p, ENOENT, 404, "NotFound",
+                                "the server could not find the requested resource");
+        r->plural = s[0];
+        if (n > 1)
+                r->name = s[1];
+        if (n > 2)
+                r->subresource = s[2];
+        r->resource = true;
+        return 0;
+}
+
+static const char *lower_method(const char *method) {
+        static const char *const words[] = {
+                        "get", "head", "post", "put", "patch", "delete", "options"};
+
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                if (strcaseeq(words[i], method))
+                        return words[i];
+        return "other";
+}
+
+static int split(char *text, char **segments, size_t *ret_n) {
+        size_t n = 0;
+
+        for (char *s = text; s;) {
+                char *slash = strchr(s, '/');
+
+                if (slash)
+                        *slash++ = 0;
+                if (*s) {
+                        if (n == SEGMENTS_MAX)
+                                return -E2BIG;
+                        if (decode_segment(s) < 0)
+                                return -EINVAL;
+                        segments[n++] = s;
+                }
+                s = slash;
+        }
+        *ret_n = n;
+        return 0;
+}
+
+int route_parse(const char *method, const char *path, const char *query_watch, struct route *ret,
+                struct problem *p) {
+        _cleanup_route_ struct route r = {.group = "",
+                        .version = "",
+                        .plural = "",
+                        .namespace = "",
+                        .name = "",
+                        .subresource = ""};
+        char *segments[SEGMENTS_MAX];
+        size_t n, skip, k;
+        int e = 0;
+
+        if (strlen(path) > ROUTE_PATH_MAX)
+                return problem_set(p, EINVAL, 414, "BadRequest", "the path is too long");
+        r.text = strdup(path);
+        r.path = strdup(path);
+        if (!r.text || !r.path)
+                return -ENOMEM;
+        for (k = strlen(path); k > 1 && path[k - 1] == '/'; k--)
+                ((char *)r.path)[k - 1] = 0;
+        e = split(r.text, segments, &n);
+        if (e == -E2BIG)
+                return problem_set(p, ENOENT, 404, "NotFound",
+                                "the server could not find the requested resource");
+        if (e < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest", "the path is badly encoded");
+        r.verb = lower_method(method);
+        if (n >= 3 && streq(segments[0], "api"))
+                skip = 2;
+        else if (n >= 4 && streq(segments[0], "apis"))
+                skip = 3;
+        else
+                skip = 0;
+        if (skip > 0) {
+                r.group = skip == 3 ? segments[1] : "";
+                r.version = segments[skip - 1];
+                e = fill_resource(&r, segments + skip, n - skip, p);
+                if (e < 0)
+                        return e;
+                r.verb = verb_of(method, !isempty(r.name), query_true(query_watch));
+                if (!r.verb)
+                        return problem_set(p, EOPNOTSUPP, 405, "MethodNotAllowed",
+                                        "the server does not allow this method on the requested "
+                                        "resource");
+        }
+        *ret = r;
+        r = (struct route){0};
+        return 0;
+}

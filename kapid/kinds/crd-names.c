@@ -1,0 +1,159 @@
+/* Every definition wants a plural, a singular, short names, a kind and a list kind. The first that
+ * comes has them; a later one in the same group is stored, but not served until they are free, and
+ * its conditions say why. Reasons and messages are the API's. */
+#include "kapid/kinds/crd-names.h"
+
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+static const json_t *condition(const json_t *crd, const char *type) {
+        const json_t *list = json_at(crd, "status.conditions"), *c;
+        size_t i;
+
+        json_array_foreach (list, i, c)
+                if (streq(json_str_or(c, "type", ""), type))
+                        return c;
+        return NULL;
+}
+
+static bool condition_is(const json_t *crd, const char *type, const char *status) {
+        const json_t *c = condition(crd, type);
+
+        return c && streq(json_str_or(c, "status", ""), status);
+}
+
+bool crd_is_established(const json_t *crd) {
+        return !condition_is(crd, "Established", "False");
+}
+
+bool crd_is_waiting(const json_t *crd) {
+        return condition_is(crd, "NamesAccepted", "False");
+}
+
+static int set_condition(json_t *crd, const char *type, const char *status, const char *reason,
+                const char *message, uint64_t now_us) {
+        const json_t *old = condition(crd, type);
+        json_t *list = json_at_mut(crd, "status.conditions"), *made;
+        bool same = old && streq(json_str_or(old, "status", ""), status);
+        char now[TIMEFMT_SIZE];
+        size_t i = 0;
+
+        time_format(now_us, now);
+        made = json_pack("{ss, ss, ss, ss, ss}", "type", type, "status", status, "reason", reason,
+                        "message", message, "lastTransitionTime",
+                        same ? json_str_or(old, "lastTransitionTime", now) : now);
+        if (!made)
+                return -ENOMEM;
+        if (!json_is_array(list)) {
+                list = json_array();
+                if (json_set_at(crd, "status.conditions", list) < 0) {
+                        json_decref(made);
+                        return -ENOMEM;
+                }
+        }
+        while (i < json_array_size(list) && json_array_get(list, i) != old)
+                i++;
+        return (old ? json_array_set_new(list, i, made) : json_array_append_new(list, made)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+enum { NAME_OF_RESOURCE, NAME_OF_KIND };
+
+/* Whether another definition of the group goes by that name. */
+static bool is_taken(const struct kind_registry *r, const json_t *crd, int what, const char *name) {
+        const char *group = json_str_or(crd, "spec.group", "");
+        const struct kind *k;
+
+        for (size_t i = 0; (k = kind_registry_at(r, i)); i++) {
+                if (!streq(k->group, group) || streq(kind_document(k), object_name(crd)))
+                        continue;
+                if (what == NAME_OF_KIND) {
+                        if (streq(k->kind, name) || streq(k->list_kind, name))
+                                return true;
+                        continue;
+                }
+                if (streq(k->plural, name) || streq(k->singular, name))
+                        return true;
+                for (size_t j = 0; k->short_names && k->short_names[j]; j++)
+                        if (streq(k->short_names[j], name))
+                                return true;
+        }
+        return false;
+}
+
+/* The name of the field that is taken, or NULL. */
+static const char *taken(
+                const struct kind_registry *r, const json_t *crd, int what, const char *field) {
+        const json_t *v = json_get(crd, "spec", "names", field, NULL), *item;
+        size_t i;
+
+        if (json_is_string(v))
+                return is_taken(r, crd, what, json_string_value(v)) ? json_string_value(v) : NULL;
+        json_array_foreach (v, i, item)
+                if (json_is_string(item) && is_taken(r, crd, what, json_string_value(item)))
+                        return json_string_value(item);
+        return NULL;
+}
+
+static int keep_old_name(json_t *accepted, const json_t *old, const char *field) {
+        json_t *v = (json_t *)json_get(old, "status", "acceptedNames", field, NULL);
+
+        json_object_del(accepted, field);
+        return v && json_object_set(accepted, field, v) < 0 ? -ENOMEM : 0;
+}
+
+int crd_settle_names(
+                const struct kind_registry *r, const json_t *old, json_t *crd, uint64_t now_us) {
+        static const struct {
+                const char *field, *reason;
+                int what;
+        } fields[] = {
+                        {"plural", "PluralConflict", NAME_OF_RESOURCE},
+                        {"singular", "SingularConflict", NAME_OF_RESOURCE},
+                        {"shortNames", "ShortNamesConflict", NAME_OF_RESOURCE},
+                        {"kind", "KindConflict", NAME_OF_KIND},
+                        {"listKind", "ListKindConflict", NAME_OF_KIND},
+        };
+        _cleanup_json_ json_t *before = json_deep_copy(json_object_get(crd, "status"));
+        json_t *accepted = json_deep_copy(json_at(crd, "spec.names"));
+        bool was_established = old && condition_is(old, "Established", "True");
+        _cleanup_free_ char *message = NULL;
+        const char *reason = NULL;
+        int e = accepted ? 0 : -ENOMEM;
+
+        for (size_t i = 0; i < ELEMENTS(fields) && e >= 0; i++) {
+                const char *name = taken(r, crd, fields[i].what, fields[i].field);
+
+                if (!name)
+                        continue;
+                reason = fields[i].reason;
+                free(message);
+                message = strformat("\"%s\" is already in use", name);
+                e = message ? keep_old_name(accepted, old, fields[i].field) : -ENOMEM;
+        }
+        if (e < 0) {
+                json_decref(accepted);
+                return e;
+        }
+        /* Without its two main names it has none. */
+        if (json_object_get(accepted, "plural") && json_object_get(accepted, "kind")) {
+                e = json_set_at(crd, "status.acceptedNames", accepted);
+        } else {
+                json_decref(accepted);
+                json_del_at(crd, "status.acceptedNames");
+        }
+        if (e >= 0)
+                e = set_condition(crd, "NamesAccepted", reason ? "False" : "True",
+                                reason ? reason : "NoConflicts",
+                                reason ? message : "no conflicts found", now_us);
+        if (e >= 0 && !(reason && was_established))
+                e = set_condition(crd, "Established", reason ? "False" : "True",
+                                reason ? "NotAccepted" : "InitialNamesAccepted",
+                                reason ? "not all names are accepted"
+                                       : "the initial names have been accepted",
+                                now_us);
+        if (e < 0)
+                return e;
+        return !before || !json_equal(before, json_object_get(crd, "status"));
+}

@@ -1,0 +1,15 @@
+/* The names of CustomResourceDefinitions: who may have which. Pure. */
+#pragma once
+
+#include "kapid/kinds/kind.h"
+
+/* Sets status.acceptedNames and the conditions NamesAccepted and Established of a definition by
+ * what the other definitions of its group have in the registry. A name that another one has is not
+ * accepted: `old` (the definition before, may be NULL) says which one stays in its place. A
+ * definition that was established stays so. 1 when something changed, 0, -ENOMEM. */
+int crd_settle_names(
+                const struct kind_registry *r, const json_t *old, json_t *crd, uint64_t now_us);
+/* Whether its kinds are served. One without conditions (written before there were any) is. */
+bool crd_is_established(const json_t *crd);
+/* Whether it waits for names that others have. */
+bool crd_is_waiting(const json_t *crd);

@@ -1,0 +1,714 @@
+/* Makes kinds from documents and finds them. Built-in documents and users' CRDs go through the same
+ * function; a document's kinds share a source (the memory they live in), which goes with the last
+ * reference. The registry is an array sorted by group, version preference and name; look-ups go
+ * through a map of "group/version/plural". */
+#include "kapid/kinds/kind.h"
+
+#include "kapid/kinds/documents.h"
+#include "kapid/schema/schema.h"
+#include "kapid/strategy/strategy.h"
+#include "lib/map.h"
+
+enum { KEY_SIZE = 512, CRD_VERSIONS_MAX = 32 };
+
+/* What kinds are made of; counted, because requests outlive CRDs. */
+struct source {
+        unsigned refs;
+        struct schema_set *set;
+};
+
+struct kind_entry {
+        struct kind kind; /* first: struct kind pointers are entries */
+        unsigned refs;
+        struct source *source;
+        const char *document; /* name of the CRD; of built-ins too */
+};
+
+struct kind_registry {
+        struct source *built_in;
+        struct kind_entry **entries;
+        size_t count;
+        struct map *by_plural; /* "group/version/plural" -> entry */
+        struct map *by_kind;   /* "group/version/Kind" -> entry */
+        uint64_t generation;
+        uint64_t serial; /* of the last kind made */
+};
+
+static struct source *source_unref(struct source *s) {
+        if (s && --s->refs == 0) {
+                schema_set_free(s->set);
+                free(s);
+        }
+        return NULL;
+}
+
+static struct kind_entry *entry_of(const struct kind *k) {
+        return container_of((struct kind *)k, struct kind_entry, kind);
+}
+
+struct kind *kind_ref(const struct kind *k) {
+        struct kind_entry *e = entry_of(k);
+
+        assert(e->refs > 0);
+        e->refs++;
+        return &e->kind;
+}
+
+struct kind *kind_unref(struct kind *k) {
+        struct kind_entry *e = k ? entry_of(k) : NULL;
+
+        if (e && --e->refs == 0) {
+                source_unref(e->source);
+                free(e);
+        }
+        return NULL;
+}
+
+const char *kind_document(const struct kind *k) {
+        return strempty(entry_of(k)->document);
+}
+
+static const struct {
+        enum kind_verb verb;
+        const char *word;
+} verb_words[] = {{KIND_CREATE, "create"}, {KIND_DELETE, "delete"},
+                {KIND_DELETECOLLECTION, "deletecollection"}, {KIND_GET, "get"}, {KIND_LIST, "list"},
+                {KIND_PATCH, "patch"}, {KIND_UPDATE, "update"}, {KIND_WATCH, "watch"}};
+
+const char *kind_verb_name(enum kind_verb verb) {
+        for (size_t i = 0; i < ELEMENTS(verb_words); i++)
+                if (verb_words[i].verb == verb)
+                        return verb_words[i].word;
+        return NULL;
+}
+
+json_t *kind_verbs_json(unsigned verbs) {
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < ELEMENTS(verb_words); i++)
+                if (verbs & verb_words[i].verb)
+                        json_array_append_new(list, json_string(verb_words[i].word));
+        return list;
+}
+
+static unsigned verbs_from(const json_t *list) {
+        unsigned verbs = 0;
+        const json_t *item;
+        size_t i;
+
+        json_array_foreach (list, i, item)
+                for (size_t j = 0; j < ELEMENTS(verb_words); j++)
+                        if (json_is_string(item) &&
+                                        streq(json_string_value(item), verb_words[j].word))
+                                verbs |= verb_words[j].verb;
+        return verbs;
+}
+
+const struct kind_subresource *kind_subresource_find(const struct kind *k, const char *name) {
+        for (size_t i = 0; i < k->subresource_count; i++)
+                if (streq(k->subresources[i].name, name))
+                        return &k->subresources[i];
+        return NULL;
+}
+
+int kind_convert(const struct kind *to, json_t *object) {
+        return json_object_set_new(object, "apiVersion", json_string(to->api_version)) < 0 ? -ENOMEM
+                                                                                           : 0;
+}
+
+/* Making kinds from a document. */
+struct maker {
+        struct source *source;
+        const json_t *crd, *spec, *version;
+        bool custom;
+        struct kind *k;
+        struct problem *p;
+};
+
+static char *copy(struct maker *m, const char *text) {
+        return text ? schema_set_strdup(m->source->set, text) : NULL;
+}
+
+/* ".spec.replicas" -> "spec.replicas". */
+static char *copy_path(struct maker *m, const char *text) {
+        return text ? copy(m, text + (*text == '.')) : NULL;
+}
+
+/* Those that it was given, which may not be all it wants (crd-names.h). */
+static const json_t *names_of(const struct maker *m) {
+        const json_t *accepted = m->custom ? json_at(m->crd, "status.acceptedNames") : NULL;
+
+        return isempty(json_str(accepted, "plural")) || isempty(json_str(accepted, "kind"))
+                               ? json_object_get(m->spec, "names")
+                               : accepted;
+}
+
+static int make_deprecation(struct maker *m) {
+        const char *own = json_str(m->version, "deprecationWarning");
+        _cleanup_free_ char *text = NULL;
+        struct kind *k = m->k;
+
+        if (!k->deprecated)
+                return 0;
+        text = own ? strdup(own) : strformat("%s %s is deprecated", k->api_version, k->kind);
+        k->deprecation = copy(m, text);
+        return k->deprecation ? 0 : -ENOMEM;
+}
+
+static int make_names(struct maker *m) {
+        const json_t *names = names_of(m);
+        const char *group = json_str_or(m->spec, "group", ""),
+                   *plural = json_str_or(names, "plural", "");
+        const char *kind = json_str_or(names, "kind", ""),
+                   *version = json_str_or(m->version, "name", "");
+        _cleanup_free_ char *api_version =
+                        *group ? strformat("%s/%s", group, version) : strdup(version);
+        _cleanup_free_ char *resource = *group ? strformat("%s.%s", plural, group) : strdup(plural);
+        _cleanup_free_ char *singular = strdup(json_str_or(names, "singular", kind));
+        _cleanup_free_ char *list_kind = strformat("%sList", kind);
+        _cleanup_free_ char *prefix = m->custom ? strformat("/registry/%s/%s/", group, plural)
+                                                : strformat("/registry/%s/", plural);
+        struct kind *k = m->k;
+
+        if (!api_version || !resource || !singular || !list_kind || !prefix)
+                return -ENOMEM;
+        for (char *s = singular; *s; s++)
+                if (*s >= 'A' && *s <= 'Z')
+                        *s = (char)(*s - 'A' + 'a');
+        k->group = copy(m, group);
+        k->version = copy(m, version);
+        k->api_version = copy(m, api_version);
+        k->plural = copy(m, plural);
+        k->singular = copy(m, singular);
+        k->kind = copy(m, kind);
+        k->list_kind = copy(m, json_str_or(names, "listKind", list_kind));
+        k->resource = copy(m, resource);
+        k->storage_prefix = copy(m, prefix);
+        if (!k->group || !k->version || !k->api_version || !k->plural || !k->singular || !k->kind ||
+                        !k->list_kind || !k->resource || !k->storage_prefix ||
+                        schema_set_strings(m->source->set, json_object_get(names, "shortNames"),
+                                        (char ***)&k->short_names) < 0 ||
+                        schema_set_strings(m->source->set, json_object_get(names, "categories"),
+                                        (char ***)&k->categories) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+static int make_columns(struct maker *m) {
+        const json_t *list = json_object_get(m->version, "additionalPrinterColumns"), *item;
+        bool own_name = json_bool_or(m->version, "x-keelson.ownNameColumn", false);
+        size_t n = json_array_size(list), i, used = 0;
+        struct kind_column *c = schema_set_alloc(m->source->set, (n + 2) * sizeof(*c));
+
+        if (!c)
+                return -ENOMEM;
+        if (!own_name)
+                c[used++] = (struct kind_column){.name = "Name",
+                                .type = "string",
+                                .format = "name",
+                                .description = "The object's name.",
+                                .path = ".metadata.name"};
+        json_array_foreach (list, i, item) {
+                c[used].name = copy(m, json_str_or(item, "name", ""));
+                c[used].type = copy(m, json_str_or(item, "type", "string"));
+                c[used].format = copy(m, json_str_or(item, "format", ""));
+                c[used].description = copy(m, json_str_or(item, "description", ""));
+                c[used].priority = (int)json_int_or(item, "priority", 0);
+                c[used].path = copy(m, json_str(item, "jsonPath"));
+                if (!c[used].name || !c[used].type || !c[used].format || !c[used].description)
+                        return -ENOMEM;
+                used++;
+        }
+        if (n == 0)
+                c[used++] = (struct kind_column){.name = "Age",
+                                .type = "date",
+                                .format = "",
+                                .description = "Time since the object was made.",
+                                .path = ".metadata.creationTimestamp"};
+        m->k->columns = c;
+        m->k->column_count = used;
+        return 0;
+}
+
+static int make_extra_subresource(struct maker *m, const json_t *doc, struct kind_subresource *s) {
+        const char *schema = json_str(doc, "schema");
+
+        s->name = copy(m, json_str_or(doc, "name", ""));
+        s->verbs = verbs_from(json_object_get(doc, "verbs"));
+        s->group = copy(m, json_str_or(doc, "group", m->k->group));
+        s->version = copy(m, json_str_or(doc, "version", m->k->version));
+        s->kind = copy(m, json_str_or(doc, "kind", m->k->kind));
+        if (!s->name || !s->group || !s->version || !s->kind)
+                return -ENOMEM;
+        if (!json_object_get(doc, "kind"))
+                s->schema = s->verbs & (KIND_UPDATE | KIND_PATCH) ? m->k->schema : NULL;
+        else if (schema && !(s->schema = schema_set_find(m->source->set, schema, m->p)))
+                return -EINVAL;
+        return 0;
+}
+
+static int make_subresources(struct maker *m) {
+        const json_t *extra = json_at(m->version, "x-keelson.subresources"), *item;
+        const json_t *scale = json_at(m->version, "subresources.scale");
+        size_t i, used = 0;
+        struct kind_subresource *s =
+                        schema_set_alloc(m->source->set, (json_array_size(extra) + 2) * sizeof(*s));
+        struct kind *k = m->k;
+
+        if (!s)
+                return -ENOMEM;
+        if (json_at(m->version, "subresources.status")) {
+                k->has_status = true;
+                s[used++] = (struct kind_subresource){.name = "status",
+                                .group = k->group,
+                                .version = k->version,
+                                .kind = k->kind,
+                                .schema = k->schema,
+                                .verbs = KIND_GET | KIND_PATCH | KIND_UPDATE};
+        }
+        if (scale) {
+                struct kind_scale *paths = schema_set_alloc(m->source->set, sizeof(*paths));
+
+                if (!paths)
+                        return -ENOMEM;
+                paths->spec_replicas = copy_path(
+                                m, json_str_or(scale, "specReplicasPath", ".spec.replicas"));
+                paths->status_replicas = copy_path(
+                                m, json_str_or(scale, "statusReplicasPath", ".status.replicas"));
+                paths->label_selector = copy_path(m, json_str(scale, "labelSelectorPath"));
+                k->scale = paths;
+                s[used++] = (struct kind_subresource){.name = "scale",
+                                .group = "autoscaling",
+                                .version = "v1",
+                                .kind = "Scale",
+                                .verbs = KIND_GET | KIND_PATCH | KIND_UPDATE,
+                                .schema = schema_set_find(
+                                                m->source->set, "autoscaling.v1.Scale", m->p)};
+                if (!paths->spec_replicas || !paths->status_replicas || !s[used - 1].schema)
+                        return -ENOMEM;
+        }
+        json_array_foreach (extra, i, item) {
+                int r = make_extra_subresource(m, item, &s[used++]);
+
+                if (r < 0)
+                        return r;
+        }
+        k->subresources = s;
+        k->subresource_count = used;
+        return 0;
+}
+
+static int make_fields(struct maker *m) {
+        const json_t *list = json_object_get(m->version, "selectableFields"), *item;
+        size_t n = json_array_size(list), i, used = 0;
+        char **v;
+
+        if (n == 0)
+                return 0;
+        v = schema_set_alloc(m->source->set, (n + 1) * sizeof(*v));
+        if (!v)
+                return -ENOMEM;
+        json_array_foreach (list, i, item)
+                if (!(v[used++] = copy_path(m, json_str_or(item, "jsonPath", ""))))
+                        return -ENOMEM;
+        m->k->selectable_fields = v;
+        return 0;
+}
+
+static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
+        static const unsigned all = KIND_CREATE | KIND_DELETE | KIND_DELETECOLLECTION | KIND_GET |
+                                    KIND_LIST | KIND_PATCH | KIND_UPDATE | KIND_WATCH;
+        const json_t *schema = json_at(m->version, "schema.openAPIV3Schema");
+        const json_t *verbs = json_at(m->version, "x-keelson.verbs");
+        struct kind_entry *e = calloc(1, sizeof(*e));
+        _cleanup_free_ char *path = strformat("spec.versions[%zu].schema.openAPIV3Schema", index);
+        _cleanup_(kind_unrefp) struct kind *k = NULL;
+        int r;
+
+        if (!e)
+                return -ENOMEM;
+        e->refs = 1;
+        e->source = m->source;
+        m->source->refs++;
+        m->k = k = &e->kind;
+        k->namespaced = streq(json_str_or(m->spec, "scope", ""), "Namespaced");
+        k->custom = m->custom;
+        k->stored = json_bool_or(m->version, "x-keelson.stored", true);
+        k->update_creates = json_bool_or(m->version, "x-keelson.updateCreates", false);
+        k->deprecated = json_bool_or(m->version, "deprecated", false);
+        k->verbs = verbs ? verbs_from(verbs) : all;
+        if (!path || !(e->document = copy(m, json_str_or(m->crd, "metadata.name", ""))))
+                return -ENOMEM;
+        if ((r = schema_compile(m->source->set, schema, m->custom, path, &k->schema, m->p)) < 0 ||
+                        (r = make_names(m)) < 0 || (r = make_columns(m)) < 0 ||
+                        (r = make_subresources(m)) < 0 || (r = make_fields(m)) < 0 ||
+                        (r = make_deprecation(m)) < 0)
+                return r;
+        k->fills_defaults = m->custom && schema_has_defaults(k->schema);
+        k->has_embedded = m->custom && schema_has_embedded(k->schema);
+        k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->group, k->kind);
+        *ret = e;
+        k = NULL;
+        return 0;
+}
+
+static const char *storage_version_of(const json_t *versions) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (versions, i, v)
+                if (json_bool_or(v, "storage", false))
+                        return json_str_or(v, "name", "");
+        return "";
+}
+
+/* Makes every served version of one document; *ret is an array of *ret_count entries. */
+static int make_document(struct source *source, const json_t *crd, bool custom,
+                struct kind_entry ***ret, size_t *ret_count, struct problem *p) {
+        const json_t *versions = json_at(crd, "spec.versions"), *v;
+        struct kind_entry **made = calloc(json_array_size(versions) + 1, sizeof(*made));
+        size_t i, n = 0;
+        int r = made ? 0 : -ENOMEM;
+
+        if (r == 0)
+                json_array_foreach (versions, i, v) {
+                        struct maker m = {.source = source,
+                                        .crd = crd,
+                                        .spec = json_object_get(crd, "spec"),
+                                        .version = v,
+                                        .custom = custom,
+                                        .p = p};
+
+                        if (!json_bool_or(v, "served", true))
+                                continue;
+                        if (i >= CRD_VERSIONS_MAX)
+                                r = problem_set(p, EINVAL, 422, "Invalid",
+                                                "at most %i versions are allowed",
+                                                CRD_VERSIONS_MAX);
+                        else
+                                r = make_kind(&m, i, &made[n]);
+                        if (r < 0)
+                                break;
+                        made[n]->kind.storage_version = copy(&m, storage_version_of(versions));
+                        n++;
+                }
+        if (r < 0) {
+                for (i = 0; i < n; i++)
+                        kind_unref(&made[i]->kind);
+                free(made);
+                return r;
+        }
+        *ret = made;
+        *ret_count = n;
+        return 0;
+}
+
+static const char *key_of(char key[static KEY_SIZE], const char *group, const char *version,
+                const char *name) {
+        int n = snprintf(key, KEY_SIZE, "%s/%s/%s", group, version, name);
+
+        return n < 0 || n >= KEY_SIZE ? "" : key;
+}
+
+/* v1 before v1beta2 before v1beta1 before v1alpha1; then by name, as the API orders versions. */
+static int version_rank(
+                const char *v, unsigned *ret_stage, unsigned *ret_major, unsigned *ret_minor) {
+        char *end;
+
+        *ret_stage = *ret_major = *ret_minor = 0;
+        if (*v != 'v' || v[1] < '1' || v[1] > '9')
+                return 0;
+        *ret_major = (unsigned)strtoul(v + 1, &end, 10);
+        if (!*end) {
+                *ret_stage = 3;
+                return 1;
+        }
+        const char *number = startswith(end, "beta");
+        *ret_stage = 2;
+        if (!number) {
+                number = startswith(end, "alpha");
+                *ret_stage = 1;
+        }
+        if (!number || *number < '1' || *number > '9') {
+                *ret_stage = 0;
+                return 0;
+        }
+        *ret_minor = (unsigned)strtoul(number, &end, 10);
+        if (*end)
+                *ret_stage = 0;
+        return *ret_stage > 0;
+}
+
+static int compare_versions(const char *a, const char *b) {
+        unsigned x[3], y[3];
+
+        version_rank(a, &x[0], &x[1], &x[2]);
+        version_rank(b, &y[0], &y[1], &y[2]);
+        for (size_t i = 0; i < ELEMENTS(x); i++)
+                if (x[i] != y[i])
+                        return x[i] > y[i] ? -1 : 1;
+        return strcmp(a, b);
+}
+
+static int compare_entries(const void *a, const void *b) {
+        const struct kind *x = &(*(struct kind_entry *const *)a)->kind,
+                          *y = &(*(struct kind_entry *const *)b)->kind;
+        int r = strcmp(x->group, y->group);
+
+        if (r == 0)
+                r = compare_versions(x->version, y->version);
+        return r ? r : strcmp(x->plural, y->plural);
+}
+
+/* The maps and the order after a change. */
+static int reindex(struct kind_registry *r) {
+        char key[KEY_SIZE];
+
+        if (r->count > 0)
+                qsort(r->entries, r->count, sizeof(*r->entries), compare_entries);
+        map_clear(r->by_plural);
+        map_clear(r->by_kind);
+        for (size_t i = 0; i < r->count; i++) {
+                const struct kind *k = &r->entries[i]->kind;
+
+                if (map_set(r->by_plural, key_of(key, k->group, k->version, k->plural),
+                                    r->entries[i]) < 0 ||
+                                map_set(r->by_kind, key_of(key, k->group, k->version, k->kind),
+                                                r->entries[i]) < 0)
+                        return -ENOMEM;
+        }
+        r->generation++;
+        return 0;
+}
+
+/* Takes the entries (not the array). */
+static int registry_add(struct kind_registry *r, struct kind_entry **made, size_t n) {
+        struct kind_entry **grown = reallocarray(r->entries, r->count + n + 1, sizeof(*grown));
+
+        if (!grown) {
+                for (size_t i = 0; i < n; i++)
+                        kind_unref(&made[i]->kind);
+                return -ENOMEM;
+        }
+        r->entries = grown;
+        memcpy(grown + r->count, made, n * sizeof(*made));
+        r->count += n;
+        return 0;
+}
+
+static size_t registry_drop(struct kind_registry *r, const char *document) {
+        size_t kept = 0, all = r->count;
+
+        for (size_t i = 0; i < all; i++)
+                if (r->entries[i]->kind.custom && streq(r->entries[i]->document, document))
+                        kind_unref(&r->entries[i]->kind);
+                else
+                        r->entries[kept++] = r->entries[i];
+        r->count = kept;
+        return all - kept;
+}
+
+static int source_new(struct source **ret, const struct schema_set *parent) {
+        struct source *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return -ENOMEM;
+        s->refs = 1;
+        int r = schema_set_new(&s->set, parent);
+        if (r < 0) {
+                free(s);
+                return r;
+        }
+        *ret = s;
+        return 0;
+}
+
+static int load_built_in(struct kind_registry *r, struct problem *p) {
+        _cleanup_json_ json_t *documents = NULL;
+        _cleanup_free_ char *error = NULL;
+        const json_t *doc;
+        size_t i;
+
+        if (json_parse(kind_documents, kind_documents_size, 0, &documents, &error) < 0)
+                return problem_set(p, EINVAL, 500, "InternalError", "built-in kinds: %s",
+                                strempty(error));
+        json_array_foreach (documents, i, doc) {
+                json_t *definitions = json_object_get(doc, "definitions");
+
+                if (definitions && schema_set_define(r->built_in->set, definitions) < 0)
+                        return -ENOMEM;
+        }
+        json_array_foreach (documents, i, doc) {
+                struct kind_entry **made;
+                size_t n;
+
+                if (!json_object_get(doc, "spec"))
+                        continue;
+                int q = make_document(r->built_in, doc, false, &made, &n, p);
+                if (q < 0)
+                        return q;
+                q = registry_add(r, made, n);
+                free(made);
+                if (q < 0)
+                        return q;
+        }
+        /* What no kind refers to but the machine needs. */
+        if (!schema_set_find(r->built_in->set, "meta.v1.DeleteOptions", p) ||
+                        !schema_set_find(r->built_in->set, "autoscaling.v1.Scale", p) ||
+                        !schema_set_find(r->built_in->set, "meta.v1.ListMeta", p) ||
+                        !schema_set_find(r->built_in->set, "meta.v1.Status", p))
+                return -EINVAL;
+        schema_set_seal(r->built_in->set);
+        return reindex(r);
+}
+
+int kind_registry_new(struct kind_registry **ret, struct problem *p) {
+        _cleanup_(kind_registry_freep) struct kind_registry *r = calloc(1, sizeof(*r));
+
+        if (!r)
+                return -ENOMEM;
+        r->by_plural = map_new(NULL);
+        r->by_kind = map_new(NULL);
+        if (!r->by_plural || !r->by_kind || source_new(&r->built_in, NULL) < 0)
+                return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
+        int q = load_built_in(r, p);
+        if (q < 0)
+                return q == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
+                                    : q;
+        *ret = TAKE_PTR(r);
+        return 0;
+}
+
+struct kind_registry *kind_registry_free(struct kind_registry *r) {
+        if (!r)
+                return NULL;
+        for (size_t i = 0; i < r->count; i++)
+                kind_unref(&r->entries[i]->kind);
+        free(r->entries);
+        map_free(r->by_plural);
+        map_free(r->by_kind);
+        source_unref(r->built_in);
+        free(r);
+        return NULL;
+}
+
+static const struct kind *lookup(
+                const struct map *m, const char *group, const char *version, const char *name) {
+        char key[KEY_SIZE];
+        const struct kind_entry *e = map_get(m, key_of(key, group, version, name));
+
+        return e ? &e->kind : NULL;
+}
+
+const struct kind *kind_registry_find(const struct kind_registry *r, const char *group,
+                const char *version, const char *plural) {
+        return lookup(r->by_plural, group, version, plural);
+}
+
+const struct kind *kind_registry_find_kind(const struct kind_registry *r, const char *group,
+                const char *version, const char *kind) {
+        return lookup(r->by_kind, group, version, kind);
+}
+
+const struct kind *kind_registry_find_resource(
+                const struct kind_registry *r, const char *group, const char *plural) {
+        for (size_t i = 0; i < r->count; i++)
+                if (streq(r->entries[i]->kind.group, group) &&
+                                streq(r->entries[i]->kind.plural, plural))
+                        return &r->entries[i]->kind;
+        return NULL;
+}
+
+bool kind_registry_has_group(const struct kind_registry *r, const char *group) {
+        for (size_t i = 0; i < r->count; i++)
+                if (streq(r->entries[i]->kind.group, group))
+                        return true;
+        return false;
+}
+
+bool kind_registry_has_group_version(
+                const struct kind_registry *r, const char *group, const char *version) {
+        for (size_t i = 0; i < r->count; i++)
+                if (streq(r->entries[i]->kind.group, group) &&
+                                streq(r->entries[i]->kind.version, version))
+                        return true;
+        return false;
+}
+
+const struct kind *kind_registry_at(const struct kind_registry *r, size_t i) {
+        return i < r->count ? &r->entries[i]->kind : NULL;
+}
+
+uint64_t kind_registry_generation(const struct kind_registry *r) {
+        return r->generation;
+}
+
+/* A definition may be served again and again: what was filled in by an earlier one is known by its
+ * number. */
+static void number_kinds(struct kind_registry *r, struct kind_entry **made, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                made[i]->kind.serial = ++r->serial;
+}
+
+static int check_names_free(const struct kind_registry *r, const struct kind *k,
+                const char *document, struct problem *p) {
+        for (size_t i = 0; i < r->count; i++) {
+                const struct kind *other = &r->entries[i]->kind;
+                bool same_kind = streq(other->kind, k->kind);
+
+                if (!streq(other->group, k->group) || streq(r->entries[i]->document, document))
+                        continue;
+                if (!other->custom || same_kind || streq(other->plural, k->plural)) {
+                        problem_set(p, EEXIST, 422, "Invalid",
+                                        "CustomResourceDefinition.apiextensions.k8s.io \"%s\" is "
+                                        "invalid: "
+                                        "spec.names.%s: Invalid value: \"%s\": is already taken in "
+                                        "group %s",
+                                        document, same_kind ? "kind" : "plural",
+                                        same_kind ? k->kind : k->plural, k->group);
+                        return problem_field(
+                                        p, -EINVAL, "spec.names.%s", same_kind ? "kind" : "plural");
+                }
+        }
+        return 0;
+}
+
+int kind_registry_add_crd(struct kind_registry *r, const json_t *crd, struct problem *p) {
+        const char *document = json_str_or(crd, "metadata.name", "");
+        struct kind_entry **made = NULL;
+        struct source *source;
+        size_t n;
+        int q = source_new(&source, r->built_in->set);
+
+        if (q < 0)
+                return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
+        q = make_document(source, crd, true, &made, &n, p);
+        source_unref(source);
+        if (q < 0) {
+                if (q != -ENOMEM)
+                        problem_prefix(p,
+                                        "CustomResourceDefinition.apiextensions.k8s.io \"%s\" is "
+                                        "invalid",
+                                        document);
+                return q;
+        }
+        for (size_t i = 0; i < n && q == 0; i++)
+                q = check_names_free(r, &made[i]->kind, document, p);
+        if (q == 0) {
+                number_kinds(r, made, n);
+                registry_drop(r, document);
+                q = registry_add(r, made, n);
+                if (q == 0)
+                        q = reindex(r);
+        } else
+                for (size_t i = 0; i < n; i++)
+                        kind_unref(&made[i]->kind);
+        free(made);
+        return q;
+}
+
+int kind_registry_remove_crd(struct kind_registry *r, const char *crd_name) {
+        if (registry_drop(r, crd_name) == 0)
+                return 0;
+        return reindex(r) < 0 ? -ENOMEM : 1;
+}

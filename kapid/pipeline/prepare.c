@@ -1,0 +1,266 @@
+/* Defaulting, preparing and validating in the order that machine.h gives, with what each kind's
+ * strategy adds; grace periods and the scale subresource. */
+#include "kapid/pipeline/pipeline.h"
+#include "kapid/schema/walks.h"
+#include "kapid/strategy/strategy.h"
+#include "lib/object.h"
+
+int machine_default(const struct kind *k, json_t *object) {
+        int r = schema_default(k->schema, object);
+
+        return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
+}
+
+json_t *machine_fill(const struct kind *k, json_t *stored) {
+        json_t *filled;
+
+        if (!k->fills_defaults)
+                return json_incref(stored);
+        filled = json_deep_copy(stored);
+        if (filled && schema_default(k->schema, filled) < 0) {
+                json_decref(filled);
+                return NULL;
+        }
+        if (!filled || !json_equal(filled, stored))
+                return filled;
+        json_decref(filled);
+        return json_incref(stored);
+}
+
+bool machine_needs_version(const struct kind *k) {
+        return k->custom || k->strategy->flags & STRATEGY_NEEDS_VERSION;
+}
+
+int machine_prepare_create(const struct kind *k, json_t *object, const struct machine_context *c) {
+        int r = 0;
+
+        if (k->has_status && !(k->strategy->flags & STRATEGY_STATUS_ON_CREATE))
+                json_object_del(object, "status");
+        if (!(k->strategy->flags & STRATEGY_NO_GENERATION) && k->stored)
+                r = json_set_int(object, "metadata.generation", 1);
+        if (r == 0 && k->strategy->prepare_create)
+                r = k->strategy->prepare_create(object, c);
+        return r;
+}
+
+static int keep(json_t *object, const json_t *old, const char *key) {
+        json_t *v = json_object_get(old, key);
+
+        if (!v) {
+                json_object_del(object, key);
+                return 0;
+        }
+        return json_object_set(object, key, v) < 0 ? -ENOMEM : 0;
+}
+
+/* Everything but `only` becomes the old object's; of the metadata managedFields stay the new ones.
+ */
+static int keep_all_but(json_t *object, const json_t *old, const char *only) {
+        json_t *managed = json_incref((json_t *)json_at(object, "metadata.managedFields"));
+        json_t *metadata = json_copy(json_object_get(old, "metadata"));
+        _cleanup_json_ json_t *value = json_incref(json_object_get(object, only));
+        const char *key;
+        json_t *v;
+        int r = 0;
+
+        if (managed && metadata)
+                r |= json_object_set(metadata, "managedFields", managed);
+        json_decref(managed);
+        r |= json_object_clear(object);
+        json_object_foreach ((json_t *)old, key, v)
+                if (!streq(key, only))
+                        r |= json_object_set(object, key, v);
+        if (metadata)
+                r |= json_object_set_new(object, "metadata", metadata);
+        if (value)
+                r |= json_object_set(object, only, value);
+        return r < 0 ? -ENOMEM : 0;
+}
+
+/* Whether anything outside metadata, status, kind and apiVersion differs. */
+static bool wanted_differs(const struct kind *k, const json_t *old, const json_t *object) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)object, key, v) {
+                const json_t *other = json_object_get(old, key);
+
+                if (streq(key, "metadata") || streq(key, "apiVersion") ||
+                                (k->has_status && streq(key, "status")))
+                        continue;
+                if (!other || !json_equal(v, (json_t *)other))
+                        return true;
+        }
+        json_object_foreach ((json_t *)old, key, v)
+                if (!json_object_get(object, key) && !streq(key, "metadata") &&
+                                !(k->has_status && streq(key, "status")))
+                        return true;
+        return false;
+}
+
+int machine_prepare_update(const struct kind *k, const struct kind_subresource *sub,
+                const json_t *old, json_t *object, const struct machine_context *c) {
+        const char *name = sub ? sub->name : "";
+        int64_t generation = object_generation(old);
+        int r = 0;
+
+        if (!sub && k->has_status)
+                r = keep(object, old, "status");
+        else if (sub && (streq(name, "status") || streq(name, "approval")))
+                r = keep_all_but(object, old, "status");
+        else if (sub && streq(name, "finalize"))
+                r = keep_all_but(object, old, "spec");
+        if (r == 0 && k->strategy->prepare_update)
+                r = k->strategy->prepare_update(name, old, object, c);
+        if (r < 0)
+                return r;
+        if (k->strategy->flags & STRATEGY_NO_GENERATION || !k->stored)
+                return 0;
+        if (wanted_differs(k, old, object))
+                generation++;
+        return json_set_int(object, "metadata.generation", MAX(generation, (int64_t)1));
+}
+
+static void validate_whole(struct findings *f, const struct kind *k, const json_t *object) {
+        f->built_in = !k->custom;
+        if (k->stored)
+                strategy_validate_metadata(f, json_object_get(object, "metadata"),
+                                k->strategy->name, k->namespaced);
+        schema_validate(f, k->schema, object);
+        if (k->has_embedded && findings_count(f) == 0)
+                strategy_validate_embedded(f, k->schema, object);
+        /* Strategies read typed fields: they run only on what has the right shape. */
+        if (k->strategy->validate && findings_count(f) == 0)
+                k->strategy->validate(f, object);
+}
+
+int machine_warnings(const struct kind *k, const json_t *object, char ***warnings) {
+        return k->custom ? 0 : schema_warn_hidden(k->schema, object, warnings);
+}
+
+int machine_validate_create(const struct kind *k, const json_t *object, struct problem *p) {
+        _cleanup_findings_ struct findings f = {0};
+
+        validate_whole(&f, k, object);
+        return findings_problem(&f, k, NULL, object_name(object), p);
+}
+
+static void validate_metadata_update(struct findings *f, const json_t *old, const json_t *object) {
+        static const char *const fixed[] = {"metadata.name", "metadata.namespace", "metadata.uid",
+                        "metadata.creationTimestamp"};
+        const json_t *list = json_at(object, "metadata.finalizers"), *item;
+        size_t i;
+
+        for (i = 0; i < ELEMENTS(fixed); i++)
+                strategy_validate_immutable(f, old, object, fixed[i]);
+        if (!object_is_deleting(old))
+                return;
+        json_array_foreach (list, i, item)
+                if (json_is_string(item) && !object_has_finalizer(old, json_string_value(item)))
+                        finding_add(f, FINDING_FORBIDDEN, "metadata.finalizers", NULL,
+                                        "no new finalizers can be added if the object is being "
+                                        "deleted, found new "
+                                        "finalizers []string{\"%s\"}",
+                                        json_string_value(item));
+}
+
+int machine_validate_update(const struct kind *k, const struct kind_subresource *sub,
+                const json_t *old, const json_t *object, struct problem *p) {
+        _cleanup_findings_ struct findings f = {0};
+
+        validate_whole(&f, k, object);
+        validate_metadata_update(&f, old, object);
+        if (k->strategy->validate_update && findings_count(&f) == 0)
+                k->strategy->validate_update(&f, sub ? sub->name : "", old, object);
+        return findings_problem(&f, k, NULL, object_name(object), p);
+}
+
+int machine_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,
+                struct problem *p) {
+        const struct schema *s = sub->schema ? sub->schema : k->schema;
+        _cleanup_findings_ struct findings f = {.built_in = true};
+        _cleanup_free_ char *word =
+                        *sub->group ? strformat("%s.%s", sub->kind, sub->group) : strdup(sub->kind);
+
+        if (schema_default(s, body) < 0 || !word)
+                return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
+        schema_validate(&f, s, body);
+        return findings_problem(&f, k, word, object_name(body), p);
+}
+
+int64_t machine_grace_seconds(const struct kind *k, const json_t *object, int64_t requested) {
+        const char *phase = json_str_or(object, "status.phase", "");
+        int64_t grace;
+
+        if (k->custom || *k->group || !streq(k->kind, "Pod"))
+                return 0;
+        /* A pod that no agent has, or that has ended, has nothing to wind down. */
+        if (!*json_str_or(object, "spec.nodeName", "") || streq(phase, "Succeeded") ||
+                        streq(phase, "Failed"))
+                return 0;
+        grace = requested >= 0 ? requested
+                               : json_int_or(object, "spec.terminationGracePeriodSeconds", 30);
+        if (grace < 0)
+                grace = 1;
+        if (object_is_deleting(object))
+                grace = MIN(grace,
+                                json_int_or(object, "metadata.deletionGracePeriodSeconds", grace));
+        return grace;
+}
+
+json_t *machine_scale_get(const struct kind *k, const json_t *object) {
+        static const char *const copied[] = {
+                        "name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
+        const json_t *selector;
+        json_t *scale;
+        _cleanup_free_ char *text = NULL;
+
+        if (!k->scale)
+                return NULL;
+        scale = json_pack("{s:s, s:s, s:{}, s:{s:I}, s:{s:I}}", "kind", "Scale", "apiVersion",
+                        "autoscaling/v1", "metadata", "spec", "replicas",
+                        (json_int_t)json_int_or(object, k->scale->spec_replicas, 0), "status",
+                        "replicas", (json_int_t)json_int_or(object, k->scale->status_replicas, 0));
+        if (!scale)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTS(copied); i++) {
+                json_t *v = (json_t *)json_get(object, "metadata", copied[i], NULL);
+
+                if (v)
+                        json_object_set(json_object_get(scale, "metadata"), copied[i], v);
+        }
+        selector = k->scale->label_selector ? json_at(object, k->scale->label_selector) : NULL;
+        if (json_is_string(selector))
+                text = strdup(json_string_value(selector));
+        else if (json_is_object(selector)) {
+                _cleanup_(label_selector_freep) struct label_selector *s = NULL;
+                _cleanup_problem_ struct problem p = {0};
+
+                if (label_selector_from_json(selector, &s, &p) == 0)
+                        text = label_selector_text(s);
+        }
+        if (text && json_set_str(scale, "status.selector", text) < 0) {
+                json_decref(scale);
+                return NULL;
+        }
+        return scale;
+}
+
+int machine_scale_put(
+                const struct kind *k, json_t *object, const json_t *scale, struct problem *p) {
+        json_t *replicas = (json_t *)json_at(scale, "spec.replicas");
+        _cleanup_findings_ struct findings f = {.built_in = true};
+
+        if (!k->scale)
+                return problem_set(p, ENOTSUP, 404, "NotFound",
+                                "the server could not find the requested resource");
+        if (replicas && (!json_is_integer(replicas) || json_integer_value(replicas) < 0))
+                finding_add(&f, FINDING_INVALID, "spec.replicas", replicas,
+                                "must be greater than or equal to 0");
+        int r = findings_problem(&f, k, "Scale.autoscaling", object_name(object), p);
+        if (r < 0)
+                return r;
+        r = json_set_at(object, k->scale->spec_replicas,
+                        replicas ? json_incref(replicas) : json_integer(0));
+        return r < 0 ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory") : 0;
+}

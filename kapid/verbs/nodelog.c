@@ -1,0 +1,450 @@
+/* GET pods/P/log: the pod's node is asked over SSH (docs/names.md: forced command). libssh blocks,
+ * so each log stream has a thread of its own, at most API_LOG_STREAMS_MAX of them. The thread
+ * writes what it gets into a pipe; the loop reads it as fast as the client takes it, and a full
+ * pipe slows the thread and with it the node. The thread's end is the pipe's end: only then are its
+ * results read and is it joined. `stop` is the one thing both sides touch while it runs. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "kapid/verbs/verbs.h"
+#include "lib/log.h"
+#include "lib/object.h"
+#include "lib/ssh.h"
+#include "lib/timefmt.h"
+
+enum {
+        STDERR_MAX = 4096,
+        QUEUE_MAX = 4 * 1024 * 1024,
+        QUEUE_HIGH = 256 * 1024,
+        QUIET_US = 2 * 1000 * 1000, /* a follower of a silent log gets its headers after it */
+        CONNECT_S = 10,
+};
+
+struct job {
+        struct api *api;
+        struct request *r; /* until the answer has begun */
+        struct http_stream *stream;
+        bool gone; /* nobody reads any more */
+        sd_event_source *io, *quiet;
+        int read_fd;
+        pthread_t thread;
+        /* the thread's */
+        int write_fd;
+        atomic_bool stop;
+        char *host, *user, *host_key, *key_file, *command;
+        uint16_t port;
+        struct problem problem;
+        struct buf errors;
+        int status;
+        int error;
+};
+
+static struct job *job_free(struct job *j) {
+        if (!j)
+                return NULL;
+        sd_event_source_disable_unref(j->io);
+        sd_event_source_disable_unref(j->quiet);
+        safe_close(j->read_fd);
+        safe_close(j->write_fd);
+        free(j->host);
+        free(j->user);
+        free(j->host_key);
+        free(j->key_file);
+        free(j->command);
+        problem_done(&j->problem);
+        buf_done(&j->errors);
+        request_unref(j->r);
+        return mfree(j);
+}
+DEFINE_CLEANUP(struct job *, job_free);
+
+/* --- in the thread --- */
+
+static int on_output(bool is_stderr, const char *data, size_t n, void *userdata) {
+        struct job *j = userdata;
+
+        if (atomic_load(&j->stop))
+                return -ECANCELED;
+        if (is_stderr) {
+                if (j->errors.size < STDERR_MAX)
+                        buf_append(&j->errors, data, MIN(n, STDERR_MAX - j->errors.size));
+                return 0;
+        }
+        while (n > 0) {
+                ssize_t k = write(j->write_fd, data, n);
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                data += k;
+                n -= (size_t)k;
+        }
+        return 0;
+}
+
+static void *run(void *userdata) {
+        struct job *j = userdata;
+        _cleanup_(ssh_conn_freep) struct ssh_conn *c = NULL;
+
+        j->error = ssh_conn_open(&c,
+                        &(struct ssh_target){.host = j->host,
+                                        .port = j->port,
+                                        .user = j->user,
+                                        .identity_file = j->key_file,
+                                        .host_key = j->host_key,
+                                        .timeout_s = CONNECT_S},
+                        &j->problem);
+        if (j->error >= 0 && !atomic_load(&j->stop))
+                j->error = ssh_conn_stream(c, j->command, on_output, j, &j->status, &j->problem);
+        j->write_fd = safe_close(j->write_fd);
+        return NULL;
+}
+
+/* --- in the loop --- */
+
+static void on_stream_gone(struct http_stream *s, void *userdata);
+
+static void on_drained(struct http_stream *s, void *userdata) {
+        struct job *j = userdata;
+
+        (void)sd_event_source_set_enabled(j->io, SD_EVENT_ON);
+}
+
+static void begin_stream(struct job *j) {
+        if (j->stream || j->gone)
+                return;
+        j->stream = respond_stream(j->r, "text/plain", QUEUE_MAX, on_stream_gone, j);
+        if (j->stream) {
+                http_stream_on_drained(j->stream, on_drained, j);
+        } else {
+                j->gone = true;
+                atomic_store(&j->stop, true);
+        }
+}
+
+static void on_stream_gone(struct http_stream *s, void *userdata) {
+        struct job *j = userdata;
+
+        j->stream = NULL;
+        j->gone = true;
+        atomic_store(&j->stop, true);
+        /* What the thread still writes is read and dropped, until it ends. */
+        (void)sd_event_source_set_enabled(j->io, SD_EVENT_ON);
+}
+
+static void refuse(struct job *j) {
+        _cleanup_problem_ struct problem p = {0};
+
+        if (j->error < 0)
+                problem_set(&p, EIO, 500, "InternalError", "the node's log cannot be read: %s",
+                                j->problem.message ? j->problem.message : strerror(-j->error));
+        else
+                problem_set(&p, EINVAL, 400, "BadRequest", "%s",
+                                j->errors.size ? j->errors.data : "the node refused");
+        respond_problem(j->r, &p);
+}
+
+/* The pipe has ended, and with it the thread's work. */
+static void job_end(struct job *j) {
+        pthread_join(j->thread, NULL);
+        j->api->log_streams--;
+        while (j->errors.size > 0 && j->errors.data[j->errors.size - 1] == '\n')
+                j->errors.data[--j->errors.size] = 0;
+        if (!j->stream && !j->gone && j->r->http) {
+                if (j->error < 0 || j->status != 0)
+                        refuse(j);
+                else
+                        begin_stream(j);
+        }
+        if (j->stream) {
+                if (j->error < 0) {
+                        log_debug_errno(j->error, "A log stream from %s broke: %s", j->host,
+                                        strempty(j->problem.message));
+                        http_stream_abort(j->stream);
+                } else {
+                        http_stream_end(j->stream);
+                }
+        }
+        job_free(j);
+}
+
+static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        struct job *j = userdata;
+        char data[65536];
+        ssize_t n = read(fd, data, sizeof(data));
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        if (n <= 0) {
+                job_end(j);
+                return 0;
+        }
+        if (!j->gone && !j->stream && !j->r->http) {
+                j->gone = true;
+                atomic_store(&j->stop, true);
+        }
+        begin_stream(j);
+        if (!j->stream)
+                return 0;
+        if (http_stream_write_copy(j->stream, data, (size_t)n) < 0) {
+                http_stream_abort(j->stream);
+                on_stream_gone(NULL, j);
+        } else if (http_stream_queued(j->stream) > QUEUE_HIGH) {
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        }
+        return 0;
+}
+
+/* Nothing came yet: a follower sees that it is connected; one that went away is noticed. */
+static int on_quiet(sd_event_source *source, uint64_t usec, void *userdata) {
+        struct job *j = userdata;
+
+        if (!j->r->http && !j->stream) {
+                j->gone = true;
+                atomic_store(&j->stop, true);
+        } else if (!j->stream) {
+                (void)sd_event_source_set_time_relative(source, QUIET_US);
+                (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        }
+        return 0;
+}
+
+static int job_start(struct job *j) {
+        sigset_t all, before;
+        int fds[2], r;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        j->read_fd = fds[0];
+        j->write_fd = fds[1];
+        if (fcntl(j->read_fd, F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+        r = sd_event_add_io(j->api->event, &j->io, j->read_fd, EPOLLIN, on_readable, j);
+        if (r >= 0)
+                r = sd_event_add_time_relative(j->api->event, &j->quiet, CLOCK_MONOTONIC, QUIET_US,
+                                0, on_quiet, j);
+        if (r < 0)
+                return r;
+        sigfillset(&all); /* signals are the loop's */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = pthread_create(&j->thread, NULL, run, j);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        return -r;
+}
+
+/* --- what is asked for --- */
+
+static const json_t *find_named(const json_t *list, const char *name) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v)
+                if (streq(json_str_or(v, "name", ""), name))
+                        return v;
+        return NULL;
+}
+
+static int choose_container(
+                const json_t *pod, const char *wanted, const char **ret, struct problem *p) {
+        static const char *const lists[] = {"containers", "initContainers", "ephemeralContainers"};
+        const json_t *containers = json_at(pod, "spec.containers"), *v;
+        _cleanup_buf_ struct buf names = {0};
+        size_t i;
+
+        for (size_t l = 0; !isempty(wanted) && l < ELEMENTS(lists); l++)
+                if ((v = find_named(json_get(pod, "spec", lists[l], NULL), wanted))) {
+                        *ret = json_str_or(v, "name", "");
+                        return 0;
+                }
+        if (!isempty(wanted))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "container %.128s is not valid for pod %s", wanted,
+                                object_name(pod));
+        if (json_array_size(containers) == 1) {
+                *ret = json_str_or(json_array_get(containers, 0), "name", "");
+                return 0;
+        }
+        json_array_foreach (containers, i, v)
+                buf_printf(&names, "%s%s", i ? " " : "", json_str_or(v, "name", ""));
+        return problem_set(p, EINVAL, 400, "BadRequest",
+                        "a container name must be specified for pod %s, choose one of: [%s]",
+                        object_name(pod), names.failed ? "" : names.data);
+}
+
+static int check_state(const json_t *pod, const char *container, bool previous, struct problem *p) {
+        const json_t *status = find_named(json_at(pod, "status.containerStatuses"), container);
+        const char *waiting = json_str(status, "state.waiting.reason");
+
+        if (isempty(json_str_or(pod, "spec.nodeName", "")))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "pod %s does not have a host assigned", object_name(pod));
+        if (previous && status && !json_at(status, "lastState.terminated"))
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "previous terminated container \"%s\" in pod \"%s\" not found",
+                                container, object_name(pod));
+        /* One that crashed and waits for its next start has a log. */
+        if (!previous && waiting && !json_at(status, "lastState.terminated") &&
+                        json_int_or(status, "restartCount", 0) == 0)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "container \"%s\" in pod \"%s\" is waiting to start: %s", container,
+                                object_name(pod), waiting);
+        return 0;
+}
+
+static int number(
+                struct request *r, const char *name, int64_t min, int64_t *ret, struct problem *p) {
+        const char *text = request_query(r, name);
+
+        *ret = -1;
+        if (isempty(text))
+                return 0;
+        if (parse_i64(text, ret) < 0 || *ret < min)
+                return problem_set(p, EINVAL, 422, "Invalid",
+                                "PodLogOptions \"\" is invalid: %s: Invalid value: \"%.32s\"", name,
+                                text);
+        return 1;
+}
+
+static int make_command(struct request *r, const json_t *pod, const char *container, char **ret,
+                struct problem *p) {
+        const char *since = request_query(r, "sinceTime");
+        int64_t tail, since_s, limit;
+        _cleanup_buf_ struct buf b = {0};
+        char text[TIMEFMT_SIZE];
+        uint64_t us;
+        int e;
+
+        e = number(r, "tailLines", 0, &tail, p);
+        if (e >= 0)
+                e = number(r, "sinceSeconds", 1, &since_s, p);
+        if (e >= 0)
+                e = number(r, "limitBytes", 1, &limit, p);
+        if (e < 0)
+                return e;
+        buf_printf(&b, "logs %s %s %s %s", object_namespace(pod), object_name(pod), object_uid(pod),
+                        container);
+        if (query_true(request_query(r, "follow")))
+                buf_append_str(&b, " follow");
+        if (query_true(request_query(r, "previous")))
+                buf_append_str(&b, " previous");
+        if (query_true(request_query(r, "timestamps")))
+                buf_append_str(&b, " timestamps");
+        if (tail >= 0)
+                buf_printf(&b, " tail=%lld", (long long)tail);
+        if (since_s >= 0) {
+                buf_printf(&b, " since-time=%s",
+                                time_format(r->now_us - MIN((uint64_t)since_s * 1000000, r->now_us),
+                                                text));
+        } else if (!isempty(since)) {
+                if (time_parse(since, &us) < 0)
+                        return problem_set(p, EINVAL, 400, "BadRequest",
+                                        "sinceTime: \"%.64s\" is no RFC 3339 time", since);
+                buf_printf(&b, " since-time=%s", time_format(us, text));
+        }
+        if (limit >= 0)
+                buf_printf(&b, " limit-bytes=%lld", (long long)limit);
+        *ret = buf_take(&b);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static const char *node_address(const json_t *node) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(node, "status.addresses"), i, v)
+                if (streq(json_str_or(v, "type", ""), "InternalIP"))
+                        return json_str(v, "address");
+        json_array_foreach (json_at(node, "status.addresses"), i, v)
+                if (json_str(v, "address"))
+                        return json_str(v, "address");
+        return NULL;
+}
+
+static int fill_target(struct job *j, const char *name, struct problem *p) {
+        struct cache *c = caches_get(j->api->caches, "/registry/nodes/");
+        struct item *it = c ? cache_find(c, name) : NULL;
+        _cleanup_json_ json_t *node = it ? item_object(it) : NULL;
+        const char *address = node_address(node),
+                   *key = node ? object_annotation(node, "keelson.dev/ssh-host-key") : NULL,
+                   *port = node ? object_annotation(node, "keelson.dev/ssh-port") : NULL,
+                   *user = node ? object_annotation(node, "keelson.dev/ssh-user") : NULL;
+
+        if (!node)
+                return problem_set(p, ENOENT, 500, "InternalError",
+                                "the pod's node \"%s\" is not there any more", name);
+        if (!j->api->options.ssh_key_file)
+                return problem_set(p, EOPNOTSUPP, 500, "InternalError",
+                                "this server has no SSH key for nodes (--ssh-key-file)");
+        if (!address || !key)
+                return problem_set(p, ENOENT, 500, "InternalError",
+                                "node \"%s\" has no %s: it did not join with `kctl node join`",
+                                name,
+                                address ? "pinned host key (annotation keelson.dev/ssh-host-key)"
+                                        : "address in its status");
+        if (port && parse_port(port, &j->port) < 0)
+                return problem_set(p, EINVAL, 500, "InternalError",
+                                "node \"%s\": annotation keelson.dev/ssh-port is no port", name);
+        j->host = strdup(address);
+        j->host_key = strdup(key);
+        j->user = user ? strdup(user) : strdup("root");
+        j->key_file = strdup(j->api->options.ssh_key_file);
+        return j->host && j->host_key && j->user && j->key_file ? 0 : -ENOMEM;
+}
+
+static int start(struct request *r, struct problem *p) {
+        _cleanup_(job_freep) struct job *j = calloc(1, sizeof(*j));
+        _cleanup_free_ char *path = request_cache_path(r, r->route.name);
+        struct item *it = path ? cache_find(r->cache, path) : NULL;
+        _cleanup_json_ json_t *pod = it ? item_object(it) : NULL;
+        bool previous = query_true(request_query(r, "previous"));
+        const char *container = NULL;
+        int e;
+
+        if (!j)
+                return -ENOMEM;
+        j->read_fd = j->write_fd = -EBADF;
+        j->api = r->api;
+        j->r = request_ref(r);
+        if (!pod)
+                return problem_not_found(p, r->kind, r->route.name);
+        e = choose_container(pod, request_query(r, "container"), &container, p);
+        if (e >= 0)
+                e = check_state(pod, container, previous, p);
+        if (e >= 0)
+                e = make_command(r, pod, container, &j->command, p);
+        if (e >= 0)
+                e = fill_target(j, json_str_or(pod, "spec.nodeName", ""), p);
+        if (e < 0)
+                return e;
+        if (r->api->log_streams >= API_LOG_STREAMS_MAX) {
+                problem_set(p, EBUSY, 429, "TooManyRequests",
+                                "too many log streams are open at this server");
+                p->retry_after_s = 5;
+                return -EBUSY;
+        }
+        e = job_start(j);
+        if (e < 0)
+                return e;
+        r->api->log_streams++;
+        (void)TAKE_PTR(j);
+        return 0;
+}
+
+static void log_now(struct request *r) {
+        _cleanup_problem_ struct problem p = {0};
+        int e = start(r, &p);
+
+        if (e >= 0)
+                return;
+        if (p.code)
+                respond_problem(r, &p);
+        else
+                respond_errno(r, e);
+}
+
+void verb_log(struct request *r) {
+        request_freshen(r, log_now);
+}

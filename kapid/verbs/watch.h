@@ -1,0 +1,12 @@
+/* What a change means to someone who watches a selection; pure, for tests. */
+#pragma once
+
+#include "kapid/cache/cache.h"
+#include "kapid/verbs/verbs.h"
+
+enum watch_event { WATCH_NONE, WATCH_ADDED, WATCH_MODIFIED, WATCH_DELETED };
+/* ret is set to the item to show: borrowed from the change, or a new one in *ret_made (the caller
+ * unrefs) when an object ceased to match: its last matching state with the change's revision.
+ * -ENOMEM. */
+int watch_transition(const struct kind *k, const struct selection *s, const struct change *c,
+                enum watch_event *ret_event, struct item **ret, struct item **ret_made);

@@ -1,0 +1,25 @@
+/* What mvcc.c and mvcc-compact.c share. */
+#pragma once
+
+#include "kstored/raft/bugs.h"
+#include "kstored/mvcc/mvcc.h"
+
+struct mvcc {
+        struct row_source source;
+        struct index *index;
+        int64_t rev;
+        int64_t compact_rev;
+        int64_t next_seq;
+        int64_t tail_first;
+        int64_t flushed;
+        struct row **tail; /* ring of tail_mask + 1 */
+        int64_t tail_mask;
+        size_t tail_bytes;
+        bool in_txn;
+        bool txn_changed;
+        struct row **changes;
+        size_t change_count, change_allocated;
+        bool compacting;
+        char *compact_next; /* NULL: from the first key */
+        size_t compact_next_size;
+};

@@ -1,0 +1,98 @@
+/* Looking for damage in the database while it serves: all pages and all rows, in small pieces on
+ * the keeper's thread, so that copies and hashes get their turns. */
+#include "kstored/server/server.h"
+#include "lib/log.h"
+
+enum {
+        PIECE_ROWS = 5000,
+        PAUSE_MS = 20,
+        TROUBLE_MS = 60 * 1000,
+        AGAIN_MS = 24 * 3600 * 1000,
+        MALFORMED_MAX = 3
+};
+
+struct scrub {
+        struct server *server;
+        bool pages_done;
+        int64_t seq; /* the next row */
+        bool under_way;
+        unsigned malformed; /* so often in a row SQLite could make nothing of it */
+        uint64_t next_ms;
+        _Atomic bool stop;
+};
+
+int scrub_new(struct server *s) {
+        struct scrub *x = calloc(1, sizeof(*x));
+
+        if (!x)
+                return -ENOMEM;
+        x->server = s;
+        s->scrub = x;
+        return 0;
+}
+
+static void begin_again(struct scrub *x, uint64_t wait_ms) {
+        x->pages_done = false;
+        x->seq = 0;
+        x->next_ms = server_now_ms() + wait_ms;
+}
+
+static int run_piece(void *userdata) {
+        struct scrub *x = userdata;
+
+        if (atomic_load(&x->stop))
+                return -ECANCELED;
+        if (!x->pages_done)
+                return disk_check_pages(x->server->disk, &x->stop);
+        return disk_scrub(x->server->disk, &x->seq, PIECE_ROWS);
+}
+
+static void on_piece(int result, void *userdata) {
+        struct scrub *x = userdata;
+        struct server *s = x->server;
+
+        x->under_way = false;
+        x->next_ms = server_now_ms() + PAUSE_MS;
+        if (result == -ECANCELED)
+                return;
+        /* SQLite also says of what the disk does not give that it is malformed: that may pass. */
+        x->malformed = result == -EUCLEAN ? x->malformed + 1 : result < 0 ? x->malformed : 0;
+        if (result == -EBADMSG || x->malformed >= MALFORMED_MAX) {
+                server_damaged(s, "The database is damaged: a row or a page is not what was "
+                                  "written");
+                return;
+        }
+        if (result < 0) {
+                log_warning_errno(result, "Cannot read all of %s; is its disk sound?",
+                                disk_path(s->disk));
+                begin_again(x, TROUBLE_MS);
+        } else if (!x->pages_done)
+                x->pages_done = true;
+        else if (x->seq == INT64_MAX) {
+                log_debug("Looked through %s: it is sound", disk_path(s->disk));
+                begin_again(x, AGAIN_MS);
+        }
+}
+
+void scrub_turn(struct server *s, uint64_t now_ms) {
+        struct scrub *x = s->scrub;
+
+        /* A state that is about to be put in place must find nobody reading the old one. */
+        if (s->replica->in_doubt && !x->under_way) {
+                s->replica->in_doubt = false;
+                if (now_ms + TROUBLE_MS < x->next_ms)
+                        begin_again(x, 0);
+        }
+        if (x->under_way || now_ms < x->next_ms || s->receiving || s->stopping)
+                return;
+        x->under_way = worker_submit(s->keeper, run_piece, on_piece, x) >= 0;
+}
+
+void scrub_stop(struct server *s) {
+        if (s->scrub)
+                atomic_store(&s->scrub->stop, true);
+}
+
+void scrub_free(struct server *s) {
+        free(TAKE_PTR(s->scrub));
+}

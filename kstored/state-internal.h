@@ -1,7 +1,0 @@
-/* What the files of the state machine share. */
-#pragma once
-
-#include "kstored/state.h"
-
-int state_remove_member(struct state *s, uint64_t id);
-int state_apply_alarm(struct state *s, const Etcdserverpb__AlarmRequest *r, struct outcome *o);

@@ -1,0 +1,544 @@
+/* Execution of KV requests. Txn first decides its whole path by the compares, then checks every
+ * operation on it, and only then changes anything: a refusal leaves no trace. */
+#include "kstored/state/kv.h"
+
+/* What is more than this is read when it is sent, in pieces. */
+enum { AT_ONCE_KEYS = 256, AT_ONCE_BYTES = 32 * 1024, AT_ONCE_TEXT_MAX = 256 * 1024 };
+
+static struct key_range range_of(const ProtobufCBinaryData *key, const ProtobufCBinaryData *end) {
+        return (struct key_range){.key = (const char *)key->data,
+                        .key_size = key->len,
+                        .end = (const char *)end->data,
+                        .end_size = end->len};
+}
+
+/* Rows of an answer that are read, filtered and sorted before they are written. */
+struct found {
+        struct row **rows;
+        size_t count;
+};
+
+static void found_done(struct found *f) {
+        for (size_t i = 0; i < f->count; i++)
+                row_unref(f->rows[i]);
+        free(f->rows);
+}
+
+static int64_t row_create(const struct row *r) {
+        return r->create;
+}
+
+static int compare_numbers(int64_t a, int64_t b) {
+        return a < b ? -1 : a > b;
+}
+
+static int compare_rows(const void *pa, const void *pb, void *userdata) {
+        const Etcdserverpb__RangeRequest *r = userdata;
+        const struct row *a = *(struct row *const *)pa, *b = *(struct row *const *)pb;
+        int c = 0;
+
+        switch (r->sort_target) {
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VERSION:
+                c = compare_numbers(a->version, b->version);
+                break;
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__CREATE:
+                c = compare_numbers(row_create(a), row_create(b));
+                break;
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__MOD:
+                c = compare_numbers(a->rev, b->rev);
+                break;
+        case ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE:
+                c = key_compare(row_value(a), a->value_size, row_value(b), b->value_size);
+                break;
+        default:
+                break;
+        }
+        if (c == 0 && r->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY)
+                return key_compare(a->data, a->key_size, b->data, b->key_size);
+        if (c == 0)
+                c = key_compare(a->data, a->key_size, b->data, b->key_size);
+        return r->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND ? -c : c;
+}
+
+static bool is_filtered(const Etcdserverpb__RangeRequest *r, const struct row *row) {
+        return (r->max_mod_revision != 0 && row->rev > r->max_mod_revision) ||
+               (r->min_mod_revision != 0 && row->rev < r->min_mod_revision) ||
+               (r->max_create_revision != 0 && row->create > r->max_create_revision) ||
+               (r->min_create_revision != 0 && row->create < r->min_create_revision);
+}
+
+/* Rows that are read at once: 1, or 0 when they are too large for that. */
+static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *r,
+                const struct mvcc_match *matches, size_t n, struct found *f) {
+        size_t bytes = 0;
+        int q = 1;
+
+        f->rows = malloc(MAX(n, (size_t)1) * sizeof(f->rows[0]));
+        if (!f->rows)
+                return -ENOMEM;
+        if (n > 1)
+                mvcc_hold(kv->mvcc, true);
+        for (size_t i = 0; i < n && q > 0; i++) {
+                struct row *row;
+
+                q = mvcc_row(kv->mvcc, place_seq(&matches[i].place), &row);
+                if (q < 0)
+                        break;
+                bytes += row_bytes(row);
+                q = bytes <= AT_ONCE_BYTES;
+                if (is_filtered(r, row))
+                        row_unref(row);
+                else
+                        f->rows[f->count++] = row;
+        }
+        if (n > 1)
+                mvcc_hold(kv->mvcc, false);
+        return q;
+}
+
+static enum store_error check_rev(struct kv *kv, int64_t rev) {
+        if (rev > mvcc_txn_rev(kv->mvcc))
+                return STORE_FUTURE_REV;
+        if (rev > 0 && rev < mvcc_compact_rev(kv->mvcc))
+                return STORE_COMPACTED;
+        return STORE_OK;
+}
+
+/* The present and the rows of the range as they were at its revision are shown later. */
+static void range_later(struct kv *kv, const Etcdserverpb__RangeRequest *r, unsigned field,
+                unsigned flags, struct kv_answer *out) {
+        int64_t rev = r->revision > 0 ? r->revision : mvcc_txn_rev(kv->mvcc);
+
+        answer_range(out, range_read_new(r, rev, mvcc_next_seq(kv->mvcc), field, flags),
+                        MIN(rev, mvcc_rev(kv->mvcc)));
+}
+
+/* Most ranges are small: 1 when it was written, 0 when it is too large to be. */
+static int range_at_once(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
+        struct key_range range = range_of(&r->key, &r->range_end);
+        bool sorts = r->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
+        bool filters = r->min_mod_revision || r->max_mod_revision || r->min_create_revision ||
+                       r->max_create_revision;
+        _cleanup_free_ struct mvcc_match *matches = NULL;
+        _cleanup_(found_done) struct found f = {0};
+        size_t total = 0, n, show;
+        int q;
+
+        if (out->lazy || out->text.size > AT_ONCE_TEXT_MAX)
+                return 0;
+        q = mvcc_range(kv->mvcc, &range, r->revision > 0 ? r->revision : INT64_MAX, AT_ONCE_KEYS,
+                        &matches, &total);
+        if (q < 0)
+                return q == -E2BIG ? 0 : q;
+        n = r->count_only                        ? 0
+            : r->limit > 0 && !sorts && !filters ? MIN(total, (size_t)r->limit + 1)
+                                                 : total;
+        q = read_rows(kv, r, matches, n, &f);
+        if (q <= 0)
+                return q;
+        if (r->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY ||
+                        r->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND)
+                qsort_r(f.rows, f.count, sizeof(f.rows[0]), compare_rows, (void *)(uintptr_t)r);
+        show = r->limit > 0 && f.count > (size_t)r->limit ? (size_t)r->limit : f.count;
+        for (size_t i = 0; i < show; i++)
+                wire_kv(&out->text, 2, f.rows[i], r->keys_only ? WIRE_KV_NO_VALUE : 0);
+        wire_bool(&out->text, 3, show < f.count);
+        wire_uint(&out->text, 4, total);
+        return 1;
+}
+
+static enum store_error answer_error(const struct kv_answer *out) {
+        return out && answer_failed(out) ? STORE_NO_MEMORY : STORE_OK;
+}
+
+enum store_error kv_range(
+                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
+        enum store_error e = check_rev(kv, r->revision);
+        int q;
+
+        if (e || !out)
+                return e;
+        q = range_at_once(kv, r, out);
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (q == 0)
+                range_later(kv, r, 2, 0, out);
+        return answer_error(out);
+}
+
+/* What a range shows before it is changed: rows as fields. */
+static int show_previous(struct kv *kv, const ProtobufCBinaryData *key,
+                const ProtobufCBinaryData *end, unsigned field, const struct mvcc_match *matches,
+                size_t n, struct kv_answer *out) {
+        Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
+        _cleanup_(found_done) struct found f = {0};
+        int q = !out->lazy && n <= AT_ONCE_KEYS && out->text.size <= AT_ONCE_TEXT_MAX;
+
+        r.key = *key;
+        r.range_end = *end;
+        if (q > 0)
+                q = read_rows(kv, &r, matches, n, &f);
+        if (q == 0)
+                range_later(kv, &r, field, RANGE_READ_ROWS_ONLY, out);
+        for (size_t i = 0; i < f.count && q > 0; i++)
+                wire_kv(&out->text, field, f.rows[i], 0);
+        return q < 0 ? q : 0;
+}
+
+static bool lacks_key(struct kv *kv, const Etcdserverpb__PutRequest *r) {
+        return (r->ignore_value || r->ignore_lease) && !mvcc_get(kv->mvcc, r->key.data, r->key.len);
+}
+
+static bool lacks_lease(struct kv *kv, const Etcdserverpb__PutRequest *r) {
+        return r->lease != 0 && !lessor_find(kv->lessor, r->lease);
+}
+
+enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct kv_answer *out) {
+        _cleanup_row_ struct row *prev = NULL;
+        const struct item *it = mvcc_get(kv->mvcc, r->key.data, r->key.len);
+        const void *value = r->value.data;
+        size_t value_size = r->value.len;
+        int64_t lease = r->lease, old_lease = it ? item_lease(it) : 0;
+        int q = 0;
+
+        if (lacks_lease(kv, r))
+                return STORE_LEASE_NOT_FOUND;
+        if (lacks_key(kv, r))
+                return STORE_KEY_NOT_FOUND;
+        if (it && r->ignore_value)
+                q = mvcc_row(kv->mvcc, item_seq(it), &prev);
+        if (q >= 0 && it && r->prev_kv && out) {
+                struct mvcc_match match = {.item = it, .place = item_newest(it)};
+
+                q = show_previous(kv, &r->key, &(ProtobufCBinaryData){0}, 2, &match, 1, out);
+        }
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (r->ignore_value) {
+                value = row_value(prev);
+                value_size = prev->value_size;
+        }
+        if (r->ignore_lease)
+                lease = old_lease;
+        q = mvcc_put(kv->mvcc, r->key.data, r->key.len, value, value_size, lease);
+        if (q >= 0)
+                q = lessor_move_key(kv->lessor, old_lease, lease, r->key.data, r->key.len);
+        return q < 0 ? store_error_from_errno(q) : answer_error(out);
+}
+
+enum store_error kv_delete(
+                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct kv_answer *out) {
+        struct key_range range = range_of(&r->key, &r->range_end);
+        _cleanup_free_ struct mvcc_match *matches = NULL;
+        size_t n = 0;
+        int q = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
+
+        if (q >= 0 && out) {
+                wire_uint(&out->text, 2, n);
+                if (r->prev_kv && n > 0)
+                        q = show_previous(kv, &r->key, &r->range_end, 3, matches, n, out);
+        }
+        /* Deleting adds to items but moves none, so the matches stay good. */
+        for (size_t i = 0; i < n && q >= 0; i++) {
+                const struct item *it = matches[i].item;
+                int64_t lease = item_lease(it);
+
+                q = mvcc_delete(kv->mvcc, it->key, item_key_size(it));
+                if (q >= 0)
+                        q = lessor_move_key(kv->lessor, lease, 0, it->key, item_key_size(it));
+        }
+        return q < 0 ? store_error_from_errno(q) : answer_error(out);
+}
+
+static bool compare_result(Etcdserverpb__Compare__CompareResult want, int c) {
+        switch (want) {
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL:
+                return c == 0;
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__NOT_EQUAL:
+                return c != 0;
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__GREATER:
+                return c > 0;
+        case ETCDSERVERPB__COMPARE__COMPARE_RESULT__LESS:
+                return c < 0;
+        default:
+                return true;
+        }
+}
+
+/* Zero when the operand is not of the target's kind. */
+static int64_t compare_operand(const Etcdserverpb__Compare *c) {
+        switch (c->target_union_case) {
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION:
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION ? c->version : 0;
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION:
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE
+                                       ? c->create_revision
+                                       : 0;
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION:
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD ? c->mod_revision
+                                                                               : 0;
+        case ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE:
+                return c->target == ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE ? c->lease : 0;
+        default:
+                return 0;
+        }
+}
+
+static int compare_value(
+                struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
+        _cleanup_row_ struct row *head = NULL, *row = NULL;
+        ProtobufCBinaryData want = {0};
+        bool equality = c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL ||
+                        c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__NOT_EQUAL;
+        int q = mvcc_head(kv->mvcc, item_seq(it), &head);
+
+        if (q < 0)
+                return q;
+        if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE)
+                want = c->value;
+        if (equality && head->value_size != want.len) {
+                *ret = compare_result(c->result, 1);
+                return 0;
+        }
+        q = mvcc_row(kv->mvcc, item_seq(it), &row);
+        if (q < 0)
+                return q;
+        *ret = compare_result(c->result,
+                        key_compare(row_value(row), row->value_size, want.data, want.len));
+        return 0;
+}
+
+/* it NULL: a key that is not there compares as zeros. */
+static int compare_item(
+                struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
+        int64_t have = 0;
+
+        switch (c->target) {
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VALUE:
+                if (!it) {
+                        *ret = false;
+                        return 0;
+                }
+                return compare_value(kv, c, it, ret);
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
+                have = it ? item_version(it) : 0;
+                break;
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
+                have = it ? item_create(it) : 0;
+                break;
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD:
+                have = it ? item_newest(it).rev : 0;
+                break;
+        case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
+                have = it ? item_lease(it) : 0;
+                break;
+        default:
+                *ret = compare_result(c->result, 0);
+                return 0;
+        }
+        *ret = compare_result(c->result, compare_numbers(have, compare_operand(c)));
+        return 0;
+}
+
+static int compare_all(struct kv *kv, const Etcdserverpb__TxnRequest *r, bool *ret) {
+        for (size_t i = 0; i < r->n_compare; i++) {
+                const Etcdserverpb__Compare *c = r->compare[i];
+                struct key_range range = range_of(&c->key, &c->range_end);
+                _cleanup_free_ struct mvcc_match *matches = NULL;
+                size_t n = 0;
+                bool ok = true;
+                int q = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
+
+                if (q >= 0 && n == 0)
+                        q = compare_item(kv, c, NULL, &ok);
+                for (size_t k = 0; k < n && q >= 0 && ok; k++)
+                        q = compare_item(kv, c, matches[k].item, &ok);
+                if (q < 0)
+                        return q;
+                if (!ok) {
+                        *ret = false;
+                        return 0;
+                }
+        }
+        *ret = true;
+        return 0;
+}
+
+/* The decisions of a txn and the txns in it, in the order in which they are met: nested compares
+ * see the state before the whole txn. */
+struct path {
+        bool *taken;
+        size_t count, allocated, next;
+};
+
+static void path_done(struct path *p) {
+        free(p->taken);
+}
+
+static enum store_error decide(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p) {
+        enum store_error e = STORE_OK;
+        Etcdserverpb__RequestOp **ops;
+        bool then = false;
+        size_t n;
+        int q = compare_all(kv, r, &then);
+
+        if (q < 0)
+                return store_error_from_errno(q);
+        if (p->count == p->allocated) {
+                size_t want = p->allocated ? p->allocated * 2 : 8;
+                bool *v = realloc(p->taken, want * sizeof(*v));
+
+                if (!v)
+                        return STORE_NO_MEMORY;
+                p->taken = v;
+                p->allocated = want;
+        }
+        p->taken[p->count++] = then;
+        ops = then ? r->success : r->failure;
+        n = then ? r->n_success : r->n_failure;
+        for (size_t i = 0; i < n && !e; i++)
+                if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN)
+                        e = decide(kv, ops[i]->request_txn, p);
+        return e;
+}
+
+static enum store_error check_put_op(struct kv *kv, const Etcdserverpb__RequestOp *op) {
+        if (op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT)
+                return STORE_OK;
+        if (lacks_key(kv, op->request_put))
+                return STORE_KEY_NOT_FOUND;
+        return lacks_lease(kv, op->request_put) ? STORE_LEASE_NOT_FOUND : STORE_OK;
+}
+
+static enum store_error check_range_op(struct kv *kv, const Etcdserverpb__RequestOp *op) {
+        if (op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE)
+                return STORE_OK;
+        /* Alone a range takes a negative revision for the present; here etcd takes it at its word,
+         * and calls the compacted revision -1 while there is none. */
+        if (op->request_range->revision < (mvcc_compact_rev(kv->mvcc) > 0 ? 0 : -1))
+                return STORE_COMPACTED;
+        return check_rev(kv, op->request_range->revision);
+}
+
+static enum store_error check_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                enum store_error (*check)(struct kv *kv, const Etcdserverpb__RequestOp *op)) {
+        bool then = p->taken[p->next++];
+        Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
+        size_t n = then ? r->n_success : r->n_failure;
+        enum store_error e = STORE_OK;
+
+        for (size_t i = 0; i < n && !e; i++) {
+                if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN)
+                        e = check_path(kv, ops[i]->request_txn, p, check);
+                else
+                        e = check(kv, ops[i]);
+        }
+        return e;
+}
+
+/* Answers inside a txn carry a header with nothing but the revision. */
+static void inner_header(struct kv *kv, struct kv_answer *out) {
+        size_t mark;
+
+        if (!out)
+                return;
+        mark = wire_begin(&out->text, 1);
+        wire_uint(&out->text, 1 + 2, (uint64_t)mvcc_txn_rev(kv->mvcc));
+        wire_end(&out->text, mark);
+}
+
+static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                struct kv_answer *out);
+
+/* The header has the revision that the change made. */
+static enum store_error run_write(
+                struct kv *kv, const Etcdserverpb__RequestOp *op, struct kv_answer *out) {
+        _cleanup_answer_ struct kv_answer fields = {.lazy = out && out->lazy};
+        enum store_error e;
+
+        if (op->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT)
+                e = kv_put(kv, op->request_put, out ? &fields : NULL);
+        else
+                e = kv_delete(kv, op->request_delete_range, out ? &fields : NULL);
+        inner_header(kv, out);
+        if (out)
+                answer_append(out, &fields);
+        return e;
+}
+
+static enum store_error run_op(struct kv *kv, const Etcdserverpb__RequestOp *op, struct path *p,
+                struct kv_answer *out) {
+        enum store_error e = STORE_OK;
+        size_t mark = out ? answer_begin(out, 3) : 0;
+        /* Answers have their requests' numbers. */
+        size_t inner = out ? answer_begin(out, (unsigned)op->request_case) : 0;
+
+        switch (op->request_case) {
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
+                inner_header(kv, out);
+                e = kv_range(kv, op->request_range, out);
+                break;
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE:
+                e = run_write(kv, op, out);
+                break;
+        case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN:
+                if (out)
+                        wire_message(&out->text, 1, 0);
+                e = run_path(kv, op->request_txn, p, out);
+                break;
+        default:
+                return STORE_KEY_NOT_FOUND;
+        }
+        if (e || !out)
+                return e;
+        answer_end(out, inner);
+        answer_end(out, mark);
+        return answer_error(out);
+}
+
+static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
+                struct kv_answer *out) {
+        bool then = p->taken[p->next++];
+        Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
+        size_t n = then ? r->n_success : r->n_failure;
+        enum store_error e = STORE_OK;
+
+        if (out)
+                wire_bool(&out->text, 2, then);
+        for (size_t i = 0; i < n && !e; i++)
+                e = run_op(kv, ops[i], p, out);
+        return e;
+}
+
+enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct kv_answer *out) {
+        _cleanup_(path_done) struct path p = {0};
+        enum store_error e = decide(kv, r, &p);
+
+        /* All puts, then all ranges: of two mistakes etcd tells that of the put. */
+        if (!e)
+                e = check_path(kv, r, &p, check_put_op);
+        p.next = 0;
+        if (!e)
+                e = check_path(kv, r, &p, check_range_op);
+        p.next = 0;
+        return e ? e : run_path(kv, r, &p, out);
+}
+
+enum store_error kv_revoke(struct kv *kv, int64_t lease) {
+        struct lease *x = lessor_find(kv->lessor, lease);
+        _cleanup_free_ struct lease_key *keys = NULL;
+        size_t n = 0;
+        int q;
+
+        if (!x)
+                return STORE_LEASE_NOT_FOUND;
+        q = lease_keys(x, &keys, &n);
+        for (size_t i = 0; i < n && q >= 0; i++)
+                q = mvcc_delete(kv->mvcc, keys[i].key, keys[i].size);
+        if (q < 0)
+                return store_error_from_errno(q);
+        lessor_remove(kv->lessor, lease);
+        return STORE_OK;
+}

@@ -1,0 +1,362 @@
+/* Writing the log. A block goes behind the last one, into bytes that are there already where
+ * possible: syncing an overwritten place is cheap, making a new length durable is not. So a new
+ * segment grows ahead of the writer by zeros, and segments that are no longer needed are
+ * overwritten under a new name. */
+#include "kstored/wal/internal.h"
+
+#include "kstored/disk/checksum.h"
+#include "kstored/raft/bugs.h"
+
+enum { BLOCK_KEPT_BYTES = 4 * 1024 * 1024 }; /* the buffer of a larger one is given back */
+
+void wal_batch_clear(struct wal_batch *b) {
+        for (size_t i = 0; i < b->entry_count; i++)
+                raft_entry_unref(b->entries[i]);
+        free(b->entries);
+        *b = (struct wal_batch){0};
+}
+
+void wal_contents_done(struct wal_contents *c) {
+        for (size_t i = 0; i < c->entry_count; i++)
+                raft_entry_unref(c->entries[i]);
+        free(c->entries);
+        *c = (struct wal_contents){0};
+}
+
+int wal_new(struct wal **ret, const struct wal_options *o) {
+        struct wal *w = calloc(1, sizeof(*w));
+
+        if (!w)
+                return -ENOMEM;
+        w->options = *o;
+        if (w->options.segment_bytes == 0)
+                w->options.segment_bytes = WAL_SEGMENT_BYTES;
+        if (w->options.step_bytes == 0)
+                w->options.step_bytes = WAL_STEP_BYTES;
+        *ret = w;
+        return 0;
+}
+
+struct wal *wal_free(struct wal *w) {
+        const struct wal_file_ops *ops;
+
+        if (!w)
+                return NULL;
+        ops = w->options.files.ops;
+        w->file = ops->close(w->file);
+        w->mark = ops->close(w->mark);
+        buf_done(&w->block);
+        free(w->segments);
+        return mfree(w);
+}
+
+void wal_segment_name(char name[static WAL_NAME_SIZE], uint64_t number) {
+        snprintf(name, WAL_NAME_SIZE, "%016llx", (unsigned long long)number);
+}
+
+bool wal_segment_number(const char *name, uint64_t *ret) {
+        char again[WAL_NAME_SIZE];
+        char *end = NULL;
+
+        *ret = strtoull(name, &end, 16);
+        wal_segment_name(again, *ret);
+        return *end == 0 && streq(name, again);
+}
+
+int wal_segment_add(struct wal *w, uint64_t number, uint64_t last_index) {
+        if (w->segment_count == w->segments_allocated) {
+                size_t n = w->segments_allocated * 2 + 8;
+                struct wal_segment *v = reallocarray(w->segments, n, sizeof(v[0]));
+
+                if (!v)
+                        return -ENOMEM;
+                w->segments = v;
+                w->segments_allocated = n;
+        }
+        w->segments[w->segment_count++] =
+                        (struct wal_segment){.number = number, .last_index = last_index};
+        return 0;
+}
+
+int wal_move_mark(struct wal *w) {
+        struct wal_mark m = {
+                        .member_id = w->options.member_id, .number = w->number, .sum = w->before};
+        uint8_t page[WAL_PAGE];
+        int r;
+
+        wal_mark_encode(&m, page);
+        r = w->options.files.ops->write(
+                        w->mark, page, sizeof(page), m.number % WAL_MARK_SLOTS * WAL_PAGE);
+        if (r >= 0)
+                atomic_store(&w->mark_moved, true);
+        return r;
+}
+
+bool wal_mark_is_ahead(const struct wal *w) {
+        return atomic_load(&w->mark_moved);
+}
+
+int wal_sync_mark(struct wal *w) {
+        int r = 0;
+
+        if (atomic_exchange(&w->mark_moved, false))
+                r = w->options.files.ops->sync(w->mark);
+        if (r < 0)
+                atomic_store(&w->mark_moved, true);
+        return r;
+}
+
+/* Zeros ahead of the writer. A failure is no matter: the write itself will tell. */
+static void grow(struct wal *w, size_t need) {
+        static const uint8_t zeros[64 * 1024];
+        uint64_t end = w->at + need, to;
+
+        if (end <= w->size)
+                return;
+        to = (end / w->options.step_bytes + 1) * w->options.step_bytes;
+        if (to > w->options.segment_bytes)
+                to = MAX(end, (uint64_t)w->options.segment_bytes);
+        for (uint64_t at = end; at < to;) {
+                size_t n = (size_t)MIN(to - at, (uint64_t)sizeof(zeros));
+
+                if (w->options.files.ops->write(w->file, zeros, n, at) < 0)
+                        return;
+                at += n;
+                w->size = at;
+        }
+}
+
+/* What the block is to say; nothing is no block. */
+static bool compose(struct wal *w, const struct wal_batch *b) {
+        static const uint8_t head[WAL_PAGE];
+
+        buf_reset(&w->block);
+        (void)buf_append(&w->block, head, sizeof(head)); /* in case that a segment begins here */
+        wal_block_begin(&w->block);
+        if ((b->term != w->term || b->vote != w->vote) && !bug(BUG_VOTE_NOT_SAVED))
+                wal_block_add(&w->block, WAL_STATE, b->term, b->vote);
+        if (b->truncate_from > 0)
+                wal_block_add(&w->block, WAL_END, b->truncate_from - 1, b->truncate_term);
+        for (size_t i = 0; i < b->entry_count; i++)
+                wal_block_add_entry(&w->block, b->entries[i]);
+        return b->truncate_from > 0 || b->entry_count > 0 || b->term != w->term ||
+               b->vote != w->vote;
+}
+
+static void remove_spares(struct wal *w) {
+        while (w->spare_count > 0)
+                (void)w->options.files.ops->remove(
+                                w->options.files.folder, w->spares[--w->spare_count]);
+}
+
+/* The file for a segment that begins with the next block: a spare one, or a new one. */
+static int next_file(struct wal *w, const char *name, struct wal_file **ret, uint64_t *ret_size) {
+        const struct wal_file_ops *ops = w->options.files.ops;
+        void *folder = w->options.files.folder;
+        int r = 0;
+
+        *ret_size = 0;
+        while (w->spare_count > 0) {
+                r = ops->rename(folder, w->spares[--w->spare_count], name);
+                if (r != -ENOENT) /* wal_give_back() took it */
+                        break;
+                r = 0;
+        }
+        if (r >= 0)
+                r = ops->open(folder, name, true, ret);
+        if (r >= 0)
+                r = ops->size(*ret, ret_size);
+        return r;
+}
+
+/* Writes the composed block at the head of a new segment. The log is as before when it fails. */
+static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
+        const struct wal_file_ops *ops = w->options.files.ops;
+        struct wal_file *file = NULL, *old = w->file;
+        uint64_t size = 0, old_at = w->at, old_size = w->size;
+        struct wal_head h = {.salt = checksum(&x->number, sizeof(x->number), w->options.seed),
+                        .number = x->number,
+                        .before = x->before,
+                        .synced = x->synced,
+                        .member_id = w->options.member_id,
+                        .term = w->term,
+                        .vote = bug(BUG_WAL_HEAD_VOTE) ? 0 : w->vote,
+                        .base_index = w->last_index,
+                        .base_term = w->last_term};
+        char name[WAL_NAME_SIZE];
+        int r;
+
+        wal_head_encode(&h, (uint8_t *)w->block.data);
+        r = wal_block_end(&w->block, WAL_PAGE, h.salt, x);
+        if (r < 0)
+                return r;
+        wal_segment_name(name, x->number);
+        r = wal_segment_add(w, x->number, w->last_index);
+        if (r < 0)
+                return r;
+        r = next_file(w, name, &file, &size);
+        if (r >= 0) {
+                w->file = file;
+                w->at = 0;
+                w->size = size;
+                grow(w, w->block.size);
+                r = ops->write(file, w->block.data, w->block.size, 0);
+        }
+        if (r >= 0 && sync)
+                r = ops->sync(file);
+        if (r >= 0)
+                r = ops->sync_names(w->options.files.folder);
+        if (r < 0) {
+                ops->close(file);
+                (void)ops->remove(w->options.files.folder, name);
+                w->file = old;
+                w->at = old_at;
+                w->size = old_size;
+                w->segment_count--;
+                return r;
+        }
+        ops->close(old);
+        w->salt = h.salt;
+        w->at = w->block.size;
+        w->size = MAX(w->size, w->at);
+        return 0;
+}
+
+static int write_block(struct wal *w, struct wal_block *x, bool sync) {
+        const struct wal_file_ops *ops = w->options.files.ops;
+        int r = wal_block_end(&w->block, WAL_PAGE, w->salt, x);
+
+        if (r < 0)
+                return r;
+        grow(w, x->pages_size);
+        if (bug(BUG_WAL_MARK_EARLY)) {
+                w->number++;
+                w->before = x->sum;
+                (void)wal_move_mark(w);
+                (void)wal_sync_mark(w);
+                w->number--;
+                w->before = x->before;
+        }
+        r = ops->write(w->file, w->block.data + WAL_PAGE, x->pages_size, w->at);
+        if (r >= 0 && sync)
+                r = ops->sync(w->file);
+        if (r < 0)
+                return r;
+        w->at += x->pages_size;
+        w->size = MAX(w->size, w->at);
+        return 0;
+}
+
+/* Segments of which nothing is needed, the oldest first. */
+static int drop_segments(struct wal *w, uint64_t trim_to) {
+        const struct wal_file_ops *ops = w->options.files.ops;
+        size_t n = 0;
+        int r = 0;
+
+        while (n + 1 < w->segment_count && w->segments[n].last_index <= trim_to) {
+                char name[WAL_NAME_SIZE], spare[WAL_NAME_SIZE];
+
+                wal_segment_name(name, w->segments[n].number);
+                snprintf(spare, sizeof(spare), WAL_SPARE_PREFIX "%016llx",
+                                (unsigned long long)w->segments[n].number);
+                if (w->spare_count < WAL_SPARES_MAX &&
+                                ops->rename(w->options.files.folder, name, spare) >= 0)
+                        memcpy(w->spares[w->spare_count++], spare, sizeof(spare));
+                else
+                        r = ops->remove(w->options.files.folder, name);
+                if (r < 0)
+                        break;
+                n++;
+        }
+        if (n == 0)
+                return r;
+        w->segment_count -= n;
+        memmove(w->segments, w->segments + n, w->segment_count * sizeof(w->segments[0]));
+        /* A gap would be taken for damage: they go in order, also when the power fails. */
+        return ops->sync_names(w->options.files.folder);
+}
+
+static int append(struct wal *w, const struct wal_batch *b) {
+        struct wal_block x = {.number = w->number + 1, .before = w->before, .synced = w->synced};
+        /* Into an empty segment goes what is larger than one, too. */
+        bool fits = w->file &&
+                    (w->at == WAL_PAGE ||
+                                    w->at + w->block.size <= w->options.segment_bytes + WAL_PAGE);
+        int r;
+
+        if (w->block.failed)
+                return -ENOMEM;
+        r = fits ? write_block(w, &x, b->sync) : write_segment(w, &x, b->sync);
+        if (r == -ENOSPC && w->spare_count > 0) {
+                remove_spares(w);
+                (void)compose(w, b);
+                r = fits ? write_block(w, &x, b->sync) : write_segment(w, &x, b->sync);
+        }
+        if (r < 0)
+                return r;
+        w->number = x.number;
+        w->before = x.sum;
+        w->term = b->term;
+        w->vote = b->vote;
+        if (b->truncate_from > 0) {
+                w->last_index = b->truncate_from - 1;
+                w->last_term = b->truncate_term;
+        }
+        if (b->entry_count > 0) {
+                w->last_index = b->entries[b->entry_count - 1]->index;
+                w->last_term = b->entries[b->entry_count - 1]->term;
+        }
+        w->segments[w->segment_count - 1].last_index =
+                        MAX(w->segments[w->segment_count - 1].last_index, w->last_index);
+        if (!b->sync)
+                return 0;
+        w->synced = w->number;
+        /* It is written, and must not be again: a mark that lags moves with the next block. */
+        r = wal_move_mark(w);
+        /* All of a segment hangs on its head: the mark that vouches for it is durable at once. */
+        if (r >= 0 && !fits)
+                r = w->options.files.ops->sync(w->mark);
+        return r == -ENOSPC ? 0 : r;
+}
+
+int wal_write(struct wal *w, const struct wal_batch *b) {
+        int r = compose(w, b) ? append(w, b) : 0;
+
+        if (w->block.allocated > BLOCK_KEPT_BYTES)
+                buf_done(&w->block);
+        if (r < 0)
+                return r;
+        r = drop_segments(w, b->trim_to); /* those that stay go another time */
+        return r == -ENOSPC ? 0 : r;
+}
+
+int wal_reset(struct wal *w, uint64_t index, uint64_t term) {
+        return wal_write(w, &(struct wal_batch){.term = w->term,
+                                            .vote = w->vote,
+                                            .truncate_from = index + 1,
+                                            .truncate_term = term,
+                                            .sync = true});
+}
+
+int wal_give_back(const struct wal *w) {
+        const struct wal_file_ops *ops = w->options.files.ops;
+        _cleanup_strv_free_ char **names = NULL;
+        int r = ops->list(w->options.files.folder, &names);
+
+        for (char **name = names; r >= 0 && name && *name; name++)
+                if (startswith(*name, WAL_SPARE_PREFIX))
+                        r = ops->remove(w->options.files.folder, *name);
+        return r;
+}
+
+int wal_finish(struct wal *w) {
+        int r = 0;
+
+        if (w->synced < w->number) {
+                r = w->options.files.ops->sync(w->file);
+                w->synced = w->number;
+                if (r >= 0)
+                        r = wal_move_mark(w);
+        }
+        return r < 0 ? r : wal_sync_mark(w);
+}

@@ -1,0 +1,486 @@
+/* journald's own stream of a unit's output strips blanks, drops empty lines, cuts long ones and
+ * ends lines at NUL; what a program writes is therefore read here and handed to journald in its
+ * native form, which takes any bytes. A container's standard output is a connection to a socket of
+ * its own (StandardOutput=file:SOCKET), made by systemd at each start: so every run has its own
+ * stream, and which container it is needs no guess.
+ *
+ * Sockets and streams are kept in systemd's store of file descriptors: when this process ends,
+ * however it ends, nothing that writes to it notices; the next one continues. Only the beginning of
+ * a line whose end had not come is lost then. The agent may come and go. */
+#include "config.h"
+
+#include "nodeagent/logs/log-collect.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <systemd/sd-id128.h>
+#include <systemd/sd-journal.h>
+
+#include "lib/buf.h"
+#include "lib/fileio.h"
+#include "lib/log.h"
+#include "lib/map.h"
+
+enum { READ_SIZE = 64 * 1024, FIELDS_MAX = 24, ACCEPT_PER_TURN = 16 };
+
+struct collector {
+        sd_event *event;
+        struct map *sources; /* name -> struct source */
+        uint64_t serial;
+        int control;
+};
+
+/* A container: where its runs connect. */
+struct source {
+        struct collector *collector;
+        char *name, *unit;
+        json_t *about;
+        unsigned refs;
+        int fd;
+        sd_event_source *io;
+};
+
+/* One run of it (or a command beside it). */
+struct stream {
+        struct source *source;
+        char *stored; /* its name in systemd's store */
+        char *invocation;
+        int fd;
+        sd_event_source *io, *timer;
+        struct buf rest;
+        struct log_budget budget;
+};
+
+static struct source *source_unref(struct source *s) {
+        if (!s || --s->refs > 0)
+                return NULL;
+        sd_event_source_disable_unref(s->io);
+        safe_close(s->fd);
+        json_decref(s->about);
+        free(s->name);
+        free(s->unit);
+        free(s);
+        return NULL;
+}
+
+static void source_release(void *value) {
+        struct source *s = value;
+
+        /* Streams may go on; no new ones come. */
+        s->io = sd_event_source_disable_unref(s->io);
+        s->fd = safe_close(s->fd);
+        source_unref(s);
+}
+
+static void stream_free(struct stream *s) {
+        sd_event_source_disable_unref(s->timer);
+        sd_event_source_disable_unref(s->io);
+        safe_close(s->fd);
+        source_unref(s->source);
+        buf_done(&s->rest);
+        free(s->stored);
+        free(s->invocation);
+        free(s);
+}
+
+static void store(const char *name, int fd) {
+        _cleanup_free_ char *text = strformat("FDSTORE=1\nFDNAME=%s", name);
+
+        if (text)
+                (void)sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+}
+
+static void unstore(const char *name) {
+        _cleanup_free_ char *text = strformat("FDSTOREREMOVE=1\nFDNAME=%s", name);
+
+        if (text)
+                (void)sd_notify(0, text);
+}
+
+/* ---- entries ---- */
+
+static void set_field(struct iovec *v, char *text) {
+        *v = (struct iovec){text, text ? strlen(text) : 0};
+}
+
+static int send_line(const struct stream *s, const struct log_line *line) {
+        struct iovec v[FIELDS_MAX];
+        size_t n = 0, i;
+        const json_t *field;
+        _cleanup_free_ char *message = malloc(line->size + 8),
+                            *unit = strformat("OBJECT_SYSTEMD_UNIT=%s", s->source->unit),
+                            *invocation = strformat("KEELSON_INVOCATION=%s", s->invocation);
+        static char priority[] = "PRIORITY=6", partial[] = "KEELSON_PARTIAL=1";
+
+        if (!message || !unit || !invocation)
+                return -ENOMEM;
+        memcpy(message, "MESSAGE=", 8);
+        memcpy(message + 8, line->data, line->size);
+        v[n++] = (struct iovec){message, line->size + 8};
+        set_field(&v[n++], priority);
+        set_field(&v[n++], unit);
+        set_field(&v[n++], invocation);
+        if (!line->ended)
+                set_field(&v[n++], partial);
+        json_array_foreach (json_at(s->source->about, "fields"), i, field)
+                if (n < FIELDS_MAX)
+                        set_field(&v[n++], (char *)strempty(json_string_value(field)));
+        return sd_journal_sendv(v, (int)n);
+}
+
+/* The number of entries made. */
+static uint64_t take_lines(struct stream *s, bool last) {
+        size_t done = 0, used;
+        uint64_t count = 0;
+        struct log_line line;
+
+        while (log_line_next(s->rest.size > 0 ? s->rest.data + done : "", s->rest.size - done, last,
+                               &line, &used) > 0) {
+                int r = send_line(s, &line);
+                if (r < 0)
+                        log_warning_errno(r, "A line of %s did not reach the journal",
+                                        s->source->unit);
+                done += used;
+                count++;
+        }
+        buf_consume(&s->rest, done);
+        return count;
+}
+
+static int on_interval(sd_event_source *timer, uint64_t usec, void *userdata) {
+        struct stream *s = userdata;
+
+        return sd_event_source_set_enabled(s->io, SD_EVENT_ON);
+}
+
+/* The program's writes block when the socket is full, so nothing is lost. */
+static void wait_until(struct stream *s, uint64_t until_us) {
+        static const char text[] = "keelson: this container writes more than 10000 lines or 8 MiB "
+                                   "in 30 seconds; its output is not read until they are over, it "
+                                   "has to wait. Nothing is lost. Write less, or to a volume.";
+        const struct log_line line = {text, sizeof(text) - 1, true};
+        int r;
+
+        _Static_assert(LOG_BUDGET_LINES == 10000 && LOG_BUDGET_BYTES == 8 << 20, "as in text");
+        if (s->timer) {
+                r = sd_event_source_set_time(s->timer, until_us);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time(s->source->collector->event, &s->timer, CLOCK_MONOTONIC,
+                                until_us, 0, on_interval, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
+        if (r >= 0)
+                r = send_line(s, &line);
+        if (r < 0)
+                log_warning_errno(r, "Cannot limit what %s writes", s->source->unit);
+}
+
+static void take_and_count(struct stream *s, size_t bytes) {
+        uint64_t lines = take_lines(s, false), now = 0, until;
+
+        if (sd_event_now(s->source->collector->event, CLOCK_MONOTONIC, &now) < 0)
+                return;
+        until = log_budget_take(&s->budget, now, lines, bytes);
+        if (until > 0)
+                wait_until(s, until);
+}
+
+static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata) {
+        struct stream *s = userdata;
+        static char data[READ_SIZE];
+        ssize_t n = read(fd, data, sizeof(data));
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return 0;
+        if (n > 0 && buf_append(&s->rest, data, (size_t)n) >= 0) {
+                take_and_count(s, (size_t)n);
+                return 0;
+        }
+        (void)take_lines(s, true);
+        unstore(s->stored);
+        stream_free(s);
+        return 0;
+}
+
+/* ---- streams ---- */
+
+/* The run that systemd is starting for this unit; one of our own making when it has gone already.
+ */
+static char *invocation_of(const char *unit) {
+        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", unit);
+        char target[64];
+        ssize_t n = path ? readlink(path, target, sizeof(target)) : -1;
+        sd_id128_t id;
+
+        if (n == 32)
+                return strndup(target, 32);
+        return sd_id128_randomize(&id) < 0 ? NULL : strdup(SD_ID128_TO_STRING(id));
+}
+
+static int stream_new(struct source *source, int fd, const char *invocation, const char *stored) {
+        struct collector *c = source->collector;
+        struct stream *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->source = source;
+        source->refs++;
+        s->fd = -EBADF;
+        s->invocation = invocation ? strdup(invocation) : invocation_of(source->unit);
+        if (s->invocation)
+                s->stored = stored ? strdup(stored)
+                                   : strformat("s-%s-%s-%llu", source->name, s->invocation,
+                                                     (unsigned long long)c->serial++);
+        r = s->stored ? sd_event_add_io(c->event, &s->io, fd, EPOLLIN, on_data, s) : -ENOMEM;
+        if (r < 0) {
+                stream_free(s);
+                return r;
+        }
+        s->fd = fd;
+        if (!stored)
+                store(s->stored, fd);
+        return 0;
+}
+
+static int on_connection(sd_event_source *io, int fd, uint32_t events, void *userdata) {
+        struct source *s = userdata;
+
+        for (unsigned i = 0; i < ACCEPT_PER_TURN; i++) {
+                int one = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (one < 0)
+                        return 0;
+                if (stream_new(s, one, NULL, NULL) < 0)
+                        safe_close(one);
+        }
+        return 0;
+}
+
+/* ---- sources ---- */
+
+static bool name_is_tame(const char *name) {
+        size_t n = strspn(name, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-");
+        return n > 0 && n <= 100 && !name[n] && name[0] != '.';
+}
+
+/* Takes fd. */
+static int source_new(struct collector *c, const json_t *about, int fd) {
+        const char *name = json_str_or(about, "name", "");
+        struct source *s = calloc(1, sizeof(*s));
+        int r = s ? 0 : -ENOMEM;
+
+        if (r >= 0) {
+                *s = (struct source){.collector = c, .refs = 1, .fd = fd};
+                fd = -EBADF;
+                s->about = json_incref((json_t *)about);
+                s->name = strdup(name);
+                s->unit = strdup(json_str_or(about, "unit", ""));
+                r = s->name && s->unit ? sd_event_add_io(c->event, &s->io, s->fd, EPOLLIN,
+                                                         on_connection, s)
+                                       : -ENOMEM;
+        }
+        if (r >= 0)
+                r = map_set(c->sources, name, s);
+        if (r < 0) {
+                safe_close(fd);
+                source_unref(s);
+        }
+        return r;
+}
+
+static char *about_path(const char *name) {
+        return strformat(LOG_COLLECT_DIR "/%s.json", name);
+}
+
+static void source_remove(struct collector *c, const char *name) {
+        _cleanup_free_ char *stored = strformat("l-%s", name), *path = about_path(name),
+                            *socket = strformat(LOG_COLLECT_DIR "/%s", name);
+
+        if (stored)
+                unstore(stored);
+        if (path)
+                (void)unlink(path);
+        if (socket)
+                (void)unlink(socket);
+        (void)map_remove(c->sources, name);
+}
+
+/* ---- the agent's messages ---- */
+
+static void new_source(struct collector *c, const json_t *about, int fd) {
+        const char *name = json_str_or(about, "name", "");
+        _cleanup_free_ char *stored = strformat("l-%s", name), *path = about_path(name),
+                            *text = json_text(about);
+        int r = stored && path && text ? 0 : -ENOMEM;
+
+        /* On disk (in memory, that is) first: the next process must know what the socket is. */
+        if (r >= 0)
+                r = file_write_atomic(path, text, strlen(text), 0600);
+        if (r >= 0) {
+                unstore(stored);
+                r = source_new(c, about, fd);
+        } else
+                safe_close(fd);
+        if (r < 0)
+                log_warning_errno(
+                                r, "Cannot take the output of %s", json_str_or(about, "unit", ""));
+        else
+                store(stored, fd);
+}
+
+static int on_message(sd_event_source *io, int fd, uint32_t events, void *userdata) {
+        struct collector *c = userdata;
+        static char text[LOG_COLLECT_MESSAGE_MAX];
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct iovec v = {text, sizeof(text)};
+        struct msghdr m = {.msg_iov = &v,
+                        .msg_iovlen = 1,
+                        .msg_control = &control,
+                        .msg_controllen = sizeof(control)};
+        ssize_t n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        _cleanup_json_ json_t *about = NULL;
+        const char *name;
+        int passed = -EBADF;
+
+        if (n < 0)
+                return 0;
+        for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+                if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+                        memcpy(&passed, CMSG_DATA(h), sizeof(passed));
+        if (json_parse(text, (size_t)n, 0, &about, NULL) < 0 || (m.msg_flags & MSG_TRUNC)) {
+                safe_close(passed);
+                return 0;
+        }
+        if ((name = json_str(about, "remove")) && name_is_tame(name))
+                source_remove(c, name);
+        else if (passed >= 0 && name_is_tame(json_str_or(about, "name", ""))) {
+                new_source(c, about, passed);
+                passed = -EBADF;
+        }
+        safe_close(passed);
+        /* The agent was upgraded: the next process is of the new version. */
+        if (!streq(json_str_or(about, "version", PACKAGE_VERSION), PACKAGE_VERSION))
+                (void)sd_event_exit(c->event, 0);
+        return 0;
+}
+
+static int open_control(struct collector *c) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = LOG_COLLECT_CONTROL};
+        int r = mkdir_parents(LOG_COLLECT_DIR, 0700);
+
+        if (r < 0)
+                return r;
+        c->control = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (c->control < 0)
+                return -errno;
+        (void)unlink(LOG_COLLECT_CONTROL);
+        if (bind(c->control, (struct sockaddr *)&address, sizeof(address)) < 0)
+                return -errno;
+        return sd_event_add_io(c->event, NULL, c->control, EPOLLIN, on_message, c);
+}
+
+/* ---- what systemd has kept ---- */
+
+static void restore_source(struct collector *c, const char *name, int fd) {
+        _cleanup_free_ char *path = about_path(name), *text = NULL,
+                            *socket = strformat(LOG_COLLECT_DIR "/%s", name);
+        _cleanup_json_ json_t *about = NULL;
+        size_t n;
+
+        if (!path || !socket || access(socket, F_OK) < 0 ||
+                        file_read(path, LOG_COLLECT_MESSAGE_MAX, &text, &n) < 0 ||
+                        json_parse(text, n, 0, &about, NULL) < 0) {
+                safe_close(fd);
+                source_remove(c, name);
+                return;
+        }
+        (void)source_new(c, about, fd);
+}
+
+/* "s-<name>-<invocation>-<serial>" */
+static void restore_stream(struct collector *c, const char *stored, int fd) {
+        const char *serial = strrchr(stored, '-');
+        size_t n = serial ? (size_t)(serial - stored) : 0;
+        _cleanup_free_ char *name = NULL, *invocation = NULL;
+        struct source *source;
+        uint64_t number;
+
+        if (n < 2 + 33 || stored[n - 33] != '-' || parse_u64(serial + 1, &number) < 0) {
+                safe_close(fd);
+                return;
+        }
+        c->serial = MAX(c->serial, number + 1);
+        name = strndup(stored + 2, n - 33 - 2);
+        invocation = strndup(stored + n - 32, 32);
+        source = name ? map_get(c->sources, name) : NULL;
+        if (!source || !invocation || stream_new(source, fd, invocation, stored) < 0) {
+                safe_close(fd);
+                unstore(stored);
+        }
+}
+
+static int restore(struct collector *c) {
+        char **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names);
+
+        /* Streams belong to sources: those first. */
+        for (int pass = 0; pass < 2; pass++)
+                for (int i = 0; i < n; i++) {
+                        int fd = SD_LISTEN_FDS_START + i;
+
+                        (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+                        if (pass == 0 && startswith(names[i], "l-"))
+                                restore_source(c, names[i] + 2, fd);
+                        else if (pass == 1 && startswith(names[i], "s-"))
+                                restore_stream(c, names[i], fd);
+                }
+        for (int i = 0; i < n; i++)
+                free(names[i]);
+        free(names);
+        return MIN(n, 0);
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
+        return sd_event_exit(sd_event_source_get_event(s), 0);
+}
+
+int log_collect_main(void) {
+        struct collector c = {.control = -EBADF};
+        sigset_t signals;
+        int r;
+
+        log_setup("knodeagent", LOG_INFO);
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGTERM);
+        sigaddset(&signals, SIGINT);
+        (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+        c.sources = map_new(source_release);
+        r = c.sources ? sd_event_new(&c.event) : -ENOMEM;
+        if (r >= 0)
+                r = sd_event_add_signal(c.event, NULL, SIGTERM, on_signal, &c);
+        if (r >= 0)
+                r = sd_event_add_signal(c.event, NULL, SIGINT, on_signal, &c);
+        if (r >= 0)
+                r = restore(&c);
+        if (r >= 0)
+                r = open_control(&c);
+        if (r >= 0) {
+                (void)sd_notify(0, "READY=1\nSTATUS=takes what containers write");
+                r = sd_event_loop(c.event);
+        }
+        if (r < 0)
+                log_error_errno(r, "Cannot collect the containers' output");
+        map_free(c.sources);
+        safe_close(c.control);
+        sd_event_unref(c.event);
+        return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,121 @@
+/* rtnetlink tells of links, addresses and routes that go; only what is ours matters. Several that
+ * go at once (a link takes its address and routes along) lead to one call. */
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include "lib/log.h"
+#include "nodeagent/network/network.h"
+
+enum { DELAY_US = 200000, MESSAGES_PER_TURN = 32 };
+
+struct network_watch {
+        sd_event *event;
+        int fd;
+        sd_event_source *io, *timer;
+        void (*on_missing)(void *userdata);
+        void *userdata;
+};
+
+/* An attribute's text; "" when absent or not ended. */
+static const char *text_of(const struct nlmsghdr *h, size_t header, unsigned short type) {
+        const struct rtattr *a =
+                        (const struct rtattr *)((const char *)NLMSG_DATA(h) + NLMSG_ALIGN(header));
+        int left = (int)h->nlmsg_len - (int)NLMSG_SPACE(header);
+
+        for (; left > 0 && RTA_OK(a, left); a = RTA_NEXT(a, left))
+                if (a->rta_type == type && memchr(RTA_DATA(a), 0, (size_t)RTA_PAYLOAD(a)) != NULL)
+                        return RTA_DATA(a);
+        return "";
+}
+
+static bool is_loss(const struct nlmsghdr *h) {
+        const struct ifinfomsg *link = NLMSG_DATA(h);
+        const struct rtmsg *route = NLMSG_DATA(h);
+
+        switch (h->nlmsg_type) {
+        case RTM_NEWLINK:
+        case RTM_DELLINK:
+                return h->nlmsg_len >= NLMSG_LENGTH(sizeof(*link)) &&
+                       (h->nlmsg_type == RTM_DELLINK || !(link->ifi_flags & IFF_UP)) &&
+                       startswith(text_of(h, sizeof(*link), IFLA_IFNAME), NETWORK_LINK_PREFIX);
+        case RTM_DELADDR:
+                return h->nlmsg_len >= NLMSG_LENGTH(sizeof(struct ifaddrmsg)) &&
+                       startswith(text_of(h, sizeof(struct ifaddrmsg), IFA_LABEL),
+                                       NETWORK_LINK_PREFIX);
+        case RTM_DELROUTE:
+                return h->nlmsg_len >= NLMSG_LENGTH(sizeof(*route)) &&
+                       route->rtm_protocol == NETWORK_ROUTE_PROTOCOL;
+        default:
+                return false;
+        }
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct network_watch *w = userdata;
+
+        w->timer = sd_event_source_disable_unref(w->timer);
+        w->on_missing(w->userdata);
+        return 0;
+}
+
+static void missing(struct network_watch *w) {
+        if (!w->timer)
+                (void)sd_event_add_time_relative(
+                                w->event, &w->timer, CLOCK_MONOTONIC, DELAY_US, 0, on_timer, w);
+}
+
+static int on_netlink(sd_event_source *s, int fd, uint32_t events, void *userdata) {
+        struct network_watch *w = userdata;
+        _Alignas(struct nlmsghdr) char buffer[16384];
+
+        for (unsigned i = 0; i < MESSAGES_PER_TURN; i++) {
+                ssize_t size = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT);
+
+                if (size < 0 && errno == ENOBUFS)
+                        missing(w);
+                if (size <= 0)
+                        return 0;
+                for (struct nlmsghdr *h = (struct nlmsghdr *)buffer; NLMSG_OK(h, (size_t)size);
+                                h = NLMSG_NEXT(h, size))
+                        if (is_loss(h))
+                                missing(w);
+        }
+        return 0;
+}
+
+int network_watch_new(struct network_watch **ret, sd_event *event,
+                void (*on_missing)(void *userdata), void *userdata) {
+        struct sockaddr_nl address = {.nl_family = AF_NETLINK,
+                        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE};
+        struct network_watch *w = calloc(1, sizeof(*w));
+        int r = 0;
+
+        if (!w)
+                return -ENOMEM;
+        *w = (struct network_watch){.event = sd_event_ref(event),
+                        .on_missing = on_missing,
+                        .userdata = userdata};
+        w->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+        if (w->fd < 0 || bind(w->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = sd_event_add_io(event, &w->io, w->fd, EPOLLIN, on_netlink, w);
+        if (r < 0) {
+                network_watch_free(w);
+                return r;
+        }
+        *ret = w;
+        return 0;
+}
+
+struct network_watch *network_watch_free(struct network_watch *w) {
+        if (!w)
+                return NULL;
+        sd_event_source_disable_unref(w->io);
+        sd_event_source_disable_unref(w->timer);
+        safe_close(w->fd);
+        sd_event_unref(w->event);
+        free(w);
+        return NULL;
+}

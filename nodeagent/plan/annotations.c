@@ -1,0 +1,239 @@
+/* The annotations unit.keelson.dev/<Property>, and what they can't touch. Which namespace may use
+ * which property is for the API's admission (the pod security level); here is what belongs to the
+ * agent itself whoever let the pod through: who the unit is, what other units it reaches, and
+ * keelson's own keys, state and sockets, which are put in after everything else. Only a container
+ * with securityContext.privileged, which owns the machine anyway, is free of it. */
+#include "nodeagent/plan/pod-units.h"
+
+#include "nodeagent/plan/unit-props.h"
+
+#define REASON "CreateContainerConfigError"
+#define OTHER_UNITS \
+        "it reaches other units of the machine, which takes a container with " \
+        "securityContext.privileged"
+
+/* No container that is not privileged sees these. */
+static const char *const hidden_paths[] = {"/etc/keelson", "/var/lib/keelson", "/run/keelson",
+                "/root/.ssh", "/root/.kube", "/boot", "/etc/shadow", "/etc/shadow-", "/etc/gshadow",
+                "/etc/gshadow-", "/etc/ssh", "/etc/ssl/private", "/etc/sudoers", "/etc/sudoers.d",
+                "/etc/credstore", "/etc/credstore.encrypted"};
+
+/* Properties that an annotation may give these values only (none: not at all), and why. */
+static const struct kept_property {
+        const char *property, *values, *why;
+} kept_properties[] = {
+                {"Before", "", OTHER_UNITS},
+                {"BindsTo", "", OTHER_UNITS},
+                {"Conflicts", "", OTHER_UNITS},
+                {"JoinsNamespaceOf", "", OTHER_UNITS},
+                {"OnFailure", "", OTHER_UNITS},
+                {"OnSuccess", "", OTHER_UNITS},
+                {"PartOf", "", OTHER_UNITS},
+                {"PropagatesReloadTo", "", OTHER_UNITS},
+                {"PropagatesStopTo", "", OTHER_UNITS},
+                {"ReloadPropagatedFrom", "", OTHER_UNITS},
+                {"Requires", "", OTHER_UNITS},
+                {"RequiresMountsFor", "", OTHER_UNITS},
+                {"Requisite", "", OTHER_UNITS},
+                {"Sockets", "", OTHER_UNITS},
+                {"StopPropagatedFrom", "", OTHER_UNITS},
+                {"Upholds", "", OTHER_UNITS},
+                {"Wants", "", OTHER_UNITS},
+                {"FailureAction", "none", "it acts on the machine as a whole"},
+                {"SuccessAction", "none", "it acts on the machine as a whole"},
+                {"StartLimitAction", "none", "it acts on the machine as a whole"},
+                {"JobTimeoutAction", "none", "it acts on the machine as a whole"},
+                {"Slice", "", "a pod has a slice of its own"},
+                {"Description", "", "the agent knows its units by it"},
+                {"LogExtraFields", "", "they say whose log a line is"},
+                {"LogNamespace", "", "the log of a pod is in the machine's journal"},
+                {"SyslogIdentifier", "", "it is the container's name"},
+                {"StandardInput", "null", "systemd would open a file of the machine as root"},
+                {"StandardOutput", "journal null",
+                                "systemd would open a file of the machine as root"},
+                {"StandardError", "journal null inherit",
+                                "systemd would open a file of the machine as root"},
+                {"PassEnvironment", "", "it shows systemd's own environment; use env"},
+                {"User", "", "use securityContext.runAsUser"},
+                {"Group", "", "use securityContext.runAsGroup"},
+                {"SupplementaryGroups", "", "use securityContext.supplementalGroups"},
+                {"DynamicUser", "yes true on 1", "use securityContext.runAsUser"},
+                {"CapabilityBoundingSet", "", "use securityContext.capabilities"},
+                {"AmbientCapabilities", "", "use securityContext.capabilities"},
+                {"RootDirectory", "", "use the container's image"},
+                {"RootImage", "", "use the container's image"},
+                {"NetworkNamespacePath", "", "use hostNetwork"},
+                {"RuntimeDirectory", "", "it makes or takes over a folder of the machine"},
+                {"StateDirectory", "",
+                                "it makes or takes over a folder of the machine; use a volume"},
+                {"CacheDirectory", "",
+                                "it makes or takes over a folder of the machine; use a volume"},
+                {"LogsDirectory", "",
+                                "it makes or takes over a folder of the machine; use a volume"},
+                {"KillMode", "mixed control-group", "processes would outlive their pod"},
+                {"SendSIGKILL", "yes true on 1", "processes would outlive their pod"},
+};
+
+static bool path_is_within(const char *path, const char *folder) {
+        size_t n = strlen(folder);
+
+        if (streq(folder, "/"))
+                return *path == '/';
+        return strncmp(path, folder, n) == 0 && (path[n] == '/' || !path[n]);
+}
+
+bool pod_path_is_hidden(const char *path) {
+        for (size_t i = 0; i < ELEMENTS(hidden_paths); i++)
+                if (path_is_within(path, hidden_paths[i]))
+                        return true;
+        return false;
+}
+
+bool pod_path_holds_hidden(const char *path) {
+        for (size_t i = 0; i < ELEMENTS(hidden_paths); i++)
+                if (path_is_within(hidden_paths[i], path))
+                        return true;
+        return false;
+}
+
+static int may_be_set(const char *key, const char *property, const char *value, struct problem *p) {
+        for (size_t i = 0; i < ELEMENTS(kept_properties); i++) {
+                const struct kept_property *k = &kept_properties[i];
+                _cleanup_strv_free_ char **values = NULL;
+                int r;
+
+                if (!streq(k->property, property))
+                        continue;
+                r = strv_split(k->values, " ", &values);
+                if (r < 0)
+                        return r;
+                if (values && strv_contains(values, value))
+                        return 0;
+                return problem_set(p, EINVAL, 0, REASON,
+                                "annotation %s: the unit property %s cannot be set to '%s': %s",
+                                key, property, value, k->why);
+        }
+        return 0;
+}
+
+int pod_passthrough(
+                const json_t *pod, const json_t *container, json_t *properties, struct problem *p) {
+        _cleanup_free_ char *own =
+                        strformat("%s.unit.keelson.dev/", json_str_or(container, "name", ""));
+        const char *key;
+        json_t *v;
+
+        if (!own)
+                return -ENOMEM;
+        json_object_foreach ((json_t *)json_at(pod, "metadata.annotations"), key, v) {
+                const char *name = startswith(key, "unit.keelson.dev/"),
+                           *text = strempty(json_string_value(v));
+                const struct prop_row *row;
+                json_t *value;
+                int r = 0;
+
+                if (!name)
+                        name = startswith(key, own);
+                if (!name)
+                        continue;
+                row = prop_find(name);
+                if (!container_is_privileged(container))
+                        r = may_be_set(key, row ? row->name : name, text, p);
+                if (r < 0)
+                        return r;
+                if (!row)
+                        return problem_set(p, EINVAL, 0, REASON,
+                                        "annotation %s: the unit property %s is not known; "
+                                        "docs/pod-to-units.md lists them",
+                                        key, name);
+                r = prop_from_text(row, text, &value, p);
+                if (r < 0)
+                        return r;
+                if (json_object_set_new(properties, row->name, value) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int hide(json_t *properties, const char *prefix, const char *at, const char *path) {
+        json_t *list = json_object_get(properties, "InaccessiblePaths"), *v;
+        _cleanup_free_ char *text = strformat("%s%s%s", prefix, at, path);
+        size_t i;
+
+        if (!text)
+                return -ENOMEM;
+        if (!list) {
+                list = json_array();
+                if (json_object_set_new(properties, "InaccessiblePaths", list) < 0)
+                        return -ENOMEM;
+        }
+        json_array_foreach (list, i, v)
+                if (streq_ptr(json_string_value(v), text))
+                        return 0;
+        return json_array_append_new(list, json_string(text));
+}
+
+/* What a folder of the machine shows of the hidden ones, where it is mounted. */
+static int hide_in_mount(json_t *properties, bool image, const char *source, const char *target) {
+        size_t n = streq(source, "/") ? 0 : strlen(source);
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTS(hidden_paths) && r >= 0; i++)
+                if (path_is_within(hidden_paths[i], source) && !streq(hidden_paths[i], source))
+                        r = hide(properties, image ? "-+" : "-", streq(target, "/") ? "" : target,
+                                        hidden_paths[i] + n);
+        return r;
+}
+
+static const json_t *named(const json_t *list, const char *name) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v)
+                if (streq(json_str_or(v, "name", ""), name))
+                        return v;
+        return NULL;
+}
+
+/* Speaking to systemd is the one thing that needs a socket of its, for those who ask for it. */
+static int notify_socket(json_t *properties) {
+        json_t *list = json_object_get(properties, "BindReadOnlyPaths");
+
+        if (!streq(json_str_or(properties, "Type", ""), "notify") &&
+                        !json_object_get(properties, "WatchdogUSec") &&
+                        streq(json_str_or(properties, "NotifyAccess", "none"), "none"))
+                return 0;
+        if (!list) {
+                list = json_array();
+                if (json_object_set_new(properties, "BindReadOnlyPaths", list) < 0)
+                        return -ENOMEM;
+        }
+        return json_array_append_new(
+                        list, json_pack("[s, s]", "/run/systemd/notify", "/run/systemd/notify"));
+}
+
+int pod_protect(const json_t *container, const json_t *volumes, json_t *properties) {
+        bool image = json_object_get(properties, "RootDirectory") ||
+                     json_object_get(properties, "RootImage");
+        const json_t *m;
+        size_t i;
+        int r = 0;
+
+        if (container_is_privileged(container))
+                return 0;
+        for (i = 0; i < ELEMENTS(hidden_paths) && r >= 0; i++)
+                r = hide(properties, "-", "", hidden_paths[i]);
+        json_array_foreach (json_at(container, "volumeMounts"), i, m) {
+                const json_t *volume = named(volumes, json_str_or(m, "name", ""));
+                _cleanup_free_ char *target = pod_path_tidy(json_str_or(m, "mountPath", ""));
+
+                if (!target)
+                        return -ENOMEM;
+                if (r >= 0 && streq(json_str_or(volume, "type", ""), "host") &&
+                                !*json_str_or(m, "subPath", "") &&
+                                !*json_str_or(m, "subPathExpr", ""))
+                        r = hide_in_mount(
+                                        properties, image, json_str_or(volume, "path", ""), target);
+        }
+        return r < 0 || image ? r : notify_socket(properties);
+}

@@ -1,0 +1,55 @@
+/* A container's own /dev. systemd's private /dev (PrivateDevices=) is read-only before anything can
+ * be mounted in it, and a termination message lies there by default. A folder of the agent's at
+ * this place wins over systemd's, while the rest of PrivateDevices= stays: it has the same devices,
+ * links and mounts, and the message. */
+#include "nodeagent/plan/pod-units.h"
+
+static int bind(json_t *properties, const char *key, const char *source, const char *target,
+                bool optional) {
+        json_t *list = json_object_get(properties, key);
+
+        if (!list) {
+                list = json_array();
+                if (json_object_set_new(properties, key, list) < 0)
+                        return -ENOMEM;
+        }
+        return json_array_append_new(
+                               list, optional ? json_pack("[s, s, s]", source, target, "optional")
+                                              : json_pack("[s, s]", source, target)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+/* Something else is mounted at /dev. */
+static bool is_taken(const json_t *properties) {
+        static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
+        const json_t *m;
+        size_t i;
+
+        for (size_t k = 0; k < ELEMENTS(keys); k++)
+                json_array_foreach (json_object_get(properties, keys[k]), i, m)
+                        if (streq_ptr(json_string_value(json_array_get(m, 1)), "/dev"))
+                                return true;
+        return false;
+}
+
+int pod_own_devices(json_t *properties, const char *dir) {
+        static const struct {
+                const char *path;
+                bool optional;
+        } devices[] = {{"/dev/null", false}, {"/dev/zero", false}, {"/dev/full", false},
+                        {"/dev/random", false}, {"/dev/urandom", false}, {"/dev/tty", false},
+                        {"/dev/pts", true}, {"/dev/hugepages", true}};
+        int r;
+
+        if (is_taken(properties))
+                return 0;
+        r = bind(properties, "BindReadOnlyPaths", dir, "/dev", false);
+        for (size_t i = 0; i < ELEMENTS(devices) && r >= 0; i++)
+                r = bind(properties, "BindPaths", devices[i].path, devices[i].path,
+                                devices[i].optional);
+        /* With PrivateIPC systemd mounts one of its own. */
+        if (r >= 0 && !json_bool_or(properties, "PrivateIPC", false))
+                r = bind(properties, "BindPaths", "/dev/mqueue", "/dev/mqueue", true);
+        return r < 0 ? r : 1;
+}

@@ -1,0 +1,522 @@
+/* Pod -> units: the one place that says what a pod is on a systemd machine. docs/pod-to-units.md is
+ * the user's page about it; the golden files in tests/golden/pod-to-units show it by example. */
+#include "nodeagent/plan/pod-units.h"
+
+#include "lib/object.h"
+#include "lib/pki.h"
+#include "lib/quantity.h"
+#include "nodeagent/logs/log-collect.h"
+
+#define REASON "CreateContainerConfigError"
+
+enum {
+        TASKS_MAX = 4096, /* processes and threads of a container that says nothing else */
+        UNIT_STEM_LENGTH_MAX = 190, /* 255 bytes for systemd-private-<boot>-<unit>-XXXXXX */
+        NAME_HASH_LENGTH = 16,
+        RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
+        RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
+};
+#define RESTART_INTERVAL_US INT64_C(600000000)
+
+static uint32_t fnv(uint32_t hash, const char *s) {
+        for (; *s; s++)
+                hash = (hash ^ (unsigned char)*s) * UINT32_C(16777619);
+        return hash;
+}
+
+/* Namespace and container have at most 63 characters each; the pod's name is what may be too long.
+ * No name has a "_", so that a shortened name is never another's whole one. */
+static char *unit_name(const char *prefix, const char *ns, const char *pod, const char *container,
+                const char *suffix) {
+        _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, ns, pod, container, suffix);
+        size_t n = stem ? strlen(stem) : 0, over, length = strlen(pod);
+        char hash[65];
+
+        if (!stem)
+                return NULL;
+        if (n <= UNIT_STEM_LENGTH_MAX)
+                return strformat("%s.service", stem);
+        sha256_hex(pod, length, hash);
+        over = n + 1 + NAME_HASH_LENGTH - UNIT_STEM_LENGTH_MAX;
+        return strformat("%s-%.63s_%.*s_%.*s_%.63s%s.service", prefix, ns,
+                        (int)(length > over ? length - over : 0), pod, NAME_HASH_LENGTH, hash,
+                        container, suffix);
+}
+
+char *pod_unit_name_of(const char *ns, const char *pod, const char *container) {
+        return unit_name("kpod", ns, pod, container, "");
+}
+
+char *pod_unit_name(const json_t *pod, const char *container) {
+        return pod_unit_name_of(object_namespace(pod), object_name(pod), container);
+}
+
+char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) {
+        char suffix[16];
+
+        snprintf(suffix, sizeof(suffix), "_%u", serial);
+        return unit_name("kpodx", object_namespace(pod), object_name(pod), container, suffix);
+}
+
+char *pod_slice_name(const char *uid) {
+        char *s = strformat("keelson-pod_%s.slice", uid);
+
+        for (char *c = s ? s + strlen("keelson-pod_") : NULL; c && *c; c++)
+                if (*c == '-')
+                        *c = '_';
+        return s;
+}
+
+uint32_t pod_container_hash(const json_t *pod, const json_t *container) {
+        static const char *const keys[] = {"name", "image", "command", "args", "workingDir"};
+        uint32_t hash = fnv(UINT32_C(2166136261), object_uid(pod));
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++) {
+                const json_t *v = json_object_get(container, keys[i]);
+                char *text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS)
+                               : NULL;
+                hash = fnv(fnv(hash, "|"), strempty(text));
+                free(text);
+        }
+        return hash;
+}
+
+bool pod_readiness_is_notify(const json_t *pod, const char *container) {
+        _cleanup_free_ char *own = strformat("%s.keelson.dev/readiness", container);
+        const char *v = own ? object_annotation(pod, own) : NULL;
+
+        return streq_ptr(v ? v : object_annotation(pod, "keelson.dev/readiness"), "notify");
+}
+
+static void set_str(json_t *o, const char *key, const char *value) {
+        json_object_set_new(o, key, json_string(value));
+}
+
+static void set_int(json_t *o, const char *key, int64_t value) {
+        json_object_set_new(o, key, json_integer(value));
+}
+
+const char *pod_image_path_problem(const char *path) {
+        /* A container's user 0 could write there what the machine runs or reads. */
+        static const char *const whole[] = {
+                        "/", "/usr", "/var", "/var/lib", "/home", "/opt", "/srv"};
+        static const char *const within[] = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp",
+                        "/var/run", "/etc", "/boot", "/root", "/bin", "/sbin", "/lib", "/lib64",
+                        "/usr/bin", "/usr/sbin", "/usr/lib"};
+
+        for (size_t i = 0; i < ELEMENTS(whole); i++)
+                if (streq(path, whole[i]))
+                        return "it is the machine's own; use `host`";
+        for (size_t i = 0; i < ELEMENTS(within); i++) {
+                const char *rest = startswith(path, within[i]);
+                if (rest && (!*rest || *rest == '/'))
+                        return "it is in a folder of the system or of other programs";
+        }
+        return pod_path_is_hidden(path) ? "keelson keeps its own things there" : NULL;
+}
+
+static int image(const json_t *container, json_t *properties, struct problem *p) {
+        const char *name = json_str_or(container, "image", ""), *why;
+        static const char *const raw[] = {".raw", ".img", ".squashfs"};
+        _cleanup_free_ char *path = NULL;
+
+        if (!*name || streq(name, "host"))
+                return 0;
+        path = pod_path_tidy(name);
+        if (!path)
+                return problem_set(p, EINVAL, 0, "InvalidImageName",
+                                "image \"%s\" is not something this node can run: use `host` for "
+                                "the machine's own root, the absolute path of a directory, or of a "
+                                ".raw, .img or .squashfs image",
+                                name);
+        why = container_is_privileged(container) ? NULL : pod_image_path_problem(path);
+        if (why)
+                return problem_set(p, EINVAL, 0, "InvalidImageName",
+                                "image \"%s\" cannot be a container's root: %s", name, why);
+        json_object_set_new(properties, "MountAPIVFS", json_true());
+        for (size_t i = 0; i < ELEMENTS(raw); i++)
+                if (endswith(path, raw[i])) {
+                        set_str(properties, "RootImage", path);
+                        return 0;
+                }
+        set_str(properties, "RootDirectory", path);
+        return 0;
+}
+
+static int command(const json_t *container, const struct pod_env *env, json_t *commands,
+                struct problem *p) {
+        static const char *const parts[] = {"command", "args"};
+        _cleanup_json_ json_t *words = json_array();
+        size_t size = 0;
+
+        for (size_t part = 0; part < ELEMENTS(parts); part++) {
+                const json_t *v;
+                size_t i;
+                json_array_foreach (json_at(container, parts[part]), i, v) {
+                        _cleanup_free_ char *word =
+                                        pod_env_expand(env->names, strempty(json_string_value(v)));
+                        size += strlen(strempty(word));
+                        if (!word || size > POD_ENV_TEXT_MAX)
+                                return problem_set(p, E2BIG, 0, REASON,
+                                                "container %s: %s has more than %d bytes with the "
+                                                "variables in it replaced; make it shorter",
+                                                json_str_or(container, "name", ""), parts[part],
+                                                POD_ENV_TEXT_MAX);
+                        if (json_array_append_new(words, json_string(word)) < 0)
+                                return -ENOMEM;
+                }
+        }
+        if (json_array_size(words) == 0 || isempty(json_string_value(json_array_get(words, 0))))
+                return problem_set(p, EINVAL, 0, "CreateContainerError",
+                                "container %s has no command: there is no image that could name "
+                                "one, so set `command`",
+                                json_str_or(container, "name", ""));
+        return json_object_set(commands, "main", words) < 0 ? -ENOMEM : 0;
+}
+
+static void resources_of(const json_t *container, json_t *properties) {
+        int64_t v;
+
+        set_int(properties, "TasksMax", TASKS_MAX);
+        if (quantity_parse_units(json_at(container, "resources.limits.memory"), &v) >= 0 && v > 0)
+                set_int(properties, "MemoryMax", v);
+        if (quantity_parse_units(json_at(container, "resources.requests.memory"), &v) >= 0 && v > 0)
+                set_int(properties, "MemoryLow", v);
+        if (quantity_parse_milli(json_at(container, "resources.limits.cpu"), &v) >= 0 && v > 0)
+                set_int(properties, "CPUQuotaPerSecUSec", v * 1000);
+        /* One core is systemd's default weight of 100. */
+        if (quantity_parse_milli(json_at(container, "resources.requests.cpu"), &v) >= 0 && v > 0)
+                set_int(properties, "CPUWeight", v < 20 ? 1 : MIN(v / 10, 10000));
+}
+
+/* A probe may have a grace period of its own (KEP-2238); the agent ends a stop that is to take
+ * less. */
+static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
+        static const char *const own[] = {"livenessProbe.terminationGracePeriodSeconds",
+                        "startupProbe.terminationGracePeriodSeconds"};
+        int64_t s = MAX(json_int_or(pod, "spec.terminationGracePeriodSeconds", 30), INT64_C(1));
+
+        for (size_t i = 0; i < ELEMENTS(own); i++)
+                s = MAX(s, json_int_or(container, own[i], 0));
+        return MIN(s, INT64_C(10) * 365 * 86400);
+}
+
+static void lifetime(const json_t *pod, const json_t *container, bool init, json_t *properties) {
+        const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
+        int64_t deadline = json_int_or(pod, "spec.activeDeadlineSeconds", 0);
+        bool always = streq(policy, "Always") && !init, never = streq(policy, "Never");
+        bool notify = pod_readiness_is_notify(pod, json_str_or(container, "name", "")) && !init;
+
+        set_str(properties, "Type", notify ? "notify" : "exec");
+        if (notify) {
+                set_str(properties, "NotifyAccess", "all");
+                set_int(properties, "TimeoutStartUSec", -1);
+        }
+        set_str(properties, "Restart", never ? "no" : always ? "always" : "on-failure");
+        if (!never) {
+                set_int(properties, "RestartUSec", RESTART_US);
+                set_int(properties, "StartLimitIntervalUSec", RESTART_INTERVAL_US);
+                set_int(properties, "StartLimitBurst", RESTART_BURST);
+        }
+        /* A finished unit must stay, so that its exit status can be read, also by the next agent.
+         */
+        if (!always)
+                json_object_set_new(properties, "RemainAfterExit", json_true());
+        set_str(properties, "KillMode", "mixed");
+        set_int(properties, "TimeoutStopUSec", longest_grace_s(pod, container) * 1000000);
+        if (deadline > 0)
+                set_int(properties, "RuntimeMaxUSec", deadline * 1000000);
+}
+
+static void identification(const json_t *pod, const json_t *container, json_t *properties) {
+        const char *name = json_str_or(container, "name", "");
+        _cleanup_free_ char *socket = log_socket_path(object_uid(pod), name);
+
+        json_object_set_new(properties, "Description",
+                        json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod),
+                                        object_name(pod), name,
+                                        pod_container_hash(pod, container)));
+        set_str(properties, "SyslogIdentifier", name);
+        /* Bytes as they came: no "<3>" is a level. */
+        json_object_set_new(properties, "SyslogLevelPrefix", json_false());
+        if (socket)
+                set_str(properties, "StandardOutputFile", socket);
+        json_object_set_new(properties, "After", json_pack("[s]", LOG_COLLECT_UNIT));
+        json_object_set_new(properties, "LogExtraFields",
+                        json_pack("[o, o, o, o]",
+                                        json_sprintf("KEELSON_NAMESPACE=%s", object_namespace(pod)),
+                                        json_sprintf("KEELSON_POD=%s", object_name(pod)),
+                                        json_sprintf("KEELSON_POD_UID=%s", object_uid(pod)),
+                                        json_sprintf("KEELSON_CONTAINER=%s", name)));
+}
+
+static void bind(json_t *properties, const char *key, const char *source, const char *target) {
+        json_t *binds = json_object_get(properties, key);
+
+        if (!binds) {
+                binds = json_array();
+                json_object_set_new(properties, key, binds);
+        }
+        json_array_append_new(binds, json_pack("[s, s]", source, target));
+}
+
+#define RUN_EXEC "/run/kpod/exec"
+#define RUN_COMMAND "/run/kpod/command"
+#define RUN_REPORT "/run/kpod/report"
+
+/* Plain words only: systemd 252 does not write `$`, `;` and so on back as they were, and changes
+ * the command with the next daemon-reload. What is run lies in files (kpod-exec.c). */
+static json_t *exec_words(const char *file, bool report) {
+        json_t *words = json_pack("[s, o]", RUN_EXEC, json_sprintf(RUN_COMMAND "/%s", file));
+
+        if (report)
+                json_array_append_new(words, json_string(RUN_REPORT));
+        return json_pack("[o]", words);
+}
+
+static int start_of(const json_t *container, const struct pod_env *env, const struct pod_facts *f,
+                json_t *properties, json_t **ret, struct problem *p) {
+        const char *name = json_str_or(container, "name", "");
+        const json_t *hook = json_at(container, "lifecycle.postStart.exec.command");
+        json_t *environment = json_copy(env->plain), *commands = json_object();
+        _cleanup_json_ json_t *start = json_pack("{s:o, s:o, s:s, s:o, s:o}", "dir",
+                        json_sprintf("%s/command/%s", f->secret_dir, name), "report",
+                        json_sprintf("%s/containers/%s/report", f->disk_dir, name), "workingDir",
+                        json_str_or(container, "workingDir", ""), "environment", environment,
+                        "commands", commands);
+        int r;
+
+        if (!start || json_array_extend(environment, env->secret) < 0)
+                return -ENOMEM;
+        r = command(container, env, commands, p);
+        if (r < 0)
+                return r;
+        if (hook && json_object_set(commands, "post-start", (json_t *)hook) < 0)
+                return -ENOMEM;
+        bind(properties, "BindReadOnlyPaths", f->exec_program, RUN_EXEC);
+        bind(properties, "BindReadOnlyPaths", json_str_or(start, "dir", ""), RUN_COMMAND);
+        bind(properties, "BindPaths", json_str_or(start, "report", ""), RUN_REPORT);
+        json_object_set_new(properties, "ExecStartEx", exec_words("main", true));
+        if (hook)
+                json_object_set_new(properties, "ExecStartPostEx", exec_words("post-start", false));
+        *ret = TAKE_PTR(start);
+        return 0;
+}
+
+/* The last mount: what the others and the annotations give decides whether it can be there. */
+static int termination_message(const json_t *container, const json_t *volumes,
+                const struct pod_facts *f, json_t *properties, json_t *start, struct problem *p) {
+        const char *name = json_str_or(container, "name", ""), *volume,
+                   *given = json_str_or(container, "terminationMessagePath", "");
+        _cleanup_free_ char *path = NULL, *devices = NULL;
+
+        if (!*given)
+                return 0;
+        path = pod_mount_target(properties, given);
+        if (!path || streq(path, "/"))
+                return problem_set(p, EINVAL, 0, REASON,
+                                "terminationMessagePath '%s' must be absolute, without '..' and "
+                                "not /",
+                                given);
+        volume = container_is_privileged(container)
+                                 ? NULL
+                                 : pod_volume_above(container, volumes, properties, path);
+        /* Nobody asked for the usual one. */
+        if (volume && streq(path, "/dev/termination-log"))
+                return 0;
+        if (volume)
+                return problem_set(p, EINVAL, 0, REASON,
+                                "container %s: terminationMessagePath '%s' is in volume %s, where "
+                                "a link could lead it elsewhere: choose a path outside of the "
+                                "container's volumeMounts",
+                                name, given, volume);
+        if (startswith(path, "/dev/") && json_bool_or(properties, "PrivateDevices", false)) {
+                int r;
+
+                devices = strformat("%s/dev/%s", f->run_dir, name);
+                r = devices ? pod_own_devices(properties, devices) : -ENOMEM;
+                if (r <= 0)
+                        return r;
+                set_str(start, "devices", devices);
+        }
+        json_object_set_new(start, "message",
+                        json_sprintf("%s/containers/%s/message", f->disk_dir, name));
+        set_str(start, "messagePath", path);
+        bind(properties, "BindPaths", json_str_or(start, "message", ""), path);
+        return 0;
+}
+
+/* The volume of pod_etc_volume() is the last one, where there is one. */
+static const json_t *etc_volume(const json_t *volumes) {
+        const json_t *last = json_array_get(volumes, json_array_size(volumes) - 1);
+
+        return strchr(json_str_or(last, "name", ""), '~') ? last : NULL;
+}
+
+/* What is left without effect as things are, in words that name the field. */
+static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
+        _cleanup_json_ json_t *list = json_array(), *variables = NULL;
+
+        if (list && pod_service_env(pod, f, &variables) == -E2BIG)
+                json_array_append_new(list,
+                                json_string("spec.enableServiceLinks: the namespace has too many "
+                                            "services for an environment; no variables are made "
+                                            "(false avoids this warning)"));
+        return TAKE_PTR(list);
+}
+
+static int build_unit(const json_t *pod, const json_t *container, bool init,
+                const json_t *resources, const json_t *volumes, const struct pod_facts *f,
+                json_t **ret, struct problem *p) {
+        const char *name = json_str_or(container, "name", "");
+        _cleanup_(pod_env_done) struct pod_env env = {0};
+        _cleanup_json_ json_t *properties = json_object(), *stage = json_array();
+        _cleanup_free_ char *unit = pod_unit_name(pod, name),
+                            *slice = pod_slice_name(object_uid(pod));
+        _cleanup_json_ json_t *start = NULL;
+        int r;
+
+        if (!properties || !stage || !unit || !slice)
+                return -ENOMEM;
+        identification(pod, container, properties);
+        set_str(properties, "Slice", slice);
+        r = pod_env_build(pod, container, resources, f, &env, p);
+        if (r >= 0)
+                r = image(container, properties, p);
+        if (r >= 0)
+                r = start_of(container, &env, f, properties, &start, p);
+        if (r < 0)
+                return r;
+        json_object_set_new(properties, "IgnoreSIGPIPE", json_false());
+        lifetime(pod, container, init, properties);
+        resources_of(container, properties);
+        r = pod_mounts(container, volumes, env.names, f, properties, stage, p);
+        if (r >= 0)
+                r = pod_security(pod, container, f, properties, p);
+        if (r < 0)
+                return r;
+        if (f->netns_path)
+                set_str(properties, "NetworkNamespacePath", f->netns_path);
+        pod_etc_mounts(pod, container, etc_volume(volumes), f->resolv_conf, properties);
+        r = pod_passthrough(pod, container, properties, p);
+        if (r >= 0)
+                r = termination_message(container, volumes, f, properties, start, p);
+        if (r >= 0)
+                r = pod_protect(container, volumes, properties);
+        if (r >= 0)
+                r = pod_nested(container, volumes, properties, stage);
+        if (r < 0)
+                return r;
+        if (json_object_get(properties, "StandardOutput"))
+                json_object_del(properties, "StandardOutputFile");
+        *ret = json_pack("{s:s, s:s, s:O, s:O, s:O, s:b}", "container", name, "name", unit,
+                        "properties", properties, "start", start, "stage", stage, "privileged",
+                        container_is_privileged(container));
+        return *ret ? 0 : -ENOMEM;
+}
+
+/* Limits of the pod as a whole, when every container has one. */
+static json_t *slice_unit(const json_t *pod) {
+        _cleanup_free_ char *name = pod_slice_name(object_uid(pod));
+        json_t *properties = json_object();
+        const json_t *c;
+        int64_t memory = 0, v;
+        bool all = true;
+        size_t i;
+
+        json_object_set_new(properties, "Description",
+                        json_sprintf("Pod %s/%s", object_namespace(pod), object_name(pod)));
+        json_array_foreach (json_at(pod, "spec.containers"), i, c) {
+                if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
+                        memory += v;
+                else
+                        all = false;
+        }
+        /* Init containers run before the others, with limits of their own. */
+        json_array_foreach (json_at(pod, "spec.initContainers"), i, c) {
+                if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
+                        memory = MAX(memory, v);
+                else
+                        all = false;
+        }
+        if (all && memory > 0)
+                set_int(properties, "MemoryMax", memory);
+        return json_pack("{s:s, s:o}", "name", strempty(name), "properties", properties);
+}
+
+int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
+                json_t **ret, struct problem *p) {
+        static const struct {
+                const char *from, *to;
+        } lists[] = {{"spec.initContainers", "initContainers"}, {"spec.containers", "containers"}};
+        _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL;
+        json_t *etc = NULL;
+        int r;
+
+        r = pod_volumes(pod, resources, facts, &volumes, p);
+        if (r >= 0)
+                r = pod_etc_volume(pod, facts, &etc, p);
+        if (r > 0)
+                json_array_append_new(volumes, etc);
+        if (r < 0)
+                return r;
+        warnings = warnings_of(pod, facts);
+        if (json_array_size(warnings) > 0)
+                json_object_set(out, "warnings", warnings);
+        json_object_set_new(out, "slice", slice_unit(pod));
+        json_object_set(out, "volumes", volumes);
+        for (size_t l = 0; l < ELEMENTS(lists); l++) {
+                json_t *units = json_array();
+                const json_t *c;
+                size_t i;
+
+                json_object_set_new(out, lists[l].to, units);
+                json_array_foreach (json_at(pod, lists[l].from), i, c) {
+                        json_t *unit = NULL;
+
+                        if (l == 0 && streq(json_str_or(c, "restartPolicy", ""), "Always"))
+                                return problem_set(p, EINVAL, 0, REASON,
+                                                "init container %s: restartPolicy Always (a "
+                                                "sidecar) is not supported; make it an ordinary "
+                                                "container",
+                                                json_str_or(c, "name", ""));
+                        r = build_unit(pod, c, l == 0, resources, volumes, facts, &unit, p);
+                        if (r < 0)
+                                return r;
+                        json_array_append_new(units, unit);
+                }
+        }
+        *ret = TAKE_PTR(out);
+        return 0;
+}
+
+json_t *pod_exec_unit(
+                const json_t *unit, const char *name, const json_t *words, uint64_t timeout_us) {
+        static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec",
+                        "StartLimitBurst", "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx",
+                        "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow",
+                        /* what it writes is not the container's log */
+                        "StandardOutputFile", "LogExtraFields"};
+        _cleanup_json_ json_t *copy = json_deep_copy(unit);
+        json_t *properties = json_object_get(copy, "properties"),
+               *start = json_object_get(copy, "start");
+        const char *serial = strrchr(name, '_');
+        _cleanup_free_ char *file =
+                        serial ? strformat("run%.*s", (int)strcspn(serial, "."), serial) : NULL;
+
+        if (!properties || !start || !file)
+                return NULL;
+        for (size_t i = 0; i < ELEMENTS(dropped); i++)
+                json_object_del(properties, dropped[i]);
+        set_str(properties, "Type", "oneshot");
+        set_str(properties, "CollectMode", "inactive-or-failed");
+        set_int(properties, "TimeoutStartUSec", (int64_t)timeout_us);
+        set_int(properties, "TimeoutStopUSec", 1000000);
+        json_object_set_new(properties, "ExecStartEx", exec_words(file, false));
+        json_object_set_new(start, "commands", json_pack("{s:O}", file, words));
+        /* The same private /tmp: probes look for files there. */
+        json_object_set_new(properties, "JoinsNamespaceOf",
+                        json_pack("[s]", json_str_or(unit, "name", "")));
+        json_object_set_new(copy, "name", json_string(name));
+        return TAKE_PTR(copy);
+}

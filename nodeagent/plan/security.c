@@ -1,0 +1,454 @@
+/* securityContext -> the sandbox properties of a unit (docs/pod-security.md). A container that is
+ * not privileged starts from the rows below, and its fields lift single ones; on the machine's own
+ * root it is an account of its own without a capability, with an image it has what container users
+ * expect. What a capability is good for is lifted with it, else it would be one in name only. */
+#include "nodeagent/plan/pod-units.h"
+
+#include "lib/object.h"
+#include "lib/pki.h"
+#include "nodeagent/plan/unit-props.h"
+
+#define REASON "CreateContainerConfigError"
+
+enum { ON_HOST = 1 << 0, IN_IMAGE = 1 << 1, EVERYWHERE = ON_HOST | IN_IMAGE };
+/* Each may be one that the agent must make an entry in the group database for. */
+enum { GROUPS_MAX = 64 };
+
+/* Applies unless one of the words of `lifted` is given: an added capability, or hostIPC, hostPID,
+ * unmasked (procMount: Unmasked), unconfined (seccompProfile: Unconfined). */
+static const struct sandbox_row {
+        const char *property, *json;
+        unsigned where;
+        const char *lifted;
+} sandbox[] = {
+                {"ProtectSystem", "\"strict\"", ON_HOST, ""},
+                {"ProtectHome", "\"tmpfs\"", ON_HOST, ""},
+                {"PrivateTmp", "true", ON_HOST, ""},
+                {"RestrictSUIDSGID", "true", ON_HOST, ""},
+                {"NoNewPrivileges", "true", ON_HOST, ""},
+                {"RemoveIPC", "true", ON_HOST, "hostIPC"},
+                {"PrivateDevices", "true", EVERYWHERE, "MKNOD SYS_RAWIO"},
+                {"DevicePolicy", "\"closed\"", EVERYWHERE, ""},
+                {"PrivateIPC", "true", EVERYWHERE, "hostIPC"},
+                /* "invisible" shows everything to members of the group 0. */
+                {"ProtectProc", "\"ptraceable\"", EVERYWHERE, "hostPID SYS_PTRACE unmasked"},
+                {"ProtectClock", "true", EVERYWHERE, "SYS_TIME"},
+                {"ProtectHostname", "true", EVERYWHERE, "SYS_ADMIN"},
+                {"ProtectKernelTunables", "true", EVERYWHERE, "SYS_ADMIN unmasked"},
+                {"ProtectKernelModules", "true", EVERYWHERE, "SYS_MODULE"},
+                {"ProtectKernelLogs", "true", EVERYWHERE, "SYSLOG"},
+                {"ProtectControlGroups", "true", EVERYWHERE, ""},
+                {"RestrictNamespaces", "[]", EVERYWHERE, "SYS_ADMIN unconfined"},
+                {"RestrictRealtime", "true", EVERYWHERE, "SYS_NICE unconfined"},
+                {"LockPersonality", "true", EVERYWHERE, "unconfined"},
+                {"SystemCallArchitectures", "[\"native\"]", EVERYWHERE, "unconfined"},
+                {"KeyringMode", "\"private\"", EVERYWHERE, ""},
+                {"RestrictAddressFamilies",
+                                "{\"allow\": true, \"names\": [\"AF_UNIX\", \"AF_INET\", "
+                                "\"AF_INET6\", \"AF_NETLINK\"]}",
+                                ON_HOST, "NET_ADMIN NET_RAW unconfined"},
+                {"RestrictAddressFamilies",
+                                "{\"allow\": true, \"names\": [\"AF_UNIX\", \"AF_INET\", "
+                                "\"AF_INET6\", \"AF_NETLINK\", \"AF_PACKET\"]}",
+                                IN_IMAGE, "NET_ADMIN unconfined"},
+};
+
+/* Folders that a container has for itself; its own volumes go before. */
+static const struct own_folder {
+        const char *path, *options;
+        unsigned where;
+        const char *lifted;
+} own_folders[] = {
+                {"/run", "mode=0755", ON_HOST, ""},
+                {"/var", "mode=0755", ON_HOST, ""},
+                {"/dev/shm", "mode=1777", EVERYWHERE, "hostIPC"},
+};
+
+/* What /etc/resolv.conf may be a link to, where the agent knows no better file for it. */
+static const char *const resolver_files[] = {"/run/systemd/resolve/resolv.conf",
+                "/run/systemd/resolve/stub-resolv.conf", "/run/NetworkManager/resolv.conf",
+                "/run/resolvconf/resolv.conf"};
+
+/* As containers have it elsewhere. */
+static const char *const image_capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER",
+                "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
+                "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD",
+                "CAP_AUDIT_WRITE", "CAP_SETFCAP"};
+
+/* These do their work inside a user namespace of the container's own, where they reach nothing
+ * that belongs to anybody else. */
+static const char *const contained_capabilities[] = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID",
+                "KILL", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "MKNOD",
+                "AUDIT_WRITE", "SETFCAP"};
+
+/* System calls beyond @system-service that a capability is for. */
+static const struct {
+        const char *capability, *calls;
+} capability_calls[] = {
+                {"CAP_SYS_CHROOT", "chroot"},
+                {"CAP_SYS_PTRACE", "@debug"},
+                {"CAP_SYS_ADMIN", "@mount setns unshare bpf perf_event_open"},
+                {"CAP_SYS_MODULE", "@module"},
+                {"CAP_SYS_TIME", "@clock"},
+                {"CAP_SYS_BOOT", "@reboot"},
+                {"CAP_SYS_RAWIO", "@raw-io"},
+                {"CAP_SYS_PACCT", "acct"},
+                {"CAP_SYS_TTY_CONFIG", "vhangup"},
+                {"CAP_SYSLOG", "syslog"},
+                {"CAP_DAC_READ_SEARCH", "open_by_handle_at"},
+                {"CAP_BPF", "bpf"},
+                {"CAP_PERFMON", "perf_event_open"},
+};
+
+struct context {
+        const json_t *pod, *container;
+        const struct pod_facts *facts;
+        json_t *properties;
+        json_t *lifts; /* a set: what the table's `lifted` is about */
+        unsigned where;
+        bool root;    /* user 0 */
+        bool dynamic; /* an account of the pod's own */
+        struct problem *p;
+};
+
+/* The container's own field wins over the pod's. */
+static const json_t *setting(const json_t *pod, const json_t *container, const char *key) {
+        const json_t *v = json_get(container, "securityContext", key, NULL);
+        return v && !json_is_null(v) ? v : json_get(pod, "spec", "securityContext", key, NULL);
+}
+
+bool container_is_privileged(const json_t *container) {
+        return json_bool_or(container, "securityContext.privileged", false);
+}
+
+static bool lifted(const struct context *c, const char *words) {
+        _cleanup_strv_free_ char **list = NULL;
+
+        if (strv_split(words, " ", &list) < 0)
+                return false;
+        for (char **w = list; w && *w; w++)
+                if (json_object_get(c->lifts, *w))
+                        return true;
+        return false;
+}
+
+static json_t *mask_to_names(uint64_t mask) {
+        json_t *a = json_array();
+
+        for (int i = 0; capability_name(i); i++)
+                if (mask & (UINT64_C(1) << i))
+                        json_array_append_new(a, json_string(capability_name(i)));
+        return a;
+}
+
+static int capability_list(const json_t *names, uint64_t *mask, bool add, struct problem *p) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (names, i, v) {
+                const char *name = strempty(json_string_value(v));
+                int n = capability_number(name);
+                uint64_t bit = strcaseeq(name, "ALL") ? UINT64_MAX : n >= 0 ? UINT64_C(1) << n : 0;
+
+                if (bit == 0)
+                        return problem_set(p, EINVAL, 0, REASON,
+                                        "securityContext.capabilities: '%s' is not known", name);
+                *mask = add ? *mask | bit : *mask & ~bit;
+        }
+        return 0;
+}
+
+static int capabilities(struct context *c, uint64_t *ret_bounding) {
+        const json_t *caps = json_at(c->container, "securityContext.capabilities");
+        uint64_t bounding = 0, added = 0;
+        int r;
+
+        for (size_t i = 0; c->where == IN_IMAGE && i < ELEMENTS(image_capabilities); i++)
+                bounding |= UINT64_C(1) << capability_number(image_capabilities[i]);
+        r = capability_list(json_at(caps, "drop"), &bounding, false, c->p);
+        if (r >= 0)
+                r = capability_list(json_at(caps, "add"), &added, true, c->p);
+        if (r < 0)
+                return r;
+        for (int i = 0; capability_name(i); i++)
+                if (added & (UINT64_C(1) << i))
+                        json_object_set_new(
+                                        c->lifts, capability_name(i) + strlen("CAP_"), json_true());
+        *ret_bounding = bounding | added;
+        json_object_set_new(c->properties, "CapabilityBoundingSet", mask_to_names(*ret_bounding));
+        if (!c->root && added != 0)
+                json_object_set_new(c->properties, "AmbientCapabilities", mask_to_names(added));
+        return 0;
+}
+
+static int seccomp(struct context *c, uint64_t bounding) {
+        const json_t *profile = setting(c->pod, c->container, "seccompProfile");
+        const char *type = json_str_or(profile, "type", "RuntimeDefault");
+        json_t *names;
+
+        if (streq(type, "Unconfined")) {
+                json_object_set_new(c->lifts, "unconfined", json_true());
+                return 0;
+        }
+        if (!streq(type, "RuntimeDefault"))
+                return problem_set(c->p, EINVAL, 0, REASON,
+                                "seccompProfile type '%s' is not supported; use RuntimeDefault, "
+                                "Unconfined or the annotation unit.keelson.dev/SystemCallFilter",
+                                type);
+        names = json_pack("[s]", "@system-service");
+        for (size_t i = 0; i < ELEMENTS(capability_calls); i++) {
+                int n = capability_number(capability_calls[i].capability);
+                _cleanup_strv_free_ char **calls = NULL;
+
+                if (!(bounding & (UINT64_C(1) << n)))
+                        continue;
+                if (strv_split(capability_calls[i].calls, " ", &calls) < 0)
+                        return json_decref(names), -ENOMEM;
+                for (char **w = calls; *w; w++)
+                        json_array_append_new(names, json_string(*w));
+        }
+        json_object_set_new(c->properties, "SystemCallFilter",
+                        json_pack("{s:b, s:o}", "allow", 1, "names", names));
+        json_object_set_new(c->properties, "SystemCallErrorNumber", json_integer(EPERM));
+        return 0;
+}
+
+/* One account for all containers of a pod and for the commands of their probes, the same at every
+ * start: systemd derives its number from the name. */
+static int dynamic_user(struct context *c) {
+        const char *uid = object_uid(c->pod);
+        char digest[65];
+
+        sha256_hex(uid, strlen(uid), digest);
+        c->dynamic = true;
+        json_object_set_new(c->properties, "DynamicUser", json_true());
+        return json_object_set_new(c->properties, "User", json_sprintf("kp-%.16s", digest)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int groups(struct context *c) {
+        const json_t *v, *list = json_at(c->pod, "spec.securityContext.supplementalGroups");
+        int64_t fs_group = json_int_or(c->pod, "spec.securityContext.fsGroup", -1);
+        json_t *extra;
+        size_t i;
+
+        if (json_array_size(list) > GROUPS_MAX)
+                return problem_set(c->p, EINVAL, 0, REASON,
+                                "securityContext.supplementalGroups has %zu groups; at most %d are "
+                                "possible: leave some out",
+                                json_array_size(list), GROUPS_MAX);
+        extra = json_array();
+        json_array_foreach (list, i, v)
+                json_array_append_new(
+                                extra, json_sprintf("%lld", (long long)json_integer_value(v)));
+        if (fs_group >= 0)
+                json_array_append_new(extra, json_sprintf("%lld", (long long)fs_group));
+        if (json_array_size(extra) > 0)
+                json_object_set_new(c->properties, "SupplementaryGroups", extra);
+        else
+                json_decref(extra);
+        return 0;
+}
+
+static int identity(struct context *c) {
+        const json_t *user = setting(c->pod, c->container, "runAsUser"),
+                     *group = setting(c->pod, c->container, "runAsGroup");
+        bool non_root = json_is_true(setting(c->pod, c->container, "runAsNonRoot"));
+        bool privileged = container_is_privileged(c->container);
+        char number[24];
+        int r = 0;
+
+        c->root = true;
+        if (json_is_integer(user)) {
+                c->root = json_integer_value(user) == 0;
+                snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(user));
+                json_object_set_new(c->properties, "User", json_string(number));
+                if (!group)
+                        json_object_set_new(c->properties, "Group", json_string(number));
+        } else if (non_root || (c->where == ON_HOST && !privileged)) {
+                c->root = false;
+                r = dynamic_user(c);
+        }
+        if (json_is_integer(group)) {
+                snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(group));
+                json_object_set_new(c->properties, "Group", json_string(number));
+        }
+        if (r >= 0)
+                r = groups(c);
+        if (r >= 0 && non_root && c->root)
+                return problem_set(c->p, EINVAL, 0, REASON,
+                                "container has runAsNonRoot and would run as root: set runAsUser "
+                                "to another user or leave it out");
+        return r;
+}
+
+/* A user namespace keeps processes of the same user in other pods and on the machine out of reach
+ * of ptrace and /proc/PID, and capabilities to what is the container's. An account of the pod's own
+ * without capabilities has no use for it, and without it the commands of probes see the container's
+ * processes. It maps root and the container's own user only, so that root with capabilities, or a
+ * capability over something outside, can't be in one. */
+static bool wants_user_namespace(const struct context *c) {
+        const char *name;
+        bool wanted = !c->dynamic;
+        json_t *v;
+
+        if (c->facts->no_user_namespaces || (c->where == IN_IMAGE && c->root))
+                return false;
+        json_object_foreach (c->lifts, name, v) {
+                bool contained = !c->root;
+
+                if (capability_number(name) < 0)
+                        continue;
+                if (streq(name, "NET_BIND_SERVICE") && !c->facts->netns_path)
+                        return false;
+                if (contained) {
+                        contained = false;
+                        for (size_t i = 0; i < ELEMENTS(contained_capabilities); i++)
+                                contained |= streq(contained_capabilities[i], name);
+                }
+                if (!contained)
+                        return false;
+                wanted = true;
+        }
+        return wanted;
+}
+
+/* Whether something is mounted at this path, or below it. */
+static bool is_mount_point(const struct context *c, const char *path, bool below) {
+        static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
+        const json_t *m;
+        size_t i;
+
+        for (size_t k = 0; k < ELEMENTS(keys); k++)
+                json_array_foreach (json_object_get(c->properties, keys[k]), i, m) {
+                        const char *target = strempty(json_string_value(json_array_get(m, 1))),
+                                   *rest = startswith(target, path);
+                        if (rest && (below ? *rest == '/' : !*rest))
+                                return true;
+                }
+        return false;
+}
+
+static json_t *list_of(json_t *properties, const char *key) {
+        json_t *list = json_object_get(properties, key);
+
+        if (!list) {
+                list = json_array();
+                json_object_set_new(properties, key, list);
+        }
+        return list;
+}
+
+static bool path_is_below(const char *path, const char *folder) {
+        const char *rest = startswith(path, folder);
+
+        return rest && *rest == '/';
+}
+
+/* A volume may be mounted where the machine has nothing: the mount point is then made in a copy of
+ * the system's folder that only this container sees (stage.c), not on the machine. */
+static void mount_points(struct context *c) {
+        static const char *const system[] = {"/etc", "/usr"};
+        /* Is mounted later. */
+        _cleanup_free_ char *message = pod_mount_target(
+                        c->properties, json_str_or(c->container, "terminationMessagePath", ""));
+
+        for (size_t i = 0; i < ELEMENTS(system); i++)
+                if ((is_mount_point(c, system[i], true) ||
+                                    (message && path_is_below(message, system[i]))) &&
+                                !is_mount_point(c, system[i], false))
+                        json_array_append_new(list_of(c->properties, "BindReadOnlyPaths"),
+                                        json_pack("[o, s, s]",
+                                                        json_sprintf("%s/points/%s%s",
+                                                                        c->facts->run_dir,
+                                                                        json_str_or(c->container,
+                                                                                        "name", ""),
+                                                                        system[i]),
+                                                        system[i], "optional"));
+}
+
+static void folders(struct context *c) {
+        if (c->where == ON_HOST)
+                mount_points(c);
+        for (size_t i = 0; i < ELEMENTS(own_folders); i++) {
+                const struct own_folder *f = &own_folders[i];
+
+                if (!(f->where & c->where) || lifted(c, f->lifted) ||
+                                is_mount_point(c, f->path, false))
+                        continue;
+                json_array_append_new(list_of(c->properties, "TemporaryFileSystem"),
+                                json_pack("[s, s]", f->path, f->options));
+        }
+        if (c->where != ON_HOST || is_mount_point(c, "/run", false) || c->facts->resolv_conf)
+                return;
+        for (size_t i = 0; i < ELEMENTS(resolver_files); i++)
+                json_array_append_new(list_of(c->properties, "BindReadOnlyPaths"),
+                                json_pack("[s, s, s]", resolver_files[i], resolver_files[i],
+                                                "optional"));
+}
+
+static int rows(struct context *c) {
+        for (size_t i = 0; i < ELEMENTS(sandbox); i++) {
+                json_t *v;
+
+                if (!(sandbox[i].where & c->where) || lifted(c, sandbox[i].lifted))
+                        continue;
+                v = json_loads(sandbox[i].json, JSON_DECODE_ANY, NULL);
+                if (!v || json_object_set_new(c->properties, sandbox[i].property, v) < 0)
+                        return -ENOMEM;
+        }
+        if (wants_user_namespace(c))
+                json_object_set_new(c->properties, "PrivateUsers", json_true());
+        if (c->dynamic && c->where == ON_HOST)
+                json_object_set_new(c->properties, "UMask", json_integer(0027));
+        return 0;
+}
+
+static void note_lifts(struct context *c) {
+        static const char *const fields[] = {"hostIPC", "hostPID"};
+
+        for (size_t i = 0; i < ELEMENTS(fields); i++)
+                if (json_is_true(json_get(c->pod, "spec", fields[i], NULL)))
+                        json_object_set_new(c->lifts, fields[i], json_true());
+        if (streq(json_str_or(c->container, "securityContext.procMount", ""), "Unmasked"))
+                json_object_set_new(c->lifts, "unmasked", json_true());
+}
+
+int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
+                json_t *properties, struct problem *p) {
+        _cleanup_json_ json_t *lifts = json_object();
+        bool image = json_object_get(properties, "RootDirectory") ||
+                     json_object_get(properties, "RootImage");
+        struct context c = {.pod = pod,
+                        .container = container,
+                        .facts = facts,
+                        .properties = properties,
+                        .lifts = lifts,
+                        .where = image ? IN_IMAGE : ON_HOST,
+                        .p = p};
+        uint64_t bounding = 0;
+        int r;
+
+        if (!lifts)
+                return -ENOMEM;
+        r = identity(&c);
+        if (r < 0)
+                return r;
+        if (json_bool_or(container, "securityContext.readOnlyRootFilesystem", false))
+                json_object_set_new(properties, "ProtectSystem", json_string("strict"));
+        if (container_is_privileged(container))
+                return 0;
+        if (json_is_false(setting(pod, container, "allowPrivilegeEscalation")))
+                json_object_set_new(properties, "NoNewPrivileges", json_true());
+        note_lifts(&c);
+        r = capabilities(&c, &bounding);
+        if (r >= 0)
+                r = seccomp(&c, bounding);
+        if (r >= 0)
+                r = rows(&c);
+        if (r < 0)
+                return r;
+        folders(&c);
+        return 0;
+}

@@ -1,0 +1,119 @@
+/* The variables by which a container finds the services of its namespace: <NAME>_SERVICE_HOST and
+ * the forms that Docker's links had (Kubernetes' pkg/kubelet/envvars). They are those of the moment
+ * in which the container's unit is made. */
+#include "nodeagent/plan/pod-units.h"
+
+#include <ctype.h>
+
+#include "lib/object.h"
+
+/* Thousands of services would make an environment that no program can be started with. */
+enum { TEXT_MAX = 128 * 1024 };
+
+/* "my-db" -> "MY_DB"; caller frees. */
+static char *variable_name(const char *name) {
+        char *s = strdup(name);
+
+        for (char *c = s; c && *c; c++)
+                *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+        return s;
+}
+
+static bool is_tame(const char *s) {
+        return s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == 0 && *s;
+}
+
+static int set(json_t *out, char *name, char *value) {
+        _cleanup_free_ char *n = name, *v = value;
+
+        if (!n || !v)
+                return -ENOMEM;
+        return json_object_set_new(out, n, json_string(v)) < 0 ? -ENOMEM : 0;
+}
+
+static int add_port(json_t *out, const char *stem, const char *ip, const json_t *port, bool first) {
+        const char *protocol = json_str_or(port, "protocol", "TCP");
+        _cleanup_free_ char *upper = variable_name(protocol), *lower = strdup(protocol),
+                            *port_name = variable_name(json_str_or(port, "name", ""));
+        long long number = json_int_or(port, "port", 0);
+        int r = upper && lower && port_name ? 0 : -ENOMEM;
+
+        for (char *c = lower; c && *c; c++)
+                *c = (char)tolower((unsigned char)*c);
+        if (r >= 0 && first)
+                r = set(out, strformat("%s_SERVICE_PORT", stem), strformat("%lld", number));
+        if (r >= 0 && is_tame(port_name))
+                r = set(out, strformat("%s_SERVICE_PORT_%s", stem, port_name),
+                                strformat("%lld", number));
+        if (r >= 0 && first)
+                r = set(out, strformat("%s_PORT", stem),
+                                strformat("%s://%s:%lld", lower, ip, number));
+        if (r >= 0)
+                r = set(out, strformat("%s_PORT_%lld_%s", stem, number, upper),
+                                strformat("%s://%s:%lld", lower, ip, number));
+        if (r >= 0)
+                r = set(out, strformat("%s_PORT_%lld_%s_PROTO", stem, number, upper),
+                                strdup(lower));
+        if (r >= 0)
+                r = set(out, strformat("%s_PORT_%lld_%s_PORT", stem, number, upper),
+                                strformat("%lld", number));
+        if (r >= 0)
+                r = set(out, strformat("%s_PORT_%lld_%s_ADDR", stem, number, upper), strdup(ip));
+        return r;
+}
+
+static int add_service(json_t *out, const json_t *service) {
+        const char *ip = json_str_or(service, "spec.clusterIP", "");
+        _cleanup_free_ char *stem = variable_name(object_name(service));
+        const json_t *port;
+        size_t i;
+        int r = stem ? 0 : -ENOMEM;
+
+        if (r < 0 || !*ip || streq(ip, "None") || !is_tame(stem))
+                return r;
+        r = set(out, strformat("%s_SERVICE_HOST", stem), strdup(ip));
+        json_array_foreach (json_at(service, "spec.ports"), i, port) {
+                if (r >= 0)
+                        r = add_port(out, stem, ip, port, i == 0);
+        }
+        return r;
+}
+
+static size_t text_size(const json_t *variables) {
+        const char *name;
+        json_t *v;
+        size_t n = 0;
+
+        json_object_foreach ((json_t *)variables, name, v)
+                n += strlen(name) + json_string_length(v) + 2;
+        return n;
+}
+
+int pod_service_env(const json_t *pod, const struct pod_facts *f, json_t **ret) {
+        _cleanup_json_ json_t *out = json_object();
+        size_t size = 0;
+        const char *name;
+        json_t *v;
+        int r = out ? 0 : -ENOMEM;
+
+        /* The API itself is always named. */
+        if (r >= 0 && f->api_service)
+                r = add_service(out, f->api_service);
+        json_object_foreach ((json_t *)f->services, name, v) {
+                _cleanup_json_ json_t *one = NULL;
+
+                if (r < 0 || !json_bool_or(pod, "spec.enableServiceLinks", true))
+                        break;
+                one = json_object();
+                r = one ? add_service(one, v) : -ENOMEM;
+                size += text_size(one);
+                if (size > TEXT_MAX)
+                        return r < 0 ? r : -E2BIG;
+                if (r >= 0 && json_object_update(out, one) < 0)
+                        r = -ENOMEM;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(out);
+        return 0;
+}

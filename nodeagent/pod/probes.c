@@ -1,0 +1,408 @@
+/* Probes go to the pod's address from the host, as users of Kubernetes know it; exec runs as a
+ * oneshot unit in the container's surroundings. At most one check of a probe is under way; each
+ * ends by its timeout. HTTPS servers are not verified, because probes ask whether someone answers,
+ * not who. */
+#include "nodeagent/pod/probes.h"
+
+#include <arpa/inet.h>
+#include <gnutls/gnutls.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "lib/buf.h"
+#include "lib/log.h"
+#include "lib/random.h"
+
+enum { ANSWER_SIZE_MAX = 4096, EAGER_US = 250000 };
+
+struct probe {
+        sd_event *event;
+        struct probe_options options;
+        json_t *spec;
+        json_t *container;
+        char address[46];
+        uint64_t period_us, timeout_us;
+        uint64_t eager_us; /* until the first pass: the next, sooner check; not counted when it
+                              fails */
+        struct probe_counter counter;
+        sd_event_source *timer;    /* next check */
+        sd_event_source *deadline; /* of the check under way */
+        sd_event_source *io;
+        int fd;
+        bool busy, exec_busy;
+        char *request;
+        size_t sent;
+        bool connected;
+        struct buf answer;
+        gnutls_session_t tls;
+        gnutls_certificate_credentials_t credentials;
+        bool handshaken;
+};
+
+uint16_t probe_port(const json_t *port, const json_t *container) {
+        const json_t *v;
+        uint16_t n;
+        size_t i;
+
+        if (json_is_integer(port)) {
+                json_int_t number = json_integer_value(port);
+                return number > 0 && number < 65536 ? (uint16_t)number : 0;
+        }
+        if (!json_is_string(port))
+                return 0;
+        if (parse_port(json_string_value(port), &n) >= 0)
+                return n;
+        json_array_foreach (json_at(container, "ports"), i, v)
+                if (streq(json_str_or(v, "name", ""), json_string_value(port)))
+                        return (uint16_t)json_int_or(v, "containerPort", 0);
+        return 0;
+}
+
+char *probe_http_request(const json_t *http_get, const char *address, uint16_t port) {
+        _cleanup_buf_ struct buf b = {0};
+        const char *path = json_str_or(http_get, "path", "/"), *host = NULL;
+        const json_t *h;
+        size_t i;
+        bool agent = false, accept_ = false;
+
+        json_array_foreach (json_at(http_get, "httpHeaders"), i, h)
+                if (strcaseeq(json_str_or(h, "name", ""), "Host"))
+                        host = json_str(h, "value");
+        buf_printf(&b, "GET %s%s HTTP/1.1\r\n", *path == '/' ? "" : "/", path);
+        if (host)
+                buf_printf(&b, "Host: %s\r\n", host);
+        else
+                buf_printf(&b, "Host: %s:%u\r\n", address, port);
+        json_array_foreach (json_at(http_get, "httpHeaders"), i, h) {
+                const char *name = json_str_or(h, "name", "");
+                if (strcaseeq(name, "Host"))
+                        continue;
+                agent |= strcaseeq(name, "User-Agent");
+                accept_ |= strcaseeq(name, "Accept");
+                buf_printf(&b, "%s: %s\r\n", name, json_str_or(h, "value", ""));
+        }
+        if (!agent)
+                buf_append_str(&b, "User-Agent: kube-probe/keelson\r\n");
+        if (!accept_)
+                buf_append_str(&b, "Accept: */*\r\n");
+        buf_append_str(&b, "Connection: close\r\n\r\n");
+        return buf_take(&b);
+}
+
+int probe_http_status(const char *data, size_t n) {
+        if (strncmp(data, "HTTP/", MIN(n, (size_t)5)) != 0)
+                return -EBADMSG;
+        if (n < 12)
+                return 0;
+        if (data[8] != ' ')
+                return -EBADMSG;
+        for (int i = 9; i < 12; i++)
+                if (data[i] < '0' || data[i] > '9')
+                        return -EBADMSG;
+        return (data[9] - '0') * 100 + (data[10] - '0') * 10 + data[11] - '0';
+}
+
+int probe_count(struct probe_counter *c, bool passed) {
+        if (passed) {
+                c->failures = 0;
+                c->successes++;
+                if (c->passed || c->successes < c->success_needed)
+                        return 0;
+                c->passed = true;
+                return 1;
+        }
+        c->successes = 0;
+        c->failures++;
+        if (c->failures < c->failure_needed)
+                return 0;
+        /* A readiness verdict that is failed already changes nothing; liveness is told again. */
+        c->failures = c->failure_needed;
+        c->passed = false;
+        return 1;
+}
+
+static void check_end(struct probe *p) {
+        if (p->exec_busy)
+                p->options.exec_cancel(p, p->options.userdata);
+        p->exec_busy = p->busy = p->connected = p->handshaken = false;
+        p->io = sd_event_source_disable_unref(p->io);
+        p->deadline = sd_event_source_disable_unref(p->deadline);
+        if (p->tls)
+                gnutls_deinit(TAKE_PTR(p->tls));
+        if (p->credentials)
+                gnutls_certificate_free_credentials(TAKE_PTR(p->credentials));
+        p->fd = safe_close(p->fd);
+        p->request = mfree(p->request);
+        buf_reset(&p->answer);
+        p->sent = 0;
+}
+
+static void verdict(struct probe *p, bool passed, const char *message) {
+        bool before = p->counter.passed;
+        int due;
+
+        check_end(p);
+        if (p->options.once) {
+                p->options.on_verdict(p, passed, message, p->options.userdata);
+                return;
+        }
+        if (!passed && p->eager_us < p->period_us)
+                return;
+        if (passed)
+                p->eager_us = p->period_us;
+        if (!passed && p->options.on_failure)
+                p->options.on_failure(p, message, p->options.userdata);
+        due = probe_count(&p->counter, passed);
+        if (due && (passed != before || !passed))
+                p->options.on_verdict(p, passed, message, p->options.userdata);
+}
+
+bool probe_passed(const struct probe *p) {
+        return p->counter.passed;
+}
+
+void probe_exec_done(struct probe *p, bool passed, const char *message) {
+        p->exec_busy = false;
+        verdict(p, passed, message);
+}
+
+static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
+        verdict(userdata, false, "timed out");
+        return 0;
+}
+
+static ssize_t stream_write(struct probe *p, const char *data, size_t n) {
+        ssize_t w;
+
+        if (!p->tls) {
+                w = send(p->fd, data, n, MSG_NOSIGNAL);
+                return w < 0 ? -errno : w;
+        }
+        w = gnutls_record_send(p->tls, data, n);
+        return w == GNUTLS_E_AGAIN || w == GNUTLS_E_INTERRUPTED ? -EAGAIN : w < 0 ? -EIO : w;
+}
+
+static ssize_t stream_read(struct probe *p, char *data, size_t n) {
+        ssize_t r;
+
+        if (!p->tls) {
+                r = recv(p->fd, data, n, 0);
+                return r < 0 ? -errno : r;
+        }
+        r = gnutls_record_recv(p->tls, data, n);
+        return r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED ? -EAGAIN
+               : r == GNUTLS_E_PREMATURE_TERMINATION            ? 0
+               : r < 0                                          ? -EIO
+                                                                : r;
+}
+
+/* 1 when done, 0 to wait. */
+static int handshake(struct probe *p) {
+        int r;
+
+        if (!p->tls || p->handshaken)
+                return 1;
+        do
+                r = gnutls_handshake(p->tls);
+        while (r < 0 && r != GNUTLS_E_AGAIN && gnutls_error_is_fatal(r) == 0);
+        if (r == GNUTLS_E_AGAIN) {
+                sd_event_source_set_io_events(
+                                p->io, gnutls_record_get_direction(p->tls) ? EPOLLOUT : EPOLLIN);
+                return 0;
+        }
+        if (r < 0)
+                return -EIO;
+        p->handshaken = true;
+        return 1;
+}
+
+/* Reads what is there. 1 when the verdict was given. */
+static int read_answer(struct probe *p) {
+        char data[1024], message[128];
+        ssize_t n = stream_read(p, data, sizeof(data));
+        int code;
+
+        if (n == -EAGAIN)
+                return 0;
+        if (n > 0)
+                buf_append(&p->answer, data, (size_t)n);
+        code = p->answer.size > 0 ? probe_http_status(p->answer.data, p->answer.size)
+               : n <= 0           ? -EBADMSG
+                                  : 0;
+        if (code == 0 && (n <= 0 || p->answer.size > ANSWER_SIZE_MAX))
+                code = -EBADMSG;
+        if (code == 0)
+                return 0;
+        if (code < 0)
+                snprintf(message, sizeof(message), "the answer is not HTTP");
+        else
+                snprintf(message, sizeof(message), "HTTP probe answered with statuscode: %d", code);
+        verdict(p, code >= 200 && code < 400, message);
+        return 1;
+}
+
+static int on_io(sd_event_source *s, int fd, uint32_t events, void *userdata) {
+        struct probe *p = userdata;
+        char message[160];
+
+        if (!p->connected) {
+                int error = 0;
+                socklen_t n = sizeof(error);
+
+                (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n);
+                if (error != 0) {
+                        snprintf(message, sizeof(message), "dial tcp %s: connect: %s", p->address,
+                                        strerror(error));
+                        verdict(p, false, message);
+                        return 0;
+                }
+                p->connected = true;
+                if (!p->request) {
+                        verdict(p, true, "");
+                        return 0;
+                }
+        }
+        switch (handshake(p)) {
+        case 0:
+                return 0;
+        case 1:
+                break;
+        default:
+                verdict(p, false, "the TLS handshake failed");
+                return 0;
+        }
+        while (p->sent < strlen(p->request)) {
+                ssize_t w = stream_write(p, p->request + p->sent, strlen(p->request) - p->sent);
+                if (w == -EAGAIN) {
+                        sd_event_source_set_io_events(p->io, EPOLLOUT);
+                        return 0;
+                }
+                if (w < 0) {
+                        verdict(p, false, "the connection was closed");
+                        return 0;
+                }
+                p->sent += (size_t)w;
+        }
+        sd_event_source_set_io_events(p->io, EPOLLIN);
+        (void)read_answer(p);
+        return 0;
+}
+
+static int start_tls(struct probe *p) {
+        if (gnutls_certificate_allocate_credentials(&p->credentials) < 0 ||
+                        gnutls_init(&p->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK) < 0)
+                return -ENOMEM;
+        gnutls_set_default_priority(p->tls);
+        gnutls_credentials_set(p->tls, GNUTLS_CRD_CERTIFICATE, p->credentials);
+        gnutls_transport_set_int(p->tls, p->fd);
+        return 0;
+}
+
+static int start_socket(struct probe *p, const json_t *check, bool http) {
+        const char *host = json_str_or(check, "host", p->address);
+        struct sockaddr_in to = {.sin_family = AF_INET};
+        uint16_t port = probe_port(json_at(check, "port"), p->container);
+        int r = 0;
+
+        if (port == 0 || inet_pton(AF_INET, host, &to.sin_addr) != 1)
+                return -EINVAL;
+        to.sin_port = htons(port);
+        p->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (p->fd < 0)
+                return -errno;
+        if (http && !(p->request = probe_http_request(check, host, port)))
+                return -ENOMEM;
+        if (connect(p->fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)
+                return -errno;
+        if (http && strcaseeq(json_str_or(check, "scheme", "HTTP"), "HTTPS"))
+                r = start_tls(p);
+        return r < 0 ? r : sd_event_add_io(p->event, &p->io, p->fd, EPOLLOUT, on_io, p);
+}
+
+static int start_check(struct probe *p) {
+        const json_t *check;
+        int r;
+
+        if ((check = json_at(p->spec, "httpGet")))
+                r = start_socket(p, check, true);
+        else if ((check = json_at(p->spec, "tcpSocket")))
+                r = start_socket(p, check, false);
+        else if ((check = json_at(p->spec, "exec.command"))) {
+                r = p->options.exec(p, check, p->timeout_us, p->options.userdata);
+                p->exec_busy = r >= 0;
+                /* The unit's own timeout ends it; starting it takes a moment on top. */
+                return r < 0 ? r
+                             : sd_event_add_time_relative(p->event, &p->deadline, CLOCK_MONOTONIC,
+                                               p->timeout_us + 5000000, 0, on_deadline, p);
+        } else
+                r = -EOPNOTSUPP;
+        if (r < 0)
+                return r;
+        return sd_event_add_time_relative(
+                        p->event, &p->deadline, CLOCK_MONOTONIC, p->timeout_us, 0, on_deadline, p);
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct probe *p = userdata;
+        int r;
+
+        (void)sd_event_source_set_time_relative(s, MIN(p->eager_us, p->period_us));
+        if (p->eager_us < p->period_us)
+                p->eager_us *= 2;
+        (void)sd_event_source_set_enabled(s, p->options.once ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+        if (p->busy)
+                return 0;
+        p->busy = true;
+        r = start_check(p);
+        if (r == -EOPNOTSUPP)
+                verdict(p, false,
+                                "this kind of probe is not supported; use httpGet, tcpSocket or "
+                                "exec");
+        else if (r < 0)
+                verdict(p, false, strerror(-r));
+        return 0;
+}
+
+int probe_new(struct probe **ret, sd_event *event, const struct probe_options *options) {
+        _cleanup_(probe_freep) struct probe *p = calloc(1, sizeof(*p));
+        uint64_t delay_us;
+
+        if (!p)
+                return -ENOMEM;
+        p->event = sd_event_ref(event);
+        p->fd = -EBADF;
+        p->options = *options;
+        p->spec = json_incref((json_t *)options->spec);
+        p->container = json_incref((json_t *)options->container);
+        snprintf(p->address, sizeof(p->address), "%s", options->address);
+        p->period_us = (uint64_t)MAX(json_int_or(p->spec, "periodSeconds", 10), 1) * 1000000;
+        p->timeout_us = (uint64_t)MAX(json_int_or(p->spec, "timeoutSeconds", 1), 1) * 1000000;
+        p->counter.success_needed = (unsigned)MAX(json_int_or(p->spec, "successThreshold", 1), 1);
+        p->counter.failure_needed = (unsigned)MAX(json_int_or(p->spec, "failureThreshold", 3), 1);
+        p->counter.passed = options->initial;
+        /* A program that is ready after half a second should not wait for a whole period. */
+        p->eager_us = options->initial ? p->period_us : EAGER_US;
+        /* A program needs a moment before it listens; many pods must not be asked in step. */
+        delay_us = (uint64_t)MAX(json_int_or(p->spec, "initialDelaySeconds", 0), 0) * 1000000 +
+                   100000 + random_below(100000);
+        if (options->once)
+                delay_us = 0;
+        if (sd_event_add_time_relative(
+                            event, &p->timer, CLOCK_MONOTONIC, delay_us, 0, on_timer, p) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(p);
+        return 0;
+}
+
+struct probe *probe_free(struct probe *p) {
+        if (!p)
+                return NULL;
+        check_end(p);
+        sd_event_source_disable_unref(p->timer);
+        sd_event_unref(p->event);
+        buf_done(&p->answer);
+        json_decref(p->spec);
+        json_decref(p->container);
+        free(p);
+        return NULL;
+}

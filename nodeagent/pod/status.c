@@ -1,0 +1,485 @@
+/* Unit states -> container records -> pod status. Restarts are counted by invocation ids: a new one
+ * is one restart, or as many as systemd's NRestarts says happened while nobody looked. The record
+ * is kept on disk, so counts survive the agent. */
+#include "nodeagent/pod/status.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "lib/object.h"
+#include "lib/timefmt.h"
+#include "nodeagent/plan/pod-units.h"
+
+static bool set_text(char **to, const char *text) {
+        if (streq_ptr(*to, text))
+                return false;
+        free(*to);
+        *to = text ? strdup(text) : NULL;
+        return true;
+}
+
+void container_record_done(struct container_record *c) {
+        free(c->name);
+        free(c->reason);
+        free(c->message);
+        free(c->last_words);
+        json_decref(c->last);
+        *c = (struct container_record){0};
+}
+
+bool container_set_waiting(struct container_record *c, const char *reason, const char *message) {
+        bool changed = c->phase != CONTAINER_WAITING;
+
+        c->phase = CONTAINER_WAITING;
+        changed |= set_text(&c->reason, reason);
+        changed |= set_text(&c->message, message);
+        return changed;
+}
+
+bool unit_state_is_running(const struct unit_state *s, bool notify) {
+        if (s && !notify && streq(s->active, "activating") && streq(s->sub, "start"))
+                return false;
+        return s && s->main_pid != 0 && !streq(s->active, "inactive") &&
+               !streq(s->active, "failed");
+}
+
+static const char *time_or_null(uint64_t us, char buffer[static TIMEFMT_SIZE]) {
+        return us > 0 ? time_format(us, buffer) : NULL;
+}
+
+static json_t *terminated_json(const struct container_record *c) {
+        char a[TIMEFMT_SIZE], b[TIMEFMT_SIZE];
+        json_t *v = json_pack("{s:i, s:s, s:s*, s:s*, s:s*}", "exitCode", c->exit_code, "reason",
+                        c->reason ? c->reason : "Error", "message", c->message, "startedAt",
+                        time_or_null(c->started_us, a), "finishedAt",
+                        time_or_null(c->finished_us, b));
+
+        if (c->signal > 0)
+                json_object_set_new(v, "signal", json_integer(c->signal));
+        if (c->invocation[0])
+                json_object_set_new(v, "containerID", json_sprintf("systemd://%s", c->invocation));
+        return v;
+}
+
+/* What the exit statuses that systemd itself sets mean to a user. */
+static const char *start_failure(int status) {
+        static const struct {
+                int status;
+                const char *text;
+        } rows[] = {{200, "the working directory cannot be entered (200/CHDIR)"},
+                        {203, "the command cannot be executed: is it there, and executable? "
+                              "(203/EXEC)"},
+                        {216, "the group cannot be used (216/GROUP)"},
+                        {217, "the user cannot be used (217/USER)"},
+                        {218, "the capabilities cannot be set (218/CAPABILITIES)"},
+                        {225, "the pod's network namespace cannot be joined (225/NETWORK)"},
+                        {226, "the mounts cannot be set up: is each volume and mount point there? "
+                              "(226/NAMESPACE)"},
+                        {228, "the system call filter cannot be set (228/SECCOMP)"},
+                        {243, "the credentials cannot be set up (243/CREDENTIALS)"}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                if (rows[i].status == status)
+                        return rows[i].text;
+        return NULL;
+}
+
+void start_report_parse(const char *text, size_t n, struct start_report *ret) {
+        const char *end = memchr(text, '\n', n), *id, *rest;
+
+        *ret = (struct start_report){0};
+        if (!end || memchr(text, 0, (size_t)(end - text)) ||
+                        !utf8_is_valid(text, (size_t)(end - text)))
+                return;
+        ret->ran = startswith(text, "ran ") != NULL;
+        id = ret->ran ? text + 4 : startswith(text, "error ");
+        if (!id || strspn(id, "0123456789abcdef") != 32)
+                return;
+        rest = id + 32;
+        if (ret->ran ? rest != end : *rest != ' ')
+                return;
+        memcpy(ret->invocation, id, 32);
+        if (ret->ran)
+                return;
+        snprintf(ret->message, sizeof(ret->message), "%.*s", (int)(end - rest - 1), rest + 1);
+        /* Cut at the end of the buffer, maybe inside of a character. */
+        while (!utf8_is_valid(ret->message, strlen(ret->message)))
+                ret->message[strlen(ret->message) - 1] = 0;
+}
+
+bool start_report_matches(const struct start_report *r, const struct unit_state *s) {
+        return r->invocation[0] && streq(r->invocation, s->invocation);
+}
+
+/* Fills the record's end from the unit's last main process. Without kpod-exec's word the command
+ * was not reached: the status is one that systemd itself set. */
+static void take_end(struct container_record *c, const struct unit_state *s, uint64_t now_us) {
+        bool reported = start_report_matches(&c->report, s);
+        const char *failure = s->exec_code != CLD_EXITED ? NULL
+                              : !reported                ? start_failure(s->exec_status)
+                              : c->report.ran            ? NULL
+                                                         : c->report.message;
+
+        c->signal = 0;
+        c->exit_code = 0;
+        if (s->exec_code == CLD_EXITED)
+                c->exit_code = s->exec_status;
+        else if (s->exec_code == CLD_KILLED || s->exec_code == CLD_DUMPED) {
+                c->signal = s->exec_status;
+                c->exit_code = 128 + s->exec_status;
+        }
+        if (s->start_us > 0)
+                c->started_us = s->start_us;
+        c->finished_us = s->exit_us > 0 ? s->exit_us : now_us;
+        set_text(&c->message, failure ? failure : c->last_words);
+        c->last_words = mfree(c->last_words);
+        if (streq(s->result, "oom-kill"))
+                set_text(&c->reason, "OOMKilled");
+        else if (streq(s->result, "timeout") && c->exit_code == 0)
+                set_text(&c->reason, "DeadlineExceeded");
+        else if (streq(s->result, "watchdog"))
+                set_text(&c->reason, "WatchdogTimeout");
+        else
+                set_text(&c->reason, failure             ? "StartError"
+                                     : c->exit_code == 0 ? "Completed"
+                                                         : "Error");
+}
+
+static void count_restarts(struct container_record *c, const struct unit_state *s) {
+        if (c->invocation[0]) {
+                if (s->restarts > c->restarts_seen)
+                        c->restart_count += s->restarts - c->restarts_seen;
+                else if (s->restarts < c->restarts_seen)
+                        c->restart_count += s->restarts + 1;
+                else
+                        c->restart_count++;
+        } else
+                c->restart_count += s->restarts;
+        c->restarts_seen = s->restarts;
+        memcpy(c->invocation, s->invocation, sizeof(c->invocation));
+}
+
+static void become_last(struct container_record *c) {
+        json_decref(c->last);
+        c->last = terminated_json(c);
+}
+
+void container_back_off(struct container_record *c, const char *message) {
+        if (c->phase == CONTAINER_TERMINATED)
+                become_last(c);
+        (void)container_set_waiting(c, "CrashLoopBackOff", message);
+}
+
+static bool observe_running(struct container_record *c, const struct unit_state *s) {
+        bool changed = c->phase != CONTAINER_RUNNING || c->started_us != s->start_us;
+
+        if (c->phase == CONTAINER_TERMINATED)
+                become_last(c);
+        c->phase = CONTAINER_RUNNING;
+        c->started_us = s->start_us;
+        c->finished_us = 0;
+        set_text(&c->reason, NULL);
+        set_text(&c->message, NULL);
+        return changed;
+}
+
+bool container_observe(struct container_record *c, const struct unit_state *s, uint64_t now_us) {
+        bool changed = false;
+
+        if (!s) {
+                if (c->phase != CONTAINER_RUNNING)
+                        return false;
+                /* Gone while it ran: stopped by hand, or the machine was restarted. */
+                c->phase = CONTAINER_TERMINATED;
+                c->finished_us = now_us;
+                c->exit_code = 255;
+                set_text(&c->reason, "ContainerStatusUnknown");
+                set_text(&c->message, "the unit was gone when the agent looked");
+                return true;
+        }
+        /* The id comes a moment before the process; the end of the one before is read first. */
+        if (s->invocation[0] && !streq(s->invocation, c->invocation)) {
+                if (c->phase == CONTAINER_RUNNING && c->invocation[0] &&
+                                c->started_us != s->start_us) {
+                        c->phase = CONTAINER_TERMINATED;
+                        c->finished_us = now_us;
+                        c->exit_code = 255;
+                        set_text(&c->reason, "Error");
+                }
+                if (c->phase == CONTAINER_TERMINATED && c->invocation[0]) {
+                        become_last(c);
+                        c->phase = CONTAINER_WAITING;
+                        set_text(&c->reason, "ContainerCreating");
+                        set_text(&c->message, NULL);
+                }
+                count_restarts(c, s);
+                changed = true;
+        }
+        if (unit_state_is_running(s, c->notify))
+                return observe_running(c, s) || changed;
+        if (streq(s->sub, "auto-restart")) {
+                if (c->phase == CONTAINER_RUNNING)
+                        take_end(c, s, now_us);
+                if (c->phase != CONTAINER_WAITING)
+                        become_last(c);
+                return container_set_waiting(c, "CrashLoopBackOff",
+                                       "systemd starts the container again") ||
+                       changed;
+        }
+        if (s->exec_code != 0 && c->phase != CONTAINER_TERMINATED &&
+                        (streq(s->active, "failed") || streq(s->active, "inactive") ||
+                                        streq(s->sub, "exited"))) {
+                /* After a burst of restarts the wait for the next one has begun already. */
+                if (c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") &&
+                                c->last && (streq(s->active, "failed") || streq(s->sub, "exited")))
+                        return changed;
+                take_end(c, s, now_us);
+                c->phase = CONTAINER_TERMINATED;
+                changed = true;
+        }
+        return changed;
+}
+
+json_t *container_record_save(const struct container_record *c) {
+        json_t *v = json_pack("{s:s, s:i, s:s*, s:s*, s:i, s:i, s:I, s:I, s:I, s:I, s:s}", "name",
+                        c->name, "phase", (int)c->phase, "reason", c->reason, "message", c->message,
+                        "exitCode", c->exit_code, "signal", c->signal, "startedUs",
+                        (json_int_t)c->started_us, "finishedUs", (json_int_t)c->finished_us,
+                        "restartCount", (json_int_t)c->restart_count, "restartsSeen",
+                        (json_int_t)c->restarts_seen, "invocation", c->invocation);
+
+        if (v)
+                json_object_set_new(v, "ready", json_boolean(c->ready && c->started));
+        if (v && c->last)
+                json_object_set(v, "last", c->last);
+        return v;
+}
+
+void container_record_load(struct container_record *c, const json_t *v) {
+        int64_t phase = json_int_or(v, "phase", 0);
+        json_t *last = json_object_get(v, "last");
+
+        c->phase = phase == CONTAINER_RUNNING || phase == CONTAINER_TERMINATED
+                                   ? (enum container_phase)phase
+                                   : CONTAINER_WAITING;
+        set_text(&c->reason, json_str(v, "reason"));
+        set_text(&c->message, json_str(v, "message"));
+        c->exit_code = (int)json_int_or(v, "exitCode", 0);
+        c->signal = (int)json_int_or(v, "signal", 0);
+        c->started_us = (uint64_t)json_int_or(v, "startedUs", 0);
+        c->finished_us = (uint64_t)json_int_or(v, "finishedUs", 0);
+        c->restart_count = (uint32_t)json_int_or(v, "restartCount", 0);
+        c->restarts_seen = (uint32_t)json_int_or(v, "restartsSeen", 0);
+        snprintf(c->invocation, sizeof(c->invocation), "%s", json_str_or(v, "invocation", ""));
+        json_decref(c->last);
+        c->last = json_is_object(last) ? json_incref(last) : NULL;
+}
+
+const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f) {
+        const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
+        size_t waiting = 0, running = 0, stopped = 0, succeeded = 0;
+
+        if (f->failed_reason)
+                return "Failed";
+        for (size_t i = 0; i < n; i++) {
+                if (c[i].init) {
+                        if (c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0)
+                                continue;
+                        return c[i].phase == CONTAINER_TERMINATED && streq(policy, "Never")
+                                               ? "Failed"
+                                               : "Pending";
+                }
+                if (c[i].phase == CONTAINER_RUNNING)
+                        running++;
+                else if (c[i].phase == CONTAINER_TERMINATED) {
+                        stopped++;
+                        succeeded += c[i].exit_code == 0;
+                } else if (c[i].last)
+                        stopped++, waiting += !streq(policy, "Never"),
+                                        running += !streq(policy, "Never");
+                else
+                        waiting++;
+        }
+        if (waiting > 0 && running == 0)
+                return "Pending";
+        if (running > 0)
+                return "Running";
+        if (stopped == 0)
+                return "Pending";
+        if (streq(policy, "Always"))
+                return "Running";
+        if (succeeded == stopped)
+                return "Succeeded";
+        return streq(policy, "Never") ? "Failed" : "Running";
+}
+
+static const json_t *spec_of(const json_t *pod, const struct container_record *c) {
+        const json_t *list = json_at(pod, c->init ? "spec.initContainers" : "spec.containers"), *v;
+        size_t i;
+
+        json_array_foreach (list, i, v)
+                if (streq(json_str_or(v, "name", ""), c->name))
+                        return v;
+        return NULL;
+}
+
+static json_t *container_status(const json_t *pod, const struct container_record *c) {
+        const char *image = json_str_or(spec_of(pod, c), "image", "");
+        _cleanup_json_ json_t *state = json_object(), *last = json_object();
+        char when[TIMEFMT_SIZE];
+        bool running = c->phase == CONTAINER_RUNNING;
+        bool ready = c->init ? c->phase == CONTAINER_TERMINATED && c->exit_code == 0
+                             : running && c->ready && c->started;
+        json_t *v;
+
+        if (running)
+                json_object_set_new(state, "running",
+                                json_pack("{s:s*}", "startedAt",
+                                                time_or_null(c->started_us, when)));
+        else if (c->phase == CONTAINER_TERMINATED)
+                json_object_set_new(state, "terminated", terminated_json(c));
+        else
+                json_object_set_new(state, "waiting",
+                                json_pack("{s:s, s:s*}", "reason",
+                                                c->reason ? c->reason : "ContainerCreating",
+                                                "message", c->message));
+        if (c->last)
+                json_object_set(last, "terminated", c->last);
+        v = json_pack("{s:s, s:s, s:s, s:b, s:b, s:I, s:O, s:O}", "name", c->name, "image",
+                        *image ? image : "host", "imageID", "", "ready", ready, "started",
+                        running && c->started, "restartCount", (json_int_t)c->restart_count,
+                        "state", state, "lastState", last);
+        if (v && c->invocation[0])
+                json_object_set_new(v, "containerID", json_sprintf("systemd://%s", c->invocation));
+        return v;
+}
+
+static const json_t *previous_condition(const json_t *status, const char *type) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(status, "conditions"), i, v)
+                if (streq(json_str_or(v, "type", ""), type))
+                        return v;
+        return NULL;
+}
+
+bool status_is_shown(const json_t *pod, const json_t *status) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)status, key, v) {
+                const json_t *shown = json_get(pod, "status", key, NULL);
+                if (!shown || !json_equal(shown, v))
+                        return false;
+        }
+        return true;
+}
+
+/* Adds a condition; the time of its last change is kept when the status is the same. */
+static void condition(json_t *list, const json_t *pod, const char *type, bool status,
+                const char *reason, const char *message, const struct status_facts *f) {
+        const json_t *old = previous_condition(f->previous, type);
+        const char *text = status ? "True" : "False";
+        char now[TIMEFMT_SIZE];
+        if (!old)
+                old = object_condition(pod, type);
+        const char *when = old && streq(json_str_or(old, "status", ""), text)
+                                           ? json_str(old, "lastTransitionTime")
+                                           : NULL;
+
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "type", type, "status",
+                                                    text, "lastTransitionTime",
+                                                    when ? when : time_format(f->now_us, now),
+                                                    "reason", reason, "message", message));
+}
+
+/* "containers with unready status: [a b]" */
+static char *unready_text(const struct container_record *c, size_t n) {
+        _cleanup_buf_ struct buf b = {0};
+
+        buf_append_str(&b, "containers with unready status: [");
+        for (size_t i = 0, shown = 0; i < n; i++)
+                if (!c[i].init && !(c[i].phase == CONTAINER_RUNNING && c[i].ready && c[i].started))
+                        buf_printf(&b, "%s%s", shown++ > 0 ? " " : "", c[i].name);
+        buf_append_char(&b, ']');
+        return buf_take(&b);
+}
+
+static json_t *conditions(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f, const char *phase) {
+        static const char *const ours[] = {
+                        "Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers"};
+        json_t *list = json_array();
+        const json_t *v;
+        size_t i;
+        bool initialized = true, ready = true, done = streq(phase, "Succeeded"), gates = true;
+        _cleanup_free_ char *unready = NULL;
+        const char *reason = NULL;
+
+        json_array_foreach (json_at(pod, "status.conditions"), i, v) {
+                bool mine = false;
+                for (size_t k = 0; k < ELEMENTS(ours); k++)
+                        mine |= streq(json_str_or(v, "type", ""), ours[k]);
+                if (!mine)
+                        json_array_append(list, (json_t *)v);
+        }
+        for (i = 0; i < n; i++) {
+                if (c[i].init)
+                        initialized &= c[i].phase == CONTAINER_TERMINATED && c[i].exit_code == 0;
+                else
+                        ready &= c[i].phase == CONTAINER_RUNNING && c[i].ready && c[i].started;
+        }
+        ready &= streq(phase, "Running");
+        json_array_foreach (json_at(pod, "spec.readinessGates"), i, v)
+                gates &= object_condition_true(pod, json_str_or(v, "conditionType", ""));
+        if (!ready) {
+                reason = done                     ? "PodCompleted"
+                         : streq(phase, "Failed") ? "PodFailed"
+                                                  : "ContainersNotReady";
+                unready = done ? NULL : unready_text(c, n);
+        }
+        condition(list, pod, "PodReadyToStartContainers", f->sandbox_ready, NULL, NULL, f);
+        condition(list, pod, "Initialized", initialized,
+                        initialized ? done ? "PodCompleted" : NULL : "ContainersNotInitialized",
+                        NULL, f);
+        condition(list, pod, "ContainersReady", ready, reason, unready, f);
+        condition(list, pod, "Ready", ready && gates,
+                        ready && !gates ? "ReadinessGatesNotReady" : reason, unready, f);
+        if (!object_condition(pod, "PodScheduled"))
+                condition(list, pod, "PodScheduled", true, NULL, NULL, f);
+        return list;
+}
+
+json_t *status_build(const json_t *pod, const struct container_record *c, size_t n,
+                const struct status_facts *f) {
+        const char *phase = status_phase(pod, c, n, f);
+        json_t *v = json_pack("{s:s, s:o, s:s*, s:s*}", "phase", phase, "conditions",
+                        conditions(pod, c, n, f, phase), "reason", f->failed_reason, "message",
+                        f->failed_message);
+        json_t *init = json_array(), *main_list = json_array();
+        char when[TIMEFMT_SIZE];
+        const char *qos = json_str(pod, "status.qosClass");
+
+        if (!isempty(f->host_ip)) {
+                json_object_set_new(v, "hostIP", json_string(f->host_ip));
+                json_object_set_new(v, "hostIPs", json_pack("[{s:s}]", "ip", f->host_ip));
+        }
+        if (!isempty(f->pod_ip)) {
+                json_object_set_new(v, "podIP", json_string(f->pod_ip));
+                json_object_set_new(v, "podIPs", json_pack("[{s:s}]", "ip", f->pod_ip));
+        }
+        if (f->start_us > 0)
+                json_object_set_new(v, "startTime", json_string(time_format(f->start_us, when)));
+        if (qos)
+                json_object_set_new(v, "qosClass", json_string(qos));
+        for (size_t i = 0; i < n; i++)
+                json_array_append_new(c[i].init ? init : main_list, container_status(pod, &c[i]));
+        if (json_array_size(init) > 0)
+                json_object_set(v, "initContainerStatuses", init);
+        json_object_set(v, "containerStatuses", main_list);
+        json_decref(init);
+        json_decref(main_list);
+        return v;
+}

@@ -1,0 +1,364 @@
+/* Volumes of files are replaced as a whole by switching the link `..data`, so that a reader sees
+ * the old or the new files, never a mix; `key` is a link to `..data/key`. */
+#include "nodeagent/pod/volumes.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "lib/buf.h"
+#include "lib/fileio.h"
+#include "lib/log.h"
+#include "lib/pki.h"
+#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/pod/stage.h"
+
+#define REASON "ContainerCreating"
+
+int volumes_mount_secrets(const char *dir) {
+        struct statfs fs;
+        int r = mkdir_parents(dir, 0700);
+
+        if (r < 0)
+                return r;
+        if (statfs(dir, &fs) == 0 && fs.f_type == RAMFS_MAGIC)
+                return 0;
+        return mount("keelson-secrets", dir, "ramfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
+                               "mode=0700") < 0
+                               ? -errno
+                               : 0;
+}
+
+static int set_group(const char *path, const json_t *volume, mode_t mode) {
+        const json_t *group = json_object_get(volume, "group");
+
+        if (!group)
+                return 0;
+        if (lchown(path, (uid_t)-1, (gid_t)json_integer_value(group)) < 0)
+                return -errno;
+        return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+static int write_file(int dir, const json_t *file, const json_t *group) {
+        const char *path = json_str_or(file, "path", "");
+        mode_t mode = (mode_t)json_int_or(file, "mode", 0644) & 07777;
+        _cleanup_free_ void *data = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        size_t n;
+        int r = base64_decode(json_str_or(file, "data", ""), &data, &n);
+
+        if (r < 0)
+                return r;
+        /* Folders on the way. */
+        for (const char *s = strchr(path, '/'); s; s = strchr(s + 1, '/')) {
+                _cleanup_free_ char *part = strndup(path, (size_t)(s - path));
+                if (!part)
+                        return -ENOMEM;
+                if (mkdirat(dir, part, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+        }
+        fd = openat(dir, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        for (size_t done = 0; done < n;) {
+                ssize_t w = write(fd, (char *)data + done, n - done);
+                if (w < 0)
+                        return -errno;
+                done += (size_t)w;
+        }
+        if (group && (fchown(fd, (uid_t)-1, (gid_t)json_integer_value(group)) < 0))
+                return -errno;
+        return fchmod(fd, group ? mode | ((mode & 0400) >> 3) : mode) < 0 ? -errno : 0;
+}
+
+/* One link per first path component, to ..data/<component>. */
+static int link_files(const char *path, const json_t *files) {
+        const json_t *file;
+        size_t i;
+
+        json_array_foreach (files, i, file) {
+                const char *name = json_str_or(file, "path", "");
+                int length = (int)strcspn(name, "/");
+                _cleanup_free_ char *link = strformat("%s/%.*s", path, length, name);
+                _cleanup_free_ char *target = strformat("..data/%.*s", length, name);
+
+                if (!link || !target)
+                        return -ENOMEM;
+                if (symlink(target, link) < 0 && errno != EEXIST)
+                        return -errno;
+        }
+        return 0;
+}
+
+/* Takes away the links and the generations that are no longer used. */
+static void sweep(const char *path, const char *current) {
+        DIR *d = opendir(path);
+
+        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+                _cleanup_free_ char *full = strformat("%s/%s", path, e->d_name);
+                struct stat st;
+
+                if (!full || streq(e->d_name, ".") || streq(e->d_name, "..") ||
+                                streq(e->d_name, "..data") || streq(e->d_name, current))
+                        continue;
+                if (startswith(e->d_name, ".."))
+                        (void)remove_tree(full);
+                else if (lstat(full, &st) == 0 && S_ISLNK(st.st_mode) && access(full, F_OK) < 0)
+                        (void)unlink(full);
+        }
+        if (d)
+                closedir(d);
+}
+
+static uint64_t fingerprint(const json_t *volume) {
+        char *text = json_dumps(volume, JSON_COMPACT | JSON_SORT_KEYS);
+        uint64_t hash = UINT64_C(14695981039346656037);
+
+        for (const char *s = strempty(text); *s; s++)
+                hash = (hash ^ (unsigned char)*s) * UINT64_C(1099511628211);
+        free(text);
+        return hash;
+}
+
+static int make_files(const json_t *volume, const char *path) {
+        const json_t *files = json_at(volume, "files"), *file;
+        char generation[24];
+        _cleanup_free_ char *dir = NULL, *data = strformat("%s/..data", path),
+                            *fresh = strformat("%s/..data_new", path);
+        char old[64] = "";
+        _cleanup_close_ int fd = -EBADF;
+        size_t i;
+        int r;
+
+        if (!data || !fresh)
+                return -ENOMEM;
+        snprintf(generation, sizeof(generation), "..%016llx",
+                        (unsigned long long)fingerprint(volume));
+        if (readlink(data, old, sizeof(old) - 1) > 0 && streq(old, generation))
+                return 0;
+        dir = strformat("%s/%s", path, generation);
+        if (!dir)
+                return -ENOMEM;
+        if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        json_array_foreach (files, i, file) {
+                r = write_file(fd, file, json_object_get(volume, "group"));
+                if (r < 0)
+                        return r;
+        }
+        (void)unlink(fresh);
+        if (symlink(generation, fresh) < 0 || rename(fresh, data) < 0)
+                return -errno;
+        r = link_files(path, files);
+        sweep(path, generation);
+        return r;
+}
+
+static int make_host(const json_t *volume, const char *path, struct problem *p) {
+        const char *check = json_str_or(volume, "check", "");
+        struct stat st;
+        int r = 0;
+
+        if (streq(check, "DirectoryOrCreate"))
+                r = mkdir_parents(path, 0755);
+        else if (streq(check, "FileOrCreate")) {
+                int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+                r = fd < 0 ? -errno : 0;
+                safe_close(fd);
+        }
+        if (r >= 0 && stat(path, &st) < 0)
+                r = -errno;
+        if (r < 0)
+                return problem_set(p, -r, 0, REASON, "volume %s: hostPath %s: %s",
+                                json_str_or(volume, "name", ""), path, strerror(-r));
+        if ((streq(check, "Directory") && !S_ISDIR(st.st_mode)) ||
+                        (streq(check, "File") && !S_ISREG(st.st_mode)) ||
+                        (streq(check, "Socket") && !S_ISSOCK(st.st_mode)))
+                return problem_set(p, EINVAL, 0, REASON, "volume %s: hostPath %s is not a %s",
+                                json_str_or(volume, "name", ""), path, check);
+        return 0;
+}
+
+static int make_memory(const json_t *volume, const char *path) {
+        _cleanup_free_ char *options = NULL;
+        int64_t size = json_int_or(volume, "size", 0);
+        struct statfs fs, parent;
+        _cleanup_free_ char *up = strformat("%s/..", path);
+        struct stat a, b;
+
+        options = size > 0 ? strformat("mode=0777,size=%lld", (long long)size)
+                           : strdup("mode=0777");
+        if (!options || !up)
+                return -ENOMEM;
+        /* Another device than the folder above: it is mounted already. */
+        if (stat(path, &a) == 0 && stat(up, &b) == 0 && a.st_dev != b.st_dev &&
+                        statfs(path, &fs) == 0 && statfs(up, &parent) == 0 &&
+                        fs.f_type == TMPFS_MAGIC)
+                return 0;
+        return mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0 ? -errno : 0;
+}
+
+static int make_volume(const json_t *volume, struct problem *p) {
+        const char *type = json_str_or(volume, "type", ""), *path = json_str_or(volume, "path", "");
+        int r;
+
+        if (streq(type, "host"))
+                return make_host(volume, path, p);
+        r = mkdir_parents(path, 0755);
+        if (r >= 0 && streq(type, "files"))
+                r = make_files(volume, path);
+        else if (r >= 0 && streq(type, "memory"))
+                r = make_memory(volume, path);
+        if (r >= 0 && !streq(type, "files") && chmod(path, 0777) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = set_group(path, volume, streq(type, "files") ? 0755 : 02777);
+        if (r < 0 && !p->message)
+                return problem_set(p, -r, 0, REASON, "volume %s: %s: %s",
+                                json_str_or(volume, "name", ""), path, strerror(-r));
+        return r;
+}
+
+int volumes_make(const json_t *volumes, struct problem *p) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (volumes, i, v) {
+                int r = make_volume(v, p);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* A file that the pod's own user writes: its folder is root's alone, so nothing can take its place;
+ * it is seen inside the container by a mount of the file itself. */
+static int make_writable(const char *path) {
+        _cleanup_free_ char *dir = NULL;
+        const char *slash = path ? strrchr(path, '/') : NULL;
+        int fd, r;
+
+        if (!slash)
+                return 0;
+        dir = strndup(path, (size_t)(slash - path));
+        if (!dir)
+                return -ENOMEM;
+        r = mkdir_parents(dir, 0700);
+        if (r < 0)
+                return r;
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+        if (fd < 0)
+                return -errno;
+        r = fchmod(fd, 0666) < 0 ? -errno : 0;
+        close(fd);
+        return r;
+}
+
+/* The folder of pod_own_devices(): what is not a mount in it. */
+static int make_devices(const char *dir) {
+        static const char *const folders[] = {"pts", "shm", "mqueue", "hugepages"};
+        static const struct {
+                const char *name, *target;
+        } links[] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
+                        {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+                        {"core", "/proc/kcore"}, {"ptmx", "pts/ptmx"}};
+        int r = dir ? mkdir_parents(dir, 0755) : 0;
+
+        for (size_t i = 0; dir && i < ELEMENTS(folders) && r >= 0; i++) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, folders[i]);
+
+                r = path ? mkdir_parents(path, 0755) : -ENOMEM;
+        }
+        for (size_t i = 0; dir && i < ELEMENTS(links) && r >= 0; i++) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, links[i].name);
+
+                if (!path)
+                        return -ENOMEM;
+                if (symlink(links[i].target, path) < 0 && errno != EEXIST)
+                        r = -errno;
+        }
+        return r;
+}
+
+int volumes_write_commands(const json_t *unit) {
+        const json_t *start = json_at(unit, "start");
+        const char *dir = json_str(start, "dir"), *file;
+        json_t *words;
+        int r;
+
+        if (!dir)
+                return -EINVAL;
+        r = mkdir_parents(dir, 0755);
+        if (r >= 0 && chmod(dir, 0755) < 0)
+                r = -errno;
+        if (r >= 0)
+                r = make_writable(json_str(start, "report"));
+        if (r >= 0)
+                r = make_writable(json_str(start, "message"));
+        if (r >= 0)
+                r = make_devices(json_str(start, "devices"));
+        json_object_foreach (json_object_get(start, "commands"), file, words) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, file), *text = NULL;
+                size_t n = 0;
+
+                if (r < 0)
+                        break;
+                text = pod_command_file(start, file, &n);
+                r = path && text ? file_write_atomic(path, text, n, 0444) : -ENOMEM;
+        }
+        return r;
+}
+
+void volumes_remove_commands(const json_t *unit) {
+        const json_t *start = json_at(unit, "start");
+        const char *dir = json_str(start, "dir"), *file;
+        json_t *words;
+
+        if (!dir)
+                return;
+        json_object_foreach (json_object_get(start, "commands"), file, words) {
+                _cleanup_free_ char *path = strformat("%s/%s", dir, file);
+
+                if (path)
+                        (void)unlink(path);
+        }
+}
+
+int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir) {
+        _cleanup_free_ char *disk = strformat("%s/volumes", disk_dir);
+        int r, result = 0;
+
+        if (!disk)
+                return -ENOMEM;
+        stage_unmount_below(run_dir);
+        r = remove_tree(run_dir);
+        if (r < 0)
+                result = r;
+        r = remove_tree(secret_dir);
+        if (r < 0)
+                result = r;
+        r = remove_tree(disk);
+        return r < 0 ? r : result;
+}
+
+void volumes_sweep(const char *dir, bool (*is_known)(const char *uid, void *userdata),
+                void *userdata) {
+        DIR *d = opendir(dir);
+
+        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
+                _cleanup_free_ char *full = strformat("%s/%s", dir, e->d_name);
+
+                if (!full || e->d_name[0] == '.' || is_known(e->d_name, userdata))
+                        continue;
+                stage_unmount_below(full);
+                (void)remove_tree(full);
+        }
+        if (d)
+                closedir(d);
+}

@@ -1,0 +1,243 @@
+/* Between JSON and sd-bus: every property type of unit-props.c in D-Bus form. */
+#include "nodeagent/runtime/units-message.h"
+
+#include "lib/buf.h"
+#include "nodeagent/plan/unit-props.h"
+
+static int append_strv(sd_bus_message *m, const json_t *list) {
+        const json_t *v;
+        size_t i;
+        int r = sd_bus_message_open_container(m, 'a', "s");
+
+        json_array_foreach (list, i, v) {
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "s", strempty(json_string_value(v)));
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* A word as systemd hands it on unchanged: it would put a variable in place of $NAME. */
+static char *literal_word(const char *word) {
+        _cleanup_buf_ struct buf out = {0};
+
+        for (; *word; word++) {
+                if (*word == '$')
+                        buf_append_char(&out, '$');
+                buf_append_char(&out, *word);
+        }
+        return out.failed ? NULL : out.data ? buf_take(&out) : strdup("");
+}
+
+static int append_words(sd_bus_message *m, const json_t *words) {
+        const json_t *v;
+        size_t i;
+        int r = sd_bus_message_open_container(m, 'a', "s");
+
+        json_array_foreach (words, i, v) {
+                _cleanup_free_ char *word = literal_word(strempty(json_string_value(v)));
+
+                if (r >= 0)
+                        r = word ? sd_bus_message_append(m, "s", word) : -ENOMEM;
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+/* The plain form, not ExecStartEx with its flags: systemd 252 writes that name into the unit's
+ * file, does not know it there, and after a daemon-reload has a service without a command. */
+static int append_exec(sd_bus_message *m, const json_t *commands) {
+        const json_t *words;
+        size_t i;
+        int r = sd_bus_message_open_container(m, 'a', "(sasb)");
+
+        json_array_foreach (commands, i, words) {
+                if (r >= 0)
+                        r = sd_bus_message_open_container(m, 'r', "sasb");
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "s",
+                                        strempty(json_string_value(json_array_get(words, 0))));
+                if (r >= 0)
+                        r = append_words(m, words);
+                if (r >= 0)
+                        r = sd_bus_message_append(m, "b", 0);
+                if (r >= 0)
+                        r = sd_bus_message_close_container(m);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_pairs(sd_bus_message *m, enum prop_type type, const json_t *list) {
+        const json_t *v;
+        size_t i;
+        const char *item = type == PROP_FIELDS     ? "ay"
+                           : type == PROP_ENVFILES ? "(sb)"
+                           : type == PROP_BINDS    ? "(ssbt)"
+                                                   : "(ss)";
+        int r = sd_bus_message_open_container(m, 'a', item);
+
+        json_array_foreach (list, i, v) {
+                const char *a = json_string_value(json_array_get(v, 0)),
+                           *b = json_string_value(json_array_get(v, 1));
+
+                if (r < 0)
+                        break;
+                if (type == PROP_FIELDS)
+                        r = sd_bus_message_append_array(m, 'y', strempty(json_string_value(v)),
+                                        json_string_length(v));
+                else if (type == PROP_ENVFILES)
+                        r = sd_bus_message_append(m, "(sb)", strempty(json_string_value(v)), 0);
+                else if (type == PROP_BINDS)
+                        r = sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b),
+                                        json_array_size(v) > 2 /* "optional" */,
+                                        UINT64_C(16384) /* MS_REC */);
+                else
+                        r = sd_bus_message_append(m, "(ss)", strempty(a), strempty(b));
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_filter(sd_bus_message *m, const json_t *value) {
+        int r = sd_bus_message_open_container(m, 'r', "bas");
+
+        if (r >= 0)
+                r = sd_bus_message_append(m, "b", json_bool_or(value, "allow", true));
+        if (r >= 0)
+                r = append_strv(m, json_at(value, "names"));
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_value(sd_bus_message *m, enum prop_type type, const json_t *v) {
+        json_int_t n = json_integer_value(v);
+
+        switch (type) {
+        case PROP_STRING:
+        case PROP_OWN:
+                return sd_bus_message_append(m, "s", strempty(json_string_value(v)));
+        case PROP_BOOL:
+                return sd_bus_message_append(m, "b", json_is_true(v));
+        case PROP_U64:
+        case PROP_BYTES:
+        case PROP_USEC:
+        case PROP_PERCENT:
+                return sd_bus_message_append(m, "t", n < 0 ? UINT64_MAX : (uint64_t)n);
+        case PROP_CAPS:
+                return sd_bus_message_append(m, "t", capability_mask(v));
+        case PROP_NAMESPACES:
+                return sd_bus_message_append(m, "t", namespaces_mask(v));
+        case PROP_U32:
+        case PROP_MODE:
+                return sd_bus_message_append(m, "u", (uint32_t)n);
+        case PROP_I32:
+                return sd_bus_message_append(m, "i", (int32_t)n);
+        case PROP_STRV:
+                return append_strv(m, v);
+        case PROP_EXEC:
+                return append_exec(m, v);
+        case PROP_FILTER:
+                return append_filter(m, v);
+        default:
+                return append_pairs(m, type, v);
+        }
+}
+
+int units_append_property(sd_bus_message *m, const char *name, const json_t *value) {
+        const struct prop_row *row = prop_find(name);
+        int r;
+
+        if (!row)
+                return -EINVAL;
+        r = sd_bus_message_open_container(m, 'r', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(
+                                m, "s", row->type == PROP_EXEC ? row->file_name : row->name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'v', prop_signature(row->type));
+        if (r >= 0)
+                r = append_value(m, row->type, value);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+int units_append_properties(sd_bus_message *m, const json_t *properties) {
+        const char *key;
+        json_t *value;
+        int r = sd_bus_message_open_container(m, 'a', "(sv)");
+
+        json_object_foreach ((json_t *)properties, key, value) {
+                if (r >= 0)
+                        r = units_append_property(m, key, value);
+        }
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int read_string(sd_bus_message *m, char *to, size_t n) {
+        const char *s;
+        int r = sd_bus_message_read(m, "v", "s", &s);
+
+        if (r >= 0)
+                snprintf(to, n, "%s", s);
+        return r;
+}
+
+static int read_invocation(sd_bus_message *m, char *to) {
+        const uint8_t *id;
+        size_t n;
+        int r = sd_bus_message_enter_container(m, 'v', "ay");
+
+        if (r >= 0)
+                r = sd_bus_message_read_array(m, 'y', (const void **)&id, &n);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n && i < 16; i++)
+                snprintf(to + 2 * i, 3, "%02x", id[i]);
+        return sd_bus_message_exit_container(m);
+}
+
+static int read_one(sd_bus_message *m, const char *key, struct unit_state *s) {
+        if (streq(key, "ActiveState"))
+                return read_string(m, s->active, sizeof(s->active));
+        if (streq(key, "SubState"))
+                return read_string(m, s->sub, sizeof(s->sub));
+        if (streq(key, "Result"))
+                return read_string(m, s->result, sizeof(s->result));
+        if (streq(key, "Slice"))
+                return read_string(m, s->slice, sizeof(s->slice));
+        if (streq(key, "Description"))
+                return read_string(m, s->description, sizeof(s->description));
+        if (streq(key, "InvocationID"))
+                return read_invocation(m, s->invocation);
+        if (streq(key, "MainPID"))
+                return sd_bus_message_read(m, "v", "u", &s->main_pid);
+        if (streq(key, "NRestarts"))
+                return sd_bus_message_read(m, "v", "u", &s->restarts);
+        if (streq(key, "ExecMainPID"))
+                return sd_bus_message_read(m, "v", "u", &s->exec_pid);
+        if (streq(key, "ExecMainCode"))
+                return sd_bus_message_read(m, "v", "i", &s->exec_code);
+        if (streq(key, "ExecMainStatus"))
+                return sd_bus_message_read(m, "v", "i", &s->exec_status);
+        if (streq(key, "ExecMainStartTimestamp"))
+                return sd_bus_message_read(m, "v", "t", &s->start_us);
+        if (streq(key, "ExecMainExitTimestamp"))
+                return sd_bus_message_read(m, "v", "t", &s->exit_us);
+        return sd_bus_message_skip(m, "v");
+}
+
+int units_read_properties(sd_bus_message *m, struct unit_state *state) {
+        int r = sd_bus_message_enter_container(m, 'a', "{sv}");
+
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const char *key;
+
+                r = sd_bus_message_read(m, "s", &key);
+                if (r >= 0)
+                        r = read_one(m, key, state);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}

@@ -1,0 +1,621 @@
+/* One connection to the system bus, one match per signal, no polling. systemd puts every property
+ * that emits changes into each PropertiesChanged, so signals alone keep the state whole; only units
+ * that were there before us are asked for theirs. Calls that start units are queued so that at most
+ * CALLS_MAX are under way. */
+#include "nodeagent/runtime/units.h"
+
+#include <systemd/sd-bus.h>
+
+#include "lib/log.h"
+#include "lib/map.h"
+#include "nodeagent/logs/log-collect.h"
+#include "nodeagent/plan/unit-props.h"
+#include "nodeagent/runtime/units-message.h"
+
+#define MANAGER "org.freedesktop.systemd1"
+#define MANAGER_PATH "/org/freedesktop/systemd1"
+#define UNIT_PATH "/org/freedesktop/systemd1/unit"
+#define MANAGER_INTERFACE "org.freedesktop.systemd1.Manager"
+
+enum {
+        CALLS_MAX = 64,
+        CALL_TIMEOUT_US = 60 * 1000000,
+};
+
+struct queued_call {
+        sd_bus_message *message;
+        char *name;
+        bool quiet; /* being there already is no error */
+        struct units *units;
+        struct queued_call *next;
+};
+
+struct units_exec {
+        struct units *units;
+        char *name;
+        units_exec_func done;
+        void *userdata;
+};
+
+struct units {
+        sd_bus *bus;
+        sd_event *event;
+        struct units_callbacks callbacks;
+        struct map *states; /* name -> struct unit_state */
+        struct map *execs;  /* name -> struct units_exec */
+        struct queued_call *queue, **queue_tail;
+        char version[64];
+        unsigned calls;   /* under way */
+        unsigned listing; /* GetAll calls of the first listing under way */
+        bool listed;
+        bool reloading; /* systemd forgets its units for a moment and says so of each */
+};
+
+static bool name_is_ours(const char *name) {
+        return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
+               startswith(name, "keelson-pod_") || streq(name, LOG_COLLECT_UNIT);
+}
+
+static struct unit_state *state_make(struct units *u, const char *name) {
+        struct unit_state *s = map_get(u->states, name);
+
+        if (s)
+                return s;
+        s = calloc(1, sizeof(*s));
+        if (s && map_set(u->states, name, s) < 0)
+                s = mfree(s);
+        return s;
+}
+
+static void changed(struct units *u, const char *name, const struct unit_state *s) {
+        if (startswith(name, "kpod-"))
+                u->callbacks.on_change(name, s, u->callbacks.userdata);
+}
+
+static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct units *u = userdata;
+        const char *path = sd_bus_message_get_path(m), *interface;
+        _cleanup_free_ char *name = NULL;
+        struct unit_state *s;
+
+        /* Cheap refusal first: every unit of the machine signals here. */
+        if (!path || (!startswith(path, UNIT_PATH "/kpod_2d") &&
+                                     !startswith(path, UNIT_PATH "/keelson_2dpod")))
+                return 0;
+        if (sd_bus_path_decode(path, UNIT_PATH, &name) <= 0 || !name_is_ours(name))
+                return 0;
+        if (sd_bus_message_read(m, "s", &interface) < 0)
+                return 0;
+        s = state_make(u, name);
+        if (!s || units_read_properties(m, s) < 0)
+                return 0;
+        /* Both interfaces are told of every time, the unit's own second: only then does the picture
+         * fit together. */
+        if (streq(interface, MANAGER ".Unit")) {
+                s->known = true;
+                changed(u, name, s);
+        }
+        return 0;
+}
+
+static int on_unit_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct units *u = userdata;
+        const char *name, *path;
+
+        if (sd_bus_message_read(m, "so", &name, &path) < 0 || !name_is_ours(name))
+                return 0;
+        if (u->reloading) /* daemon-reload: the listing after it tells what is really gone */
+                return 0;
+        if (map_remove(u->states, name) > 0)
+                changed(u, name, NULL);
+        return 0;
+}
+
+static void exec_finish(struct units_exec *x, const char *result) {
+        units_exec_func done = x->done;
+        void *userdata = x->userdata;
+
+        map_steal(x->units->execs, x->name);
+        free(x->name);
+        free(x);
+        done(result, userdata);
+}
+
+static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct units *u = userdata;
+        const char *path, *name, *result;
+        struct units_exec *x;
+        uint32_t id;
+
+        if (sd_bus_message_read(m, "uoss", &id, &path, &name, &result) < 0)
+                return 0;
+        x = startswith(name, "kpodx-") ? map_get(u->execs, name) : NULL;
+        if (x)
+                exec_finish(x, result);
+        return 0;
+}
+
+static int on_get_all(sd_bus_message *m, void *userdata, sd_bus_error *error);
+
+struct get_all {
+        struct units *units;
+        char *name;
+        bool last;
+};
+
+static int get_all(struct units *u, const char *name, const char *interface, bool last) {
+        _cleanup_free_ char *path = NULL;
+        struct get_all *g = calloc(1, sizeof(*g));
+        int r;
+
+        if (!g)
+                return -ENOMEM;
+        *g = (struct get_all){u, strdup(name), last};
+        r = g->name ? sd_bus_path_encode(UNIT_PATH, name, &path) : -ENOMEM;
+        if (r >= 0)
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path,
+                                "org.freedesktop.DBus.Properties", "GetAll", on_get_all, g, "s",
+                                interface);
+        if (r < 0) {
+                free(g->name);
+                free(g);
+                return r;
+        }
+        u->listing++;
+        return 0;
+}
+
+static void listed_maybe(struct units *u) {
+        if (u->listing > 0 || u->listed)
+                return;
+        u->listed = true;
+        u->callbacks.on_listed(u->callbacks.userdata);
+}
+
+static int on_get_all(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct get_all *g = userdata;
+        struct units *u = g->units;
+        struct unit_state *s = map_get(u->states, g->name);
+
+        u->listing--;
+        if (s && !sd_bus_message_is_method_error(m, NULL) && units_read_properties(m, s) >= 0 &&
+                        g->last) {
+                s->known = true;
+                changed(u, g->name, s);
+        }
+        free(g->name);
+        free(g);
+        listed_maybe(u);
+        return 0;
+}
+
+/* What a listing no longer has went away unseen (while systemd reloaded). */
+static void drop_unlisted(struct units *u, const struct map *listed) {
+        map_foreach (u->states, e) {
+                _cleanup_free_ char *name = NULL;
+
+                if (map_get(listed, map_entry_key(e)))
+                        continue;
+                name = strdup(map_entry_key(e));
+                if (name && map_remove(u->states, name) > 0)
+                        changed(u, name, NULL);
+        }
+}
+
+static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(map_freep) struct map *listed = map_new(NULL);
+        struct units *u = userdata;
+        const char *name;
+        int r;
+
+        if (!listed || sd_bus_message_is_method_error(m, NULL)) {
+                u->callbacks.on_lost(listed ? -sd_bus_message_get_errno(m) : -ENOMEM,
+                                u->callbacks.userdata);
+                return 0;
+        }
+        r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "ssssssouso")) > 0) {
+                r = sd_bus_message_read(m, "s", &name);
+                if (r >= 0 && name_is_ours(name) && state_make(u, name)) {
+                        r = map_set(listed, name, u);
+                        if (endswith(name, ".service"))
+                                (void)get_all(u, name, MANAGER ".Service", false);
+                        (void)get_all(u, name, MANAGER ".Unit", true);
+                }
+                if (r >= 0)
+                        r = sd_bus_message_skip(m, "sssssouso");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        if (r >= 0)
+                drop_unlisted(u, listed);
+        listed_maybe(u);
+        return 0;
+}
+
+static int list_units(struct units *u) {
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "ListUnitsByPatterns", on_list, u, "asas", 0, 2, "kpod-*.service",
+                        "keelson-pod_*.slice");
+}
+
+static int on_version(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct units *u = userdata;
+        const char *s;
+
+        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "v", "s", &s) >= 0)
+                snprintf(u->version, sizeof(u->version), "%s", s);
+        return 0;
+}
+
+const char *units_version(const struct units *u) {
+        return u->version;
+}
+
+static int on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct units *u = userdata;
+        int active;
+
+        if (sd_bus_message_read(m, "b", &active) < 0)
+                return 0;
+        u->reloading = active;
+        if (!active) {
+                (void)list_units(u);
+                u->callbacks.on_reloaded(u->callbacks.userdata);
+        }
+        return 0;
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct units *u = userdata;
+
+        u->callbacks.on_lost(-ECONNRESET, u->callbacks.userdata);
+        return 0;
+}
+
+static int subscribe(struct units *u) {
+        static const struct {
+                const char *member;
+                sd_bus_message_handler_t handler;
+        } signals[] = {{"UnitRemoved", on_unit_removed}, {"JobRemoved", on_job_removed},
+                        {"Reloading", on_reloading}};
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTS(signals) && r >= 0; i++)
+                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, MANAGER_PATH,
+                                MANAGER_INTERFACE, signals[i].member, signals[i].handler, NULL, u);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, NULL,
+                                "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                on_properties, NULL, u);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(u->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL,
+                                u);
+        if (r >= 0)
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                                "Subscribe", NULL, NULL, NULL);
+        return r;
+}
+
+int units_new(struct units **ret, sd_event *event, const struct units_callbacks *callbacks) {
+        _cleanup_(units_freep) struct units *u = calloc(1, sizeof(*u));
+        int r;
+
+        if (!u)
+                return -ENOMEM;
+        u->event = sd_event_ref(event);
+        u->callbacks = *callbacks;
+        u->queue_tail = &u->queue;
+        u->states = map_new(free);
+        u->execs = map_new(NULL);
+        if (!u->states || !u->execs)
+                return -ENOMEM;
+        r = sd_bus_open_system(&u->bus);
+        if (r >= 0)
+                r = sd_bus_attach_event(u->bus, event, SD_EVENT_PRIORITY_NORMAL);
+        if (r >= 0)
+                r = subscribe(u);
+        if (r >= 0)
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH,
+                                "org.freedesktop.DBus.Properties", "Get", on_version, u, "ss",
+                                MANAGER_INTERFACE, "Version");
+        if (r >= 0)
+                r = list_units(u);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(u);
+        return 0;
+}
+
+static struct queued_call *call_free(struct queued_call *c) {
+        sd_bus_message_unref(c->message);
+        free(c->name);
+        free(c);
+        return NULL;
+}
+
+struct units *units_free(struct units *u) {
+        if (!u)
+                return NULL;
+        while (u->queue) {
+                struct queued_call *next = u->queue->next;
+                call_free(u->queue);
+                u->queue = next;
+        }
+        if (u->execs)
+                map_foreach (u->execs, e) {
+                        struct units_exec *x = map_entry_value(e);
+                        map_steal(u->execs, x->name);
+                        free(x->name);
+                        free(x);
+                }
+        if (u->bus) {
+                sd_bus_detach_event(u->bus);
+                sd_bus_flush_close_unref(u->bus);
+        }
+        sd_event_unref(u->event);
+        map_free(u->states);
+        map_free(u->execs);
+        free(u);
+        return NULL;
+}
+
+const struct unit_state *units_get(struct units *u, const char *name) {
+        const struct unit_state *s = map_get(u->states, name);
+        return s && s->known ? s : NULL;
+}
+
+void units_each(struct units *u,
+                void (*func)(const char *name, const struct unit_state *state, void *userdata),
+                void *userdata) {
+        map_foreach (u->states, e)
+                func(map_entry_key(e), map_entry_value(e), userdata);
+}
+
+static void queue_run(struct units *u);
+
+static int on_call_done(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct queued_call *c = userdata;
+        struct units *u = c->units;
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        struct units_exec *x = map_get(u->execs, c->name);
+
+        u->calls--;
+        if (e && !c->quiet) {
+                if (x)
+                        exec_finish(x, strempty(e->message));
+                else
+                        u->callbacks.on_start_error(
+                                        c->name, strempty(e->message), u->callbacks.userdata);
+        }
+        call_free(c);
+        queue_run(u);
+        return 0;
+}
+
+static void queue_run(struct units *u) {
+        while (u->queue && u->calls < CALLS_MAX) {
+                struct queued_call *c = u->queue;
+                int r;
+
+                u->queue = c->next;
+                if (!u->queue)
+                        u->queue_tail = &u->queue;
+                r = sd_bus_call_async(u->bus, NULL, c->message, on_call_done, c, CALL_TIMEOUT_US);
+                if (r < 0) {
+                        log_warning_errno(r, "Cannot ask systemd to start %s", c->name);
+                        call_free(c);
+                        continue;
+                }
+                u->calls++;
+        }
+}
+
+static int start(struct units *u, const json_t *unit, bool quiet) {
+        const char *name = json_str_or(unit, "name", "");
+        struct queued_call *c;
+        sd_bus_message *m = NULL;
+        int r;
+
+        assert(name_is_ours(name));
+        r = sd_bus_message_new_method_call(
+                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", name, "replace");
+        if (r >= 0)
+                r = units_append_properties(m, json_at(unit, "properties"));
+        if (r >= 0)
+                r = sd_bus_message_append(m, "a(sa(sv))", 0);
+        c = r >= 0 ? calloc(1, sizeof(*c)) : NULL;
+        if (!c) {
+                sd_bus_message_unref(m);
+                return r < 0 ? r : -ENOMEM;
+        }
+        *c = (struct queued_call){m, strdup(name), quiet, u, NULL};
+        if (!c->name) {
+                call_free(c);
+                return -ENOMEM;
+        }
+        *u->queue_tail = c;
+        u->queue_tail = &c->next;
+        queue_run(u);
+        return 0;
+}
+
+int units_start(struct units *u, const json_t *unit) {
+        return start(u, unit, false);
+}
+
+int units_start_slice(struct units *u, const json_t *unit) {
+        return start(u, unit, true);
+}
+
+int units_set_properties(struct units *u, const char *name, const json_t *properties) {
+        sd_bus_message *m = NULL;
+        int r = sd_bus_message_new_method_call(
+                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "SetUnitProperties");
+
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sb", name, 1);
+        if (r >= 0)
+                r = units_append_properties(m, properties);
+        if (r >= 0)
+                r = sd_bus_call_async(u->bus, NULL, m, NULL, NULL, CALL_TIMEOUT_US);
+        sd_bus_message_unref(m);
+        return r;
+}
+
+int units_stop(struct units *u, const char *name) {
+        assert(name_is_ours(name));
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "StopUnit", NULL, NULL, "ss", name, "replace");
+}
+
+int units_restart(struct units *u, const char *name) {
+        assert(name_is_ours(name));
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "RestartUnit", NULL, NULL, "ss", name, "replace");
+}
+
+int units_kill(struct units *u, const char *name, int signal) {
+        assert(name_is_ours(name));
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "KillUnit", NULL, NULL, "ssi", name, "all", (int32_t)signal);
+}
+
+int units_reset_failed(struct units *u, const char *name) {
+        assert(name_is_ours(name));
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "ResetFailedUnit", NULL, NULL, "s", name);
+}
+
+int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, void *userdata,
+                struct units_exec **ret) {
+        struct units_exec *x = calloc(1, sizeof(*x));
+        int r;
+
+        if (!x)
+                return -ENOMEM;
+        *x = (struct units_exec){u, strdup(json_str_or(unit, "name", "")), done, userdata};
+        r = x->name ? map_set(u->execs, x->name, x) : -ENOMEM;
+        if (r >= 0)
+                r = start(u, unit, false);
+        if (r < 0) {
+                if (x->name)
+                        map_steal(u->execs, x->name);
+                free(x->name);
+                free(x);
+                return r;
+        }
+        *ret = x;
+        return 0;
+}
+
+struct units_exec *units_exec_cancel(struct units_exec *x) {
+        if (!x)
+                return NULL;
+        (void)units_stop(x->units, x->name);
+        map_steal(x->units->execs, x->name);
+        free(x->name);
+        free(x);
+        return NULL;
+}
+
+struct check {
+        struct units *units;
+        json_t *unit;
+        units_drift_func on_drift;
+        void *userdata;
+};
+
+static bool value_differs(sd_bus_message *m, const struct prop_row *row, const json_t *want) {
+        const char *s;
+        uint64_t t;
+        int b;
+
+        switch (row->type) {
+        case PROP_STRING:
+                return sd_bus_message_read(m, "v", "s", &s) >= 0 &&
+                       !streq(s, strempty(json_string_value(want)));
+        case PROP_BOOL:
+                return sd_bus_message_read(m, "v", "b", &b) >= 0 && (b != 0) != json_is_true(want);
+        default:
+                return sd_bus_message_read(m, "v", "t", &t) >= 0 &&
+                       t != (json_integer_value(want) < 0 ? UINT64_MAX
+                                                          : (uint64_t)json_integer_value(want));
+        }
+}
+
+static int put_back(struct check *c, const char *property, const json_t *value) {
+        const char *name = json_str_or(c->unit, "name", "");
+        _cleanup_json_ json_t *one = json_pack("{s:O}", property, value);
+        int r = one ? units_set_properties(c->units, name, one) : -ENOMEM;
+
+        c->on_drift(name, property, c->userdata);
+        return r;
+}
+
+/* What a description leaves out has systemd's own default, and may have been changed by hand as
+ * well. */
+static json_t *live_default(const struct prop_row *row) {
+        static const char *const unlimited[] = {
+                        "MemoryMax", "MemoryHigh", "CPUQuotaPerSecUSec", "CPUWeight", "IOWeight"};
+
+        for (size_t i = 0; i < ELEMENTS(unlimited); i++)
+                if (streq(row->name, unlimited[i]))
+                        return json_integer(-1);
+        return NULL;
+}
+
+static int on_check(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct check *c = userdata;
+        const json_t *properties = json_at(c->unit, "properties");
+        int r = sd_bus_message_is_method_error(m, NULL)
+                                ? -EIO
+                                : sd_bus_message_enter_container(m, 'a', "{sv}");
+
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const struct prop_row *row;
+                const char *key = NULL;
+                _cleanup_json_ json_t *want = NULL;
+
+                r = sd_bus_message_read(m, "s", &key);
+                row = r >= 0 ? prop_find(key) : NULL;
+                if (row && row->live && streq(row->name, key)) {
+                        want = json_incref(json_object_get(properties, key));
+                        if (!want)
+                                want = live_default(row);
+                }
+                if (want) {
+                        if (value_differs(m, row, want))
+                                (void)put_back(c, key, want);
+                } else if (r >= 0)
+                        r = sd_bus_message_skip(m, "v");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(m);
+        }
+        json_decref(c->unit);
+        free(c);
+        return 0;
+}
+
+int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, void *userdata) {
+        _cleanup_free_ char *path = NULL;
+        struct check *c = calloc(1, sizeof(*c));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        *c = (struct check){u, json_incref((json_t *)unit), on_drift, userdata};
+        r = sd_bus_path_encode(UNIT_PATH, json_str_or(unit, "name", ""), &path);
+        if (r >= 0)
+                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path,
+                                "org.freedesktop.DBus.Properties", "GetAll", on_check, c, "s",
+                                MANAGER ".Service");
+        if (r < 0) {
+                json_decref(c->unit);
+                free(c);
+        }
+        return r;
+}
