@@ -1,7 +1,7 @@
 /* kstored/disk/disk.h in memory, above a device that keeps a log of frames: each write adds a frame
- * with its length and checksum, and what counts after a crash are the whole frames from the beginning,
- * at least those that a checkpoint settled. That is what SQLite promises, and all that the store
- * relies on; damage behind the last checkpoint looks like the end. */
+ * with its length and checksum. What counts after a crash are the whole frames from the beginning,
+ * at least those that a checkpoint settled. SQLite promises that and the store relies on no more;
+ * damage behind the last checkpoint looks like the end. */
 #include "tests/sim/sim.h"
 
 struct disk {
