@@ -20,11 +20,11 @@
  *       rollout         its changes are rolled out in steps (kctl rollout): paused (path),
  *                       revisions (plural of the kind that keeps them), revisionAnnotation,
  *                       hashLabel;
- *       ttlSeconds      objects are deleted after this time;
  *       followsOthers   objects are records about others and keep no namespace from being pruned;
  *       inEachNamespace names of objects that the control plane makes in every namespace;
  *       confidential    contents are neither shown nor hashed without a salt;
- *   - columns without a jsonPath: their cells are made in kapid/table/;
+ *   - on a column, x-keelson-cell: the function that makes its cells (kapid/table/cells.c), or,
+ * with a jsonPath, x-keelson-absent: the cell where the path finds nothing;
  *   - on a field, x-protobuf: its number, or [outer, inner] below an inlined message;
  *     x-kubernetes-patch-strategy and -merge-key as in Kubernetes' own documents;
  *   - on a field, x-keelson-no-effect: it is taken and nothing comes of it; the text says why. As

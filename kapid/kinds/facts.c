@@ -160,7 +160,7 @@ static int keys_are(const json_t *object, const char *kind, const char *at, cons
 
 static int check(const json_t *facts, const char *kind) {
         int r = keys_are(facts, kind, "x-keelson",
-                        "applyRank podTemplate health rollout ttlSeconds followsOthers "
+                        "applyRank podTemplate health rollout followsOthers "
                         "inEachNamespace confidential");
 
         if (r < 0)

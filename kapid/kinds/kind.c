@@ -7,6 +7,7 @@
 #include "kapid/kinds/documents.h"
 #include "kapid/schema/schema.h"
 #include "kapid/strategy/strategy.h"
+#include "kapid/table/cells.h"
 #include "lib/map.h"
 
 enum { KEY_SIZE = 512, CRD_VERSIONS_MAX = 32 };
@@ -194,11 +195,30 @@ static int make_names(struct maker *m) {
         return 0;
 }
 
+/* What a built-in kind's column says beside a CRD's: a function for the cell, or what to show when
+ * its path finds nothing. */
+static int make_cell(struct maker *m, const json_t *column, struct kind_column *c) {
+        const char *name = json_str(column, "x-keelson-cell");
+        const json_t *absent = json_object_get(column, "x-keelson-absent");
+        _cleanup_free_ char *text = json_is_string(absent) ? strdup(json_string_value(absent))
+                                    : absent               ? json_dumps(absent, JSON_ENCODE_ANY)
+                                                           : NULL;
+
+        c->absent = copy(m, text);
+        if (absent && !c->absent)
+                return -ENOMEM;
+        c->cell = name ? cells_find(name) : NULL;
+        if (name && !c->cell)
+                return problem_set(m->p, EINVAL, 0, NULL, "there is no cell \"%s\"", name);
+        return 0;
+}
+
 static int make_columns(struct maker *m) {
         const json_t *list = json_object_get(m->version, "additionalPrinterColumns"), *item;
         bool own_name = json_bool_or(m->version, "x-keelson.ownNameColumn", false);
         size_t n = json_array_size(list), i, used = 0;
         struct kind_column *c = schema_set_alloc(m->source->set, (n + 2) * sizeof(*c));
+        int r;
 
         if (!c)
                 return -ENOMEM;
@@ -215,6 +235,9 @@ static int make_columns(struct maker *m) {
                 c[used].description = copy(m, json_str_or(item, "description", ""));
                 c[used].priority = (int)json_int_or(item, "priority", 0);
                 c[used].path = copy(m, json_str(item, "jsonPath"));
+                r = m->custom ? 0 : make_cell(m, item, &c[used]);
+                if (r < 0)
+                        return r;
                 if (!c[used].name || !c[used].type || !c[used].format || !c[used].description)
                         return -ENOMEM;
                 used++;

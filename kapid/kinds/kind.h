@@ -54,7 +54,9 @@ struct kind_column {
         const char *format; /* "" or "name" ... */
         const char *description;
         int priority;     /* 0 always, above only in -o wide */
-        const char *path; /* JSONPath of the cell; NULL when the strategy writes the cells */
+        const char *path; /* JSONPath of the cell; NULL when a function makes it: */
+        json_t *(*cell)(const json_t *object, uint64_t now_us);
+        const char *absent; /* text of the cell when the path finds nothing; NULL: by type */
 };
 
 struct kind {

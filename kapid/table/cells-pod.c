@@ -117,17 +117,7 @@ static void look(struct pod_view *v, const json_t *pod) {
         }
 }
 
-static json_t *restarts_cell(const struct pod_view *v, uint64_t now_us) {
-        char buffer[TIMEFMT_SIZE];
-        uint64_t then;
-
-        if (v->restarts > 0 && v->last_restart && time_parse(v->last_restart, &then) == 0)
-                return json_sprintf("%zu (%s ago)", v->restarts,
-                                age_format(now_us > then ? now_us - then : 0, buffer));
-        return json_sprintf("%zu", v->restarts);
-}
-
-static json_t *gates_cell(const json_t *pod) {
+json_t *cells_pod_gates(const json_t *pod, uint64_t now_us) {
         const json_t *gates = json_at(pod, "spec.readinessGates"), *gate;
         size_t n = json_array_size(gates), met = 0, i;
 
@@ -138,29 +128,33 @@ static json_t *gates_cell(const json_t *pod) {
         return json_sprintf("%zu/%zu", met, n);
 }
 
-static json_t *or_none(const char *s) {
-        return json_string(isempty(s) ? "<none>" : s);
+json_t *cells_pod_ready(const json_t *pod, uint64_t now_us) {
+        struct pod_view v = {0};
+
+        look(&v, pod);
+        free(v.reason);
+        return json_sprintf("%zu/%zu", v.ready, v.total);
 }
 
-json_t *cells_pod(const char *column, const json_t *pod, uint64_t now_us) {
+json_t *cells_pod_status(const json_t *pod, uint64_t now_us) {
         struct pod_view v = {0};
         json_t *cell;
 
-        if (streq(column, "IP"))
-                return or_none(json_str(pod, "status.podIP"));
-        if (streq(column, "Node"))
-                return or_none(json_str(pod, "spec.nodeName"));
-        if (streq(column, "Nominated Node"))
-                return or_none(json_str(pod, "status.nominatedNodeName"));
-        if (streq(column, "Readiness Gates"))
-                return gates_cell(pod);
         look(&v, pod);
-        if (streq(column, "Ready"))
-                cell = json_sprintf("%zu/%zu", v.ready, v.total);
-        else if (streq(column, "Restarts"))
-                cell = restarts_cell(&v, now_us);
-        else
-                cell = json_string(strempty(v.reason));
+        cell = json_string(strempty(v.reason));
         free(v.reason);
         return cell;
+}
+
+json_t *cells_pod_restarts(const json_t *pod, uint64_t now_us) {
+        struct pod_view v = {0};
+        char buffer[TIMEFMT_SIZE];
+        uint64_t then;
+
+        look(&v, pod);
+        free(v.reason);
+        if (v.restarts > 0 && v.last_restart && time_parse(v.last_restart, &then) == 0)
+                return json_sprintf("%zu (%s ago)", v.restarts,
+                                age_format(now_us > then ? now_us - then : 0, buffer));
+        return json_sprintf("%zu", v.restarts);
 }

@@ -1,8 +1,10 @@
-/* Cells of the built-in kinds but pods: one small function a kind. */
+/* Cells of the built-in kinds but pods that a path cannot express, by the name that a column gives
+ * (x-keelson-cell). */
 #include "kapid/table/cells.h"
 
 #include "lib/buf.h"
 #include "lib/object.h"
+#include "lib/selector.h"
 #include "lib/timefmt.h"
 
 enum { ENDPOINTS_SHOWN = 3 };
@@ -14,10 +16,6 @@ json_t *cells_age(const char *since, uint64_t now_us) {
         if (isempty(since) || time_parse(since, &then) < 0)
                 return json_string("<unknown>");
         return json_string(age_format(now_us > then ? now_us - then : 0, buffer));
-}
-
-json_t *cells_absent(const struct kind_column *c) {
-        return streq(c->type, "date") ? json_string("<unknown>") : json_string("");
 }
 
 static json_t *or_none(const char *s) {
@@ -54,40 +52,24 @@ static json_t *selector_cell(const json_t *selector) {
         return or_none(text);
 }
 
-/* Columns that all workloads have. */
-static json_t *workload_cell(const char *column, const json_t *o) {
-        const json_t *pod = json_at(o, "spec.template.spec");
+static json_t *template_containers(const json_t *o, uint64_t now_us) {
+        return cells_containers(json_at(o, "spec.template.spec"), "name");
+}
 
-        if (streq(column, "Containers"))
-                return cells_containers(pod, "name");
-        if (streq(column, "Images"))
-                return cells_containers(pod, "image");
+static json_t *template_images(const json_t *o, uint64_t now_us) {
+        return cells_containers(json_at(o, "spec.template.spec"), "image");
+}
+
+static json_t *workload_selector(const json_t *o, uint64_t now_us) {
         return selector_cell(json_at(o, "spec.selector"));
 }
 
-static json_t *deployment_cell(const char *column, const json_t *o, uint64_t now_us) {
-        if (streq(column, "Ready"))
-                return json_sprintf("%lld/%lld",
-                                (long long)json_int_or(o, "status.readyReplicas", 0),
-                                (long long)json_int_or(o, "spec.replicas", 0));
-        if (streq(column, "Up-to-date"))
-                return json_integer(json_int_or(o, "status.updatedReplicas", 0));
-        if (streq(column, "Available"))
-                return json_integer(json_int_or(o, "status.availableReplicas", 0));
-        return workload_cell(column, o);
+static json_t *deployment_ready(const json_t *o, uint64_t now_us) {
+        return json_sprintf("%lld/%lld", (long long)json_int_or(o, "status.readyReplicas", 0),
+                        (long long)json_int_or(o, "spec.replicas", 0));
 }
 
-static json_t *replicaset_cell(const char *column, const json_t *o, uint64_t now_us) {
-        if (streq(column, "Desired"))
-                return json_integer(json_int_or(o, "spec.replicas", 0));
-        if (streq(column, "Current"))
-                return json_integer(json_int_or(o, "status.replicas", 0));
-        if (streq(column, "Ready"))
-                return json_integer(json_int_or(o, "status.readyReplicas", 0));
-        return workload_cell(column, o);
-}
-
-static const char *job_status(const json_t *o) {
+static const char *job_state(const json_t *o) {
         if (object_condition_true(o, "Complete"))
                 return "Complete";
         if (object_condition_true(o, "Failed"))
@@ -103,34 +85,35 @@ static const char *job_status(const json_t *o) {
         return "Running";
 }
 
-static json_t *job_cell(const char *column, const json_t *o, uint64_t now_us) {
+static json_t *job_status(const json_t *o, uint64_t now_us) {
+        return json_string(job_state(o));
+}
+
+static json_t *job_completions(const json_t *o, uint64_t now_us) {
+        long long done = (long long)json_int_or(o, "status.succeeded", 0),
+                  parallel = (long long)json_int_or(o, "spec.parallelism", 1);
+
+        if (json_at(o, "spec.completions"))
+                return json_sprintf("%lld/%lld", done,
+                                (long long)json_int_or(o, "spec.completions", 0));
+        return parallel > 1 ? json_sprintf("%lld/1 of %lld", done, parallel)
+                            : json_sprintf("%lld/1", done);
+}
+
+static json_t *job_duration(const json_t *o, uint64_t now_us) {
+        const char *started = json_str(o, "status.startTime"),
+                   *completed = json_str(o, "status.completionTime");
         char buffer[TIMEFMT_SIZE];
         uint64_t start, end = now_us;
 
-        if (streq(column, "Status"))
-                return json_string(job_status(o));
-        if (streq(column, "Completions")) {
-                long long done = (long long)json_int_or(o, "status.succeeded", 0);
-                long long parallel = (long long)json_int_or(o, "spec.parallelism", 1);
-
-                if (json_at(o, "spec.completions"))
-                        return json_sprintf("%lld/%lld", done,
-                                        (long long)json_int_or(o, "spec.completions", 0));
-                return parallel > 1 ? json_sprintf("%lld/1 of %lld", done, parallel)
-                                    : json_sprintf("%lld/1", done);
-        }
-        if (streq(column, "Duration")) {
-                if (!json_str(o, "status.startTime") ||
-                                time_parse(json_str(o, "status.startTime"), &start) < 0)
-                        return json_string("");
-                if (json_str(o, "status.completionTime"))
-                        (void)time_parse(json_str(o, "status.completionTime"), &end);
-                return json_string(age_format(end > start ? end - start : 0, buffer));
-        }
-        return workload_cell(column, o);
+        if (!started || time_parse(started, &start) < 0)
+                return json_string("");
+        if (completed)
+                (void)time_parse(completed, &end);
+        return json_string(age_format(end > start ? end - start : 0, buffer));
 }
 
-static json_t *service_addresses(const json_t *o) {
+static json_t *service_addresses(const json_t *o, uint64_t now_us) {
         const json_t *ingress = json_at(o, "status.loadBalancer.ingress"), *item;
         const char *type = json_str_or(o, "spec.type", "ClusterIP");
         _cleanup_buf_ struct buf b = {0};
@@ -145,43 +128,44 @@ static json_t *service_addresses(const json_t *o) {
         return of_buf(&b, streq(type, "LoadBalancer") ? "<pending>" : "<none>");
 }
 
-static json_t *service_cell(const char *column, const json_t *o, uint64_t now_us) {
-        const json_t *port, *v;
+static json_t *service_ports(const json_t *o, uint64_t now_us) {
         _cleanup_buf_ struct buf b = {0};
-        const char *key;
+        const json_t *port;
         size_t i;
 
-        if (streq(column, "Cluster-IP"))
-                return or_none(json_str(o, "spec.clusterIP"));
-        if (streq(column, "External-IP"))
-                return service_addresses(o);
-        if (streq(column, "Port(s)"))
-                json_array_foreach (json_at(o, "spec.ports"), i, port) {
-                        int number = (int)json_int_or(port, "port", 0),
-                            node = (int)json_int_or(port, "nodePort", 0);
+        json_array_foreach (json_at(o, "spec.ports"), i, port) {
+                int number = (int)json_int_or(port, "port", 0),
+                    node = (int)json_int_or(port, "nodePort", 0);
 
-                        buf_printf(&b, "%s%i", b.size > 0 ? "," : "", number);
-                        if (node > 0)
-                                buf_printf(&b, ":%i", node);
-                        buf_printf(&b, "/%s", json_str_or(port, "protocol", "TCP"));
-                }
-        else
-                json_object_foreach ((json_t *)json_at(o, "spec.selector"), key, v)
-                        buf_printf(&b, "%s%s=%s", b.size > 0 ? "," : "", key,
-                                        strempty(json_string_value(v)));
+                buf_printf(&b, "%s%i", b.size > 0 ? "," : "", number);
+                if (node > 0)
+                        buf_printf(&b, ":%i", node);
+                buf_printf(&b, "/%s", json_str_or(port, "protocol", "TCP"));
+        }
         return of_buf(&b, "<none>");
 }
 
-static json_t *data_cell(const char *column, const json_t *o, uint64_t now_us) {
+static json_t *service_selector(const json_t *o, uint64_t now_us) {
+        _cleanup_buf_ struct buf b = {0};
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)json_at(o, "spec.selector"), key, v)
+                buf_printf(&b, "%s%s=%s", b.size > 0 ? "," : "", key,
+                                strempty(json_string_value(v)));
+        return of_buf(&b, "<none>");
+}
+
+static json_t *data_count(const json_t *o, uint64_t now_us) {
         return json_integer((json_int_t)(json_object_size(json_object_get(o, "data")) +
                                          json_object_size(json_object_get(o, "binaryData"))));
 }
 
-static json_t *account_cell(const char *column, const json_t *o, uint64_t now_us) {
+static json_t *account_secrets(const json_t *o, uint64_t now_us) {
         return json_integer((json_int_t)json_array_size(json_object_get(o, "secrets")));
 }
 
-static json_t *node_status(const json_t *o) {
+static json_t *node_status(const json_t *o, uint64_t now_us) {
         const json_t *ready = object_condition(o, "Ready");
         const char *status = json_str_or(ready, "status", "Unknown");
 
@@ -196,7 +180,7 @@ static int compare_texts(const void *a, const void *b) {
         return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static json_t *node_roles(const json_t *o) {
+static json_t *node_roles(const json_t *o, uint64_t now_us) {
         static const char prefix[] = "node-role.kubernetes.io/";
         const json_t *labels = json_at(o, "metadata.labels");
         _cleanup_strv_free_ char **roles = NULL;
@@ -228,31 +212,15 @@ static json_t *node_address(const json_t *o, const char *type) {
         return json_string("<none>");
 }
 
-static json_t *node_cell(const char *column, const json_t *o, uint64_t now_us) {
-        static const struct {
-                const char *column, *path;
-        } facts[] = {{"OS-Image", "status.nodeInfo.osImage"},
-                        {"Kernel-Version", "status.nodeInfo.kernelVersion"},
-                        {"Container-Runtime", "status.nodeInfo.containerRuntimeVersion"}};
-
-        if (streq(column, "Status"))
-                return node_status(o);
-        if (streq(column, "Roles"))
-                return node_roles(o);
-        if (streq(column, "Internal-IP"))
-                return node_address(o, "InternalIP");
-        if (streq(column, "External-IP"))
-                return node_address(o, "ExternalIP");
-        for (size_t i = 0; i < ELEMENTS(facts); i++)
-                if (streq(column, facts[i].column)) {
-                        const char *text = json_str(o, facts[i].path);
-
-                        return json_string(isempty(text) ? "<unknown>" : text);
-                }
-        return json_null();
+static json_t *node_internal_ip(const json_t *o, uint64_t now_us) {
+        return node_address(o, "InternalIP");
 }
 
-static json_t *endpoints_cell(const char *column, const json_t *o, uint64_t now_us) {
+static json_t *node_external_ip(const json_t *o, uint64_t now_us) {
+        return node_address(o, "ExternalIP");
+}
+
+static json_t *endpoints(const json_t *o, uint64_t now_us) {
         _cleanup_buf_ struct buf b = {0};
         const json_t *subset, *address, *port;
         size_t i, j, k, n = 0;
@@ -274,127 +242,178 @@ static json_t *endpoints_cell(const char *column, const json_t *o, uint64_t now_
         return of_buf(&b, "<none>");
 }
 
-static json_t *slice_cell(const char *column, const json_t *o, uint64_t now_us) {
+/* A list of which the first few were written, and how many there are. */
+static json_t *of_some(struct buf *b, size_t n) {
+        if (n > ENDPOINTS_SHOWN)
+                buf_printf(b, " + %zu more...", n - ENDPOINTS_SHOWN);
+        return of_buf(b, "<unset>");
+}
+
+static json_t *slice_ports(const json_t *o, uint64_t now_us) {
+        _cleanup_buf_ struct buf b = {0};
+        const json_t *item;
+        size_t i, n = 0;
+
+        json_array_foreach (json_object_get(o, "ports"), i, item)
+                if (n++ < ENDPOINTS_SHOWN) {
+                        int port = (int)json_int_or(item, "port", 0);
+
+                        if (port > 0)
+                                buf_printf(&b, "%s%i", b.size > 0 ? "," : "", port);
+                        else
+                                add(&b, "*");
+                }
+        return of_some(&b, n);
+}
+
+static json_t *slice_endpoints(const json_t *o, uint64_t now_us) {
         _cleanup_buf_ struct buf b = {0};
         const json_t *item, *address;
         size_t i, j, n = 0;
 
-        if (streq(column, "Ports")) {
-                json_array_foreach (json_object_get(o, "ports"), i, item)
-                        if (n++ < ENDPOINTS_SHOWN) {
-                                int port = (int)json_int_or(item, "port", 0);
-
-                                if (port > 0)
-                                        buf_printf(&b, "%s%i", b.size > 0 ? "," : "", port);
-                                else
-                                        add(&b, "*");
-                        }
-        } else
-                json_array_foreach (json_object_get(o, "endpoints"), i, item)
-                        json_array_foreach (json_object_get(item, "addresses"), j, address)
-                                if (n++ < ENDPOINTS_SHOWN)
-                                        add(&b, strempty(json_string_value(address)));
-        if (n > ENDPOINTS_SHOWN)
-                buf_printf(&b, " + %zu more...", n - ENDPOINTS_SHOWN);
-        return of_buf(&b, "<unset>");
+        json_array_foreach (json_object_get(o, "endpoints"), i, item)
+                json_array_foreach (json_object_get(item, "addresses"), j, address)
+                        if (n++ < ENDPOINTS_SHOWN)
+                                add(&b, strempty(json_string_value(address)));
+        return of_some(&b, n);
 }
 
-static json_t *event_cell(const char *column, const json_t *o, uint64_t now_us) {
-        const char *last = json_str(o, "lastTimestamp"), *first = json_str(o, "firstTimestamp"),
-                   *event = json_str(o, "eventTime");
+static json_t *event_last_seen(const json_t *o, uint64_t now_us) {
+        const char *first_to_last[] = {json_str(o, "firstTimestamp"), json_str(o, "eventTime"),
+                        json_str(o, "lastTimestamp"), json_str(o, "series.lastObservedTime")};
+        const char *seen = NULL;
 
-        if (streq(column, "Last Seen")) {
-                const char *series = json_str(o, "series.lastObservedTime");
+        for (size_t i = 0; i < ELEMENTS(first_to_last); i++)
+                if (first_to_last[i])
+                        seen = first_to_last[i];
+        return cells_age(seen, now_us);
+}
 
-                return cells_age(series ? series : last ? last : event ? event : first, now_us);
-        }
-        if (streq(column, "First Seen"))
-                return cells_age(first ? first : event, now_us);
-        if (streq(column, "Count"))
-                return json_integer(json_int_or(o, "series.count", json_int_or(o, "count", 1)));
-        if (streq(column, "Object")) {
-                _cleanup_free_ char *kind = strdup(json_str_or(o, "involvedObject.kind", ""));
+static json_t *event_first_seen(const json_t *o, uint64_t now_us) {
+        const char *first = json_str(o, "firstTimestamp");
 
-                for (char *s = kind; s && *s; s++)
-                        if (*s >= 'A' && *s <= 'Z')
-                                *s = (char)(*s - 'A' + 'a');
-                return json_sprintf(
-                                "%s/%s", strempty(kind), json_str_or(o, "involvedObject.name", ""));
-        }
+        return cells_age(first ? first : json_str(o, "eventTime"), now_us);
+}
+
+static json_t *event_count(const json_t *o, uint64_t now_us) {
+        return json_integer(json_int_or(o, "series.count", json_int_or(o, "count", 1)));
+}
+
+static json_t *event_object(const json_t *o, uint64_t now_us) {
+        _cleanup_free_ char *kind = strdup(json_str_or(o, "involvedObject.kind", ""));
+
+        for (char *s = kind; s && *s; s++)
+                if (*s >= 'A' && *s <= 'Z')
+                        *s = (char)(*s - 'A' + 'a');
+        return json_sprintf("%s/%s", strempty(kind), json_str_or(o, "involvedObject.name", ""));
+}
+
+static json_t *event_source(const json_t *o, uint64_t now_us) {
         const char *component = json_str_or(
                         o, "source.component", json_str_or(o, "reportingComponent", ""));
         const char *host = json_str_or(o, "source.host", json_str_or(o, "reportingInstance", ""));
+
         return *host ? json_sprintf("%s, %s", component, host) : json_string(component);
 }
 
-static json_t *priorityclass_cell(const char *column, const json_t *o, uint64_t now_us) {
-        return streq(column, "Value") ? json_integer(json_int_or(o, "value", 0))
-                                      : json_boolean(json_bool_or(o, "globalDefault", false));
+static json_t *csr_duration(const json_t *o, uint64_t now_us) {
+        int64_t seconds = json_int_or(o, "spec.expirationSeconds", 0);
+        char buffer[TIMEFMT_SIZE];
+
+        return json_string(
+                        seconds > 0 ? age_format((uint64_t)seconds * 1000000, buffer) : "<none>");
 }
 
-static json_t *csr_cell(const char *column, const json_t *o, uint64_t now_us) {
+static json_t *csr_condition(const json_t *o, uint64_t now_us) {
+        const json_t *conditions = json_at(o, "status.conditions"), *c;
         _cleanup_buf_ struct buf b = {0};
-        const json_t *c;
-        char buffer[TIMEFMT_SIZE];
-        bool decided = false;
         size_t i;
 
-        if (streq(column, "RequestedDuration")) {
-                int64_t seconds = json_int_or(o, "spec.expirationSeconds", 0);
-
-                return json_string(seconds > 0 ? age_format((uint64_t)seconds * 1000000, buffer)
-                                               : "<none>");
-        }
-        json_array_foreach (json_at(o, "status.conditions"), i, c) {
-                add(&b, json_str_or(c, "type", ""));
-                decided = true;
-        }
-        if (!decided)
+        if (json_array_size(conditions) == 0)
                 return json_string("Pending");
+        json_array_foreach (conditions, i, c)
+                add(&b, json_str_or(c, "type", ""));
         if (*json_str_or(o, "status.certificate", ""))
                 add(&b, "Issued");
         return of_buf(&b, "Pending");
 }
 
-static json_t *binding_cell(const char *column, const json_t *o, uint64_t now_us) {
-        static const struct {
-                const char *column, *kind;
-        } subjects[] = {{"Users", "User"}, {"Groups", "Group"},
-                        {"ServiceAccounts", "ServiceAccount"}};
+static json_t *binding_role(const json_t *o, uint64_t now_us) {
+        return json_sprintf("%s/%s", json_str_or(o, "roleRef.kind", ""),
+                        json_str_or(o, "roleRef.name", ""));
+}
+
+/* The names of the subjects of one kind, with their namespaces where they have one. */
+static json_t *subjects(const json_t *o, const char *kind) {
         _cleanup_buf_ struct buf b = {0};
         const json_t *s;
-        size_t i, j;
+        size_t i;
 
-        if (streq(column, "Role"))
-                return json_sprintf("%s/%s", json_str_or(o, "roleRef.kind", ""),
-                                json_str_or(o, "roleRef.name", ""));
-        for (i = 0; i < ELEMENTS(subjects); i++)
-                if (streq(column, subjects[i].column))
-                        json_array_foreach (json_object_get(o, "subjects"), j, s)
-                                if (streq(json_str_or(s, "kind", ""), subjects[i].kind))
-                                        buf_printf(&b, "%s%s%s%s", b.size > 0 ? ", " : "",
-                                                        i == 2 ? json_str_or(s, "namespace", "")
-                                                               : "",
-                                                        i == 2 ? "/" : "",
-                                                        json_str_or(s, "name", ""));
+        json_array_foreach (json_object_get(o, "subjects"), i, s)
+                if (streq(json_str_or(s, "kind", ""), kind)) {
+                        buf_append_str(&b, b.size > 0 ? ", " : "");
+                        if (streq(kind, "ServiceAccount"))
+                                buf_printf(&b, "%s/", json_str_or(s, "namespace", ""));
+                        buf_append_str(&b, json_str_or(s, "name", ""));
+                }
         return of_buf(&b, "");
 }
 
-cells_func cells_find(const struct kind *k) {
-        static const struct {
-                const char *kind;
-                cells_func func;
-        } all[] = {{"Pod", cells_pod}, {"Deployment", deployment_cell},
-                        {"ReplicaSet", replicaset_cell}, {"Job", job_cell},
-                        {"Service", service_cell}, {"ConfigMap", data_cell}, {"Secret", data_cell},
-                        {"ServiceAccount", account_cell}, {"Node", node_cell},
-                        {"Endpoints", endpoints_cell}, {"EndpointSlice", slice_cell},
-                        {"Event", event_cell}, {"PriorityClass", priorityclass_cell},
-                        {"CertificateSigningRequest", csr_cell}, {"RoleBinding", binding_cell},
-                        {"ClusterRoleBinding", binding_cell}};
+static json_t *binding_users(const json_t *o, uint64_t now_us) {
+        return subjects(o, "User");
+}
 
-        for (size_t i = 0; !k->custom && i < ELEMENTS(all); i++)
-                if (streq(all[i].kind, k->kind))
+static json_t *binding_groups(const json_t *o, uint64_t now_us) {
+        return subjects(o, "Group");
+}
+
+static json_t *binding_accounts(const json_t *o, uint64_t now_us) {
+        return subjects(o, "ServiceAccount");
+}
+
+cell_func cells_find(const char *name) {
+        static const struct {
+                const char *name;
+                cell_func func;
+        } all[] = {
+                        {"account-secrets", account_secrets},
+                        {"binding-accounts", binding_accounts},
+                        {"binding-groups", binding_groups},
+                        {"binding-role", binding_role},
+                        {"binding-users", binding_users},
+                        {"csr-condition", csr_condition},
+                        {"csr-duration", csr_duration},
+                        {"data-count", data_count},
+                        {"deployment-ready", deployment_ready},
+                        {"endpoints", endpoints},
+                        {"event-count", event_count},
+                        {"event-first-seen", event_first_seen},
+                        {"event-last-seen", event_last_seen},
+                        {"event-object", event_object},
+                        {"event-source", event_source},
+                        {"job-completions", job_completions},
+                        {"job-duration", job_duration},
+                        {"job-status", job_status},
+                        {"node-external-ip", node_external_ip},
+                        {"node-internal-ip", node_internal_ip},
+                        {"node-roles", node_roles},
+                        {"node-status", node_status},
+                        {"pod-gates", cells_pod_gates},
+                        {"pod-ready", cells_pod_ready},
+                        {"pod-restarts", cells_pod_restarts},
+                        {"pod-status", cells_pod_status},
+                        {"service-addresses", service_addresses},
+                        {"service-ports", service_ports},
+                        {"service-selector", service_selector},
+                        {"slice-endpoints", slice_endpoints},
+                        {"slice-ports", slice_ports},
+                        {"template-containers", template_containers},
+                        {"template-images", template_images},
+                        {"workload-selector", workload_selector},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(all); i++)
+                if (streq(all[i].name, name))
                         return all[i].func;
         return NULL;
 }

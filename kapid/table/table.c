@@ -1,4 +1,5 @@
-/* Tables: columns from the kind, cells by JSONPath or by the kind's own function (cells.c). */
+/* Tables: columns from the kind, cells by JSONPath or by the function that the column names
+ * (cells.c). */
 #include "kapid/table/table.h"
 
 #include "kapid/schema/jsonpath.h"
@@ -71,6 +72,19 @@ static bool meet(const json_t *v, void *userdata) {
         return m->text.size < CELL_SIZE_MAX;
 }
 
+/* The cell of a column whose path finds nothing. */
+static json_t *absent_cell(const struct kind_column *c) {
+        if (!c->absent)
+                return streq(c->type, "string") ? json_string("")
+                       : streq(c->type, "date") ? json_string("<unknown>")
+                                                : json_null();
+        if (streq(c->type, "integer"))
+                return json_integer(strtoll(c->absent, NULL, 10));
+        if (streq(c->type, "boolean"))
+                return json_boolean(streq(c->absent, "true"));
+        return json_string(c->absent);
+}
+
 static json_t *path_cell(const struct kind_column *c, const json_t *object, uint64_t now_us) {
         _cleanup_buf_ struct buf unused = {0};
         struct matches m = {0};
@@ -78,8 +92,7 @@ static json_t *path_cell(const struct kind_column *c, const json_t *object, uint
 
         if (jsonpath_each(object, c->path, meet, &m) < 0 || m.count == 0 || json_is_null(m.first)) {
                 unused = m.text;
-                return streq(c->type, "string") || streq(c->type, "date") ? cells_absent(c)
-                                                                          : json_null();
+                return absent_cell(c);
         }
         unused = m.text;
         if (streq(c->type, "date"))
@@ -91,6 +104,8 @@ static json_t *path_cell(const struct kind_column *c, const json_t *object, uint
                 cell = json_is_number(m.first) ? json_incref(m.first) : json_null();
         else if (streq(c->type, "boolean"))
                 cell = json_is_boolean(m.first) ? json_incref(m.first) : json_null();
+        else if (c->absent && m.text.size == 0)
+                cell = absent_cell(c);
         else
                 cell = json_string(strempty(unused.data));
         return cell;
@@ -98,14 +113,13 @@ static json_t *path_cell(const struct kind_column *c, const json_t *object, uint
 
 int table_add_row(json_t *table, const struct kind *k, const json_t *object,
                 enum table_include include, uint64_t now_us) {
-        cells_func own = cells_find(k);
         json_t *row = json_pack("{s:[]}", "cells"), *cells = json_object_get(row, "cells");
 
         for (size_t i = 0; cells && i < k->column_count; i++) {
                 const struct kind_column *c = &k->columns[i];
-                json_t *cell = c->path ? path_cell(c, object, now_us)
-                               : own   ? own(c->name, object, now_us)
-                                       : json_null();
+                json_t *cell = c->path   ? path_cell(c, object, now_us)
+                               : c->cell ? c->cell(object, now_us)
+                                         : json_null();
 
                 if (json_array_append_new(cells, cell ? cell : json_null()) < 0)
                         cells = NULL;
