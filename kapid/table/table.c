@@ -2,9 +2,9 @@
  * (cells.c). */
 #include "kapid/table/table.h"
 
-#include "kapid/schema/jsonpath.h"
 #include "kapid/table/cells.h"
 #include "lib/buf.h"
+#include "lib/jsonpath.h"
 
 enum { CELL_SIZE_MAX = 64 * 1024 };
 
@@ -86,11 +86,15 @@ static json_t *absent_cell(const struct kind_column *c) {
 }
 
 static json_t *path_cell(const struct kind_column *c, const json_t *object, uint64_t now_us) {
+        _cleanup_(jsonpath_freep) struct jsonpath *path = NULL;
+        _cleanup_problem_ struct problem unreadable = {0};
         _cleanup_buf_ struct buf unused = {0};
         struct matches m = {0};
         json_t *cell = NULL;
 
-        if (jsonpath_each(object, c->path, meet, &m) < 0 || m.count == 0 || json_is_null(m.first)) {
+        if (jsonpath_parse(c->path, &path, &unreadable) >= 0)
+                jsonpath_each(path, object, meet, &m);
+        if (m.count == 0 || json_is_null(m.first)) {
                 unused = m.text;
                 return absent_cell(c);
         }
