@@ -1,6 +1,8 @@
 # lib/client/: the API client, the catalogue of kinds, informers, work queues and leader election
 noinst_LIBRARIES += libclient.a
 libclient_a_SOURCES = \
+	lib/client/actions.c lib/client/actions.h lib/client/api-actions.c lib/client/api-actions.h \
+	lib/client/executor.c lib/client/executor.h \
 	lib/client/api.c lib/client/api.h lib/client/api-internal.h lib/client/events.c \
 	lib/client/informer.c lib/client/informer.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
@@ -12,6 +14,9 @@ tests_unit_test_client_SOURCES = tests/unit/test-client.c tests/unit/loop.h test
 tests_unit_test_client_LDADD = $(TEST_LIBS)
 tests_unit_test_workqueue_SOURCES = tests/unit/test-workqueue.c tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_workqueue_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-executor
+tests_unit_test_executor_SOURCES = tests/unit/test-executor.c tests/unit/unit.h
+tests_unit_test_executor_LDADD = $(TEST_LIBS)
 
 # Objects that include lib/client/kinds.h say so, because automake knows it only after the first build.
 $(libclient_a_OBJECTS): $(KIND_IDS)
