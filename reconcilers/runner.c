@@ -86,8 +86,7 @@ static bool kind_of_resource(const struct api_resource *resource, const char *ns
         for (int k = 0; k < WORLD_KINDS_MAX; k++) {
                 const struct world_kind_row *row = &world_kinds[k];
 
-                if (!streq(row->plural, resource->plural) ||
-                                api_resource_find(row->plural) != resource)
+                if (world_resource(k) != resource)
                         continue;
                 if (row->ns && !streq(row->ns, strempty(ns)))
                         continue;
@@ -225,8 +224,8 @@ static void round_report(struct round *o) {
                 return round_end(o);
         body = json_pack("{s:{s:s}, s:O}", "metadata", "resourceVersion",
                         json_str_or(object, "metadata.resourceVersion", ""), "status", diff);
-        path = api_path(api_resource_find(world_kinds[c->primary].plural), object_namespace(object),
-                        object_name(object), "status", NULL);
+        path = api_path(world_resource(c->primary), object_namespace(object), object_name(object),
+                        "status", NULL);
         if (!body || !path ||
                         api_patch_async(r->options.client, path, API_PATCH_MERGE, body, on_reported,
                                         o, &o->report) < 0) {
@@ -256,7 +255,7 @@ static bool touches_primary(const struct round *o, const struct action *x) {
         _cleanup_free_ char *key = NULL;
 
         if (c->primary == WORLD_KINDS_MAX || !x->name || x->type->barrier ||
-                        !streq(x->resource->plural, world_kinds[c->primary].plural))
+                        x->resource != world_resource(c->primary))
                 return false;
         key = isempty(x->ns) ? strdup(x->name) : strformat("%s/%s", x->ns, x->name);
         return key && streq(key, o->name);

@@ -363,7 +363,7 @@ static void on_looked(struct sync *s) {
 
 /* All that left, or those of the next rank. */
 static int take_leaving(struct sync *s, bool all) {
-        unsigned rank = plan_rank(s->gone[s->gone_at]->group, s->gone[s->gone_at]->kind);
+        unsigned rank = kind_rank(s->gone[s->gone_at]->group, s->gone[s->gone_at]->kind);
 
         s->leaving = calloc(s->gone_count - s->gone_at, sizeof(*s->leaving));
         if (!s->leaving)
@@ -371,7 +371,7 @@ static int take_leaving(struct sync *s, bool all) {
         while (s->gone_at < s->gone_count) {
                 struct inventory_entry *e = s->gone[s->gone_at];
 
-                if (!all && plan_rank(e->group, e->kind) != rank)
+                if (!all && kind_rank(e->group, e->kind) != rank)
                         break;
                 s->leaving[s->leaving_count++].entry = e;
                 s->gone_at++;
