@@ -4,10 +4,10 @@
 sbin_PROGRAMS += reconcilers/kgitd
 noinst_LIBRARIES += libgitsync.a
 libgitsync_a_SOURCES = \
-	reconcilers/gitsync/batch.c reconcilers/gitsync/batch.h \
 	reconcilers/gitsync/child.c reconcilers/gitsync/child.h \
 	reconcilers/gitsync/contents.c reconcilers/gitsync/contents.h \
 	reconcilers/gitsync/decide.c reconcilers/gitsync/decide.h \
+	reconcilers/gitsync/decide-lists.c reconcilers/gitsync/run-actions.h \
 	reconcilers/gitsync/discovery.c reconcilers/gitsync/discovery.h \
 	reconcilers/gitsync/drift.c reconcilers/gitsync/drift.h \
 	reconcilers/gitsync/fetch.c reconcilers/gitsync/fetch.h \
@@ -26,7 +26,8 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/slots.c reconcilers/gitsync/slots.h \
 	reconcilers/gitsync/plan.c reconcilers/gitsync/plan.h \
 	reconcilers/gitsync/sync.c reconcilers/gitsync/sync.h reconcilers/gitsync/sync-internal.h \
-	reconcilers/gitsync/sync-apply.c reconcilers/gitsync/sync-drift.c reconcilers/gitsync/sync-fetch.c \
+	reconcilers/gitsync/sync-apply.c reconcilers/gitsync/sync-check.c reconcilers/gitsync/sync-record.c \
+	reconcilers/gitsync/sync-requests.c reconcilers/gitsync/sync-drift.c reconcilers/gitsync/sync-fetch.c \
 	reconcilers/gitsync/sync-inventory.c reconcilers/gitsync/sync-prune.c \
 	reconcilers/gitsync/sync-resolve.c reconcilers/gitsync/sync-status.c
 reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c

@@ -87,6 +87,9 @@ static void note_failure(struct executor *e, size_t at, int error, const struct 
         e->failed_at = at;
         problem_set(&e->problem, -error, p ? p->code : 0, p ? p->reason : NULL, "%s",
                         p && p->message ? p->message : strerror(-error));
+        if (p && p->field)
+                problem_field(&e->problem, 0, "%s", p->field);
+        e->problem.causes = p ? json_incref(p->causes) : NULL;
 }
 
 static bool may_start_next(const struct executor *e) {

@@ -2,8 +2,42 @@
  * says. Pure: no I/O, clock or randomness. */
 #pragma once
 
+#include "lib/client/actions.h"
 #include "reconcilers/gitsync/inventory.h"
 #include "reconcilers/gitsync/manifest.h"
+
+/* --- whether a run starts, and with what --- */
+
+/* What is known when a run may start. */
+struct run_view {
+        bool deleting;                 /* the GitSync is being deleted */
+        bool has_finalizer;            /* kgitd's */
+        bool inventory_loaded;         /* what it applied before is known */
+        bool suspended;                /* spec.suspend */
+        const char *dependency;        /* a GitSync of spec.dependsOn that is not Ready, or NULL */
+        size_t suspects;               /* objects that may have drifted */
+        bool drift_off;                /* spec.drift is "off" */
+        bool have_current;             /* a commit was applied (or is being applied) */
+        unsigned failures;             /* runs that failed one after the other */
+        bool spec_changed;             /* since that commit was applied */
+        bool asked;                    /* a person asked for a run (keelson.dev/reconcileAt) */
+        bool look_again;               /* what was kept changed, or its removal was confirmed */
+        uint64_t now_us, next_poll_us; /* monotonic */
+};
+enum run_start {
+        RUN_NOTHING,       /* not due */
+        RUN_LET_GO,        /* deleted, and nothing of it is left to remove */
+        RUN_ADD_FINALIZER, /* before anything is applied */
+        RUN_LOAD,          /* the inventory first */
+        RUN_REMOVE_ALL,    /* the GitSync is going: what it applied goes too */
+        RUN_SUSPENDED,
+        RUN_WAIT, /* for the dependency */
+        RUN_DRIFT,
+        RUN_FETCH,
+};
+enum run_start decide_run(const struct run_view *v);
+
+/* --- the commit --- */
 
 /* One object of the commit, with its place on the server. */
 struct wanted {
@@ -13,7 +47,8 @@ struct wanted {
         char hash[INVENTORY_HASH_SIZE];
         unsigned rank;
         bool apply;        /* to be applied by this run */
-        bool unchecked;    /* could not be tried before */
+        bool served;       /* the API serves its kind */
+        bool unchecked;    /* could not be tried before namespaces and CRDs were applied */
         const json_t *crd; /* the CRD of the commit that brings its kind, or NULL */
         bool adopt;        /* people's fields on it are to be taken over first */
         json_t *managed;   /* managedFields of the last dry run, when adopt */
@@ -35,6 +70,38 @@ int decide_duplicates(const struct wanted *wanted, size_t count, struct problem 
 
 /* Marks what must be applied: never applied, or Git says something else now. Returns how many. */
 size_t decide_apply(struct wanted *wanted, size_t count, const struct inventory *inventory);
+
+/* The dry runs of what this run applies. late: after namespaces and CRDs were applied, only what
+ * could not be tried before; otherwise what cannot be tried yet is marked `unchecked`. */
+void decide_trials(struct wanted *wanted, size_t count, bool late, struct actions *ret);
+
+/* What the answer to one dry run means. */
+struct trial {
+        const struct wanted *wanted; /* the commit's */
+        size_t count;
+        const struct wanted *w; /* the one that was tried */
+        bool late;              /* as above */
+        bool forced;            /* tried with force */
+        const char *manager;    /* our field manager */
+        int error;
+        const struct problem *p;
+};
+enum trial_result {
+        TRIAL_PASSED,
+        TRIAL_LATER,    /* what it needs comes with the commit itself */
+        TRIAL_FORCE,    /* others own fields of it: drift, or a first adoption; try with force */
+        TRIAL_CONFLICT, /* another GitSync owns fields of it */
+        TRIAL_REFUSED,
+};
+enum trial_result decide_trial(const struct trial *t);
+/* The other GitSync ("namespace/name") that a conflict names, or NULL. */
+const char *decide_other_owner(
+                const char *manager, const struct problem *p, char *buffer, size_t n);
+
+/* The applies of this run, rank by rank. base: namespaces and CRDs only. */
+void decide_applies(const struct wanted *wanted, size_t count, bool base, struct actions *ret);
+
+/* --- what left Git --- */
 
 /* Entries that the commit does not have, in reverse order of applying; an array for the caller to
  * free, of borrowed entries. NULL when out of memory. */
@@ -71,10 +138,40 @@ enum removal {
 };
 enum removal decide_removal(const struct removal_facts *f);
 
+/* One object that left Git, as it was seen. */
+struct leaving {
+        struct inventory_entry *entry;
+        json_t *live;               /* NULL: there is nothing, or it is being deleted already */
+        struct removal_facts facts; /* strings: borrowed from live, or the next two */
+        char *holds, *unseen;
+};
+/* What happens to those that left: forget, release, keep or remove. prune: spec.prune. */
+void decide_removals(struct leaving *leaving, size_t count, bool prune, struct actions *ret);
+
+/* --- drift --- */
+
 /* Whether an object that is not there has ended rather than been taken away: a Job or another
  * object with a time to live that is over, a Pod that ran to its end. wanted: what Git says; last:
  * its last state, or NULL when nobody saw it go. */
 bool decide_is_finished(const json_t *wanted, const json_t *last, uint64_t now_us);
+
+/* A suspect, compared with what applying Git's revision now would give. */
+struct finding {
+        struct wanted *w;
+        bool drifted; /* else it is right as it is, or the comparison failed */
+        int error;    /* of the comparison */
+        struct problem problem;
+        json_t *live;                    /* NULL: it is gone */
+        json_t *answer;                  /* of the dry run */
+        json_t *extra;                   /* fields that people added, or NULL */
+        char print[INVENTORY_HASH_SIZE]; /* of the state that it is in */
+};
+/* "revert", "detect" or "off": what the object's own annotation, in Git or on the server, or the
+ * GitSync's spec.drift says to do. live may be NULL. */
+const char *decide_drift_word(const json_t *object, const json_t *live, const char *spec_drift);
+/* What happens to those that drifted: put back, report, or ignore. */
+void decide_drift(struct finding *findings, size_t count, const char *spec_drift,
+                struct actions *ret);
 
 /* The first field in which the live object is not what it would be ("data.a"), for a message; NULL
  * when there is none. What the server keeps by itself is passed over. Never a value: it may be a

@@ -1,27 +1,23 @@
 /* Drift: an object that changed, or went, since it was last right is compared with what applying
  * Git's revision now would give (a dry run of the same apply). The same: it is right as it is,
  * whoever wrote what Git does not speak of. Not the same, or people added to it: it is put back, or
- * reported once for each state it gets into. */
+ * reported once for each state it gets into.
+ *
+ * First every suspect is compared (see), then decide_drift() says what happens to those that
+ * drifted, then that is carried out. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "reconcilers/gitsync/people.h"
 #include "reconcilers/gitsync/plan.h"
+#include "reconcilers/gitsync/run-actions.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
-enum { STAGE_LOOK, STAGE_DRY, STAGE_FORCED };
-
-static struct sync *sync_of(const struct batch_slot *slot) {
-        return slot->batch->userdata;
-}
-
-static struct wanted *wanted_of(const struct batch_slot *slot) {
-        struct sync *s = sync_of(slot);
-
-        return &s->current.wanted[s->todo[slot->at]];
+static const char *spec_drift(const struct sync *s) {
+        return json_str_or(s->object, "spec.drift", "revert");
 }
 
 bool sync_drift_is(const struct sync *s, const char *word) {
-        return streq(json_str_or(s->object, "spec.drift", "revert"), word);
+        return streq(spec_drift(s), word);
 }
 
 const json_t *sync_live(const struct sync *s, const struct wanted *w) {
@@ -46,13 +42,8 @@ void sync_watch_all(struct sync *s) {
         }
 }
 
-/* What the object's own word, in Git or on the server, or the GitSync's says to do. */
-static const char *drift_word(const struct sync *s, const struct wanted *w, const json_t *live) {
-        const char *word = object_annotation(w->item->object, "keelson.dev/drift");
-
-        if (!word)
-                word = object_annotation(live, "keelson.dev/drift");
-        return word ? word : json_str_or(s->object, "spec.drift", "revert");
+static bool is_reverted(const struct sync *s, const struct wanted *w, const json_t *live) {
+        return streq(decide_drift_word(w->item->object, live, spec_drift(s)), "revert");
 }
 
 static void fingerprint(const json_t *object, char ret[static INVENTORY_HASH_SIZE]) {
@@ -63,20 +54,16 @@ static void fingerprint(const json_t *object, char ret[static INVENTORY_HASH_SIZ
         ret[INVENTORY_HASH_SIZE - 1] = 0;
 }
 
-static void settled(struct batch_slot *slot) {
-        struct sync *s = sync_of(slot);
-
-        map_remove(s->suspects, wanted_of(slot)->key);
-        batch_next(slot);
+static void settled(struct running_action *a, const struct wanted *w) {
+        map_remove(sync_of(a)->suspects, w->key);
+        action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
 /* What cannot be put back is left to the next whole run, which says so until it can. What is only
  * looked at is looked at again when it changes, or when the API is back. */
-static void failed(struct batch_slot *slot, int error, const struct problem *p) {
-        struct sync *s = sync_of(slot);
-        const struct wanted *w = wanted_of(slot);
+static void note_failure(struct sync *s, const struct wanted *w, const struct problem *p) {
         struct inventory_entry *e = inventory_get(&s->inventory, w->key);
-        bool reverts = streq(drift_word(s, w, sync_live(s, w)), "revert");
+        bool reverts = is_reverted(s, w, sync_live(s, w));
 
         if (e && reverts) {
                 e->hash[0] = 0;
@@ -84,22 +71,162 @@ static void failed(struct batch_slot *slot, int error, const struct problem *p) 
         }
         if (reverts || (p->code > 0 && p->code < 500 && p->code != 429))
                 map_remove(s->suspects, w->key);
-        sync_slot_failed(slot, w->item, "ApplyFailed", error, p);
 }
 
-/* --- putting back --- */
+/* --- comparing --- */
 
-static void on_reverted(int error, const json_t *answer, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-        struct sync *s = sync_of(slot);
-        const struct wanted *w = wanted_of(slot);
-        const json_t *o = w->item->object;
+/* One comparison that fails does not end the others: it is reported when they are through. */
+static void compare_failed(struct running_action *a, int error, const struct problem *p) {
+        struct finding *f = a->action->subject;
 
-        slot->call = NULL;
+        note_failure(sync_of(a), f->w, p);
+        f->error = sync_blame(sync_of(a), f->w->item, "ApplyFailed", error, p, &f->problem);
+        action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
+}
+
+/* Fields of it belong to another GitSync. */
+static void compare_conflicts(struct running_action *a, const struct problem *p) {
+        struct finding *f = a->action->subject;
+        _cleanup_problem_ struct problem conflict = {0};
+
+        sync_set_conflict(sync_of(a), p, &conflict);
+        f->error = sync_blame(sync_of(a), f->w->item, "OwnershipConflict", -EBUSY, &conflict,
+                        &f->problem);
+        action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
+}
+
+static void found_drift(struct running_action *a) {
+        struct finding *f = a->action->subject;
+
+        f->drifted = true;
+        action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
+}
+
+static void compare(struct running_action *a, const json_t *answer) {
+        struct finding *f = a->action->subject;
+        struct sync *s = sync_of(a);
+        struct inventory_entry *e = inventory_get(&s->inventory, f->w->key);
+        const json_t *live = sync_live(s, f->w);
+        char would_be[INVENTORY_HASH_SIZE];
+
+        /* The answer is of another state than the watch has brought: the next event decides. */
+        if (!e || !live ||
+                        !streq(json_str_or(live, "metadata.resourceVersion", ""),
+                                        json_str_or(answer, "metadata.resourceVersion", ""))) {
+                settled(a, f->w);
+                return;
+        }
+        if (sync_removes_additions(s, f->w, live))
+                f->extra = people_additions(json_at(answer, "metadata.managedFields"), s->manager);
+        fingerprint(live, f->print);
+        fingerprint(answer, would_be);
+        if (streq(f->print, would_be) && !f->extra) {
+                memcpy(e->live, f->print, sizeof(e->live));
+                e->reported[0] = 0;
+                map_remove(s->drifted, f->w->key);
+                settled(a, f->w);
+                return;
+        }
+        f->live = json_incref((json_t *)live);
+        f->answer = json_incref((json_t *)answer);
+        found_drift(a);
+}
+
+static void on_forced(int error, const json_t *answer, const struct problem *p, void *userdata) {
+        struct running_action *a = userdata;
+
+        a->handle = NULL;
+        if (error < 0)
+                compare_failed(a, error, p);
+        else
+                compare(a, answer);
+}
+
+static void on_dry(int error, const json_t *answer, const struct problem *p, void *userdata) {
+        struct running_action *a = userdata;
+        const struct finding *f = a->action->subject;
+        const char *manager = sync_of(a)->manager;
+        char other[256];
+        int r;
+
+        if (error == 0 || p->code != 409) {
+                on_forced(error, answer, p, a);
+                return;
+        }
+        a->handle = NULL;
+        if (decide_other_owner(manager, p, other, sizeof(other))) {
+                compare_conflicts(a, p);
+                return;
+        }
+        r = sync_send_apply(a, f->w, APPLY_FORCED_TRIAL, on_forced);
+        if (r < 0)
+                compare_failed(a, r, out_of_memory());
+}
+
+/* The watch does not have it: is it really gone? */
+static void on_looked(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct running_action *a = userdata;
+        struct finding *f = a->action->subject;
+
+        a->handle = NULL;
+        if (error == -ENOENT) {
+                memcpy(f->print, "gone............", sizeof(f->print));
+                found_drift(a);
+        } else if (error < 0)
+                compare_failed(a, error, p);
+        else
+                settled(a, f->w);
+}
+
+static int start_compare(struct running_action *a) {
+        struct finding *f = a->action->subject;
+        struct sync *s = sync_of(a);
+        struct wanted *w = f->w;
+        const struct inventory_entry *e = inventory_get(&s->inventory, w->key);
+        const json_t *live = sync_live(s, w);
+        char print[INVENTORY_HASH_SIZE];
+
+        /* What the revision has not applied whole is the next run's business. */
+        if (!e || !streq(e->hash, w->hash) || e->finished || (live && object_is_deleting(live))) {
+                settled(a, w);
+                return 0;
+        }
+        if (!live) {
+                _cleanup_free_ char *path = api_path(w->resource,
+                                w->resource->namespaced ? object_namespace(w->item->object) : NULL,
+                                object_name(w->item->object), NULL, NULL);
+
+                return sync_get(a, path, on_looked);
+        }
+        fingerprint(live, print);
+        bool known = streq(print, e->reported) && !is_reverted(s, w, live);
+        if (streq(print, e->live) || known) {
+                settled(a, w);
+                return 0;
+        }
+        return sync_send_apply(a, w, APPLY_TRIAL, on_dry);
+}
+
+/* --- carrying out --- */
+
+static void put_back_failed(struct running_action *a, int error, const struct problem *p) {
+        const struct finding *f = a->action->subject;
+
+        note_failure(sync_of(a), f->w, p);
+        sync_action_failed(a, f->w->item, "ApplyFailed", error, p);
+}
+
+static void on_put_back(int error, const json_t *answer, const struct problem *p, void *userdata) {
+        struct running_action *a = userdata;
+        const struct finding *f = a->action->subject;
+        const json_t *o = f->w->item->object;
+        struct sync *s = sync_of(a);
+
+        a->handle = NULL;
         if (error == 0)
-                error = sync_note_applied(s, w, answer);
+                error = sync_note_applied(s, f->w, answer);
         if (error < 0) {
-                failed(slot, error, p);
+                put_back_failed(a, error, p);
                 return;
         }
         log_fields(LOG_NOTICE, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
@@ -107,191 +234,95 @@ static void on_reverted(int error, const json_t *answer, const struct problem *p
                         object_name(o));
         api_event(s->world->client, s->object, "Normal", "DriftReverted", "put back %s \"%s\"",
                         object_kind(o), object_name(o));
-        settled(slot);
-}
-
-static void apply(struct batch_slot *slot) {
-        if (sync_apply_item(sync_of(slot), wanted_of(slot), "&force=true", on_reverted, slot) < 0)
-                failed(slot, -ENOMEM, out_of_memory());
+        settled(a, f->w);
 }
 
 static void on_taken_over(
                 int error, const json_t *answer, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
+        struct running_action *a = userdata;
+        const struct finding *f = a->action->subject;
+        int r;
 
-        slot->call = NULL;
+        a->handle = NULL;
         if (error < 0 && p->code != 409 && error != -ENOENT) {
-                failed(slot, error, p);
+                put_back_failed(a, error, p);
                 return;
         }
-        if (error < 0) /* it changed meanwhile: the watch brings what it is now */
-                settled(slot);
-        else
-                apply(slot);
+        if (error < 0) { /* it changed meanwhile: the watch brings what it is now */
+                settled(a, f->w);
+                return;
+        }
+        r = sync_send_apply(a, f->w, APPLY_REAL, on_put_back);
+        if (r < 0)
+                put_back_failed(a, r, out_of_memory());
 }
 
-/* --- what is different --- */
+static int start_put_back(struct running_action *a) {
+        const struct finding *f = a->action->subject;
 
-static void report(struct batch_slot *slot, struct inventory_entry *e, const char *print,
-                const char *what) {
-        struct sync *s = sync_of(slot);
-        const json_t *o = wanted_of(slot)->item->object;
+        if (!f->extra)
+                return sync_send_apply(a, f->w, APPLY_REAL, on_put_back);
+        return sync_send_take_over(a, f->w, json_at(f->answer, "metadata.managedFields"),
+                        json_str_or(f->answer, "metadata.resourceVersion", ""), on_taken_over);
+}
 
-        if (!streq(e->reported, print)) {
-                memcpy(e->reported, print, INVENTORY_HASH_SIZE);
+static int start_report(struct running_action *a) {
+        const struct finding *f = a->action->subject;
+        const json_t *o = f->w->item->object;
+        struct sync *s = sync_of(a);
+        struct inventory_entry *e = inventory_get(&s->inventory, f->w->key);
+
+        if (e && !streq(e->reported, f->print)) {
+                memcpy(e->reported, f->print, INVENTORY_HASH_SIZE);
                 api_event(s->world->client, s->object, "Warning", "DriftDetected",
                                 "%s \"%s\" is not as Git says: %s", object_kind(o), object_name(o),
-                                what);
+                                a->action->message);
         }
-        (void)map_set(s->drifted, e->key, (void *)1);
-        settled(slot);
+        (void)map_set(s->drifted, f->w->key, (void *)1);
+        settled(a, f->w);
+        return 0;
 }
 
-/* The object is gone, or not as the answer of the dry run says. */
-static void on_drift(struct batch_slot *slot, const json_t *live, const json_t *answer,
-                const json_t *extra, const char *print) {
-        struct sync *s = sync_of(slot);
-        struct wanted *w = wanted_of(slot);
-        struct inventory_entry *e = inventory_get(&s->inventory, w->key);
-        const char *word = drift_word(s, w, live);
-        _cleanup_free_ char *field = extra ? people_first_field(extra) : NULL, *what = NULL;
-
-        if (!streq(word, "revert")) {
-                _cleanup_free_ char *changed = live ? decide_difference(live, answer) : NULL;
-
-                if (!live)
-                        what = strdup("it is gone");
-                else
-                        what = strformat("%s%s%s%s (resourceVersion %s)", changed ? changed : "",
-                                        changed ? " was changed" : "",
-                                        !field    ? ""
-                                        : changed ? ", and a person added "
-                                                  : "a person added ",
-                                        strempty(field),
-                                        json_str_or(live, "metadata.resourceVersion", ""));
-                if (streq(word, "off"))
-                        settled(slot);
-                else
-                        report(slot, e, print, strempty(what));
-                return;
-        }
-        if (!extra)
-                apply(slot);
-        else if (sync_take_over(s, w, json_at(answer, "metadata.managedFields"),
-                                 json_str_or(answer, "metadata.resourceVersion", ""), on_taken_over,
-                                 slot) < 0)
-                failed(slot, -ENOMEM, out_of_memory());
+static int start_ignore(struct running_action *a) {
+        settled(a, ((const struct finding *)a->action->subject)->w);
+        return 0;
 }
 
-static void on_dry(int error, const json_t *answer, const struct problem *p, void *userdata);
-
-static void dry_run(struct batch_slot *slot, unsigned stage) {
-        slot->stage = stage;
-        if (sync_apply_item(sync_of(slot), wanted_of(slot),
-                            stage == STAGE_FORCED ? "&dryRun=All&force=true" : "&dryRun=All",
-                            on_dry, slot) < 0)
-                failed(slot, -ENOMEM, out_of_memory());
+static void put_back_text(const struct action *x, struct buf *b) {
+        if (((const struct finding *)x->subject)->extra)
+                buf_append_str(b, " and take over what people own");
 }
 
-static void on_conflict(struct batch_slot *slot, const struct problem *p) {
-        char other[256];
-
-        if (!sync_other_owner(sync_of(slot), p, other, sizeof(other))) {
-                dry_run(slot, STAGE_FORCED);
-                return;
-        }
-        _cleanup_problem_ struct problem conflict = {0};
-        problem_set(&conflict, EBUSY, 409, NULL,
-                        "it belongs to GitSync \"%s\" too; keep it in one of the two", other);
-        sync_slot_failed(slot, wanted_of(slot)->item, "OwnershipConflict", -EBUSY, &conflict);
+static void report_text(const struct action *x, struct buf *b) {
+        buf_printf(b, ": %s", x->message);
 }
 
-static void on_dry(int error, const json_t *answer, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-        struct sync *s = sync_of(slot);
-        struct wanted *w = wanted_of(slot);
-        struct inventory_entry *e = inventory_get(&s->inventory, w->key);
-        const json_t *live = sync_live(s, w);
-        char is[INVENTORY_HASH_SIZE], would_be[INVENTORY_HASH_SIZE];
+const struct action_type run_action_compare = {
+                .name = "compare", .start = start_compare, .cancel = sync_cancel_call};
+const struct action_type run_action_put_back = {.name = "put-back",
+                .start = start_put_back,
+                .cancel = sync_cancel_call,
+                .text = put_back_text};
+const struct action_type run_action_report = {
+                .name = "report", .start = start_report, .text = report_text};
+const struct action_type run_action_ignore = {.name = "ignore", .start = start_ignore};
 
-        slot->call = NULL;
-        if (error < 0 && p->code == 409 && slot->stage == STAGE_DRY) {
-                on_conflict(slot, p);
-                return;
+/* --- the step --- */
+
+void sync_drift_done(struct sync *s) {
+        for (size_t i = 0; i < s->finding_count; i++) {
+                problem_done(&s->findings[i].problem);
+                json_decref(s->findings[i].live);
+                json_decref(s->findings[i].answer);
+                json_decref(s->findings[i].extra);
         }
-        if (error < 0) {
-                failed(slot, error, p);
-                return;
-        }
-        /* The answer speaks of another state than the watch has brought: the next event decides. */
-        if (!e || !live ||
-                        !streq(json_str_or(live, "metadata.resourceVersion", ""),
-                                        json_str_or(answer, "metadata.resourceVersion", ""))) {
-                settled(slot);
-                return;
-        }
-        _cleanup_json_ json_t *extra =
-                        sync_removes_additions(s, w, live)
-                                        ? people_additions(
-                                                          json_at(answer, "metadata.managedFields"),
-                                                          s->manager)
-                                        : NULL;
-        fingerprint(live, is);
-        fingerprint(answer, would_be);
-        if (streq(is, would_be) && !extra) {
-                memcpy(e->live, is, sizeof(e->live));
-                e->reported[0] = 0;
-                map_remove(s->drifted, w->key);
-                settled(slot);
-                return;
-        }
-        on_drift(slot, live, answer, extra, is);
+        free(s->findings);
+        s->findings = NULL;
+        s->finding_count = 0;
 }
 
-/* The watch does not have it: is it really gone? */
-static void on_looked(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-
-        slot->call = NULL;
-        if (error == -ENOENT)
-                on_drift(slot, NULL, NULL, NULL, "gone............");
-        else if (error < 0)
-                failed(slot, error, p);
-        else
-                settled(slot);
-}
-
-static void start_look(struct batch_slot *slot) {
-        struct sync *s = sync_of(slot);
-        struct wanted *w = wanted_of(slot);
-        struct inventory_entry *e = inventory_get(&s->inventory, w->key);
-        const json_t *live = sync_live(s, w);
-        char is[INVENTORY_HASH_SIZE];
-
-        /* What the revision has not applied whole is the next run's business. */
-        if (!e || !streq(e->hash, w->hash) || e->finished || (live && object_is_deleting(live))) {
-                settled(slot);
-                return;
-        }
-        if (live) {
-                fingerprint(live, is);
-                bool known = streq(is, e->reported) && !streq(drift_word(s, w, live), "revert");
-
-                if (streq(is, e->live) || known)
-                        settled(slot);
-                else
-                        dry_run(slot, STAGE_DRY);
-                return;
-        }
-        _cleanup_free_ char *path = api_path(w->resource,
-                        w->resource->namespaced ? object_namespace(w->item->object) : NULL,
-                        object_name(w->item->object), NULL, NULL);
-        if (!path || api_get_async(sync_client(s), path, on_looked, slot, &slot->call) < 0)
-                failed(slot, -ENOMEM, out_of_memory());
-}
-
-/* Says in the status what is reported and left as it is. */
-static void note_drifted(struct sync *s) {
+/* The condition Drifted: what is reported and left as it is. */
+static void report_drifted(struct sync *s) {
         size_t n = map_size(s->drifted);
         const json_t *conditions = json_object_get(s->writer.status, "conditions"), *c;
         bool known = false;
@@ -312,25 +343,43 @@ static void note_drifted(struct sync *s) {
         sync_condition(s, "Drifted", "True", "Detected", strempty(text));
 }
 
-static void on_all_looked(void *userdata) {
-        struct sync *s = userdata;
-
-        if (sync_batch_ended_badly(s))
-                return;
-        note_drifted(s);
-        sync_enter(s, SYNC_IDLE);
+static void drift_ended(struct sync *s) {
+        for (size_t i = 0; i < s->finding_count; i++)
+                if (s->findings[i].error < 0) {
+                        sync_fail(s, s->findings[i].problem.reason, &s->findings[i].problem);
+                        sync_drift_done(s);
+                        return;
+                }
+        sync_drift_done(s);
+        report_drifted(s);
+        sync_next(s);
         sync_status_write(s, false);
 }
 
+static void on_compared(struct sync *s) {
+        struct actions list = {0};
+
+        decide_drift(s->findings, s->finding_count, spec_drift(s), &list);
+        sync_carry_out(s, &list, drift_ended);
+}
+
 void sync_drift_begin(struct sync *s) {
-        free(s->todo);
-        s->todo = calloc(s->current.count + 1, sizeof(*s->todo));
-        s->todo_count = 0;
-        for (size_t i = 0; s->todo && i < s->current.count; i++)
-                if (map_get(s->suspects, s->current.wanted[i].key))
-                        s->todo[s->todo_count++] = i;
-        if (s->todo_count == 0)
+        struct actions list = {0};
+
+        sync_drift_done(s);
+        s->findings = calloc(s->current.count + 1, sizeof(*s->findings));
+        for (size_t i = 0; s->findings && i < s->current.count; i++) {
+                struct wanted *w = &s->current.wanted[i];
+
+                if (!map_get(s->suspects, w->key))
+                        continue;
+                s->findings[s->finding_count].w = w;
+                actions_add(&list, &run_action_compare, w->resource,
+                                w->resource->namespaced ? object_namespace(w->item->object) : NULL,
+                                object_name(w->item->object), /* body= */ NULL)
+                                ->subject = &s->findings[s->finding_count++];
+        }
+        if (s->finding_count == 0)
                 map_clear(s->suspects); /* they left Git meanwhile */
-        s->batch_failed = false;
-        batch_run(&s->batch, s->todo_count, start_look, on_all_looked, s);
+        sync_carry_out(s, &list, on_compared);
 }

@@ -78,7 +78,7 @@ static void on_fetched(const json_t *reply, const char *why, void *userdata) {
                 sync_fail(s, "BuildFailed", &p);
                 return;
         }
-        sync_enter(s, SYNC_RESOLVING);
+        sync_next(s);
 }
 
 /* A key of the secret as text; NULL when it has none. Caller frees. */

@@ -2,52 +2,50 @@
  * (Writing is part of writing the status.) */
 #include "lib/log.h"
 #include "lib/object.h"
+#include "reconcilers/gitsync/run-actions.h"
 #include "reconcilers/gitsync/sync-internal.h"
 
-static const json_t *chunk_names(const struct sync *s) {
-        return json_at(s->object, "status.inventoryIn");
-}
-
 static void on_chunk(int error, const json_t *chunk, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-        struct sync *s = slot->batch->userdata;
-        const char *name = strempty(json_string_value(json_array_get(chunk_names(s), slot->at)));
+        struct running_action *a = userdata;
+        struct sync *s = sync_of(a);
+        _cleanup_problem_ struct problem why = {0};
 
-        slot->call = NULL;
+        a->handle = NULL;
         if (error == 0)
                 error = inventory_read_sets(&s->inventory, json_object_get(chunk, "sets"));
         if (error == -ENOENT) {
                 log_warning("GitSync %s: its inventory \"%s\" is gone; what is listed there is "
                             "applied again and not pruned",
-                                s->key, name);
+                                s->key, a->action->name);
                 error = 0;
         }
-        if (error < 0) {
-                _cleanup_problem_ struct problem why = {0};
-
-                problem_set(&why, error, p->code, NULL, "cannot read the inventory \"%s\": %s",
-                                name, strempty(p->message));
-                sync_slot_failed(slot, NULL, "ApiUnavailable", error, &why);
+        if (error == 0) {
+                action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
                 return;
         }
-        batch_next(slot);
+        problem_set(&why, error, p->code, NULL, "cannot read the inventory \"%s\": %s",
+                        a->action->name, strempty(p->message));
+        sync_action_failed(a, /* item= */ NULL, "ApiUnavailable", error, &why);
 }
 
-static void start_chunk(struct batch_slot *slot) {
-        struct sync *s = slot->batch->userdata;
-        const char *name = strempty(json_string_value(json_array_get(chunk_names(s), slot->at)));
+static int start_chunk(struct running_action *a) {
+        struct sync *s = sync_of(a);
         _cleanup_free_ char *path =
-                        api_path(api_resource_find("gitsyncinventories"), s->ns, name, NULL, NULL);
+                        api_path(a->action->resource, s->ns, a->action->name, NULL, NULL);
+        struct api_call *call = NULL;
+        int r;
 
-        if (!path || api_get_async(s->world->client, path, on_chunk, slot, &slot->call) < 0)
-                sync_slot_failed(slot, NULL, "ApiUnavailable", -ENOMEM, out_of_memory());
+        if (!path)
+                return -ENOMEM;
+        r = api_get_async(s->world->client, path, on_chunk, a, &call);
+        a->handle = call;
+        return r;
 }
 
-static void on_loaded(void *userdata) {
-        struct sync *s = userdata;
+const struct action_type run_action_read_inventory = {
+                .name = "read", .start = start_chunk, .cancel = sync_cancel_call};
 
-        if (sync_batch_ended_badly(s))
-                return;
+static void loaded(struct sync *s) {
         s->inventory_uid = strdup(strempty(object_uid(s->object)));
         map_foreach (s->inventory.entries, m) {
                 const struct inventory_entry *e = map_entry_value(m);
@@ -56,21 +54,23 @@ static void on_loaded(void *userdata) {
                         s->kept = strdup(json_str_or(object_condition(s->object, "Pruned"),
                                         "message", "something was kept"));
         }
-        if (s->deleting)
-                sync_enter(s, SYNC_PRUNING);
-        else {
-                s->state = SYNC_IDLE;
-                sync_loaded(s);
-        }
+        sync_next(s);
 }
 
 void sync_load_begin(struct sync *s) {
+        const struct api_resource *resource = api_resource_find("gitsyncinventories");
+        struct actions list = {0};
+        const json_t *name;
+        size_t i;
+
         inventory_clear(&s->inventory);
         s->gone_count = 0;
         s->inventory_dirty = false;
         s->kept = mfree(s->kept);
         if (inventory_read_items(&s->inventory, json_at(s->object, "status.inventory")) < 0)
                 log_oom();
-        s->batch_failed = false;
-        batch_run(&s->batch, json_array_size(chunk_names(s)), start_chunk, on_loaded, s);
+        json_array_foreach (json_at(s->object, "status.inventoryIn"), i, name)
+                actions_add(&list, &run_action_read_inventory, resource, s->ns,
+                                strempty(json_string_value(name)), /* body= */ NULL);
+        sync_carry_out(s, &list, loaded);
 }

@@ -1,31 +1,14 @@
-/* The last step of a run: what left Git is removed, rank by rank from the last, each object bound
- * to its uid and only while its labels name this GitSync. What must not go without a word from a
- * person stays (decide_removal) and is tried again by later runs. */
+/* The last step of a run: what left Git is removed, rank by rank from the last. Each rank is looked
+ * at (is the object still this GitSync's, what does a Namespace or a CRD hold?), decided
+ * (decide_removals) and carried out before the next one. What must not go without a word from a
+ * person stays and is tried again by later runs. */
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "reconcilers/gitsync/contents.h"
 #include "reconcilers/gitsync/plan.h"
+#include "reconcilers/gitsync/run-actions.h"
 #include "reconcilers/gitsync/sync-internal.h"
-
-/* One object on its way out. */
-struct leaving {
-        struct batch_slot *slot;
-        struct inventory_entry *entry;
-        struct contents *contents;
-        json_t *live;
-        struct removal_facts facts;
-};
-
-static struct sync *sync_of(const struct batch_slot *slot) {
-        return slot->batch->userdata;
-}
-
-static struct inventory_entry *entry_of(const struct batch_slot *slot) {
-        const struct sync *s = sync_of(slot);
-
-        return s->gone[s->todo[slot->at]];
-}
 
 static bool is_kind(const struct inventory_entry *e, const char *group, const char *kind) {
         return streq(e->group, group) && streq(e->kind, kind);
@@ -37,205 +20,132 @@ static char *entry_path(const struct inventory_entry *e) {
         return *r.plural ? api_path(&r, e->ns, e->name, NULL, NULL) : NULL;
 }
 
-static void forget(struct batch_slot *slot) {
-        struct sync *s = sync_of(slot);
-        struct inventory_entry *e = entry_of(slot);
-
-        s->gone[s->todo[slot->at]] = NULL;
-        map_remove(s->suspects, e->key);
-        map_remove(s->drifted, e->key);
-        inventory_remove(&s->inventory, e->key);
-        s->inventory_dirty = true;
-        batch_next(slot);
+/* As discovery asks for it: "v1", "apps/v1". Caller frees. */
+static char *entry_version(const struct inventory_entry *e) {
+        return *e->group ? strformat("%s/%s", e->group, e->version) : strdup(e->version);
 }
 
-static void fail(struct batch_slot *slot, int error, const struct problem *p) {
-        const struct inventory_entry *e = entry_of(slot);
+static void leaving_done(struct leaving *leaving, size_t count) {
+        for (size_t i = 0; i < count; i++) {
+                json_decref(leaving[i].live);
+                free(leaving[i].holds);
+                free(leaving[i].unseen);
+        }
+        free(leaving);
+}
+
+static void ended(struct running_action *a) {
+        action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
+}
+
+static void fail(struct running_action *a, int error, const struct problem *p) {
+        const struct leaving *l = a->action->subject;
         _cleanup_problem_ struct problem why = {0};
 
         problem_set(&why, error, p->code, p->reason, "cannot remove %s \"%s\", which left Git: %s",
-                        e->kind, e->name, strempty(p->message));
-        sync_slot_failed(slot, NULL, "PruneFailed", error, &why);
+                        l->entry->kind, l->entry->name, strempty(p->message));
+        sync_action_failed(a, /* item= */ NULL, "PruneFailed", error, &why);
 }
 
-/* A sentence for what stays, and how to let it go all the same. Caller frees. */
-static char *kept_sentence(const struct sync *s, const struct inventory_entry *e,
-                enum removal removal, const struct removal_facts *f) {
-        _cleanup_free_ char *why = NULL;
+/* --- looking --- */
 
-        if (removal == KEEP_GITSYNC)
-                why = strdup("this GitSync itself is in it");
-        else if (removal == KEEP_HOLDS)
-                why = strformat("it holds %s, which is not from this GitSync", f->holds);
-        else if (removal == KEEP_UNSEEN)
-                why = strformat("what it holds cannot be seen (%s)", f->unseen);
-        else
-                why = strdup("a link or submodule that came with that commit may stand for it");
-        return why ? strformat("%s \"%s\" left Git and was kept: %s; to remove it all the same: "
-                               "kctl "
-                               "annotate --overwrite %s %s%s%s keelson.dev/prune=confirmed",
-                                     e->kind, e->name, why, e->resource, e->name,
-                                     *e->ns ? " -n " : "", e->ns)
-                   : NULL;
-}
+/* What an action of the type "look" waits for: one of the two. */
+struct look {
+        struct api_call *call;
+        struct contents *contents;
+};
 
-static void keep(struct batch_slot *slot, enum removal removal, const struct removal_facts *f) {
-        struct sync *s = sync_of(slot);
-        struct inventory_entry *e = entry_of(slot);
-        char *sentence = kept_sentence(s, e, removal, f);
+static void look_cancel(struct running_action *a) {
+        struct look *look = a->handle;
 
-        if (!e->kept)
-                e->kept = s->inventory_dirty = true;
-        s->kept_count++;
-        if (sentence && (!s->kept || strcmp(sentence, s->kept) < 0)) { /* the same one each time */
-                free(s->kept);
-                s->kept = TAKE_PTR(sentence);
-        }
-        free(sentence);
-        batch_next(slot);
-}
-
-static struct leaving *leaving_free(struct leaving *l) {
-        contents_free(l->contents);
-        json_decref(l->live);
-        free(l);
-        return NULL;
-}
-
-static void on_deleted(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-        struct sync *s = sync_of(slot);
-        struct inventory_entry *e = entry_of(slot);
-
-        slot->call = NULL;
-        if (error < 0 && error != -ENOENT && p->code != 409) {
-                fail(slot, error, p);
+        if (!look)
                 return;
-        }
-        if (error == 0)
-                log_info("GitSync %s: removed %s \"%s\", which left Git", s->key, e->kind, e->name);
-        forget(slot);
+        api_call_cancel(look->call);
+        contents_free(look->contents);
+        free(look);
+        a->handle = NULL;
 }
 
-static void carry_out(struct batch_slot *slot, const json_t *live, const struct removal_facts *f) {
-        struct sync *s = sync_of(slot);
-        const struct inventory_entry *e = entry_of(slot);
-        enum removal removal = decide_removal(f);
-        _cleanup_json_ json_t *options = NULL;
-        _cleanup_free_ char *path = NULL;
+static void look_ended(struct running_action *a) {
+        look_cancel(a);
+        ended(a);
+}
 
-        if (removal == RELEASE_OPTED_OUT || removal == RELEASE_NOT_OURS) {
-                const char *why = removal == RELEASE_OPTED_OUT
-                                                  ? "its annotation keelson.dev/prune says disabled"
-                                                  : "its labels do not name this GitSync";
-
-                log_info("GitSync %s: kept %s \"%s\", which left Git: %s", s->key, e->kind, e->name,
-                                why);
-                api_event(s->world->client, s->object, "Normal", "PruneSkipped",
-                                "kept %s \"%s\", which left Git: %s", e->kind, e->name, why);
-                forget(slot);
-                return;
-        }
-        if (removal != REMOVE) {
-                keep(slot, removal, f);
-                return;
-        }
-        options = json_pack("{s:s, s:{s:s}}", "propagationPolicy", "Background", "preconditions",
-                        "uid", object_uid(live));
-        path = entry_path(e);
-        if (!options || !path ||
-                        api_delete_async(sync_client(s), path, options, on_deleted, slot,
-                                        &slot->call) < 0)
-                fail(slot, -ENOMEM, out_of_memory());
+static void look_failed(struct running_action *a, int error, const struct problem *p) {
+        look_cancel(a);
+        fail(a, error, p);
 }
 
 static void on_contents(const char *holds, const char *unseen, void *userdata) {
-        struct leaving *l = userdata;
-        struct batch_slot *slot = l->slot;
-        struct removal_facts f = l->facts;
+        struct running_action *a = userdata;
+        struct leaving *l = a->action->subject;
 
-        f.holds = holds;
-        f.unseen = unseen;
-        sync_of(slot)->look_at[slot - slot->batch->slots] = NULL;
-        carry_out(slot, l->live, &f);
-        leaving_free(l);
+        l->holds = action_string(holds);
+        l->unseen = action_string(unseen);
+        l->facts.holds = l->holds;
+        l->facts.unseen = l->unseen;
+        look_ended(a);
 }
 
 /* A Namespace or CRD goes with all that it holds: what is that? */
-static void look_inside(
-                struct batch_slot *slot, const json_t *live, const struct removal_facts *f) {
-        struct sync *s = sync_of(slot);
-        struct inventory_entry *e = entry_of(slot);
-        struct leaving *l = calloc(1, sizeof(*l));
-        int r = -ENOMEM;
+static void look_inside(struct running_action *a) {
+        struct leaving *l = a->action->subject;
+        struct look *look = a->handle;
+        const struct sync *s = sync_of(a);
+        int r;
 
-        if (l) {
-                *l = (struct leaving){.slot = slot,
-                                .entry = e,
-                                .live = json_incref((json_t *)live),
-                                .facts = *f};
-                l->facts.prune = object_annotation(l->live, "keelson.dev/prune");
-                s->look_at[slot - slot->batch->slots] = l;
-                if (is_kind(e, "", "Namespace"))
-                        r = contents_of_namespace(&l->contents, sync_client(s), e->name, s->ns,
-                                        s->name, on_contents, l);
-                else
-                        r = contents_of_crd(&l->contents, sync_client(s), live, s->ns, s->name,
-                                        on_contents, l);
-        }
-        if (r < 0) {
-                s->look_at[slot - slot->batch->slots] = NULL;
-                if (l)
-                        leaving_free(l);
-                if (r == -ENOENT) { /* what can't be looked into is not removed on a guess */
-                        struct removal_facts unseen = *f;
-
-                        unseen.prune = object_annotation(live, "keelson.dev/prune");
-                        unseen.unseen = "none of its versions is served";
-                        carry_out(slot, live, &unseen);
-                } else
-                        fail(slot, r, out_of_memory());
-        }
+        if (is_kind(l->entry, "", "Namespace"))
+                r = contents_of_namespace(&look->contents, sync_client(s), l->entry->name, s->ns,
+                                s->name, on_contents, a);
+        else
+                r = contents_of_crd(&look->contents, sync_client(s), l->live, s->ns, s->name,
+                                on_contents, a);
+        if (r == -ENOENT) { /* what can't be looked into is not removed on a guess */
+                l->facts.unseen = "none of its versions is served";
+                look_ended(a);
+        } else if (r < 0)
+                look_failed(a, r, out_of_memory());
 }
 
-void sync_prune_cancel(struct sync *s) {
-        for (size_t i = 0; i < BATCH_WIDTH; i++)
-                if (s->look_at[i])
-                        s->look_at[i] = leaving_free(s->look_at[i]);
+static void see_facts(const struct sync *s, struct leaving *l) {
+        const struct inventory_entry *e = l->entry;
+
+        l->facts = (struct removal_facts){
+                        .ours = streq_ptr(object_label(l->live, "keelson.dev/gitsync-name"),
+                                                s->name) &&
+                                streq_ptr(object_label(l->live, "keelson.dev/gitsync-namespace"),
+                                                s->ns),
+                        .prune = object_annotation(l->live, "keelson.dev/prune"),
+                        .by_link = e->by_link && !s->deleting,
+                        .confirmed = !s->deleting && sync_is_confirmed(s, s->revision),
+                        .holds_gitsync = is_kind(e, "", "Namespace") && streq(e->name, s->ns)};
 }
 
 /* Before an object goes: is it still this GitSync's, and may it go? */
 static void on_read(int error, const json_t *live, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-        struct sync *s = sync_of(slot);
-        const struct inventory_entry *e = entry_of(slot);
-        struct removal_facts f = {0};
+        struct running_action *a = userdata;
+        struct leaving *l = a->action->subject;
+        struct look *look = a->handle;
 
-        slot->call = NULL;
-        if (error == -ENOENT) {
-                forget(slot);
+        look->call = NULL;
+        /* One that is being deleted is on its way; its own finalizers decide when. */
+        if (error == -ENOENT || (error == 0 && object_is_deleting(live))) {
+                look_ended(a);
                 return;
         }
         if (error < 0) {
-                fail(slot, error, p);
+                look_failed(a, error, p);
                 return;
         }
-        if (object_is_deleting(live)) { /* on its way; its own finalizers decide when */
-                forget(slot);
-                return;
-        }
-        f.ours = streq_ptr(object_label(live, "keelson.dev/gitsync-name"), s->name) &&
-                 streq_ptr(object_label(live, "keelson.dev/gitsync-namespace"), s->ns);
-        f.prune = object_annotation(live, "keelson.dev/prune");
-        f.by_link = e->by_link && !s->deleting;
-        f.confirmed = !s->deleting && sync_is_confirmed(s, s->revision);
-        f.holds_gitsync = is_kind(e, "", "Namespace") && streq(e->name, s->ns);
-        bool container = is_kind(e, "", "Namespace") ||
-                         is_kind(e, "apiextensions.k8s.io", "CustomResourceDefinition");
-        if (container && decide_removal(&f) == REMOVE && !streq(strempty(f.prune), "confirmed"))
-                look_inside(slot, live, &f);
+        l->live = json_incref((json_t *)live);
+        see_facts(sync_of(a), l);
+        bool container = is_kind(l->entry, "", "Namespace") ||
+                         is_kind(l->entry, "apiextensions.k8s.io", "CustomResourceDefinition");
+        if (container && decide_removal(&l->facts) == REMOVE &&
+                        !streq(strempty(l->facts.prune), "confirmed"))
+                look_inside(a);
         else
-                carry_out(slot, live, &f);
+                look_ended(a);
 }
 
 /* An entry of an older inventory may lack its resource: the kind is looked up. */
@@ -245,7 +155,7 @@ static bool complete(struct sync *s, struct inventory_entry *e) {
 
         if (*e->resource)
                 return true;
-        version = *e->group ? strformat("%s/%s", e->group, e->version) : strdup(e->version);
+        version = entry_version(e);
         r = version ? discovery_find(s->world->discovery, version, e->kind) : NULL;
         if (!r)
                 return false;
@@ -266,55 +176,155 @@ static bool complete(struct sync *s, struct inventory_entry *e) {
 }
 
 static void on_kind_known(int error, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-        struct sync *s = sync_of(slot);
+        struct running_action *a = userdata;
+        struct leaving *l = a->action->subject;
+        struct look *look = a->handle;
         _cleanup_free_ char *path = NULL;
+        int r = -ENOMEM;
 
-        slot->call = NULL;
+        look->call = NULL;
         if (error < 0 && error != -ENOENT) {
-                fail(slot, error, p);
+                look_failed(a, error, p);
                 return;
         }
-        if (!complete(s, entry_of(slot))) { /* nobody serves it: there is nothing */
-                forget(slot);
+        if (!complete(sync_of(a), l->entry)) { /* nobody serves it: there is nothing */
+                look_ended(a);
                 return;
         }
-        path = entry_path(entry_of(slot));
-        if (!path || api_get_async(sync_client(s), path, on_read, slot, &slot->call) < 0)
-                fail(slot, -ENOMEM, out_of_memory());
+        path = entry_path(l->entry);
+        if (path)
+                r = api_get_async(sync_client(sync_of(a)), path, on_read, a, &look->call);
+        if (r < 0)
+                look_failed(a, r, out_of_memory());
 }
 
-static void start_removal(struct batch_slot *slot) {
-        struct sync *s = sync_of(slot);
-        struct inventory_entry *e = entry_of(slot);
+static int look_start(struct running_action *a) {
+        struct leaving *l = a->action->subject;
+        struct sync *s = sync_of(a);
+        struct look *look = calloc(1, sizeof(*look));
         _cleanup_free_ char *version = NULL;
+        int r = -ENOMEM;
 
-        if (!json_bool_or(s->object, "spec.prune", true)) {
-                forget(slot);
-                return;
+        if (!look)
+                return -ENOMEM;
+        a->handle = look;
+        if (complete(s, l->entry)) {
+                on_kind_known(/* error= */ 0, /* p= */ NULL, a);
+                return 0;
         }
-        if (complete(s, e)) {
-                on_kind_known(0, NULL, slot);
-                return;
-        }
-        version = *e->group ? strformat("%s/%s", e->group, e->version) : strdup(e->version);
-        if (!version || discovery_refresh(s->world->discovery, version, on_kind_known, slot,
-                                        &slot->call) < 0)
-                fail(slot, -ENOMEM, out_of_memory());
+        version = entry_version(l->entry);
+        if (version)
+                r = discovery_refresh(s->world->discovery, version, on_kind_known, a, &look->call);
+        if (r < 0)
+                look_failed(a, r, out_of_memory());
+        return 0;
 }
 
-static void prune_rank(struct sync *s);
+/* --- carrying out --- */
 
-static void on_rank_pruned(void *userdata) {
-        struct sync *s = userdata;
+/* The entry leaves the inventory, and with it what is remembered of the object. */
+static void forget(struct sync *s, struct leaving *l) {
+        struct inventory_entry *e = l->entry;
 
-        if (sync_batch_ended_badly(s))
-                return;
-        s->at = s->to;
-        prune_rank(s);
+        for (size_t i = 0; i < s->gone_count; i++)
+                if (s->gone[i] == e)
+                        s->gone[i] = NULL;
+        map_remove(s->suspects, e->key);
+        map_remove(s->drifted, e->key);
+        l->entry = NULL;
+        inventory_remove(&s->inventory, e->key);
+        s->inventory_dirty = true;
 }
 
-static void tell_kept(struct sync *s, const char *before) {
+static void on_deleted(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct running_action *a = userdata;
+        struct leaving *l = a->action->subject;
+        struct sync *s = sync_of(a);
+
+        a->handle = NULL;
+        /* 409: it is not the object that was looked at. */
+        if (error < 0 && error != -ENOENT && p->code != 409) {
+                fail(a, error, p);
+                return;
+        }
+        if (error == 0)
+                log_info("GitSync %s: removed %s \"%s\", which left Git", s->key, l->entry->kind,
+                                l->entry->name);
+        forget(s, l);
+        ended(a);
+}
+
+/* Bound to the object that was looked at. */
+static int remove_start(struct running_action *a) {
+        const struct leaving *l = a->action->subject;
+        _cleanup_json_ json_t *options = json_pack("{s:s, s:{s:s}}", "propagationPolicy",
+                        "Background", "preconditions", "uid", object_uid(l->live));
+        _cleanup_free_ char *path = entry_path(l->entry);
+        struct api_call *call = NULL;
+        int r;
+
+        if (!options || !path)
+                return -ENOMEM;
+        r = api_delete_async(sync_client(sync_of(a)), path, options, on_deleted, a, &call);
+        a->handle = call;
+        return r;
+}
+
+static int forget_start(struct running_action *a) {
+        forget(sync_of(a), a->action->subject);
+        ended(a);
+        return 0;
+}
+
+static int release_start(struct running_action *a) {
+        struct leaving *l = a->action->subject;
+        const struct inventory_entry *e = l->entry;
+        struct sync *s = sync_of(a);
+
+        log_info("GitSync %s: kept %s \"%s\", which left Git: %s", s->key, e->kind, e->name,
+                        a->action->message);
+        api_event(s->world->client, s->object, "Normal", "PruneSkipped",
+                        "kept %s \"%s\", which left Git: %s", e->kind, e->name, a->action->message);
+        return forget_start(a);
+}
+
+static int keep_start(struct running_action *a) {
+        const char *sentence = a->action->message;
+        struct leaving *l = a->action->subject;
+        struct sync *s = sync_of(a);
+
+        if (!l->entry->kept)
+                l->entry->kept = s->inventory_dirty = true;
+        s->kept_count++;
+        if (!s->kept || strcmp(sentence, s->kept) < 0) { /* the same one each time */
+                free(s->kept);
+                s->kept = action_string(sentence);
+        }
+        ended(a);
+        return 0;
+}
+
+static void leaving_text(const struct action *x, struct buf *b) {
+        buf_printf(b, " %s%s%s", strempty(x->reason), x->message ? ": " : "", strempty(x->message));
+}
+
+const struct action_type run_action_look = {
+                .name = "look", .start = look_start, .cancel = look_cancel, .text = leaving_text};
+const struct action_type run_action_remove = {.name = "remove",
+                .start = remove_start,
+                .cancel = sync_cancel_call,
+                .text = leaving_text};
+const struct action_type run_action_forget = {
+                .name = "forget", .start = forget_start, .text = leaving_text};
+const struct action_type run_action_release = {
+                .name = "release", .start = release_start, .text = leaving_text};
+const struct action_type run_action_keep = {
+                .name = "keep", .start = keep_start, .text = leaving_text};
+
+/* --- the step --- */
+
+/* The condition Pruned: what is kept, or that nothing is kept any longer. */
+static void report_kept(struct sync *s) {
         if (s->kept && s->kept_count > 1) {
                 char *more = strformat("%s (and %zu more)", s->kept, s->kept_count - 1);
 
@@ -324,45 +334,88 @@ static void tell_kept(struct sync *s, const char *before) {
                 }
         }
         if (!s->kept) {
-                if (before)
+                if (s->kept_before)
                         sync_condition(s, "Pruned", "True", "Pruned", "");
                 return;
         }
         sync_condition(s, "Pruned", "False", "Withheld", s->kept);
-        if (!streq_ptr(before, s->kept)) {
+        if (!streq_ptr(s->kept_before, s->kept)) {
                 log_fields(LOG_WARNING, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
                                 "GitSync %s: %s", s->key, s->kept);
                 api_event(s->world->client, s->object, "Warning", "PruneWithheld", "%s", s->kept);
         }
 }
 
-static void prune_rank(struct sync *s) {
-        unsigned rank;
+void sync_prune_done(struct sync *s) {
+        leaving_done(s->leaving, s->leaving_count);
+        s->leaving = NULL;
+        s->leaving_count = 0;
+}
 
-        if (s->at >= s->gone_count) {
-                tell_kept(s, s->kept_before);
+static void next_rank(struct sync *s);
+
+static void on_looked(struct sync *s) {
+        struct actions list = {0};
+
+        decide_removals(s->leaving, s->leaving_count, /* prune= */ true, &list);
+        sync_carry_out(s, &list, next_rank);
+}
+
+/* All that left, or those of the next rank. */
+static int take_leaving(struct sync *s, bool all) {
+        unsigned rank = kind_rank(s->gone[s->gone_at]->group, s->gone[s->gone_at]->kind);
+
+        s->leaving = calloc(s->gone_count - s->gone_at, sizeof(*s->leaving));
+        if (!s->leaving)
+                return -ENOMEM;
+        while (s->gone_at < s->gone_count) {
+                struct inventory_entry *e = s->gone[s->gone_at];
+
+                if (!all && kind_rank(e->group, e->kind) != rank)
+                        break;
+                s->leaving[s->leaving_count++].entry = e;
+                s->gone_at++;
+        }
+        return 0;
+}
+
+static void next_rank(struct sync *s) {
+        bool prune = json_bool_or(s->object, "spec.prune", true);
+        struct actions list = {0};
+
+        sync_prune_done(s);
+        if (s->gone_at == s->gone_count) {
+                report_kept(s);
                 s->kept_before = mfree(s->kept_before);
                 s->ok = true;
-                sync_enter(s, SYNC_REPORTING);
+                sync_next(s);
                 return;
         }
-        rank = kind_rank(s->gone[s->at]->group, s->gone[s->at]->kind);
-        free(s->todo);
-        s->todo = calloc(s->gone_count + 1, sizeof(*s->todo));
-        s->todo_count = 0;
-        for (s->to = s->at; s->todo && s->to < s->gone_count &&
-                            kind_rank(s->gone[s->to]->group, s->gone[s->to]->kind) == rank;)
-                s->todo[s->todo_count++] = s->to++;
-        if (!s->todo)
-                s->to = s->gone_count;
-        s->batch_failed = false;
-        batch_run(&s->batch, s->todo_count, start_removal, on_rank_pruned, s);
+        if (take_leaving(s, /* all= */ !prune) < 0) {
+                sync_fail(s, "ApiUnavailable", out_of_memory());
+                return;
+        }
+        if (!prune) {
+                decide_removals(s->leaving, s->leaving_count, prune, &list);
+                sync_carry_out(s, &list, next_rank);
+                return;
+        }
+        for (size_t i = 0; i < s->leaving_count; i++) {
+                const struct inventory_entry *e = s->leaving[i].entry;
+                struct action *x = actions_add(&list, &run_action_look, /* resource= */ NULL, e->ns,
+                                e->name, /* body= */ NULL);
+
+                x->reason = action_string(e->kind);
+                x->subject = &s->leaving[i];
+        }
+        sync_carry_out(s, &list, on_looked);
 }
 
 void sync_prune_begin(struct sync *s) {
         if (s->deleting) {
                 free(s->gone);
-                s->gone = decide_gone(&s->inventory, NULL, 0, &s->gone_count);
+                s->gone = decide_gone(
+                                &s->inventory, /* wanted= */ NULL, /* count= */ 0, &s->gone_count);
                 if (!s->gone)
                         s->gone_count = 0;
         }
@@ -371,6 +424,6 @@ void sync_prune_begin(struct sync *s) {
         s->kept = NULL;
         s->kept_count = 0;
         s->look_again = false;
-        s->at = 0;
-        prune_rank(s);
+        s->gone_at = 0;
+        next_rank(s);
 }

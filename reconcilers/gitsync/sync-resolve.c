@@ -94,6 +94,9 @@ static int place_item(struct sync *s, const struct manifest_item *item,
         return 0;
 }
 
+static void resolve(struct sync *s);
+static void await_kinds(struct sync *s);
+
 static void on_discovery(int error, const struct problem *why, void *userdata) {
         struct sync *s = userdata;
 
@@ -107,9 +110,9 @@ static void on_discovery(int error, const struct problem *why, void *userdata) {
                 return;
         }
         if (s->state == SYNC_RESOLVING)
-                sync_resolve_step(s);
+                resolve(s);
         else
-                sync_await_kinds(s);
+                await_kinds(s);
 }
 
 static void refresh(struct sync *s, const char *api_version) {
@@ -179,7 +182,7 @@ static int make_wanted(struct sync *s, struct revision *r, struct problem *p) {
         return decide_duplicates(r->wanted, r->count, p);
 }
 
-void sync_resolve_step(struct sync *s) {
+static void resolve(struct sync *s) {
         struct revision *r = &s->candidate;
         _cleanup_problem_ struct problem p = {0};
         int q;
@@ -198,33 +201,50 @@ void sync_resolve_step(struct sync *s) {
                 return;
         }
         (void)decide_apply(r->wanted, r->count, &s->inventory);
-        sync_enter(s, SYNC_CHECKING);
+        sync_next(s);
+}
+
+void sync_resolve_begin(struct sync *s) {
+        s->revision = &s->candidate;
+        map_clear(s->refreshed);
+        resolve(s);
+}
+
+/* --- the kinds of CRDs that were applied just now --- */
+
+/* The first object to apply whose kind the API does not serve yet, or NULL. */
+static const struct wanted *first_unserved(const struct sync *s) {
+        const struct revision *r = s->revision;
+
+        for (size_t i = 0; i < r->count; i++) {
+                const json_t *o = r->wanted[i].item->object;
+
+                if (r->wanted[i].apply && r->wanted[i].crd &&
+                                !discovery_find(s->world->discovery, object_api_version(o),
+                                                object_kind(o)))
+                        return &r->wanted[i];
+        }
+        return NULL;
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         struct sync *s = userdata;
+        const struct wanted *w = first_unserved(s);
 
         s->retry_timer = sd_event_source_disable_unref(s->retry_timer);
-        refresh(s, object_api_version(s->revision->wanted[s->at].item->object));
+        if (w)
+                refresh(s, object_api_version(w->item->object));
+        else
+                await_kinds(s);
         return 0;
 }
 
-void sync_await_kinds(struct sync *s) {
-        const struct revision *r = s->revision;
+static void await_kinds(struct sync *s) {
+        const struct wanted *w = first_unserved(s);
         _cleanup_problem_ struct problem p = {0};
 
-        for (s->at = 0; s->at < r->count; s->at++) {
-                const struct wanted *w = &r->wanted[s->at];
-
-                if (w->apply && w->crd &&
-                                !discovery_find(s->world->discovery,
-                                                object_api_version(w->item->object),
-                                                object_kind(w->item->object)))
-                        break;
-        }
-        if (s->at == r->count) {
-                s->resolve_tries = 0;
-                sync_apply_step(s);
+        if (!w) {
+                sync_next(s);
                 return;
         }
         s->retry_timer = sd_event_source_disable_unref(s->retry_timer);
@@ -235,10 +255,14 @@ void sync_await_kinds(struct sync *s) {
                                         s->resolve_tries > 1 ? RESOLVE_RETRY_US : 0, 1000, on_retry,
                                         s) >= 0)
                 return;
-        s->resolve_tries = 0;
         problem_set(&p, EINVAL, 400, NULL,
                         "the server still does not serve this kind after its "
                         "CustomResourceDefinition was applied");
-        manifest_blame(r->wanted[s->at].item, &p);
+        manifest_blame(w->item, &p);
         sync_fail(s, "ApplyFailed", &p);
+}
+
+void sync_await_kinds_begin(struct sync *s) {
+        s->resolve_tries = 0;
+        await_kinds(s);
 }

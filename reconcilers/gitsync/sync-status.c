@@ -41,13 +41,13 @@ void sync_status_load(struct sync *s) {
 void sync_status_done(struct sync *s) {
         struct status_writer *w = &s->writer;
 
-        batch_cancel(&w->batch);
+        executor_free(w->executor);
         api_call_cancel(w->call);
         json_decref(w->status);
         json_decref(w->names);
         json_decref(w->old_names);
         free(w->hashes);
-        free(w->list);
+        free(w->numbers);
         *w = (struct status_writer){0};
 }
 
@@ -112,7 +112,7 @@ static void write_end(struct sync *s, int error) {
         else if (s->state == SYNC_REPORTING) {
                 if (error < 0 && error != -ENOENT)
                         s->failures++;
-                sync_enter(s, SYNC_IDLE);
+                sync_next(s);
         }
 }
 
@@ -200,47 +200,63 @@ static void hash_sets(const json_t *sets, char ret[static 65]) {
 }
 
 static void on_chunk(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct batch_slot *slot = userdata;
-        struct sync *s = slot->batch->userdata;
-        struct status_writer *w = &s->writer;
+        struct running_action *a = userdata;
 
-        slot->call = NULL;
-        if (error < 0) {
-                w->hashes[w->list[slot->at]][0] = 0;
-                w->error = error;
-                batch_stop(&w->batch);
-                log_warning("GitSync %s: cannot write its inventory: %s", s->key,
-                                strempty(p->message));
-        }
-        batch_next(slot);
+        a->handle = NULL;
+        action_ended(a, error, object, p);
 }
 
-static void start_chunk(struct batch_slot *slot) {
-        struct sync *s = slot->batch->userdata;
+static int start_chunk(struct running_action *a) {
+        struct sync *s = a->context;
         struct status_writer *w = &s->writer;
-        unsigned n = w->list[slot->at];
+        unsigned n = *(const unsigned *)a->action->subject;
         _cleanup_json_ json_t *sets = inventory_sets(&s->inventory, n, w->chunks),
                               *o = sets ? chunk_document(s, n, sets) : NULL;
-        _cleanup_free_ char *path = api_path(api_resource_find("gitsyncinventories"), s->ns,
-                        strempty(json_string_value(json_array_get(w->names, n))), NULL,
-                        "fieldManager=kgitd&force=true");
+        _cleanup_free_ char *path = api_path(a->action->resource, s->ns, a->action->name,
+                        /* subresource= */ NULL, "fieldManager=kgitd&force=true");
+        struct api_call *call = NULL;
+        int r;
 
-        if (o)
-                hash_sets(sets, w->hashes[n]);
-        if (!path || !o ||
-                        api_patch_async(s->world->client, path, API_PATCH_APPLY, o, on_chunk, slot,
-                                        &slot->call) < 0)
-                on_chunk(-ENOMEM, NULL, out_of_memory(), slot);
+        if (!path || !o)
+                return -ENOMEM;
+        hash_sets(sets, w->hashes[n]);
+        r = api_patch_async(s->world->client, path, API_PATCH_APPLY, o, on_chunk, a, &call);
+        a->handle = call;
+        return r;
 }
 
-static void on_chunks(void *userdata) {
+static const struct action_type write_chunk = {
+                .name = "write", .start = start_chunk, .cancel = sync_cancel_call};
+
+/* What was not written is written by the next attempt. */
+static void on_chunk_ended(const struct action *x, int error, const json_t *object,
+                const struct problem *p, void *userdata) {
         struct sync *s = userdata;
 
-        if (s->writer.error < 0) {
+        if (error < 0)
+                s->writer.hashes[*(const unsigned *)x->subject][0] = 0;
+}
+
+static void on_chunks(int error, const struct problem *p, void *userdata) {
+        struct sync *s = userdata;
+
+        if (error < 0) {
+                log_warning("GitSync %s: cannot write its inventory: %s", s->key,
+                                strempty(p->message));
                 s->inventory_dirty = true;
-                write_end(s, s->writer.error);
+                write_end(s, error);
         } else
                 write_status(s);
+}
+
+int sync_status_init(struct sync *s) {
+        const struct executor_options options = {.context = s,
+                        .parallel_first = EXECUTOR_PARALLEL_MAX,
+                        .on_action = on_chunk_ended,
+                        .done = on_chunks,
+                        .userdata = s};
+
+        return executor_new(&s->writer.executor, &options);
 }
 
 /* Another number of chunks is another set of objects: the old ones stay whole until the status
@@ -257,16 +273,16 @@ static int divide(struct sync *s, unsigned chunks) {
         if (!json_equal(names, w->names)) /* they have to be written first */
                 s->inventory_dirty = true;
         char(*hashes)[65] = calloc(chunks + 1, sizeof(*hashes));
-        unsigned *list = calloc(chunks + 1, sizeof(*list));
-        if (!names || !hashes || !list) {
+        unsigned *numbers = calloc(chunks + 1, sizeof(*numbers));
+        if (!names || !hashes || !numbers) {
                 free(hashes);
-                free(list);
+                free(numbers);
                 return -ENOMEM;
         }
         free(w->hashes);
-        free(w->list);
+        free(w->numbers);
         w->hashes = hashes;
-        w->list = list;
+        w->numbers = numbers;
         w->chunks = chunks;
         w->chunked = chunks > 0;
         if (!w->old_names)
@@ -277,15 +293,23 @@ static int divide(struct sync *s, unsigned chunks) {
         return 0;
 }
 
+static void add_chunk(struct status_writer *w, unsigned n, struct actions *list) {
+        const char *name = strempty(json_string_value(json_array_get(w->names, n)));
+
+        w->numbers[n] = n;
+        actions_add(list, &write_chunk, api_resource_find("gitsyncinventories"), /* ns= */ NULL,
+                        name, /* body= */ NULL)
+                        ->subject = &w->numbers[n];
+}
+
 static void write_begin(struct sync *s) {
         struct status_writer *w = &s->writer;
         unsigned chunks = inventory_chunks(inventory_size(&s->inventory));
-        size_t count = 0;
+        struct actions list = {0};
         bool dirty;
 
         w->writing = true;
-        w->error = 0;
-        if (s->inventory_uid && (!w->list || chunks != w->chunks) && divide(s, chunks) < 0) {
+        if (s->inventory_uid && (!w->numbers || chunks != w->chunks) && divide(s, chunks) < 0) {
                 write_end(s, -ENOMEM);
                 return;
         }
@@ -297,9 +321,9 @@ static void write_begin(struct sync *s) {
 
                 hash_sets(sets, hash);
                 if (!sets || !streq(hash, w->hashes[i]))
-                        w->list[count++] = i;
+                        add_chunk(w, i, &list);
         }
-        batch_run(&w->batch, count, start_chunk, on_chunks, s);
+        executor_run(w->executor, &list);
 }
 
 void sync_status_write(struct sync *s, bool wait) {

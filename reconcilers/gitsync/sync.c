@@ -17,6 +17,8 @@ enum { INTERVAL_DEFAULT_S = 30, INTERVAL_MIN_S = 1, MANAGER_SIZE_MAX = 128 };
 enum { SUSPECT_DELAY_US = 100000, RETRY_US = 2000000 };
 
 static void start_run(struct sync *s);
+static void decide_start(struct sync *s);
+static void on_carried_out(int error, const struct problem *p, void *userdata);
 
 void revision_done(struct revision *r) {
         for (size_t i = 0; r->wanted && i < r->count; i++) {
@@ -64,6 +66,14 @@ int sync_new(struct sync **ret, struct sync_world *world, const char *ns, const 
         if (s->manager && strlen(s->manager) > MANAGER_SIZE_MAX)
                 s->manager[MANAGER_SIZE_MAX] = 0;
         if (r == 0)
+                r = executor_new(&s->executor,
+                                &(struct executor_options){.context = s,
+                                                .parallel_first = EXECUTOR_PARALLEL_MAX,
+                                                .done = on_carried_out,
+                                                .userdata = s});
+        if (r == 0)
+                r = sync_status_init(s);
+        if (r == 0)
                 r = sd_event_add_time_relative(
                                 world->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);
         if (r < 0) {
@@ -80,8 +90,9 @@ struct sync *sync_free(struct sync *s) {
         slot_leave(&s->slot);
         child_free(s->child);
         api_call_cancel(s->call);
-        sync_prune_cancel(s);
-        batch_cancel(&s->batch);
+        executor_free(s->executor);
+        sync_prune_done(s);
+        sync_drift_done(s);
         sync_status_done(s);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->health_timer);
@@ -90,13 +101,10 @@ struct sync *sync_free(struct sync *s) {
         revision_done(&s->candidate);
         json_decref(s->object);
         inventory_done(&s->inventory);
-        problem_done(&s->failure);
         map_free(s->refreshed);
         map_free(s->suspects);
         map_free(s->drifted);
-        strv_free(s->suspect_list);
         free(s->inventory_uid);
-        free(s->todo);
         free(s->gone);
         free(s->kept);
         free(s->kept_before);
@@ -149,7 +157,8 @@ static uint64_t interval_us(const json_t *object) {
 
 /* The end of a run: the next one is due after the interval, sooner after failures that a little
  * time may mend. */
-static void end_run(struct sync *s, bool was_drift) {
+static void end_run(struct sync *s) {
+        bool was_drift = s->was == SYNC_DRIFT;
         uint64_t delay = interval_us(s->object), now = now_mono_us();
 
         if (s->failures > 0)
@@ -165,46 +174,55 @@ static void end_run(struct sync *s, bool was_drift) {
         sync_health_soon(s);
 }
 
-void sync_enter(struct sync *s, enum sync_state state) {
-        enum sync_state before = s->state;
+/* A step sees (asks the API, in actions that only read), decides (decide.h) and carries out; it
+ * ends with sync_next(), sync_enter() or sync_fail(). */
+static const struct step {
+        const char *name;
+        void (*begin)(struct sync *s);
+        enum sync_state next;
+} steps[SYNC_STATES_MAX] = {
+                [SYNC_IDLE] = {"idle", end_run, SYNC_IDLE},
+                [SYNC_STARTING] = {"decide what is due", decide_start, SYNC_IDLE},
+                [SYNC_LOADING] = {"load the inventory", sync_load_begin, SYNC_STARTING},
+                [SYNC_FETCHING] = {"fetch", sync_fetch_begin, SYNC_RESOLVING},
+                [SYNC_RESOLVING] = {"resolve kinds", sync_resolve_begin, SYNC_CHECKING},
+                [SYNC_CHECKING] = {"check", sync_check_begin, SYNC_RECORDING},
+                [SYNC_RECORDING] = {"record the inventory", sync_record_begin, SYNC_APPLYING_BASE},
+                [SYNC_APPLYING_BASE] = {"apply namespaces and CRDs", sync_apply_begin,
+                                SYNC_AWAITING_KINDS},
+                [SYNC_AWAITING_KINDS] = {"await kinds", sync_await_kinds_begin, SYNC_CHECKING_LATE},
+                [SYNC_CHECKING_LATE] = {"check the rest", sync_check_begin, SYNC_APPLYING},
+                [SYNC_APPLYING] = {"apply", sync_apply_begin, SYNC_PRUNING},
+                [SYNC_PRUNING] = {"prune", sync_prune_begin, SYNC_REPORTING},
+                [SYNC_REPORTING] = {"report", sync_report_begin, SYNC_IDLE},
+                [SYNC_DRIFT] = {"correct drift", sync_drift_begin, SYNC_IDLE},
+};
 
+void sync_enter(struct sync *s, enum sync_state state) {
+        assert(state < SYNC_STATES_MAX);
+        assert(!s->call && !s->child && !executor_is_running(s->executor));
+        log_debug("GitSync %s: %s", s->key, steps[state].name);
+        s->was = s->state;
         s->state = state;
-        s->call = NULL;
-        switch (state) {
-        case SYNC_LOADING:
-                sync_load_begin(s);
-                break;
-        case SYNC_FETCHING:
-                sync_fetch_begin(s);
-                break;
-        case SYNC_RESOLVING:
-                s->resolve_tries = 0;
-                s->revision = &s->candidate;
-                map_clear(s->refreshed);
-                sync_resolve_step(s);
-                break;
-        case SYNC_CHECKING:
-                sync_check_begin(s);
-                break;
-        case SYNC_RECORDING:
-                sync_record_begin(s);
-                break;
-        case SYNC_APPLYING:
-                sync_apply_begin(s);
-                break;
-        case SYNC_PRUNING:
-                sync_prune_begin(s);
-                break;
-        case SYNC_REPORTING:
-                sync_report_begin(s);
-                break;
-        case SYNC_DRIFT:
-                sync_drift_begin(s);
-                break;
-        case SYNC_IDLE:
-                end_run(s, before == SYNC_DRIFT);
-                break;
-        }
+        steps[state].begin(s);
+}
+
+void sync_next(struct sync *s) {
+        sync_enter(s, steps[s->state].next);
+}
+
+static void on_carried_out(int error, const struct problem *p, void *userdata) {
+        struct sync *s = userdata;
+
+        if (error < 0)
+                sync_fail(s, p->reason ? p->reason : "ApiUnavailable", p);
+        else
+                s->then(s);
+}
+
+void sync_carry_out(struct sync *s, struct actions *list, void (*then)(struct sync *s)) {
+        s->then = then;
+        executor_run(s->executor, list);
 }
 
 struct api_client *sync_client(const struct sync *s) {
@@ -216,7 +234,7 @@ bool sync_is_confirmed(const struct sync *s, const struct revision *r) {
                streq_ptr(object_annotation(s->object, "keelson.dev/prune-confirm"), r->commit);
 }
 
-void sync_fail(struct sync *s, const char *reason, struct problem *p) {
+void sync_fail(struct sync *s, const char *reason, const struct problem *p) {
         s->ok = false;
         s->failures++;
         s->reason = reason;
@@ -279,63 +297,86 @@ static void write_finalizer(struct sync *s, bool add) {
         if (!path || !patch ||
                         api_patch_async(s->world->client, path, API_PATCH_MERGE, patch,
                                         on_finalizer, s, &s->call) < 0)
-                on_finalizer(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"},
-                                s);
+                on_finalizer(-ENOMEM, NULL, out_of_memory(), s);
 }
 
 void sync_finish_deletion(struct sync *s) {
         write_finalizer(s, false);
 }
 
-/* The GitSync is going: remove what it applied, then let it go. */
-static void start_deletion(struct sync *s) {
-        s->deleting = true;
-        if (!object_has_finalizer(s->object, FINALIZER)) {
-                s->finished = true;
-                return;
-        }
-        s->ok = true;
-        sync_enter(s, s->inventory_uid ? SYNC_PRUNING : SYNC_LOADING);
-}
-
-static bool is_due(struct sync *s) {
+/* What decides whether a run starts, and with what. */
+static struct run_view see_run(struct sync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
-        if (!s->have_current || s->failures > 0 || s->look_again ||
-                        s->applied_generation != object_generation(s->object) ||
-                        (asked && !streq_ptr(asked, s->handled_at)) ||
-                        (s->kept && sync_is_confirmed(s, &s->current)))
-                return true;
-        /* A poke long before the interval is over (our own status write, for instance) is no reason
-         * to fetch. */
-        return now_mono_us() >= s->next_poll_us;
+        return (struct run_view){
+                        .deleting = s->deleting,
+                        .has_finalizer = object_has_finalizer(s->object, FINALIZER),
+                        .inventory_loaded = s->inventory_uid,
+                        .suspended = json_bool_or(s->object, "spec.suspend", false),
+                        .dependency = missing_dependency(s),
+                        .suspects = map_size(s->suspects),
+                        .drift_off = sync_drift_is(s, "off"),
+                        .have_current = s->have_current,
+                        .failures = s->failures,
+                        .spec_changed = s->applied_generation != object_generation(s->object),
+                        .asked = asked && !streq_ptr(asked, s->handled_at),
+                        .look_again = s->look_again ||
+                                      (s->kept && sync_is_confirmed(s, &s->current)),
+                        .now_us = now_mono_us(),
+                        .next_poll_us = s->next_poll_us,
+        };
 }
 
-void sync_loaded(struct sync *s) {
-        const char *dependency = missing_dependency(s);
+static void wait_for_dependency(struct sync *s, const char *name) {
         _cleanup_problem_ struct problem p = {0};
 
+        problem_set(&p, EAGAIN, 0, NULL, "waits for GitSync \"%s\", which is not Ready", name);
+        sync_fail(s, "DependencyNotReady", &p);
+}
+
+static void report_suspended(struct sync *s) {
+        _cleanup_problem_ struct problem p = {0};
+
+        problem_set(&p, EAGAIN, 0, NULL, "suspended by spec.suspend; `kctl sync resume %s` ends it",
+                        s->name);
+        sync_fail(s, "Suspended", &p);
+        s->failures = 0;
+}
+
+static void decide_start(struct sync *s) {
+        const struct run_view v = see_run(s);
+
+        s->state = SYNC_IDLE; /* unless something is to do */
         s->ok = true;
-        if (!s->inventory_uid)
-                sync_enter(s, SYNC_LOADING);
-        else if (json_bool_or(s->object, "spec.suspend", false)) {
-                problem_set(&p, EAGAIN, 0, NULL,
-                                "suspended by spec.suspend; `kctl sync resume %s` ends it",
-                                s->name);
-                sync_fail(s, "Suspended", &p);
-                s->failures = 0;
-        } else if (dependency) {
-                problem_set(&p, EAGAIN, 0, NULL, "waits for GitSync \"%s\", which is not Ready",
-                                dependency);
-                sync_fail(s, "DependencyNotReady", &p);
-        } else if (map_size(s->suspects) > 0 && s->have_current && s->failures == 0 &&
-                        !sync_drift_is(s, "off"))
-                /* After a failure Git is asked first: its newest commit may be the cure. */
-                sync_enter(s, SYNC_DRIFT);
-        else if (is_due(s))
-                sync_enter(s, SYNC_FETCHING);
-        else
+        switch (decide_run(&v)) {
+        case RUN_NOTHING:
                 wake_in(s, s->next_poll_us - MIN(s->next_poll_us, now_mono_us()));
+                break;
+        case RUN_LET_GO:
+                s->finished = true;
+                break;
+        case RUN_ADD_FINALIZER:
+                write_finalizer(s, /* add= */ true);
+                break;
+        case RUN_LOAD:
+                sync_enter(s, SYNC_LOADING);
+                break;
+        case RUN_REMOVE_ALL:
+                sync_enter(s, SYNC_PRUNING);
+                break;
+        case RUN_SUSPENDED:
+                report_suspended(s);
+                break;
+        case RUN_WAIT:
+                wait_for_dependency(s, v.dependency);
+                break;
+        case RUN_DRIFT:
+                sync_enter(s, SYNC_DRIFT);
+                break;
+        case RUN_FETCH:
+                sync_enter(s, SYNC_FETCHING);
+                break;
+        }
 }
 
 static void start_run(struct sync *s) {
@@ -349,6 +390,7 @@ static void start_run(struct sync *s) {
         s->finished = false;
         json_decref(s->object);
         s->object = json_incref((json_t *)object);
+        s->deleting = object_is_deleting(object);
         s->who = identity_get(s->world->identities, s->world->client, s->ns,
                         json_str(object, "spec.serviceAccountName"));
         if (!s->who) {
@@ -358,19 +400,10 @@ static void start_run(struct sync *s) {
         if (s->inventory_uid && !streq(s->inventory_uid, strempty(object_uid(object))))
                 s->inventory_uid = mfree(s->inventory_uid); /* made again under the same name */
         sync_status_load(s);
-        if (object_is_deleting(object)) {
-                start_deletion(s);
-                return;
-        }
-        s->deleting = false;
-        if (!object_has_finalizer(object, FINALIZER)) {
-                write_finalizer(s, true);
-                return;
-        }
-        sync_loaded(s);
+        sync_enter(s, SYNC_STARTING);
 }
 
-/* A fight with somebody who writes the same field is slowed down, not won by heat. */
+/* Somebody who writes the same field again and again is backed off from, not fought. */
 static uint64_t drift_delay(struct sync *s) {
         uint64_t now = now_mono_us();
 

@@ -335,6 +335,35 @@ static void test_done_runs_the_next_list(void **state) {
         executor_free(w.executor);
 }
 
+/* Many actions, every third of which ends inside start(): never more at once than allowed. */
+static void test_many_with_a_bound(void **state) {
+        struct actions list = {0};
+        struct world w;
+        unsigned ended = 0;
+
+        make(&w, EXECUTOR_PARALLEL_MAX, EXECUTOR_PARALLEL_MAX);
+        for (int stopped = 0; stopped < 2; stopped++) {
+                for (unsigned i = 0; i < 1000; i++)
+                        add(&list, i % 3 == 0 ? &at_once : &held, "a");
+                executor_run(w.executor, &list);
+                if (stopped)
+                        executor_stop(w.executor);
+                for (ended = 0; executor_is_running(w.executor); ended++) {
+                        unsigned under_way = 0;
+
+                        for (size_t i = 0; i < RUNNING_MAX; i++)
+                                under_way += w.running[i] != NULL;
+                        if (!stopped && ended < 600)
+                                assert_int_equal(under_way, EXECUTOR_PARALLEL_MAX);
+                        w.log[0] = 0;
+                        end(&w, "a");
+                }
+                assert_int_equal(ended, stopped ? EXECUTOR_PARALLEL_MAX : 666);
+        }
+        assert_int_equal(w.dones, 2);
+        executor_free(w.executor);
+}
+
 static void test_text(void **state) {
         _cleanup_json_ json_t *pod = json_pack("{s:{s:s, s:s, s:s, s:s}}", "metadata", "namespace",
                         "d", "name", "web", "uid", "u1", "resourceVersion", "7");
@@ -375,6 +404,7 @@ int main(void) {
                         cmocka_unit_test(test_freed_from_outside),
                         cmocka_unit_test(test_freed_from_its_callbacks),
                         cmocka_unit_test(test_done_runs_the_next_list),
+                        cmocka_unit_test(test_many_with_a_bound),
                         cmocka_unit_test(test_text),
         };
 

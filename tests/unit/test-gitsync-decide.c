@@ -3,7 +3,6 @@
 
 #include "lib/object.h"
 #include "lib/timefmt.h"
-#include "reconcilers/gitsync/batch.h"
 #include "reconcilers/gitsync/decide.h"
 #include "reconcilers/gitsync/people.h"
 #include "reconcilers/gitsync/plan.h"
@@ -487,65 +486,6 @@ static void reads_odd_inventories(void **state) {
         }
 }
 
-/* --- many at a time --- */
-
-static struct batch_slot *waiting[BATCH_WIDTH];
-static unsigned started, ended;
-
-static void start_job(struct batch_slot *slot) {
-        assert_int_equal(slot->at, started);
-        if (started++ % 3 == 0) { /* done at once */
-                batch_next(slot);
-                return;
-        }
-        for (size_t i = 0; i < BATCH_WIDTH; i++)
-                if (!waiting[i]) {
-                        waiting[i] = slot;
-                        return;
-                }
-        fail_msg("too many at a time");
-}
-
-static void end_jobs(void *userdata) {
-        ended++;
-}
-
-static unsigned finish_jobs(void) {
-        unsigned n = 0;
-
-        for (size_t i = 0; i < BATCH_WIDTH; i++)
-                if (waiting[i]) {
-                        struct batch_slot *slot = waiting[i];
-
-                        waiting[i] = NULL;
-                        n++;
-                        batch_next(slot);
-                }
-        return n;
-}
-
-static void runs_many_with_a_bound(void **state) {
-        struct batch b = {0};
-
-        started = ended = 0;
-        batch_run(&b, 1000, start_job, end_jobs, NULL);
-        assert_int_equal(b.running, BATCH_WIDTH);
-        while (finish_jobs())
-                ;
-        assert_int_equal(started, 1000);
-        assert_int_equal(ended, 1);
-        started = ended = 0;
-        batch_run(&b, 0, start_job, end_jobs, NULL);
-        assert_int_equal(ended, 1);
-        batch_run(&b, 1000, start_job, end_jobs, NULL);
-        batch_stop(&b);
-        unsigned before = started;
-        while (finish_jobs())
-                ;
-        assert_int_equal(started, before);
-        assert_int_equal(ended, 2);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_rank),
@@ -561,7 +501,6 @@ int main(void) {
                         cmocka_unit_test(takes_over),
                         cmocka_unit_test(both_forms_hold_all),
                         cmocka_unit_test(reads_odd_inventories),
-                        cmocka_unit_test(runs_many_with_a_bound),
         };
 
         return cmocka_run_group_tests_name("gitsync-decide", tests, NULL, NULL);

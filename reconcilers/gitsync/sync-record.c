@@ -1,0 +1,153 @@
+/* Between the check and the first apply: the brakes on pruning, and the inventory that is recorded
+ * before anything changes. */
+#include "lib/object.h"
+#include "reconcilers/gitsync/sync-internal.h"
+
+/* What left Git and was not kept back before; of how many. */
+static size_t count_gone(const struct sync *s, size_t *ret_had) {
+        size_t gone = 0, kept = 0;
+
+        map_foreach (s->inventory.entries, m)
+                kept += ((const struct inventory_entry *)map_entry_value(m))->kept;
+        for (size_t i = 0; i < s->gone_count; i++)
+                gone += !s->gone[i]->kept;
+        *ret_had = inventory_size(&s->inventory) - kept;
+        return gone;
+}
+
+static int check_brakes(struct sync *s, struct problem *p) {
+        const struct revision *r = s->revision;
+        size_t had, gone = count_gone(s, &had);
+        unsigned limit = decide_limit(json_str(s->object, "spec.pruneLimit"));
+        enum brake brake = decide_brake(had, gone, r->count, limit);
+
+        if (brake == BRAKE_NONE || sync_is_confirmed(s, r) ||
+                        !json_bool_or(s->object, "spec.prune", true))
+                return 0;
+        return problem_set(p, EPERM, 0, NULL,
+                        "revision %s %s (%zu of %zu objects); nothing was done. If that is meant: "
+                        "kctl annotate --overwrite gitsync %s -n %s keelson.dev/prune-confirm=%s%s",
+                        r->name,
+                        brake == BRAKE_NOTHING_LEFT ? "would remove everything: no object is left"
+                                                    : "would remove too much at once",
+                        gone, had, s->name, s->ns, r->commit,
+                        brake == BRAKE_SHARE ? " (or raise spec.pruneLimit)" : "");
+}
+
+static bool is_new_ignored(const struct sync *s, const json_t *word) {
+        const json_t *old;
+        size_t i;
+
+        json_array_foreach (json_object_get(s->writer.status, "ignored"), i, old)
+                if (json_equal(old, word))
+                        return false;
+        return true;
+}
+
+/* A link, a submodule or a document that is no object: what left Git may be meant by it. */
+static bool may_stand_for(const json_t *word) {
+        const char *text = strempty(json_string_value(word));
+
+        return strstr(text, " (a link") || strstr(text, " (a submodule") ||
+               strstr(text, " (no Kubernetes object");
+}
+
+/* What left Git in the commit that brings such a thing may be what that stands for. */
+static void mark_links(struct sync *s) {
+        const struct revision *r = s->revision;
+        const json_t *word;
+        bool fresh = false;
+        size_t i;
+
+        json_array_foreach (r->ignored, i, word)
+                if (is_new_ignored(s, word) && may_stand_for(word)) {
+                        if (!fresh)
+                                api_event(s->world->client, s->object, "Warning", "FileIgnored",
+                                                "left out: %s%s", strempty(json_string_value(word)),
+                                                json_array_size(r->ignored) > 1 ? " and others"
+                                                                                : "");
+                        fresh = true;
+                }
+        for (i = 0; i < s->gone_count; i++) {
+                struct inventory_entry *e = s->gone[i];
+
+                if (fresh && !e->kept)
+                        e->kept = e->by_link = s->inventory_dirty = true;
+                else if (json_array_size(r->ignored) == 0)
+                        e->by_link = false;
+        }
+}
+
+/* Every wanted object has an entry, in full, before it is applied: a crash forgets nothing. */
+static int record_wanted(struct sync *s) {
+        const struct revision *r = s->revision;
+        struct inventory_entry *e;
+        bool is_new;
+
+        for (size_t i = 0; i < r->count; i++) {
+                const json_t *o = r->wanted[i].item->object;
+                int q = inventory_put(&s->inventory, r->wanted[i].resource,
+                                r->wanted[i].resource->namespaced ? object_namespace(o) : "",
+                                object_name(o), &e, &is_new);
+                if (q < 0)
+                        return q;
+                if (is_new || e->kept)
+                        s->inventory_dirty = true;
+                e->kept = e->by_link = false;
+        }
+        return 0;
+}
+
+void sync_record_begin(struct sync *s) {
+        struct revision *r = s->revision;
+        _cleanup_problem_ struct problem p = {0};
+        int q;
+
+        free(s->gone);
+        s->gone = decide_gone(&s->inventory, r->wanted, r->count, &s->gone_count);
+        if (!s->gone)
+                s->gone_count = 0;
+        q = s->gone ? check_brakes(s, &p) : -ENOMEM;
+        if (q == -EPERM) {
+                sync_fail(s, "PruneNotConfirmed", &p);
+                return;
+        }
+        if (q == 0) {
+                mark_links(s);
+                q = record_wanted(s);
+        }
+        if (q < 0) {
+                problem_set(&p, -q, 0, NULL, "cannot record the inventory: %s", strerror(-q));
+                sync_fail(s, "ApiUnavailable", &p);
+                return;
+        }
+        sync_condition(s, "Reconciling", "True", "Applying", r->name);
+        sync_status_set(s, "lastAttemptedRevision", json_string(r->name));
+        sync_status_set(s, "ignored", json_incref(r->ignored));
+        if (s->inventory_dirty || decide_apply(r->wanted, r->count, &s->inventory) > 0)
+                sync_status_write(s, true);
+        else
+                sync_recorded(s, 0);
+}
+
+void sync_recorded(struct sync *s, int error) {
+        if (error < 0) {
+                _cleanup_problem_ struct problem why = {0};
+
+                problem_set(&why, -error, 0, NULL, "cannot record the inventory: %s",
+                                strerror(-error));
+                sync_fail(s, "ApiUnavailable", &why);
+                return;
+        }
+        /* From here on the new revision is what the fleet shall be: drift is corrected towards it.
+         */
+        if (s->revision == &s->candidate) {
+                revision_done(&s->current);
+                s->current = s->candidate;
+                s->candidate = (struct revision){0};
+                s->revision = &s->current;
+                map_clear(s->drifted);
+        }
+        s->have_current = true;
+        sync_next(s);
+}
