@@ -12,7 +12,7 @@ kstored_raft_sources = \
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
 	kstored/disk/checksum.c kstored/disk/checksum.h kstored/state/command.h kstored/server/corrupt-judge.c kstored/server/corrupt-judge.h \
 	kstored/disk/damage.c kstored/disk/damage.h kstored/disk/batch.c kstored/disk/disk.h kstored/errors.c kstored/errors.h \
-	kstored/server/first-life-judge.c kstored/server/first-life.h kstored/mvcc/index.c kstored/mvcc/index.h kstored/state/kv-check.c \
+	kstored/server/first-life-judge.c kstored/server/first-life-judge.h kstored/mvcc/index.c kstored/mvcc/index.h kstored/state/kv-check.c \
 	kstored/state/kv.c kstored/state/kv.h kstored/mvcc/lease.c kstored/mvcc/lease.h kstored/mvcc/compact.c kstored/mvcc/internal.h \
 	kstored/mvcc/mvcc.c kstored/mvcc/mvcc.h kstored/replica/peer-wire.c kstored/replica/peer-wire.h kstored/replica/contradict.c \
 	kstored/replica/heard.c kstored/replica/members.c kstored/replica/start.c kstored/replica/replica.c kstored/replica/replica.h \
@@ -31,16 +31,96 @@ libkstored_a_SOURCES = $(kstored_pure_sources) \
 
 bin_PROGRAMS += kstored/kstored
 kstored_kstored_SOURCES = \
-	kstored/server/autocompact.c kstored/server/corrupt.c kstored/server/first-life.c kstored/service/forward.c kstored/server/join.c kstored/server/join.h \
-	kstored/main.c kstored/backup/offline.c kstored/backup/offline.h kstored/server/options-check.c kstored/server/options-check.h \
-	kstored/server/peers.c kstored/server/peers.h kstored/backup/replace-data.c kstored/backup/replace-data.h kstored/backup/replace-survey.c \
-	kstored/backup/replace-survey.h kstored/backup/replace.c kstored/backup/replace.h kstored/service/requests.c kstored/server/scrub.c \
-	kstored/server/start.c kstored/server/server.c kstored/server/server.h kstored/service/cluster.c kstored/service/health.c \
-	kstored/service/kv.c kstored/service/keepalive.c kstored/service/lease.c kstored/service/require-leader.c \
-	kstored/service/hash.c kstored/service/maintenance.c kstored/service/move-leader.c kstored/service/peer.c \
-	kstored/service/snapshot.c kstored/service/watch.c kstored/server/auto-tls.c kstored/server/listen.c \
-	kstored/server/metrics.c kstored/server/metrics.h kstored/service/web.c kstored/service/answers.c kstored/service/answers.h \
-	kstored/service/services.c kstored/snapshot/state-file.c kstored/snapshot/state-file.h kstored/snapshot/receive.c kstored/snapshot/send.c
+	kstored/backup/offline.c \
+	kstored/backup/offline.h \
+	kstored/backup/replace-data.c \
+	kstored/backup/replace-data.h \
+	kstored/backup/replace-survey.c \
+	kstored/backup/replace-survey.h \
+	kstored/backup/replace.c \
+	kstored/backup/replace.h \
+	kstored/main.c \
+	kstored/server/auto-tls.c \
+	kstored/server/auto-tls.h \
+	kstored/server/autocompact.c \
+	kstored/server/autocompact.h \
+	kstored/server/corrupt.c \
+	kstored/server/corrupt.h \
+	kstored/server/drive.c \
+	kstored/server/drive.h \
+	kstored/server/first-life.c \
+	kstored/server/first-life.h \
+	kstored/server/identity.c \
+	kstored/server/identity.h \
+	kstored/server/join.c \
+	kstored/server/join.h \
+	kstored/server/links.c \
+	kstored/server/links.h \
+	kstored/server/listen.c \
+	kstored/server/listen.h \
+	kstored/server/memory.c \
+	kstored/server/memory.h \
+	kstored/server/metrics.c \
+	kstored/server/metrics.h \
+	kstored/server/options.c \
+	kstored/server/options.h \
+	kstored/server/parts.c \
+	kstored/server/parts.h \
+	kstored/server/peers.c \
+	kstored/server/peers.h \
+	kstored/server/publish.c \
+	kstored/server/publish.h \
+	kstored/server/quota.c \
+	kstored/server/quota.h \
+	kstored/server/scrub.c \
+	kstored/server/scrub.h \
+	kstored/server/server.c \
+	kstored/server/server.h \
+	kstored/server/start.c \
+	kstored/service/answers.c \
+	kstored/service/answers.h \
+	kstored/service/cluster.c \
+	kstored/service/cluster.h \
+	kstored/service/forward.c \
+	kstored/service/forward.h \
+	kstored/service/hash.c \
+	kstored/service/hash.h \
+	kstored/service/health.c \
+	kstored/service/health.h \
+	kstored/service/keepalive.c \
+	kstored/service/keepalive.h \
+	kstored/service/kv.c \
+	kstored/service/kv.h \
+	kstored/service/lease.c \
+	kstored/service/lease.h \
+	kstored/service/maintenance.c \
+	kstored/service/maintenance.h \
+	kstored/service/move-leader.c \
+	kstored/service/move-leader.h \
+	kstored/service/peer.c \
+	kstored/service/peer.h \
+	kstored/service/reads.c \
+	kstored/service/reads.h \
+	kstored/service/reply.c \
+	kstored/service/reply.h \
+	kstored/service/requests.c \
+	kstored/service/requests.h \
+	kstored/service/require-leader.c \
+	kstored/service/require-leader.h \
+	kstored/service/services.c \
+	kstored/service/services.h \
+	kstored/service/snapshot.c \
+	kstored/service/snapshot.h \
+	kstored/service/watch.c \
+	kstored/service/watch.h \
+	kstored/service/web.c \
+	kstored/service/web.h \
+	kstored/snapshot/receive.c \
+	kstored/snapshot/receive.h \
+	kstored/snapshot/send.c \
+	kstored/snapshot/send.h \
+	kstored/snapshot/state-file.c \
+	kstored/snapshot/state-file.h
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
 

@@ -6,7 +6,7 @@
 
 #include "kstored/backup/backup.h"
 #include "kstored/backup/replace.h"
-#include "kstored/server/server.h"
+#include "kstored/server/options.h"
 #include "lib/json.h"
 
 enum { COLUMNS = 4, SIZE_TEXT = 32 };

@@ -5,7 +5,7 @@
 #include <poll.h>
 
 #include "kstored/backup/replace-data.h"
-#include "kstored/server/server.h"
+#include "kstored/server/options.h"
 #include "lib/log.h"
 #include "lib/timefmt.h"
 

@@ -9,7 +9,7 @@
 #include "kstored/server/join.h"
 #include "kstored/backup/replace-data.h"
 #include "kstored/backup/replace-survey.h"
-#include "kstored/server/server.h"
+#include "kstored/server/options.h"
 #include "lib/log.h"
 #include "lib/timefmt.h"
 

@@ -2,6 +2,8 @@
  * that signed itself, and its key, in DATA-DIR/fixtures/client and DATA-DIR/fixtures/peer, where
  * etcd keeps its own. They are kept, and made again by the start that finds little of their life
  * left. */
+#include "kstored/server/auto-tls.h"
+
 #include <arpa/inet.h>
 #include <sys/stat.h>
 
@@ -12,6 +14,10 @@
 #include "lib/timefmt.h"
 
 enum { RENEW_BEFORE_S = 30 * 86400, PEM_SIZE_MAX = 64 << 10, DAYS_A_YEAR = 365 };
+
+struct auto_tls {
+        char *files[4]; /* certificate and key for clients, the same for members; NULL: not made */
+};
 
 struct names {
         char **dns, **ips;
@@ -108,7 +114,7 @@ static int ensure(const struct server *s, const char *side, const struct names *
         return 0;
 }
 
-static int client_tls(struct server *s, struct problem *p) {
+static int client_tls(struct server *s, struct auto_tls *x, struct problem *p) {
         const struct server_options *o = s->options;
         _cleanup_(names_done) struct names n = {0};
         int r;
@@ -127,16 +133,17 @@ static int client_tls(struct server *s, struct problem *p) {
         if (r >= 0)
                 r = add_hosts(&n, o->listen_metrics_urls);
         if (r >= 0)
-                r = ensure(s, "client", &n, &s->made_files[0], &s->made_files[1], p);
-        s->client_tls.cert = s->made_files[0];
-        s->client_tls.key = s->made_files[1];
+                r = ensure(s, "client", &n, &x->files[0], &x->files[1], p);
+        s->client_tls.cert = x->files[0];
+        s->client_tls.key = x->files[1];
         return r;
 }
 
 int server_tls(struct server *s, struct problem *p) {
         const struct server_options *o = s->options;
         _cleanup_(names_done) struct names n = {0};
-        int r = client_tls(s, p);
+        struct auto_tls *x = server_part(s, SERVER_PART_AUTO_TLS);
+        int r = client_tls(s, x, p);
 
         s->peer_tls = (struct tls_files){.cert = o->peer_cert_file,
                         .key = o->peer_key_file,
@@ -151,13 +158,22 @@ int server_tls(struct server *s, struct problem *p) {
         if (r >= 0)
                 r = add_hosts(&n, o->initial_advertise_peer_urls);
         if (r >= 0)
-                r = ensure(s, "peer", &n, &s->made_files[2], &s->made_files[3], p);
-        s->peer_tls.cert = s->made_files[2];
-        s->peer_tls.key = s->made_files[3];
+                r = ensure(s, "peer", &n, &x->files[2], &x->files[3], p);
+        s->peer_tls.cert = x->files[2];
+        s->peer_tls.key = x->files[3];
         return r;
 }
 
-void server_tls_done(struct server *s) {
-        for (size_t i = 0; i < ELEMENTS(s->made_files); i++)
-                s->made_files[i] = mfree(s->made_files[i]);
+const struct tls_files *server_peer_tls(const struct server *s) {
+        return s->peer_tls.cert || s->peer_tls.ca ? &s->peer_tls : NULL;
 }
+
+static void end(struct server *s, void *state) {
+        struct auto_tls *x = state;
+
+        for (size_t i = 0; i < ELEMENTS(x->files); i++)
+                x->files[i] = mfree(x->files[i]);
+}
+
+const struct server_part auto_tls_part = {
+                .name = "auto-tls", .size = sizeof(struct auto_tls), .end = end};

@@ -1,6 +1,10 @@
 /* Automatic compaction, with etcd's two modes: by age ("periodic", retention "1h"; a bare number is
  * hours) and by count ("revision", retention "1000"). Runs on the leader. */
+#include "kstored/server/autocompact.h"
+
 #include "kstored/server/server.h"
+#include "kstored/service/requests.h"
+#include "kstored/state/wire.h"
 
 enum { SAMPLES = 10, REVISION_PERIOD_MS = 5 * 60 * 1000 };
 
@@ -15,12 +19,14 @@ struct autocompact {
         uint64_t next_ms;
 };
 
-int autocompact_new(struct autocompact **ret, const char *mode, const char *retention,
-                struct problem *p) {
-        struct autocompact *a;
+static int configure(struct server *s, void *state, struct problem *p) {
+        const char *mode = s->options->auto_compaction_mode;
+        const char *retention = s->options->auto_compaction_retention;
+        bool by_revision = streq(mode, "revision");
+        struct autocompact *a = state;
         uint64_t value = 0, us = 0;
 
-        if (!streq(mode, "periodic") && !streq(mode, "revision"))
+        if (!by_revision && !streq(mode, "periodic"))
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--auto-compaction-mode is \"%s\"; it can be \"periodic\" or "
                                 "\"revision\"",
@@ -29,28 +35,20 @@ int autocompact_new(struct autocompact **ret, const char *mode, const char *rete
                 if (value > INT64_MAX / 3600000)
                         value = INT64_MAX / 3600000;
                 us = value * 3600 * 1000000;
-        } else if (streq(mode, "revision") || parse_duration_us(retention, &us) < 0)
+        } else if (by_revision || parse_duration_us(retention, &us) < 0)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--auto-compaction-retention \"%s\" is no %s", retention,
-                                streq(mode, "revision") ? "number of revisions"
-                                                        : "duration, such as 1h or 30m");
-        a = calloc(1, sizeof(*a));
-        if (!a)
-                return -ENOMEM;
-        if (streq(mode, "revision"))
+                                "--auto-compaction-retention \"%s\" is not a %s", retention,
+                                by_revision ? "number of revisions"
+                                            : "duration, such as 1h or 30m");
+        if (by_revision)
                 a->keep = (int64_t)value;
         else
                 a->retention_ms = us / 1000;
-        *ret = a;
         return 0;
 }
 
-struct autocompact *autocompact_free(struct autocompact *a) {
-        free(a);
-        return NULL;
-}
-
-int64_t autocompact_due(struct autocompact *a, uint64_t now_ms, int64_t rev) {
+/* The revision to compact at now, or 0. */
+static int64_t due_rev(struct autocompact *a, uint64_t now_ms, int64_t rev) {
         int64_t due = 0;
 
         if ((a->keep == 0 && a->retention_ms == 0) || now_ms < a->next_ms)
@@ -71,3 +69,23 @@ int64_t autocompact_due(struct autocompact *a, uint64_t now_ms, int64_t rev) {
                         due = a->samples[i].rev;
         return due;
 }
+
+static void second(struct server *s, void *state, uint64_t now_ms) {
+        const struct mvcc *mvcc = s->state->kv.mvcc;
+        _cleanup_buf_ struct buf b = {0};
+        int64_t rev;
+
+        if (!server_is_leader(s))
+                return;
+        rev = due_rev(state, now_ms, mvcc_rev(mvcc));
+        if (rev <= mvcc_compact_rev(mvcc))
+                return;
+        wire_uint(&b, 1, (uint64_t)rev);
+        if (!b.failed)
+                server_propose(s, NULL, COMMAND_COMPACT, b.data, b.size, NULL);
+}
+
+const struct server_part autocompact_part = {.name = "autocompact",
+                .size = sizeof(struct autocompact),
+                .configure = configure,
+                .second = second};

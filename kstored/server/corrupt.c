@@ -1,9 +1,15 @@
-/* Whether the members hold the same: the leader hashes its table at a revision, asks the others for
- * theirs at the same revision, and raises the CORRUPT alarm for those that differ from the
- * majority, be it itself; where there is no majority, for nobody (member 0), as etcd. Then nothing
- * is written, as in etcd, until the member is replaced and the alarm disarmed; reads are served. */
+/* Whether the members hold the same data: the leader hashes its table at a revision, asks the
+ * others for theirs at the same revision, and raises the CORRUPT alarm for those that differ from
+ * the majority, itself included; where there is no majority, for no member (0), as etcd. From then
+ * on nothing is written, as in etcd, until the member is replaced and the alarm disarmed; reads are
+ * served. */
+#include "kstored/server/corrupt.h"
+
 #include "kstored/server/corrupt-judge.h"
 #include "kstored/server/server.h"
+#include "kstored/service/hash.h"
+#include "kstored/service/requests.h"
+#include "lib/grpc-client.h"
 #include "lib/log.h"
 
 enum { ANSWER_US = 60000000 };
@@ -22,6 +28,16 @@ struct corrupt_check {
         size_t count;
 };
 
+struct corrupt {
+        uint64_t period_us; /* --corrupt-check-time; 0: never */
+        uint64_t next_ms;
+        struct corrupt_check *check; /* under way */
+};
+
+static struct corrupt *corrupt_of(const struct server *s) {
+        return server_part(s, SERVER_PART_CORRUPT);
+}
+
 /* member 0: nobody is blamed. */
 static void raise_alarm(struct server *s, uint64_t member) {
         _cleanup_buf_ struct buf b = {0};
@@ -36,7 +52,7 @@ static void raise_alarm(struct server *s, uint64_t member) {
 static void free_check(struct corrupt_check *c) {
         for (size_t i = 0; i < c->count; i++)
                 grpc_client_call_cancel(c->answers[i].call);
-        c->server->corrupt_check = NULL;
+        corrupt_of(c->server)->check = NULL;
         free(c);
 }
 
@@ -88,7 +104,7 @@ static void accuse(struct corrupt_check *c, enum corrupt_verdict verdict, const 
         }
 }
 
-/* Once nobody is waited for any more. */
+/* Once all have answered or failed to. */
 static void judge(struct corrupt_check *c) {
         struct corrupt_answer said[RAFT_MEMBERS_MAX];
         bool wrong[RAFT_MEMBERS_MAX];
@@ -167,30 +183,46 @@ static void on_own(struct server *s, int error, int64_t rev, int64_t compact_rev
         judge(c);
 }
 
-void corrupt_check_turn(struct server *s, uint64_t now_ms) {
-        uint64_t period_ms = s->corrupt_check_us / 1000;
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct corrupt *x = state;
 
-        if (period_ms == 0 || now_ms < s->next_corrupt_check_ms)
+        if (x->period_us == 0 || now_ms < x->next_ms)
                 return;
-        s->next_corrupt_check_ms = now_ms + period_ms;
-        if (s->corrupt_check || s->stopping || s->state->member_count < 2 || !server_is_leader(s) ||
+        x->next_ms = now_ms + x->period_us / 1000;
+        if (x->check || s->stopping || s->state->member_count < 2 || !server_is_leader(s) ||
                         state_alarm(s->state, ALARM_CORRUPT))
                 return;
-        s->corrupt_check = calloc(1, sizeof(*s->corrupt_check));
-        if (!s->corrupt_check)
+        x->check = calloc(1, sizeof(*x->check));
+        if (!x->check)
                 return;
-        s->corrupt_check->server = s;
-        if (server_hash(s, mvcc_rev(s->state->kv.mvcc), on_own, s->corrupt_check) < 0)
-                free_check(s->corrupt_check);
+        x->check->server = s;
+        if (server_hash(s, mvcc_rev(s->state->kv.mvcc), on_own, x->check) < 0)
+                free_check(x->check);
 }
 
-void corrupt_check_end(struct server *s) {
-        struct corrupt_check *c = s->corrupt_check;
+static void stop(struct server *s, void *state) {
+        struct corrupt *x = state;
 
-        if (!c)
+        if (!x->check)
                 return;
-        if (c->asked)
-                free_check(c);
+        if (x->check->asked)
+                free_check(x->check);
         else
-                c->abandoned = true; /* hashes_done() ends it */
+                x->check->abandoned = true; /* the end of the hashes ends it */
 }
+
+static int configure(struct server *s, void *state, struct problem *p) {
+        struct corrupt *x = state;
+
+        if (parse_duration_us(s->options->corrupt_check_time, &x->period_us) < 0)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--corrupt-check-time \"%s\" is not a duration, such as 10m or 0",
+                                s->options->corrupt_check_time);
+        return 0;
+}
+
+const struct server_part corrupt_part = {.name = "corrupt",
+                .size = sizeof(struct corrupt),
+                .configure = configure,
+                .turn = turn,
+                .stop = stop};

@@ -1,5 +1,5 @@
 /* The rule by which an empty member takes part or not. */
-#include "kstored/server/first-life.h"
+#include "kstored/server/first-life-judge.h"
 
 #include "kstored/raft/bugs.h"
 

@@ -5,13 +5,15 @@
 
 #include <sysexits.h>
 
+#include "kstored/server/first-life-judge.h"
+#include "kstored/server/peers.h"
 #include "kstored/server/server.h"
 #include "lib/log.h"
 
 enum { ASK_MS = 500, ANSWER_US = 2000000, COMPLAIN_MS = 30000, COMPLAIN_FIRST_MS = 5000 };
 
 struct question {
-        struct first_life *life;
+        struct server *server;
         uint64_t member;
         struct grpc_client_call *call; /* under way */
         enum first_life_answer answer;
@@ -19,11 +21,15 @@ struct question {
 };
 
 struct first_life {
-        struct server *server;
+        bool asking; /* the questions are filled in */
         uint64_t next_ask_ms, next_complaint_ms;
         struct question questions[RAFT_MEMBERS_MAX];
         size_t count, voters;
 };
+
+static struct first_life *first_life_of(const struct server *s) {
+        return server_part(s, SERVER_PART_FIRST_LIFE);
+}
 
 static size_t count_voters(const Keelsonpeer__MembersReply *r) {
         size_t n = 0;
@@ -54,8 +60,7 @@ void first_life_over(struct server *s) {
         server_stop(s);
 }
 
-static void judge(struct first_life *f) {
-        struct server *s = f->server;
+static void judge(struct server *s, const struct first_life *f) {
         enum first_life_answer answers[RAFT_MEMBERS_MAX];
 
         for (size_t i = 0; i < f->count; i++)
@@ -72,25 +77,30 @@ static void judge(struct first_life *f) {
         }
 }
 
+static void take_answer(struct question *q, const Keelsonpeer__MembersReply *reply) {
+        struct first_life *f = first_life_of(q->server);
+
+        q->by = reply->member_id ? reply->member_id : q->member;
+        q->answer = read_answer(q->server, reply);
+        for (size_t i = 0; i < f->count; i++)
+                if (&f->questions[i] != q && f->questions[i].by == q->by &&
+                                f->questions[i].answer != FIRST_LIFE_SILENT &&
+                                q->answer != FIRST_LIFE_KNOWS)
+                        q->answer = FIRST_LIFE_SILENT; /* it counts once */
+        f->voters = MAX(f->voters, count_voters(reply));
+        if (q->server->replica->fresh && !q->server->stopping)
+                judge(q->server, f);
+}
+
 static void on_message(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
         struct question *q = userdata;
-        struct first_life *f = q->life;
-        Keelsonpeer__MembersReply *r = keelsonpeer__members_reply__unpack(NULL, n, data);
+        Keelsonpeer__MembersReply *reply = keelsonpeer__members_reply__unpack(NULL, n, data);
 
-        if (r && r->cluster_id == f->server->cluster_id) { /* another's says nothing */
-                q->by = r->member_id ? r->member_id : q->member;
-                q->answer = read_answer(f->server, r);
-                for (size_t i = 0; i < f->count; i++)
-                        if (&f->questions[i] != q && f->questions[i].by == q->by &&
-                                        f->questions[i].answer != FIRST_LIFE_SILENT &&
-                                        q->answer != FIRST_LIFE_KNOWS)
-                                q->answer = FIRST_LIFE_SILENT; /* it counts once */
-                f->voters = MAX(f->voters, count_voters(r));
-                if (f->server->replica->fresh && !f->server->stopping)
-                        judge(f);
-        }
-        if (r)
-                keelsonpeer__members_reply__free_unpacked(r, NULL);
+        if (!reply)
+                return;
+        if (reply->cluster_id == q->server->cluster_id) /* another cluster's means nothing */
+                take_answer(q, reply);
+        keelsonpeer__members_reply__free_unpacked(reply, NULL);
 }
 
 static void on_done(struct grpc_client_call *call, enum grpc_code code, const char *message,
@@ -100,7 +110,7 @@ static void on_done(struct grpc_client_call *call, enum grpc_code code, const ch
         q->call = NULL;
 }
 
-static void ask(struct first_life *f) {
+static void ask(struct server *s, struct first_life *f) {
         const struct grpc_client_call_options o = {.path = "/keelsonpeer.Peer/Members",
                         .timeout_us = ANSWER_US,
                         .fail_fast = true,
@@ -109,7 +119,7 @@ static void ask(struct first_life *f) {
 
         for (size_t i = 0; i < f->count; i++) {
                 struct question *q = &f->questions[i];
-                struct grpc_channel *channel = peers_channel(f->server->peers, q->member);
+                struct grpc_channel *channel = peers_channel(s->peers, q->member);
                 struct grpc_client_call_options mine = o;
 
                 if (q->call) /* the last one still stands: it will end */
@@ -121,11 +131,11 @@ static void ask(struct first_life *f) {
         }
 }
 
-static void complain(struct first_life *f) {
+static void complain(const struct server *s, const struct first_life *f) {
         _cleanup_buf_ struct buf b = {0};
 
         for (size_t i = 0; i < f->count; i++) {
-                const struct member *m = state_member(f->server->state, f->questions[i].member);
+                const struct member *m = state_member(s->state, f->questions[i].member);
 
                 if (f->questions[i].answer != FIRST_LIFE_SILENT || !m)
                         continue;
@@ -138,56 +148,58 @@ static void complain(struct first_life *f) {
                         b.failed ? "" : b.data);
 }
 
-static struct first_life *begin(struct server *s, uint64_t now_ms) {
-        struct first_life *f = calloc(1, sizeof(*f));
-
-        if (!f)
-                return NULL;
-        f->server = s;
+static void begin(struct server *s, struct first_life *f, uint64_t now_ms) {
+        f->asking = true;
         f->next_complaint_ms = now_ms + COMPLAIN_FIRST_MS;
         for (size_t i = 0; i < s->state->member_count; i++)
                 if (s->state->members[i]->id != s->member_id)
                         f->questions[f->count++] = (struct question){
-                                        .life = f, .member = s->state->members[i]->id};
-        return f;
+                                        .server = s, .member = s->state->members[i]->id};
 }
 
 void first_life_soon(struct server *s) {
-        if (s->first_life)
-                s->first_life->next_ask_ms = 0;
+        first_life_of(s)->next_ask_ms = 0;
 }
 
-void first_life_end(struct server *s) {
-        struct first_life *f = TAKE_PTR(s->first_life);
+static void stop(struct server *s, void *state) {
+        struct first_life *f = state;
 
-        for (size_t i = 0; f && i < f->count; i++)
-                grpc_client_call_cancel(f->questions[i].call);
-        free(f);
+        for (size_t i = 0; i < f->count; i++)
+                f->questions[i].call = grpc_client_call_cancel(f->questions[i].call);
+        f->asking = false;
+        f->count = 0;
 }
 
-void first_life_turn(struct server *s, uint64_t now_ms) {
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct first_life *f = state;
+
         if (!s->replica->fresh) {
-                if (!s->first_life)
+                if (!f->asking)
                         return;
                 log_info("None of the others knows this member from before: it takes part");
-                first_life_end(s);
+                stop(s, f);
                 peers_greet(s->peers); /* the streams were begun as one that does not */
                 raft_hurry(s->raft, 0);
                 return;
         }
         if (s->stopping || s->replica->confirming)
                 return;
-        if (!s->first_life)
-                s->first_life = begin(s, now_ms);
-        if (!s->first_life || now_ms < s->first_life->next_ask_ms)
+        if (!f->asking)
+                begin(s, f, now_ms);
+        if (now_ms < f->next_ask_ms)
                 return;
-        if (now_ms >= s->first_life->next_complaint_ms) {
-                complain(s->first_life);
-                s->first_life->next_complaint_ms = now_ms + COMPLAIN_MS;
+        if (now_ms >= f->next_complaint_ms) {
+                complain(s, f);
+                f->next_complaint_ms = now_ms + COMPLAIN_MS;
         }
-        ask(s->first_life);
-        s->first_life->next_ask_ms = now_ms + ASK_MS;
+        ask(s, f);
+        f->next_ask_ms = now_ms + ASK_MS;
 }
+
+const struct server_part first_life_part = {.name = "first-life",
+                .size = sizeof(struct first_life),
+                .turn = turn,
+                .stop = stop};
 
 char *first_life_refusal(uint64_t member_id, const char *name) {
         return strformat("member %llx (%s) took part in the cluster before, and its data directory "

@@ -3,31 +3,14 @@
  * must not take part under its old id. Only the others can tell. */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include "kstored/server/parts.h"
 
-/* What one of the others said when it was asked. */
-enum first_life_answer {
-        FIRST_LIFE_SILENT, /* nothing */
-        FIRST_LIFE_NEW,    /* it has never voted or agreed on anything itself, nor heard this one */
-        FIRST_LIFE_RUNS,   /* it has, and has never heard this one */
-        FIRST_LIFE_KNOWS,  /* this one has taken part before */
-};
+/* Asks the others, while the replica is fresh, whether they know this member. */
+extern const struct server_part first_life_part;
 
-enum first_life_verdict {
-        FIRST_LIFE_WAIT,
-        FIRST_LIFE_CONFIRMED,
-        FIRST_LIFE_REFUSED,
-};
-
-/* answers: of the n others that it was started with; voters: of the cluster as it is now, as far as
- * anybody said.
- *
- * Where nothing was ever agreed on as far as those that answer know, a majority of new members,
- * this one included, begins a cluster. Where a cluster runs, so many of the others must not know
- * this one that every majority it could have been in has one of them. */
-enum first_life_verdict first_life_judge(
-                const enum first_life_answer *answers, size_t n, size_t voters);
-
-/* What a person reads who starts such a member. NULL without memory. */
+/* It is not the first: stops, and logs what to do. */
+void first_life_over(struct server *s);
+/* A member came in reach: asks again now. */
+void first_life_soon(struct server *s);
+/* The message for a person who starts such a member; returned, NULL without memory. */
 char *first_life_refusal(uint64_t member_id, const char *name);

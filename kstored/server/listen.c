@@ -1,22 +1,39 @@
-/* Where the server listens: for clients, for members, and for who asks for metrics. */
+/* The addresses that are listened on: for clients, for members, for requests for metrics. */
+#include "kstored/server/listen.h"
+
+#include <sys/resource.h>
+
 #include "kstored/server/server.h"
+#include "kstored/service/require-leader.h"
+#include "kstored/service/services.h"
+#include "kstored/service/web.h"
 #include "lib/log.h"
 
-enum { REFUSED_LOG_MS = 1000 };
+enum {
+        REFUSED_LOG_MS = 1000,
+        CONNECTIONS_MAX = 20000,
+        FILES_RESERVE = 256, /* descriptors that clients do not get: members, disk, metrics */
+};
 
-/* Anybody can knock: one line a second. */
+struct listening {
+        uint64_t refused_log_ms; /* when a refused client may be logged again */
+        uint32_t refused_unlogged;
+};
+
+/* At most one line a second: anybody can connect. */
 static void log_refused(struct server *s, const char *whom, const char *address, const char *why) {
+        struct listening *x = server_part(s, SERVER_PART_LISTEN);
         uint64_t now_ms = server_now_ms();
 
-        if (now_ms < s->refused_log_ms) {
-                s->refused_unlogged++;
+        if (now_ms < x->refused_log_ms) {
+                x->refused_unlogged++;
                 return;
         }
         log_warning("Refused the %s at %s: %s%s", whom, address, why,
-                        s->refused_unlogged > 0 ? " (others since the last line like this, too)"
+                        x->refused_unlogged > 0 ? " (others since the last line like this, too)"
                                                 : "");
-        s->refused_log_ms = now_ms + REFUSED_LOG_MS;
-        s->refused_unlogged = 0;
+        x->refused_log_ms = now_ms + REFUSED_LOG_MS;
+        x->refused_unlogged = 0;
 }
 
 static void on_client_refused(const char *address, const char *why, void *userdata) {
@@ -27,7 +44,7 @@ static void on_member_refused(const char *address, const char *why, void *userda
         log_refused(userdata, "member", address, why);
 }
 
-/* Members that are called; a member alone on loopback needs none, but may get company. */
+/* A member alone on loopback needs no such address, but others may be added later. */
 static int listen_for_peers(struct server *s, struct problem *p) {
         const struct server_options *o = s->options;
         struct grpc_server_options g = {.methods = server_peer_methods,
@@ -77,13 +94,24 @@ static int listen_for_metrics(struct server *s, struct problem *p) {
         return r;
 }
 
+/* How many clients may be connected, so that descriptors are left for everything else. */
+static unsigned connections_max(void) {
+        struct rlimit files;
+        rlim_t n = CONNECTIONS_MAX;
+
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < n + FILES_RESERVE)
+                n = files.rlim_cur > 2 * FILES_RESERVE ? files.rlim_cur - FILES_RESERVE
+                                                       : files.rlim_cur / 2;
+        return MAX((unsigned)n, 1u);
+}
+
 int server_listen(struct server *s, struct problem *p) {
         const struct server_options *o = s->options;
         struct grpc_server_options g = {.methods = server_methods,
                         .method_count = server_method_count,
                         .message_size_max = (size_t)o->max_request_bytes + SERVER_REQUEST_OVERHEAD,
                         .admit = server_admit,
-                        .connections_max = server_connections_max(),
+                        .connections_max = connections_max(),
                         .unix_mode = o->unix_socket_group_access ? 0660 : 0600,
                         .web = service_web,
                         .on_refused = on_client_refused,
@@ -99,3 +127,5 @@ int server_listen(struct server *s, struct problem *p) {
                 r = listen_for_peers(s, p);
         return r < 0 ? r : listen_for_metrics(s, p);
 }
+
+const struct server_part listen_part = {.name = "listen", .size = sizeof(struct listening)};

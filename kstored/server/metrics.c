@@ -1,11 +1,17 @@
-/* Metrics with etcd's names and labels. What the server knows anyway is read when it is asked for;
- * durations are observed as they happen. Series of a member begin with its first message or ping.
+/* Metrics with etcd's names and labels. What the server knows anyway is read when /metrics is
+ * requested; durations are observed as they happen. Series of a member begin with its first message
+ * or ping.
  */
-#include "config.h"
+#include "kstored/server/metrics.h"
 
 #include <sys/resource.h>
 
+#include "config.h"
 #include "kstored/server/server.h"
+#include "kstored/service/maintenance.h"
+#include "kstored/service/requests.h"
+#include "kstored/service/services.h"
+#include "kstored/snapshot/receive.h"
 
 enum { LABELS_SIZE = 160 };
 
@@ -32,6 +38,10 @@ struct server_metrics {
         size_t received_count;
 };
 
+static struct server_metrics *metrics_of(const struct server *s) {
+        return server_part(s, SERVER_PART_METRICS);
+}
+
 #define FIGURE(func, expr) \
         static double func(struct server *s, const struct raft_status *status) { \
                 return (double)(expr); \
@@ -50,7 +60,7 @@ FIGURE(slow_applies, s->counts.slow_applies)
 FIGURE(health_ok, s->counts.health_ok)
 FIGURE(health_failed, s->counts.health_failed)
 FIGURE(quota, s->options->quota_bytes)
-FIGURE(receives_snapshot, s->receiving != NULL)
+FIGURE(receives_snapshot, snapshot_is_received(s))
 FIGURE(db_size, disk_size(s->disk).size)
 FIGURE(db_in_use, disk_size(s->disk).in_use)
 FIGURE(keys, mvcc_key_count(s->state->kv.mvcc))
@@ -191,7 +201,7 @@ static void refresh_method(const struct grpc_method_stats *stats, struct method_
 /* ---- members ---- */
 
 void server_count_received(struct server *s, uint64_t from, size_t bytes, bool failed) {
-        struct server_metrics *x = s->metrics;
+        struct server_metrics *x = metrics_of(s);
         size_t i = 0;
 
         while (i < x->received_count && x->received[i].member != from)
@@ -248,7 +258,8 @@ static void refresh_members(struct server_metrics *x) {
         }
 }
 
-void server_metrics_round_trip(struct server_metrics *x, uint64_t member, uint64_t us) {
+void server_metrics_round_trip(struct server *s, uint64_t member, uint64_t us) {
+        struct server_metrics *x = metrics_of(s);
         char labels[LABELS_SIZE];
 
         (void)snprintf(labels, sizeof(labels), "To=\"%llx\"", (unsigned long long)member);
@@ -260,7 +271,8 @@ void server_metrics_round_trip(struct server_metrics *x, uint64_t member, uint64
 
 /* ---- all ---- */
 
-void server_metrics_check(struct server_metrics *x, const char *type, const char *name, bool ok) {
+void server_metrics_check(struct server *s, const char *type, const char *name, bool ok) {
+        struct server_metrics *x = metrics_of(s);
         char labels[LABELS_SIZE];
 
         (void)snprintf(labels, sizeof(labels), "type=\"%s\",name=\"%s\"", type, name);
@@ -274,16 +286,16 @@ void server_metrics_check(struct server_metrics *x, const char *type, const char
                         1);
 }
 
-void server_metrics_saved(struct server_metrics *x, uint64_t us) {
-        metric_observe(x->fsync, (double)us / 1e6);
+void server_metrics_saved(struct server *s, uint64_t us) {
+        metric_observe(metrics_of(s)->fsync, (double)us / 1e6);
 }
 
-void server_metrics_flushed(struct server_metrics *x, uint64_t us) {
-        metric_observe(x->commit, (double)us / 1e6);
+void server_metrics_flushed(struct server *s, uint64_t us) {
+        metric_observe(metrics_of(s)->commit, (double)us / 1e6);
 }
 
-void server_metrics_defragmented(struct server_metrics *x, uint64_t us) {
-        metric_observe(x->defragment, (double)us / 1e6);
+void server_metrics_defragmented(struct server *s, uint64_t us) {
+        metric_observe(metrics_of(s)->defragment, (double)us / 1e6);
 }
 
 static void refresh(void *userdata) {
@@ -299,7 +311,7 @@ static void refresh(void *userdata) {
         refresh_members(x);
 }
 
-/* Facts that are labels, as etcd tells them. */
+/* Facts that are labels, as etcd has them. */
 static void add_facts(struct server_metrics *x) {
         char labels[LABELS_SIZE];
 
@@ -318,19 +330,16 @@ static void add_facts(struct server_metrics *x) {
         metric_set(metrics_gauge(x->all, "kstored_build_info", labels, "This program."), 1);
 }
 
-int server_metrics_new(struct server_metrics **ret, struct server *s, struct metrics *m) {
-        struct server_metrics *x = calloc(1, sizeof(*x));
+static int start(struct server *s, void *state, struct problem *p) {
+        struct server_metrics *x = state;
+        struct metrics *m = s->all_metrics;
 
-        if (!x)
+        x->server = s;
+        x->all = m;
+        x->figures = calloc(ELEMENTS(figures), sizeof(*x->figures));
+        x->methods = calloc(server_method_count, sizeof(*x->methods));
+        if (!x->figures || !x->methods)
                 return -ENOMEM;
-        *x = (struct server_metrics){.server = s,
-                        .all = m,
-                        .figures = calloc(ELEMENTS(figures), sizeof(*x->figures)),
-                        .methods = calloc(server_method_count, sizeof(*x->methods))};
-        if (!x->figures || !x->methods) {
-                server_metrics_free(x);
-                return -ENOMEM;
-        }
         for (size_t i = 0; i < ELEMENTS(figures); i++)
                 x->figures[i] = (figures[i].counter ? metrics_counter : metrics_gauge)(
                                 m, figures[i].name, "", figures[i].help);
@@ -345,15 +354,19 @@ int server_metrics_new(struct server_metrics **ret, struct server *s, struct met
                 add_method(x, &server_methods[i], &x->methods[i]);
         add_facts(x);
         metrics_on_render(m, refresh, x);
-        *ret = x;
         return 0;
 }
 
-struct server_metrics *server_metrics_free(struct server_metrics *x) {
-        if (!x)
-                return NULL;
-        metrics_on_render(x->all, NULL, NULL);
-        free(x->figures);
-        free(x->methods);
-        return mfree(x);
+static void end(struct server *s, void *state) {
+        struct server_metrics *x = state;
+
+        if (x->all)
+                metrics_on_render(x->all, NULL, NULL);
+        x->figures = mfree(x->figures);
+        x->methods = mfree(x->methods);
 }
+
+const struct server_part metrics_part = {.name = "metrics",
+                .size = sizeof(struct server_metrics),
+                .start = start,
+                .end = end};

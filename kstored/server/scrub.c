@@ -1,6 +1,11 @@
 /* Looking for damage in the database while it serves: all pages and all rows, in small pieces on
  * the keeper's thread, so that copies and hashes get their turns. */
+#include "kstored/server/scrub.h"
+
+#include <stdatomic.h>
+
 #include "kstored/server/server.h"
+#include "kstored/snapshot/receive.h"
 #include "lib/log.h"
 
 enum {
@@ -16,18 +21,15 @@ struct scrub {
         bool pages_done;
         int64_t seq; /* the next row */
         bool under_way;
-        unsigned malformed; /* so often in a row SQLite could make nothing of it */
+        unsigned malformed; /* how often in a row SQLite called it malformed */
         uint64_t next_ms;
         _Atomic bool stop;
 };
 
-int scrub_new(struct server *s) {
-        struct scrub *x = calloc(1, sizeof(*x));
+static int configure(struct server *s, void *state, struct problem *p) {
+        struct scrub *x = state;
 
-        if (!x)
-                return -ENOMEM;
         x->server = s;
-        s->scrub = x;
         return 0;
 }
 
@@ -55,7 +57,7 @@ static void on_piece(int result, void *userdata) {
         x->next_ms = server_now_ms() + PAUSE_MS;
         if (result == -ECANCELED)
                 return;
-        /* SQLite also says of what the disk does not give that it is malformed: that may pass. */
+        /* SQLite also reports unreadable pages as malformed: that may be transient. */
         x->malformed = result == -EUCLEAN ? x->malformed + 1 : result < 0 ? x->malformed : 0;
         if (result == -EBADMSG || x->malformed >= MALFORMED_MAX) {
                 server_damaged(s, "The database is damaged: a row or a page is not what was "
@@ -74,8 +76,8 @@ static void on_piece(int result, void *userdata) {
         }
 }
 
-void scrub_turn(struct server *s, uint64_t now_ms) {
-        struct scrub *x = s->scrub;
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct scrub *x = state;
 
         /* A state that is about to be put in place must find nobody reading the old one. */
         if (s->replica->in_doubt && !x->under_way) {
@@ -83,16 +85,19 @@ void scrub_turn(struct server *s, uint64_t now_ms) {
                 if (now_ms + TROUBLE_MS < x->next_ms)
                         begin_again(x, 0);
         }
-        if (x->under_way || now_ms < x->next_ms || s->receiving || s->stopping)
+        if (x->under_way || now_ms < x->next_ms || snapshot_is_received(s) || s->stopping)
                 return;
         x->under_way = worker_submit(s->keeper, run_piece, on_piece, x) >= 0;
 }
 
-void scrub_stop(struct server *s) {
-        if (s->scrub)
-                atomic_store(&s->scrub->stop, true);
+static void stop(struct server *s, void *state) {
+        struct scrub *x = state;
+
+        atomic_store(&x->stop, true);
 }
 
-void scrub_free(struct server *s) {
-        free(TAKE_PTR(s->scrub));
-}
+const struct server_part scrub_part = {.name = "scrub",
+                .size = sizeof(struct scrub),
+                .configure = configure,
+                .turn = turn,
+                .stop = stop};

@@ -1,11 +1,16 @@
 /* etcdserverpb.Cluster. */
+#include "kstored/service/cluster.h"
+
+#include "kstored/server/links.h"
 #include "kstored/server/server.h"
+#include "kstored/service/forward.h"
+#include "kstored/service/reads.h"
+#include "kstored/service/reply.h"
+#include "kstored/service/requests.h"
 #include "lib/random.h"
 
 /* How long a voter must have been reached without a break; etcd's health interval. */
 enum { STEADY_MS = 5000 };
-
-#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
 static int compare_members(const void *a, const void *b) {
         const struct member *x = *(struct member *const *)a, *y = *(struct member *const *)b;
@@ -32,11 +37,11 @@ static void serve_members(struct server *s, struct grpc_call *call, const void *
 
 void service_member_list(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Etcdserverpb__MemberListRequest *r = UNPACK(s, member_list_request, data, n);
+        Etcdserverpb__MemberListRequest *request = UNPACK(s, member_list_request, data, n);
 
-        if (!r)
+        if (!request)
                 server_refuse(call, STORE_BAD_MESSAGE);
-        else if (r->linearizable)
+        else if (request->linearizable)
                 server_read(s, call, data, n, serve_members);
         else
                 serve_members(s, call, data, n);
@@ -159,39 +164,49 @@ static void reply_added(
         server_reply(s, call, 0, &b);
 }
 
+static enum store_error check_added(const struct server *s,
+                const Etcdserverpb__MemberAddRequest *request, char ***ret_urls) {
+        enum store_error e = check_urls(s, request->peerurls, request->n_peerurls, NULL, ret_urls);
+
+        if (e)
+                return e;
+        if (request->islearner && has_learner(s))
+                return STORE_TOO_MANY_LEARNERS;
+        return check_add(s, request->islearner);
+}
+
 void service_member_add(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Etcdserverpb__MemberAddRequest *r = UNPACK(s, member_add_request, data, n);
+        Etcdserverpb__MemberAddRequest *request = UNPACK(s, member_add_request, data, n);
         _cleanup_strv_free_ char **urls = NULL;
         _cleanup_buf_ struct buf b = {0};
         struct member m = {.id = new_id(s)};
         struct raft_change change = {.id = m.id};
-        enum store_error e = STORE_BAD_MESSAGE;
+        enum store_error e;
 
-        if (r && server_forward(s, call, "/etcdserverpb.Cluster/MemberAdd", data, n))
+        if (!request) {
+                server_refuse(call, STORE_BAD_MESSAGE);
                 return;
-        if (r)
-                e = check_urls(s, r->peerurls, r->n_peerurls, NULL, &urls);
-        if (!e && r->islearner && has_learner(s))
-                e = STORE_TOO_MANY_LEARNERS;
-        if (!e)
-                e = check_add(s, r->islearner);
-        if (!e && !s->options->listen_peer_urls) {
+        }
+        if (server_forward(s, call, "/etcdserverpb.Cluster/MemberAdd", data, n))
+                return;
+        e = check_added(s, request, &urls);
+        if (e) {
+                server_refuse(call, e);
+                return;
+        }
+        if (!s->options->listen_peer_urls) {
                 grpc_call_finish(call, GRPC_FAILED_PRECONDITION,
                                 "kstored: this member serves no other members: start it with "
                                 "--listen-peer-urls, and set its own address with etcdctl member "
                                 "update");
                 return;
         }
-        if (!e) {
-                m.peer_urls = urls;
-                m.learner = r->islearner;
-                change.op = r->islearner ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER;
-                if (member_encode(&m, &b) < 0)
-                        e = STORE_NO_MEMORY;
-        }
-        if (e)
-                server_refuse(call, e);
+        m.peer_urls = urls;
+        m.learner = request->islearner;
+        change.op = request->islearner ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER;
+        if (member_encode(&m, &b) < 0)
+                server_refuse(call, STORE_NO_MEMORY);
         else
                 server_propose_change(s, call, &change, b.data, b.size, reply_added);
 }
@@ -209,29 +224,37 @@ static bool learner_ready(const struct server *s, uint64_t id) {
         return false;
 }
 
+static enum store_error check_promote(const struct server *s, const struct member *m) {
+        if (!m)
+                return STORE_MEMBER_NOT_FOUND;
+        if (!m->learner)
+                return STORE_MEMBER_NOT_LEARNER;
+        return learner_ready(s, m->id) ? STORE_OK : STORE_LEARNER_NOT_READY;
+}
+
 void service_member_promote(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Etcdserverpb__MemberPromoteRequest *r = UNPACK(s, member_promote_request, data, n);
+        Etcdserverpb__MemberPromoteRequest *request = UNPACK(s, member_promote_request, data, n);
         struct raft_change change = {.op = RAFT_ADD_VOTER};
         _cleanup_buf_ struct buf b = {0};
         struct member *m, voter;
+        enum store_error e;
 
-        if (!r) {
+        if (!request) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
         if (server_forward(s, call, "/etcdserverpb.Cluster/MemberPromote", data, n))
                 return;
-        m = state_member(s->state, r->id);
-        if (!m || !m->learner || !learner_ready(s, r->id)) {
-                server_refuse(call, !m            ? STORE_MEMBER_NOT_FOUND
-                                    : !m->learner ? STORE_MEMBER_NOT_LEARNER
-                                                  : STORE_LEARNER_NOT_READY);
+        m = state_member(s->state, request->id);
+        e = check_promote(s, m);
+        if (e) {
+                server_refuse(call, e);
                 return;
         }
         voter = *m;
         voter.learner = false;
-        change.id = r->id;
+        change.id = request->id;
         if (member_encode(&voter, &b) < 0)
                 server_refuse(call, STORE_NO_MEMORY);
         else
@@ -240,42 +263,44 @@ void service_member_promote(struct grpc_call *call, const void *data, size_t n, 
 
 void service_member_remove(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Etcdserverpb__MemberRemoveRequest *r = UNPACK(s, member_remove_request, data, n);
+        Etcdserverpb__MemberRemoveRequest *request = UNPACK(s, member_remove_request, data, n);
         struct raft_change change = {.op = RAFT_REMOVE};
-        enum store_error e = STORE_BAD_MESSAGE;
         const struct member *m;
+        enum store_error e;
 
-        if (r && server_forward(s, call, "/etcdserverpb.Cluster/MemberRemove", data, n))
+        if (!request) {
+                server_refuse(call, STORE_BAD_MESSAGE);
                 return;
-        if (r) {
-                m = state_member(s->state, r->id);
-                e = m ? check_remove(s, m) : STORE_MEMBER_NOT_FOUND;
         }
+        if (server_forward(s, call, "/etcdserverpb.Cluster/MemberRemove", data, n))
+                return;
+        m = state_member(s->state, request->id);
+        e = m ? check_remove(s, m) : STORE_MEMBER_NOT_FOUND;
         if (e) {
                 server_refuse(call, e);
                 return;
         }
-        change.id = r->id;
+        change.id = request->id;
         server_propose_change(s, call, &change, NULL, 0, reply_members);
 }
 
 void service_member_update(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Etcdserverpb__MemberUpdateRequest *r = UNPACK(s, member_update_request, data, n);
+        Etcdserverpb__MemberUpdateRequest *request = UNPACK(s, member_update_request, data, n);
         struct raft_change change = {.op = RAFT_UPDATE};
         _cleanup_strv_free_ char **urls = NULL;
         _cleanup_buf_ struct buf b = {0};
         struct member *known, changed;
         enum store_error e;
 
-        if (!r) {
+        if (!request) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
         if (server_forward(s, call, "/etcdserverpb.Cluster/MemberUpdate", data, n))
                 return;
-        known = state_member(s->state, r->id);
-        e = known ? check_urls(s, r->peerurls, r->n_peerurls, known, &urls)
+        known = state_member(s->state, request->id);
+        e = known ? check_urls(s, request->peerurls, request->n_peerurls, known, &urls)
                   : STORE_MEMBER_NOT_FOUND;
         if (!e) {
                 changed = *known;
@@ -287,6 +312,6 @@ void service_member_update(struct grpc_call *call, const void *data, size_t n, v
                 server_refuse(call, e);
                 return;
         }
-        change.id = r->id;
+        change.id = request->id;
         server_propose_change(s, call, &change, b.data, b.size, reply_members);
 }

@@ -1,6 +1,11 @@
 /* Calls that only the leader can answer, passed on to it on the connection among members: the peer
  * side of every member serves them too. */
+#include "kstored/service/forward.h"
+
+#include <sys/queue.h>
+
 #include "kstored/server/server.h"
+#include "kstored/service/reply.h"
 
 static const char mark[] = "kstored-forwarded";
 const struct grpc_metadata server_forward_metadata[] = {{mark, "1"}, {NULL, NULL}};
@@ -10,16 +15,17 @@ bool server_is_forwarded(const struct grpc_call *call) {
 }
 
 struct forward {
-        struct server *server;
+        LIST_ENTRY(forward) link;
         struct grpc_call *call;
         struct grpc_client_call *onward;
-        struct forward *next, **link;
+};
+
+struct forwards {
+        LIST_HEAD(, forward) all;
 };
 
 static void forward_free(struct forward *f) {
-        *f->link = f->next;
-        if (f->next)
-                f->next->link = f->link;
+        LIST_REMOVE(f, link);
         free(f);
 }
 
@@ -57,6 +63,7 @@ bool server_forward(struct server *s, struct grpc_call *call, const char *path, 
                         .metadata = server_forward_metadata,
                         .on_message = on_answer,
                         .on_done = on_done};
+        struct forwards *x = server_part(s, SERVER_PART_FORWARD);
         struct grpc_channel *channel;
         struct raft_status status;
         struct forward *f;
@@ -74,13 +81,8 @@ bool server_forward(struct server *s, struct grpc_call *call, const char *path, 
                 server_refuse(call, channel ? STORE_NO_MEMORY : STORE_NO_LEADER);
                 return true;
         }
-        f->server = s;
         f->call = call;
-        f->link = &s->forwards;
-        f->next = s->forwards;
-        if (f->next)
-                f->next->link = &f->next;
-        s->forwards = f;
+        LIST_INSERT_HEAD(&x->all, f, link);
         o.userdata = f;
         if (grpc_client_unary(channel, &o, data, n, &f->onward) < 0) {
                 forward_free(f);
@@ -91,10 +93,12 @@ bool server_forward(struct server *s, struct grpc_call *call, const char *path, 
         return true;
 }
 
-/* Before the peers go: nobody else would end these. */
-void forwards_end(struct server *s) {
-        while (s->forwards) {
-                struct forward *f = s->forwards;
+/* The channels to the members end without a call's on_done. */
+static void stop(struct server *s, void *state) {
+        struct forwards *x = state;
+        struct forward *f;
+
+        while ((f = LIST_FIRST(&x->all))) {
                 struct grpc_call *call = f->call;
 
                 grpc_client_call_cancel(f->onward);
@@ -103,3 +107,6 @@ void forwards_end(struct server *s) {
                 server_refuse(call, STORE_STOPPED);
         }
 }
+
+const struct server_part forward_part = {
+                .name = "forward", .size = sizeof(struct forwards), .stop = stop};

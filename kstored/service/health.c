@@ -1,7 +1,13 @@
-/* grpc.health.v1.Health for the whole server (the service with no name). Watch says what Check
- * would whenever that changes; of a name that nobody serves it says so, once, and stays, as grpc-go
- * does. */
+/* grpc.health.v1.Health for the whole server (the service with no name). Watch sends what Check
+ * would answer whenever that changes. For an unknown name it sends SERVICE_UNKNOWN once and stays
+ * open, as grpc-go does. */
+#include "kstored/service/health.h"
+
+#include <sys/queue.h>
+
 #include "kstored/server/server.h"
+#include "kstored/service/reply.h"
+#include "kstored/state/wire.h"
 #include "proto/health.pb-c.h"
 
 enum {
@@ -12,10 +18,14 @@ enum {
 };
 
 struct health_watch {
-        struct server *server;
+        LIST_ENTRY(health_watch) link;
         struct grpc_call *call;
-        unsigned told;
-        struct health_watch *next, **link;
+        unsigned sent; /* the last status */
+};
+
+struct health {
+        LIST_HEAD(health_watches, health_watch) watches; /* of the whole server */
+        struct health_watches strangers;                 /* of unknown names */
 };
 
 static unsigned health_now(struct server *s) {
@@ -30,14 +40,14 @@ static Grpc__Health__V1__HealthCheckRequest *unpack(struct server *s, const void
 
 void service_health_check(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Grpc__Health__V1__HealthCheckRequest *r = unpack(s, data, n);
+        Grpc__Health__V1__HealthCheckRequest *request = unpack(s, data, n);
         _cleanup_buf_ struct buf b = {0};
 
-        if (!r) {
+        if (!request) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
-        if (!isempty(r->service)) {
+        if (!isempty(request->service)) {
                 grpc_call_finish(call, GRPC_NOT_FOUND, "unknown service");
                 return;
         }
@@ -45,41 +55,38 @@ void service_health_check(struct grpc_call *call, const void *data, size_t n, vo
         grpc_call_reply(call, b.data, b.size);
 }
 
-static void health_watch_free(struct health_watch *w) {
-        *w->link = w->next;
-        if (w->next)
-                w->next->link = w->link;
+static void on_gone(struct grpc_call *call, void *userdata) {
+        struct health_watch *w = userdata;
+
+        LIST_REMOVE(w, link);
         free(w);
 }
 
-static void on_gone(struct grpc_call *call, void *userdata) {
-        health_watch_free(userdata);
-}
-
-static void tell(struct health_watch *w, unsigned status) {
+static void send_status(struct health_watch *w, unsigned status) {
         struct grpc_call *call = w->call;
         _cleanup_buf_ struct buf b = {0};
 
-        if (status == w->told)
+        if (status == w->sent)
                 return;
-        w->told = status;
+        w->sent = status;
         wire_uint(&b, 1, status);
         if (!b.failed && grpc_call_send(call, b.data, b.size) >= 0)
                 return;
         grpc_call_on_gone(call, NULL, NULL);
         grpc_call_set_userdata(call, NULL);
-        health_watch_free(w);
+        on_gone(call, w);
         server_refuse(call, STORE_NO_MEMORY);
 }
 
 void service_health_watch(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Grpc__Health__V1__HealthCheckRequest *r = unpack(s, data, n);
+        Grpc__Health__V1__HealthCheckRequest *request = unpack(s, data, n);
+        struct health *x = server_part(s, SERVER_PART_HEALTH);
         struct health_watch *w;
 
         if (grpc_call_userdata(call))
-                return; /* it takes one request; more are nothing to it */
-        if (!r) {
+                return; /* it takes one request; further ones are ignored */
+        if (!request) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
@@ -88,24 +95,29 @@ void service_health_watch(struct grpc_call *call, const void *data, size_t n, vo
                 server_refuse(call, STORE_NO_MEMORY);
                 return;
         }
-        w->server = s;
         w->call = call;
-        w->link = isempty(r->service) ? &s->health_watches : &s->health_strangers;
-        w->next = *w->link;
-        if (w->next)
-                w->next->link = &w->next;
-        *w->link = w;
+        if (isempty(request->service))
+                LIST_INSERT_HEAD(&x->watches, w, link);
+        else
+                LIST_INSERT_HEAD(&x->strangers, w, link);
         grpc_call_set_userdata(call, w);
         grpc_call_on_gone(call, on_gone, w);
-        tell(w, isempty(r->service) ? health_now(s) : STATUS_SERVICE_UNKNOWN);
+        send_status(w, isempty(request->service) ? health_now(s) : STATUS_SERVICE_UNKNOWN);
 }
 
-void health_turn(struct server *s) {
-        unsigned status = s->health_watches ? health_now(s) : 0;
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct health *x = state;
         struct health_watch *next;
+        unsigned status;
 
-        for (struct health_watch *w = s->health_watches; w; w = next) {
-                next = w->next;
-                tell(w, status);
+        if (LIST_EMPTY(&x->watches))
+                return;
+        status = health_now(s);
+        for (struct health_watch *w = LIST_FIRST(&x->watches); w; w = next) {
+                next = LIST_NEXT(w, link);
+                send_status(w, status);
         }
 }
+
+const struct server_part health_part = {
+                .name = "health", .size = sizeof(struct health), .turn = turn};

@@ -1,8 +1,15 @@
 /* etcdserverpb.Lease/LeaseKeepAlive. The leader alone knows when a lease ends, so only it renews
  * one, and only once a round of heartbeats has shown that it still leads; every other member asks
- * it and says what it said. A stream may have many keepalives under way; they are answered as they
- * are known. */
+ * it and passes its answer on. A stream may have many keepalives under way; each is answered as
+ * soon as its outcome is known. */
+#include "kstored/service/keepalive.h"
+
+#include <sys/queue.h>
+
 #include "kstored/server/server.h"
+#include "kstored/service/forward.h"
+#include "kstored/service/reads.h"
+#include "kstored/service/reply.h"
 
 enum { RENEWALS_MAX = 10000 }; /* of one stream */
 
@@ -11,23 +18,22 @@ static const char path[] = "/etcdserverpb.Lease/LeaseKeepAlive";
 struct renewal {
         struct keepalives *stream; /* NULL: gone */
         int64_t id;
-        struct grpc_client_call *onward; /* at the leader; NULL: waits for a barrier of ours */
-        struct renewal *next, **link;
+        struct grpc_client_call *onward; /* at the leader; NULL: waits for a barrier here */
+        LIST_ENTRY(renewal) link;
 };
 
 struct keepalives {
         struct server *server;
         struct grpc_call *call;
-        struct renewal *renewals;
+        LIST_HEAD(, renewal) renewals;
         size_t count;
         bool half_closed;
 };
 
 static struct renewal *renewal_free(struct renewal *x) {
         if (x->stream) {
-                *x->link = x->next;
-                if (x->next)
-                        x->next->link = x->link;
+                assert(x->stream->count > 0);
+                LIST_REMOVE(x, link);
                 x->stream->count--;
         }
         free(x);
@@ -36,10 +42,10 @@ static struct renewal *renewal_free(struct renewal *x) {
 
 /* The barriers still know the renewals that wait for them. */
 static void keepalives_free(struct keepalives *k) {
-        while (k->renewals) {
-                struct renewal *x = k->renewals;
+        struct renewal *x;
 
-                k->renewals = x->next;
+        while ((x = LIST_FIRST(&k->renewals))) {
+                LIST_REMOVE(x, link);
                 x->stream = NULL;
                 if (x->onward) {
                         grpc_client_call_cancel(x->onward);
@@ -81,7 +87,7 @@ static struct keepalives *keepalives_of(struct server *s, struct grpc_call *call
         return k;
 }
 
-/* ttl_s 0: there is no such lease any more. */
+/* ttl_s 0: the lease no longer exists. */
 static void renewal_answer(struct renewal *x, int64_t ttl_s) {
         struct keepalives *k = x->stream;
         struct server *s = k->server;
@@ -126,13 +132,13 @@ static void on_ready(struct server *s, enum store_error e, void *userdata) {
 static void on_answer(struct grpc_client_call *onward, const void *data, size_t n, void *userdata) {
         struct renewal *x = userdata;
         struct server *s = x->stream->server;
-        Etcdserverpb__LeaseKeepAliveResponse *r = etcdserverpb__lease_keep_alive_response__unpack(
-                        &s->arena.allocator, n, data);
+        Etcdserverpb__LeaseKeepAliveResponse *response =
+                        UNPACK(s, lease_keep_alive_response, data, n);
 
         grpc_client_call_cancel(onward);
         x->onward = NULL;
-        if (r)
-                renewal_answer(x, r->ttl);
+        if (response)
+                renewal_answer(x, response->ttl);
         else {
                 struct keepalives *k = x->stream;
 
@@ -185,11 +191,7 @@ static enum store_error renew(struct keepalives *k, int64_t id, const void *data
                 return STORE_NO_MEMORY;
         x->stream = k;
         x->id = id;
-        x->link = &k->renewals;
-        x->next = k->renewals;
-        if (x->next)
-                x->next->link = &x->next;
-        k->renewals = x;
+        LIST_INSERT_HEAD(&k->renewals, x, link);
         k->count++;
         if (status.role == RAFT_LEADER)
                 e = server_read_wait(s, on_ready, x);
@@ -202,16 +204,15 @@ static enum store_error renew(struct keepalives *k, int64_t id, const void *data
 
 void service_lease_keep_alive(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
-        Etcdserverpb__LeaseKeepAliveRequest *r = etcdserverpb__lease_keep_alive_request__unpack(
-                        &s->arena.allocator, n, data);
-        struct keepalives *k = r ? keepalives_of(s, call) : NULL;
+        Etcdserverpb__LeaseKeepAliveRequest *request = UNPACK(s, lease_keep_alive_request, data, n);
+        struct keepalives *k = request ? keepalives_of(s, call) : NULL;
         enum store_error e;
 
         if (!k) {
-                server_refuse(call, r ? STORE_NO_MEMORY : STORE_BAD_MESSAGE);
+                server_refuse(call, request ? STORE_NO_MEMORY : STORE_BAD_MESSAGE);
                 return;
         }
-        e = renew(k, r->id, data, n);
+        e = renew(k, request->id, data, n);
         if (e)
                 keepalives_refuse(k, e);
 }

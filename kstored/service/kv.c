@@ -1,5 +1,13 @@
 /* etcdserverpb.KV. */
+#include "kstored/service/kv.h"
+
+#include <sys/queue.h>
+
+#include "kstored/server/quota.h"
 #include "kstored/server/server.h"
+#include "kstored/service/reads.h"
+#include "kstored/service/reply.h"
+#include "kstored/service/requests.h"
 #include "lib/timefmt.h"
 
 enum {
@@ -7,50 +15,58 @@ enum {
         AT_ONCE_US = 3000,       /* of the loop's time for reads that come together */
 };
 
-#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
-
+/* A physical compaction, which is answered when its rows are deleted. */
 struct compact_wait {
-        struct compact_wait *next;
-        struct server *server;
+        LIST_ENTRY(compact_wait) link;
         struct grpc_call *call;
         int64_t rev;
+};
+
+struct kv_service {
+        uint64_t serving_since_us; /* the first read of this turn; 0: none yet */
+        LIST_HEAD(, compact_wait) compact_waits;
 };
 
 /* Whether ranges wait for their turn: many requests that came together are not all served at once,
  * and no more is made for a client that does not read what it has. */
 static bool is_lazy(struct server *s, const struct grpc_call *call) {
+        struct kv_service *x = server_part(s, SERVER_PART_KV);
         uint64_t now_us = now_mono_us();
 
-        if (s->serving_since_us == 0)
-                s->serving_since_us = now_us;
-        return now_us >= s->serving_since_us + AT_ONCE_US ||
+        if (x->serving_since_us == 0)
+                x->serving_since_us = now_us;
+        return now_us >= x->serving_since_us + AT_ONCE_US ||
                grpc_call_connection_queued(call) > UNREAD_MAX;
 }
 
-/* Takes the answer, header and all. */
-static void serve(
-                struct server *s, struct grpc_call *call, enum store_error e, struct kv_answer *a) {
+/* Reads with one of the two below and answers. */
+static void serve(struct server *s, struct grpc_call *call, const Etcdserverpb__RangeRequest *range,
+                const Etcdserverpb__TxnRequest *txn) {
+        _cleanup_answer_ struct kv_answer a = {.lazy = is_lazy(s, call)};
+        struct kv *kv = &s->state->kv;
         struct buf none = {0};
+        enum store_error e;
 
-        if (e)
-                server_refuse(call, e);
-        else if (answer_is_long(a))
-                server_send_answer(s, call, &none, a);
-        else
-                grpc_call_reply(call, a->text.data, a->text.size);
-}
-
-static void serve_range(struct server *s, struct grpc_call *call, const void *data, size_t n) {
-        Etcdserverpb__RangeRequest *r = UNPACK(s, range_request, data, n);
-        _cleanup_answer_ struct kv_answer a = {0};
-
-        if (!r) {
+        if (!range && !txn) {
                 server_refuse(call, STORE_BAD_MESSAGE);
                 return;
         }
-        a.lazy = is_lazy(s, call);
-        server_header(s, &a.text, mvcc_rev(s->state->kv.mvcc));
-        serve(s, call, kv_range(&s->state->kv, r, &a), &a);
+        server_header(s, &a.text, mvcc_rev(kv->mvcc));
+        e = range ? kv_range(kv, range, &a) : kv_txn(kv, txn, &a);
+        if (e)
+                server_refuse(call, e);
+        else if (answer_is_long(&a))
+                server_send_answer(s, call, &none, &a);
+        else
+                grpc_call_reply(call, a.text.data, a.text.size);
+}
+
+static void serve_range(struct server *s, struct grpc_call *call, const void *data, size_t n) {
+        serve(s, call, UNPACK(s, range_request, data, n), NULL);
+}
+
+static void serve_txn(struct server *s, struct grpc_call *call, const void *data, size_t n) {
+        serve(s, call, NULL, UNPACK(s, txn_request, data, n));
 }
 
 void service_range(struct grpc_call *call, const void *data, size_t n, void *server) {
@@ -99,19 +115,6 @@ void service_delete_range(struct grpc_call *call, const void *data, size_t n, vo
                 server_propose(s, call, COMMAND_DELETE_RANGE, data, n, NULL);
 }
 
-static void serve_txn(struct server *s, struct grpc_call *call, const void *data, size_t n) {
-        Etcdserverpb__TxnRequest *r = UNPACK(s, txn_request, data, n);
-        _cleanup_answer_ struct kv_answer a = {0};
-
-        if (!r) {
-                server_refuse(call, STORE_BAD_MESSAGE);
-                return;
-        }
-        a.lazy = is_lazy(s, call);
-        server_header(s, &a.text, mvcc_rev(s->state->kv.mvcc));
-        serve(s, call, kv_txn(&s->state->kv, r, &a), &a);
-}
-
 void service_txn(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
         Etcdserverpb__TxnRequest *r =
@@ -135,27 +138,29 @@ void service_txn(struct grpc_call *call, const void *data, size_t n, void *serve
 }
 
 static void on_compact_gone(struct grpc_call *call, void *userdata) {
-        struct compact_wait *w = userdata, **at = &w->server->compact_waits;
+        struct compact_wait *w = userdata;
 
-        while (*at != w)
-                at = &(*at)->next;
-        *at = w->next;
+        LIST_REMOVE(w, link);
         free(w);
 }
 
-void service_compact_finished(struct server *s) {
-        while (s->compact_waits && !mvcc_compacting(s->state->kv.mvcc)) {
-                struct compact_wait *w = s->compact_waits;
+/* Answers the compactions whose rows are deleted now; a new turn of the loop serves new reads. */
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct kv_service *x = state;
+        struct compact_wait *w;
 
-                s->compact_waits = w->next;
+        x->serving_since_us = 0;
+        while ((w = LIST_FIRST(&x->compact_waits)) && !mvcc_compacting(s->state->kv.mvcc)) {
+                LIST_REMOVE(w, link);
                 grpc_call_on_gone(w->call, NULL, NULL);
                 server_reply(s, w->call, w->rev, NULL);
                 free(w);
         }
 }
 
-static void wait_for_dropping(
+static void wait_for_deletion(
                 struct server *s, struct grpc_call *call, const struct outcome *o, void *userdata) {
+        struct kv_service *x = server_part(s, SERVER_PART_KV);
         struct compact_wait *w;
 
         if (o->error) {
@@ -167,9 +172,8 @@ static void wait_for_dropping(
                 server_refuse(call, STORE_NO_MEMORY);
                 return;
         }
-        *w = (struct compact_wait){
-                        .next = s->compact_waits, .server = s, .call = call, .rev = o->rev};
-        s->compact_waits = w;
+        *w = (struct compact_wait){.call = call, .rev = o->rev};
+        LIST_INSERT_HEAD(&x->compact_waits, w, link);
         grpc_call_on_gone(call, on_compact_gone, w);
 }
 
@@ -181,5 +185,7 @@ void service_compact(struct grpc_call *call, const void *data, size_t n, void *s
                 server_refuse(call, STORE_BAD_MESSAGE);
         else
                 server_propose(s, call, COMMAND_COMPACT, data, n,
-                                r->physical ? wait_for_dropping : NULL);
+                                r->physical ? wait_for_deletion : NULL);
 }
+
+const struct server_part kv_part = {.name = "kv", .size = sizeof(struct kv_service), .turn = turn};

@@ -1,10 +1,15 @@
 /* etcdserverpb.Lease. */
+#include "kstored/service/lease.h"
+
+#include "kstored/server/quota.h"
 #include "kstored/server/server.h"
+#include "kstored/service/forward.h"
+#include "kstored/service/reads.h"
+#include "kstored/service/reply.h"
+#include "kstored/service/requests.h"
 #include "lib/random.h"
 
 enum { SORTED_KEYS_MAX = 1000 };
-
-#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
 void service_lease_grant(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;

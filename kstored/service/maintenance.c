@@ -1,10 +1,13 @@
 /* etcdserverpb.Maintenance. */
+#include "kstored/service/maintenance.h"
+
 #include "config.h"
 
+#include "kstored/server/metrics.h"
 #include "kstored/server/server.h"
+#include "kstored/service/reply.h"
+#include "kstored/service/requests.h"
 #include "lib/timefmt.h"
-
-#define UNPACK(s, name, data, n) etcdserverpb__##name##__unpack(&(s)->arena.allocator, (n), (data))
 
 /* As clients compare them. */
 const char server_version[] = "3.5.17+keelson." PACKAGE_VERSION;
@@ -66,13 +69,13 @@ static void on_vacuumed(int result, void *userdata) {
         struct defragment *d = userdata;
 
         d->server->counts.defragmenting--;
-        server_metrics_defragmented(d->server->metrics, now_mono_us() - d->started_us);
+        server_metrics_defragmented(d->server, now_mono_us() - d->started_us);
         if (d->call) {
                 grpc_call_on_gone(d->call, NULL, NULL);
                 if (result < 0)
                         grpc_call_finish(d->call, GRPC_INTERNAL, disk_error_text(d->server->disk));
                 else
-                        grpc_call_reply(d->call, "", 0); /* etcd gives no header here */
+                        grpc_call_reply(d->call, "", 0); /* as etcd: no header */
         }
         free(d);
 }

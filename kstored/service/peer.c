@@ -1,6 +1,12 @@
 /* keelsonpeer.Peer, the side that is called: Raft messages from other members, and the list of
  * members for a new one. */
+#include "kstored/service/peer.h"
+
+#include "kstored/server/first-life.h"
+#include "kstored/server/links.h"
+#include "kstored/server/metrics.h"
 #include "kstored/server/server.h"
+#include "kstored/service/reply.h"
 #include "lib/log.h"
 
 struct peer_call {
@@ -37,8 +43,8 @@ static bool only_voter(const struct raft_config *c, uint64_t id) {
         return ours && !others;
 }
 
-/* Nobody becomes a member without the only voter: one that it does not know, and that has a newer
- * configuration, came in before our data were deleted and we began again alone. */
+/* A cluster with one voter grows only through it. A member that it does not know and that has a
+ * newer configuration was added before this member's data were deleted and it started alone. */
 static bool began_again(struct server *s, const Keelsonpeer__Hello *h) {
         const struct raft_config *c = raft_get_config(s->raft);
 
@@ -76,7 +82,7 @@ bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__
                                 "(etcdctl member update)",
                                 (unsigned long long)s->member_id, (unsigned long long)h->to);
         else if (began_again(s, h))
-                why = strdup("this member has begun again without its data and stops");
+                why = strdup("this member has started again without its data and stops");
         else if (was_removed(s, h->from, h->config_index)) {
                 why = removed_text(h->from);
                 removed = true;
@@ -87,7 +93,7 @@ bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__
         return false;
 }
 
-/* A leader whose connection ends may be dead: better to look soon than to wait out the time. */
+/* A leader whose connection ends may be dead: an election soon, not after the whole timeout. */
 static void peer_call_free(struct peer_call *c) {
         if (!c->server->stopping)
                 raft_hurry(c->server->raft, c->from);
@@ -130,7 +136,8 @@ static struct peer_call *begin(
         return c;
 }
 
-/* States come by InstallSnapshot alone, and of its own sendings only the core tells itself. */
+/* A snapshot comes with InstallSnapshot only. How the sending of one ended is reported to the core
+ * by this member itself, never by another. */
 static bool type_allowed(uint32_t type) {
         return type != RAFT_MSG_SNAPSHOT && type != RAFT_MSG_SNAPSHOT_STATUS;
 }
@@ -170,7 +177,7 @@ void service_peer_messages(struct grpc_call *call, const void *data, size_t n, v
                         if (r >= 0)
                                 peer_message_done(&m);
                         server_count_received(s, c->from, 0, true);
-                        end(call, c, "a message among members makes no sense", false);
+                        end(call, c, "a message among members is invalid", false);
                         return;
                 }
                 replica_step(s->replica, &m);

@@ -1,12 +1,18 @@
-/* Requests that wait: for their entry to be applied, or for a read barrier. Each has a time limit,
- * and each is answered exactly once, unless its client went away first. */
+/* Proposals that wait for their entry to be applied. A request that nobody could propose, because
+ * there was no leader, is held and proposed later. */
+#include "kstored/service/requests.h"
+
+#include <sys/queue.h>
 #include <uthash.h>
 
 #include "kstored/server/server.h"
-#include "lib/log.h"
-#include "lib/timefmt.h"
+#include "kstored/service/reads.h"
+#include "kstored/service/reply.h"
+#include "lib/random.h"
 
-/* A proposal that nobody could take, because there was no leader. */
+enum { HELD_BYTES_MAX = 64 * 1024 * 1024 };
+
+/* A proposal that could not be made yet. */
 struct held {
         enum command_kind kind;
         size_t size;
@@ -20,65 +26,43 @@ struct request {
         request_done done;
         struct server *server;
         uint64_t end_ms;
-        struct request *older, *newer;
+        TAILQ_ENTRY(request) link;
         UT_hash_handle hh;
 };
 
-struct waiting_read {
-        struct waiting_read *next;
-        struct barrier *barrier;
-        struct grpc_call *call; /* NULL: gone */
-        read_serve serve;
-        read_ready ready; /* instead of call and serve */
-        void *userdata;
-        size_t size;
-        char data[];
+TAILQ_HEAD(request_list, request);
+
+struct requests {
+        struct request *by_id;
+        struct request_list by_age; /* the oldest first */
+        uint64_t next_id;
+        size_t held_count, held_bytes;
 };
 
-struct barrier {
-        struct barrier *next;
-        uint64_t context;
-        uint64_t index; /* 0: not answered yet */
-        uint64_t asked_ms, end_ms;
-        struct waiting_read *reads, **tail;
-        struct server *server;
-};
-
-uint64_t server_now_ms(void) {
-        return now_mono_us() / 1000;
+static struct requests *requests_of(const struct server *s) {
+        return server_part(s, SERVER_PART_REQUESTS);
 }
 
-uint64_t server_time_limit_ms(const struct server *s) {
-        return 5000 + 2 * (uint64_t)s->options->election_ms;
-}
-
-static void request_unhold(struct server *s, struct request *q) {
-        if (!q->held)
+static void unhold(struct requests *x, struct request *request) {
+        if (!request->held)
                 return;
-        s->held_count--;
-        s->held_bytes -= q->held->size;
-        q->held = mfree(q->held);
+        assert(x->held_count > 0 && x->held_bytes >= request->held->size);
+        x->held_count--;
+        x->held_bytes -= request->held->size;
+        request->held = mfree(request->held);
 }
 
-static void request_unlink(struct server *s, struct request *q) {
-        HASH_DEL(s->requests, q);
-        if (q->older)
-                q->older->newer = q->newer;
-        else
-                s->first = q->newer;
-        if (q->newer)
-                q->newer->older = q->older;
-        else
-                s->last = q->older;
-        s->request_count--;
-        request_unhold(s, q);
-        free(q);
+static void unlink_request(struct requests *x, struct request *request) {
+        HASH_DEL(x->by_id, request);
+        TAILQ_REMOVE(&x->by_age, request, link);
+        unhold(x, request);
+        free(request);
 }
 
 static void on_request_gone(struct grpc_call *call, void *userdata) {
-        struct request *q = userdata;
+        struct request *request = userdata;
 
-        request_unlink(q->server, q);
+        unlink_request(requests_of(request->server), request);
 }
 
 static void standard_done(
@@ -89,50 +73,49 @@ static void standard_done(
                 server_answer(s, call, o->rev, o->answer);
 }
 
-static void request_finish(struct server *s, struct request *q, const struct outcome *o) {
-        struct grpc_call *call = q->call;
-        request_done done = q->done;
+static void request_finish(struct server *s, struct request *request, const struct outcome *o) {
+        struct grpc_call *call = request->call;
+        request_done done = request->done;
 
-        request_unlink(s, q);
+        unlink_request(requests_of(s), request);
         grpc_call_on_gone(call, NULL, NULL);
         done(s, call, o, NULL);
 }
 
+bool requests_are_too_many(const struct server *s) {
+        return requests_pending(s) + reads_pending(s) >= REQUESTS_MAX;
+}
+
 static struct request *request_new(
                 struct server *s, struct grpc_call *call, uint64_t id, request_done done) {
-        struct request *q;
+        struct requests *x = requests_of(s);
+        struct request *request;
 
-        if (s->request_count >= SERVER_PENDING_MAX) {
+        if (requests_are_too_many(s)) {
                 server_refuse(call, STORE_TOO_MANY_REQUESTS);
                 return NULL;
         }
-        q = calloc(1, sizeof(*q));
-        if (!q) {
+        request = calloc(1, sizeof(*request));
+        if (!request) {
                 server_refuse(call, STORE_NO_MEMORY);
                 return NULL;
         }
-        q->id = id;
-        q->call = call;
-        q->done = done ? done : standard_done;
-        q->server = s;
-        q->end_ms = server_now_ms() + server_time_limit_ms(s);
-        q->older = s->last;
-        if (s->last)
-                s->last->newer = q;
-        else
-                s->first = q;
-        s->last = q;
-        HASH_ADD(hh, s->requests, id, sizeof(q->id), q);
-        s->request_count++;
-        grpc_call_on_gone(call, on_request_gone, q);
-        return q;
+        request->id = id;
+        request->call = call;
+        request->done = done ? done : standard_done;
+        request->server = s;
+        request->end_ms = server_now_ms() + server_time_limit_ms(s);
+        TAILQ_INSERT_TAIL(&x->by_age, request, link);
+        HASH_ADD(hh, x->by_id, id, sizeof(request->id), request);
+        grpc_call_on_gone(call, on_request_gone, request);
+        return request;
 }
 
 static struct request *request_find(const struct server *s, uint64_t id) {
-        struct request *q;
+        struct request *request;
 
-        HASH_FIND(hh, s->requests, &id, sizeof(id), q);
-        return q;
+        HASH_FIND(hh, requests_of(s)->by_id, &id, sizeof(id), request);
+        return request;
 }
 
 static enum store_error propose_error(int r) {
@@ -154,63 +137,60 @@ static enum store_error propose_error(int r) {
         }
 }
 
-static void fail_now(struct server *s, uint64_t id, int r) {
-        struct outcome o = {.error = propose_error(r)};
+static void fail_now(struct server *s, uint64_t id, int error) {
+        struct outcome o = {.error = propose_error(error)};
 
         s->counts.proposals_failed++;
         requests_outcome(s, id, &o);
 }
 
-/* As etcd: one that is catching up serves only what may be old. */
-static bool is_learner(const struct server *s) {
-        struct raft_status status;
-
-        raft_get_status(s->raft, &status);
-        return status.learner;
-}
-
-/* As etcd, which lets changes wait out an election: they go on when there is a leader, or end with
- * their time. */
+/* As etcd, which lets changes wait out an election: they continue once there is a leader, or time
+ * out. */
 static int request_hold(
                 struct server *s, uint64_t id, enum command_kind kind, const void *data, size_t n) {
-        struct request *q = request_find(s, id);
+        struct request *request = request_find(s, id);
+        struct requests *x = requests_of(s);
 
-        if (!q || s->held_bytes + n > SERVER_HELD_BYTES_MAX)
+        if (!request || x->held_bytes + n > HELD_BYTES_MAX)
                 return -ENOTCONN;
-        q->held = malloc(sizeof(*q->held) + n);
-        if (!q->held)
+        assert(!request->held);
+        request->held = malloc(sizeof(*request->held) + n);
+        if (!request->held)
                 return -ENOMEM;
-        *q->held = (struct held){.kind = kind, .size = n};
-        memcpy(q->held->data, data, n);
-        s->held_count++;
-        s->held_bytes += n;
+        *request->held = (struct held){.kind = kind, .size = n};
+        memcpy(request->held->data, data, n);
+        x->held_count++;
+        x->held_bytes += n;
         return 0;
 }
 
-void requests_propose_held(struct server *s) {
-        struct request *q, *newer;
+static void propose_held(struct server *s, void *state, uint64_t now_ms) {
+        struct requests *x = state;
+        struct request *request = x->held_count > 0 ? TAILQ_FIRST(&x->by_age) : NULL, *newer;
 
-        for (q = s->held_count > 0 ? s->first : NULL; q; q = newer) {
+        for (; request; request = newer) {
+                const struct held *held = request->held;
                 int r;
 
-                newer = q->newer;
-                if (!q->held)
+                newer = TAILQ_NEXT(request, link);
+                if (!held)
                         continue;
-                r = replica_propose(s->replica, q->held->kind, q->id, q->held->data, q->held->size);
+                r = replica_propose(s->replica, held->kind, request->id, held->data, held->size);
                 if (r == -ENOTCONN)
                         return;
-                request_unhold(s, q);
+                unhold(x, request);
                 if (r < 0)
-                        fail_now(s, q->id, r);
+                        fail_now(s, request->id, r);
         }
 }
 
 void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
                 const void *data, size_t n, request_done done) {
-        uint64_t id = s->next_request_id++;
+        uint64_t id = requests_of(s)->next_id++;
         int r;
 
-        if (call && (s->stopping || is_learner(s))) {
+        if (call && (s->stopping || server_is_learner(s))) {
+                /* As etcd: one that is catching up serves only what may be old. */
                 server_refuse(call, s->stopping ? STORE_STOPPED : STORE_NOT_FOR_LEARNER);
                 return;
         }
@@ -226,6 +206,7 @@ void server_propose(struct server *s, struct grpc_call *call, enum command_kind 
 void server_propose_change(struct server *s, struct grpc_call *call,
                 const struct raft_change *change, const void *data, size_t n, request_done done) {
         struct raft_status status;
+        uint64_t id;
         int r;
 
         /* Entries of this kind have no id: they are found by their index, which only a leader
@@ -235,11 +216,12 @@ void server_propose_change(struct server *s, struct grpc_call *call,
                 server_refuse(call, status.leader ? STORE_NOT_LEADER : STORE_NO_LEADER);
                 return;
         }
-        if (!request_new(s, call, UINT64_MAX - (status.last + 1), done))
+        id = UINT64_MAX - (status.last + 1);
+        if (!request_new(s, call, id, done))
                 return;
         r = raft_propose_change(s->raft, change, data, n);
         if (r < 0)
-                fail_now(s, UINT64_MAX - (status.last + 1), r);
+                fail_now(s, id, r);
 }
 
 static size_t varint_size(uint64_t v) {
@@ -250,9 +232,9 @@ static size_t varint_size(uint64_t v) {
         return n;
 }
 
-/* etcd's limit is one of what it gives to Raft (InternalRaftRequest): the request as a field, with
- * tag and length, and in a header of field 100 the request's id, which has the lowest 16 bits of
- * the member's on top. */
+/* etcd's limit applies to what it gives to Raft (InternalRaftRequest): the request as a field, with
+ * tag and length, and a header (field 100) with the request's id, whose top 16 bits are the lowest
+ * of the member's. */
 enum store_error server_check_size(const struct server *s, size_t bytes) {
         uint64_t id = s->member_id << 48 | (((uint64_t)1 << 48) - 1);
         size_t header = 2 + 1 + 1 + varint_size(id);
@@ -267,242 +249,55 @@ bool requests_waiting(const struct server *s, uint64_t id) {
 }
 
 void requests_outcome(struct server *s, uint64_t id, const struct outcome *o) {
-        struct request *q = request_find(s, id);
+        struct request *request = request_find(s, id);
 
-        if (q)
-                request_finish(s, q, o);
+        if (request)
+                request_finish(s, request, o);
 }
 
 void requests_fail_all(struct server *s, enum store_error e) {
+        struct requests *x = requests_of(s);
         struct outcome o = {.error = e};
 
-        while (s->first) {
+        while (!TAILQ_EMPTY(&x->by_age)) {
                 s->counts.proposals_failed++;
-                request_finish(s, s->first, &o);
+                request_finish(s, TAILQ_FIRST(&x->by_age), &o);
         }
+        assert(x->held_count == 0 && x->held_bytes == 0);
 }
 
 size_t requests_pending(const struct server *s) {
-        return HASH_COUNT(s->requests);
+        return HASH_COUNT(requests_of(s)->by_id);
 }
 
-static void on_read_gone(struct grpc_call *call, void *userdata) {
-        struct waiting_read *w = userdata;
-
-        w->call = NULL;
-        w->barrier->server->request_count--;
-}
-
-/* One more for the next barrier, with room for n bytes. */
-static enum store_error read_new(struct server *s, size_t n, struct waiting_read **ret) {
-        struct waiting_read *w;
-
-        if (is_learner(s))
-                return STORE_NOT_FOR_LEARNER;
-        if (s->request_count >= SERVER_PENDING_MAX || s->read_bytes + n > SERVER_READ_BYTES_MAX)
-                return STORE_TOO_MANY_REQUESTS;
-        if (!s->gathering) {
-                s->gathering = calloc(1, sizeof(*s->gathering));
-                if (s->gathering) {
-                        s->gathering->server = s;
-                        s->gathering->tail = &s->gathering->reads;
-                }
-        }
-        w = s->gathering ? malloc(sizeof(*w) + n) : NULL;
-        if (!w)
-                return STORE_NO_MEMORY;
-        *w = (struct waiting_read){.barrier = s->gathering, .size = n};
-        *s->gathering->tail = w;
-        s->gathering->tail = &w->next;
-        s->request_count++;
-        s->read_bytes += n;
-        *ret = w;
-        return STORE_OK;
-}
-
-void server_read(struct server *s, struct grpc_call *call, const void *data, size_t n,
-                read_serve serve) {
-        struct waiting_read *w;
-        enum store_error e = read_new(s, n, &w);
-
-        if (e) {
-                server_refuse(call, e);
-                return;
-        }
-        w->call = call;
-        w->serve = serve;
-        memcpy(w->data, data, n);
-        grpc_call_on_gone(call, on_read_gone, w);
-}
-
-enum store_error server_read_wait(struct server *s, read_ready ready, void *userdata) {
-        struct waiting_read *w;
-        enum store_error e = read_new(s, 0, &w);
-
-        if (!e) {
-                w->ready = ready;
-                w->userdata = userdata;
-        }
-        return e;
-}
-
-/* One barrier for every read that came since the last. */
-void reads_ask(struct server *s) {
-        struct barrier *b = s->gathering;
-
-        if (!b)
-                return;
-        s->gathering = NULL;
-        b->context = ++s->next_barrier;
-        b->asked_ms = server_now_ms();
-        b->end_ms = b->asked_ms + server_time_limit_ms(s);
-        if (s->barriers_last)
-                s->barriers_last->next = b;
-        else
-                s->barriers = b;
-        s->barriers_last = b;
-        (void)raft_read_index(s->raft, b->context);
-}
-
-void reads_allowed(struct server *s, const struct raft_read *r) {
-        for (struct barrier *b = s->barriers; b; b = b->next)
-                if (b->context == r->context && r->index != 0) {
-                        b->index = r->index;
-                        return;
-                }
-}
-
-static void barrier_finish(struct server *s, struct barrier *b, enum store_error e) {
-        while (b->reads) {
-                struct waiting_read *w = b->reads;
-
-                b->reads = w->next;
-                s->read_bytes -= w->size;
-                if (w->ready) {
-                        s->request_count--;
-                        w->ready(s, e, w->userdata);
-                } else if (w->call) {
-                        s->request_count--;
-                        grpc_call_on_gone(w->call, NULL, NULL);
-                        if (e)
-                                server_refuse(w->call, e);
-                        else
-                                w->serve(s, w->call, w->data, w->size);
-                }
-                free(w);
-        }
-        free(b);
-}
-
-static void unlink_barrier(struct server *s, struct barrier *b, struct barrier *before) {
-        if (before)
-                before->next = b->next;
-        else
-                s->barriers = b->next;
-        if (s->barriers_last == b)
-                s->barriers_last = before;
-}
-
-void reads_serve(struct server *s) {
-        struct barrier *before = NULL, *next;
-
-        for (struct barrier *b = s->barriers; b; b = next) {
-                next = b->next;
-                if (b->index == 0 || b->index > s->state->applied) {
-                        before = b;
-                        continue;
-                }
-                unlink_barrier(s, b, before);
-                barrier_finish(s, b, STORE_OK);
-        }
-}
-
-void requests_expire(struct server *s, uint64_t now_ms) {
+static void expire(struct server *s, void *state, uint64_t now_ms) {
         struct outcome o = {.error = STORE_TIMEOUT};
-        struct barrier *before = NULL, *next;
+        struct requests *x = state;
+        struct request *oldest;
 
-        while (s->first && s->first->end_ms <= now_ms) {
+        while ((oldest = TAILQ_FIRST(&x->by_age)) && oldest->end_ms <= now_ms) {
                 s->counts.proposals_failed++;
-                request_finish(s, s->first, &o);
-        }
-        for (struct barrier *b = s->barriers; b; b = next) {
-                next = b->next;
-                if (b->end_ms <= now_ms) {
-                        s->counts.read_indexes_failed++;
-                        unlink_barrier(s, b, before);
-                        barrier_finish(s, b, STORE_TIMEOUT);
-                        continue;
-                }
-                /* The question or its answer got lost: ask again. */
-                if (b->index == 0 && now_ms >= b->asked_ms + s->options->heartbeat_ms * 3) {
-                        b->asked_ms = now_ms;
-                        s->counts.read_indexes_slow++;
-                        (void)raft_read_index(s->raft, b->context);
-                }
-                before = b;
+                request_finish(s, oldest, &o);
         }
 }
 
-void server_refuse(struct grpc_call *call, enum store_error e) {
-        grpc_call_finish(call, store_error_code(e), store_error_text(e));
+static int configure(struct server *s, void *state, struct problem *p) {
+        struct requests *x = state;
+
+        TAILQ_INIT(&x->by_age);
+        /* Distinct from those of other members and of earlier runs, whose entries may still be
+         * applied. */
+        x->next_id = random_u64() >> 2;
+        return 0;
 }
 
-void server_header(const struct server *s, struct buf *b, int64_t rev) {
-        struct raft_status status;
-        size_t mark;
-
-        raft_get_status(s->raft, &status);
-        mark = wire_begin(b, 1);
-        wire_uint(b, 1, s->cluster_id);
-        wire_uint(b, 2, s->member_id);
-        wire_uint(b, 3, (uint64_t)rev);
-        wire_uint(b, 4, status.term);
-        wire_end(b, mark);
+static void stop(struct server *s, void *state) {
+        requests_fail_all(s, STORE_STOPPED);
 }
 
-void server_reply(struct server *s, struct grpc_call *call, int64_t rev, const struct buf *fields) {
-        _cleanup_buf_ struct buf b = {0};
-
-        server_header(s, &b, rev);
-        if (fields && fields->size > 0)
-                (void)buf_append(&b, fields->data, fields->size);
-        if (b.failed || (fields && fields->failed))
-                server_refuse(call, STORE_NO_MEMORY);
-        else
-                grpc_call_reply(call, b.data, b.size);
-}
-
-void server_answer(struct server *s, struct grpc_call *call, int64_t rev, struct kv_answer *a) {
-        _cleanup_buf_ struct buf head = {0};
-
-        if (answer_failed(a))
-                server_refuse(call, STORE_NO_MEMORY);
-        else if (!answer_is_long(a) && a->text.size <= ANSWERS_AHEAD)
-                server_reply(s, call, rev, &a->text);
-        else {
-                server_header(s, &head, rev);
-                server_send_answer(s, call, &head, a);
-        }
-}
-
-/* A change is made, whatever becomes of its answer: as etcd's time-out, which leaves that open. */
-void server_send_answer(
-                struct server *s, struct grpc_call *call, struct buf *head, struct kv_answer *a) {
-        int r = answers_send(s->answers, call, head, a);
-
-        if (r < 0)
-                server_refuse(call, r == -ENOMEM ? STORE_NO_MEMORY : STORE_TIMEOUT);
-}
-
-void requests_done(struct server *s) {
-        if (s->gathering)
-                barrier_finish(s, s->gathering, STORE_STOPPED);
-        s->gathering = NULL;
-        while (s->barriers) {
-                struct barrier *b = s->barriers;
-
-                s->barriers = b->next;
-                barrier_finish(s, b, STORE_STOPPED);
-        }
-        s->barriers_last = NULL;
-}
+const struct server_part requests_part = {.name = "requests",
+                .size = sizeof(struct requests),
+                .configure = configure,
+                .prepare = propose_held,
+                .second = expire,
+                .stop = stop};

@@ -1,18 +1,28 @@
 /* Maintenance.Snapshot: what was applied until now is written to the database, a consistent copy of
  * it is made beside it on a thread, then streamed as fast as the client takes it, and its SHA-256
  * after it. */
+#include "kstored/service/snapshot.h"
+
+#include <sys/queue.h>
+
 #include "kstored/server/server.h"
+#include "kstored/service/reply.h"
 #include "kstored/snapshot/state-file.h"
+#include "lib/random.h"
 
 enum { PIECE_SIZE = 128 * 1024, FLUSH_LIMIT_MS = 30000 };
 
 struct snapshot {
-        struct snapshot *next; /* of those that wait for the flush */
+        LIST_ENTRY(snapshot) link; /* while it waits for the flush */
         struct server *server;
         uint64_t ticket, end_ms;
         struct grpc_call *call; /* NULL: gone */
         struct state_file file;
         uint64_t left;
+};
+
+struct snapshots {
+        LIST_HEAD(, snapshot) waiting; /* for a flush */
 };
 
 static struct snapshot *snapshot_free(struct snapshot *x) {
@@ -114,16 +124,17 @@ static void refuse_waiting(struct snapshot *x, const char *why) {
         snapshot_free(x);
 }
 
-void service_snapshot_turn(struct server *s, uint64_t now_ms) {
-        for (struct snapshot **at = &s->snapshots; *at;) {
-                struct snapshot *x = *at;
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct snapshots *all = state;
+        struct snapshot *next;
+
+        for (struct snapshot *x = LIST_FIRST(&all->waiting); x; x = next) {
                 bool flushed = replica_flush_done(s->replica, x->ticket);
 
-                if (x->call && !flushed && now_ms < x->end_ms) {
-                        at = &x->next;
+                next = LIST_NEXT(x, link);
+                if (x->call && !flushed && now_ms < x->end_ms)
                         continue;
-                }
-                *at = x->next;
+                LIST_REMOVE(x, link);
                 if (!x->call)
                         snapshot_free(x);
                 else if (!flushed)
@@ -133,17 +144,19 @@ void service_snapshot_turn(struct server *s, uint64_t now_ms) {
         }
 }
 
-void service_snapshot_end(struct server *s) {
-        while (s->snapshots) {
-                struct snapshot *x = s->snapshots;
+static void stop(struct server *s, void *state) {
+        struct snapshots *all = state;
+        struct snapshot *x;
 
-                s->snapshots = x->next;
+        while ((x = LIST_FIRST(&all->waiting))) {
+                LIST_REMOVE(x, link);
                 refuse_waiting(x, store_error_text(STORE_STOPPED));
         }
 }
 
 void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
+        struct snapshots *all = server_part(s, SERVER_PART_SNAPSHOT);
         struct snapshot *x = calloc(1, sizeof(*x));
 
         if (x) {
@@ -151,7 +164,7 @@ void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *
                 x->server = s;
                 x->call = call;
                 x->file.path = strformat("%s.copy-%llu", disk_path(s->disk),
-                                (unsigned long long)s->next_request_id++);
+                                (unsigned long long)random_u64());
         }
         if (!x || !x->file.path) {
                 snapshot_free(x);
@@ -160,7 +173,9 @@ void service_snapshot(struct grpc_call *call, const void *data, size_t n, void *
         }
         x->ticket = replica_flush_ask(s->replica);
         x->end_ms = server_now_ms() + FLUSH_LIMIT_MS;
-        x->next = s->snapshots;
-        s->snapshots = x;
+        LIST_INSERT_HEAD(&all->waiting, x, link);
         grpc_call_on_gone(call, on_snapshot_gone, x);
 }
+
+const struct server_part snapshot_part = {
+                .name = "snapshot", .size = sizeof(struct snapshots), .turn = turn, .stop = stop};

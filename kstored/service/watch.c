@@ -1,5 +1,13 @@
 /* etcdserverpb.Watch: a stream of requests in, a stream of responses out. */
+#include "kstored/service/watch.h"
+
 #include "kstored/server/server.h"
+#include "kstored/service/reply.h"
+#include "lib/timefmt.h"
+
+struct watch_service {
+        uint64_t sync_at_us; /* watchers that lag have their turn then */
+};
 
 struct watch_call {
         struct server *server;
@@ -69,34 +77,46 @@ static struct watch_call *watch_call_new(struct server *s, struct grpc_call *cal
         return w;
 }
 
-static int create(struct watch_call *w, const Etcdserverpb__WatchCreateRequest *r) {
-        struct key_range range = {.key = (char *)r->key.data,
-                        .key_size = r->key.len,
-                        .end = (char *)r->range_end.data,
-                        .end_size = r->range_end.len};
-        unsigned flags = (r->prev_kv ? WATCH_PREV_KV : 0) |
-                         (r->progress_notify ? WATCH_PROGRESS : 0) |
-                         (r->fragment ? WATCH_FRAGMENT : 0);
+static int create(struct watch_call *w, const Etcdserverpb__WatchCreateRequest *request) {
+        struct key_range range = {.key = (char *)request->key.data,
+                        .key_size = request->key.len,
+                        .end = (char *)request->range_end.data,
+                        .end_size = request->range_end.len};
+        unsigned flags = (request->prev_kv ? WATCH_PREV_KV : 0) |
+                         (request->progress_notify ? WATCH_PROGRESS : 0) |
+                         (request->fragment ? WATCH_FRAGMENT : 0);
 
         if (range.key_size == 0) {
                 range.key = "";
                 range.key_size = 1; /* "\0": the lowest key there can be */
         }
-        for (size_t i = 0; i < r->n_filters; i++) {
-                if (r->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NOPUT)
+        for (size_t i = 0; i < request->n_filters; i++) {
+                if (request->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NOPUT)
                         flags |= WATCH_NO_PUT;
-                else if (r->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NODELETE)
+                else if (request->filters[i] ==
+                                ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NODELETE)
                         flags |= WATCH_NO_DELETE;
         }
-        return watch_create(w->stream, &range, r->start_revision, r->watch_id, flags);
+        return watch_create(w->stream, &range, request->start_revision, request->watch_id, flags);
+}
+
+static int serve(struct watch_call *w, const Etcdserverpb__WatchRequest *request) {
+        switch (request->request_union_case) {
+        case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST:
+                return create(w, request->create_request);
+        case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CANCEL_REQUEST:
+                return watch_cancel(w->stream, request->cancel_request->watch_id);
+        case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST:
+                return watch_progress(w->stream);
+        default: /* unknown: as etcd, no answer */
+                return 0;
+        }
 }
 
 void service_watch(struct grpc_call *call, const void *data, size_t n, void *server) {
         struct server *s = server;
         struct watch_call *w = grpc_call_userdata(call);
-        Etcdserverpb__WatchRequest *r =
-                        etcdserverpb__watch_request__unpack(&s->arena.allocator, n, data);
-        int q = 0;
+        Etcdserverpb__WatchRequest *request = UNPACK(s, watch_request, data, n);
 
         if (!w)
                 w = watch_call_new(s, call);
@@ -106,23 +126,33 @@ void service_watch(struct grpc_call *call, const void *data, size_t n, void *ser
         }
         if (w->ending)
                 return;
-        if (!r) {
+        if (!request) {
                 watch_end(w, GRPC_INTERNAL, store_error_text(STORE_BAD_MESSAGE));
                 return;
         }
-        switch (r->request_union_case) {
-        case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST:
-                q = create(w, r->create_request);
-                break;
-        case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CANCEL_REQUEST:
-                q = watch_cancel(w->stream, r->cancel_request->watch_id);
-                break;
-        case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST:
-                q = watch_progress(w->stream);
-                break;
-        default: /* nothing we know: as etcd, no answer */
-                break;
-        }
-        if (q == -ENOMEM && !w->ending)
+        if (serve(w, request) == -ENOMEM && !w->ending)
                 watch_end(w, GRPC_RESOURCE_EXHAUSTED, store_error_text(STORE_NO_MEMORY));
 }
+
+/* Watchers that lag get at most half of the loop's time: after a step, as much time as it took
+ * passes without one. */
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct watch_service *x = state;
+        uint64_t now_us = now_mono_us(), after_us;
+        int r;
+
+        if (!hub_lags(s->hub))
+                return;
+        if (now_us < x->sync_at_us) {
+                server_wake_at(s, x->sync_at_us);
+                return;
+        }
+        r = hub_sync_step(s->hub);
+        after_us = now_mono_us();
+        x->sync_at_us = after_us + (after_us - now_us);
+        if (r > 0)
+                server_wake_at(s, x->sync_at_us);
+}
+
+const struct server_part watch_part = {
+                .name = "watch", .size = sizeof(struct watch_service), .turn = turn};

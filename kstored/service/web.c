@@ -1,9 +1,19 @@
 /* What etcd answers over plain HTTP: /health, /livez, /readyz, /version and /metrics, with its
  * words and codes (etcd 3.5's server/etcdserver/api/etcdhttp; livez and readyz as since 3.5.11).
  * Checks that need a majority wait for a read barrier. */
+#include "kstored/service/web.h"
+
+#include "kstored/server/metrics.h"
 #include "kstored/server/server.h"
+#include "kstored/service/maintenance.h"
+#include "kstored/service/reads.h"
 
 enum { METRICS_TEXT_MS = 100 };
+
+struct web {
+        struct buf text; /* /metrics, as of the last rendering, which serves for a moment */
+        uint64_t text_until_ms;
+};
 
 /* ---- /health ---- */
 
@@ -62,7 +72,7 @@ static void health(struct server *s, struct web_request *w) {
 /* ---- /livez and /readyz ---- */
 
 /* Each says what is wrong, or NULL. */
-struct check {
+struct health_check {
         const char *name;
         const char *(*wrong)(const struct server *s);
         bool live, barrier; /* of /livez too; waits for a read barrier */
@@ -90,11 +100,11 @@ static const char *wrong_learner(const struct server *s) {
         return status.learner ? "not supported for learner" : NULL;
 }
 
-static const struct check checks[] = {
-                {"data_corruption", wrong_corrupt, false, false},
-                {"serializable_read", wrong_serializable, true, false},
-                {"linearizable_read", wrong_leader, false, true},
-                {"non_learner", wrong_learner, false, false},
+static const struct health_check checks[] = {
+                {.name = "data_corruption", .wrong = wrong_corrupt},
+                {.name = "serializable_read", .wrong = wrong_serializable, .live = true},
+                {.name = "linearizable_read", .wrong = wrong_leader, .barrier = true},
+                {.name = "non_learner", .wrong = wrong_learner},
 };
 
 struct checking {
@@ -116,7 +126,7 @@ static void finish_checks(struct server *s, struct checking *c, enum store_error
                         continue;
                 if (!wrong && checks[i].barrier && barrier)
                         wrong = store_error_text(barrier);
-                server_metrics_check(s->metrics, c->type, checks[i].name, !wrong);
+                server_metrics_check(s, c->type, checks[i].name, !wrong);
                 failed = failed || wrong;
                 if (wrong)
                         (void)buf_printf(&b, "[-]%s failed: %s\n", checks[i].name, wrong);
@@ -182,14 +192,15 @@ static void version(struct server *s, struct web_request *w) {
         web_answer(w, 200, "application/json", strempty(text), strlen(strempty(text)));
 }
 
-/* Rendering takes about a millisecond of the loop: those who ask all the time get the same text. */
+/* Rendering takes about a millisecond of the loop: frequent requests get the same text. */
 static void metrics(struct server *s, struct web_request *w) {
-        struct buf *b = &s->metrics_text;
+        struct web *x = server_part(s, SERVER_PART_WEB);
+        struct buf *b = &x->text;
         uint64_t now_ms = server_now_ms();
 
-        if (now_ms >= s->metrics_text_until_ms || b->size == 0) {
+        if (now_ms >= x->text_until_ms || b->size == 0) {
                 buf_reset(b);
-                s->metrics_text_until_ms = now_ms + METRICS_TEXT_MS;
+                x->text_until_ms = now_ms + METRICS_TEXT_MS;
                 if (metrics_render(s->all_metrics, b) < 0) {
                         buf_done(b);
                         web_answer_text(w, 503, "out of memory\n");
@@ -235,3 +246,11 @@ void service_web(struct web_request *w, void *server) {
         }
         web_answer_text(w, 404, "404 page not found\n");
 }
+
+static void end(struct server *s, void *state) {
+        struct web *x = state;
+
+        buf_done(&x->text);
+}
+
+const struct server_part web_part = {.name = "web", .size = sizeof(struct web), .end = end};

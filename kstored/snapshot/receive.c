@@ -1,8 +1,12 @@
 /* A whole state from the leader: the pieces go to a file, which is checked (size, SHA-256, format,
  * cluster) and takes the database's place when no write is under way. */
+#include "kstored/snapshot/receive.h"
+
 #include <fcntl.h>
 
 #include "kstored/server/server.h"
+#include "kstored/service/peer.h"
+#include "kstored/service/reply.h"
 #include "kstored/snapshot/state-file.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
@@ -21,9 +25,23 @@ struct receiving {
         bool ready;    /* waits to be installed */
 };
 
+struct snapshot_receive {
+        struct receiving *receiving; /* NULL: none comes */
+};
+
+static struct snapshot_receive *receive_of(const struct server *s) {
+        return server_part(s, SERVER_PART_SNAPSHOT_RECEIVE);
+}
+
+bool snapshot_is_received(const struct server *s) {
+        return receive_of(s)->receiving;
+}
+
 static void receiving_free(struct receiving *x) {
-        if (x->server->receiving == x)
-                x->server->receiving = NULL;
+        struct snapshot_receive *receive = receive_of(x->server);
+
+        if (receive->receiving == x)
+                receive->receiving = NULL;
         state_file_done(&x->file);
         free(x);
 }
@@ -70,13 +88,11 @@ static int run_check(void *userdata) {
                                 strempty(p.message));
                 return r;
         }
-        return disk_number(d, DISK_CLUSTER_ID) == x->server->cluster_id &&
-                                               disk_number(d, DISK_APPLIED) ==
-                                                               x->message.log_index &&
-                                               disk_number(d, DISK_APPLIED_TERM) ==
-                                                               x->message.log_term
-                               ? 0
-                               : -EUCLEAN;
+        if (disk_number(d, DISK_CLUSTER_ID) != x->server->cluster_id ||
+                        disk_number(d, DISK_APPLIED) != x->message.log_index ||
+                        disk_number(d, DISK_APPLIED_TERM) != x->message.log_term)
+                return -EUCLEAN;
+        return 0;
 }
 
 static void on_checked(int result, void *userdata) {
@@ -94,6 +110,47 @@ static void on_checked(int result, void *userdata) {
                 x->ready = true;
 }
 
+/* Only one comes at a time. One that has stalled gives way; the leader asks again. */
+static bool make_way(struct server *s, struct grpc_call *call) {
+        struct receiving *other = receive_of(s)->receiving;
+
+        if (!other)
+                return true;
+        if (server_now_ms() < other->end_ms || other->checking) {
+                peer_refuse(call, "another state is on its way", false);
+                return false;
+        }
+        finish(other, "it has stalled");
+        return true;
+}
+
+static int open_file(struct receiving *x) {
+        x->file.path = strformat("%s.receive", disk_path(x->server->disk));
+        if (!x->file.path)
+                return -ENOMEM;
+        (void)unlink(x->file.path); /* of a run that was cut off */
+        x->file.fd = open(x->file.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (x->file.fd < 0)
+                return -errno;
+        return gnutls_hash_init(&x->file.hash, GNUTLS_DIG_SHA256) < 0 ? -ENOMEM : 0;
+}
+
+/* The first piece; later ones find x. */
+static bool read_header(struct receiving *x, const Keelsonpeer__SnapshotPiece *p) {
+        const struct server *s = x->server;
+        int r = peer_message_read(p->message, &x->message);
+
+        if (r < 0 || x->message.type != RAFT_MSG_SNAPSHOT || x->message.entry_count > 0 ||
+                        x->message.from != p->hello->from || x->message.to != s->member_id) {
+                peer_message_done(&x->message);
+                return false;
+        }
+        for (size_t i = 0; i < p->n_term_starts && i < TERM_STARTS_MAX; i++)
+                x->term_starts[x->term_start_count++] = (struct raft_term_start){
+                                .term = p->term_starts[i]->term, .index = p->term_starts[i]->index};
+        return true;
+}
+
 static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__SnapshotPiece *p) {
         struct receiving *x;
         int r;
@@ -102,16 +159,8 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
                 peer_refuse(call, "a state must begin with its header", false);
                 return;
         }
-        if (!peer_hello_ok(s, call, p->hello))
+        if (!peer_hello_ok(s, call, p->hello) || !make_way(s, call))
                 return;
-        if (s->receiving) {
-                /* One that hangs gives way; the leader asks again. */
-                if (server_now_ms() < s->receiving->end_ms || s->receiving->checking) {
-                        peer_refuse(call, "another state is on its way", false);
-                        return;
-                }
-                finish(s->receiving, "it did not go on");
-        }
         x = calloc(1, sizeof(*x));
         if (!x) {
                 server_refuse(call, STORE_NO_MEMORY);
@@ -122,29 +171,16 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
         x->call = call;
         x->size = p->size;
         x->end_ms = server_now_ms() + STALL_MS;
-        s->receiving = x;
+        receive_of(s)->receiving = x;
         grpc_call_set_userdata(call, x);
         grpc_call_on_gone(call, on_gone, x);
-        r = peer_message_read(p->message, &x->message);
-        if (r < 0 || x->message.type != RAFT_MSG_SNAPSHOT || x->message.entry_count > 0 ||
-                        x->message.from != p->hello->from || x->message.to != s->member_id) {
-                peer_message_done(&x->message);
-                finish(x, "its header makes no sense");
+        if (!read_header(x, p)) {
+                finish(x, "its header is invalid");
                 return;
         }
-        for (size_t i = 0; i < p->n_term_starts && i < TERM_STARTS_MAX; i++)
-                x->term_starts[x->term_start_count++] = (struct raft_term_start){
-                                .term = p->term_starts[i]->term, .index = p->term_starts[i]->index};
-        x->file.path = strformat("%s.receive", disk_path(s->disk));
-        if (x->file.path)
-                (void)unlink(x->file.path); /* of a run that was cut off */
-        x->file.fd = x->file.path ? open(x->file.path,
-                                                    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC |
-                                                                    O_NOFOLLOW,
-                                                    0600)
-                                  : -1;
-        if (x->file.fd < 0 || gnutls_hash_init(&x->file.hash, GNUTLS_DIG_SHA256) < 0) {
-                finish(x, x->file.fd < 0 ? strerror(errno) : "out of memory");
+        r = open_file(x);
+        if (r < 0) {
+                finish(x, r == -ENOMEM ? "out of memory" : strerror(-r));
                 return;
         }
         log_info("Member %llx sends the whole state of log index %llu (%llu bytes)",
@@ -164,7 +200,7 @@ static void end_of_pieces(struct receiving *x, const ProtobufCBinaryData *sha256
         x->checking = true;
         if (worker_submit(x->server->keeper, run_check, on_checked, x) < 0) {
                 x->checking = false;
-                finish(x, "too much else to do");
+                finish(x, "too much other work");
         }
 }
 
@@ -185,7 +221,7 @@ void service_install_snapshot(struct grpc_call *call, const void *data, size_t n
         x->end_ms = server_now_ms() + STALL_MS;
         if (!p || x->checking || x->ready) {
                 if (!x->checking)
-                        finish(x, "a piece makes no sense");
+                        finish(x, "a piece is invalid");
                 return;
         }
         if (p->sha256.len > 0) {
@@ -205,8 +241,9 @@ void service_install_snapshot(struct grpc_call *call, const void *data, size_t n
         x->offset += p->data.len;
 }
 
-void snapshot_receive_turn(struct server *s) {
-        struct receiving *x = s->receiving;
+/* Puts a state in place that is complete and checked. */
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct receiving *x = ((struct snapshot_receive *)state)->receiving;
         int r;
 
         if (!x || !x->ready || !replica_idle(s->replica) || worker_pending(s->writer) > 0 ||
@@ -226,14 +263,14 @@ void snapshot_receive_turn(struct server *s) {
         finish(x, r < 0 ? "it cannot be put in place" : NULL);
 }
 
-void snapshot_receive_end(struct server *s) {
-        struct receiving *x = s->receiving;
+static void end(struct server *s, void *state) {
+        struct snapshot_receive *receive = state;
 
-        if (!x)
-                return;
-        if (x->call) {
-                grpc_call_on_gone(x->call, NULL, NULL);
-                grpc_call_set_userdata(x->call, NULL);
-        }
-        receiving_free(x);
+        if (receive->receiving)
+                receiving_free(receive->receiving);
 }
+
+const struct server_part snapshot_receive_part = {.name = "snapshot-receive",
+                .size = sizeof(struct snapshot_receive),
+                .turn = turn,
+                .end = end};

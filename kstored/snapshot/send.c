@@ -1,7 +1,9 @@
 /* A whole state for a member that fell behind what the log still holds: what is in memory is
  * written, the database is copied on a thread, and the copy is streamed on a connection of its own,
- * a piece at a time as the other takes them. One at a time; another member waits its turn. The copy
- * begins anew when something goes wrong. */
+ * a piece at a time as the other takes them. One at a time; another member waits its turn. After an
+ * error the copy starts again from its beginning. */
+#include "kstored/snapshot/send.h"
+
 #include "kstored/server/server.h"
 #include "kstored/snapshot/state-file.h"
 #include "lib/log.h"
@@ -23,6 +25,11 @@ struct sending {
         struct grpc_client_call *call;
 };
 
+struct snapshot_send {
+        uint64_t wanted_by;      /* a member, as of the core; 0: none */
+        struct sending *sending; /* NULL: none under way */
+};
+
 static void sending_free(struct sending *x) {
         grpc_client_call_cancel(x->call);
         grpc_channel_free(x->channel);
@@ -30,7 +37,7 @@ static void sending_free(struct sending *x) {
         free(x);
 }
 
-static void tell_core(struct server *s, uint64_t to, uint64_t index, bool failed) {
+static void report_to_core(struct server *s, uint64_t to, uint64_t index, bool failed) {
         struct raft_message m = {.type = RAFT_MSG_SNAPSHOT_STATUS,
                         .from = to,
                         .to = s->member_id,
@@ -42,6 +49,7 @@ static void tell_core(struct server *s, uint64_t to, uint64_t index, bool failed
 
 static void finish(struct sending *x, const char *why) {
         struct server *s = x->server;
+        struct snapshot_send *send = server_part(s, SERVER_PART_SNAPSHOT_SEND);
 
         if (why)
                 log_warning("The state for member %llx did not arrive: %s",
@@ -50,9 +58,9 @@ static void finish(struct sending *x, const char *why) {
                 log_info("Member %llx has the state of log index %llu (%llu bytes)",
                                 (unsigned long long)x->to, (unsigned long long)x->index,
                                 (unsigned long long)x->size);
-        s->sending = NULL;
+        send->sending = NULL;
         s->replica->keep_after = 0;
-        tell_core(s, x->to, x->index, why);
+        report_to_core(s, x->to, x->index, why);
         sending_free(x);
 }
 
@@ -186,59 +194,78 @@ static int run_copy(void *userdata) {
         return disk_copy(x->server->disk, x->file.path);
 }
 
-void snapshot_wanted(struct server *s, uint64_t to) {
-        struct sending *x;
+void snapshot_send_wanted(struct server *s, uint64_t to) {
+        struct snapshot_send *send = server_part(s, SERVER_PART_SNAPSHOT_SEND);
 
-        if (s->sending) {
-                /* Failed at once, the core asks again with a later heartbeat. */
-                if (s->sending->to != to)
-                        tell_core(s, to, 0, true);
-                return;
-        }
-        x = calloc(1, sizeof(*x));
-        if (x) {
-                x->file.fd = -EBADF;
-                x->server = s;
-                x->to = to;
-                x->file.path = strformat("%s.send", disk_path(s->disk));
-                x->end_ms = server_now_ms() + STALL_MS;
-        }
-        if (!x || !x->file.path) {
-                free(x);
-                tell_core(s, to, 0, true);
-                return;
-        }
-        s->sending = x;
-        log_info("Member %llx is behind the log: sending it the whole state",
-                        (unsigned long long)to);
+        send->wanted_by = to;
 }
 
-void snapshot_send_turn(struct server *s, uint64_t now_ms) {
-        struct sending *x = s->sending;
+static struct sending *begin(struct server *s, uint64_t to) {
+        struct sending *x = calloc(1, sizeof(*x));
 
+        if (!x)
+                return NULL;
+        x->file.fd = -EBADF;
+        x->server = s;
+        x->to = to;
+        x->file.path = strformat("%s.send", disk_path(s->disk));
+        x->end_ms = server_now_ms() + STALL_MS;
+        if (!x->file.path)
+                return mfree(x);
+        log_info("Member %llx is behind the log: sending it the whole state",
+                        (unsigned long long)to);
+        return x;
+}
+
+/* When it is reported as failed at once, the core asks again with a later heartbeat. */
+static void begin_wanted(struct server *s, struct snapshot_send *send) {
+        uint64_t to = send->wanted_by;
+
+        send->wanted_by = 0;
+        if (send->sending) {
+                if (send->sending->to != to)
+                        report_to_core(s, to, 0, true);
+                return;
+        }
+        send->sending = begin(s, to);
+        if (!send->sending)
+                report_to_core(s, to, 0, true);
+}
+
+static void turn(struct server *s, void *state, uint64_t now_ms) {
+        struct snapshot_send *send = state;
+        struct sending *x;
+
+        if (send->wanted_by)
+                begin_wanted(s, send);
+        x = send->sending;
         if (!x)
                 return;
         if (x->phase == PHASE_FLUSH && replica_flush(s->replica)) {
                 (void)unlink(x->file.path); /* of a run that was cut off */
                 if (worker_submit(s->keeper, run_copy, on_copied, x) < 0) {
-                        finish(x, "too much else to do");
+                        finish(x, "too much other work");
                         return;
                 }
                 x->phase = PHASE_COPY;
-                /* From here on the log is kept, so that what follows need not be a state again. */
+                /* From here on the log is kept, so that entries can follow the state. */
                 s->replica->keep_after = s->state->applied;
         }
         if (x->phase != PHASE_COPY && now_ms >= x->end_ms)
-                finish(x, "it does not go on");
+                finish(x, "it has stalled");
         else if (x->phase != PHASE_COPY && !server_is_leader(s))
-                finish(x, "this member does not lead any more");
+                finish(x, "this member no longer leads");
 }
 
-void snapshot_send_end(struct server *s) {
-        struct sending *x = s->sending;
+static void end(struct server *s, void *state) {
+        struct snapshot_send *send = state;
+        struct sending *x = TAKE_PTR(send->sending);
 
-        if (!x)
-                return;
-        s->sending = NULL;
-        sending_free(x);
+        if (x)
+                sending_free(x);
 }
+
+const struct server_part snapshot_send_part = {.name = "snapshot-send",
+                .size = sizeof(struct snapshot_send),
+                .turn = turn,
+                .end = end};

@@ -1,6 +1,6 @@
 /* Members that begin empty ask the others before they take part, as kstored/server/first-life.c
  * does; and some that have taken part lose all their data and begin so again. */
-#include "kstored/server/first-life.h"
+#include "kstored/server/first-life-judge.h"
 #include "tests/sim/sim.h"
 
 enum { PATIENCE = 20 };

@@ -1,6 +1,6 @@
 /* Whether a member that begins empty takes part, by what the others say: a letter each, 'n' new,
  * 'r' runs, 'k' knows it, '-' silent. */
-#include "kstored/server/first-life.h"
+#include "kstored/server/first-life-judge.h"
 
 #include "kstored/replica/replica.h"
 #include "lib/fileio.h"
