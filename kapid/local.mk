@@ -45,14 +45,15 @@ CLEANFILES += kapid/kinds/no-effect-table.c
 # when nothing changes in it, because nearly everything includes it.
 KIND_IDS = lib/client/kind-ids.h
 BUILT_SOURCES += $(KIND_IDS)
-CLEANFILES += $(KIND_IDS) kapid/kinds/kind-facts.c
+CLEANFILES += $(KIND_IDS) lib/client/kind-ids.stamp kapid/kinds/kind-facts.c
 noinst_LIBRARIES += libkinds.a
 libkinds_a_SOURCES =
 nodist_libkinds_a_SOURCES = kapid/kinds/kind-facts.c
-$(KIND_IDS): kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
+$(KIND_IDS): lib/client/kind-ids.stamp ; @:
+lib/client/kind-ids.stamp: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) lib/client && \
-	kapid/kinds/kinds-to-c$(EXEEXT) --ids $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && \
-	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+	kapid/kinds/kinds-to-c$(EXEEXT) --ids $(KIND_DOCUMENTS:%=$(srcdir)/%) >$(KIND_IDS).tmp && \
+	if cmp -s $(KIND_IDS).tmp $(KIND_IDS); then rm $(KIND_IDS).tmp; else mv $(KIND_IDS).tmp $(KIND_IDS); fi && touch $@
 kapid/kinds/kind-facts.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
 	kapid/kinds/kinds-to-c$(EXEEXT) --facts $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@

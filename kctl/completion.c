@@ -1,41 +1,17 @@
 /* Completion scripts and the man page, made from the tables of verbs and flags. The scripts only
  * ask `kctl __complete WORDS...`, so that they never grow old. */
 #include "kctl/kctl.h"
+#include "kctl/texts.h"
 #include "lib/object.h"
 
 #include "config.h"
 
-static const char bash_script[] =
-                "# kctl completion for bash; load with: source <(kctl completion bash)\n"
-                "_kctl() {\n"
-                "        local IFS=$'\\n'\n"
-                "        COMPREPLY=($(compgen -W \"$(kctl __complete "
-                "\"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\" -- "
-                "\"${COMP_WORDS[COMP_CWORD]}\"))\n"
-                "}\n"
-                "complete -o default -F _kctl kctl\n";
-static const char zsh_script[] =
-                "#compdef kctl\n"
-                "# kctl completion for zsh; load with: source <(kctl completion zsh)\n"
-                "_kctl() {\n"
-                "        local -a found\n"
-                "        found=(${(f)\"$(kctl __complete \"${words[@]:1:$((CURRENT - 1))}\" "
-                "2>/dev/null)\"})\n"
-                "        if (( $#found )); then compadd -a found; else _files; fi\n"
-                "}\n"
-                "compdef _kctl kctl\n";
-static const char fish_script[] =
-                "# kctl completion for fish; load with: kctl completion fish | source\n"
-                "function __kctl_complete\n"
-                "        set -l words (commandline -opc) (commandline -ct)\n"
-                "        kctl __complete $words[2..-1] 2>/dev/null\n"
-                "end\n"
-                "complete -c kctl -a '(__kctl_complete)'\n";
-
 int verb_completion(struct kctl *k) {
         static const struct {
                 const char *shell, *script;
-        } scripts[] = {{"bash", bash_script}, {"zsh", zsh_script}, {"fish", fish_script}};
+        } scripts[] = {{"bash", text_completion_bash},
+                        {"zsh", text_completion_zsh},
+                        {"fish", text_completion_fish}};
 
         for (size_t i = 0; strv_length(k->words) == 1 && i < ELEMENTS(scripts); i++)
                 if (streq(k->words[0], scripts[i].shell)) {

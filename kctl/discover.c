@@ -81,8 +81,9 @@ static const char *type_text(const json_t *document, const json_t *schema, char 
                 snprintf(buffer, 64, "[]%s", json_str_or(items, "type", "Object"));
         else if (json_object_get(s, "additionalProperties"))
                 snprintf(buffer, 64, "map[string]%s",
-                                json_str_or(resolve(document, json_object_get(s, "additionalPropert"
-                                                                                 "ies")),
+                                json_str_or(resolve(document,
+                                                            json_object_get(s,
+                                                                            "additionalProperties")),
                                                 "type", "Object"));
         else
                 snprintf(buffer, 64, "%s", streq(type, "object") ? "Object" : type);

@@ -5,6 +5,8 @@
 
 #include "kctl/cluster.h"
 #include "kctl/machine.h"
+#include "kctl/template.h"
+#include "kctl/texts.h"
 #include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -199,44 +201,38 @@ static int sign(struct join *j, const char *csr, char **ret_cert) {
 }
 
 static int write_node_files(struct join *j, const char *cert) {
-        _cleanup_free_ char
-                        *kubeconfig = strformat(
-                                        "apiVersion: v1\nkind: Config\nclusters:\n- name: "
-                                        "keelson\n  cluster:\n    server: %s\n"
-                                        "    certificate-authority: "
-                                        "/etc/keelson/node/ca.pem\nusers:\n- name: node\n  user:\n"
-                                        "    client-certificate: /etc/keelson/node/cert.pem\n    "
-                                        "client-key: /etc/keelson/node/key.pem\n"
-                                        "contexts:\n- name: keelson\n  context:\n    cluster: "
-                                        "keelson\n    user: node\ncurrent-context: keelson\n",
-                                        info(j, "server")),
-                        *config = strformat("# knodeagent: see knodeagent --help for every "
-                                            "option\nnode-name: %s\n"
-                                            "kubeconfig: /etc/keelson/node/kubeconfig\ndata-dir: "
-                                            "/var/lib/keelson/nodeagent\nnode-ip: %s\n"
-                                            "service-cluster-ip-range: %s\ncluster-cidr: %s\n"
-                                            "health-address: "
-                                            "unix:///run/keelson/nodeagent/health.sock\n",
-                                        j->name, j->facts.address,
-                                        info(j, "service-cluster-ip-range"),
-                                        info(j, "cluster-cidr"));
-        int r = kubeconfig && config ? 0 : -ENOMEM;
+        const struct template_value values[] = {
+                        {"name", j->name},
+                        {"address", j->facts.address},
+                        {"server", info(j, "server")},
+                        {"service-range", info(j, "service-cluster-ip-range")},
+                        {"cluster-range", info(j, "cluster-cidr")},
+                        {NULL, NULL},
+        };
+        _cleanup_free_ char *kubeconfig = template_fill(text_node_kubeconfig, values),
+                            *config = template_fill(text_nodeagent_yaml, values);
+        const struct {
+                const char *path, *mode, *text;
+        } files[] = {
+                        {"/etc/keelson/node/cert.pem", "0600", cert},
+                        {"/etc/keelson/node/ca.pem", "0644", info(j, "ca.crt")},
+                        {"/etc/keelson/nodeagent.yaml", "0644", config},
+                        {"/etc/keelson/node/kubeconfig", "0600", kubeconfig},
+        };
 
-        if (r == 0)
-                r = machine_put(j->machine, "/etc/keelson/node/cert.pem", "0600", cert, j->problem);
-        if (r == 0)
-                r = machine_put(j->machine, "/etc/keelson/node/ca.pem", "0644", info(j, "ca.crt"),
+        if (!kubeconfig || !config)
+                return -ENOMEM;
+        for (size_t i = 0; i < ELEMENTS(files); i++) {
+                int r = machine_put(j->machine, files[i].path, files[i].mode, files[i].text,
                                 j->problem);
-        if (r == 0)
-                r = machine_put(j->machine, "/etc/keelson/nodeagent.yaml", "0644", config,
-                                j->problem);
-        if (r == 0)
-                r = machine_put(j->machine, "/etc/keelson/node/kubeconfig", "0600", kubeconfig,
-                                j->problem);
-        return r;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
-/* kapid's key may run one command there and nothing else. The old line of another cluster is
+/* Lets kapid's key run one command on the machine and nothing else. The line of an earlier cluster is
  * replaced. */
 static int allow_kapid(struct join *j) {
         _cleanup_free_ char *key = strndup(info(j, "ssh-key"), strcspn(info(j, "ssh-key"), "\n")),
@@ -247,13 +243,10 @@ static int allow_kapid(struct join *j) {
                                 "the cluster's ConfigMap kube-system/keelson-info holds no "
                                 "ssh-key; run kctl up again");
         line = strformat("restrict,command=\"/opt/keelson/bin/knodeagent ssh\" %s\n", key);
-        return line ? machine_run(j->machine,
-                                      "umask 077; mkdir -p /root/.ssh; "
-                                      "f=/root/.ssh/authorized_keys; touch $f; grep -v ' "
-                                      "keelson-kapid$' $f >$f.new; "
-                                      "cat >>$f.new && mv $f.new $f",
-                                      line, strlen(line), 30, NULL, j->problem)
-                    : -ENOMEM;
+        if (!line)
+                return -ENOMEM;
+        return machine_run(j->machine, text_allow_kapid_sh, line, strlen(line), 30, NULL,
+                        j->problem);
 }
 
 /* Whoever may make a pod shall not come to the machine that has the cluster's keys. */
@@ -466,21 +459,6 @@ static char *ssh_where(const json_t *node) {
                         address, port ? port : "22");
 }
 
-static const char clean_script[] =
-                "systemctl disable -q --now keelson-nodeagent 2>/dev/null; rm -f "
-                "/etc/systemd/system/keelson-nodeagent.service; "
-                "systemctl stop 'kpod-*.service' 'keelson-pod_*.slice' keelson-logs.service "
-                "2>/dev/null; systemctl "
-                "daemon-reload; "
-                "nft delete table inet keelson 2>/dev/null; /opt/keelson/bin/knodeagent clean; "
-                "f=/root/.ssh/authorized_keys; test -e $f && { grep -v ' keelson-kapid$' $f "
-                ">$f.new; chmod 600 $f.new; mv $f.new $f; }; "
-                "rm -rf --one-file-system /etc/keelson/node /etc/keelson/nodeagent.yaml "
-                "/var/lib/keelson/nodeagent "
-                "/run/keelson/nodeagent /run/keelson/logs /opt/keelson/.agent; "
-                "test -e /etc/keelson/pki || rm -rf /opt/keelson; rmdir /etc/keelson "
-                "/var/lib/keelson 2>/dev/null; true";
-
 static int remove_node(struct kctl *k, const char *name, struct problem *p) {
         _cleanup_free_ char *path = api_path(api_resource_find("nodes"), NULL, name, NULL, NULL),
                             *where = NULL;
@@ -495,7 +473,7 @@ static int remove_node(struct kctl *k, const char *name, struct problem *p) {
                                     p)
                   : -ENOMEM;
         if (r == 0)
-                r = machine_run(m, clean_script, NULL, 0, 120, NULL, p);
+                r = machine_run(m, text_clean_node_sh, NULL, 0, 120, NULL, p);
         if (r < 0 && !k->flags.force) {
                 problem_prefix(p, "the machine cannot be cleaned (--force removes the node all the "
                                   "same)");

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "kctl/texts.h"
 #include "lib/fileio.h"
 #include "lib/pki.h"
 #include "lib/ssh.h"
@@ -323,33 +324,11 @@ static char *bundle_path(const char *name, struct problem *p) {
         return NULL;
 }
 
-/* The new files are tried beside the old ones and moved in place only when all their programs run
- * there: an agent that works is not replaced by one that cannot. $1 is the bundle, $2 its hash. */
-static const char unpack_script[] =
-                "set -e\n"
-                "mkdir -p /opt/keelson\n"
-                "cd /opt/keelson\n"
-                "rm -rf .new\n"
-                "mkdir .new\n"
-                "tar -xzf - -C .new --no-same-owner\n"
-                "for f in .new/bin/*; do\n"
-                "        if ! \"$f\" --version >/dev/null; then\n"
-                "                cd /; rm -rf /opt/keelson/.new; rmdir /opt/keelson 2>/dev/null || "
-                ":\n"
-                "                exit 75\n"
-                "        fi\n"
-                "done\n"
-                "rm -f \".$1\"\n"
-                "for d in bin lib units; do mkdir -p $d; mv -f .new/$d/* $d/; done\n"
-                "mv -f .new/VERSION .\n"
-                "rm -rf .new\n"
-                "echo \"$2\" >\".$1\"\n";
-
 enum { UNPACK_CANNOT_RUN = 75 };
 
 static int unpack_bundle(struct machine *m, const char *name, const char *hash, const char *data,
                 size_t n, struct problem *p) {
-        _cleanup_free_ char *quoted = shell_quote(unpack_script),
+        _cleanup_free_ char *quoted = shell_quote(text_unpack_sh),
                             *command = quoted ? strformat("sh -c %s unpack %s %s", quoted, name,
                                                                 hash)
                                               : NULL;
@@ -403,26 +382,6 @@ void facts_done(struct facts *f) {
         *f = (struct facts){0};
 }
 
-static const char inspect_script[] =
-                "echo uid=$(id -u)\n"
-                "echo hostname=$(uname -n)\n"
-                "echo arch=$(uname -m)\n"
-                "echo clock=$(date +%s)\n"
-                "echo init=$(cat /proc/1/comm)\n"
-                "echo systemd=$(systemctl --version 2>/dev/null | awk 'NR == 1 { print $2 }')\n"
-                "PATH=$PATH:/usr/sbin:/sbin\n"
-                "command -v nft >/dev/null && echo nft=yes\n"
-                "command -v tar >/dev/null && command -v gzip >/dev/null && echo tar=yes\n"
-                "echo machine_id=$(cat /etc/machine-id 2>/dev/null)\n"
-                "set -- $SSH_CONNECTION; address=$3\n"
-                "test -n \"$address\" || address=$(ip -4 -o route get 192.0.2.1 2>/dev/null | sed "
-                "-n 's/.* src \\([0-9.]*\\).*/\\1/p')\n"
-                "test -n \"$address\" || address=$(hostname -I 2>/dev/null | awk '{ print $1 }')\n"
-                "echo address=$address\n"
-                "test -e /etc/keelson/pki/ca.crt && echo control=yes\n"
-                "test -e /etc/keelson/node/kubeconfig && echo agent=yes\n"
-                "true\n";
-
 static char *fact(const char *text, const char *key) {
         size_t n = strlen(key);
 
@@ -445,7 +404,7 @@ int machine_inspect(struct machine *m, bool for_node, struct facts *ret, struct 
         _cleanup_free_ char *systemd = NULL, *clock = NULL;
         struct utsname own;
         int64_t seconds = 0;
-        int r = machine_run(m, inspect_script, NULL, 0, 30, &out, p);
+        int r = machine_run(m, text_inspect_sh, NULL, 0, 30, &out, p);
 
         if (r < 0)
                 return r;

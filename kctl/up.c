@@ -3,13 +3,12 @@
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/machine.h"
+#include "kctl/texts.h"
 #include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
 enum { UP_TIMEOUT_DEFAULT_S = 90 };
-
-static const char *const daemons[] = {"kstored", "kapid", "kreconciled", "kschedd", "kgitd"};
 
 static void step(struct kctl *k, const char *what) {
         printf("%s\n", what);
@@ -66,40 +65,13 @@ static int carry_store(struct kctl *k, struct machine *m, const char *address, s
         return r < 0 ? r : write_files(m, &files, p);
 }
 
-/* The accounts first: the units name them. */
-static int start_units(struct machine *m, struct problem *p) {
-        _cleanup_buf_ struct buf command = {0};
-
-        buf_append_str(&command,
-                        "cd /opt/keelson/units && mkdir -p /etc/sysusers.d && install -m 0644 "
-                        "keelson-sysusers.conf /etc/sysusers.d/keelson.conf && systemd-sysusers "
-                        "/etc/sysusers.d/keelson.conf && for d in");
-        for (size_t i = 0; i < ELEMENTS(daemons); i++)
-                buf_printf(&command, " %s", daemons[i]);
-        buf_append_str(&command, "; do install -m 0644 keelson-$d.service /etc/systemd/system/; "
-                                 "done && mkdir -p /usr/local/bin && "
-                                 "ln -sf /opt/keelson/bin/kctl /usr/local/bin/kctl && systemctl "
-                                 "daemon-reload && systemctl enable -q");
-        for (size_t i = 0; i < ELEMENTS(daemons); i++)
-                buf_printf(&command, " keelson-%s", daemons[i]);
-        buf_append_str(&command, " && systemctl restart --no-block");
-        for (size_t i = 0; i < ELEMENTS(daemons); i++)
-                buf_printf(&command, " keelson-%s", daemons[i]);
-        return command.failed ? -ENOMEM : machine_run(m, command.data, NULL, 0, 90, NULL, p);
-}
-
-/* Why the control plane does not come: its units' state and the last lines of those that failed. */
+/* Prints why the control plane does not start. */
 static void print_trouble(struct machine *m) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_buf_ struct buf out = {0};
         int status;
 
-        if (machine_try(m,
-                            "systemctl --no-pager --no-legend list-units --all 'keelson-*'; for u "
-                            "in kstored kapid kreconciled kschedd kgitd; do "
-                            "systemctl is-active -q keelson-$u || journalctl --no-pager -q -n 5 -o "
-                            "cat -u keelson-$u; done",
-                            NULL, 0, 30, &out, NULL, &status, &p) == 0 &&
+        if (machine_try(m, text_units_trouble_sh, NULL, 0, 30, &out, NULL, &status, &p) == 0 &&
                         out.data)
                 fprintf(stderr, "%s", out.data);
 }
@@ -235,7 +207,7 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
                         return r;
         }
         step(k, "Starting the units");
-        r = start_units(m, p);
+        r = machine_run(m, text_start_units_sh, NULL, 0, 90, NULL, p);
         admin = r == 0 ? read_remote(m, "/etc/keelson/admin.kubeconfig", p) : NULL;
         ca = admin ? read_remote(m, "/etc/keelson/pki/ca.crt", p) : NULL;
         ssh_key = ca ? read_remote(m, "/etc/keelson/pki/ssh_kapid.pub", p) : NULL;
@@ -303,22 +275,7 @@ int verb_down(struct kctl *k) {
                         "This removes the control plane of %s with all it stores", machine_name(m));
         if (!question || !confirmed(k, question))
                 return EXIT_ERROR;
-        if (machine_run(m,
-                            "for d in kgitd kschedd kreconciled kapid kstored; do systemctl "
-                            "disable -q --now keelson-$d 2>/dev/null; "
-                            "rm -f /etc/systemd/system/keelson-$d.service; done; systemctl "
-                            "daemon-reload; "
-                            "rm -rf /etc/keelson/pki /etc/keelson/k*.yaml "
-                            "/etc/keelson/admin.kubeconfig /var/lib/keelson/kstored "
-                            "/var/lib/keelson/kstored.* /var/lib/keelson/kgitd "
-                            "/etc/sysusers.d/keelson.conf "
-                            "/var/lib/private/keelson /opt/keelson/.control; rm -f "
-                            "/usr/local/bin/kctl; "
-                            "for d in kgitd kschedd kreconciled kapid kstored; do userdel "
-                            "keelson-$d 2>/dev/null; groupdel keelson-$d 2>/dev/null; done; "
-                            "test -e /etc/keelson/node || rm -rf /opt/keelson; rmdir /etc/keelson "
-                            "/var/lib/keelson 2>/dev/null; true",
-                            NULL, 0, 120, NULL, &p) < 0)
+        if (machine_run(m, text_down_sh, NULL, 0, 120, NULL, &p) < 0)
                 return kctl_fail(&p);
         if (config_path && kubeconfig_remove(config_path, "keelson", &p) < 0)
                 return kctl_fail(&p);

@@ -519,10 +519,8 @@ static char *request_path(struct informer *i) {
 static const char *accept_header(const struct informer *i, bool watch) {
         if (!i->options.metadata_only)
                 return NULL;
-        return watch ? "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/"
-                       "json"
-                     : "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
-                       "application/json";
+        return watch ? "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+                     : "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 }
 
 /* Goes on from where we are: the next page, or the watch. */

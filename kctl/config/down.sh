@@ -1,0 +1,19 @@
+# Removes the control plane with everything that it stores. What a node of this machine needs stays.
+daemons="kgitd kschedd kreconciled kapid kstored"
+
+for d in $daemons; do
+        systemctl disable -q --now keelson-$d 2>/dev/null
+        rm -f /etc/systemd/system/keelson-$d.service
+done
+systemctl daemon-reload
+rm -rf /etc/keelson/pki /etc/keelson/k*.yaml /etc/keelson/admin.kubeconfig \
+        /var/lib/keelson/kstored /var/lib/keelson/kstored.* /var/lib/keelson/kgitd \
+        /etc/sysusers.d/keelson.conf /var/lib/private/keelson /opt/keelson/.control
+rm -f /usr/local/bin/kctl
+for d in $daemons; do
+        userdel keelson-$d 2>/dev/null
+        groupdel keelson-$d 2>/dev/null
+done
+test -e /etc/keelson/node || rm -rf /opt/keelson
+rmdir /etc/keelson /var/lib/keelson 2>/dev/null
+true

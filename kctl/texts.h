@@ -1,0 +1,24 @@
+/* The text files of kctl/config/, compiled in: configurations and scripts for machines, completion
+ * scripts. Those with {{NAME}} in them are filled in by template_fill(). */
+#pragma once
+
+extern const char text_allow_kapid_sh[];
+extern const char text_clean_node_sh[];
+extern const char text_completion_bash[];
+extern const char text_completion_fish[];
+extern const char text_completion_zsh[];
+extern const char text_down_sh[];
+extern const char text_inspect_sh[];
+extern const char text_kapid_yaml[];
+extern const char text_kgitd_yaml[];
+extern const char text_kreconciled_yaml[];
+extern const char text_kschedd_yaml[];
+extern const char text_kstored_yaml[];
+extern const char text_node_kubeconfig[];
+extern const char text_nodeagent_yaml[];
+extern const char text_refresh_sh[];
+extern const char text_start_units_sh[];
+extern const char text_store_authority_sh[];
+extern const char text_store_state_sh[];
+extern const char text_units_trouble_sh[];
+extern const char text_unpack_sh[];
