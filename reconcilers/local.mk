@@ -45,8 +45,11 @@ check_PROGRAMS += tests/unit/test-slots
 tests_unit_test_slots_SOURCES = tests/unit/test-slots.c tests/unit/unit.h
 tests_unit_test_slots_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-decide
-tests_unit_test_gitsync_decide_SOURCES = tests/unit/test-gitsync-decide.c tests/unit/unit.h
+tests_unit_test_gitsync_decide_SOURCES = tests/unit/test-gitsync-decide.c tests/unit/gitsync-commit.h tests/unit/unit.h
 tests_unit_test_gitsync_decide_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
+check_PROGRAMS += tests/unit/test-gitsync-lists
+tests_unit_test_gitsync_lists_SOURCES = tests/unit/test-gitsync-lists.c tests/unit/gitsync-commit.h tests/unit/unit.h
+tests_unit_test_gitsync_lists_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-run
 tests_unit_test_gitsync_run_SOURCES = tests/unit/test-gitsync-run.c tests/unit/fake-api.h tests/unit/loop.h \
 	tests/unit/unit.h
