@@ -159,7 +159,7 @@ static void unchanged(void **state) {
 /* A kind that comes with its CRD is tried after the CRD was applied, ranks apart. */
 static void commit_brings_a_crd(void **state) {
         static const char *const files[] = {"1.yaml",
-                        "{apiVersion: v1, kind: Namespace, metadata: {name: n}}", "2.yaml", CRD,
+                        "{apiVersion: v1, kind: Namespace, metadata: {name: box}}", "2.yaml", CRD,
                         "3.yaml", MAP("m"), "4.yaml",
                         "{apiVersion: example.org/v1, kind: Gizmo, metadata: {name: g}}", NULL};
         struct commit *c = commit_new(files);
@@ -170,10 +170,10 @@ static void commit_brings_a_crd(void **state) {
         assert_int_equal(decide_apply(c->wanted, c->count, &v), 4);
         c->wanted[3].crd = c->wanted[1].item->object;
         decide_trials(c->wanted, c->count, false, &list);
-        assert_actions(&list, "try things n\ntry things gizmos.example.org\ntry things m\n");
+        assert_actions(&list, "try things box\ntry things gizmos.example.org\ntry things m\n");
         assert_true(c->wanted[3].unchecked);
         decide_applies(c->wanted, c->count, true, &list);
-        assert_actions(&list, "apply things n\nbarrier\napply things gizmos.example.org\n");
+        assert_actions(&list, "apply things box\nbarrier\napply things gizmos.example.org\n");
         c->wanted[0].apply = c->wanted[1].apply = false; /* they were */
         c->wanted[3].served = true;
         decide_trials(c->wanted, c->count, true, &list);
@@ -190,11 +190,11 @@ static void commit_brings_a_crd(void **state) {
 
 static void answers_to_trials(void **state) {
         static const char *const files[] = {"1.yaml",
-                        "{apiVersion: v1, kind: Namespace, metadata: {name: n}}", "2.yaml",
+                        "{apiVersion: v1, kind: Namespace, metadata: {name: box}}", "2.yaml",
                         "{apiVersion: v1, kind: ServiceAccount, metadata: {name: robot, namespace: "
-                        "n}}",
-                        "3.yaml", "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}",
-                        NULL};
+                        "box}}",
+                        "3.yaml",
+                        "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: box}}", NULL};
         static const struct {
                 bool late, forced;
                 int error, code;
@@ -215,7 +215,7 @@ static void answers_to_trials(void **state) {
                                         TRIAL_FORCE},
                         {false, true, -ESTALE, 409, "conflict", TRIAL_REFUSED},
                         /* the commit brings what is missing */
-                        {false, false, -ENOENT, 404, "namespaces \"n\" not found", TRIAL_LATER},
+                        {false, false, -ENOENT, 404, "namespaces \"box\" not found", TRIAL_LATER},
                         {true, false, -ENOENT, 404, "namespaces \"other\" not found",
                                         TRIAL_REFUSED},
                         {true, false, -EACCES, 403, "serviceaccount \"robot\" not found",
@@ -228,7 +228,7 @@ static void answers_to_trials(void **state) {
 
         assert_int_equal(inventory_init(&v), 0);
         free(c->wanted[0].key); /* a Namespace is in no namespace */
-        c->wanted[0].key = inventory_key("", "Namespace", "", "n");
+        c->wanted[0].key = inventory_key("", "Namespace", "", "box");
         assert_int_equal(decide_apply(c->wanted, c->count, &v), 3);
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 struct problem p = {.code = cases[i].code, .message = (char *)cases[i].message};
