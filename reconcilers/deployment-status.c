@@ -13,11 +13,19 @@ int64_t set_status(const json_t *rs, const char *field) {
         return json_int_or(json_object_get(rs, "status"), field, 0);
 }
 
-int64_t sets_sum(const struct rollout *d, const char *field, bool spec) {
+int64_t sets_spec_replicas(const struct rollout *d) {
         int64_t sum = 0;
 
         for (size_t i = 0; i < d->sets.count; i++)
-                sum += spec ? set_replicas(d->sets.items[i]) : set_status(d->sets.items[i], field);
+                sum += set_replicas(d->sets.items[i]);
+        return sum;
+}
+
+int64_t sets_status(const struct rollout *d, const char *field) {
+        int64_t sum = 0;
+
+        for (size_t i = 0; i < d->sets.count; i++)
+                sum += set_status(d->sets.items[i], field);
         return sum;
 }
 
@@ -73,26 +81,15 @@ static int compare_created(const void *x, const void *y) {
         return ta != tb ? (ta < tb ? -1 : 1) : strcmp(object_name(a), object_name(b));
 }
 
-static void read_strategy(struct rollout *d) {
-        const json_t *rolling = json_at(d->deployment, "spec.strategy.rollingUpdate");
-
-        d->recreate = streq(json_str_or(d->deployment, "spec.strategy.type", ""), "Recreate");
-        if (d->recreate)
-                return;
-        d->surge = int_or_percent(json_object_get(rolling, "maxSurge"), d->replicas, true,
-                        (d->replicas + 3) / 4);
-        d->unavailable = int_or_percent(json_object_get(rolling, "maxUnavailable"), d->replicas,
-                        false, d->replicas / 4);
-        if (d->surge == 0 && d->unavailable == 0)
-                d->unavailable = 1; /* otherwise nothing could ever move */
-        d->unavailable = MIN(d->unavailable, d->replicas);
-}
-
 void rollout_read(struct rollout *d, const struct world *w, const json_t *deployment) {
         d->deployment = deployment;
         d->replicas = MAX(json_int_or(deployment, "spec.replicas", 1), (int64_t)0);
         d->paused = json_bool_or(deployment, "spec.paused", false);
-        read_strategy(d);
+        d->strategy = streq(json_str_or(deployment, "spec.strategy.type", ""),
+                                      recreate_strategy.type)
+                                      ? &recreate_strategy
+                                      : &rolling_update_strategy;
+        d->strategy->read(d);
         world_owned(w, WORLD_REPLICASETS_BY_OWNER, deployment, &d->sets, &d->orphans);
         if (d->sets.count > 0)
                 qsort(d->sets.items, d->sets.count, sizeof(*d->sets.items), compare_created);
@@ -118,8 +115,7 @@ void rollout_done(struct rollout *d) {
 bool rollout_is_complete(const struct rollout *d) {
         return d->new_set && set_status(d->new_set, "replicas") == d->replicas &&
                set_status(d->new_set, "availableReplicas") == d->replicas &&
-               set_replicas(d->new_set) == d->replicas &&
-               sets_sum(d, "replicas", false) == d->replicas;
+               set_replicas(d->new_set) == d->replicas && sets_status(d, "replicas") == d->replicas;
 }
 
 static bool made_progress(const json_t *old, const json_t *status) {
@@ -234,13 +230,13 @@ json_t *deployment_report(const struct world *w, const char *name, const struct 
         if (!deployment || object_is_deleting(deployment))
                 return NULL;
         rollout_read(&d, w, deployment);
-        replicas = sets_sum(&d, "replicas", false);
-        available = sets_sum(&d, "availableReplicas", false);
+        replicas = sets_status(&d, "replicas");
+        available = sets_status(&d, "availableReplicas");
         status = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "observedGeneration",
                         (json_int_t)object_generation(deployment), "replicas", (json_int_t)replicas,
                         "updatedReplicas",
                         (json_int_t)(d.new_set ? set_status(d.new_set, "replicas") : 0),
-                        "readyReplicas", (json_int_t)sets_sum(&d, "readyReplicas", false),
+                        "readyReplicas", (json_int_t)sets_status(&d, "readyReplicas"),
                         "availableReplicas", (json_int_t)available, "unavailableReplicas",
                         (json_int_t)MAX(replicas - available, (int64_t)0));
         assert(status);

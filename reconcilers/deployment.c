@@ -2,7 +2,7 @@
  * never above replicas + maxSurge pods, never below replicas - maxUnavailable available ones. A
  * rollback is an older template put back: its ReplicaSet is found again by template and becomes the
  * new one under the next revision. The steps are those of the Deployment page of the Kubernetes
- * documentation. */
+ * documentation; how old pods give way to new ones is in deployment-strategy.c. */
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "reconcilers/deployment-internal.h"
@@ -28,10 +28,6 @@ static void deployment_wake(const struct world *w, const struct wake *out, enum 
                 if (rs)
                         wake_controller(out, rs, "apps", "Deployment");
         }
-}
-
-static int64_t clamp(int64_t v, int64_t low, int64_t high) {
-        return v < low ? low : v > high ? high : v;
 }
 
 static json_t *with_string(json_t *map, const char *key, const char *value) {
@@ -96,19 +92,7 @@ static json_t *set_annotations(const struct rollout *d, int64_t revision) {
         return a;
 }
 
-/* What may be running of the new template now, given how many pods all sets have together. */
-static int64_t new_replicas_allowed(const struct rollout *d) {
-        int64_t now = d->new_set ? set_replicas(d->new_set) : 0;
-        int64_t total = sets_sum(d, "replicas", true);
-
-        if (d->recreate)
-                return d->replicas;
-        if (total >= d->replicas + d->surge)
-                return now;
-        return MIN(now + (d->replicas + d->surge - total), d->replicas);
-}
-
-static void create_new_set(const struct rollout *d, struct actions *a, int64_t replicas) {
+void rollout_create_set(const struct rollout *d, struct actions *a, int64_t replicas) {
         json_t *template = json_deep_copy(json_at(d->deployment, "spec.template"));
         json_t *selector = json_deep_copy(json_at(d->deployment, "spec.selector"));
         json_t *labels;
@@ -136,25 +120,24 @@ static void create_new_set(const struct rollout *d, struct actions *a, int64_t r
                         "Scaled up replica set %s from 0 to %lld", name, (long long)replicas);
 }
 
-/* The Deployment's replicas that the set was last scaled for; -1 when unknown. */
-static int64_t scaled_for(const json_t *rs) {
+int64_t set_scaled_for(const json_t *rs) {
         const char *text = object_annotation(rs, DESIRED_ANNOTATION);
         int64_t v;
 
         return text && parse_i64(text, &v) >= 0 ? v : -1;
 }
 
-static void scale(const struct rollout *d, struct actions *a, const json_t *rs, int64_t replicas) {
+void rollout_scale(const struct rollout *d, struct actions *a, const json_t *rs, int64_t replicas) {
         int64_t now = set_replicas(rs);
         json_t *body;
 
-        if (now == replicas && scaled_for(rs) == d->replicas)
+        if (now == replicas && set_scaled_for(rs) == d->replicas)
                 return;
         body = json_pack("{s:{s:{s:o, s:o}}, s:{s:I}}", "metadata", "annotations",
                         DESIRED_ANNOTATION, number_text(d->replicas), MAX_ANNOTATION,
                         number_text(d->replicas + d->surge), "spec", "replicas",
                         (json_int_t)replicas);
-        action_patch(a, "replicasets", rs, NULL, body);
+        action_patch(a, "replicasets", rs, /* subresource= */ NULL, body);
         if (now != replicas)
                 action_event(a, d->deployment, "Normal", "ScalingReplicaSet",
                                 "Scaled %s replica set %s from %lld to %lld",
@@ -162,9 +145,7 @@ static void scale(const struct rollout *d, struct actions *a, const json_t *rs, 
                                 (long long)replicas);
 }
 
-/* Revision and annotations of the new set, minReadySeconds, and the Deployment's own revision. True
- * when the new set had to be changed: scaling it waits for the next round then. */
-static bool sync_annotations(const struct rollout *d, struct actions *a) {
+bool rollout_update_set(const struct rollout *d, struct actions *a) {
         int64_t revision = next_revision(d);
         _cleanup_json_ json_t *want = set_annotations(d, revision), *patch = json_object();
         const json_t *have = json_at(d->new_set, "metadata.annotations");
@@ -182,7 +163,7 @@ static bool sync_annotations(const struct rollout *d, struct actions *a) {
         if (json_object_size(patch) > 0 ||
                         json_int_or(d->new_set, "spec.minReadySeconds", 0) !=
                                         json_int_or(d->deployment, "spec.minReadySeconds", 0)) {
-                action_patch(a, "replicasets", d->new_set, NULL,
+                action_patch(a, "replicasets", d->new_set, /* subresource= */ NULL,
                                 json_pack("{s:{s:O}, s:{s:I}}", "metadata", "annotations", patch,
                                                 "spec", "minReadySeconds",
                                                 (json_int_t)json_int_or(d->deployment,
@@ -190,153 +171,10 @@ static bool sync_annotations(const struct rollout *d, struct actions *a) {
                 changed = true;
         }
         if (revision_of(d->deployment) != revision)
-                action_patch(a, "deployments", d->deployment, NULL,
+                action_patch(a, "deployments", d->deployment, /* subresource= */ NULL,
                                 json_pack("{s:{s:{s:o}}}", "metadata", "annotations",
                                                 REVISION_ANNOTATION, number_text(revision)));
         return changed;
-}
-
-/* --- scaling all sets in proportion (spec.replicas changed in the middle of a rollout, or paused)
- * --- */
-
-static bool is_scaling(const struct rollout *d) {
-        for (size_t i = 0; i < d->sets.count; i++) {
-                const json_t *rs = d->sets.items[i];
-
-                if (set_replicas(rs) > 0 && scaled_for(rs) >= 0 && scaled_for(rs) != d->replicas)
-                        return true;
-        }
-        return false;
-}
-
-/* The share of `rs` in a change of `delta`, by its part of what the sets were meant to have. */
-static int64_t fair_share(const struct rollout *d, const json_t *rs, int64_t delta) {
-        const char *text = object_annotation(rs, MAX_ANNOTATION);
-        int64_t was = 0, size = set_replicas(rs), share;
-
-        if (!text || parse_i64(text, &was) < 0 || was <= 0)
-                was = MAX(sets_sum(d, "replicas", true), (int64_t)1);
-        share = (size * (d->replicas + d->surge) * 2 + was) / (2 * was) - size; /* rounded */
-        return delta > 0 ? clamp(share, 0, delta) : clamp(share, delta, 0);
-}
-
-static void scale_all(const struct rollout *d, struct actions *a) {
-        const json_t *active = NULL;
-        size_t active_count = 0;
-        int64_t allowed, delta;
-
-        for (size_t i = 0; i < d->sets.count; i++)
-                if (set_replicas(d->sets.items[i]) > 0) {
-                        active = d->sets.items[i];
-                        active_count++;
-                }
-        if (active_count == 0)
-                active = d->new_set;
-        if (active_count <= 1) {
-                if (active)
-                        scale(d, a, active, d->replicas);
-                return;
-        }
-        if (d->recreate)
-                return;
-        allowed = d->replicas > 0 ? d->replicas + d->surge : 0;
-        delta = allowed - sets_sum(d, "replicas", true);
-        int64_t left = delta;
-        /* Newest first when growing, oldest first when shrinking; the rest goes to the first. */
-        for (size_t i = 0; i < d->sets.count; i++) {
-                const json_t *rs = d->sets.items[delta > 0 ? d->sets.count - 1 - i : i];
-                int64_t share;
-
-                if (set_replicas(rs) == 0)
-                        continue;
-                active_count--;
-                share = active_count == 0 ? left : fair_share(d, rs, left);
-                share = MAX(share, -set_replicas(rs));
-                left -= share;
-                scale(d, a, rs, set_replicas(rs) + share);
-        }
-}
-
-/* --- strategies --- */
-
-/* Available pods that will stay so: what the set was told to give up does not count any more,
- * though its status may still name it. */
-static int64_t set_available(const json_t *rs) {
-        return clamp(set_status(rs, "availableReplicas"), 0, set_replicas(rs));
-}
-
-static int64_t sets_available(const struct rollout *d) {
-        int64_t sum = 0;
-
-        for (size_t i = 0; i < d->sets.count; i++)
-                sum += set_available(d->sets.items[i]);
-        return sum;
-}
-
-/* Old sets down by what is over the minimum of available pods: first pods that are not available.
- */
-static void scale_down_old(const struct rollout *d, struct actions *a) {
-        int64_t total = sets_sum(d, "replicas", true);
-        int64_t minimum = d->replicas - d->unavailable;
-        int64_t new_unavailable = set_replicas(d->new_set) - set_available(d->new_set);
-        int64_t may_go = total - minimum - new_unavailable, healthy_may_go;
-
-        if (may_go <= 0)
-                return;
-        healthy_may_go = sets_available(d) - minimum;
-        for (size_t i = 0; i < d->sets.count && may_go > 0; i++) {
-                const json_t *rs = d->sets.items[i];
-                int64_t size = set_replicas(rs), sick, healthy;
-
-                if (rs == d->new_set || size == 0)
-                        continue;
-                sick = clamp(size - set_available(rs), 0, may_go);
-                may_go -= sick;
-                healthy = clamp(size - sick, 0, clamp(healthy_may_go, 0, may_go));
-                healthy_may_go -= healthy;
-                may_go -= healthy;
-                scale(d, a, rs, size - sick - healthy);
-        }
-}
-
-static bool old_pods_exist(const struct rollout *d, const struct world *w) {
-        for (size_t i = 0; i < d->sets.count; i++) {
-                _cleanup_objects_ struct objects pods = {0};
-
-                if (d->sets.items[i] == d->new_set)
-                        continue;
-                world_list(w, WORLD_PODS_BY_OWNER, object_uid(d->sets.items[i]), &pods);
-                for (size_t k = 0; k < pods.count; k++)
-                        if (!pod_is_finished(pods.items[k]))
-                                return true;
-        }
-        return false;
-}
-
-static void roll(const struct rollout *d, const struct world *w, struct actions *a) {
-        bool old_left = false;
-
-        if (d->recreate) {
-                for (size_t i = 0; i < d->sets.count; i++)
-                        if (d->sets.items[i] != d->new_set && set_replicas(d->sets.items[i]) > 0) {
-                                scale(d, a, d->sets.items[i], 0);
-                                old_left = true;
-                        }
-                if (old_left || old_pods_exist(d, w))
-                        return;
-        }
-        if (!d->new_set) {
-                create_new_set(d, a, new_replicas_allowed(d));
-                return;
-        }
-        if (sync_annotations(d, a))
-                return;
-        if (set_replicas(d->new_set) > d->replicas)
-                scale(d, a, d->new_set, d->replicas);
-        else
-                scale(d, a, d->new_set, new_replicas_allowed(d));
-        if (!d->recreate)
-                scale_down_old(d, a);
 }
 
 static void clean_history(const struct rollout *d, struct actions *a) {
@@ -354,7 +192,8 @@ static void clean_history(const struct rollout *d, struct actions *a) {
                                 !object_is_deleting(rs) &&
                                 object_generation(rs) <=
                                                 json_int_or(rs, "status.observedGeneration", 0))
-                        action_delete(a, "replicasets", rs, -1, NULL);
+                        action_delete(a, "replicasets", rs, /* grace_s= */ -1,
+                                        /* propagation= */ NULL);
         }
 }
 
@@ -371,11 +210,11 @@ static void deployment_plan(const struct world *w, const char *name, struct acti
         adopt_and_release(
                         a, "replicasets", deployment, "apps/v1", "Deployment", &d.sets, &d.orphans);
         if (a->count > before)
-                return; /* numbers only count with a settled family */
-        if (d.paused || (is_scaling(&d) && d.new_set))
-                scale_all(&d, a);
+                return; /* numbers of replicas count when owners are settled */
+        if (d.paused || (d.new_set && rollout_is_scaling(&d)))
+                rollout_scale_all(&d, a);
         else
-                roll(&d, w, a);
+                d.strategy->roll(&d, w, a);
         if (rollout_is_complete(&d))
                 clean_history(&d, a);
         else {

@@ -45,8 +45,11 @@ check_PROGRAMS += tests/unit/test-slots
 tests_unit_test_slots_SOURCES = tests/unit/test-slots.c tests/unit/unit.h
 tests_unit_test_slots_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-decide
-tests_unit_test_gitsync_decide_SOURCES = tests/unit/test-gitsync-decide.c tests/unit/unit.h
+tests_unit_test_gitsync_decide_SOURCES = tests/unit/test-gitsync-decide.c tests/unit/gitsync-commit.h tests/unit/unit.h
 tests_unit_test_gitsync_decide_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
+check_PROGRAMS += tests/unit/test-gitsync-lists
+tests_unit_test_gitsync_lists_SOURCES = tests/unit/test-gitsync-lists.c tests/unit/gitsync-commit.h tests/unit/unit.h
+tests_unit_test_gitsync_lists_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-run
 tests_unit_test_gitsync_run_SOURCES = tests/unit/test-gitsync-run.c tests/unit/fake-api.h tests/unit/loop.h \
 	tests/unit/unit.h
@@ -57,13 +60,13 @@ sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
-	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c \
+	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
 	reconcilers/endpointslice.c reconcilers/frame.c reconcilers/frame.h \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
 	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
-	reconcilers/sched-affinity.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
+	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c \
 	reconcilers/world.c reconcilers/world.h

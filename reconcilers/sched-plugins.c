@@ -1,31 +1,8 @@
 /* The scheduler's plugins: each says whether a pod may go to a node, how well, and which events may
- * change a no. And the choice over them. */
-#include <stdarg.h>
-
+ * change a no. A new one is a function and a row in the table at the end. */
+#include "lib/client/taints.h"
 #include "lib/object.h"
 #include "reconcilers/sched.h"
-#include "lib/client/taints.h"
-
-/* --- reasons --- */
-
-int reasons_init(struct reasons *r) {
-        *r = (struct reasons){.counts = map_new(NULL)};
-        return r->counts ? 0 : -ENOMEM;
-}
-
-void reasons_done(struct reasons *r) {
-        r->counts = map_free(r->counts);
-}
-
-void reasons_add(struct reasons *r, const char *fmt, ...) {
-        char text[256];
-        va_list ap;
-
-        va_start(ap, fmt);
-        (void)vsnprintf(text, sizeof(text), fmt, ap);
-        va_end(ap);
-        assert(map_set(r->counts, text, (void *)((uintptr_t)map_get(r->counts, text) + 1)) >= 0);
-}
 
 /* --- filters --- */
 
@@ -64,17 +41,11 @@ static bool matches_affinity(const struct cluster *c, const struct sched_pod *po
         return false;
 }
 
-static bool tolerates_key(const struct sched_pod *pod, const char *key) {
-        _cleanup_json_ json_t *taint = json_pack("{s:s, s:s}", "key", key, "effect", "NoSchedule");
-
-        assert(taint);
-        return pod_tolerates(pod->object, taint, NULL);
-}
-
 static bool is_schedulable(const struct cluster *c, const struct sched_pod *pod,
                 const struct sched_node *node, struct reasons *why) {
         if (!json_bool_or(node->object, "spec.unschedulable", false) ||
-                        tolerates_key(pod, "node.kubernetes.io/unschedulable"))
+                        pod_tolerates_key(pod->object, "node.kubernetes.io/unschedulable",
+                                        "NoSchedule"))
                 return true;
         reasons_add(why, "node(s) were unschedulable");
         return false;
@@ -84,7 +55,8 @@ static bool is_schedulable(const struct cluster *c, const struct sched_pod *pod,
 static bool is_ready(const struct cluster *c, const struct sched_pod *pod,
                 const struct sched_node *node, struct reasons *why) {
         if (object_condition_true(node->object, "Ready") ||
-                        tolerates_key(pod, "node.kubernetes.io/not-ready"))
+                        pod_tolerates_key(
+                                        pod->object, "node.kubernetes.io/not-ready", "NoSchedule"))
                 return true;
         reasons_add(why, "node(s) were not ready");
         return false;
@@ -196,105 +168,30 @@ static int64_t spread(const struct cluster *c, const struct sched_pod *pod,
 }
 
 const struct sched_plugin sched_plugins[] = {
-                {"NodeUnschedulable", is_schedulable, NULL, false, 0,
-                                SCHED_NODE_ADDED | SCHED_NODE_TAINTS},
-                {"NodeReady", is_ready, NULL, false, 0, SCHED_NODE_ADDED},
-                {"NodeName", has_name, NULL, false, 0, SCHED_NODE_ADDED},
-                {"TaintToleration", tolerates, few_intolerable, false, 3,
-                                SCHED_NODE_ADDED | SCHED_NODE_TAINTS},
-                {"NodeAffinity", matches_affinity, preferred, true, 2,
-                                SCHED_NODE_ADDED | SCHED_NODE_LABELS},
-                {"NodePorts", has_ports, NULL, false, 0, SCHED_NODE_ADDED | SCHED_POD_GONE},
-                {"NodeResourcesFit", fits, least_allocated, false, 1,
-                                SCHED_NODE_ADDED | SCHED_POD_GONE},
-                {"SelectorSpread", NULL, spread, false, 4, 0},
+                {.name = "NodeUnschedulable",
+                                .filter = is_schedulable,
+                                .events = SCHED_NODE_ADDED | SCHED_NODE_TAINTS},
+                {.name = "NodeReady", .filter = is_ready, .events = SCHED_NODE_ADDED},
+                {.name = "NodeName", .filter = has_name, .events = SCHED_NODE_ADDED},
+                {.name = "TaintToleration",
+                                .filter = tolerates,
+                                .score = few_intolerable,
+                                .weight = 3,
+                                .events = SCHED_NODE_ADDED | SCHED_NODE_TAINTS},
+                {.name = "NodeAffinity",
+                                .filter = matches_affinity,
+                                .score = preferred,
+                                .normalize = true,
+                                .weight = 2,
+                                .events = SCHED_NODE_ADDED | SCHED_NODE_LABELS},
+                {.name = "NodePorts",
+                                .filter = has_ports,
+                                .events = SCHED_NODE_ADDED | SCHED_POD_GONE},
+                {.name = "NodeResourcesFit",
+                                .filter = fits,
+                                .score = least_allocated,
+                                .weight = 1,
+                                .events = SCHED_NODE_ADDED | SCHED_POD_GONE},
+                {.name = "SelectorSpread", .score = spread, .weight = 4},
 };
 const size_t sched_plugins_count = ELEMENTS(sched_plugins);
-
-/* --- the choice --- */
-
-static bool node_passes(const struct cluster *c, const struct sched_pod *pod,
-                const struct sched_node *node, struct reasons *why) {
-        for (size_t k = 0; k < sched_plugins_count; k++)
-                if (sched_plugins[k].filter && !sched_plugins[k].filter(c, pod, node, why)) {
-                        why->events |= sched_plugins[k].events;
-                        return false;
-                }
-        return true;
-}
-
-struct candidate {
-        const struct sched_node *node;
-        int64_t score;
-};
-
-static void add_scores(const struct cluster *c, const struct sched_pod *pod,
-                struct candidate *candidates, size_t count, const struct sched_plugin *plugin) {
-        int64_t max = 0;
-
-        if (plugin->scale)
-                for (size_t i = 0; i < count; i++)
-                        max = MAX(max, plugin->score(c, pod, candidates[i].node));
-        for (size_t i = 0; i < count; i++) {
-                int64_t score = plugin->score(c, pod, candidates[i].node);
-
-                if (plugin->scale)
-                        score = max > 0 ? score * 100 / max : 0;
-                candidates[i].score += score * plugin->weight;
-        }
-}
-
-const struct sched_node *sched_choose(const struct cluster *c, const struct sched_pod *pod,
-                uint64_t tie, struct reasons *why) {
-        struct candidate *candidates = calloc(map_size(c->nodes) + 1, sizeof(*candidates));
-        const struct sched_node *best = NULL;
-        size_t count = 0, equal = 0;
-        int64_t best_score = -1;
-
-        assert(candidates);
-        map_foreach (c->nodes, e) {
-                const struct sched_node *node = map_entry_value(e);
-
-                if (node->object && !object_is_deleting(node->object) &&
-                                node_passes(c, pod, node, why))
-                        candidates[count++].node = node;
-        }
-        if (c->node_count == 0)
-                why->events |= SCHED_NODE_ADDED;
-        for (size_t k = 0; k < sched_plugins_count && count > 1; k++)
-                if (sched_plugins[k].score)
-                        add_scores(c, pod, candidates, count, &sched_plugins[k]);
-        for (size_t i = 0; i < count; i++) {
-                best_score = MAX(best_score, candidates[i].score);
-        }
-        for (size_t i = 0; i < count; i++)
-                equal += candidates[i].score == best_score;
-        for (size_t i = 0, n = equal ? tie % equal : 0; i < count && !best; i++)
-                if (candidates[i].score == best_score && n-- == 0)
-                        best = candidates[i].node;
-        free(candidates);
-        return best;
-}
-
-static int compare_strings(const void *a, const void *b) {
-        return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-char *sched_message(const struct cluster *c, const struct reasons *why) {
-        _cleanup_strv_free_ char **parts = NULL;
-        _cleanup_free_ char *joined = NULL;
-
-        if (c->node_count == 0)
-                return strdup("no nodes available to schedule pods");
-        map_foreach (why->counts, e) {
-                _cleanup_free_ char *part = strformat(
-                                "%zu %s", (size_t)(uintptr_t)map_entry_value(e), map_entry_key(e));
-
-                if (!part || strv_extend(&parts, part) < 0)
-                        return NULL;
-        }
-        if (strv_length(parts) > 1)
-                qsort(parts, strv_length(parts), sizeof(*parts), compare_strings);
-        joined = strv_join(parts, ", ");
-        return joined ? strformat("0/%zu nodes are available: %s.", c->node_count, joined) : NULL;
-}

@@ -83,11 +83,11 @@ struct sched_plugin {
         const char *name;
         /* Whether the pod may go there; says why not. NULL: no filter. */
         bool (*filter)(const struct cluster *c, const struct sched_pod *pod, const struct sched_node *node, struct reasons *why);
-        /* How well it would be there; scaled to 0..100 over the candidates afterwards, more is better. */
+        /* How well it would be there, 0..100 (unless normalize); more is better. NULL: no score. */
         int64_t (*score)(const struct cluster *c, const struct sched_pod *pod, const struct sched_node *node);
-        bool scale;                  /* scores are raw and must be scaled by their maximum */
+        bool normalize;              /* scores are raw: scaled to 0..100 by their maximum */
         unsigned weight;
-        uint32_t events;
+        uint32_t events;             /* SCHED_*: what may change its no */
 };
 extern const struct sched_plugin sched_plugins[];
 extern const size_t sched_plugins_count;

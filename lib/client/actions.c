@@ -2,6 +2,7 @@
 #include "lib/client/actions.h"
 
 #include "lib/object.h"
+#include "lib/vector.h"
 
 static void action_done(struct action *x) {
         free(x->ns);
@@ -18,8 +19,8 @@ static void action_done(struct action *x) {
 void actions_done(struct actions *a) {
         for (size_t i = 0; i < a->count; i++)
                 action_done(&a->items[i]);
-        free(a->items);
-        *a = (struct actions){0};
+        vector_done(a);
+        a->requeue_after_us = 0;
 }
 
 char *action_string(const char *s) {
@@ -32,21 +33,15 @@ char *action_string(const char *s) {
 struct action *actions_add(struct actions *a, const struct action_type *type,
                 const struct api_resource *resource, const char *ns, const char *name,
                 json_t *body) {
-        assert(type && type->start);
-        if (a->count == a->allocated) {
-                size_t n = a->allocated ? a->allocated * 2 : 4;
-                struct action *items = reallocarray(a->items, n, sizeof(*items));
-
-                assert(items);
-                a->items = items;
-                a->allocated = n;
-        }
-        a->items[a->count] = (struct action){.type = type,
+        const struct action x = {.type = type,
                         .resource = resource,
                         .ns = action_string(ns),
                         .name = action_string(name),
                         .body = body};
-        return &a->items[a->count++];
+
+        assert(type && type->start);
+        assert(vector_append(a, x) >= 0);
+        return &a->items[a->count - 1];
 }
 
 static int barrier_start(struct running_action *a) {

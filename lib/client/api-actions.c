@@ -242,7 +242,7 @@ void action_guard_absent(struct actions *a, const struct api_resource *r, const 
 void action_event(struct actions *a, const json_t *about, const char *type, const char *reason,
                 const char *fmt, ...) {
         struct action *x = add_for(a, &action_type_event, api_resource(KIND_EVENTS), about,
-                        json_incref((json_t *)about));
+                        json_ref(about));
         va_list ap;
 
         x->event_type = action_string(type);

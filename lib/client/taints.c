@@ -1,19 +1,34 @@
 /* Matching of taints and tolerations as the "Taints and Tolerations" page says. */
 #include "lib/client/taints.h"
 
-bool toleration_matches(const json_t *toleration, const json_t *taint) {
-        const char *effect = json_str_or(toleration, "effect", "");
-        const char *key = json_str_or(toleration, "key", "");
-        const char *operator= json_str_or(toleration, "operator", "Equal");
+static bool matches(
+                const json_t *toleration, const char *key, const char *value, const char *effect) {
+        const char *wanted_effect = json_str_or(toleration, "effect", "");
+        const char *wanted_key = json_str_or(toleration, "key", "");
 
-        if (*effect && !streq(effect, json_str_or(taint, "effect", "")))
+        if (*wanted_effect && !streq(wanted_effect, effect))
                 return false;
-        if (*key && !streq(key, json_str_or(taint, "key", "")))
+        if (*wanted_key && !streq(wanted_key, key))
                 return false;
-        if (streq(operator, "Exists"))
+        if (streq(json_str_or(toleration, "operator", "Equal"), "Exists"))
                 return true;
         /* An empty key with Equal tolerates nothing. */
-        return *key && streq(json_str_or(toleration, "value", ""), json_str_or(taint, "value", ""));
+        return *wanted_key && streq(json_str_or(toleration, "value", ""), value);
+}
+
+bool toleration_matches(const json_t *toleration, const json_t *taint) {
+        return matches(toleration, json_str_or(taint, "key", ""), json_str_or(taint, "value", ""),
+                        json_str_or(taint, "effect", ""));
+}
+
+bool pod_tolerates_key(const json_t *pod, const char *key, const char *effect) {
+        const json_t *t;
+        size_t i;
+
+        json_array_foreach (json_at(pod, "spec.tolerations"), i, t)
+                if (matches(t, key, /* value= */ "", effect))
+                        return true;
+        return false;
 }
 
 bool pod_tolerates(const json_t *pod, const json_t *taint, int64_t *ret_seconds) {
