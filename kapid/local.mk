@@ -94,7 +94,7 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/node-restriction.h kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h kapid/admission/tolerations.c \
 	kapid/admission/tolerations.h \
 	kapid/admission/admission.c kapid/admission/admission.h kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
-	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.h kapid/bootstrap-objects.c \
+	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/filled.c kapid/cache/filled.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/admission/no-effect.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
@@ -102,6 +102,12 @@ libkapid_api_a_SOURCES = \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/subresources.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
+nodist_libkapid_api_a_SOURCES = kapid/bootstrap-objects.c
+kapid/bootstrap-objects.c: lib/text-to-c$(EXEEXT) kapid/bootstrap.yaml
+	$(AM_V_GEN)$(MKDIR_P) kapid && lib/text-to-c$(EXEEXT) kapid/bootstrap-objects.h \
+	bootstrap_objects=$(srcdir)/kapid/bootstrap.yaml >$@.tmp && mv $@.tmp $@
+CLEANFILES += kapid/bootstrap-objects.c
+EXTRA_DIST += kapid/bootstrap.yaml
 kapid/store/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
 kapid/store/store.$(OBJEXT): $(PROTO_H)
 sbin_PROGRAMS += kapid/kapid

@@ -9,6 +9,11 @@ libkeelson_a_SOURCES = \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h \
 	lib/no-effect.c lib/no-effect.h
 
+# Build time: text files become C strings (DEVELOPERS.md)
+noinst_PROGRAMS += lib/text-to-c
+lib_text_to_c_SOURCES = lib/text-to-c.c
+lib_text_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
+
 # Networking: servers and clients over HTTP and gRPC
 libkeelson_a_SOURCES += \
 	lib/grpc.c lib/grpc-client.c lib/grpc-framing.c lib/grpc-framing.h lib/grpc-internal.h lib/grpc-server.c lib/h2.c lib/h2.h lib/h2-internal.h lib/h2-session.c lib/h2-stream.c \
