@@ -17,31 +17,31 @@
 #define _noreturn_ __attribute__((noreturn))
 #define _unused_ __attribute__((unused))
 
-/* Programmer errors end the program, in every build. Other headers may have brought the C library's. */
+/* Programmer errors end the program, in every build. Replaces the C library's macro. */
 #undef assert
-#define assert(expr)                                                                               \
-        do {                                                                                       \
-                if (__builtin_expect(!(expr), 0))                                                  \
-                        assert_failed(#expr, __FILE__, __LINE__, __func__);                        \
+#define assert(expr) \
+        do { \
+                if (__builtin_expect(!(expr), 0)) \
+                        assert_failed(#expr, __FILE__, __LINE__, __func__); \
         } while (0)
 #define assert_not_reached() assert_failed("code not reached", __FILE__, __LINE__, __func__)
 
 #define ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)                                                                                  \
-        ({                                                                                         \
-                const typeof(a) _a = (a);                                                          \
-                const typeof(b) _b = (b);                                                          \
-                _a < _b ? _a : _b;                                                                 \
+#define MIN(a, b) \
+        ({ \
+                const typeof(a) _a = (a); \
+                const typeof(b) _b = (b); \
+                _a < _b ? _a : _b; \
         })
-#define MAX(a, b)                                                                                  \
-        ({                                                                                         \
-                const typeof(a) _a = (a);                                                          \
-                const typeof(b) _b = (b);                                                          \
-                _a > _b ? _a : _b;                                                                 \
+#define MAX(a, b) \
+        ({ \
+                const typeof(a) _a = (a); \
+                const typeof(b) _b = (b); \
+                _a > _b ? _a : _b; \
         })
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-/* Built with a checker of memory: caches of blocks keep none then, so that it sees each block die. */
+/* Built with a memory checker: caches keep no blocks then, so that it sees each free. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { MEMORY_IS_CHECKED = 1 };
 #elif defined(__has_feature)
@@ -55,26 +55,27 @@ enum { MEMORY_IS_CHECKED = 0 };
 #endif
 
 /* Gives the pointer away: its value, and NULL stays behind. */
-#define TAKE_PTR(p)                                                                                \
-        ({                                                                                         \
-                typeof(p) *_pp = &(p);                                                             \
-                typeof(p) _v = *_pp;                                                               \
-                *_pp = NULL;                                                                       \
-                _v;                                                                                \
+#define TAKE_PTR(p) \
+        ({ \
+                typeof(p) *_pp = &(p); \
+                typeof(p) _v = *_pp; \
+                *_pp = NULL; \
+                _v; \
         })
-#define TAKE_FD(fd)                                                                                \
-        ({                                                                                         \
-                int *_pf = &(fd);                                                                  \
-                int _v = *_pf;                                                                     \
-                *_pf = -EBADF;                                                                     \
-                _v;                                                                                \
+#define TAKE_FD(fd) \
+        ({ \
+                int *_pf = &(fd); \
+                int _v = *_pf; \
+                *_pf = -EBADF; \
+                _v; \
         })
 
-/* Defines the cleanup function <func>p for a destructor that takes a pointer: use as _cleanup_(func##p). */
-#define DEFINE_CLEANUP(type, func)                                                                 \
-        static inline _unused_ void func##p(type *p) {                                             \
-                if (*p)                                                                            \
-                        func(*p);                                                                  \
+/* Defines the cleanup function <func>p for a destructor that takes a pointer: use as
+ * _cleanup_(func##p). */
+#define DEFINE_CLEANUP(type, func) \
+        static inline _unused_ void func##p(type *p) { \
+                if (*p) \
+                        func(*p); \
         }
 
 #define _cleanup_free_ _cleanup_(freep)

@@ -34,7 +34,7 @@ struct bytes {
         char data[];
 };
 
-/* Copies n bytes; NULL when out of memory. The data is followed by a NUL that size does not count. */
+/* Copies n bytes and adds a NUL that size does not count. NULL when out of memory. */
 struct bytes *bytes_new(const void *data, size_t n) _warn_unused_;
 struct bytes *bytes_ref(struct bytes *b);
 struct bytes *bytes_unref(struct bytes *b);

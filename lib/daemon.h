@@ -1,6 +1,6 @@
 /* What every daemon does the same way: one sd-event loop, SIGTERM/SIGINT for a clean end, sd_notify
- * READY/STOPPING/WATCHDOG, and an HTTP listener with /healthz /livez /readyz /metrics for daemons that
- * have no API of their own. */
+ * READY/STOPPING/WATCHDOG, and an HTTP listener with /healthz /livez /readyz /metrics for daemons
+ * that have no API of their own. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -20,7 +20,7 @@ struct daemon *daemon_free(struct daemon *d);
 DEFINE_CLEANUP(struct daemon *, daemon_free);
 sd_event *daemon_event(struct daemon *d);
 struct metrics *daemon_metrics(struct daemon *d);
-/* Called on SIGTERM or SIGINT; it must lead to sd_event_exit(). Without one the loop exits at once. */
+/* Called on SIGTERM or SIGINT; it must lead to sd_event_exit(). Without one the loop exits. */
 void daemon_on_stop(struct daemon *d, daemon_stop_func func, void *userdata);
 void daemon_on_ready_check(struct daemon *d, daemon_ready_func func, void *userdata);
 /* Listens on "127.0.0.1:10257" or "unix:///run/keelson/x.sock"; NULL or "" listens nowhere. */

@@ -23,8 +23,9 @@ int file_list(const char *path, char ***ret);
 /* Removes a tree, however deep, without following links or crossing mounts. 0 when it is not there;
  * on an error it removes what it can and returns the first. */
 int remove_tree(const char *path);
-/* Full disk, read-only, no permission: a sentence with path, cause and remedy for a user. Caller frees. */
+/* Full disk, read-only, no permission: a sentence with path, cause and remedy for a user. Caller
+ * frees. */
 char *file_error_text(const char *path, const char *what, int error) _warn_unused_;
-/* A free name for what is put aside: PATH.WHY-20240102T030405Z, and -2 and so on after it. Caller frees;
- * NULL when there is none. */
+/* A free name for what is put aside: PATH.WHY-20240102T030405Z, and -2 and so on after it. Caller
+ * frees; NULL when there is none. */
 char *file_aside_name(const char *path, const char *why) _warn_unused_;

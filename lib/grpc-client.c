@@ -17,6 +17,7 @@
 #include "lib/h2.h"
 #include "lib/random.h"
 #include "lib/resolve.h"
+#include "lib/vector.h"
 
 enum {
         MESSAGE_SIZE_MAX_DEFAULT = 64 << 20,
@@ -68,8 +69,7 @@ struct grpc_client_call {
         struct grpc_client_call *all_next, **all_link;
         struct grpc_client_call_options options;
         char *path;
-        struct grpc_metadata *metadata; /* copies */
-        size_t metadata_count;
+        VECTOR(struct grpc_metadata) metadata; /* copies */
         uint64_t timeout_us;
         bool done; /* on_done has run, or will never */
         bool have_http, got_status;
@@ -121,11 +121,11 @@ static void call_free(struct grpc_client_call *call) {
         calls_unlink(call);
         grpc_framing_done(&call->framing, &call->stream);
         h2_stream_done(&call->stream);
-        for (size_t i = 0; i < call->metadata_count; i++) {
-                free((char *)call->metadata[i].name);
-                free((char *)call->metadata[i].value);
+        for (size_t i = 0; i < call->metadata.count; i++) {
+                free((char *)call->metadata.items[i].name);
+                free((char *)call->metadata.items[i].value);
         }
-        free(call->metadata);
+        vector_done(&call->metadata);
         free(call->message);
         free(call->path);
         free(call);
@@ -143,18 +143,18 @@ static void call_done(struct grpc_client_call *call, enum grpc_code code, const 
 
 static int copy_metadata(struct grpc_client_call *call, const struct grpc_metadata *m) {
         for (; m && m->name; m++) {
-                struct grpc_metadata *all = reallocarray(
-                                call->metadata, call->metadata_count + 1, sizeof(*all));
+                const struct grpc_metadata copy = {strdup(m->name), strdup(m->value)};
+                int r = vector_append(&call->metadata, copy);
 
-                if (!all)
-                        return -ENOMEM;
-                call->metadata = all;
-                all[call->metadata_count++] =
-                                (struct grpc_metadata){strdup(m->name), strdup(m->value)};
-                if (!all[call->metadata_count - 1].name || !all[call->metadata_count - 1].value)
+                if (r < 0) {
+                        free((char *)copy.name);
+                        free((char *)copy.value);
+                        return r;
+                }
+                if (!copy.name || !copy.value)
                         return -ENOMEM;
         }
-        return call->metadata_count + 8 > H2_HEADERS_MAX ? -E2BIG : 0;
+        return call->metadata.count + 8 > H2_HEADERS_MAX ? -E2BIG : 0;
 }
 
 /* Onto the connection. */
@@ -179,8 +179,9 @@ static int call_submit(struct grpc_client_call *call) {
                 grpc_timeout_format(timeout, deadline_us > now_us ? deadline_us - now_us : 1);
                 h[n++] = (struct h2_header){"grpc-timeout", timeout};
         }
-        for (size_t i = 0; i < call->metadata_count; i++)
-                h[n++] = (struct h2_header){call->metadata[i].name, call->metadata[i].value};
+        for (size_t i = 0; i < call->metadata.count; i++)
+                h[n++] = (struct h2_header){
+                                call->metadata.items[i].name, call->metadata.items[i].value};
         return h2_submit_request(ch->connection, &call->stream, h, n);
 }
 

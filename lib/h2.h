@@ -1,5 +1,5 @@
-/* HTTP/2 connections (RFC 9113), for both sides: sockets and TLS without blocking, one write per turn
- * of the loop and connection, streams with flow control and deadlines. nghttp2 is behind it
+/* HTTP/2 connections (RFC 9113), for both sides: sockets and TLS without blocking, one write per
+ * turn of the loop and connection, streams with flow control and deadlines. nghttp2 is behind it
  * (h2-session.c). What the bytes of a stream mean is left to its user: gRPC's messages are
  * grpc-framing's. */
 #pragma once
@@ -19,10 +19,10 @@ struct h2_stream;
 struct h2_loop {
         sd_event *event;
         sd_event_source *flush, *timer;
-        int64_t priority;              /* of what its connections read, while that is little */
-        struct pool *pool;             /* for what lives as long as a call */
-        struct h2_connection *dirty;   /* have something to write */
-        uint64_t wake_us;              /* when the timer goes off; UINT64_MAX: never */
+        int64_t priority;            /* of what its connections read, while that is little */
+        struct pool *pool;           /* for what lives as long as a call */
+        struct h2_connection *dirty; /* have something to write */
+        uint64_t wake_us;            /* when the timer goes off; UINT64_MAX: never */
         void (*on_deadline)(struct h2_loop *loop, uint64_t now_us);
 };
 
@@ -38,11 +38,11 @@ enum h2_state {
         H2_HANDSHAKE,  /* TLS */
         H2_PREFACE,    /* server: whether it is HTTP/2 at all */
         H2_OPEN,
-        H2_BROKEN,     /* being taken down; streams can only be closed */
+        H2_BROKEN, /* being taken down; streams can only be closed */
 };
 
-/* A user of connections. Every function but on_broken may be called inside of nghttp2: new frames may
- * be submitted there, and streams closed. */
+/* A user of connections. Every function but on_broken may be called inside of nghttp2: new frames
+ * may be submitted there, and streams closed. */
 struct h2_handler {
         /* A request begins; NULL refuses it. Servers only. */
         struct h2_stream *(*on_request)(struct h2_connection *c, int32_t id);
@@ -65,8 +65,8 @@ struct h2_handler {
         /* The connection is ready for requests. Clients only. */
         void (*on_open)(struct h2_connection *c);
         void (*on_goaway)(struct h2_connection *c);
-        /* Not HTTP/2: takes the socket, the TLS stream (NULL: none) and the bytes that were read; the
-         * connection ends with on_broken after it. Servers; NULL: such peers are not expected. */
+        /* Not HTTP/2: takes the socket, the TLS stream (NULL: none) and the bytes that were read.
+         * on_broken follows. Servers; NULL: such peers are not expected. */
         void (*on_stranger)(struct h2_connection *c, int fd, struct tls_stream *tls,
                         const void *data, size_t n);
         /* The connection has ended; its streams are told after this, then it is freed. */
@@ -86,11 +86,12 @@ struct h2_connection {
         struct tls_stream *tls;
         struct nghttp2_session *session;
         struct pool *pool; /* the loop's; the session may outlive that */
-        struct h2_stream *streams, *cursor; /* cursor: next stream of a walk that may close streams */
+        struct h2_stream *streams,
+                        *cursor; /* cursor: next stream of a walk that may close streams */
         size_t stream_count;
         enum h2_state state;
         bool server;
-        unsigned busy;       /* inside of it: freed by the outermost frame */
+        unsigned busy; /* inside of it: freed by the outermost frame */
         bool doomed;
         struct buf out;
         size_t out_offset;
@@ -99,7 +100,7 @@ struct h2_connection {
         size_t queued;             /* what is to be sent, of all streams */
         uint64_t deadline_us, received_us, pinged_us;
         uint64_t round_trip_us, round_trips; /* the last ping's, and how many were answered */
-        char first[4]; /* of the preface, until it is known for one */
+        char first[4];                       /* of the preface, until it is known for one */
         size_t first_size;
         bool pinged, settled; /* settled: the peer's first frame has come */
 };
@@ -119,23 +120,24 @@ struct h2_stream {
         int32_t id;
         struct h2_piece few[4], *ring; /* to send; the ring begins as the few */
         size_t ring_size, head, count, offset, queued;
-        bool waits;     /* nghttp2 has been told that there is nothing to send yet */
-        bool ending;    /* ends after what is queued */
-        bool deaf;      /* what still comes is dropped */
+        bool waits;  /* nghttp2 has been told that there is nothing to send yet */
+        bool ending; /* ends after what is queued */
+        bool deaf;   /* what still comes is dropped */
         uint64_t deadline_us;
 };
 
 /* Takes the socket. tls may be NULL. A client's socket may be still connecting. */
-int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop, const struct h2_handler *handler,
-                void *owner, int fd, struct tls_context *tls, const char *server_name, bool server);
+int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
+                const struct h2_handler *handler, void *owner, int fd, struct tls_context *tls,
+                const char *server_name, bool server);
 /* Ends it: on_closed for every stream, but no on_broken. Allowed in every callback. */
 struct h2_connection *h2_connection_free(struct h2_connection *c);
 /* Tells the peer that no more streams are taken, writes what can be written, frees. */
 void h2_connection_shutdown(struct h2_connection *c);
 /* Something was submitted to the session: it is written in the next turn of the loop. */
 void h2_connection_dirty(struct h2_connection *c);
-/* Handshakes and streams whose time has passed; lowers *next_us to the next deadline. The connection
- * may be gone after it. */
+/* Handshakes and streams whose time has passed; lowers *next_us to the next deadline. The
+ * connection may be gone after it. */
 void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *next_us);
 void h2_connection_ping(struct h2_connection *c);
 /* Ends it as if it had broken: on_broken and on_closed are called. */
@@ -158,10 +160,18 @@ void h2_stream_reset(struct h2_stream *s, uint32_t error);
 struct h2_header {
         const char *name, *value;
 };
-int h2_submit_request(struct h2_connection *c, struct h2_stream *s, const struct h2_header *headers, size_t n);
+int h2_submit_request(struct h2_connection *c, struct h2_stream *s, const struct h2_header *headers,
+                size_t n);
 /* with_body false: the headers end the stream. */
-int h2_submit_response(struct h2_stream *s, const struct h2_header *headers, size_t n, bool with_body);
+int h2_submit_response(
+                struct h2_stream *s, const struct h2_header *headers, size_t n, bool with_body);
 int h2_submit_trailers(struct h2_stream *s, const struct h2_header *headers, size_t n);
 
 enum { H2_QUEUED_MAX = 16 << 20, H2_HEADERS_MAX = 64, H2_HEADERS_SIZE_MAX = 32 << 10 };
-enum { H2_NO_ERROR = 0, H2_INTERNAL_ERROR = 2, H2_REFUSED_STREAM = 7, H2_CANCEL = 8, H2_ENHANCE_YOUR_CALM = 11 };
+enum {
+        H2_NO_ERROR = 0,
+        H2_INTERNAL_ERROR = 2,
+        H2_REFUSED_STREAM = 7,
+        H2_CANCEL = 8,
+        H2_ENHANCE_YOUR_CALM = 11
+};

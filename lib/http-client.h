@@ -1,5 +1,5 @@
-/* An HTTP/1.1 client inside an sd-event loop (libcurl with GnuTLS behind it). Connections are kept and
- * reused. Answers come whole, or piece by piece for streams (watch, follow). */
+/* An HTTP/1.1 client inside an sd-event loop (libcurl with GnuTLS behind it). Connections are kept
+ * and reused. Answers come whole, or piece by piece for streams (watch, follow). */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -11,19 +11,21 @@ struct http_client;
 struct http_call;
 
 struct http_client_options {
-        const char *base_url;        /* "https://host:6443"; for a Unix socket "http://localhost" */
-        const char *unix_path;       /* NULL: TCP */
-        const char *ca_pem;          /* PEM texts; NULL: the system's CAs */
-        const char *cert_pem;        /* client certificate and key, or NULL */
+        const char *base_url;  /* "https://host:6443"; for a Unix socket "http://localhost" */
+        const char *unix_path; /* NULL: TCP */
+        const char *ca_pem;    /* PEM texts; NULL: the system's CAs */
+        const char *cert_pem;  /* client certificate and key, or NULL */
         const char *key_pem;
         const char *token;           /* bearer token or NULL */
         const char *user_agent;      /* "kctl/0.1.0" */
-        const char *tls_server_name; /* verify the server certificate for this name instead; NULL: host of the URL */
+        const char *tls_server_name; /* verify the server certificate for this name instead; NULL:
+                                        host of the URL */
         uint64_t connect_timeout_us; /* 0: 10 s */
 };
 
 /* event may be NULL for programs that only use http_client_do(). */
-int http_client_new(struct http_client **ret, sd_event *event, const struct http_client_options *options);
+int http_client_new(struct http_client **ret, sd_event *event,
+                const struct http_client_options *options);
 /* Cancels every call under way without their callbacks. */
 struct http_client *http_client_free(struct http_client *c);
 DEFINE_CLEANUP(struct http_client *, http_client_free);
@@ -34,43 +36,51 @@ struct http_header {
 };
 
 struct http_result {
-        int error;                   /* 0 when an answer came, else negative errno (-ECONNREFUSED, -ETIMEDOUT, -EHOSTUNREACH, -EKEYREJECTED for TLS, -ECONNRESET) */
-        const char *error_text;      /* a sentence for the user when error is set */
-        int code;                    /* HTTP status */
-        const char *content_type;    /* "" when absent */
-        const char *body;            /* whole, NUL-terminated; for streams what on_data did not get ("") unless code >= 300 */
+        int error; /* 0 when an answer came, else negative errno (-ECONNREFUSED, -ETIMEDOUT,
+                      -EHOSTUNREACH, -EKEYREJECTED for TLS, -ECONNRESET) */
+        const char *error_text;   /* a sentence for the user when error is set */
+        int code;                 /* HTTP status */
+        const char *content_type; /* "" when absent */
+        const char *body; /* whole, NUL-terminated; for streams what on_data did not get ("") unless
+                             code >= 300 */
         size_t body_size;
         int retry_after_s;
-        char *const *warnings;       /* texts of Warning: 299 headers; NULL when none */
+        char *const *warnings; /* texts of Warning: 299 headers; NULL when none */
 };
 
 struct http_call_options {
-        const char *method;          /* "GET" */
-        const char *path;            /* "/api/v1/pods?watch=1", already encoded */
+        const char *method;                /* "GET" */
+        const char *path;                  /* "/api/v1/pods?watch=1", already encoded */
         const struct http_header *headers; /* ended by a NULL name; NULL: none */
-        const void *body;            /* copied */
+        const void *body;                  /* copied */
         size_t body_size;
-        const char *content_type;    /* of the body */
-        const char *accept;          /* NULL: application/json */
-        uint64_t timeout_us;         /* whole call; 0: 60 s; UINT64_MAX: none (streams) */
-        uint64_t idle_timeout_us;    /* streams: no byte for so long ends the call with -ETIMEDOUT; 0: never */
-        size_t body_size_max;        /* 0: 256 MiB */
-        /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call with that error. */
+        const char *content_type; /* of the body */
+        const char *accept;       /* NULL: application/json */
+        uint64_t timeout_us;      /* whole call; 0: 60 s; UINT64_MAX: none (streams) */
+        uint64_t idle_timeout_us; /* streams: no byte for so long ends the call with -ETIMEDOUT; 0:
+                                     never */
+        size_t body_size_max;     /* 0: 256 MiB */
+        /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call
+         * with that error. */
         int (*on_headers)(struct http_call *call, int code, void *userdata);
         int (*on_data)(struct http_call *call, const char *data, size_t n, void *userdata);
-        /* Called exactly once unless cancelled; the call is gone after it. The result is borrowed. */
+        /* Called exactly once unless cancelled; the call is gone after it. It borrows the result. */
         void (*on_done)(struct http_call *call, const struct http_result *result, void *userdata);
         void *userdata;
 };
 
 /* Starts a call. ret_call may be NULL. */
-int http_call_start(struct http_client *c, const struct http_call_options *options, struct http_call **ret_call);
-/* Ends it without its callback. NULL is fine; returns NULL. Allowed inside its own on_data (on_done is then not called). */
+int http_call_start(struct http_client *c, const struct http_call_options *options,
+                struct http_call **ret_call);
+/* Ends it without its callback. NULL is fine; returns NULL. Allowed inside its own on_data (on_done
+ * is then not called). */
 struct http_call *http_call_cancel(struct http_call *call);
 
-/* Does one call and waits for it (a loop of its own inside; never from within an event callback of a daemon). The result
- * must be freed with http_result_done(). Returns 0 when an answer came, whatever its code. on_data is honoured. */
-int http_client_do(struct http_client *c, const struct http_call_options *options, struct http_result *ret);
+/* Does one call and waits for it (a loop of its own inside; never from within an event callback of
+ * a daemon). The result must be freed with http_result_done(). Returns 0 when an answer came,
+ * whatever its code. on_data is honoured. */
+int http_client_do(struct http_client *c, const struct http_call_options *options,
+                struct http_result *ret);
 void http_result_done(struct http_result *r);
 
 /* Percent-encodes one path segment or query value; caller frees. */

@@ -3,7 +3,8 @@
  *   first call of the handler by libmicrohttpd -> RECEIVING -> (body whole) -> program's handler
  *     answered inside it: ANSWERED          -> queued at once
  *     else: WAITING, connection suspended   -> http_respond: resumed, ANSWERED, queued
- *                                           -> client gone: on_gone, resumed, GONE, connection closed
+ *                                           -> client gone: on_gone, resumed, GONE, connection
+ * closed
  */
 #pragma once
 
@@ -20,16 +21,17 @@ enum { STREAM_RING_MIN = 8 };
 
 enum request_state {
         REQUEST_RECEIVING,
-        REQUEST_HANDLING,  /* inside the program's handler */
-        REQUEST_WAITING,   /* suspended until the program answers */
-        REQUEST_ANSWERED,  /* response set; libmicrohttpd sends it */
-        REQUEST_GONE,      /* the client left before the answer */
+        REQUEST_HANDLING, /* inside the program's handler */
+        REQUEST_WAITING,  /* suspended until the program answers */
+        REQUEST_ANSWERED, /* response set; libmicrohttpd sends it */
+        REQUEST_GONE,     /* the client left before the answer */
 };
 
 /* One accepted connection; lives as long as libmicrohttpd's. */
 struct http_connection {
         struct http_server *server;
-        TAILQ_ENTRY(http_connection) entry; /* of the server's strangers, in the order of deadlines */
+        TAILQ_ENTRY(http_connection)
+        entry; /* of the server's strangers, in the order of deadlines */
         bool stranger;
         uint64_t deadline_us;
         char host[NET_ADDRESS_SIZE];
@@ -60,12 +62,12 @@ struct http_request {
         const char *method; /* borrowed from libmicrohttpd */
         struct buf body;
         bool too_large;
-        bool drop;           /* the program does not want the body */
-        bool busy;           /* no room for the body */
+        bool drop; /* the program does not want the body */
+        bool busy; /* no room for the body */
         struct http_account *account;
         uint64_t receive_until_us; /* 0: nothing of a body is awaited */
-        uint64_t discarded;  /* bytes read past the limit */
-        size_t reserved;     /* of the server's budget of bodies */
+        uint64_t discarded;        /* bytes read past the limit */
+        size_t reserved;           /* of the server's budget of bodies */
         sd_event_source *hangup;
         void (*on_gone)(struct http_request *r, void *userdata);
         void *on_gone_userdata;
@@ -104,12 +106,12 @@ struct http_server {
         char *unix_path;
         int listen_fd;
         uint16_t port;
-        bool running;   /* inside MHD_run() */
+        bool running;        /* inside MHD_run() */
         uint64_t progress;   /* grows with whatever a run does */
         uint64_t backoff_us; /* between runs that do nothing */
         bool stopping;
         /* http-limits.c */
-        size_t bodies;  /* bytes of bodies held */
+        size_t bodies;    /* bytes of bodies held */
         size_t receiving; /* requests whose bodies are on their way */
         TAILQ_HEAD(stranger_list, http_connection) strangers;
         size_t stranger_count;
@@ -128,7 +130,8 @@ int http_request_watch(struct http_request *r);
 /* Frees what libmicrohttpd no longer needs. */
 void http_request_end(struct http_request *r);
 int http_request_parse_target(struct http_request *r, const char *target);
-/* Gives the response to libmicrohttpd: at once inside the handler, else by resuming. Takes response. */
+/* Gives the response to libmicrohttpd: at once inside the handler, else by resuming. Takes
+ * response. */
 void http_request_answer(struct http_request *r, unsigned code, struct MHD_Response *response);
 /* Connections of strangers, and bodies by account (http-limits.c). */
 int http_limits_init(struct http_server *s);

@@ -1,5 +1,5 @@
-/* Small helpers over jansson. A json_t that more than one place holds is immutable: whoever wants to
- * change it makes a copy first (json_copy / json_deep_copy), so an object is an immutable,
+/* Small helpers over jansson. A json_t that more than one place holds is immutable: whoever wants
+ * to change it makes a copy first (json_copy / json_deep_copy), so an object is an immutable,
  * reference-counted tree. */
 #pragma once
 
@@ -28,17 +28,16 @@ static inline bool json_same(const json_t *a, const json_t *b) {
         return a && b ? json_equal(json_unconst(a), json_unconst(b)) : a == b;
 }
 /* Each member of an object (none when it is not one); `value` may point to const. */
-#define json_object_each(object, key, value)                                                       \
-        json_object_foreach (json_unconst(object), key, value)
+#define json_object_each(object, key, value) json_object_foreach (json_unconst(object), key, value)
 
-/* Value at a dotted path of object keys ("metadata.name"), or NULL. Borrows. Keys that hold dots need
- * json_get with each key. A NULL root is allowed. */
+/* Value at a dotted path of object keys ("metadata.name"), or NULL. Borrows. Keys that hold dots
+ * need json_get with each key. A NULL root is allowed. */
 const json_t *json_at(const json_t *root, const char *path);
 json_t *json_at_mut(json_t *root, const char *path);
 /* Value under a chain of keys ended by NULL: json_get(o, "metadata", "labels", "a.b/c", NULL). */
 const json_t *json_get(const json_t *root, ...) __attribute__((sentinel));
 /* String, integer and boolean at a dotted path; the fallback when absent or of another type. */
-const char *json_str(const json_t *root, const char *path);                 /* NULL when absent */
+const char *json_str(const json_t *root, const char *path); /* NULL when absent */
 const char *json_str_or(const json_t *root, const char *path, const char *fallback);
 int64_t json_int_or(const json_t *root, const char *path, int64_t fallback);
 bool json_bool_or(const json_t *root, const char *path, bool fallback);
@@ -51,16 +50,16 @@ int json_set_int(json_t *root, const char *path, int64_t value);
 /* Removes the key at a dotted path, if there. */
 void json_del_at(json_t *root, const char *path);
 
-/* Parses n bytes of JSON text. Refuses: bad UTF-8, NUL in strings, depth over 100, duplicate keys when
- * the flag says so. On failure -EINVAL with "line L column C: ..." in *ret_error (caller frees), which
- * may be NULL. */
+/* Parses n bytes of JSON text. Refuses: bad UTF-8, NUL in strings, depth over 100, duplicate keys
+ * when the flag says so. On failure -EINVAL with "line L column C: ..." in *ret_error (caller
+ * frees), which may be NULL. */
 /* Whether a JSON text is nested no deeper than a parser should follow. */
 bool json_depth_ok(const char *text, size_t n);
 enum { JSON_PARSE_REJECT_DUPLICATES_FLAG = 1 };
 int json_parse(const char *text, size_t n, unsigned flags, json_t **ret, char **ret_error);
 /* An integer beyond 64 bits is read as a float, as the API does. */
 /* A float in the shortest form that reads back as the same (0.1, not 0.10000000000000001), with an
- * exponent below 1e-6 and from 1e21 on, as JSON.stringify and Go write it; whole ones without ".0". */
+ * exponent below 1e-6 and from 1e21 on, as JSON.stringify and Go do; whole ones without ".0". */
 enum { JSON_REAL_SIZE = 64 };
 const char *json_real_text(double d, char buffer[static JSON_REAL_SIZE]);
 /* Compact text of it; the caller frees. NULL when out of memory. */

@@ -1,5 +1,6 @@
 /* Logging: one sentence a call, to the journal with structured fields when stderr is a journal
- * stream, else to stderr as "<program>: <sentence>". Libraries log at debug only. Never log secrets. */
+ * stream, else to stderr as "<program>: <sentence>". Libraries log at debug only. Never log
+ * secrets. */
 #pragma once
 
 #include <syslog.h>

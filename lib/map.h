@@ -1,6 +1,6 @@
 /* A map from strings to pointers (uthash behind it). Keys are copied; values belong to the caller
- * unless a destructor is given. Order of iteration is order of insertion. Removing the current entry
- * while iterating is allowed. */
+ * unless a destructor is given. Order of iteration is order of insertion. Removing the current
+ * entry while iterating is allowed. */
 #pragma once
 
 #include "lib/base.h"
@@ -26,6 +26,6 @@ struct map_entry *map_first(const struct map *m);
 struct map_entry *map_next(const struct map_entry *e);
 const char *map_entry_key(const struct map_entry *e);
 void *map_entry_value(const struct map_entry *e);
-#define map_foreach(m, e)                                                                          \
-        for (struct map_entry *e = map_first(m), *e##_next = e ? map_next(e) : NULL; e;            \
+#define map_foreach(m, e) \
+        for (struct map_entry *e = map_first(m), *e##_next = e ? map_next(e) : NULL; e; \
                         e = e##_next, e##_next = e ? map_next(e) : NULL)

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "lib/timefmt.h"
+#include "lib/vector.h"
 
 static const double usual_bounds[] = {
                 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
@@ -22,9 +23,9 @@ struct metric {
         uint64_t count;
 };
 
-struct metrics {
+struct metrics { /* a vector */
         struct metric **items;
-        size_t count;
+        size_t count, allocated;
         uint64_t started_us;
         void (*on_render)(void *userdata);
         void *userdata;
@@ -69,10 +70,6 @@ static struct metric *metrics_add(struct metrics *m, enum metric_type type, cons
                                 return m->items[i];
                         at = i + 1;
                 }
-        struct metric **items = reallocarray(m->items, m->count + 1, sizeof(*items));
-        if (!items)
-                return NULL;
-        m->items = items;
         struct metric *x = calloc(1, sizeof(*x));
         if (!x)
                 return NULL;
@@ -82,9 +79,8 @@ static struct metric *metrics_add(struct metrics *m, enum metric_type type, cons
         x->help = strdup(help);
         if (!x->name || !x->labels || !x->help)
                 return metric_free(x);
-        memmove(items + at + 1, items + at, (m->count - at) * sizeof(*items));
-        items[at] = x;
-        m->count++;
+        if (vector_insert(m, at, x) < 0)
+                return metric_free(x);
         return x;
 }
 

@@ -10,16 +10,22 @@ struct metric;
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
 DEFINE_CLEANUP(struct metrics *, metrics_free);
-/* labels: "" or "verb=\"get\",code=\"200\"" . Returns an existing one of the same name and labels. NULL when out of memory. */
-struct metric *metrics_counter(struct metrics *m, const char *name, const char *labels, const char *help);
-struct metric *metrics_gauge(struct metrics *m, const char *name, const char *labels, const char *help);
+/* labels: "" or "verb=\"get\",code=\"200\"" . Returns an existing one of the same name and labels.
+ * NULL when out of memory. */
+struct metric *metrics_counter(
+                struct metrics *m, const char *name, const char *labels, const char *help);
+struct metric *metrics_gauge(
+                struct metrics *m, const char *name, const char *labels, const char *help);
 /* Seconds, with the buckets 1 ms to 60 s that the API server uses. */
-struct metric *metrics_histogram(struct metrics *m, const char *name, const char *labels, const char *help);
+struct metric *metrics_histogram(
+                struct metrics *m, const char *name, const char *labels, const char *help);
 /* With buckets of its own: up to METRIC_BUCKETS_MAX bounds that rise. */
 enum { METRIC_BUCKETS_MAX = 20 };
-struct metric *metrics_histogram_bounds(struct metrics *m, const char *name, const char *labels, const char *help, const double *bounds, size_t n);
+struct metric *metrics_histogram_bounds(struct metrics *m, const char *name, const char *labels,
+                const char *help, const double *bounds, size_t n);
 /* The same with n bounds from start on, each the factor above the one before. */
-struct metric *metrics_histogram_exponential(struct metrics *m, const char *name, const char *labels, const char *help, double start, double factor, size_t n);
+struct metric *metrics_histogram_exponential(struct metrics *m, const char *name,
+                const char *labels, const char *help, double start, double factor, size_t n);
 void metric_add(struct metric *x, double v);
 void metric_set(struct metric *x, double v);
 void metric_observe(struct metric *x, double seconds);

@@ -1,4 +1,5 @@
-/* Sockets for servers: listening with errors a user understands, and the options every connection gets. */
+/* Sockets for servers: listening with errors a user understands, and the options every connection
+ * gets. */
 #pragma once
 
 #include <sys/socket.h>

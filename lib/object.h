@@ -3,7 +3,7 @@
 
 #include "lib/json.h"
 
-const char *object_kind(const json_t *o);        /* "" when absent; likewise below */
+const char *object_kind(const json_t *o); /* "" when absent; likewise below */
 const char *object_api_version(const json_t *o);
 const char *object_name(const json_t *o);
 const char *object_namespace(const json_t *o);
@@ -11,7 +11,7 @@ const char *object_uid(const json_t *o);
 /* The resourceVersion as a number; 0 when absent or not a number. */
 uint64_t object_resource_version(const json_t *o);
 int64_t object_generation(const json_t *o);
-bool object_is_deleting(const json_t *o);        /* has a deletionTimestamp */
+bool object_is_deleting(const json_t *o);                        /* has a deletionTimestamp */
 const char *object_label(const json_t *o, const char *key);      /* NULL when absent */
 const char *object_annotation(const json_t *o, const char *key); /* NULL when absent */
 bool object_has_finalizer(const json_t *o, const char *name);
@@ -23,6 +23,8 @@ char *object_key(const json_t *o) _warn_unused_;
 const json_t *object_condition(const json_t *o, const char *type);
 /* Whether that condition's status is "True". */
 bool object_condition_true(const json_t *o, const char *type);
-/* Splits "apps/v1" or "v1" into group ("" for core) and version; into fixed buffers. -EINVAL when too long or empty. */
+/* Splits "apps/v1" or "v1" into group ("" for core) and version; into fixed buffers. -EINVAL when
+ * too long or empty. */
 enum { OBJECT_GROUP_SIZE = 254, OBJECT_VERSION_SIZE = 64 };
-int object_split_api_version(const char *api_version, char group[static OBJECT_GROUP_SIZE], char version[static OBJECT_VERSION_SIZE]);
+int object_split_api_version(const char *api_version, char group[static OBJECT_GROUP_SIZE],
+                char version[static OBJECT_VERSION_SIZE]);

@@ -4,6 +4,7 @@
 #include <ctype.h>
 
 #include "lib/buf.h"
+#include "lib/vector.h"
 
 enum { SELECTOR_TERMS_MAX = 1000 };
 
@@ -18,34 +19,32 @@ struct label_term {
 
 struct label_selector {
         bool nothing;
-        size_t count;
-        struct label_term *terms;
+        VECTOR(struct label_term) terms;
 };
 
 struct label_selector *label_selector_free(struct label_selector *s) {
         if (!s)
                 return NULL;
-        for (size_t i = 0; i < s->count; i++) {
-                free(s->terms[i].key);
-                strv_free(s->terms[i].values);
+        for (size_t i = 0; i < s->terms.count; i++) {
+                free(s->terms.items[i].key);
+                strv_free(s->terms.items[i].values);
         }
-        free(s->terms);
+        vector_done(&s->terms);
         free(s);
         return NULL;
 }
 
 static struct label_term *label_selector_add(
                 struct label_selector *s, const char *key, size_t n, enum label_op op) {
-        struct label_term *terms;
+        _cleanup_free_ char *copy = NULL;
 
-        if (s->count >= SELECTOR_TERMS_MAX)
+        if (s->terms.count >= SELECTOR_TERMS_MAX)
                 return NULL;
-        terms = reallocarray(s->terms, s->count + 1, sizeof(*terms));
-        if (!terms)
+        copy = strndup(key, n);
+        if (!copy || vector_append(&s->terms, ((struct label_term){.key = copy, .op = op})) < 0)
                 return NULL;
-        s->terms = terms;
-        terms[s->count] = (struct label_term){.key = strndup(key, n), .op = op};
-        return terms[s->count].key ? &terms[s->count++] : NULL;
+        TAKE_PTR(copy);
+        return &s->terms.items[s->terms.count - 1];
 }
 
 /* One parse under way. */
@@ -212,7 +211,7 @@ static int parse_term(struct cursor *c, struct label_selector *s) {
                 return bad_key(c, n);
         t = label_selector_add(s, c->at, n, negated ? LABEL_NOT_EXISTS : LABEL_EXISTS);
         if (!t)
-                return s->count >= SELECTOR_TERMS_MAX ? unparsable(c, "too many terms") : -ENOMEM;
+                return s->terms.count >= SELECTOR_TERMS_MAX ? unparsable(c, "too many terms") : -ENOMEM;
         c->at += n;
         skip_blanks(c);
         if (negated || !*c->at || *c->at == ',')
@@ -360,21 +359,21 @@ static bool label_term_matches(const struct label_term *t, const json_t *labels)
 bool label_selector_matches(const struct label_selector *s, const json_t *labels) {
         if (s->nothing)
                 return false;
-        for (size_t i = 0; i < s->count; i++)
-                if (!label_term_matches(&s->terms[i], labels))
+        for (size_t i = 0; i < s->terms.count; i++)
+                if (!label_term_matches(&s->terms.items[i], labels))
                         return false;
         return true;
 }
 
 bool label_selector_is_everything(const struct label_selector *s) {
-        return !s->nothing && s->count == 0;
+        return !s->nothing && s->terms.count == 0;
 }
 
 char *label_selector_text(const struct label_selector *s) {
         _cleanup_buf_ struct buf b = {0};
 
-        for (size_t i = 0; i < s->count; i++) {
-                const struct label_term *t = &s->terms[i];
+        for (size_t i = 0; i < s->terms.count; i++) {
+                const struct label_term *t = &s->terms.items[i];
 
                 if (i > 0)
                         buf_append_char(&b, ',');
@@ -405,18 +404,17 @@ struct field_term {
 };
 
 struct field_selector {
-        size_t count;
-        struct field_term *terms;
+        VECTOR(struct field_term) terms;
 };
 
 struct field_selector *field_selector_free(struct field_selector *s) {
         if (!s)
                 return NULL;
-        for (size_t i = 0; i < s->count; i++) {
-                free(s->terms[i].path);
-                free(s->terms[i].value);
+        for (size_t i = 0; i < s->terms.count; i++) {
+                free(s->terms.items[i].path);
+                free(s->terms.items[i].value);
         }
-        free(s->terms);
+        vector_done(&s->terms);
         free(s);
         return NULL;
 }
@@ -456,16 +454,14 @@ static int field_term_parse(
                                 "invalid field selector \"%s\": unescaped '=' or bad escape in a "
                                 "value",
                                 text);
-        if (s->count >= SELECTOR_TERMS_MAX)
+        if (s->terms.count >= SELECTOR_TERMS_MAX)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "invalid field selector: more than %i terms", SELECTOR_TERMS_MAX);
-        struct field_term *terms = reallocarray(s->terms, s->count + 1, sizeof(*terms));
-        if (!terms)
+        if (vector_reserve(&s->terms, 1) < 0)
                 return -ENOMEM;
-        s->terms = terms;
-        terms[s->count] = (struct field_term){strndup(path, n), buf_take(&value), negated};
-        s->count++;
-        return terms[s->count - 1].path && terms[s->count - 1].value ? 0 : -ENOMEM;
+        struct field_term *term = &s->terms.items[s->terms.count++];
+        *term = (struct field_term){strndup(path, n), buf_take(&value), negated};
+        return term->path && term->value ? 0 : -ENOMEM;
 }
 
 int field_selector_parse(const char *text, struct field_selector **ret, struct problem *p) {
@@ -507,8 +503,8 @@ static bool field_equals(const json_t *v, const char *value) {
 }
 
 bool field_selector_matches(const struct field_selector *s, const json_t *object) {
-        for (size_t i = 0; i < s->count; i++) {
-                const struct field_term *t = &s->terms[i];
+        for (size_t i = 0; i < s->terms.count; i++) {
+                const struct field_term *t = &s->terms.items[i];
                 const json_t *v = json_at(object, t->path);
 
                 /* An absent boolean is false: spec.unschedulable=false finds nodes that never set
@@ -522,10 +518,10 @@ bool field_selector_matches(const struct field_selector *s, const json_t *object
 
 bool field_selector_term(const struct field_selector *s, size_t i, const char **ret_path,
                 const char **ret_value, bool *ret_negated) {
-        if (i >= s->count)
+        if (i >= s->terms.count)
                 return false;
-        *ret_path = s->terms[i].path;
-        *ret_value = s->terms[i].value;
-        *ret_negated = s->terms[i].negated;
+        *ret_path = s->terms.items[i].path;
+        *ret_value = s->terms.items[i].value;
+        *ret_negated = s->terms.items[i].negated;
         return true;
 }

@@ -1,4 +1,4 @@
-/* Label and field selectors, in text form and as LabelSelector objects (kubernetes-wire.md section 7). */
+/* Label and field selectors, in text form and as LabelSelector objects (docs/wire.md section 7). */
 #pragma once
 
 #include "lib/json.h"
@@ -7,9 +7,9 @@
 struct label_selector;
 /* Parses "a=b,c in (d,e),!f". NULL or "" selects everything. Refusal: 400 BadRequest in p. */
 int label_selector_parse(const char *text, struct label_selector **ret, struct problem *p);
-/* From {matchLabels, matchExpressions}. NULL json selects nothing, {} everything (API convention). */
+/* From {matchLabels, matchExpressions}: NULL selects nothing, {} everything (API convention). */
 int label_selector_from_json(const json_t *v, struct label_selector **ret, struct problem *p);
-/* From a plain map of labels as in Service.spec.selector: all must be equal; empty selects nothing. */
+/* From a map of labels as in Service.spec.selector: all must be equal; empty: nothing. */
 int label_selector_from_map(const json_t *map, struct label_selector **ret);
 struct label_selector *label_selector_free(struct label_selector *s);
 DEFINE_CLEANUP(struct label_selector *, label_selector_free);
@@ -25,4 +25,5 @@ struct field_selector *field_selector_free(struct field_selector *s);
 DEFINE_CLEANUP(struct field_selector *, field_selector_free);
 bool field_selector_matches(const struct field_selector *s, const json_t *object);
 /* Walks its terms: path, value and whether it is "!=". Returns false past the end. */
-bool field_selector_term(const struct field_selector *s, size_t i, const char **ret_path, const char **ret_value, bool *ret_negated);
+bool field_selector_term(const struct field_selector *s, size_t i, const char **ret_path,
+                const char **ret_value, bool *ret_negated);

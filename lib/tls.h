@@ -5,8 +5,8 @@
 #include "lib/base.h"
 #include "lib/problem.h"
 
-/* TLS 1.3, and 1.2 with forward secrecy and authenticated encryption only (RFC 7525 section 4.2: no CBC,
- * no SHA-1), in GnuTLS' words. For servers and clients. */
+/* TLS 1.3, and 1.2 with forward secrecy and authenticated encryption only (RFC 7525 section 4.2: no
+ * CBC, no SHA-1), in GnuTLS' words. For servers and clients. */
 #define TLS_PRIORITIES \
         "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:+ECDHE-RSA:" \
         "-CIPHER-ALL:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:-MAC-ALL:+AEAD:-SIGN-RSA-SHA1:" \
@@ -19,24 +19,30 @@ struct tls_files {
         const char *ca;
         /* A list of revoked certificates, signed by the CA. Read again when the file changes. */
         const char *crl;
-        /* If there are any: the peer's certificate has one of these common names, or is for one of these
-         * hosts. NULL-terminated. */
+        /* If there are any: the peer's certificate has one of these common names, or is for one of
+         * these hosts. NULL-terminated. */
         char *const *allowed_cns, *const *allowed_hostnames;
         bool unverified; /* clients: whoever answers; for certificates that nobody signed */
 };
 
 struct tls_context;
-/* Loads the files; a server context with a CA demands client certificates. p names the file and the cause. */
-int tls_context_new(struct tls_context **ret, const struct tls_files *files, bool server, struct problem *p);
+/* Loads the files; a server context with a CA demands client certificates. p names the file and the
+ * cause. */
+int tls_context_new(struct tls_context **ret, const struct tls_files *files, bool server,
+                struct problem *p);
 /* The same from PEM texts; cert, key and ca of pem are texts, not paths. */
-int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, bool server, struct problem *p);
+int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, bool server,
+                struct problem *p);
+/* For a client that only asks whether a server answers: any certificate, the machine's usual
+ * ciphers rather than TLS_PRIORITIES. -ENOMEM. */
+int tls_context_new_unchecked(struct tls_context **ret);
 struct tls_context *tls_context_ref(struct tls_context *c);
 /* Drops a reference. */
 struct tls_context *tls_context_free(struct tls_context *c);
 DEFINE_CLEANUP(struct tls_context *, tls_context_free);
 /* How an attached session reaches its socket. */
 struct tls_transport {
-        void *session;         /* filled by tls_context_attach() */
+        void *session; /* filled by tls_context_attach() */
         int fd;
         uint64_t *bytes_moved; /* counts both directions */
 };
@@ -44,29 +50,33 @@ struct tls_transport {
 /* For a server session that another library made (a gnutls_session_t), before its handshake: serves
  * with this context, and asks for a client certificate, without demanding one, when the context has
  * a CA. The session borrows the context and the transport for its life. */
-int tls_context_attach(struct tls_context *c, void *gnutls_session, struct tls_transport *transport);
+int tls_context_attach(
+                struct tls_context *c, void *gnutls_session, struct tls_transport *transport);
 
 /* Who presented a certificate. */
 struct tls_peer {
-        bool verified;         /* signed by the context's CA, in time, made for clients */
-        char *problem;         /* why a presented certificate was not verified; NULL otherwise */
+        bool verified; /* signed by the context's CA, in time, made for clients */
+        char *problem; /* why a presented certificate was not verified; NULL otherwise */
         char *cn;
         char **organizations;
-        char *fingerprint;     /* SHA-256, lower-case hex */
+        char *fingerprint; /* SHA-256, lower-case hex */
         uint64_t not_after_s;
 };
-/* After the handshake of a server session. 0 with everything empty when no certificate was presented. */
+/* After the handshake of a server session. 0 with everything empty when no certificate was
+ * presented. */
 int tls_peer_read(struct tls_peer *ret, void *gnutls_session);
 void tls_peer_done(struct tls_peer *peer);
 
 enum { TLS_ALPN_SIZE = 16 };
 struct tls_stream;
-/* Takes no ownership of fd. server_name: for verification by a client; NULL on servers. alpn: "h2" or
- * "h2,http/1.1". */
-int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const char *server_name, const char *alpn);
+/* Takes no ownership of fd. server_name: for verification by a client; NULL on servers. alpn: "h2"
+ * or "h2,http/1.1". */
+int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const char *server_name,
+                const char *alpn);
 struct tls_stream *tls_stream_free(struct tls_stream *s);
 DEFINE_CLEANUP(struct tls_stream *, tls_stream_free);
-/* 0 when done, -EAGAIN with *ret_want_write telling the direction, else an error; tls_stream_error_text says why. */
+/* 0 when done, -EAGAIN with *ret_want_write telling the direction, else an error;
+ * tls_stream_error_text says why. */
 int tls_stream_handshake(struct tls_stream *s, bool *ret_want_write);
 ssize_t tls_stream_read(struct tls_stream *s, void *p, size_t n);        /* -EAGAIN, 0 at end */
 ssize_t tls_stream_write(struct tls_stream *s, const void *p, size_t n); /* -EAGAIN */

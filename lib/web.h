@@ -1,5 +1,5 @@
-/* Plain HTTP requests on the port of a gRPC server (health, metrics): the same to the program, whether
- * they came by HTTP/1.1 or HTTP/2. They have no body. */
+/* Plain HTTP requests on the port of a gRPC server (health, metrics): the same to the program,
+ * whether they came by HTTP/1.1 or HTTP/2. They have no body. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -23,12 +23,12 @@ struct web_request *web_request_new(const char *method, const char *path, const 
 void web_answer(struct web_request *w, int code, const char *type, const void *body, size_t n);
 /* Plain text. */
 void web_answer_text(struct web_request *w, int code, const char *text);
-/* The first value of a parameter of the query, decoded and the caller's; NULL when it is not there. */
+/* The first value of a query parameter, decoded and the caller's; NULL when it is absent. */
 char *web_query(const struct web_request *w, const char *name);
 /* Whether a parameter, which may come several times, has this value. */
 bool web_query_has(const struct web_request *w, const char *name, const char *value);
-/* Decodes a part of a query: '+' is a blank; a NUL byte or a broken escape stays as it is written. NULL
- * when out of memory. */
+/* Decodes a part of a query: '+' is a blank; a NUL byte or a broken escape stays as it is written.
+ * NULL when out of memory. */
 char *web_query_decode(const char *s, size_t n);
 
 /* HTTP/1.1 connections that another server accepted. At most WEB_CONNECTIONS_MAX at a time: the one
@@ -40,7 +40,8 @@ struct web_gate;
 int web_gate_new(struct web_gate **ret, sd_event *event, web_handler handler, void *userdata);
 struct web_gate *web_gate_free(struct web_gate *g);
 DEFINE_CLEANUP(struct web_gate *, web_gate_free);
-/* Takes the socket, its TLS (NULL: none) and what was read from it already, at most WEB_FIRST_MAX bytes. */
+/* Takes the socket, its TLS (NULL: none) and what was read from it already, at most WEB_FIRST_MAX
+ * bytes. */
 enum { WEB_FIRST_MAX = 64 << 10 };
 void web_gate_take(struct web_gate *g, int fd, struct tls_stream *tls, const void *first, size_t n);
 size_t web_gate_connections(const struct web_gate *g);

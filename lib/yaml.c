@@ -8,6 +8,7 @@
 #include "lib/buf.h"
 #include "lib/map.h"
 #include "lib/plain.h"
+#include "lib/vector.h"
 
 enum { YAML_NODES_MAX = 100000, YAML_DEPTH_MAX = 100 };
 
@@ -408,12 +409,11 @@ static int read_node(struct reader *r, yaml_event_t *e, unsigned depth, json_t *
 
 static int add_document(
                 struct yaml_docs *docs, json_t *value, unsigned line, struct yaml_places *places) {
-        struct yaml_doc *items = reallocarray(docs->items, docs->count + 1, sizeof(*items));
+        int r = vector_reserve(docs, 1);
 
-        if (!items)
-                return -ENOMEM;
-        docs->items = items;
-        items[docs->count++] = (struct yaml_doc){json_incref(value), line, places};
+        if (r < 0)
+                return r;
+        docs->items[docs->count++] = (struct yaml_doc){json_incref(value), line, places};
         return 0;
 }
 

@@ -1,11 +1,9 @@
 /* Authentication. A request that presents something wrong is refused, never taken for anonymous. */
 #include "kapid/auth/authn.h"
 
-#include <gnutls/gnutls.h>
-
 #include "kapid/auth/jwt.h"
+#include "lib/crypto.h"
 #include "lib/object.h"
-#include "lib/pki.h"
 #include "lib/timefmt.h"
 
 static int unauthorized(struct problem *p) {
@@ -111,7 +109,7 @@ static int user_of_join_token(
                         free(value);
                 }
         }
-        if (!secret || strlen(secret) != 16 || gnutls_memcmp(secret, dot + 1, 16) != 0)
+        if (!secret || strlen(secret) != 16 || !secret_equal(secret, dot + 1, 16))
                 return unauthorized(p);
         if (!usage || !streq(usage, "true"))
                 return unauthorized(p);

@@ -17,6 +17,7 @@
 #include "lib/map.h"
 #include "lib/object.h"
 #include "lib/random.h"
+#include "lib/vector.h"
 
 enum {
         PAGE_SIZE = 500,
@@ -36,7 +37,7 @@ struct item {
         unsigned listing;
 };
 
-struct bucket {
+struct bucket { /* a vector */
         const struct item **items;
         size_t count, allocated;
 };
@@ -81,7 +82,7 @@ static void bucket_free(void *p) {
         struct bucket *b = p;
 
         if (b)
-                free(b->items);
+                vector_done(b);
         free(b);
 }
 
@@ -106,15 +107,8 @@ static void index_insert(struct index *x, const struct item *item) {
                 b = calloc(1, sizeof(*b));
                 assert(b && map_set(x->buckets, value, b) >= 0);
         }
-        if (b->count == b->allocated) {
-                size_t n = MAX(b->allocated * 2, (size_t)4);
-                const struct item **items = reallocarray(b->items, n, sizeof(*items));
-
-                assert(items); /* an index with holes would make controllers do harm */
-                b->items = items;
-                b->allocated = n;
-        }
-        b->items[b->count++] = item;
+        /* An index with holes would make controllers do harm. */
+        assert(vector_append(b, item) >= 0);
 }
 
 static void index_remove(struct index *x, const struct item *item) {
@@ -124,7 +118,7 @@ static void index_remove(struct index *x, const struct item *item) {
 
         for (size_t k = 0; b && k < b->count; k++)
                 if (b->items[k] == item) {
-                        b->items[k] = b->items[--b->count];
+                        vector_remove_unordered(b, k);
                         if (b->count == 0)
                                 map_remove(x->buckets, value);
                         return;

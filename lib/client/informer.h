@@ -1,5 +1,5 @@
-/* An informer: list + watch of one resource into a local cache, resumed after every break, relisted on
- * 410 Gone, with bookmarks. Objects in the cache are immutable json_t. */
+/* An informer: list + watch of one resource into a local cache, resumed after every break, relisted
+ * on 410 Gone, with bookmarks. Objects in the cache are immutable json_t. */
 #pragma once
 
 #include "lib/client/api.h"
@@ -10,14 +10,16 @@ enum informer_event { INFORMER_ADDED, INFORMER_MODIFIED, INFORMER_DELETED };
 
 struct informer_options {
         const struct api_resource *resource;
-        const char *ns;              /* NULL: all */
-        const char *label_selector;  /* text or NULL */
+        const char *ns;             /* NULL: all */
+        const char *label_selector; /* text or NULL */
         const char *field_selector;
-        /* Asks for metadata only, and keeps of it only names, uid, version, owners, finalizers and deletion. */
+        /* Asks for metadata only, and keeps of it only names, uid, version, owners, finalizers and
+         * deletion. */
         bool metadata_only;
-        /* One change. old is NULL for ADDED; object is the last state for DELETED. Both borrowed. After a relist only the
-         * differences are told. */
-        void (*on_event)(struct informer *i, enum informer_event event, const json_t *old, const json_t *object, void *userdata);
+        /* One change. old is NULL for ADDED; object is the last state for DELETED. Both borrowed.
+         * After a relist only the differences are told. */
+        void (*on_event)(struct informer *i, enum informer_event event, const json_t *old,
+                        const json_t *object, void *userdata);
         /* The first full list is in the cache. */
         void (*on_synced)(struct informer *i, void *userdata);
         /* The stream broke or came back (for readiness, staleness); may be NULL. */
@@ -25,23 +27,28 @@ struct informer_options {
         void *userdata;
 };
 
-int informer_new(struct informer **ret, struct api_client *c, const struct informer_options *options);
+int informer_new(struct informer **ret, struct api_client *c,
+                const struct informer_options *options);
 struct informer *informer_free(struct informer *i);
 DEFINE_CLEANUP(struct informer *, informer_free);
 bool informer_is_synced(const struct informer *i);
-/* The newest resourceVersion the cache is known to hold: what was written with a version up to it is in. */
+/* The newest resourceVersion the cache is known to hold: what was written with a version up to it
+ * is in. */
 uint64_t informer_resource_version(const struct informer *i);
 /* key: "namespace/name" or "name". Borrowed; NULL when absent. */
 const json_t *informer_get(const struct informer *i, const char *key);
 const json_t *informer_get2(const struct informer *i, const char *ns, const char *name);
 size_t informer_count(const struct informer *i);
-/* Iteration in no promised order; the cache must not change meanwhile (it changes only from the event loop). */
+/* Iteration in no promised order; the cache must not change meanwhile (it changes only from the
+ * event loop). */
 struct map_entry *informer_first(const struct informer *i);
 const json_t *informer_object(const struct map_entry *e);
 #define informer_foreach(i, e) for (struct map_entry *e = informer_first(i); e; e = map_next(e))
 
-/* Secondary index: func says the index value of an object (NULL: not indexed; the string is copied). Before the first event. */
+/* Secondary index: func says the index value of an object (NULL: not indexed; the string is
+ * copied). Before the first event. */
 typedef const char *(*informer_index_func)(const json_t *object, char *buffer, size_t n);
 int informer_add_index(struct informer *i, const char *name, informer_index_func func);
 /* Calls func for every object whose index value is `value`. */
-void informer_by_index(const struct informer *i, const char *name, const char *value, void (*func)(const json_t *object, void *userdata), void *userdata);
+void informer_by_index(const struct informer *i, const char *name, const char *value,
+                void (*func)(const json_t *object, void *userdata), void *userdata);

@@ -1,5 +1,5 @@
-/* A work queue of names: duplicates collapse, one worker a name at a time, failures come back with exponential back-off
- * per name (client-go's dirty and processing sets). */
+/* A work queue of names: duplicates collapse, one worker a name at a time, failures come back with
+ * exponential back-off per name (client-go's dirty and processing sets). */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -8,9 +8,9 @@
 
 struct workqueue;
 struct workqueue_options {
-        uint64_t backoff_min_us;     /* 0: 5 ms */
-        uint64_t backoff_max_us;     /* 0: 60 s */
-        unsigned parallel_max;       /* names worked on at once; 0: 16 */
+        uint64_t backoff_min_us; /* 0: 5 ms */
+        uint64_t backoff_max_us; /* 0: 60 s */
+        unsigned parallel_max;   /* names worked on at once; 0: 16 */
         /* Starts work on a name. It ends, now or later, with exactly one workqueue_done(). */
         void (*work)(struct workqueue *q, const char *name, void *userdata);
         void *userdata;
