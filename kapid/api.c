@@ -78,6 +78,21 @@ static int add_metrics(struct api *a) {
         return 0;
 }
 
+struct cache *api_cache(struct api *a, const char *group, const char *plural) {
+        const struct kind *k = kind_registry_find_resource(a->kinds, group, plural);
+
+        return k && k->stored ? caches_get(a->caches, k->storage_prefix) : NULL;
+}
+
+struct item *api_find(struct api *a, const char *group, const char *plural, const char *namespace,
+                const char *name) {
+        struct cache *c = api_cache(a, group, plural);
+        _cleanup_free_ char *path =
+                        isempty(namespace) ? strdup(name) : strformat("%s/%s", namespace, name);
+
+        return c && path ? cache_find(c, path) : NULL;
+}
+
 bool api_ready(void *userdata, const char **ret_why) {
         struct api *a = userdata;
 
@@ -104,8 +119,12 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         a->event = sd_event_ref(daemon_event(d));
         a->options = *o;
         r = kind_registry_new(&a->kinds, p);
-        if (r >= 0)
-                r = alloc_new(&a->alloc, o->service_range, p);
+        if (r < 0)
+                return r;
+        r = alloc_new(&a->alloc, o->service_range, p);
+        if (r < 0)
+                return r;
+        r = admission_chain_new(&a->admission, &o->admission, daemon_metrics(d), p);
         if (r < 0)
                 return r;
         if (o->sa_key_pem && jwt_key_new(&a->jwt, o->sa_key_pem) < 0)
@@ -151,6 +170,7 @@ struct api *api_free(struct api *a) {
         documents_free(a->documents);
         rbac_free(a->rbac);
         jwt_key_free(a->jwt);
+        admission_chain_free(a->admission);
         alloc_free(a->alloc);
         kind_registry_free(a->kinds);
         sd_event_unref(a->event);

@@ -90,15 +90,35 @@ tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
-	kapid/admission/addresses.c kapid/admission/addresses.h kapid/admission/service-addresses.c kapid/admission/csr.c kapid/admission/gitsync.c \
-	kapid/admission/node-name.c kapid/admission/node.c kapid/admission/plugins.h kapid/admission/pod-security-plugin.c \
-	kapid/admission/node-restriction.h kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h kapid/admission/tolerations.c \
-	kapid/admission/tolerations.h \
-	kapid/admission/admission.c kapid/admission/admission.h kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
+	kapid/admission/admission.c kapid/admission/admission.h \
+	kapid/admission/chain.c kapid/admission/chain.h kapid/admission/plugins.h \
+	kapid/admission/addresses.c kapid/admission/addresses.h \
+	kapid/admission/certificate-approval.c \
+	kapid/admission/certificate-request.c kapid/admission/certificate-request.h \
+	kapid/admission/certificate-signing.c \
+	kapid/admission/certificate-subject.c \
+	kapid/admission/definition-names.c \
+	kapid/admission/gitsync.c \
+	kapid/admission/namespace-lifecycle.c \
+	kapid/admission/no-effect.c \
+	kapid/admission/node-connection.c \
+	kapid/admission/node-name.c \
+	kapid/admission/node-restriction.c kapid/admission/node-restriction.h \
+	kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h \
+	kapid/admission/pod-security-plugin.c \
+	kapid/admission/priority.c \
+	kapid/admission/rbac.c \
+	kapid/admission/service-account.c \
+	kapid/admission/service-addresses.c \
+	kapid/admission/service-ips.c \
+	kapid/admission/tolerations.c kapid/admission/tolerations.h \
+	kapid/pipeline/admit.c kapid/pipeline/admit.h
+libkapid_api_a_SOURCES += \
+	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
 	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/filled.c kapid/cache/filled.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
-	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/admission/no-effect.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
+	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/subresources.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
@@ -126,6 +146,9 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-admission
+tests_unit_test_kapid_admission_SOURCES = tests/unit/test-kapid-admission.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_admission_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-pod-security tests/unit/test-boundaries
 tests_unit_test_pod_security_SOURCES = tests/unit/test-pod-security.c tests/unit/kapid-cases.h
 tests_unit_test_pod_security_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

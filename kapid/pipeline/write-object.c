@@ -1,6 +1,6 @@
 /* What every new and every changed object goes through (the order stands in machine.h). */
-#include "kapid/admission/admission.h"
 #include "kapid/patch/managed.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/write.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -80,11 +80,11 @@ int write_new_object(struct write *w, json_t *object_taken, bool from_apply, str
         if (e >= 0)
                 e = machine_prepare_create(w->kind, object, &r->context);
         if (e >= 0)
-                e = admission_create(w, object, p);
+                e = write_admit(w, ADMISSION_MUTATE, NULL, object, p);
         if (e >= 0)
                 e = machine_validate_create(w->kind, object, p);
         if (e >= 0)
-                e = admission_validate(w, NULL, object, p);
+                e = write_admit(w, ADMISSION_VALIDATE, NULL, object, p);
         if (e >= 0)
                 e = machine_warnings(w->kind, object, &w->warnings);
         if (e < 0)
@@ -161,11 +161,11 @@ int write_changed_object(struct write *w, const json_t *live, json_t *object_tak
         if (e >= 0)
                 e = machine_prepare_update(w->kind, r->sub, live, object, &r->context);
         if (e >= 0)
-                e = admission_update(w, live, object, p);
+                e = write_admit(w, ADMISSION_MUTATE, live, object, p);
         if (e >= 0)
                 e = machine_validate_update(w->kind, r->sub, live, object, p);
         if (e >= 0)
-                e = admission_validate(w, live, object, p);
+                e = write_admit(w, ADMISSION_VALIDATE, live, object, p);
         if (e >= 0 && !r->sub)
                 e = machine_warnings(w->kind, object, &w->warnings);
         if (e >= 0)
@@ -179,5 +179,7 @@ int write_changed_object(struct write *w, const json_t *live, json_t *object_tak
                 w->act = WRITE_DELETE;
         else
                 w->act = WRITE_PUT;
-        return w->act == WRITE_DELETE ? admission_delete(w, w->object) : 0;
+        return w->act == WRITE_DELETE
+                               ? write_admit_deletion(w, ADMISSION_DELETED, w->object, p)
+                               : 0;
 }

@@ -1,5 +1,5 @@
 /* POST to a collection. */
-#include "kapid/admission/admission.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/verbs/verbs.h"
 #include "kapid/pipeline/write.h"
 #include "lib/object.h"
@@ -75,7 +75,7 @@ static void create_store(struct request *r) {
 static void create_check_namespace(struct request *r) {
         _cleanup_problem_ struct problem p = {0};
 
-        if (admission_namespace(r, &p) < 0)
+        if (request_may_create(r, &p) < 0)
                 respond_problem(r, &p);
         else
                 create_store(r);
@@ -139,7 +139,7 @@ void verb_create(struct request *r) {
                 return;
         }
         /* A namespace that the cache does not know yet may have been made a moment ago. */
-        if (admission_namespace(r, &p) < 0)
+        if (request_may_create(r, &p) < 0)
                 request_freshen(r, create_check_namespace);
         else
                 create_store(r);

@@ -1,6 +1,6 @@
 /* DELETE of one object and of a collection (kubernetes-wire.md section 14): at once, after a grace
  * period, or when the last finalizer has gone. */
-#include "kapid/admission/admission.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/verbs/verbs.h"
 #include "kapid/pipeline/write.h"
 #include "lib/object.h"
@@ -168,7 +168,7 @@ int delete_decide(struct write *w, const json_t *live, struct problem *p) {
                 return problem_not_found(p, w->kind, w->name);
         r = check_preconditions(w, o, live, p);
         if (r >= 0)
-                r = admission_may_delete(w, live, p);
+                r = write_admit_deletion(w, ADMISSION_MAY_DELETE, live, p);
         if (r < 0)
                 return r;
         object = json_deep_copy(live);
@@ -183,7 +183,7 @@ int delete_decide(struct write *w, const json_t *live, struct problem *p) {
                         json_array_size(json_at(object, "spec.finalizers")) == 0) {
                 w->act = WRITE_DELETE;
                 w->object = TAKE_PTR(object);
-                return admission_delete(w, w->object);
+                return write_admit_deletion(w, ADMISSION_DELETED, w->object, p);
         }
         r = mark_deleted(w, live, object, MAX(grace, 0));
         if (r < 0)

@@ -57,7 +57,7 @@ static int self_rules(struct request *r, json_t *body, struct problem *p) {
                                 "nonResourceRules", "verbs", "*", "nonResourceURLs", "*",
                                 "incomplete", 0);
         } else {
-                if (rbac_refresh(r->api->rbac, r->api->caches) < 0)
+                if (rbac_refresh(r->api->rbac, r->api) < 0)
                         return -ENOMEM;
                 status = rbac_rules_of(
                                 r->api->rbac, &r->user, json_str_or(body, "spec.namespace", ""));

@@ -1,5 +1,5 @@
 /* PUT and PATCH of an object, its status, its scale and the other parts that are written alone. */
-#include "kapid/admission/admission.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/auth/authz.h"
 #include "kapid/patch/managed.h"
 #include "kapid/patch/patch.h"
@@ -43,7 +43,7 @@ static int may_create(struct write *w, struct problem *p) {
 
         if (!authorize(w->r->api, &access))
                 return access_refused(&access, w->kind, p);
-        return admission_namespace(w->r, p);
+        return request_may_create(w->r, p);
 }
 
 /* The replicas of a Scale go into a copy of the object. */

@@ -1,0 +1,56 @@
+/* From requests and writes to admission's questions: plugins get what they may know and nothing of
+ * the machinery of a write. */
+#include "kapid/pipeline/admit.h"
+
+static struct admission of_request(const struct request *r, enum admission_operation operation) {
+        return (struct admission){.api = r->api,
+                        .user = &r->user,
+                        .now_us = r->now_us,
+                        .dry_run = r->dry_run,
+                        .operation = operation,
+                        .kind = r->kind,
+                        .subresource = r->sub ? r->sub->name : "",
+                        .namespace = strempty(r->route.namespace),
+                        .name = strempty(isempty(r->route.name) ? r->new_name : r->route.name)};
+}
+
+static int add_key(void *userdata, const char *key, const char *owner) {
+        return write_add_extra(userdata, key, owner, owner != NULL);
+}
+
+static struct admission of_write(struct write *w, enum admission_operation operation) {
+        struct admission a = of_request(w->r, operation);
+
+        a.kind = w->kind;
+        a.namespace = w->namespace;
+        a.name = w->name;
+        a.warnings = &w->warnings;
+        a.add_key = add_key;
+        a.userdata = w;
+        return a;
+}
+
+int request_may_create(struct request *r, struct problem *p) {
+        struct admission a = of_request(r, ADMIT_CREATE);
+
+        return admission_run(r->api->admission, &a, ADMISSION_MAY_CREATE, p);
+}
+
+int write_admit(struct write *w, enum admission_stage stage, const json_t *live, json_t *object,
+                struct problem *p) {
+        struct admission a = of_write(w, live ? ADMIT_UPDATE : ADMIT_CREATE);
+
+        a.live = live;
+        a.object = object;
+        a.draft = stage == ADMISSION_MUTATE ? object : NULL;
+        return admission_run(w->r->api->admission, &a, stage, p);
+}
+
+int write_admit_deletion(struct write *w, enum admission_stage stage, const json_t *live,
+                struct problem *p) {
+        struct admission a = of_write(w, ADMIT_DELETE);
+
+        a.subresource = ""; /* an eviction deletes the pod itself */
+        a.live = live;
+        return admission_run(w->r->api->admission, &a, stage, p);
+}
