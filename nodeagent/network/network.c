@@ -312,7 +312,7 @@ int network_set_pod_range(struct network *n, const char *cidr, const char *gatew
         return route_add(n->socket, &route);
 }
 
-int network_mend(struct network *n) {
+int network_repair(struct network *n) {
         _cleanup_(map_freep) struct map *routes = TAKE_PTR(n->routes);
         int r = service_device(n), q = 0;
 
@@ -560,7 +560,7 @@ static void route_gateway(struct rtnl_route *route, char *text, size_t n) {
                 nl_addr2str(gateway, text, n);
 }
 
-/* What network_mend() puts back. */
+/* What network_repair() puts back. */
 static void remember_routes(struct network *n, const struct map *routes) {
         n->routes = map_free(n->routes);
         n->routes = map_new(free);
