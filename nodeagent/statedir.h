@@ -26,11 +26,3 @@ int statedir_each_pod(
 /* Small unsealed documents: "node", "services". -ENOENT. */
 int statedir_save(struct statedir *s, const char *name, const json_t *v);
 int statedir_load(struct statedir *s, const char *name, json_t **ret);
-
-/* Sealing, as functions of their own for tests: magic, nonce, ciphertext with tag. */
-enum { SEAL_KEY_SIZE = 32 };
-int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
-                size_t *ret_size);
-/* -EBADMSG when it was changed or sealed with another key. */
-int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
-                size_t *ret_size);
