@@ -35,30 +35,43 @@ static int derive_key(const char *file_key, size_t n, uint8_t ret[static SEAL_KE
                         ret, SEAL_KEY_SIZE);
 }
 
+/* The file's bytes, made at the first start. */
+static int read_or_make_key(const char *path, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *data = NULL;
+        int r = file_read(path, 4096, ret, ret_size);
+
+        if (r != -ENOENT)
+                return r;
+        data = malloc(SEAL_KEY_SIZE);
+        if (!data)
+                return -ENOMEM;
+        random_bytes(data, SEAL_KEY_SIZE);
+        r = file_write_atomic(path, data, SEAL_KEY_SIZE, 0600);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(data);
+        *ret_size = SEAL_KEY_SIZE;
+        return 0;
+}
+
 static int load_key(struct statedir *s, struct problem *p) {
         _cleanup_free_ char *path = strformat("%s/key", s->dir), *data = NULL;
         size_t n = 0;
-        int r = path ? file_read(path, 4096, &data, &n) : -ENOMEM;
+        int r;
 
-        if (r == -ENOENT) {
-                data = malloc(SEAL_KEY_SIZE);
-                if (!data)
-                        return -ENOMEM;
-                random_bytes(data, SEAL_KEY_SIZE);
-                n = SEAL_KEY_SIZE;
-                r = file_write_atomic(path, data, n, 0600);
-        }
-        if (r >= 0 && n != SEAL_KEY_SIZE)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "%s is damaged (%zu bytes, not %d): remove %s to start afresh",
-                                path, n, SEAL_KEY_SIZE, s->dir);
-        if (r >= 0)
-                r = derive_key(data, n, s->key);
+        if (!path)
+                return -ENOMEM;
+        r = read_or_make_key(path, &data, &n);
         if (r < 0) {
-                _cleanup_free_ char *text = file_error_text(strempty(path), "use", r);
+                _cleanup_free_ char *text = file_error_text(path, "use", r);
+
                 return problem_set(p, -r, 0, NULL, "%s", strempty(text));
         }
-        return 0;
+        if (n != SEAL_KEY_SIZE)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s is damaged (%zu bytes, not %d): remove %s to start over", path,
+                                n, SEAL_KEY_SIZE, s->dir);
+        return derive_key(data, n, s->key);
 }
 
 int statedir_new(struct statedir **ret, const char *dir, struct problem *p) {
@@ -125,9 +138,12 @@ int statedir_save_pod(struct statedir *s, const char *uid, const json_t *desired
         size_t n;
         int r = path && text ? pod_folder(s, uid) : -ENOMEM;
 
-        if (r >= 0)
-                r = seal(s->key, text, strlen(text), &sealed, &n);
-        return r < 0 ? r : file_write_atomic(path, sealed, n, 0600);
+        if (r < 0)
+                return r;
+        r = seal(s->key, text, strlen(text), &sealed, &n);
+        if (r < 0)
+                return r;
+        return file_write_atomic(path, sealed, n, 0600);
 }
 
 int statedir_load_pod(struct statedir *s, const char *uid, json_t **ret) {
@@ -136,9 +152,12 @@ int statedir_load_pod(struct statedir *s, const char *uid, json_t **ret) {
         size_t n, text_size;
         int r = path ? file_read(path, FILE_SIZE_MAX, &data, &n) : -ENOMEM;
 
-        if (r >= 0)
-                r = unseal(s->key, data, n, &text, &text_size);
-        return r < 0 ? r : json_parse(text, text_size, 0, ret, NULL);
+        if (r < 0)
+                return r;
+        r = unseal(s->key, data, n, &text, &text_size);
+        if (r < 0)
+                return r;
+        return json_parse(text, text_size, 0, ret, NULL);
 }
 
 int statedir_save_run(struct statedir *s, const char *uid, const json_t *run) {
