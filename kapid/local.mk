@@ -1,15 +1,18 @@
 # kapid/: its part of the build, included by the top Makefile.am
 
 # The pure half: kinds, schemas, strategies, patches, tables, discovery. No I/O, no event loop.
+# Their order is that of the catalogue (`kctl get all`).
 KIND_DOCUMENTS = \
-	kapid/kinds/apiextensions.yaml kapid/kinds/apps.yaml kapid/kinds/authentication.yaml \
-	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml kapid/kinds/batch.yaml \
-	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml kapid/kinds/core.yaml \
+	kapid/kinds/core.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
+	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
+	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
+	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
 	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
-kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.c kapid/kinds/no-effect.h
-kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
+kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.c kapid/kinds/no-effect.h \
+	kapid/kinds/c-text.c kapid/kinds/c-text.h kapid/kinds/facts.c kapid/kinds/facts.h
+kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(FOREIGN_LIBS)
 noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
@@ -37,6 +40,23 @@ kapid/kinds/no-effect-table.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
 	kapid/kinds/kinds-to-c$(EXEEXT) --no-effect $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
 CLEANFILES += kapid/kinds/no-effect-table.c
+
+# The catalogue of kinds, a library of its own: kinds-to-c itself needs libkeelson.a. The header is kept
+# when nothing changes in it, because nearly everything includes it.
+KIND_IDS = lib/client/kind-ids.h
+BUILT_SOURCES += $(KIND_IDS)
+CLEANFILES += $(KIND_IDS) kapid/kinds/kind-facts.c
+noinst_LIBRARIES += libkinds.a
+libkinds_a_SOURCES =
+nodist_libkinds_a_SOURCES = kapid/kinds/kind-facts.c
+$(KIND_IDS): kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
+	$(AM_V_GEN)$(MKDIR_P) lib/client && \
+	kapid/kinds/kinds-to-c$(EXEEXT) --ids $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && \
+	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+kapid/kinds/kind-facts.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
+	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
+	kapid/kinds/kinds-to-c$(EXEEXT) --facts $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
+$(libkinds_a_OBJECTS): $(KIND_IDS)
 check_SCRIPTS += tests/fields
 EXTRA_DIST += tests/fields
 check_PROGRAMS += tests/unit/test-no-effect

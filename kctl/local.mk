@@ -14,3 +14,4 @@ $(libkctl_a_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-kctl
 tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
 tests_unit_test_kctl_LDADD = libkctl.a $(TEST_LIBS)
+$(libkctl_a_OBJECTS): $(KIND_IDS)
