@@ -1,4 +1,4 @@
-/* What the parts of the agent share. One struct, made by main.c and borrowed by all. */
+/* What the parts of the agent share: one struct, made in main() and borrowed by all. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -6,16 +6,18 @@
 #include "lib/client/api.h"
 #include "lib/daemon.h"
 #include "lib/map.h"
+#include "nodeagent/machine.h"
 #include "nodeagent/network/ipam.h"
 #include "nodeagent/network/network.h"
 #include "nodeagent/network/nft.h"
-#include "nodeagent/store.h"
 #include "nodeagent/runtime/units.h"
+#include "nodeagent/statedir.h"
 
 struct pods;
-struct sync;
+struct watches;
 struct node;
 struct renew;
+struct drift;
 struct log_sockets;
 
 struct agent_config {
@@ -37,7 +39,6 @@ struct agent_config {
 struct agent {
         struct agent_config config;
         struct daemon *daemon;
-        sd_event_source *check; /* next comparison of live units */
         sd_event *event;
         struct api_client *api; /* NULL: standalone */
         struct units *units;
@@ -45,23 +46,28 @@ struct agent {
         struct network *network;
         struct network_watch *network_watch;
         struct ipam *ipam; /* NULL until the node's pod range is known */
-        struct store *store;
+        struct statedir *statedir;
         struct nft *nft;
         struct pods *pods;
-        struct sync *sync;
+        struct watches *watches;
         struct node *node;
         struct renew *renew;
+        struct drift *drift;
+        struct machine_facts machine;
         char node_ip[16];
-        int64_t cpu_milli; /* of the machine */
-        int64_t memory_bytes;
-        bool no_user_namespaces;
-        char *exec_program; /* kpod-exec, beside our own program */
-        char *resolv_conf;  /* NULL, or the file pods see as /etc/resolv.conf */
 };
 
 #define AGENT_RUN_DIR "/run/keelson/nodeagent"
 #define AGENT_SECRET_DIR "/run/keelson/nodeagent/secrets"
-/* A condition that ends the program, so that systemd starts it afresh. */
+
+/* Makes all parts from a->config; a is zero otherwise. The caller ends it with agent_done(), also
+ * after an error. -errno, with p where the user must change something. */
+int agent_start(struct agent *a, struct problem *p);
+/* Frees all parts but the configuration. Pods keep running: this stops no unit. */
+void agent_done(struct agent *a);
+/* An error that the agent cannot recover from: logs `what` and exits the loop with code 1, so that
+ * systemd restarts the agent. */
 void agent_fail(struct agent *a, int error, const char *what);
-/* The node's pod range has become known or is confirmed. */
+/* The node's pod range ("10.244.3.0/24") has become known or is confirmed. The first one is kept
+ * until the agent ends; errors are logged. */
 void agent_set_pod_cidr(struct agent *a, const char *cidr);

@@ -9,17 +9,18 @@ noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/network/ipam.c nodeagent/network/ipam.h nodeagent/node-status.c nodeagent/plan/pod-units.h nodeagent/plan/command.c nodeagent/plan/devices.c nodeagent/plan/env.c nodeagent/plan/etc.c nodeagent/plan/nested.c nodeagent/plan/security.c nodeagent/plan/annotations.c \
 	nodeagent/pod/admission.c nodeagent/pod/admission.h nodeagent/plan/service-env.c \
-	nodeagent/plan/pod-to-units.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h \
+	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/pod-to-units.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h \
 	nodeagent/logs/log-collect.h nodeagent/logs/log-line.c nodeagent/logs/logs-request.c nodeagent/logs/logs.h nodeagent/network/nft-claims.c nodeagent/network/nft-claims.h \
 	nodeagent/network/service-table.c nodeagent/network/service-table.h nodeagent/network/services-disk.c nodeagent/network/services-disk.h nodeagent/network/services-to-nft.c nodeagent/network/services-to-nft.h nodeagent/pod/status.c nodeagent/pod/status.h \
-	nodeagent/store.c nodeagent/store.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
+	nodeagent/statedir.c nodeagent/statedir.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
 	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
-	nodeagent/agent.h nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/pod/container-files.c nodeagent/pod/fetch.c nodeagent/pod/fetch.h nodeagent/network/network.c nodeagent/network/network.h nodeagent/network/network-watch.c \
+	nodeagent/agent.c nodeagent/agent.h nodeagent/clean.c nodeagent/clean.h nodeagent/drift.c nodeagent/drift.h nodeagent/machine.c nodeagent/machine.h \
+	nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/pod/container-files.c nodeagent/pod/fetch.c nodeagent/pod/fetch.h nodeagent/network/network.c nodeagent/network/network.h nodeagent/network/network-watch.c \
 	nodeagent/network/conntrack.c nodeagent/network/conntrack.h nodeagent/network/nft.c nodeagent/network/nft.h nodeagent/network/nft-monitor.c nodeagent/network/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod/exec.c nodeagent/pod/hooks.c nodeagent/pod/no-effect.c nodeagent/pod/report.c \
 	nodeagent/pod/start.c nodeagent/pod/stop.c nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/internal.h \
 	nodeagent/logs/log-collect.c nodeagent/logs/log-sockets.c nodeagent/logs/log-sockets.h nodeagent/logs/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/renew.c nodeagent/renew.h nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/usage.c nodeagent/sync.c nodeagent/sync.h nodeagent/runtime/unit-ask.c nodeagent/runtime/unit-ask.h nodeagent/runtime/units.c nodeagent/pod/users.c nodeagent/pod/users.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
+	nodeagent/renew.c nodeagent/renew.h nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/usage.c nodeagent/watches.c nodeagent/watches.h nodeagent/runtime/unit-ask.c nodeagent/runtime/unit-ask.h nodeagent/runtime/units.c nodeagent/pod/users.c nodeagent/pod/users.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
 nodist_nodeagent_knodeagent_SOURCES = kapid/kinds/no-effect-table.c
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
@@ -27,6 +28,9 @@ check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft t
 	tests/unit/test-node-pods tests/unit/test-node-services tests/unit/test-stage
 NODEAGENT_TEST_LIBS = nodeagent/libnodeagent.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-unit-properties
+check_PROGRAMS += tests/unit/test-pod-fields
+tests_unit_test_pod_fields_SOURCES = tests/unit/test-pod-fields.c tests/unit/unit.h
+tests_unit_test_pod_fields_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_unit_properties_SOURCES = tests/unit/test-unit-properties.c tests/unit/unit.h
 tests_unit_test_unit_properties_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h

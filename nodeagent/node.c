@@ -72,8 +72,8 @@ static void gather(struct node *n, struct node_facts *f) {
         snprintf(n->runtime, sizeof(n->runtime), "systemd://%s", units_version(a->units));
         *f = (struct node_facts){.name = a->config.node_name,
                         .address = a->node_ip,
-                        .cpu_milli = a->cpu_milli,
-                        .memory_bytes = a->memory_bytes,
+                        .cpu_milli = a->machine.cpu_milli,
+                        .memory_bytes = a->machine.memory_bytes,
                         .machine_id = n->machine_id,
                         .boot_id = n->boot_id,
                         .kernel = n->uname.release,

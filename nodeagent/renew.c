@@ -1,11 +1,12 @@
 /* The request is made with the same key, so that an interrupted renewal leaves a working pair. The
- * new certificate replaces the file atomically; then the agent ends and systemd starts it again,
- * which touches no pod and takes every connection along. */
+ * new certificate replaces the file atomically; then the agent exits and systemd restarts it: no
+ * pod is touched, and every connection uses the new certificate. */
 #include "nodeagent/renew.h"
 
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"
+#include "lib/crypto.h"
 #include "lib/pki.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
@@ -19,7 +20,7 @@ enum { FILE_MAX = 65536, ATTEMPTS_MAX = 60 };
 struct renew {
         struct agent *agent;
         char *cert_path, *key_path;
-        char *name; /* of our request; NULL: none is under way */
+        char *name; /* of our pending request; NULL: none */
         unsigned attempts;
         sd_event_source *timer;
         struct api_call *call;
@@ -30,151 +31,169 @@ bool renew_is_due(uint64_t not_before_s, uint64_t not_after_s, uint64_t now_s) {
                now_s >= not_before_s + (not_after_s - not_before_s) / 3 * 2;
 }
 
-static void look_again(struct renew *r, uint64_t delay_us) {
-        (void)sd_event_source_set_time_relative(r->timer, delay_us);
-        (void)sd_event_source_set_enabled(r->timer, SD_EVENT_ONESHOT);
+static void look_again(struct renew *w, uint64_t delay_us) {
+        (void)sd_event_source_set_time_relative(w->timer, delay_us);
+        (void)sd_event_source_set_enabled(w->timer, SD_EVENT_ONESHOT);
 }
 
-static void give_up(struct renew *r, const char *why) {
+static void give_up(struct renew *w, const char *why) {
         log_warning("The node's certificate was not renewed: %s; the next try is in an hour", why);
-        r->name = mfree(r->name);
-        look_again(r, LOOK_US);
+        w->name = mfree(w->name);
+        look_again(w, LOOK_US);
 }
 
-static void take(struct renew *r, const char *base64) {
+/* Replaces the certificate with this one when it belongs to the node's key; p says why not. */
+static int replace_certificate(struct renew *w, const char *base64, struct problem *p) {
         _cleanup_free_ void *pem = NULL;
         _cleanup_free_ char *key = NULL, *text = NULL;
         size_t n;
-        int e = base64_decode(base64, &pem, &n);
+        int r;
 
-        if (e >= 0)
-                text = strndup(pem, n);
-        if (e >= 0)
-                e = text ? file_read(r->key_path, FILE_MAX, &key, NULL) : -ENOMEM;
-        if (e < 0 || pki_cert_matches_key(text, key) <= 0) {
-                give_up(r, "what the API signed does not fit the node's key");
+        r = base64_decode(base64, &pem, &n);
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "the API's certificate is not Base64");
+        text = strndup(pem, n);
+        if (!text)
+                return -ENOMEM;
+        r = file_read(w->key_path, FILE_MAX, &key, NULL);
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "%s: %s", w->key_path, strerror(-r));
+        if (pki_cert_matches_key(text, key) <= 0)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "the API's certificate does not match the node's key");
+        r = file_write_atomic(w->cert_path, text, n, 0600);
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "%s: %s", w->cert_path, strerror(-r));
+        return 0;
+}
+
+static void take(struct renew *w, const char *base64) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = replace_certificate(w, base64, &p);
+
+        if (r < 0) {
+                give_up(w, p.message ? p.message : strerror(-r));
                 return;
         }
-        e = file_write_atomic(r->cert_path, text, n, 0600);
-        if (e < 0) {
-                give_up(r, strerror(-e));
-                return;
-        }
-        log_info("The node's certificate was renewed; the agent starts again to use it");
-        (void)sd_event_exit(r->agent->event, 0);
+        log_info("The node's certificate was renewed; the agent restarts to use it");
+        (void)sd_event_exit(w->agent->event, 0);
 }
 
 static void on_polled(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct renew *r = userdata;
+        struct renew *w = userdata;
         const char *certificate = json_str(object, "status.certificate");
 
-        r->call = NULL;
+        w->call = NULL;
         if (error == 0 && certificate)
-                take(r, certificate);
+                take(w, certificate);
         else if (error == -ENOENT || object_condition_true(object, "Denied") ||
-                        object_condition_true(object, "Failed") || ++r->attempts > ATTEMPTS_MAX)
-                give_up(r, error == 0 ? "the request was refused or not answered"
+                        object_condition_true(object, "Failed") || ++w->attempts > ATTEMPTS_MAX)
+                give_up(w, error == 0 ? "the request was refused or not answered"
                                       : strempty(p ? p->message : NULL));
         else
-                look_again(r, POLL_US);
+                look_again(w, POLL_US);
 }
 
 static void on_created(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct renew *r = userdata;
+        struct renew *w = userdata;
 
-        r->call = NULL;
+        w->call = NULL;
         if (error < 0)
-                give_up(r, strempty(p ? p->message : NULL));
+                give_up(w, strempty(p ? p->message : NULL));
         else
-                look_again(r, POLL_US);
+                look_again(w, POLL_US);
 }
 
-static int request(struct renew *r) {
+static int request(struct renew *w) {
         _cleanup_free_ char *key = NULL, *csr = NULL, *base64 = NULL, *path = NULL;
-        _cleanup_free_ char *cn = strformat("system:node:%s", r->agent->config.node_name);
+        _cleanup_free_ char *cn = strformat("system:node:%s", w->agent->config.node_name);
         const struct pki_subject subject = {
                         .cn = cn, .organizations = (const char *const[]){"system:nodes", NULL}};
         _cleanup_json_ json_t *body = NULL;
         char suffix[6];
-        int e = cn ? file_read(r->key_path, FILE_MAX, &key, NULL) : -ENOMEM;
+        int r;
 
-        if (e >= 0)
-                e = pki_csr_new(key, &subject, &csr);
-        if (e < 0)
-                return e;
+        if (!cn)
+                return -ENOMEM;
+        r = file_read(w->key_path, FILE_MAX, &key, NULL);
+        if (r < 0)
+                return r;
+        r = pki_csr_new(key, &subject, &csr);
+        if (r < 0)
+                return r;
         random_name_suffix(suffix, 5);
-        r->name = strformat("node-%s-%s", r->agent->config.node_name, suffix);
+        w->name = strformat("node-%s-%s", w->agent->config.node_name, suffix);
         base64 = base64_encode(csr, strlen(csr));
         path = api_path(api_resource_find("certificatesigningrequests"), NULL, NULL, NULL, NULL);
-        if (!r->name || !base64 || !path)
+        if (!w->name || !base64 || !path)
                 return -ENOMEM;
         body = json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:[s, s]}}", "apiVersion",
                         "certificates.k8s.io/v1", "kind", "CertificateSigningRequest", "metadata",
-                        "name", r->name, "spec", "signerName", SIGNER, "request", base64, "usages",
+                        "name", w->name, "spec", "signerName", SIGNER, "request", base64, "usages",
                         "digital signature", "client auth");
-        r->attempts = 0;
-        return body ? api_create_async(r->agent->api, path, body, on_created, r, &r->call)
+        w->attempts = 0;
+        return body ? api_create_async(w->agent->api, path, body, on_created, w, &w->call)
                     : -ENOMEM;
 }
 
-static int poll_request(struct renew *r) {
+static int poll_request(struct renew *w) {
         _cleanup_free_ char *path = api_path(
-                        api_resource_find("certificatesigningrequests"), NULL, r->name, NULL, NULL);
-        return path ? api_get_async(r->agent->api, path, on_polled, r, &r->call) : -ENOMEM;
+                        api_resource_find("certificatesigningrequests"), NULL, w->name, NULL, NULL);
+        return path ? api_get_async(w->agent->api, path, on_polled, w, &w->call) : -ENOMEM;
 }
 
-static bool is_due(struct renew *r) {
+static bool is_due(struct renew *w) {
         _cleanup_free_ char *cert = NULL;
         uint64_t begin, end;
 
-        return file_read(r->cert_path, FILE_MAX, &cert, NULL) >= 0 &&
+        return file_read(w->cert_path, FILE_MAX, &cert, NULL) >= 0 &&
                pki_cert_begins(cert, &begin) >= 0 && pki_cert_read(cert, NULL, NULL, &end) >= 0 &&
                renew_is_due(begin, end, now_wall_us() / 1000000);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
-        struct renew *r = userdata;
-        int e;
+        struct renew *w = userdata;
+        int r;
 
-        if (!r->name && !is_due(r)) {
-                look_again(r, LOOK_US);
+        if (!w->name && !is_due(w)) {
+                look_again(w, LOOK_US);
                 return 0;
         }
-        e = r->name ? poll_request(r) : request(r);
-        if (e < 0)
-                give_up(r, strerror(-e));
+        r = w->name ? poll_request(w) : request(w);
+        if (r < 0)
+                give_up(w, strerror(-r));
         return 0;
 }
 
 int renew_new(struct renew **ret, struct agent *agent) {
-        _cleanup_(renew_freep) struct renew *r = calloc(1, sizeof(*r));
+        _cleanup_(renew_freep) struct renew *w = calloc(1, sizeof(*w));
         const char *slash = strrchr(agent->config.kubeconfig, '/');
-        int n = slash ? (int)(slash - agent->config.kubeconfig) : 1, e;
+        int n = slash ? (int)(slash - agent->config.kubeconfig) : 1, r;
         const char *dir = slash ? agent->config.kubeconfig : ".";
 
-        if (!r)
+        if (!w)
                 return -ENOMEM;
-        r->agent = agent;
-        r->cert_path = strformat("%.*s/cert.pem", n, dir);
-        r->key_path = strformat("%.*s/key.pem", n, dir);
-        if (!r->cert_path || !r->key_path)
+        w->agent = agent;
+        w->cert_path = strformat("%.*s/cert.pem", n, dir);
+        w->key_path = strformat("%.*s/key.pem", n, dir);
+        if (!w->cert_path || !w->key_path)
                 return -ENOMEM;
-        e = sd_event_add_time_relative(agent->event, &r->timer, CLOCK_MONOTONIC, FIRST_LOOK_US,
-                        60000000, on_timer, r);
-        if (e < 0)
-                return e;
-        *ret = TAKE_PTR(r);
+        r = sd_event_add_time_relative(agent->event, &w->timer, CLOCK_MONOTONIC, FIRST_LOOK_US,
+                        60000000, on_timer, w);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(w);
         return 0;
 }
 
-struct renew *renew_free(struct renew *r) {
-        if (!r)
+struct renew *renew_free(struct renew *w) {
+        if (!w)
                 return NULL;
-        sd_event_source_disable_unref(r->timer);
-        api_call_cancel(r->call);
-        free(r->cert_path);
-        free(r->key_path);
-        free(r->name);
-        free(r);
+        sd_event_source_disable_unref(w->timer);
+        api_call_cancel(w->call);
+        free(w->cert_path);
+        free(w->key_path);
+        free(w->name);
+        free(w);
         return NULL;
 }

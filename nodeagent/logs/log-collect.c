@@ -1,12 +1,12 @@
 /* journald's own stream of a unit's output strips blanks, drops empty lines, cuts long ones and
- * ends lines at NUL; what a program writes is therefore read here and handed to journald in its
- * native form, which takes any bytes. A container's standard output is a connection to a socket of
- * its own (StandardOutput=file:SOCKET), made by systemd at each start: so every run has its own
- * stream, and which container it is needs no guess.
+ * ends lines at NUL. The output of containers is therefore read here and sent to journald in its
+ * native protocol, which takes any bytes. A container's standard output is a connection to its own
+ * socket (StandardOutput=file:SOCKET), which systemd opens at each start: every run has its own
+ * stream, and the socket says which container it is.
  *
- * Sockets and streams are kept in systemd's store of file descriptors: when this process ends,
- * however it ends, nothing that writes to it notices; the next one continues. Only the beginning of
- * a line whose end had not come is lost then. The agent may come and go. */
+ * Sockets and streams are kept in systemd's file descriptor store: when this process exits or
+ * crashes, the containers do not notice, and the next process continues. Only the beginning of a
+ * line that was not complete is lost. The agent need not run. */
 #include "config.h"
 
 #include "nodeagent/logs/log-collect.h"
@@ -26,16 +26,16 @@
 
 enum { READ_SIZE = 64 * 1024, FIELDS_MAX = 24, ACCEPT_PER_TURN = 16 };
 
-struct collector {
+struct log_collector {
         sd_event *event;
-        struct map *sources; /* name -> struct source */
+        struct map *sources; /* name -> struct log_source */
         uint64_t serial;
         int control;
 };
 
-/* A container: where its runs connect. */
-struct source {
-        struct collector *collector;
+/* A container's socket, which its runs connect to. */
+struct log_source {
+        struct log_collector *collector;
         char *name, *unit;
         json_t *about;
         unsigned refs;
@@ -45,7 +45,7 @@ struct source {
 
 /* One run of it (or a command beside it). */
 struct stream {
-        struct source *source;
+        struct log_source *source;
         char *stored; /* its name in systemd's store */
         char *invocation;
         int fd;
@@ -54,7 +54,7 @@ struct stream {
         struct log_budget budget;
 };
 
-static struct source *source_unref(struct source *s) {
+static struct log_source *source_unref(struct log_source *s) {
         if (!s || --s->refs > 0)
                 return NULL;
         sd_event_source_disable_unref(s->io);
@@ -67,9 +67,9 @@ static struct source *source_unref(struct source *s) {
 }
 
 static void source_release(void *value) {
-        struct source *s = value;
+        struct log_source *s = value;
 
-        /* Streams may go on; no new ones come. */
+        /* Open streams continue; no new ones are accepted. */
         s->io = sd_event_source_disable_unref(s->io);
         s->fd = safe_close(s->fd);
         source_unref(s);
@@ -86,14 +86,14 @@ static void stream_free(struct stream *s) {
         free(s);
 }
 
-static void store(const char *name, int fd) {
+static void fdstore_add(const char *name, int fd) {
         _cleanup_free_ char *text = strformat("FDSTORE=1\nFDNAME=%s", name);
 
         if (text)
                 (void)sd_pid_notify_with_fds(0, 0, text, &fd, 1);
 }
 
-static void unstore(const char *name) {
+static void fdstore_remove(const char *name) {
         _cleanup_free_ char *text = strformat("FDSTOREREMOVE=1\nFDNAME=%s", name);
 
         if (text)
@@ -156,6 +156,22 @@ static int on_interval(sd_event_source *timer, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(s->io, SD_EVENT_ON);
 }
 
+static int pause_until(struct stream *s, uint64_t until_us) {
+        int r;
+
+        if (!s->timer)
+                r = sd_event_add_time(s->source->collector->event, &s->timer, CLOCK_MONOTONIC,
+                                until_us, 0, on_interval, s);
+        else
+                r = sd_event_source_set_time(s->timer, until_us);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
+}
+
 /* The program's writes block when the socket is full, so nothing is lost. */
 static void wait_until(struct stream *s, uint64_t until_us) {
         static const char text[] = "keelson: this container writes more than 10000 lines or 8 MiB "
@@ -165,19 +181,11 @@ static void wait_until(struct stream *s, uint64_t until_us) {
         int r;
 
         _Static_assert(LOG_BUDGET_LINES == 10000 && LOG_BUDGET_BYTES == 8 << 20, "as in text");
-        if (s->timer) {
-                r = sd_event_source_set_time(s->timer, until_us);
-                if (r >= 0)
-                        r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
-        } else
-                r = sd_event_add_time(s->source->collector->event, &s->timer, CLOCK_MONOTONIC,
-                                until_us, 0, on_interval, s);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
+        r = pause_until(s, until_us);
         if (r >= 0)
                 r = send_line(s, &line);
         if (r < 0)
-                log_warning_errno(r, "Cannot limit what %s writes", s->source->unit);
+                log_warning_errno(r, "Cannot limit the output of %s", s->source->unit);
 }
 
 static void take_and_count(struct stream *s, size_t bytes) {
@@ -202,15 +210,14 @@ static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata)
                 return 0;
         }
         (void)take_lines(s, true);
-        unstore(s->stored);
+        fdstore_remove(s->stored);
         stream_free(s);
         return 0;
 }
 
 /* ---- streams ---- */
 
-/* The run that systemd is starting for this unit; one of our own making when it has gone already.
- */
+/* The invocation that systemd is starting for this unit; a random one when it is gone already. */
 static char *invocation_of(const char *unit) {
         _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", unit);
         char target[64];
@@ -222,8 +229,9 @@ static char *invocation_of(const char *unit) {
         return sd_id128_randomize(&id) < 0 ? NULL : strdup(SD_ID128_TO_STRING(id));
 }
 
-static int stream_new(struct source *source, int fd, const char *invocation, const char *stored) {
-        struct collector *c = source->collector;
+static int stream_new(
+                struct log_source *source, int fd, const char *invocation, const char *stored) {
+        struct log_collector *c = source->collector;
         struct stream *s = calloc(1, sizeof(*s));
         int r;
 
@@ -244,12 +252,12 @@ static int stream_new(struct source *source, int fd, const char *invocation, con
         }
         s->fd = fd;
         if (!stored)
-                store(s->stored, fd);
+                fdstore_add(s->stored, fd);
         return 0;
 }
 
 static int on_connection(sd_event_source *io, int fd, uint32_t events, void *userdata) {
-        struct source *s = userdata;
+        struct log_source *s = userdata;
 
         for (unsigned i = 0; i < ACCEPT_PER_TURN; i++) {
                 int one = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -264,46 +272,51 @@ static int on_connection(sd_event_source *io, int fd, uint32_t events, void *use
 
 /* ---- sources ---- */
 
-static bool name_is_tame(const char *name) {
+static bool name_is_valid(const char *name) {
         size_t n = strspn(name, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-");
         return n > 0 && n <= 100 && !name[n] && name[0] != '.';
 }
 
-/* Takes fd. */
-static int source_new(struct collector *c, const json_t *about, int fd) {
+/* Takes fd, also after an error. */
+static int source_new(struct log_collector *c, const json_t *about, int fd) {
         const char *name = json_str_or(about, "name", "");
-        struct source *s = calloc(1, sizeof(*s));
-        int r = s ? 0 : -ENOMEM;
+        struct log_source *s = calloc(1, sizeof(*s));
+        int r;
 
-        if (r >= 0) {
-                *s = (struct source){.collector = c, .refs = 1, .fd = fd};
-                fd = -EBADF;
-                s->about = json_incref((json_t *)about);
-                s->name = strdup(name);
-                s->unit = strdup(json_str_or(about, "unit", ""));
-                r = s->name && s->unit ? sd_event_add_io(c->event, &s->io, s->fd, EPOLLIN,
-                                                         on_connection, s)
-                                       : -ENOMEM;
-        }
-        if (r >= 0)
-                r = map_set(c->sources, name, s);
-        if (r < 0) {
+        if (!s) {
                 safe_close(fd);
-                source_unref(s);
+                return -ENOMEM;
         }
-        return r;
+        *s = (struct log_source){.collector = c,
+                        .refs = 1,
+                        .fd = fd,
+                        .about = json_ref(about),
+                        .name = strdup(name),
+                        .unit = strdup(json_str_or(about, "unit", ""))};
+        r = s->name && s->unit ? sd_event_add_io(c->event, &s->io, s->fd, EPOLLIN, on_connection, s)
+                               : -ENOMEM;
+        if (r < 0) {
+                source_unref(s);
+                return r;
+        }
+        r = map_set(c->sources, name, s);
+        if (r < 0) {
+                source_unref(s);
+                return r;
+        }
+        return 0;
 }
 
 static char *about_path(const char *name) {
         return strformat(LOG_COLLECT_DIR "/%s.json", name);
 }
 
-static void source_remove(struct collector *c, const char *name) {
+static void source_remove(struct log_collector *c, const char *name) {
         _cleanup_free_ char *stored = strformat("l-%s", name), *path = about_path(name),
                             *socket = strformat(LOG_COLLECT_DIR "/%s", name);
 
         if (stored)
-                unstore(stored);
+                fdstore_remove(stored);
         if (path)
                 (void)unlink(path);
         if (socket)
@@ -313,29 +326,37 @@ static void source_remove(struct collector *c, const char *name) {
 
 /* ---- the agent's messages ---- */
 
-static void new_source(struct collector *c, const json_t *about, int fd) {
+/* Takes fd, also after an error. */
+static int add_source(struct log_collector *c, const json_t *about, int fd) {
         const char *name = json_str_or(about, "name", "");
         _cleanup_free_ char *stored = strformat("l-%s", name), *path = about_path(name),
                             *text = json_text(about);
-        int r = stored && path && text ? 0 : -ENOMEM;
+        /* On disk (in memory, that is) first: the next process must know which socket it is. */
+        int r = stored && path && text ? file_write_atomic(path, text, strlen(text), 0600)
+                                       : -ENOMEM;
 
-        /* On disk (in memory, that is) first: the next process must know what the socket is. */
-        if (r >= 0)
-                r = file_write_atomic(path, text, strlen(text), 0600);
-        if (r >= 0) {
-                unstore(stored);
-                r = source_new(c, about, fd);
-        } else
+        if (r < 0) {
                 safe_close(fd);
+                return r;
+        }
+        fdstore_remove(stored);
+        r = source_new(c, about, fd);
         if (r < 0)
-                log_warning_errno(
-                                r, "Cannot take the output of %s", json_str_or(about, "unit", ""));
-        else
-                store(stored, fd);
+                return r;
+        fdstore_add(stored, fd);
+        return 0;
+}
+
+static void new_source(struct log_collector *c, const json_t *about, int fd) {
+        int r = add_source(c, about, fd);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot collect the output of %s",
+                                json_str_or(about, "unit", ""));
 }
 
 static int on_message(sd_event_source *io, int fd, uint32_t events, void *userdata) {
-        struct collector *c = userdata;
+        struct log_collector *c = userdata;
         static char text[LOG_COLLECT_MESSAGE_MAX];
         union {
                 struct cmsghdr header;
@@ -360,9 +381,9 @@ static int on_message(sd_event_source *io, int fd, uint32_t events, void *userda
                 safe_close(passed);
                 return 0;
         }
-        if ((name = json_str(about, "remove")) && name_is_tame(name))
+        if ((name = json_str(about, "remove")) && name_is_valid(name))
                 source_remove(c, name);
-        else if (passed >= 0 && name_is_tame(json_str_or(about, "name", ""))) {
+        else if (passed >= 0 && name_is_valid(json_str_or(about, "name", ""))) {
                 new_source(c, about, passed);
                 passed = -EBADF;
         }
@@ -373,7 +394,7 @@ static int on_message(sd_event_source *io, int fd, uint32_t events, void *userda
         return 0;
 }
 
-static int open_control(struct collector *c) {
+static int open_control(struct log_collector *c) {
         struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = LOG_COLLECT_CONTROL};
         int r = mkdir_parents(LOG_COLLECT_DIR, 0700);
 
@@ -388,9 +409,9 @@ static int open_control(struct collector *c) {
         return sd_event_add_io(c->event, NULL, c->control, EPOLLIN, on_message, c);
 }
 
-/* ---- what systemd has kept ---- */
+/* ---- what the file descriptor store holds ---- */
 
-static void restore_source(struct collector *c, const char *name, int fd) {
+static void restore_source(struct log_collector *c, const char *name, int fd) {
         _cleanup_free_ char *path = about_path(name), *text = NULL,
                             *socket = strformat(LOG_COLLECT_DIR "/%s", name);
         _cleanup_json_ json_t *about = NULL;
@@ -407,11 +428,11 @@ static void restore_source(struct collector *c, const char *name, int fd) {
 }
 
 /* "s-<name>-<invocation>-<serial>" */
-static void restore_stream(struct collector *c, const char *stored, int fd) {
+static void restore_stream(struct log_collector *c, const char *stored, int fd) {
         const char *serial = strrchr(stored, '-');
         size_t n = serial ? (size_t)(serial - stored) : 0;
         _cleanup_free_ char *name = NULL, *invocation = NULL;
-        struct source *source;
+        struct log_source *source;
         uint64_t number;
 
         if (n < 2 + 33 || stored[n - 33] != '-' || parse_u64(serial + 1, &number) < 0) {
@@ -424,11 +445,11 @@ static void restore_stream(struct collector *c, const char *stored, int fd) {
         source = name ? map_get(c->sources, name) : NULL;
         if (!source || !invocation || stream_new(source, fd, invocation, stored) < 0) {
                 safe_close(fd);
-                unstore(stored);
+                fdstore_remove(stored);
         }
 }
 
-static int restore(struct collector *c) {
+static int restore(struct log_collector *c) {
         char **names = NULL;
         int n = sd_listen_fds_with_names(1, &names);
 
@@ -453,8 +474,27 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
         return sd_event_exit(sd_event_source_get_event(s), 0);
 }
 
+static int run_loop(struct log_collector *c) {
+        int r;
+
+        r = sd_event_add_signal(c->event, NULL, SIGTERM, on_signal, c);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(c->event, NULL, SIGINT, on_signal, c);
+        if (r < 0)
+                return r;
+        r = restore(c);
+        if (r < 0)
+                return r;
+        r = open_control(c);
+        if (r < 0)
+                return r;
+        (void)sd_notify(0, "READY=1\nSTATUS=collects the output of containers");
+        return sd_event_loop(c->event);
+}
+
 int log_collect_main(void) {
-        struct collector c = {.control = -EBADF};
+        struct log_collector c = {.control = -EBADF};
         sigset_t signals;
         int r;
 
@@ -466,17 +506,7 @@ int log_collect_main(void) {
         c.sources = map_new(source_release);
         r = c.sources ? sd_event_new(&c.event) : -ENOMEM;
         if (r >= 0)
-                r = sd_event_add_signal(c.event, NULL, SIGTERM, on_signal, &c);
-        if (r >= 0)
-                r = sd_event_add_signal(c.event, NULL, SIGINT, on_signal, &c);
-        if (r >= 0)
-                r = restore(&c);
-        if (r >= 0)
-                r = open_control(&c);
-        if (r >= 0) {
-                (void)sd_notify(0, "READY=1\nSTATUS=takes what containers write");
-                r = sd_event_loop(c.event);
-        }
+                r = run_loop(&c);
         if (r < 0)
                 log_error_errno(r, "Cannot collect the containers' output");
         map_free(c.sources);

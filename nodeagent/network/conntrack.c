@@ -7,6 +7,7 @@
 #include <netlink/netfilter/nfnl.h>
 #include <netlink/netlink.h>
 
+#include "lib/vector.h"
 #include "nodeagent/network/services-to-nft.h"
 
 enum { STALE_MAX = 65536 };
@@ -14,8 +15,7 @@ enum { STALE_MAX = 65536 };
 struct sweep {
         const json_t *flows;
         const char *service_cidr;
-        struct nfnl_ct **stale;
-        size_t count, allocated;
+        VECTOR(struct nfnl_ct *) stale;
         bool failed;
 };
 
@@ -47,23 +47,15 @@ static int on_entry(struct nl_msg *message, void *userdata) {
 
         if (nfnlmsg_ct_parse(nlmsg_hdr(message), &ct) < 0 || !ct)
                 return NL_OK;
-        if (!is_stale(s, ct) || s->count == STALE_MAX) {
+        if (!is_stale(s, ct) || s->stale.count == STALE_MAX) {
                 nfnl_ct_put(ct);
                 return NL_OK;
         }
-        if (s->count == s->allocated) {
-                size_t n = MAX(s->allocated * 2, (size_t)64);
-                struct nfnl_ct **list = reallocarray(s->stale, n, sizeof(*list));
-
-                if (!list) {
-                        s->failed = true;
-                        nfnl_ct_put(ct);
-                        return NL_STOP;
-                }
-                s->stale = list;
-                s->allocated = n;
+        if (vector_append(&s->stale, ct) < 0) {
+                s->failed = true;
+                nfnl_ct_put(ct);
+                return NL_STOP;
         }
-        s->stale[s->count++] = ct;
         return NL_OK;
 }
 
@@ -77,32 +69,50 @@ static struct nl_sock *open_socket(void) {
         return s;
 }
 
+/* Fills s->stale. A netlink error code. */
+static int dump(struct nl_sock *reader, struct sweep *s) {
+        int r;
+
+        nl_socket_set_buffer_size(reader, 1 << 20, 0);
+        r = nl_socket_modify_cb(reader, NL_CB_VALID, NL_CB_CUSTOM, on_entry, s);
+        if (r < 0)
+                return r;
+        r = nfnl_ct_dump_request(reader);
+        if (r < 0)
+                return r;
+        return nl_recvmsgs_default(reader);
+}
+
+/* Returns the number of entries that were deleted. */
+static int delete_stale(struct sweep *s) {
+        struct nl_sock *writer = s->stale.count > 0 ? open_socket() : NULL;
+        int deleted = 0;
+
+        for (size_t i = 0; i < s->stale.count; i++) {
+                /* An entry that ended meanwhile is an error here, and as good. */
+                if (writer && nfnl_ct_del(writer, s->stale.items[i], 0) >= 0)
+                        deleted++;
+                nfnl_ct_put(s->stale.items[i]);
+        }
+        vector_done(&s->stale);
+        nl_socket_free(writer);
+        return deleted;
+}
+
 int conntrack_sweep(const json_t *flows, const char *service_cidr) {
         struct sweep s = {.flows = flows, .service_cidr = service_cidr};
-        struct nl_sock *reader, *writer = NULL;
-        int deleted = 0, r;
+        struct nl_sock *reader;
+        int deleted, r;
 
         if (json_object_size(flows) == 0 && isempty(service_cidr))
                 return 0;
         reader = open_socket();
         if (!reader)
                 return -EIO;
-        nl_socket_set_buffer_size(reader, 1 << 20, 0);
-        r = nl_socket_modify_cb(reader, NL_CB_VALID, NL_CB_CUSTOM, on_entry, &s);
-        if (r >= 0)
-                r = nfnl_ct_dump_request(reader);
-        if (r >= 0)
-                r = nl_recvmsgs_default(reader);
-        if (s.count > 0)
-                writer = open_socket();
-        for (size_t i = 0; i < s.count; i++) {
-                /* Ended by itself meanwhile: as good. */
-                if (writer && nfnl_ct_del(writer, s.stale[i], 0) >= 0)
-                        deleted++;
-                nfnl_ct_put(s.stale[i]);
-        }
-        free(s.stale);
+        r = dump(reader, &s);
         nl_socket_free(reader);
-        nl_socket_free(writer);
-        return s.failed ? -ENOMEM : r < 0 ? -EIO : deleted;
+        deleted = delete_stale(&s);
+        if (s.failed)
+                return -ENOMEM;
+        return r < 0 ? -EIO : deleted;
 }

@@ -24,6 +24,7 @@
 #define NETNS_PREFIX "kpod-"
 #define GATEWAY_DEVICE "keelson0"
 #define SERVICE_DEVICE "keelson-svc"
+#define VETH_PREFIX "kp"
 
 enum {
         ROUTE_PROTOCOL = NETWORK_ROUTE_PROTOCOL,
@@ -67,8 +68,8 @@ static int write_sysctl(const char *path, const char *value) {
         return write(fd, value, strlen(value)) < 0 ? -errno : 0;
 }
 
-/* "net.ipv4.tcp_rmem" or "net/ipv4/conf/eth0.1/rp_filter" -> its file; NULL when it is no name of a
- * setting of the network. Caller frees. */
+/* "net.ipv4.tcp_rmem" or "net/ipv4/conf/eth0.1/rp_filter" -> its file; NULL when it is not the name
+ * of a network setting. Caller frees. */
 static char *sysctl_path(const char *name) {
         bool slashes = name[strcspn(name, "./")] == '/';
         _cleanup_free_ char *path = strformat("/proc/sys/%s", name);
@@ -126,21 +127,41 @@ static int link_up(struct nl_sock *s, int index) {
 }
 
 static int address_add(struct nl_sock *s, int index, const char *text) {
-        struct rtnl_addr *address = rtnl_addr_alloc();
-        struct nl_addr *local = NULL;
+        struct rtnl_addr *address;
+        struct nl_addr *local;
         int r = nl_addr_parse(text, AF_INET, &local);
 
-        if (r >= 0) {
+        if (r < 0)
+                return nl_errno(r);
+        address = rtnl_addr_alloc();
+        r = -NLE_NOMEM;
+        if (address) {
                 rtnl_addr_set_ifindex(address, index);
-                rtnl_addr_set_local(address, local);
-                r = rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE);
+                r = rtnl_addr_set_local(address, local);
         }
+        if (r >= 0)
+                r = rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE);
         nl_addr_put(local);
         rtnl_addr_put(address);
         return nl_errno(r);
 }
 
-/* Another address than the wanted ones on our own device is a leftover of another range. */
+/* Whether it is an IPv4 address of this link; its text without the prefix's length then. */
+static bool address_of_link(struct rtnl_addr *a, int index, char ret[static 16]) {
+        char text[64];
+
+        if (rtnl_addr_get_ifindex(a) != index || rtnl_addr_get_family(a) != AF_INET ||
+                        !rtnl_addr_get_local(a))
+                return false;
+        nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
+        text[strcspn(text, "/")] = 0;
+        if (strlen(text) > 15)
+                return false;
+        memcpy(ret, text, strlen(text) + 1);
+        return true;
+}
+
+/* Any other address on our own device was left by another range. */
 static void address_flush(struct nl_sock *s, int index, const char *keep) {
         struct nl_cache *cache;
 
@@ -148,19 +169,15 @@ static void address_flush(struct nl_sock *s, int index, const char *keep) {
                 return;
         for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
                 struct rtnl_addr *a = (struct rtnl_addr *)o;
-                char text[64];
+                char text[16];
 
-                if (rtnl_addr_get_ifindex(a) != index || rtnl_addr_get_family(a) != AF_INET)
-                        continue;
-                nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
-                text[strcspn(text, "/")] = 0;
-                if (!streq(text, keep))
+                if (address_of_link(a, index, text) && !streq(text, keep))
                         (void)rtnl_addr_delete(s, a, 0);
         }
         nl_cache_free(cache);
 }
 
-struct route {
+struct route_spec {
         const char *destination; /* NULL: default */
         const char *gateway;     /* NULL: on the link */
         const char *source;      /* preferred source; NULL: none */
@@ -168,46 +185,70 @@ struct route {
         bool unreachable;
 };
 
-static struct rtnl_route *route_build(const struct route *route) {
-        struct rtnl_route *o = rtnl_route_alloc();
-        struct nl_addr *a = NULL;
+/* NULL, or the address of this text; the caller puts it. */
+static int address_parse(const char *text, struct nl_addr **ret) {
+        *ret = NULL;
+        return text ? nl_addr_parse(text, AF_INET, ret) : 0;
+}
 
-        if (!o)
-                return NULL;
+static int route_set_addresses(struct rtnl_route *o, const struct route_spec *route) {
+        struct nl_addr *destination, *source = NULL;
+        int r = address_parse(route->destination ? route->destination : "0.0.0.0/0", &destination);
+
+        if (r >= 0)
+                r = address_parse(route->source, &source);
+        if (r >= 0)
+                r = rtnl_route_set_dst(o, destination);
+        if (r >= 0 && source)
+                r = rtnl_route_set_pref_src(o, source);
+        nl_addr_put(destination);
+        nl_addr_put(source);
+        return r;
+}
+
+static int route_set_hop(struct rtnl_route *o, const struct route_spec *route) {
+        struct rtnl_nexthop *hop;
+        struct nl_addr *gateway;
+        int r = address_parse(route->gateway, &gateway);
+
+        if (r < 0)
+                return r;
+        hop = rtnl_route_nh_alloc();
+        if (hop) {
+                if (route->index > 0)
+                        rtnl_route_nh_set_ifindex(hop, route->index);
+                if (gateway)
+                        rtnl_route_nh_set_gateway(hop, gateway);
+                rtnl_route_add_nexthop(o, hop);
+        }
+        nl_addr_put(gateway);
+        return hop ? 0 : -NLE_NOMEM;
+}
+
+static int route_fill(struct rtnl_route *o, const struct route_spec *route) {
+        int r;
+
         rtnl_route_set_family(o, AF_INET);
         rtnl_route_set_table(o, RT_TABLE_MAIN);
         rtnl_route_set_protocol(o, ROUTE_PROTOCOL);
         rtnl_route_set_type(o, route->unreachable ? RTN_UNREACHABLE : RTN_UNICAST);
         rtnl_route_set_scope(o,
                         route->gateway || route->unreachable ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
-        if (nl_addr_parse(route->destination ? route->destination : "0.0.0.0/0", AF_INET, &a) >=
-                        0) {
-                rtnl_route_set_dst(o, a);
-                nl_addr_put(a);
-        }
-        if (route->source && nl_addr_parse(route->source, AF_INET, &a) >= 0) {
-                rtnl_route_set_pref_src(o, a);
-                nl_addr_put(a);
-        }
-        if (route->unreachable) {
-                rtnl_route_set_priority(o, UNREACHABLE_METRIC);
-                return o;
-        }
-        struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
-        if (route->index > 0)
-                rtnl_route_nh_set_ifindex(hop, route->index);
-        if (route->gateway && nl_addr_parse(route->gateway, AF_INET, &a) >= 0) {
-                rtnl_route_nh_set_gateway(hop, a);
-                nl_addr_put(a);
-        }
-        rtnl_route_add_nexthop(o, hop);
-        return o;
+        r = route_set_addresses(o, route);
+        if (r < 0)
+                return r;
+        if (!route->unreachable)
+                return route_set_hop(o, route);
+        rtnl_route_set_priority(o, UNREACHABLE_METRIC);
+        return 0;
 }
 
-static int route_add(struct nl_sock *s, const struct route *route) {
-        struct rtnl_route *o = route_build(route);
-        int r = o ? rtnl_route_add(s, o, NLM_F_CREATE | NLM_F_REPLACE) : -NLE_NOMEM;
+static int route_add(struct nl_sock *s, const struct route_spec *route) {
+        struct rtnl_route *o = rtnl_route_alloc();
+        int r = o ? route_fill(o, route) : -NLE_NOMEM;
 
+        if (r >= 0)
+                r = rtnl_route_add(s, o, NLM_F_CREATE | NLM_F_REPLACE);
         rtnl_route_put(o);
         return nl_errno(r);
 }
@@ -226,8 +267,7 @@ static int link_make(struct nl_sock *s, const char *name, const char *type) {
         return r == -NLE_EXIST ? 0 : nl_errno(r);
 }
 
-/* A device of that name that leads nowhere, up: a dummy, or in kernels without it a bridge without
- * ports. Returns its index. */
+/* An up dummy device, or a bridge without ports where the kernel lacks dummy. Returns its index. */
 static int dummy_make(struct nl_sock *s, const char *name) {
         int index = link_index(s, name), r;
 
@@ -246,7 +286,7 @@ static int dummy_make(struct nl_sock *s, const char *name) {
 }
 
 static int service_device(struct network *n) {
-        struct route route = {.destination = n->service_cidr, .source = n->node_ip};
+        struct route_spec route = {.destination = n->service_cidr, .source = n->node_ip};
         int r;
 
         route.index = dummy_make(n->socket, SERVICE_DEVICE);
@@ -296,7 +336,7 @@ struct network *network_free(struct network *n) {
 }
 
 int network_set_pod_range(struct network *n, const char *cidr, const char *gateway) {
-        struct route route = {.destination = cidr, .unreachable = true};
+        struct route_spec route = {.destination = cidr, .unreachable = true};
         int index = dummy_make(n->socket, GATEWAY_DEVICE), r;
 
         if (index < 0)
@@ -305,43 +345,48 @@ int network_set_pod_range(struct network *n, const char *cidr, const char *gatew
         r = address_add(n->socket, index, gateway);
         if (r < 0 && r != -EEXIST)
                 return r;
-        if (gateway != n->gateway) {
+        if (gateway != n->gateway) { /* network_repair() passes our own */
                 snprintf(n->gateway, sizeof(n->gateway), "%s", gateway);
                 snprintf(n->pod_cidr, sizeof(n->pod_cidr), "%s", cidr);
         }
         return route_add(n->socket, &route);
 }
 
-int network_mend(struct network *n) {
+int network_repair(struct network *n) {
         _cleanup_(map_freep) struct map *routes = TAKE_PTR(n->routes);
-        int r = service_device(n), q = 0;
+        int result = service_device(n), r;
 
-        if (*n->gateway)
-                q = network_set_pod_range(n, n->pod_cidr, n->gateway);
-        if (r >= 0)
-                r = q;
-        if (routes)
-                q = network_set_routes(n, routes);
-        return r < 0 ? r : q;
+        /* What can be repaired is, whatever else fails. */
+        if (*n->gateway) {
+                r = network_set_pod_range(n, n->pod_cidr, n->gateway);
+                if (r < 0 && result >= 0)
+                        result = r;
+        }
+        if (routes) {
+                r = network_set_routes(n, routes);
+                if (r < 0 && result >= 0)
+                        result = r;
+        }
+        return result;
 }
 
 char *network_pod_path(const char *uid) {
         return strformat(NETNS_DIR "/" NETNS_PREFIX "%s", uid);
 }
 
-/* "kp" and the uid's first twelve digits: at most 15 characters. */
+/* The prefix and the uid's first twelve digits: at most 15 characters. */
 static void veth_name(const char *uid, char ret[static 16]) {
-        size_t n = 2;
+        size_t n = strlen(VETH_PREFIX);
 
-        memcpy(ret, "kp", 3);
+        memcpy(ret, VETH_PREFIX, n + 1);
         for (; *uid && n < 14; uid++)
                 if (*uid != '-')
                         ret[n++] = *uid;
         ret[n] = 0;
 }
 
-/* Runs in another network namespace for a moment. Coming back must work: all else would go on in
- * the wrong network. */
+/* Ends a moment in another network namespace. It must work: everything else would run in the wrong
+ * network. */
 static void return_home(int home) {
         int r = setns(home, CLONE_NEWNET);
 
@@ -404,6 +449,10 @@ static int veth_make(struct nl_sock *s, const char *name, int ns) {
         if (!link)
                 return -ENOMEM;
         peer = rtnl_link_veth_get_peer(link);
+        if (!peer) {
+                rtnl_link_put(link);
+                return -ENOMEM;
+        }
         rtnl_link_set_name(link, name);
         rtnl_link_set_name(peer, "eth0");
         rtnl_link_set_ns_fd(peer, ns);
@@ -413,32 +462,97 @@ static int veth_make(struct nl_sock *s, const char *name, int ns) {
         return nl_errno(r);
 }
 
+static int link_delete(struct nl_sock *s, const char *name) {
+        struct rtnl_link *link = rtnl_link_alloc();
+        int r;
+
+        if (!link)
+                return -ENOMEM;
+        rtnl_link_set_name(link, name);
+        r = rtnl_link_delete(s, link);
+        rtnl_link_put(link);
+        return nl_errno(r);
+}
+
+/* The pod's end: loopback, its address on eth0, and the routes through the gateway. */
 static int pod_side(struct nl_sock *s, const char *address, const char *gateway) {
-        struct route link_route = {.destination = gateway}, default_route = {.gateway = gateway};
+        struct route_spec link_route = {.destination = gateway, .source = address},
+                          default_route = {.gateway = gateway};
         int lo = link_index(s, "lo"), eth = link_index(s, "eth0"), r;
 
         if (eth <= 0)
                 return -ENODEV;
-        r = lo > 0 ? link_up(s, lo) : 0;
-        if (r >= 0)
-                r = address_add(s, eth, address);
-        if (r == -EEXIST)
-                r = 0;
-        if (r >= 0)
-                r = link_up(s, eth);
+        if (lo > 0) {
+                r = link_up(s, lo);
+                if (r < 0)
+                        return r;
+        }
+        r = address_add(s, eth, address);
+        if (r < 0 && r != -EEXIST)
+                return r;
+        r = link_up(s, eth);
+        if (r < 0)
+                return r;
         link_route.index = default_route.index = eth;
-        link_route.source = address;
-        if (r >= 0)
-                r = route_add(s, &link_route);
-        return r < 0 ? r : route_add(s, &default_route);
+        r = route_add(s, &link_route);
+        if (r < 0)
+                return r;
+        return route_add(s, &default_route);
+}
+
+/* Opens the pod's namespace, made where it is missing. Returns its descriptor. */
+static int open_pod_ns(const char *path, int home) {
+        int ns = open(path, O_RDONLY | O_CLOEXEC), r;
+
+        if (ns >= 0 && setns(ns, CLONE_NEWNET) == 0) {
+                return_home(home);
+                return ns;
+        }
+        /* The file is missing, or stands there without its mount (/run was unmounted). */
+        safe_close(ns);
+        (void)unlink(path);
+        r = netns_make(path, home);
+        if (r < 0)
+                return r;
+        ns = open(path, O_RDONLY | O_CLOEXEC);
+        return ns < 0 ? -errno : ns;
+}
+
+/* The pair of links, where the pod has none yet. */
+static int ensure_veth(struct nl_sock *outside, struct nl_sock *inside, const char *name, int ns) {
+        int r;
+
+        if (link_index(inside, "eth0") > 0)
+                return 0;
+        r = veth_make(outside, name, ns);
+        if (r != -EEXIST)
+                return r;
+        /* Half made before a crash: its other end is somewhere else. */
+        (void)link_delete(outside, name);
+        return veth_make(outside, name, ns);
+}
+
+static int connect_pod(struct network *n, struct nl_sock *inside, const char *veth, int ns,
+                const char *address, const char *gateway) {
+        int r = ensure_veth(n->socket, inside, veth, ns), index;
+
+        if (r < 0)
+                return r;
+        index = link_index(n->socket, veth);
+        if (index <= 0)
+                return -ENODEV;
+        r = link_up(n->socket, index);
+        if (r < 0)
+                return r;
+        return pod_side(inside, address, gateway);
 }
 
 int network_pod_up(struct network *n, const char *uid, const char *address, const char *gateway) {
         _cleanup_free_ char *path = network_pod_path(uid);
         _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
                             ns = -EBADF;
-        struct nl_sock *inside = NULL;
-        struct route route = {.destination = address, .source = gateway};
+        struct route_spec route = {.destination = address, .source = gateway};
+        struct nl_sock *inside;
         char veth[16];
         int r;
 
@@ -446,46 +560,24 @@ int network_pod_up(struct network *n, const char *uid, const char *address, cons
                 return -ENOMEM;
         if (home < 0)
                 return -errno;
-        ns = open(path, O_RDONLY | O_CLOEXEC);
-        /* Left over without its mount after a reboot of /run's owner, or not there at all. */
-        if (ns < 0 || setns(ns, CLONE_NEWNET) < 0) {
-                ns = safe_close(ns);
-                (void)unlink(path);
-                r = netns_make(path, home);
-                if (r < 0)
-                        return r;
-                ns = open(path, O_RDONLY | O_CLOEXEC);
-                if (ns < 0)
-                        return -errno;
-        } else
-                return_home(home);
-        veth_name(uid, veth);
+        ns = open_pod_ns(path, home);
+        if (ns < 0)
+                return ns;
         r = socket_in(ns, home, &inside);
         if (r < 0)
                 return r;
-        if (link_index(inside, "eth0") <= 0) {
-                r = veth_make(n->socket, veth, ns);
-                if (r == -EEXIST) {
-                        /* Half made before a crash: its other end is somewhere else. */
-                        struct rtnl_link *old = rtnl_link_alloc();
-                        rtnl_link_set_name(old, veth);
-                        (void)rtnl_link_delete(n->socket, old);
-                        rtnl_link_put(old);
-                        r = veth_make(n->socket, veth, ns);
-                }
-        }
-        if (r >= 0) {
-                route.index = link_index(n->socket, veth);
-                r = route.index > 0 ? link_up(n->socket, route.index) : -ENODEV;
-        }
-        if (r >= 0)
-                r = pod_side(inside, address, gateway);
-        if (r >= 0)
-                r = open_ports(ns, home);
-        if (r >= 0)
-                r = route_add(n->socket, &route);
+        veth_name(uid, veth);
+        r = connect_pod(n, inside, veth, ns, address, gateway);
         nl_socket_free(inside);
-        return r;
+        if (r < 0)
+                return r;
+        r = open_ports(ns, home);
+        if (r < 0)
+                return r;
+        route.index = link_index(n->socket, veth);
+        if (route.index <= 0)
+                return -ENODEV;
+        return route_add(n->socket, &route);
 }
 
 int network_pod_sysctl(const char *uid, const char *name, const char *value) {
@@ -513,16 +605,6 @@ int network_pod_allow_loopback(const char *uid) {
         return path ? write_sysctl(path, "1") : -ENOMEM;
 }
 
-static void link_delete(struct nl_sock *s, const char *name) {
-        struct rtnl_link *link = rtnl_link_alloc();
-
-        if (link) {
-                rtnl_link_set_name(link, name);
-                (void)rtnl_link_delete(s, link);
-        }
-        rtnl_link_put(link);
-}
-
 int network_pod_down(struct network *n, const char *uid) {
         _cleanup_free_ char *path = network_pod_path(uid);
         char veth[16];
@@ -530,7 +612,7 @@ int network_pod_down(struct network *n, const char *uid) {
         if (!path)
                 return -ENOMEM;
         veth_name(uid, veth);
-        link_delete(n->socket, veth);
+        (void)link_delete(n->socket, veth);
         if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
                 return -errno;
         if (unlink(path) < 0 && errno != ENOENT)
@@ -550,9 +632,12 @@ void network_each_pod(void (*func)(const char *uid, void *userdata), void *userd
                 closedir(d);
 }
 
+static struct rtnl_nexthop *first_hop(struct rtnl_route *route) {
+        return rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : NULL;
+}
+
 static void route_gateway(struct rtnl_route *route, char *text, size_t n) {
-        struct rtnl_nexthop *hop =
-                        rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : NULL;
+        struct rtnl_nexthop *hop = first_hop(route);
         struct nl_addr *gateway = hop ? rtnl_route_nh_get_gateway(hop) : NULL;
 
         text[0] = 0;
@@ -560,7 +645,7 @@ static void route_gateway(struct rtnl_route *route, char *text, size_t n) {
                 nl_addr2str(gateway, text, n);
 }
 
-/* What network_mend() puts back. */
+/* Kept for network_repair(). */
 static void remember_routes(struct network *n, const struct map *routes) {
         n->routes = map_free(n->routes);
         n->routes = map_new(free);
@@ -598,7 +683,7 @@ int network_set_routes(struct network *n, const struct map *routes) {
         }
         nl_cache_free(cache);
         map_foreach (routes, e) {
-                struct route route = {
+                struct route_spec route = {
                                 .destination = map_entry_key(e), .gateway = map_entry_value(e)};
 
                 r = route_add(n->socket, &route);
@@ -625,61 +710,68 @@ int network_clean(void) {
         network_each_pod(clean_pod, &n);
         r = network_set_routes(&n, none);
         map_free(n.routes);
-        link_delete(n.socket, GATEWAY_DEVICE);
-        link_delete(n.socket, SERVICE_DEVICE);
+        (void)link_delete(n.socket, GATEWAY_DEVICE);
+        (void)link_delete(n.socket, SERVICE_DEVICE);
         nl_socket_free(n.socket);
         return r;
 }
 
-/* The primary address of a link; 1 when it has one. */
-static int link_address(struct nl_cache *addresses, int index, char ret[static 16]) {
-        for (struct nl_object *o = nl_cache_get_first(addresses); o; o = nl_cache_get_next(o)) {
-                struct rtnl_addr *a = (struct rtnl_addr *)o;
-                char text[64];
+/* The primary address of a link but loopback's; false when it has none. */
+static bool link_address(struct nl_cache *addresses, int index, char ret[static 16]) {
+        for (struct nl_object *o = nl_cache_get_first(addresses); o; o = nl_cache_get_next(o))
+                if (address_of_link((struct rtnl_addr *)o, index, ret) && !startswith(ret, "127."))
+                        return true;
+        return false;
+}
 
-                if (rtnl_addr_get_ifindex(a) != index || rtnl_addr_get_family(a) != AF_INET)
-                        continue;
-                nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
-                text[strcspn(text, "/")] = 0;
-                if (startswith(text, "127.") || strlen(text) > 15)
-                        continue;
-                memcpy(ret, text, strlen(text) + 1);
-                return 1;
+/* The address of the link that a default route uses. */
+static bool default_address(
+                struct nl_cache *routes, struct nl_cache *addresses, char ret[static 16]) {
+        for (struct nl_object *o = nl_cache_get_first(routes); o; o = nl_cache_get_next(o)) {
+                struct rtnl_route *route = (struct rtnl_route *)o;
+                struct rtnl_nexthop *hop = first_hop(route);
+                struct nl_addr *destination = rtnl_route_get_dst(route);
+
+                if (hop && destination && nl_addr_get_prefixlen(destination) == 0 &&
+                                link_address(addresses, rtnl_route_nh_get_ifindex(hop), ret))
+                        return true;
         }
-        return 0;
+        return false;
+}
+
+/* The address of the first link that is not ours. */
+static bool any_address(struct nl_cache *links, struct nl_cache *addresses, char ret[static 16]) {
+        for (struct nl_object *o = nl_cache_get_first(links); o; o = nl_cache_get_next(o)) {
+                struct rtnl_link *link = (struct rtnl_link *)o;
+                const char *name = strempty(rtnl_link_get_name(link));
+
+                if (!startswith(name, NETWORK_LINK_PREFIX) && !startswith(name, VETH_PREFIX) &&
+                                !streq(name, "lo") &&
+                                link_address(addresses, rtnl_link_get_ifindex(link), ret))
+                        return true;
+        }
+        return false;
 }
 
 int network_guess_node_ip(char ret[static 16]) {
-        struct nl_sock *s = NULL;
         struct nl_cache *routes = NULL, *addresses = NULL, *links = NULL;
-        int r = open_socket(&s), found = 0;
+        struct nl_sock *s;
+        int r = open_socket(&s);
 
-        if (r >= 0 && rtnl_route_alloc_cache(s, AF_INET, 0, &routes) >= 0 &&
-                        rtnl_addr_alloc_cache(s, &addresses) >= 0 &&
-                        rtnl_link_alloc_cache(s, AF_UNSPEC, &links) >= 0) {
-                for (struct nl_object *o = nl_cache_get_first(routes); o && !found;
-                                o = nl_cache_get_next(o)) {
-                        struct rtnl_route *route = (struct rtnl_route *)o;
-                        struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(route) > 0
-                                                                   ? rtnl_route_nexthop_n(route, 0)
-                                                                   : NULL;
-
-                        if (hop && nl_addr_get_prefixlen(rtnl_route_get_dst(route)) == 0)
-                                found = link_address(
-                                                addresses, rtnl_route_nh_get_ifindex(hop), ret);
-                }
-                for (struct nl_object *o = nl_cache_get_first(links); o && !found;
-                                o = nl_cache_get_next(o)) {
-                        const char *name = rtnl_link_get_name((struct rtnl_link *)o);
-                        if (!startswith(name, "keelson") && !startswith(name, "kp") &&
-                                        !streq(name, "lo"))
-                                found = link_address(addresses,
-                                                rtnl_link_get_ifindex((struct rtnl_link *)o), ret);
-                }
-        }
+        if (r < 0)
+                return r;
+        r = rtnl_route_alloc_cache(s, AF_INET, 0, &routes);
+        if (r >= 0)
+                r = rtnl_addr_alloc_cache(s, &addresses);
+        if (r >= 0)
+                r = rtnl_link_alloc_cache(s, AF_UNSPEC, &links);
+        if (r < 0)
+                r = nl_errno(r);
+        else if (!default_address(routes, addresses, ret) && !any_address(links, addresses, ret))
+                r = -ENODEV;
         nl_cache_free(routes);
         nl_cache_free(addresses);
         nl_cache_free(links);
         nl_socket_free(s);
-        return r < 0 ? r : found ? 0 : -ENODEV;
+        return r < 0 ? r : 0;
 }

@@ -26,7 +26,7 @@ DEFINE_CLEANUP(struct network *, network_free);
 int network_set_pod_range(struct network *n, const char *cidr, const char *gateway);
 /* Puts back what is missing of the links keelson0 and keelson-svc, their addresses and our routes.
  */
-int network_mend(struct network *n);
+int network_repair(struct network *n);
 /* Calls on_missing soon after somebody removed one of our links, addresses or routes, or switched
  * a link off. */
 struct network_watch;

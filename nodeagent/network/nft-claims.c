@@ -54,7 +54,7 @@ static int wait_for(struct nft_claims *c, const char *element, const char *key) 
         return json_object_set_new(keys, key, json_true()) < 0 ? -ENOMEM : 0;
 }
 
-/* Takes one map's elements; those of others leave the model. */
+/* Claims one map's elements; elements that another key holds leave the model. */
 static int take_map(struct nft_claims *c, const char *key, const char *name, json_t *elements,
                 json_t *mine, const struct nft_claims_callbacks *f) {
         const char *element;
@@ -105,8 +105,9 @@ int nft_claims_take(struct nft_claims *c, const char *key, json_t *model,
         int r = mine ? 0 : -ENOMEM;
 
         json_object_foreach (json_object_get(model, "elements"), name, v) {
-                if (r >= 0)
-                        r = take_map(c, key, name, v, mine, f);
+                if (r < 0)
+                        break;
+                r = take_map(c, key, name, v, mine, f);
         }
         json_object_foreach (before, name, v) {
                 if (!json_object_get(mine, name))

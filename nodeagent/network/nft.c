@@ -233,10 +233,9 @@ static void transaction_done(int result, void *userdata) {
 
 /* Takes t. */
 static void submit(struct nft *n, struct transaction *t) {
-        int r = t->text.failed ? -ENOMEM : 0;
+        int r = t->text.failed ? -ENOMEM
+                               : worker_submit(n->worker, transaction_run, transaction_done, t);
 
-        if (r >= 0)
-                r = worker_submit(n->worker, transaction_run, transaction_done, t);
         if (r < 0) {
                 log_warning_errno(r, "Cannot change the services' table");
                 transaction_free(t);
@@ -603,15 +602,19 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         if (nft_ctx_buffer_output(n->context) != 0 || nft_ctx_buffer_error(n->context) != 0)
                 return -ENOMEM;
         r = nft_monitor_new(&n->monitor, event, TABLE_NAME, on_foreign, n);
-        if (r >= 0)
-                r = worker_new(&n->worker, event);
-        if (r >= 0)
-                r = sd_event_add_defer(event, &n->defer, on_defer, n);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(n->defer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = worker_new(&n->worker, event);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(event, &n->defer, on_defer, n);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(n->defer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
         /* A load in pieces lets everything else go first. */
-        if (r >= 0)
-                r = sd_event_source_set_priority(n->defer, SD_EVENT_PRIORITY_NORMAL + 10);
+        r = sd_event_source_set_priority(n->defer, SD_EVENT_PRIORITY_NORMAL + 10);
         if (r < 0)
                 return r;
         (void)map_set(n->reserved, options->node_ip, n);

@@ -294,34 +294,53 @@ static int env_services(struct pod_env *e, const json_t *pod, const struct pod_f
         return 0;
 }
 
-int pod_env_build(const json_t *pod, const json_t *container, const json_t *resources,
-                const struct pod_facts *f, struct pod_env *ret, struct problem *p) {
-        struct pod_env e = {json_object(), json_object(), json_object(), 0};
+/* Fills e, whose maps are there; the caller frees it after an error. */
+static int env_fill(struct pod_env *e, const json_t *pod, const json_t *container,
+                const json_t *resources, const struct pod_facts *f, struct problem *p) {
         _cleanup_free_ char *host_name = pod_host_name(pod, f);
         const json_t *v;
         size_t i;
-        int r = !e.names || !e.plain || !e.secret ? -ENOMEM : 0;
+        int r;
 
-        if (r >= 0)
-                r = env_services(&e, pod, f);
-        if (r >= 0)
-                r = host_name ? env_add(&e, "HOSTNAME", host_name, false) : -ENOMEM;
+        if (!host_name)
+                return -ENOMEM;
+        r = env_services(e, pod, f);
+        if (r < 0)
+                return r;
+        r = env_add(e, "HOSTNAME", host_name, /* secret= */ false);
+        if (r < 0)
+                return r;
         json_array_foreach (json_at(container, "envFrom"), i, v) {
-                if (r >= 0)
-                        r = env_from(&e, v, resources, p);
-                if (r >= 0)
-                        r = check_size(&e, container, p);
+                r = env_from(e, v, resources, p);
+                if (r < 0)
+                        return r;
+                r = check_size(e, container, p);
+                if (r < 0)
+                        return r;
         }
         json_array_foreach (json_at(container, "env"), i, v) {
-                if (r >= 0)
-                        r = env_one(&e, pod, container, v, resources, f, p);
-                if (r >= 0)
-                        r = check_size(&e, container, p);
+                r = env_one(e, pod, container, v, resources, f, p);
+                if (r < 0)
+                        return r;
+                r = check_size(e, container, p);
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0)
-                r = to_list(&e.plain);
-        if (r >= 0)
-                r = to_list(&e.secret);
+        r = to_list(&e->plain);
+        if (r < 0)
+                return r;
+        return to_list(&e->secret);
+}
+
+int pod_env_build(const json_t *pod, const json_t *container, const json_t *resources,
+                const struct pod_facts *f, struct pod_env *ret, struct problem *p) {
+        struct pod_env e = {json_object(), json_object(), json_object(), 0};
+        int r;
+
+        if (!e.names || !e.plain || !e.secret)
+                r = -ENOMEM;
+        else
+                r = env_fill(&e, pod, container, resources, f, p);
         if (r < 0) {
                 pod_env_done(&e);
                 return r;

@@ -285,24 +285,34 @@ int pod_etc_volume(const json_t *pod, const struct pod_facts *f, json_t **ret, s
         _cleanup_buf_ struct buf hosts_text = {0}, name_text = {0}, resolv_text = {0};
         _cleanup_free_ char *name = pod_host_name(pod, f);
         _cleanup_json_ json_t *files = json_array();
-        int r = files && name ? 0 : -ENOMEM;
+        bool own_hosts = !uses_host_network(pod) ||
+                         json_array_size(json_at(pod, "spec.hostAliases")) > 0;
+        int r;
 
-        if (r >= 0 && (!uses_host_network(pod) ||
-                                      json_array_size(json_at(pod, "spec.hostAliases")) > 0)) {
+        if (!files || !name)
+                return -ENOMEM;
+        if (own_hosts) {
                 r = hosts(pod, f, &hosts_text, p);
-                if (r >= 0)
-                        r = add_file(files, "hosts", &hosts_text);
+                if (r < 0)
+                        return r;
+                r = add_file(files, "hosts", &hosts_text);
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0 && !uses_host_network(pod)) {
+        if (!uses_host_network(pod)) {
                 buf_printf(&name_text, "%s\n", name);
                 r = add_file(files, "hostname", &name_text);
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0)
-                r = resolv_conf(pod, f, &resolv_text, p);
-        if (r > 0)
-                r = add_file(files, "resolv.conf", &resolv_text);
+        r = resolv_conf(pod, f, &resolv_text, p);
         if (r < 0)
                 return r;
+        if (r > 0) {
+                r = add_file(files, "resolv.conf", &resolv_text);
+                if (r < 0)
+                        return r;
+        }
         if (json_array_size(files) == 0)
                 return 0;
         *ret = json_pack("{s:s, s:s, s:o, s:b, s:O}", "name", VOLUME_NAME, "type", "files", "path",

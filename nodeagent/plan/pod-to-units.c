@@ -6,15 +6,15 @@
 #include "lib/pki.h"
 #include "lib/quantity.h"
 #include "nodeagent/logs/log-collect.h"
+#include "nodeagent/plan/pod-fields.h"
 
 #define REASON "CreateContainerConfigError"
 
 enum {
-        TASKS_MAX = 4096, /* processes and threads of a container that says nothing else */
         UNIT_STEM_LENGTH_MAX = 190, /* 255 bytes for systemd-private-<boot>-<unit>-XXXXXX */
         NAME_HASH_LENGTH = 16,
-        RESTART_US = 1000000, /* systemd's own restarts come this quickly ... */
-        RESTART_BURST = 5,    /* ... so many times in the interval; then the agent backs off */
+        RESTART_US = 1000000, /* systemd restarts after this time ... */
+        RESTART_BURST = 5,    /* ... at most N times in the interval; then the agent backs off */
 };
 #define RESTART_INTERVAL_US INT64_C(600000000)
 
@@ -174,21 +174,6 @@ static int command(const json_t *container, const struct pod_env *env, json_t *c
         return json_object_set(commands, "main", words) < 0 ? -ENOMEM : 0;
 }
 
-static void resources_of(const json_t *container, json_t *properties) {
-        int64_t v;
-
-        set_int(properties, "TasksMax", TASKS_MAX);
-        if (quantity_parse_units(json_at(container, "resources.limits.memory"), &v) >= 0 && v > 0)
-                set_int(properties, "MemoryMax", v);
-        if (quantity_parse_units(json_at(container, "resources.requests.memory"), &v) >= 0 && v > 0)
-                set_int(properties, "MemoryLow", v);
-        if (quantity_parse_milli(json_at(container, "resources.limits.cpu"), &v) >= 0 && v > 0)
-                set_int(properties, "CPUQuotaPerSecUSec", v * 1000);
-        /* One core is systemd's default weight of 100. */
-        if (quantity_parse_milli(json_at(container, "resources.requests.cpu"), &v) >= 0 && v > 0)
-                set_int(properties, "CPUWeight", v < 20 ? 1 : MIN(v / 10, 10000));
-}
-
 /* A probe may have a grace period of its own (KEP-2238); the agent ends a stop that is to take
  * less. */
 static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
@@ -203,7 +188,6 @@ static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
 
 static void lifetime(const json_t *pod, const json_t *container, bool init, json_t *properties) {
         const char *policy = json_str_or(pod, "spec.restartPolicy", "Always");
-        int64_t deadline = json_int_or(pod, "spec.activeDeadlineSeconds", 0);
         bool always = streq(policy, "Always") && !init, never = streq(policy, "Never");
         bool notify = pod_readiness_is_notify(pod, json_str_or(container, "name", "")) && !init;
 
@@ -222,25 +206,22 @@ static void lifetime(const json_t *pod, const json_t *container, bool init, json
          */
         if (!always)
                 json_object_set_new(properties, "RemainAfterExit", json_true());
-        set_str(properties, "KillMode", "mixed");
         set_int(properties, "TimeoutStopUSec", longest_grace_s(pod, container) * 1000000);
-        if (deadline > 0)
-                set_int(properties, "RuntimeMaxUSec", deadline * 1000000);
 }
 
-static void identification(const json_t *pod, const json_t *container, json_t *properties) {
+static int identification(const json_t *pod, const json_t *container, json_t *properties) {
         const char *name = json_str_or(container, "name", "");
-        _cleanup_free_ char *socket = log_socket_path(object_uid(pod), name);
+        _cleanup_free_ char *socket = log_socket_path(object_uid(pod), name),
+                            *slice = pod_slice_name(object_uid(pod));
 
+        if (!socket || !slice)
+                return -ENOMEM;
         json_object_set_new(properties, "Description",
                         json_sprintf("Pod %s/%s container %s [%08x]", object_namespace(pod),
                                         object_name(pod), name,
                                         pod_container_hash(pod, container)));
-        set_str(properties, "SyslogIdentifier", name);
-        /* Bytes as they came: no "<3>" is a level. */
-        json_object_set_new(properties, "SyslogLevelPrefix", json_false());
-        if (socket)
-                set_str(properties, "StandardOutputFile", socket);
+        set_str(properties, "Slice", slice);
+        set_str(properties, "StandardOutputFile", socket);
         json_object_set_new(properties, "After", json_pack("[s]", LOG_COLLECT_UNIT));
         json_object_set_new(properties, "LogExtraFields",
                         json_pack("[o, o, o, o]",
@@ -248,6 +229,7 @@ static void identification(const json_t *pod, const json_t *container, json_t *p
                                         json_sprintf("KEELSON_POD=%s", object_name(pod)),
                                         json_sprintf("KEELSON_POD_UID=%s", object_uid(pod)),
                                         json_sprintf("KEELSON_CONTAINER=%s", name)));
+        return 0;
 }
 
 static void bind(json_t *properties, const char *key, const char *source, const char *target) {
@@ -365,46 +347,71 @@ static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
         return TAKE_PTR(list);
 }
 
-static int build_unit(const json_t *pod, const json_t *container, bool init,
-                const json_t *resources, const json_t *volumes, const struct pod_facts *f,
-                json_t **ret, struct problem *p) {
-        const char *name = json_str_or(container, "name", "");
-        _cleanup_(pod_env_done) struct pod_env env = {0};
-        _cleanup_json_ json_t *properties = json_object(), *stage = json_array();
-        _cleanup_free_ char *unit = pod_unit_name(pod, name),
-                            *slice = pod_slice_name(object_uid(pod));
-        _cleanup_json_ json_t *start = NULL;
+/* Everything that goes into a container's unit but its mounts. */
+static int fill_unit(const json_t *pod, const json_t *container, bool init,
+                const struct pod_env *env, const struct pod_facts *f, json_t *properties,
+                json_t **ret_start, struct problem *p) {
         int r;
 
-        if (!properties || !stage || !unit || !slice)
-                return -ENOMEM;
-        identification(pod, container, properties);
-        set_str(properties, "Slice", slice);
-        r = pod_env_build(pod, container, resources, f, &env, p);
-        if (r >= 0)
-                r = image(container, properties, p);
-        if (r >= 0)
-                r = start_of(container, &env, f, properties, &start, p);
+        r = identification(pod, container, properties);
         if (r < 0)
                 return r;
-        json_object_set_new(properties, "IgnoreSIGPIPE", json_false());
+        r = pod_fields_apply(pod, container, properties);
+        if (r < 0)
+                return r;
+        r = image(container, properties, p);
+        if (r < 0)
+                return r;
         lifetime(pod, container, init, properties);
-        resources_of(container, properties);
-        r = pod_mounts(container, volumes, env.names, f, properties, stage, p);
-        if (r >= 0)
-                r = pod_security(pod, container, f, properties, p);
+        return start_of(container, env, f, properties, ret_start, p);
+}
+
+/* The order matters: each step looks at what the ones before it have mounted. */
+static int mount_all(const json_t *pod, const json_t *container, const json_t *volumes,
+                const struct pod_env *env, const struct pod_facts *f, json_t *properties,
+                json_t *stage, json_t *start, struct problem *p) {
+        int r;
+
+        r = pod_mounts(container, volumes, env->names, f, properties, stage, p);
+        if (r < 0)
+                return r;
+        r = pod_security(pod, container, f, properties, p);
         if (r < 0)
                 return r;
         if (f->netns_path)
                 set_str(properties, "NetworkNamespacePath", f->netns_path);
         pod_etc_mounts(pod, container, etc_volume(volumes), f->resolv_conf, properties);
         r = pod_passthrough(pod, container, properties, p);
-        if (r >= 0)
-                r = termination_message(container, volumes, f, properties, start, p);
-        if (r >= 0)
-                r = pod_protect(container, volumes, properties);
-        if (r >= 0)
-                r = pod_nested(container, volumes, properties, stage);
+        if (r < 0)
+                return r;
+        r = termination_message(container, volumes, f, properties, start, p);
+        if (r < 0)
+                return r;
+        r = pod_protect(container, volumes, properties);
+        if (r < 0)
+                return r;
+        return pod_nested(container, volumes, properties, stage);
+}
+
+static int build_unit(const json_t *pod, const json_t *container, bool init,
+                const json_t *resources, const json_t *volumes, const struct pod_facts *f,
+                json_t **ret, struct problem *p) {
+        const char *name = json_str_or(container, "name", "");
+        _cleanup_(pod_env_done) struct pod_env env = {0};
+        _cleanup_json_ json_t *properties = json_object(), *stage = json_array();
+        _cleanup_free_ char *unit = pod_unit_name(pod, name);
+        _cleanup_json_ json_t *start = NULL;
+        int r;
+
+        if (!properties || !stage || !unit)
+                return -ENOMEM;
+        r = pod_env_build(pod, container, resources, f, &env, p);
+        if (r < 0)
+                return r;
+        r = fill_unit(pod, container, init, &env, f, properties, &start, p);
+        if (r < 0)
+                return r;
+        r = mount_all(pod, container, volumes, &env, f, properties, stage, start, p);
         if (r < 0)
                 return r;
         if (json_object_get(properties, "StandardOutput"))

@@ -129,10 +129,13 @@ int pod_nested(const json_t *container, const json_t *volumes, const json_t *pro
  * can write to or that belong to the system. */
 const char *pod_image_path_problem(const char *path);
 bool container_is_privileged(const json_t *container);
+/* The member `key` of the container's securityContext, or else of the pod's; NULL: in neither. */
+const json_t *pod_security_setting(const json_t *pod, const json_t *container, const char *key);
 /* Mounts dir as the unit's /dev instead of systemd's private one, so that more can be mounted in
  * it; volumes_write_commands() makes it. 1; 0 when something else is mounted there. */
 int pod_own_devices(json_t *properties, const char *dir);
-/* The sandbox; after image() and pod_mounts(). docs/pod-security.md describes it. */
+/* The sandbox; after pod_fields_apply(), image() and pod_mounts(). docs/pod-security.md describes
+ * it. */
 int pod_security(const json_t *pod, const json_t *container, const struct pod_facts *facts,
                 json_t *properties, struct problem *p);
 /* The annotations unit.keelson.dev/<Property> and <container>.unit.keelson.dev/<Property>. */

@@ -112,7 +112,7 @@ struct context {
 };
 
 /* The container's own field wins over the pod's. */
-static const json_t *setting(const json_t *pod, const json_t *container, const char *key) {
+const json_t *pod_security_setting(const json_t *pod, const json_t *container, const char *key) {
         const json_t *v = json_get(container, "securityContext", key, NULL);
         return v && !json_is_null(v) ? v : json_get(pod, "spec", "securityContext", key, NULL);
 }
@@ -165,9 +165,10 @@ static int capabilities(struct context *c, uint64_t *ret_bounding) {
 
         for (size_t i = 0; c->where == IN_IMAGE && i < ELEMENTS(image_capabilities); i++)
                 bounding |= UINT64_C(1) << capability_number(image_capabilities[i]);
-        r = capability_list(json_at(caps, "drop"), &bounding, false, c->p);
-        if (r >= 0)
-                r = capability_list(json_at(caps, "add"), &added, true, c->p);
+        r = capability_list(json_at(caps, "drop"), &bounding, /* add= */ false, c->p);
+        if (r < 0)
+                return r;
+        r = capability_list(json_at(caps, "add"), &added, /* add= */ true, c->p);
         if (r < 0)
                 return r;
         for (int i = 0; capability_name(i); i++)
@@ -182,7 +183,7 @@ static int capabilities(struct context *c, uint64_t *ret_bounding) {
 }
 
 static int seccomp(struct context *c, uint64_t bounding) {
-        const json_t *profile = setting(c->pod, c->container, "seccompProfile");
+        const json_t *profile = pod_security_setting(c->pod, c->container, "seccompProfile");
         const char *type = json_str_or(profile, "type", "RuntimeDefault");
         json_t *names;
 
@@ -251,36 +252,34 @@ static int groups(struct context *c) {
         return 0;
 }
 
+/* User and Group, where the container names them, are set by pod_fields_apply() already. */
 static int identity(struct context *c) {
-        const json_t *user = setting(c->pod, c->container, "runAsUser"),
-                     *group = setting(c->pod, c->container, "runAsGroup");
-        bool non_root = json_is_true(setting(c->pod, c->container, "runAsNonRoot"));
+        const json_t *user = pod_security_setting(c->pod, c->container, "runAsUser"),
+                     *group = pod_security_setting(c->pod, c->container, "runAsGroup");
+        bool non_root = json_is_true(pod_security_setting(c->pod, c->container, "runAsNonRoot"));
         bool privileged = container_is_privileged(c->container);
-        char number[24];
-        int r = 0;
+        int r;
 
         c->root = true;
         if (json_is_integer(user)) {
                 c->root = json_integer_value(user) == 0;
-                snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(user));
-                json_object_set_new(c->properties, "User", json_string(number));
-                if (!group)
-                        json_object_set_new(c->properties, "Group", json_string(number));
+                if (!group && json_object_set(c->properties, "Group",
+                                              json_object_get(c->properties, "User")) < 0)
+                        return -ENOMEM;
         } else if (non_root || (c->where == ON_HOST && !privileged)) {
                 c->root = false;
                 r = dynamic_user(c);
+                if (r < 0)
+                        return r;
         }
-        if (json_is_integer(group)) {
-                snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(group));
-                json_object_set_new(c->properties, "Group", json_string(number));
-        }
-        if (r >= 0)
-                r = groups(c);
-        if (r >= 0 && non_root && c->root)
+        r = groups(c);
+        if (r < 0)
+                return r;
+        if (non_root && c->root)
                 return problem_set(c->p, EINVAL, 0, REASON,
                                 "container has runAsNonRoot and would run as root: set runAsUser "
                                 "to another user or leave it out");
-        return r;
+        return 0;
 }
 
 /* A user namespace keeps processes of the same user in other pods and on the machine out of reach
@@ -435,18 +434,16 @@ int pod_security(const json_t *pod, const json_t *container, const struct pod_fa
         r = identity(&c);
         if (r < 0)
                 return r;
-        if (json_bool_or(container, "securityContext.readOnlyRootFilesystem", false))
-                json_object_set_new(properties, "ProtectSystem", json_string("strict"));
         if (container_is_privileged(container))
                 return 0;
-        if (json_is_false(setting(pod, container, "allowPrivilegeEscalation")))
-                json_object_set_new(properties, "NoNewPrivileges", json_true());
         note_lifts(&c);
         r = capabilities(&c, &bounding);
-        if (r >= 0)
-                r = seccomp(&c, bounding);
-        if (r >= 0)
-                r = rows(&c);
+        if (r < 0)
+                return r;
+        r = seccomp(&c, bounding);
+        if (r < 0)
+                return r;
+        r = rows(&c);
         if (r < 0)
                 return r;
         folders(&c);

@@ -19,7 +19,7 @@ static char *variable_name(const char *name) {
         return s;
 }
 
-static bool is_tame(const char *s) {
+static bool is_variable_name(const char *s) {
         return s[strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")] == 0 && *s;
 }
 
@@ -36,30 +36,41 @@ static int add_port(json_t *out, const char *stem, const char *ip, const json_t 
         _cleanup_free_ char *upper = variable_name(protocol), *lower = strdup(protocol),
                             *port_name = variable_name(json_str_or(port, "name", ""));
         long long number = json_int_or(port, "port", 0);
-        int r = upper && lower && port_name ? 0 : -ENOMEM;
+        int r;
 
-        for (char *c = lower; c && *c; c++)
+        if (!upper || !lower || !port_name)
+                return -ENOMEM;
+        for (char *c = lower; *c; c++)
                 *c = (char)tolower((unsigned char)*c);
-        if (r >= 0 && first)
+        if (first) {
                 r = set(out, strformat("%s_SERVICE_PORT", stem), strformat("%lld", number));
-        if (r >= 0 && is_tame(port_name))
+                if (r < 0)
+                        return r;
+        }
+        if (is_variable_name(port_name)) {
                 r = set(out, strformat("%s_SERVICE_PORT_%s", stem, port_name),
                                 strformat("%lld", number));
-        if (r >= 0 && first)
+                if (r < 0)
+                        return r;
+        }
+        if (first) {
                 r = set(out, strformat("%s_PORT", stem),
                                 strformat("%s://%s:%lld", lower, ip, number));
-        if (r >= 0)
-                r = set(out, strformat("%s_PORT_%lld_%s", stem, number, upper),
-                                strformat("%s://%s:%lld", lower, ip, number));
-        if (r >= 0)
-                r = set(out, strformat("%s_PORT_%lld_%s_PROTO", stem, number, upper),
-                                strdup(lower));
-        if (r >= 0)
-                r = set(out, strformat("%s_PORT_%lld_%s_PORT", stem, number, upper),
-                                strformat("%lld", number));
-        if (r >= 0)
-                r = set(out, strformat("%s_PORT_%lld_%s_ADDR", stem, number, upper), strdup(ip));
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        r = set(out, strformat("%s_PORT_%lld_%s", stem, number, upper),
+                        strformat("%s://%s:%lld", lower, ip, number));
+        if (r < 0)
+                return r;
+        r = set(out, strformat("%s_PORT_%lld_%s_PROTO", stem, number, upper), strdup(lower));
+        if (r < 0)
+                return r;
+        r = set(out, strformat("%s_PORT_%lld_%s_PORT", stem, number, upper),
+                        strformat("%lld", number));
+        if (r < 0)
+                return r;
+        return set(out, strformat("%s_PORT_%lld_%s_ADDR", stem, number, upper), strdup(ip));
 }
 
 static int add_service(json_t *out, const json_t *service) {
@@ -67,16 +78,21 @@ static int add_service(json_t *out, const json_t *service) {
         _cleanup_free_ char *stem = variable_name(object_name(service));
         const json_t *port;
         size_t i;
-        int r = stem ? 0 : -ENOMEM;
+        int r;
 
-        if (r < 0 || !*ip || streq(ip, "None") || !is_tame(stem))
-                return r;
+        if (!stem)
+                return -ENOMEM;
+        if (!*ip || streq(ip, "None") || !is_variable_name(stem))
+                return 0;
         r = set(out, strformat("%s_SERVICE_HOST", stem), strdup(ip));
+        if (r < 0)
+                return r;
         json_array_foreach (json_at(service, "spec.ports"), i, port) {
-                if (r >= 0)
-                        r = add_port(out, stem, ip, port, i == 0);
+                r = add_port(out, stem, ip, port, /* first= */ i == 0);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 static size_t text_size(const json_t *variables) {
@@ -94,26 +110,31 @@ int pod_service_env(const json_t *pod, const struct pod_facts *f, json_t **ret) 
         size_t size = 0;
         const char *name;
         json_t *v;
-        int r = out ? 0 : -ENOMEM;
+        int r;
 
+        if (!out)
+                return -ENOMEM;
         /* The API itself is always named. */
-        if (r >= 0 && f->api_service)
+        if (f->api_service) {
                 r = add_service(out, f->api_service);
-        json_object_foreach ((json_t *)f->services, name, v) {
-                _cleanup_json_ json_t *one = NULL;
-
-                if (r < 0 || !json_bool_or(pod, "spec.enableServiceLinks", true))
-                        break;
-                one = json_object();
-                r = one ? add_service(one, v) : -ENOMEM;
-                size += text_size(one);
-                if (size > TEXT_MAX)
-                        return r < 0 ? r : -E2BIG;
-                if (r >= 0 && json_object_update(out, one) < 0)
-                        r = -ENOMEM;
+                if (r < 0)
+                        return r;
         }
-        if (r < 0)
-                return r;
+        if (json_bool_or(pod, "spec.enableServiceLinks", true))
+                json_object_foreach (json_unconst(f->services), name, v) {
+                        _cleanup_json_ json_t *one = json_object();
+
+                        if (!one)
+                                return -ENOMEM;
+                        r = add_service(one, v);
+                        if (r < 0)
+                                return r;
+                        size += text_size(one);
+                        if (size > TEXT_MAX)
+                                return -E2BIG;
+                        if (json_object_update(out, one) < 0)
+                                return -ENOMEM;
+                }
         *ret = TAKE_PTR(out);
         return 0;
 }

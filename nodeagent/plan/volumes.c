@@ -383,8 +383,9 @@ int pod_mounts(const json_t *container, const json_t *volumes, const json_t *nam
                                         "mountPath '%s' must be absolute, without '..' and not /",
                                         json_str_or(m, "mountPath", ""));
                 r = sub_path(m, names, &sub, p);
-                if (r >= 0)
-                        r = mount_source(volume, container, sub, i, facts, stage, &source);
+                if (r < 0)
+                        return r;
+                r = mount_source(volume, container, sub, i, facts, stage, &source);
                 if (r < 0)
                         return r;
                 bind_add(properties,

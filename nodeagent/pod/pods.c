@@ -183,7 +183,7 @@ struct pods *pods_free(struct pods *p) {
 
 void pod_forget(struct pod *p) {
         struct pods *all = p->pods;
-        int r = store_remove_pod(all->agent->store, p->uid);
+        int r = statedir_remove_pod(all->agent->statedir, p->uid);
 
         if (r < 0)
                 log_warning_errno(r, "Cannot remove the state of pod %s", p->uid);
@@ -238,7 +238,7 @@ static struct pod *pod_make(struct pods *all, const json_t *object, unsigned fla
         p->flags = flags;
         p->object = json_incref((json_t *)object);
         p->uid = strdup(uid);
-        p->disk_dir = store_pod_dir(all->agent->store, uid);
+        p->disk_dir = statedir_pod_dir(all->agent->statedir, uid);
         p->run_dir = strformat(AGENT_RUN_DIR "/pods/%s", uid);
         p->secret_dir = strformat(AGENT_SECRET_DIR "/%s", uid);
         p->netns = network_pod_path(uid);
@@ -256,7 +256,7 @@ static struct pod *pod_make(struct pods *all, const json_t *object, unsigned fla
 static void save_desired(struct pod *p) {
         _cleanup_json_ json_t *v = json_pack("{s:O, s:O?, s:b}", "pod", p->object, "resources",
                         p->resources, "static", (p->flags & POD_STATIC) != 0);
-        int r = v ? store_save_pod(p->pods->agent->store, p->uid, v) : -ENOMEM;
+        int r = v ? statedir_save_pod(p->pods->agent->statedir, p->uid, v) : -ENOMEM;
 
         if (r < 0)
                 log_warning_errno(r,
@@ -424,7 +424,7 @@ static void load_run(struct pod *p) {
         const json_t *v;
         size_t i;
 
-        if (store_load_run(p->pods->agent->store, p->uid, &run) < 0)
+        if (statedir_load_run(p->pods->agent->statedir, p->uid, &run) < 0)
                 return;
         snprintf(p->ip, sizeof(p->ip), "%s", json_str_or(run, "ip", ""));
         p->start_us = (uint64_t)json_int_or(run, "startUs", (int64_t)p->start_us);
@@ -456,7 +456,7 @@ static void load_one(const char *uid, void *userdata) {
         _cleanup_json_ json_t *v = NULL;
         json_t *object;
         struct pod *p;
-        int r = store_load_pod(all->agent->store, uid, &v);
+        int r = statedir_load_pod(all->agent->statedir, uid, &v);
 
         object = json_object_get(v, "pod");
         if (r < 0 || !json_is_object(object) || !streq(object_uid(object), uid) ||
@@ -480,7 +480,7 @@ static void load_one(const char *uid, void *userdata) {
 }
 
 int pods_load(struct pods *all) {
-        return store_each_pod(all->agent->store, load_one, all);
+        return statedir_each_pod(all->agent->statedir, load_one, all);
 }
 
 void pods_unit_changed(struct pods *all, const char *name, const struct unit_state *state) {

@@ -41,7 +41,7 @@ static void save_run(struct pod *p) {
         text = run ? json_text(run) : NULL;
         if (!text || streq_ptr(text, p->saved_run))
                 return;
-        r = store_save_run(p->pods->agent->store, p->uid, run);
+        r = statedir_save_run(p->pods->agent->statedir, p->uid, run);
         if (r < 0) {
                 log_warning_errno(r, "Cannot keep the record of pod %s/%s on disk",
                                 object_namespace(p->object), object_name(p->object));

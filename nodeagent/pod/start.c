@@ -216,8 +216,8 @@ int pod_ensure_plan(struct pod *p) {
                         .disk_dir = p->disk_dir,
                         .run_dir = p->run_dir,
                         .secret_dir = p->secret_dir,
-                        .exec_program = a->exec_program,
-                        .resolv_conf = a->resolv_conf,
+                        .exec_program = a->machine.exec_program,
+                        .resolv_conf = a->machine.resolv_conf,
                         .cluster_dns = a->config.cluster_dns,
                         .cluster_domain = a->config.cluster_domain,
                         .services = a->nft ? nft_services_in(a->nft, object_namespace(p->object))
@@ -225,9 +225,9 @@ int pod_ensure_plan(struct pod *p) {
                         .api_service = a->nft ? json_object_get(nft_services_in(a->nft, "default"),
                                                                 "kubernetes")
                                               : NULL,
-                        .cpu_milli = a->cpu_milli,
-                        .memory_bytes = a->memory_bytes,
-                        .no_user_namespaces = a->no_user_namespaces};
+                        .cpu_milli = a->machine.cpu_milli,
+                        .memory_bytes = a->machine.memory_bytes,
+                        .no_user_namespaces = a->machine.no_user_namespaces};
         _cleanup_free_ char *hosts = NULL, *resolv = NULL;
         json_t *plan = NULL;
         size_t n;
@@ -236,8 +236,8 @@ int pod_ensure_plan(struct pod *p) {
         if (p->plan)
                 return 1;
         (void)file_read("/etc/hosts", HOST_FILE_MAX, &hosts, &n);
-        (void)file_read(a->resolv_conf ? a->resolv_conf : "/etc/resolv.conf", HOST_FILE_MAX,
-                        &resolv, &n);
+        (void)file_read(a->machine.resolv_conf ? a->machine.resolv_conf : "/etc/resolv.conf",
+                        HOST_FILE_MAX, &resolv, &n);
         facts.host_hosts = hosts;
         facts.host_resolv = resolv;
         r = pod_to_units(p->object, p->resources, &facts, &plan, &problem);

@@ -13,7 +13,7 @@
 #include "nodeagent/pod/admission.h"
 #include "nodeagent/pod/probes.h"
 #include "nodeagent/pod/status.h"
-#include "nodeagent/store.h"
+#include "nodeagent/statedir.h"
 
 static struct unit_state running(const char *invocation, uint32_t restarts, uint64_t start_us) {
         struct unit_state s = {.active = "active",

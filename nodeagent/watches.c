@@ -1,6 +1,6 @@
 /* Four informers. Nothing is removed on the word of a list that is not complete: pods, services and
  * slices that the disk remembers stay until the first whole list is in. */
-#include "nodeagent/sync.h"
+#include "nodeagent/watches.h"
 
 #include "lib/client/informer.h"
 #include "lib/log.h"
@@ -14,7 +14,7 @@ enum { SAVE_DELAY_US = 1000000, ROUTES_DELAY_US = 100000 };
 
 struct save;
 
-struct sync {
+struct watches {
         struct agent *agent;
         struct informer *pods, *services, *slices, *nodes;
         char *pod_selector;
@@ -28,15 +28,15 @@ struct sync {
 
 /* What a save on the thread holds on to. */
 struct save {
-        struct sync *sync;
+        struct watches *watches;
         json_t *objects;
 };
 
-static void save_later(struct sync *s);
+static void save_later(struct watches *s);
 
 static int save_run(void *userdata) {
         const struct save *v = userdata;
-        return services_disk_save(v->sync->services_path, v->objects);
+        return services_disk_save(v->watches->services_path, v->objects);
 }
 
 static struct save *save_free(struct save *v) {
@@ -48,7 +48,7 @@ static struct save *save_free(struct save *v) {
 
 static void save_done(int result, void *userdata) {
         struct save *v = userdata;
-        struct sync *s = v->sync;
+        struct watches *s = v->watches;
 
         s->saving = save_free(v);
         if (result < 0)
@@ -58,14 +58,14 @@ static void save_done(int result, void *userdata) {
 }
 
 static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
         struct save *v = calloc(1, sizeof(*v));
         int r = v ? 0 : -ENOMEM;
 
         s->save = sd_event_source_disable_unref(s->save);
         s->save_again = false;
         if (v) {
-                v->sync = s;
+                v->watches = s;
                 v->objects = nft_objects(s->agent->nft);
                 r = worker_submit(s->worker, save_run, save_done, v);
         }
@@ -77,7 +77,7 @@ static int on_save(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void save_later(struct sync *s) {
+static void save_later(struct watches *s) {
         if (s->saving)
                 s->save_again = true;
         else if (!s->save)
@@ -98,7 +98,7 @@ static void on_stored(const json_t *object, void *userdata) {
                 (void)nft_service(a->nft, object, false);
 }
 
-void sync_load_services(struct agent *a) {
+void watches_load_services(struct agent *a) {
         _cleanup_free_ char *path = services_path(a);
         int r = path ? services_disk_load(path, on_stored, a) : -ENOMEM;
 
@@ -108,7 +108,7 @@ void sync_load_services(struct agent *a) {
 
 static void on_pod(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         /* Deleted and made again under the same name while the watch was away. */
         if (old && !streq(object_uid(old), object_uid(object)))
@@ -124,7 +124,7 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
 }
 
 static bool pod_is_known(const char *uid, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         informer_foreach(s->pods, e) {
                 if (streq(object_uid(informer_object(e)), uid))
@@ -134,14 +134,14 @@ static bool pod_is_known(const char *uid, void *userdata) {
 }
 
 static void on_pods_synced(struct informer *i, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         pods_synced(s->agent->pods, pod_is_known, s);
 }
 
 static void on_service(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         if (nft_service(s->agent->nft, object, event == INFORMER_DELETED) != 0)
                 save_later(s);
@@ -149,20 +149,20 @@ static void on_service(struct informer *i, enum informer_event event, const json
 
 static void on_slice(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         if (nft_slice(s->agent->nft, object, event == INFORMER_DELETED) != 0)
                 save_later(s);
 }
 
 static bool table_is_known(const char *kind, const char *key, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         return informer_get(streq(kind, "services") ? s->services : s->slices, key) != NULL;
 }
 
 static void on_table_synced(struct informer *i, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         if (s->table_synced || !informer_is_synced(s->services) || !informer_is_synced(s->slices))
                 return;
@@ -183,24 +183,24 @@ static const char *internal_ip(const json_t *node) {
         return NULL;
 }
 
-static void save_routes(struct sync *s, const struct map *routes) {
+static void save_routes(struct watches *s, const struct map *routes) {
         _cleanup_json_ json_t *v = json_object();
         int r;
 
         map_foreach (routes, e)
                 json_object_set_new(v, map_entry_key(e), json_string(map_entry_value(e)));
-        r = store_save(s->agent->store, "routes", v);
+        r = statedir_save(s->agent->statedir, "routes", v);
         if (r < 0)
                 log_warning_errno(r, "Cannot keep the routes to the other nodes' pods on disk");
 }
 
-void sync_load_routes(struct agent *a) {
+void watches_load_routes(struct agent *a) {
         _cleanup_json_ json_t *v = NULL;
         _cleanup_(map_freep) struct map *routes = map_new(free);
         const char *cidr;
         json_t *gateway;
 
-        if (!routes || store_load(a->store, "routes", &v) < 0)
+        if (!routes || statedir_load(a->statedir, "routes", &v) < 0)
                 return;
         json_object_foreach (v, cidr, gateway) {
                 if (json_is_string(gateway))
@@ -222,7 +222,7 @@ static char *api_address(struct agent *a) {
 }
 
 /* No service may take the address of a node or of the API. */
-static void reserve_addresses(struct sync *s) {
+static void reserve_addresses(struct watches *s) {
         _cleanup_(map_freep) struct map *addresses = map_new(NULL);
         _cleanup_free_ char *api = api_address(s->agent);
         const json_t *v;
@@ -242,7 +242,7 @@ static void reserve_addresses(struct sync *s) {
 }
 
 static int on_routes(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
         _cleanup_(map_freep) struct map *routes = map_new(free);
 
         s->routes = sd_event_source_disable_unref(s->routes);
@@ -272,7 +272,7 @@ static bool routes_differ(const json_t *old, const json_t *object) {
 
 static void on_node(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         if (streq(object_name(object), s->agent->config.node_name) && informer_is_synced(i))
                 node_observed(s->agent->node, event == INFORMER_DELETED ? NULL : object);
@@ -284,7 +284,7 @@ static void on_node(struct informer *i, enum informer_event event, const json_t 
 }
 
 static void on_nodes_synced(struct informer *i, void *userdata) {
-        struct sync *s = userdata;
+        struct watches *s = userdata;
 
         node_observed(s->agent->node, informer_get(i, s->agent->config.node_name));
         if (!s->routes)
@@ -292,13 +292,13 @@ static void on_nodes_synced(struct informer *i, void *userdata) {
                                 s->agent->event, &s->routes, CLOCK_MONOTONIC, 0, 0, on_routes, s);
 }
 
-bool sync_is_synced(const struct sync *s) {
+bool watches_are_synced(const struct watches *s) {
         return informer_is_synced(s->pods) && informer_is_synced(s->services) &&
                informer_is_synced(s->slices) && informer_is_synced(s->nodes);
 }
 
-int sync_new(struct sync **ret, struct agent *a) {
-        _cleanup_(sync_freep) struct sync *s = calloc(1, sizeof(*s));
+int watches_new(struct watches **ret, struct agent *a) {
+        _cleanup_(watches_freep) struct watches *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)
@@ -342,7 +342,7 @@ int sync_new(struct sync **ret, struct agent *a) {
         return 0;
 }
 
-struct sync *sync_free(struct sync *s) {
+struct watches *watches_free(struct watches *s) {
         if (!s)
                 return NULL;
         worker_free(s->worker);

@@ -5,11 +5,11 @@
 
 #include "nodeagent/agent.h"
 
-int sync_new(struct sync **ret, struct agent *agent);
-struct sync *sync_free(struct sync *s);
-DEFINE_CLEANUP(struct sync *, sync_free);
-bool sync_is_synced(const struct sync *s);
+int watches_new(struct watches **ret, struct agent *agent);
+struct watches *watches_free(struct watches *s);
+DEFINE_CLEANUP(struct watches *, watches_free);
+bool watches_are_synced(const struct watches *s);
 /* Loads the services that the disk remembers into the table. */
-void sync_load_services(struct agent *agent);
+void watches_load_services(struct agent *agent);
 /* Sets the routes to the other nodes' pods that the disk remembers. */
-void sync_load_routes(struct agent *agent);
+void watches_load_routes(struct agent *agent);

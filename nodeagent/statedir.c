@@ -2,7 +2,7 @@
  * `pods/<uid>/{pod.sealed,run.json,volumes/}`. The sealing key is HKDF-SHA256 of the key file with
  * /etc/machine-id as salt: a copied disk image or a backup of this folder alone does not give
  * secrets away. Files are written atomically, mode 0600. */
-#include "nodeagent/store.h"
+#include "nodeagent/statedir.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 enum { FILE_SIZE_MAX = 64 * 1024 * 1024 };
 
-struct store {
+struct statedir {
         char *dir;
         uint8_t key[SEAL_KEY_SIZE];
 };
@@ -35,34 +35,47 @@ static int derive_key(const char *file_key, size_t n, uint8_t ret[static SEAL_KE
                         ret, SEAL_KEY_SIZE);
 }
 
-static int load_key(struct store *s, struct problem *p) {
-        _cleanup_free_ char *path = strformat("%s/key", s->dir), *data = NULL;
-        size_t n = 0;
-        int r = path ? file_read(path, 4096, &data, &n) : -ENOMEM;
+/* The file's bytes, made at the first start. */
+static int read_or_make_key(const char *path, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *data = NULL;
+        int r = file_read(path, 4096, ret, ret_size);
 
-        if (r == -ENOENT) {
-                data = malloc(SEAL_KEY_SIZE);
-                if (!data)
-                        return -ENOMEM;
-                random_bytes(data, SEAL_KEY_SIZE);
-                n = SEAL_KEY_SIZE;
-                r = file_write_atomic(path, data, n, 0600);
-        }
-        if (r >= 0 && n != SEAL_KEY_SIZE)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "%s is damaged (%zu bytes, not %d): remove %s to start afresh",
-                                path, n, SEAL_KEY_SIZE, s->dir);
-        if (r >= 0)
-                r = derive_key(data, n, s->key);
-        if (r < 0) {
-                _cleanup_free_ char *text = file_error_text(strempty(path), "use", r);
-                return problem_set(p, -r, 0, NULL, "%s", strempty(text));
-        }
+        if (r != -ENOENT)
+                return r;
+        data = malloc(SEAL_KEY_SIZE);
+        if (!data)
+                return -ENOMEM;
+        random_bytes(data, SEAL_KEY_SIZE);
+        r = file_write_atomic(path, data, SEAL_KEY_SIZE, 0600);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(data);
+        *ret_size = SEAL_KEY_SIZE;
         return 0;
 }
 
-int store_new(struct store **ret, const char *dir, struct problem *p) {
-        _cleanup_(store_freep) struct store *s = calloc(1, sizeof(*s));
+static int load_key(struct statedir *s, struct problem *p) {
+        _cleanup_free_ char *path = strformat("%s/key", s->dir), *data = NULL;
+        size_t n = 0;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = read_or_make_key(path, &data, &n);
+        if (r < 0) {
+                _cleanup_free_ char *text = file_error_text(path, "use", r);
+
+                return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+        }
+        if (n != SEAL_KEY_SIZE)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "%s is damaged (%zu bytes, not %d): remove %s to start over", path,
+                                n, SEAL_KEY_SIZE, s->dir);
+        return derive_key(data, n, s->key);
+}
+
+int statedir_new(struct statedir **ret, const char *dir, struct problem *p) {
+        _cleanup_(statedir_freep) struct statedir *s = calloc(1, sizeof(*s));
         _cleanup_free_ char *pods = strformat("%s/pods", dir);
         int r;
 
@@ -81,7 +94,7 @@ int store_new(struct store **ret, const char *dir, struct problem *p) {
         return 0;
 }
 
-struct store *store_free(struct store *s) {
+struct statedir *statedir_free(struct statedir *s) {
         if (!s)
                 return NULL;
         explicit_bzero(s->key, sizeof(s->key));
@@ -90,7 +103,7 @@ struct store *store_free(struct store *s) {
         return NULL;
 }
 
-char *store_pod_dir(const struct store *s, const char *uid) {
+char *statedir_pod_dir(const struct statedir *s, const char *uid) {
         return strformat("%s/pods/%s", s->dir, uid);
 }
 
@@ -107,58 +120,65 @@ static int read_json(const char *path, json_t **ret) {
         return r < 0 ? r : json_parse(text, n, 0, ret, NULL);
 }
 
-static char *pod_file(const struct store *s, const char *uid, const char *name) {
+static char *pod_file(const struct statedir *s, const char *uid, const char *name) {
         return strformat("%s/pods/%s/%s", s->dir, uid, name);
 }
 
-static int pod_folder(struct store *s, const char *uid) {
-        _cleanup_free_ char *dir = store_pod_dir(s, uid);
+static int pod_folder(struct statedir *s, const char *uid) {
+        _cleanup_free_ char *dir = statedir_pod_dir(s, uid);
 
         if (!dir || !*uid || strchr(uid, '/') || *uid == '.')
                 return dir ? -EINVAL : -ENOMEM;
         return mkdir_parents(dir, 0700);
 }
 
-int store_save_pod(struct store *s, const char *uid, const json_t *desired) {
+int statedir_save_pod(struct statedir *s, const char *uid, const json_t *desired) {
         _cleanup_free_ char *path = pod_file(s, uid, "pod.sealed"), *text = json_text(desired);
         _cleanup_free_ void *sealed = NULL;
         size_t n;
         int r = path && text ? pod_folder(s, uid) : -ENOMEM;
 
-        if (r >= 0)
-                r = seal(s->key, text, strlen(text), &sealed, &n);
-        return r < 0 ? r : file_write_atomic(path, sealed, n, 0600);
+        if (r < 0)
+                return r;
+        r = seal(s->key, text, strlen(text), &sealed, &n);
+        if (r < 0)
+                return r;
+        return file_write_atomic(path, sealed, n, 0600);
 }
 
-int store_load_pod(struct store *s, const char *uid, json_t **ret) {
+int statedir_load_pod(struct statedir *s, const char *uid, json_t **ret) {
         _cleanup_free_ char *path = pod_file(s, uid, "pod.sealed"), *data = NULL;
         _cleanup_free_ void *text = NULL;
         size_t n, text_size;
         int r = path ? file_read(path, FILE_SIZE_MAX, &data, &n) : -ENOMEM;
 
-        if (r >= 0)
-                r = unseal(s->key, data, n, &text, &text_size);
-        return r < 0 ? r : json_parse(text, text_size, 0, ret, NULL);
+        if (r < 0)
+                return r;
+        r = unseal(s->key, data, n, &text, &text_size);
+        if (r < 0)
+                return r;
+        return json_parse(text, text_size, 0, ret, NULL);
 }
 
-int store_save_run(struct store *s, const char *uid, const json_t *run) {
+int statedir_save_run(struct statedir *s, const char *uid, const json_t *run) {
         _cleanup_free_ char *path = pod_file(s, uid, "run.json");
         int r = path ? pod_folder(s, uid) : -ENOMEM;
 
         return r < 0 ? r : write_json(path, run);
 }
 
-int store_load_run(struct store *s, const char *uid, json_t **ret) {
+int statedir_load_run(struct statedir *s, const char *uid, json_t **ret) {
         _cleanup_free_ char *path = pod_file(s, uid, "run.json");
         return path ? read_json(path, ret) : -ENOMEM;
 }
 
-int store_remove_pod(struct store *s, const char *uid) {
-        _cleanup_free_ char *dir = store_pod_dir(s, uid);
+int statedir_remove_pod(struct statedir *s, const char *uid) {
+        _cleanup_free_ char *dir = statedir_pod_dir(s, uid);
         return dir ? remove_tree(dir) : -ENOMEM;
 }
 
-int store_each_pod(struct store *s, void (*func)(const char *uid, void *userdata), void *userdata) {
+int statedir_each_pod(
+                struct statedir *s, void (*func)(const char *uid, void *userdata), void *userdata) {
         _cleanup_free_ char *dir = strformat("%s/pods", s->dir);
         DIR *d = dir ? opendir(dir) : NULL;
 
@@ -171,12 +191,12 @@ int store_each_pod(struct store *s, void (*func)(const char *uid, void *userdata
         return 0;
 }
 
-int store_save(struct store *s, const char *name, const json_t *v) {
+int statedir_save(struct statedir *s, const char *name, const json_t *v) {
         _cleanup_free_ char *path = strformat("%s/%s.json", s->dir, name);
         return path ? write_json(path, v) : -ENOMEM;
 }
 
-int store_load(struct store *s, const char *name, json_t **ret) {
+int statedir_load(struct statedir *s, const char *name, json_t **ret) {
         _cleanup_free_ char *path = strformat("%s/%s.json", s->dir, name);
         return path ? read_json(path, ret) : -ENOMEM;
 }

@@ -1,0 +1,82 @@
+/* systemctl set-property writes its changes of a transient unit as drop-ins beside it, so the
+ * folder of transient units is watched. */
+#include "nodeagent/drift.h"
+
+#include <sys/inotify.h>
+
+#include "lib/log.h"
+
+#define TRANSIENT_DIR "/run/systemd/transient"
+enum {
+        CHECK_US = 60 * 1000000,
+        DRIFT_DELAY_US = 300000, /* one command writes several files */
+};
+
+struct drift {
+        sd_event *event;
+        sd_event_source *check; /* the next comparison */
+        sd_event_source *folder;
+        void (*on_check)(void *userdata);
+        void *userdata;
+};
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct drift *d = userdata;
+
+        d->on_check(d->userdata);
+        (void)sd_event_source_set_time_relative(s, CHECK_US);
+        (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static int on_drop_in(sd_event_source *s, const struct inotify_event *event, void *userdata) {
+        struct drift *d = userdata;
+        const char *name = event->len > 0 ? event->name : "";
+
+        /* A folder of drop-ins itself, or a new one among the transient units. */
+        if (startswith(name, "kpod-") && !endswith(name, ".d"))
+                return 0;
+        if (startswith(name, "kpod-")) {
+                _cleanup_free_ char *path = strformat("%s/%s", TRANSIENT_DIR, name);
+
+                if (path && (event->mask & IN_CREATE))
+                        (void)sd_event_add_inotify(d->event, NULL, path,
+                                        IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR, on_drop_in, d);
+        } else if (!endswith(name, ".conf"))
+                return 0;
+        (void)sd_event_source_set_time_relative(d->check, DRIFT_DELAY_US);
+        (void)sd_event_source_set_enabled(d->check, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+int drift_new(struct drift **ret, sd_event *event, void (*on_check)(void *userdata),
+                void *userdata) {
+        _cleanup_(drift_freep) struct drift *d = calloc(1, sizeof(*d));
+        int r;
+
+        if (!d)
+                return -ENOMEM;
+        d->event = event;
+        d->on_check = on_check;
+        d->userdata = userdata;
+        r = sd_event_add_time_relative(event, &d->check, CLOCK_MONOTONIC, CHECK_US,
+                        /* accuracy= */ 0, on_timer, d);
+        if (r < 0)
+                return r;
+        r = sd_event_add_inotify(
+                        event, &d->folder, TRANSIENT_DIR, IN_CREATE | IN_ONLYDIR, on_drop_in, d);
+        if (r < 0)
+                log_debug_errno(r, "Changes of units are noticed once a minute only: cannot "
+                                   "watch " TRANSIENT_DIR);
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+struct drift *drift_free(struct drift *d) {
+        if (!d)
+                return NULL;
+        sd_event_source_disable_unref(d->check);
+        sd_event_source_disable_unref(d->folder);
+        free(d);
+        return NULL;
+}

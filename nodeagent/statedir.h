@@ -1,0 +1,28 @@
+/* What the agent keeps on disk, so that pods and services come back after a reboot without the
+ * control plane. Pods and what they use are sealed (AES-256-GCM), because they may hold secrets. */
+#pragma once
+
+#include "lib/json.h"
+#include "lib/problem.h"
+
+struct statedir;
+
+/* Makes the folder (0700) and the key file when missing. p names the path and the remedy. */
+int statedir_new(struct statedir **ret, const char *dir, struct problem *p);
+struct statedir *statedir_free(struct statedir *s);
+DEFINE_CLEANUP(struct statedir *, statedir_free);
+
+/* This pod's folder; caller frees. */
+char *statedir_pod_dir(const struct statedir *s, const char *uid) _warn_unused_;
+/* {"pod": object, "resources": {...}} */
+int statedir_save_pod(struct statedir *s, const char *uid, const json_t *desired);
+int statedir_load_pod(struct statedir *s, const char *uid, json_t **ret);
+/* The running record: address, restart counts, last states. */
+int statedir_save_run(struct statedir *s, const char *uid, const json_t *run);
+int statedir_load_run(struct statedir *s, const char *uid, json_t **ret);
+int statedir_remove_pod(struct statedir *s, const char *uid);
+int statedir_each_pod(
+                struct statedir *s, void (*func)(const char *uid, void *userdata), void *userdata);
+/* Small unsealed documents: "node", "services". -ENOENT. */
+int statedir_save(struct statedir *s, const char *name, const json_t *v);
+int statedir_load(struct statedir *s, const char *name, json_t **ret);
