@@ -55,7 +55,7 @@ tests_unit_test_gitsync_run_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
-	reconcilers/actions.c reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
+	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c \
 	reconcilers/endpointslice.c reconcilers/frame.c reconcilers/frame.h \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \
@@ -64,7 +64,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/sched-affinity.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
-	reconcilers/serviceaccount.c  \
+	reconcilers/serviceaccount.c reconcilers/wake.c \
 	reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)

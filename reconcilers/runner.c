@@ -1,6 +1,7 @@
 /* The runner; see runner.h. A round lives from workqueue's work() to workqueue_done(). */
 #include "reconcilers/runner.h"
 
+#include "lib/client/executor.h"
 #include "lib/client/workqueue.h"
 #include "lib/log.h"
 #include "lib/map.h"
@@ -8,19 +9,17 @@
 #include "lib/timefmt.h"
 #include "reconcilers/jsondiff.h"
 
-enum { ROUNDS_PARALLEL_MAX = 16, CALLS_PARALLEL_MAX = 16, WRITES_AWAITED_MAX = 64 };
-/* A watch that lags longer is broken in a way that waiting does not mend. */
-#define AWAIT_US UINT64_C(15000000)
+enum { WRITES_AWAITED_MAX = 64 };
 
 /* A write that the caches must show before the next plan of the name. */
-struct write {
+struct awaited_write {
         enum world_kind kind;
         uint64_t version; /* 0: wait until the object of that uid is gone */
         char *key, *uid;
 };
 
 struct awaited {
-        struct write writes[WRITES_AWAITED_MAX];
+        struct awaited_write writes[WRITES_AWAITED_MAX];
         size_t count;
         uint64_t until_us;
         bool blocked; /* the name came up meanwhile */
@@ -36,23 +35,15 @@ struct runner {
         bool leading;
 };
 
-struct call {
-        struct round *round;
-        struct action *action;
-        struct api_call *api;
-};
-
 struct round {
         struct runner *runner;
         char *name;
-        struct actions actions;
-        size_t next;
-        unsigned in_flight, window;
-        struct call calls[CALLS_PARALLEL_MAX];
-        struct api_call *report;
+        struct executor *executor;
+        struct api_call *report; /* the write of the status under way */
+        uint64_t requeue_after_us;
         struct problem problem;
         int error;
-        bool touched_primary, stopped;
+        bool touched_primary; /* its status is reported in the next round, from what it is then */
 };
 
 /* --- what the caches must show --- */
@@ -67,7 +58,7 @@ static void awaited_free(void *p) {
         free(a);
 }
 
-static bool write_is_seen(struct runner *r, const struct write *x) {
+static bool write_is_seen(struct runner *r, const struct awaited_write *x) {
         const json_t *o;
 
         if (x->version > 0)
@@ -83,7 +74,8 @@ static bool awaited_is_over(struct runner *r, const char *name, struct awaited *
                         if (now_mono_us() < a->until_us)
                                 return false;
                         log_debug("%s %s: a write was not seen in the caches for %u s",
-                                        r->controller->name, name, (unsigned)(AWAIT_US / 1000000));
+                                        r->controller->name, name,
+                                        (unsigned)(RUNNER_AWAIT_US / 1000000));
                         return true;
                 }
         return true;
@@ -105,37 +97,62 @@ static bool kind_of_resource(const struct api_resource *resource, const char *ns
         return false;
 }
 
-static void await_write(
-                struct runner *r, const char *name, const struct action *x, const json_t *object) {
+/* The list of the name's awaited writes, waiting from now on. */
+static struct awaited *awaited_of(struct runner *r, const char *name) {
         struct awaited *a = map_get(r->awaited, name);
-        /* What is gone at once comes back as it last was: its absence is what must be seen. */
-        bool gone = x->type == ACTION_DELETE && !object_is_deleting(object);
-        struct write w = {.version = gone ? 0 : object_resource_version(object)};
 
-        if (!kind_of_resource(x->resource, x->ns, x->name, &w.kind) ||
-                        !(r->controller->kinds & WORLD_BIT(w.kind)))
-                return;
-        if (w.version == 0 && (x->type != ACTION_DELETE || !x->name || !x->uid))
-                return;
         if (!a) {
                 a = calloc(1, sizeof(*a));
                 assert(a && map_set(r->awaited, name, a) >= 0);
         }
-        a->until_us = now_mono_us() + AWAIT_US;
-        /* One number a kind is enough: versions are of one counter and come in order. */
-        for (size_t i = 0; w.version > 0 && i < a->count; i++)
-                if (a->writes[i].kind == w.kind && a->writes[i].version > 0) {
-                        a->writes[i].version = MAX(a->writes[i].version, w.version);
+        a->until_us = now_mono_us() + RUNNER_AWAIT_US;
+        return a;
+}
+
+/* The cache must reach the version. One number a kind is enough: versions are of one counter and
+ * come in order. */
+static void await_version(
+                struct runner *r, const char *name, enum world_kind kind, uint64_t version) {
+        struct awaited *a = awaited_of(r, name);
+
+        assert(version > 0);
+        for (size_t i = 0; i < a->count; i++)
+                if (a->writes[i].kind == kind && a->writes[i].version > 0) {
+                        a->writes[i].version = MAX(a->writes[i].version, version);
                         return;
                 }
-        if (a->count >= WRITES_AWAITED_MAX)
+        if (a->count < WRITES_AWAITED_MAX)
+                a->writes[a->count++] = (struct awaited_write){.kind = kind, .version = version};
+}
+
+/* The cache must lose the object that was deleted. */
+static void await_absence(
+                struct runner *r, const char *name, enum world_kind kind, const struct action *x) {
+        struct awaited *a = awaited_of(r, name);
+        struct awaited_write w = {.kind = kind};
+
+        if (a->count == WRITES_AWAITED_MAX)
                 return;
-        if (w.version == 0) {
-                w.key = isempty(x->ns) ? strdup(x->name) : strformat("%s/%s", x->ns, x->name);
-                w.uid = strdup(x->uid);
-                assert(w.key && w.uid);
-        }
+        w.key = isempty(x->ns) ? strdup(x->name) : strformat("%s/%s", x->ns, x->name);
+        w.uid = strdup(x->uid);
+        assert(w.key && w.uid);
         a->writes[a->count++] = w;
+}
+
+static void await_action(
+                struct runner *r, const char *name, const struct action *x, const json_t *object) {
+        bool is_delete = x->type == &action_type_delete;
+        /* What is gone at once comes back as it last was: its absence is what must be seen. */
+        bool is_gone = is_delete && !object_is_deleting(object);
+        enum world_kind kind;
+
+        if (!kind_of_resource(x->resource, x->ns, x->name, &kind) ||
+                        !(r->controller->kinds & WORLD_BIT(kind)))
+                return;
+        if (!is_gone && object_resource_version(object) > 0)
+                await_version(r, name, kind, object_resource_version(object));
+        else if (is_delete && x->name && x->uid)
+                await_absence(r, name, kind, x);
 }
 
 /* --- a round --- */
@@ -143,10 +160,8 @@ static void await_write(
 static struct round *round_free(struct round *o) {
         if (!o)
                 return NULL;
-        for (size_t i = 0; i < ELEMENTS(o->calls); i++)
-                api_call_cancel(o->calls[i].api);
+        executor_free(o->executor);
         api_call_cancel(o->report);
-        actions_done(&o->actions);
         problem_done(&o->problem);
         free(o->name);
         free(o);
@@ -165,7 +180,7 @@ static void round_end(struct round *o) {
         metric_add(r->rounds_total, 1);
         if (error < 0) {
                 metric_add(r->errors_total, 1);
-                /* Conflicts and busy servers are daily bread; the rest an operator should see. */
+                /* Conflicts and busy servers are routine; the rest an operator should see. */
                 log_full(error == -ESTALE || error == -EAGAIN || error == -EINPROGRESS
                                                 ? LOG_DEBUG
                                                 : LOG_WARNING,
@@ -173,7 +188,7 @@ static void round_end(struct round *o) {
                                 p->message ? p->message : strerror(-error));
         }
         map_steal(r->rounds, o->name);
-        workqueue_done(r->queue, o->name, error, error < 0 ? 0 : o->actions.requeue_after_us);
+        workqueue_done(r->queue, o->name, error, error < 0 ? 0 : o->requeue_after_us);
         round_free(o);
 }
 
@@ -182,12 +197,9 @@ static void on_reported(int error, const json_t *object, const struct problem *p
 
         o->report = NULL;
         if (error == 0 && object) {
-                struct action x = {.type = ACTION_PATCH,
-                                .resource = api_resource_find(
-                                                world_kinds[o->runner->controller->primary].plural),
-                                .ns = (char *)object_namespace(object)};
-
-                await_write(o->runner, o->name, &x, object);
+                if (object_resource_version(object) > 0)
+                        await_version(o->runner, o->name, o->runner->controller->primary,
+                                        object_resource_version(object));
         } else if (error < 0 && error != -ENOENT && o->error == 0) {
                 o->error = error;
                 problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
@@ -223,151 +235,73 @@ static void round_report(struct round *o) {
         }
 }
 
-static void round_go_on(struct round *o);
-
-/* What is as good as done: the thing is gone already, or its namespace is on its way out. */
-static bool failure_is_fine(const struct action *x, int error, const struct problem *p) {
+/* As good as done: the object is gone already, or its namespace is being deleted. */
+static bool failure_is_fine(
+                const struct action *x, int error, const struct problem *p, void *userdata) {
         const json_t *cause;
         size_t i;
 
-        if (x->type == ACTION_DELETE && (error == -ENOENT || error == -ESTALE))
+        if (x->type == &action_type_delete && (error == -ENOENT || error == -ESTALE))
                 return true;
-        if (x->type == ACTION_PATCH && error == -ENOENT)
+        if (x->type == &action_type_patch && error == -ENOENT)
                 return true;
-        json_array_foreach (p->causes, i, cause)
+        json_array_foreach (p ? p->causes : NULL, i, cause)
                 if (streq(json_str_or(cause, "reason", ""), "NamespaceTerminating"))
                         return true;
         return false;
-}
-
-static bool is_guard(const struct action *x) {
-        return x->type == ACTION_GUARD_ABSENT || x->type == ACTION_GUARD_EMPTY;
-}
-
-static void on_guard(struct round *o, const struct action *x, int error, const json_t *object) {
-        if (x->type == ACTION_GUARD_EMPTY && error == 0 &&
-                        json_array_size(json_object_get(object, "items")) == 0)
-                return;
-        if (error == -ENOENT || (error == 0 && x->type == ACTION_GUARD_ABSENT && !isempty(x->uid) &&
-                                                !streq(object_uid(object), x->uid)))
-                return;
-        o->stopped = true;
-        o->error = error < 0 ? error : -EINPROGRESS; /* it lives after all: look again later */
-        problem_set(&o->problem, -o->error, 0, NULL, "%s %s is still there", x->resource->plural,
-                        strempty(x->name));
-}
-
-static void on_action_done(
-                int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct call *call = userdata;
-        struct round *o = call->round;
-        const struct action *x = call->action;
-
-        call->api = NULL;
-        call->action = NULL;
-        o->in_flight--;
-        if (is_guard(x))
-                on_guard(o, x, error, object);
-        else if (error == 0) {
-                o->window = MIN(o->window * 2, (unsigned)CALLS_PARALLEL_MAX);
-                await_write(o->runner, o->name, x, object);
-        } else if (!failure_is_fine(x, error, p)) {
-                o->stopped = true;
-                if (o->error == 0) {
-                        o->error = error;
-                        problem_set(&o->problem, -error, p->code, p->reason, "%s",
-                                        strempty(p->message));
-                }
-        }
-        round_go_on(o);
-}
-
-static int action_start(struct round *o, struct call *call, struct action *x) {
-        struct api_client *c = o->runner->options.client;
-        _cleanup_free_ char *path = api_path(x->resource, x->ns, x->name, x->subresource,
-                        x->type == ACTION_GUARD_EMPTY ? "limit=1" : NULL);
-
-        if (!path)
-                return -ENOMEM;
-        log_debug("%s %s: %s", o->runner->controller->name, o->name, path);
-        switch (x->type) {
-        case ACTION_CREATE:
-                return api_create_async(c, path, x->body, on_action_done, call, &call->api);
-        case ACTION_PATCH:
-                return api_patch_async(c, path, API_PATCH_MERGE, x->body, on_action_done, call,
-                                &call->api);
-        case ACTION_UPDATE:
-                return api_update_async(c, path, x->body, on_action_done, call, &call->api);
-        case ACTION_DELETE:
-                return api_delete_async(c, path, x->body, on_action_done, call, &call->api);
-        case ACTION_DELETE_COLLECTION:
-                return api_delete_async(c, path, x->body, on_action_done, call, &call->api);
-        case ACTION_GUARD_EMPTY:
-        case ACTION_GUARD_ABSENT:
-                return api_get_async(c, path, on_action_done, call, &call->api);
-        case ACTION_EVENT:
-                break;
-        }
-        assert_not_reached();
 }
 
 static bool touches_primary(const struct round *o, const struct action *x) {
         const struct controller *c = o->runner->controller;
         _cleanup_free_ char *key = NULL;
 
-        if (c->primary == WORLD_KINDS_MAX || !x->name ||
+        if (c->primary == WORLD_KINDS_MAX || !x->name || x->type->barrier ||
                         !streq(x->resource->plural, world_kinds[c->primary].plural))
                 return false;
         key = isempty(x->ns) ? strdup(x->name) : strformat("%s/%s", x->ns, x->name);
         return key && streq(key, o->name);
 }
 
-static struct call *free_call(struct round *o) {
-        for (size_t i = 0; i < ELEMENTS(o->calls); i++)
-                if (!o->calls[i].action)
-                        return &o->calls[i];
-        return NULL;
+static void on_action(const struct action *x, int error, const json_t *object,
+                const struct problem *p, void *userdata) {
+        struct round *o = userdata;
+
+        if (x->type == &action_type_event)
+                return;
+        metric_add(o->runner->actions_total, 1);
+        o->touched_primary |= touches_primary(o, x);
+        if (error == 0)
+                await_action(o->runner, o->name, x, object);
 }
 
-/* Starts as many actions as the window allows; when all are through, reports. */
-static void round_go_on(struct round *o) {
-        struct runner *r = o->runner;
+static void on_carried_out(int error, const struct problem *p, void *userdata) {
+        struct round *o = userdata;
 
-        if (!r->leading)
-                o->stopped = true;
-        while (!o->stopped && o->next < o->actions.count && o->in_flight < o->window) {
-                struct action *x = &o->actions.items[o->next];
-                struct call *call = free_call(o);
-                int error;
+        o->error = error;
+        if (error < 0)
+                problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
+        round_report(o);
+}
 
-                if (!call || (is_guard(x) && o->in_flight > 0))
-                        break;
-                if (o->next > 0 && o->in_flight > 0 && is_guard(&o->actions.items[o->next - 1]))
-                        break;
-                o->next++;
-                if (x->type == ACTION_EVENT) {
-                        api_event(r->options.client, x->body, x->event_type, x->reason, "%s",
-                                        x->message);
-                        continue;
-                }
-                o->touched_primary |= !is_guard(x) && touches_primary(o, x);
-                metric_add(r->actions_total, 1);
-                *call = (struct call){.round = o, .action = x};
-                error = action_start(o, call, x);
-                if (error < 0) {
-                        call->action = NULL;
-                        o->stopped = true;
-                        o->error = o->error < 0 ? o->error : error;
-                } else
-                        o->in_flight++;
-        }
-        if (o->in_flight == 0 && (o->stopped || o->next == o->actions.count))
-                round_report(o);
+static struct round *round_new(struct runner *r, const char *name) {
+        struct round *o = calloc(1, sizeof(*o));
+
+        assert(o);
+        *o = (struct round){.runner = r, .name = strdup(name)};
+        assert(o->name && !map_get(r->rounds, name));
+        assert(executor_new(&o->executor, &(struct executor_options){.client = r->options.client,
+                                                          .is_fine = failure_is_fine,
+                                                          .on_action = on_action,
+                                                          .done = on_carried_out,
+                                                          .userdata = o}) >= 0);
+        assert(map_set(r->rounds, name, o) >= 0);
+        return o;
 }
 
 static void work(struct workqueue *q, const char *name, void *userdata) {
         struct runner *r = userdata;
         struct awaited *a = map_get(r->awaited, name);
+        _cleanup_actions_ struct actions actions = {0};
         struct round *o;
 
         if (a && !awaited_is_over(r, name, a)) {
@@ -376,14 +310,11 @@ static void work(struct workqueue *q, const char *name, void *userdata) {
                 return;
         }
         map_remove(r->awaited, name);
-        o = calloc(1, sizeof(*o));
-        assert(o);
-        o->runner = r;
-        o->window = 1;
-        o->name = strdup(name);
-        assert(o->name && map_set(r->rounds, name, o) >= 0);
-        r->controller->plan(r->options.world(r->options.userdata), o->name, &o->actions);
-        round_go_on(o);
+        o = round_new(r, name);
+        r->controller->plan(r->options.world(r->options.userdata), o->name, &actions);
+        log_debug("%s %s: %zu actions", r->controller->name, name, actions.count);
+        o->requeue_after_us = actions.requeue_after_us;
+        executor_run(o->executor, &actions);
 }
 
 /* --- life --- */
@@ -405,7 +336,7 @@ static int make_metrics(struct runner *r) {
 int runner_new(struct runner **ret, const struct runner_options *options) {
         _cleanup_(runner_freep) struct runner *r = calloc(1, sizeof(*r));
         struct workqueue_options queue = {
-                        .parallel_max = ROUNDS_PARALLEL_MAX, .work = work, .userdata = r};
+                        .parallel_max = RUNNER_ROUNDS_MAX, .work = work, .userdata = r};
         int error;
 
         if (!r)
@@ -440,6 +371,9 @@ struct runner *runner_free(struct runner *r) {
 void runner_set_leading(struct runner *r, bool leading) {
         r->leading = leading;
         workqueue_set_paused(r->queue, !leading);
+        if (!leading)
+                map_foreach (r->rounds, e)
+                        executor_stop(((struct round *)map_entry_value(e))->executor);
 }
 
 void runner_add(struct runner *r, const char *name) {

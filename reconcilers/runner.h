@@ -1,15 +1,25 @@
 /* Runs one controller: a queue of names, and for each a round: plan, carry the actions out, report.
  *
- *      queued --> [stale? wait] --> plan --> actions in slow-start batches --> report --> done
+ *      queued --> [stale? wait] --> plan --> executor carries the actions out --> report --> done
  *
- * After a write, the name waits until the caches hold that write (its resourceVersion has been seen):
- * so no plan is ever made on a picture that lacks what the last one did. */
+ * After a write, the name waits until the caches hold that write (its resourceVersion has been
+ * seen): no plan is made on a cache that lacks what the last plan did. The wait is bounded by
+ * RUNNER_AWAIT_US: a watch that lags longer is broken in a way that waiting does not repair, and a
+ * plan on an old cache is safe, for its writes carry uids and resourceVersions.
+ *
+ * A round that fails is planned again with the queue's back-off. Its actions go out as executor.h
+ * says: in order around guards, otherwise up to EXECUTOR_PARALLEL_MAX at a time after a slow start.
+ */
 #pragma once
 
 #include <systemd/sd-event.h>
 
 #include "lib/metrics.h"
 #include "reconcilers/controller.h"
+
+/* How long a name waits for the caches, and how many names are worked on at once. */
+#define RUNNER_AWAIT_US UINT64_C(15000000)
+enum { RUNNER_ROUNDS_MAX = 16 };
 
 struct runner;
 
@@ -32,5 +42,5 @@ DEFINE_CLEANUP(struct runner *, runner_free);
 void runner_set_leading(struct runner *r, bool leading);
 void runner_add(struct runner *r, const char *name);
 /* Tells the controller of a change, and lets names go on that waited for it. */
-void runner_on_event(struct runner *r, enum world_kind kind, const json_t *old, const json_t *object,
-                bool gone);
+void runner_on_event(struct runner *r, enum world_kind kind, const json_t *old,
+                const json_t *object, bool gone);

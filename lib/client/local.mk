@@ -1,5 +1,7 @@
 # lib/client/: the API client, informers, work queues and leader election (part of libkeelson)
 libkeelson_a_SOURCES += \
+	lib/client/actions.c lib/client/actions.h lib/client/api-actions.c lib/client/api-actions.h \
+	lib/client/executor.c lib/client/executor.h \
 	lib/client/api.c lib/client/api.h lib/client/api-internal.h lib/client/events.c \
 	lib/client/informer.c lib/client/informer.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
@@ -11,3 +13,6 @@ tests_unit_test_client_SOURCES = tests/unit/test-client.c tests/unit/loop.h test
 tests_unit_test_client_LDADD = $(TEST_LIBS)
 tests_unit_test_workqueue_SOURCES = tests/unit/test-workqueue.c tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_workqueue_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-executor
+tests_unit_test_executor_SOURCES = tests/unit/test-executor.c tests/unit/unit.h
+tests_unit_test_executor_LDADD = $(TEST_LIBS)

@@ -164,7 +164,7 @@ static char *scales(struct fake *f) {
         for (size_t i = 0; i < a.count; i++) {
                 const json_t *replicas = json_at(a.items[i].body, "spec.replicas");
 
-                if (a.items[i].type == ACTION_EVENT || !replicas)
+                if (a.items[i].type == &action_type_event || !replicas)
                         continue;
                 buf_printf(&b, "%s%s=%lld", b.size ? " " : "",
                                 a.items[i].name ? a.items[i].name : "new",

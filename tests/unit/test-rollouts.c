@@ -90,23 +90,23 @@ static void carry_out(struct simulation *s, const struct action *x) {
         json_t *o;
         size_t i = 0;
 
-        if (x->type == ACTION_EVENT)
+        if (x->type == &action_type_event)
                 return;
-        if (x->type == ACTION_CREATE) {
+        if (x->type == &action_type_create) {
                 create(s, x);
                 return;
         }
         kind = kind_of(x->resource->plural);
         o = find(s->f, kind, x->name, &i);
         assert_non_null(o);
-        if (x->type == ACTION_DELETE) {
+        if (x->type == &action_type_delete) {
                 if (kind == WORLD_PODS && json_str(o, "spec.nodeName"))
                         json_set_str(o, "metadata.deletionTimestamp", FAKE_NOW);
                 else
                         drop(s->f, kind, i);
                 return;
         }
-        assert_int_equal(x->type, ACTION_PATCH);
+        assert_ptr_equal(x->type, &action_type_patch);
         spec = json_deep_copy(json_object_get(o, "spec"));
         merge(o, x->body);
         if (!json_equal(spec, json_object_get(o, "spec")))

@@ -1,0 +1,255 @@
+/* Actions on API objects: one request each. */
+#include "lib/client/api-actions.h"
+
+#include <stdarg.h>
+
+#include "lib/object.h"
+
+/* --- carrying out --- */
+
+static void on_answer(int error, const json_t *object, const struct problem *p, void *userdata) {
+        action_ended(userdata, error, object, p);
+}
+
+static void cancel_call(struct running_action *a) {
+        a->handle = api_call_cancel(a->handle);
+}
+
+static char *path_of(const struct action *x) {
+        return api_path(x->resource, x->ns, x->name, x->subresource, x->query);
+}
+
+static int start_create(struct running_action *a) {
+        _cleanup_free_ char *path = path_of(a->action);
+        struct api_call *call = NULL;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = api_create_async(a->client, path, a->action->body, on_answer, a, &call);
+        a->handle = call;
+        return r;
+}
+
+static int start_patch(struct running_action *a) {
+        _cleanup_free_ char *path = path_of(a->action);
+        struct api_call *call = NULL;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = api_patch_async(a->client, path, API_PATCH_MERGE, a->action->body, on_answer, a, &call);
+        a->handle = call;
+        return r;
+}
+
+static int start_update(struct running_action *a) {
+        _cleanup_free_ char *path = path_of(a->action);
+        struct api_call *call = NULL;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = api_update_async(a->client, path, a->action->body, on_answer, a, &call);
+        a->handle = call;
+        return r;
+}
+
+static int start_delete(struct running_action *a) {
+        _cleanup_free_ char *path = path_of(a->action);
+        struct api_call *call = NULL;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = api_delete_async(a->client, path, a->action->body, on_answer, a, &call);
+        a->handle = call;
+        return r;
+}
+
+static int start_event(struct running_action *a) {
+        const struct action *x = a->action;
+
+        api_event(a->client, x->body, x->event_type, x->reason, "%s", x->message);
+        action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
+        return 0;
+}
+
+/* --- guards --- */
+
+/* What is still there is looked for again later. */
+static void refuse(struct running_action *a) {
+        const struct action *x = a->action;
+        _cleanup_problem_ struct problem p = {0};
+        int r = problem_set(&p, EINPROGRESS, 0, NULL, "%s %s is still there", x->resource->plural,
+                        strempty(x->name));
+
+        action_ended(a, r, /* object= */ NULL, &p);
+}
+
+static void on_listed(int error, const json_t *list, const struct problem *p, void *userdata) {
+        if (error == 0 && json_array_size(json_object_get(list, "items")) > 0)
+                refuse(userdata);
+        else
+                action_ended(userdata, error == -ENOENT ? 0 : error, /* object= */ NULL, p);
+}
+
+static void on_looked_up(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct running_action *a = userdata;
+        const char *uid = a->action->uid;
+
+        if (error == 0 && (isempty(uid) || streq(object_uid(object), uid)))
+                refuse(a);
+        else
+                action_ended(a, error == -ENOENT ? 0 : error, /* object= */ NULL, p);
+}
+
+static int start_get(struct running_action *a, api_done_func done) {
+        _cleanup_free_ char *path = path_of(a->action);
+        struct api_call *call = NULL;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = api_get_async(a->client, path, done, a, &call);
+        a->handle = call;
+        return r;
+}
+
+static int start_guard_empty(struct running_action *a) {
+        return start_get(a, on_listed);
+}
+
+static int start_guard_absent(struct running_action *a) {
+        return start_get(a, on_looked_up);
+}
+
+/* --- the types --- */
+
+static void event_text(const struct action *x, struct buf *b) {
+        buf_printf(b, " %s %s: %s", x->event_type, x->reason, x->message);
+}
+
+const struct action_type action_type_create = {
+                .name = "create", .start = start_create, .cancel = cancel_call};
+const struct action_type action_type_patch = {
+                .name = "patch", .start = start_patch, .cancel = cancel_call};
+const struct action_type action_type_update = {
+                .name = "update", .start = start_update, .cancel = cancel_call};
+const struct action_type action_type_delete = {
+                .name = "delete", .start = start_delete, .cancel = cancel_call};
+const struct action_type action_type_delete_collection = {
+                .name = "delete-all", .start = start_delete, .cancel = cancel_call};
+const struct action_type action_type_event = {
+                .name = "event", .start = start_event, .text = event_text};
+const struct action_type action_type_guard_empty = {.name = "guard-empty",
+                .barrier = true,
+                .start = start_guard_empty,
+                .cancel = cancel_call};
+const struct action_type action_type_guard_absent = {.name = "guard-absent",
+                .barrier = true,
+                .start = start_guard_absent,
+                .cancel = cancel_call};
+
+/* --- writing them down --- */
+
+/* An action on an object that exists. */
+static struct action *add_for(struct actions *a, const struct action_type *type,
+                const struct api_resource *r, const json_t *object, json_t *body) {
+        struct action *x;
+
+        assert(r && body);
+        x = actions_add(a, type, r, object_namespace(object), object_name(object), body);
+        x->uid = action_string(object_uid(object));
+        return x;
+}
+
+void action_create(struct actions *a, const char *plural, const char *ns, json_t *body) {
+        const struct api_resource *r = api_resource_find(plural);
+
+        assert(r && body);
+        actions_add(a, &action_type_create, r, ns, /* name= */ NULL, body);
+}
+
+static void patch(struct actions *a, const struct api_resource *r, const json_t *object,
+                const char *subresource, json_t *body) {
+        const char *version = json_str_or(object, "metadata.resourceVersion", "");
+
+        assert(json_set_str(body, "metadata.resourceVersion", version) >= 0);
+        add_for(a, &action_type_patch, r, object, body)->subresource = action_string(subresource);
+}
+
+void action_patch(struct actions *a, const char *plural, const json_t *object,
+                const char *subresource, json_t *body) {
+        patch(a, api_resource_find(plural), object, subresource, body);
+}
+
+void action_patch_resource(struct actions *a, const struct api_resource *r, const json_t *object,
+                json_t *body) {
+        patch(a, r, object, /* subresource= */ NULL, body);
+}
+
+void action_update(struct actions *a, const char *plural, const json_t *object,
+                const char *subresource, json_t *body) {
+        const struct api_resource *r = api_resource_find(plural);
+
+        add_for(a, &action_type_update, r, object, body)->subresource = action_string(subresource);
+}
+
+void action_delete_resource(struct actions *a, const struct api_resource *r, const json_t *object,
+                int64_t grace_s, const char *propagation) {
+        json_t *options = json_pack("{s:s, s:s, s:s, s:{s:s}}", "kind", "DeleteOptions",
+                        "apiVersion", "v1", "propagationPolicy",
+                        propagation ? propagation : "Background", "preconditions", "uid",
+                        object_uid(object));
+
+        assert(options);
+        if (grace_s >= 0)
+                json_object_set_new(options, "gracePeriodSeconds", json_integer(grace_s));
+        add_for(a, &action_type_delete, r, object, options);
+}
+
+void action_delete(struct actions *a, const char *plural, const json_t *object, int64_t grace_s,
+                const char *propagation) {
+        action_delete_resource(a, api_resource_find(plural), object, grace_s, propagation);
+}
+
+void action_delete_collection(struct actions *a, const struct api_resource *r, const char *ns) {
+        json_t *options = json_pack("{s:s, s:s, s:s}", "kind", "DeleteOptions", "apiVersion", "v1",
+                        "propagationPolicy", "Background");
+
+        assert(r && options);
+        actions_add(a, &action_type_delete_collection, r, ns, /* name= */ NULL, options);
+}
+
+void action_guard_empty(struct actions *a, const struct api_resource *r, const char *ns) {
+        struct action *x;
+
+        assert(r);
+        x = actions_add(a, &action_type_guard_empty, r, ns, /* name= */ NULL, /* body= */ NULL);
+        x->query = action_string("limit=1");
+}
+
+void action_guard_absent(struct actions *a, const struct api_resource *r, const char *ns,
+                const char *name, const char *uid) {
+        struct action *x;
+
+        assert(r && name);
+        x = actions_add(a, &action_type_guard_absent, r, ns, name, /* body= */ NULL);
+        x->uid = action_string(uid);
+}
+
+void action_event(struct actions *a, const json_t *about, const char *type, const char *reason,
+                const char *fmt, ...) {
+        struct action *x = add_for(a, &action_type_event, api_resource_find("events"), about,
+                        json_incref((json_t *)about));
+        va_list ap;
+
+        x->event_type = action_string(type);
+        x->reason = action_string(reason);
+        va_start(ap, fmt);
+        if (vasprintf(&x->message, fmt, ap) < 0)
+                x->message = NULL;
+        va_end(ap);
+        assert(x->message);
+}

@@ -1,0 +1,188 @@
+/* Carries a list of actions out; the contract is in executor.h.
+ *
+ * An action occupies a slot from before its start() until action_ended(). Everything that calls out
+ * of the executor (start, is_fine, on_action) happens between enter() and leave(): what those calls
+ * do to the executor (end an action at once, stop it, free it) takes effect in leave(). */
+#include "lib/client/executor.h"
+
+#include "lib/log.h"
+
+struct executor {
+        struct executor_options options;
+        struct actions list;
+        size_t next; /* the first action that was not started */
+        struct running_action slots[EXECUTOR_PARALLEL_MAX]; /* free: action is NULL */
+        unsigned in_flight, window;
+        unsigned entered; /* calls out of the executor that have not returned */
+        bool running;     /* a list is under way */
+        bool stopping;    /* nothing new is started */
+        bool freed;       /* by a callback: the memory goes when that has returned */
+
+        int error; /* the failure that is first in the list; 0: none */
+        size_t failed_at;
+        struct problem problem;
+};
+
+int executor_new(struct executor **ret, const struct executor_options *options) {
+        struct executor *e = calloc(1, sizeof(*e));
+
+        assert(options->done);
+        assert(options->parallel_max <= EXECUTOR_PARALLEL_MAX);
+        if (!e)
+                return -ENOMEM;
+        e->options = *options;
+        if (e->options.parallel_first == 0)
+                e->options.parallel_first = 1;
+        if (e->options.parallel_max == 0)
+                e->options.parallel_max = EXECUTOR_PARALLEL_MAX;
+        *ret = e;
+        return 0;
+}
+
+static void cancel_all(struct executor *e) {
+        for (size_t i = 0; i < ELEMENTS(e->slots); i++) {
+                struct running_action *a = &e->slots[i];
+
+                if (!a->action)
+                        continue;
+                if (a->action->type->cancel)
+                        a->action->type->cancel(a);
+                a->action = NULL;
+                e->in_flight--;
+        }
+        assert(e->in_flight == 0);
+}
+
+static void release(struct executor *e) {
+        actions_done(&e->list);
+        problem_done(&e->problem);
+        free(e);
+}
+
+struct executor *executor_free(struct executor *e) {
+        if (!e)
+                return NULL;
+        assert(!e->freed);
+        e->freed = true;
+        cancel_all(e);
+        if (e->entered == 0)
+                release(e);
+        return NULL;
+}
+
+bool executor_is_running(const struct executor *e) {
+        return e->running;
+}
+
+void executor_stop(struct executor *e) {
+        e->stopping = true;
+}
+
+/* Of several failures the one that is first in the list counts. */
+static void note_failure(struct executor *e, size_t at, int error, const struct problem *p) {
+        e->stopping = true;
+        if (e->error < 0 && e->failed_at < at)
+                return;
+        e->error = error;
+        e->failed_at = at;
+        problem_set(&e->problem, -error, p ? p->code : 0, p ? p->reason : NULL, "%s",
+                        p && p->message ? p->message : strerror(-error));
+}
+
+static bool may_start_next(const struct executor *e) {
+        if (e->freed || e->stopping || e->next == e->list.count || e->in_flight >= e->window)
+                return false;
+        if (e->in_flight == 0)
+                return true;
+        /* A barrier under way is always the last that was started. */
+        return !e->list.items[e->next].type->barrier && !e->list.items[e->next - 1].type->barrier;
+}
+
+static struct running_action *free_slot(struct executor *e) {
+        for (size_t i = 0; i < ELEMENTS(e->slots); i++)
+                if (!e->slots[i].action)
+                        return &e->slots[i];
+        assert_not_reached(); /* the window is not wider than the slots */
+}
+
+static void start_next(struct executor *e) {
+        const struct action *x = &e->list.items[e->next++];
+        struct running_action *a = free_slot(e);
+        int r;
+
+        *a = (struct running_action){.action = x,
+                        .client = e->options.client,
+                        .context = e->options.context,
+                        .executor = e};
+        e->in_flight++;
+        r = x->type->start(a);
+        if (r < 0 && a->action == x)
+                action_ended(a, r, NULL, NULL);
+}
+
+static void finish(struct executor *e) {
+        _cleanup_problem_ struct problem p = e->problem;
+        int error = e->error;
+
+        assert(e->in_flight == 0);
+        e->problem = (struct problem){0};
+        e->error = 0;
+        e->running = false;
+        actions_done(&e->list);
+        e->options.done(error, &p, e->options.userdata); /* e may be gone after it */
+}
+
+/* Starts what may be started, and ends the list when it is through. Not entered again while one of
+ * its own calls runs. */
+static void proceed(struct executor *e) {
+        assert(e->entered == 0 && e->running);
+        e->entered++;
+        while (may_start_next(e))
+                start_next(e);
+        e->entered--;
+        if (e->freed)
+                release(e);
+        else if (e->in_flight == 0)
+                finish(e);
+}
+
+void executor_run(struct executor *e, struct actions *list) {
+        assert(!e->running && !e->freed);
+        e->list = *list;
+        *list = (struct actions){0};
+        e->next = 0;
+        e->window = MIN(e->options.parallel_first, e->options.parallel_max);
+        e->stopping = false;
+        e->running = true;
+        proceed(e);
+}
+
+void action_ended(struct running_action *a, int error, const json_t *object,
+                const struct problem *p) {
+        struct executor *e = a->executor;
+        const struct executor_options *o = &e->options;
+        const struct action *x = a->action;
+        bool at_once = e->entered > 0; /* from inside start() */
+
+        assert(x && e->in_flight > 0);
+        assert(error <= 0);
+        a->action = NULL;
+        e->in_flight--;
+        log_debug("%s %s %s%s%s: %s", x->type->name, x->resource ? x->resource->plural : "",
+                        strempty(x->ns), isempty(x->ns) ? "" : "/", strempty(x->name),
+                        error < 0 ? strerror(-error) : "done");
+        e->entered++;
+        if (error == 0 && !at_once && !x->type->barrier)
+                e->window = MIN(e->window * 2, o->parallel_max);
+        if (error < 0 && !(o->is_fine && o->is_fine(x, error, p, o->userdata)))
+                note_failure(e, (size_t)(x - e->list.items), error, p);
+        if (o->on_action)
+                o->on_action(x, error, object, p, o->userdata);
+        e->entered--;
+        if (e->entered > 0)
+                return; /* proceed() continues when start() has returned */
+        if (e->freed)
+                release(e);
+        else
+                proceed(e);
+}
