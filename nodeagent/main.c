@@ -102,7 +102,7 @@ void agent_set_pod_cidr(struct agent *a, const char *cidr) {
                 pods_wake_all(a->pods);
 }
 
-static void on_unit_change(const char *name, const struct unit_state *state, void *userdata) {
+static void on_unit_change(const char *name, const struct run_state *state, void *userdata) {
         struct agent *a = userdata;
         if (a->pods)
                 pods_unit_changed(a->pods, name, state);
@@ -117,9 +117,6 @@ static void on_reloaded(void *userdata) {
 }
 
 static void on_listed(void *userdata) {
-        const char *version = units_version(((struct agent *)userdata)->units);
-
-        log_debug("systemd %s lists our units", version);
         pods_units_listed(((struct agent *)userdata)->pods);
 }
 
@@ -356,8 +353,8 @@ static int start_api(struct agent *a, struct problem *p) {
 }
 
 static int start(struct agent *a, struct problem *p) {
-        struct units_callbacks callbacks = {
-                        on_unit_change, on_start_error, on_reloaded, on_listed, on_lost, a};
+        struct systemd_options runtime = {.callbacks = {
+                        on_unit_change, on_start_error, on_reloaded, on_listed, on_lost, a}};
         int r;
 
         /* Before anything on the machine is touched. */
@@ -381,15 +378,18 @@ static int start(struct agent *a, struct problem *p) {
                 r = pods_load(a->pods);
         if (r < 0)
                 return r;
-        r = units_new(&a->units, a->event, &callbacks);
-        if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
-                                strerror(-r));
-        limit_pods(a);
         r = log_sockets_new(&a->log_sockets, a->event);
         if (r < 0)
                 return problem_set(
                                 p, -r, 0, NULL, "cannot use %s: %s", LOG_COLLECT_DIR, strerror(-r));
+        runtime.event = a->event;
+        runtime.log_sockets = a->log_sockets;
+        r = systemd_runtime_new(&a->runtime, &runtime);
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
+                                strerror(-r));
+        a->units = systemd_runtime_units(a->runtime);
+        limit_pods(a);
         start_log_service(a);
         r = start_api(a, p);
         if (r >= 0 && a->config.manifest_dir) {
@@ -411,8 +411,8 @@ static void agent_done(struct agent *a) {
         sync_free(a->sync);
         node_free(a->node);
         pods_free(a->pods);
+        runtime_free(a->runtime);
         log_sockets_free(a->log_sockets);
-        units_free(a->units);
         api_client_free(a->api);
         nft_free(a->nft);
         network_watch_free(a->network_watch);

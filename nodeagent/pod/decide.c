@@ -1,5 +1,5 @@
-/* A living pod, step by step: may it run here, what it uses, its network and volumes, its init
- * containers one after the other, then the rest. */
+/* A living pod, step by step: whether it may run here, the resources it uses, its network and volumes,
+ * its init containers one after the other, then the rest. */
 #include "nodeagent/pod/decide.h"
 
 #include "nodeagent/pod/admission.h"
@@ -7,10 +7,15 @@
 #define GRACE_MAX_S (INT64_C(10) * 365 * 86400)
 enum { GRACE_DEFAULT_S = 30 };
 
-int64_t pod_grace_s(const json_t *object) {
-        int64_t s = json_int_or(object, "spec.terminationGracePeriodSeconds", GRACE_DEFAULT_S);
+static int64_t within_bounds(int64_t seconds) {
+        if (seconds < 0)
+                return 0;
+        return MIN(seconds, GRACE_MAX_S);
+}
 
-        return MIN(MAX(s, INT64_C(0)), GRACE_MAX_S);
+int64_t pod_grace_s(const json_t *object) {
+        return within_bounds(json_int_or(
+                        object, "spec.terminationGracePeriodSeconds", GRACE_DEFAULT_S));
 }
 
 void pod_memory_end(struct pod_memory *m, uint64_t now_us, uint64_t wall_us) {
@@ -23,7 +28,7 @@ void pod_memory_end(struct pod_memory *m, uint64_t now_us, uint64_t wall_us) {
 
 void pod_memory_set_grace(struct pod_memory *m, int64_t seconds) {
         assert(m->stage != POD_ALIVE);
-        m->grace_us = (uint64_t)MIN(MAX(seconds, INT64_C(0)), GRACE_MAX_S) * 1000000;
+        m->grace_us = (uint64_t)within_bounds(seconds) * 1000000;
 }
 
 void decide_wake(struct decide *d, uint64_t at_us) {
@@ -117,6 +122,21 @@ static int decide_deadline(struct decide *d) {
         return 1;
 }
 
+/* A volume over its limit: the pod is evicted, as by a kubelet. 1 when it is. */
+static int decide_eviction(struct decide *d) {
+        const struct pod_view *v = d->v;
+        struct actions *a = &d->out->actions;
+
+        if (!v->over_limit)
+                return 0;
+        action_pod_fail(a, "Evicted", v->over_limit);
+        action_pod_event(a, "Warning", "Evicted", "%s", v->over_limit);
+        for (size_t i = 0; i < v->count; i++)
+                if (v->containers[i].there)
+                        action_container(a, CONTAINER_STOP, v->containers[i].record->name);
+        return 1;
+}
+
 /* 1 when the pod has what it needs to continue. */
 static int decide_resources(struct decide *d) {
         const struct pod_view *v = d->v;
@@ -170,7 +190,7 @@ static void decide_living(struct decide *d) {
         }
         if (is_terminal(v)) {
                 decide_terminal(d);
-        } else if (!decide_deadline(d) && decide_resources(d)) {
+        } else if (!decide_eviction(d) && !decide_deadline(d) && decide_resources(d)) {
                 if (v->prepared) {
                         decide_usage(d);
                         decide_containers(d);

@@ -86,6 +86,7 @@ struct pod_view {
         bool prepare_failed;        /* in this very look; the next try has its time */
         bool measurable, measuring; /* it has volumes with a limit; du runs */
         uint64_t measure_us;        /* when to measure them again */
+        const char *over_limit;     /* a volume is over its limit: in words; or NULL */
         bool swept;                 /* evicted, and its data is removed */
         bool served;                /* a service leads to it now */
         const struct container_record *records;

@@ -42,19 +42,23 @@ static struct runtime *systemd_free(struct runtime *r) {
         return NULL;
 }
 
+/* Makes sure that somebody listens where the unit writes to. */
+static void ensure_logs(struct systemd *s, const json_t *unit) {
+        int r = log_sockets_ensure(s->log_sockets, unit);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot make the log socket of %s",
+                                json_str_or(unit, "name", ""));
+}
+
 static int systemd_prepare(struct runtime *r, const json_t *plan) {
         static const char *const lists[] = {"initContainers", "containers"};
         const json_t *unit;
         size_t i;
 
-        for (size_t l = 0; l < ELEMENTS(lists) && of(r)->log_sockets; l++)
-                json_array_foreach (json_at(plan, lists[l]), i, unit) {
-                        int k = log_sockets_ensure(of(r)->log_sockets, unit);
-
-                        if (k < 0)
-                                log_warning_errno(k, "Cannot make the log socket of %s",
-                                                json_str_or(unit, "name", ""));
-                }
+        for (size_t l = 0; l < ELEMENTS(lists); l++)
+                json_array_foreach (json_at(plan, lists[l]), i, unit)
+                        ensure_logs(of(r), unit);
         return units_start_slice(of(r)->units, json_at(plan, "slice"));
 }
 
@@ -187,6 +191,7 @@ static void systemd_list(struct runtime *r, runtime_list_func func, void *userda
 
 static int systemd_check(
                 struct runtime *r, const json_t *unit, runtime_drift_func func, void *userdata) {
+        ensure_logs(of(r), unit);
         if (!units_get(of(r)->units, json_str_or(unit, "name", "")))
                 return 0;
         return units_check(of(r)->units, unit, func, userdata);
@@ -195,7 +200,7 @@ static int systemd_check(
 static void systemd_remove(struct runtime *r, const char *uid, const char *sandbox,
                 const char *const *containers, size_t count) {
         (void)units_stop(of(r)->units, sandbox);
-        for (size_t i = 0; i < count && of(r)->log_sockets; i++)
+        for (size_t i = 0; i < count; i++)
                 log_sockets_remove(of(r)->log_sockets, uid, containers[i]);
 }
 
