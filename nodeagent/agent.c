@@ -56,7 +56,7 @@ void agent_set_pod_cidr(struct agent *a, const char *cidr) {
                 pods_wake_all(a->pods);
 }
 
-static void on_unit_change(const char *name, const struct unit_state *state, void *userdata) {
+static void on_unit_change(const char *name, const struct run_state *state, void *userdata) {
         struct agent *a = userdata;
 
         if (a->pods)
@@ -78,7 +78,6 @@ static void on_reloaded(void *userdata) {
 static void on_listed(void *userdata) {
         struct agent *a = userdata;
 
-        log_debug("systemd %s lists our units", units_version(a->units));
         pods_units_listed(a->pods);
 }
 
@@ -240,19 +239,22 @@ static int start_pods(struct agent *a, struct problem *p) {
         return r < 0 ? r : pods_load(a->pods);
 }
 
-static int start_units(struct agent *a, struct problem *p) {
-        const struct units_callbacks callbacks = {
-                        on_unit_change, on_start_error, on_reloaded, on_listed, on_lost, a};
-        int r = units_new(&a->units, a->event, &callbacks);
+static int start_runtime(struct agent *a, struct problem *p) {
+        struct systemd_options options = {.event = a->event,
+                        .callbacks = {on_unit_change, on_start_error, on_reloaded, on_listed,
+                                        on_lost, a}};
+        int r = log_sockets_new(&a->log_sockets, a->event);
 
-        if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
-                                strerror(-r));
-        limit_pods(a);
-        r = log_sockets_new(&a->log_sockets, a->event);
         if (r < 0)
                 return problem_set(
                                 p, -r, 0, NULL, "cannot use %s: %s", LOG_COLLECT_DIR, strerror(-r));
+        options.log_sockets = a->log_sockets;
+        r = systemd_runtime_new(&a->runtime, &options);
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
+                                strerror(-r));
+        a->units = systemd_runtime_units(a->runtime);
+        limit_pods(a);
         start_log_service(a);
         return 0;
 }
@@ -292,7 +294,7 @@ int agent_start(struct agent *a, struct problem *p) {
         /* The order matters: what the disk remembers is there before systemd lists its units, and
          * these before the API speaks. */
         int (*const steps[])(struct agent * agent, struct problem * problem) = {learn_machine,
-                        open_state, start_network, start_pods, start_units, start_api,
+                        open_state, start_network, start_pods, start_runtime, start_api,
                         start_static_pods};
         int r;
 
@@ -322,8 +324,8 @@ void agent_done(struct agent *a) {
         watches_free(a->watches);
         node_free(a->node);
         pods_free(a->pods);
+        runtime_free(a->runtime);
         log_sockets_free(a->log_sockets);
-        units_free(a->units);
         api_client_free(a->api);
         nft_free(a->nft);
         network_watch_free(a->network_watch);

@@ -10,7 +10,7 @@
 #include "nodeagent/network/ipam.h"
 #include "nodeagent/network/network.h"
 #include "nodeagent/network/nft.h"
-#include "nodeagent/runtime/units.h"
+#include "nodeagent/runtime/systemd.h"
 #include "nodeagent/statedir.h"
 
 struct pods;
@@ -41,7 +41,8 @@ struct agent {
         struct daemon *daemon;
         sd_event *event;
         struct api_client *api; /* NULL: standalone */
-        struct units *units;
+        struct runtime *runtime; /* of the pods */
+        struct units *units;     /* systemd, for units that are no pod's; borrowed of the runtime */
         struct log_sockets *log_sockets;
         struct network *network;
         struct network_watch *network_watch;

@@ -11,6 +11,7 @@
 #include "lib/pki.h"
 #include "lib/yaml.h"
 #include "nodeagent/plan/pod-units.h"
+#include "nodeagent/runtime/images.h"
 
 enum { MANIFEST_SIZE_MAX = 4 * 1024 * 1024 };
 
@@ -131,7 +132,7 @@ int manifest_print_units(const char *path, const char *node_name) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *resources = NULL;
-        int result = 0;
+        int result = 0, r;
 
         if (parse_file(path, &docs, &p) < 0) {
                 fprintf(stderr, "knodeagent: %s\n", strempty(p.message));
@@ -140,7 +141,7 @@ int manifest_print_units(const char *path, const char *node_name) {
         resources = resources_of(&docs);
         for (size_t i = 0; i < docs.count; i++) {
                 _cleanup_json_ json_t *pod = pod_of(docs.items[i].value, node_name, ""),
-                                      *plan = NULL;
+                                      *plan = NULL, *images = NULL;
                 _cleanup_free_ char *text = NULL, *disk = NULL, *run = NULL, *secret = NULL,
                                     *netns = NULL;
                 struct pod_facts f = {.node_name = node_name,
@@ -162,7 +163,11 @@ int manifest_print_units(const char *path, const char *node_name) {
                 f.netns_path = json_bool_or(pod, "spec.hostNetwork", false) ? NULL : netns;
                 problem_done(&p);
                 p = (struct problem){0};
-                if (pod_to_units(pod, resources, &f, &plan, &p) < 0) {
+                r = images_resolve(pod, &images, &p);
+                f.images = images;
+                if (r >= 0)
+                        r = pod_to_units(pod, resources, &f, &plan, &p);
+                if (r < 0) {
                         fprintf(stderr, "knodeagent: %s: pod %s: %s\n", path, object_name(pod),
                                         strempty(p.message));
                         result = 1;

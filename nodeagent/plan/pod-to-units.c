@@ -96,51 +96,20 @@ static void set_int(json_t *o, const char *key, int64_t value) {
         json_object_set_new(o, key, json_integer(value));
 }
 
-const char *pod_image_path_problem(const char *path) {
-        /* A container's user 0 could write there what the machine runs or reads. */
-        static const char *const whole[] = {
-                        "/", "/usr", "/var", "/var/lib", "/home", "/opt", "/srv"};
-        static const char *const within[] = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp",
-                        "/var/run", "/etc", "/boot", "/root", "/bin", "/sbin", "/lib", "/lib64",
-                        "/usr/bin", "/usr/sbin", "/usr/lib"};
+/* image: of images_resolve(). */
+static void image(const json_t *image, json_t *properties) {
+        static const struct {
+                const char *root, *property;
+        } rows[] = {{"directory", "RootDirectory"}, {"raw", "RootImage"}};
+        const char *root = json_str_or(image, "root", "");
 
-        for (size_t i = 0; i < ELEMENTS(whole); i++)
-                if (streq(path, whole[i]))
-                        return "it is the machine's own; use `host`";
-        for (size_t i = 0; i < ELEMENTS(within); i++) {
-                const char *rest = startswith(path, within[i]);
-                if (rest && (!*rest || *rest == '/'))
-                        return "it is in a folder of the system or of other programs";
-        }
-        return pod_path_is_hidden(path) ? "keelson keeps its own things there" : NULL;
-}
-
-static int image(const json_t *container, json_t *properties, struct problem *p) {
-        const char *name = json_str_or(container, "image", ""), *why;
-        static const char *const raw[] = {".raw", ".img", ".squashfs"};
-        _cleanup_free_ char *path = NULL;
-
-        if (!*name || streq(name, "host"))
-                return 0;
-        path = pod_path_tidy(name);
-        if (!path)
-                return problem_set(p, EINVAL, 0, "InvalidImageName",
-                                "image \"%s\" is not something this node can run: use `host` for "
-                                "the machine's own root, the absolute path of a directory, or of a "
-                                ".raw, .img or .squashfs image",
-                                name);
-        why = container_is_privileged(container) ? NULL : pod_image_path_problem(path);
-        if (why)
-                return problem_set(p, EINVAL, 0, "InvalidImageName",
-                                "image \"%s\" cannot be a container's root: %s", name, why);
-        json_object_set_new(properties, "MountAPIVFS", json_true());
-        for (size_t i = 0; i < ELEMENTS(raw); i++)
-                if (endswith(path, raw[i])) {
-                        set_str(properties, "RootImage", path);
-                        return 0;
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                if (streq(rows[i].root, root)) {
+                        json_object_set_new(properties, "MountAPIVFS", json_true());
+                        set_str(properties, rows[i].property, json_str_or(image, "path", ""));
+                        return;
                 }
-        set_str(properties, "RootDirectory", path);
-        return 0;
+        assert(streq(root, "host"));
 }
 
 static int command(const json_t *container, const struct pod_env *env, json_t *commands,
@@ -359,9 +328,7 @@ static int fill_unit(const json_t *pod, const json_t *container, bool init,
         r = pod_fields_apply(pod, container, properties);
         if (r < 0)
                 return r;
-        r = image(container, properties, p);
-        if (r < 0)
-                return r;
+        image(json_get(f->images, json_str_or(container, "name", ""), NULL), properties);
         lifetime(pod, container, init, properties);
         return start_of(container, env, f, properties, ret_start, p);
 }

@@ -21,6 +21,7 @@ struct pod_facts {
         const char *host_resolv;    /* text of the resolv.conf that pods may use; NULL: not known */
         const char *cluster_dns;    /* address of the cluster's name server; NULL or "": none */
         const char *cluster_domain; /* NULL: "cluster.local" */
+        const json_t *images;       /* of images_resolve() */
         const json_t *services;     /* {name: service} of the pod's namespace, or NULL */
         const json_t *api_service;  /* default/kubernetes, or NULL */
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
@@ -125,9 +126,6 @@ const char *pod_volume_above(const json_t *container, const json_t *volumes,
  * an empty folder}. After everything else that mounts. Nothing for privileged containers. */
 int pod_nested(const json_t *container, const json_t *volumes, const json_t *properties,
                 json_t *stage);
-/* Why this absolute path can't be a container's root, or NULL. "/" can't; nor folders that pods
- * can write to or that belong to the system. */
-const char *pod_image_path_problem(const char *path);
 bool container_is_privileged(const json_t *container);
 /* The member `key` of the container's securityContext, or else of the pod's; NULL: in neither. */
 const json_t *pod_security_setting(const json_t *pod, const json_t *container, const char *key);

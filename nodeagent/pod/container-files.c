@@ -1,13 +1,10 @@
 /* The files that a container writes for the agent: kpod-exec's report of the start, and the
  * termination message. The program can write anything there, of any size: they are read up to a
  * bound, and what is not as expected is left out. */
-#include "nodeagent/pod/internal.h"
-
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "lib/timefmt.h"
-#include "nodeagent/logs/logs.h"
+#include "nodeagent/pod/pod.h"
 
 enum {
         REPORT_MAX = 2048,
@@ -61,73 +58,29 @@ static void make_text(char *s) {
                         *s = '?';
 }
 
-static void prepend_line(struct buf *b, const void *data, size_t n) {
-        _cleanup_buf_ struct buf joined = {0};
-        const char *message = memchr(data, '=', n);
-
-        if (!message)
-                return;
-        message++;
-        buf_append(&joined, message, n - (size_t)(message - (const char *)data));
-        buf_append_char(&joined, '\n');
-        buf_append(&joined, b->size > 0 ? b->data : "", b->size);
-        buf_reset(b);
-        buf_append(b, joined.data, joined.size);
-}
-
 /* terminationMessagePolicy FallbackToLogsOnError: the end of what this run wrote. */
-static char *log_end(const struct container *c, const char *invocation) {
-        _cleanup_buf_ struct buf b = {0};
-        sd_journal *j = NULL;
-        const void *data;
-        size_t n;
-
-        if (!*invocation || sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY) < 0)
+static char *log_end(const struct container *c, const struct run_state *state) {
+        if (!streq(json_str_or(container_spec(c), "terminationMessagePolicy", ""),
+                            "FallbackToLogsOnError"))
                 return NULL;
-        if (logs_match(j, c->pod->uid, c->record->name, invocation) >= 0 &&
-                        sd_journal_seek_tail(j) >= 0)
-                for (int i = 0; i < FALLBACK_LINES_MAX && b.size < FALLBACK_MAX &&
-                                sd_journal_previous(j) > 0;
-                                i++)
-                        if (sd_journal_get_data(j, "MESSAGE", &data, &n) >= 0)
-                                prepend_line(&b, data, n);
-        sd_journal_close(j);
-        if (b.failed || b.size == 0)
-                return NULL;
-        return strndup(b.data + (b.size > FALLBACK_MAX ? b.size - FALLBACK_MAX : 0),
-                        MIN(b.size, (size_t)FALLBACK_MAX));
+        return runtime_logs(c->pod->pods->agent->runtime, c->pod->uid, c->record->name, state->id,
+                        FALLBACK_LINES_MAX, FALLBACK_MAX);
 }
 
-static char *last_words(struct container *c, const struct unit_state *state) {
-        const json_t *spec = container_spec(c);
+char *container_last_words(struct container *c, const struct run_state *state) {
         _cleanup_free_ char *path = NULL, *text = NULL;
-        bool failed = state->exec_status != 0;
         size_t n = 0;
 
-        if (json_str(spec, "terminationMessagePath")) {
+        if (json_str(container_spec(c), "terminationMessagePath")) {
                 path = file_of(c, "message");
                 text = read_begin(path, MESSAGE_MAX, &n);
         }
-        if (isempty(text) && failed &&
-                        streq(json_str_or(spec, "terminationMessagePolicy", ""),
-                                        "FallbackToLogsOnError")) {
+        if (isempty(text) && state->exit_code != 0) {
                 free(text);
-                text = log_end(c, state->invocation);
+                text = log_end(c, state);
         }
         if (isempty(text))
                 return NULL;
         make_text(text);
         return TAKE_PTR(text);
-}
-
-void container_look(struct container *c, const struct unit_state *state) {
-        struct container_record *r = c->record;
-
-        if (state && state->main_pid == 0 && state->exec_code != 0 &&
-                        r->phase != CONTAINER_TERMINATED) {
-                container_read_report(c);
-                free(r->last_words);
-                r->last_words = last_words(c, state);
-        }
-        (void)container_observe(r, state, now_wall_us());
 }

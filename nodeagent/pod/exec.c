@@ -1,14 +1,13 @@
-/* The commands of exec probes: oneshot units with the container's own user, root, mounts, limits
- * and network. */
-#include "nodeagent/pod/internal.h"
-
+/* The commands of exec probes: they run once beside the container, with its own user, root, mounts,
+ * limits and network. */
 #include "nodeagent/plan/pod-units.h"
+#include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/volumes.h"
 
 struct container_exec {
         struct container *container;
         struct probe *probe;
-        struct units_exec *run;
+        struct runtime_exec *run;
         json_t *unit;
         struct container_exec *next;
 };
@@ -24,48 +23,51 @@ static void exec_free(struct container_exec *x) {
         free(x);
 }
 
-static void on_probe_done(const char *result, void *userdata) {
+static void on_done(enum exec_outcome outcome, const char *message, void *userdata) {
         struct container_exec *x = userdata;
         struct probe *probe = x->probe;
-        char message[256];
-        bool passed = streq(result, "done");
 
         exec_free(x);
-        snprintf(message, sizeof(message), "command %s",
-                        streq(result, "timeout") ? "timed out"
-                        : passed                 ? "done"
-                                                 : "failed");
-        probe_exec_done(probe, passed, message);
+        probe_exec_done(probe, outcome == EXEC_DONE,
+                        outcome == EXEC_DONE      ? "command done"
+                        : outcome == EXEC_TIMEOUT ? "command timed out"
+                                                  : "command failed");
 }
 
 int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
                 uint64_t timeout_us) {
-        const json_t *unit = container_unit(c);
-        _cleanup_free_ char *name = pod_exec_unit_name(
-                        c->pod->object, c->record->name, c->pod->pods->exec_serial++);
-        _cleanup_json_ json_t *run =
-                        unit && name ? pod_exec_unit(unit, name, command, timeout_us) : NULL;
-        struct container_exec *x = run ? calloc(1, sizeof(*x)) : NULL;
+        struct pods *all = c->pod->pods;
+        const json_t *unit = container_plan(c);
+        _cleanup_free_ char *name =
+                        pod_exec_unit_name(c->pod->object, c->record->name, all->exec_serial++);
+        struct container_exec *x;
+        json_t *run;
         int r;
 
-        if (!x)
-                return unit ? -ENOMEM : -ENOENT;
-        *x = (struct container_exec){c, probe, NULL, json_incref(run), c->execs};
+        if (!unit)
+                return -ENOENT;
+        run = name ? pod_exec_unit(unit, name, command, timeout_us) : NULL;
+        if (!run)
+                return -ENOMEM;
+        x = calloc(1, sizeof(*x));
+        if (!x) {
+                json_decref(run);
+                return -ENOMEM;
+        }
+        *x = (struct container_exec){.container = c, .probe = probe, .unit = run, .next = c->execs};
+        c->execs = x;
         r = volumes_write_commands(run);
         if (r >= 0)
-                r = units_exec_start(c->pod->pods->agent->units, run, on_probe_done, x, &x->run);
-        if (r < 0) {
+                r = runtime_exec(all->agent->runtime, run, on_done, x, &x->run);
+        if (r < 0)
                 exec_free(x);
-                return r;
-        }
-        c->execs = x;
-        return 0;
+        return r;
 }
 
 void container_exec_cancel(struct container *c, struct probe *probe) {
         for (struct container_exec *x = c->execs; x; x = x->next)
                 if (x->probe == probe) {
-                        units_exec_cancel(x->run);
+                        runtime_exec_cancel(c->pod->pods->agent->runtime, x->run);
                         exec_free(x);
                         return;
                 }

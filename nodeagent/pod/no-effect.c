@@ -1,8 +1,7 @@
-/* Says once, when a pod arrives, which of its fields nothing comes of. */
-#include "nodeagent/pod/internal.h"
-
+/* Says once, when a pod arrives, which of its fields have no effect. */
 #include "lib/buf.h"
 #include "lib/no-effect.h"
+#include "nodeagent/pod/pod.h"
 
 /* An event's message is short; the rest is counted. */
 enum { NAMED_MAX = 8 };

@@ -1,6 +1,6 @@
 /* The pods of this node: from an object to running units, and back to nothing. Level-triggered:
- * every event only wakes the pod, and one step function looks at everything and does what is next.
- */
+ * every event only wakes its pod, which then looks at everything and does what is next. This is all
+ * that the rest of the agent sees of pods. */
 #pragma once
 
 #include "nodeagent/agent.h"
@@ -22,8 +22,8 @@ void pods_wake_all(struct pods *p);
 void pods_set_taints(struct pods *p, const json_t *taints);
 /* Only those that wait for the services to forget them. */
 void pods_wake_ending(struct pods *p);
-/* Signals of the unit driver. */
-void pods_unit_changed(struct pods *p, const char *name, const struct unit_state *state);
+/* Callbacks of the runtime (struct runtime_callbacks). */
+void pods_unit_changed(struct pods *p, const char *name, const struct run_state *state);
 void pods_unit_start_error(struct pods *p, const char *name, const char *message);
 void pods_units_listed(struct pods *p);
 /* Compare the live units with what they should be, and put back. */

@@ -1,12 +1,30 @@
-/* What a pod is doing, written down: the running record on disk when it changed, the status to the
- * API when it differs from what was written there last. One call is under way at a time. */
-#include "nodeagent/pod/internal.h"
-
+/* What a pod is doing, written down: the record on disk when it changed, the status to the API when
+ * it differs from what was written there last, and at the end the deletion of the object. One call
+ * is under way at a time. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/pod/pod.h"
 
-enum { GAP_US = 300000, RETRY_MIN_US = 1000000, RETRY_MAX_US = 30 * 1000000 };
+enum {
+        GAP_US = 300000,
+        RETRY_MIN_US = 1000000,
+        RETRY_MAX_US = 30 * 1000000,
+        DELETE_RETRY_US = 2 * 1000000,
+};
+
+void reporting_done(struct pod *p) {
+        struct pod_reporting *w = &p->reporting;
+
+        api_call_cancel(TAKE_PTR(w->call));
+        json_decref(TAKE_PTR(w->reported));
+        w->saved_run = mfree(w->saved_run);
+}
+
+/* Whether the API knows the pod, and wants to hear of it. */
+static bool is_reported(const struct pod *p) {
+        return p->pods->agent->api && !(p->flags & POD_STATIC) && !p->api_gone;
+}
 
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...) {
         char text[512];
@@ -19,27 +37,16 @@ void pod_event(struct pod *p, const char *type, const char *reason, const char *
         va_end(ap);
         log_fields(streq(type, "Warning") ? LOG_WARNING : LOG_INFO, fields, "Pod %s/%s: %s: %s",
                         object_namespace(p->object), object_name(p->object), reason, text);
-        if (p->pods->agent->api && !(p->flags & POD_STATIC) && !p->api_gone)
+        if (is_reported(p))
                 api_event(p->pods->agent->api, p->object, type, reason, "%s", text);
 }
 
 static void save_run(struct pod *p) {
-        _cleanup_json_ json_t *run = NULL, *list = json_array();
-        _cleanup_free_ char *text = NULL;
+        _cleanup_json_ json_t *run = pod_run_record(p);
+        _cleanup_free_ char *text = run ? json_text(run) : NULL;
         int r;
 
-        for (size_t i = 0; i < p->count; i++)
-                json_array_append_new(list, container_record_save(&p->records[i]));
-        run = json_pack("{s:s, s:s, s:I, s:i, s:O, s:s*, s:s*}", "boot", p->pods->boot_id, "ip",
-                        p->ip, "startUs", (json_int_t)p->start_us, "stage", (int)p->stage,
-                        "containers", list, "failedReason", p->failed_reason, "failedMessage",
-                        p->failed_message);
-        if (run && p->stage != POD_ALIVE) {
-                json_object_set_new(run, "deletedUs", json_integer((json_int_t)p->deleted_wall_us));
-                json_object_set_new(run, "graceUs", json_integer((json_int_t)p->grace_us));
-        }
-        text = run ? json_text(run) : NULL;
-        if (!text || streq_ptr(text, p->saved_run))
+        if (!text || streq_ptr(text, p->reporting.saved_run))
                 return;
         r = statedir_save_run(p->pods->agent->statedir, p->uid, run);
         if (r < 0) {
@@ -47,93 +54,167 @@ static void save_run(struct pod *p) {
                                 object_namespace(p->object), object_name(p->object));
                 return;
         }
-        free(p->saved_run);
-        p->saved_run = TAKE_PTR(text);
+        free(p->reporting.saved_run);
+        p->reporting.saved_run = TAKE_PTR(text);
+}
+
+static void retry_in(struct pod *p, uint64_t delay_us) {
+        p->reporting.retry_us = now_mono_us() + delay_us;
+        pod_wake_at(p, p->reporting.retry_us);
 }
 
 static void on_reported(
                 int error, const json_t *object, const struct problem *problem, void *userdata) {
         struct pod *p = userdata;
+        struct pod_reporting *w = &p->reporting;
 
-        p->call = NULL;
+        w->call = NULL;
         if (error == 0) {
-                p->report_backoff_us = p->report_retry_us = 0;
+                w->backoff_us = w->retry_us = 0;
                 pod_wake(p);
                 return;
         }
-        json_decref(TAKE_PTR(p->reported));
+        json_decref(TAKE_PTR(w->reported));
         if (error == -ENOENT) {
-                /* The watch will tell; nothing to write to. */
-                p->report_retry_us = now_mono_us() + RETRY_MAX_US;
-                pod_wake_at(p, p->report_retry_us);
+                /* The watch will report that it is gone. */
+                retry_in(p, RETRY_MAX_US);
                 return;
         }
-        p->report_backoff_us = p->report_backoff_us == 0 ? RETRY_MIN_US
-                                                         : MIN(p->report_backoff_us * 2,
-                                                                           (uint64_t)RETRY_MAX_US);
-        p->report_retry_us = now_mono_us() + p->report_backoff_us;
+        w->backoff_us = w->backoff_us == 0 ? RETRY_MIN_US
+                                           : MIN(w->backoff_us * 2, (uint64_t)RETRY_MAX_US);
         log_debug("Status of pod %s/%s was not written: %s", object_namespace(p->object),
                         object_name(p->object), strempty(problem ? problem->message : NULL));
-        pod_wake_at(p, p->report_retry_us);
+        retry_in(p, w->backoff_us);
 }
 
+/* The status of the Ready condition; "" without one. */
 static const char *ready_of(const json_t *status) {
-        const json_t *v;
-        size_t i;
+        _cleanup_json_ json_t *object = json_pack("{s:O?}", "status", status);
 
-        json_array_foreach (json_at(status, "conditions"), i, v)
-                if (streq(json_str_or(v, "type", ""), "Ready"))
-                        return json_str_or(v, "status", "");
-        return "";
+        return json_str_or(object_condition(object, "Ready"), "status", "");
 }
 
 static bool is_urgent(const struct pod *p, const json_t *status) {
-        return p->stage == POD_FINISHED || !p->reported ||
-               !streq(json_str_or(status, "phase", ""), json_str_or(p->reported, "phase", "")) ||
-               !streq(ready_of(status), ready_of(p->reported));
+        const json_t *before = p->reporting.reported;
+
+        return p->memory.stage == POD_FINISHED || !before ||
+               !streq(json_str_or(status, "phase", ""), json_str_or(before, "phase", "")) ||
+               !streq(ready_of(status), ready_of(before));
+}
+
+/* The status as it is now, when it has to be written; NULL when the API shows it. */
+static json_t *new_status(const struct pod *p) {
+        const json_t *before = p->reporting.reported;
+        struct status_facts f = {.host_ip = p->pods->agent->node_ip,
+                        .pod_ip = p->sandbox.ip,
+                        .start_us = p->start_us,
+                        .now_us = now_wall_us(),
+                        .sandbox_ready = p->sandbox.ready,
+                        .failed_reason = p->failed_reason,
+                        .failed_message = p->failed_message,
+                        .previous = before};
+        _cleanup_json_ json_t *status = status_build(p->object, p->records, p->count, &f);
+
+        if (!status)
+                return NULL;
+        if (before ? json_same(status, before) : status_is_shown(p->object, status))
+                return NULL;
+        return TAKE_PTR(status);
+}
+
+static int send_status(struct pod *p, const json_t *status) {
+        _cleanup_json_ json_t *patch = json_pack(
+                        "{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
+        _cleanup_free_ char *path = api_path(api_resource_find("pods"),
+                        object_namespace(p->object), object_name(p->object), "status", NULL);
+
+        if (!patch || !path)
+                return -ENOMEM;
+        return api_patch_async(p->pods->agent->api, path, API_PATCH_MERGE, patch, on_reported, p,
+                        &p->reporting.call);
 }
 
 void pod_report(struct pod *p) {
-        struct agent *a = p->pods->agent;
-        struct status_facts f = {.host_ip = a->node_ip,
-                        .pod_ip = p->ip,
-                        .start_us = p->start_us,
-                        .now_us = now_wall_us(),
-                        .sandbox_ready = p->sandbox_ready,
-                        .failed_reason = p->failed_reason,
-                        .failed_message = p->failed_message};
-        _cleanup_json_ json_t *status = NULL, *patch = NULL;
-        _cleanup_free_ char *path = NULL;
+        struct pod_reporting *w = &p->reporting;
+        _cleanup_json_ json_t *status = NULL;
+        uint64_t now = now_mono_us();
 
         save_run(p);
-        if (!a->api || (p->flags & POD_STATIC) || p->api_gone || p->call)
+        if (!is_reported(p) || w->call)
                 return;
-        if (now_mono_us() < p->report_retry_us) {
-                pod_wake_at(p, p->report_retry_us);
+        if (now < w->retry_us) {
+                pod_wake_at(p, w->retry_us);
                 return;
         }
-        f.previous = p->reported;
-        status = status_build(p->object, p->records, p->count, &f);
-        if (!status || (p->reported ? json_equal(status, p->reported)
-                                    : status_is_shown(p->object, status)))
+        status = new_status(p);
+        if (!status)
                 return;
-        /* Steps on the way up come in quick succession; only what others act upon is told at once.
+        /* Steps on the way up come in quick succession; only what others act upon is sent at once.
          */
-        if (!is_urgent(p, status) && now_mono_us() < p->told_us + GAP_US) {
-                pod_wake_at(p, p->told_us + GAP_US);
+        if (!is_urgent(p, status) && now < w->reported_us + GAP_US) {
+                pod_wake_at(p, w->reported_us + GAP_US);
                 return;
         }
-        patch = json_pack("{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
-        path = api_path(api_resource_find("pods"), object_namespace(p->object),
-                        object_name(p->object), "status", NULL);
-        if (!patch || !path ||
-                        api_patch_async(a->api, path, API_PATCH_MERGE, patch, on_reported, p,
-                                        &p->call) < 0) {
-                p->report_retry_us = now_mono_us() + RETRY_MIN_US;
-                pod_wake_at(p, p->report_retry_us);
+        if (send_status(p, status) < 0) {
+                retry_in(p, RETRY_MIN_US);
                 return;
         }
-        p->told_us = now_mono_us();
-        json_decref(p->reported);
-        p->reported = TAKE_PTR(status);
+        w->reported_us = now;
+        json_decref(w->reported);
+        w->reported = TAKE_PTR(status);
+}
+
+void reporting_follow(struct pod *p, const json_t *object) {
+        struct pod_reporting *w = &p->reporting;
+
+        /* Another writer changed our condition (a node that was cut off): re-send our status. */
+        if (w->reported && !w->call &&
+                        !streq(ready_of(w->reported), ready_of(json_at(object, "status"))))
+                json_decref(TAKE_PTR(w->reported));
+}
+
+/* ---- the last act ---- */
+
+static void on_deleted(
+                int error, const json_t *object, const struct problem *problem, void *userdata) {
+        struct pod *p = userdata;
+
+        p->reporting.call = NULL;
+        /* Gone, or another pod has the name by now: either way ours is no more. */
+        if (error == 0 || error == -ENOENT || error == -ESTALE)
+                pod_set_api_gone(p);
+        else
+                p->reporting.retry_us = now_mono_us() + DELETE_RETRY_US;
+        pod_wake(p);
+}
+
+static int send_deletion(struct pod *p) {
+        _cleanup_free_ char *path = api_path(api_resource_find("pods"),
+                        object_namespace(p->object), object_name(p->object), NULL, NULL);
+        _cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:i, s:{s:s}}", "apiVersion", "v1",
+                        "kind", "DeleteOptions", "gracePeriodSeconds", 0, "preconditions", "uid",
+                        p->uid);
+
+        if (!path || !body)
+                return -ENOMEM;
+        return api_delete_async(
+                        p->pods->agent->api, path, body, on_deleted, p, &p->reporting.call);
+}
+
+void pod_finish(struct pod *p) {
+        struct pod_reporting *w = &p->reporting;
+
+        assert(p->memory.stage == POD_FINISHED);
+        if (!is_reported(p)) {
+                pods_forget(p);
+                return;
+        }
+        if (w->call)
+                return;
+        if (now_mono_us() < w->retry_us) {
+                pod_wake_at(p, w->retry_us);
+                return;
+        }
+        if (send_deletion(p) < 0)
+                retry_in(p, DELETE_RETRY_US);
 }

@@ -15,6 +15,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "nodeagent/plan/pod-units.h"
+#include "nodeagent/runtime/images.h"
 
 #define REASON "CreateContainerConfigError"
 
@@ -247,7 +248,7 @@ static int check_image(const json_t *unit, struct problem *p) {
         if (!real)
                 return problem_set(p, errno, 0, "ErrImagePull", "image \"%s\": %s", path,
                                 strerror(errno));
-        why = pod_image_path_problem(real);
+        why = image_path_problem(real);
         if (!why)
                 return 0;
         return problem_set(p, EINVAL, 0, "InvalidImageName",

@@ -1,10 +1,7 @@
-/* Unit states -> container records -> pod status. Restarts are counted by invocation ids: a new one
- * is one restart, or as many as systemd's NRestarts says happened while nobody looked. The record
- * is kept on disk, so counts survive the agent. */
+/* States of the runtime -> container records -> pod status. Restarts are counted by the ids of runs:
+ * a new one is one restart, or as many as the runtime's own counter says happened in between. The
+ * record is kept on disk, so that counts survive the agent. */
 #include "nodeagent/pod/status.h"
-
-#include <signal.h>
-#include <sys/wait.h>
 
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -36,13 +33,6 @@ bool container_set_waiting(struct container_record *c, const char *reason, const
         return changed;
 }
 
-bool unit_state_is_running(const struct unit_state *s, bool notify) {
-        if (s && !notify && streq(s->active, "activating") && streq(s->sub, "start"))
-                return false;
-        return s && s->main_pid != 0 && !streq(s->active, "inactive") &&
-               !streq(s->active, "failed");
-}
-
 static const char *time_or_null(uint64_t us, char buffer[static TIMEFMT_SIZE]) {
         return us > 0 ? time_format(us, buffer) : NULL;
 }
@@ -59,29 +49,6 @@ static json_t *terminated_json(const struct container_record *c) {
         if (c->invocation[0])
                 json_object_set_new(v, "containerID", json_sprintf("systemd://%s", c->invocation));
         return v;
-}
-
-/* What the exit statuses that systemd itself sets mean to a user. */
-static const char *start_failure(int status) {
-        static const struct {
-                int status;
-                const char *text;
-        } rows[] = {{200, "the working directory cannot be entered (200/CHDIR)"},
-                        {203, "the command cannot be executed: is it there, and executable? "
-                              "(203/EXEC)"},
-                        {216, "the group cannot be used (216/GROUP)"},
-                        {217, "the user cannot be used (217/USER)"},
-                        {218, "the capabilities cannot be set (218/CAPABILITIES)"},
-                        {225, "the pod's network namespace cannot be joined (225/NETWORK)"},
-                        {226, "the mounts cannot be set up: is each volume and mount point there? "
-                              "(226/NAMESPACE)"},
-                        {228, "the system call filter cannot be set (228/SECCOMP)"},
-                        {243, "the credentials cannot be set up (243/CREDENTIALS)"}};
-
-        for (size_t i = 0; i < ELEMENTS(rows); i++)
-                if (rows[i].status == status)
-                        return rows[i].text;
-        return NULL;
 }
 
 void start_report_parse(const char *text, size_t n, struct start_report *ret) {
@@ -107,45 +74,40 @@ void start_report_parse(const char *text, size_t n, struct start_report *ret) {
                 ret->message[strlen(ret->message) - 1] = 0;
 }
 
-bool start_report_matches(const struct start_report *r, const struct unit_state *s) {
-        return r->invocation[0] && streq(r->invocation, s->invocation);
+bool start_report_matches(const struct start_report *r, const struct run_state *s) {
+        return r->invocation[0] && streq(r->invocation, s->id);
 }
 
-/* Fills the record's end from the unit's last main process. Without kpod-exec's word the command
- * was not reached: the status is one that systemd itself set. */
-static void take_end(struct container_record *c, const struct unit_state *s, uint64_t now_us) {
-        bool reported = start_report_matches(&c->report, s);
-        const char *failure = s->exec_code != CLD_EXITED ? NULL
-                              : !reported                ? start_failure(s->exec_status)
-                              : c->report.ran            ? NULL
-                                                         : c->report.message;
+/* Fills the record's end from the last main process. Without a report of kpod-exec the command was
+ * not reached: the exit code is one that the runtime itself set. */
+static void take_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        bool exited = s->ended && s->signal == 0;
+        const char *failure = NULL;
 
-        c->signal = 0;
-        c->exit_code = 0;
-        if (s->exec_code == CLD_EXITED)
-                c->exit_code = s->exec_status;
-        else if (s->exec_code == CLD_KILLED || s->exec_code == CLD_DUMPED) {
-                c->signal = s->exec_status;
-                c->exit_code = 128 + s->exec_status;
-        }
+        if (exited && !start_report_matches(&c->report, s))
+                failure = s->start_failure;
+        else if (exited && !c->report.ran)
+                failure = c->report.message;
+        c->signal = s->signal;
+        c->exit_code = s->exit_code;
         if (s->start_us > 0)
                 c->started_us = s->start_us;
         c->finished_us = s->exit_us > 0 ? s->exit_us : now_us;
         set_text(&c->message, failure ? failure : c->last_words);
         c->last_words = mfree(c->last_words);
-        if (streq(s->result, "oom-kill"))
+        if (s->cause == RUN_CAUSE_OUT_OF_MEMORY)
                 set_text(&c->reason, "OOMKilled");
-        else if (streq(s->result, "timeout") && c->exit_code == 0)
+        else if (s->cause == RUN_CAUSE_TIMEOUT && c->exit_code == 0)
                 set_text(&c->reason, "DeadlineExceeded");
-        else if (streq(s->result, "watchdog"))
+        else if (s->cause == RUN_CAUSE_WATCHDOG)
                 set_text(&c->reason, "WatchdogTimeout");
+        else if (failure)
+                set_text(&c->reason, "StartError");
         else
-                set_text(&c->reason, failure             ? "StartError"
-                                     : c->exit_code == 0 ? "Completed"
-                                                         : "Error");
+                set_text(&c->reason, c->exit_code == 0 ? "Completed" : "Error");
 }
 
-static void count_restarts(struct container_record *c, const struct unit_state *s) {
+static void count_restarts(struct container_record *c, const struct run_state *s) {
         if (c->invocation[0]) {
                 if (s->restarts > c->restarts_seen)
                         c->restart_count += s->restarts - c->restarts_seen;
@@ -156,7 +118,7 @@ static void count_restarts(struct container_record *c, const struct unit_state *
         } else
                 c->restart_count += s->restarts;
         c->restarts_seen = s->restarts;
-        memcpy(c->invocation, s->invocation, sizeof(c->invocation));
+        memcpy(c->invocation, s->id, sizeof(c->invocation));
 }
 
 static void become_last(struct container_record *c) {
@@ -170,7 +132,7 @@ void container_back_off(struct container_record *c, const char *message) {
         (void)container_set_waiting(c, "CrashLoopBackOff", message);
 }
 
-static bool observe_running(struct container_record *c, const struct unit_state *s) {
+static bool observe_running(struct container_record *c, const struct run_state *s) {
         bool changed = c->phase != CONTAINER_RUNNING || c->started_us != s->start_us;
 
         if (c->phase == CONTAINER_TERMINATED)
@@ -183,41 +145,63 @@ static bool observe_running(struct container_record *c, const struct unit_state 
         return changed;
 }
 
-bool container_observe(struct container_record *c, const struct unit_state *s, uint64_t now_us) {
-        bool changed = false;
+/* Gone while it ran: stopped manually, or the machine was restarted. */
+static bool observe_gone(struct container_record *c, uint64_t now_us) {
+        if (c->phase != CONTAINER_RUNNING)
+                return false;
+        c->phase = CONTAINER_TERMINATED;
+        c->finished_us = now_us;
+        c->exit_code = 255;
+        set_text(&c->reason, "ContainerStatusUnknown");
+        set_text(&c->message, "the unit was gone when the agent looked");
+        return true;
+}
 
-        if (!s) {
-                if (c->phase != CONTAINER_RUNNING)
-                        return false;
-                /* Gone while it ran: stopped by hand, or the machine was restarted. */
+/* Another run than the one seen last. The id comes a moment before the process; the end of the run
+ * before is read first. */
+static void observe_new_run(
+                struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        if (c->phase == CONTAINER_RUNNING && c->invocation[0] && c->started_us != s->start_us) {
                 c->phase = CONTAINER_TERMINATED;
                 c->finished_us = now_us;
                 c->exit_code = 255;
-                set_text(&c->reason, "ContainerStatusUnknown");
-                set_text(&c->message, "the unit was gone when the agent looked");
-                return true;
+                set_text(&c->reason, "Error");
         }
-        /* The id comes a moment before the process; the end of the one before is read first. */
-        if (s->invocation[0] && !streq(s->invocation, c->invocation)) {
-                if (c->phase == CONTAINER_RUNNING && c->invocation[0] &&
-                                c->started_us != s->start_us) {
-                        c->phase = CONTAINER_TERMINATED;
-                        c->finished_us = now_us;
-                        c->exit_code = 255;
-                        set_text(&c->reason, "Error");
-                }
-                if (c->phase == CONTAINER_TERMINATED && c->invocation[0]) {
-                        become_last(c);
-                        c->phase = CONTAINER_WAITING;
-                        set_text(&c->reason, "ContainerCreating");
-                        set_text(&c->message, NULL);
-                }
-                count_restarts(c, s);
+        if (c->phase == CONTAINER_TERMINATED && c->invocation[0]) {
+                become_last(c);
+                c->phase = CONTAINER_WAITING;
+                set_text(&c->reason, "ContainerCreating");
+                set_text(&c->message, NULL);
+        }
+        count_restarts(c, s);
+}
+
+static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        bool kept = s->phase == RUN_FAILED || s->phase == RUN_EXITED;
+
+        if (!s->ended || c->phase == CONTAINER_TERMINATED || (!kept && s->phase != RUN_STOPPED))
+                return false;
+        /* After a burst of restarts the wait for the next one has begun already. */
+        if (c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") && c->last &&
+                        kept)
+                return false;
+        take_end(c, s, now_us);
+        c->phase = CONTAINER_TERMINATED;
+        return true;
+}
+
+bool container_observe(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+        bool changed = false;
+
+        if (!s)
+                return observe_gone(c, now_us);
+        if (s->id[0] && !streq(s->id, c->invocation)) {
+                observe_new_run(c, s, now_us);
                 changed = true;
         }
-        if (unit_state_is_running(s, c->notify))
+        if (run_state_is_running(s, c->notify))
                 return observe_running(c, s) || changed;
-        if (streq(s->sub, "auto-restart")) {
+        if (s->phase == RUN_RESTARTING) {
                 if (c->phase == CONTAINER_RUNNING)
                         take_end(c, s, now_us);
                 if (c->phase != CONTAINER_WAITING)
@@ -226,18 +210,7 @@ bool container_observe(struct container_record *c, const struct unit_state *s, u
                                        "systemd starts the container again") ||
                        changed;
         }
-        if (s->exec_code != 0 && c->phase != CONTAINER_TERMINATED &&
-                        (streq(s->active, "failed") || streq(s->active, "inactive") ||
-                                        streq(s->sub, "exited"))) {
-                /* After a burst of restarts the wait for the next one has begun already. */
-                if (c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") &&
-                                c->last && (streq(s->active, "failed") || streq(s->sub, "exited")))
-                        return changed;
-                take_end(c, s, now_us);
-                c->phase = CONTAINER_TERMINATED;
-                changed = true;
-        }
-        return changed;
+        return observe_end(c, s, now_us) || changed;
 }
 
 json_t *container_record_save(const struct container_record *c) {

@@ -1,27 +1,27 @@
-/* What a pod's containers have been through, and the pod status that follows. Pure: unit states and
- * times come in, records and JSON come out. */
+/* The history of a pod's containers, and the pod status that follows from it. Pure: states of the
+ * runtime and times come in, records and JSON come out. */
 #pragma once
 
 #include "lib/json.h"
-#include "nodeagent/runtime/units.h"
+#include "nodeagent/runtime/runtime.h"
 
 enum container_phase { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
 
 /* What kpod-exec reported of a start. */
 struct start_report {
-        char invocation[33]; /* "" without a report */
+        char invocation[RUN_ID_SIZE]; /* "" without a report */
         bool ran;            /* the program was run: exit codes are its own */
         char message[600];   /* else why not */
 };
-/* Takes a report's text apart; what is not one leaves *ret empty. The container can write there:
- * anything may come. */
+/* Parses the text of a report; anything else leaves *ret empty. The container can write there, so
+ * the text can be anything. */
 void start_report_parse(const char *text, size_t n, struct start_report *ret);
 
 /* One container's history. Zeroed to start; name and init are set by the owner. */
 struct container_record {
         char *name;
         bool init;
-        bool notify; /* readiness by sd_notify: it runs while systemd still says "activating" */
+        bool notify; /* reports its readiness itself: it runs while the runtime still starts it */
         enum container_phase phase;
         char *reason; /* of waiting or of the end */
         char *message;
@@ -31,8 +31,8 @@ struct container_record {
         uint64_t finished_us;
         json_t *last; /* lastState.terminated or NULL */
         uint32_t restart_count;
-        uint32_t restarts_seen; /* NRestarts of the invocation seen last */
-        char invocation[33];
+        uint32_t restarts_seen; /* the runtime's count at the run seen last */
+        char invocation[RUN_ID_SIZE]; /* id of that run */
         struct start_report report; /* read by the owner before an end is observed ... */
         char *last_words;           /* ... and the termination message; NULL: none */
         bool ready;                 /* by probes; true without any */
@@ -40,11 +40,11 @@ struct container_record {
 };
 
 void container_record_done(struct container_record *c);
-/* Whether the report is about this unit's last start. */
-bool start_report_matches(const struct start_report *r, const struct unit_state *s);
-/* Takes over what systemd says. Returns whether anything changed. state is NULL when the unit is
- * gone. */
-bool container_observe(struct container_record *c, const struct unit_state *state, uint64_t now_us);
+/* Whether the report is about the last start of this container. */
+bool start_report_matches(const struct start_report *r, const struct run_state *s);
+/* Takes the runtime's state into the record; now_us: wall clock. Returns whether anything changed.
+ * state is NULL when the container is gone. */
+bool container_observe(struct container_record *c, const struct run_state *state, uint64_t now_us);
 /* Sets waiting with reason and message (copied). Returns whether it changed. */
 bool container_set_waiting(struct container_record *c, const char *reason, const char *message);
 /* The end becomes lastState, and the container waits as CrashLoopBackOff. */
@@ -52,9 +52,6 @@ void container_back_off(struct container_record *c, const char *message);
 /* For the running record on disk. */
 json_t *container_record_save(const struct container_record *c) _warn_unused_;
 void container_record_load(struct container_record *c, const json_t *v);
-/* Whether the unit runs a main process now. One that systemd is still trying to execute does not
- * count. */
-bool unit_state_is_running(const struct unit_state *s, bool notify);
 
 struct status_facts {
         const char *host_ip;
@@ -70,8 +67,8 @@ struct status_facts {
 /* The phase of a pod with these containers: "Pending", "Running", "Succeeded", "Failed". */
 const char *status_phase(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *facts);
-/* The whole status; conditions of other writers in pod.status are kept. Returns a new reference. */
 /* Whether the object shows all of this status already. */
 bool status_is_shown(const json_t *pod, const json_t *status);
+/* The whole status; conditions of other writers in pod.status are kept. Returns a new reference. */
 json_t *status_build(const json_t *pod, const struct container_record *c, size_t n,
                 const struct status_facts *facts) _warn_unused_;

@@ -1,8 +1,6 @@
-/* sizeLimit of emptyDir volumes on disk: du(1) measures them now and then, in a process of its own
- * because a volume may hold a million files, and a pod over its limit is evicted as a kubelet does
- * it: phase Failed, reason Evicted. (In memory, the tmpfs has that size.) */
-#include "nodeagent/pod/internal.h"
-
+/* sizeLimit of emptyDir volumes on disk: du(1) measures them from time to time, in a process of its
+ * own because a volume may hold a million files. A pod over its limit is evicted as by a kubelet:
+ * phase Failed, reason Evicted. (In memory, the tmpfs has that size.) */
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -13,13 +11,14 @@
 #include "lib/object.h"
 #include "lib/quantity.h"
 #include "lib/timefmt.h"
+#include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/volumes.h"
 
 enum { PERIOD_US = 20 * 1000000, ANSWER_SIZE_MAX = 1024 * 1024 };
 
 extern char **environ;
 
-struct pod_usage {
+struct measurement {
         struct pod *pod;
         pid_t pid;
         sd_event_source *io;
@@ -27,7 +26,7 @@ struct pod_usage {
         struct buf text;
 };
 
-static struct pod_usage *usage_free(struct pod_usage *u) {
+static struct measurement *measurement_free(struct measurement *u) {
         if (!u)
                 return NULL;
         sd_event_source_disable_unref(u->io);
@@ -42,15 +41,16 @@ static struct pod_usage *usage_free(struct pod_usage *u) {
         return NULL;
 }
 
-void pod_usage_cancel(struct pod *p) {
-        p->usage = usage_free(p->usage);
+void usage_done(struct pod *p) {
+        p->usage.running = measurement_free(p->usage.running);
+        p->usage.over = mfree(p->usage.over);
 }
 
 static const json_t *volume_at(const struct pod *p, const char *path, size_t n) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach (json_at(p->plan, "volumes"), i, v) {
+        json_array_foreach (json_at(p->sandbox.plan, "volumes"), i, v) {
                 const char *own = json_str_or(v, "path", "");
                 if (strlen(own) == n && strncmp(own, path, n) == 0)
                         return v;
@@ -68,16 +68,11 @@ static const char *limit_text(const struct pod *p, const char *name) {
         return "";
 }
 
-static void evict(struct pod *p, const char *volume) {
-        if (p->failed_reason)
+static void note_over(struct pod *p, const char *volume) {
+        if (p->usage.over)
                 return;
-        p->failed_reason = strdup("Evicted");
-        p->failed_message = strformat("Usage of EmptyDir volume \"%s\" exceeds the limit \"%s\". ",
+        p->usage.over = strformat("Usage of EmptyDir volume \"%s\" exceeds the limit \"%s\". ",
                         volume, limit_text(p, volume));
-        pod_event(p, "Warning", "Evicted", "%s", strempty(p->failed_message));
-        for (size_t i = 0; i < p->count; i++)
-                if (units_get(p->pods->agent->units, p->containers[i].unit))
-                        (void)units_stop(p->pods->agent->units, p->containers[i].unit);
         pod_wake(p);
 }
 
@@ -92,13 +87,13 @@ static void judge(struct pod *p, const char *text) {
 
                 if (v && number && parse_u64(number, &bytes) >= 0 &&
                                 bytes > (uint64_t)json_int_or(v, "size", INT64_MAX))
-                        evict(p, json_str_or(v, "name", ""));
+                        note_over(p, json_str_or(v, "name", ""));
                 line = *end ? end + 1 : end;
         }
 }
 
 static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdata) {
-        struct pod_usage *u = userdata;
+        struct measurement *u = userdata;
         struct pod *p = u->pod;
         char piece[4096];
         ssize_t n = read(fd, piece, sizeof(piece));
@@ -111,12 +106,12 @@ static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdat
         }
         if (!u->text.failed && u->text.size > 0)
                 judge(p, u->text.data);
-        pod_usage_cancel(p);
+        p->usage.running = measurement_free(u);
         return 0;
 }
 
 static int start(struct pod *p, char *const *argv) {
-        struct pod_usage *u = calloc(1, sizeof(*u));
+        struct measurement *u = calloc(1, sizeof(*u));
         posix_spawn_file_actions_t actions;
         int ends[2], r;
 
@@ -126,7 +121,7 @@ static int start(struct pod *p, char *const *argv) {
                 free(u);
                 return -errno;
         }
-        *u = (struct pod_usage){.pod = p, .fd = ends[0]};
+        *u = (struct measurement){.pod = p, .fd = ends[0]};
         r = -posix_spawn_file_actions_init(&actions);
         if (r >= 0) {
                 r = -posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
@@ -138,58 +133,69 @@ static int start(struct pod *p, char *const *argv) {
         if (r >= 0)
                 r = sd_event_add_io(p->pods->agent->event, &u->io, u->fd, EPOLLIN, on_answer, u);
         if (r < 0) {
-                usage_free(u);
+                measurement_free(u);
                 return r;
         }
-        p->usage = u;
+        p->usage.running = u;
         return 0;
 }
 
-void pod_check_usage(struct pod *p) {
+static bool is_limited(const json_t *volume) {
+        return streq(json_str_or(volume, "type", ""), "empty") &&
+               json_int_or(volume, "size", 0) > 0;
+}
+
+bool usage_is_limited(const struct pod *p) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(p->sandbox.plan, "volumes"), i, v)
+                if (is_limited(v))
+                        return true;
+        return false;
+}
+
+/* du and the paths to measure. */
+static int command(const struct pod *p, char ***ret) {
         /* Nothing is mounted in a volume here; files of an overlay have other devices than its
          * folders, so that --one-file-system would leave them out. */
         static const char *const words[] = {"du", "--block-size=1", "--summarize", "--"};
         _cleanup_strv_free_ char **argv = NULL;
-        uint64_t now = now_mono_us();
         const json_t *v;
-        bool any = false;
         size_t i;
-        int r = 0;
+        int r;
 
-        if (p->usage)
-                return;
-        for (i = 0; i < ELEMENTS(words) && r >= 0; i++)
+        for (i = 0; i < ELEMENTS(words); i++) {
                 r = strv_extend(&argv, words[i]);
-        json_array_foreach (json_at(p->plan, "volumes"), i, v) {
-                if (r < 0 || !streq(json_str_or(v, "type", ""), "empty") ||
-                                json_int_or(v, "size", 0) <= 0)
-                        continue;
-                r = strv_extend(&argv, json_str_or(v, "path", ""));
-                any = true;
-        }
-        if (!any)
-                return;
-        if (now >= p->usage_us) {
-                p->usage_us = now + PERIOD_US;
-                if (r >= 0)
-                        r = start(p, argv);
                 if (r < 0)
-                        log_warning_errno(r, "Cannot measure the volumes of pod %s/%s with du",
-                                        object_namespace(p->object), object_name(p->object));
+                        return r;
         }
-        pod_wake_at(p, p->usage_us);
+        json_array_foreach (json_at(p->sandbox.plan, "volumes"), i, v) {
+                r = is_limited(v) ? strv_extend(&argv, json_str_or(v, "path", "")) : 0;
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(argv);
+        return 0;
 }
 
-/* An evicted pod's data goes with it: the object may stay for long. */
-void pod_sweep_evicted(struct pod *p) {
-        if (p->swept || !streq_ptr(p->failed_reason, "Evicted"))
-                return;
-        for (size_t i = 0; i < p->count; i++) {
-                const struct unit_state *s =
-                                units_get(p->pods->agent->units, p->containers[i].unit);
-                if (s && !streq(s->active, "failed") && !streq(s->active, "inactive"))
-                        return;
-        }
-        p->swept = true;
+void usage_measure(struct pod *p) {
+        _cleanup_strv_free_ char **argv = NULL;
+        int r;
+
+        assert(!p->usage.running);
+        p->usage.next_us = now_mono_us() + PERIOD_US;
+        pod_wake_at(p, p->usage.next_us);
+        r = command(p, &argv);
+        if (r >= 0)
+                r = start(p, argv);
+        if (r < 0)
+                log_warning_errno(r, "Cannot measure the volumes of pod %s/%s with du",
+                                object_namespace(p->object), object_name(p->object));
+}
+
+void usage_sweep(struct pod *p) {
+        assert(!p->usage.swept && p->failed_reason);
+        p->usage.swept = true;
         (void)volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
 }

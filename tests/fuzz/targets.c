@@ -18,6 +18,7 @@
 #include "lib/yaml.h"
 #include "nodeagent/logs/logs.h"
 #include "nodeagent/plan/pod-units.h"
+#include "nodeagent/runtime/images.h"
 #include "reconcilers/gitsync/kustomization.h"
 #include "reconcilers/gitsync/manifest.h"
 
@@ -240,7 +241,7 @@ static void fuzz_logs_request(const char *text, size_t n) {
 
 /* An agent takes what kapid let pass, and what kapid did not. */
 static void fuzz_pod_units(const char *text, size_t n) {
-        static const struct pod_facts facts = {.node_name = "n",
+        struct pod_facts facts = {.node_name = "n",
                         .node_ip = "10.0.0.1",
                         .pod_ip = "10.244.0.2",
                         .netns_path = "/run/netns/x",
@@ -249,11 +250,16 @@ static void fuzz_pod_units(const char *text, size_t n) {
                         .secret_dir = "/run/s",
                         .cpu_milli = 4000,
                         .memory_bytes = 1 << 30};
-        _cleanup_json_ json_t *pod = NULL, *units = NULL, *resources = json_object();
+        _cleanup_json_ json_t *pod = NULL, *units = NULL, *images = NULL,
+                              *resources = json_object();
         _cleanup_problem_ struct problem p = {0};
 
-        if (json_parse(text, n, 0, &pod, NULL) == 0 && json_is_object(pod))
-                (void)pod_to_units(pod, resources, &facts, &units, &p);
+        if (json_parse(text, n, 0, &pod, NULL) < 0 || !json_is_object(pod))
+                return;
+        if (images_resolve(pod, &images, &p) < 0)
+                return;
+        facts.images = images;
+        (void)pod_to_units(pod, resources, &facts, &units, &p);
 }
 
 static void fuzz_peer(const char *text, size_t n) {

@@ -13,7 +13,17 @@
 #include "nodeagent/pod/admission.h"
 #include "nodeagent/pod/probes.h"
 #include "nodeagent/pod/status.h"
+#include "nodeagent/runtime/systemd.h"
 #include "nodeagent/statedir.h"
+
+/* As the agent does it: what systemd says, in neutral terms. */
+static bool observe(struct container_record *c, const struct unit_state *unit, uint64_t now_us) {
+        struct run_state s;
+
+        if (unit)
+                systemd_run_state(unit, &s);
+        return container_observe(c, unit ? &s : NULL, now_us);
+}
 
 static struct unit_state running(const char *invocation, uint32_t restarts, uint64_t start_us) {
         struct unit_state s = {.active = "active",
@@ -54,27 +64,27 @@ static void test_restart_counts(void **state) {
         struct unit_state b = running("b", 1, 7000000), far = running("z", 4, 8000000),
                           manual = running("m", 0, 9000000);
 
-        assert_true(container_observe(&c, &a, 1));
+        assert_true(observe(&c, &a, 1));
         assert_int_equal(c.phase, CONTAINER_RUNNING);
         assert_int_equal(c.restart_count, 0);
-        assert_false(container_observe(&c, &a, 2));
-        assert_true(container_observe(&c, &crash, 3));
+        assert_false(observe(&c, &a, 2));
+        assert_true(observe(&c, &crash, 3));
         assert_int_equal(c.phase, CONTAINER_WAITING);
         assert_string_equal(c.reason, "CrashLoopBackOff");
         assert_int_equal(json_int_or(c.last, "exitCode", -1), 3);
         /* A process that is not the program yet is not running. */
         snprintf(b.active, sizeof(b.active), "activating");
         snprintf(b.sub, sizeof(b.sub), "start");
-        (void)container_observe(&c, &b, 4);
+        (void)observe(&c, &b, 4);
         assert_int_equal(c.phase, CONTAINER_WAITING);
         b = running("b", 1, 7000000);
-        assert_true(container_observe(&c, &b, 4));
+        assert_true(observe(&c, &b, 4));
         assert_int_equal(c.restart_count, 1);
         /* Three more while nobody looked; then a restart by hand, which sets systemd's counter
          * back. */
-        assert_true(container_observe(&c, &far, 5));
+        assert_true(observe(&c, &far, 5));
         assert_int_equal(c.restart_count, 4);
-        assert_true(container_observe(&c, &manual, 6));
+        assert_true(observe(&c, &manual, 6));
         assert_int_equal(c.restart_count, 5);
         container_record_done(&c);
 }
@@ -97,8 +107,8 @@ static void test_ends(void **state) {
                                                   cases[i].status);
 
                 snprintf(e.result, sizeof(e.result), "%s", cases[i].result);
-                (void)container_observe(&c, &a, 1);
-                assert_true(container_observe(&c, &e, 2));
+                (void)observe(&c, &a, 1);
+                assert_true(observe(&c, &e, 2));
                 assert_int_equal(c.phase, CONTAINER_TERMINATED);
                 assert_string_equal(c.reason, cases[i].reason);
                 assert_int_equal(c.exit_code, cases[i].exit_code);
@@ -134,9 +144,9 @@ static void test_start_reports(void **state) {
                 struct unit_state a = running(ID, 0, 5000000),
                                   e = ended(ID, "failed", "failed", CLD_EXITED, cases[i].status);
 
-                (void)container_observe(&c, &a, 1);
+                (void)observe(&c, &a, 1);
                 report(&c, cases[i].text);
-                (void)container_observe(&c, &e, 2);
+                (void)observe(&c, &e, 2);
                 assert_string_equal(c.reason, cases[i].reason);
                 assert_int_equal(c.exit_code, cases[i].status);
                 if (cases[i].message)
@@ -166,9 +176,9 @@ static void test_last_words(void **state) {
         struct unit_state a = running("a", 0, 5000000),
                           e = ended("a", "failed", "failed", CLD_EXITED, 2);
 
-        (void)container_observe(&c, &a, 1);
+        (void)observe(&c, &a, 1);
         c.last_words = strdup("no disk");
-        (void)container_observe(&c, &e, 2);
+        (void)observe(&c, &e, 2);
         assert_string_equal(c.message, "no disk");
         container_record_done(&c);
 }
@@ -178,16 +188,16 @@ static void test_record_survives(void **state) {
         struct unit_state a = running("a", 2, 5000000), b = running("b", 3, 6000000);
         _cleanup_json_ json_t *saved = NULL;
 
-        (void)container_observe(&c, &a, 1);
+        (void)observe(&c, &a, 1);
         saved = container_record_save(&c);
         container_record_load(&d, saved);
         assert_int_equal(d.phase, CONTAINER_RUNNING);
         assert_int_equal(d.restart_count, 2);
-        assert_false(container_observe(&d, &a, 2));
-        assert_true(container_observe(&d, &b, 2));
+        assert_false(observe(&d, &a, 2));
+        assert_true(observe(&d, &b, 2));
         assert_int_equal(d.restart_count, 3);
         /* Gone with the machine. */
-        assert_true(container_observe(&d, NULL, 3));
+        assert_true(observe(&d, NULL, 3));
         assert_string_equal(d.reason, "ContainerStatusUnknown");
         container_record_done(&c);
         container_record_done(&d);
@@ -249,7 +259,7 @@ static void test_status(void **state) {
         _cleanup_json_ json_t *v = NULL, *w = NULL, *wrap = NULL;
 
         assert_int_equal(json_parse(text, strlen(text), 0, &pod, NULL), 0);
-        (void)container_observe(&c, &a, 1);
+        (void)observe(&c, &a, 1);
         v = status_build(pod, &c, 1, &f);
         wrap = json_pack("{s:O}", "status", v);
         assert_string_equal(json_str(v, "phase"), "Running");

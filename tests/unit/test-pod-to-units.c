@@ -10,6 +10,7 @@
 #include "lib/pki.h"
 #include "lib/yaml.h"
 #include "nodeagent/plan/pod-units.h"
+#include "nodeagent/runtime/images.h"
 #include "nodeagent/plan/unit-props.h"
 
 static char *golden_path(const char *name, const char *suffix) {
@@ -32,7 +33,7 @@ static char *convert(const char *yaml) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *resources = json_pack("{s:{}, s:{}}", "configmaps", "secrets"),
-                              *plan = NULL;
+                              *plan = NULL, *images = NULL;
         struct pod_facts f = facts;
         const json_t *pod = NULL;
         char *text;
@@ -50,6 +51,9 @@ static char *convert(const char *yaml) {
         }
         if (json_bool_or(pod, "spec.hostNetwork", false))
                 f.netns_path = NULL;
+        if (images_resolve(pod, &images, &p) < 0)
+                return strformat("refused: %s: %s\n", strempty(p.reason), strempty(p.message));
+        f.images = images;
         if (pod_to_units(pod, resources, &f, &plan, &p) < 0)
                 return strformat("refused: %s: %s\n", strempty(p.reason), strempty(p.message));
         text = json_dumps(plan, JSON_INDENT(2) | JSON_SORT_KEYS);

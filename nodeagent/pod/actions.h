@@ -1,0 +1,49 @@
+/* The actions of a pod's decision: their types, and how a decision writes them down. They are sent
+ * and not waited for: what comes of them is seen in the next look. Pure; drive.c carries them out. */
+#pragma once
+
+#include "lib/client/actions.h"
+
+enum pod_action {
+        /* Of the pod as a whole. */
+        POD_SAVE,    /* object and resources to disk */
+        POD_FAIL,    /* the pod has failed, with reason and message */
+        POD_EVENT,   /* an Event about it */
+        POD_FETCH,   /* ask for its ConfigMaps and Secrets */
+        POD_PREPARE, /* network, volumes, the plan of its units, the sandbox */
+        POD_MEASURE, /* how full its volumes are */
+        POD_SWEEP,   /* its volumes go, the object stays */
+        POD_CLEAN,   /* all it has on the machine goes */
+        POD_REPORT,  /* record to disk, status to the API */
+        POD_FINISH,  /* the object goes from the API, then the pod from here */
+        /* Of one container. */
+        CONTAINER_START,
+        CONTAINER_STOP,
+        CONTAINER_RESTART,
+        CONTAINER_KILL,
+        CONTAINER_CLEAR,    /* what is left of a run that has ended goes */
+        CONTAINER_WAIT,     /* it waits, with reason and message */
+        CONTAINER_BACK_OFF, /* its end becomes the last state, and it waits for its next start */
+        CONTAINER_PROBE_STARTUP,
+        CONTAINER_PROBE_LIVENESS,
+        CONTAINER_PROBE_READINESS,
+        CONTAINER_STARTUP_PROBE_STOP,
+        CONTAINER_PROBES_STOP,
+        CONTAINER_POST_START,
+        CONTAINER_PRE_STOP,
+        CONTAINER_HOOKS_STOP,
+        POD_ACTIONS_MAX,
+};
+
+/* Strings are copied. */
+void action_pod(struct actions *a, enum pod_action what);
+void action_pod_fail(struct actions *a, const char *reason, const char *message);
+void action_pod_event(struct actions *a, const char *type, const char *reason, const char *fmt, ...)
+                _printf_(4, 5);
+void action_container(struct actions *a, enum pod_action what, const char *container);
+/* message may be NULL. */
+void action_wait(
+                struct actions *a, const char *container, const char *reason, const char *message);
+void action_back_off(struct actions *a, const char *container, uint64_t pause_us);
+/* Which of ours this is. */
+enum pod_action pod_action_of(const struct action *x);

@@ -1,0 +1,335 @@
+/* What a pod's containers run in: the ConfigMaps and Secrets it uses, its address and network, its
+ * volumes, and the plan of its units. Made before anything starts, taken down after everything has
+ * ended. */
+#include "lib/fileio.h"
+#include "lib/log.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/pod/fetch.h"
+#include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/volumes.h"
+#include "nodeagent/runtime/images.h"
+
+enum {
+        RETRY_US = 5 * 1000000,
+        REFRESH_US = 60 * 1000000,
+        HOST_FILE_MAX = 256 * 1024,
+};
+
+void sandbox_load(struct pod *p, const char *ip, const json_t *resources) {
+        struct pod_sandbox *s = &p->sandbox;
+        struct ipam *ipam = p->pods->agent->ipam;
+
+        assert(!s->ready && !s->resources);
+        s->resources = json_ref(resources);
+        snprintf(s->ip, sizeof(s->ip), "%s", ip);
+        if (*s->ip && ipam && !pod_is_host_network(p) && ipam_reserve(ipam, s->ip) < 0)
+                s->ip[0] = 0;
+}
+
+void sandbox_done(struct pod *p) {
+        struct pod_sandbox *s = &p->sandbox;
+
+        s->fetch = fetch_cancel(s->fetch);
+        json_decref(TAKE_PTR(s->resources));
+        json_decref(TAKE_PTR(s->plan));
+}
+
+void sandbox_drop_plan(struct pod *p) {
+        json_decref(TAKE_PTR(p->sandbox.plan));
+}
+
+/* ---- ConfigMaps and Secrets ---- */
+
+bool sandbox_wants_resources(const struct pod *p) {
+        _cleanup_json_ json_t *references = pod_references(p->object);
+
+        return json_object_size(json_at(references, "configmaps")) > 0 ||
+               json_object_size(json_at(references, "secrets")) > 0;
+}
+
+static void on_fetched(const json_t *resources, bool complete, void *userdata) {
+        struct pod *p = userdata;
+        struct pod_sandbox *s = &p->sandbox;
+        bool changed = !s->resources || !json_equal(s->resources, resources);
+
+        s->fetch = NULL;
+        s->fetch_us = now_mono_us() + (complete ? REFRESH_US : RETRY_US);
+        if (changed && (complete || s->resources)) {
+                json_decref(s->resources);
+                s->resources = json_ref(resources);
+                sandbox_drop_plan(p);
+                pod_save_desired(p);
+        }
+        pod_wake(p);
+}
+
+void sandbox_fetch(struct pod *p) {
+        _cleanup_json_ json_t *references = pod_references(p->object);
+        struct pod_sandbox *s = &p->sandbox;
+        int r;
+
+        assert(!s->fetch);
+        r = fetch_start(&s->fetch, p->pods->agent->api, object_namespace(p->object), references,
+                        s->resources, on_fetched, p);
+        if (r < 0) {
+                s->fetch_us = now_mono_us() + RETRY_US;
+                pod_wake_at(p, s->fetch_us);
+        }
+}
+
+/* ---- network ---- */
+
+static json_t *host_ports(const struct pod *p) {
+        json_t *list = json_array();
+        const json_t *c, *port;
+        size_t i, k;
+
+        json_array_foreach (json_at(p->object, "spec.containers"), i, c)
+                json_array_foreach (json_at(c, "ports"), k, port)
+                        if (json_int_or(port, "hostPort", 0) > 0)
+                                json_array_append_new(list, json_ref(port));
+        return list;
+}
+
+static bool has_loopback_port(const json_t *ports) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (ports, i, v)
+                if (startswith(json_str_or(v, "hostIP", ""), "127."))
+                        return true;
+        return false;
+}
+
+/* The pod waits, and is looked at again after this time. Returns 0 for the caller to return. */
+static int not_now(struct pod *p, const char *reason, const char *message, uint64_t again_us) {
+        pod_wait_all(p, reason, message);
+        pod_wake_at(p, now_mono_us() + again_us);
+        return 0;
+}
+
+/* The sysctls of the pod's network namespace. 1 when they are set. */
+static int set_sysctls(struct pod *p) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(p->object, "spec.securityContext.sysctls"), i, v) {
+                const char *name = json_str_or(v, "name", ""), *value = json_str_or(v, "value", "");
+                _cleanup_free_ char *text = NULL;
+                int r;
+
+                if (!startswith(name, "net.") && !startswith(name, "net/"))
+                        continue; /* the plan warns of it */
+                r = network_pod_sysctl(p->uid, name, value);
+                if (r >= 0)
+                        continue;
+                text = strformat("spec.securityContext.sysctls: %.100s cannot be set to '%.100s': "
+                                 "%s",
+                                name, value, strerror(-r));
+                pod_event(p, "Warning", "SysctlForbidden", "%s", strempty(text));
+                return not_now(p, "SysctlForbidden", text, 6 * RETRY_US);
+        }
+        return 1;
+}
+
+/* Takes an address; it is on disk before it is used. 1 when the pod has one. */
+static int ensure_address(struct pod *p) {
+        struct pod_sandbox *s = &p->sandbox;
+
+        if (*s->ip)
+                return 1;
+        if (ipam_take(p->pods->agent->ipam, s->ip) < 0)
+                return not_now(p, "ContainerCreating", "every pod address of this node is in use",
+                                RETRY_US);
+        pod_report(p);
+        return 1;
+}
+
+static void open_host_ports(struct pod *p) {
+        struct agent *a = p->pods->agent;
+        _cleanup_json_ json_t *ports = host_ports(p);
+        int r;
+
+        nft_local_pod(a->nft, p->uid, p->sandbox.ip, ports);
+        if (!has_loopback_port(ports))
+                return;
+        r = network_pod_allow_loopback(p->uid);
+        if (r < 0)
+                pod_event(p, "Warning", "FailedHostPort",
+                                "hostPort.hostIP: 127.0.0.1 cannot lead to the pod: %s",
+                                strerror(-r));
+}
+
+/* 1 when the pod has its network. */
+static int ensure_network(struct pod *p) {
+        struct agent *a = p->pods->agent;
+        struct pod_sandbox *s = &p->sandbox;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        if (pod_is_host_network(p)) {
+                snprintf(s->ip, sizeof(s->ip), "%s", a->node_ip);
+                return 1;
+        }
+        if (s->ready)
+                return 1;
+        if (!a->ipam || !a->network) {
+                /* Every pod is woken when the range is known. */
+                pod_wait_all(p, "ContainerCreating",
+                                "the node has no pod address range yet (spec.podCIDR)");
+                return 0;
+        }
+        if (!ensure_address(p))
+                return 0;
+        /* Does nothing where all is there; repairs what was removed manually. */
+        r = network_pod_up(a->network, p->uid, s->ip, ipam_gateway(a->ipam));
+        if (r < 0) {
+                text = strformat("cannot set up the pod's network: %s", strerror(-r));
+                pod_event(p, "Warning", "FailedCreatePodSandBox", "%s", strempty(text));
+                return not_now(p, "ContainerCreating", text, RETRY_US);
+        }
+        if (!set_sysctls(p))
+                return 0;
+        if (a->nft)
+                open_host_ports(p);
+        return 1;
+}
+
+void sandbox_mend_network(struct pod *p) {
+        struct agent *a = p->pods->agent;
+
+        if (p->sandbox.ready && p->memory.stage < POD_CLEANING && !pod_is_host_network(p) &&
+                        *p->sandbox.ip && a->ipam && a->network)
+                (void)network_pod_up(a->network, p->uid, p->sandbox.ip, ipam_gateway(a->ipam));
+}
+
+/* ---- the plan ---- */
+
+/* What the pod asks for and does not get as things are; pod_warn_no_effect() names the fields that
+ * never have an effect. */
+static void warn_once(struct pod *p) {
+        const json_t *v;
+        size_t i;
+
+        if (p->sandbox.warned)
+                return;
+        json_array_foreach (json_at(p->sandbox.plan, "warnings"), i, v)
+                pod_event(p, "Warning", "FieldWithoutEffect", "%s", json_string_value(v));
+        p->sandbox.warned = true;
+}
+
+static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
+        struct agent *a = p->pods->agent;
+        const char *ns = object_namespace(p->object);
+        _cleanup_free_ char *hosts = NULL, *resolv = NULL;
+        _cleanup_json_ json_t *images = NULL, *plan = NULL;
+        struct pod_facts facts = {.node_name = a->config.node_name,
+                        .node_ip = a->node_ip,
+                        .pod_ip = p->sandbox.ip,
+                        .netns_path = pod_is_host_network(p) ? NULL : p->netns,
+                        .disk_dir = p->disk_dir,
+                        .run_dir = p->run_dir,
+                        .secret_dir = p->secret_dir,
+                        .exec_program = a->machine.exec_program,
+                        .resolv_conf = a->machine.resolv_conf,
+                        .cluster_dns = a->config.cluster_dns,
+                        .cluster_domain = a->config.cluster_domain,
+                        .cpu_milli = a->machine.cpu_milli,
+                        .memory_bytes = a->machine.memory_bytes,
+                        .no_user_namespaces = a->machine.no_user_namespaces};
+        size_t n;
+        int r;
+
+        if (a->nft) {
+                facts.services = nft_services_in(a->nft, ns);
+                facts.api_service =
+                                json_object_get(nft_services_in(a->nft, "default"), "kubernetes");
+        }
+        (void)file_read("/etc/hosts", HOST_FILE_MAX, &hosts, &n);
+        (void)file_read(a->machine.resolv_conf ? a->machine.resolv_conf : "/etc/resolv.conf",
+                        HOST_FILE_MAX, &resolv, &n);
+        facts.host_hosts = hosts;
+        facts.host_resolv = resolv;
+        r = images_resolve(p->object, &images, problem);
+        if (r < 0)
+                return r;
+        facts.images = images;
+        r = pod_to_units(p->object, p->sandbox.resources, &facts, &plan, problem);
+        if (r < 0)
+                return r;
+        r = volumes_make(json_at(plan, "volumes"), problem);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(plan);
+        return 0;
+}
+
+int sandbox_ensure_plan(struct pod *p) {
+        struct pod_sandbox *s = &p->sandbox;
+        _cleanup_problem_ struct problem problem = {0};
+        int r;
+
+        if (s->plan)
+                return 1;
+        r = make_plan(p, &s->plan, &problem);
+        if (r < 0) {
+                const char *reason = problem.reason ? problem.reason : "CreateContainerConfigError";
+                const char *message = problem.message ? problem.message : strerror(-r);
+
+                pod_event(p, "Warning",
+                                streq(reason, "InvalidImageName") ? "InspectFailed" : "Failed",
+                                "%s", message);
+                s->fetch_us = MIN(s->fetch_us, now_mono_us() + RETRY_US);
+                return not_now(p, reason, message, 2 * RETRY_US);
+        }
+        warn_once(p);
+        pod_wait_over(p);
+        s->ready = true;
+        r = runtime_prepare(p->pods->agent->runtime, s->plan);
+        if (r < 0)
+                log_warning_errno(r, "Cannot prepare the sandbox of pod %s/%s",
+                                object_namespace(p->object), object_name(p->object));
+        assert(s->plan && s->ready);
+        return 1;
+}
+
+int sandbox_prepare(struct pod *p) {
+        if (!ensure_network(p))
+                return 0;
+        return sandbox_ensure_plan(p);
+}
+
+/* ---- the end ---- */
+
+static void remove_network(struct pod *p) {
+        struct agent *a = p->pods->agent;
+        int r;
+
+        if (a->nft)
+                nft_local_pod(a->nft, p->uid, "", NULL);
+        if (pod_is_host_network(p) || !a->network)
+                return;
+        r = network_pod_down(a->network, p->uid);
+        if (r < 0)
+                log_warning_errno(r, "Cannot remove the network of pod %s/%s",
+                                object_namespace(p->object), object_name(p->object));
+        if (a->ipam && *p->sandbox.ip)
+                ipam_release(a->ipam, p->sandbox.ip);
+}
+
+void sandbox_clean(struct pod *p) {
+        _cleanup_free_ const char **names = calloc(MAX(p->count, (size_t)1), sizeof(*names));
+        int r;
+
+        assert(names);
+        for (size_t i = 0; i < p->count; i++)
+                names[i] = p->records[i].name;
+        runtime_remove(p->pods->agent->runtime, p->uid, p->sandbox_name, names, p->count);
+        remove_network(p);
+        r = volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
+        if (r < 0)
+                log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",
+                                object_namespace(p->object), object_name(p->object));
+}

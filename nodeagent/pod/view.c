@@ -1,0 +1,77 @@
+/* What can be seen of a pod, gathered for one decision. Nothing is changed here but what is read
+ * late: kpod-exec's report of a start is a file that nothing announces. */
+#include "lib/timefmt.h"
+#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/pod/pod.h"
+
+/* Whether the container was made from another spec than the pod's present one (an image changed
+ * while the agent was away). */
+static bool is_outdated(const struct container *c, const struct run_state *state) {
+        char hash[16];
+
+        if (!state->description[0])
+                return false;
+        snprintf(hash, sizeof(hash), "[%08x]",
+                        pod_container_hash(c->pod->object, container_spec(c)));
+        return strstr(state->description, hash) == NULL;
+}
+
+static void view_run(struct container *c, struct container_view *v) {
+        const struct pods *all = c->pod->pods;
+        const struct run_state *run = &v->run;
+
+        v->there = runtime_state(all->agent->runtime, c->unit, &v->run) > 0;
+        if (!v->there)
+                return;
+        v->foreign = run->owner[0] && !streq(run->owner, c->pod->sandbox_name);
+        v->claimed = v->foreign && pods_has_sandbox(all, run->owner);
+        v->outdated = !v->foreign && is_outdated(c, run);
+        if (run->id[0] && !streq(run->id, c->memory.announced) &&
+                        !start_report_matches(&c->record->report, run))
+                container_read_report(c);
+}
+
+static void view_container(struct container *c, struct container_view *v) {
+        *v = (struct container_view){.spec = container_spec(c),
+                        .record = c->record,
+                        .memory = c->memory,
+                        .starting = c->starting,
+                        .hook_busy = container_hook_is_busy(c),
+                        .pre_stop_done = c->hooks.pre_stop_done,
+                        .post_start_failed = c->hooks.post_start_failed,
+                        .post_start_until_us = c->hooks.post_start_until_us};
+        memcpy(v->probes, c->probes.verdict, sizeof(v->probes));
+        view_run(c, v);
+}
+
+void pod_view(struct pod *p, uint64_t now_us, struct pod_view *ret,
+                struct container_view *containers) {
+        const struct agent *a = p->pods->agent;
+
+        *ret = (struct pod_view){.object = p->object,
+                        .now_us = now_us,
+                        .wall_us = now_wall_us(),
+                        .memory = p->memory,
+                        .failed_reason = p->failed_reason,
+                        .start_us = p->start_us,
+                        .standalone = !a->api,
+                        .synced = p->pods->synced,
+                        .taints_known = p->pods->node_seen,
+                        .taints = p->pods->taints,
+                        .resources_wanted = a->api && sandbox_wants_resources(p),
+                        .resources_known = p->sandbox.resources,
+                        .fetching = p->sandbox.fetch,
+                        .fetch_us = p->sandbox.fetch_us,
+                        .prepared = p->sandbox.ready && p->sandbox.plan,
+                        .measurable = usage_is_limited(p),
+                        .measuring = p->usage.running,
+                        .measure_us = p->usage.next_us,
+                        .over_limit = p->usage.over,
+                        .swept = p->usage.swept,
+                        .served = a->nft && nft_serves_pod(a->nft, p->uid),
+                        .records = p->records,
+                        .containers = containers,
+                        .count = p->count};
+        for (size_t i = 0; i < p->count; i++)
+                view_container(&p->containers[i], &containers[i]);
+}

@@ -1,0 +1,61 @@
+/* From the interface to the driver that was chosen. */
+#include "nodeagent/runtime/runtime.h"
+
+struct runtime *runtime_free(struct runtime *r) {
+        return r ? r->ops->free(r) : NULL;
+}
+
+int runtime_prepare(struct runtime *r, const json_t *plan) {
+        return r->ops->prepare(r, plan);
+}
+
+int runtime_start(struct runtime *r, const json_t *plan, const json_t *unit) {
+        return r->ops->start(r, plan, unit);
+}
+
+int runtime_stop(struct runtime *r, const char *name) {
+        return r->ops->stop(r, name);
+}
+
+int runtime_restart(struct runtime *r, const char *name) {
+        return r->ops->restart(r, name);
+}
+
+int runtime_kill(struct runtime *r, const char *name, int signal) {
+        return r->ops->kill(r, name, signal);
+}
+
+int runtime_clear(struct runtime *r, const char *name) {
+        return r->ops->clear(r, name);
+}
+
+int runtime_state(struct runtime *r, const char *name, struct run_state *ret) {
+        return r->ops->state(r, name, ret);
+}
+
+int runtime_exec(struct runtime *r, const json_t *unit, runtime_exec_func done, void *userdata,
+                struct runtime_exec **ret) {
+        return r->ops->exec(r, unit, done, userdata, ret);
+}
+
+struct runtime_exec *runtime_exec_cancel(struct runtime *r, struct runtime_exec *x) {
+        return x ? r->ops->exec_cancel(r, x) : NULL;
+}
+
+char *runtime_logs(struct runtime *r, const char *uid, const char *container, const char *id,
+                size_t lines_max, size_t size_max) {
+        return r->ops->logs(r, uid, container, id, lines_max, size_max);
+}
+
+void runtime_list(struct runtime *r, runtime_list_func func, void *userdata) {
+        r->ops->list(r, func, userdata);
+}
+
+int runtime_check(struct runtime *r, const json_t *unit, runtime_drift_func func, void *userdata) {
+        return r->ops->check(r, unit, func, userdata);
+}
+
+void runtime_remove(struct runtime *r, const char *uid, const char *sandbox,
+                const char *const *containers, size_t count) {
+        r->ops->remove(r, uid, sandbox, containers, count);
+}
