@@ -47,7 +47,7 @@ static int apply_one(struct kctl *k, const json_t *object, const char *place, st
         return 0;
 }
 
-int verb_apply(struct kctl *k) {
+int kctl_apply(struct kctl *k) {
         _cleanup_objects_ struct manifests m = {0};
         _cleanup_problem_ struct problem p = {0};
         int code = EXIT_OK;

@@ -105,7 +105,7 @@ static int targets_of_files(struct kctl *k, struct targets *ret, struct problem 
         return 0;
 }
 
-int verb_delete(struct kctl *k) {
+int kctl_delete(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *options = delete_options(k, &p);

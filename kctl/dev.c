@@ -407,7 +407,7 @@ static int bring_up(struct dev *d, struct problem *p) {
         return 0;
 }
 
-int verb_dev(struct kctl *k) {
+int kctl_dev(struct kctl *k) {
         struct dev d = {.k = k, .lock_fd = -EBADF};
         _cleanup_problem_ struct problem p = {0};
         sigset_t mask;

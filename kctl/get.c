@@ -170,7 +170,7 @@ static int print_objects(struct kctl *k, const struct targets *t) {
 }
 
 /* A watch under way. */
-struct watch {
+struct row_watch {
         struct kctl *k;
         struct buf line;
         json_t *definitions; /* of the first table; later events leave them out */
@@ -181,7 +181,7 @@ struct watch {
         bool gone;
 };
 
-static int on_watch_line(struct watch *w, const char *line, size_t n) {
+static int on_watch_line(struct row_watch *w, const char *line, size_t n) {
         _cleanup_json_ json_t *event = NULL, *table = NULL;
         json_t *object;
         const char *type;
@@ -224,7 +224,7 @@ static int on_watch_line(struct watch *w, const char *line, size_t n) {
 }
 
 static int on_watch_data(struct http_call *call, const char *data, size_t n, void *userdata) {
-        struct watch *w = userdata;
+        struct row_watch *w = userdata;
         char *newline;
         int r = buf_append(&w->line, data, n);
 
@@ -255,7 +255,7 @@ static int print_items(struct kctl *k, const json_t *list, const struct kind_ref
 
 /* Shows the list once, then follows changes; a stream that ends is taken up where it ended. */
 static int watch(struct kctl *k, const struct target *t) {
-        struct watch w = {.k = k, .target = t};
+        struct row_watch w = {.k = k, .target = t};
         _cleanup_free_ char *field = NULL, *query = NULL, *path = NULL;
         _cleanup_json_ json_t *list = NULL;
         struct target whole = {t->kind, t->ns, NULL};
@@ -320,7 +320,7 @@ static int watch(struct kctl *k, const struct target *t) {
         return code;
 }
 
-int verb_get(struct kctl *k) {
+int kctl_get(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
 

@@ -115,7 +115,7 @@ int machine_wait_ready(
 /* What a join needs to know, where every administrator can read it. */
 static int publish_info(struct kctl *k, const char *ca, const char *ssh_key, const char *server,
                 struct problem *p) {
-        const struct api_resource *configmaps = api_resource_find("configmaps");
+        const struct api_resource *configmaps = api_resource(KIND_CONFIGMAPS);
         _cleanup_free_ char *path = api_path(configmaps, "kube-system", "keelson-info", NULL,
                         "fieldManager=kctl&force=true");
         _cleanup_json_ json_t *o = json_pack(
@@ -229,7 +229,7 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         return 0;
 }
 
-int verb_up(struct kctl *k) {
+int kctl_up(struct kctl *k) {
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_problem_ struct problem p = {0};
         size_t n = strv_length(k->flags.control);
@@ -263,7 +263,7 @@ static bool confirmed(struct kctl *k, const char *question) {
         return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
-int verb_down(struct kctl *k) {
+int kctl_down(struct kctl *k) {
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_free_ char *question = NULL,
                             *config_path = kubeconfig_default_path(k->flags.kubeconfig);
