@@ -119,8 +119,8 @@ static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
         struct download *f = userdata;
 
         download_end(f, problem_set(f->p, ETIMEDOUT, 0, NULL,
-                                     "the store at %s sent nothing for %llu s", f->url,
-                                     (unsigned long long)(f->stall_us / 1000000)));
+                                        "the store at %s sent nothing for %llu s", f->url,
+                                        (unsigned long long)(f->stall_us / 1000000)));
         return 0;
 }
 

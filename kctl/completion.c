@@ -9,8 +9,7 @@
 int kctl_completion(struct kctl *k) {
         static const struct {
                 const char *shell, *script;
-        } scripts[] = {{"bash", text_completion_bash},
-                        {"zsh", text_completion_zsh},
+        } scripts[] = {{"bash", text_completion_bash}, {"zsh", text_completion_zsh},
                         {"fish", text_completion_fish}};
 
         for (size_t i = 0; strv_length(k->words) == 1 && i < ELEMENTS(scripts); i++)

@@ -232,8 +232,8 @@ static int write_node_files(struct join *j, const char *cert) {
         return 0;
 }
 
-/* Lets kapid's key run one command on the machine and nothing else. The line of an earlier cluster is
- * replaced. */
+/* Lets kapid's key run one command on the machine and nothing else. The line of an earlier cluster
+ * is replaced. */
 static int allow_kapid(struct join *j) {
         _cleanup_free_ char *key = strndup(info(j, "ssh-key"), strcspn(info(j, "ssh-key"), "\n")),
                             *line = NULL;
@@ -245,8 +245,8 @@ static int allow_kapid(struct join *j) {
         line = strformat("restrict,command=\"/opt/keelson/bin/knodeagent ssh\" %s\n", key);
         if (!line)
                 return -ENOMEM;
-        return machine_run(j->machine, text_allow_kapid_sh, line, strlen(line), 30, NULL,
-                        j->problem);
+        return machine_run(
+                        j->machine, text_allow_kapid_sh, line, strlen(line), 30, NULL, j->problem);
 }
 
 /* Whoever may make a pod shall not come to the machine that has the cluster's keys. */

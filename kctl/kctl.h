@@ -1,12 +1,12 @@
-/* kctl: what its verbs share. A verb is a row of verbs.h and a function in a file of its name, a flag is
- * a row of flag-rows.h. */
+/* kctl: what its verbs share. A verb is a row of verbs.h and a function in a file of its name, a
+ * flag is a row of flag-rows.h. */
 #pragma once
 
 #include "lib/client/api.h"
 #include "lib/options.h"
 
-/* Every flag of every verb, a member each of the type that its row names; a verb names those it takes
- * (verbs.h). */
+/* Every flag of every verb, a member each of the type that its row names; a verb names those it
+ * takes (verbs.h). */
 #define FLAG_BOOL(field, ...) bool field;
 #define FLAG_DURATION(field, ...) uint64_t field; /* microseconds */
 #define FLAG_PORT(field, ...) uint16_t field;
@@ -84,7 +84,7 @@ struct target {
 };
 struct targets {
         struct target *items;
-        size_t count;
+        size_t count, allocated;
 };
 void targets_done(struct targets *t);
 #define _cleanup_targets_ _cleanup_(targets_done)
@@ -100,13 +100,16 @@ char *target_path(const struct target *t, const char *subresource, const char *q
 char *selector_query(struct kctl *k, const char *more);
 
 /* manifests.c: objects of files, folders, "-". */
+struct manifest {
+        json_t *object;
+        char *place; /* "web.yaml line 3" */
+};
 struct manifests {
-        json_t **objects;
-        char **places; /* "web.yaml line 3" */
-        size_t count;
+        struct manifest *items;
+        size_t count, allocated;
 };
 void manifests_done(struct manifests *m);
-#define _cleanup_objects_ _cleanup_(manifests_done)
+#define _cleanup_manifests_ _cleanup_(manifests_done)
 int manifests_read(struct kctl *k, struct manifests *ret, struct problem *p);
 
 /* output.c: what is written to stdout and stderr is shown without control characters of others

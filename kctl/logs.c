@@ -74,8 +74,8 @@ static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
 
 static int read_log(struct kctl *k, const char *ns, const char *pod, const char *query, bool prefix,
                 struct problem *p) {
-        _cleanup_free_ char *path = api_path(
-                        api_resource(KIND_PODS), ns, pod, "log", query + (*query == '&'));
+        _cleanup_free_ char *path =
+                        api_path(api_resource(KIND_PODS), ns, pod, "log", query + (*query == '&'));
         struct log_output reading = {prefix ? pod : NULL, true};
         struct http_result result;
         /* Into a file or a program the log goes as it is. */

@@ -7,7 +7,8 @@
 #include "config.h"
 
 #define VERB(function, name, usage, summary, words, ...) \
-        {name, usage, summary, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL}, function, words},
+        {name, usage, summary, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL}, function, \
+                        words},
 const struct verb verbs[] = {
 #include "kctl/verbs.h"
                 {NULL},

@@ -159,7 +159,7 @@ static bool commit_brings_it(
 }
 
 static bool crd_changes(const struct revision *r, const json_t *crd) {
-        for (size_t i = 0; i < r->count && r->wanted[i].rank <= PLAN_RANK_BASE; i++)
+        for (size_t i = 0; i < r->count && r->wanted[i].rank <= KIND_RANK_BASE; i++)
                 if (r->wanted[i].item->object == crd)
                         return r->wanted[i].apply;
         return false;
@@ -526,7 +526,7 @@ void sync_apply_step(struct sync *s) {
         }
         while (s->at < r->count && !r->wanted[s->at].apply)
                 s->at++;
-        if (!s->late_done && (s->at >= r->count || r->wanted[s->at].rank > PLAN_RANK_BASE)) {
+        if (!s->late_done && (s->at >= r->count || r->wanted[s->at].rank > KIND_RANK_BASE)) {
                 sync_await_kinds(s);
                 return;
         }
