@@ -2,22 +2,24 @@
 #include "kctl/kctl.h"
 #include "lib/object.h"
 
-/* What others need comes first; else as written. */
-static unsigned rank(const json_t *o) {
-        const char *kind = object_kind(o);
+/* When an object is applied: what others need comes first, the rest in the order of the files. */
+static unsigned pass_of(const json_t *o) {
+        char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE];
 
-        return streq(kind, "Namespace") ? 0 : streq(kind, "CustomResourceDefinition") ? 1 : 2;
+        (void)object_split_api_version(object_api_version(o), group, version);
+        return MIN(kind_rank(group, object_kind(o)), KIND_RANK_BASE + 1u);
 }
 
-static int apply_one(struct kctl *k, const json_t *object, const char *place, struct problem *p) {
+static int apply_one(struct kctl *k, const json_t *object, struct problem *p) {
         _cleanup_free_ char *manager = url_escape(k->flags.field_manager), *query = NULL,
                             *path = NULL;
         _cleanup_json_ json_t *result = NULL;
         struct kind_ref kind;
         const char *ns;
         char label[320];
-        int r = kind_find_object(k, object_api_version(object), object_kind(object), &kind, p);
+        int r;
 
+        r = kind_find_object(k, object_api_version(object), object_kind(object), &kind, p);
         if (r < 0)
                 return r;
         if (!*object_name(object))
@@ -28,16 +30,18 @@ static int apply_one(struct kctl *k, const json_t *object, const char *place, st
                 return problem_set(p, EINVAL, 0, NULL,
                                 "its namespace \"%s\" is not the one given by -n, \"%s\"", ns,
                                 k->flags.ns);
-        query = manager ? strformat("fieldManager=%s&fieldValidation=Strict%s%s", manager,
-                                          k->flags.force_conflicts ? "&force=true" : "",
-                                          streq_ptr(k->flags.dry_run, "server") ? "&dryRun=All"
-                                                                                : "")
-                        : NULL;
-        path = query ? api_path(&kind.resource, kind.resource.namespaced ? ns : NULL,
-                                       object_name(object), NULL, query)
-                     : NULL;
-        r = path ? api_patch_request(k->client, path, API_PATCH_APPLY, object, &result, p)
-                 : -ENOMEM;
+        if (!manager)
+                return -ENOMEM;
+        query = strformat("fieldManager=%s&fieldValidation=Strict%s%s", manager,
+                        k->flags.force_conflicts ? "&force=true" : "",
+                        streq_ptr(k->flags.dry_run, "server") ? "&dryRun=All" : "");
+        if (!query)
+                return -ENOMEM;
+        path = api_path(&kind.resource, kind.resource.namespaced ? ns : NULL, object_name(object),
+                        NULL, query);
+        if (!path)
+                return -ENOMEM;
+        r = api_patch_request(k->client, path, API_PATCH_APPLY, object, &result, p);
         if (r < 0)
                 return r;
         if (k->flags.output && !streq(k->flags.output, "wide"))
@@ -47,8 +51,8 @@ static int apply_one(struct kctl *k, const json_t *object, const char *place, st
         return 0;
 }
 
-int verb_apply(struct kctl *k) {
-        _cleanup_objects_ struct manifests m = {0};
+int kctl_apply(struct kctl *k) {
+        _cleanup_manifests_ struct manifests m = {0};
         _cleanup_problem_ struct problem p = {0};
         int code = EXIT_OK;
 
@@ -64,15 +68,15 @@ int verb_apply(struct kctl *k) {
                 return kctl_fail(&p);
         if (!kctl_client(k))
                 return EXIT_ERROR;
-        for (unsigned pass = 0; pass <= 2; pass++)
+        for (unsigned pass = 0; pass <= KIND_RANK_BASE + 1; pass++)
                 for (size_t i = 0; i < m.count; i++) {
-                        if (rank(m.objects[i]) != pass)
+                        if (pass_of(m.items[i].object) != pass)
                                 continue;
-                        if (apply_one(k, m.objects[i], m.places[i], &p) < 0) {
-                                problem_prefix(&p, "%s", m.places[i]);
+                        if (apply_one(k, m.items[i].object, &p) < 0) {
+                                problem_prefix(&p, "%s", m.items[i].place);
                                 if (p.code == 409)
-                                        problem_prefix(&p, "(--force-conflicts takes the fields "
-                                                           "over)");
+                                        problem_prefix(&p,
+                                                        "(--force-conflicts takes over the fields)");
                                 code = kctl_fail(&p);
                         }
                 }

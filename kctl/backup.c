@@ -18,7 +18,7 @@
 
 enum { STALL_TIMEOUT_DEFAULT_S = 300, REACH_TIMEOUT_US = 10000000 };
 
-struct fetch {
+struct download {
         sd_event *event;
         struct grpc_channel *channel;
         sd_event_source *stall;
@@ -30,13 +30,13 @@ struct fetch {
         struct problem *p;
 };
 
-static void fetch_done(struct fetch *f) {
+static void download_done(struct download *f) {
         grpc_channel_free(f->channel);
         sd_event_source_disable_unref(f->stall);
         sd_event_unref(f->event);
 }
 
-static void fetch_end(struct fetch *f, int error) {
+static void download_end(struct download *f, int error) {
         f->error = error;
         (void)sd_event_exit(f->event, 0);
 }
@@ -48,7 +48,7 @@ static int write_failed(const char *path, int error, struct problem *p) {
 }
 
 static void on_piece(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
-        struct fetch *f = userdata;
+        struct download *f = userdata;
         Etcdserverpb__SnapshotResponse *m = etcdserverpb__snapshot_response__unpack(NULL, n, data);
         int r = m ? 0 : -ENOMEM;
 
@@ -64,10 +64,10 @@ static void on_piece(struct grpc_client_call *call, const void *data, size_t n, 
                 etcdserverpb__snapshot_response__free_unpacked(m, NULL);
         (void)sd_event_source_set_time_relative(f->stall, f->stall_us);
         if (r < 0)
-                fetch_end(f, r);
+                download_end(f, r);
 }
 
-static int store_refused(struct fetch *f, enum grpc_code code, const char *message) {
+static int store_refused(struct download *f, enum grpc_code code, const char *message) {
         return problem_set(f->p, EIO, 0, NULL,
                         code == GRPC_UNAVAILABLE || code == GRPC_DEADLINE_EXCEEDED
                                         ? "the store at %s cannot be reached: %s; is kstored "
@@ -78,22 +78,22 @@ static int store_refused(struct fetch *f, enum grpc_code code, const char *messa
 
 static void on_streamed(struct grpc_client_call *call, enum grpc_code code, const char *message,
                 void *userdata) {
-        struct fetch *f = userdata;
+        struct download *f = userdata;
 
         if (f->error < 0)
                 return;
-        fetch_end(f, code == GRPC_OK ? 0 : store_refused(f, code, message));
+        download_end(f, code == GRPC_OK ? 0 : store_refused(f, code, message));
 }
 
 /* An answer to a linearizable read: what was acknowledged before is in this member's log now. */
 static void on_up_to_date(struct grpc_client_call *call, enum grpc_code code, const char *message,
                 void *userdata) {
-        struct fetch *f = userdata;
+        struct download *f = userdata;
         struct grpc_client_call *stream;
         int r;
 
         if (code != GRPC_OK) {
-                fetch_end(f, store_refused(f, code, message));
+                download_end(f, store_refused(f, code, message));
                 return;
         }
         r = grpc_client_call_start(f->channel,
@@ -109,23 +109,23 @@ static void on_up_to_date(struct grpc_client_call *call, enum grpc_code code, co
         if (r >= 0)
                 r = grpc_client_call_half_close(stream);
         if (r < 0)
-                fetch_end(f, r);
+                download_end(f, r);
 }
 
 static void on_ignored(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
 }
 
 static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct fetch *f = userdata;
+        struct download *f = userdata;
 
-        fetch_end(f, problem_set(f->p, ETIMEDOUT, 0, NULL,
-                                     "the store at %s sent nothing for %llu s", f->url,
-                                     (unsigned long long)(f->stall_us / 1000000)));
+        download_end(f, problem_set(f->p, ETIMEDOUT, 0, NULL,
+                                        "the store at %s sent nothing for %llu s", f->url,
+                                        (unsigned long long)(f->stall_us / 1000000)));
         return 0;
 }
 
 static int fetch(const char *url, const char *path, int fd, uint64_t stall_us, struct problem *p) {
-        _cleanup_(fetch_done) struct fetch f = {
+        _cleanup_(download_done) struct download f = {
                         .url = url, .path = path, .fd = fd, .stall_us = stall_us, .p = p};
         char *endpoints[] = {(char *)url, NULL};
         Etcdserverpb__RangeRequest barrier = ETCDSERVERPB__RANGE_REQUEST__INIT;
@@ -308,7 +308,7 @@ static int backup(struct kctl *k, const char *file, json_t **ret, struct problem
         return r;
 }
 
-int verb_backup(struct kctl *k) {
+int kctl_backup(struct kctl *k) {
         _cleanup_json_ json_t *info = NULL;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_free_ char *text = NULL;

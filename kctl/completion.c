@@ -6,11 +6,10 @@
 
 #include "config.h"
 
-int verb_completion(struct kctl *k) {
+int kctl_completion(struct kctl *k) {
         static const struct {
                 const char *shell, *script;
-        } scripts[] = {{"bash", text_completion_bash},
-                        {"zsh", text_completion_zsh},
+        } scripts[] = {{"bash", text_completion_bash}, {"zsh", text_completion_zsh},
                         {"fish", text_completion_fish}};
 
         for (size_t i = 0; strv_length(k->words) == 1 && i < ELEMENTS(scripts); i++)
@@ -86,7 +85,7 @@ static const struct verb *verb_of(char *const *words, size_t n, size_t *ret_used
         return best;
 }
 
-int verb_complete(struct kctl *k) {
+int kctl_complete(struct kctl *k) {
         size_t n = strv_length(k->words), used, plain = 0;
         const char *typed = n > 0 ? k->words[n - 1] : "", *first = NULL;
         const struct verb *v = n > 1 ? verb_of(k->words, n - 1, &used) : NULL;
@@ -134,7 +133,7 @@ static void print_man_flag(const struct option_row *row) {
         printf("%s%s%s\n", row->help, row->argument ? ": " : "", strempty(row->argument));
 }
 
-int verb_man(struct kctl *k) {
+int kctl_man(struct kctl *k) {
         printf(".TH KCTL 1 \"\" \"keelson %s\" \"keelson\"\n.SH NAME\nkctl \\- keelson's command "
                "line\n.SH SYNOPSIS\n.B kctl\n.I VERB\n[\\fIWORD\\fR...] [\\fIFLAG\\fR...]\n"
                ".SH DESCRIPTION\nSets clusters up, joins machines over SSH and is the daily "

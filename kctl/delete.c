@@ -77,7 +77,7 @@ static int delete_one(
 }
 
 static int targets_of_files(struct kctl *k, struct targets *ret, struct problem *p) {
-        _cleanup_objects_ struct manifests m = {0};
+        _cleanup_manifests_ struct manifests m = {0};
         int r = manifests_read(k, &m, p);
 
         if (r < 0)
@@ -90,22 +90,22 @@ static int targets_of_files(struct kctl *k, struct targets *ret, struct problem 
         for (size_t i = m.count; i-- > 0;) { /* last made, first gone */
                 struct target *t = &ret->items[ret->count];
 
-                r = kind_find_object(k, object_api_version(m.objects[i]), object_kind(m.objects[i]),
-                                &t->kind, p);
+                r = kind_find_object(k, object_api_version(m.items[i].object),
+                                object_kind(m.items[i].object), &t->kind, p);
                 if (r < 0)
                         return r;
                 ret->count++;
-                t->name = strdup(object_name(m.objects[i]));
+                t->name = strdup(object_name(m.items[i].object));
                 if (t->kind.resource.namespaced)
-                        t->ns = strdup(json_str_or(
-                                        m.objects[i], "metadata.namespace", kctl_namespace(k)));
+                        t->ns = strdup(json_str_or(m.items[i].object, "metadata.namespace",
+                                        kctl_namespace(k)));
                 if (!t->name || (t->kind.resource.namespaced && !t->ns))
                         return -ENOMEM;
         }
         return 0;
 }
 
-int verb_delete(struct kctl *k) {
+int kctl_delete(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *options = delete_options(k, &p);

@@ -177,7 +177,7 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
         _cleanup_free_ char *selector = strformat("involvedObject.uid=%s", object_uid(o)),
                             *escaped = selector ? url_escape(selector) : NULL,
                             *query = escaped ? strformat("fieldSelector=%s", escaped) : NULL,
-                            *path = query ? api_path(api_resource_find("events"), ns, NULL, NULL,
+                            *path = query ? api_path(api_resource(KIND_EVENTS), ns, NULL, NULL,
                                                             query)
                                           : NULL;
         _cleanup_problem_ struct problem p = {0};
@@ -216,7 +216,7 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
 /* The pods of a node, with what they ask for. */
 static void print_pods_of_node(struct kctl *k, const char *name) {
         _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", name),
-                            *path = query ? api_path(api_resource_find("pods"), NULL, NULL, NULL,
+                            *path = query ? api_path(api_resource(KIND_PODS), NULL, NULL, NULL,
                                                             query)
                                           : NULL;
         _cleanup_problem_ struct problem p = {0};
@@ -260,7 +260,7 @@ static int describe(struct kctl *k, const struct target *t, struct problem *p) {
         return 0;
 }
 
-int verb_describe(struct kctl *k) {
+int kctl_describe(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         int code = EXIT_OK;

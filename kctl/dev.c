@@ -19,6 +19,9 @@
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
+#define SERVICE_RANGE "10.96.0.0/16"
+#define CLUSTER_RANGE "10.244.0.0/16"
+
 enum {
         READY_TIMEOUT_US = 30000000,
         STOP_TIMEOUT_US = 10000000,
@@ -115,8 +118,8 @@ static int make_files(struct dev *d, struct problem *p) {
                 return r;
         const struct cluster_spec spec = {.server = server,
                         .port = d->port,
-                        .service_range = "10.96.0.0/16",
-                        .cluster_range = "10.244.0.0/16",
+                        .service_range = SERVICE_RANGE,
+                        .cluster_range = CLUSTER_RANGE,
                         .pki_dir = pki,
                         .context = "keelson-dev"};
         r = cluster_files_make(&spec, &f, p);
@@ -152,63 +155,95 @@ static int short_path(struct dev *d, struct problem *p) {
         return 0;
 }
 
-static int add_word(char ***argv, const char *flag, const char *a, const char *b) {
-        _cleanup_free_ char *word = strformat("%s%s%s", flag, strempty(a), strempty(b));
+/* An argument of a daemon: a flag and its value, which begins with the folder of dev, with the
+ * short path to it for sockets, with the API's port, or is complete. */
+struct dev_argument {
+        const char *daemon; /* NULL: all but kstored and kapid */
+        const char *flag;
+        enum {
+                VALUE_TEXT,
+                VALUE_DIR,
+                VALUE_SOCKETS,
+                VALUE_PORT,
+                VALUE_TOKEN,
+                VALUE_KUBECONFIG
+        } value;
+        const char *text;
+};
 
-        return word ? strv_extend(argv, word) : -ENOMEM;
+static const struct dev_argument dev_arguments[] = {
+                {"kstored", "--initial-cluster-token=", VALUE_TOKEN, ""},
+                {"kstored", "--name=", VALUE_TEXT, "dev"},
+                {"kstored", "--data-dir=", VALUE_DIR, "/kstored"},
+                {"kstored", "--listen-client-urls=unix://", VALUE_SOCKETS, "/kstored.sock"},
+                {"kstored", "--advertise-client-urls=unix://", VALUE_SOCKETS, "/kstored.sock"},
+                {"kstored", "--listen-peer-urls=", VALUE_TEXT, ""},
+                {"kstored", "--listen-metrics-urls=", VALUE_TEXT, ""},
+                {"kapid", "--store=unix://", VALUE_SOCKETS, "/kstored.sock"},
+                {"kapid", "--unix-socket=", VALUE_SOCKETS, "/kapid.sock"},
+                {"kapid", "--bind-address=", VALUE_TEXT, "127.0.0.1"},
+                {"kapid", "--advertise-address=", VALUE_TEXT, "127.0.0.1"},
+                {"kapid", "--secure-port=", VALUE_PORT, ""},
+                {"kapid", "--service-cluster-ip-range=", VALUE_TEXT, SERVICE_RANGE},
+                {"kapid", "--tls-cert-file=", VALUE_DIR, "/pki/kapid.crt"},
+                {"kapid", "--tls-private-key-file=", VALUE_DIR, "/pki/kapid.key"},
+                {"kapid", "--client-ca-file=", VALUE_DIR, "/pki/ca.crt"},
+                {"kapid", "--service-account-key-file=", VALUE_DIR, "/pki/sa.key"},
+                {"kapid", "--ssh-key-file=", VALUE_DIR, "/pki/ssh_kapid"},
+                {NULL, "--kubeconfig=", VALUE_KUBECONFIG, ""},
+                {NULL, "--health-address=", VALUE_TEXT, ""},
+                {"kreconciled", "--cluster-cidr=", VALUE_TEXT, CLUSTER_RANGE},
+                {"kreconciled", "--cluster-signing-cert-file=", VALUE_DIR, "/pki/ca.crt"},
+                {"kreconciled", "--cluster-signing-key-file=", VALUE_DIR, "/pki/ca.key"},
+                {"kgitd", "--data-dir=", VALUE_DIR, "/kgitd"},
+};
+
+static bool takes(const struct daemon_child *c, const struct dev_argument *a) {
+        return a->daemon ? streq(a->daemon, c->name)
+                         : !streq(c->name, "kstored") && !streq(c->name, "kapid");
+}
+
+static char *argument_text(
+                const struct dev *d, const struct daemon_child *c, const struct dev_argument *a) {
+        char token[UUID_SIZE];
+
+        switch (a->value) {
+        case VALUE_TEXT:
+                return strformat("%s%s", a->flag, a->text);
+        case VALUE_DIR:
+                return strformat("%s%s%s", a->flag, d->dir, a->text);
+        case VALUE_SOCKETS:
+                return strformat("%s%s%s", a->flag, d->sockets, a->text);
+        case VALUE_PORT:
+                return strformat("%s%u", a->flag, d->port);
+        case VALUE_TOKEN: /* read at the first start only: clusters are told apart by it */
+                return strformat("%s%s", a->flag, random_uuid(token));
+        case VALUE_KUBECONFIG:
+                return strformat("%s%s/pki/%s.kubeconfig", a->flag, d->dir, c->name);
+        }
+        assert_not_reached();
 }
 
 static int make_argv(
                 struct dev *d, const struct daemon_child *c, const char *program, char ***ret) {
         _cleanup_strv_free_ char **v = NULL;
-        char port[16];
-        int r = strv_extend(&v, program);
+        int r;
 
-        snprintf(port, sizeof(port), "%u", d->port);
-        if (streq(c->name, "kstored")) {
-                /* Taken at the first start only: clusters are told apart by it. */
-                char token[UUID_SIZE];
+        r = strv_extend(&v, program);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTS(dev_arguments); i++) {
+                _cleanup_free_ char *word = NULL;
 
-                r |= add_word(&v, "--initial-cluster-token=", random_uuid(token), NULL);
-                r |= add_word(&v, "--name=", "dev", NULL) |
-                     add_word(&v, "--data-dir=", d->dir, "/kstored");
-                r |= add_word(&v, "--listen-client-urls=unix://", d->sockets, "/kstored.sock");
-                r |= add_word(&v, "--advertise-client-urls=unix://", d->sockets, "/kstored.sock");
-                r |= add_word(&v, "--listen-peer-urls=", NULL, NULL) |
-                     add_word(&v, "--listen-metrics-urls=", NULL, NULL);
-        } else if (streq(c->name, "kapid")) {
-                static const struct {
-                        const char *flag, *file;
-                } files[] = {
-                                {"--tls-cert-file=", "/pki/kapid.crt"},
-                                {"--tls-private-key-file=", "/pki/kapid.key"},
-                                {"--client-ca-file=", "/pki/ca.crt"},
-                                {"--service-account-key-file=", "/pki/sa.key"},
-                                {"--ssh-key-file=", "/pki/ssh_kapid"},
-                };
-
-                r |= add_word(&v, "--store=unix://", d->sockets, "/kstored.sock") |
-                     add_word(&v, "--unix-socket=", d->sockets, "/kapid.sock");
-                r |= add_word(&v, "--bind-address=127.0.0.1", NULL, NULL) |
-                     add_word(&v, "--advertise-address=127.0.0.1", NULL, NULL);
-                r |= add_word(&v, "--secure-port=", port, NULL) |
-                     add_word(&v, "--service-cluster-ip-range=10.96.0.0/16", NULL, NULL);
-                for (size_t i = 0; i < ELEMENTS(files); i++)
-                        r |= add_word(&v, files[i].flag, d->dir, files[i].file);
-        } else {
-                _cleanup_free_ char *file = strformat("/pki/%s.kubeconfig", c->name);
-
-                r |= add_word(&v, "--kubeconfig=", d->dir, strempty(file)) |
-                     add_word(&v, "--health-address=", NULL, NULL);
-                if (streq(c->name, "kreconciled")) {
-                        r |= add_word(&v, "--cluster-cidr=10.244.0.0/16", NULL, NULL);
-                        r |= add_word(&v, "--cluster-signing-cert-file=", d->dir, "/pki/ca.crt");
-                        r |= add_word(&v, "--cluster-signing-key-file=", d->dir, "/pki/ca.key");
-                } else if (streq(c->name, "kgitd"))
-                        r |= add_word(&v, "--data-dir=", d->dir, "/kgitd");
+                if (!takes(c, &dev_arguments[i]))
+                        continue;
+                word = argument_text(d, c, &dev_arguments[i]);
+                if (!word)
+                        return -ENOMEM;
+                r = strv_extend(&v, word);
+                if (r < 0)
+                        return r;
         }
-        if (r != 0)
-                return -ENOMEM;
         *ret = TAKE_PTR(v);
         return 0;
 }
@@ -407,7 +442,7 @@ static int bring_up(struct dev *d, struct problem *p) {
         return 0;
 }
 
-int verb_dev(struct kctl *k) {
+int kctl_dev(struct kctl *k) {
         struct dev d = {.k = k, .lock_fd = -EBADF};
         _cleanup_problem_ struct problem p = {0};
         sigset_t mask;

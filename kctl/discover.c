@@ -34,7 +34,7 @@ static int print_group(struct kctl *k, const char *api_version, struct problem *
         return q;
 }
 
-int verb_api_resources(struct kctl *k) {
+int kctl_api_resources(struct kctl *k) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *groups = NULL;
         const char *only = k->flags.api_group;
@@ -141,7 +141,7 @@ static const json_t *find_schema(const json_t *document, const struct kind_ref *
         return NULL;
 }
 
-int verb_explain(struct kctl *k) {
+int kctl_explain(struct kctl *k) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *document = NULL;
         _cleanup_free_ char *path = NULL;
@@ -188,7 +188,7 @@ int verb_explain(struct kctl *k) {
         return EXIT_OK;
 }
 
-int verb_version(struct kctl *k) {
+int kctl_version(struct kctl *k) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *v = NULL;
 
@@ -203,7 +203,7 @@ int verb_version(struct kctl *k) {
         return EXIT_OK;
 }
 
-int verb_auth_can_i(struct kctl *k) {
+int kctl_auth_can_i(struct kctl *k) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *review = NULL, *answer = NULL;
         const char *slash = NULL;
@@ -242,7 +242,7 @@ int verb_auth_can_i(struct kctl *k) {
         return allowed ? EXIT_OK : EXIT_ERROR;
 }
 
-int verb_events(struct kctl *k) {
+int kctl_events(struct kctl *k) {
         char **own = k->words;
         char *words[] = {(char *)"events", NULL};
         int code;
@@ -250,7 +250,7 @@ int verb_events(struct kctl *k) {
         if (own)
                 return kctl_usage(k, "events takes no word \"%s\"", own[0]);
         k->words = words;
-        code = verb_get(k);
+        code = kctl_get(k);
         k->words = own;
         return code;
 }

@@ -59,11 +59,11 @@ static int cordon_all(struct kctl *k, bool on) {
         return code;
 }
 
-int verb_cordon(struct kctl *k) {
+int kctl_cordon(struct kctl *k) {
         return cordon_all(k, true);
 }
 
-int verb_uncordon(struct kctl *k) {
+int kctl_uncordon(struct kctl *k) {
         return cordon_all(k, false);
 }
 
@@ -106,7 +106,7 @@ static int judge_pod(struct kctl *k, const json_t *pod, struct problem *p) {
 }
 
 static int evict(struct kctl *k, const json_t *pod, uint64_t deadline, struct problem *p) {
-        const struct api_resource *pods = api_resource_find("pods");
+        const struct api_resource *pods = api_resource(KIND_PODS);
         _cleanup_free_ char *path = api_path(pods, object_namespace(pod), object_name(pod),
                         k->flags.disable_eviction ? NULL : "eviction", NULL);
         _cleanup_json_ json_t *options = json_object(), *body = NULL;
@@ -152,7 +152,7 @@ static int is_other(const json_t *object, void *userdata, struct problem *p) {
 
 static int drain_node(struct kctl *k, const struct target *t, struct problem *p) {
         _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", t->name),
-                            *path = query ? api_path(api_resource_find("pods"), NULL, NULL, NULL,
+                            *path = query ? api_path(api_resource(KIND_PODS), NULL, NULL, NULL,
                                                             query)
                                           : NULL;
         uint64_t timeout = k->flags.timeout_us,
@@ -194,7 +194,7 @@ static int drain_node(struct kctl *k, const struct target *t, struct problem *p)
         return r;
 }
 
-int verb_drain(struct kctl *k) {
+int kctl_drain(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         int code = EXIT_OK;

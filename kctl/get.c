@@ -34,82 +34,91 @@ static bool is_single(const struct targets *t) {
         return t->count == 1 && t->items[0].name;
 }
 
-/* Tables of several names of one kind become one: rows are put together. */
+/* Appends the rows of a table to another, which is made of the first. Takes table. */
+static int append_rows(json_t **all, json_t *table_taken) {
+        _cleanup_json_ json_t *table = table_taken;
+
+        if (!*all) {
+                *all = TAKE_PTR(table);
+                return 0;
+        }
+        return json_array_extend(json_object_get(*all, "rows"), json_object_get(table, "rows")) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+/* Adds the rows of a target to a table, page by page. */
+static int read_rows(struct kctl *k, const struct target *t, json_t **all, struct problem *p) {
+        _cleanup_free_ char *query = t->name ? strdup("") : selector_query(k, "limit=500");
+
+        while (query) {
+                _cleanup_free_ char *path = target_path(t, NULL, query), *token = NULL,
+                                    *more = NULL;
+                _cleanup_json_ json_t *page = NULL;
+                int r;
+
+                if (!path)
+                        return -ENOMEM;
+                r = get_table(k, path, &page, p);
+                if (r < 0)
+                        return r;
+                if (!isempty(json_str(page, "metadata.continue"))) {
+                        token = url_escape(json_str(page, "metadata.continue"));
+                        more = token ? strformat("limit=500&continue=%s", token) : NULL;
+                        if (!more)
+                                return -ENOMEM;
+                }
+                r = append_rows(all, TAKE_PTR(page));
+                if (r < 0 || !more)
+                        return r;
+                free(query);
+                query = selector_query(k, more);
+        }
+        return -ENOMEM;
+}
+
+static bool same_kind(const struct target *a, const struct target *b) {
+        return streq(a->kind.resource.plural, b->kind.resource.plural) &&
+               streq(a->kind.resource.group, b->kind.resource.group);
+}
+
+static void print_no_resources(const struct kctl *k, const struct target *t) {
+        fflush(stdout);
+        if (k->flags.all_namespaces || !t->kind.resource.namespaced)
+                fprintf(stderr, "No resources found\n");
+        else
+                fprintf(stderr, "No resources found in %s namespace.\n", t->ns);
+}
+
+/* Tables of several names of one kind are printed as one. */
 static int print_tables(struct kctl *k, const struct targets *t) {
-        struct problem p = {0};
         bool prefix = false, printed = false;
         int code = EXIT_OK;
 
         for (size_t i = 1; i < t->count; i++)
-                prefix |= !streq(
-                                t->items[i].kind.resource.plural, t->items[0].kind.resource.plural);
-        for (size_t i = 0; i < t->count;) {
+                prefix |= !same_kind(&t->items[i], &t->items[0]);
+        for (size_t i = 0, end; i < t->count; i = end) {
                 const struct kind_ref *kind = &t->items[i].kind;
                 _cleanup_json_ json_t *all = NULL;
-                size_t j = i;
+                char label[320];
 
-                for (; j < t->count &&
-                                streq(t->items[j].kind.resource.plural, kind->resource.plural);
-                                j++) {
-                        _cleanup_free_ char *query =
-                                        t->items[j].name ? strdup("")
-                                                         : selector_query(k, "limit=500");
-                        _cleanup_json_ json_t *table = NULL;
+                for (end = i; end < t->count && same_kind(&t->items[end], &t->items[i]); end++) {
+                        _cleanup_problem_ struct problem p = {0};
+                        int r = read_rows(k, &t->items[end], &all, &p);
 
-                        for (;;) { /* page by page */
-                                _cleanup_free_ char *path = query ? target_path(&t->items[j], NULL,
-                                                                                    query)
-                                                                  : NULL,
-                                                    *token = NULL;
-                                _cleanup_json_ json_t *page = NULL;
-                                int r = path ? get_table(k, path, &page, &p) : -ENOMEM;
-
-                                if (r < 0) {
-                                        if (!(r == -ENOENT && k->flags.ignore_not_found))
-                                                code = kctl_fail(&p);
-                                        problem_done(&p);
-                                        break;
-                                }
-                                token = json_str(page, "metadata.continue")
-                                                        ? url_escape(json_str(page,
-                                                                          "metadata.continue"))
-                                                        : NULL;
-                                if (!table)
-                                        table = json_incref(page);
-                                else
-                                        json_array_extend(json_object_get(table, "rows"),
-                                                        json_object_get(page, "rows"));
-                                if (isempty(token))
-                                        break;
-                                _cleanup_free_ char *more =
-                                                strformat("limit=500&continue=%s", token);
-                                free(query);
-                                query = more ? selector_query(k, more) : NULL;
-                        }
-                        if (!all)
-                                all = TAKE_PTR(table);
-                        else if (table)
-                                json_array_extend(json_object_get(all, "rows"),
-                                                json_object_get(table, "rows"));
+                        if (r < 0 && !(r == -ENOENT && k->flags.ignore_not_found))
+                                code = kctl_fail(&p);
                 }
-                if (all && json_array_size(json_object_get(all, "rows")) > 0) {
-                        char label[320];
-
-                        if (printed)
-                                putchar('\n');
-                        print_table(k, all, k->flags.all_namespaces && kind->resource.namespaced,
-                                        prefix ? kind_label(kind, label) : NULL, NULL);
-                        printed = true;
-                }
-                i = j;
+                if (json_array_size(json_object_get(all, "rows")) == 0)
+                        continue;
+                if (printed)
+                        putchar('\n');
+                print_table(k, all, k->flags.all_namespaces && kind->resource.namespaced,
+                                prefix ? kind_label(kind, label) : NULL, NULL);
+                printed = true;
         }
-        if (!printed && code == EXIT_OK && !k->flags.ignore_not_found) {
-                fflush(stdout);
-                if (k->flags.all_namespaces || !t->items[0].kind.resource.namespaced)
-                        fprintf(stderr, "No resources found\n");
-                else
-                        fprintf(stderr, "No resources found in %s namespace.\n", t->items[0].ns);
-        }
+        if (!printed && code == EXIT_OK && !k->flags.ignore_not_found)
+                print_no_resources(k, &t->items[0]);
         return code;
 }
 
@@ -170,7 +179,7 @@ static int print_objects(struct kctl *k, const struct targets *t) {
 }
 
 /* A watch under way. */
-struct watch {
+struct row_watch {
         struct kctl *k;
         struct buf line;
         json_t *definitions; /* of the first table; later events leave them out */
@@ -181,7 +190,7 @@ struct watch {
         bool gone;
 };
 
-static int on_watch_line(struct watch *w, const char *line, size_t n) {
+static int on_watch_line(struct row_watch *w, const char *line, size_t n) {
         _cleanup_json_ json_t *event = NULL, *table = NULL;
         json_t *object;
         const char *type;
@@ -224,7 +233,7 @@ static int on_watch_line(struct watch *w, const char *line, size_t n) {
 }
 
 static int on_watch_data(struct http_call *call, const char *data, size_t n, void *userdata) {
-        struct watch *w = userdata;
+        struct row_watch *w = userdata;
         char *newline;
         int r = buf_append(&w->line, data, n);
 
@@ -255,7 +264,7 @@ static int print_items(struct kctl *k, const json_t *list, const struct kind_ref
 
 /* Shows the list once, then follows changes; a stream that ends is taken up where it ended. */
 static int watch(struct kctl *k, const struct target *t) {
-        struct watch w = {.k = k, .target = t};
+        struct row_watch w = {.k = k, .target = t};
         _cleanup_free_ char *field = NULL, *query = NULL, *path = NULL;
         _cleanup_json_ json_t *list = NULL;
         struct target whole = {t->kind, t->ns, NULL};
@@ -320,7 +329,7 @@ static int watch(struct kctl *k, const struct target *t) {
         return code;
 }
 
-int verb_get(struct kctl *k) {
+int kctl_get(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
 

@@ -42,7 +42,7 @@ static const char *info(const struct join *j, const char *key) {
 }
 
 static char *node_path(const struct join *j, const char *query) {
-        return api_path(api_resource_find("nodes"), NULL, j->name, NULL, query);
+        return api_path(api_resource(KIND_NODES), NULL, j->name, NULL, query);
 }
 
 /* Lower case, letters, digits, '-' and '.': RFC 1123. */
@@ -149,7 +149,7 @@ static int approve(struct join *j, const struct api_resource *csrs, json_t *requ
 
 /* Has the API sign the request; the certificate's PEM. */
 static int sign(struct join *j, const char *csr, char **ret_cert) {
-        const struct api_resource *csrs = api_resource_find("certificatesigningrequests");
+        const struct api_resource *csrs = api_resource(KIND_CERTIFICATESIGNINGREQUESTS);
         char suffix[9];
         _cleanup_free_ char *name = NULL, *list_path = api_path(csrs, NULL, NULL, NULL, NULL),
                             *path = NULL;
@@ -232,8 +232,8 @@ static int write_node_files(struct join *j, const char *cert) {
         return 0;
 }
 
-/* Lets kapid's key run one command on the machine and nothing else. The line of an earlier cluster is
- * replaced. */
+/* Lets kapid's key run one command on the machine and nothing else. The line of an earlier cluster
+ * is replaced. */
 static int allow_kapid(struct join *j) {
         _cleanup_free_ char *key = strndup(info(j, "ssh-key"), strcspn(info(j, "ssh-key"), "\n")),
                             *line = NULL;
@@ -245,8 +245,8 @@ static int allow_kapid(struct join *j) {
         line = strformat("restrict,command=\"/opt/keelson/bin/knodeagent ssh\" %s\n", key);
         if (!line)
                 return -ENOMEM;
-        return machine_run(j->machine, text_allow_kapid_sh, line, strlen(line), 30, NULL,
-                        j->problem);
+        return machine_run(
+                        j->machine, text_allow_kapid_sh, line, strlen(line), 30, NULL, j->problem);
 }
 
 /* Whoever may make a pod shall not come to the machine that has the cluster's keys. */
@@ -258,7 +258,7 @@ static bool tainted(const struct join *j) {
  * took it off meant it. */
 static int make_tainted(struct join *j) {
         _cleanup_free_ char *path =
-                        api_path(api_resource_find("nodes"), NULL, NULL, NULL, "fieldManager=kctl");
+                        api_path(api_resource(KIND_NODES), NULL, NULL, NULL, "fieldManager=kctl");
         _cleanup_json_ json_t *node = json_pack("{s:s, s:s, s:{s:s}, s:{s:[{s:s, s:s}]}}",
                         "apiVersion", "v1", "kind", "Node", "metadata", "name", j->name, "spec",
                         "taints", "key", CONTROL_PLANE_ROLE, "effect", "NoSchedule");
@@ -391,7 +391,7 @@ static int join_child(struct kctl *k, json_t *data, const char *where) {
 
 static json_t *read_info(struct kctl *k, struct problem *p) {
         _cleanup_free_ char *path = api_path(
-                        api_resource_find("configmaps"), "kube-system", "keelson-info", NULL, NULL);
+                        api_resource(KIND_CONFIGMAPS), "kube-system", "keelson-info", NULL, NULL);
         _cleanup_json_ json_t *o = NULL;
         int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;
 
@@ -402,7 +402,7 @@ static json_t *read_info(struct kctl *k, struct problem *p) {
         return r < 0 ? NULL : json_incref(json_object_get(o, "data"));
 }
 
-int verb_node_join(struct kctl *k) {
+int kctl_node_join(struct kctl *k) {
         _cleanup_json_ json_t *data = NULL;
         _cleanup_problem_ struct problem p = {0};
         size_t n = strv_length(k->words), started = 0, running = 0, failed = 0;
@@ -460,7 +460,7 @@ static char *ssh_where(const json_t *node) {
 }
 
 static int remove_node(struct kctl *k, const char *name, struct problem *p) {
-        _cleanup_free_ char *path = api_path(api_resource_find("nodes"), NULL, name, NULL, NULL),
+        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), NULL, name, NULL, NULL),
                             *where = NULL;
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_json_ json_t *node = NULL;
@@ -485,7 +485,7 @@ static int remove_node(struct kctl *k, const char *name, struct problem *p) {
         return r;
 }
 
-int verb_node_remove(struct kctl *k) {
+int kctl_node_remove(struct kctl *k) {
         int code = EXIT_OK;
 
         if (!k->words)

@@ -1,36 +1,32 @@
-/* kctl: what its verbs share. A verb is a row of the table in main.c and a function in a file of
- * its name. */
+/* kctl: what its verbs share. A verb is a row of verbs.h and a function in a file of its name, a
+ * flag is a row of flag-rows.h. */
 #pragma once
 
 #include "lib/client/api.h"
 #include "lib/options.h"
 
-/* Every flag of every verb; a verb names those it takes (verb.flags). */
-struct flags {
-        char *kubeconfig, *context, *ns;
-        char *output, *selector, *field_selector, *sort_by;
-        bool all_namespaces, watch, watch_only, no_headers, show_labels;
-        char **filenames;
-        char *field_manager, *dry_run, *cascade;
-        bool force, force_conflicts, wait, now, all, overwrite, ignore_not_found;
-        char *grace_period, *condition;
-        uint64_t timeout_us;
-        char *container, *since, *since_time, *tail, *limit_bytes;
-        bool follow, previous, timestamps, prefix;
-        char *replicas, *current_replicas, *revision;
-        bool ignore_daemonsets, delete_emptydir_data, disable_eviction, recursive, yes;
-        char *dir, *store, *identity, *name, *advertise_address, *service_range, *cluster_range,
-                        *reason, *api_group;
-        char **control;
-        uint16_t port;
-        bool client_only, accept_new_host_key, other_cluster, control_plane_taint;
-        uint32_t ssh_port;
+/* Every flag of every verb, a member each of the type that its row names; a verb names those it
+ * takes (verbs.h). */
+#define FLAG_BOOL(field, ...) bool field;
+#define FLAG_DURATION(field, ...) uint64_t field; /* microseconds */
+#define FLAG_PORT(field, ...) uint16_t field;
+#define FLAG_STRING(field, ...) char *field;
+#define FLAG_STRINGS(field, ...) char **field;
+#define FLAG_U32(field, ...) uint32_t field;
+struct kctl_flags {
+#include "kctl/flag-rows.h"
 };
+#undef FLAG_BOOL
+#undef FLAG_DURATION
+#undef FLAG_PORT
+#undef FLAG_STRING
+#undef FLAG_STRINGS
+#undef FLAG_U32
 
 struct verb;
 
 struct kctl {
-        struct flags flags;
+        struct kctl_flags flags;
         char **words; /* positional arguments */
         const struct verb *verb;
         struct api_client *client; /* made on first use by kctl_client() */
@@ -45,11 +41,9 @@ struct verb {
         const char *name;           /* "get", "rollout status" */
         const char *usage;          /* "KIND [NAME...]" */
         const char *summary;        /* one line */
-        const char *const *flags;   /* NULL-ended names from the flags table; NULL: only the common
-                                       ones */
-        int (*run)(struct kctl *k); /* returns an exit code; has told the user why */
-        const char *words; /* what completes its words: "kinds", "objects", "nodes", "gitsyncs",
-                              "files" or NULL */
+        const char *const *flags;   /* names from the flags table, ended by NULL */
+        int (*run)(struct kctl *k); /* returns an exit code after printing the reason */
+        const char *words;          /* what completes its words (verbs.h) */
 };
 
 extern const struct verb verbs[];
@@ -90,7 +84,7 @@ struct target {
 };
 struct targets {
         struct target *items;
-        size_t count;
+        size_t count, allocated;
 };
 void targets_done(struct targets *t);
 #define _cleanup_targets_ _cleanup_(targets_done)
@@ -106,13 +100,16 @@ char *target_path(const struct target *t, const char *subresource, const char *q
 char *selector_query(struct kctl *k, const char *more);
 
 /* manifests.c: objects of files, folders, "-". */
+struct manifest {
+        json_t *object;
+        char *place; /* "web.yaml line 3" */
+};
 struct manifests {
-        json_t **objects;
-        char **places; /* "web.yaml line 3" */
-        size_t count;
+        struct manifest *items;
+        size_t count, allocated;
 };
 void manifests_done(struct manifests *m);
-#define _cleanup_objects_ _cleanup_(manifests_done)
+#define _cleanup_manifests_ _cleanup_(manifests_done)
 int manifests_read(struct kctl *k, struct manifests *ret, struct problem *p);
 
 /* output.c: what is written to stdout and stderr is shown without control characters of others
@@ -150,42 +147,7 @@ typedef int (*wait_func)(const json_t *object, void *userdata, struct problem *p
 int wait_for(struct kctl *k, const struct target *t, uint64_t timeout_us, wait_func done,
                 void *userdata, struct problem *p);
 
-/* The verbs. */
-int verb_annotate(struct kctl *k);
-int verb_api_resources(struct kctl *k);
-int verb_apply(struct kctl *k);
-int verb_auth_can_i(struct kctl *k);
-int verb_backup(struct kctl *k);
-int verb_completion(struct kctl *k);
-int verb_complete(struct kctl *k);
-int verb_cordon(struct kctl *k);
-int verb_uncordon(struct kctl *k);
-int verb_drain(struct kctl *k);
-int verb_delete(struct kctl *k);
-int verb_describe(struct kctl *k);
-int verb_dev(struct kctl *k);
-int verb_down(struct kctl *k);
-int verb_events(struct kctl *k);
-int verb_explain(struct kctl *k);
-int verb_get(struct kctl *k);
-int verb_label(struct kctl *k);
-int verb_logs(struct kctl *k);
-int verb_man(struct kctl *k);
-int verb_node_join(struct kctl *k);
-int verb_node_remove(struct kctl *k);
-int verb_restore(struct kctl *k);
-int verb_rollout_history(struct kctl *k);
-int verb_rollout_pause(struct kctl *k);
-int verb_rollout_restart(struct kctl *k);
-int verb_rollout_resume(struct kctl *k);
-int verb_rollout_status(struct kctl *k);
-int verb_rollout_undo(struct kctl *k);
-int verb_scale(struct kctl *k);
-int verb_sync(struct kctl *k);
-int verb_sync_now(struct kctl *k);
-int verb_sync_resume(struct kctl *k);
-int verb_sync_suspend(struct kctl *k);
-int verb_taint(struct kctl *k);
-int verb_up(struct kctl *k);
-int verb_version(struct kctl *k);
-int verb_wait(struct kctl *k);
+/* The verbs' functions: int kctl_get(struct kctl *k) ... */
+#define VERB(function, ...) int function(struct kctl *k);
+#include "kctl/verbs.h"
+#undef VERB

@@ -4,13 +4,13 @@
 #include "lib/selector.h"
 #include "lib/timefmt.h"
 
-struct reading {
+struct log_output {
         const char *prefix; /* before each line; NULL for none */
         bool at_line_start;
 };
 
 static int on_log(struct http_call *call, const char *data, size_t n, void *userdata) {
-        struct reading *r = userdata;
+        struct log_output *r = userdata;
 
         if (!r->prefix)
                 fwrite(data, 1, n, stdout);
@@ -38,7 +38,7 @@ static int add_number(struct buf *b, const char *flag, const char *parameter, co
 }
 
 static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
-        const struct flags *f = &k->flags;
+        const struct kctl_flags *f = &k->flags;
         uint64_t us;
         int r = 0;
 
@@ -74,9 +74,9 @@ static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
 
 static int read_log(struct kctl *k, const char *ns, const char *pod, const char *query, bool prefix,
                 struct problem *p) {
-        _cleanup_free_ char *path = api_path(
-                        api_resource_find("pods"), ns, pod, "log", query + (*query == '&'));
-        struct reading reading = {prefix ? pod : NULL, true};
+        _cleanup_free_ char *path =
+                        api_path(api_resource(KIND_PODS), ns, pod, "log", query + (*query == '&'));
+        struct log_output reading = {prefix ? pod : NULL, true};
         struct http_result result;
         /* Into a file or a program the log goes as it is. */
         output_exact(k, !isatty(STDOUT_FILENO));
@@ -125,7 +125,7 @@ static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct 
         _cleanup_free_ char *text = label_selector_text(selector);
         labels = text ? url_escape(text) : NULL;
         query = labels ? strformat("labelSelector=%s", labels) : NULL;
-        pods_path = query ? api_path(api_resource_find("pods"), t->ns, NULL, NULL, query) : NULL;
+        pods_path = query ? api_path(api_resource(KIND_PODS), t->ns, NULL, NULL, query) : NULL;
         return pods_path ? api_get(k->client, pods_path, ret, p) : -ENOMEM;
 }
 
@@ -144,7 +144,7 @@ static const json_t *best_pod(const json_t *list) {
 
 static int logs_of_list(struct kctl *k, const char *query, struct problem *p) {
         _cleanup_free_ char *labels = selector_query(k, NULL),
-                            *path = labels ? api_path(api_resource_find("pods"), kctl_namespace(k),
+                            *path = labels ? api_path(api_resource(KIND_PODS), kctl_namespace(k),
                                                              NULL, NULL, labels)
                                            : NULL;
         _cleanup_json_ json_t *list = NULL;
@@ -193,7 +193,7 @@ static int logs_of_word(struct kctl *k, const char *query, struct problem *p) {
         return read_log(k, object_namespace(pod), object_name(pod), query, k->flags.prefix, p);
 }
 
-int verb_logs(struct kctl *k) {
+int kctl_logs(struct kctl *k) {
         _cleanup_buf_ struct buf query = {0};
         _cleanup_problem_ struct problem p = {0};
         int r;

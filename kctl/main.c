@@ -6,56 +6,14 @@
 
 #include "config.h"
 
-#define FLAGS(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-/* clang-format off */
+#define VERB(function, name, usage, summary, words, ...) \
+        {name, usage, summary, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL}, function, \
+                        words},
 const struct verb verbs[] = {
-        { "get", "KIND[,KIND...] [NAME...] | KIND/NAME...", "Show objects",
-          FLAGS("all-namespaces", "output", "selector", "field-selector", "sort-by", "watch", "watch-only", "no-headers", "show-labels", "ignore-not-found", "filename"), verb_get, "objects" },
-        { "describe", "KIND [NAME...] | KIND/NAME...", "Show objects in full, with their events", FLAGS("all-namespaces", "selector"), verb_describe, "objects" },
-        { "apply", "-f FILE...", "Make objects as the files say (server-side apply)", FLAGS("filename", "dry-run", "force-conflicts", "field-manager", "output"), verb_apply, "files" },
-        { "delete", "KIND NAME... | KIND/NAME... | -f FILE...", "Remove objects",
-          FLAGS("filename", "selector", "field-selector", "all", "all-namespaces", "cascade", "force", "grace-period", "now", "wait", "timeout", "ignore-not-found", "dry-run", "output"), verb_delete, "objects" },
-        { "logs", "POD | KIND/NAME", "Show what containers wrote",
-          FLAGS("container", "follow", "previous", "tail", "since", "since-time", "timestamps", "limit-bytes", "selector", "prefix"), verb_logs, "pods" },
-        { "scale", "KIND NAME... --replicas N", "Set how many replicas run", FLAGS("replicas", "current-replicas", "dry-run"), verb_scale, "objects" },
-        { "rollout status", "KIND/NAME", "Wait until a rollout is done", FLAGS("timeout", "watch"), verb_rollout_status, "objects" },
-        { "rollout history", "KIND/NAME", "Show the revisions of a rollout", NULL, verb_rollout_history, "objects" },
-        { "rollout undo", "KIND/NAME", "Go back to an earlier revision", FLAGS("to-revision", "dry-run"), verb_rollout_undo, "objects" },
-        { "rollout restart", "KIND/NAME...", "Replace every pod, one after another", NULL, verb_rollout_restart, "objects" },
-        { "rollout pause", "KIND/NAME...", "Hold a rollout", NULL, verb_rollout_pause, "objects" },
-        { "rollout resume", "KIND/NAME...", "Go on with a held rollout", NULL, verb_rollout_resume, "objects" },
-        { "cordon", "NODE...", "Let no new pods come to nodes", FLAGS("selector"), verb_cordon, "nodes" },
-        { "uncordon", "NODE...", "Let pods come to nodes again", FLAGS("selector"), verb_uncordon, "nodes" },
-        { "drain", "NODE...", "Move the pods of nodes elsewhere",
-          FLAGS("selector", "force", "grace-period", "timeout", "ignore-daemonsets", "delete-emptydir-data", "disable-eviction"), verb_drain, "nodes" },
-        { "label", "KIND NAME KEY=VALUE... KEY-...", "Set and remove labels", FLAGS("overwrite", "all", "selector", "all-namespaces", "dry-run"), verb_label, "objects" },
-        { "annotate", "KIND NAME KEY=VALUE... KEY-...", "Set and remove annotations", FLAGS("overwrite", "all", "selector", "all-namespaces", "dry-run"), verb_annotate, "objects" },
-        { "taint", "NODE... KEY[=VALUE]:EFFECT... KEY[:EFFECT]-...", "Keep pods off nodes that do not tolerate it, and undo that", FLAGS("overwrite", "all", "selector", "dry-run"), verb_taint, "nodes" },
-        { "sync now", "NAME...", "Fetch and apply a GitSync now, and wait for it", FLAGS("timeout", "wait"), verb_sync_now, "gitsyncs" },
-        { "sync suspend", "NAME...", "Stop syncing from Git", FLAGS("reason"), verb_sync_suspend, "gitsyncs" },
-        { "sync resume", "NAME...", "Go on syncing from Git", NULL, verb_sync_resume, "gitsyncs" },
-        { "sync", "[NAME...]", "Show what Git says and what is", FLAGS("all-namespaces"), verb_sync, "gitsyncs" },
-        { "explain", "KIND[.FIELD...]", "Explain the fields of a kind", FLAGS("recursive"), verb_explain, "kinds" },
-        { "events", "", "Show events, oldest first", FLAGS("all-namespaces", "watch", "field-selector"), verb_events, NULL },
-        { "wait", "KIND NAME... --for WHAT", "Wait for a condition", FLAGS("for", "timeout", "selector", "all", "all-namespaces"), verb_wait, "objects" },
-        { "api-resources", "", "List the kinds that the server knows", FLAGS("api-group", "no-headers"), verb_api_resources, NULL },
-        { "auth can-i", "VERB KIND [NAME]", "Ask whether something is allowed", FLAGS("all-namespaces"), verb_auth_can_i, "kinds" },
-        { "dev", "--dir DIR [--port N]", "Run a control plane in the foreground, without root, systemd or nodes", FLAGS("dir", "port"), verb_dev, NULL },
-        { "up", "[--control USER@HOST]", "Make a machine a control plane",
-          FLAGS("control", "identity", "port", "advertise-address", "service-cluster-ip-range", "cluster-cidr", "accept-new-host-key", "timeout"), verb_up, NULL },
-        { "node join", "USER@HOST...", "Join machines as nodes, over SSH", FLAGS("identity", "name", "accept-new-host-key", "control-plane-taint", "timeout"), verb_node_join, NULL },
-        { "node remove", "NODE...", "Undo a join: remove the agent and the node", FLAGS("identity", "force", "yes", "timeout"), verb_node_remove, "nodes" },
-        { "down", "[--control USER@HOST]", "Undo `kctl up`: stop the control plane and remove its state", FLAGS("control", "identity", "yes"), verb_down, NULL },
-        { "backup", "FILE", "Copy the store into a file, and read it again to be sure", FLAGS("control", "identity", "dir", "store", "output", "timeout"), verb_backup, "files" },
-        { "restore", "FILE", "Put a backup in the place of the store", FLAGS("control", "identity", "dir", "force", "other-cluster", "output", "timeout"), verb_restore, "files" },
-        { "version", "", "Show the versions of kctl and the server", FLAGS("client", "output"), verb_version, NULL },
-        { "completion", "bash|zsh|fish", "Print a completion script for a shell", NULL, verb_completion, NULL },
-        { "__complete", "WORD...", NULL, NULL, verb_complete, NULL },
-        { "man", "", NULL, NULL, verb_man, NULL },
-        { NULL },
+#include "kctl/verbs.h"
+                {NULL},
 };
-/* clang-format on */
+#undef VERB
 
 static const char *const common_flags[] = {"kubeconfig", "context", "namespace", NULL};
 

@@ -6,25 +6,22 @@
 #include "kctl/kctl.h"
 #include "lib/fileio.h"
 #include "lib/object.h"
+#include "lib/vector.h"
 #include "lib/yaml.h"
 
 enum { MANIFEST_SIZE_MAX = 16 << 20, MANIFEST_OBJECTS_MAX = 10000 };
 
 void manifests_done(struct manifests *m) {
         for (size_t i = 0; i < m->count; i++) {
-                json_decref(m->objects[i]);
-                free(m->places[i]);
+                json_decref(m->items[i].object);
+                free(m->items[i].place);
         }
-        free(m->objects);
-        free(m->places);
-        *m = (struct manifests){0};
+        vector_done(m);
 }
 
 static int add_object(struct manifests *m, json_t *object, const char *file, unsigned line,
                 struct problem *p) {
         _cleanup_free_ char *place = strformat("%s line %u", file, line);
-        json_t **objects;
-        char **places;
 
         if (!place)
                 return -ENOMEM;
@@ -38,42 +35,47 @@ static int add_object(struct manifests *m, json_t *object, const char *file, uns
         if (m->count >= MANIFEST_OBJECTS_MAX)
                 return problem_set(p, E2BIG, 0, NULL, "more than %i objects at once",
                                 MANIFEST_OBJECTS_MAX);
-        objects = reallocarray(m->objects, m->count + 1, sizeof(*objects));
-        if (!objects)
+        if (vector_append(m, ((struct manifest){object, place})) < 0)
                 return -ENOMEM;
-        m->objects = objects;
-        places = reallocarray(m->places, m->count + 1, sizeof(*places));
-        if (!places)
-                return -ENOMEM;
-        m->places = places;
-        objects[m->count] = json_incref(object);
-        places[m->count++] = TAKE_PTR(place);
+        json_incref(object);
+        TAKE_PTR(place);
+        return 0;
+}
+
+/* An object, or the items of a list. */
+static int add_document(struct manifests *m, json_t *document, const char *file, unsigned line,
+                struct problem *p) {
+        json_t *items = json_object_get(document, "items"), *item;
+        size_t i;
+
+        if (!endswith(object_kind(document), "List") || !json_is_array(items))
+                return add_object(m, document, file, line, p);
+        json_array_foreach (items, i, item) {
+                int r = add_object(m, item, file, line, p);
+
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 
 static int read_text(struct manifests *m, const char *file, const char *text, size_t n,
                 struct problem *p) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
-        int r = yaml_parse(text, n, &docs, p);
+        int r;
 
+        r = yaml_parse(text, n, &docs, p);
         if (r < 0) {
                 problem_prefix(p, "%s", file);
                 p->code = 0; /* no server has seen it */
                 return r;
         }
-        for (size_t i = 0; r == 0 && i < docs.count; i++) {
-                json_t *items = json_object_get(docs.items[i].value, "items"), *item;
-                size_t j;
-
-                if (!endswith(object_kind(docs.items[i].value), "List") || !json_is_array(items)) {
-                        r = add_object(m, docs.items[i].value, file, docs.items[i].line, p);
-                        continue;
-                }
-                json_array_foreach (items, j, item)
-                        if (r == 0)
-                                r = add_object(m, item, file, docs.items[i].line, p);
+        for (size_t i = 0; i < docs.count; i++) {
+                r = add_document(m, docs.items[i].value, file, docs.items[i].line, p);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 static int read_stdin(struct manifests *m, struct problem *p) {
@@ -129,23 +131,19 @@ static int read_folder(struct manifests *m, const char *path, struct problem *p)
 }
 
 int manifests_read(struct kctl *k, struct manifests *ret, struct problem *p) {
-        _cleanup_objects_ struct manifests m = {0};
-        int r = 0;
+        _cleanup_manifests_ struct manifests m = {0};
 
-        for (char **f = k->flags.filenames; r == 0 && f && *f; f++) {
+        for (char **f = k->flags.filenames; f && *f; f++) {
                 struct stat st;
+                int r = streq(*f, "-")                              ? read_stdin(&m, p)
+                        : stat(*f, &st) == 0 && S_ISDIR(st.st_mode) ? read_folder(&m, *f, p)
+                                                                    : read_file(&m, *f, p);
 
-                if (streq(*f, "-"))
-                        r = read_stdin(&m, p);
-                else if (stat(*f, &st) == 0 && S_ISDIR(st.st_mode))
-                        r = read_folder(&m, *f, p);
-                else
-                        r = read_file(&m, *f, p);
+                if (r < 0)
+                        return r;
         }
-        if (r == 0 && m.count == 0)
-                r = problem_set(p, ENOENT, 0, NULL, "no objects were given; use -f FILE");
-        if (r < 0)
-                return r;
+        if (m.count == 0)
+                return problem_set(p, ENOENT, 0, NULL, "no objects were given; use -f FILE");
         *ret = m;
         m = (struct manifests){0};
         return 0;

@@ -92,10 +92,10 @@ static int change(struct kctl *k, const char *field, const char *done) {
         return code;
 }
 
-int verb_label(struct kctl *k) {
+int kctl_label(struct kctl *k) {
         return change(k, "labels", "labeled");
 }
 
-int verb_annotate(struct kctl *k) {
+int kctl_annotate(struct kctl *k) {
         return change(k, "annotations", "annotated");
 }

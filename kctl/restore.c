@@ -215,7 +215,7 @@ static int print_done(struct kctl *k, const char *file, json_t *done) {
         return EXIT_OK;
 }
 
-int verb_restore(struct kctl *k) {
+int kctl_restore(struct kctl *k) {
         _cleanup_json_ json_t *done = NULL;
         _cleanup_problem_ struct problem p = {0};
         const char *file, *where;

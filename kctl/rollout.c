@@ -87,7 +87,7 @@ static int rollout_done(const json_t *o, void *userdata, struct problem *p) {
         return 1;
 }
 
-int verb_rollout_status(struct kctl *k) {
+int kctl_rollout_status(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         struct rollout_wait w = {0};
@@ -163,7 +163,7 @@ static int history_read(
         return 0;
 }
 
-int verb_rollout_history(struct kctl *k) {
+int kctl_rollout_history(struct kctl *k) {
         _cleanup_(history_done) struct history h = {0};
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
@@ -243,7 +243,7 @@ static int undo(struct kctl *k, const struct target *t, struct problem *p) {
         return 0;
 }
 
-int verb_rollout_undo(struct kctl *k) {
+int kctl_rollout_undo(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         int code = EXIT_OK;
@@ -291,7 +291,7 @@ static const char *paused_path(const struct kind_facts *f) {
         return f->rollout->paused;
 }
 
-int verb_rollout_restart(struct kctl *k) {
+int kctl_rollout_restart(struct kctl *k) {
         char now[TIMEFMT_SIZE];
 
         return patch_all(k, pod_template_path,
@@ -301,10 +301,10 @@ int verb_rollout_restart(struct kctl *k) {
                         "restarted");
 }
 
-int verb_rollout_pause(struct kctl *k) {
+int kctl_rollout_pause(struct kctl *k) {
         return patch_all(k, paused_path, json_true(), "paused");
 }
 
-int verb_rollout_resume(struct kctl *k) {
+int kctl_rollout_resume(struct kctl *k) {
         return patch_all(k, paused_path, json_null(), "resumed");
 }

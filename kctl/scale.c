@@ -35,7 +35,7 @@ static int scale_one(struct kctl *k, const struct target *t, int64_t replicas, s
         return r;
 }
 
-int verb_scale(struct kctl *k) {
+int kctl_scale(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         int64_t replicas;

@@ -39,7 +39,7 @@ static const char *short_revision(const json_t *o, const char *path, char buffer
         return buffer;
 }
 
-int verb_sync(struct kctl *k) {
+int kctl_sync(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         int code = EXIT_OK;
@@ -99,7 +99,7 @@ static int is_handled(const json_t *o, void *userdata, struct problem *p) {
                         json_str_or(o, "status.message", "the sync failed and says nothing"));
 }
 
-int verb_sync_now(struct kctl *k) {
+int kctl_sync_now(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         char now[TIMEFMT_SIZE];
@@ -172,10 +172,10 @@ static int set_suspend(struct kctl *k, bool on) {
         return code;
 }
 
-int verb_sync_suspend(struct kctl *k) {
+int kctl_sync_suspend(struct kctl *k) {
         return set_suspend(k, true);
 }
 
-int verb_sync_resume(struct kctl *k) {
+int kctl_sync_resume(struct kctl *k) {
         return set_suspend(k, false);
 }

@@ -157,7 +157,7 @@ static int split_words(struct kctl *k, char ***ret_nodes, json_t *changes, struc
         return 0;
 }
 
-int verb_taint(struct kctl *k) {
+int kctl_taint(struct kctl *k) {
         _cleanup_strv_free_ char **nodes = NULL;
         _cleanup_json_ json_t *changes = json_array();
         _cleanup_targets_ struct targets t = {0};

@@ -1,26 +1,23 @@
 /* What a verb works on, from the words of the command line. */
 #include "kctl/kctl.h"
 #include "lib/object.h"
+#include "lib/vector.h"
 
 void targets_done(struct targets *t) {
         for (size_t i = 0; i < t->count; i++) {
                 free(t->items[i].ns);
                 free(t->items[i].name);
         }
-        free(t->items);
-        *t = (struct targets){0};
+        vector_done(t);
 }
 
 static int add(struct kctl *k, struct targets *t, const struct kind_ref *kind, const char *ns,
                 const char *name) {
-        struct target *items = reallocarray(t->items, t->count + 1, sizeof(*items));
         struct target *x;
 
-        if (!items)
+        if (vector_append(t, (struct target){.kind = *kind}) < 0)
                 return -ENOMEM;
-        t->items = items;
-        x = &items[t->count++];
-        *x = (struct target){.kind = *kind};
+        x = &t->items[t->count - 1];
         if (kind->resource.namespaced && ns && !(x->ns = strdup(ns)))
                 return -ENOMEM;
         if (name && !(x->name = strdup(name)))

@@ -17,52 +17,60 @@ static void step(struct kctl *k, const char *what) {
 
 static int make_folders(struct machine *m, struct problem *p) {
         return machine_run(m,
-                        "mkdir -p /etc/keelson/pki && chmod 0755 /etc/keelson && chmod 0700 "
-                        "/etc/keelson/pki",
+                        "mkdir -p /etc/keelson/pki && chmod 0755 /etc/keelson && "
+                        "chmod 0700 /etc/keelson/pki",
                         NULL, 0, 30, NULL, p);
 }
 
-/* ca.crt goes last: it is the mark that the set is whole. */
+/* ca.crt goes last: its presence marks a complete set. */
 static int write_files(struct machine *m, const struct cluster_files *files, struct problem *p) {
-        int r = 0;
+        for (size_t i = files->count; i-- > 0;) {
+                const struct cluster_file *file = &files->items[i];
+                bool admin = streq(file->name, "admin.kubeconfig");
+                _cleanup_free_ char *path =
+                                strformat("/etc/keelson/%s%s", admin ? "" : "pki/", file->name);
+                int r;
 
-        for (size_t i = files->count; r == 0 && i-- > 0;) {
-                bool admin = streq(files->items[i].name, "admin.kubeconfig");
-                _cleanup_free_ char *path = strformat(
-                                "/etc/keelson/%s%s", admin ? "" : "pki/", files->items[i].name);
-
-                r = path ? machine_put(m, path, files->items[i].secret ? "0600" : "0644",
-                                           files->items[i].text, p)
-                         : -ENOMEM;
+                if (!path)
+                        return -ENOMEM;
+                r = machine_put(m, path, file->secret ? "0600" : "0644", file->text, p);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
-/* An installation of before the store had an authority of its own gets one; where a person has
- * arranged members or clients, nobody else knows what they need, and it is said. */
-static int carry_store(struct kctl *k, struct machine *m, const char *address, struct problem *p) {
+/* Gives an installation of a version whose store trusted the cluster's CA an authority of the
+ * store's own. Where a person arranged members or clients, only they know what those need: it is
+ * reported. */
+static int upgrade_store(
+                struct kctl *k, struct machine *m, const char *address, struct problem *p) {
         const char *addresses[] = {address, NULL};
         const struct cluster_spec spec = {.addresses = addresses};
         _cleanup_cluster_ struct cluster_files files = {0};
         enum store_state state;
-        int r = configs_store_state(m, &state, p);
+        int r;
 
+        r = configs_store_state(m, &state, p);
         if (r < 0 || state == STORE_HAS_AUTHORITY)
                 return r;
         if (state == STORE_IS_ELSEWHERE) {
-                step(k, "The store's members or clients were arranged here: it still trusts "
-                        "the cluster's CA.\n  docs/operate-store.md says how to give it one of "
+                step(k, "The store's members or clients were changed manually: it still trusts "
+                        "the cluster's CA.\n  docs/operate-store.md describes how to give it one of "
                         "its own (\"An authority of its own\")");
                 return machine_run(m,
-                                "cd /etc/keelson/pki && cp ca.crt store-ca.crt.new && mv "
-                                "store-ca.crt.new store-ca.crt",
+                                "cd /etc/keelson/pki && cp ca.crt store-ca.crt.new && "
+                                "mv store-ca.crt.new store-ca.crt",
                                 NULL, 0, 30, NULL, p);
         }
         step(k, "Giving the store a certificate authority of its own");
         r = cluster_files_make_store(&spec, &files, p);
-        if (r == 0)
-                r = configs_name_store_authority(m, p);
-        return r < 0 ? r : write_files(m, &files, p);
+        if (r < 0)
+                return r;
+        r = configs_name_store_authority(m, p);
+        if (r < 0)
+                return r;
+        return write_files(m, &files, p);
 }
 
 /* Prints why the control plane does not start. */
@@ -115,7 +123,7 @@ int machine_wait_ready(
 /* What a join needs to know, where every administrator can read it. */
 static int publish_info(struct kctl *k, const char *ca, const char *ssh_key, const char *server,
                 struct problem *p) {
-        const struct api_resource *configmaps = api_resource_find("configmaps");
+        const struct api_resource *configmaps = api_resource(KIND_CONFIGMAPS);
         _cleanup_free_ char *path = api_path(configmaps, "kube-system", "keelson-info", NULL,
                         "fieldManager=kctl&force=true");
         _cleanup_json_ json_t *o = json_pack(
@@ -145,14 +153,87 @@ static char *read_remote(struct machine *m, const char *path, struct problem *p)
         return buf_take(&out);
 }
 
-static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
-        _cleanup_free_ char *server = NULL, *admin = NULL, *ca = NULL, *ssh_key = NULL,
-                            *config_path = kubeconfig_default_path(k->flags.kubeconfig);
+/* A first installation: keys, certificates and configuration. */
+static int install_files(struct kctl *k, struct machine *m, const struct facts *f,
+                const char *address, const char *server, struct problem *p) {
+        const char *names[] = {f->hostname, NULL}, *addresses[] = {address, NULL};
+        const struct cluster_spec spec = {.names = names,
+                        .addresses = addresses,
+                        .server = server,
+                        .port = k->flags.port,
+                        .service_range = k->flags.service_range,
+                        .cluster_range = k->flags.cluster_range,
+                        .advertise_address = address,
+                        .pki_dir = "/etc/keelson/pki",
+                        .context = "keelson"};
+        const struct config_spec config = {.hostname = f->hostname,
+                        .address = address,
+                        .port = k->flags.port,
+                        .service_range = k->flags.service_range,
+                        .cluster_range = k->flags.cluster_range};
         _cleanup_cluster_ struct cluster_files files = {0};
+        int r;
+
+        step(k, "Making keys and certificates");
+        r = cluster_files_make(&spec, &files, p);
+        if (r < 0)
+                return r;
+        r = make_folders(m, p);
+        if (r < 0)
+                return r;
+        r = configs_write(m, &config, p);
+        if (r < 0)
+                return r;
+        return write_files(m, &files, p);
+}
+
+/* An installation that is there keeps its files; what earlier versions did otherwise is brought up
+ * to date. */
+static int upgrade_files(
+                struct kctl *k, struct machine *m, const char *address, struct problem *p) {
+        int r;
+
+        step(k, "Keys and certificates exist already: kept");
+        r = upgrade_store(k, m, address, p);
+        if (r < 0)
+                return r;
+        return configs_refresh(m, p);
+}
+
+/* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,
+ * waits for the API and publishes what a join needs. */
+static int connect_cluster(struct kctl *k, struct machine *m, const char *server,
+                const char *config_path, struct problem *p) {
+        _cleanup_free_ char *admin = read_remote(m, "/etc/keelson/admin.kubeconfig", p), *ca = NULL,
+                            *ssh_key = NULL;
+        int r;
+
+        if (!admin)
+                return -EIO;
+        ca = read_remote(m, "/etc/keelson/pki/ca.crt", p);
+        if (!ca)
+                return -EIO;
+        ssh_key = read_remote(m, "/etc/keelson/pki/ssh_kapid.pub", p);
+        if (!ssh_key)
+                return -EIO;
+        r = kubeconfig_merge(config_path, admin, p);
+        if (r < 0)
+                return r;
+        step(k, "Waiting for the API");
+        r = machine_wait_ready(k, m, config_path, p);
+        if (r < 0)
+                return r;
+        return publish_info(k, ca, ssh_key, server, p);
+}
+
+static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
+        _cleanup_free_ char *server = NULL,
+                            *config_path = kubeconfig_default_path(k->flags.kubeconfig);
         _cleanup_facts_ struct facts f = {0};
         const char *address;
-        int r = machine_inspect(m, false, &f, p);
+        int r;
 
+        r = machine_inspect(m, false, &f, p);
         if (r < 0)
                 return r;
         address = !isempty(k->flags.advertise_address) ? k->flags.advertise_address : f.address;
@@ -170,56 +251,15 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         r = machine_install_bundle(m, "control", p);
         if (r < 0)
                 return r;
-        if (f.has_control) {
-                step(k, "Keys and certificates are there: kept");
-                r = carry_store(k, m, address, p);
-                if (r == 0)
-                        r = configs_refresh(m, p);
-                if (r < 0)
-                        return r;
-        } else {
-                const char *names[] = {f.hostname, NULL}, *addresses[] = {address, NULL};
-                const struct cluster_spec spec = {.names = names,
-                                .addresses = addresses,
-                                .server = server,
-                                .port = k->flags.port,
-                                .service_range = k->flags.service_range,
-                                .cluster_range = k->flags.cluster_range,
-                                .advertise_address = address,
-                                .pki_dir = "/etc/keelson/pki",
-                                .context = "keelson"};
-
-                step(k, "Making keys and certificates");
-                r = cluster_files_make(&spec, &files, p);
-                if (r == 0)
-                        r = make_folders(m, p);
-                if (r == 0)
-                        r = configs_write(m,
-                                        &(struct config_spec){.hostname = f.hostname,
-                                                        .address = address,
-                                                        .port = k->flags.port,
-                                                        .service_range = k->flags.service_range,
-                                                        .cluster_range = k->flags.cluster_range},
-                                        p);
-                if (r == 0)
-                        r = write_files(m, &files, p);
-                if (r < 0)
-                        return r;
-        }
-        step(k, "Starting the units");
-        r = machine_run(m, text_start_units_sh, NULL, 0, 90, NULL, p);
-        admin = r == 0 ? read_remote(m, "/etc/keelson/admin.kubeconfig", p) : NULL;
-        ca = admin ? read_remote(m, "/etc/keelson/pki/ca.crt", p) : NULL;
-        ssh_key = ca ? read_remote(m, "/etc/keelson/pki/ssh_kapid.pub", p) : NULL;
-        if (!ssh_key)
-                return -EIO;
-        r = kubeconfig_merge(config_path, admin, p);
+        r = f.has_control ? upgrade_files(k, m, address, p)
+                          : install_files(k, m, &f, address, server, p);
         if (r < 0)
                 return r;
-        step(k, "Waiting for the API");
-        r = machine_wait_ready(k, m, config_path, p);
-        if (r == 0)
-                r = publish_info(k, ca, ssh_key, server, p);
+        step(k, "Starting the units");
+        r = machine_run(m, text_start_units_sh, NULL, 0, 90, NULL, p);
+        if (r < 0)
+                return r;
+        r = connect_cluster(k, m, server, config_path, p);
         if (r < 0)
                 return r;
         printf("The control plane is up: %s (kubeconfig: %s, context keelson)\n"
@@ -229,7 +269,7 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         return 0;
 }
 
-int verb_up(struct kctl *k) {
+int kctl_up(struct kctl *k) {
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_problem_ struct problem p = {0};
         size_t n = strv_length(k->flags.control);
@@ -242,7 +282,7 @@ int verb_up(struct kctl *k) {
                                 "this version sets up one control-plane machine; %zu were given",
                                 n);
         if (k->flags.port == 0)
-                return kctl_usage(k, "--port 0 makes no sense here: nodes must know the port");
+                return kctl_usage(k, "--port 0 is not possible here: nodes must know the port");
         if (machine_open(&m, k, n > 0 ? k->flags.control[0] : NULL, NULL, &p) < 0 ||
                         up_on(k, m, &p) < 0)
                 return kctl_fail(&p);
@@ -263,7 +303,7 @@ static bool confirmed(struct kctl *k, const char *question) {
         return fgets(line, sizeof(line), stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
-int verb_down(struct kctl *k) {
+int kctl_down(struct kctl *k) {
         _cleanup_(machine_freep) struct machine *m = NULL;
         _cleanup_free_ char *question = NULL,
                             *config_path = kubeconfig_default_path(k->flags.kubeconfig);
@@ -279,8 +319,8 @@ int verb_down(struct kctl *k) {
                 return kctl_fail(&p);
         if (config_path && kubeconfig_remove(config_path, "keelson", &p) < 0)
                 return kctl_fail(&p);
-        printf("%s is no control plane any more. Nodes that were joined keep their pods: kctl node "
-               "remove, before, would have ended them.\n",
+        printf("%s is no longer a control plane. Nodes that were joined keep their pods; to end them, "
+               "run kctl node remove before kctl down.\n",
                         machine_name(m));
         return EXIT_OK;
 }

@@ -8,7 +8,7 @@
 
 enum { WAIT_DEFAULT_S = 30, RETRY_US = 300000 };
 
-struct waiting {
+struct object_wait {
         wait_func done;
         void *userdata;
         struct problem *problem;
@@ -17,7 +17,7 @@ struct waiting {
         char version[32];
 };
 
-static int on_line(struct waiting *w, const char *line, size_t n) {
+static int on_line(struct object_wait *w, const char *line, size_t n) {
         _cleanup_json_ json_t *event = NULL;
         const char *type, *version;
         json_t *object;
@@ -38,7 +38,7 @@ static int on_line(struct waiting *w, const char *line, size_t n) {
 }
 
 static int on_data(struct http_call *call, const char *data, size_t n, void *userdata) {
-        struct waiting *w = userdata;
+        struct object_wait *w = userdata;
         int r = buf_append(&w->line, data, n);
 
         while (r == 0 && w->line.size > 0) {
@@ -54,7 +54,8 @@ static int on_data(struct http_call *call, const char *data, size_t n, void *use
 }
 
 /* One GET and one watch. 0: try again. */
-static int wait_round(struct kctl *k, const struct target *t, struct waiting *w, uint64_t left_us) {
+static int wait_round(
+                struct kctl *k, const struct target *t, struct object_wait *w, uint64_t left_us) {
         struct target whole = {t->kind, t->ns, NULL};
         _cleanup_free_ char *path = target_path(t, NULL, NULL), *name = url_escape(t->name),
                             *query = NULL, *watch = NULL;
@@ -92,7 +93,7 @@ static int wait_round(struct kctl *k, const struct target *t, struct waiting *w,
 
 int wait_for(struct kctl *k, const struct target *t, uint64_t timeout_us, wait_func done,
                 void *userdata, struct problem *p) {
-        struct waiting w = {.done = done, .userdata = userdata, .problem = p};
+        struct object_wait w = {.done = done, .userdata = userdata, .problem = p};
         uint64_t deadline = timeout_us ? now_mono_us() + timeout_us : UINT64_MAX;
         char label[320];
         int r = 0;
@@ -175,7 +176,7 @@ static int wish_check(const json_t *object, void *userdata, struct problem *p) {
         return 0;
 }
 
-int verb_wait(struct kctl *k) {
+int kctl_wait(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         uint64_t timeout = k->flags.timeout_us ? k->flags.timeout_us : WAIT_DEFAULT_S * 1000000ull;

@@ -42,7 +42,9 @@ struct kind_rollout {
         const char *paused;     /* path of the field that pauses it */
 };
 
-enum { KIND_RANK_LAST = 10 };
+/* Ranks of applying: up to BASE, everything is applied before the rest can be checked (namespaces and
+ * CRDs). */
+enum { KIND_RANK_BASE = 1, KIND_RANK_LAST = 10 };
 
 struct kind_facts {
         struct api_resource resource;

@@ -45,7 +45,7 @@ static struct action *add_wanted(
 /* --- trials --- */
 
 static bool crd_changes(const struct wanted *wanted, size_t count, const json_t *crd) {
-        for (size_t i = 0; i < count && wanted[i].rank <= PLAN_RANK_BASE; i++)
+        for (size_t i = 0; i < count && wanted[i].rank <= KIND_RANK_BASE; i++)
                 if (wanted[i].item->object == crd)
                         return wanted[i].apply;
         return false;
@@ -134,7 +134,7 @@ const char *decide_other_owner(
 void decide_applies(const struct wanted *wanted, size_t count, bool base, struct actions *ret) {
         const struct wanted *before = NULL;
 
-        for (size_t i = 0; i < count && (!base || wanted[i].rank <= PLAN_RANK_BASE); i++) {
+        for (size_t i = 0; i < count && (!base || wanted[i].rank <= KIND_RANK_BASE); i++) {
                 const struct wanted *w = &wanted[i];
 
                 if (!w->apply)

@@ -5,10 +5,6 @@
 #include "lib/json.h"
 #include "lib/problem.h"
 
-/* Up to this rank (kind_rank()) everything is applied before the rest can be checked: namespaces
- * and CRDs. */
-enum { PLAN_RANK_BASE = 1 };
-
 /* A text that changes when anything but status and the server's bookkeeping changes: SHA-256 in
  * hex. */
 void plan_fingerprint(const json_t *object, char ret[static 65]);

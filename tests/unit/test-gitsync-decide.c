@@ -17,12 +17,12 @@ static json_t *parse(const char *text) {
 static void test_rank(void **state) {
         assert_true(kind_rank("", "Namespace") < kind_rank("", "ConfigMap"));
         assert_true(kind_rank("", "ConfigMap") < kind_rank("apps", "Deployment"));
-        assert_true(kind_rank("", "Namespace") <= PLAN_RANK_BASE);
+        assert_true(kind_rank("", "Namespace") <= KIND_RANK_BASE);
         assert_true(kind_rank("apiextensions.k8s.io", "CustomResourceDefinition") <=
-                        PLAN_RANK_BASE);
+                        KIND_RANK_BASE);
         /* namesakes of other groups are nothing special */
         assert_int_equal(kind_rank("bus.example.org", "Namespace"), kind_rank("x.org", "Thing"));
-        assert_true(kind_rank("x.org", "CustomResourceDefinition") > PLAN_RANK_BASE);
+        assert_true(kind_rank("x.org", "CustomResourceDefinition") > KIND_RANK_BASE);
 }
 
 static void refuses_duplicates(void **state) {

@@ -142,7 +142,7 @@ static void test_manifests(void **state) {
         char folder[] = "/tmp/keelson-kctl-XXXXXX";
         _cleanup_free_ char *a = NULL, *b = NULL, *c = NULL;
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_objects_ struct manifests m = {0};
+        _cleanup_manifests_ struct manifests m = {0};
         struct kctl k = {0};
 
         assert_non_null(mkdtemp(folder));
