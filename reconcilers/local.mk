@@ -30,7 +30,7 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/sync-requests.c reconcilers/gitsync/sync-drift.c reconcilers/gitsync/sync-fetch.c \
 	reconcilers/gitsync/sync-inventory.c reconcilers/gitsync/sync-prune.c \
 	reconcilers/gitsync/sync-resolve.c reconcilers/gitsync/sync-status.c
-reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c
+reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c reconcilers/program.c reconcilers/program.h
 reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GITSYNC_LIBS) $(KEELSON_LIBS)
 
 check_PROGRAMS += tests/unit/test-gitsync tests/unit/test-confine
@@ -61,7 +61,7 @@ noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
-	reconcilers/endpointslice.c reconcilers/frame.c reconcilers/frame.h \
+	reconcilers/endpointslice.c \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
@@ -70,9 +70,9 @@ libreconcile_a_SOURCES = \
 	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c \
 	reconcilers/world.c reconcilers/world.h
-reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c
+reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
-reconcilers_kschedd_SOURCES = reconcilers/kschedd.c
+reconcilers_kschedd_SOURCES = reconcilers/kschedd.c reconcilers/program.c reconcilers/program.h
 reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 
 check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched tests/unit/test-loops tests/unit/test-rollouts
