@@ -7,7 +7,7 @@
 
 enum { PEM_SIZE_MAX = 1024 * 1024 };
 
-struct flags {
+struct kreconciled_flags {
         struct program_flags common;
         char *cluster_cidr;
         uint32_t node_cidr_mask_size;
@@ -15,7 +15,7 @@ struct flags {
         uint64_t node_monitor_grace_us;
 };
 
-#define AT(field) offsetof(struct flags, field)
+#define AT(field) offsetof(struct kreconciled_flags, field)
 static const struct option_row rows[] = {
                 {"cluster-cidr", 0, OPTION_STRING, AT(cluster_cidr), "CIDR",
                                 "range of the pods' addresses", "10.244.0.0/16"},
@@ -97,7 +97,7 @@ static int read_pem(const char *path, char **ret) {
 
 /* The settings of the controllers; the key pair is read into cert and key. Logs what is wrong. */
 static int make_config(
-                const struct flags *flags, struct world_config *ret, char **cert, char **key) {
+                const struct kreconciled_flags *flags, struct world_config *ret, char **cert, char **key) {
         _cleanup_problem_ struct problem p = {0};
         int r;
 
@@ -146,7 +146,7 @@ static int setup(
 }
 
 static int run(struct program_flags *common) {
-        const struct flags *flags = container_of(common, struct flags, common);
+        const struct kreconciled_flags *flags = container_of(common, struct kreconciled_flags, common);
         _cleanup_(program_freep) struct program *program = NULL;
         _cleanup_free_ char *cert = NULL, *key = NULL;
         struct world_config config;
@@ -173,7 +173,7 @@ static int run(struct program_flags *common) {
 }
 
 int main(int argc, char **argv) {
-        struct flags flags = {0};
+        struct kreconciled_flags flags = {0};
         const struct program_entry entry = {.name = "kreconciled",
                         .summary = "Runs the controllers that bring the cluster to its desired "
                                    "state.",

@@ -3,13 +3,13 @@
 #include "reconcilers/program.h"
 #include "reconcilers/scheduler.h"
 
-struct flags {
+struct kschedd_flags {
         struct program_flags common;
         char *scheduler_name;
 };
 
 static const struct option_row rows[] = {
-                {"scheduler-name", 0, OPTION_STRING, offsetof(struct flags, scheduler_name), "NAME",
+                {"scheduler-name", 0, OPTION_STRING, offsetof(struct kschedd_flags, scheduler_name), "NAME",
                                 "schedule the pods that name this in spec.schedulerName",
                                 "default-scheduler"},
 };
@@ -33,7 +33,7 @@ static const char *not_ready(bool leading, void *userdata) {
 }
 
 static int run(struct program_flags *common) {
-        const struct flags *flags = container_of(common, struct flags, common);
+        const struct kschedd_flags *flags = container_of(common, struct kschedd_flags, common);
         _cleanup_(program_freep) struct program *program = NULL;
         struct kschedd k = {0};
         struct program_options options = {.name = "kschedd",
@@ -59,7 +59,7 @@ static int run(struct program_flags *common) {
 }
 
 int main(int argc, char **argv) {
-        struct flags flags = {0};
+        struct kschedd_flags flags = {0};
         const struct program_entry entry = {.name = "kschedd",
                         .summary = "Finds a node for every pod that has none.",
                         .rows = rows,

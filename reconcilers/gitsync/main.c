@@ -7,42 +7,42 @@
 #include "reconcilers/gitsync/fetch.h"
 #include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/mirrors.h"
-#include "reconcilers/gitsync/sync.h"
+#include "reconcilers/gitsync/gitsync.h"
 #include "reconcilers/program.h"
 
 /* At work at a time, and with those whose server says nothing at the moment. */
 enum { FETCHING_MAX = 4, CHILDREN_MAX = 64 };
 #define QUIET_US UINT64_C(2000000)
 
-struct flags {
+struct kgitd_flags {
         struct program_flags common;
         char *data_dir;
 };
 
 static const struct option_row rows[] = {
-                {"data-dir", 0, OPTION_STRING, offsetof(struct flags, data_dir), "DIR",
+                {"data-dir", 0, OPTION_STRING, offsetof(struct kgitd_flags, data_dir), "DIR",
                                 "mirrors of the repositories", "/var/lib/keelson/kgitd"},
 };
 
 struct kgitd {
-        struct sync_world world;
-        struct map *syncs; /* "namespace/name" -> struct sync */
+        struct gitsync_world world;
+        struct map *syncs; /* "namespace/name" -> struct gitsync */
         bool leading, connected;
 };
 
-static void sync_free_void(void *p) {
-        sync_free(p);
+static void gitsync_free_void(void *p) {
+        gitsync_free(p);
 }
 
 static void want_sync(struct kgitd *k, const json_t *object) {
         _cleanup_free_ char *key = object_key(object);
-        struct sync *s = key ? map_get(k->syncs, key) : NULL;
+        struct gitsync *s = key ? map_get(k->syncs, key) : NULL;
 
         if (s) {
-                sync_poke(s);
+                gitsync_poke(s);
                 return;
         }
-        if (!key || sync_new(&s, &k->world, object_namespace(object), object_name(object)) < 0 ||
+        if (!key || gitsync_new(&s, &k->world, object_namespace(object), object_name(object)) < 0 ||
                         map_set(k->syncs, key, s) < 0)
                 log_oom();
 }
@@ -55,7 +55,7 @@ static void poke_others(struct kgitd *k, const json_t *changed) {
 
                 json_array_foreach (json_at(o, "spec.dependsOn"), i, d)
                         if (streq(json_str_or(d, "name", ""), object_name(changed)))
-                                sync_poke(map_entry_value(e));
+                                gitsync_poke(map_entry_value(e));
         }
 }
 
@@ -103,17 +103,17 @@ static void on_drift(const char *user, const struct api_resource *resource, cons
                 const char *name, const json_t *object, bool gone, void *userdata) {
         struct kgitd *k = userdata;
         _cleanup_free_ char *key = strformat("%s/%s", ns, name);
-        struct sync *s = key ? map_get(k->syncs, key) : NULL;
+        struct gitsync *s = key ? map_get(k->syncs, key) : NULL;
 
         if (s)
-                sync_object_changed(s, user, resource, object, gone);
+                gitsync_object_changed(s, user, resource, object, gone);
 }
 
 static void on_watch_synced(const char *user, const struct api_resource *resource, void *userdata) {
         struct kgitd *k = userdata;
 
         map_foreach (k->syncs, e)
-                sync_watch_synced(map_entry_value(e), user, resource);
+                gitsync_watch_synced(map_entry_value(e), user, resource);
 }
 
 static void on_leading(bool leading, void *userdata) {
@@ -148,17 +148,17 @@ static int make_data_dir(const char *path) {
 }
 
 static int setup(struct kgitd *k, struct program *program) {
-        struct sync_world *world = &k->world;
+        struct gitsync_world *world = &k->world;
         int r;
 
-        k->syncs = map_new(sync_free_void);
+        k->syncs = map_new(gitsync_free_void);
         world->identities = identities_new();
         if (!k->syncs || !world->identities)
                 return -ENOMEM;
         world->event = daemon_event(program_daemon(program));
         world->client = program_client(program);
         world->program = "/proc/self/exe";
-        r = slots_init(&world->slots, world->event, FETCHING_MAX, CHILDREN_MAX, QUIET_US);
+        r = turns_init(&world->turns, world->event, FETCHING_MAX, CHILDREN_MAX, QUIET_US);
         if (r < 0)
                 return r;
         r = discovery_new(&world->discovery, world->client);
@@ -177,7 +177,7 @@ static int setup(struct kgitd *k, struct program *program) {
 
 static void teardown(struct kgitd *k) {
         map_free(k->syncs);
-        slots_done(&k->world.slots);
+        turns_done(&k->world.turns);
         informer_free(k->world.gitsyncs);
         drift_free(k->world.drift);
         map_free(k->world.identities);
@@ -185,7 +185,7 @@ static void teardown(struct kgitd *k) {
 }
 
 static int run(struct program_flags *common) {
-        const struct flags *flags = container_of(common, struct flags, common);
+        const struct kgitd_flags *flags = container_of(common, struct kgitd_flags, common);
         _cleanup_(program_freep) struct program *program = NULL;
         struct kgitd k = {.world.data_dir = flags->data_dir};
         struct program_options options = {.name = "kgitd",
@@ -212,7 +212,7 @@ static int run(struct program_flags *common) {
 }
 
 int main(int argc, char **argv) {
-        struct flags flags = {0};
+        struct kgitd_flags flags = {0};
         const struct program_entry entry = {.name = "kgitd",
                         .summary = "Applies what Git says through the API and keeps it so.",
                         .rows = rows,
