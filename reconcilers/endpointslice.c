@@ -152,7 +152,8 @@ static struct port_group *group_for(struct groups *g, json_t *ports) {
                         return &g->items[i];
         if (g->count == GROUPS_MAX)
                 return NULL;
-        g->items[g->count] = (struct port_group){.ports = TAKE_PTR(owned), .endpoints = json_object()};
+        g->items[g->count] =
+                        (struct port_group){.ports = TAKE_PTR(owned), .endpoints = json_object()};
         return &g->items[g->count++];
 }
 

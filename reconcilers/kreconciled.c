@@ -96,8 +96,8 @@ static int read_pem(const char *path, char **ret) {
 }
 
 /* The settings of the controllers; the key pair is read into cert and key. Logs what is wrong. */
-static int make_config(
-                const struct kreconciled_flags *flags, struct world_config *ret, char **cert, char **key) {
+static int make_config(const struct kreconciled_flags *flags, struct world_config *ret, char **cert,
+                char **key) {
         _cleanup_problem_ struct problem p = {0};
         int r;
 
@@ -146,7 +146,8 @@ static int setup(
 }
 
 static int run(struct program_flags *common) {
-        const struct kreconciled_flags *flags = container_of(common, struct kreconciled_flags, common);
+        const struct kreconciled_flags *flags =
+                        container_of(common, struct kreconciled_flags, common);
         _cleanup_(program_freep) struct program *program = NULL;
         _cleanup_free_ char *cert = NULL, *key = NULL;
         struct world_config config;

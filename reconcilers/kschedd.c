@@ -9,8 +9,8 @@ struct kschedd_flags {
 };
 
 static const struct option_row rows[] = {
-                {"scheduler-name", 0, OPTION_STRING, offsetof(struct kschedd_flags, scheduler_name), "NAME",
-                                "schedule the pods that name this in spec.schedulerName",
+                {"scheduler-name", 0, OPTION_STRING, offsetof(struct kschedd_flags, scheduler_name),
+                                "NAME", "schedule the pods that name this in spec.schedulerName",
                                 "default-scheduler"},
 };
 
