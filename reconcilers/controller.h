@@ -1,5 +1,6 @@
-/* What a controller is: three pure functions in a table entry. The runner (runner.h) owns everything
- * else: queue, back-off, leadership, not acting on a stale cache, carrying actions out. */
+/* What a controller is: three pure functions in a table entry. The runner (runner.h) owns
+ * everything else: queue, back-off, leadership, not acting on a stale cache, carrying actions out.
+ */
 #pragma once
 
 #include "lib/client/api-actions.h"
@@ -14,16 +15,20 @@ struct wake {
 void wake_key(const struct wake *out, const char *ns, const char *name);
 void wake_object(const struct wake *out, const json_t *object);
 /* The object's controller, when it is of that kind and group. */
-void wake_controller(const struct wake *out, const json_t *object, const char *group, const char *kind);
-/* Those of the index (..._BY_NS) whose spec.selector matches the labels of an object without controller. */
-void wake_selecting(const struct world *w, const struct wake *out, enum world_index index, const json_t *object);
+void wake_controller(
+                const struct wake *out, const json_t *object, const char *group, const char *kind);
+/* Those of the index (..._BY_NS) whose spec.selector matches the labels of an object without
+ * controller. */
+void wake_selecting(const struct world *w, const struct wake *out, enum world_index index,
+                const json_t *object);
 
 struct controller {
-        const char *name;            /* also its log and metric name */
-        enum world_kind primary;     /* the kind its names are of; WORLD_KINDS_MAX: names of its own */
-        uint32_t kinds;              /* WORLD_BIT() of what wakes it */
+        const char *name;        /* also its log and metric name */
+        enum world_kind primary; /* the kind its names are of; WORLD_KINDS_MAX: names of its own */
+        uint32_t kinds;          /* WORLD_BIT() of what wakes it */
         /* An object came, changed (old is there) or went (gone). */
-        void (*wake)(const struct world *w, const struct wake *out, enum world_kind kind, const json_t *old, const json_t *object, bool gone);
+        void (*wake)(const struct world *w, const struct wake *out, enum world_kind kind,
+                        const json_t *old, const json_t *object, bool gone);
         void (*plan)(const struct world *w, const char *name, struct actions *a);
         /* The whole new status of the primary object `name`; NULL: nothing to say. failed: what the
          * plan's actions came to, NULL when well. May be NULL. */
@@ -33,16 +38,7 @@ struct controller {
 /* Whether the range of pods' addresses and the size of a node's part make sense together. */
 int podcidr_check(const struct world_config *config, struct problem *p);
 
-extern const struct controller
-                deployment_controller,
-                replicaset_controller,
-                endpointslice_controller,
-                node_controller,
-                podcidr_controller,
-                podgc_controller,
-                job_controller,
-                namespace_controller,
-                gc_controller,
-                serviceaccount_controller,
-                csr_controller,
-                clusterrole_controller;
+extern const struct controller deployment_controller, replicaset_controller,
+                endpointslice_controller, node_controller, podcidr_controller, podgc_controller,
+                job_controller, namespace_controller, gc_controller, serviceaccount_controller,
+                csr_controller, clusterrole_controller;

@@ -124,14 +124,14 @@ static json_t *endpoint_of(const struct world *w, const json_t *service, const j
 }
 
 /* Endpoints with the same ports, and the slices that carry them. */
-struct group {
+struct port_group {
         json_t *ports;
         json_t *endpoints; /* uid of the pod -> endpoint, those not placed yet */
         struct objects slices;
 };
 
 struct groups {
-        struct group items[GROUPS_MAX];
+        struct port_group items[GROUPS_MAX];
         size_t count;
 };
 
@@ -144,7 +144,7 @@ static void groups_done(struct groups *g) {
 }
 
 /* Takes ports. NULL when there are too many different ones. */
-static struct group *group_for(struct groups *g, json_t *ports) {
+static struct port_group *group_for(struct groups *g, json_t *ports) {
         _cleanup_json_ json_t *owned = ports;
 
         for (size_t i = 0; i < g->count; i++)
@@ -152,7 +152,8 @@ static struct group *group_for(struct groups *g, json_t *ports) {
                         return &g->items[i];
         if (g->count == GROUPS_MAX)
                 return NULL;
-        g->items[g->count] = (struct group){.ports = TAKE_PTR(owned), .endpoints = json_object()};
+        g->items[g->count] =
+                        (struct port_group){.ports = TAKE_PTR(owned), .endpoints = json_object()};
         return &g->items[g->count++];
 }
 
@@ -162,7 +163,7 @@ static void collect_endpoints(const struct world *w, const json_t *service, stru
         world_list(w, WORLD_PODS_BY_NS, object_namespace(service), &pods);
         for (size_t i = 0; i < pods.count; i++) {
                 const json_t *pod = pods.items[i];
-                struct group *group;
+                struct port_group *group;
 
                 if (!selects(service, pod) || pod_is_finished(pod) ||
                                 isempty(json_str(pod, "status.podIP")) ||
@@ -216,7 +217,7 @@ static void create_slice(
 }
 
 /* What of the slice stays, brought up to date; takes those out of the group. */
-static json_t *keep_endpoints(struct group *group, const json_t *slice) {
+static json_t *keep_endpoints(struct port_group *group, const json_t *slice) {
         json_t *kept = json_array(), *e;
         size_t i;
 
@@ -233,7 +234,7 @@ static json_t *keep_endpoints(struct group *group, const json_t *slice) {
 }
 
 /* Moves endpoints without a place into the array until it is full. */
-static void fill(struct group *group, json_t *endpoints) {
+static void fill(struct port_group *group, json_t *endpoints) {
         const char *uid;
         json_t *e;
         void *tmp;
@@ -260,7 +261,7 @@ static void update_slice(
                                         endpoints));
 }
 
-static void place_group(struct actions *a, const json_t *service, struct group *group,
+static void place_group(struct actions *a, const json_t *service, struct port_group *group,
                 struct objects *unused) {
         json_t **kept = calloc(group->slices.count + 1, sizeof(*kept));
 
@@ -308,7 +309,7 @@ static void endpointslice_plan(const struct world *w, const char *name, struct a
                 collect_endpoints(w, service, &groups);
         for (size_t i = 0; i < slices.count; i++) {
                 const json_t *slice = slices.items[i];
-                struct group *group = NULL;
+                struct port_group *group = NULL;
 
                 if (!is_ours(slice, wanted ? service : NULL))
                         continue;

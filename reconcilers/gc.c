@@ -106,14 +106,14 @@ static void delete_dependents(
                 drop_finalizer(a, n, FOREGROUND);
 }
 
-struct owners {
+struct owner_search {
         const struct graph *graph;
         const json_t *dependent;
         size_t dangling;
 };
 
 static bool ref_is_dangling(const json_t *ref, const void *data) {
-        const struct owners *o = data;
+        const struct owner_search *o = data;
 
         return !graph_owner(o->graph, ref, o->dependent);
 }
@@ -138,7 +138,7 @@ static void report_owners_elsewhere(
 
 /* Asks live for every owner the graph does not know. False when one can't be asked for: its kind is
  * not served (perhaps not yet), and deleting on a guess is not for us. */
-static bool guard_dangling(const struct world *w, const struct owners *o,
+static bool guard_dangling(const struct world *w, const struct owner_search *o,
                 const struct graph_node *n, struct actions *a) {
         const json_t *ref;
         size_t i;
@@ -160,7 +160,7 @@ static bool guard_dangling(const struct world *w, const struct owners *o,
 
 static void gc_plan(const struct world *w, const char *uid, struct actions *a) {
         const struct graph_node *n = graph_get(w->graph, uid);
-        struct owners owners = {.graph = w->graph};
+        struct owner_search owners = {.graph = w->graph};
         const json_t *ref;
         size_t i;
 

@@ -1,5 +1,6 @@
-/* Who owns whom: every object of every served kind by uid, with the objects that name it as an owner.
- * And the catalogue of served kinds, from discovery. Both are plain data; collector.c fills them. */
+/* Who owns whom: every object of every served kind by uid, with the objects that name it as an
+ * owner. And the catalogue of served kinds, from discovery. Both are plain data; collector.c fills
+ * them. */
 #pragma once
 
 #include "lib/client/api.h"
@@ -8,10 +9,10 @@
 /* A served kind. Entries live as long as the catalogue. */
 struct served {
         struct api_resource resource;
-        bool watched;                /* objects of it are in the graph */
-        bool can_delete;             /* has the verbs to empty a namespace of it */
-        bool present;                /* in the last discovery */
-        struct informer *informer;   /* the collector's */
+        bool watched;              /* objects of it are in the graph */
+        bool can_delete;           /* has the verbs to empty a namespace of it */
+        bool present;              /* in the last discovery */
+        struct informer *informer; /* the collector's */
 };
 
 struct catalogue {
@@ -25,20 +26,21 @@ void catalogue_done(struct catalogue *c);
 int catalogue_read(struct catalogue *c, const json_t *list);
 void catalogue_begin(struct catalogue *c);
 /* The kind that apiVersion and kind of an owner reference name; any served version will do. */
-const struct api_resource *catalogue_find(const struct catalogue *c, const char *api_version, const char *kind);
+const struct api_resource *catalogue_find(
+                const struct catalogue *c, const char *api_version, const char *kind);
 
 struct graph_node {
         char *uid;
         const struct api_resource *resource;
-        json_t *object;              /* NULL: only named as an owner so far, or gone */
+        json_t *object; /* NULL: only named as an owner so far, or gone */
         struct graph_node **dependents;
         size_t count, allocated;
         struct graph_node *next_in_namespace, *previous_in_namespace;
 };
 
 struct graph {
-        struct map *nodes;           /* uid -> graph_node */
-        struct map *namespaces;      /* name -> the first node of its list of objects */
+        struct map *nodes;      /* uid -> graph_node */
+        struct map *namespaces; /* name -> the first node of its list of objects */
 };
 
 int graph_init(struct graph *g);
@@ -46,12 +48,13 @@ void graph_done(struct graph *g);
 void graph_put(struct graph *g, const struct api_resource *r, const json_t *object);
 void graph_remove(struct graph *g, const char *uid);
 const struct graph_node *graph_get(const struct graph *g, const char *uid);
-/* The object that the owner reference `ref` of `dependent` means, NULL when there is none. A uid alone
- * does not make an owner: group, kind and name must be those of the reference, and a namespaced owner
- * must be in the dependent's own namespace. */
-const struct graph_node *graph_owner(const struct graph *g, const json_t *ref, const json_t *dependent);
-/* Whether the reference's uid is that of an object which a dependent in this place can't have for an
- * owner: it is in another namespace, or in one while the dependent is in none. */
+/* The object that the owner reference `ref` of `dependent` means, NULL when there is none. A uid
+ * alone does not make an owner: group, kind and name must be those of the reference, and a
+ * namespaced owner must be in the dependent's own namespace. */
+const struct graph_node *graph_owner(
+                const struct graph *g, const json_t *ref, const json_t *dependent);
+/* Whether the reference's uid is that of an object which a dependent in this place can't have for
+ * an owner: it is in another namespace, or in one while the dependent is in none. */
 bool graph_owner_is_elsewhere(const struct graph *g, const json_t *ref, const json_t *dependent);
 /* The objects of a namespace: the first one, then next_in_namespace. */
 const struct graph_node *graph_namespace(const struct graph *g, const char *ns);

@@ -1,33 +1,22 @@
 /* kreconciled: the controllers. Wiring only. */
 #include "lib/fileio.h"
 #include "lib/log.h"
-#include "lib/options.h"
 #include "reconcilers/collector.h"
-#include "reconcilers/frame.h"
 #include "reconcilers/manager.h"
+#include "reconcilers/program.h"
 
 enum { PEM_SIZE_MAX = 1024 * 1024 };
 
-struct arguments {
-        char *kubeconfig, *health_address, *log_level;
-        bool leader_elect;
+struct kreconciled_flags {
+        struct program_flags common;
         char *cluster_cidr;
         uint32_t node_cidr_mask_size;
         char *signing_cert_file, *signing_key_file;
         uint64_t node_monitor_grace_us;
 };
 
-#define AT(field) offsetof(struct arguments, field)
+#define AT(field) offsetof(struct kreconciled_flags, field)
 static const struct option_row rows[] = {
-                {"kubeconfig", 0, OPTION_STRING, AT(kubeconfig), "FILE",
-                                "how to reach the API and as whom ($KUBECONFIG, ~/.kube/config)",
-                                NULL},
-                {"health-address", 0, OPTION_STRING, AT(health_address), "ADDR",
-                                "where /healthz and /metrics are served; empty: nowhere", NULL},
-                {"log-level", 0, OPTION_STRING, AT(log_level), "LEVEL",
-                                "debug, info, notice, warning or error", "info"},
-                {"leader-elect", 0, OPTION_BOOL, AT(leader_elect), NULL,
-                                "act only while holding the lease kube-system/kreconciled", "true"},
                 {"cluster-cidr", 0, OPTION_STRING, AT(cluster_cidr), "CIDR",
                                 "range of the pods' addresses", "10.244.0.0/16"},
                 {"node-cidr-mask-size", 0, OPTION_U32, AT(node_cidr_mask_size), "BITS",
@@ -41,10 +30,6 @@ static const struct option_row rows[] = {
                                 "how long a node may be silent before it counts as out of reach",
                                 "40s"},
 };
-static const struct option_program program = {"kreconciled",
-                "Runs the controllers that bring the cluster to its desired state.", "[OPTION...]",
-                rows, ELEMENTS(rows)};
-
 static const struct controller *const controllers[] = {
                 &deployment_controller,
                 &replicaset_controller,
@@ -64,12 +49,17 @@ struct kreconciled {
         struct collector *collector;
 };
 
-static void on_leading(bool leading, void *userdata) {
-        struct kreconciled *k = userdata;
+static int set_leading(struct kreconciled *k, bool leading) {
         int r = manager_set_leading(k->manager, leading);
 
-        if (r >= 0)
-                r = collector_set_leading(k->collector, leading);
+        if (r < 0)
+                return r;
+        return collector_set_leading(k->collector, leading);
+}
+
+static void on_leading(bool leading, void *userdata) {
+        int r = set_leading(userdata, leading);
+
         if (r < 0)
                 log_error_errno(r, "Cannot watch the cluster");
 }
@@ -85,10 +75,10 @@ static void on_synced(void *userdata) {
         collector_on_world_synced(((struct kreconciled *)userdata)->collector);
 }
 
-static const char *not_ready(void *userdata) {
-        return manager_is_synced(((struct kreconciled *)userdata)->manager)
-                               ? NULL
-                               : "the caches are not filled yet";
+static const char *not_ready(bool leading, void *userdata) {
+        const struct kreconciled *k = userdata;
+
+        return leading && !manager_is_synced(k->manager) ? "the caches are not filled yet" : NULL;
 }
 
 static int read_pem(const char *path, char **ret) {
@@ -105,76 +95,93 @@ static int read_pem(const char *path, char **ret) {
         return r;
 }
 
-static int run(const struct arguments *args) {
-        _cleanup_free_ char *cert = NULL, *key = NULL;
-        struct world_config config = {.cluster_cidr = args->cluster_cidr,
-                        .node_cidr_mask_size = args->node_cidr_mask_size,
-                        .node_monitor_grace_us = args->node_monitor_grace_us};
+/* The settings of the controllers; the key pair is read into cert and key. Logs what is wrong. */
+static int make_config(const struct kreconciled_flags *flags, struct world_config *ret, char **cert,
+                char **key) {
         _cleanup_problem_ struct problem p = {0};
-        struct kreconciled k = {0};
-        struct frame_options frame_options = {.program = "kreconciled",
-                        .kubeconfig = args->kubeconfig,
-                        .health_address = args->health_address,
-                        .log_level = args->log_level,
-                        .leader_elect = args->leader_elect,
-                        .on_leading = on_leading,
-                        .not_ready = not_ready,
-                        .userdata = &k};
-        _cleanup_(frame_freep) struct frame *frame = NULL;
         int r;
 
-        if (read_pem(args->signing_cert_file, &cert) < 0 ||
-                        read_pem(args->signing_key_file, &key) < 0)
-                return 1;
-        config.signing_cert_pem = cert;
-        config.signing_key_pem = key;
-        if (!cert != !key) {
+        r = read_pem(flags->signing_cert_file, cert);
+        if (r < 0)
+                return r;
+        r = read_pem(flags->signing_key_file, key);
+        if (r < 0)
+                return r;
+        if (!*cert != !*key) {
                 log_error("--cluster-signing-cert-file and --cluster-signing-key-file go together");
-                return 1;
+                return -EINVAL;
         }
-        if (podcidr_check(&config, &p) < 0) {
+        *ret = (struct world_config){.cluster_cidr = flags->cluster_cidr,
+                        .node_cidr_mask_size = flags->node_cidr_mask_size,
+                        .node_monitor_grace_us = flags->node_monitor_grace_us,
+                        .signing_cert_pem = *cert,
+                        .signing_key_pem = *key};
+        r = podcidr_check(ret, &p);
+        if (r < 0)
                 log_error("%s", strempty(p.message));
-                return 1;
-        }
-        if (frame_new(&frame, &frame_options) < 0)
-                return 1;
-        struct manager_options manager = {.event = daemon_event(frame_daemon(frame)),
-                        .client = frame_client(frame),
-                        .metrics = daemon_metrics(frame_daemon(frame)),
-                        .config = &config,
+        return r;
+}
+
+static int setup(
+                struct kreconciled *k, struct program *program, const struct world_config *config) {
+        struct manager_options manager = {.event = daemon_event(program_daemon(program)),
+                        .client = program_client(program),
+                        .metrics = daemon_metrics(program_daemon(program)),
+                        .config = config,
                         .controllers = controllers,
                         .count = ELEMENTS(controllers),
                         .listener = on_change,
                         .on_synced = on_synced,
-                        .userdata = &k};
+                        .userdata = k};
         struct collector_options collector = {.event = manager.event,
                         .client = manager.client,
                         .metrics = manager.metrics};
+        int r;
 
-        r = manager_new(&k.manager, &manager);
-        collector.manager = k.manager;
-        if (r >= 0)
-                r = collector_new(&k.collector, &collector);
-        if (r < 0) {
+        r = manager_new(&k->manager, &manager);
+        if (r < 0)
+                return r;
+        collector.manager = k->manager;
+        return collector_new(&k->collector, &collector);
+}
+
+static int run(struct program_flags *common) {
+        const struct kreconciled_flags *flags =
+                        container_of(common, struct kreconciled_flags, common);
+        _cleanup_(program_freep) struct program *program = NULL;
+        _cleanup_free_ char *cert = NULL, *key = NULL;
+        struct world_config config;
+        struct kreconciled k = {0};
+        struct program_options options = {.name = "kreconciled",
+                        .flags = common,
+                        .on_leading = on_leading,
+                        .not_ready = not_ready,
+                        .userdata = &k};
+        int r, code = 1;
+
+        if (make_config(flags, &config, &cert, &key) < 0)
+                return 1;
+        if (program_new(&program, &options) < 0)
+                return 1;
+        r = setup(&k, program, &config);
+        if (r < 0)
                 log_error_errno(r, "Cannot start");
-                r = 1;
-        } else
-                r = frame_run(frame);
+        else
+                code = program_run(program);
         collector_free(k.collector);
         manager_free(k.manager);
-        return r;
+        return code;
 }
 
 int main(int argc, char **argv) {
-        _cleanup_problem_ struct problem p = {0};
-        struct arguments args = {0};
-        int r;
+        struct kreconciled_flags flags = {0};
+        const struct program_entry entry = {.name = "kreconciled",
+                        .summary = "Runs the controllers that bring the cluster to its desired "
+                                   "state.",
+                        .rows = rows,
+                        .row_count = ELEMENTS(rows),
+                        .flags = &flags.common,
+                        .run = run};
 
-        log_setup("kreconciled", LOG_INFO);
-        r = options_parse(&program, &args, argc, argv, NULL, &p);
-        if (r < 0)
-                log_error("%s", strempty(p.message));
-        r = r < 0 ? 2 : r > 0 ? 0 : run(&args);
-        options_done(&program, &args);
-        return r;
+        return program_main(argc, argv, &entry);
 }

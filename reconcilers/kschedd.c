@@ -1,32 +1,18 @@
 /* kschedd: the scheduler. Wiring only. */
 #include "lib/log.h"
-#include "lib/options.h"
-#include "reconcilers/frame.h"
+#include "reconcilers/program.h"
 #include "reconcilers/scheduler.h"
 
-struct arguments {
-        char *kubeconfig, *health_address, *log_level, *scheduler_name;
-        bool leader_elect;
+struct kschedd_flags {
+        struct program_flags common;
+        char *scheduler_name;
 };
 
-#define AT(field) offsetof(struct arguments, field)
 static const struct option_row rows[] = {
-                {"kubeconfig", 0, OPTION_STRING, AT(kubeconfig), "FILE",
-                                "how to reach the API and as whom ($KUBECONFIG, ~/.kube/config)",
-                                NULL},
-                {"health-address", 0, OPTION_STRING, AT(health_address), "ADDR",
-                                "where /healthz and /metrics are served; empty: nowhere",
-                                NULL},
-                {"log-level", 0, OPTION_STRING, AT(log_level), "LEVEL",
-                                "debug, info, notice, warning or error", "info"},
-                {"leader-elect", 0, OPTION_BOOL, AT(leader_elect), NULL,
-                                "act only while holding the lease kube-system/kschedd", "true"},
-                {"scheduler-name", 0, OPTION_STRING, AT(scheduler_name), "NAME",
-                                "schedule the pods that name this in spec.schedulerName",
+                {"scheduler-name", 0, OPTION_STRING, offsetof(struct kschedd_flags, scheduler_name),
+                                "NAME", "schedule the pods that name this in spec.schedulerName",
                                 "default-scheduler"},
 };
-static const struct option_program program = {"kschedd",
-                "Finds a node for every pod that has none.", "[OPTION...]", rows, ELEMENTS(rows)};
 
 struct kschedd {
         struct scheduler *scheduler;
@@ -39,50 +25,47 @@ static void on_leading(bool leading, void *userdata) {
                 log_error_errno(r, "Cannot watch the cluster");
 }
 
-static const char *not_ready(void *userdata) {
-        return scheduler_is_synced(((struct kschedd *)userdata)->scheduler)
-                               ? NULL
-                               : "the caches are not filled yet";
+static const char *not_ready(bool leading, void *userdata) {
+        const struct kschedd *k = userdata;
+
+        return leading && !scheduler_is_synced(k->scheduler) ? "the caches are not filled yet"
+                                                             : NULL;
 }
 
-static int run(const struct arguments *args) {
-        _cleanup_(frame_freep) struct frame *frame = NULL;
+static int run(struct program_flags *common) {
+        const struct kschedd_flags *flags = container_of(common, struct kschedd_flags, common);
+        _cleanup_(program_freep) struct program *program = NULL;
         struct kschedd k = {0};
-        struct frame_options options = {.program = "kschedd",
-                        .kubeconfig = args->kubeconfig,
-                        .health_address = args->health_address,
-                        .log_level = args->log_level,
-                        .leader_elect = args->leader_elect,
+        struct program_options options = {.name = "kschedd",
+                        .flags = common,
                         .on_leading = on_leading,
                         .not_ready = not_ready,
                         .userdata = &k};
-        int r = 1;
+        int code = 1;
 
-        if (frame_new(&frame, &options) < 0)
+        if (program_new(&program, &options) < 0)
                 return 1;
-        struct scheduler_options scheduler = {.event = daemon_event(frame_daemon(frame)),
-                        .client = frame_client(frame),
-                        .metrics = daemon_metrics(frame_daemon(frame)),
-                        .name = args->scheduler_name};
+        struct scheduler_options scheduler = {.event = daemon_event(program_daemon(program)),
+                        .client = program_client(program),
+                        .metrics = daemon_metrics(program_daemon(program)),
+                        .name = flags->scheduler_name};
 
         if (scheduler_new(&k.scheduler, &scheduler) < 0)
                 log_oom();
         else
-                r = frame_run(frame);
+                code = program_run(program);
         scheduler_free(k.scheduler);
-        return r;
+        return code;
 }
 
 int main(int argc, char **argv) {
-        _cleanup_problem_ struct problem p = {0};
-        struct arguments args = {0};
-        int r;
+        struct kschedd_flags flags = {0};
+        const struct program_entry entry = {.name = "kschedd",
+                        .summary = "Finds a node for every pod that has none.",
+                        .rows = rows,
+                        .row_count = ELEMENTS(rows),
+                        .flags = &flags.common,
+                        .run = run};
 
-        log_setup("kschedd", LOG_INFO);
-        r = options_parse(&program, &args, argc, argv, NULL, &p);
-        if (r < 0)
-                log_error("%s", strempty(p.message));
-        r = r < 0 ? 2 : r > 0 ? 0 : run(&args);
-        options_done(&program, &args);
-        return r;
+        return program_main(argc, argv, &entry);
 }

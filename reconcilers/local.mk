@@ -23,14 +23,14 @@ libgitsync_a_SOURCES = \
 	reconcilers/gitsync/no-network.c reconcilers/gitsync/no-network.h \
 	reconcilers/gitsync/render.c reconcilers/gitsync/render.h \
 	reconcilers/gitsync/tree.c reconcilers/gitsync/tree.h \
-	reconcilers/gitsync/slots.c reconcilers/gitsync/slots.h \
+	reconcilers/gitsync/turns.c reconcilers/gitsync/turns.h \
 	reconcilers/gitsync/plan.c reconcilers/gitsync/plan.h \
-	reconcilers/gitsync/sync.c reconcilers/gitsync/sync.h reconcilers/gitsync/sync-internal.h \
-	reconcilers/gitsync/sync-apply.c reconcilers/gitsync/sync-check.c reconcilers/gitsync/sync-record.c \
-	reconcilers/gitsync/sync-requests.c reconcilers/gitsync/sync-drift.c reconcilers/gitsync/sync-fetch.c \
-	reconcilers/gitsync/sync-inventory.c reconcilers/gitsync/sync-prune.c \
-	reconcilers/gitsync/sync-resolve.c reconcilers/gitsync/sync-status.c
-reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c
+	reconcilers/gitsync/gitsync.c reconcilers/gitsync/gitsync.h reconcilers/gitsync/gitsync-internal.h \
+	reconcilers/gitsync/requests.c reconcilers/gitsync/status.c \
+	reconcilers/gitsync/step-apply.c reconcilers/gitsync/step-check.c reconcilers/gitsync/step-drift.c \
+	reconcilers/gitsync/step-fetch.c reconcilers/gitsync/step-load.c reconcilers/gitsync/step-prune.c \
+	reconcilers/gitsync/step-record.c reconcilers/gitsync/step-resolve.c
+reconcilers_kgitd_SOURCES = reconcilers/gitsync/main.c reconcilers/program.c reconcilers/program.h
 reconcilers_kgitd_LDADD = libgitsync.a libkeelson.a $(GITSYNC_LIBS) $(KEELSON_LIBS)
 
 check_PROGRAMS += tests/unit/test-gitsync tests/unit/test-confine
@@ -41,9 +41,9 @@ tests_unit_test_gitsync_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-manifest-text
 tests_unit_test_manifest_text_SOURCES = tests/unit/test-manifest-text.c tests/unit/unit.h
 tests_unit_test_manifest_text_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
-check_PROGRAMS += tests/unit/test-slots
-tests_unit_test_slots_SOURCES = tests/unit/test-slots.c tests/unit/unit.h
-tests_unit_test_slots_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
+check_PROGRAMS += tests/unit/test-turns
+tests_unit_test_turns_SOURCES = tests/unit/test-turns.c tests/unit/unit.h
+tests_unit_test_turns_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 check_PROGRAMS += tests/unit/test-gitsync-decide
 tests_unit_test_gitsync_decide_SOURCES = tests/unit/test-gitsync-decide.c tests/unit/gitsync-commit.h tests/unit/unit.h
 tests_unit_test_gitsync_decide_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
@@ -61,7 +61,7 @@ noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
-	reconcilers/endpointslice.c reconcilers/frame.c reconcilers/frame.h \
+	reconcilers/endpointslice.c \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
@@ -70,9 +70,9 @@ libreconcile_a_SOURCES = \
 	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c \
 	reconcilers/world.c reconcilers/world.h
-reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c
+reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
-reconcilers_kschedd_SOURCES = reconcilers/kschedd.c
+reconcilers_kschedd_SOURCES = reconcilers/kschedd.c reconcilers/program.c reconcilers/program.h
 reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 
 check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched tests/unit/test-loops tests/unit/test-rollouts

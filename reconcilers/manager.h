@@ -6,8 +6,10 @@
 
 struct manager;
 
-/* Hears of every change of a watched kind, beside the controllers (the garbage collector's graph). */
-typedef void (*manager_listener)(enum world_kind kind, const json_t *object, bool gone, void *userdata);
+/* Hears of every change of a watched kind, beside the controllers (the garbage collector's graph).
+ */
+typedef void (*manager_listener)(
+                enum world_kind kind, const json_t *object, bool gone, void *userdata);
 
 struct manager_options {
         sd_event *event;
@@ -24,11 +26,13 @@ struct manager_options {
 int manager_new(struct manager **ret, const struct manager_options *options);
 struct manager *manager_free(struct manager *m);
 DEFINE_CLEANUP(struct manager *, manager_free);
-/* The first time the caches are filled; controllers run while leading and once the caches are full. */
+/* The first time the caches are filled; controllers run while leading and once the caches are full.
+ */
 int manager_set_leading(struct manager *m, bool leading);
 bool manager_is_synced(const struct manager *m);
 /* The owner graph is whole: namespaces may be emptied. */
-void manager_set_graph(struct manager *m, const struct graph *graph, const struct catalogue *catalogue);
+void manager_set_graph(
+                struct manager *m, const struct graph *graph, const struct catalogue *catalogue);
 /* The namespace of that name has no content left. */
 void manager_wake_namespace(struct manager *m, const char *name);
 const struct world *manager_world(struct manager *m);

@@ -7,11 +7,13 @@
 bool pod_is_finished(const json_t *pod);
 /* Neither finished nor on its way out. */
 bool pod_is_active(const json_t *pod);
-/* Its Ready condition holds and its node (when it is on a known one) is not known to be out of reach. */
+/* Its Ready condition holds and its node (when it is on a known one) is not known to be out of
+ * reach. */
 bool pod_is_ready(const struct world *w, const json_t *pod);
-/* Ready for at least min_ready_s. When it is ready but not long enough, *ret_wait_us (may be NULL) is
- * lowered to the time that is left. */
-bool pod_is_available(const struct world *w, const json_t *pod, int64_t min_ready_s, uint64_t *ret_wait_us);
+/* Ready for at least min_ready_s. When it is ready but not long enough, *ret_wait_us (may be NULL)
+ * is lowered to the time that is left. */
+bool pod_is_available(const struct world *w, const json_t *pod, int64_t min_ready_s,
+                uint64_t *ret_wait_us);
 bool node_is_ready(const json_t *node);
 /* Whether the node's Ready condition changed between two states of it. */
 bool node_readiness_changed(const json_t *old, const json_t *node);
@@ -19,15 +21,21 @@ bool node_readiness_changed(const json_t *old, const json_t *node);
 uint64_t object_created_us(const json_t *o);
 /* Time at a dotted path; 0 when absent. */
 uint64_t time_at(const json_t *o, const char *path);
-/* A new pod from a template: metadata and spec, owned by `owner`; names by generateName "<owner>-". */
-json_t *pod_from_template(const json_t *template, const json_t *owner, const char *api_version, const char *kind);
+/* A new pod from a template: metadata and spec, owned by `owner`; names by generateName "<owner>-".
+ */
+json_t *pod_from_template(const json_t *template, const json_t *owner, const char *api_version,
+                const char *kind);
 /* A controller's owner reference. */
 json_t *controller_ref(const json_t *owner, const char *api_version, const char *kind);
-/* Adds patches that adopt orphans (ownerReferences extended) and releases owned objects that the owner's selector no
- * longer matches (our reference removed). Released ones are taken out of `owned`, adopted ones go in. */
+/* Adds patches that adopt orphans (ownerReferences extended) and releases owned objects that the
+ * owner's selector no longer matches (our reference removed). Released ones are taken out of
+ * `owned`, adopted ones go in. */
 struct actions;
-void adopt_and_release(struct actions *a, const char *plural, const json_t *owner, const char *api_version, const char *kind,
-                struct objects *owned, const struct objects *orphans);
-/* Updates or appends the condition {type, status, reason, message} in `conditions` (an array owned by the caller):
- * lastTransitionTime moves only with status; touch moves lastUpdateTime. Takes nothing. */
-void condition_set(json_t *conditions, const char *type, const char *status, const char *reason, const char *message, const char *now, bool with_update_time);
+void adopt_and_release(struct actions *a, const char *plural, const json_t *owner,
+                const char *api_version, const char *kind, struct objects *owned,
+                const struct objects *orphans);
+/* Updates or appends the condition {type, status, reason, message} in `conditions` (an array owned
+ * by the caller): lastTransitionTime moves only with status; touch moves lastUpdateTime. Takes
+ * nothing. */
+void condition_set(json_t *conditions, const char *type, const char *status, const char *reason,
+                const char *message, const char *now, bool with_update_time);

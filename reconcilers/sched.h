@@ -1,5 +1,5 @@
-/* The scheduler's pure half: the cluster as it matters for placing pods, the plugins, and the choice.
- * Nothing here does I/O or reads a clock. */
+/* The scheduler's pure half: the cluster as it matters for placing pods, the plugins, and the
+ * choice. Nothing here does I/O or reads a clock. */
 #pragma once
 
 #include "lib/buf.h"
@@ -18,18 +18,18 @@ struct resources {
 
 /* A pod as plugins need it. */
 struct sched_pod {
-        json_t *object;              /* a reference */
-        char *key;                   /* "namespace/name" */
-        const char *uid;             /* in object */
-        const char *owner;           /* uid of its controller, "" without */
+        json_t *object;    /* a reference */
+        char *key;         /* "namespace/name" */
+        const char *uid;   /* in object */
+        const char *owner; /* uid of its controller, "" without */
         struct resources requests;
         int64_t score_cpu, score_memory; /* requests, or modest figures where none are made */
-        struct sched_node *node;     /* where it is counted */
-        bool assumed;                /* bound by us, not yet seen so */
+        struct sched_node *node;         /* where it is counted */
+        bool assumed;                    /* bound by us, not yet seen so */
 };
 
 struct sched_node {
-        json_t *object;              /* NULL: pods name it, but it is not known (yet) */
+        json_t *object; /* NULL: pods name it, but it is not known (yet) */
         char *name;
         struct resources allocatable, used;
         int64_t pods_max, score_cpu, score_memory;
@@ -39,9 +39,9 @@ struct sched_node {
 
 struct cluster {
         struct resource_names names;
-        struct map *nodes;           /* name -> sched_node */
-        struct map *pods;            /* uid -> sched_pod, those that are on a node */
-        size_t node_count;           /* of those with an object */
+        struct map *nodes; /* name -> sched_node */
+        struct map *pods;  /* uid -> sched_pod, those that are on a node */
+        size_t node_count; /* of those with an object */
 };
 
 int cluster_init(struct cluster *c);
@@ -62,9 +62,9 @@ DEFINE_CLEANUP(struct sched_pod *, sched_pod_free);
 
 /* What may make a pod schedulable that was not. */
 enum {
-        SCHED_NODE_ADDED = 1 << 0,   /* or allocatable grew, or it became ready */
+        SCHED_NODE_ADDED = 1 << 0, /* or allocatable grew, or it became ready */
         SCHED_NODE_LABELS = 1 << 1,
-        SCHED_NODE_TAINTS = 1 << 2,  /* and unschedulable */
+        SCHED_NODE_TAINTS = 1 << 2, /* and unschedulable */
         SCHED_POD_GONE = 1 << 3,
 };
 /* The events that lie between two states of a node (old NULL: new node). */
@@ -72,8 +72,8 @@ uint32_t sched_node_events(const json_t *old, const json_t *node);
 
 /* Why nodes were refused: reason -> number of nodes. */
 struct reasons {
-        struct map *counts;          /* reason -> size_t as pointer */
-        uint32_t events;             /* what may unblock, over the plugins that refused */
+        struct map *counts; /* reason -> size_t as pointer */
+        uint32_t events;    /* what may unblock, over the plugins that refused */
 };
 int reasons_init(struct reasons *r);
 void reasons_done(struct reasons *r);
@@ -82,18 +82,21 @@ void reasons_add(struct reasons *r, const char *fmt, ...) _printf_(2, 3);
 struct sched_plugin {
         const char *name;
         /* Whether the pod may go there; says why not. NULL: no filter. */
-        bool (*filter)(const struct cluster *c, const struct sched_pod *pod, const struct sched_node *node, struct reasons *why);
+        bool (*filter)(const struct cluster *c, const struct sched_pod *pod,
+                        const struct sched_node *node, struct reasons *why);
         /* How well it would be there, 0..100 (unless normalize); more is better. NULL: no score. */
-        int64_t (*score)(const struct cluster *c, const struct sched_pod *pod, const struct sched_node *node);
-        bool normalize;              /* scores are raw: scaled to 0..100 by their maximum */
+        int64_t (*score)(const struct cluster *c, const struct sched_pod *pod,
+                        const struct sched_node *node);
+        bool normalize; /* scores are raw: scaled to 0..100 by their maximum */
         unsigned weight;
-        uint32_t events;             /* SCHED_*: what may change its no */
+        uint32_t events; /* SCHED_*: what may change its no */
 };
 extern const struct sched_plugin sched_plugins[];
 extern const size_t sched_plugins_count;
 
 /* The best node for the pod, or NULL with the reasons. tie: decides between equals. */
-const struct sched_node *sched_choose(const struct cluster *c, const struct sched_pod *pod, uint64_t tie, struct reasons *why);
+const struct sched_node *sched_choose(const struct cluster *c, const struct sched_pod *pod,
+                uint64_t tie, struct reasons *why);
 /* "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) ...." Caller frees. */
 char *sched_message(const struct cluster *c, const struct reasons *why) _warn_unused_;
 

@@ -1,5 +1,5 @@
-/* The scheduler's driver: informers of pods and nodes feed the cluster, a queue holds the pods without
- * a node, the choice is bound through pods/binding. */
+/* The scheduler's driver: informers of pods and nodes feed the cluster, a queue holds the pods
+ * without a node, the choice is bound through pods/binding. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -13,7 +13,7 @@ struct scheduler_options {
         sd_event *event;
         struct api_client *client;
         struct metrics *metrics;
-        const char *name;            /* pods with this spec.schedulerName are ours; borrowed */
+        const char *name; /* pods with this spec.schedulerName are ours; borrowed */
 };
 
 int scheduler_new(struct scheduler **ret, const struct scheduler_options *options);

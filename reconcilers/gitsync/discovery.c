@@ -5,7 +5,7 @@
 #include "lib/object.h"
 
 /* One kind's resource with the strings it points to. */
-struct entry {
+struct known_kind {
         struct api_resource resource;
         char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
         char *plural, *kind;
@@ -13,11 +13,11 @@ struct entry {
 
 struct discovery {
         struct api_client *client;
-        struct map *versions; /* api version -> struct map of kind -> struct entry */
+        struct map *versions; /* api version -> struct map of kind -> struct known_kind */
 };
 
 static void entry_free(void *p) {
-        struct entry *e = p;
+        struct known_kind *e = p;
 
         free(e->plural);
         free(e->kind);
@@ -53,14 +53,14 @@ struct discovery *discovery_free(struct discovery *d) {
 const struct api_resource *discovery_find(
                 const struct discovery *d, const char *api_version, const char *kind) {
         const struct map *kinds = map_get(d->versions, api_version);
-        const struct entry *e = kinds ? map_get(kinds, kind) : NULL;
+        const struct known_kind *e = kinds ? map_get(kinds, kind) : NULL;
 
         return e ? &e->resource : NULL;
 }
 
 static int add_kind(struct map *kinds, const char *api_version, const json_t *r) {
         const char *name = json_str(r, "name"), *kind = json_str(r, "kind");
-        struct entry *e;
+        struct known_kind *e;
 
         if (!name || !kind || strchr(name, '/')) /* subresources have entries too */
                 return 0;

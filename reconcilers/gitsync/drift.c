@@ -8,7 +8,7 @@
 
 enum { PROBE_AGAIN_US = 30000000 };
 
-struct watch {
+struct drift_watch {
         struct drift *drift;
         const struct identity *who;
         struct informer *informer;
@@ -20,12 +20,12 @@ struct watch {
 };
 
 struct drift {
-        struct map *watches; /* watch_key() -> struct watch */
+        struct map *watches; /* watch_key() -> struct drift_watch */
         struct drift_events events;
 };
 
 static void watch_free(void *p) {
-        struct watch *w = p;
+        struct drift_watch *w = p;
 
         informer_free(w->informer);
         api_call_cancel(w->probe);
@@ -59,7 +59,7 @@ struct drift *drift_free(struct drift *d) {
         return NULL;
 }
 
-static void tell(struct watch *w, const json_t *owner, const json_t *object, bool gone) {
+static void tell(struct drift_watch *w, const json_t *owner, const json_t *object, bool gone) {
         const char *name = object_label(owner, "keelson.dev/gitsync-name"),
                    *ns = object_label(owner, "keelson.dev/gitsync-namespace");
         const struct drift_events *e = &w->drift->events;
@@ -70,7 +70,7 @@ static void tell(struct watch *w, const json_t *owner, const json_t *object, boo
 
 static void on_event(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object, void *userdata) {
-        struct watch *w = userdata;
+        struct drift_watch *w = userdata;
 
         tell(w, object, object, event == INFORMER_DELETED);
         /* Labels moved to another sync by a person: the first owner must hear of it too. */
@@ -80,7 +80,7 @@ static void on_event(struct informer *i, enum informer_event event, const json_t
 }
 
 static void on_synced(struct informer *i, void *userdata) {
-        struct watch *w = userdata;
+        struct drift_watch *w = userdata;
         const struct drift_events *e = &w->drift->events;
 
         e->synced(w->who->user, &w->resource, e->userdata);
@@ -92,7 +92,7 @@ static char *watch_key(const struct identity *who, const struct api_resource *r,
                         *who->user && r->namespaced ? strempty(ns) : "");
 }
 
-static int begin(struct watch *w) {
+static int begin(struct drift_watch *w) {
         return informer_new(&w->informer, w->who->client,
                         &(struct informer_options){.resource = &w->resource,
                                         .ns = *w->ns ? w->ns : NULL,
@@ -103,7 +103,7 @@ static int begin(struct watch *w) {
 }
 
 static void on_probe(int error, const json_t *list, const struct problem *p, void *userdata) {
-        struct watch *w = userdata;
+        struct drift_watch *w = userdata;
 
         w->probe = NULL;
         w->denied = mfree(w->denied);
@@ -113,7 +113,7 @@ static void on_probe(int error, const json_t *list, const struct problem *p, voi
                 (void)begin(w);
 }
 
-static int probe(struct watch *w) {
+static int probe(struct drift_watch *w) {
         _cleanup_free_ char *path = NULL;
 
         w->probed_us = now_mono_us();
@@ -122,9 +122,9 @@ static int probe(struct watch *w) {
         return path ? api_get_async(w->who->client, path, on_probe, w, &w->probe) : -ENOMEM;
 }
 
-static struct watch *watch_new(struct drift *d, const struct identity *who,
+static struct drift_watch *watch_new(struct drift *d, const struct identity *who,
                 const struct api_resource *r, const char *ns) {
-        struct watch *w = calloc(1, sizeof(*w));
+        struct drift_watch *w = calloc(1, sizeof(*w));
 
         if (!w)
                 return NULL;
@@ -147,7 +147,7 @@ static struct watch *watch_new(struct drift *d, const struct identity *who,
 int drift_watch(struct drift *d, const struct identity *who, const struct api_resource *resource,
                 const char *ns) {
         _cleanup_free_ char *key = watch_key(who, resource, ns);
-        struct watch *w = key ? map_get(d->watches, key) : NULL;
+        struct drift_watch *w = key ? map_get(d->watches, key) : NULL;
         int r;
 
         if (!key)
@@ -167,7 +167,7 @@ int drift_watch(struct drift *d, const struct identity *who, const struct api_re
         return *who->user ? probe(w) : begin(w);
 }
 
-static const struct watch *find(const struct drift *d, const struct identity *who,
+static const struct drift_watch *find(const struct drift *d, const struct identity *who,
                 const struct api_resource *resource, const char *ns) {
         _cleanup_free_ char *key = watch_key(who, resource, ns);
 
@@ -176,14 +176,14 @@ static const struct watch *find(const struct drift *d, const struct identity *wh
 
 const char *drift_denied(const struct drift *d, const struct identity *who,
                 const struct api_resource *resource, const char *ns) {
-        const struct watch *w = find(d, who, resource, ns);
+        const struct drift_watch *w = find(d, who, resource, ns);
 
         return w ? w->denied : NULL;
 }
 
 const json_t *drift_get(const struct drift *d, const struct identity *who,
                 const struct api_resource *resource, const char *ns, const char *name) {
-        const struct watch *w = find(d, who, resource, ns);
+        const struct drift_watch *w = find(d, who, resource, ns);
 
         return w && w->informer ? informer_get2(w->informer, ns, name) : NULL;
 }

@@ -16,7 +16,7 @@
 
 #define TARGET_REF "refs/keelson/target"
 
-struct fetch {
+struct fetch_job {
         const json_t *request;
         struct problem *problem;
         git_repository *repo;
@@ -25,11 +25,11 @@ struct fetch {
         const char *refused; /* why no credentials were given; libgit2 has a message of its own */
 };
 
-static const char *field(const struct fetch *f, const char *name) {
+static const char *field(const struct fetch_job *f, const char *name) {
         return json_str_or(f->request, name, "");
 }
 
-static const char *git_why(const struct fetch *f) {
+static const char *git_why(const struct fetch_job *f) {
         const git_error *e = git_error_last();
 
         if (f->refused)
@@ -37,7 +37,7 @@ static const char *git_why(const struct fetch *f) {
         return e && e->message ? e->message : "no reason given";
 }
 
-static int refuse(struct fetch *f, const char *what, const char *remedy) {
+static int refuse(struct fetch_job *f, const char *what, const char *remedy) {
         /* A remote server's own words may be among them. */
         _cleanup_free_ char *why = plain_copy(git_why(f), strlen(git_why(f)), PLAIN_LINE);
 
@@ -47,7 +47,7 @@ static int refuse(struct fetch *f, const char *what, const char *remedy) {
 
 static int on_credentials(git_credential **out, const char *url, const char *user_of_url,
                 unsigned allowed, void *payload) {
-        struct fetch *f = payload;
+        struct fetch_job *f = payload;
         const char *user = *field(f, "username") ? field(f, "username")
                            : user_of_url         ? user_of_url
                                                  : "git";
@@ -70,7 +70,7 @@ static int on_credentials(git_credential **out, const char *url, const char *use
 }
 
 /* known_hosts of the secret is put where libgit2's SSH looks: a HOME of this process' own. */
-static int prepare_home(struct fetch *f) {
+static int prepare_home(struct fetch_job *f) {
         _cleanup_free_ char *home = NULL, *ssh = NULL, *path = NULL;
         int r;
 
@@ -92,7 +92,7 @@ static int prepare_home(struct fetch *f) {
         return 0;
 }
 
-static int open_mirror(struct fetch *f) {
+static int open_mirror(struct fetch_job *f) {
         const char *mirror = field(f, "mirror");
         int r;
 
@@ -112,7 +112,7 @@ static int open_mirror(struct fetch *f) {
 /* What to ask for: the ref alone, and of it only the newest commit where libgit2 can (1.7). A
  * commit is asked for by its name, which most servers allow; where one does not, all branches come.
  */
-static char *refspec(const struct fetch *f, bool whole) {
+static char *refspec(const struct fetch_job *f, bool whole) {
         if (streq(field(f, "refKind"), "branch"))
                 return strformat("+refs/heads/%s:" TARGET_REF, field(f, "ref"));
         if (streq(field(f, "refKind"), "tag"))
@@ -121,7 +121,7 @@ static char *refspec(const struct fetch *f, bool whole) {
                      : strformat("+%s:" TARGET_REF, field(f, "ref"));
 }
 
-static int fetch_once(struct fetch *f, git_remote *remote, bool whole) {
+static int fetch_once(struct fetch_job *f, git_remote *remote, bool whole) {
         git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
         _cleanup_free_ char *spec = refspec(f, whole);
 
@@ -149,7 +149,7 @@ static bool is_whole_id(const char *s) {
         return (n == 40 || n == 64) && strspn(s, "0123456789abcdef") == n;
 }
 
-static int fetch_remote(struct fetch *f) {
+static int fetch_remote(struct fetch_job *f) {
         bool by_id = streq(field(f, "refKind"), "commit");
         git_remote *remote = NULL;
         git_oid id;
@@ -179,7 +179,7 @@ static int fetch_remote(struct fetch *f) {
                                         "and the secret fits");
 }
 
-static int find_commit(struct fetch *f, git_commit **ret) {
+static int find_commit(struct fetch_job *f, git_commit **ret) {
         bool by_id = streq(field(f, "refKind"), "commit");
         git_object *object = NULL;
         int r = git_revparse_single(&object, f->repo, by_id ? field(f, "ref") : TARGET_REF);
@@ -194,7 +194,7 @@ static int find_commit(struct fetch *f, git_commit **ret) {
         return 0;
 }
 
-static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
+static int answer(struct fetch_job *f, git_commit *commit, json_t **ret) {
         _cleanup_json_ json_t *out = NULL;
         char id[GIT_OID_HEXSZ + 1];
         const char *summary = git_commit_summary(commit), *ref = field(f, "ref");
@@ -206,8 +206,8 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
         if (!revision)
                 return -ENOMEM;
         bool unchanged = streq(id, field(f, "known"));
-        _cleanup_free_ char *shown = plain_copy(
-                        strempty(summary), strlen(strempty(summary)), PLAIN_LINE);
+        _cleanup_free_ char *shown =
+                        plain_copy(strempty(summary), strlen(strempty(summary)), PLAIN_LINE);
         out = json_pack("{s:s, s:s, s:s, s:b}", "commit", id, "revision", revision, "summary",
                         strempty(shown), "unchanged", unchanged);
         if (!out)
@@ -216,8 +216,8 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
                 int r = tree_read(f->repo, commit, f->request, out, f->problem);
 
                 if (r == 0 && json_object_get(out, "folders"))
-                        r = render_folders(&f->renderer, f->repo, commit, f->request, out,
-                                        f->problem);
+                        r = render_folders(
+                                        &f->renderer, f->repo, commit, f->request, out, f->problem);
                 if (r < 0)
                         return r;
         }
@@ -226,7 +226,7 @@ static int answer(struct fetch *f, git_commit *commit, json_t **ret) {
 }
 
 static int run(const json_t *request, bool confined, json_t **ret, struct problem *p) {
-        struct fetch f = {.request = request, .problem = p};
+        struct fetch_job f = {.request = request, .problem = p};
         git_commit *commit = NULL;
         int r;
 

@@ -13,9 +13,9 @@ struct inventory_entry {
         char hash[INVENTORY_HASH_SIZE]; /* of the manifest as applied; "": never, or not whole */
         char live[INVENTORY_HASH_SIZE]; /* of the object as it was right; "": look */
         char reported[INVENTORY_HASH_SIZE]; /* of the drift that was reported (not stored) */
-        bool finished;                  /* ended and was removed for that: no drift */
-        bool kept;                      /* left Git, stays until a person says a word */
-        bool by_link;                   /* kept, for a link or submodule may stand for it */
+        bool finished;                      /* ended and was removed for that: no drift */
+        bool kept;                          /* left Git, stays until a person says a word */
+        bool by_link;                       /* kept, for a link or submodule may stand for it */
 };
 
 struct inventory {

@@ -20,8 +20,7 @@ static void remove_one(const char *data_dir, const char *name) {
 static bool is_mirror(const char *name) {
         const char *rest = name + UID_LENGTH;
 
-        return strspn(name, "0123456789abcdef-") == UID_LENGTH &&
-               (!*rest || streq(rest, ".home"));
+        return strspn(name, "0123456789abcdef-") == UID_LENGTH && (!*rest || streq(rest, ".home"));
 }
 
 void mirrors_remove(const char *data_dir, const char *uid) {

@@ -130,14 +130,14 @@ int render_folders(struct renderer *r, git_repository *repo, git_commit *commit,
 
 /* --- the renderer --- */
 
-struct job {
+struct render_job {
         const json_t *request;
         const char *dir;
         struct problem *problem;
 };
 
 /* A name from a tree is a path without "..", "." or empty parts. */
-static int write_file(struct job *r, const json_t *file) {
+static int write_file(struct render_job *r, const json_t *file) {
         const char *name = json_str_or(file, "name", ""), *text = json_str(file, "text");
         _cleanup_free_ char *clean = tree_path_join("", name), *path = NULL, *folder = NULL;
         _cleanup_free_ void *data = NULL;
@@ -167,7 +167,7 @@ static int write_file(struct job *r, const json_t *file) {
                      : 0;
 }
 
-static int write_files(struct job *r) {
+static int write_files(struct render_job *r) {
         const json_t *file;
         size_t i;
         int e = 0;
@@ -179,7 +179,7 @@ static int write_files(struct job *r) {
 }
 
 /* The programs of this machine, the folder, and what programs need to start. */
-static int confine(struct job *r) {
+static int confine(struct render_job *r) {
         static const char *const programs[] = {"/bin", "/sbin", "/usr", "/lib", "/lib64", "/opt"};
         struct confine_path paths[ELEMENTS(programs) + 5] = {{r->dir, CONFINE_WRITE},
                         {"/dev/null", CONFINE_WRITE}, {"/etc/ld.so.cache", CONFINE_READ},
@@ -194,7 +194,7 @@ static int confine(struct job *r) {
 }
 
 /* Off the network and within bounds, from here on and for all that it starts. */
-static int shut_off(struct job *r) {
+static int shut_off(struct render_job *r) {
         const struct {
                 int what;
                 rlim_t limit;
@@ -232,7 +232,7 @@ static char *find_program(const char *name) {
         return NULL;
 }
 
-static int open_output(struct job *r, const char *name, char **ret_path) {
+static int open_output(struct render_job *r, const char *name, char **ret_path) {
         int fd;
 
         *ret_path = strformat("%s/%s", r->dir, name);
@@ -241,7 +241,7 @@ static int open_output(struct job *r, const char *name, char **ret_path) {
 }
 
 /* Only what a program needs to find itself; nothing of kgitd's. */
-static char **make_environment(struct job *r) {
+static char **make_environment(struct render_job *r) {
         char **e = NULL;
         _cleanup_free_ char *home = strformat("HOME=%s/home", r->dir);
         _cleanup_free_ char *path = strformat(
@@ -256,7 +256,7 @@ static char **make_environment(struct job *r) {
 }
 
 /* What the program said, without the folder that nobody knows. Caller frees. */
-static char *words(struct job *r, const char *path) {
+static char *words(struct render_job *r, const char *path) {
         _cleanup_free_ char *text = NULL, *prefix = strformat("%s/tree/", r->dir);
         struct buf b = {0};
         char *at, *found;
@@ -289,7 +289,7 @@ static void become(char *const *argv, char *const *environment, int out_fd, int 
         _exit(127);
 }
 
-static int run_program(struct job *r, char *const *argv, int out_fd, int err_fd) {
+static int run_program(struct render_job *r, char *const *argv, int out_fd, int err_fd) {
         _cleanup_strv_free_ char **environment = make_environment(r);
         int status = 0;
         pid_t pid;
@@ -308,19 +308,19 @@ static int run_program(struct job *r, char *const *argv, int out_fd, int err_fd)
 }
 
 /* {"tool", ...} for the folder; the strings in owned go with it. */
-struct command {
+struct render_command {
         char *argv[ARGUMENTS_MAX + 1];
         char *owned[ARGUMENTS_MAX];
         size_t argc, owned_count;
         bool failed;
 };
 
-static void command_done(struct command *c) {
+static void command_done(struct render_command *c) {
         for (size_t i = 0; i < c->owned_count; i++)
                 free(c->owned[i]);
 }
 
-static void argument(struct command *c, char *taken) {
+static void argument(struct render_command *c, char *taken) {
         if (!taken || c->argc >= ARGUMENTS_MAX) {
                 free(taken);
                 c->failed = true;
@@ -329,7 +329,7 @@ static void argument(struct command *c, char *taken) {
         c->argv[c->argc++] = c->owned[c->owned_count++] = taken;
 }
 
-static int kustomize_command(struct job *r, const char *path, struct command *c) {
+static int kustomize_command(struct render_job *r, const char *path, struct render_command *c) {
         char *program = find_program("kustomize"),
              *other = program ? NULL : find_program("kubectl");
 
@@ -345,7 +345,7 @@ static int kustomize_command(struct job *r, const char *path, struct command *c)
         return c->failed ? -ENOMEM : 0;
 }
 
-static int helm_values(struct job *r, const char *path, struct command *c) {
+static int helm_values(struct render_job *r, const char *path, struct render_command *c) {
         const json_t *helm = json_object_get(r->request, "helm"), *v;
         const json_t *values = json_object_get(helm, "values");
         size_t i;
@@ -371,7 +371,7 @@ static int helm_values(struct job *r, const char *path, struct command *c) {
         return c->failed ? -ENOMEM : 0;
 }
 
-static int helm_command(struct job *r, const char *path, struct command *c) {
+static int helm_command(struct render_job *r, const char *path, struct render_command *c) {
         char *program = find_program("helm");
         const char *base = strrchr(path, '/');
 
@@ -395,8 +395,8 @@ static int helm_command(struct job *r, const char *path, struct command *c) {
         return c->failed ? -ENOMEM : helm_values(r, path, c);
 }
 
-static int render(struct job *r, const char *path, struct command *c, const char *file,
-                json_t *files) {
+static int render(struct render_job *r, const char *path, struct render_command *c,
+                const char *file, json_t *files) {
         _cleanup_free_ char *out = NULL, *err = NULL, *text = NULL, *name = NULL, *said = NULL;
         _cleanup_close_ int out_fd = open_output(r, "out", &out);
         _cleanup_close_ int err_fd = open_output(r, "err", &err);
@@ -428,14 +428,14 @@ static int render(struct job *r, const char *path, struct command *c, const char
                                : -ENOMEM;
 }
 
-static int render_all(struct job *r, json_t *files) {
+static int render_all(struct render_job *r, json_t *files) {
         const json_t *folder;
         size_t i;
 
         json_array_foreach (json_object_get(r->request, "folders"), i, folder) {
                 const char *path = json_str_or(folder, "path", ".");
                 bool helm = streq(json_str_or(folder, "tool", ""), "helm");
-                struct command c = {0};
+                struct render_command c = {0};
                 int e = helm ? helm_command(r, path, &c) : kustomize_command(r, path, &c);
 
                 if (e == 0)
@@ -448,7 +448,7 @@ static int render_all(struct job *r, json_t *files) {
 }
 
 /* The folder must be there before the process gives up its rights to the one above it. */
-static int prepare_folder(struct job *r) {
+static int prepare_folder(struct render_job *r) {
         int e = remove_tree(r->dir);
 
         return e < 0 && e != -ENOENT ? e : mkdir_parents(r->dir, 0700);
@@ -457,7 +457,8 @@ static int prepare_folder(struct job *r) {
 static json_t *do_job(json_t *request) {
         _cleanup_json_ json_t *files = json_array();
         _cleanup_problem_ struct problem p = {0};
-        struct job r = {.request = request, .dir = json_str_or(request, "dir", ""), .problem = &p};
+        struct render_job r = {
+                        .request = request, .dir = json_str_or(request, "dir", ""), .problem = &p};
         int e = files ? prepare_folder(&r) : -ENOMEM;
 
         if (e == 0)

@@ -1,4 +1,4 @@
-/* The types of actions of a GitSync's run. executor_options.context is the struct sync; requests
+/* The types of actions of a GitSync's run. executor_options.context is the struct gitsync; requests
  * are made as the identity that the run acts as, inventory and events as kgitd itself. */
 #pragma once
 

@@ -10,18 +10,18 @@
 enum { LINKS_MAX = 8, LINK_SIZE_MAX = 4096, FOLDERS_MAX = 500 };
 
 /* An entry that counts: a manifest, or a folder to render. */
-struct found {
+struct tree_entry {
         char *name;
         git_oid id;
         const char *tool; /* NULL: a file */
 };
 
-struct walk {
+struct tree_walk {
         git_repository *repo;
         git_tree *root;
         char *path; /* of the folder that is read, from the top; "" is the top */
         git_pathspec *include;
-        struct found *found;
+        struct tree_entry *found;
         size_t count, allocated, size;
         json_t *refs; /* what kustomizations take in: path -> true */
         json_t *answer;
@@ -73,7 +73,7 @@ static int unreadable(struct problem *p, const char *name) {
 
 /* A symbolic link's target: the entry within the commit that it leads to, through further links.
  * NULL: it leads out, to a folder, to nothing, or in a circle. */
-static git_tree_entry *follow(struct walk *w, const char *name, const git_oid *id) {
+static git_tree_entry *follow(struct tree_walk *w, const char *name, const git_oid *id) {
         _cleanup_free_ char *at = strdup(name);
         git_oid link = *id;
 
@@ -110,7 +110,7 @@ static git_tree_entry *follow(struct walk *w, const char *name, const git_oid *i
 }
 
 /* Where it leads is for the reader to see; it was not looked at. */
-static int note_link(struct walk *w, const char *name, const git_oid *id) {
+static int note_link(struct tree_walk *w, const char *name, const git_oid *id) {
         _cleanup_free_ char *why = NULL;
         git_blob *blob = NULL;
         size_t n;
@@ -126,7 +126,7 @@ static int note_link(struct walk *w, const char *name, const git_oid *id) {
 /* --- patterns --- */
 
 /* The repository's rules are relative to its top; those of a folder below it are moved there. */
-static int add_rule(struct walk *w, const char *folder, const char *line) {
+static int add_rule(struct tree_walk *w, const char *folder, const char *line) {
         _cleanup_free_ char *rule = NULL;
         const char *not = *line == '!' ? "!" : "";
         size_t n;
@@ -147,7 +147,7 @@ static int add_rule(struct walk *w, const char *folder, const char *line) {
         return rule && git_ignore_add_rule(w->repo, rule) == 0 ? 0 : -ENOMEM;
 }
 
-static int read_ignore_file(struct walk *w, const char *folder) {
+static int read_ignore_file(struct tree_walk *w, const char *folder) {
         _cleanup_free_ char *path =
                         *folder ? strformat("%s/" IGNORE_FILE, folder) : strdup(IGNORE_FILE);
         git_tree_entry *entry = NULL;
@@ -175,7 +175,7 @@ static int read_ignore_file(struct walk *w, const char *folder) {
         return r;
 }
 
-static int read_patterns(struct walk *w, const json_t *request) {
+static int read_patterns(struct tree_walk *w, const json_t *request) {
         const json_t *exclude = json_object_get(request, "exclude"), *v;
         const json_t *include = json_object_get(request, "include");
         git_strarray specs = {calloc(json_array_size(include) + 1, sizeof(char *)), 0};
@@ -197,7 +197,7 @@ static int read_patterns(struct walk *w, const json_t *request) {
         return r;
 }
 
-static bool is_ignored(struct walk *w, const char *name, bool folder) {
+static bool is_ignored(struct tree_walk *w, const char *name, bool folder) {
         _cleanup_free_ char *path = folder ? strformat("%s/", name) : NULL;
         int ignored = 0;
 
@@ -206,7 +206,7 @@ static bool is_ignored(struct walk *w, const char *name, bool folder) {
 }
 
 /* Patterns of spec.include are relative to spec.path. */
-static bool is_included(const struct walk *w, const char *name) {
+static bool is_included(const struct tree_walk *w, const char *name) {
         size_t n = strlen(w->path);
         const char *relative = n > 0 && strlen(name) > n ? name + n + 1 : n > 0 ? "" : name;
 
@@ -215,7 +215,7 @@ static bool is_included(const struct walk *w, const char *name) {
 
 /* --- first pass --- */
 
-static int add_found(struct walk *w, const char *name, const git_oid *id, const char *tool) {
+static int add_found(struct tree_walk *w, const char *name, const git_oid *id, const char *tool) {
         if (w->count >= FETCH_FILES_MAX)
                 return problem_set(w->problem, EFBIG, 0, NULL,
                                 "the folder holds more than %i manifests; use several GitSyncs "
@@ -223,21 +223,21 @@ static int add_found(struct walk *w, const char *name, const git_oid *id, const 
                                 FETCH_FILES_MAX);
         if (w->count == w->allocated) {
                 size_t size = w->allocated ? w->allocated * 2 : 64;
-                struct found *f = reallocarray(w->found, size, sizeof(*f));
+                struct tree_entry *f = reallocarray(w->found, size, sizeof(*f));
 
                 if (!f)
                         return -ENOMEM;
                 w->found = f;
                 w->allocated = size;
         }
-        w->found[w->count] = (struct found){.name = strdup(name), .tool = tool};
+        w->found[w->count] = (struct tree_entry){.name = strdup(name), .tool = tool};
         if (id)
                 w->found[w->count].id = *id;
         return w->found[w->count++].name ? 0 : -ENOMEM;
 }
 
 /* Whether the folder is one for a renderer: 1 when it was taken, 0 when its files are plain. */
-static int look_for_renderer(struct walk *w, const char *folder, const git_tree *tree) {
+static int look_for_renderer(struct tree_walk *w, const char *folder, const git_tree *tree) {
         for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
                 const git_tree_entry *e = git_tree_entry_byindex(tree, i);
                 git_blob *blob = NULL;
@@ -270,7 +270,7 @@ static int look_for_renderer(struct walk *w, const char *folder, const git_tree 
         return 0;
 }
 
-static int on_folder(struct walk *w, const char *path, const git_tree_entry *entry) {
+static int on_folder(struct tree_walk *w, const char *path, const git_tree_entry *entry) {
         git_tree *tree = NULL;
         int r;
 
@@ -285,7 +285,7 @@ static int on_folder(struct walk *w, const char *path, const git_tree_entry *ent
         return r;
 }
 
-static int on_file(struct walk *w, const char *path, const git_tree_entry *entry) {
+static int on_file(struct tree_walk *w, const char *path, const git_tree_entry *entry) {
         git_filemode_t mode = git_tree_entry_filemode(entry);
         git_tree_entry *target;
         int r;
@@ -306,7 +306,7 @@ static int on_file(struct walk *w, const char *path, const git_tree_entry *entry
 
 static int on_entry(const char *root, const git_tree_entry *entry, void *payload) {
         const char *name = git_tree_entry_name(entry);
-        struct walk *w = payload;
+        struct tree_walk *w = payload;
         _cleanup_free_ char *path = strformat("%s%s%s%s", w->path, *w->path ? "/" : "", root, name);
 
         if (name[0] == '.') /* .git*, .github, editors' files */
@@ -322,7 +322,7 @@ static int on_entry(const char *root, const git_tree_entry *entry, void *payload
 
 /* --- second pass --- */
 
-static int add_file(struct walk *w, const struct found *f) {
+static int add_file(struct tree_walk *w, const struct tree_entry *f) {
         git_blob *blob = NULL;
         size_t size = 0;
         int r = blob_size(w->repo, &f->id, &size);
@@ -357,7 +357,7 @@ static int add_file(struct walk *w, const struct found *f) {
         return r;
 }
 
-static int add_folder(struct walk *w, const struct found *f) {
+static int add_folder(struct tree_walk *w, const struct tree_entry *f) {
         json_t *folders = json_object_get(w->answer, "folders");
 
         if (!folders) {
@@ -374,11 +374,11 @@ static int add_folder(struct walk *w, const struct found *f) {
                         json_pack("{s:s, s:s}", "tool", f->tool, "path", *f->name ? f->name : "."));
 }
 
-static int read_found(struct walk *w) {
+static int read_found(struct tree_walk *w) {
         int r = 0;
 
         for (size_t i = 0; r >= 0 && i < w->count; i++) {
-                const struct found *f = &w->found[i];
+                const struct tree_entry *f = &w->found[i];
 
                 if (json_object_get(w->refs, f->name))
                         continue;
@@ -387,7 +387,7 @@ static int read_found(struct walk *w) {
         return r < 0 ? r : 0;
 }
 
-static void walk_done(struct walk *w) {
+static void walk_done(struct tree_walk *w) {
         for (size_t i = 0; i < w->count; i++)
                 free(w->found[i].name);
         free(w->found);
@@ -398,7 +398,7 @@ static void walk_done(struct walk *w) {
 }
 
 /* The tree of w->path; the top's own when it is "". */
-static int open_folder(struct walk *w, git_tree **ret) {
+static int open_folder(struct tree_walk *w, git_tree **ret) {
         git_tree_entry *entry = NULL;
         int r = 0;
 
@@ -415,7 +415,7 @@ static int open_folder(struct walk *w, git_tree **ret) {
 
 int tree_read(git_repository *repo, git_commit *commit, const json_t *request, json_t *answer,
                 struct problem *p) {
-        struct walk w = {.repo = repo, .answer = answer, .problem = p, .refs = json_object()};
+        struct tree_walk w = {.repo = repo, .answer = answer, .problem = p, .refs = json_object()};
         const char *path = json_str_or(request, "path", ".");
         git_tree *folder = NULL;
         int r;
@@ -445,7 +445,7 @@ int tree_read(git_repository *repo, git_commit *commit, const json_t *request, j
 
 /* --- everything, for a renderer --- */
 
-static int export_blob(struct walk *w, const char *path, const git_oid *id, json_t *files) {
+static int export_blob(struct tree_walk *w, const char *path, const git_oid *id, json_t *files) {
         _cleanup_free_ char *encoded = NULL;
         git_blob *blob = NULL;
         const char *data;
@@ -479,7 +479,7 @@ static int export_blob(struct walk *w, const char *path, const git_oid *id, json
 
 static int on_export(const char *root, const git_tree_entry *entry, void *payload) {
         git_filemode_t mode = git_tree_entry_filemode(entry);
-        struct walk *w = payload;
+        struct tree_walk *w = payload;
         _cleanup_free_ char *path = strformat("%s%s", root, git_tree_entry_name(entry));
         git_tree_entry *target = NULL;
         json_t *files = json_object_get(w->refs, "files");
@@ -500,7 +500,7 @@ static int on_export(const char *root, const git_tree_entry *entry, void *payloa
 int tree_export(git_repository *repo, git_commit *commit, json_t *answer, json_t **ret,
                 struct problem *p) {
         json_t *files = json_array();
-        struct walk w = {.repo = repo,
+        struct tree_walk w = {.repo = repo,
                         .answer = answer,
                         .problem = p,
                         .refs = json_pack("{s:o}", "files", files)};

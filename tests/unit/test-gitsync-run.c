@@ -3,13 +3,13 @@
 
 #include "reconcilers/gitsync/fetch.h"
 #include "reconcilers/gitsync/identity.h"
-#include "reconcilers/gitsync/sync.h"
+#include "reconcilers/gitsync/gitsync.h"
 
 struct world {
         sd_event *event;
         struct fake_api *api;
-        struct sync_world sync_world;
-        struct sync *sync;
+        struct gitsync_world gitsync_world;
+        struct gitsync *sync;
         char repo[128], data[128];
         unsigned dry_runs, applies;
 };
@@ -81,7 +81,7 @@ static void on_gitsync(struct informer *i, enum informer_event event, const json
         struct world *w = userdata;
 
         if (w->sync)
-                sync_poke(w->sync);
+                gitsync_poke(w->sync);
 }
 
 static void on_drift(const char *user, const struct api_resource *resource, const char *ns,
@@ -89,14 +89,14 @@ static void on_drift(const char *user, const struct api_resource *resource, cons
         struct world *w = userdata;
 
         if (w->sync)
-                sync_object_changed(w->sync, user, resource, object, gone);
+                gitsync_object_changed(w->sync, user, resource, object, gone);
 }
 
 static void on_watch_synced(const char *user, const struct api_resource *resource, void *userdata) {
         struct world *w = userdata;
 
         if (w->sync)
-                sync_watch_synced(w->sync, user, resource);
+                gitsync_watch_synced(w->sync, user, resource);
 }
 
 static void git(struct world *w, const char *what) {
@@ -193,12 +193,12 @@ static void world_start(struct world *w, const char *drift) {
                                         "keelson.dev/v1", "kind", "GitSync", "metadata", "name",
                                         "s", "namespace", "default", "generation", 1, "spec", "url",
                                         w->repo, "interval", "1h", "drift", drift));
-        struct sync_world *sw = &w->sync_world;
+        struct gitsync_world *sw = &w->gitsync_world;
         sw->event = w->event;
         sw->client = w->api->client;
         sw->data_dir = w->data;
         sw->program = "/proc/self/exe";
-        assert_int_equal(slots_init(&sw->slots, sw->event, 1, 1, 1000000), 0);
+        assert_int_equal(turns_init(&sw->turns, sw->event, 1, 1, 1000000), 0);
         assert_int_equal(discovery_new(&sw->discovery, sw->client), 0);
         sw->identities = identities_new();
         assert_non_null(sw->identities);
@@ -212,19 +212,19 @@ static void world_start(struct world *w, const char *drift) {
                                                          .userdata = w}),
                         0);
         loop_until(w->event, informer_is_synced(sw->gitsyncs));
-        assert_int_equal(sync_new(&w->sync, sw, "default", "s"), 0);
+        assert_int_equal(gitsync_new(&w->sync, sw, "default", "s"), 0);
         /* Meddling begins when somebody watches. */
         loop_until(w->event, streq(ready(w), "True") && is_watched(w));
         assert_true(is_at(w, "a", "one") && is_at(w, "b", "one"));
 }
 
 static void world_stop(struct world *w) {
-        sync_free(w->sync);
-        informer_free(w->sync_world.gitsyncs);
-        drift_free(w->sync_world.drift);
-        map_free(w->sync_world.identities);
-        slots_done(&w->sync_world.slots);
-        discovery_free(w->sync_world.discovery);
+        gitsync_free(w->sync);
+        informer_free(w->gitsync_world.gitsyncs);
+        drift_free(w->gitsync_world.drift);
+        map_free(w->gitsync_world.identities);
+        turns_done(&w->gitsync_world.turns);
+        discovery_free(w->gitsync_world.discovery);
         fake_api_free(w->api);
         sd_event_unref(w->event);
 }
@@ -299,7 +299,7 @@ static void leaves_drift_when_told(void **state) {
         loop_for_ms(w.event, 50);
         meddle(&w, "a", "by hand");
         loop_for_ms(w.event, 300);
-        sync_poke(w.sync);
+        gitsync_poke(w.sync);
         loop_for_ms(w.event, 100);
         assert_true(is_at(&w, "a", "by hand"));
         world_stop(&w);
@@ -329,23 +329,23 @@ static void applies_nothing_after_a_start(void **state) {
         world_start(&w, "revert");
         loop_for_ms(w.event, 400); /* the hashes are in the status */
         unsigned applies = w.applies, dry_runs = w.dry_runs;
-        w.sync = sync_free(w.sync);
-        assert_int_equal(sync_new(&w.sync, &w.sync_world, "default", "s"), 0);
+        w.sync = gitsync_free(w.sync);
+        assert_int_equal(gitsync_new(&w.sync, &w.gitsync_world, "default", "s"), 0);
         ask_now(&w);
         loop_until(w.event, streq(status(&w, "lastHandledReconcileAt"), asked));
         loop_for_ms(w.event, 300);
         assert_int_equal(w.applies, applies);
         assert_int_equal(w.dry_runs, dry_runs);
         /* What changed meanwhile is seen all the same. */
-        w.sync = sync_free(w.sync);
+        w.sync = gitsync_free(w.sync);
         meddle(&w, "a", "meanwhile");
         loop_for_ms(w.event, 50);
         assert_true(is_at(&w, "a", "meanwhile"));
-        drift_free(w.sync_world.drift); /* as a process that starts has it */
-        assert_int_equal(drift_new(&w.sync_world.drift,
+        drift_free(w.gitsync_world.drift); /* as a process that starts has it */
+        assert_int_equal(drift_new(&w.gitsync_world.drift,
                                          &(struct drift_events){on_drift, on_watch_synced, &w}),
                         0);
-        assert_int_equal(sync_new(&w.sync, &w.sync_world, "default", "s"), 0);
+        assert_int_equal(gitsync_new(&w.sync, &w.gitsync_world, "default", "s"), 0);
         loop_until(w.event, is_at(&w, "a", "one"));
         assert_int_equal(w.applies, applies + 1);
         world_stop(&w);

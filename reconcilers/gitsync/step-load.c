@@ -3,11 +3,11 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "reconcilers/gitsync/run-actions.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 static void on_chunk(int error, const json_t *chunk, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
         _cleanup_problem_ struct problem why = {0};
 
         a->handle = NULL;
@@ -25,11 +25,11 @@ static void on_chunk(int error, const json_t *chunk, const struct problem *p, vo
         }
         problem_set(&why, error, p->code, NULL, "cannot read the inventory \"%s\": %s",
                         a->action->name, strempty(p->message));
-        sync_action_failed(a, /* item= */ NULL, "ApiUnavailable", error, &why);
+        gitsync_action_failed(a, /* item= */ NULL, "ApiUnavailable", error, &why);
 }
 
 static int start_chunk(struct running_action *a) {
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
         _cleanup_free_ char *path =
                         api_path(a->action->resource, s->ns, a->action->name, NULL, NULL);
         struct api_call *call = NULL;
@@ -43,9 +43,9 @@ static int start_chunk(struct running_action *a) {
 }
 
 const struct action_type run_action_read_inventory = {
-                .name = "read", .start = start_chunk, .cancel = sync_cancel_call};
+                .name = "read", .start = start_chunk, .cancel = gitsync_cancel_call};
 
-static void loaded(struct sync *s) {
+static void loaded(struct gitsync *s) {
         s->inventory_uid = strdup(strempty(object_uid(s->object)));
         map_foreach (s->inventory.entries, m) {
                 const struct inventory_entry *e = map_entry_value(m);
@@ -54,10 +54,10 @@ static void loaded(struct sync *s) {
                         s->kept = strdup(json_str_or(object_condition(s->object, "Pruned"),
                                         "message", "something was kept"));
         }
-        sync_next(s);
+        gitsync_next(s);
 }
 
-void sync_load_begin(struct sync *s) {
+void gitsync_load_begin(struct gitsync *s) {
         const struct api_resource *resource = api_resource_find("gitsyncinventories");
         struct actions list = {0};
         const json_t *name;
@@ -72,5 +72,5 @@ void sync_load_begin(struct sync *s) {
         json_array_foreach (json_at(s->object, "status.inventoryIn"), i, name)
                 actions_add(&list, &run_action_read_inventory, resource, s->ns,
                                 strempty(json_string_value(name)), /* body= */ NULL);
-        sync_carry_out(s, &list, loaded);
+        gitsync_carry_out(s, &list, loaded);
 }

@@ -10,23 +10,23 @@
 #include "reconcilers/gitsync/people.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/run-actions.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
-static const char *spec_drift(const struct sync *s) {
+static const char *spec_drift(const struct gitsync *s) {
         return json_str_or(s->object, "spec.drift", "revert");
 }
 
-bool sync_drift_is(const struct sync *s, const char *word) {
+bool gitsync_drift_is(const struct gitsync *s, const char *word) {
         return streq(spec_drift(s), word);
 }
 
-const json_t *sync_live(const struct sync *s, const struct wanted *w) {
+const json_t *gitsync_live(const struct gitsync *s, const struct wanted *w) {
         return drift_get(s->world->drift, s->who, w->resource,
                         w->resource->namespaced ? object_namespace(w->item->object) : "",
                         object_name(w->item->object));
 }
 
-void sync_watch_all(struct sync *s) {
+void gitsync_watch_all(struct gitsync *s) {
         const struct wanted *before = NULL;
 
         for (size_t i = 0; i < s->current.count; i++) {
@@ -42,7 +42,7 @@ void sync_watch_all(struct sync *s) {
         }
 }
 
-static bool is_reverted(const struct sync *s, const struct wanted *w, const json_t *live) {
+static bool is_reverted(const struct gitsync *s, const struct wanted *w, const json_t *live) {
         return streq(decide_drift_word(w->item->object, live, spec_drift(s)), "revert");
 }
 
@@ -55,15 +55,15 @@ static void fingerprint(const json_t *object, char ret[static INVENTORY_HASH_SIZ
 }
 
 static void settled(struct running_action *a, const struct wanted *w) {
-        map_remove(sync_of(a)->suspects, w->key);
+        map_remove(gitsync_of(a)->suspects, w->key);
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
 /* What cannot be put back is left to the next whole run, which says so until it can. What is only
  * looked at is looked at again when it changes, or when the API is back. */
-static void note_failure(struct sync *s, const struct wanted *w, const struct problem *p) {
+static void note_failure(struct gitsync *s, const struct wanted *w, const struct problem *p) {
         struct inventory_entry *e = inventory_get(&s->inventory, w->key);
-        bool reverts = is_reverted(s, w, sync_live(s, w));
+        bool reverts = is_reverted(s, w, gitsync_live(s, w));
 
         if (e && reverts) {
                 e->hash[0] = 0;
@@ -79,8 +79,8 @@ static void note_failure(struct sync *s, const struct wanted *w, const struct pr
 static void compare_failed(struct running_action *a, int error, const struct problem *p) {
         struct finding *f = a->action->subject;
 
-        note_failure(sync_of(a), f->w, p);
-        f->error = sync_blame(sync_of(a), f->w->item, "ApplyFailed", error, p, &f->problem);
+        note_failure(gitsync_of(a), f->w, p);
+        f->error = gitsync_blame(gitsync_of(a), f->w->item, "ApplyFailed", error, p, &f->problem);
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
@@ -89,8 +89,8 @@ static void compare_conflicts(struct running_action *a, const struct problem *p)
         struct finding *f = a->action->subject;
         _cleanup_problem_ struct problem conflict = {0};
 
-        sync_set_conflict(sync_of(a), p, &conflict);
-        f->error = sync_blame(sync_of(a), f->w->item, "OwnershipConflict", -EBUSY, &conflict,
+        gitsync_set_conflict(gitsync_of(a), p, &conflict);
+        f->error = gitsync_blame(gitsync_of(a), f->w->item, "OwnershipConflict", -EBUSY, &conflict,
                         &f->problem);
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
@@ -104,9 +104,9 @@ static void found_drift(struct running_action *a) {
 
 static void compare(struct running_action *a, const json_t *answer) {
         struct finding *f = a->action->subject;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
         struct inventory_entry *e = inventory_get(&s->inventory, f->w->key);
-        const json_t *live = sync_live(s, f->w);
+        const json_t *live = gitsync_live(s, f->w);
         char would_be[INVENTORY_HASH_SIZE];
 
         /* The answer is of another state than the watch has brought: the next event decides. */
@@ -116,7 +116,7 @@ static void compare(struct running_action *a, const json_t *answer) {
                 settled(a, f->w);
                 return;
         }
-        if (sync_removes_additions(s, f->w, live))
+        if (gitsync_removes_additions(s, f->w, live))
                 f->extra = people_additions(json_at(answer, "metadata.managedFields"), s->manager);
         fingerprint(live, f->print);
         fingerprint(answer, would_be);
@@ -145,7 +145,7 @@ static void on_forced(int error, const json_t *answer, const struct problem *p, 
 static void on_dry(int error, const json_t *answer, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         const struct finding *f = a->action->subject;
-        const char *manager = sync_of(a)->manager;
+        const char *manager = gitsync_of(a)->manager;
         char other[256];
         int r;
 
@@ -158,7 +158,7 @@ static void on_dry(int error, const json_t *answer, const struct problem *p, voi
                 compare_conflicts(a, p);
                 return;
         }
-        r = sync_send_apply(a, f->w, APPLY_FORCED_TRIAL, on_forced);
+        r = gitsync_send_apply(a, f->w, APPLY_FORCED_TRIAL, on_forced);
         if (r < 0)
                 compare_failed(a, r, out_of_memory());
 }
@@ -180,10 +180,10 @@ static void on_looked(int error, const json_t *object, const struct problem *p, 
 
 static int start_compare(struct running_action *a) {
         struct finding *f = a->action->subject;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
         struct wanted *w = f->w;
         const struct inventory_entry *e = inventory_get(&s->inventory, w->key);
-        const json_t *live = sync_live(s, w);
+        const json_t *live = gitsync_live(s, w);
         char print[INVENTORY_HASH_SIZE];
 
         /* What the revision has not applied whole is the next run's business. */
@@ -196,7 +196,7 @@ static int start_compare(struct running_action *a) {
                                 w->resource->namespaced ? object_namespace(w->item->object) : NULL,
                                 object_name(w->item->object), NULL, NULL);
 
-                return sync_get(a, path, on_looked);
+                return gitsync_get(a, path, on_looked);
         }
         fingerprint(live, print);
         bool known = streq(print, e->reported) && !is_reverted(s, w, live);
@@ -204,7 +204,7 @@ static int start_compare(struct running_action *a) {
                 settled(a, w);
                 return 0;
         }
-        return sync_send_apply(a, w, APPLY_TRIAL, on_dry);
+        return gitsync_send_apply(a, w, APPLY_TRIAL, on_dry);
 }
 
 /* --- carrying out --- */
@@ -212,19 +212,19 @@ static int start_compare(struct running_action *a) {
 static void put_back_failed(struct running_action *a, int error, const struct problem *p) {
         const struct finding *f = a->action->subject;
 
-        note_failure(sync_of(a), f->w, p);
-        sync_action_failed(a, f->w->item, "ApplyFailed", error, p);
+        note_failure(gitsync_of(a), f->w, p);
+        gitsync_action_failed(a, f->w->item, "ApplyFailed", error, p);
 }
 
 static void on_put_back(int error, const json_t *answer, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         const struct finding *f = a->action->subject;
         const json_t *o = f->w->item->object;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
 
         a->handle = NULL;
         if (error == 0)
-                error = sync_note_applied(s, f->w, answer);
+                error = gitsync_note_applied(s, f->w, answer);
         if (error < 0) {
                 put_back_failed(a, error, p);
                 return;
@@ -252,7 +252,7 @@ static void on_taken_over(
                 settled(a, f->w);
                 return;
         }
-        r = sync_send_apply(a, f->w, APPLY_REAL, on_put_back);
+        r = gitsync_send_apply(a, f->w, APPLY_REAL, on_put_back);
         if (r < 0)
                 put_back_failed(a, r, out_of_memory());
 }
@@ -261,15 +261,15 @@ static int start_put_back(struct running_action *a) {
         const struct finding *f = a->action->subject;
 
         if (!f->extra)
-                return sync_send_apply(a, f->w, APPLY_REAL, on_put_back);
-        return sync_send_take_over(a, f->w, json_at(f->answer, "metadata.managedFields"),
+                return gitsync_send_apply(a, f->w, APPLY_REAL, on_put_back);
+        return gitsync_send_take_over(a, f->w, json_at(f->answer, "metadata.managedFields"),
                         json_str_or(f->answer, "metadata.resourceVersion", ""), on_taken_over);
 }
 
 static int start_report(struct running_action *a) {
         const struct finding *f = a->action->subject;
         const json_t *o = f->w->item->object;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
         struct inventory_entry *e = inventory_get(&s->inventory, f->w->key);
 
         if (e && !streq(e->reported, f->print)) {
@@ -298,10 +298,10 @@ static void report_text(const struct action *x, struct buf *b) {
 }
 
 const struct action_type run_action_compare = {
-                .name = "compare", .start = start_compare, .cancel = sync_cancel_call};
+                .name = "compare", .start = start_compare, .cancel = gitsync_cancel_call};
 const struct action_type run_action_put_back = {.name = "put-back",
                 .start = start_put_back,
-                .cancel = sync_cancel_call,
+                .cancel = gitsync_cancel_call,
                 .text = put_back_text};
 const struct action_type run_action_report = {
                 .name = "report", .start = start_report, .text = report_text};
@@ -309,7 +309,7 @@ const struct action_type run_action_ignore = {.name = "ignore", .start = start_i
 
 /* --- the step --- */
 
-void sync_drift_done(struct sync *s) {
+void gitsync_drift_done(struct gitsync *s) {
         for (size_t i = 0; i < s->finding_count; i++) {
                 problem_done(&s->findings[i].problem);
                 json_decref(s->findings[i].live);
@@ -322,7 +322,7 @@ void sync_drift_done(struct sync *s) {
 }
 
 /* The condition Drifted: what is reported and left as it is. */
-static void report_drifted(struct sync *s) {
+static void report_drifted(struct gitsync *s) {
         size_t n = map_size(s->drifted);
         const json_t *conditions = json_object_get(s->writer.status, "conditions"), *c;
         bool known = false;
@@ -332,7 +332,7 @@ static void report_drifted(struct sync *s) {
                 known |= streq(json_str_or(c, "type", ""), "Drifted");
         if (n == 0) {
                 if (known)
-                        sync_condition(s, "Drifted", "False", "AsInGit", "");
+                        gitsync_condition(s, "Drifted", "False", "AsInGit", "");
                 return;
         }
         struct map_entry *first = map_first(s->drifted);
@@ -340,33 +340,33 @@ static void report_drifted(struct sync *s) {
         _cleanup_free_ char *text = strformat("%zu objects are not as Git says, one of them %s "
                                               "\"%s\"",
                         n, e ? e->kind : "", e ? e->name : "");
-        sync_condition(s, "Drifted", "True", "Detected", strempty(text));
+        gitsync_condition(s, "Drifted", "True", "Detected", strempty(text));
 }
 
-static void drift_ended(struct sync *s) {
+static void drift_ended(struct gitsync *s) {
         for (size_t i = 0; i < s->finding_count; i++)
                 if (s->findings[i].error < 0) {
-                        sync_fail(s, s->findings[i].problem.reason, &s->findings[i].problem);
-                        sync_drift_done(s);
+                        gitsync_fail(s, s->findings[i].problem.reason, &s->findings[i].problem);
+                        gitsync_drift_done(s);
                         return;
                 }
-        sync_drift_done(s);
+        gitsync_drift_done(s);
         report_drifted(s);
-        sync_next(s);
-        sync_status_write(s, false);
+        gitsync_next(s);
+        gitsync_status_write(s, false);
 }
 
-static void on_compared(struct sync *s) {
+static void on_compared(struct gitsync *s) {
         struct actions list = {0};
 
         decide_drift(s->findings, s->finding_count, spec_drift(s), &list);
-        sync_carry_out(s, &list, drift_ended);
+        gitsync_carry_out(s, &list, drift_ended);
 }
 
-void sync_drift_begin(struct sync *s) {
+void gitsync_drift_begin(struct gitsync *s) {
         struct actions list = {0};
 
-        sync_drift_done(s);
+        gitsync_drift_done(s);
         s->findings = calloc(s->current.count + 1, sizeof(*s->findings));
         for (size_t i = 0; s->findings && i < s->current.count; i++) {
                 struct wanted *w = &s->current.wanted[i];
@@ -381,5 +381,5 @@ void sync_drift_begin(struct sync *s) {
         }
         if (s->finding_count == 0)
                 map_clear(s->suspects); /* they left Git meanwhile */
-        sync_carry_out(s, &list, on_compared);
+        gitsync_carry_out(s, &list, on_compared);
 }

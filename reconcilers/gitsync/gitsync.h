@@ -1,6 +1,6 @@
 /* One GitSync at work: fetch, check the whole commit, apply, prune, report; drift put back in
  * between. Each run sees (the commit, the inventory, what the API says), decides (decide.h, pure)
- * and carries out, and only sync-status.c writes the status.
+ * and carries out, and only status.c writes the status.
  *
  *        due, asked, changed
  *   IDLE ----------------> LOADING (the inventory, once) --> FETCHING --> RESOLVING --> CHECKING
@@ -19,10 +19,10 @@
 #include "lib/client/informer.h"
 #include "reconcilers/gitsync/discovery.h"
 #include "reconcilers/gitsync/drift.h"
-#include "reconcilers/gitsync/slots.h"
+#include "reconcilers/gitsync/turns.h"
 
 /* What all syncs share; owned by main. */
-struct sync_world {
+struct gitsync_world {
         sd_event *event;
         struct api_client *client;
         struct informer *gitsyncs;
@@ -30,20 +30,21 @@ struct sync_world {
         struct drift *drift;
         struct map *identities; /* identity.h */
         const char *data_dir;
-        const char *program; /* path of kgitd itself, for the fetch child */
-        struct slots slots; /* turns of fetching */
+        const char *program;      /* path of kgitd itself, for the fetch child */
+        struct fetch_turns turns; /* turns of fetching */
 };
 
-struct sync;
+struct gitsync;
 
-int sync_new(struct sync **ret, struct sync_world *world, const char *ns, const char *name);
-struct sync *sync_free(struct sync *s);
+int gitsync_new(struct gitsync **ret, struct gitsync_world *world, const char *ns,
+                const char *name);
+struct gitsync *gitsync_free(struct gitsync *s);
 /* Its object changed (or a dependency did): look at it soon. */
-void sync_poke(struct sync *s);
+void gitsync_poke(struct gitsync *s);
 /* Something applied by it changed or went, as the identity of that name sees it. */
-void sync_object_changed(struct sync *s, const char *user, const struct api_resource *resource,
-                const json_t *object, bool gone);
+void gitsync_object_changed(struct gitsync *s, const char *user,
+                const struct api_resource *resource, const json_t *object, bool gone);
 /* The first full list of a watch is there: what it does not have is gone. */
-void sync_watch_synced(struct sync *s, const char *user, const struct api_resource *resource);
+void gitsync_watch_synced(struct gitsync *s, const char *user, const struct api_resource *resource);
 /* Deleted, its objects pruned, nothing under way: it may be freed. */
-bool sync_is_finished(const struct sync *s);
+bool gitsync_is_finished(const struct gitsync *s);

@@ -1,4 +1,4 @@
-/* Whose turn it is to fetch: first come, first served, so many at a time. A fetch from which
+/* Whose turn it is to fetch: first come, first served, a fixed number at a time. A fetch from which
  * nothing comes gives its place up while it waits, so that servers that hang cost the others
  * nothing but the first moments; one that takes long gives it up too, whatever comes. Only the
  * number of processes is bounded. */
@@ -9,23 +9,23 @@
 
 #include "lib/base.h"
 
-enum slot_state { SLOT_NONE, SLOT_WAITING, SLOT_BUSY, SLOT_QUIET };
+enum turn_state { TURN_NONE, TURN_WAITING, TURN_BUSY, TURN_QUIET };
 
 /* Part of whoever asks; all zero at first. */
-struct slot {
-        struct slots *slots;
-        enum slot_state state;
+struct fetch_turn {
+        struct fetch_turns *turns;
+        enum turn_state state;
         uint64_t heard_us;   /* monotonic: its start, or when something last came */
         uint64_t started_us; /* monotonic */
         void (*go)(void *userdata);
         void *userdata;
-        TAILQ_ENTRY(slot) link;
+        TAILQ_ENTRY(fetch_turn) link;
 };
-TAILQ_HEAD(slot_list, slot);
+TAILQ_HEAD(fetch_turn_list, fetch_turn);
 
-struct slots {
+struct fetch_turns {
         sd_event_source *timer;
-        struct slot_list waiting, running;
+        struct fetch_turn_list waiting, running;
         unsigned busy, quiet;
         unsigned busy_max, all_max;
         uint64_t quiet_after_us;
@@ -33,13 +33,14 @@ struct slots {
 };
 
 /* busy_max at work at a time, all_max with those that are quiet. */
-int slots_init(struct slots *s, sd_event *event, unsigned busy_max, unsigned all_max,
+int turns_init(struct fetch_turns *s, sd_event *event, unsigned busy_max, unsigned all_max,
                 uint64_t quiet_after_us);
-void slots_done(struct slots *s);
+void turns_done(struct fetch_turns *s);
 /* Calls go(userdata) when it is its turn, perhaps at once. Asking again while it waits or runs does
  * nothing. */
-void slot_ask(struct slots *s, struct slot *slot, void (*go)(void *userdata), void *userdata);
+void turn_ask(struct fetch_turns *s, struct fetch_turn *turn, void (*go)(void *userdata),
+                void *userdata);
 /* Something came. */
-void slot_heard(struct slot *slot);
+void turn_heard(struct fetch_turn *turn);
 /* Done, or no longer wanted; the next ones get their turn. */
-void slot_leave(struct slot *slot);
+void turn_leave(struct fetch_turn *turn);

@@ -4,7 +4,7 @@
 #include "lib/object.h"
 #include "reconcilers/gitsync/people.h"
 #include "reconcilers/gitsync/run-actions.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 static void on_tried(int error, const json_t *answer, const struct problem *p, void *userdata);
 static void on_forced(int error, const json_t *answer, const struct problem *p, void *userdata);
@@ -12,8 +12,8 @@ static void on_forced(int error, const json_t *answer, const struct problem *p, 
 /* What people own on the object as the dry run shows it is taken over before the apply. */
 static void passed(struct running_action *a, struct wanted *w, const json_t *answer) {
         const json_t *managed = json_at(answer, "metadata.managedFields");
-        const struct sync *s = sync_of(a);
-        _cleanup_json_ json_t *extra = sync_removes_additions(s, w, answer)
+        const struct gitsync *s = gitsync_of(a);
+        _cleanup_json_ json_t *extra = gitsync_removes_additions(s, w, answer)
                                                        ? people_additions(managed, s->manager)
                                                        : NULL;
 
@@ -29,25 +29,25 @@ static void passed(struct running_action *a, struct wanted *w, const json_t *ans
 static void conflicts(struct running_action *a, const struct wanted *w, const struct problem *p) {
         _cleanup_problem_ struct problem conflict = {0};
 
-        sync_set_conflict(sync_of(a), p, &conflict);
-        sync_action_failed(a, w->item, "OwnershipConflict", -EBUSY, &conflict);
+        gitsync_set_conflict(gitsync_of(a), p, &conflict);
+        gitsync_action_failed(a, w->item, "OwnershipConflict", -EBUSY, &conflict);
 }
 
 static void force(struct running_action *a, const struct wanted *w) {
-        int r = sync_send_apply(a, w, APPLY_FORCED_TRIAL, on_forced);
+        int r = gitsync_send_apply(a, w, APPLY_FORCED_TRIAL, on_forced);
 
         if (r < 0)
-                sync_action_failed(a, w->item, "BuildFailed", r, out_of_memory());
+                gitsync_action_failed(a, w->item, "BuildFailed", r, out_of_memory());
 }
 
 static void on_answer(struct running_action *a, bool forced, int error, const json_t *answer,
                 const struct problem *p) {
-        const struct sync *s = sync_of(a);
+        const struct gitsync *s = gitsync_of(a);
         struct wanted *w = a->action->subject;
         struct trial t = {.wanted = s->revision->wanted,
                         .count = s->revision->count,
                         .w = w,
-                        .late = s->state == SYNC_CHECKING_LATE,
+                        .late = s->state == GITSYNC_CHECKING_LATE,
                         .forced = forced,
                         .manager = s->manager,
                         .error = error,
@@ -69,7 +69,7 @@ static void on_answer(struct running_action *a, bool forced, int error, const js
                 conflicts(a, w, p);
                 break;
         case TRIAL_REFUSED:
-                sync_action_failed(a, w->item, "BuildFailed", error, p);
+                gitsync_action_failed(a, w->item, "BuildFailed", error, p);
                 break;
         }
 }
@@ -83,13 +83,13 @@ static void on_forced(int error, const json_t *answer, const struct problem *p, 
 }
 
 static int start_trial(struct running_action *a) {
-        return sync_send_apply(a, a->action->subject, APPLY_TRIAL, on_tried);
+        return gitsync_send_apply(a, a->action->subject, APPLY_TRIAL, on_tried);
 }
 
 const struct action_type run_action_try = {
-                .name = "try", .start = start_trial, .cancel = sync_cancel_call};
+                .name = "try", .start = start_trial, .cancel = gitsync_cancel_call};
 
-static void see_served(struct sync *s) {
+static void see_served(struct gitsync *s) {
         for (size_t i = 0; i < s->revision->count; i++) {
                 struct wanted *w = &s->revision->wanted[i];
 
@@ -98,11 +98,11 @@ static void see_served(struct sync *s) {
         }
 }
 
-void sync_check_begin(struct sync *s) {
+void gitsync_check_begin(struct gitsync *s) {
         struct actions list = {0};
 
         see_served(s);
-        decide_trials(s->revision->wanted, s->revision->count, s->state == SYNC_CHECKING_LATE,
+        decide_trials(s->revision->wanted, s->revision->count, s->state == GITSYNC_CHECKING_LATE,
                         &list);
-        sync_carry_out(s, &list, sync_next);
+        gitsync_carry_out(s, &list, gitsync_next);
 }

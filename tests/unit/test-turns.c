@@ -1,14 +1,14 @@
 /* The queue of fetches: fair, bounded, and not held up by servers that hang. */
 #include "tests/unit/unit.h"
 
-#include "reconcilers/gitsync/slots.h"
+#include "reconcilers/gitsync/turns.h"
 
 enum { FETCHES = 40 };
 
 struct bench {
         sd_event *event;
-        struct slots slots;
-        struct slot slot[FETCHES];
+        struct fetch_turns turns;
+        struct fetch_turn turn[FETCHES];
         int order[FETCHES], ran;
         struct job {
                 struct bench *bench;
@@ -25,17 +25,17 @@ static void go(void *userdata) {
 static void bench_new(struct bench *b, unsigned busy, unsigned all, uint64_t quiet_us) {
         *b = (struct bench){0};
         assert_true(sd_event_new(&b->event) >= 0);
-        assert_true(slots_init(&b->slots, b->event, busy, all, quiet_us) >= 0);
+        assert_true(turns_init(&b->turns, b->event, busy, all, quiet_us) >= 0);
         for (int i = 0; i < FETCHES; i++)
                 b->jobs[i] = (struct job){b, i};
 }
 
 static void ask(struct bench *b, int i) {
-        slot_ask(&b->slots, &b->slot[i], go, &b->jobs[i]);
+        turn_ask(&b->turns, &b->turn[i], go, &b->jobs[i]);
 }
 
 static void bench_done(struct bench *b) {
-        slots_done(&b->slots);
+        turns_done(&b->turns);
         sd_event_unref(b->event);
 }
 
@@ -46,17 +46,17 @@ static void test_order(void **state) {
         for (int i = 0; i < 6; i++)
                 ask(&b, i);
         assert_int_equal(b.ran, 2);
-        slot_leave(&b.slot[1]);
+        turn_leave(&b.turn[1]);
         assert_int_equal(b.ran, 3);
         assert_int_equal(b.order[2], 2);
-        slot_leave(&b.slot[3]); /* it waited only */
+        turn_leave(&b.turn[3]); /* it waited only */
         ask(&b, 1);
-        slot_leave(&b.slot[0]);
-        slot_leave(&b.slot[2]);
+        turn_leave(&b.turn[0]);
+        turn_leave(&b.turn[2]);
         assert_int_equal(b.ran, 5);
         assert_int_equal(b.order[3], 4);
         assert_int_equal(b.order[4], 5);
-        slot_leave(&b.slot[4]);
+        turn_leave(&b.turn[4]);
         assert_int_equal(b.order[5], 1);
         bench_done(&b);
 }
@@ -73,12 +73,12 @@ static void test_quiet(void **state) {
                 assert_true(sd_event_run(b.event, 1000000) >= 0);
         assert_int_equal(b.ran, 9);
         assert_int_equal(b.order[8], 8);
-        assert_int_equal(b.slots.quiet, 8);
-        slot_heard(&b.slot[0]);
-        assert_int_equal(b.slots.busy, 2);
+        assert_int_equal(b.turns.quiet, 8);
+        turn_heard(&b.turn[0]);
+        assert_int_equal(b.turns.busy, 2);
         for (int i = 0; i < 9; i++)
-                slot_leave(&b.slot[i]);
-        assert_int_equal(b.slots.busy + b.slots.quiet, 0);
+                turn_leave(&b.turn[i]);
+        assert_int_equal(b.turns.busy + b.turns.quiet, 0);
         bench_done(&b);
 }
 
@@ -87,18 +87,18 @@ static void test_busy_for_long(void **state) {
         struct bench b;
 
         bench_new(&b, 1, 30, 60000000);
-        b.slots.busy_for_us = 20000;
+        b.turns.busy_for_us = 20000;
         ask(&b, 0);
         ask(&b, 1);
         for (int n = 0; b.ran < 2 && n < 100; n++) {
-                slot_heard(&b.slot[0]);
+                turn_heard(&b.turn[0]);
                 assert_true(sd_event_run(b.event, 5000) >= 0);
         }
         assert_int_equal(b.ran, 2);
-        slot_heard(&b.slot[0]); /* too late to count again */
-        assert_int_equal(b.slots.busy, 1);
-        slot_leave(&b.slot[0]);
-        slot_leave(&b.slot[1]);
+        turn_heard(&b.turn[0]); /* too late to count again */
+        assert_int_equal(b.turns.busy, 1);
+        turn_leave(&b.turn[0]);
+        turn_leave(&b.turn[1]);
         bench_done(&b);
 }
 
@@ -112,7 +112,7 @@ static void test_bound(void **state) {
                 assert_true(sd_event_run(b.event, 1000000) >= 0);
         assert_true(sd_event_run(b.event, 50000) >= 0);
         assert_int_equal(b.ran, 6);
-        slot_leave(&b.slot[2]);
+        turn_leave(&b.turn[2]);
         assert_int_equal(b.ran, 7);
         bench_done(&b);
 }

@@ -4,14 +4,14 @@
 #include "lib/pki.h"
 #include "lib/timefmt.h"
 #include "reconcilers/gitsync/fetch.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 #define FETCH_TIMEOUT_DEFAULT "60s"
 #define PROGRESS_EVERY_US UINT64_C(5000000)
 
-static void start_child(struct sync *s, const json_t *secret);
+static void start_child(struct gitsync *s, const json_t *secret);
 
-static int read_revision(struct sync *s, const json_t *reply, struct problem *p) {
+static int read_revision(struct gitsync *s, const json_t *reply, struct problem *p) {
         struct manifest_owner owner = {s->name, s->ns};
         struct revision *r = &s->candidate;
         json_t *word;
@@ -35,26 +35,26 @@ static int read_revision(struct sync *s, const json_t *reply, struct problem *p)
 
 /* Nothing new in Git: the run ends here, unless something is left to do: what a run that failed has
  * not applied, what was kept, or a new spec. */
-static void on_unchanged(struct sync *s) {
+static void on_unchanged(struct gitsync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
         if (s->applied_generation == object_generation(s->object) && s->failures == 0 && !s->kept &&
                         (!asked || streq_ptr(asked, s->handled_at))) {
-                sync_enter(s, SYNC_IDLE);
+                gitsync_enter(s, GITSYNC_IDLE);
                 return;
         }
         s->revision = &s->current;
         (void)decide_apply(s->current.wanted, s->current.count, &s->inventory);
-        sync_enter(s, SYNC_CHECKING);
+        gitsync_enter(s, GITSYNC_CHECKING);
 }
 
 static void on_fetched(const json_t *reply, const char *why, void *userdata) {
         _cleanup_problem_ struct problem p = {0};
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
         const char *error = json_str(reply, "error");
 
         s->child = NULL;
-        slot_leave(&s->slot);
+        turn_leave(&s->turn);
         if (!reply || error) {
                 if (error)
                         problem_set(&p, EIO, 0, NULL, "%s", error);
@@ -65,7 +65,7 @@ static void on_fetched(const json_t *reply, const char *why, void *userdata) {
                                         why,
                                         json_str_or(s->object, "spec.timeout",
                                                         FETCH_TIMEOUT_DEFAULT));
-                sync_fail(s, "FetchFailed", &p);
+                gitsync_fail(s, "FetchFailed", &p);
                 return;
         }
         if (json_bool_or(reply, "unchanged", false)) {
@@ -75,10 +75,10 @@ static void on_fetched(const json_t *reply, const char *why, void *userdata) {
         free(s->attempted);
         s->attempted = strdup(json_str_or(reply, "revision", ""));
         if (read_revision(s, reply, &p) < 0) {
-                sync_fail(s, "BuildFailed", &p);
+                gitsync_fail(s, "BuildFailed", &p);
                 return;
         }
-        sync_next(s);
+        gitsync_next(s);
 }
 
 /* A key of the secret as text; NULL when it has none. Caller frees. */
@@ -93,7 +93,7 @@ static char *secret_text(const json_t *secret, const char *key) {
 }
 
 static void on_secret(int error, const json_t *secret, const struct problem *why, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
         _cleanup_problem_ struct problem p = {0};
 
         s->call = NULL;
@@ -101,13 +101,13 @@ static void on_secret(int error, const json_t *secret, const struct problem *why
                 start_child(s, secret);
                 return;
         }
-        slot_leave(&s->slot);
+        turn_leave(&s->turn);
         problem_set(&p, EACCES, 0, NULL, "cannot read the secret \"%s\" of spec.secretRef: %s",
                         json_str_or(s->object, "spec.secretRef.name", ""), strempty(why->message));
-        sync_fail(s, "FetchFailed", &p);
+        gitsync_fail(s, "FetchFailed", &p);
 }
 
-static json_t *make_request(struct sync *s, const json_t *secret, const char *mirror) {
+static json_t *make_request(struct gitsync *s, const json_t *secret, const char *mirror) {
         static const struct {
                 const char *key, *field;
         } credentials[] = {
@@ -152,17 +152,17 @@ static json_t *make_request(struct sync *s, const json_t *secret, const char *mi
 
 /* A large repository takes its time: the status says how far it is. */
 static void on_progress(const char *text, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
-        slot_heard(&s->slot);
+        turn_heard(&s->turn);
         if (now_mono_us() < s->progress_us + PROGRESS_EVERY_US)
                 return;
         s->progress_us = now_mono_us();
-        sync_status_set(s, "message", json_string(text));
-        sync_status_write(s, false);
+        gitsync_status_set(s, "message", json_string(text));
+        gitsync_status_write(s, false);
 }
 
-static void start_child(struct sync *s, const json_t *secret) {
+static void start_child(struct gitsync *s, const json_t *secret) {
         _cleanup_free_ char *mirror = strformat("%s/%s", s->world->data_dir, object_uid(s->object));
         _cleanup_json_ json_t *request = mirror ? make_request(s, secret, mirror) : NULL;
         char *argv[] = {(char *)s->world->program, (char *)"fetch", NULL};
@@ -175,9 +175,9 @@ static void start_child(struct sync *s, const json_t *secret) {
         if (request)
                 r = child_start(&s->child, s->world->event, argv, request, timeout, on_fetched, s);
         if (r < 0) {
-                slot_leave(&s->slot);
+                turn_leave(&s->turn);
                 problem_set(&p, r, 0, NULL, "cannot start the fetch: %s", strerror(-r));
-                sync_fail(s, "FetchFailed", &p);
+                gitsync_fail(s, "FetchFailed", &p);
                 return;
         }
         /* What takes less than that needs no word on the way. */
@@ -186,7 +186,7 @@ static void start_child(struct sync *s, const json_t *secret) {
 }
 
 static void on_turn(void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
         const char *name = json_str(s->object, "spec.secretRef.name");
         _cleanup_free_ char *path = NULL;
 
@@ -195,10 +195,10 @@ static void on_turn(void *userdata) {
                 return;
         }
         path = api_path(api_resource_find("secrets"), s->ns, name, NULL, NULL);
-        if (!path || api_get_async(sync_client(s), path, on_secret, s, &s->call) < 0)
+        if (!path || api_get_async(gitsync_client(s), path, on_secret, s, &s->call) < 0)
                 on_secret(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"}, s);
 }
 
-void sync_fetch_begin(struct sync *s) {
-        slot_ask(&s->world->slots, &s->slot, on_turn, s);
+void gitsync_fetch_begin(struct gitsync *s) {
+        turn_ask(&s->world->turns, &s->turn, on_turn, s);
 }

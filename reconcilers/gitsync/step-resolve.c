@@ -4,7 +4,7 @@
 #include "lib/object.h"
 #include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/plan.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 enum { RESOLVE_TRIES_MAX = 40, RESOLVE_RETRY_US = 250000 };
 
@@ -52,7 +52,8 @@ static struct kept_resource *keep(struct revision *r, const json_t *object,
 }
 
 /* NULL when neither the API (as far as asked) nor the commit knows the kind. */
-static struct kept_resource *resource_of(struct sync *s, struct revision *r, const json_t *object) {
+static struct kept_resource *resource_of(
+                struct gitsync *s, struct revision *r, const json_t *object) {
         _cleanup_free_ char *key = kind_key(object);
         struct kept_resource *k = key ? map_get(r->resources, key) : NULL;
         const struct api_resource *served;
@@ -71,7 +72,7 @@ static struct kept_resource *resource_of(struct sync *s, struct revision *r, con
 
 /* Once the resource is known the namespace can be: the target's, as written, or the GitSync's own.
  */
-static int place_item(struct sync *s, const struct manifest_item *item,
+static int place_item(struct gitsync *s, const struct manifest_item *item,
                 const struct api_resource *resource, struct problem *p) {
         const char *target = json_str(s->object, "spec.targetNamespace");
         json_t *metadata = json_object_get(item->object, "metadata");
@@ -94,11 +95,11 @@ static int place_item(struct sync *s, const struct manifest_item *item,
         return 0;
 }
 
-static void resolve(struct sync *s);
-static void await_kinds(struct sync *s);
+static void resolve(struct gitsync *s);
+static void await_kinds(struct gitsync *s);
 
 static void on_discovery(int error, const struct problem *why, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
         s->call = NULL;
         if (error < 0 && error != -ENOENT) {
@@ -106,23 +107,23 @@ static void on_discovery(int error, const struct problem *why, void *userdata) {
 
                 problem_set(&p, error, 0, NULL, "cannot ask the API for its kinds: %s",
                                 strempty(why ? why->message : NULL));
-                sync_fail(s, "ApiUnavailable", &p);
+                gitsync_fail(s, "ApiUnavailable", &p);
                 return;
         }
-        if (s->state == SYNC_RESOLVING)
+        if (s->state == GITSYNC_RESOLVING)
                 resolve(s);
         else
                 await_kinds(s);
 }
 
-static void refresh(struct sync *s, const char *api_version) {
+static void refresh(struct gitsync *s, const char *api_version) {
         if (discovery_refresh(s->world->discovery, api_version, on_discovery, s, &s->call) < 0)
                 on_discovery(-ENOMEM, NULL, s);
 }
 
 /* The first item whose kind nobody knows; its group version is asked for once a run. 0: all known,
  * 1: asked, the answer calls again; negative: refused. */
-static int resolve_kinds(struct sync *s, struct revision *r, struct problem *p) {
+static int resolve_kinds(struct gitsync *s, struct revision *r, struct problem *p) {
         for (size_t i = 0; i < r->set.count; i++) {
                 const struct manifest_item *item = &r->set.items[i];
                 const char *version = object_api_version(item->object);
@@ -154,7 +155,7 @@ static int compare_wanted(const void *a, const void *b) {
         return x->item < y->item ? -1 : x->item > y->item; /* else as written */
 }
 
-static int make_wanted(struct sync *s, struct revision *r, struct problem *p) {
+static int make_wanted(struct gitsync *s, struct revision *r, struct problem *p) {
         r->wanted = calloc(r->set.count + 1, sizeof(*r->wanted));
         if (!r->wanted)
                 return -ENOMEM;
@@ -182,7 +183,7 @@ static int make_wanted(struct sync *s, struct revision *r, struct problem *p) {
         return decide_duplicates(r->wanted, r->count, p);
 }
 
-static void resolve(struct sync *s) {
+static void resolve(struct gitsync *s) {
         struct revision *r = &s->candidate;
         _cleanup_problem_ struct problem p = {0};
         int q;
@@ -197,14 +198,14 @@ static void resolve(struct sync *s) {
         if (q < 0) {
                 if (!p.message)
                         problem_set(&p, -q, 0, NULL, "%s", strerror(-q));
-                sync_fail(s, "BuildFailed", &p);
+                gitsync_fail(s, "BuildFailed", &p);
                 return;
         }
         (void)decide_apply(r->wanted, r->count, &s->inventory);
-        sync_next(s);
+        gitsync_next(s);
 }
 
-void sync_resolve_begin(struct sync *s) {
+void gitsync_resolve_begin(struct gitsync *s) {
         s->revision = &s->candidate;
         map_clear(s->refreshed);
         resolve(s);
@@ -213,7 +214,7 @@ void sync_resolve_begin(struct sync *s) {
 /* --- the kinds of CRDs that were applied just now --- */
 
 /* The first object to apply whose kind the API does not serve yet, or NULL. */
-static const struct wanted *first_unserved(const struct sync *s) {
+static const struct wanted *first_unserved(const struct gitsync *s) {
         const struct revision *r = s->revision;
 
         for (size_t i = 0; i < r->count; i++) {
@@ -228,7 +229,7 @@ static const struct wanted *first_unserved(const struct sync *s) {
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
         const struct wanted *w = first_unserved(s);
 
         s->retry_timer = sd_event_source_disable_unref(s->retry_timer);
@@ -239,12 +240,12 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void await_kinds(struct sync *s) {
+static void await_kinds(struct gitsync *s) {
         const struct wanted *w = first_unserved(s);
         _cleanup_problem_ struct problem p = {0};
 
         if (!w) {
-                sync_next(s);
+                gitsync_next(s);
                 return;
         }
         s->retry_timer = sd_event_source_disable_unref(s->retry_timer);
@@ -259,10 +260,10 @@ static void await_kinds(struct sync *s) {
                         "the server still does not serve this kind after its "
                         "CustomResourceDefinition was applied");
         manifest_blame(w->item, &p);
-        sync_fail(s, "ApplyFailed", &p);
+        gitsync_fail(s, "ApplyFailed", &p);
 }
 
-void sync_await_kinds_begin(struct sync *s) {
+void gitsync_await_kinds_begin(struct gitsync *s) {
         s->resolve_tries = 0;
         await_kinds(s);
 }

@@ -3,9 +3,9 @@
 #include "lib/object.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/run-actions.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
-int sync_note_applied(struct sync *s, const struct wanted *w, const json_t *answer) {
+int gitsync_note_applied(struct gitsync *s, const struct wanted *w, const json_t *answer) {
         struct inventory_entry *e = inventory_get(&s->inventory, w->key);
         char print[65];
 
@@ -29,9 +29,9 @@ static void on_applied(int error, const json_t *answer, const struct problem *p,
 
         a->handle = NULL;
         if (error == 0)
-                error = sync_note_applied(sync_of(a), w, answer);
+                error = gitsync_note_applied(gitsync_of(a), w, answer);
         if (error < 0) {
-                sync_action_failed(a, w->item, "ApplyFailed", error, p);
+                gitsync_action_failed(a, w->item, "ApplyFailed", error, p);
                 return;
         }
         w->apply = w->unchecked = w->adopt = false;
@@ -48,18 +48,18 @@ static void on_taken_over(
         if (error < 0) /* it changed meanwhile: the watch brings what it is now */
                 log_debug("Cannot take over what people own of %s: %s", w->key,
                                 strempty(p->message));
-        r = sync_send_apply(a, w, APPLY_REAL, on_applied);
+        r = gitsync_send_apply(a, w, APPLY_REAL, on_applied);
         if (r < 0)
-                sync_action_failed(a, w->item, "ApplyFailed", r, out_of_memory());
+                gitsync_action_failed(a, w->item, "ApplyFailed", r, out_of_memory());
 }
 
 static int start_apply(struct running_action *a) {
         const struct wanted *w = a->action->subject;
 
         if (w->adopt && w->version &&
-                        sync_send_take_over(a, w, w->managed, w->version, on_taken_over) >= 0)
+                        gitsync_send_take_over(a, w, w->managed, w->version, on_taken_over) >= 0)
                 return 0;
-        return sync_send_apply(a, w, APPLY_REAL, on_applied);
+        return gitsync_send_apply(a, w, APPLY_REAL, on_applied);
 }
 
 static void apply_text(const struct action *x, struct buf *b) {
@@ -71,13 +71,13 @@ static void apply_text(const struct action *x, struct buf *b) {
 
 const struct action_type run_action_apply = {.name = "apply",
                 .start = start_apply,
-                .cancel = sync_cancel_call,
+                .cancel = gitsync_cancel_call,
                 .text = apply_text};
 
-void sync_apply_begin(struct sync *s) {
+void gitsync_apply_begin(struct gitsync *s) {
         struct actions list = {0};
 
         decide_applies(s->revision->wanted, s->revision->count,
-                        /* base= */ s->state == SYNC_APPLYING_BASE, &list);
-        sync_carry_out(s, &list, sync_next);
+                        /* base= */ s->state == GITSYNC_APPLYING_BASE, &list);
+        gitsync_carry_out(s, &list, gitsync_next);
 }

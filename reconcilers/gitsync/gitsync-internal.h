@@ -5,25 +5,25 @@
 #include "lib/map.h"
 #include "reconcilers/gitsync/child.h"
 #include "reconcilers/gitsync/decide.h"
-#include "reconcilers/gitsync/sync.h"
+#include "reconcilers/gitsync/gitsync.h"
 
-/* The steps of a run; their table is in sync.c. */
-enum sync_state {
-        SYNC_IDLE,
-        SYNC_STARTING,
-        SYNC_LOADING,
-        SYNC_FETCHING,
-        SYNC_RESOLVING,
-        SYNC_CHECKING,
-        SYNC_RECORDING,
-        SYNC_APPLYING_BASE, /* namespaces and CRDs */
-        SYNC_AWAITING_KINDS,
-        SYNC_CHECKING_LATE, /* what could not be checked before those */
-        SYNC_APPLYING,
-        SYNC_PRUNING,
-        SYNC_REPORTING,
-        SYNC_DRIFT,
-        SYNC_STATES_MAX,
+/* The steps of a run; their table is in gitsync.c. */
+enum gitsync_state {
+        GITSYNC_IDLE,
+        GITSYNC_STARTING,
+        GITSYNC_LOADING,
+        GITSYNC_FETCHING,
+        GITSYNC_RESOLVING,
+        GITSYNC_CHECKING,
+        GITSYNC_RECORDING,
+        GITSYNC_APPLYING_BASE, /* namespaces and CRDs */
+        GITSYNC_AWAITING_KINDS,
+        GITSYNC_CHECKING_LATE, /* what could not be checked before those */
+        GITSYNC_APPLYING,
+        GITSYNC_PRUNING,
+        GITSYNC_REPORTING,
+        GITSYNC_DRIFT,
+        GITSYNC_STATES_MAX,
 };
 
 /* A commit's objects in the order of applying. */
@@ -36,7 +36,7 @@ struct revision {
         json_t *ignored; /* ["file (what it is)"] that the fetch did not follow */
 };
 
-/* The writer of the status (sync-status.c): the only one; what it writes it made itself. */
+/* The writer of the status (status.c): the only one; what it writes it made itself. */
 struct status_writer {
         json_t *status; /* all fields but the inventory */
         bool dirty, writing, again;
@@ -51,18 +51,18 @@ struct status_writer {
         struct api_call *call;     /* writes the status */
 };
 
-struct sync {
-        struct sync_world *world;
+struct gitsync {
+        struct gitsync_world *world;
         char *ns, *name, *key;
-        char *manager;              /* field manager of its applies */
-        enum sync_state state, was; /* was: the step before */
-        struct identity *who;       /* as whom it acts; borrowed from the world */
+        char *manager;                 /* field manager of its applies */
+        enum gitsync_state state, was; /* was: the step before */
+        struct identity *who;          /* as whom it acts; borrowed from the world */
 
         /* The one thing waited for, and the timer that starts the next run. */
         struct child *child;
         struct api_call *call;
         struct executor *executor;
-        void (*then)(struct sync *s); /* when the executor's list is carried out */
+        void (*then)(struct gitsync *s); /* when the executor's list is carried out */
         sd_event_source *timer;
         sd_event_source *health_timer;
         sd_event_source *retry_timer;
@@ -79,9 +79,9 @@ struct sync {
         /* Progress of this run. */
         bool deleting;
         bool finished;
-        bool again;           /* something happened meanwhile */
-        struct slot slot;     /* its turn of fetching */
-        uint64_t progress_us; /* monotonic: when the status last said how far the fetch is */
+        bool again;             /* something happened meanwhile */
+        struct fetch_turn turn; /* its turn of fetching */
+        uint64_t progress_us;   /* monotonic: when the status last said how far the fetch is */
         unsigned resolve_tries, failures;
         uint64_t next_poll_us; /* monotonic */
         struct map *refreshed; /* group versions that this run has asked the API for */
@@ -115,89 +115,90 @@ struct sync {
 
 void revision_done(struct revision *r);
 
-/* --- sync.c: moving on --- */
+/* --- gitsync.c: moving on --- */
 
 /* The step is done: begins the next one of the table. */
-void sync_next(struct sync *s);
+void gitsync_next(struct gitsync *s);
 /* Continues with another step than the next one. */
-void sync_enter(struct sync *s, enum sync_state state);
+void gitsync_enter(struct gitsync *s, enum gitsync_state state);
 /* Ends the run with a failure: the report says reason (a static string) and p's message. */
-void sync_fail(struct sync *s, const char *reason, const struct problem *p);
+void gitsync_fail(struct gitsync *s, const char *reason, const struct problem *p);
 /* Takes the list and carries it out, many actions at once; then calls then(). When an action fails
  * the run does (the reason is the problem's). */
-void sync_carry_out(struct sync *s, struct actions *list, void (*then)(struct sync *s));
+void gitsync_carry_out(struct gitsync *s, struct actions *list, void (*then)(struct gitsync *s));
 /* The client of the identity that the run acts as. */
-struct api_client *sync_client(const struct sync *s);
+struct api_client *gitsync_client(const struct gitsync *s);
 /* Whether a person confirmed the pruning of this commit. */
-bool sync_is_confirmed(const struct sync *s, const struct revision *r);
+bool gitsync_is_confirmed(const struct gitsync *s, const struct revision *r);
 /* Its objects are pruned: lets the deleted GitSync go. */
-void sync_finish_deletion(struct sync *s);
+void gitsync_finish_deletion(struct gitsync *s);
 
-/* --- sync-requests.c: parts of actions --- */
+/* --- requests.c: parts of actions --- */
 
-struct sync *sync_of(const struct running_action *a);
+struct gitsync *gitsync_of(const struct running_action *a);
 /* For action types whose handle is the api_call that they wait for. */
-void sync_cancel_call(struct running_action *a);
+void gitsync_cancel_call(struct running_action *a);
 /* Each sends a request as the identity of the run and sets the action's handle; done gets the
  * action. path NULL: -ENOMEM. */
-int sync_get(struct running_action *a, const char *path, api_done_func done);
+int gitsync_get(struct running_action *a, const char *path, api_done_func done);
 enum apply_mode { APPLY_TRIAL, APPLY_FORCED_TRIAL, APPLY_REAL };
-int sync_send_apply(struct running_action *a, const struct wanted *w, enum apply_mode mode,
+int gitsync_send_apply(struct running_action *a, const struct wanted *w, enum apply_mode mode,
                 api_done_func done);
 /* Lets our manager own what people's managers own, as the dry run's answer shows it. */
-int sync_send_take_over(struct running_action *a, const struct wanted *w, const json_t *managed,
+int gitsync_send_take_over(struct running_action *a, const struct wanted *w, const json_t *managed,
                 const char *version, api_done_func done);
 /* Words a failure for the status: names the file and line of the item (which may be NULL), the
  * service account, or that the API cannot be asked; p->reason is `reason`, or ApiUnavailable.
  * Returns error. */
-int sync_blame(const struct sync *s, const struct manifest_item *item, const char *reason,
+int gitsync_blame(const struct gitsync *s, const struct manifest_item *item, const char *reason,
                 int error, const struct problem *why, struct problem *p);
 /* Ends the action with that. */
-void sync_action_failed(struct running_action *a, const struct manifest_item *item,
+void gitsync_action_failed(struct running_action *a, const struct manifest_item *item,
                 const char *reason, int error, const struct problem *why);
 /* "it belongs to GitSync ... too" */
-void sync_set_conflict(const struct sync *s, const struct problem *why, struct problem *p);
-bool sync_removes_additions(const struct sync *s, const struct wanted *w, const json_t *live);
+void gitsync_set_conflict(const struct gitsync *s, const struct problem *why, struct problem *p);
+bool gitsync_removes_additions(const struct gitsync *s, const struct wanted *w, const json_t *live);
 
 /* --- the steps --- */
 
-void sync_load_begin(struct sync *s);        /* sync-inventory.c */
-void sync_fetch_begin(struct sync *s);       /* sync-fetch.c */
-void sync_resolve_begin(struct sync *s);     /* sync-resolve.c */
-void sync_await_kinds_begin(struct sync *s); /* the kinds of CRDs that were applied just now */
-void sync_check_begin(struct sync *s);       /* sync-check.c; also the late check */
-void sync_record_begin(struct sync *s);      /* sync-record.c */
-void sync_recorded(struct sync *s, int error);
-void sync_apply_begin(struct sync *s); /* sync-apply.c; also namespaces and CRDs */
+void gitsync_load_begin(struct gitsync *s);    /* step-load.c */
+void gitsync_fetch_begin(struct gitsync *s);   /* step-fetch.c */
+void gitsync_resolve_begin(struct gitsync *s); /* step-resolve.c */
+void gitsync_await_kinds_begin(
+                struct gitsync *s);           /* the kinds of CRDs that were applied just now */
+void gitsync_check_begin(struct gitsync *s);  /* step-check.c; also the late check */
+void gitsync_record_begin(struct gitsync *s); /* step-record.c */
+void gitsync_recorded(struct gitsync *s, int error);
+void gitsync_apply_begin(struct gitsync *s); /* step-apply.c; also namespaces and CRDs */
 /* The answer of a real apply: its hashes go into the inventory. */
-int sync_note_applied(struct sync *s, const struct wanted *w, const json_t *answer);
-void sync_prune_begin(struct sync *s); /* sync-prune.c */
-void sync_prune_done(struct sync *s);  /* frees what it looked at */
-void sync_drift_begin(struct sync *s); /* sync-drift.c */
-void sync_drift_done(struct sync *s);  /* frees what it found */
+int gitsync_note_applied(struct gitsync *s, const struct wanted *w, const json_t *answer);
+void gitsync_prune_begin(struct gitsync *s); /* step-prune.c */
+void gitsync_prune_done(struct gitsync *s);  /* frees what it looked at */
+void gitsync_drift_begin(struct gitsync *s); /* step-drift.c */
+void gitsync_drift_done(struct gitsync *s);  /* frees what it found */
 
-/* --- sync-drift.c: what is watched --- */
+/* --- step-drift.c: what is watched --- */
 
 /* Watches every kind (and namespace) of the current revision. */
-void sync_watch_all(struct sync *s);
+void gitsync_watch_all(struct gitsync *s);
 /* The live object of a wanted one as the watch shows it, or NULL. Borrowed. */
-const json_t *sync_live(const struct sync *s, const struct wanted *w);
+const json_t *gitsync_live(const struct gitsync *s, const struct wanted *w);
 /* Whether spec.drift is that word. */
-bool sync_drift_is(const struct sync *s, const char *word);
+bool gitsync_drift_is(const struct gitsync *s, const char *word);
 
-/* --- sync-status.c: the only writer of the status --- */
+/* --- status.c: the only writer of the status --- */
 
-int sync_status_init(struct sync *s);
-void sync_status_done(struct sync *s);
+int gitsync_status_init(struct gitsync *s);
+void gitsync_status_done(struct gitsync *s);
 /* Takes the status over from the object, once. */
-void sync_status_load(struct sync *s);
-void sync_condition(struct sync *s, const char *type, const char *status, const char *reason,
+void gitsync_status_load(struct gitsync *s);
+void gitsync_condition(struct gitsync *s, const char *type, const char *status, const char *reason,
                 const char *message);
 /* Takes value. */
-void sync_status_set(struct sync *s, const char *field, json_t *value);
+void gitsync_status_set(struct gitsync *s, const char *field, json_t *value);
 /* Writes what there is to write. wait: the run continues (in RECORDING and REPORTING) when all of
  * it is written. */
-void sync_status_write(struct sync *s, bool wait);
-void sync_report_begin(struct sync *s);
+void gitsync_status_write(struct gitsync *s, bool wait);
+void gitsync_report_begin(struct gitsync *s);
 /* Judges the health of what was applied, after a moment. */
-void sync_health_soon(struct sync *s);
+void gitsync_health_soon(struct gitsync *s);

@@ -1,10 +1,10 @@
 /* Between the check and the first apply: the brakes on pruning, and the inventory that is recorded
  * before anything changes. */
 #include "lib/object.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 /* What left Git and was not kept back before; of how many. */
-static size_t count_gone(const struct sync *s, size_t *ret_had) {
+static size_t count_gone(const struct gitsync *s, size_t *ret_had) {
         size_t gone = 0, kept = 0;
 
         map_foreach (s->inventory.entries, m)
@@ -15,13 +15,13 @@ static size_t count_gone(const struct sync *s, size_t *ret_had) {
         return gone;
 }
 
-static int check_brakes(struct sync *s, struct problem *p) {
+static int check_brakes(struct gitsync *s, struct problem *p) {
         const struct revision *r = s->revision;
         size_t had, gone = count_gone(s, &had);
         unsigned limit = decide_limit(json_str(s->object, "spec.pruneLimit"));
         enum brake brake = decide_brake(had, gone, r->count, limit);
 
-        if (brake == BRAKE_NONE || sync_is_confirmed(s, r) ||
+        if (brake == BRAKE_NONE || gitsync_is_confirmed(s, r) ||
                         !json_bool_or(s->object, "spec.prune", true))
                 return 0;
         return problem_set(p, EPERM, 0, NULL,
@@ -34,7 +34,7 @@ static int check_brakes(struct sync *s, struct problem *p) {
                         brake == BRAKE_SHARE ? " (or raise spec.pruneLimit)" : "");
 }
 
-static bool is_new_ignored(const struct sync *s, const json_t *word) {
+static bool is_new_ignored(const struct gitsync *s, const json_t *word) {
         const json_t *old;
         size_t i;
 
@@ -53,7 +53,7 @@ static bool may_stand_for(const json_t *word) {
 }
 
 /* What left Git in the commit that brings such a thing may be what that stands for. */
-static void mark_links(struct sync *s) {
+static void mark_links(struct gitsync *s) {
         const struct revision *r = s->revision;
         const json_t *word;
         bool fresh = false;
@@ -79,7 +79,7 @@ static void mark_links(struct sync *s) {
 }
 
 /* Every wanted object has an entry, in full, before it is applied: a crash forgets nothing. */
-static int record_wanted(struct sync *s) {
+static int record_wanted(struct gitsync *s) {
         const struct revision *r = s->revision;
         struct inventory_entry *e;
         bool is_new;
@@ -98,7 +98,7 @@ static int record_wanted(struct sync *s) {
         return 0;
 }
 
-void sync_record_begin(struct sync *s) {
+void gitsync_record_begin(struct gitsync *s) {
         struct revision *r = s->revision;
         _cleanup_problem_ struct problem p = {0};
         int q;
@@ -109,7 +109,7 @@ void sync_record_begin(struct sync *s) {
                 s->gone_count = 0;
         q = s->gone ? check_brakes(s, &p) : -ENOMEM;
         if (q == -EPERM) {
-                sync_fail(s, "PruneNotConfirmed", &p);
+                gitsync_fail(s, "PruneNotConfirmed", &p);
                 return;
         }
         if (q == 0) {
@@ -118,25 +118,25 @@ void sync_record_begin(struct sync *s) {
         }
         if (q < 0) {
                 problem_set(&p, -q, 0, NULL, "cannot record the inventory: %s", strerror(-q));
-                sync_fail(s, "ApiUnavailable", &p);
+                gitsync_fail(s, "ApiUnavailable", &p);
                 return;
         }
-        sync_condition(s, "Reconciling", "True", "Applying", r->name);
-        sync_status_set(s, "lastAttemptedRevision", json_string(r->name));
-        sync_status_set(s, "ignored", json_incref(r->ignored));
+        gitsync_condition(s, "Reconciling", "True", "Applying", r->name);
+        gitsync_status_set(s, "lastAttemptedRevision", json_string(r->name));
+        gitsync_status_set(s, "ignored", json_incref(r->ignored));
         if (s->inventory_dirty || decide_apply(r->wanted, r->count, &s->inventory) > 0)
-                sync_status_write(s, true);
+                gitsync_status_write(s, true);
         else
-                sync_recorded(s, 0);
+                gitsync_recorded(s, 0);
 }
 
-void sync_recorded(struct sync *s, int error) {
+void gitsync_recorded(struct gitsync *s, int error) {
         if (error < 0) {
                 _cleanup_problem_ struct problem why = {0};
 
                 problem_set(&why, -error, 0, NULL, "cannot record the inventory: %s",
                                 strerror(-error));
-                sync_fail(s, "ApiUnavailable", &why);
+                gitsync_fail(s, "ApiUnavailable", &why);
                 return;
         }
         /* From here on the new revision is what the fleet shall be: drift is corrected towards it.
@@ -149,5 +149,5 @@ void sync_recorded(struct sync *s, int error) {
                 map_clear(s->drifted);
         }
         s->have_current = true;
-        sync_next(s);
+        gitsync_next(s);
 }

@@ -8,7 +8,7 @@
 #include "reconcilers/gitsync/contents.h"
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/run-actions.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 static bool is_kind(const struct inventory_entry *e, const char *group, const char *kind) {
         return streq(e->group, group) && streq(e->kind, kind);
@@ -44,19 +44,19 @@ static void fail(struct running_action *a, int error, const struct problem *p) {
 
         problem_set(&why, error, p->code, p->reason, "cannot remove %s \"%s\", which left Git: %s",
                         l->entry->kind, l->entry->name, strempty(p->message));
-        sync_action_failed(a, /* item= */ NULL, "PruneFailed", error, &why);
+        gitsync_action_failed(a, /* item= */ NULL, "PruneFailed", error, &why);
 }
 
 /* --- looking --- */
 
 /* What an action of the type "look" waits for: one of the two. */
-struct look {
+struct looking {
         struct api_call *call;
         struct contents *contents;
 };
 
 static void look_cancel(struct running_action *a) {
-        struct look *look = a->handle;
+        struct looking *look = a->handle;
 
         if (!look)
                 return;
@@ -90,15 +90,15 @@ static void on_contents(const char *holds, const char *unseen, void *userdata) {
 /* A Namespace or CRD goes with all that it holds: what is that? */
 static void look_inside(struct running_action *a) {
         struct leaving *l = a->action->subject;
-        struct look *look = a->handle;
-        const struct sync *s = sync_of(a);
+        struct looking *look = a->handle;
+        const struct gitsync *s = gitsync_of(a);
         int r;
 
         if (is_kind(l->entry, "", "Namespace"))
-                r = contents_of_namespace(&look->contents, sync_client(s), l->entry->name, s->ns,
+                r = contents_of_namespace(&look->contents, gitsync_client(s), l->entry->name, s->ns,
                                 s->name, on_contents, a);
         else
-                r = contents_of_crd(&look->contents, sync_client(s), l->live, s->ns, s->name,
+                r = contents_of_crd(&look->contents, gitsync_client(s), l->live, s->ns, s->name,
                                 on_contents, a);
         if (r == -ENOENT) { /* what can't be looked into is not removed on a guess */
                 l->facts.unseen = "none of its versions is served";
@@ -107,7 +107,7 @@ static void look_inside(struct running_action *a) {
                 look_failed(a, r, out_of_memory());
 }
 
-static void see_facts(const struct sync *s, struct leaving *l) {
+static void see_facts(const struct gitsync *s, struct leaving *l) {
         const struct inventory_entry *e = l->entry;
 
         l->facts = (struct removal_facts){
@@ -117,7 +117,7 @@ static void see_facts(const struct sync *s, struct leaving *l) {
                                                 s->ns),
                         .prune = object_annotation(l->live, "keelson.dev/prune"),
                         .by_link = e->by_link && !s->deleting,
-                        .confirmed = !s->deleting && sync_is_confirmed(s, s->revision),
+                        .confirmed = !s->deleting && gitsync_is_confirmed(s, s->revision),
                         .holds_gitsync = is_kind(e, "", "Namespace") && streq(e->name, s->ns)};
 }
 
@@ -125,7 +125,7 @@ static void see_facts(const struct sync *s, struct leaving *l) {
 static void on_read(int error, const json_t *live, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         struct leaving *l = a->action->subject;
-        struct look *look = a->handle;
+        struct looking *look = a->handle;
 
         look->call = NULL;
         /* One that is being deleted is on its way; its own finalizers decide when. */
@@ -138,7 +138,7 @@ static void on_read(int error, const json_t *live, const struct problem *p, void
                 return;
         }
         l->live = json_incref((json_t *)live);
-        see_facts(sync_of(a), l);
+        see_facts(gitsync_of(a), l);
         bool container = is_kind(l->entry, "", "Namespace") ||
                          is_kind(l->entry, "apiextensions.k8s.io", "CustomResourceDefinition");
         if (container && decide_removal(&l->facts) == REMOVE &&
@@ -149,7 +149,7 @@ static void on_read(int error, const json_t *live, const struct problem *p, void
 }
 
 /* An entry of an older inventory may lack its resource: the kind is looked up. */
-static bool complete(struct sync *s, struct inventory_entry *e) {
+static bool complete(struct gitsync *s, struct inventory_entry *e) {
         const struct api_resource *r;
         _cleanup_free_ char *version = NULL;
 
@@ -178,7 +178,7 @@ static bool complete(struct sync *s, struct inventory_entry *e) {
 static void on_kind_known(int error, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         struct leaving *l = a->action->subject;
-        struct look *look = a->handle;
+        struct looking *look = a->handle;
         _cleanup_free_ char *path = NULL;
         int r = -ENOMEM;
 
@@ -187,21 +187,21 @@ static void on_kind_known(int error, const struct problem *p, void *userdata) {
                 look_failed(a, error, p);
                 return;
         }
-        if (!complete(sync_of(a), l->entry)) { /* nobody serves it: there is nothing */
+        if (!complete(gitsync_of(a), l->entry)) { /* nobody serves it: there is nothing */
                 look_ended(a);
                 return;
         }
         path = entry_path(l->entry);
         if (path)
-                r = api_get_async(sync_client(sync_of(a)), path, on_read, a, &look->call);
+                r = api_get_async(gitsync_client(gitsync_of(a)), path, on_read, a, &look->call);
         if (r < 0)
                 look_failed(a, r, out_of_memory());
 }
 
 static int look_start(struct running_action *a) {
         struct leaving *l = a->action->subject;
-        struct sync *s = sync_of(a);
-        struct look *look = calloc(1, sizeof(*look));
+        struct gitsync *s = gitsync_of(a);
+        struct looking *look = calloc(1, sizeof(*look));
         _cleanup_free_ char *version = NULL;
         int r = -ENOMEM;
 
@@ -223,7 +223,7 @@ static int look_start(struct running_action *a) {
 /* --- carrying out --- */
 
 /* The entry leaves the inventory, and with it what is remembered of the object. */
-static void forget(struct sync *s, struct leaving *l) {
+static void forget(struct gitsync *s, struct leaving *l) {
         struct inventory_entry *e = l->entry;
 
         for (size_t i = 0; i < s->gone_count; i++)
@@ -239,7 +239,7 @@ static void forget(struct sync *s, struct leaving *l) {
 static void on_deleted(int error, const json_t *object, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         struct leaving *l = a->action->subject;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
 
         a->handle = NULL;
         /* 409: it is not the object that was looked at. */
@@ -265,13 +265,13 @@ static int remove_start(struct running_action *a) {
 
         if (!options || !path)
                 return -ENOMEM;
-        r = api_delete_async(sync_client(sync_of(a)), path, options, on_deleted, a, &call);
+        r = api_delete_async(gitsync_client(gitsync_of(a)), path, options, on_deleted, a, &call);
         a->handle = call;
         return r;
 }
 
 static int forget_start(struct running_action *a) {
-        forget(sync_of(a), a->action->subject);
+        forget(gitsync_of(a), a->action->subject);
         ended(a);
         return 0;
 }
@@ -279,7 +279,7 @@ static int forget_start(struct running_action *a) {
 static int release_start(struct running_action *a) {
         struct leaving *l = a->action->subject;
         const struct inventory_entry *e = l->entry;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
 
         log_info("GitSync %s: kept %s \"%s\", which left Git: %s", s->key, e->kind, e->name,
                         a->action->message);
@@ -291,7 +291,7 @@ static int release_start(struct running_action *a) {
 static int keep_start(struct running_action *a) {
         const char *sentence = a->action->message;
         struct leaving *l = a->action->subject;
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
 
         if (!l->entry->kept)
                 l->entry->kept = s->inventory_dirty = true;
@@ -312,7 +312,7 @@ const struct action_type run_action_look = {
                 .name = "look", .start = look_start, .cancel = look_cancel, .text = leaving_text};
 const struct action_type run_action_remove = {.name = "remove",
                 .start = remove_start,
-                .cancel = sync_cancel_call,
+                .cancel = gitsync_cancel_call,
                 .text = leaving_text};
 const struct action_type run_action_forget = {
                 .name = "forget", .start = forget_start, .text = leaving_text};
@@ -324,7 +324,7 @@ const struct action_type run_action_keep = {
 /* --- the step --- */
 
 /* The condition Pruned: what is kept, or that nothing is kept any longer. */
-static void report_kept(struct sync *s) {
+static void report_kept(struct gitsync *s) {
         if (s->kept && s->kept_count > 1) {
                 char *more = strformat("%s (and %zu more)", s->kept, s->kept_count - 1);
 
@@ -335,10 +335,10 @@ static void report_kept(struct sync *s) {
         }
         if (!s->kept) {
                 if (s->kept_before)
-                        sync_condition(s, "Pruned", "True", "Pruned", "");
+                        gitsync_condition(s, "Pruned", "True", "Pruned", "");
                 return;
         }
-        sync_condition(s, "Pruned", "False", "Withheld", s->kept);
+        gitsync_condition(s, "Pruned", "False", "Withheld", s->kept);
         if (!streq_ptr(s->kept_before, s->kept)) {
                 log_fields(LOG_WARNING, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
                                 "GitSync %s: %s", s->key, s->kept);
@@ -346,23 +346,23 @@ static void report_kept(struct sync *s) {
         }
 }
 
-void sync_prune_done(struct sync *s) {
+void gitsync_prune_done(struct gitsync *s) {
         leaving_done(s->leaving, s->leaving_count);
         s->leaving = NULL;
         s->leaving_count = 0;
 }
 
-static void next_rank(struct sync *s);
+static void next_rank(struct gitsync *s);
 
-static void on_looked(struct sync *s) {
+static void on_looked(struct gitsync *s) {
         struct actions list = {0};
 
         decide_removals(s->leaving, s->leaving_count, /* prune= */ true, &list);
-        sync_carry_out(s, &list, next_rank);
+        gitsync_carry_out(s, &list, next_rank);
 }
 
 /* All that left, or those of the next rank. */
-static int take_leaving(struct sync *s, bool all) {
+static int take_leaving(struct gitsync *s, bool all) {
         unsigned rank = kind_rank(s->gone[s->gone_at]->group, s->gone[s->gone_at]->kind);
 
         s->leaving = calloc(s->gone_count - s->gone_at, sizeof(*s->leaving));
@@ -379,25 +379,25 @@ static int take_leaving(struct sync *s, bool all) {
         return 0;
 }
 
-static void next_rank(struct sync *s) {
+static void next_rank(struct gitsync *s) {
         bool prune = json_bool_or(s->object, "spec.prune", true);
         struct actions list = {0};
 
-        sync_prune_done(s);
+        gitsync_prune_done(s);
         if (s->gone_at == s->gone_count) {
                 report_kept(s);
                 s->kept_before = mfree(s->kept_before);
                 s->ok = true;
-                sync_next(s);
+                gitsync_next(s);
                 return;
         }
         if (take_leaving(s, /* all= */ !prune) < 0) {
-                sync_fail(s, "ApiUnavailable", out_of_memory());
+                gitsync_fail(s, "ApiUnavailable", out_of_memory());
                 return;
         }
         if (!prune) {
                 decide_removals(s->leaving, s->leaving_count, prune, &list);
-                sync_carry_out(s, &list, next_rank);
+                gitsync_carry_out(s, &list, next_rank);
                 return;
         }
         for (size_t i = 0; i < s->leaving_count; i++) {
@@ -408,10 +408,10 @@ static void next_rank(struct sync *s) {
                 x->reason = action_string(e->kind);
                 x->subject = &s->leaving[i];
         }
-        sync_carry_out(s, &list, on_looked);
+        gitsync_carry_out(s, &list, on_looked);
 }
 
-void sync_prune_begin(struct sync *s) {
+void gitsync_prune_begin(struct gitsync *s) {
         if (s->deleting) {
                 free(s->gone);
                 s->gone = decide_gone(

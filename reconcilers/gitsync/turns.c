@@ -1,21 +1,21 @@
 /* Two lists and one timer. */
-#include "reconcilers/gitsync/slots.h"
+#include "reconcilers/gitsync/turns.h"
 
 #include "lib/timefmt.h"
 
 #define BUSY_FOR_US UINT64_C(60000000)
 
 /* When it no longer counts as busy if nothing more comes. */
-static uint64_t gives_up_us(const struct slots *s, const struct slot *i) {
+static uint64_t gives_up_us(const struct fetch_turns *s, const struct fetch_turn *i) {
         return MIN(i->heard_us + s->quiet_after_us, i->started_us + s->busy_for_us);
 }
 
-static void arm(struct slots *s) {
+static void arm(struct fetch_turns *s) {
         uint64_t next = UINT64_MAX;
-        struct slot *i;
+        struct fetch_turn *i;
 
         TAILQ_FOREACH(i, &s->running, link)
-        if (i->state == SLOT_BUSY)
+        if (i->state == TURN_BUSY)
                 next = MIN(next, gives_up_us(s, i));
         if (next == UINT64_MAX || TAILQ_EMPTY(&s->waiting)) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
@@ -25,21 +25,21 @@ static void arm(struct slots *s) {
         (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
 }
 
-static void look_for_quiet(struct slots *s) {
+static void look_for_quiet(struct fetch_turns *s) {
         uint64_t now = now_mono_us();
-        struct slot *i;
+        struct fetch_turn *i;
 
         TAILQ_FOREACH(i, &s->running, link)
-        if (i->state == SLOT_BUSY && now >= gives_up_us(s, i)) {
-                i->state = SLOT_QUIET;
+        if (i->state == TURN_BUSY && now >= gives_up_us(s, i)) {
+                i->state = TURN_QUIET;
                 s->busy--;
                 s->quiet++;
         }
 }
 
 /* go() may leave again at once, or ask for another. */
-static void start_next(struct slots *s) {
-        struct slot *i;
+static void start_next(struct fetch_turns *s) {
+        struct fetch_turn *i;
 
         if (!TAILQ_EMPTY(&s->waiting))
                 look_for_quiet(s);
@@ -47,7 +47,7 @@ static void start_next(struct slots *s) {
                         s->busy + s->quiet < s->all_max) {
                 TAILQ_REMOVE(&s->waiting, i, link);
                 TAILQ_INSERT_TAIL(&s->running, i, link);
-                i->state = SLOT_BUSY;
+                i->state = TURN_BUSY;
                 i->heard_us = i->started_us = now_mono_us();
                 s->busy++;
                 i->go(i->userdata);
@@ -60,11 +60,11 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-int slots_init(struct slots *s, sd_event *event, unsigned busy_max, unsigned all_max,
+int turns_init(struct fetch_turns *s, sd_event *event, unsigned busy_max, unsigned all_max,
                 uint64_t quiet_after_us) {
         int r;
 
-        *s = (struct slots){.busy_max = busy_max,
+        *s = (struct fetch_turns){.busy_max = busy_max,
                         .all_max = all_max,
                         .quiet_after_us = quiet_after_us,
                         .busy_for_us = BUSY_FOR_US};
@@ -74,49 +74,50 @@ int slots_init(struct slots *s, sd_event *event, unsigned busy_max, unsigned all
         return r < 0 ? r : sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
 }
 
-void slots_done(struct slots *s) {
+void turns_done(struct fetch_turns *s) {
         s->timer = sd_event_source_disable_unref(s->timer);
 }
 
-void slot_ask(struct slots *s, struct slot *slot, void (*go)(void *userdata), void *userdata) {
-        if (slot->state != SLOT_NONE)
+void turn_ask(struct fetch_turns *s, struct fetch_turn *turn, void (*go)(void *userdata),
+                void *userdata) {
+        if (turn->state != TURN_NONE)
                 return;
-        slot->slots = s;
-        slot->state = SLOT_WAITING;
-        slot->go = go;
-        slot->userdata = userdata;
-        TAILQ_INSERT_TAIL(&s->waiting, slot, link);
+        turn->turns = s;
+        turn->state = TURN_WAITING;
+        turn->go = go;
+        turn->userdata = userdata;
+        TAILQ_INSERT_TAIL(&s->waiting, turn, link);
         start_next(s);
 }
 
-void slot_heard(struct slot *slot) {
-        slot->heard_us = now_mono_us();
-        if (slot->state != SLOT_QUIET ||
-                        slot->heard_us >= slot->started_us + slot->slots->busy_for_us)
+void turn_heard(struct fetch_turn *turn) {
+        turn->heard_us = now_mono_us();
+        if (turn->state != TURN_QUIET ||
+                        turn->heard_us >= turn->started_us + turn->turns->busy_for_us)
                 return;
         /* At work again, even if that makes one more than there should be: it is not stopped. */
-        slot->state = SLOT_BUSY;
-        slot->slots->quiet--;
-        slot->slots->busy++;
+        turn->state = TURN_BUSY;
+        turn->turns->quiet--;
+        turn->turns->busy++;
 }
 
-void slot_leave(struct slot *slot) {
-        struct slots *s = slot->slots;
+void turn_leave(struct fetch_turn *turn) {
+        struct fetch_turns *s = turn->turns;
 
-        switch (slot->state) {
-        case SLOT_NONE:
+        switch (turn->state) {
+        case TURN_NONE:
                 return;
-        case SLOT_WAITING:
-                TAILQ_REMOVE(&s->waiting, slot, link);
+        case TURN_WAITING:
+                TAILQ_REMOVE(&s->waiting, turn, link);
                 break;
-        case SLOT_BUSY:
-        case SLOT_QUIET:
-                TAILQ_REMOVE(&s->running, slot, link);
-                if (slot->state == SLOT_BUSY)
+        case TURN_BUSY:
+        case TURN_QUIET:
+                TAILQ_REMOVE(&s->running, turn, link);
+                if (turn->state == TURN_BUSY)
                         s->busy--;
                 else
                         s->quiet--;
         }
-        slot->state = SLOT_NONE;
+        turn->state = TURN_NONE;
         start_next(s);
 }

@@ -11,13 +11,13 @@
 #include "lib/pki.h"
 #include "lib/timefmt.h"
 #include "reconcilers/gitsync/plan.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000 };
 
 /* --- what it says --- */
 
-void sync_status_load(struct sync *s) {
+void gitsync_status_load(struct gitsync *s) {
         struct status_writer *w = &s->writer;
         const json_t *old = json_object_get(s->object, "status"), *names;
 
@@ -38,7 +38,7 @@ void sync_status_load(struct sync *s) {
         w->chunks = 0;
 }
 
-void sync_status_done(struct sync *s) {
+void gitsync_status_done(struct gitsync *s) {
         struct status_writer *w = &s->writer;
 
         executor_free(w->executor);
@@ -51,7 +51,7 @@ void sync_status_done(struct sync *s) {
         *w = (struct status_writer){0};
 }
 
-void sync_status_set(struct sync *s, const char *field, json_t *value) {
+void gitsync_status_set(struct gitsync *s, const char *field, json_t *value) {
         if (json_equal(json_object_get(s->writer.status, field), value)) {
                 json_decref(value);
                 return;
@@ -61,7 +61,7 @@ void sync_status_set(struct sync *s, const char *field, json_t *value) {
         s->writer.dirty = true;
 }
 
-static const json_t *find_condition(const struct sync *s, const char *type) {
+static const json_t *find_condition(const struct gitsync *s, const char *type) {
         const json_t *c;
         size_t i;
 
@@ -71,7 +71,7 @@ static const json_t *find_condition(const struct sync *s, const char *type) {
         return NULL;
 }
 
-void sync_condition(struct sync *s, const char *type, const char *status, const char *reason,
+void gitsync_condition(struct gitsync *s, const char *type, const char *status, const char *reason,
                 const char *message) {
         const json_t *old = find_condition(s, type);
         char now[TIMEFMT_SIZE];
@@ -90,9 +90,9 @@ void sync_condition(struct sync *s, const char *type, const char *status, const 
 
 /* --- writing it --- */
 
-static void write_begin(struct sync *s);
+static void write_begin(struct gitsync *s);
 
-static void write_end(struct sync *s, int error) {
+static void write_end(struct gitsync *s, int error) {
         struct status_writer *w = &s->writer;
 
         w->writing = false;
@@ -107,17 +107,17 @@ static void write_end(struct sync *s, int error) {
         if (!w->waited)
                 return;
         w->waited = false;
-        if (s->state == SYNC_RECORDING)
-                sync_recorded(s, error);
-        else if (s->state == SYNC_REPORTING) {
+        if (s->state == GITSYNC_RECORDING)
+                gitsync_recorded(s, error);
+        else if (s->state == GITSYNC_REPORTING) {
                 if (error < 0 && error != -ENOENT)
                         s->failures++;
-                sync_next(s);
+                gitsync_next(s);
         }
 }
 
 /* The chunks that the status names no longer. */
-static void remove_old_chunks(struct sync *s) {
+static void remove_old_chunks(struct gitsync *s) {
         struct status_writer *w = &s->writer;
         const json_t *name, *kept;
         size_t i, k;
@@ -140,7 +140,7 @@ static void remove_old_chunks(struct sync *s) {
 }
 
 static void on_written(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
         s->writer.call = NULL;
         if (error == 0)
@@ -151,7 +151,7 @@ static void on_written(int error, const json_t *object, const struct problem *p,
         write_end(s, error);
 }
 
-static json_t *status_document(struct sync *s) {
+static json_t *status_document(struct gitsync *s) {
         struct status_writer *w = &s->writer;
         _cleanup_json_ json_t *status = json_copy(w->status), *items = NULL;
 
@@ -172,7 +172,7 @@ static json_t *status_document(struct sync *s) {
                         status);
 }
 
-static void write_status(struct sync *s) {
+static void write_status(struct gitsync *s) {
         _cleanup_json_ json_t *o = status_document(s);
         _cleanup_free_ char *path = api_path(api_resource_find("gitsyncs"), s->ns, s->name,
                         "status", "fieldManager=kgitd&force=true");
@@ -185,7 +185,7 @@ static void write_status(struct sync *s) {
 
 /* --- the inventory in objects of its own --- */
 
-static json_t *chunk_document(struct sync *s, unsigned n, json_t *sets) {
+static json_t *chunk_document(struct gitsync *s, unsigned n, json_t *sets) {
         return json_pack("{s:s, s:s, s:{s:O, s:s, s:[{s:s, s:s, s:s, s:s}]}, s:O}", "apiVersion",
                         "keelson.dev/v1", "kind", "GitSyncInventory", "metadata", "name",
                         json_array_get(s->writer.names, n), "namespace", s->ns, "ownerReferences",
@@ -207,7 +207,7 @@ static void on_chunk(int error, const json_t *object, const struct problem *p, v
 }
 
 static int start_chunk(struct running_action *a) {
-        struct sync *s = a->context;
+        struct gitsync *s = a->context;
         struct status_writer *w = &s->writer;
         unsigned n = *(const unsigned *)a->action->subject;
         _cleanup_json_ json_t *sets = inventory_sets(&s->inventory, n, w->chunks),
@@ -226,19 +226,19 @@ static int start_chunk(struct running_action *a) {
 }
 
 static const struct action_type write_chunk = {
-                .name = "write", .start = start_chunk, .cancel = sync_cancel_call};
+                .name = "write", .start = start_chunk, .cancel = gitsync_cancel_call};
 
 /* What was not written is written by the next attempt. */
 static void on_chunk_ended(const struct action *x, int error, const json_t *object,
                 const struct problem *p, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
         if (error < 0)
                 s->writer.hashes[*(const unsigned *)x->subject][0] = 0;
 }
 
 static void on_chunks(int error, const struct problem *p, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
         if (error < 0) {
                 log_warning("GitSync %s: cannot write its inventory: %s", s->key,
@@ -249,7 +249,7 @@ static void on_chunks(int error, const struct problem *p, void *userdata) {
                 write_status(s);
 }
 
-int sync_status_init(struct sync *s) {
+int gitsync_status_init(struct gitsync *s) {
         const struct executor_options options = {.context = s,
                         .parallel_first = EXECUTOR_PARALLEL_MAX,
                         .on_action = on_chunk_ended,
@@ -261,7 +261,7 @@ int sync_status_init(struct sync *s) {
 
 /* Another number of chunks is another set of objects: the old ones stay whole until the status
  * names the new ones. */
-static int divide(struct sync *s, unsigned chunks) {
+static int divide(struct gitsync *s, unsigned chunks) {
         struct status_writer *w = &s->writer;
         _cleanup_json_ json_t *names = json_array();
 
@@ -302,7 +302,7 @@ static void add_chunk(struct status_writer *w, unsigned n, struct actions *list)
                         ->subject = &w->numbers[n];
 }
 
-static void write_begin(struct sync *s) {
+static void write_begin(struct gitsync *s) {
         struct status_writer *w = &s->writer;
         unsigned chunks = inventory_chunks(inventory_size(&s->inventory));
         struct actions list = {0};
@@ -326,7 +326,7 @@ static void write_begin(struct sync *s) {
         executor_run(w->executor, &list);
 }
 
-void sync_status_write(struct sync *s, bool wait) {
+void gitsync_status_write(struct gitsync *s, bool wait) {
         struct status_writer *w = &s->writer;
 
         if (!w->dirty && !s->inventory_dirty && !w->writing) {
@@ -345,36 +345,36 @@ void sync_status_write(struct sync *s, bool wait) {
 
 /* --- the report --- */
 
-static void set_conditions(struct sync *s) {
+static void set_conditions(struct gitsync *s) {
         bool suspended = streq(s->reason, "Suspended"),
              stalled = !s->ok && !streq(s->reason, "ApiUnavailable") && !suspended;
 
-        sync_condition(s, "Ready", s->ok ? "True" : "False", s->reason, s->message);
-        sync_condition(s, "Stalled", stalled ? "True" : "False", s->reason, "");
-        sync_condition(s, "Reconciling", "False", s->reason, "");
+        gitsync_condition(s, "Ready", s->ok ? "True" : "False", s->reason, s->message);
+        gitsync_condition(s, "Stalled", stalled ? "True" : "False", s->reason, "");
+        gitsync_condition(s, "Reconciling", "False", s->reason, "");
 }
 
-static void make_status(struct sync *s) {
+static void make_status(struct gitsync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
         char now[TIMEFMT_SIZE];
 
         set_conditions(s);
-        sync_status_set(s, "observedGeneration",
+        gitsync_status_set(s, "observedGeneration",
                         json_integer((json_int_t)object_generation(s->object)));
-        sync_status_set(s, "message", json_string(s->message));
+        gitsync_status_set(s, "message", json_string(s->message));
         if (asked)
-                sync_status_set(s, "lastHandledReconcileAt", json_string(asked));
+                gitsync_status_set(s, "lastHandledReconcileAt", json_string(asked));
         if (!s->ok && s->attempted)
-                sync_status_set(s, "lastAttemptedRevision", json_string(s->attempted));
+                gitsync_status_set(s, "lastAttemptedRevision", json_string(s->attempted));
         if (s->ok && !s->deleting) {
-                sync_status_set(s, "lastSyncTime", json_string(time_format(now_wall_us(), now)));
-                sync_status_set(s, "lastAppliedRevision", json_string(s->current.name));
-                sync_status_set(s, "lastAttemptedRevision", json_string(s->current.name));
+                gitsync_status_set(s, "lastSyncTime", json_string(time_format(now_wall_us(), now)));
+                gitsync_status_set(s, "lastAppliedRevision", json_string(s->current.name));
+                gitsync_status_set(s, "lastAttemptedRevision", json_string(s->current.name));
         }
 }
 
 /* What the identity of the GitSync may not watch: said plainly, once. */
-static void tell_unwatched(struct sync *s) {
+static void tell_unwatched(struct gitsync *s) {
         const struct wanted *before = NULL;
 
         for (size_t i = 0; i < s->current.count && *s->who->user; i++) {
@@ -397,14 +397,14 @@ static void tell_unwatched(struct sync *s) {
                 if (text && !streq(json_str_or(old, "message", ""), text))
                         api_event(s->world->client, s->object, "Warning", "WatchForbidden", "%s",
                                         text);
-                sync_condition(s, "Watching", "False", "Forbidden", strempty(text));
+                gitsync_condition(s, "Watching", "False", "Forbidden", strempty(text));
                 return;
         }
         if (find_condition(s, "Watching"))
-                sync_condition(s, "Watching", "True", "Watching", "");
+                gitsync_condition(s, "Watching", "True", "Watching", "");
 }
 
-static void succeed(struct sync *s) {
+static void succeed(struct gitsync *s) {
         const char *before = json_str(s->writer.status, "lastAppliedRevision");
 
         s->failures = 0;
@@ -413,9 +413,9 @@ static void succeed(struct sync *s) {
         s->message = strformat("applied %zu objects of %s (%s)", s->current.count, s->current.name,
                         s->current.summary);
         s->applied_generation = object_generation(s->object);
-        sync_watch_all(s);
+        gitsync_watch_all(s);
         tell_unwatched(s);
-        if (!sync_drift_is(s, "detect")) { /* what was only reported is put back now */
+        if (!gitsync_drift_is(s, "detect")) { /* what was only reported is put back now */
                 map_foreach (s->drifted, m)
                         (void)map_set(s->suspects, map_entry_key(m), (void *)1);
                 map_clear(s->drifted);
@@ -431,7 +431,7 @@ static void succeed(struct sync *s) {
 }
 
 /* Whether the status says so already: a failure is not reported at every poll. */
-static bool is_known(const struct sync *s, const char *asked) {
+static bool is_known(const struct gitsync *s, const char *asked) {
         const json_t *ready = find_condition(s, "Ready");
 
         return ready && streq(json_str_or(ready, "message", ""), strempty(s->message)) &&
@@ -441,13 +441,13 @@ static bool is_known(const struct sync *s, const char *asked) {
                (!asked || streq_ptr(json_str(s->writer.status, "lastHandledReconcileAt"), asked));
 }
 
-void sync_report_begin(struct sync *s) {
+void gitsync_report_begin(struct gitsync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
         if (s->deleting) { /* pruned, or not: either way the next run looks again */
                 s->failures = 0;
                 if (s->ok) {
-                        sync_finish_deletion(s);
+                        gitsync_finish_deletion(s);
                         return;
                 }
         } else if (s->ok)
@@ -460,19 +460,19 @@ void sync_report_begin(struct sync *s) {
                 api_event(s->world->client, s->object, "Warning", s->reason, "%s",
                                 strempty(s->message));
         make_status(s);
-        sync_status_write(s, true);
+        gitsync_status_write(s, true);
 }
 
 /* --- health --- */
 
 /* The first object that is not ready decides the words; a failed one wins over one in progress. */
-static enum health judge(struct sync *s, char **ret_why) {
+static enum health judge(struct gitsync *s, char **ret_why) {
         enum health worst = HEALTH_READY;
 
         *ret_why = NULL;
         for (size_t i = 0; i < s->current.count; i++) {
                 const struct wanted *w = &s->current.wanted[i];
-                const json_t *o = w->item->object, *live = sync_live(s, w);
+                const json_t *o = w->item->object, *live = gitsync_live(s, w);
                 const struct inventory_entry *e = inventory_get(&s->inventory, w->key);
                 _cleanup_free_ char *why = NULL;
                 _cleanup_json_ json_t *typed = NULL;
@@ -506,20 +506,20 @@ static int on_health(sd_event_source *source, uint64_t usec, void *userdata) {
                         [HEALTH_PROGRESSING] = {"Unknown", "Progressing"},
                         [HEALTH_FAILED] = {"False", "Failed"}};
         _cleanup_free_ char *why = NULL;
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
         s->health_timer = sd_event_source_disable_unref(s->health_timer);
-        if (!s->have_current || s->deleting || s->state != SYNC_IDLE)
+        if (!s->have_current || s->deleting || s->state != GITSYNC_IDLE)
                 return 0; /* the end of the run asks again */
         enum health h = judge(s, &why);
-        sync_condition(s, "Healthy", words[h].status, words[h].reason, strempty(why));
+        gitsync_condition(s, "Healthy", words[h].status, words[h].reason, strempty(why));
         if (*s->who->user)
                 tell_unwatched(s);
-        sync_status_write(s, false);
+        gitsync_status_write(s, false);
         return 0;
 }
 
-void sync_health_soon(struct sync *s) {
+void gitsync_health_soon(struct gitsync *s) {
         if (!s->health_timer)
                 (void)sd_event_add_time_relative(s->world->event, &s->health_timer, CLOCK_MONOTONIC,
                                 HEALTH_DEBOUNCE_US, 50000, on_health, s);

@@ -2,29 +2,29 @@
  * fails: with words for the status and the reason of its condition. */
 #include "lib/object.h"
 #include "reconcilers/gitsync/people.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
-struct sync *sync_of(const struct running_action *a) {
+struct gitsync *gitsync_of(const struct running_action *a) {
         return a->context;
 }
 
-void sync_cancel_call(struct running_action *a) {
+void gitsync_cancel_call(struct running_action *a) {
         a->handle = api_call_cancel(a->handle);
 }
 
-int sync_get(struct running_action *a, const char *path, api_done_func done) {
+int gitsync_get(struct running_action *a, const char *path, api_done_func done) {
         struct api_call *call = NULL;
         int r;
 
         if (!path)
                 return -ENOMEM;
-        r = api_get_async(sync_client(sync_of(a)), path, done, a, &call);
+        r = api_get_async(gitsync_client(gitsync_of(a)), path, done, a, &call);
         a->handle = call;
         return r;
 }
 
 /* The path of a wanted object with our field manager and these further parts of the query. */
-static char *wanted_path(const struct sync *s, const struct wanted *w, const char *flags) {
+static char *wanted_path(const struct gitsync *s, const struct wanted *w, const char *flags) {
         const json_t *o = w->item->object;
         _cleanup_free_ char *escaped = url_escape(s->manager), *query = NULL;
 
@@ -34,28 +34,29 @@ static char *wanted_path(const struct sync *s, const struct wanted *w, const cha
                      : NULL;
 }
 
-int sync_send_apply(struct running_action *a, const struct wanted *w, enum apply_mode mode,
+int gitsync_send_apply(struct running_action *a, const struct wanted *w, enum apply_mode mode,
                 api_done_func done) {
         static const char *const flags[] = {
                         [APPLY_TRIAL] = "&fieldValidation=Strict&dryRun=All",
                         [APPLY_FORCED_TRIAL] = "&fieldValidation=Strict&dryRun=All&force=true",
                         [APPLY_REAL] = "&fieldValidation=Strict&force=true",
         };
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
         _cleanup_free_ char *path = wanted_path(s, w, flags[mode]);
         struct api_call *call = NULL;
         int r;
 
         if (!path)
                 return -ENOMEM;
-        r = api_patch_async(sync_client(s), path, API_PATCH_APPLY, w->item->object, done, a, &call);
+        r = api_patch_async(
+                        gitsync_client(s), path, API_PATCH_APPLY, w->item->object, done, a, &call);
         a->handle = call;
         return r;
 }
 
-int sync_send_take_over(struct running_action *a, const struct wanted *w, const json_t *managed,
+int gitsync_send_take_over(struct running_action *a, const struct wanted *w, const json_t *managed,
                 const char *version, api_done_func done) {
-        struct sync *s = sync_of(a);
+        struct gitsync *s = gitsync_of(a);
         _cleanup_free_ char *path = wanted_path(s, w, "");
         _cleanup_json_ json_t *patch = NULL, *fields = NULL;
         struct api_call *call = NULL;
@@ -68,12 +69,13 @@ int sync_send_take_over(struct running_action *a, const struct wanted *w, const 
                         fields);
         if (!patch)
                 return -ENOMEM;
-        r = api_patch_async(sync_client(s), path, API_PATCH_MERGE, patch, done, a, &call);
+        r = api_patch_async(gitsync_client(s), path, API_PATCH_MERGE, patch, done, a, &call);
         a->handle = call;
         return r;
 }
 
-bool sync_removes_additions(const struct sync *s, const struct wanted *w, const json_t *live) {
+bool gitsync_removes_additions(
+                const struct gitsync *s, const struct wanted *w, const json_t *live) {
         const char *word = object_annotation(w->item->object, "keelson.dev/additions");
 
         if (!word)
@@ -89,7 +91,7 @@ static bool is_transport_error(int error, const struct problem *p) {
         return p->code == 0 || p->code >= 500 || p->code == 429 || error == -EAGAIN;
 }
 
-int sync_blame(const struct sync *s, const struct manifest_item *item, const char *reason,
+int gitsync_blame(const struct gitsync *s, const struct manifest_item *item, const char *reason,
                 int error, const struct problem *why, struct problem *p) {
         const char *account = json_str(s->object, "spec.serviceAccountName");
         bool transport = is_transport_error(error, why);
@@ -108,15 +110,15 @@ int sync_blame(const struct sync *s, const struct manifest_item *item, const cha
         return error;
 }
 
-void sync_action_failed(struct running_action *a, const struct manifest_item *item,
+void gitsync_action_failed(struct running_action *a, const struct manifest_item *item,
                 const char *reason, int error, const struct problem *why) {
         _cleanup_problem_ struct problem p = {0};
 
-        sync_blame(sync_of(a), item, reason, error, why, &p);
+        gitsync_blame(gitsync_of(a), item, reason, error, why, &p);
         action_ended(a, error, /* object= */ NULL, &p);
 }
 
-void sync_set_conflict(const struct sync *s, const struct problem *why, struct problem *p) {
+void gitsync_set_conflict(const struct gitsync *s, const struct problem *why, struct problem *p) {
         char other[256];
 
         problem_set(p, EBUSY, 409, NULL,

@@ -1,6 +1,6 @@
 /* Life of a sync: when a run starts, what it starts with, when the next one is due. The steps are
  * in the other sync-*.c. */
-#include "reconcilers/gitsync/sync.h"
+#include "reconcilers/gitsync/gitsync.h"
 
 #include "lib/log.h"
 #include "lib/object.h"
@@ -8,7 +8,7 @@
 #include "lib/timefmt.h"
 #include "reconcilers/gitsync/identity.h"
 #include "reconcilers/gitsync/plan.h"
-#include "reconcilers/gitsync/sync-internal.h"
+#include "reconcilers/gitsync/gitsync-internal.h"
 
 /* Until its objects are pruned a deleted GitSync stays. */
 #define FINALIZER "keelson.dev/gitsync"
@@ -16,8 +16,8 @@ enum { INTERVAL_DEFAULT_S = 30, INTERVAL_MIN_S = 1, MANAGER_SIZE_MAX = 128 };
 
 enum { SUSPECT_DELAY_US = 100000, RETRY_US = 2000000 };
 
-static void start_run(struct sync *s);
-static void decide_start(struct sync *s);
+static void start_run(struct gitsync *s);
+static void decide_start(struct gitsync *s);
 static void on_carried_out(int error, const struct problem *p, void *userdata);
 
 void revision_done(struct revision *r) {
@@ -37,17 +37,18 @@ void revision_done(struct revision *r) {
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
-        if (s->state == SYNC_IDLE)
+        if (s->state == GITSYNC_IDLE)
                 start_run(s);
         else
                 s->again = true;
         return 0;
 }
 
-int sync_new(struct sync **ret, struct sync_world *world, const char *ns, const char *name) {
-        struct sync *s = calloc(1, sizeof(*s));
+int gitsync_new(struct gitsync **ret, struct gitsync_world *world, const char *ns,
+                const char *name) {
+        struct gitsync *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)
@@ -72,28 +73,28 @@ int sync_new(struct sync **ret, struct sync_world *world, const char *ns, const 
                                                 .done = on_carried_out,
                                                 .userdata = s});
         if (r == 0)
-                r = sync_status_init(s);
+                r = gitsync_status_init(s);
         if (r == 0)
                 r = sd_event_add_time_relative(
                                 world->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);
         if (r < 0) {
-                sync_free(s);
+                gitsync_free(s);
                 return r;
         }
         *ret = s;
         return 0;
 }
 
-struct sync *sync_free(struct sync *s) {
+struct gitsync *gitsync_free(struct gitsync *s) {
         if (!s)
                 return NULL;
-        slot_leave(&s->slot);
+        turn_leave(&s->turn);
         child_free(s->child);
         api_call_cancel(s->call);
         executor_free(s->executor);
-        sync_prune_done(s);
-        sync_drift_done(s);
-        sync_status_done(s);
+        gitsync_prune_done(s);
+        gitsync_drift_done(s);
+        gitsync_status_done(s);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->health_timer);
         sd_event_source_disable_unref(s->retry_timer);
@@ -119,17 +120,17 @@ struct sync *sync_free(struct sync *s) {
         return NULL;
 }
 
-bool sync_is_finished(const struct sync *s) {
-        return s->finished && s->state == SYNC_IDLE;
+bool gitsync_is_finished(const struct gitsync *s) {
+        return s->finished && s->state == GITSYNC_IDLE;
 }
 
-static void wake_in(struct sync *s, uint64_t delay_us) {
+static void wake_in(struct gitsync *s, uint64_t delay_us) {
         (void)sd_event_source_set_time_relative(s->timer, delay_us);
         (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
 }
 
 /* Brings the timer forward, never back. */
-static void wake_before(struct sync *s, uint64_t delay_us) {
+static void wake_before(struct gitsync *s, uint64_t delay_us) {
         uint64_t now = now_mono_us(), due;
         int enabled = SD_EVENT_OFF;
 
@@ -139,8 +140,8 @@ static void wake_before(struct sync *s, uint64_t delay_us) {
                 wake_in(s, delay_us);
 }
 
-void sync_poke(struct sync *s) {
-        if (s->state == SYNC_IDLE)
+void gitsync_poke(struct gitsync *s) {
+        if (s->state == GITSYNC_IDLE)
                 wake_before(s, 0);
         else
                 s->again = true;
@@ -157,8 +158,8 @@ static uint64_t interval_us(const json_t *object) {
 
 /* The end of a run: the next one is due after the interval, sooner after failures that a little
  * time may mend. */
-static void end_run(struct sync *s) {
-        bool was_drift = s->was == SYNC_DRIFT;
+static void end_run(struct gitsync *s) {
+        bool was_drift = s->was == GITSYNC_DRIFT;
         uint64_t delay = interval_us(s->object), now = now_mono_us();
 
         if (s->failures > 0)
@@ -171,35 +172,37 @@ static void end_run(struct sync *s) {
         s->again = false;
         if (map_size(s->suspects) > 0)
                 wake_before(s, SUSPECT_DELAY_US);
-        sync_health_soon(s);
+        gitsync_health_soon(s);
 }
 
 /* A step sees (asks the API, in actions that only read), decides (decide.h) and carries out; it
- * ends with sync_next(), sync_enter() or sync_fail(). */
-static const struct step {
+ * ends with gitsync_next(), gitsync_enter() or gitsync_fail(). */
+static const struct run_step {
         const char *name;
-        void (*begin)(struct sync *s);
-        enum sync_state next;
-} steps[SYNC_STATES_MAX] = {
-                [SYNC_IDLE] = {"idle", end_run, SYNC_IDLE},
-                [SYNC_STARTING] = {"decide what is due", decide_start, SYNC_IDLE},
-                [SYNC_LOADING] = {"load the inventory", sync_load_begin, SYNC_STARTING},
-                [SYNC_FETCHING] = {"fetch", sync_fetch_begin, SYNC_RESOLVING},
-                [SYNC_RESOLVING] = {"resolve kinds", sync_resolve_begin, SYNC_CHECKING},
-                [SYNC_CHECKING] = {"check", sync_check_begin, SYNC_RECORDING},
-                [SYNC_RECORDING] = {"record the inventory", sync_record_begin, SYNC_APPLYING_BASE},
-                [SYNC_APPLYING_BASE] = {"apply namespaces and CRDs", sync_apply_begin,
-                                SYNC_AWAITING_KINDS},
-                [SYNC_AWAITING_KINDS] = {"await kinds", sync_await_kinds_begin, SYNC_CHECKING_LATE},
-                [SYNC_CHECKING_LATE] = {"check the rest", sync_check_begin, SYNC_APPLYING},
-                [SYNC_APPLYING] = {"apply", sync_apply_begin, SYNC_PRUNING},
-                [SYNC_PRUNING] = {"prune", sync_prune_begin, SYNC_REPORTING},
-                [SYNC_REPORTING] = {"report", sync_report_begin, SYNC_IDLE},
-                [SYNC_DRIFT] = {"correct drift", sync_drift_begin, SYNC_IDLE},
+        void (*begin)(struct gitsync *s);
+        enum gitsync_state next;
+} steps[GITSYNC_STATES_MAX] = {
+                [GITSYNC_IDLE] = {"idle", end_run, GITSYNC_IDLE},
+                [GITSYNC_STARTING] = {"decide what is due", decide_start, GITSYNC_IDLE},
+                [GITSYNC_LOADING] = {"load the inventory", gitsync_load_begin, GITSYNC_STARTING},
+                [GITSYNC_FETCHING] = {"fetch", gitsync_fetch_begin, GITSYNC_RESOLVING},
+                [GITSYNC_RESOLVING] = {"resolve kinds", gitsync_resolve_begin, GITSYNC_CHECKING},
+                [GITSYNC_CHECKING] = {"check", gitsync_check_begin, GITSYNC_RECORDING},
+                [GITSYNC_RECORDING] = {"record the inventory", gitsync_record_begin,
+                                GITSYNC_APPLYING_BASE},
+                [GITSYNC_APPLYING_BASE] = {"apply namespaces and CRDs", gitsync_apply_begin,
+                                GITSYNC_AWAITING_KINDS},
+                [GITSYNC_AWAITING_KINDS] = {"await kinds", gitsync_await_kinds_begin,
+                                GITSYNC_CHECKING_LATE},
+                [GITSYNC_CHECKING_LATE] = {"check the rest", gitsync_check_begin, GITSYNC_APPLYING},
+                [GITSYNC_APPLYING] = {"apply", gitsync_apply_begin, GITSYNC_PRUNING},
+                [GITSYNC_PRUNING] = {"prune", gitsync_prune_begin, GITSYNC_REPORTING},
+                [GITSYNC_REPORTING] = {"report", gitsync_report_begin, GITSYNC_IDLE},
+                [GITSYNC_DRIFT] = {"correct drift", gitsync_drift_begin, GITSYNC_IDLE},
 };
 
-void sync_enter(struct sync *s, enum sync_state state) {
-        assert(state < SYNC_STATES_MAX);
+void gitsync_enter(struct gitsync *s, enum gitsync_state state) {
+        assert(state < GITSYNC_STATES_MAX);
         assert(!s->call && !s->child && !executor_is_running(s->executor));
         log_debug("GitSync %s: %s", s->key, steps[state].name);
         s->was = s->state;
@@ -207,34 +210,34 @@ void sync_enter(struct sync *s, enum sync_state state) {
         steps[state].begin(s);
 }
 
-void sync_next(struct sync *s) {
-        sync_enter(s, steps[s->state].next);
+void gitsync_next(struct gitsync *s) {
+        gitsync_enter(s, steps[s->state].next);
 }
 
 static void on_carried_out(int error, const struct problem *p, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
         if (error < 0)
-                sync_fail(s, p->reason ? p->reason : "ApiUnavailable", p);
+                gitsync_fail(s, p->reason ? p->reason : "ApiUnavailable", p);
         else
                 s->then(s);
 }
 
-void sync_carry_out(struct sync *s, struct actions *list, void (*then)(struct sync *s)) {
+void gitsync_carry_out(struct gitsync *s, struct actions *list, void (*then)(struct gitsync *s)) {
         s->then = then;
         executor_run(s->executor, list);
 }
 
-struct api_client *sync_client(const struct sync *s) {
+struct api_client *gitsync_client(const struct gitsync *s) {
         return s->who->client;
 }
 
-bool sync_is_confirmed(const struct sync *s, const struct revision *r) {
+bool gitsync_is_confirmed(const struct gitsync *s, const struct revision *r) {
         return r->commit &&
                streq_ptr(object_annotation(s->object, "keelson.dev/prune-confirm"), r->commit);
 }
 
-void sync_fail(struct sync *s, const char *reason, const struct problem *p) {
+void gitsync_fail(struct gitsync *s, const char *reason, const struct problem *p) {
         s->ok = false;
         s->failures++;
         s->reason = reason;
@@ -243,11 +246,11 @@ void sync_fail(struct sync *s, const char *reason, const struct problem *p) {
         revision_done(&s->candidate); /* the last good one stays */
         log_fields(LOG_WARNING, ((const char *const[]){"KEELSON_GITSYNC", s->key, NULL}),
                         "GitSync %s: %s", s->key, strempty(s->message));
-        sync_enter(s, SYNC_REPORTING);
+        gitsync_enter(s, GITSYNC_REPORTING);
 }
 
 /* Another sync that must be Ready first and is not; NULL when there is none. */
-static const char *missing_dependency(struct sync *s) {
+static const char *missing_dependency(struct gitsync *s) {
         const json_t *d;
         size_t i;
 
@@ -265,10 +268,10 @@ static const char *missing_dependency(struct sync *s) {
 }
 
 static void on_finalizer(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct sync *s = userdata;
+        struct gitsync *s = userdata;
 
         s->call = NULL;
-        s->state = SYNC_IDLE;
+        s->state = GITSYNC_IDLE;
         if (error == 0 && s->deleting)
                 s->finished = true;
         else if (error < 0 && error != -ENOENT)
@@ -279,7 +282,7 @@ static void on_finalizer(int error, const json_t *object, const struct problem *
 
 /* Writes the finalizers again, with or without kgitd's, bound to the resourceVersion that was read.
  */
-static void write_finalizer(struct sync *s, bool add) {
+static void write_finalizer(struct gitsync *s, bool add) {
         _cleanup_free_ char *path =
                         api_path(api_resource_find("gitsyncs"), s->ns, s->name, NULL, NULL);
         _cleanup_json_ json_t *list = json_array(), *patch = NULL;
@@ -293,19 +296,19 @@ static void write_finalizer(struct sync *s, bool add) {
                 json_array_append_new(list, json_string(FINALIZER));
         patch = json_pack("{s:{s:s, s:O}}", "metadata", "resourceVersion",
                         json_str_or(s->object, "metadata.resourceVersion", ""), "finalizers", list);
-        s->state = SYNC_REPORTING;
+        s->state = GITSYNC_REPORTING;
         if (!path || !patch ||
                         api_patch_async(s->world->client, path, API_PATCH_MERGE, patch,
                                         on_finalizer, s, &s->call) < 0)
                 on_finalizer(-ENOMEM, NULL, out_of_memory(), s);
 }
 
-void sync_finish_deletion(struct sync *s) {
+void gitsync_finish_deletion(struct gitsync *s) {
         write_finalizer(s, false);
 }
 
 /* What decides whether a run starts, and with what. */
-static struct run_view see_run(struct sync *s) {
+static struct run_view see_run(struct gitsync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
         return (struct run_view){
@@ -315,38 +318,38 @@ static struct run_view see_run(struct sync *s) {
                         .suspended = json_bool_or(s->object, "spec.suspend", false),
                         .dependency = missing_dependency(s),
                         .suspects = map_size(s->suspects),
-                        .drift_off = sync_drift_is(s, "off"),
+                        .drift_off = gitsync_drift_is(s, "off"),
                         .have_current = s->have_current,
                         .failures = s->failures,
                         .spec_changed = s->applied_generation != object_generation(s->object),
                         .asked = asked && !streq_ptr(asked, s->handled_at),
                         .look_again = s->look_again ||
-                                      (s->kept && sync_is_confirmed(s, &s->current)),
+                                      (s->kept && gitsync_is_confirmed(s, &s->current)),
                         .now_us = now_mono_us(),
                         .next_poll_us = s->next_poll_us,
         };
 }
 
-static void wait_for_dependency(struct sync *s, const char *name) {
+static void wait_for_dependency(struct gitsync *s, const char *name) {
         _cleanup_problem_ struct problem p = {0};
 
         problem_set(&p, EAGAIN, 0, NULL, "waits for GitSync \"%s\", which is not Ready", name);
-        sync_fail(s, "DependencyNotReady", &p);
+        gitsync_fail(s, "DependencyNotReady", &p);
 }
 
-static void report_suspended(struct sync *s) {
+static void report_suspended(struct gitsync *s) {
         _cleanup_problem_ struct problem p = {0};
 
         problem_set(&p, EAGAIN, 0, NULL, "suspended by spec.suspend; `kctl sync resume %s` ends it",
                         s->name);
-        sync_fail(s, "Suspended", &p);
+        gitsync_fail(s, "Suspended", &p);
         s->failures = 0;
 }
 
-static void decide_start(struct sync *s) {
+static void decide_start(struct gitsync *s) {
         const struct run_view v = see_run(s);
 
-        s->state = SYNC_IDLE; /* unless something is to do */
+        s->state = GITSYNC_IDLE; /* unless something is to do */
         s->ok = true;
         switch (decide_run(&v)) {
         case RUN_NOTHING:
@@ -359,10 +362,10 @@ static void decide_start(struct sync *s) {
                 write_finalizer(s, /* add= */ true);
                 break;
         case RUN_LOAD:
-                sync_enter(s, SYNC_LOADING);
+                gitsync_enter(s, GITSYNC_LOADING);
                 break;
         case RUN_REMOVE_ALL:
-                sync_enter(s, SYNC_PRUNING);
+                gitsync_enter(s, GITSYNC_PRUNING);
                 break;
         case RUN_SUSPENDED:
                 report_suspended(s);
@@ -371,15 +374,15 @@ static void decide_start(struct sync *s) {
                 wait_for_dependency(s, v.dependency);
                 break;
         case RUN_DRIFT:
-                sync_enter(s, SYNC_DRIFT);
+                gitsync_enter(s, GITSYNC_DRIFT);
                 break;
         case RUN_FETCH:
-                sync_enter(s, SYNC_FETCHING);
+                gitsync_enter(s, GITSYNC_FETCHING);
                 break;
         }
 }
 
-static void start_run(struct sync *s) {
+static void start_run(struct gitsync *s) {
         const json_t *object = informer_get2(s->world->gitsyncs, s->ns, s->name);
 
         s->again = false;
@@ -399,12 +402,12 @@ static void start_run(struct sync *s) {
         }
         if (s->inventory_uid && !streq(s->inventory_uid, strempty(object_uid(object))))
                 s->inventory_uid = mfree(s->inventory_uid); /* made again under the same name */
-        sync_status_load(s);
-        sync_enter(s, SYNC_STARTING);
+        gitsync_status_load(s);
+        gitsync_enter(s, GITSYNC_STARTING);
 }
 
 /* Somebody who writes the same field again and again is backed off from, not fought. */
-static uint64_t drift_delay(struct sync *s) {
+static uint64_t drift_delay(struct gitsync *s) {
         uint64_t now = now_mono_us();
 
         if (now - s->drift_round_us > 60000000)
@@ -413,19 +416,19 @@ static uint64_t drift_delay(struct sync *s) {
         return (uint64_t)SUSPECT_DELAY_US << MIN(s->drift_rounds++, 9u);
 }
 
-static void suspect(struct sync *s, const struct inventory_entry *e) {
+static void suspect(struct gitsync *s, const struct inventory_entry *e) {
         bool known = map_get(s->suspects, e->key);
 
         if (map_set(s->suspects, e->key, (void *)1) < 0)
                 return;
-        if (s->state != SYNC_IDLE) /* the end of the run looks at them */
+        if (s->state != GITSYNC_IDLE) /* the end of the run looks at them */
                 return;
         if (!known)
                 wake_before(s, drift_delay(s));
 }
 
-void sync_object_changed(struct sync *s, const char *user, const struct api_resource *resource,
-                const json_t *object, bool gone) {
+void gitsync_object_changed(struct gitsync *s, const char *user,
+                const struct api_resource *resource, const json_t *object, bool gone) {
         _cleanup_free_ char *key = inventory_key(resource->group, resource->kind,
                         object_namespace(object), object_name(object));
         struct inventory_entry *e = key ? inventory_get(&s->inventory, key) : NULL;
@@ -433,13 +436,13 @@ void sync_object_changed(struct sync *s, const char *user, const struct api_reso
 
         if (!e || !s->who || !streq(user, s->who->user))
                 return;
-        sync_health_soon(s);
+        gitsync_health_soon(s);
         if (e->kept) { /* a word from a person perhaps */
                 s->look_again = true;
-                sync_poke(s);
+                gitsync_poke(s);
                 return;
         }
-        if (!*e->hash || s->deleting || sync_drift_is(s, "off") ||
+        if (!*e->hash || s->deleting || gitsync_drift_is(s, "off") ||
                         json_bool_or(s->object, "spec.suspend", false))
                 return;
         if (gone) {
@@ -458,7 +461,8 @@ void sync_object_changed(struct sync *s, const char *user, const struct api_reso
         suspect(s, e);
 }
 
-void sync_watch_synced(struct sync *s, const char *user, const struct api_resource *resource) {
+void gitsync_watch_synced(
+                struct gitsync *s, const char *user, const struct api_resource *resource) {
         if (!s->who || !streq(user, s->who->user) || !s->have_current)
                 return;
         for (size_t i = 0; i < s->current.count; i++) {
@@ -467,13 +471,13 @@ void sync_watch_synced(struct sync *s, const char *user, const struct api_resour
 
                 if (!e || !*e->hash || e->finished ||
                                 !streq(w->resource->plural, resource->plural) ||
-                                !streq(w->resource->group, resource->group) || sync_live(s, w))
+                                !streq(w->resource->group, resource->group) || gitsync_live(s, w))
                         continue;
                 if (decide_is_finished(w->item->object, NULL, now_wall_us())) {
                         e->finished = s->inventory_dirty = true;
                         continue;
                 }
-                if (!sync_drift_is(s, "off"))
+                if (!gitsync_drift_is(s, "off"))
                         suspect(s, e);
         }
 }
