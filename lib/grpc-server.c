@@ -5,29 +5,18 @@
  * that ends without one answers with trailers only. */
 #include "lib/grpc-server.h"
 
-#include <sys/socket.h>
-
 #include "lib/grpc-framing.h"
 #include "lib/grpc-internal.h"
+#include "lib/grpc-listen.h"
 #include "lib/h2.h"
 #include "lib/net.h"
 
 enum {
         LISTENERS_MAX = 16,
-        ACCEPTS_PER_TURN = 64,
-        ACCEPT_PAUSE_US = 100000,
         MESSAGE_SIZE_MAX_DEFAULT = 2 << 20,
         CONNECTIONS_MAX_DEFAULT = 20000,
         UNIX_ROOM = 32,
         HEADERS_ROOM = 320, /* as much as usual clients send */
-};
-
-struct listener {
-        struct grpc_server *server;
-        int fd;
-        sd_event_source *io, *resume;
-        struct tls_context *tls;
-        char *unix_path;
 };
 
 struct grpc_server {
@@ -35,7 +24,7 @@ struct grpc_server {
         struct grpc_server_options options;
         struct grpc_framing_handler framing;
         const struct grpc_method *last_method; /* likely the next one too */
-        struct listener *listeners[LISTENERS_MAX];
+        struct grpc_listener *listeners[LISTENERS_MAX];
         size_t listener_count;
         struct h2_connection *connections;
         unsigned connection_count;
@@ -582,30 +571,17 @@ static const struct h2_handler handler = {
 
 /* ---- listening ---- */
 
-static int on_resume(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct listener *l = userdata;
-
-        (void)sd_event_source_set_enabled(l->io, SD_EVENT_ON);
-        return 0;
-}
-
-/* Out of descriptors: the pending connection would wake us for ever. */
-static void pause_accepting(struct listener *l) {
-        (void)sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
-        (void)sd_event_source_set_time_relative(l->resume, ACCEPT_PAUSE_US);
-        (void)sd_event_source_set_enabled(l->resume, SD_EVENT_ONESHOT);
-}
-
-static void add_connection(struct grpc_server *s, struct listener *l, int fd) {
+static void on_client(void *userdata, int fd, struct tls_context *tls, bool over_unix) {
+        struct grpc_server *s = userdata;
         struct h2_connection *c;
 
         /* Those who look after the machine come by its sockets, also when clients flood it. */
-        if (s->connection_count >= s->options.connections_max + (l->unix_path ? UNIX_ROOM : 0)) {
+        if (s->connection_count >= s->options.connections_max + (over_unix ? UNIX_ROOM : 0)) {
                 safe_close(fd);
                 return;
         }
         net_tune(fd);
-        if (h2_connection_new(&c, &s->loop, &handler, s, fd, l->tls, NULL, true) < 0) {
+        if (h2_connection_new(&c, &s->loop, &handler, s, fd, tls, NULL, true) < 0) {
                 safe_close(fd);
                 return;
         }
@@ -617,90 +593,21 @@ static void add_connection(struct grpc_server *s, struct listener *l, int fd) {
         s->connection_count++;
 }
 
-static int on_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        struct listener *l = userdata;
-
-        for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-                int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-                if (client >= 0)
-                        add_connection(l->server, l, client);
-                else if (errno == EAGAIN)
-                        break;
-                else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-                                errno == ENOMEM) {
-                        pause_accepting(l);
-                        break;
-                }
-        }
-        return 0;
-}
-
-static struct listener *listener_free(struct listener *l) {
-        if (!l)
-                return NULL;
-        sd_event_source_disable_unref(l->io);
-        sd_event_source_disable_unref(l->resume);
-        safe_close(l->fd);
-        if (l->unix_path)
-                (void)unlink(l->unix_path);
-        tls_context_free(l->tls);
-        free(l->unix_path);
-        return mfree(l);
-}
-DEFINE_CLEANUP(struct listener *, listener_free);
-
-static int listener_start(struct listener *l, const struct grpc_endpoint *e, const char *url,
-                const struct tls_files *tls, struct problem *p) {
-        sd_event *event = l->server->loop.event;
-        int r;
-
-        if (e->tls) {
-                if (!tls)
-                        return problem_set(p, EINVAL, 0, NULL, "%s needs a certificate and a key",
-                                        url);
-                r = tls_context_new(&l->tls, tls, true, p);
-                if (r < 0)
-                        return r;
-        }
-        if (e->unix_path)
-                r = net_listen_unix(&l->fd, e->unix_path,
-                                l->server->options.unix_mode, p);
-        else
-                r = net_listen_tcp(&l->fd, streq(e->host, "localhost") ? "127.0.0.1" : e->host,
-                                e->port, p);
-        if (r < 0)
-                return r;
-        l->unix_path = e->unix_path ? strdup(e->unix_path) : NULL;
-        r = sd_event_add_io(event, &l->io, l->fd, EPOLLIN, on_accept, l);
-        if (r >= 0)
-                r = sd_event_add_time_relative(
-                                event, &l->resume, CLOCK_MONOTONIC, 0, 0, on_resume, l);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(l->resume, SD_EVENT_OFF);
-        return r < 0 ? r : 0;
-}
-
 int grpc_server_listen(struct grpc_server *s, const char *url, const struct tls_files *tls,
                 struct problem *p) {
-        _cleanup_(listener_freep) struct listener *l = calloc(1, sizeof(*l));
-        struct grpc_endpoint e;
+        const struct grpc_listener_options options = {.url = url,
+                        .tls = tls,
+                        .unix_mode = s->options.unix_mode,
+                        .on_client = on_client,
+                        .userdata = s};
         int r;
 
-        if (!l)
-                return -ENOMEM;
-        l->server = s;
-        l->fd = -EBADF;
         if (s->listener_count >= LISTENERS_MAX)
                 return problem_set(p, E2BIG, 0, NULL, "too many addresses to listen on");
-        r = grpc_endpoint_parse(&e, url, p);
+        r = grpc_listener_new(&s->listeners[s->listener_count], s->loop.event, &options, p);
         if (r < 0)
                 return r;
-        r = listener_start(l, &e, url, tls, p);
-        grpc_endpoint_done(&e);
-        if (r < 0)
-                return r;
-        s->listeners[s->listener_count++] = TAKE_PTR(l);
+        s->listener_count++;
         return 0;
 }
 
@@ -732,7 +639,7 @@ struct grpc_traffic grpc_server_traffic(const struct grpc_server *s) {
 }
 
 uint16_t grpc_server_port(const struct grpc_server *s) {
-        return s->listener_count > 0 ? net_port(s->listeners[0]->fd) : 0;
+        return s->listener_count > 0 ? grpc_listener_port(s->listeners[0]) : 0;
 }
 
 /* ---- the server ---- */
@@ -790,7 +697,7 @@ struct grpc_server *grpc_server_free(struct grpc_server *s) {
         if (s->freed)
                 *s->freed = true;
         for (size_t i = 0; i < s->listener_count; i++)
-                listener_free(s->listeners[i]);
+                grpc_listener_free(s->listeners[i]);
         while (s->connections) {
                 struct h2_connection *c = s->connections;
 

@@ -64,7 +64,7 @@ struct http_call_options {
          * with that error. */
         int (*on_headers)(struct http_call *call, int code, void *userdata);
         int (*on_data)(struct http_call *call, const char *data, size_t n, void *userdata);
-        /* Called exactly once unless cancelled; the call is gone after it. It borrows the result. */
+        /* Called exactly once unless cancelled; the call is gone after it. Borrows the result. */
         void (*on_done)(struct http_call *call, const struct http_result *result, void *userdata);
         void *userdata;
 };

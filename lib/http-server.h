@@ -31,7 +31,7 @@ struct http_server_options {
         bool guests_only;     /* listens nowhere: connections come by http_server_add() */
         const char *tls_cert; /* PEM texts (not paths); NULL: no TLS */
         const char *tls_key;
-        /* Client certificates that are presented are verified against it; NULL: none is asked for. */
+        /* Presented client certificates are verified against it; NULL: none is asked for. */
         const char *tls_client_ca;
         size_t body_size_max;      /* 413 above; 0: 3 MiB */
         unsigned idle_timeout_s;   /* 0: 75 */

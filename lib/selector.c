@@ -211,7 +211,8 @@ static int parse_term(struct cursor *c, struct label_selector *s) {
                 return bad_key(c, n);
         t = label_selector_add(s, c->at, n, negated ? LABEL_NOT_EXISTS : LABEL_EXISTS);
         if (!t)
-                return s->terms.count >= SELECTOR_TERMS_MAX ? unparsable(c, "too many terms") : -ENOMEM;
+                return s->terms.count >= SELECTOR_TERMS_MAX ? unparsable(c, "too many terms")
+                                                            : -ENOMEM;
         c->at += n;
         skip_blanks(c);
         if (negated || !*c->at || *c->at == ',')

@@ -7,8 +7,8 @@
 
 /* What one context says, files already read. All strings owned; NULL when absent. */
 struct kubeconfig_context {
-        char *server;     /* "https://host:6443" or "unix:///path" */
-        char *ns;         /* never NULL; "default" when the context names none */
+        char *server; /* "https://host:6443" or "unix:///path" */
+        char *ns;     /* never NULL; "default" when the context names none */
         char *ca_pem;
         char *cert_pem;
         char *key_pem;
