@@ -17,7 +17,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/check-defaults.c kapid/pipeline/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
-	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
+	kapid/schema/normalise.c kapid/schema/pattern.c \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \

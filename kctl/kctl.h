@@ -142,9 +142,6 @@ void print_table(struct kctl *k, const json_t *table, bool with_namespace, const
  * format. */
 int print_object(struct kctl *k, const json_t *object, const struct kind_ref *kind,
                 struct problem *p);
-/* Evaluates a JSONPath template as kubectl knows it (the common part: {.a.b[0]}, {range}, filters
- * by ==). Caller frees. */
-int jsonpath_print(const char *text, const json_t *value, char **ret, struct problem *p);
 
 /* wait.c */
 /* Follows one object until done() says so or the time is over. done: 1 finished, 0 not yet,

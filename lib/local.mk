@@ -53,3 +53,16 @@ tests_unit_test_pki_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-ssh
 tests_unit_test_ssh_SOURCES = tests/unit/test-ssh.c tests/unit/unit.h
 tests_unit_test_ssh_LDADD = $(TEST_LIBS)
+
+# Small shared pieces: one vector, one JSONPath, one home for cryptography
+libkeelson_a_SOURCES += \
+	lib/crypto.c lib/crypto.h \
+	lib/jsonpath.c lib/jsonpath.h \
+	lib/vector.c lib/vector.h
+check_PROGRAMS += tests/unit/test-crypto tests/unit/test-jsonpath tests/unit/test-vector
+tests_unit_test_crypto_SOURCES = tests/unit/test-crypto.c tests/unit/unit.h
+tests_unit_test_crypto_LDADD = $(TEST_LIBS)
+tests_unit_test_jsonpath_SOURCES = tests/unit/test-jsonpath.c tests/unit/unit.h
+tests_unit_test_jsonpath_LDADD = $(TEST_LIBS)
+tests_unit_test_vector_SOURCES = tests/unit/test-vector.c tests/unit/unit.h
+tests_unit_test_vector_LDADD = $(TEST_LIBS)
