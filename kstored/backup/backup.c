@@ -164,13 +164,13 @@ int backup_apply_log(struct state *s, struct disk *from, struct disk *to, struct
 
 int backup_fill_info(struct state *s, struct disk *d, struct backup_info *info) {
         const struct key_range all = {.key = "", .end = "", .end_size = 1};
-        const struct item *it;
+        const struct index_item *it;
         struct mvcc_walk w;
 
         info->keys = 0;
         for (mvcc_walk_begin(s->kv.mvcc, &all, NULL, 0, &w); (it = mvcc_walk_item(&w));
                         mvcc_walk_next(&w))
-                info->keys += item_version(it) > 0;
+                info->keys += index_item_version(it) > 0;
         info->cluster_id = disk_number(d, DISK_CLUSTER_ID);
         info->member_id = disk_number(d, DISK_MEMBER_ID);
         info->revision = mvcc_rev(s->kv.mvcc);

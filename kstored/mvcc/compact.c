@@ -45,10 +45,11 @@ static int hash_place(struct mvcc *m, const struct place *p, uint64_t *sum) {
 }
 
 /* From the newest visible change back to the one that counts at the compaction revision. */
-static int hash_item(struct mvcc *m, const struct item *it, int64_t rev, uint64_t *sum) {
+static int hash_item(struct mvcc *m, const struct index_item *it, int64_t rev, uint64_t *sum) {
         struct place p;
 
-        for (bool found = item_at(it, rev, &p); found; found = item_before(it, p.rev, &p)) {
+        for (bool found = index_item_at(it, rev, &p); found;
+                        found = index_item_before(it, p.rev, &p)) {
                 int r;
 
                 if (p.rev < m->compact_rev && place_dead(&p))
@@ -64,12 +65,13 @@ static int hash_item(struct mvcc *m, const struct item *it, int64_t rev, uint64_
 
 int mvcc_hash(struct mvcc *m, int64_t rev, uint32_t *ret) {
         uint64_t sum = 0;
-        struct cursor c;
-        struct item *it;
+        struct index_cursor c;
+        struct index_item *it;
         int r = 0;
 
         mvcc_hold(m, true);
-        for (index_seek(m->index, "", 0, &c); r >= 0 && (it = cursor_item(&c)); cursor_next(&c))
+        for (index_seek(m->index, "", 0, &c); r >= 0 && (it = index_cursor_item(&c));
+                        index_cursor_next(&c))
                 r = hash_item(m, it, rev, &sum);
         mvcc_hold(m, false);
         if (r < 0)

@@ -12,7 +12,7 @@ enum { LEAF_MAX = 64, LEAF_STEP = 8 };
 /* A leaf grows by steps; a whole one at once would be half empty after a split. */
 struct leaf {
         uint32_t count, allocated;
-        struct item *items[];
+        struct index_item *items[];
 };
 
 /* Of the newest change, unless it is a deletion; and older changes in order. Not there when the
@@ -49,9 +49,9 @@ int index_new(struct index **ret) {
         return 0;
 }
 
-static void item_free(struct index *x, struct item *it) {
+static void index_item_free(struct index *x, struct index_item *it) {
         free(it->more);
-        slab_give_back(&x->items, it, sizeof(*it) + item_key_size(it));
+        slab_give_back(&x->items, it, sizeof(*it) + index_item_key_size(it));
 }
 
 struct index *index_free(struct index *x) {
@@ -59,7 +59,7 @@ struct index *index_free(struct index *x) {
                 return NULL;
         for (size_t i = 0; i < x->leaf_count; i++) {
                 for (unsigned k = 0; k < x->leaves[i]->count; k++)
-                        item_free(x, x->leaves[i]->items[k]);
+                        index_item_free(x, x->leaves[i]->items[k]);
                 free(x->leaves[i]);
         }
         free(x->leaves);
@@ -72,23 +72,24 @@ size_t index_count(const struct index *x) {
         return x->count;
 }
 
-static int item_compare(const struct item *it, const void *key, size_t n) {
-        return key_compare(it->key, item_key_size(it), key, n);
+static int index_item_compare(const struct index_item *it, const void *key, size_t n) {
+        return key_compare(it->key, index_item_key_size(it), key, n);
 }
 
 /* The last leaf whose first key is not above the key (or the first leaf). */
 static size_t find_leaf(struct index *x, const void *key, size_t n) {
         size_t low = 0, high = x->leaf_count, hint = x->hint;
 
-        if (hint < high && item_compare(x->leaves[hint]->items[0], key, n) <= 0) {
-                if (hint + 1 == high || item_compare(x->leaves[hint + 1]->items[0], key, n) > 0)
+        if (hint < high && index_item_compare(x->leaves[hint]->items[0], key, n) <= 0) {
+                if (hint + 1 == high ||
+                                index_item_compare(x->leaves[hint + 1]->items[0], key, n) > 0)
                         return hint;
                 low = hint + 1;
         }
         while (low < high) {
                 size_t mid = (low + high) / 2;
 
-                if (item_compare(x->leaves[mid]->items[0], key, n) <= 0)
+                if (index_item_compare(x->leaves[mid]->items[0], key, n) <= 0)
                         low = mid + 1;
                 else
                         high = mid;
@@ -103,7 +104,7 @@ static unsigned find_slot(const struct leaf *l, const void *key, size_t n) {
         while (low < high) {
                 unsigned mid = (low + high) / 2;
 
-                if (item_compare(l->items[mid], key, n) < 0)
+                if (index_item_compare(l->items[mid], key, n) < 0)
                         low = mid + 1;
                 else
                         high = mid;
@@ -111,8 +112,8 @@ static unsigned find_slot(const struct leaf *l, const void *key, size_t n) {
         return low;
 }
 
-void index_seek(struct index *x, const void *key, size_t n, struct cursor *ret) {
-        *ret = (struct cursor){.index = x};
+void index_seek(struct index *x, const void *key, size_t n, struct index_cursor *ret) {
+        *ret = (struct index_cursor){.index = x};
         if (x->leaf_count == 0)
                 return;
         ret->leaf = find_leaf(x, key, n);
@@ -123,13 +124,13 @@ void index_seek(struct index *x, const void *key, size_t n, struct cursor *ret) 
         }
 }
 
-struct item *cursor_item(const struct cursor *c) {
+struct index_item *index_cursor_item(const struct index_cursor *c) {
         if (c->leaf >= c->index->leaf_count)
                 return NULL;
         return c->index->leaves[c->leaf]->items[c->slot];
 }
 
-void cursor_next(struct cursor *c) {
+void index_cursor_next(struct index_cursor *c) {
         if (c->leaf >= c->index->leaf_count)
                 return;
         if (++c->slot == c->index->leaves[c->leaf]->count) {
@@ -138,13 +139,13 @@ void cursor_next(struct cursor *c) {
         }
 }
 
-struct item *index_get(struct index *x, const void *key, size_t n) {
-        struct cursor c;
-        struct item *it;
+struct index_item *index_get(struct index *x, const void *key, size_t n) {
+        struct index_cursor c;
+        struct index_item *it;
 
         index_seek(x, key, n, &c);
-        it = cursor_item(&c);
-        return it && item_compare(it, key, n) == 0 ? it : NULL;
+        it = index_cursor_item(&c);
+        return it && index_item_compare(it, key, n) == 0 ? it : NULL;
 }
 
 static int insert_leaf(struct index *x, size_t at, struct leaf *l) {
@@ -197,7 +198,7 @@ static int split_leaf(struct index *x, size_t at, size_t slot) {
 }
 
 /* Where index_seek() has looked for its key and not found it. */
-static int insert_item(struct index *x, size_t at, size_t slot, struct item *it) {
+static int insert_item(struct index *x, size_t at, size_t slot, struct index_item *it) {
         struct leaf *l = NULL;
         int r = 0;
 
@@ -231,27 +232,27 @@ static int insert_item(struct index *x, size_t at, size_t slot, struct item *it)
         return 0;
 }
 
-struct place item_newest(const struct item *it) {
+struct place index_item_newest(const struct index_item *it) {
         return (struct place){.rev = it->rev, .seq_dead = it->seq_dead};
 }
 
-static bool item_dead(const struct item *it) {
+static bool index_item_dead(const struct index_item *it) {
         return it->seq_dead & 1;
 }
 
-int64_t item_create(const struct item *it) {
-        return item_dead(it) ? 0 : it->more ? it->more->create : (int64_t)it->rev;
+int64_t index_item_create(const struct index_item *it) {
+        return index_item_dead(it) ? 0 : it->more ? it->more->create : (int64_t)it->rev;
 }
 
-int64_t item_version(const struct item *it) {
-        return item_dead(it) ? 0 : it->more ? it->more->version : 1;
+int64_t index_item_version(const struct index_item *it) {
+        return index_item_dead(it) ? 0 : it->more ? it->more->version : 1;
 }
 
-int64_t item_lease(const struct item *it) {
-        return item_dead(it) || !it->more ? 0 : it->more->lease;
+int64_t index_item_lease(const struct index_item *it) {
+        return index_item_dead(it) || !it->more ? 0 : it->more->lease;
 }
 
-static int more_resize(struct item *it, uint32_t places) {
+static int more_resize(struct index_item *it, uint32_t places) {
         struct more *m = realloc(it->more, sizeof(*m) + places * sizeof(m->past[0]));
 
         if (!m)
@@ -263,26 +264,27 @@ static int more_resize(struct item *it, uint32_t places) {
         return 0;
 }
 
-static int push_past(struct item *it) {
+static int push_past(struct index_item *it) {
         struct more *m = it->more;
         int r = 0;
 
         if (!m || m->count == m->allocated)
                 r = more_resize(it, m && m->count > 0 ? m->count * 2 : 2);
         if (r >= 0)
-                it->more->past[it->more->count++] = item_newest(it);
+                it->more->past[it->more->count++] = index_item_newest(it);
         return r;
 }
 
-static int new_item(struct index *x, const void *key, size_t n, bool more, struct item **ret) {
-        struct item *it = slab_alloc(&x->items, sizeof(*it) + n);
+static int new_item(
+                struct index *x, const void *key, size_t n, bool more, struct index_item **ret) {
+        struct index_item *it = slab_alloc(&x->items, sizeof(*it) + n);
 
         if (!it)
                 return -ENOMEM;
-        *it = (struct item){.key_low = n & UINT16_MAX, .key_high = n >> 16 & UINT16_MAX};
+        *it = (struct index_item){.key_low = n & UINT16_MAX, .key_high = n >> 16 & UINT16_MAX};
         memcpy(it->key, key, n);
         if (more && more_resize(it, 0) < 0) {
-                item_free(x, it);
+                index_item_free(x, it);
                 return -ENOMEM;
         }
         *ret = it;
@@ -292,8 +294,8 @@ static int new_item(struct index *x, const void *key, size_t n, bool more, struc
 int index_add(struct index *x, const void *key, size_t n, struct place place, int64_t create,
                 int64_t version, int64_t lease) {
         uint64_t mask = ((uint64_t)1 << INDEX_PLACE_BITS) - 1;
-        struct cursor c;
-        struct item *it;
+        struct index_cursor c;
+        struct index_item *it;
         int r;
 
         if (place.rev >> INDEX_PLACE_BITS != 0 || place.seq_dead >> INDEX_PLACE_BITS != 0 ||
@@ -301,7 +303,7 @@ int index_add(struct index *x, const void *key, size_t n, struct place place, in
                 return -ERANGE;
         /* A key that is behind all of a leaf goes there, not before all of the next. */
         if (x->leaf_count == 0)
-                c = (struct cursor){.index = x};
+                c = (struct index_cursor){.index = x};
         else {
                 c.leaf = find_leaf(x, key, n);
                 c.slot = find_slot(x->leaves[c.leaf], key, n);
@@ -309,7 +311,7 @@ int index_add(struct index *x, const void *key, size_t n, struct place place, in
         it = x->leaf_count > 0 && c.slot < x->leaves[c.leaf]->count
                              ? x->leaves[c.leaf]->items[c.slot]
                              : NULL;
-        if (it && item_compare(it, key, n) == 0) {
+        if (it && index_item_compare(it, key, n) == 0) {
                 r = push_past(it);
                 if (r < 0)
                         return r;
@@ -319,7 +321,7 @@ int index_add(struct index *x, const void *key, size_t n, struct place place, in
                         return r;
                 r = insert_item(x, c.leaf, c.slot, it);
                 if (r < 0) {
-                        item_free(x, it);
+                        index_item_free(x, it);
                         return r;
                 }
         }
@@ -334,7 +336,7 @@ int index_add(struct index *x, const void *key, size_t n, struct place place, in
 }
 
 /* The number of past places with a revision not above rev. */
-static uint32_t past_upto(const struct item *it, int64_t rev) {
+static uint32_t past_upto(const struct index_item *it, int64_t rev) {
         uint32_t low = 0, high = it->more ? it->more->count : 0;
 
         while (low < high) {
@@ -348,11 +350,11 @@ static uint32_t past_upto(const struct item *it, int64_t rev) {
         return low;
 }
 
-bool item_at(const struct item *it, int64_t rev, struct place *ret) {
+bool index_item_at(const struct index_item *it, int64_t rev, struct place *ret) {
         uint32_t n;
 
         if ((int64_t)it->rev <= rev) {
-                *ret = item_newest(it);
+                *ret = index_item_newest(it);
                 return true;
         }
         n = past_upto(it, rev);
@@ -361,11 +363,12 @@ bool item_at(const struct item *it, int64_t rev, struct place *ret) {
         return n > 0;
 }
 
-bool item_at_seq(const struct item *it, int64_t rev, int64_t below_seq, struct place *ret) {
+bool index_item_at_seq(
+                const struct index_item *it, int64_t rev, int64_t below_seq, struct place *ret) {
         uint32_t n;
 
-        if ((int64_t)it->rev <= rev && item_seq(it) < below_seq) {
-                *ret = item_newest(it);
+        if ((int64_t)it->rev <= rev && index_item_seq(it) < below_seq) {
+                *ret = index_item_newest(it);
                 return true;
         }
         n = past_upto(it, rev);
@@ -376,13 +379,13 @@ bool item_at_seq(const struct item *it, int64_t rev, int64_t below_seq, struct p
         return n > 0;
 }
 
-bool item_before(const struct item *it, int64_t rev, struct place *ret) {
-        return item_at(it, rev - 1, ret);
+bool index_item_before(const struct index_item *it, int64_t rev, struct place *ret) {
+        return index_item_at(it, rev - 1, ret);
 }
 
 /* Drops the first n of the past. */
-static void drop_past(
-                struct item *it, uint32_t n, void (*dropped)(int64_t, void *), void *userdata) {
+static void drop_past(struct index_item *it, uint32_t n, void (*dropped)(int64_t, void *),
+                void *userdata) {
         struct more *m = it->more;
 
         for (uint32_t i = 0; i < n; i++)
@@ -393,16 +396,17 @@ static void drop_past(
         memmove(m->past, m->past + n, m->count * sizeof(m->past[0]));
         if (m->count > 0)
                 return;
-        if (item_dead(it) || (m->version == 1 && m->create == (int64_t)it->rev && m->lease == 0))
+        if (index_item_dead(it) ||
+                        (m->version == 1 && m->create == (int64_t)it->rev && m->lease == 0))
                 it->more = mfree(m);
         else
                 (void)more_resize(it, 0);
 }
 
 /* Returns whether the item is gone altogether. */
-static bool compact_item(
-                struct item *it, int64_t rev, void (*dropped)(int64_t, void *), void *userdata) {
-        struct place newest = item_newest(it);
+static bool compact_item(struct index_item *it, int64_t rev, void (*dropped)(int64_t, void *),
+                void *userdata) {
+        struct place newest = index_item_newest(it);
         uint32_t n = past_upto(it, rev);
 
         if (newest.rev <= rev) {
@@ -426,7 +430,7 @@ static bool compact_item(
 static void remove_slot(struct index *x, size_t at, unsigned slot) {
         struct leaf *l = x->leaves[at];
 
-        item_free(x, l->items[slot]);
+        index_item_free(x, l->items[slot]);
         l->count--;
         x->count--;
         memmove(&l->items[slot], &l->items[slot + 1], (l->count - slot) * sizeof(l->items[0]));
@@ -440,16 +444,16 @@ static void remove_slot(struct index *x, size_t at, unsigned slot) {
 int index_compact(struct index *x, int64_t compact_rev, const void *from, size_t from_size,
                 size_t items, void (*dropped)(int64_t seq, void *userdata), void *userdata,
                 char **ret_next, size_t *ret_next_size) {
-        struct cursor c;
-        struct item *it;
+        struct index_cursor c;
+        struct index_item *it;
 
         index_seek(x, from, from_size, &c);
         for (size_t i = 0; i < items; i++) {
-                it = cursor_item(&c);
+                it = index_cursor_item(&c);
                 if (!it)
                         return 0;
                 if (!compact_item(it, compact_rev, dropped, userdata)) {
-                        cursor_next(&c);
+                        index_cursor_next(&c);
                         continue;
                 }
                 size_t leaves = x->leaf_count;
@@ -461,10 +465,10 @@ int index_compact(struct index *x, int64_t compact_rev, const void *from, size_t
                 } else if (leaves != x->leaf_count)
                         c.slot = 0;
         }
-        it = cursor_item(&c);
+        it = index_cursor_item(&c);
         if (!it)
                 return 0;
-        *ret_next_size = item_key_size(it);
+        *ret_next_size = index_item_key_size(it);
         *ret_next = malloc(*ret_next_size + 1);
         if (!*ret_next)
                 return -ENOMEM;

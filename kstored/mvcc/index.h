@@ -23,24 +23,24 @@ struct more;
 
 /* A key: place of its newest change, and what is left to say of it, if anything is. A million of
  * them are the most of what the store holds in memory. */
-struct item {
+struct index_item {
         uint64_t rev : INDEX_PLACE_BITS, key_low : 16;
         uint64_t seq_dead : INDEX_PLACE_BITS, key_high : 16;
         struct more *more;
         char key[];
 };
 
-static inline size_t item_key_size(const struct item *it) {
+static inline size_t index_item_key_size(const struct index_item *it) {
         return (size_t)it->key_high << 16 | it->key_low;
 }
-static inline int64_t item_seq(const struct item *it) {
+static inline int64_t index_item_seq(const struct index_item *it) {
         return (int64_t)(it->seq_dead >> 1);
 }
-struct place item_newest(const struct item *it);
+struct place index_item_newest(const struct index_item *it);
 /* Of the newest change; 0 when that is a deletion. */
-int64_t item_create(const struct item *it);
-int64_t item_version(const struct item *it);
-int64_t item_lease(const struct item *it);
+int64_t index_item_create(const struct index_item *it);
+int64_t index_item_version(const struct index_item *it);
+int64_t index_item_lease(const struct index_item *it);
 
 struct index;
 int index_new(struct index **ret);
@@ -48,27 +48,28 @@ struct index *index_free(struct index *x);
 DEFINE_CLEANUP(struct index *, index_free);
 size_t index_count(const struct index *x);
 
-struct item *index_get(struct index *x, const void *key, size_t n);
+struct index_item *index_get(struct index *x, const void *key, size_t n);
 /* Records a change of a key (version 0: deletion); places must come in order. 0, -ENOMEM, or
  * -ERANGE above INDEX_PLACE_BITS, with nothing changed. */
 int index_add(struct index *x, const void *key, size_t n, struct place place, int64_t create,
                 int64_t version, int64_t lease);
 /* The change of the item that counts at rev, which may be a deletion; false when there is none. */
-bool item_at(const struct item *it, int64_t rev, struct place *ret);
+bool index_item_at(const struct index_item *it, int64_t rev, struct place *ret);
 /* The same among the changes below a seq: a revision may have several. */
-bool item_at_seq(const struct item *it, int64_t rev, int64_t below_seq, struct place *ret);
+bool index_item_at_seq(
+                const struct index_item *it, int64_t rev, int64_t below_seq, struct place *ret);
 /* The change before the one at exactly rev, false when gone. */
-bool item_before(const struct item *it, int64_t rev, struct place *ret);
+bool index_item_before(const struct index_item *it, int64_t rev, struct place *ret);
 
 /* A cursor; any change of the index ends it. */
-struct cursor {
+struct index_cursor {
         const struct index *index;
         size_t leaf, slot;
 };
 /* At the first key not below the given one. */
-void index_seek(struct index *x, const void *key, size_t n, struct cursor *ret);
-struct item *cursor_item(const struct cursor *c); /* NULL at the end */
-void cursor_next(struct cursor *c);
+void index_seek(struct index *x, const void *key, size_t n, struct index_cursor *ret);
+struct index_item *index_cursor_item(const struct index_cursor *c); /* NULL at the end */
+void index_cursor_next(struct index_cursor *c);
 
 /* Drops the changes that no reader at compact_rev or later can see, for up to `items` keys from the
  * given one on. Places dropped are given to the function. Returns 1 with the key to go on from in

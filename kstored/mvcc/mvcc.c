@@ -146,7 +146,7 @@ static int add_row(struct mvcc *m, struct row *row) {
 
 int mvcc_put(struct mvcc *m, const void *key, size_t key_size, const void *value, size_t value_size,
                 int64_t lease) {
-        const struct item *it = mvcc_get(m, key, key_size);
+        const struct index_item *it = mvcc_get(m, key, key_size);
         struct row *row;
 
         assert(m->in_txn);
@@ -155,14 +155,14 @@ int mvcc_put(struct mvcc *m, const void *key, size_t key_size, const void *value
         row = row_new(key, key_size, value, value_size);
         if (!row)
                 return -ENOMEM;
-        row->create = it ? item_create(it) : m->rev + 1;
-        row->version = it ? item_version(it) + 1 : 1;
+        row->create = it ? index_item_create(it) : m->rev + 1;
+        row->version = it ? index_item_version(it) + 1 : 1;
         row->lease = lease;
         return add_row(m, row);
 }
 
 int mvcc_delete(struct mvcc *m, const void *key, size_t key_size) {
-        const struct item *it = mvcc_get(m, key, key_size);
+        const struct index_item *it = mvcc_get(m, key, key_size);
         struct row *row;
         int r;
 
@@ -192,10 +192,10 @@ void mvcc_flushed(struct mvcc *m, int64_t below_seq) {
                 tail_drop_first(m);
 }
 
-const struct item *mvcc_get(const struct mvcc *m, const void *key, size_t n) {
-        const struct item *it = index_get(m->index, key, n);
+const struct index_item *mvcc_get(const struct mvcc *m, const void *key, size_t n) {
+        const struct index_item *it = index_get(m->index, key, n);
 
-        return it && item_version(it) > 0 ? it : NULL;
+        return it && index_item_version(it) > 0 ? it : NULL;
 }
 
 int mvcc_row(struct mvcc *m, int64_t seq, struct row **ret) {
@@ -238,8 +238,8 @@ bool key_in_range(const struct key_range *r, const void *key, size_t n) {
                (unbounded(r) || key_compare(key, n, r->end, r->end_size) < 0);
 }
 
-static int add_match(struct mvcc_match **v, size_t *n, size_t *allocated, const struct item *it,
-                const struct place *place) {
+static int add_match(struct mvcc_match **v, size_t *n, size_t *allocated,
+                const struct index_item *it, const struct place *place) {
         if (*n == *allocated) {
                 size_t want = *allocated ? *allocated * 2 : 16;
                 struct mvcc_match *p = realloc(*v, want * sizeof(*p));
@@ -260,21 +260,21 @@ void mvcc_walk_begin(struct mvcc *m, const struct key_range *range, const char *
                         &ret->cursor);
 }
 
-const struct item *mvcc_walk_item(const struct mvcc_walk *w) {
-        const struct item *it = cursor_item(&w->cursor);
+const struct index_item *mvcc_walk_item(const struct mvcc_walk *w) {
+        const struct index_item *it = index_cursor_item(&w->cursor);
 
-        return it && key_in_range(&w->range, it->key, item_key_size(it)) ? it : NULL;
+        return it && key_in_range(&w->range, it->key, index_item_key_size(it)) ? it : NULL;
 }
 
 void mvcc_walk_next(struct mvcc_walk *w) {
-        cursor_next(&w->cursor);
+        index_cursor_next(&w->cursor);
 }
 
 int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t walk_max,
                 struct mvcc_match **ret, size_t *ret_n) {
         _cleanup_free_ struct mvcc_match *v = NULL;
         size_t n = 0, walked = 0, allocated = 0;
-        const struct item *it;
+        const struct index_item *it;
         struct mvcc_walk w;
 
         for (mvcc_walk_begin(m, range, NULL, 0, &w); (it = mvcc_walk_item(&w));
@@ -283,7 +283,7 @@ int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_
 
                 if (walked++ == walk_max)
                         return -E2BIG;
-                if (item_at(it, rev, &place) && !place_dead(&place) &&
+                if (index_item_at(it, rev, &place) && !place_dead(&place) &&
                                 add_match(&v, &n, &allocated, it, &place) < 0)
                         return -ENOMEM;
                 if (key_range_is_single(range))
@@ -338,11 +338,11 @@ int mvcc_scan(struct mvcc *m, int64_t from_seq, size_t n, struct row **ret_rows)
 }
 
 int mvcc_previous(struct mvcc *m, const struct row *row, struct row **ret) {
-        const struct item *it = index_get(m->index, row->data, row->key_size);
+        const struct index_item *it = index_get(m->index, row->data, row->key_size);
         struct place p;
         int r;
 
-        if (!it || !item_before(it, row->rev, &p) || place_dead(&p))
+        if (!it || !index_item_before(it, row->rev, &p) || place_dead(&p))
                 return 0;
         r = mvcc_row(m, place_seq(&p), ret);
         return r == -ENODATA ? 0 : r < 0 ? r : 1;

@@ -55,7 +55,7 @@ struct row **mvcc_take_changes(struct mvcc *m, size_t *ret_count);
 void mvcc_flushed(struct mvcc *m, int64_t below_seq);
 
 /* The live key as of now, NULL when there is none. */
-const struct item *mvcc_get(const struct mvcc *m, const void *key, size_t n);
+const struct index_item *mvcc_get(const struct mvcc *m, const void *key, size_t n);
 /* A new reference on a row; -ENODATA when it is gone. */
 int mvcc_row(struct mvcc *m, int64_t seq, struct row **ret);
 /* The same for who needs no value: its size is there, its bytes may be missing. */
@@ -74,16 +74,16 @@ bool key_range_is_single(const struct key_range *r);
 /* The keys of a range in order, those that are deleted too: from the first that is not below `from`
  * (NULL: from the range's own beginning). Any change of the store ends it. */
 struct mvcc_walk {
-        struct cursor cursor;
+        struct index_cursor cursor;
         struct key_range range;
 };
 void mvcc_walk_begin(struct mvcc *m, const struct key_range *range, const char *from,
                 size_t from_size, struct mvcc_walk *ret);
-const struct item *mvcc_walk_item(const struct mvcc_walk *w); /* NULL at the end */
+const struct index_item *mvcc_walk_item(const struct mvcc_walk *w); /* NULL at the end */
 void mvcc_walk_next(struct mvcc_walk *w);
 
 struct mvcc_match {
-        const struct item *item;
+        const struct index_item *item;
         struct place place;
 };
 /* Live keys of the range at rev, in key order; rev must not be compacted or in the future (the

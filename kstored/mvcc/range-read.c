@@ -125,13 +125,13 @@ static void begin_walk(struct range_read *x, struct mvcc *m, struct mvcc_walk *w
 }
 
 /* Where the next step continues: at the item, or with `behind` after it. */
-static int keep_place(struct range_read *x, const struct item *it, bool behind) {
-        size_t n = item_key_size(it) + behind;
+static int keep_place(struct range_read *x, const struct index_item *it, bool behind) {
+        size_t n = index_item_key_size(it) + behind;
         char *p = realloc(x->next, MAX(n, (size_t)1));
 
         if (!p)
                 return -ENOMEM;
-        memcpy(p, it->key, item_key_size(it));
+        memcpy(p, it->key, index_item_key_size(it));
         if (behind)
                 p[n - 1] = 0;
         x->next = p;
@@ -139,8 +139,8 @@ static int keep_place(struct range_read *x, const struct item *it, bool behind) 
         return 0;
 }
 
-static bool is_visible(const struct range_read *x, const struct item *it, struct place *ret) {
-        return item_at_seq(it, x->rev, x->below_seq, ret) && !place_dead(ret);
+static bool is_visible(const struct range_read *x, const struct index_item *it, struct place *ret) {
+        return index_item_at_seq(it, x->rev, x->below_seq, ret) && !place_dead(ret);
 }
 
 static bool passes(const struct range_read *x, int64_t mod, int64_t create) {
@@ -281,7 +281,7 @@ static int collected(struct range_read *x) {
 
 static int collect_step(struct range_read *x, struct mvcc *m, work_left *work) {
         struct mvcc_walk w;
-        const struct item *it;
+        const struct index_item *it;
         int r = 0;
 
         for (begin_walk(x, m, &w); r >= 0 && (it = mvcc_walk_item(&w)); mvcc_walk_next(&w)) {
@@ -521,7 +521,7 @@ static int filter_out(struct range_read *x, struct mvcc *m, int64_t seq, work_le
 static int write_in_order(struct range_read *x, struct mvcc *m, struct buf *out, size_t size_max,
                 work_left *work) {
         struct mvcc_walk w;
-        const struct item *it;
+        const struct index_item *it;
         int r = 0;
 
         if (x->at == x->shown)

@@ -571,23 +571,23 @@ static int64_t lowest_wanted(struct hub *h) {
         return lowest;
 }
 
-struct batch {
+struct row_batch {
         struct row **rows;
         size_t count, allocated, bytes;
 };
 
-static void batch_cut(struct batch *b, size_t keep) {
+static void batch_cut(struct row_batch *b, size_t keep) {
         while (b->count > keep)
                 row_unref(b->rows[--b->count]);
 }
 
-static void batch_done(struct batch *b) {
+static void batch_done(struct row_batch *b) {
         batch_cut(b, 0);
         free(b->rows);
 }
 
 /* n more rows from seq on; returns how many there were. */
-static int batch_read(struct batch *b, struct mvcc *m, int64_t seq, size_t n) {
+static int batch_read(struct row_batch *b, struct mvcc *m, int64_t seq, size_t n) {
         int got;
 
         if (b->count + n > b->allocated) {
@@ -607,7 +607,7 @@ static int batch_read(struct batch *b, struct mvcc *m, int64_t seq, size_t n) {
 
 /* Reads whole revisions from rev on, few rows at a time, for they may be large. ret_upto: up to
  * which revision they are complete. */
-static int read_revisions(struct hub *h, int64_t rev, struct batch *b, int64_t *ret_upto) {
+static int read_revisions(struct hub *h, int64_t rev, struct row_batch *b, int64_t *ret_upto) {
         int64_t seq;
         int r = mvcc_find_rev(h->mvcc, rev, &seq);
 
@@ -637,7 +637,7 @@ static int read_revisions(struct hub *h, int64_t rev, struct batch *b, int64_t *
         }
 }
 
-static void catch_up(struct watcher *w, const struct batch *b, int64_t upto) {
+static void catch_up(struct watcher *w, const struct row_batch *b, int64_t upto) {
         struct hub *h = w->stream->hub;
         struct key_range range = watcher_range(w);
 
@@ -673,7 +673,7 @@ bool hub_lags(const struct hub *h) {
 }
 
 int hub_sync_step(struct hub *h) {
-        _cleanup_(batch_done) struct batch b = {0};
+        _cleanup_(batch_done) struct row_batch b = {0};
         struct watcher *w, *last, *next;
         int64_t lowest, upto = 0;
         size_t work = 0;

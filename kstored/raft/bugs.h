@@ -36,7 +36,7 @@
         X(COMPACT_TOO_MUCH, "compact-too-much", "compaction drops a row that counts") \
         X(WATCH_GAP, "watch-gap", "a watcher of what is compacted goes on behind the gap") \
         X(WATCH_TWICE, "watch-twice", "a watcher that has caught up gets its last event again") \
-        X(WATCH_RESTORE, "watch-restore", "a snapshot's changes are not told to watchers") \
+        X(WATCH_RESTORE, "watch-restore", "a snapshot's changes are not sent to watchers") \
         X(LEASE_SHORT, "lease-short", "a new leader gives leases a third of their time") \
         X(LEASE_OLD_LEADER, "lease-old-leader", "who led until now goes on ending leases")
 

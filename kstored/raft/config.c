@@ -1,8 +1,9 @@
 /* Membership. A configuration takes effect when its entry enters the log and is undone when that
- * entry is cut off (dissertation, section 4.1): only so do the majorities of neighbouring
+ * entry is cut off (dissertation, section 4.1): only then do the majorities of neighbouring
  * configurations always overlap. The history keeps the newest committed one and those after it. */
 #include "kstored/raft/core.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,8 @@ int config_push(struct raft *r, const struct raft_config *c) {
 
         if (e < 0)
                 return e;
+        assert(c->count <= RAFT_MEMBERS_MAX);
+        assert(r->config_count == 0 || c->index > r->configs[r->config_count - 1].index);
         r->configs[r->config_count++] = *c;
         return config_sync_peers(r);
 }
@@ -92,7 +95,8 @@ int config_append_entry(struct raft *r, const struct raft_entry *entry) {
 
         if (entry->type != RAFT_ENTRY_CONFIG || entry->index <= config_newest(r)->index)
                 return 0;
-        /* A change that changes nothing was let through by no leader of ours: it has no effect. */
+        /* No leader that runs this code would have accepted a change that changes nothing: it has
+         * no effect. */
         if (raft_change_decode(entry->data, entry->size, &change) < 0 ||
                         config_apply(config_newest(r), &change, entry->index, &c) < 0)
                 return 0;
@@ -102,8 +106,10 @@ int config_append_entry(struct raft *r, const struct raft_entry *entry) {
 int config_truncate(struct raft *r, uint64_t from) {
         size_t before = r->config_count;
 
+        assert(before > 0);
         while (r->config_count > 1 && config_newest(r)->index >= from)
                 r->config_count--;
+        assert(r->config_count > 0); /* the newest committed one stays */
         return r->config_count == before ? 0 : config_sync_peers(r);
 }
 
@@ -112,6 +118,7 @@ void config_prune(struct raft *r) {
 
         while (n + 1 < r->config_count && r->configs[n + 1].index <= r->log.commit)
                 n++;
+        assert(n < r->config_count);
         if (n > 0) {
                 r->config_count -= n;
                 memmove(r->configs, r->configs + n, r->config_count * sizeof(r->configs[0]));
@@ -159,6 +166,7 @@ int config_sync_peers(struct raft *r) {
                 r->peers[i] = next[i];
         }
         r->peer_count = c->count;
+        assert(r->peer_count <= RAFT_MEMBERS_MAX);
         return 0;
 }
 

@@ -1,8 +1,8 @@
-/* What a leader says is held against what is committed here. A leader has everything that was
+/* What a leader sends is compared with what is committed here. A leader has everything that was
  * committed in terms before its own, and what is committed never changes (section 5.4 of the Raft
  * paper): where it seems otherwise, a disk has lost or changed what it had confirmed, here or
- * there. A member that went along with it would serve or destroy the only copy of what was
- * acknowledged, so it stops instead, and people decide. */
+ * there. A member that followed it could serve wrong data or destroy the only copy of what was
+ * acknowledged, so it stops, and people decide. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>
@@ -18,8 +18,8 @@ const struct raft_contradiction *raft_get_contradiction(const struct raft *r) {
         return &r->contradiction;
 }
 
-/* Terms rise along a log, so that those of entries which are not here any more, or not yet, are
- * bounded by their neighbours that are. */
+/* Terms rise along a log, so the terms of entries that are no longer or not yet here are bounded by
+ * those of their neighbours that are. */
 static bool can_be(const struct raft *r, uint64_t index, uint64_t term) {
         const struct raft_log *l = &r->log;
 
@@ -54,7 +54,7 @@ int check_entry(struct raft *r, const struct raft_message *m, const struct raft_
         if (ours->type == e->type && ours->size == e->size &&
                         memcmp(ours->data, e->data, e->size) == 0)
                 return 0;
-        /* Somebody voted twice in that term: a disk lost its vote. */
+        /* A member voted twice in that term: a disk lost its vote. */
         return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_ENTRY,
                                              .leader = m->from,
                                              .leader_term = m->term,
@@ -70,7 +70,7 @@ int raft_check_terms(struct raft *r, const struct raft_message *m,
                 return -EUCLEAN;
         if (m->term < r->term || bug(BUG_TERMS_IGNORED))
                 return 0; /* no longer anybody's leader */
-        /* What was sent before that was committed says nothing of it; raft_step() compares. */
+        /* Sent before those entries were committed: it proves nothing; raft_step() compares. */
         if (m->log_index <= r->log.commit)
                 return 0;
         /* The last that begins at or before what is committed here is its term there. */

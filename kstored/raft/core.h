@@ -17,13 +17,13 @@ struct raft_log {
         uint64_t saved;         /* durable */
         uint64_t save_last;     /* last index of the save under way */
         uint64_t next_save;     /* first index never handed out for saving */
-        uint64_t truncate_from; /* to be told with the next save; 0: none */
+        uint64_t truncate_from; /* goes with the next save; 0: none */
         size_t uncommitted_bytes;
         size_t bytes; /* of all entries' data */
 };
 
 enum progress_state {
-        PROGRESS_PROBE,     /* one append at a time until we know where it stands */
+        PROGRESS_PROBE,     /* one append at a time until it is known where its log matches */
         PROGRESS_REPLICATE, /* a window of appends on their way */
         PROGRESS_SNAPSHOT,  /* waits for a snapshot */
 };
@@ -57,7 +57,7 @@ struct held_message {
 struct pending_read {
         uint64_t round;
         uint64_t index;
-        uint64_t from;  /* 0: our own */
+        uint64_t from;  /* 0: this member */
         uint64_t asked; /* what was committed there when it asked */
         uint64_t context;
 };
@@ -78,8 +78,8 @@ struct raft {
         /* Newest last; a configuration counts from the moment its entry is in the log. */
         struct raft_config *configs;
         size_t config_count, config_allocated;
-        struct progress *peers[RAFT_MEMBERS_MAX]; /* of the newest configuration, ourselves included
-                                                   */
+        /* Of the newest configuration, this member included. */
+        struct progress *peers[RAFT_MEMBERS_MAX];
         size_t peer_count;
 
         unsigned election_ticks, heartbeat_ticks;
@@ -89,7 +89,7 @@ struct raft {
         unsigned transfer_elapsed;
 
         uint64_t read_round;
-        struct pending_read *reads; /* wait for a round or for our first commit */
+        struct pending_read *reads; /* wait for a round or for the first commit of the term */
         size_t read_count, reads_allocated;
         struct raft_read *reads_done;
         size_t reads_done_count, reads_done_allocated;
@@ -106,7 +106,7 @@ struct raft {
         size_t ready_committed;
         struct raft_entry **save_entries;
         size_t save_entries_allocated;
-        struct raft_status told;
+        struct raft_status reported; /* as of the last raft_advance() */
         bool restored;
         struct raft_contradiction contradiction;
 };
@@ -137,7 +137,7 @@ static inline size_t raft_quorum(const struct raft *r) {
         return raft_voter_count(r) / 2 + 1;
 }
 bool config_change_pending(const struct raft *r);
-bool may_stand(const struct raft *r);
+bool may_campaign(const struct raft *r);
 /* The configuration after the change; -EEXIST, -ENOENT, -EINVAL. */
 int config_apply(const struct raft_config *from, const struct raft_change *c, uint64_t index,
                 struct raft_config *ret);
@@ -184,11 +184,11 @@ void reads_drop(struct raft *r);
 /* index 0: it must be asked again. */
 int read_finish(struct raft *r, const struct pending_read *read, uint64_t index);
 
-/* contradict.c: whether an entry that the leader has cannot be, for what was committed here:
- * -EUCLEAN, else 0. */
+/* contradict.c: -EUCLEAN when an entry of the leader contradicts what was committed here, else
+ * 0. */
 int check_against_committed(
                 struct raft *r, const struct raft_message *m, uint64_t index, uint64_t term);
-/* The same for an entry itself: of one index and term there is only one. */
+/* The same for the whole entry: there is only one of an index and term. */
 int check_entry(struct raft *r, const struct raft_message *m, const struct raft_entry *e);
 /* Ends the core. Returns -EUCLEAN. */
 int contradict(struct raft *r, const struct raft_contradiction *c);

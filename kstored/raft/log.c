@@ -1,7 +1,8 @@
 /* The log in memory: entries base_index+1 .. last in one array. The driver bounds it with
- * raft_compact(). Invariants: applied <= commit <= last, saved <= last, base <= applied. */
+ * raft_compact(). Invariants: base <= applied <= commit <= last, saved <= last (check()). */
 #include "kstored/raft/core.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,9 +66,18 @@ uint64_t log_term(const struct raft_log *l, uint64_t index) {
         return e ? e->term : 0;
 }
 
+static void check(const struct raft_log *l) {
+        uint64_t last = log_last(l);
+
+        assert(l->base_index <= l->applied && l->applied <= l->commit);
+        assert(l->commit <= last || bug(BUG_FOLLOW_BLINDLY));
+        assert(l->saved <= last && l->save_last <= last && l->next_save <= last + 1);
+}
+
 int log_append(struct raft_log *l, struct raft_entry *e) {
         int r;
 
+        assert(e->index == log_last(l) + 1);
         if (l->start > 1024 && l->start > l->count) {
                 memmove(l->entries, l->entries + l->start, l->count * sizeof(l->entries[0]));
                 l->start = 0;
@@ -81,17 +91,20 @@ int log_append(struct raft_log *l, struct raft_entry *e) {
         l->entries[l->start + l->count++] = e;
         l->uncommitted_bytes += e->size;
         l->bytes += e->size;
+        assert(l->start + l->count <= l->allocated);
         return 0;
 }
 
 void log_truncate(struct raft_log *l, uint64_t from) {
         if (from > log_last(l))
                 return;
+        assert(from > l->base_index);
         while (l->count > 0 && log_last(l) >= from) {
                 struct raft_entry *e = l->entries[l->start + --l->count];
 
                 l->uncommitted_bytes -=
                                 e->size < l->uncommitted_bytes ? e->size : l->uncommitted_bytes;
+                assert(l->bytes >= e->size);
                 l->bytes -= e->size;
                 raft_entry_unref(e);
         }
@@ -110,6 +123,7 @@ void log_truncate(struct raft_log *l, uint64_t from) {
 void log_drop_until(struct raft_log *l, uint64_t index) {
         if (index <= l->base_index)
                 return;
+        assert(index <= l->applied);
         l->base_term = log_term(l, index);
         while (l->count > 0 && l->base_index < index) {
                 l->bytes -= l->entries[l->start]->size;
@@ -117,6 +131,7 @@ void log_drop_until(struct raft_log *l, uint64_t index) {
                 l->count--;
                 l->base_index++;
         }
+        check(l);
 }
 
 void log_reset(struct raft_log *l, uint64_t index, uint64_t term) {
@@ -128,6 +143,7 @@ void log_reset(struct raft_log *l, uint64_t index, uint64_t term) {
         l->next_save = index + 1;
         l->base_term = term;
         l->truncate_from = 0;
+        check(l);
 }
 
 void log_done(struct raft_log *l) {

@@ -1,7 +1,15 @@
 /* What the leader knows of one member: how far it matches, what is on its way. */
 #include "kstored/raft/core.h"
 
+#include <assert.h>
 #include <string.h>
+
+/* What is sent next is always behind what is known to match; a window holds what it counts. */
+static void check(const struct progress *p) {
+        assert(p->next > p->match);
+        assert(p->inflight_count <= RAFT_INFLIGHT_MAX);
+        assert(p->inflight_count > 0 || p->inflight_bytes == 0);
+}
 
 static void inflight_clear(struct progress *p) {
         p->inflight_start = p->inflight_count = 0;
@@ -16,6 +24,7 @@ void progress_reset(struct progress *p, uint64_t next) {
         p->snapshot_index = 0;
         p->read_ack = 0;
         inflight_clear(p);
+        check(p);
 }
 
 void progress_become_probe(struct progress *p) {
@@ -27,6 +36,7 @@ void progress_become_probe(struct progress *p) {
         p->paused = false;
         p->snapshot_index = 0;
         inflight_clear(p);
+        check(p);
 }
 
 void progress_become_replicate(struct progress *p) {
@@ -35,6 +45,7 @@ void progress_become_replicate(struct progress *p) {
         p->snapshot_index = 0;
         p->next = p->match + 1;
         inflight_clear(p);
+        check(p);
 }
 
 void progress_become_snapshot(struct progress *p, uint64_t index) {
@@ -42,6 +53,7 @@ void progress_become_snapshot(struct progress *p, uint64_t index) {
         p->snapshot_index = index;
         p->paused = false;
         inflight_clear(p);
+        check(p);
 }
 
 bool progress_paused(const struct progress *p) {
@@ -60,10 +72,12 @@ bool progress_paused(const struct progress *p) {
 void progress_sent(struct progress *p, uint64_t last, size_t bytes) {
         unsigned slot = (p->inflight_start + p->inflight_count) % RAFT_INFLIGHT_MAX;
 
+        assert(p->state == PROGRESS_REPLICATE && p->inflight_count < RAFT_INFLIGHT_MAX);
         p->inflight[slot].last = last;
         p->inflight[slot].bytes = bytes;
         p->inflight_count++;
         p->inflight_bytes += bytes;
+        check(p);
 }
 
 void progress_free_to(struct progress *p, uint64_t index) {
@@ -72,6 +86,7 @@ void progress_free_to(struct progress *p, uint64_t index) {
                 p->inflight_start = (p->inflight_start + 1) % RAFT_INFLIGHT_MAX;
                 p->inflight_count--;
         }
+        check(p);
 }
 
 bool progress_update(struct progress *p, uint64_t match) {
@@ -83,5 +98,6 @@ bool progress_update(struct progress *p, uint64_t match) {
         }
         if (p->next <= match)
                 p->next = match + 1;
+        check(p);
         return news;
 }

@@ -2,6 +2,7 @@
  * cycle. */
 #include "kstored/raft/core.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static int load_log(struct raft *r, const struct raft_options *o) {
         r->log.next_save = r->log.saved + 1;
         r->log.applied = o->applied;
         (void)follow_commit(r, o->commit > o->applied ? o->commit : o->applied);
-        (void)commit_alone(r); /* else nobody could tell the member that was added who it is */
+        (void)commit_alone(r); /* otherwise the member that was added would never learn it */
         return 0;
 }
 
@@ -96,8 +97,8 @@ static int tick_leader(struct raft *r) {
         if (r->election_elapsed >= r->election_ticks) {
                 size_t active = 0;
 
-                /* CheckQuorum: a leader that reaches no majority gives up, so that its clients
-                 * look elsewhere. */
+                /* CheckQuorum (dissertation, section 6.2): a leader that reaches no majority steps
+                 * down, so that its clients try another member. */
                 r->election_elapsed = 0;
                 for (size_t i = 0; i < r->peer_count; i++) {
                         struct progress *p = r->peers[i];
@@ -109,7 +110,7 @@ static int tick_leader(struct raft *r) {
                         become_follower(r, r->term, 0);
                         return 0;
                 }
-                if (r->transfer_to != 0) /* it did not work out in time: go on leading */
+                if (r->transfer_to != 0) /* the transfer timed out: resume leadership */
                         r->transfer_to = 0;
         }
         if (r->heartbeat_elapsed >= r->heartbeat_ticks) {
@@ -127,8 +128,8 @@ int raft_tick(struct raft *r) {
         if (++r->election_elapsed < r->election_timeout)
                 return 0;
         r->election_elapsed = 0;
-        /* Who may not stand forgets the silent leader too: a learner, or a voter that has not heard
-         * so yet, would protect it from the others for ever. */
+        /* A member that may not campaign forgets a silent leader too: otherwise a learner, or a
+         * voter that does not know yet that it is one, would refuse votes forever. */
         r->leader = 0;
         return raft_campaign(r);
 }
@@ -148,7 +149,7 @@ void raft_hurry(struct raft *r, uint64_t lost) {
 }
 
 int raft_campaign(struct raft *r) {
-        if (r->role == RAFT_LEADER || !may_stand(r))
+        if (r->role == RAFT_LEADER || !may_campaign(r))
                 return 0;
         return campaign(r, CAMPAIGN_PRE);
 }
@@ -185,7 +186,7 @@ int raft_propose(struct raft *r, const void *data, size_t size) {
                 return -EINVAL;
         if (r->leader == 0)
                 return -ENOTCONN;
-        /* While leadership moves, new entries would only keep the heir from catching up. */
+        /* While leadership moves, new entries would only keep the transferee from catching up. */
         if (r->role == RAFT_LEADER && r->transfer_to != 0)
                 return -ENOTCONN;
         return propose_entry(r, RAFT_ENTRY_NORMAL, data, size);
@@ -199,8 +200,9 @@ int raft_propose_change(
 
         if (r->role != RAFT_LEADER)
                 return -ENOTCONN;
-        /* The second condition closes the hole found in 2015: a new leader must commit in its own
-         * term before it changes the members. */
+        /* The second condition closes a hole found in 2015 (Ongaro, raft-dev, "bug in single-server
+         * membership changes"): a new leader must commit in its own term before it changes the
+         * members. */
         if ((config_change_pending(r) && !bug(BUG_CHANGE_TWICE)) ||
                         log_term(&r->log, r->log.commit) != r->term || r->transfer_to != 0)
                 return -EBUSY;
@@ -304,7 +306,7 @@ bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret) {
         r->out = swap;
         ret->messages = r->taken.v;
         ret->message_count = r->taken.count;
-        /* A state that a snapshot replaces is not built upon before the snapshot is in place. */
+        /* Entries are not applied to a state that a snapshot is about to replace. */
         if (apply_to > r->log.applied) {
                 ret->committed_count = apply_to - r->log.applied;
                 ret->committed = &r->log.entries[r->log.start +
@@ -316,8 +318,8 @@ bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret) {
         r->ready_committed = ret->committed_count;
         ret->restored = r->restored;
         raft_get_status(r, &now);
-        ret->role_changed = now.role != r->told.role || now.term != r->told.term ||
-                            now.leader != r->told.leader;
+        ret->role_changed = now.role != r->reported.role || now.term != r->reported.term ||
+                            now.leader != r->reported.leader;
         return ret->must_save || ret->message_count > 0 || ret->committed_count > 0 ||
                ret->read_count > 0 || ret->role_changed || ret->restored;
 }
@@ -325,14 +327,17 @@ bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret) {
 void raft_advance(struct raft *r) {
         messages_clear(&r->taken);
         r->log.applied += r->ready_committed;
+        assert(r->log.applied <= r->log.commit);
+        assert(r->reads_done_count >= r->ready_reads);
         r->reads_done_count -= r->ready_reads;
         if (r->reads_done_count > 0)
                 memmove(r->reads_done, r->reads_done + r->ready_reads,
                                 r->reads_done_count * sizeof(r->reads_done[0]));
         r->ready_reads = r->ready_committed = 0;
         r->restored = false;
-        raft_get_status(r, &r->told);
-        /* A leader that its own change removed leads until that change is committed, no longer. */
+        raft_get_status(r, &r->reported);
+        /* A leader that its own change removed leads until that change is committed (dissertation,
+         * section 4.2.2). */
         if (r->role == RAFT_LEADER && !raft_is_voter(r, r->id) && !config_change_pending(r))
                 become_follower(r, r->term, 0);
 }
@@ -345,6 +350,7 @@ int raft_saved(struct raft *r) {
                 return -EINVAL;
         r->saving = false;
         r->saves_done = r->saves_begun;
+        assert(r->log.save_last <= log_last(&r->log));
         if (r->log.save_last > r->log.saved)
                 r->log.saved = r->log.save_last;
         q = held_release(r);

@@ -5,7 +5,7 @@
  * The driver's duty, in this order (Ongaro's dissertation, figure 3.1 and section 10.2.1):
  *   1. raft_step(), raft_tick(), raft_propose(), raft_read_index() for what happened;
  *   2. raft_ready(): start saving `save`, send `messages` now (those that depend on a save are held
- *      back in here until raft_saved()), apply `committed` in order, answer `reads`;
+ *      back here until raft_saved()), apply `committed` in order, answer `reads`;
  *   3. raft_advance(); and raft_saved() when the save is durable. One save is under way at a time:
  *      what comes meanwhile joins the next one. */
 #pragma once
@@ -66,7 +66,7 @@ struct raft_change {
 
 enum { RAFT_CHANGE_SIZE = 9 };
 void raft_change_encode(const struct raft_change *c, uint8_t out[static RAFT_CHANGE_SIZE]);
-/* -EINVAL when the bytes are no change. */
+/* -EINVAL when the bytes are not a change. */
 int raft_change_decode(const uint8_t *data, size_t n, struct raft_change *ret);
 
 struct raft_config {
@@ -140,7 +140,7 @@ struct raft_ready {
         size_t committed_count;
         const struct raft_read *reads;
         size_t read_count;
-        bool role_changed; /* role, term or leader differ from the last time */
+        bool role_changed; /* role, term or leader differ from the last ready */
         bool restored;     /* a snapshot replaced the log; committed starts after it */
 };
 
@@ -181,12 +181,12 @@ enum raft_contradiction_kind {
         RAFT_CONTRADICTION_ENTRY,
         /* The leader answered a read as of less than was committed here when it was asked. */
         RAFT_CONTRADICTION_READ,
-        /* The leader was given an acknowledgement of entries that are not here. */
+        /* The leader has an acknowledgement of this member for entries that are not here. */
         RAFT_CONTRADICTION_LOST,
 };
 
-/* Two members disagree about what was committed: one of them has lost what it had acknowledged.
- * Which one, the core cannot know, except for what is LOST: that is lost here. */
+/* Two members disagree about what was committed: one of them has lost what it had acknowledged. The
+ * core cannot know which one, except for LOST: then it is this one. */
 struct raft_contradiction {
         enum raft_contradiction_kind kind;
         uint64_t leader;
@@ -211,29 +211,28 @@ struct raft;
 int raft_new(struct raft **ret, const struct raft_options *options);
 struct raft *raft_free(struct raft *r);
 
-/* A message from another member. Strangers and old terms are dealt with here. -ENOMEM, -EBADMSG;
- * -EUCLEAN when it contradicts what was committed here: then this core does nothing more. */
+/* A message from another member, which need not be known, of any term. -ENOMEM, -EBADMSG; -EUCLEAN
+ * when it contradicts what was committed here: from then on this core does nothing. */
 int raft_step(struct raft *r, const struct raft_message *m);
 int raft_tick(struct raft *r);
-/* The driver learned that member `lost` is gone if it was the leader (its connection broke), or,
- * with 0, that the others came in reach: without a leader this member stands within a few ticks
- * instead of a whole election timeout, one after the other by their ids, so that votes do not
- * split. PreVote makes it harmless when the leader lives after all. */
+/* Shortens the election timeout: the connection to `lost` broke, which matters if it was the
+ * leader, or (0) other members became reachable. Without a leader, this member campaigns within a
+ * few ticks. Members do so one after the other, in the order of their ids, so that votes do not
+ * split. PreVote makes this harmless if the leader is still alive. */
 void raft_hurry(struct raft *r, uint64_t lost);
 /* Where a term's entries begin in a log. */
 struct raft_term_start {
         uint64_t term, index;
 };
-/* A state from a leader comes without the entries that would show what became of those committed
- * here, but with where the leader's terms began (rising, the newest complete): -EUCLEAN as of
- * raft_step() when they contradict. */
+/* A state from a leader comes without entries that could be compared with those committed here, but
+ * with where the leader's terms began (rising, the newest complete). -EUCLEAN as raft_step() when
+ * they contradict. */
 int raft_check_terms(struct raft *r, const struct raft_message *m,
                 const struct raft_term_start *starts, size_t n);
 /* Starts an election at once (a cluster of one at its start). */
 int raft_campaign(struct raft *r);
 /* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known or leadership is
- * being handed over, -EAGAIN when too
- * much is under way. */
+ * being handed over, -EAGAIN when too much is under way. */
 int raft_propose(struct raft *r, const void *data, size_t size);
 /* Proposes one change of membership; data follows it in the entry. -EBUSY while another is under
  * way or the leader has not committed in its term, -EEXIST/-ENOENT when it changes nothing,
@@ -242,7 +241,8 @@ int raft_propose_change(
                 struct raft *r, const struct raft_change *change, const void *data, size_t size);
 /* Asks for a read barrier; answered in ready.reads with the same context. */
 int raft_read_index(struct raft *r, uint64_t context);
-/* Hands leadership over (id 0: to the member that is furthest). -ENOTCONN, -ENOENT, -EINVAL. */
+/* Hands leadership over (id 0: to the member with the most entries). -ENOTCONN, -ENOENT, -EINVAL.
+ */
 int raft_transfer(struct raft *r, uint64_t id);
 
 /* can_save false: the driver's disk is busy, so nothing is handed out for saving this time. */
@@ -252,8 +252,8 @@ void raft_advance(struct raft *r);
 int raft_saved(struct raft *r);
 /* Forgets entries up to index (applied ones only): a member that needs them gets a snapshot. */
 void raft_compact(struct raft *r, uint64_t index);
-/* Bytes of the data of all entries in the log, and up to which index it would have to forget to
- * hold at most so many (no further than what is applied; 0: nothing). */
+/* Bytes of the data of all entries in the log, and the index up to which it would have to forget
+ * entries to hold at most bytes_max (no further than what is applied; 0: nothing). */
 size_t raft_log_bytes(const struct raft *r);
 uint64_t raft_log_excess(const struct raft *r, size_t bytes_max);
 

@@ -1,6 +1,6 @@
 /* Linearizable reads without the log (ReadIndex, dissertation section 6.4): the leader notes its
- * commit index and shows by one round of heartbeats that it still leads. One round serves every
- * read that came before it. Until the leader has committed in its own term reads wait. */
+ * commit index and confirms with one round of heartbeats that it still leads. One round serves
+ * every read that came before it. Until the leader has committed in its own term reads wait. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>
@@ -10,8 +10,8 @@
 int read_finish(struct raft *r, const struct pending_read *read, uint64_t index) {
         int e;
 
-        /* What is committed is durable where it counts: this waits for no save of ours, which a
-         * full disk may keep from ending. */
+        /* What is committed is durable on a majority: the answer needs no local save, which a full
+         * disk may delay. */
         if (read->from != 0 && read->from != r->id)
                 return raft_send_now(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
                                                         .to = read->from,
@@ -100,7 +100,7 @@ int read_acked(struct raft *r) {
         return e;
 }
 
-/* No longer leader: whoever asked must ask again. */
+/* No longer leader: the readers must ask again. */
 void reads_drop(struct raft *r) {
         for (size_t i = 0; i < r->read_count; i++)
                 (void)read_finish(r, &r->reads[i], 0);

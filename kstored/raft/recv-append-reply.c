@@ -1,11 +1,15 @@
-/* A member's answer to our entries: its progress, perhaps a commit, perhaps the end of a transfer.
- */
+/* A member's answer to the leader's entries. Raft paper, section 5.3: after a refusal the leader
+ * moves nextIndex back and tries again; after a success it updates nextIndex and matchIndex.
+ * Sections 5.3 and 5.4.2: an entry of the current term that a majority holds is committed.
+ * Dissertation, section 3.10: a transfer target that has the whole log is sent TimeoutNow. */
 #include "kstored/raft/core.h"
+
+#include <assert.h>
 
 static int refused(struct raft *r, struct progress *p, const struct raft_message *m) {
         uint64_t next;
 
-        /* Answers to appends that later ones overtook say nothing new. */
+        /* Stale: a later append was answered already. */
         if (p->state == PROGRESS_REPLICATE ? m->log_index <= p->match : m->log_index != p->next - 1)
                 return 0;
         next = m->hint_index;
@@ -18,6 +22,7 @@ static int refused(struct raft *r, struct progress *p, const struct raft_message
         if (p->next <= p->match)
                 p->next = p->match + 1;
         p->paused = false;
+        assert(p->next > p->match);
         return send_append(r, p, true);
 }
 

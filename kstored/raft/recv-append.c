@@ -1,8 +1,13 @@
-/* Entries from the leader. A mismatch is answered with a hint, so that the leader finds the common
- * point in a few steps instead of one entry at a time. One at or below what is committed here can
- * not be: see contradict.c. Nothing is acknowledged before all terms were compared. */
+/* Entries from the leader. Raft paper, section 5.3: a member refuses entries whose predecessor it
+ * does not hold with the same index and term; where an entry conflicts with one of the leader, it
+ * deletes its own from there on and appends the leader's; it follows the leader's commit index as
+ * far as its own log reaches. A refusal carries a hint (the end of 5.3), so that the leader finds
+ * the common point in a few steps instead of one entry at a time. A conflict at or below the commit
+ * index cannot happen (5.4.3): see contradict.c. All terms are compared before anything is
+ * acknowledged. */
 #include "kstored/raft/core.h"
 
+#include <assert.h>
 #include <errno.h>
 
 static int refuse(struct raft *r, const struct raft_message *m) {
@@ -27,11 +32,14 @@ static int take_entries(struct raft *r, const struct raft_message *m) {
                 if (e->index <= r->log.base_index || log_term(&r->log, e->index) == e->term)
                         continue;
                 if (e->index <= log_last(&r->log)) {
+                        /* check_entries() has refused conflicts with what is committed. */
+                        assert(e->index > r->log.commit || bug(BUG_FOLLOW_BLINDLY));
                         log_truncate(&r->log, e->index);
                         q = config_truncate(r, e->index);
                         if (q < 0)
                                 return q;
                 }
+                assert(e->index == log_last(&r->log) + 1);
                 q = log_append(&r->log, raft_entry_ref(e));
                 if (q < 0)
                         return q;

@@ -1,4 +1,6 @@
-/* A member still follows us: reads may be answered, lost appends sent again. */
+/* A member still follows this leader. Dissertation, section 6.4: a round of heartbeats that a
+ * majority has answered confirms the leadership for the reads that wait for it. Raft paper, section
+ * 5.3: appends that got lost are sent again. */
 #include "kstored/raft/core.h"
 
 int recv_heartbeat_reply(struct raft *r, const struct raft_message *m) {
@@ -9,7 +11,7 @@ int recv_heartbeat_reply(struct raft *r, const struct raft_message *m) {
                 return 0;
         p->active = true;
         p->paused = false;
-        /* A full window whose answers were lost would else stay full for ever. */
+        /* Otherwise a full window whose answers were lost would stay full forever. */
         if (p->state == PROGRESS_REPLICATE && p->inflight_count == RAFT_INFLIGHT_MAX)
                 progress_free_to(p, p->inflight[p->inflight_start].last);
         if (p->match < log_last(&r->log) || p->state == PROGRESS_PROBE) {

@@ -1,5 +1,5 @@
-/* The driver's word on a snapshot it sent: arrived (then appends go on) or failed (then try again).
- */
+/* The driver reports what became of a snapshot that it sent (Raft paper, section 7): arrived, then
+ * appends continue after it; failed, then it is tried again. */
 #include "kstored/raft/core.h"
 
 int recv_snapshot_status(struct raft *r, const struct raft_message *m) {
@@ -12,7 +12,8 @@ int recv_snapshot_status(struct raft *r, const struct raft_message *m) {
         else if (m->log_index > p->snapshot_index)
                 p->snapshot_index = m->log_index; /* the driver sent a newer state than asked for */
         progress_become_probe(p);
-        /* Goes on with the next heartbeat's answer, so that a failing receiver is not flooded. */
+        /* Continues with the answer to the next heartbeat, so that a failing receiver is not
+         * flooded. */
         p->paused = true;
         return 0;
 }

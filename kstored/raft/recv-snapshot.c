@@ -1,7 +1,10 @@
-/* A whole state from the leader. The driver has it at hand (verified) before it steps this message;
+/* A whole state from the leader. Raft paper, section 7: a member whose log holds the snapshot's
+ * last entry already keeps its log; otherwise the snapshot replaces the whole log, and the members
+ * are those that came with it. The driver has verified the state before it steps this message;
  * ready.restored tells it to put it in place. */
 #include "kstored/raft/core.h"
 
+#include <assert.h>
 #include <errno.h>
 
 int recv_snapshot(struct raft *r, const struct raft_message *m) {
@@ -9,12 +12,12 @@ int recv_snapshot(struct raft *r, const struct raft_message *m) {
 
         if (q < 0)
                 return q;
-        /* One that brings nothing new is told without its members. */
+        /* One that brings nothing new may come without its members. */
         if (m->log_index <= r->log.commit)
                 return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
                                                     .to = m->from,
                                                     .log_index = r->log.commit});
-        /* A late one: entries after it may be here and counted already, so the log stays. */
+        /* A late one: entries after it may be here and counted as held, so the log stays. */
         if (log_term(&r->log, m->log_index) == m->log_term) {
                 q = follow_commit(r, m->log_index);
                 return q < 0 ? q
@@ -29,6 +32,7 @@ int recv_snapshot(struct raft *r, const struct raft_message *m) {
         q = config_push(r, m->config);
         if (q < 0)
                 return q;
+        assert(r->log.commit == m->log_index && log_last(&r->log) == m->log_index);
         r->restored = true;
         r->state_dirty = true;
         return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,

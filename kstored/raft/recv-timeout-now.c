@@ -1,4 +1,6 @@
-/* The leader hands over: elect us at once, without the courtesy of a pre-vote. */
+/* The leader hands over. Dissertation, section 3.10: the target starts an election at once, as if
+ * its election timeout had passed, and without PreVote, which members that hear from a leader would
+ * refuse. */
 #include "kstored/raft/core.h"
 
 int recv_timeout_now(struct raft *r, const struct raft_message *m) {

@@ -1,4 +1,5 @@
-/* A member was asked to move leadership and passes that on. */
+/* A member was asked to move leadership (dissertation, section 3.10) and passes that on to the
+ * leader. */
 #include "kstored/raft/core.h"
 
 int recv_transfer(struct raft *r, const struct raft_message *m) {

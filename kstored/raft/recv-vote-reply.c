@@ -1,4 +1,5 @@
-/* Answers to our PreVote and Vote requests. */
+/* Answers to PreVote and Vote requests. Raft paper, section 5.2: a candidate wins with the votes of
+ * a majority of the voters; each answers once in a term. */
 #include "kstored/raft/core.h"
 
 int recv_vote_reply(struct raft *r, const struct raft_message *m) {
@@ -7,7 +8,7 @@ int recv_vote_reply(struct raft *r, const struct raft_message *m) {
 
         if (!p || p->voted || r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE))
                 return 0;
-        /* A yes to an earlier pre-election says nothing about this one. */
+        /* A yes to an earlier pre-election does not count in this one. */
         if (pre && !m->reject && m->term != r->term + 1)
                 return 0;
         p->voted = true;

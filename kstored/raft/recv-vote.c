@@ -1,5 +1,8 @@
-/* PreVote and Vote requests. A member that hears from a leader, or leads itself, grants nothing
- * (dissertation, section 4.2.3), unless that leader asked for the election. */
+/* PreVote and Vote requests. Raft paper, section 5.2: one vote a term, for the first that asks.
+ * Section 5.4.1: only for a candidate whose log is at least as up to date as this member's.
+ * Dissertation, section 4.2.3: a member that hears from a leader, or leads itself, grants nothing,
+ * unless that leader asked for the election (3.10). Section 9.6: a pre-vote changes nothing here.
+ */
 #include "kstored/raft/core.h"
 
 int recv_vote(struct raft *r, const struct raft_message *m) {
@@ -19,7 +22,7 @@ int recv_vote(struct raft *r, const struct raft_message *m) {
         return raft_send(r, (struct raft_message){.type = pre ? RAFT_MSG_PRE_VOTE_REPLY
                                                               : RAFT_MSG_VOTE_REPLY,
                                             .to = m->from,
-                                            /* A granted pre-vote speaks of the term to come. */
+                                            /* A granted pre-vote is for the next term. */
                                             .term = grant ? m->term : r->term,
                                             .reject = !grant});
 }

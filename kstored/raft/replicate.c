@@ -1,6 +1,7 @@
 /* The leader's side of replication: appends in a bounded window per member, commit by majority. */
 #include "kstored/raft/core.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ static int fill_entries(
         return 0;
 }
 
-/* Sends what the window lets through. even_empty: also when there is no entry, to tell the commit
+/* Sends what the window lets through. even_empty: also when there is no entry, to send the commit
  * index. */
 int send_append(struct raft *r, struct progress *p, bool even_empty) {
         for (;;) {
@@ -96,7 +97,8 @@ int broadcast_append(struct raft *r) {
         return e;
 }
 
-/* What the member has for sure of what is committed; more could confirm entries of its own. */
+/* How much of what is committed the member is known to hold. A higher index could commit entries of
+ * its own that differ. */
 static uint64_t commit_for(const struct raft *r, const struct progress *p) {
         return r->log.commit < p->match || bug(BUG_HEARTBEAT_BEYOND) ? r->log.commit : p->match;
 }
@@ -127,13 +129,15 @@ int follow_commit(struct raft *r, uint64_t commit) {
                                                             ? e->size
                                                             : r->log.uncommitted_bytes;
         }
+        assert(r->log.applied <= r->log.commit);
+        assert(r->log.commit <= log_last(&r->log) || bug(BUG_FOLLOW_BLINDLY));
         config_prune(r);
         return 0;
 }
 
-/* While the only voter takes in a second one, its own log decides, up to and including the entry
- * that adds the other: that one cannot run before it is known to be added. Nothing is risked: every
- * majority before and after has this member in it, so none leads without what it has saved. */
+/* While the only voter adds a second one, its own log decides, up to and including the entry that
+ * adds the other, which cannot run before that entry is committed. This is safe: every majority
+ * before and after includes this member, so none leads without what it has saved. */
 bool commit_alone(struct raft *r) {
         const struct raft_config *c = &r->configs[0];
         size_t voters = 0;
@@ -174,6 +178,8 @@ int maybe_commit(struct raft *r) {
         n = bug(BUG_COMMIT_ALONE) ? 0 : n / 2;
         if (match[n] <= r->log.commit || log_term(&r->log, match[n]) != r->term)
                 return 0;
+        /* Raft paper, section 5.4.2: only entries of the own term are committed by counting. */
+        assert(r->role == RAFT_LEADER && match[n] <= log_last(&r->log));
         (void)follow_commit(r, match[n]);
         return 1;
 }

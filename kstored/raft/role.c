@@ -1,5 +1,6 @@
 /* Changes of role, and elections. PreVote (dissertation, section 9.6): before it raises the term, a
- * member asks whether it could win, so that one that was cut off disturbs nobody when it returns.
+ * member asks whether it could win, so that one that was cut off does not disturb others when it
+ * returns.
  */
 #include "kstored/raft/core.h"
 
@@ -53,7 +54,8 @@ int become_leader(struct raft *r) {
         r->leader = r->id;
         for (size_t i = 0; i < r->peer_count; i++)
                 r->peers[i]->active = true;
-        /* Entries of earlier terms commit only through one of this term (section 3.6.2). */
+        /* Entries of earlier terms commit only through one of this term (dissertation, section
+         * 3.6.2). */
         e = raft_entry_new(0, 0, RAFT_ENTRY_NORMAL, NULL, 0);
         if (!e)
                 return -ENOMEM;
@@ -82,11 +84,11 @@ int count_votes(struct raft *r) {
 
 /* A voter may, and so may one whose own removal is not committed yet: the others may lack that
  * entry, so nobody else could win (dissertation, section 4.2.2). */
-bool may_stand(const struct raft *r) {
+bool may_campaign(const struct raft *r) {
         const struct raft_config *before;
 
-        /* A new member was told who the members are, which may be newer than anything that others
-         * have committed. Until it has a log of theirs, votes for it would prove nothing. */
+        /* A new member was given the list of members, which may be newer than anything that others
+         * have committed. Until it has entries of theirs, votes for it would prove nothing. */
         if (raft_get_config(r)->index > log_last(&r->log) && !bug(BUG_NEWCOMER_STANDS))
                 return false;
         if (raft_is_voter(r, r->id))
@@ -105,7 +107,7 @@ int campaign(struct raft *r, enum campaign_kind kind) {
         struct progress *self;
         int e = 0;
 
-        if (!may_stand(r))
+        if (!may_campaign(r))
                 return 0;
         reset(r, pre ? r->term : r->term + 1);
         r->role = pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE;
@@ -116,8 +118,8 @@ int campaign(struct raft *r, enum campaign_kind kind) {
         self = peer_find(r, r->id);
         if (self)
                 self->voted = self->granted = true;
-        /* Our own vote counts when it is durable, as anybody's: see raft_saved(). Else a crash
-         * could make us lead the same term twice. */
+        /* This member's own vote counts when it is durable, as any other: see raft_saved().
+         * Otherwise a crash could let it vote twice in one term. */
         if (self && raft_quorum(r) == 1)
                 return pre ? count_votes(r) : 0;
         for (size_t i = 0; i < r->peer_count && e >= 0; i++) {

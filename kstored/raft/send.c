@@ -1,5 +1,6 @@
-/* Messages on their way out. What promises something (a vote, an acknowledgement, a term) must not
- * leave before what it promises is durable: it is held until the save that contains it is done. */
+/* Messages on their way out. A message that promises something (a vote, an acknowledgement, a term)
+ * must not leave before its promise is durable: it is held until the save that contains it is
+ * done. */
 #include "kstored/raft/core.h"
 
 #include <errno.h>

@@ -29,7 +29,8 @@ static bool is_vote_request(const struct raft_message *m) {
         return m->type == RAFT_MSG_VOTE || m->type == RAFT_MSG_PRE_VOTE;
 }
 
-/* Whether a vote request must be ignored because a leader is known to live. */
+/* Whether a vote request must be ignored because a leader is known to live (dissertation, section
+ * 4.2.3). */
 static bool protected_by_leader(const struct raft *r, const struct raft_message *m) {
         return is_vote_request(m) && m->context == 0 && r->leader != 0 &&
                r->election_elapsed < r->election_ticks;
@@ -37,15 +38,15 @@ static bool protected_by_leader(const struct raft *r, const struct raft_message 
 
 static void newer_term(struct raft *r, const struct raft_message *m) {
         if (m->type == RAFT_MSG_PRE_VOTE)
-                return; /* asks about a term that nobody is in yet */
+                return; /* the request is about a term that no member is in yet */
         if (m->type == RAFT_MSG_PRE_VOTE_REPLY && !m->reject)
                 return;
         become_follower(r, m->term, rows[m->type].from_leader ? m->from : 0);
 }
 
 static int older_term(struct raft *r, const struct raft_message *m) {
-        /* A stale leader, or one with a lower term than a member that was cut off, learns our term.
-         */
+        /* A stale leader, or one with a lower term than a member that was cut off, learns the newer
+         * term. */
         if (rows[m->type].from_leader)
                 return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
                                                     .to = m->from,
@@ -74,7 +75,7 @@ int raft_step(struct raft *r, const struct raft_message *m) {
                 return older_term(r, m);
         if (rows[m->type].from_leader) {
                 if (r->role == RAFT_LEADER)
-                        return -EBADMSG; /* two leaders in one term: never by our rules */
+                        return -EBADMSG; /* two leaders in one term: impossible (section 5.2) */
                 if (r->role != RAFT_FOLLOWER)
                         become_follower(r, m->term, m->from);
                 r->leader = m->from;

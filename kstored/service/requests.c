@@ -19,22 +19,22 @@ struct held {
         char data[];
 };
 
-struct request {
+struct proposal {
         struct held *held; /* until there is a leader; NULL: proposed */
         uint64_t id;
         struct grpc_call *call;
         request_done done;
         struct server *server;
         uint64_t end_ms;
-        TAILQ_ENTRY(request) link;
+        TAILQ_ENTRY(proposal) link;
         UT_hash_handle hh;
 };
 
-TAILQ_HEAD(request_list, request);
+TAILQ_HEAD(proposal_list, proposal);
 
 struct requests {
-        struct request *by_id;
-        struct request_list by_age; /* the oldest first */
+        struct proposal *by_id;
+        struct proposal_list by_age; /* the oldest first */
         uint64_t next_id;
         size_t held_count, held_bytes;
 };
@@ -43,26 +43,26 @@ static struct requests *requests_of(const struct server *s) {
         return server_part(s, SERVER_PART_REQUESTS);
 }
 
-static void unhold(struct requests *x, struct request *request) {
-        if (!request->held)
+static void unhold(struct requests *x, struct proposal *proposal) {
+        if (!proposal->held)
                 return;
-        assert(x->held_count > 0 && x->held_bytes >= request->held->size);
+        assert(x->held_count > 0 && x->held_bytes >= proposal->held->size);
         x->held_count--;
-        x->held_bytes -= request->held->size;
-        request->held = mfree(request->held);
+        x->held_bytes -= proposal->held->size;
+        proposal->held = mfree(proposal->held);
 }
 
-static void unlink_request(struct requests *x, struct request *request) {
-        HASH_DEL(x->by_id, request);
-        TAILQ_REMOVE(&x->by_age, request, link);
-        unhold(x, request);
-        free(request);
+static void unlink_proposal(struct requests *x, struct proposal *proposal) {
+        HASH_DEL(x->by_id, proposal);
+        TAILQ_REMOVE(&x->by_age, proposal, link);
+        unhold(x, proposal);
+        free(proposal);
 }
 
-static void on_request_gone(struct grpc_call *call, void *userdata) {
-        struct request *request = userdata;
+static void on_proposal_gone(struct grpc_call *call, void *userdata) {
+        struct proposal *proposal = userdata;
 
-        unlink_request(requests_of(request->server), request);
+        unlink_proposal(requests_of(proposal->server), proposal);
 }
 
 static void standard_done(
@@ -73,11 +73,11 @@ static void standard_done(
                 server_answer(s, call, o->rev, o->answer);
 }
 
-static void request_finish(struct server *s, struct request *request, const struct outcome *o) {
-        struct grpc_call *call = request->call;
-        request_done done = request->done;
+static void proposal_finish(struct server *s, struct proposal *proposal, const struct outcome *o) {
+        struct grpc_call *call = proposal->call;
+        request_done done = proposal->done;
 
-        unlink_request(requests_of(s), request);
+        unlink_proposal(requests_of(s), proposal);
         grpc_call_on_gone(call, NULL, NULL);
         done(s, call, o, NULL);
 }
@@ -86,36 +86,36 @@ bool requests_are_too_many(const struct server *s) {
         return requests_pending(s) + reads_pending(s) >= REQUESTS_MAX;
 }
 
-static struct request *request_new(
+static struct proposal *proposal_new(
                 struct server *s, struct grpc_call *call, uint64_t id, request_done done) {
         struct requests *x = requests_of(s);
-        struct request *request;
+        struct proposal *proposal;
 
         if (requests_are_too_many(s)) {
                 server_refuse(call, STORE_TOO_MANY_REQUESTS);
                 return NULL;
         }
-        request = calloc(1, sizeof(*request));
-        if (!request) {
+        proposal = calloc(1, sizeof(*proposal));
+        if (!proposal) {
                 server_refuse(call, STORE_NO_MEMORY);
                 return NULL;
         }
-        request->id = id;
-        request->call = call;
-        request->done = done ? done : standard_done;
-        request->server = s;
-        request->end_ms = server_now_ms() + server_time_limit_ms(s);
-        TAILQ_INSERT_TAIL(&x->by_age, request, link);
-        HASH_ADD(hh, x->by_id, id, sizeof(request->id), request);
-        grpc_call_on_gone(call, on_request_gone, request);
-        return request;
+        proposal->id = id;
+        proposal->call = call;
+        proposal->done = done ? done : standard_done;
+        proposal->server = s;
+        proposal->end_ms = server_now_ms() + server_time_limit_ms(s);
+        TAILQ_INSERT_TAIL(&x->by_age, proposal, link);
+        HASH_ADD(hh, x->by_id, id, sizeof(proposal->id), proposal);
+        grpc_call_on_gone(call, on_proposal_gone, proposal);
+        return proposal;
 }
 
-static struct request *request_find(const struct server *s, uint64_t id) {
-        struct request *request;
+static struct proposal *proposal_find(const struct server *s, uint64_t id) {
+        struct proposal *proposal;
 
-        HASH_FIND(hh, requests_of(s)->by_id, &id, sizeof(id), request);
-        return request;
+        HASH_FIND(hh, requests_of(s)->by_id, &id, sizeof(id), proposal);
+        return proposal;
 }
 
 static enum store_error propose_error(int r) {
@@ -146,19 +146,19 @@ static void fail_now(struct server *s, uint64_t id, int error) {
 
 /* As etcd, which lets changes wait out an election: they continue once there is a leader, or time
  * out. */
-static int request_hold(
+static int proposal_hold(
                 struct server *s, uint64_t id, enum command_kind kind, const void *data, size_t n) {
-        struct request *request = request_find(s, id);
+        struct proposal *proposal = proposal_find(s, id);
         struct requests *x = requests_of(s);
 
-        if (!request || x->held_bytes + n > HELD_BYTES_MAX)
+        if (!proposal || x->held_bytes + n > HELD_BYTES_MAX)
                 return -ENOTCONN;
-        assert(!request->held);
-        request->held = malloc(sizeof(*request->held) + n);
-        if (!request->held)
+        assert(!proposal->held);
+        proposal->held = malloc(sizeof(*proposal->held) + n);
+        if (!proposal->held)
                 return -ENOMEM;
-        *request->held = (struct held){.kind = kind, .size = n};
-        memcpy(request->held->data, data, n);
+        *proposal->held = (struct held){.kind = kind, .size = n};
+        memcpy(proposal->held->data, data, n);
         x->held_count++;
         x->held_bytes += n;
         return 0;
@@ -166,21 +166,21 @@ static int request_hold(
 
 static void propose_held(struct server *s, void *state, uint64_t now_ms) {
         struct requests *x = state;
-        struct request *request = x->held_count > 0 ? TAILQ_FIRST(&x->by_age) : NULL, *newer;
+        struct proposal *proposal = x->held_count > 0 ? TAILQ_FIRST(&x->by_age) : NULL, *newer;
 
-        for (; request; request = newer) {
-                const struct held *held = request->held;
+        for (; proposal; proposal = newer) {
+                const struct held *held = proposal->held;
                 int r;
 
-                newer = TAILQ_NEXT(request, link);
+                newer = TAILQ_NEXT(proposal, link);
                 if (!held)
                         continue;
-                r = replica_propose(s->replica, held->kind, request->id, held->data, held->size);
+                r = replica_propose(s->replica, held->kind, proposal->id, held->data, held->size);
                 if (r == -ENOTCONN)
                         return;
-                unhold(x, request);
+                unhold(x, proposal);
                 if (r < 0)
-                        fail_now(s, request->id, r);
+                        fail_now(s, proposal->id, r);
         }
 }
 
@@ -194,11 +194,11 @@ void server_propose(struct server *s, struct grpc_call *call, enum command_kind 
                 server_refuse(call, s->stopping ? STORE_STOPPED : STORE_NOT_FOR_LEARNER);
                 return;
         }
-        if (call && !request_new(s, call, id, done))
+        if (call && !proposal_new(s, call, id, done))
                 return;
         r = replica_propose(s->replica, kind, id, data, n);
         if (r == -ENOTCONN)
-                r = request_hold(s, id, kind, data, n);
+                r = proposal_hold(s, id, kind, data, n);
         if (r < 0)
                 fail_now(s, id, r);
 }
@@ -217,7 +217,7 @@ void server_propose_change(struct server *s, struct grpc_call *call,
                 return;
         }
         id = UINT64_MAX - (status.last + 1);
-        if (!request_new(s, call, id, done))
+        if (!proposal_new(s, call, id, done))
                 return;
         r = raft_propose_change(s->raft, change, data, n);
         if (r < 0)
@@ -245,14 +245,14 @@ enum store_error server_check_size(const struct server *s, size_t bytes) {
 }
 
 bool requests_waiting(const struct server *s, uint64_t id) {
-        return request_find(s, id);
+        return proposal_find(s, id);
 }
 
 void requests_outcome(struct server *s, uint64_t id, const struct outcome *o) {
-        struct request *request = request_find(s, id);
+        struct proposal *proposal = proposal_find(s, id);
 
-        if (request)
-                request_finish(s, request, o);
+        if (proposal)
+                proposal_finish(s, proposal, o);
 }
 
 void requests_fail_all(struct server *s, enum store_error e) {
@@ -261,7 +261,7 @@ void requests_fail_all(struct server *s, enum store_error e) {
 
         while (!TAILQ_EMPTY(&x->by_age)) {
                 s->counts.proposals_failed++;
-                request_finish(s, TAILQ_FIRST(&x->by_age), &o);
+                proposal_finish(s, TAILQ_FIRST(&x->by_age), &o);
         }
         assert(x->held_count == 0 && x->held_bytes == 0);
 }
@@ -273,11 +273,11 @@ size_t requests_pending(const struct server *s) {
 static void expire(struct server *s, void *state, uint64_t now_ms) {
         struct outcome o = {.error = STORE_TIMEOUT};
         struct requests *x = state;
-        struct request *oldest;
+        struct proposal *oldest;
 
         while ((oldest = TAILQ_FIRST(&x->by_age)) && oldest->end_ms <= now_ms) {
                 s->counts.proposals_failed++;
-                request_finish(s, oldest, &o);
+                proposal_finish(s, oldest, &o);
         }
 }
 

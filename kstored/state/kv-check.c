@@ -172,11 +172,12 @@ static enum store_error add_put(
 static enum store_error merge_puts(
                 struct touched *t, const struct touched *branch, const struct touched *other) {
         enum store_error e = STORE_OK;
-        struct cursor c;
-        const struct item *it;
+        struct index_cursor c;
+        const struct index_item *it;
 
-        for (index_seek(branch->puts, "", 0, &c); !e && (it = cursor_item(&c)); cursor_next(&c))
-                e = add_put(t, it->key, item_key_size(it), other);
+        for (index_seek(branch->puts, "", 0, &c); !e && (it = index_cursor_item(&c));
+                        index_cursor_next(&c))
+                e = add_put(t, it->key, index_item_key_size(it), other);
         return e;
 }
 

@@ -13,12 +13,12 @@ static struct key_range range_of(const ProtobufCBinaryData *key, const ProtobufC
 }
 
 /* Rows of an answer that are read, filtered and sorted before they are written. */
-struct found {
+struct found_keys {
         struct row **rows;
         size_t count;
 };
 
-static void found_done(struct found *f) {
+static void found_done(struct found_keys *f) {
         for (size_t i = 0; i < f->count; i++)
                 row_unref(f->rows[i]);
         free(f->rows);
@@ -69,7 +69,7 @@ static bool is_filtered(const Etcdserverpb__RangeRequest *r, const struct row *r
 
 /* Rows that are read at once: 1, or 0 when they are too large for that. */
 static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *r,
-                const struct mvcc_match *matches, size_t n, struct found *f) {
+                const struct mvcc_match *matches, size_t n, struct found_keys *f) {
         size_t bytes = 0;
         int q = 1;
 
@@ -121,7 +121,7 @@ static int range_at_once(
         bool filters = r->min_mod_revision || r->max_mod_revision || r->min_create_revision ||
                        r->max_create_revision;
         _cleanup_free_ struct mvcc_match *matches = NULL;
-        _cleanup_(found_done) struct found f = {0};
+        _cleanup_(found_done) struct found_keys f = {0};
         size_t total = 0, n, show;
         int q;
 
@@ -172,7 +172,7 @@ static int show_previous(struct kv *kv, const ProtobufCBinaryData *key,
                 const ProtobufCBinaryData *end, unsigned field, const struct mvcc_match *matches,
                 size_t n, struct kv_answer *out) {
         Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
-        _cleanup_(found_done) struct found f = {0};
+        _cleanup_(found_done) struct found_keys f = {0};
         int q = !out->lazy && n <= AT_ONCE_KEYS && out->text.size <= AT_ONCE_TEXT_MAX;
 
         r.key = *key;
@@ -196,10 +196,10 @@ static bool lacks_lease(struct kv *kv, const Etcdserverpb__PutRequest *r) {
 
 enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct kv_answer *out) {
         _cleanup_row_ struct row *prev = NULL;
-        const struct item *it = mvcc_get(kv->mvcc, r->key.data, r->key.len);
+        const struct index_item *it = mvcc_get(kv->mvcc, r->key.data, r->key.len);
         const void *value = r->value.data;
         size_t value_size = r->value.len;
-        int64_t lease = r->lease, old_lease = it ? item_lease(it) : 0;
+        int64_t lease = r->lease, old_lease = it ? index_item_lease(it) : 0;
         int q = 0;
 
         if (lacks_lease(kv, r))
@@ -207,9 +207,9 @@ enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct
         if (lacks_key(kv, r))
                 return STORE_KEY_NOT_FOUND;
         if (it && r->ignore_value)
-                q = mvcc_row(kv->mvcc, item_seq(it), &prev);
+                q = mvcc_row(kv->mvcc, index_item_seq(it), &prev);
         if (q >= 0 && it && r->prev_kv && out) {
-                struct mvcc_match match = {.item = it, .place = item_newest(it)};
+                struct mvcc_match match = {.item = it, .place = index_item_newest(it)};
 
                 q = show_previous(kv, &r->key, &(ProtobufCBinaryData){0}, 2, &match, 1, out);
         }
@@ -241,12 +241,12 @@ enum store_error kv_delete(
         }
         /* Deleting adds to items but moves none, so the matches stay good. */
         for (size_t i = 0; i < n && q >= 0; i++) {
-                const struct item *it = matches[i].item;
-                int64_t lease = item_lease(it);
+                const struct index_item *it = matches[i].item;
+                int64_t lease = index_item_lease(it);
 
-                q = mvcc_delete(kv->mvcc, it->key, item_key_size(it));
+                q = mvcc_delete(kv->mvcc, it->key, index_item_key_size(it));
                 if (q >= 0)
-                        q = lessor_move_key(kv->lessor, lease, 0, it->key, item_key_size(it));
+                        q = lessor_move_key(kv->lessor, lease, 0, it->key, index_item_key_size(it));
         }
         return q < 0 ? store_error_from_errno(q) : answer_error(out);
 }
@@ -285,13 +285,13 @@ static int64_t compare_operand(const Etcdserverpb__Compare *c) {
         }
 }
 
-static int compare_value(
-                struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
+static int compare_value(struct kv *kv, const Etcdserverpb__Compare *c, const struct index_item *it,
+                bool *ret) {
         _cleanup_row_ struct row *head = NULL, *row = NULL;
         ProtobufCBinaryData want = {0};
         bool equality = c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL ||
                         c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__NOT_EQUAL;
-        int q = mvcc_head(kv->mvcc, item_seq(it), &head);
+        int q = mvcc_head(kv->mvcc, index_item_seq(it), &head);
 
         if (q < 0)
                 return q;
@@ -301,7 +301,7 @@ static int compare_value(
                 *ret = compare_result(c->result, 1);
                 return 0;
         }
-        q = mvcc_row(kv->mvcc, item_seq(it), &row);
+        q = mvcc_row(kv->mvcc, index_item_seq(it), &row);
         if (q < 0)
                 return q;
         *ret = compare_result(c->result,
@@ -310,8 +310,8 @@ static int compare_value(
 }
 
 /* it NULL: a key that is not there compares as zeros. */
-static int compare_item(
-                struct kv *kv, const Etcdserverpb__Compare *c, const struct item *it, bool *ret) {
+static int compare_item(struct kv *kv, const Etcdserverpb__Compare *c, const struct index_item *it,
+                bool *ret) {
         int64_t have = 0;
 
         switch (c->target) {
@@ -322,16 +322,16 @@ static int compare_item(
                 }
                 return compare_value(kv, c, it, ret);
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__VERSION:
-                have = it ? item_version(it) : 0;
+                have = it ? index_item_version(it) : 0;
                 break;
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__CREATE:
-                have = it ? item_create(it) : 0;
+                have = it ? index_item_create(it) : 0;
                 break;
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__MOD:
-                have = it ? item_newest(it).rev : 0;
+                have = it ? index_item_newest(it).rev : 0;
                 break;
         case ETCDSERVERPB__COMPARE__COMPARE_TARGET__LEASE:
-                have = it ? item_lease(it) : 0;
+                have = it ? index_item_lease(it) : 0;
                 break;
         default:
                 *ret = compare_result(c->result, 0);

@@ -88,8 +88,8 @@ static int load_op(const struct disk_op *op, void *userdata) {
 
 static int load_row(const struct row *row, void *userdata) {
         struct state *s = userdata;
-        const struct item *it = mvcc_get(s->kv.mvcc, row->data, row->key_size);
-        int64_t old_lease = it ? item_lease(it) : 0;
+        const struct index_item *it = mvcc_get(s->kv.mvcc, row->data, row->key_size);
+        int64_t old_lease = it ? index_item_lease(it) : 0;
         int r = bug(BUG_SNAPSHOT_LOSES) && row->seq % 16 == 5 ? 0
                                                               : mvcc_restore_row(s->kv.mvcc, row);
 

@@ -12,7 +12,7 @@
 
 #define READ_BYTES_MAX ((uint64_t)2 * WAL_PAYLOAD_MAX) /* of one segment */
 
-struct reader {
+struct log_reader {
         struct wal *w;
         struct wal_contents *c;
         struct problem *p;
@@ -24,7 +24,7 @@ struct reader {
         uint64_t first_unmarked; /* where the first block behind the mark begins; 0: none yet */
 };
 
-static int corrupt(struct reader *x, const char *what) {
+static int corrupt(struct log_reader *x, const char *what) {
         char name[WAL_NAME_SIZE] = "";
 
         if (x->w->segment_count > 0)
@@ -33,7 +33,7 @@ static int corrupt(struct reader *x, const char *what) {
                         (unsigned long long)x->w->number, name, what);
 }
 
-static int file_trouble(struct reader *x, const char *name, int error) {
+static int file_trouble(struct log_reader *x, const char *name, int error) {
         return problem_set(x->p, -error, 0, NULL, "cannot read the log file kstored.log.%s: %s",
                         name, strerror(-error));
 }
@@ -60,7 +60,7 @@ static void cut(struct wal_contents *c, uint64_t index, uint64_t term) {
         }
 }
 
-static int take_entry(struct reader *x, const struct wal_record *record) {
+static int take_entry(struct log_reader *x, const struct wal_record *record) {
         struct wal_contents *c = x->c;
 
         if (record->a != last_index(c) + 1)
@@ -84,7 +84,7 @@ static int take_entry(struct reader *x, const struct wal_record *record) {
         return c->entries[c->entry_count++] ? 0 : -ENOMEM;
 }
 
-static int take_block(struct reader *x, const struct wal_block *b) {
+static int take_block(struct log_reader *x, const struct wal_block *b) {
         struct wal_segment *segment = &x->w->segments[x->w->segment_count - 1];
         struct wal_record record;
         size_t at = 0;
@@ -114,12 +114,12 @@ static int take_block(struct reader *x, const struct wal_block *b) {
 
 /* ---- blocks and segments */
 
-static bool block_at(const struct reader *x, uint64_t at, struct wal_block *ret) {
+static bool block_at(const struct log_reader *x, uint64_t at, struct wal_block *ret) {
         return at < x->size && wal_block_read(x->data + at, x->size - at, x->w->salt, ret);
 }
 
 /* Whether anything from this place of the segment on shows that a block is missing here. */
-static bool more_behind(const struct reader *x, uint64_t at) {
+static bool more_behind(const struct log_reader *x, uint64_t at) {
         struct wal_block b;
 
         for (; at < x->size; at += WAL_PAGE)
@@ -128,7 +128,7 @@ static bool more_behind(const struct reader *x, uint64_t at) {
         return false;
 }
 
-static int read_blocks(struct reader *x) {
+static int read_blocks(struct log_reader *x) {
         struct wal *w = x->w;
         uint64_t at = WAL_PAGE;
         struct wal_block b;
@@ -154,7 +154,7 @@ static int read_blocks(struct reader *x) {
         return 0;
 }
 
-static int load(struct reader *x, const char *name) {
+static int load(struct log_reader *x, const char *name) {
         const struct wal_file_ops *ops = x->w->options.files.ops;
         int r;
 
@@ -174,7 +174,7 @@ static int load(struct reader *x, const char *name) {
 }
 
 /* What a head says must follow from all before it. */
-static bool head_fits(const struct reader *x, const struct wal_head *h) {
+static bool head_fits(const struct log_reader *x, const struct wal_head *h) {
         const struct wal *w = x->w;
 
         if (w->segment_count == 0)
@@ -183,7 +183,7 @@ static bool head_fits(const struct reader *x, const struct wal_head *h) {
 }
 
 /* 1: read; 0: this segment was begun and nothing in it counts. */
-static int read_segment(struct reader *x, uint64_t number) {
+static int read_segment(struct log_reader *x, uint64_t number) {
         struct wal *w = x->w;
         char name[WAL_NAME_SIZE];
         struct wal_head h;
@@ -226,7 +226,7 @@ static int read_segment(struct reader *x, uint64_t number) {
 
 /* ---- the mark */
 
-static int open_mark(struct reader *x, bool make) {
+static int open_mark(struct log_reader *x, bool make) {
         struct wal *w = x->w;
         const struct wal_file_ops *ops = w->options.files.ops;
         uint8_t page[WAL_PAGE];
@@ -289,7 +289,7 @@ static int list(struct wal *w, uint64_t **ret, size_t *ret_count) {
         return 0;
 }
 
-static int read_all(struct reader *x, const uint64_t *numbers, size_t n) {
+static int read_all(struct log_reader *x, const uint64_t *numbers, size_t n) {
         char name[WAL_NAME_SIZE];
         size_t i;
         int r = 1;
@@ -316,7 +316,7 @@ static int read_all(struct reader *x, const uint64_t *numbers, size_t n) {
 /* What a process that was killed has written may be in the kernel's memory only, and a sync that
  * failed then may have made the kernel forget that it has to be written. It is built upon from here
  * on, so it is written again and synced. */
-static int settle(struct reader *x) {
+static int settle(struct log_reader *x) {
         struct wal *w = x->w;
         const struct wal_file_ops *ops = w->options.files.ops;
         int r = 0;
@@ -341,7 +341,7 @@ static int settle(struct reader *x) {
                      : 0;
 }
 
-static int open_log(struct reader *x) {
+static int open_log(struct log_reader *x) {
         _cleanup_free_ uint64_t *numbers = NULL;
         struct wal *w = x->w;
         size_t n = 0;
@@ -379,7 +379,7 @@ int wal_open(struct wal **ret, const struct wal_options *o, struct wal_contents 
                 struct problem *p) {
         _cleanup_(wal_freep) struct wal *w = NULL;
         struct wal_contents c = {0};
-        struct reader x = {.c = &c, .p = p};
+        struct log_reader x = {.c = &c, .p = p};
         int r = wal_new(&w, o);
 
         if (r >= 0) {
@@ -400,7 +400,7 @@ int wal_was_written(const struct wal_options *o) {
         _cleanup_(wal_freep) struct wal *w = NULL;
         _cleanup_free_ uint64_t *numbers = NULL;
         _cleanup_problem_ struct problem p = {0};
-        struct reader x = {.p = &p};
+        struct log_reader x = {.p = &p};
         size_t n = 0;
         int r = wal_new(&w, o);
 

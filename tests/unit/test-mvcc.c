@@ -57,8 +57,8 @@ static void test_revisions(void **state) {
         assert_string_equal(get(f, "a", "c", 0), "/0");
         assert_string_equal(get(f, "a", "c", 4), "a=2@4 b=1@3 /2");
         fixture_put(f, "a", "3", 0);
-        assert_int_equal(item_version(mvcc_get(f->kv.mvcc, "a", 1)), 1); /* a new life */
-        assert_int_equal(item_create(mvcc_get(f->kv.mvcc, "a", 1)), 6);
+        assert_int_equal(index_item_version(mvcc_get(f->kv.mvcc, "a", 1)), 1); /* a new life */
+        assert_int_equal(index_item_create(mvcc_get(f->kv.mvcc, "a", 1)), 6);
         fixture_free(f);
 }
 
@@ -304,8 +304,8 @@ static void test_leases(void **state) {
 /* Many keys in random order: the index keeps order and finds all; compare with a plain array. */
 static void test_index(void **state) {
         struct index *x = NULL;
-        struct cursor c;
-        struct item *it;
+        struct index_cursor c;
+        struct index_item *it;
         uint32_t n = 1;
         char previous[16] = "";
         size_t count = 0;
@@ -322,12 +322,12 @@ static void test_index(void **state) {
                                 0);
                 it = index_get(x, key, strlen(key));
                 assert_non_null(it);
-                assert_int_equal(item_newest(it).rev, i + 1);
+                assert_int_equal(index_item_newest(it).rev, i + 1);
         }
-        for (index_seek(x, "", 0, &c); (it = cursor_item(&c)); cursor_next(&c)) {
+        for (index_seek(x, "", 0, &c); (it = index_cursor_item(&c)); index_cursor_next(&c)) {
                 char key[16];
 
-                snprintf(key, sizeof(key), "%.*s", (int)item_key_size(it), it->key);
+                snprintf(key, sizeof(key), "%.*s", (int)index_item_key_size(it), it->key);
                 assert_true(strcmp(previous, key) < 0);
                 memcpy(previous, key, sizeof(key));
                 count++;
@@ -362,7 +362,7 @@ static void model_dropped(int64_t seq, void *userdata) {
 static void test_index_model(void **state) {
         struct model_key model[MODEL_KEYS] = {0};
         struct index *x = NULL;
-        struct item *it;
+        struct index_item *it;
         char name[512], *next = NULL;
         size_t places = 0, left = 0, next_size = 0;
         uint32_t random = 7;
@@ -404,10 +404,10 @@ static void test_index_model(void **state) {
                 if (!it)
                         continue;
                 left++;
-                assert_int_equal(item_newest(it).rev, model[i].rev);
-                assert_int_equal(item_create(it), model[i].create);
-                assert_int_equal(item_version(it), model[i].version);
-                assert_int_equal(item_lease(it), model[i].lease);
+                assert_int_equal(index_item_newest(it).rev, model[i].rev);
+                assert_int_equal(index_item_create(it), model[i].create);
+                assert_int_equal(index_item_version(it), model[i].version);
+                assert_int_equal(index_item_lease(it), model[i].lease);
         }
         assert_int_equal(left, index_count(x));
         assert_int_equal(places, left); /* the last step was a compaction */
