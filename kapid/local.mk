@@ -145,8 +145,13 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-service-ips
+tests_unit_test_kapid_service_ips_SOURCES = tests/unit/test-kapid-service-ips.c \
+	tests/unit/kapid-admission.h tests/unit/kapid-cases.h
+tests_unit_test_kapid_service_ips_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-admission
-tests_unit_test_kapid_admission_SOURCES = tests/unit/test-kapid-admission.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_admission_SOURCES = tests/unit/test-kapid-admission.c \
+	tests/unit/kapid-admission.h tests/unit/kapid-cases.h
 tests_unit_test_kapid_admission_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-pod-security tests/unit/test-boundaries
 tests_unit_test_pod_security_SOURCES = tests/unit/test-pod-security.c tests/unit/kapid-cases.h

@@ -24,6 +24,7 @@ enum admission_operation {
         ADMIT_CREATE = 1 << 0,
         ADMIT_UPDATE = 1 << 1, /* also of a subresource */
         ADMIT_DELETE = 1 << 2,
+        ADMIT_WRITE = ADMIT_CREATE | ADMIT_UPDATE,
 };
 
 enum admission_stage {

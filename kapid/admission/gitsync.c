@@ -92,17 +92,13 @@ static int check_deletion(struct admission *a, struct problem *p) {
                         "ask an administrator of the cluster to delete it", p);
 }
 
-const struct admission_plugin admission_gitsync = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "keelson.dev",
-                                                                .plural = "gitsyncs",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE |
-                                                                              ADMIT_DELETE,
-                                                                .validate = check_gitsync,
-                                                                .may_delete = check_deletion},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "keelson.dev",
+                                .plural = "gitsyncs",
+                                .operations = ADMIT_WRITE | ADMIT_DELETE,
+                                .validate = check_gitsync,
+                                .may_delete = check_deletion},
+                {0},
 };
+
+const struct admission_plugin admission_gitsync = {.safeguard = true, .rules = rules};

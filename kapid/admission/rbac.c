@@ -84,19 +84,24 @@ static int validate_binding(struct admission *a, struct problem *p) {
         return check_covered(a, rules, p);
 }
 
-#define ROW(kinds, check) \
-        { \
-                .group = RBAC_GROUP, .plural = kinds, .subresource = "*", \
-                .operations = ADMIT_CREATE | ADMIT_UPDATE, .validate = check \
-        }
-const struct admission_plugin admission_rbac = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                ROW("roles", validate_role),
-                                                ROW("clusterroles", validate_role),
-                                                ROW("rolebindings", validate_binding),
-                                                ROW("clusterrolebindings", validate_binding),
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = RBAC_GROUP,
+                                .plural = "roles",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_role},
+                {.group = RBAC_GROUP,
+                                .plural = "clusterroles",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_role},
+                {.group = RBAC_GROUP,
+                                .plural = "rolebindings",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_binding},
+                {.group = RBAC_GROUP,
+                                .plural = "clusterrolebindings",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_binding},
+                {0},
 };
+
+const struct admission_plugin admission_rbac = {.safeguard = true, .rules = rules};
