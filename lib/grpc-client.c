@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "lib/grpc-framing.h"
 #include "lib/grpc-internal.h"
 #include "lib/h2.h"
 #include "lib/random.h"
@@ -43,7 +44,7 @@ struct grpc_channel {
         struct address addresses[ADDRESSES_MAX];
         size_t address_count, address;
         struct tls_context *tls;
-        size_t message_size_max;
+        struct grpc_framing_handler framing;
         void (*on_state)(struct grpc_channel *ch, bool connected, void *userdata);
         void *userdata;
         struct resolve *resolve;
@@ -61,6 +62,7 @@ struct grpc_channel {
 
 struct grpc_client_call {
         struct h2_stream stream;
+        struct grpc_framing framing;
         struct grpc_channel *channel;
         struct grpc_client_call *next, **link; /* of the waiting calls */
         struct grpc_client_call *all_next, **all_link;
@@ -117,6 +119,7 @@ static void calls_unlink(struct grpc_client_call *call) {
 static void call_free(struct grpc_client_call *call) {
         waiting_unlink(call);
         calls_unlink(call);
+        grpc_framing_done(&call->framing, &call->stream);
         h2_stream_done(&call->stream);
         for (size_t i = 0; i < call->metadata_count; i++) {
                 free((char *)call->metadata[i].name);
@@ -231,7 +234,7 @@ int grpc_client_call_send(struct grpc_client_call *call, const void *data, size_
         _cleanup_bytes_ struct bytes *b = bytes_new(data, n);
 
         assert(!call->done);
-        return b ? h2_stream_send(&call->stream, b) : -ENOMEM;
+        return b ? grpc_framing_send(&call->framing, &call->stream, b) : -ENOMEM;
 }
 
 int grpc_client_call_half_close(struct grpc_client_call *call) {
@@ -317,9 +320,24 @@ static void on_message(struct h2_stream *s, const void *data, size_t n) {
                 call->options.on_message(call, data, n, call->options.userdata);
 }
 
-static void on_bad_message(struct h2_stream *s, int code, const char *why) {
+static void on_bad_message(struct h2_stream *s, enum grpc_code code, const char *why) {
         h2_stream_reset(s, H2_CANCEL);
-        call_done(call_of(s), (enum grpc_code)code, why);
+        call_done(call_of(s), code, why);
+}
+
+static const struct grpc_framing_handler *framing_of(struct h2_stream *s) {
+        struct grpc_channel *ch = s->connection->owner;
+
+        return &ch->framing;
+}
+
+static void on_data(struct h2_stream *s, const void *data, size_t n) {
+        grpc_framing_take(&call_of(s)->framing, s, framing_of(s), data, n);
+}
+
+static void on_data_end(struct h2_stream *s) {
+        if (!grpc_framing_is_cut(&call_of(s)->framing, s, framing_of(s)))
+                on_remote_end(s);
 }
 
 static void on_expired(struct h2_stream *s) {
@@ -470,9 +488,8 @@ static void on_broken(struct h2_connection *c, const char *why) {
 static const struct h2_handler handler = {
                 .on_header = on_header,
                 .on_headers = on_headers,
-                .on_message = on_message,
-                .on_bad_message = on_bad_message,
-                .on_remote_end = on_remote_end,
+                .on_data = on_data,
+                .on_remote_end = on_data_end,
                 .on_local_end = on_local_end,
                 .on_drained = on_drained,
                 .on_expired = on_expired,
@@ -495,7 +512,7 @@ static void connect_address(struct grpc_channel *ch) {
                 r = -errno;
         if (r == 0)
                 r = h2_connection_new(&ch->connection, &ch->loop, &handler, ch, fd,
-                                e->tls ? ch->tls : NULL, e->host, false, ch->message_size_max);
+                                e->tls ? ch->tls : NULL, e->host, false);
         if (r == 0) {
                 /* Of several endpoints one that hangs does not hold the others up for long. */
                 if (ch->endpoint_count > 1)
@@ -688,8 +705,11 @@ int grpc_channel_new(struct grpc_channel **ret, sd_event *event,
         ch->userdata = options->userdata;
         ch->ping_us = options->ping_us ? options->ping_us : PING_DEFAULT_US;
         ch->backoff_max_us = options->backoff_max_us ? options->backoff_max_us : BACKOFF_DEFAULT_US;
-        ch->message_size_max = options->message_size_max ? options->message_size_max
-                                                         : MESSAGE_SIZE_MAX_DEFAULT;
+        ch->framing = (struct grpc_framing_handler){
+                        .message_size_max = options->message_size_max ? options->message_size_max
+                                                                      : MESSAGE_SIZE_MAX_DEFAULT,
+                        .on_message = on_message,
+                        .on_bad_message = on_bad_message};
         r = h2_loop_init(&ch->loop, event, on_deadline);
         if (r < 0)
                 return r;

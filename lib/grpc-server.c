@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 
+#include "lib/grpc-framing.h"
 #include "lib/grpc-internal.h"
 #include "lib/h2.h"
 #include "lib/net.h"
@@ -32,6 +33,7 @@ struct listener {
 struct grpc_server {
         struct h2_loop loop;
         struct grpc_server_options options;
+        struct grpc_framing_handler framing;
         const struct grpc_method *last_method; /* likely the next one too */
         struct listener *listeners[LISTENERS_MAX];
         size_t listener_count;
@@ -49,6 +51,7 @@ struct header_head {
 
 struct grpc_call {
         struct h2_stream stream;
+        struct grpc_framing framing;
         struct grpc_server *server;
         const struct grpc_method *method;
         char *headers; /* of each: struct header_head, name, NUL, value, NUL */
@@ -132,7 +135,7 @@ int grpc_call_send_bytes(struct grpc_call *call, struct bytes *b) {
         int r;
 
         assert(!call->finished);
-        r = h2_stream_send(&call->stream, b);
+        r = grpc_framing_send(&call->framing, &call->stream, b);
         if (r < 0)
                 return r;
         if (stats_of(call))
@@ -148,18 +151,18 @@ int grpc_call_send(struct grpc_call *call, const void *data, size_t n) {
 }
 
 int grpc_call_begin(struct grpc_call *call, uint64_t size) {
-        const uint8_t prefix[5] = {0, (uint8_t)(size >> 24), (uint8_t)(size >> 16),
-                        (uint8_t)(size >> 8), (uint8_t)size};
+        uint8_t prefix[GRPC_PREFIX_SIZE];
 
-        assert(!call->responded);
+        assert(!call->responded && call->stream.count == 0);
         if (size > INT32_MAX)
                 return -EMSGSIZE;
-        h2_stream_set_raw(&call->stream);
+        grpc_framing_prefix(prefix, (uint32_t)size);
+        call->framing.raw = true;
         return grpc_call_send(call, prefix, sizeof(prefix));
 }
 
 int grpc_call_piece(struct grpc_call *call, const void *data, size_t n) {
-        assert(call->stream.raw);
+        assert(call->framing.raw);
         return grpc_call_send(call, data, n);
 }
 
@@ -334,8 +337,7 @@ static void web_answered(void *client, int code, const char *type, const void *b
         (void)snprintf(length, sizeof(length), "%zu", n);
         b = head || n == 0 ? NULL : bytes_new(body, n);
         call->plain = true;
-        h2_stream_set_raw(s);
-        if ((!b && !head && n > 0) || (b && h2_stream_send(s, b) < 0) ||
+        if ((!b && !head && n > 0) || (b && h2_stream_send(s, NULL, 0, b) < 0) ||
                         h2_submit_response(s, h, ELEMENTS(h) - (code == 405 ? 0 : 1), b) < 0)
                 h2_stream_reset(s, H2_INTERNAL_ERROR);
         else if (b)
@@ -495,7 +497,7 @@ static void on_message(struct h2_stream *s, const void *data, size_t n) {
         call->method->on_message(call, data, n, call->server->options.userdata);
 }
 
-static void on_bad_message(struct h2_stream *s, int code, const char *why) {
+static void on_bad_message(struct h2_stream *s, enum grpc_code code, const char *why) {
         struct grpc_call *call = call_of(s);
 
         if (call->finished)
@@ -507,11 +509,24 @@ static void on_bad_message(struct h2_stream *s, int code, const char *why) {
         }
         call_gone(call);
         if (!call->finished)
-                grpc_call_finish(call, (enum grpc_code)code, why);
+                grpc_call_finish(call, code, why);
 }
 
 static void on_expired(struct h2_stream *s) {
         on_bad_message(s, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+}
+
+static void on_data(struct h2_stream *s, const void *data, size_t n) {
+        struct grpc_call *call = call_of(s);
+
+        grpc_framing_take(&call->framing, s, &call->server->framing, data, n);
+}
+
+static void on_data_end(struct h2_stream *s) {
+        struct grpc_call *call = call_of(s);
+
+        if (!grpc_framing_is_cut(&call->framing, s, &call->server->framing))
+                on_remote_end(s);
 }
 
 static int on_local_end(struct h2_stream *s) {
@@ -534,6 +549,7 @@ static void on_closed(struct h2_stream *s, uint32_t error) {
         count_handled(call, GRPC_CANCELLED);
         if (call->web)
                 call->web->client = NULL;
+        grpc_framing_done(&call->framing, s);
         h2_stream_done(s);
         if (call->headers != call->room)
                 free(call->headers);
@@ -554,9 +570,8 @@ static const struct h2_handler handler = {
                 .on_request = on_request,
                 .on_header = on_header,
                 .on_headers = on_headers,
-                .on_message = on_message,
-                .on_bad_message = on_bad_message,
-                .on_remote_end = on_remote_end,
+                .on_data = on_data,
+                .on_remote_end = on_data_end,
                 .on_local_end = on_local_end,
                 .on_drained = on_stream_drained,
                 .on_expired = on_expired,
@@ -590,8 +605,7 @@ static void add_connection(struct grpc_server *s, struct listener *l, int fd) {
                 return;
         }
         net_tune(fd);
-        if (h2_connection_new(&c, &s->loop, &handler, s, fd, l->tls, NULL, true,
-                            s->options.message_size_max) < 0) {
+        if (h2_connection_new(&c, &s->loop, &handler, s, fd, l->tls, NULL, true) < 0) {
                 safe_close(fd);
                 return;
         }
@@ -700,7 +714,7 @@ void grpc_server_end_streams(struct grpc_server *s, const struct grpc_metadata *
                         if (call->method && call->method->streaming &&
                                         streq_ptr(grpc_call_metadata(call, with->name),
                                                         with->value))
-                                on_bad_message(stream, (int)code, message);
+                                on_bad_message(stream, code, message);
                 }
                 c->cursor = NULL;
         }
@@ -748,8 +762,11 @@ int grpc_server_new(struct grpc_server **ret, sd_event *event,
         if (!s)
                 return -ENOMEM;
         s->options = *options;
-        if (s->options.message_size_max == 0)
-                s->options.message_size_max = MESSAGE_SIZE_MAX_DEFAULT;
+        s->framing = (struct grpc_framing_handler){
+                        .message_size_max = options->message_size_max ? options->message_size_max
+                                                                      : MESSAGE_SIZE_MAX_DEFAULT,
+                        .on_message = on_message,
+                        .on_bad_message = on_bad_message};
         if (s->options.connections_max == 0)
                 s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
         s->stats = calloc(MAX(options->method_count, (size_t)1), sizeof(*s->stats));

@@ -1,34 +1,15 @@
-/* What nghttp2 finds in the frames that came: streams, headers, messages, and their ends. */
-#include "lib/h2.h"
-
+/* nghttp2, which only this file includes: what it finds in the frames that came (streams, headers,
+ * bytes, ends), and what is to become frames. */
 #include <nghttp2/nghttp2.h>
-#include <sys/socket.h>
-#include <time.h>
 
-#include "lib/grpc.h"
 #include "lib/h2-internal.h"
-#include "lib/net.h"
 
 enum {
         STREAM_WINDOW = 4 << 20,
         CONNECTION_WINDOW = 16 << 20,
         CONCURRENT_STREAMS_MAX = 10000,
-        PARTIAL_MESSAGES_MAX = 64 << 20, /* per connection, beyond one whole message */
         UNREAD_MAX = 16 << 20, /* answers a peer has not read; it gets no further streams then */
-        PREFIX_SIZE = 5,
 };
-
-void h2_stream_unlink(struct h2_stream *s) {
-        struct h2_connection *c = s->connection;
-
-        if (c->cursor == s)
-                c->cursor = s->next;
-        *s->link = s->next;
-        if (s->next)
-                s->next->link = s->link;
-        s->link = NULL;
-        c->stream_count--;
-}
 
 static struct h2_stream *stream_of(nghttp2_session *session, int32_t id) {
         return id > 0 ? nghttp2_session_get_stream_user_data(session, id) : NULL;
@@ -64,78 +45,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
         return 0;
 }
 
-static void bad_message(struct h2_stream *s, int code, const char *why) {
-        s->deaf = true;
-        s->connection->handler->on_bad_message(s, code, why);
-}
-
-/* The prefix has come whole. */
-static int begin_message(struct h2_connection *c, struct h2_stream *s) {
-        char why[128];
-        const unsigned char *p = s->prefix;
-
-        if (p[0] != 0) {
-                /* Encodings are refused with the headers. */
-                (void)snprintf(why, sizeof(why), "grpc: received unexpected payload format %u",
-                                p[0]);
-                bad_message(s, GRPC_INTERNAL,
-                                p[0] == 1 ? "grpc: compressed flag set with identity or empty "
-                                            "encoding"
-                                          : why);
-                return -EBADMSG;
-        }
-        s->message_size = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
-        if (s->message_size <= c->message_size_max)
-                return 0;
-        (void)snprintf(why, sizeof(why), "grpc: received message larger than max (%zu vs. %zu)",
-                        s->message_size, c->message_size_max);
-        bad_message(s, GRPC_RESOURCE_EXHAUSTED, why);
-        return -EMSGSIZE;
-}
-
-/* Keeps a part of a message until the rest comes. */
-static void keep_part(struct h2_connection *c, struct h2_stream *s, const uint8_t *data, size_t n) {
-        if (c->partial_size > PARTIAL_MESSAGES_MAX + c->message_size_max ||
-                        buf_append(&s->message, data, n) < 0) {
-                bad_message(s, GRPC_RESOURCE_EXHAUSTED,
-                                "too many incomplete messages on one connection");
-                return;
-        }
-        c->partial_size += n;
-        if (s->message.size < s->message_size)
-                return;
-        _cleanup_buf_ struct buf whole = s->message;
-        s->message = (struct buf){0};
-        s->prefix_size = 0;
-        c->partial_size -= whole.size;
-        c->handler->on_message(s, whole.data, whole.size);
-}
-
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                 size_t n, void *userdata) {
         struct h2_connection *c = userdata;
         struct h2_stream *s = c->doomed ? NULL : stream_of(session, id);
 
-        while (s && !c->doomed && n > 0 && !s->deaf) {
-                size_t part = MIN(n, PREFIX_SIZE - s->prefix_size);
-
-                memcpy(s->prefix + s->prefix_size, data, part);
-                s->prefix_size += part;
-                data += part;
-                n -= part;
-                if (part > 0 && s->prefix_size == PREFIX_SIZE && begin_message(c, s) < 0)
-                        break;
-                if (s->prefix_size < PREFIX_SIZE)
-                        break;
-                part = MIN(n, s->message_size - s->message.size);
-                if (part == s->message_size) { /* whole: no copy */
-                        s->prefix_size = 0;
-                        c->handler->on_message(s, data, part);
-                } else if (part > 0)
-                        keep_part(c, s, data, part);
-                data += part;
-                n -= part;
-        }
+        if (s && !s->deaf)
+                c->handler->on_data(s, data, n);
         return c->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -144,8 +60,6 @@ static void on_stream_frame(struct h2_connection *c, struct h2_stream *s, const 
 
         if (f->hd.type == NGHTTP2_HEADERS)
                 c->handler->on_headers(s, end);
-        else if (f->hd.type == NGHTTP2_DATA && end && !s->deaf && s->prefix_size > 0)
-                bad_message(s, GRPC_INTERNAL, "the stream ended inside of a message");
         else if (f->hd.type == NGHTTP2_DATA && end)
                 c->handler->on_remote_end(s);
 }
@@ -193,6 +107,32 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
         return c->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+/* ---- memory ---- */
+
+static void *mem_malloc(size_t n, void *pool) {
+        return pool_alloc(pool, n);
+}
+
+static void mem_free(void *block, void *pool) {
+        pool_free(pool, block);
+}
+
+static void *mem_calloc(size_t count, size_t n, void *pool) {
+        size_t size;
+
+        return __builtin_mul_overflow(count, n, &size) ? NULL : pool_zalloc(pool, size);
+}
+
+static void *mem_realloc(void *block, size_t n, void *pool) {
+        return pool_realloc(pool, block, n);
+}
+
+static nghttp2_mem h2_memory(struct pool *pool) {
+        return (nghttp2_mem){pool, mem_malloc, mem_free, mem_calloc, mem_realloc};
+}
+
+/* ---- the session ---- */
+
 int h2_session_new(struct h2_connection *c) {
         const nghttp2_settings_entry settings[] = {
                         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
@@ -236,4 +176,141 @@ int h2_session_new(struct h2_connection *c) {
                 r = nghttp2_session_set_local_window_size(
                                 c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
         return r == 0 ? 0 : -ENOMEM;
+}
+
+void h2_session_free(struct h2_connection *c) {
+        nghttp2_session_del(c->session);
+        c->session = NULL;
+}
+
+int h2_session_take(struct h2_connection *c, const void *data, size_t n, const char **ret_why) {
+        ssize_t r = nghttp2_session_mem_recv(c->session, data, n);
+
+        if (r >= 0)
+                return 0;
+        *ret_why = nghttp2_strerror((int)r);
+        return -EPROTO;
+}
+
+ssize_t h2_session_give(struct h2_connection *c, const uint8_t **ret) {
+        ssize_t n = nghttp2_session_mem_send(c->session, ret);
+
+        if (n >= 0)
+                return n;
+        return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
+}
+
+bool h2_session_wants_write(const struct h2_connection *c) {
+        return nghttp2_session_want_write(c->session);
+}
+
+bool h2_session_is_over(const struct h2_connection *c) {
+        return !nghttp2_session_want_read(c->session) && !nghttp2_session_want_write(c->session);
+}
+
+void h2_session_goaway(struct h2_connection *c) {
+        (void)nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
+                        nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR, NULL,
+                        0);
+}
+
+void h2_connection_ping(struct h2_connection *c) {
+        c->pinged = true;
+        c->pinged_us = h2_now_us();
+        (void)nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
+        h2_connection_dirty(c);
+}
+
+/* ---- streams ---- */
+
+void h2_session_resume(struct h2_stream *s) {
+        (void)nghttp2_session_resume_data(s->connection->session, s->id);
+}
+
+bool h2_stream_is_blocked(struct h2_stream *s) {
+        nghttp2_session *session = s->connection->session;
+
+        return s->count > 0 &&
+               (nghttp2_session_get_stream_remote_window_size(session, s->id) <= 0 ||
+                               nghttp2_session_get_remote_window_size(session) <= 0);
+}
+
+void h2_stream_reset(struct h2_stream *s, uint32_t error) {
+        struct h2_connection *c = s->connection;
+
+        s->deaf = true;
+        if (c->state != H2_OPEN)
+                return;
+        (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, s->id, error);
+        h2_connection_dirty(c);
+}
+
+/* nghttp2 asks for up to n bytes of DATA. */
+static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *out, size_t n,
+                uint32_t *flags, nghttp2_data_source *source, void *userdata) {
+        struct h2_stream *s = source->ptr;
+        size_t filled = h2_stream_fill(s, out, n);
+
+        if (s->count > 0)
+                return (ssize_t)filled;
+        if (s->ending) {
+                *flags |= NGHTTP2_DATA_FLAG_EOF;
+                if (s->connection->handler->on_local_end(s))
+                        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+                return (ssize_t)filled;
+        }
+        if (filled > 0) {
+                h2_stream_note_drained(s);
+                return (ssize_t)filled;
+        }
+        s->waits = true;
+        return NGHTTP2_ERR_DEFERRED;
+}
+
+static size_t to_nv(nghttp2_nv *nv, const struct h2_header *headers, size_t n) {
+        assert(n <= H2_HEADERS_MAX);
+        for (size_t i = 0; i < n; i++)
+                nv[i] = (nghttp2_nv){.name = (uint8_t *)headers[i].name,
+                                .namelen = strlen(headers[i].name),
+                                .value = (uint8_t *)headers[i].value,
+                                .valuelen = strlen(headers[i].value)};
+        return n;
+}
+
+int h2_submit_request(struct h2_connection *c, struct h2_stream *s, const struct h2_header *headers,
+                size_t n) {
+        const nghttp2_data_provider provider = {.source.ptr = s, .read_callback = provide};
+        nghttp2_nv nv[H2_HEADERS_MAX];
+        int32_t id = nghttp2_submit_request(
+                        c->session, NULL, nv, to_nv(nv, headers, n), &provider, s);
+
+        if (id < 0)
+                return id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -ECONNRESET;
+        h2_stream_link(s, c, id);
+        c->queued += s->queued;
+        h2_connection_dirty(c);
+        return 0;
+}
+
+int h2_submit_response(
+                struct h2_stream *s, const struct h2_header *headers, size_t n, bool with_body) {
+        const nghttp2_data_provider provider = {.source.ptr = s, .read_callback = provide};
+        struct h2_connection *c = s->connection;
+        nghttp2_nv nv[H2_HEADERS_MAX];
+
+        if (c->state != H2_OPEN)
+                return -ECONNRESET;
+        if (nghttp2_submit_response(c->session, s->id, nv, to_nv(nv, headers, n),
+                            with_body ? &provider : NULL) != 0)
+                return -ENOMEM;
+        h2_connection_dirty(c);
+        return 0;
+}
+
+int h2_submit_trailers(struct h2_stream *s, const struct h2_header *headers, size_t n) {
+        nghttp2_nv nv[H2_HEADERS_MAX];
+
+        return nghttp2_submit_trailer(s->connection->session, s->id, nv, to_nv(nv, headers, n)) == 0
+                               ? 0
+                               : -ENOMEM;
 }

@@ -1,10 +1,8 @@
-/* Streams of gRPC over HTTP/2: a ring of shared messages that nghttp2 takes as it may send, and the
- * submission of headers. */
-#include "lib/h2.h"
-
+/* Streams: the list of a connection, and a ring of pieces that h2-session takes as it may send. A
+ * body is shared (one event for many watchers), so a piece brings its own few bytes before it. */
 #include "lib/h2-internal.h"
 
-enum { PREFIX_SIZE = 5, RING_KEPT = 64 };
+enum { RING_KEPT = 64 };
 
 void h2_stream_link(struct h2_stream *s, struct h2_connection *c, int32_t id) {
         s->connection = c;
@@ -17,6 +15,18 @@ void h2_stream_link(struct h2_stream *s, struct h2_connection *c, int32_t id) {
         c->stream_count++;
 }
 
+void h2_stream_unlink(struct h2_stream *s) {
+        struct h2_connection *c = s->connection;
+
+        if (c->cursor == s)
+                c->cursor = s->next;
+        *s->link = s->next;
+        if (s->next)
+                s->next->link = s->link;
+        s->link = NULL;
+        c->stream_count--;
+}
+
 static void drained_unlink(struct h2_stream *s) {
         if (!s->drained_link)
                 return;
@@ -26,7 +36,7 @@ static void drained_unlink(struct h2_stream *s) {
         s->drained_link = NULL;
 }
 
-static void drained_note(struct h2_stream *s) {
+void h2_stream_note_drained(struct h2_stream *s) {
         struct h2_connection *c = s->connection;
 
         if (s->drained_link)
@@ -44,13 +54,12 @@ static void account(struct h2_stream *s, size_t less) {
                 s->connection->queued -= less;
 }
 
-/* What stands before each message. */
-static size_t prefix_size(const struct h2_stream *s) {
-        return s->raw ? 0 : PREFIX_SIZE;
+static size_t piece_size(const struct h2_piece *piece) {
+        return piece->head_size + piece->body->size;
 }
 
 static void pop(struct h2_stream *s) {
-        bytes_unref(s->ring[s->head]);
+        bytes_unref(s->ring[s->head].body);
         s->head = (s->head + 1) % s->ring_size;
         s->count--;
         s->offset = 0;
@@ -69,18 +78,16 @@ void h2_stream_done(struct h2_stream *s) {
                 pop(s);
         if (s->ring != s->few)
                 free(s->ring);
-        if (s->connection)
-                s->connection->partial_size -= s->message.size;
-        buf_done(&s->message);
 }
 
-static int push(struct h2_stream *s, struct bytes *message) {
+/* Takes a reference to the body. */
+static int push(struct h2_stream *s, struct h2_piece piece) {
         if (!s->ring) {
                 s->ring = s->few;
                 s->ring_size = ELEMENTS(s->few);
         } else if (s->count == s->ring_size) {
                 size_t size = 2 * s->ring_size;
-                struct bytes **ring = reallocarray(NULL, size, sizeof(*ring));
+                struct h2_piece *ring = reallocarray(NULL, size, sizeof(*ring));
 
                 if (!ring)
                         return -ENOMEM;
@@ -92,7 +99,8 @@ static int push(struct h2_stream *s, struct bytes *message) {
                 s->ring_size = size;
                 s->head = 0;
         }
-        s->ring[(s->head + s->count++) % s->ring_size] = bytes_ref(message);
+        bytes_ref(piece.body);
+        s->ring[(s->head + s->count++) % s->ring_size] = piece;
         return 0;
 }
 
@@ -102,32 +110,30 @@ static void resume(struct h2_stream *s) {
         if (!c || c->state != H2_OPEN)
                 return;
         if (s->waits)
-                (void)nghttp2_session_resume_data(c->session, s->id);
+                h2_session_resume(s);
         s->waits = false;
         h2_connection_dirty(c);
 }
 
-int h2_stream_send(struct h2_stream *s, struct bytes *message) {
+int h2_stream_send(struct h2_stream *s, const void *head, size_t head_size, struct bytes *body) {
+        struct h2_piece piece = {.body = body, .head_size = (uint8_t)head_size};
         int r;
 
-        assert(!s->ending);
-        if (message->size > UINT32_MAX)
+        assert(!s->ending && head_size <= H2_HEAD_MAX);
+        if (body->size > UINT32_MAX)
                 return -EMSGSIZE;
-        if (s->count > 0 && s->queued + message->size > H2_QUEUED_MAX)
+        if (s->count > 0 && s->queued + body->size > H2_QUEUED_MAX)
                 return -ENOBUFS;
-        r = push(s, message);
+        if (head_size > 0)
+                memcpy(piece.head, head, head_size);
+        r = push(s, piece);
         if (r < 0)
                 return r;
-        s->queued += prefix_size(s) + message->size;
+        s->queued += piece_size(&piece);
         if (s->connection)
-                s->connection->queued += prefix_size(s) + message->size;
+                s->connection->queued += piece_size(&piece);
         resume(s);
         return 0;
-}
-
-void h2_stream_set_raw(struct h2_stream *s) {
-        assert(s->count == 0);
-        s->raw = true;
 }
 
 void h2_stream_end(struct h2_stream *s) {
@@ -139,139 +145,32 @@ void h2_stream_drop_unsent(struct h2_stream *s) {
         while (s->count > (s->offset > 0 ? 1 : 0)) {
                 size_t last = (s->head + s->count - 1) % s->ring_size;
 
-                account(s, prefix_size(s) + s->ring[last]->size);
-                bytes_unref(s->ring[last]);
+                account(s, piece_size(&s->ring[last]));
+                bytes_unref(s->ring[last].body);
                 s->count--;
         }
 }
 
-bool h2_stream_is_blocked(struct h2_stream *s) {
-        nghttp2_session *session = s->connection->session;
-
-        return s->count > 0 &&
-               (nghttp2_session_get_stream_remote_window_size(session, s->id) <= 0 ||
-                               nghttp2_session_get_remote_window_size(session) <= 0);
-}
-
-void h2_stream_reset(struct h2_stream *s, uint32_t error) {
-        struct h2_connection *c = s->connection;
-
-        s->deaf = true;
-        if (c->state != H2_OPEN)
-                return;
-        (void)nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, s->id, error);
-        h2_connection_dirty(c);
-}
-
-/* nghttp2 asks for up to n bytes of DATA: as many messages as fit, each behind its prefix. */
-static ssize_t provide(nghttp2_session *session, int32_t id, uint8_t *out, size_t n,
-                uint32_t *flags, nghttp2_data_source *source, void *userdata) {
-        struct h2_stream *s = source->ptr;
-        const size_t before = prefix_size(s);
+size_t h2_stream_fill(struct h2_stream *s, uint8_t *out, size_t n) {
         size_t filled = 0;
 
         while (s->count > 0 && filled < n) {
-                const struct bytes *b = s->ring[s->head];
-                const uint32_t size = (uint32_t)b->size;
-                const uint8_t prefix[PREFIX_SIZE] = {0, (uint8_t)(size >> 24),
-                                (uint8_t)(size >> 16), (uint8_t)(size >> 8), (uint8_t)size};
+                const struct h2_piece *piece = &s->ring[s->head];
+                const size_t size = piece->body->size;
+                size_t done, part;
 
-                while (s->offset < before && filled < n)
-                        out[filled++] = prefix[s->offset++];
-                if (s->offset < before)
+                while (s->offset < piece->head_size && filled < n)
+                        out[filled++] = piece->head[s->offset++];
+                if (s->offset < piece->head_size)
                         break;
-                size_t done = s->offset - before, part = MIN(n - filled, b->size - done);
-                memcpy(out + filled, b->data + done, part);
+                done = s->offset - piece->head_size;
+                part = MIN(n - filled, size - done);
+                memcpy(out + filled, piece->body->data + done, part);
                 filled += part;
                 s->offset += part;
-                if (done + part == b->size)
+                if (done + part == size)
                         pop(s);
         }
         account(s, filled);
-        if (s->count > 0)
-                return (ssize_t)filled;
-        if (s->ending) {
-                *flags |= NGHTTP2_DATA_FLAG_EOF;
-                if (s->connection->handler->on_local_end(s))
-                        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-                return (ssize_t)filled;
-        }
-        if (filled > 0) {
-                drained_note(s);
-                return (ssize_t)filled;
-        }
-        s->waits = true;
-        return NGHTTP2_ERR_DEFERRED;
-}
-
-static size_t to_nv(nghttp2_nv *nv, const struct h2_header *headers, size_t n) {
-        assert(n <= H2_HEADERS_MAX);
-        for (size_t i = 0; i < n; i++)
-                nv[i] = (nghttp2_nv){.name = (uint8_t *)headers[i].name,
-                                .namelen = strlen(headers[i].name),
-                                .value = (uint8_t *)headers[i].value,
-                                .valuelen = strlen(headers[i].value)};
-        return n;
-}
-
-int h2_submit_request(struct h2_connection *c, struct h2_stream *s, const struct h2_header *headers,
-                size_t n) {
-        const nghttp2_data_provider provider = {.source.ptr = s, .read_callback = provide};
-        nghttp2_nv nv[H2_HEADERS_MAX];
-        int32_t id = nghttp2_submit_request(
-                        c->session, NULL, nv, to_nv(nv, headers, n), &provider, s);
-
-        if (id < 0)
-                return id == NGHTTP2_ERR_NOMEM ? -ENOMEM : -ECONNRESET;
-        h2_stream_link(s, c, id);
-        c->queued += s->queued;
-        h2_connection_dirty(c);
-        return 0;
-}
-
-int h2_submit_response(struct h2_stream *s, const struct h2_header *headers, size_t n,
-                bool with_messages) {
-        const nghttp2_data_provider provider = {.source.ptr = s, .read_callback = provide};
-        struct h2_connection *c = s->connection;
-        nghttp2_nv nv[H2_HEADERS_MAX];
-
-        if (c->state != H2_OPEN)
-                return -ECONNRESET;
-        if (nghttp2_submit_response(c->session, s->id, nv, to_nv(nv, headers, n),
-                            with_messages ? &provider : NULL) != 0)
-                return -ENOMEM;
-        h2_connection_dirty(c);
-        return 0;
-}
-
-int h2_submit_trailers(struct h2_stream *s, const struct h2_header *headers, size_t n) {
-        nghttp2_nv nv[H2_HEADERS_MAX];
-
-        return nghttp2_submit_trailer(s->connection->session, s->id, nv, to_nv(nv, headers, n)) == 0
-                               ? 0
-                               : -ENOMEM;
-}
-
-/* ---- memory ---- */
-
-static void *mem_malloc(size_t n, void *pool) {
-        return pool_alloc(pool, n);
-}
-
-static void mem_free(void *block, void *pool) {
-        pool_free(pool, block);
-}
-
-static void *mem_calloc(size_t count, size_t n, void *pool) {
-        size_t size;
-
-        return __builtin_mul_overflow(count, n, &size) ? NULL : pool_zalloc(pool, size);
-}
-
-static void *mem_realloc(void *block, size_t n, void *pool) {
-        return pool_realloc(pool, block, n);
-}
-
-nghttp2_mem h2_memory(struct pool *pool) {
-        return (nghttp2_mem){pool, mem_malloc, mem_free, mem_calloc, mem_realloc};
+        return filled;
 }

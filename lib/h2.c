@@ -6,11 +6,9 @@
  * h2_stream_link() until on_closed, and on_closed is called exactly once for it. */
 #include "lib/h2.h"
 
-#include <nghttp2/nghttp2.h>
 #include <sys/socket.h>
 #include <time.h>
 
-#include "lib/grpc.h"
 #include "lib/h2-internal.h"
 #include "lib/net.h"
 
@@ -58,7 +56,7 @@ static void close_streams(struct h2_connection *c) {
 static void connection_destroy(struct h2_connection *c) {
         assert(c->busy == 0 && !c->streams);
         if (c->session)
-                nghttp2_session_del(c->session);
+                h2_session_free(c);
         pool_unref(c->pool);
         buf_done(&c->out);
         free(c);
@@ -235,11 +233,11 @@ static int fill_out(struct h2_connection *c) {
         buf_consume(&c->out, c->out_offset);
         c->out_offset = 0;
         while (c->out.size < OUT_MAX) {
-                n = nghttp2_session_mem_send(c->session, &data);
+                n = h2_session_give(c, &data);
                 if (c->doomed || n == 0)
                         return 0;
                 if (n < 0)
-                        return n == NGHTTP2_ERR_NOMEM ? -ENOMEM : -EPROTO;
+                        return (int)n;
                 if (buf_append(&c->out, data, (size_t)n) < 0)
                         return -ENOMEM;
         }
@@ -280,7 +278,7 @@ static void flush(struct h2_connection *c) {
         r = fill_out(c);
         if (r == 0 && !c->doomed)
                 r = write_out(c);
-        if (!c->doomed && r == 0 && nghttp2_session_want_write(c->session))
+        if (!c->doomed && r == 0 && h2_session_wants_write(c))
                 h2_connection_dirty(c);
         if (!c->read_more)
                 update_io(c, (uint32_t)OPEN_EVENTS | (r == -EAGAIN ? EPOLLOUT : 0));
@@ -291,8 +289,7 @@ static void flush(struct h2_connection *c) {
                 h2_connection_fail(c, c->tls && *tls_stream_error_text(c->tls)
                                                       ? tls_stream_error_text(c->tls)
                                                       : strerror(-r));
-        else if (r == 0 && !nghttp2_session_want_read(c->session) &&
-                        !nghttp2_session_want_write(c->session))
+        else if (r == 0 && h2_session_is_over(c))
                 h2_connection_fail(c, "the peer ended the session");
         (void)leave(c);
 }
@@ -327,14 +324,15 @@ static void read_more_later(struct h2_connection *c) {
 
 /* Bytes of HTTP/2. False when the connection is gone. */
 static bool take_in(struct h2_connection *c, const void *data, size_t n) {
-        ssize_t r = nghttp2_session_mem_recv(c->session, data, n);
+        const char *why;
+        int r = h2_session_take(c, data, n, &why);
 
         if (c->doomed)
                 return false;
         if (r >= 0)
                 return true;
         flush(c); /* the reason, in a GOAWAY */
-        h2_connection_fail(c, nghttp2_strerror((int)r));
+        h2_connection_fail(c, why);
         return false;
 }
 
@@ -369,7 +367,7 @@ static void read_in(struct h2_connection *c, bool to_the_end) {
         c->received_us = h2_now_us();
         if (!c->read_more)
                 set_priority(c, c->loop->priority);
-        if (nghttp2_session_want_write(c->session) || !nghttp2_session_want_read(c->session))
+        if (h2_session_wants_write(c) || h2_session_is_over(c))
                 h2_connection_dirty(c);
 }
 
@@ -502,7 +500,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 
 int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                 const struct h2_handler *handler, void *owner, int fd, struct tls_context *tls,
-                const char *server_name, bool server, size_t message_size_max) {
+                const char *server_name, bool server) {
         struct h2_connection *c = calloc(1, sizeof(*c));
         int r;
 
@@ -515,7 +513,6 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                         .fd = -EBADF,
                         .server = server,
                         .state = server ? H2_HANDSHAKE : H2_CONNECTING,
-                        .message_size_max = message_size_max,
                         .io_events = !server ? EPOLLOUT
                                      : tls   ? EPOLLIN
                                              : (uint32_t)OPEN_EVENTS,
@@ -547,9 +544,7 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
 
 void h2_connection_shutdown(struct h2_connection *c) {
         if (c->state == H2_OPEN && !c->doomed) {
-                (void)nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
-                                nghttp2_session_get_last_proc_stream_id(c->session),
-                                NGHTTP2_NO_ERROR, NULL, 0);
+                h2_session_goaway(c);
                 /* Not from inside of nghttp2: then the end of the connection must do. */
                 if (c->busy == 0) {
                         enter(c);
@@ -584,11 +579,4 @@ void h2_connection_check(struct h2_connection *c, uint64_t now_us, uint64_t *nex
         }
         c->cursor = NULL;
         (void)leave(c);
-}
-
-void h2_connection_ping(struct h2_connection *c) {
-        c->pinged = true;
-        c->pinged_us = h2_now_us();
-        (void)nghttp2_submit_ping(c->session, NGHTTP2_FLAG_NONE, NULL);
-        h2_connection_dirty(c);
 }

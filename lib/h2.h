@@ -1,6 +1,7 @@
-/* HTTP/2 connections as gRPC uses them, for both sides (nghttp2 behind it): sockets and TLS without
- * blocking, one write per turn of the loop and connection, streams that carry length-prefixed
- * messages, deadlines. What a call means is left to grpc-server.c and grpc-client.c. */
+/* HTTP/2 connections (RFC 9113), for both sides: sockets and TLS without blocking, one write per turn
+ * of the loop and connection, streams with flow control and deadlines. nghttp2 is behind it
+ * (h2-session.c). What the bytes of a stream mean is left to its user: gRPC's messages are
+ * grpc-framing's. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -49,12 +50,11 @@ struct h2_handler {
         int (*on_header)(struct h2_stream *s, const char *name, const char *value);
         /* The header block is complete (first headers, or trailers). */
         void (*on_headers)(struct h2_stream *s, bool end);
-        void (*on_message)(struct h2_stream *s, const void *data, size_t n);
-        /* A message cannot be taken; code is a grpc_code. */
-        void (*on_bad_message)(struct h2_stream *s, int code, const char *why);
+        /* Bytes of the body, as the frames brought them. */
+        void (*on_data)(struct h2_stream *s, const void *data, size_t n);
         /* The other side sends nothing more. */
         void (*on_remote_end)(struct h2_stream *s);
-        /* The last queued message has been taken and the stream is to end: returns 1 after submitting
+        /* The last queued piece has been taken and the stream is to end: returns 1 after submitting
          * trailers, 0 to end without. */
         int (*on_local_end)(struct h2_stream *s);
         void (*on_drained)(struct h2_stream *s);
@@ -95,9 +95,8 @@ struct h2_connection {
         struct buf out;
         size_t out_offset;
         struct h2_stream *drained; /* to be told */
-        size_t partial_size;       /* incomplete messages of all streams */
-        size_t queued;             /* messages of all streams */
-        size_t message_size_max;
+        size_t held;               /* what its streams' user keeps of what came, in bytes */
+        size_t queued;             /* what is to be sent, of all streams */
         uint64_t deadline_us, received_us, pinged_us;
         uint64_t round_trip_us, round_trips; /* the last ping's, and how many were answered */
         char first[4]; /* of the preface, until it is known for one */
@@ -105,29 +104,30 @@ struct h2_connection {
         bool pinged, settled; /* settled: the peer's first frame has come */
 };
 
-/* Embedded at the start of a call. */
+enum { H2_HEAD_MAX = 7 };
+/* Bytes to send: a few of the stream's own, then shared ones. */
+struct h2_piece {
+        struct bytes *body;
+        uint8_t head[H2_HEAD_MAX], head_size;
+};
+
+/* Embedded at the start of a request. */
 struct h2_stream {
         struct h2_connection *connection;
         struct h2_stream *next, **link;
         struct h2_stream *drained_next, **drained_link;
         int32_t id;
-        struct bytes *few[4], **ring; /* messages to send; the ring begins as the few */
+        struct h2_piece few[4], *ring; /* to send; the ring begins as the few */
         size_t ring_size, head, count, offset, queued;
         bool waits;     /* nghttp2 has been told that there is nothing to send yet */
         bool ending;    /* ends after what is queued */
         bool deaf;      /* what still comes is dropped */
-        bool raw;       /* messages are given with their prefixes, in pieces */
         uint64_t deadline_us;
-        unsigned char prefix[5];
-        size_t prefix_size;
-        struct buf message;
-        size_t message_size;
 };
 
 /* Takes the socket. tls may be NULL. A client's socket may be still connecting. */
 int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop, const struct h2_handler *handler,
-                void *owner, int fd, struct tls_context *tls, const char *server_name, bool server,
-                size_t message_size_max);
+                void *owner, int fd, struct tls_context *tls, const char *server_name, bool server);
 /* Ends it: on_closed for every stream, but no on_broken. Allowed in every callback. */
 struct h2_connection *h2_connection_free(struct h2_connection *c);
 /* Tells the peer that no more streams are taken, writes what can be written, frees. */
@@ -144,25 +144,23 @@ void h2_connection_fail(struct h2_connection *c, const char *why);
 void h2_stream_link(struct h2_stream *s, struct h2_connection *c, int32_t id);
 /* Unlinks and frees what the stream itself holds. */
 void h2_stream_done(struct h2_stream *s);
-/* Queues a message (takes a reference). -ENOBUFS above the bound. */
-int h2_stream_send(struct h2_stream *s, struct bytes *message);
-/* From here on h2_stream_send() is given the bytes as they are sent: the prefix of a message, and
- * what follows it in pieces. Nothing may be queued. */
-void h2_stream_set_raw(struct h2_stream *s);
-/* No more messages: the stream ends after the queued ones. */
+/* Queues head_size bytes (at most H2_HEAD_MAX) and a body (takes a reference). -ENOBUFS above the
+ * bound, -ENOMEM. */
+int h2_stream_send(struct h2_stream *s, const void *head, size_t head_size, struct bytes *body);
+/* Nothing more to send: the stream ends after what is queued. */
 void h2_stream_end(struct h2_stream *s);
-/* Drops messages of which nothing has been sent. */
+/* Drops pieces of which nothing has been sent. */
 void h2_stream_drop_unsent(struct h2_stream *s);
 /* Whether what is queued waits for the peer's window. */
 bool h2_stream_is_blocked(struct h2_stream *s);
 void h2_stream_reset(struct h2_stream *s, uint32_t error);
-/* Submits a request (clients; returns the new stream's id) or a response with the queued messages. */
+/* Submits a request (clients; returns the new stream's id) or a response with the queued pieces. */
 struct h2_header {
         const char *name, *value;
 };
 int h2_submit_request(struct h2_connection *c, struct h2_stream *s, const struct h2_header *headers, size_t n);
-/* with_messages false: headers end the stream. */
-int h2_submit_response(struct h2_stream *s, const struct h2_header *headers, size_t n, bool with_messages);
+/* with_body false: the headers end the stream. */
+int h2_submit_response(struct h2_stream *s, const struct h2_header *headers, size_t n, bool with_body);
 int h2_submit_trailers(struct h2_stream *s, const struct h2_header *headers, size_t n);
 
 enum { H2_QUEUED_MAX = 16 << 20, H2_HEADERS_MAX = 64, H2_HEADERS_SIZE_MAX = 32 << 10 };

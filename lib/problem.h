@@ -26,7 +26,7 @@ int problem_field(struct problem *p, int error, const char *fmt, ...) _printf_(3
 int problem_cause(struct problem *p, const char *reason, const char *field, const char *message);
 /* Puts text before the message: "web.yaml: ...". */
 void problem_prefix(struct problem *p, const char *fmt, ...) _printf_(2, 3);
-/* The Status object (kubernetes-wire.md section 6) for the refusal; a new reference. name, group and
+/* The Status object (docs/wire.md section 6) for the refusal; a new reference. name, group and
  * kind fill details and may be NULL. */
 json_t *problem_to_status(const struct problem *p, const char *name, const char *group, const char *kind);
 /* The other way: reads an API error body. Unreadable bodies become a message with the HTTP code. */

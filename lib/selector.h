@@ -1,4 +1,4 @@
-/* Label and field selectors, in text form and as LabelSelector objects (kubernetes-wire.md section 7). */
+/* Label and field selectors, in text form and as LabelSelector objects (docs/wire.md section 7). */
 #pragma once
 
 #include "lib/json.h"

@@ -14,5 +14,5 @@ const char *time_format(uint64_t wall_us, char buffer[static TIMEFMT_SIZE]);
 const char *time_format_micro(uint64_t wall_us, char buffer[static TIMEFMT_SIZE]);
 /* Any RFC 3339 time -> microseconds since the epoch. -EINVAL. */
 int time_parse(const char *s, uint64_t *ret_wall_us);
-/* "5s", "3m10s", "12m", "5h", "3d4h", "40d", "2y30d" (kubernetes-wire.md section 16). */
+/* "5s", "3m10s", "12m", "5h", "3d4h", "40d", "2y30d" (docs/wire.md section 16). */
 const char *age_format(uint64_t age_us, char buffer[static TIMEFMT_SIZE]);

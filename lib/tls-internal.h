@@ -10,7 +10,7 @@
 struct tls_context {
         unsigned refs;
         gnutls_certificate_credentials_t credentials;
-        bool server, has_ca, unverified;
+        bool server, has_ca, unverified, any_cipher;
         char **allowed_cns, **allowed_hostnames;
         char *crl_path; /* NULL: there is no list */
         char *ca_pem;   /* who must have signed it */

@@ -152,6 +152,19 @@ int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, b
         return context_new(ret, pem, &names, server, p);
 }
 
+int tls_context_new_unchecked(struct tls_context **ret) {
+        _cleanup_(tls_context_freep) struct tls_context *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return -ENOMEM;
+        c->refs = 1;
+        c->unverified = c->any_cipher = true;
+        if (gnutls_certificate_allocate_credentials(&c->credentials) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
 struct tls_context *tls_context_ref(struct tls_context *c) {
         c->refs++;
         return c;
@@ -299,7 +312,9 @@ int tls_stream_new(struct tls_stream **ret, struct tls_context *c, int fd, const
                         return -ENOMEM;
         }
         if (gnutls_init(&s->session, flags) < 0 ||
-                        gnutls_priority_set_direct(s->session, TLS_PRIORITIES, NULL) < 0 ||
+                        (c->any_cipher ? gnutls_set_default_priority(s->session)
+                                       : gnutls_priority_set_direct(
+                                                         s->session, TLS_PRIORITIES, NULL)) < 0 ||
                         gnutls_credentials_set(s->session, GNUTLS_CRD_CERTIFICATE, c->credentials) <
                                         0)
                 return -ENOMEM;

@@ -30,6 +30,9 @@ struct tls_context;
 int tls_context_new(struct tls_context **ret, const struct tls_files *files, bool server, struct problem *p);
 /* The same from PEM texts; cert, key and ca of pem are texts, not paths. */
 int tls_context_new_pem(struct tls_context **ret, const struct tls_files *pem, bool server, struct problem *p);
+/* For a client that only asks whether a server answers: any certificate, the machine's usual ciphers
+ * rather than TLS_PRIORITIES. -ENOMEM. */
+int tls_context_new_unchecked(struct tls_context **ret);
 struct tls_context *tls_context_ref(struct tls_context *c);
 /* Drops a reference. */
 struct tls_context *tls_context_free(struct tls_context *c);

@@ -59,12 +59,12 @@ static void on_drained(struct grpc_call *call, void *userdata) {
         }
         if (n > 0) {
                 x->left -= (uint64_t)n;
-                gnutls_hash(x->file.hash, piece, (size_t)n);
+                sha256_add(x->file.hash, piece, (size_t)n);
                 if (send_piece(x, piece, (size_t)n) < 0)
                         end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
                 return;
         }
-        gnutls_hash_output(x->file.hash, digest);
+        sha256_take(x->file.hash, digest);
         if (send_piece(x, digest, sizeof(digest)) < 0)
                 end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
         else

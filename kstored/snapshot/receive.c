@@ -143,7 +143,9 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
                                                                     O_NOFOLLOW,
                                                     0600)
                                   : -1;
-        if (x->file.fd < 0 || gnutls_hash_init(&x->file.hash, GNUTLS_DIG_SHA256) < 0) {
+        if (x->file.fd >= 0)
+                x->file.hash = sha256_new();
+        if (!x->file.hash) {
                 finish(x, x->file.fd < 0 ? strerror(errno) : "out of memory");
                 return;
         }
@@ -155,7 +157,7 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
 static void end_of_pieces(struct receiving *x, const ProtobufCBinaryData *sha256) {
         uint8_t digest[STATE_FILE_DIGEST];
 
-        gnutls_hash_output(x->file.hash, digest);
+        sha256_take(x->file.hash, digest);
         if (x->offset != x->size || sha256->len != STATE_FILE_DIGEST ||
                         memcmp(sha256->data, digest, STATE_FILE_DIGEST) != 0) {
                 finish(x, "its checksum is wrong");
@@ -201,7 +203,7 @@ void service_install_snapshot(struct grpc_call *call, const void *data, size_t n
                 finish(x, r == -ENOSPC ? "the disk is full" : strerror(-r));
                 return;
         }
-        gnutls_hash(x->file.hash, p->data.data, p->data.len);
+        sha256_add(x->file.hash, p->data.data, p->data.len);
         x->offset += p->data.len;
 }
 

@@ -5,13 +5,13 @@
 #include "nodeagent/pod/probes.h"
 
 #include <arpa/inet.h>
-#include <gnutls/gnutls.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/random.h"
+#include "lib/tls.h"
 
 enum { ANSWER_SIZE_MAX = 4096, EAGER_US = 250000 };
 
@@ -34,8 +34,7 @@ struct probe {
         size_t sent;
         bool connected;
         struct buf answer;
-        gnutls_session_t tls;
-        gnutls_certificate_credentials_t credentials;
+        struct tls_stream *tls;
         bool handshaken;
 };
 
@@ -127,10 +126,7 @@ static void check_end(struct probe *p) {
         p->exec_busy = p->busy = p->connected = p->handshaken = false;
         p->io = sd_event_source_disable_unref(p->io);
         p->deadline = sd_event_source_disable_unref(p->deadline);
-        if (p->tls)
-                gnutls_deinit(TAKE_PTR(p->tls));
-        if (p->credentials)
-                gnutls_certificate_free_credentials(TAKE_PTR(p->credentials));
+        p->tls = tls_stream_free(p->tls);
         p->fd = safe_close(p->fd);
         p->request = mfree(p->request);
         buf_reset(&p->answer);
@@ -178,8 +174,7 @@ static ssize_t stream_write(struct probe *p, const char *data, size_t n) {
                 w = send(p->fd, data, n, MSG_NOSIGNAL);
                 return w < 0 ? -errno : w;
         }
-        w = gnutls_record_send(p->tls, data, n);
-        return w == GNUTLS_E_AGAIN || w == GNUTLS_E_INTERRUPTED ? -EAGAIN : w < 0 ? -EIO : w;
+        return tls_stream_write(p->tls, data, n);
 }
 
 static ssize_t stream_read(struct probe *p, char *data, size_t n) {
@@ -189,29 +184,23 @@ static ssize_t stream_read(struct probe *p, char *data, size_t n) {
                 r = recv(p->fd, data, n, 0);
                 return r < 0 ? -errno : r;
         }
-        r = gnutls_record_recv(p->tls, data, n);
-        return r == GNUTLS_E_AGAIN || r == GNUTLS_E_INTERRUPTED ? -EAGAIN
-               : r == GNUTLS_E_PREMATURE_TERMINATION            ? 0
-               : r < 0                                          ? -EIO
-                                                                : r;
+        return tls_stream_read(p->tls, data, n);
 }
 
 /* 1 when done, 0 to wait. */
 static int handshake(struct probe *p) {
+        bool want_write = false;
         int r;
 
         if (!p->tls || p->handshaken)
                 return 1;
-        do
-                r = gnutls_handshake(p->tls);
-        while (r < 0 && r != GNUTLS_E_AGAIN && gnutls_error_is_fatal(r) == 0);
-        if (r == GNUTLS_E_AGAIN) {
-                sd_event_source_set_io_events(
-                                p->io, gnutls_record_get_direction(p->tls) ? EPOLLOUT : EPOLLIN);
+        r = tls_stream_handshake(p->tls, &want_write);
+        if (r == -EAGAIN) {
+                sd_event_source_set_io_events(p->io, want_write ? EPOLLOUT : EPOLLIN);
                 return 0;
         }
         if (r < 0)
-                return -EIO;
+                return r;
         p->handshaken = true;
         return 1;
 }
@@ -289,13 +278,12 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *userdata) {
 }
 
 static int start_tls(struct probe *p) {
-        if (gnutls_certificate_allocate_credentials(&p->credentials) < 0 ||
-                        gnutls_init(&p->tls, GNUTLS_CLIENT | GNUTLS_NONBLOCK) < 0)
-                return -ENOMEM;
-        gnutls_set_default_priority(p->tls);
-        gnutls_credentials_set(p->tls, GNUTLS_CRD_CERTIFICATE, p->credentials);
-        gnutls_transport_set_int(p->tls, p->fd);
-        return 0;
+        _cleanup_(tls_context_freep) struct tls_context *any = NULL;
+        int r = tls_context_new_unchecked(&any);
+
+        if (r < 0)
+                return r;
+        return tls_stream_new(&p->tls, any, p->fd, NULL, NULL);
 }
 
 static int start_socket(struct probe *p, const json_t *check, bool http) {
