@@ -42,7 +42,7 @@ static void on_store(bool connected, void *userdata) {
         struct api *a = userdata;
 
         if (!connected)
-                log_warning("The store is not reachable; reads go on from the cache");
+                log_warning("The store is not reachable; reads are served from the cache");
         else if (caches_are_loaded(a->caches))
                 log_info("The store is reachable again");
         caches_on_store(a->caches, connected);
