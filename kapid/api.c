@@ -7,10 +7,10 @@
 #include "kapid/bootstrap.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/http/dispatch.h"
-#include "kapid/auth/jwt.h"
 #include "kapid/store/compact.h"
 #include "kapid/http/paths.h"
 #include "kapid/trim.h"
+#include "lib/crypto.h"
 #include "lib/log.h"
 
 static void on_change(struct cache *c, const struct change *change, void *userdata) {
@@ -42,7 +42,7 @@ static void on_store(bool connected, void *userdata) {
         struct api *a = userdata;
 
         if (!connected)
-                log_warning("The store is not reachable; reads go on from the cache");
+                log_warning("The store is not reachable; reads are served from the cache");
         else if (caches_are_loaded(a->caches))
                 log_info("The store is reachable again");
         caches_on_store(a->caches, connected);
@@ -127,7 +127,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = admission_chain_new(&a->admission, &o->admission, daemon_metrics(d), p);
         if (r < 0)
                 return r;
-        if (o->sa_key_pem && jwt_key_new(&a->jwt, o->sa_key_pem) < 0)
+        if (o->sa_key_pem && sign_key_new(&a->jwt, o->sa_key_pem) < 0)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--service-account-key-file holds no ECDSA P-256 or RSA key");
         a->rbac = rbac_new();
@@ -169,7 +169,7 @@ struct api *api_free(struct api *a) {
         caches_free(a->caches);
         documents_free(a->documents);
         rbac_free(a->rbac);
-        jwt_key_free(a->jwt);
+        sign_key_free(a->jwt);
         admission_chain_free(a->admission);
         alloc_free(a->alloc);
         kind_registry_free(a->kinds);

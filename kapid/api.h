@@ -17,10 +17,10 @@ struct bootstrap;
 struct compact;
 struct dispatch;
 struct documents;
-struct jwt_key;
 struct node_index;
 struct rbac;
 struct request;
+struct sign_key;
 struct trim;
 
 enum {
@@ -50,7 +50,7 @@ struct api {
         struct rbac *rbac;
         struct alloc *alloc;
         struct admission_chain *admission;
-        struct jwt_key *jwt; /* NULL: no service-account tokens */
+        struct sign_key *jwt; /* NULL: no service-account tokens */
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;

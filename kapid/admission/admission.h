@@ -24,6 +24,7 @@ enum admission_operation {
         ADMIT_CREATE = 1 << 0,
         ADMIT_UPDATE = 1 << 1, /* also of a subresource */
         ADMIT_DELETE = 1 << 2,
+        ADMIT_WRITE = ADMIT_CREATE | ADMIT_UPDATE,
 };
 
 enum admission_stage {
@@ -80,7 +81,7 @@ struct admission_plugin {
 
 /* Switches and order of plugins; vectors of names, ended by NULL (NULL: none). */
 struct admission_options {
-        char *const *disable; /* "*": all that are no safeguards */
+        char *const *disable; /* "*": all that are not safeguards */
         char *const *enable;  /* those of "*" that stay on */
         char *const *order;   /* these come first, the others follow in the documented order */
 };

@@ -7,16 +7,13 @@ static int check_approval(struct admission *a, struct problem *p) {
         return certificate_check_signer(a, "approve", p);
 }
 
-const struct admission_plugin admission_certificate_approval = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "certificates.k8s.io",
-                                                                .plural = "certificatesigningreques"
-                                                                          "ts",
-                                                                .subresource = "approval",
-                                                                .operations = ADMIT_UPDATE,
-                                                                .validate = check_approval},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "certificates.k8s.io",
+                                .plural = "certificatesigningrequests",
+                                .subresource = "approval",
+                                .operations = ADMIT_UPDATE,
+                                .validate = check_approval},
+                {0},
 };
+
+const struct admission_plugin admission_certificate_approval = {.safeguard = true, .rules = rules};

@@ -9,16 +9,13 @@ static int check_status(struct admission *a, struct problem *p) {
         return certificate_check_signer(a, "sign", p);
 }
 
-const struct admission_plugin admission_certificate_signing = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "certificates.k8s.io",
-                                                                .plural = "certificatesigningreques"
-                                                                          "ts",
-                                                                .subresource = "status",
-                                                                .operations = ADMIT_UPDATE,
-                                                                .validate = check_status},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "certificates.k8s.io",
+                                .plural = "certificatesigningrequests",
+                                .subresource = "status",
+                                .operations = ADMIT_UPDATE,
+                                .validate = check_status},
+                {0},
 };
+
+const struct admission_plugin admission_certificate_signing = {.safeguard = true, .rules = rules};

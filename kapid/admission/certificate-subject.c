@@ -18,15 +18,12 @@ static int check_subject(struct admission *a, struct problem *p) {
                         "use of " SIGNER_CLIENT " signer with system:masters group is not allowed");
 }
 
-const struct admission_plugin admission_certificate_subject = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "certificates.k8s.io",
-                                                                .plural = "certificatesigningreques"
-                                                                          "ts",
-                                                                .operations = ADMIT_CREATE,
-                                                                .validate = check_subject},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "certificates.k8s.io",
+                                .plural = "certificatesigningrequests",
+                                .operations = ADMIT_CREATE,
+                                .validate = check_subject},
+                {0},
 };
+
+const struct admission_plugin admission_certificate_subject = {.safeguard = true, .rules = rules};

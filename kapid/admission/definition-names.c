@@ -8,15 +8,12 @@ static int settle_names(struct admission *a, struct problem *p) {
         return crd_settle_names(a->api->kinds, a->live, a->draft, a->now_us);
 }
 
-const struct admission_plugin admission_definition_names = {
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "apiextensions.k8s.io",
-                                                                .plural = "customresourcedefinition"
-                                                                          "s",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .mutate = settle_names},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "apiextensions.k8s.io",
+                                .plural = "customresourcedefinitions",
+                                .operations = ADMIT_WRITE,
+                                .mutate = settle_names},
+                {0},
 };
+
+const struct admission_plugin admission_definition_names = {.rules = rules};

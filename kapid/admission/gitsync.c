@@ -1,5 +1,5 @@
 /* GitSyncImpersonation: with whose rights a GitSync acts. With spec.serviceAccountName it is that
- * account of its own namespace; without it is kgitd itself, which may do everything. So whoever
+ * account of its own namespace; without it is kgitd itself, which may do everything. So a user who
  * makes such a GitSync, changes what it applies or deletes it (which deletes what it applied) must
  * be one who could act as kgitd anyway: asked as the verb `impersonate` on kgitd's user. The same
  * for addresses that are paths on the control plane's own disk, where other people's repositories
@@ -92,17 +92,13 @@ static int check_deletion(struct admission *a, struct problem *p) {
                         "ask an administrator of the cluster to delete it", p);
 }
 
-const struct admission_plugin admission_gitsync = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "keelson.dev",
-                                                                .plural = "gitsyncs",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE |
-                                                                              ADMIT_DELETE,
-                                                                .validate = check_gitsync,
-                                                                .may_delete = check_deletion},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "keelson.dev",
+                                .plural = "gitsyncs",
+                                .operations = ADMIT_WRITE | ADMIT_DELETE,
+                                .validate = check_gitsync,
+                                .may_delete = check_deletion},
+                {0},
 };
+
+const struct admission_plugin admission_gitsync = {.safeguard = true, .rules = rules};

@@ -45,16 +45,13 @@ static int keep_namespace(struct admission *a, struct problem *p) {
         return 0;
 }
 
-const struct admission_plugin admission_namespace_lifecycle = {
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.subresource = "*",
-                                                                .operations = ADMIT_CREATE,
-                                                                .may_create = check_namespace},
-                                                {.group = "",
-                                                                .plural = "namespaces",
-                                                                .operations = ADMIT_DELETE,
-                                                                .may_delete = keep_namespace},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.subresource = "*", .operations = ADMIT_CREATE, .may_create = check_namespace},
+                {.group = "",
+                                .plural = "namespaces",
+                                .operations = ADMIT_DELETE,
+                                .may_delete = keep_namespace},
+                {0},
 };
+
+const struct admission_plugin admission_namespace_lifecycle = {.rules = rules};

@@ -32,11 +32,9 @@ static int warn(struct admission *a, struct problem *p) {
         return f.error;
 }
 
-const struct admission_plugin admission_no_effect = {
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.operations = ADMIT_CREATE | ADMIT_UPDATE,
-                                                                .validate = warn},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.operations = ADMIT_WRITE, .validate = warn},
+                {0},
 };
+
+const struct admission_plugin admission_no_effect = {.rules = rules};

@@ -19,16 +19,13 @@ static int check_annotations(struct admission *a, struct problem *p) {
         return 0;
 }
 
-const struct admission_plugin admission_node_connection = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "nodes",
-                                                                .subresource = "*",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_annotations},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "",
+                                .plural = "nodes",
+                                .subresource = "*",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_annotations},
+                {0},
 };
+
+const struct admission_plugin admission_node_connection = {.safeguard = true, .rules = rules};

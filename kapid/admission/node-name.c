@@ -48,14 +48,12 @@ static int check_node_name(struct admission *a, struct problem *p) {
         return why ? refuse(a, name, why, p) : -ENOMEM;
 }
 
-const struct admission_plugin admission_node_name = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "pods",
-                                                                .operations = ADMIT_CREATE,
-                                                                .validate = check_node_name},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "",
+                                .plural = "pods",
+                                .operations = ADMIT_CREATE,
+                                .validate = check_node_name},
+                {0},
 };
+
+const struct admission_plugin admission_node_name = {.safeguard = true, .rules = rules};

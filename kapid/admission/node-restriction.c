@@ -147,30 +147,22 @@ static int check_certificate_request(struct admission *a, struct problem *p) {
                         "(CN=system:node:<its name>)");
 }
 
-const struct admission_plugin admission_node_restriction = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "nodes",
-                                                                .subresource = "*",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_node},
-                                                {.group = "",
-                                                                .plural = "pods",
-                                                                .operations = ADMIT_CREATE,
-                                                                .validate = refuse_pod},
-                                                {.group = "coordination.k8s.io",
-                                                                .plural = "leases",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_lease},
-                                                {.group = "certificates.k8s.io",
-                                                                .plural = "certificatesigningreques"
-                                                                          "ts",
-                                                                .operations = ADMIT_CREATE,
-                                                                .validate = check_certificate_request},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "",
+                                .plural = "nodes",
+                                .subresource = "*",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_node},
+                {.group = "", .plural = "pods", .operations = ADMIT_CREATE, .validate = refuse_pod},
+                {.group = "coordination.k8s.io",
+                                .plural = "leases",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_lease},
+                {.group = "certificates.k8s.io",
+                                .plural = "certificatesigningrequests",
+                                .operations = ADMIT_CREATE,
+                                .validate = check_certificate_request},
+                {0},
 };
+
+const struct admission_plugin admission_node_restriction = {.safeguard = true, .rules = rules};

@@ -1,6 +1,6 @@
 /* The controls of the level baseline: Kubernetes' own, then keelson's two. Allowed values are
  * listed, never forbidden ones, wherever the standard does so: what is not known is refused. */
-#include "kapid/admission/pod-security-controls.h"
+#include "kapid/admission/pod-security-internal.h"
 
 enum {
         SYSTEM_ID_END = 1000,     /* users of the distribution */

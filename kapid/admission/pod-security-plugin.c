@@ -226,24 +226,19 @@ static int check_namespace(struct admission *a, struct problem *p) {
         return warn_of_existing(a, &is.enforce);
 }
 
-const struct admission_plugin admission_pod_security = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "pods",
-                                                                .subresource = "*",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_pod},
-                                                {.group = "",
-                                                                .plural = "namespaces",
-                                                                .subresource = "*",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_namespace},
-                                                {.operations = ADMIT_CREATE | ADMIT_UPDATE,
-                                                                .validate = check_template},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "",
+                                .plural = "pods",
+                                .subresource = "*",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_pod},
+                {.group = "",
+                                .plural = "namespaces",
+                                .subresource = "*",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_namespace},
+                {.operations = ADMIT_WRITE, .validate = check_template},
+                {0},
 };
+
+const struct admission_plugin admission_pod_security = {.safeguard = true, .rules = rules};

@@ -75,13 +75,9 @@ static int set_priority(struct admission *a, struct problem *p) {
         return json_set_int(a->draft, "spec.priority", value);
 }
 
-const struct admission_plugin admission_priority = {
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "pods",
-                                                                .operations = ADMIT_CREATE,
-                                                                .mutate = set_priority},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "", .plural = "pods", .operations = ADMIT_CREATE, .mutate = set_priority},
+                {0},
 };
+
+const struct admission_plugin admission_priority = {.rules = rules};

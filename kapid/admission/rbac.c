@@ -1,4 +1,4 @@
-/* RBACEscalationPrevention: nobody gives away more than they have. Who writes a role needs every
+/* RBACEscalationPrevention: nobody grants more than they have. A user who writes a role needs every
  * right in it, or the verb `escalate` on the role; who writes a binding needs every right of the
  * role that it names, or the verb `bind` on that role. */
 #include "kapid/admission/plugins.h"
@@ -84,19 +84,24 @@ static int validate_binding(struct admission *a, struct problem *p) {
         return check_covered(a, rules, p);
 }
 
-#define ROW(kinds, check) \
-        { \
-                .group = RBAC_GROUP, .plural = kinds, .subresource = "*", \
-                .operations = ADMIT_CREATE | ADMIT_UPDATE, .validate = check \
-        }
-const struct admission_plugin admission_rbac = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                ROW("roles", validate_role),
-                                                ROW("clusterroles", validate_role),
-                                                ROW("rolebindings", validate_binding),
-                                                ROW("clusterrolebindings", validate_binding),
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = RBAC_GROUP,
+                                .plural = "roles",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_role},
+                {.group = RBAC_GROUP,
+                                .plural = "clusterroles",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_role},
+                {.group = RBAC_GROUP,
+                                .plural = "rolebindings",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_binding},
+                {.group = RBAC_GROUP,
+                                .plural = "clusterrolebindings",
+                                .operations = ADMIT_WRITE,
+                                .validate = validate_binding},
+                {0},
 };
+
+const struct admission_plugin admission_rbac = {.safeguard = true, .rules = rules};

@@ -25,13 +25,9 @@ static int set_account(struct admission *a, struct problem *p) {
         return json_set_str(a->draft, "spec.serviceAccount", account);
 }
 
-const struct admission_plugin admission_service_account = {
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "pods",
-                                                                .operations = ADMIT_CREATE,
-                                                                .mutate = set_account},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "", .plural = "pods", .operations = ADMIT_CREATE, .mutate = set_account},
+                {0},
 };
+
+const struct admission_plugin admission_service_account = {.rules = rules};

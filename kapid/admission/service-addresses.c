@@ -54,7 +54,7 @@ static bool slice_has(const json_t *slice, const char *address) {
         return false;
 }
 
-/* Whose address it is already; NULL: nobody's that counts. */
+/* Why the address is in use already; NULL: it is free to take. */
 static const char *owner_of(const struct admission *a, const char *text) {
         const struct api_options *o = &a->api->options;
         char buffer[ADDRESS_TEXT_SIZE];
@@ -269,35 +269,30 @@ static int check_pod_addresses(struct admission *a, struct problem *p) {
                         a, json_at(a->object, "status.podIPs"), "status.podIPs", "ip", p);
 }
 
-const struct admission_plugin admission_service_addresses = {
-                .safeguard = true,
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "services",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_service},
-                                                {.group = "",
-                                                                .plural = "services",
-                                                                .subresource = "status",
-                                                                .operations = ADMIT_UPDATE,
-                                                                .validate = check_service_status},
-                                                {.group = "",
-                                                                .plural = "pods",
-                                                                .subresource = "status",
-                                                                .operations = ADMIT_UPDATE,
-                                                                .validate = check_pod_addresses},
-                                                {.group = "discovery.k8s.io",
-                                                                .plural = "endpointslices",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_slice},
-                                                {.group = "",
-                                                                .plural = "endpoints",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE,
-                                                                .validate = check_endpoints},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "",
+                                .plural = "services",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_service},
+                {.group = "",
+                                .plural = "services",
+                                .subresource = "status",
+                                .operations = ADMIT_UPDATE,
+                                .validate = check_service_status},
+                {.group = "",
+                                .plural = "pods",
+                                .subresource = "status",
+                                .operations = ADMIT_UPDATE,
+                                .validate = check_pod_addresses},
+                {.group = "discovery.k8s.io",
+                                .plural = "endpointslices",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_slice},
+                {.group = "",
+                                .plural = "endpoints",
+                                .operations = ADMIT_WRITE,
+                                .validate = check_endpoints},
+                {0},
 };
+
+const struct admission_plugin admission_service_addresses = {.safeguard = true, .rules = rules};

@@ -200,16 +200,13 @@ static int take_back(struct admission *a, struct problem *p) {
         return release_all(a, NULL);
 }
 
-const struct admission_plugin admission_service_ips = {
-                .rules =
-                                (const struct admission_rule[]){
-                                                {.group = "",
-                                                                .plural = "services",
-                                                                .operations = ADMIT_CREATE |
-                                                                              ADMIT_UPDATE |
-                                                                              ADMIT_DELETE,
-                                                                .mutate = give,
-                                                                .deleted = take_back},
-                                                {0},
-                                },
+static const struct admission_rule rules[] = {
+                {.group = "",
+                                .plural = "services",
+                                .operations = ADMIT_WRITE | ADMIT_DELETE,
+                                .mutate = give,
+                                .deleted = take_back},
+                {0},
 };
+
+const struct admission_plugin admission_service_ips = {.rules = rules};

@@ -14,15 +14,13 @@ bool audience_is_ours(const struct api *a, const char *audience) {
         return streq(audience, a->options.issuer) || streq(audience, "kubernetes");
 }
 
-/* The item's object if its uid is the wanted one ("" any). */
-static bool is_alive(struct api *a, const char *prefix, const char *namespace, const char *name,
+/* Whether the object is there; uid "": of any. */
+static bool is_alive(struct api *a, const char *plural, const char *namespace, const char *name,
                 const char *uid) {
-        _cleanup_free_ char *path = strformat("%s/%s", namespace, name);
-        struct cache *c = caches_get(a->caches, prefix);
-        struct item *it = c && path ? cache_find(c, path) : NULL;
-        _cleanup_json_ json_t *o = it ? item_object(it) : NULL;
+        struct item *it = api_find(a, "", plural, namespace, name);
+        _cleanup_json_ json_t *object = it ? item_object(it) : NULL;
 
-        return o && (isempty(uid) || streq(object_uid(o), uid));
+        return object && (isempty(uid) || streq(object_uid(object), uid));
 }
 
 /* Claims as the reference server writes them: sub, and kubernetes.io {namespace, serviceaccount,
@@ -43,12 +41,11 @@ static int user_of_claims(
                 return -ENOMEM;
         if (isempty(namespace) || isempty(name) || !streq(json_str_or(claims, "sub", ""), user))
                 return unauthorized(p);
-        if (!is_alive(a, "/registry/serviceaccounts/", namespace, name, uid))
+        if (!is_alive(a, "serviceaccounts", namespace, name, uid))
                 return unauthorized(p);
-        if (!isempty(pod) && !is_alive(a, "/registry/pods/", namespace, pod,
-                                             json_str_or(k, "pod.uid", "")))
+        if (!isempty(pod) && !is_alive(a, "pods", namespace, pod, json_str_or(k, "pod.uid", "")))
                 return unauthorized(p);
-        if (!isempty(secret) && !is_alive(a, "/registry/secrets/", namespace, secret,
+        if (!isempty(secret) && !is_alive(a, "secrets", namespace, secret,
                                                 json_str_or(k, "secret.uid", "")))
                 return unauthorized(p);
         if (user_set(&u, user, uid) < 0 || user_add_group(&u, "system:serviceaccounts") < 0 ||
@@ -76,44 +73,51 @@ static bool has_our_audience(const struct api *a, const json_t *claims) {
         return false;
 }
 
+/* A value of a Secret as text; NULL when it has none. */
+static char *secret_text(const json_t *secret, const char *name) {
+        const char *encoded = json_string_value(json_get(secret, "data", name, NULL));
+        void *text = NULL;
+        size_t n;
+
+        return encoded && base64_decode(encoded, &text, &n) >= 0 ? text : NULL;
+}
+
+enum { JOIN_TOKEN_ID = 6, JOIN_TOKEN_SECRET = 16 };
+
+/* Whether the Secret of a join token holds this secret, for authentication, and still does. */
+static bool join_token_is_good(const json_t *object, const char *presented) {
+        _cleanup_free_ char *secret = secret_text(object, "token-secret"),
+                            *end = secret_text(object, "expiration"),
+                            *usage = secret_text(object, "usage-bootstrap-authentication");
+        uint64_t end_us;
+
+        if (!streq(json_str_or(object, "type", ""), "bootstrap.kubernetes.io/token"))
+                return false;
+        if (!secret || strlen(secret) != JOIN_TOKEN_SECRET ||
+                        !secret_equal(secret, presented, JOIN_TOKEN_SECRET))
+                return false;
+        if (!usage || !streq(usage, "true"))
+                return false;
+        return !end || (time_parse(end, &end_us) >= 0 && end_us > now_wall_us());
+}
+
 /* Join tokens, as kubeadm's bootstrap tokens: ID.SECRET, kept in a Secret of kube-system. */
 static int user_of_join_token(
                 struct api *a, const char *token, struct user *ret, struct problem *p) {
-        const char *dot = strchr(token, '.');
-        _cleanup_free_ char *path = NULL, *name = NULL;
-        _cleanup_json_ json_t *o = NULL;
-        struct cache *c = caches_get(a->caches, "/registry/secrets/");
-        const char *fields[] = {"token-secret", "expiration", "usage-bootstrap-authentication"};
-        _cleanup_free_ char *secret = NULL, *end = NULL, *usage = NULL;
-        char **values[] = {&secret, &end, &usage};
+        _cleanup_free_ char *object_name = NULL, *name = NULL;
+        _cleanup_json_ json_t *object = NULL;
         struct item *it;
-        uint64_t end_us;
 
-        if (!c || strlen(token) != 23 || dot != token + 6)
+        if (strlen(token) != JOIN_TOKEN_ID + 1 + JOIN_TOKEN_SECRET || token[JOIN_TOKEN_ID] != '.' ||
+                        memchr(token, '.', JOIN_TOKEN_ID))
                 return unauthorized(p);
-        path = strformat("kube-system/bootstrap-token-%.6s", token);
-        name = strformat("system:bootstrap:%.6s", token);
-        if (!path || !name)
+        object_name = strformat("bootstrap-token-%.*s", JOIN_TOKEN_ID, token);
+        name = strformat("system:bootstrap:%.*s", JOIN_TOKEN_ID, token);
+        if (!object_name || !name)
                 return -ENOMEM;
-        it = cache_find(c, path);
-        o = it ? item_object(it) : NULL;
-        if (!o || !streq(json_str_or(o, "type", ""), "bootstrap.kubernetes.io/token"))
-                return unauthorized(p);
-        for (size_t i = 0; i < ELEMENTS(fields); i++) {
-                const char *text = json_string_value(json_get(o, "data", fields[i], NULL));
-                void *value = NULL;
-                size_t n;
-
-                if (text && base64_decode(text, &value, &n) >= 0) {
-                        *values[i] = strndup(value, n);
-                        free(value);
-                }
-        }
-        if (!secret || strlen(secret) != 16 || !secret_equal(secret, dot + 1, 16))
-                return unauthorized(p);
-        if (!usage || !streq(usage, "true"))
-                return unauthorized(p);
-        if (end && (time_parse(end, &end_us) < 0 || end_us <= now_wall_us()))
+        it = api_find(a, "", "secrets", "kube-system", object_name);
+        object = it ? item_object(it) : NULL;
+        if (!object || !join_token_is_good(object, token + JOIN_TOKEN_ID + 1))
                 return unauthorized(p);
         if (user_set(ret, name, "") < 0 || user_add_group(ret, "system:bootstrappers") < 0 ||
                         user_add_group(ret, "system:authenticated") < 0)
@@ -124,7 +128,7 @@ static int user_of_join_token(
 int authenticate_token(struct api *a, const char *token, struct user *ret, struct problem *p) {
         _cleanup_json_ json_t *claims = NULL;
 
-        if (strlen(token) == 23)
+        if (strlen(token) == JOIN_TOKEN_ID + 1 + JOIN_TOKEN_SECRET)
                 return user_of_join_token(a, token, ret, p);
         if (!a->jwt || jwt_verify(a->jwt, token, now_wall_us() / 1000000, &claims) < 0)
                 return unauthorized(p);

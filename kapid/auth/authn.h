@@ -1,4 +1,4 @@
-/* Who asks: client certificate, bearer token or Unix peer; and for whom (impersonation headers). */
+/* Authentication: client certificate, bearer token or Unix peer; and for whom (impersonation headers). */
 #pragma once
 
 #include "kapid/http/request.h"
@@ -11,5 +11,5 @@ int authenticate(struct request *r, struct problem *p);
 int authenticate_token(struct api *a, const char *token, struct user *ret, struct problem *p);
 /* Checks Impersonate-* headers and the right to use them, and makes r->user that user. */
 int impersonate(struct request *r, struct problem *p);
-/* Whether an audience is one of ours, for token reviews. */
+/* Whether an audience is this API server, for token reviews. */
 bool audience_is_ours(const struct api *a, const char *audience);

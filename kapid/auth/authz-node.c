@@ -1,7 +1,6 @@
 /* The node authorizer. What an agent may do is a table; where the answer depends on which pods run
- * on its node, the pods in the cache are asked. The rules follow the reference server's
- * NodeAuthorization and NodeRestriction pages; what a write may contain is checked in admission.c.
- */
+ * on its node, the cached pods decide. The rules follow Kubernetes' page on node authorization;
+ * what a write may contain is checked by the admission plugin NodeRestriction. */
 #include "kapid/auth/authz.h"
 
 #include "lib/object.h"
@@ -12,7 +11,7 @@ typedef bool (*pod_refers)(const json_t *pod, const char *name);
 static bool any_pod(struct api *a, const char *node, const char *namespace, const char *name,
                 pod_refers refers) {
         _cleanup_free_ char *from = strformat("%s/", namespace);
-        struct cache *c = caches_get(a->caches, "/registry/pods/");
+        struct cache *c = api_cache(a, "", "pods");
 
         if (!from || !c)
                 return false;
@@ -124,9 +123,7 @@ static bool is_read(const struct access *access) {
 
 /* absent: the answer for a pod that is not there. */
 static bool pod_on_node(struct api *a, const struct access *access, const char *node, bool absent) {
-        _cleanup_free_ char *path = strformat("%s/%s", access->namespace, access->name);
-        struct cache *c = caches_get(a->caches, "/registry/pods/");
-        struct item *it = path && c ? cache_find(c, path) : NULL;
+        struct item *it = api_find(a, "", "pods", access->namespace, access->name);
         _cleanup_json_ json_t *pod = it ? item_object(it) : NULL;
 
         if (!it)
@@ -150,7 +147,7 @@ static bool allow_pods(struct api *a, const struct access *access, const char *n
                pod_on_node(a, access, node, false);
 }
 
-static bool allow_nodes(const struct access *access, const char *node) {
+static bool allow_nodes(struct api *a, const struct access *access, const char *node) {
         if (is_read(access))
                 return true; /* its routes go to all of them */
         if (streq(access->verb, "create"))
@@ -168,38 +165,46 @@ static bool allow_referred(
                isempty(access->subresource) && any_pod(a, node, access->namespace, name, refers);
 }
 
-static bool allow_core(struct api *a, const struct access *access, const char *node) {
-        const char *resource = access->resource;
+static bool allow_secrets(struct api *a, const struct access *access, const char *node) {
+        return allow_referred(a, access, node, refers_to_secret);
+}
 
-        if (streq(resource, "pods"))
-                return allow_pods(a, access, node);
-        if (streq(resource, "nodes"))
-                return allow_nodes(access, node);
-        if (streq(resource, "secrets"))
-                return allow_referred(a, access, node, refers_to_secret);
-        if (streq(resource, "configmaps"))
-                return allow_referred(a, access, node, refers_to_configmap);
-        if (streq(resource, "persistentvolumeclaims"))
-                return allow_referred(a, access, node, refers_to_claim);
-        if (streq(resource, "serviceaccounts"))
-                return streq(access->subresource, "token")
-                                       ? streq(access->verb, "create") &&
-                                                         any_pod(a, node, access->namespace,
-                                                                         access->name,
-                                                                         refers_to_account)
-                                       : allow_referred(a, access, node, refers_to_account);
-        if (streq(resource, "events"))
-                return streq(access->verb, "create") || streq(access->verb, "patch") ||
-                       streq(access->verb, "update") || streq(access->verb, "get");
-        if (streq(resource, "services") || streq(resource, "endpoints") ||
-                        streq(resource, "namespaces"))
-                return is_read(access);
-        return false;
+static bool allow_configmaps(struct api *a, const struct access *access, const char *node) {
+        return allow_referred(a, access, node, refers_to_configmap);
+}
+
+static bool allow_claims(struct api *a, const struct access *access, const char *node) {
+        return allow_referred(a, access, node, refers_to_claim);
+}
+
+static bool allow_accounts(struct api *a, const struct access *access, const char *node) {
+        if (!streq(access->subresource, "token"))
+                return allow_referred(a, access, node, refers_to_account);
+        return streq(access->verb, "create") &&
+               any_pod(a, node, access->namespace, access->name, refers_to_account);
+}
+
+static bool allow_read(struct api *a, const struct access *access, const char *node) {
+        return is_read(access);
+}
+
+static bool allow_new_events(struct api *a, const struct access *access, const char *node) {
+        return streq(access->verb, "create") || streq(access->verb, "patch") ||
+               streq(access->verb, "update");
+}
+
+static bool allow_events(struct api *a, const struct access *access, const char *node) {
+        return streq(access->verb, "get") || allow_new_events(a, access, node);
+}
+
+/* A lease is created without a name in the path; admission checks it. */
+static bool allow_lease(struct api *a, const struct access *access, const char *node) {
+        return streq(access->namespace, "kube-node-lease") &&
+               (streq(access->verb, "create") || streq(access->name, node));
 }
 
 /* Certificate requests: making one (admission looks at what is in it), and its own. */
-static bool allow_requests(struct api *a, const struct access *access) {
-        struct cache *c = caches_get(a->caches, "/registry/certificatesigningrequests/");
+static bool allow_requests(struct api *a, const struct access *access, const char *node) {
         const char *name = single_name(access);
         _cleanup_json_ json_t *request = NULL;
         struct item *it;
@@ -208,9 +213,9 @@ static bool allow_requests(struct api *a, const struct access *access) {
                 return false;
         if (streq(access->verb, "create"))
                 return true;
-        if (!is_read(access) || !name || !c)
+        if (!is_read(access) || !name)
                 return false;
-        it = cache_find(c, name);
+        it = api_find(a, "certificates.k8s.io", "certificatesigningrequests", "", name);
         if (!it)
                 return true; /* it may learn that it is gone */
         request = item_object(it);
@@ -218,23 +223,33 @@ static bool allow_requests(struct api *a, const struct access *access) {
 }
 
 bool authorize_node(struct api *a, const struct access *access, const char *node) {
+        static const struct {
+                const char *group, *resource; /* resource NULL: all of the group */
+                bool (*allow)(struct api *a, const struct access *access, const char *node);
+        } rows[] = {
+                        {"", "pods", allow_pods},
+                        {"", "nodes", allow_nodes},
+                        {"", "secrets", allow_secrets},
+                        {"", "configmaps", allow_configmaps},
+                        {"", "persistentvolumeclaims", allow_claims},
+                        {"", "serviceaccounts", allow_accounts},
+                        {"", "events", allow_events},
+                        {"", "services", allow_read},
+                        {"", "endpoints", allow_read},
+                        {"", "namespaces", allow_read},
+                        {"coordination.k8s.io", "leases", allow_lease},
+                        {"discovery.k8s.io", "endpointslices", allow_read},
+                        {"certificates.k8s.io", "certificatesigningrequests", allow_requests},
+                        {"events.k8s.io", "events", allow_new_events},
+                        {"scheduling.k8s.io", NULL, allow_read},
+                        {"policy", NULL, allow_read},
+        };
+
         if (access->path)
                 return false;
-        if (streq(access->group, ""))
-                return allow_core(a, access, node);
-        if (streq(access->group, "coordination.k8s.io") && streq(access->resource, "leases"))
-                /* A lease is created without a name in the path; admission checks it. */
-                return streq(access->namespace, "kube-node-lease") &&
-                       (streq(access->verb, "create") || streq(access->name, node));
-        if (streq(access->group, "discovery.k8s.io") && streq(access->resource, "endpointslices"))
-                return is_read(access);
-        if (streq(access->group, "certificates.k8s.io") &&
-                        streq(access->resource, "certificatesigningrequests"))
-                return allow_requests(a, access);
-        if (streq(access->group, "events.k8s.io") && streq(access->resource, "events"))
-                return streq(access->verb, "create") || streq(access->verb, "patch") ||
-                       streq(access->verb, "update");
-        if (streq(access->group, "scheduling.k8s.io") || streq(access->group, "policy"))
-                return is_read(access);
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                if (streq(access->group, rows[i].group) &&
+                                (!rows[i].resource || streq(access->resource, rows[i].resource)))
+                        return rows[i].allow(a, access, node);
         return false;
 }

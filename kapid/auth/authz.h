@@ -1,4 +1,4 @@
-/* Who may do what. Masters may do everything; then the node authorizer for agents; then RBAC.
+/* Authorization. Masters may do everything; then the node authorizer for agents; then RBAC.
  * Either one's yes is enough. */
 #pragma once
 
@@ -24,7 +24,7 @@ int access_refused(const struct access *access, const struct kind *k, struct pro
 /* The node authorizer (authz-node.c): an agent reads and writes only what concerns its node. */
 bool authorize_node(struct api *a, const struct access *access, const char *node);
 
-/* RBAC (authz-rbac.c): rules compiled from the four kinds of objects, made anew when one of them
+/* RBAC (authz-rbac.c): rules compiled from the four kinds of objects, compiled again when one of them
  * changed. */
 struct rbac;
 struct rbac *rbac_new(void) _warn_unused_;

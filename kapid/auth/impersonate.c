@@ -1,6 +1,6 @@
 /* Impersonation: a request in the name of another user, when RBAC gives the verb `impersonate` on
  * that user, each of the groups, the uid and each value of the extra fields (authentication.k8s.io
- * userextras/<key>), as in Kubernetes. The one who asks is kept as real_user. */
+ * userextras/<key>), as in Kubernetes. The authenticated user is kept as real_user. */
 #include <ctype.h>
 
 #include "kapid/auth/authn.h"

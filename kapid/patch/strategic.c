@@ -1,6 +1,6 @@
 /* Strategic merge patch: maps merge, lists follow the schema's patch strategy and merge key, and
  * directives in the patch ($patch, $setElementOrder/x, $deleteFromPrimitiveList/x, $retainKeys)
- * steer it (kubernetes-wire.md section 9). Fields without a schema merge as in a merge patch. */
+ * steer it (docs/wire.md section 9). Fields without a schema merge as in a merge patch. */
 #include "kapid/patch/patch.h"
 
 #include "kapid/schema/schema.h"

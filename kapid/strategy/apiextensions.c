@@ -1,5 +1,5 @@
 /* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"

@@ -3,6 +3,7 @@
  * a pod which runs on its node with that account, and for a day at most. */
 #include "kapid/auth/jwt.h"
 #include "kapid/verbs/verbs.h"
+#include "lib/crypto.h"
 #include "lib/object.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
@@ -129,7 +130,7 @@ static json_t *token_claims(
 static int check_request(struct request *r, json_t *body, struct problem *p) {
         int64_t seconds = json_int_or(body, "spec.expirationSeconds", TOKEN_DEFAULT_S);
 
-        if (!r->api->jwt || !jwt_key_can_sign(r->api->jwt))
+        if (!r->api->jwt || !sign_key_is_private(r->api->jwt))
                 return problem_set(p, EOPNOTSUPP, 500, "InternalError",
                                 "this server has no key to sign tokens with "
                                 "(--service-account-key-file)");

@@ -197,12 +197,12 @@ static void fuzz_crd(const char *text, size_t n) {
 }
 
 static void fuzz_token(const char *text, size_t n) {
-        static struct jwt_key *key;
+        static struct sign_key *key;
         _cleanup_json_ json_t *claims = NULL;
         _cleanup_free_ char *pem = NULL;
 
         if (!key)
-                assert(pki_key_new(&pem) == 0 && jwt_key_new(&key, pem) == 0);
+                assert(pki_key_new(&pem) == 0 && sign_key_new(&key, pem) == 0);
         assert(jwt_verify(key, text, 1, &claims) < 0); /* nobody signed it */
 }
 

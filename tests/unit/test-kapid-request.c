@@ -6,6 +6,7 @@
 #include "kapid/http/route.h"
 #include "kapid/auth/user.h"
 #include "kapid/verbs/verbs.h"
+#include "lib/crypto.h"
 #include "lib/json.h"
 #include "lib/pki.h"
 
@@ -228,15 +229,15 @@ static void test_nodes_are_users(void **state) {
 /* --- tokens --- */
 
 static void test_tokens(void **state) {
-        _cleanup_(jwt_key_freep) struct jwt_key *k = NULL, *other = NULL;
+        _cleanup_(sign_key_freep) struct sign_key *k = NULL, *other = NULL;
         _cleanup_free_ char *pem = NULL, *pem2 = NULL, *token = NULL;
         _cleanup_json_ json_t *claims = parse("{'sub':'x','exp':1000,'nbf':500}"), *out = NULL;
 
         assert_int_equal(pki_key_new(&pem), 0);
         assert_int_equal(pki_key_new(&pem2), 0);
-        assert_int_equal(jwt_key_new(&k, pem), 0);
-        assert_int_equal(jwt_key_new(&other, pem2), 0);
-        assert_true(jwt_key_can_sign(k));
+        assert_int_equal(sign_key_new(&k, pem), 0);
+        assert_int_equal(sign_key_new(&other, pem2), 0);
+        assert_true(sign_key_is_private(k));
         /* a signature's numbers are shorter now and then: many, so that padding is met */
         for (int i = 0; i < 300; i++) {
                 free(token);
