@@ -1,5 +1,4 @@
-/* Files and units are the caller's (kctl leave): here goes only what the agent made in the kernel.
- */
+/* Files and units are removed by the caller (kctl leave); this removes only kernel state. */
 #include "nodeagent/clean.h"
 
 #include "nodeagent/agent.h"

@@ -1,7 +1,7 @@
-/* `knodeagent csr`: the node's key, made here and never leaving, and a certificate request for it.
- */
+/* `knodeagent csr`: makes the node's key, which never leaves the machine, and a certificate request
+ * for it. */
 #pragma once
 
-/* argv as main() got it, argv[1] being "csr": --name NODE --dir DIR. Makes DIR/key.pem (0600) where
- * there is none and prints the request, PEM, to stdout. Returns the exit code. */
+/* argv of main(), argv[1] is "csr": --name NODE --dir DIR. Creates DIR/key.pem (0600) when it is
+ * missing and prints the request, PEM, to stdout. Returns the exit code. */
 int csr_main(int argc, char **argv);

@@ -7,8 +7,9 @@
 
 struct drift;
 
-/* Calls on_check, in which the units are compared with what they should be, within a second of a
- * change and once a minute. A folder that cannot be watched leaves the minute. -ENOMEM. */
+/* Calls on_check, which compares the units with their plans, within a second of a change and once a
+ * minute. When the folder cannot be watched, only once a minute. -ENOMEM or an errno of sd-event.
+ */
 int drift_new(struct drift **ret, sd_event *event, void (*on_check)(void *userdata),
                 void *userdata);
 struct drift *drift_free(struct drift *d);

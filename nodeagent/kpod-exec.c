@@ -1,21 +1,20 @@
-/* kpod-exec: what every command of a pod is started through. systemd does not write all words of a
- * transient unit's command back as they were, and refuses some names of variables; so a unit holds
- * plain words only, and the command lies in a file that the agent writes (nodeagent/pod-command.h).
+/* kpod-exec: every command of a pod is started through it. systemd does not write all words of a
+ * transient unit's command back unchanged, and refuses some names of variables; so a unit has plain
+ * words only, and the command is in a file that the agent writes (nodeagent/plan/command.c).
  *
  *   kpod-exec FILE [REPORT]
  *
- * FILE is the line "kpod-exec 1", then fields that each end in a NUL byte; the first byte of a
- * field says what it is: D the folder to work in, E a variable NAME=value, A a word of the command,
- * T a file that is emptied first (the termination message). Variables are put over those that
- * systemd gives; the command is looked for in the PATH that comes out.
+ * FILE is the line "kpod-exec 1", then fields that each end in a NUL byte. The first byte of a
+ * field is its type: D the working directory, E a variable NAME=value, A a word of the command, T a
+ * file that is emptied first (the termination message). Variables replace those of systemd; the
+ * command is searched in the resulting PATH.
  *
  * REPORT gets one line before the command runs, "ran INVOCATION", or "error INVOCATION text": so
- * the program's own exit codes are its own, whatever their number. Without it errors go to standard
- * error. The exit code after an error is 128, as container runtimes have it.
+ * every exit code is the program's own. Without it errors go to standard error. The exit code after
+ * an error is 128, as with container runtimes.
  *
- * It runs inside the pod's root, as its user, below its system call filter: linked statically,
- * without anything but libc, it asks the kernel for nothing that the program's own start would not
- * need. */
+ * It runs inside the pod's root, as its user, below its system call filter: linked statically, with
+ * libc only, it makes no system call that starting the program would not need. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -65,7 +64,7 @@ static void write_report(const char *path, const char *word, const char *text) {
                 return;
         n = snprintf(line, sizeof(line), "%s %.32s%s%s\n", word, id ? id : "", *text ? " " : "",
                         text);
-        /* A report that cannot be written only leaves the agent with less to say. */
+        /* Without the report the agent only knows less. */
         if (n > 0 && write(fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
                 n = 0;
         close(fd);
@@ -151,7 +150,7 @@ static bool take_field(struct command *c, char *field) {
         }
 }
 
-/* The file's text is kept: argv and envp point into it. */
+/* data must stay: argv and envp point into it. */
 static int parse(char *data, size_t size, struct command *c) {
         char *s = data + strlen(magic), *end = data + size;
         size_t fields = 0, inherited = 0;
@@ -176,8 +175,8 @@ static int parse(char *data, size_t size, struct command *c) {
         return c->argc > 0 && *c->argv[0] ? 0 : -EBADMSG;
 }
 
-/* As execvp() does, but with the PATH of the new environment, and a file that is no program stays
- * an error instead of becoming a shell script. Returns an errno value. */
+/* Like execvp(), but with the PATH of the new environment, and a file that is not a program is an
+ * error instead of a shell script. Returns an errno value. */
 static int run(const struct command *c) {
         const char *path = variable(c->envp, c->envc, "PATH");
         int error = ENOENT;
@@ -198,7 +197,7 @@ static int run(const struct command *c) {
                         execve(full, c->argv, c->envp);
                         if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
                                 return errno;
-                        /* The reason that says most about a file that was there. */
+                        /* EACCES says more than ENOENT: there was a file. */
                         if (errno == EACCES)
                                 error = EACCES;
                 }

@@ -1,5 +1,5 @@
-/* Reading manifests. A static pod has no uid of the API's: it is made from its file's contents, so
- * that a changed file is another pod. */
+/* Reads manifests. A static pod has no uid from the API: its uid is a hash of its contents, so that
+ * a changed file is a new pod. */
 #include "nodeagent/manifest.h"
 
 #include <dirent.h>
@@ -15,8 +15,7 @@
 
 enum { MANIFEST_SIZE_MAX = 4 * 1024 * 1024 };
 
-/* A pod of its own: templates of workloads become the pod they describe. Returns a new reference or
- * NULL. */
+/* The pod of an object: itself, or the template of a workload. Returns a new reference or NULL. */
 static json_t *pod_of(const json_t *object, const char *node_name, const char *salt) {
         char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE];
         const struct kind_facts *facts;
@@ -84,7 +83,7 @@ int manifest_each(const char *dir, const char *node_name,
                                                 !endswith(path, ".json")))
                         continue;
                 if (parse_file(path, &docs, &p) < 0) {
-                        log_warning("Static pod file left out: %s", strempty(p.message));
+                        log_warning("Skipping a file of static pods: %s", strempty(p.message));
                         continue;
                 }
                 for (size_t i = 0; i < docs.count; i++) {
@@ -111,7 +110,7 @@ static json_t *resources_of(const struct yaml_docs *docs) {
 
                 if (!kind)
                         continue;
-                /* stringData is the API's to fold into data; a file has not been there. */
+                /* The API folds stringData into data; a file has not passed the API. */
                 json_object_foreach (json_object_get(o, "stringData"), key, v) {
                         const char *text = strempty(json_string_value(v));
                         _cleanup_free_ char *base64 = base64_encode(text, strlen(text));

@@ -43,12 +43,12 @@ static json_t *conditions(const json_t *old, const struct node_facts *f) {
         }
         condition(list, old, "MemoryPressure", memory,
                         memory ? "NodeHasInsufficientMemory" : "NodeHasSufficientMemory",
-                        memory ? "less than 100 MiB of memory are available"
+                        memory ? "less than 100 MiB of memory is available"
                                : "enough memory is available",
                         f->now_us);
         condition(list, old, "DiskPressure", disk,
                         disk ? "NodeHasDiskPressure" : "NodeHasNoDiskPressure",
-                        disk ? "less than 5 % of the state directory's disk are free"
+                        disk ? "less than 5 % of the state directory's disk is free"
                              : "enough disk is free",
                         f->now_us);
         condition(list, old, "PIDPressure", pids,

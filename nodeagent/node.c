@@ -119,8 +119,7 @@ static void report(struct node *n) {
                         object_condition_true(n->object, "Ready"))
                 return;
         patch = json_pack("{s:O}", "status", status);
-        path = api_path(api_resource_find("nodes"), NULL, n->agent->config.node_name, "status",
-                        NULL);
+        path = api_path(api_resource(KIND_NODES), NULL, n->agent->config.node_name, "status", NULL);
         if (!patch || !path ||
                         api_patch_async(n->agent->api, path, API_PATCH_MERGE, patch, on_status, n,
                                         &n->status_call) < 0)
@@ -144,7 +143,7 @@ static json_t *labels(struct node *n) {
                         architecture(n->uname.machine));
 }
 
-/* Makes the object, or adds the labels that are missing on it. */
+/* Creates the object, or adds its missing labels. */
 static void ensure_object(struct node *n) {
         const char *name = n->agent->config.node_name, *key;
         _cleanup_json_ json_t *body = NULL, *want = labels(n);
@@ -161,7 +160,7 @@ static void ensure_object(struct node *n) {
                 return;
         if (n->object) {
                 body = json_pack("{s:{s:O}}", "metadata", "labels", want);
-                path = api_path(api_resource_find("nodes"), NULL, name, NULL, NULL);
+                path = api_path(api_resource(KIND_NODES), NULL, name, NULL, NULL);
                 if (body && path)
                         (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_object,
                                         n, &n->object_call);
@@ -169,7 +168,7 @@ static void ensure_object(struct node *n) {
         }
         body = json_pack("{s:s, s:s, s:{s:s, s:O}}", "apiVersion", "v1", "kind", "Node", "metadata",
                         "name", name, "labels", want);
-        path = api_path(api_resource_find("nodes"), NULL, NULL, NULL, NULL);
+        path = api_path(api_resource(KIND_NODES), NULL, NULL, NULL, NULL);
         if (body && path)
                 (void)api_create_async(n->agent->api, path, body, on_object, n, &n->object_call);
 }
@@ -187,7 +186,7 @@ static json_t *lease_spec(struct node *n) {
 static void make_lease(struct node *n) {
         const char *name = n->agent->config.node_name;
         _cleanup_free_ char *path =
-                        api_path(api_resource_find("leases"), LEASE_NAMESPACE, NULL, NULL, NULL);
+                        api_path(api_resource(KIND_LEASES), LEASE_NAMESPACE, NULL, NULL, NULL);
         _cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:o}", "apiVersion",
                         "coordination.k8s.io/v1", "kind", "Lease", "metadata", "name", name,
                         "namespace", LEASE_NAMESPACE, "spec", lease_spec(n));
@@ -214,11 +213,11 @@ static void on_lease(int error, const json_t *object, const struct problem *p, v
 }
 
 static void renew(struct node *n) {
-        _cleanup_free_ char *path = api_path(api_resource_find("leases"), LEASE_NAMESPACE,
+        _cleanup_free_ char *path = api_path(api_resource(KIND_LEASES), LEASE_NAMESPACE,
                         n->agent->config.node_name, NULL, NULL);
         _cleanup_json_ json_t *body = json_pack("{s:o}", "spec", lease_spec(n));
 
-        /* One that hangs must not keep the next from being tried. */
+        /* A hanging call must not delay the next one. */
         n->lease_call = api_call_cancel(n->lease_call);
         if (path && body)
                 (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_lease, n,

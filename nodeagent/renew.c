@@ -124,7 +124,7 @@ static int request(struct renew *w) {
         random_name_suffix(suffix, 5);
         w->name = strformat("node-%s-%s", w->agent->config.node_name, suffix);
         base64 = base64_encode(csr, strlen(csr));
-        path = api_path(api_resource_find("certificatesigningrequests"), NULL, NULL, NULL, NULL);
+        path = api_path(api_resource(KIND_CERTIFICATESIGNINGREQUESTS), NULL, NULL, NULL, NULL);
         if (!w->name || !base64 || !path)
                 return -ENOMEM;
         body = json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:[s, s]}}", "apiVersion",
@@ -138,7 +138,7 @@ static int request(struct renew *w) {
 
 static int poll_request(struct renew *w) {
         _cleanup_free_ char *path = api_path(
-                        api_resource_find("certificatesigningrequests"), NULL, w->name, NULL, NULL);
+                        api_resource(KIND_CERTIFICATESIGNINGREQUESTS), NULL, w->name, NULL, NULL);
         return path ? api_get_async(w->agent->api, path, on_polled, w, &w->call) : -ENOMEM;
 }
 

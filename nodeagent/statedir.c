@@ -1,7 +1,7 @@
 /* Layout of the data directory: `key` (32 random bytes), `<name>.json`,
  * `pods/<uid>/{pod.sealed,run.json,volumes/}`. The sealing key is HKDF-SHA256 of the key file with
- * /etc/machine-id as salt: a copied disk image or a backup of this folder alone does not give
- * secrets away. Files are written atomically, mode 0600. */
+ * /etc/machine-id as salt: a copied disk image or a backup of this folder alone does not reveal
+ * secrets. Files are written atomically, mode 0600. */
 #include "nodeagent/statedir.h"
 
 #include <dirent.h>
@@ -24,7 +24,7 @@ static int derive_key(const char *file_key, size_t n, uint8_t ret[static SEAL_KE
         _cleanup_free_ char *machine = NULL;
         size_t machine_size = 0;
 
-        /* A machine without an id still gets sealed files; only the second factor is missing. */
+        /* Without a machine id the files are still sealed; only the second factor is missing. */
         if (file_read("/etc/machine-id", 4096, &machine, &machine_size) < 0)
                 machine_size = 0;
         return key_derive(&(struct key_source){.material = file_key,
@@ -35,7 +35,7 @@ static int derive_key(const char *file_key, size_t n, uint8_t ret[static SEAL_KE
                         ret, SEAL_KEY_SIZE);
 }
 
-/* The file's bytes, made at the first start. */
+/* Reads the file; creates it at the first start. */
 static int read_or_make_key(const char *path, char **ret, size_t *ret_size) {
         _cleanup_free_ char *data = NULL;
         int r = file_read(path, 4096, ret, ret_size);

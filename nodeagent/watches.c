@@ -1,5 +1,5 @@
-/* Four informers. Nothing is removed on the word of a list that is not complete: pods, services and
- * slices that the disk remembers stay until the first whole list is in. */
+/* Four informers. An incomplete list never removes anything: pods, services and slices that the
+ * disk remembers stay until the first full list is in. */
 #include "nodeagent/watches.h"
 
 #include "lib/client/informer.h"
@@ -26,7 +26,7 @@ struct watches {
         bool table_synced;
 };
 
-/* What a save on the thread holds on to. */
+/* The arguments of a save on the thread. */
 struct save {
         struct watches *watches;
         json_t *objects;
@@ -110,7 +110,7 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
                 const json_t *object, void *userdata) {
         struct watches *s = userdata;
 
-        /* Deleted and made again under the same name while the watch was away. */
+        /* Deleted and created again under the same name while the watch was disconnected. */
         if (old && !streq(object_uid(old), object_uid(object)))
                 pods_gone(s->agent->pods, object_uid(old));
         if (event == INFORMER_DELETED)
@@ -118,7 +118,7 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
         else {
                 int r = pods_apply(s->agent->pods, object, 0);
                 if (r < 0)
-                        log_warning_errno(r, "Cannot take up pod %s/%s", object_namespace(object),
+                        log_warning_errno(r, "Cannot start pod %s/%s", object_namespace(object),
                                         object_name(object));
         }
 }
@@ -155,10 +155,10 @@ static void on_slice(struct informer *i, enum informer_event event, const json_t
                 save_later(s);
 }
 
-static bool table_is_known(const char *kind, const char *key, void *userdata) {
+static bool table_is_known(enum kind_id kind, const char *key, void *userdata) {
         struct watches *s = userdata;
 
-        return informer_get(streq(kind, "services") ? s->services : s->slices, key) != NULL;
+        return informer_get(kind == KIND_SERVICES ? s->services : s->slices, key) != NULL;
 }
 
 static void on_table_synced(struct informer *i, void *userdata) {
@@ -221,7 +221,7 @@ static char *api_address(struct agent *a) {
         return strndup(host, n);
 }
 
-/* No service may take the address of a node or of the API. */
+/* No service may claim the address of a node or of the API. */
 static void reserve_addresses(struct watches *s) {
         _cleanup_(map_freep) struct map *addresses = map_new(NULL);
         _cleanup_free_ char *api = api_address(s->agent);
@@ -276,7 +276,7 @@ static void on_node(struct informer *i, enum informer_event event, const json_t 
 
         if (streq(object_name(object), s->agent->config.node_name) && informer_is_synced(i))
                 node_observed(s->agent->node, event == INFORMER_DELETED ? NULL : object);
-        /* Heartbeats of a large fleet must not cost a route dump each. */
+        /* The heartbeats of a large fleet must not cost a dump of the routes each. */
         if (informer_is_synced(i) && !s->routes &&
                         (event == INFORMER_DELETED || routes_differ(old, object)))
                 (void)sd_event_add_time_relative(s->agent->event, &s->routes, CLOCK_MONOTONIC,
@@ -297,6 +297,38 @@ bool watches_are_synced(const struct watches *s) {
                informer_is_synced(s->slices) && informer_is_synced(s->nodes);
 }
 
+static int start_informers(struct watches *s) {
+        const struct {
+                struct informer **ret;
+                struct informer_options options;
+        } rows[] = {
+                        {&s->nodes, {.resource = api_resource(KIND_NODES),
+                                                    .on_event = on_node,
+                                                    .on_synced = on_nodes_synced}},
+                        {&s->services, {.resource = api_resource(KIND_SERVICES),
+                                                       .on_event = on_service,
+                                                       .on_synced = on_table_synced}},
+                        {&s->slices, {.resource = api_resource(KIND_ENDPOINTSLICES),
+                                                     .on_event = on_slice,
+                                                     .on_synced = on_table_synced}},
+                        {&s->pods, {.resource = api_resource(KIND_PODS),
+                                                   .field_selector = s->pod_selector,
+                                                   .on_event = on_pod,
+                                                   .on_synced = on_pods_synced}},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                struct informer_options options = rows[i].options;
+                int r;
+
+                options.userdata = s;
+                r = informer_new(rows[i].ret, s->agent->api, &options);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int watches_new(struct watches **ret, struct agent *a) {
         _cleanup_(watches_freep) struct watches *s = calloc(1, sizeof(*s));
         int r;
@@ -311,31 +343,7 @@ int watches_new(struct watches **ret, struct agent *a) {
         r = worker_new(&s->worker, a->event);
         if (r < 0)
                 return r;
-        struct informer_options nodes = {.resource = api_resource_find("nodes"),
-                        .on_event = on_node,
-                        .on_synced = on_nodes_synced,
-                        .userdata = s};
-        struct informer_options services = {.resource = api_resource_find("services"),
-                        .on_event = on_service,
-                        .on_synced = on_table_synced,
-                        .userdata = s};
-        struct informer_options slices = {.resource = api_resource_find("endpointslices"),
-                        .on_event = on_slice,
-                        .on_synced = on_table_synced,
-                        .userdata = s};
-        struct informer_options pods = {.resource = api_resource_find("pods"),
-                        .field_selector = s->pod_selector,
-                        .on_event = on_pod,
-                        .on_synced = on_pods_synced,
-                        .userdata = s};
-
-        r = informer_new(&s->nodes, a->api, &nodes);
-        if (r >= 0)
-                r = informer_new(&s->services, a->api, &services);
-        if (r >= 0)
-                r = informer_new(&s->slices, a->api, &slices);
-        if (r >= 0)
-                r = informer_new(&s->pods, a->api, &pods);
+        r = start_informers(s);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);

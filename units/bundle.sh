@@ -1,9 +1,9 @@
 #!/bin/sh
-# bundle.sh OUT VERSION UNITS PROGRAM...: packs what `kctl` copies to a machine, to be unpacked into /opt/keelson.
-# bin/ has stripped copies of the programs, lib/ every shared library they need but libc's own and libsystemd (with what
-# only libsystemd needs): those are the machine's. The programs find lib/ by their DT_RPATH. UNITS is a folder whose
+# bundle.sh OUT VERSION UNITS PROGRAM...: packs the bundle that `kctl` copies to a machine and unpacks into /opt/keelson.
+# bin/ has stripped copies of the programs, lib/ every shared library they need, except libc's and libsystemd (with its
+# own dependencies): those come from the machine. The programs find lib/ by their DT_RPATH. UNITS is a folder whose
 # keelson-PROGRAM.service goes into units/ (the agent's program is knodeagent, its unit keelson-nodeagent), and the
-# files of accounts (*.conf) with them.
+# files of users (*.conf) with them.
 # $STRIP and $READELF name the tools. The same input gives the same bytes.
 set -eu
 out=$1 version=$2 units=$3

@@ -3,7 +3,7 @@ UNITS_IN = units/keelson-kstored.service.in units/keelson-kapid.service.in units
 	units/keelson-kschedd.service.in units/keelson-kgitd.service.in units/keelson-nodeagent.service.in
 EXTRA_DIST += $(UNITS_IN) units/bundle.sh
 
-# The accounts that they run under.
+# The users that they run as.
 sysusersdir = $(prefix)/lib/sysusers.d
 dist_sysusers_DATA = units/keelson-sysusers.conf
 BUNDLE_ACCOUNTS = bundle/units/keelson-sysusers.conf
@@ -11,7 +11,7 @@ CLEANFILES += $(BUNDLE_ACCOUNTS)
 bundle/units/%.conf: $(top_srcdir)/units/%.conf
 	$(AM_V_GEN)$(MKDIR_P) bundle/units && cp $< $@
 
-# The installed units start the programs where they are installed; a bundle's are unpacked into /opt/keelson.
+# Installed units start the installed programs; a bundle's units start those in /opt/keelson.
 UNITS = $(UNITS_IN:.service.in=.service)
 BUNDLE_UNITS = $(UNITS:units/%=bundle/units/%)
 systemdsystemunitdir = $(prefix)/lib/systemd/system
@@ -22,7 +22,7 @@ units/%.service: $(top_srcdir)/units/%.service.in
 bundle/units/%.service: $(top_srcdir)/units/%.service.in
 	$(AM_V_GEN)$(MKDIR_P) bundle/units && $(SED) 's|@daemondir@|/opt/keelson/bin|' $< >$@.new && mv $@.new $@
 
-# What goes where: programs that this tree builds, each with its unit.
+# The programs of each bundle, each with its unit.
 PROGRAMS_MADE = $(bin_PROGRAMS) $(sbin_PROGRAMS)
 BUNDLE_AGENT = $(filter nodeagent/%,$(PROGRAMS_MADE))
 BUNDLE_CONTROL = $(filter kstored/% kapid/% reconcilers/% kctl/%,$(PROGRAMS_MADE))

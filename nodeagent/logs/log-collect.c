@@ -43,10 +43,10 @@ struct log_source {
         sd_event_source *io;
 };
 
-/* One run of it (or a command beside it). */
+/* One run of the container (or a command beside it). */
 struct stream {
         struct log_source *source;
-        char *stored; /* its name in systemd's store */
+        char *stored; /* its name in the file descriptor store */
         char *invocation;
         int fd;
         sd_event_source *io, *timer;
@@ -175,8 +175,9 @@ static int pause_until(struct stream *s, uint64_t until_us) {
 /* The program's writes block when the socket is full, so nothing is lost. */
 static void wait_until(struct stream *s, uint64_t until_us) {
         static const char text[] = "keelson: this container writes more than 10000 lines or 8 MiB "
-                                   "in 30 seconds; its output is not read until they are over, it "
-                                   "has to wait. Nothing is lost. Write less, or to a volume.";
+                                   "in 30 seconds; its output is read again when they are over, "
+                                   "its writes block until then. Nothing is lost. Write less, or "
+                                   "to a volume.";
         const struct log_line line = {text, sizeof(text) - 1, true};
         int r;
 
@@ -331,7 +332,7 @@ static int add_source(struct log_collector *c, const json_t *about, int fd) {
         const char *name = json_str_or(about, "name", "");
         _cleanup_free_ char *stored = strformat("l-%s", name), *path = about_path(name),
                             *text = json_text(about);
-        /* On disk (in memory, that is) first: the next process must know which socket it is. */
+        /* The file (in a tmpfs) first: the next process must know which socket it is. */
         int r = stored && path && text ? file_write_atomic(path, text, strlen(text), 0600)
                                        : -ENOMEM;
 
@@ -388,7 +389,7 @@ static int on_message(sd_event_source *io, int fd, uint32_t events, void *userda
                 passed = -EBADF;
         }
         safe_close(passed);
-        /* The agent was upgraded: the next process is of the new version. */
+        /* The agent was upgraded: systemd starts the next process from the new version. */
         if (!streq(json_str_or(about, "version", PACKAGE_VERSION), PACKAGE_VERSION))
                 (void)sd_event_exit(c->event, 0);
         return 0;

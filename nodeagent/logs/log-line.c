@@ -30,7 +30,7 @@ uint64_t log_budget_take(struct log_budget *b, uint64_t now_us, uint64_t lines, 
 char *log_socket_path(const char *pod_uid, const char *container) {
         uint64_t hash = UINT64_C(14695981039346656037);
 
-        /* A socket's name has at most 107 bytes; a container's alone may have 63. */
+        /* A socket's path has at most 107 bytes; a container's name alone may have 63. */
         for (const char *s = container; *s; s++)
                 hash = (hash ^ (unsigned char)*s) * UINT64_C(1099511628211);
         return strformat(LOG_COLLECT_DIR "/%s.%016llx", pod_uid, (unsigned long long)hash);

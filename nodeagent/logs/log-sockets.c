@@ -1,6 +1,6 @@
-/* A socket listens from the moment it is made, so that a unit may be started at once: what it
- * writes waits in the connection until the collecting service has been given the socket. Messages
- * that the service does not take yet (it is being started) are kept and tried again. */
+/* A socket listens from the moment it is made, so that a unit may be started at once: its output
+ * waits in the connection until the collecting service has received the socket. Messages that the
+ * service does not accept yet (it is starting) are kept and sent again. */
 #include "config.h"
 
 #include "nodeagent/logs/log-sockets.h"
@@ -156,7 +156,7 @@ int log_sockets_start_service(struct log_sockets *l, struct units *units) {
         unit = json_pack("{s:s, s:{s:s, s:s, s:[[s, s]], s:s, s:i, s:s, s:s, s:i, s:i, s:i, s:i, "
                          "s:s, s:[s], s:s, s:b, s:b, s:[], s:b, s:b, s:b, s:b, s:i}}",
                         "name", LOG_COLLECT_UNIT, "properties", "Description",
-                        "keelson: what the pods' containers write, into the journal", "Type",
+                        "keelson: collects the output of containers into the journal", "Type",
                         "notify", "ExecStartEx", self, "logs-collect", "Restart", "always",
                         "RestartUSec", 100000, "CollectMode", "inactive-or-failed", "KillMode",
                         "process", "StartLimitIntervalUSec", 0, "FileDescriptorStoreMax", 8192,
@@ -165,11 +165,11 @@ int log_sockets_start_service(struct log_sockets *l, struct units *units) {
                         1, "NoNewPrivileges", 1, "CapabilityBoundingSet", "PrivateNetwork", 1,
                         "MemoryDenyWriteExecute", 1, "ProtectKernelTunables", 1,
                         "ProtectKernelModules", 1, "LogRateLimitIntervalUSec", 0);
-        /* Being there already is no error. */
+        /* It is not an error when the unit exists. */
         return unit ? units_start_slice(units, unit) : -ENOMEM;
 }
 
-/* Whether somebody has the listening end. */
+/* Whether a process has the listening end. */
 static bool is_listening(const struct sockaddr_un *address) {
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 

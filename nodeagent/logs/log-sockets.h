@@ -11,10 +11,10 @@ struct log_sockets;
 int log_sockets_new(struct log_sockets **ret, sd_event *event);
 struct log_sockets *log_sockets_free(struct log_sockets *l);
 DEFINE_CLEANUP(struct log_sockets *, log_sockets_free);
-/* Starts the collecting service where it does not run. */
+/* Starts the collecting service when it does not run. */
 int log_sockets_start_service(struct log_sockets *l, struct units *units);
-/* Makes sure that somebody listens where the unit's StandardOutputFile points (unit: of
- * pod_to_units()). Nothing to do for one that writes elsewhere. */
+/* Makes sure that a socket listens at the unit's StandardOutputFile (unit: of pod_to_units()). Does
+ * nothing for a unit that writes elsewhere. */
 int log_sockets_ensure(struct log_sockets *l, const json_t *unit);
-/* The container is gone for good. */
+/* The container is gone for good: removes its socket. */
 void log_sockets_remove(struct log_sockets *l, const char *pod_uid, const char *container);

@@ -1,4 +1,4 @@
-/* The words of a log request. What comes over SSH is never given to a shell. */
+/* Parses a log request. Text that comes over SSH is never passed to a shell. */
 #include "nodeagent/logs/logs.h"
 
 #include "lib/timefmt.h"

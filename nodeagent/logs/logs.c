@@ -1,8 +1,8 @@
-/* Container logs out of the journal, found by the pod's uid and the container's name: also those of
- * pods that are long gone. Entries come from keelson-logs.service, which writes them byte by byte
- * as they came, and for units with another StandardOutput from journald's own stream. What is shown
- * is one run (systemd's invocation): the current or the last one, "previous" is the one
- * before it. A followed log ends when that run has ended and everything it wrote was shown. */
+/* Container logs out of the journal, found by the pod's uid and the container's name, also for pods
+ * that are long gone. Entries come from keelson-logs.service, which writes them byte by byte, and
+ * for units with another StandardOutput from journald's own stream. One run (systemd's invocation)
+ * is shown: the current or the last one; "previous" is the one before it. A followed log ends when
+ * that run has ended and all its output was shown. */
 #include "nodeagent/logs/logs.h"
 
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 enum {
         WAIT_MS = 500,
-        QUIET_ROUNDS = 2, /* waits without a line after the run has ended */
+        QUIET_ROUNDS = 2, /* waits without a new line after the run has ended */
         OUTPUT_SIZE = 65536,
         INVOCATION_LENGTH = 32,
 };
@@ -29,7 +29,7 @@ struct reader {
         struct buf out;
         uint64_t written;
         bool in_line; /* the last entry's line continues in the next one */
-        bool ended;   /* limit reached or nobody listens */
+        bool ended;   /* limit reached, or the reader is gone */
 };
 
 static int match(sd_journal *j, const char *name, const char *value) {
@@ -37,7 +37,7 @@ static int match(sd_journal *j, const char *name, const char *value) {
         return text ? sd_journal_add_match(j, text, 0) : -ENOMEM;
 }
 
-/* Only fields that journald itself vouches for say where an entry comes from. */
+/* Only trusted fields of journald decide where an entry comes from. */
 int logs_match(sd_journal *j, const char *uid, const char *container, const char *invocation) {
         static const struct {
                 const char *name, *value, *invocation;
@@ -117,7 +117,7 @@ static void show(struct reader *r) {
 /* The run of the current entry; 1 when it has one. */
 static int entry_invocation(sd_journal *j, char ret[static INVOCATION_LENGTH + 1]) {
         static const char *const names[] = {"KEELSON_INVOCATION", "_SYSTEMD_INVOCATION_ID"};
-        /* Of keelson-logs.service the second is its own. */
+        /* For keelson-logs.service the second field is the collector's own. */
         const void *data;
         size_t n;
 
@@ -148,7 +148,7 @@ static int newest_but(struct reader *r, const char *but, char ret[static INVOCAT
         return e;
 }
 
-/* The current run, or one that systemd still remembers; else the newest that wrote something. */
+/* The current run, or one that systemd still knows; else the newest with an entry. */
 static int current_invocation(struct reader *r, char ret[static INVOCATION_LENGTH + 1]) {
         _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", r->unit);
         char target[64];
@@ -161,7 +161,7 @@ static int current_invocation(struct reader *r, char ret[static INVOCATION_LENGT
         return 1;
 }
 
-/* Which run is asked for: 1, or 0 when there is none. */
+/* Which run is requested: 1, or 0 when there is none. */
 static int choose(struct reader *r) {
         char current[INVOCATION_LENGTH + 1] = "";
         int e = current_invocation(r, current);
@@ -184,7 +184,7 @@ static int seek(struct reader *r) {
         e = sd_journal_seek_tail(r->journal);
         if (e < 0)
                 return e;
-        /* Steps over the lines that are to come, and one more. */
+        /* Skips the lines that are to be shown, and one more. */
         for (int64_t i = 0; i <= q->tail; i++) {
                 e = sd_journal_previous(r->journal);
                 if (e < 0)
@@ -198,7 +198,7 @@ static int seek(struct reader *r) {
         return 0;
 }
 
-/* 1 when nobody reads our output any more. */
+/* 1 when the reader of our output is gone. */
 static bool reader_left(void) {
         struct pollfd p = {.fd = STDOUT_FILENO};
 
@@ -244,7 +244,8 @@ static int find_unit(struct reader *r) {
 }
 
 static int run(struct reader *r, struct problem *p) {
-        /* All of the machine's files: journald keeps what users from 1000 on write apart. */
+        /* All of the machine's files: journald keeps the entries of users from 1000 on in separate
+         * ones. */
         int e = sd_journal_open(&r->journal, SD_JOURNAL_LOCAL_ONLY);
 
         if (e < 0)
@@ -272,7 +273,7 @@ static int run(struct reader *r, struct problem *p) {
                 e = flush(r);
         if (e >= 0 && r->request->follow && !r->request->previous && !r->ended)
                 e = follow(r);
-        /* A reader that left is no error of ours. */
+        /* A reader that is gone is not an error. */
         if (e < 0 && e != -EPIPE)
                 return problem_set(p, -e, 0, NULL, "cannot read the journal: %s", strerror(-e));
         return 0;

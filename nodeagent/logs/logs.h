@@ -1,4 +1,4 @@
-/* `knodeagent ssh`: the one command that kapid may run here. */
+/* `knodeagent ssh`: the only command that kapid may run here. */
 #pragma once
 
 #include <systemd/sd-journal.h>
@@ -16,8 +16,8 @@ struct logs_request {
 void logs_request_done(struct logs_request *r);
 /* Reads "logs <namespace> <pod> <uid> <container> [option...]" (docs/names.md). Pure. */
 int logs_request_parse(const char *command, struct logs_request *ret, struct problem *p);
-/* Does what SSH_ORIGINAL_COMMAND asks for; returns the exit code. */
+/* Runs the command of SSH_ORIGINAL_COMMAND; returns the exit code. */
 int logs_ssh_main(const char *command);
-/* Matches the lines that a container's program wrote, not what systemd says about its unit: of one
- * run, or of all with NULL. uid: of the pod. */
+/* Adds journal matches for the output of a container's program, without systemd's messages about
+ * its unit: of one run, or of all with NULL. uid: of the pod. */
 int logs_match(sd_journal *j, const char *uid, const char *container, const char *invocation);

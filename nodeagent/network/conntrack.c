@@ -1,5 +1,5 @@
-/* One dump of the table over netlink (ctnetlink), then one delete for each entry that is stale:
- * deleting while the dump runs could make it miss others. */
+/* One dump of the table over netlink (ctnetlink), then one delete for each stale entry: deleting
+ * during the dump could make it skip others. */
 #include "nodeagent/network/conntrack.h"
 
 #include <netinet/in.h>
@@ -89,7 +89,7 @@ static int delete_stale(struct sweep *s) {
         int deleted = 0;
 
         for (size_t i = 0; i < s->stale.count; i++) {
-                /* An entry that ended meanwhile is an error here, and as good. */
+                /* An error here means that the entry ended meanwhile. */
                 if (writer && nfnl_ct_del(writer, s->stale.items[i], 0) >= 0)
                         deleted++;
                 nfnl_ct_put(s->stale.items[i]);

@@ -1,4 +1,4 @@
-/* A bitmap over the node's pod range; addresses are given round robin. */
+/* A bitmap over the node's pod range; addresses are assigned round robin. */
 #include "nodeagent/network/ipam.h"
 
 #include <arpa/inet.h>
@@ -8,7 +8,7 @@ struct ipam {
         char gateway[16];
         uint32_t base;
         uint32_t count;     /* addresses in the range */
-        uint32_t last;      /* offset last given */
+        uint32_t last;      /* offset last assigned */
         uint8_t used[8192]; /* a bit per offset; /16 is the largest range */
 };
 
@@ -78,7 +78,8 @@ const char *ipam_gateway(const struct ipam *i) {
 }
 
 int ipam_take(struct ipam *i, char ret[static 16]) {
-        /* Offsets 2 to count - 2: network, gateway and broadcast stay out. */
+        /* Offsets 2 to count - 2: the network, gateway and broadcast addresses are never assigned.
+         */
         uint32_t usable = i->count - 3;
 
         for (uint32_t n = 1; n <= usable; n++) {

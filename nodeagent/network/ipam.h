@@ -1,4 +1,4 @@
-/* Addresses of a node's pods: which of the node's pod range are in use. Pure. */
+/* The addresses in the node's pod range and which of them are in use. Pure. */
 #pragma once
 
 #include "lib/base.h"
@@ -11,7 +11,7 @@ struct ipam *ipam_free(struct ipam *i);
 DEFINE_CLEANUP(struct ipam *, ipam_free);
 const char *ipam_cidr(const struct ipam *i);
 const char *ipam_gateway(const struct ipam *i);
-/* Takes the next free address after the one last given, so that a freed one rests as long as
+/* Assigns the next free address after the last one, so that a released address is reused as late as
  * possible. -ENOSPC. */
 int ipam_take(struct ipam *i, char ret[static 16]);
 /* Marks one as in use (adoption). -EADDRNOTAVAIL outside the range, -EADDRINUSE. */

@@ -1,5 +1,5 @@
-/* rtnetlink tells of links, addresses and routes that go; only what is ours matters. Several that
- * go at once (a link takes its address and routes along) lead to one call. */
+/* rtnetlink reports removed links, addresses and routes; those that are not ours are ignored.
+ * Several losses at once (a link takes its addresses and routes along) lead to one call. */
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
@@ -17,7 +17,7 @@ struct network_watch {
         void *userdata;
 };
 
-/* An attribute's text; "" when absent or not ended. */
+/* An attribute's text; "" when absent or without a final NUL. */
 static const char *text_of(const struct nlmsghdr *h, size_t header, unsigned short type) {
         const struct rtattr *a =
                         (const struct rtattr *)((const char *)NLMSG_DATA(h) + NLMSG_ALIGN(header));

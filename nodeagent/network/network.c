@@ -37,7 +37,7 @@ struct network {
         char service_cidr[24];
         char pod_cidr[24];
         char gateway[16];
-        struct map *routes; /* of other nodes' pods, as last wanted */
+        struct map *routes; /* to the pods of other nodes, as last set */
 };
 
 static int nl_errno(int error) {
@@ -161,7 +161,7 @@ static bool address_of_link(struct rtnl_addr *a, int index, char ret[static 16])
         return true;
 }
 
-/* Any other address on our own device was left by another range. */
+/* Other addresses on our own device are left over from another range. */
 static void address_flush(struct nl_sock *s, int index, const char *keep) {
         struct nl_cache *cache;
 
@@ -185,7 +185,7 @@ struct route_spec {
         bool unreachable;
 };
 
-/* NULL, or the address of this text; the caller puts it. */
+/* *ret is NULL for NULL, else the parsed address; the caller puts it. */
 static int address_parse(const char *text, struct nl_addr **ret) {
         *ret = NULL;
         return text ? nl_addr_parse(text, AF_INET, ret) : 0;
@@ -356,7 +356,7 @@ int network_repair(struct network *n) {
         _cleanup_(map_freep) struct map *routes = TAKE_PTR(n->routes);
         int result = service_device(n), r;
 
-        /* What can be repaired is, whatever else fails. */
+        /* One failure must not keep the rest from being repaired. */
         if (*n->gateway) {
                 r = network_set_pod_range(n, n->pod_cidr, n->gateway);
                 if (r < 0 && result >= 0)
@@ -385,7 +385,7 @@ static void veth_name(const char *uid, char ret[static 16]) {
         ret[n] = 0;
 }
 
-/* Ends a moment in another network namespace. It must work: everything else would run in the wrong
+/* Returns from another network namespace. It must succeed: everything else would run in the wrong
  * network. */
 static void return_home(int home) {
         int r = setns(home, CLONE_NEWNET);
@@ -508,7 +508,7 @@ static int open_pod_ns(const char *path, int home) {
                 return_home(home);
                 return ns;
         }
-        /* The file is missing, or stands there without its mount (/run was unmounted). */
+        /* The file is missing, or its mount is (/run was unmounted). */
         safe_close(ns);
         (void)unlink(path);
         r = netns_make(path, home);
@@ -527,7 +527,7 @@ static int ensure_veth(struct nl_sock *outside, struct nl_sock *inside, const ch
         r = veth_make(outside, name, ns);
         if (r != -EEXIST)
                 return r;
-        /* Half made before a crash: its other end is somewhere else. */
+        /* Left by a crash: its other end is in another namespace. */
         (void)link_delete(outside, name);
         return veth_make(outside, name, ns);
 }
@@ -590,7 +590,7 @@ int network_pod_sysctl(const char *uid, const char *name, const char *value) {
                 return ns_path ? -EINVAL : -ENOMEM;
         if (home < 0 || ns < 0 || setns(ns, CLONE_NEWNET) < 0)
                 return -errno;
-        /* /proc/sys/net is that of whoever opens it. */
+        /* /proc/sys/net shows the namespace of the process that opens it. */
         r = write_sysctl(path, value);
         return_home(home);
         return r;

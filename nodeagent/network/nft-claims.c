@@ -1,4 +1,4 @@
-/* held: element -> key; of_key: key -> {element: true}; waiting: element -> {key: true} of those
+/* held: element -> key; of_key: key -> {element: true}; waiting: element -> {key: true} of the keys
  * that were refused it. An element is "<map> <key>". */
 #include "nodeagent/network/nft-claims.h"
 

@@ -1,5 +1,5 @@
-/* Who has which element of the table's maps: two services (or pods) that ask for the same address
- * and port must not make the kernel refuse the table as a whole. The first one keeps it. */
+/* Which key owns which element of the table's maps. Two services (or pods) that ask for the same
+ * address and port must not make the kernel refuse the whole table: the first one keeps it. */
 #pragma once
 
 #include "lib/json.h"
@@ -9,10 +9,10 @@ struct nft_claims;
 struct nft_claims *nft_claims_new(void) _warn_unused_;
 struct nft_claims *nft_claims_free(struct nft_claims *c);
 DEFINE_CLEANUP(struct nft_claims *, nft_claims_free);
-/* Takes for `key` what its model's elements name, and gives back what its last model had. Elements
- * that another key holds are taken out of the model (which the caller owns alone) and called:
- * on_refused(element, holder). Keys that were refused an element that is free now are called
- * on_free(key). model NULL: gives back everything. -ENOMEM. */
+/* Claims for `key` the elements of its model, and releases those of its previous model. Elements
+ * that another key holds are removed from the model (which must not be shared) and reported with
+ * on_refused(element, holder). Keys that were refused an element that is now free are reported with
+ * on_free(key). model NULL: releases everything. -ENOMEM. */
 struct nft_claims_callbacks {
         void (*on_refused)(
                         const char *key, const char *element, const char *holder, void *userdata);

@@ -1,6 +1,6 @@
-/* Commits come as messages about what changed, ended by one that says who did it. When the socket
- * overflows (a table of thousands of services is tens of thousands of messages) the generation's
- * number tells whether a commit was missed that was not ours. */
+/* A commit arrives as messages about its changes; the last one names the process. When the socket
+ * overflows (a table of thousands of services is tens of thousands of messages) the generation
+ * number shows whether a foreign commit was missed. */
 #include "nodeagent/network/nft-monitor.h"
 
 #include <linux/netfilter/nf_tables.h>
@@ -21,7 +21,7 @@ struct nft_monitor {
         bool overflowed;      /* while one of our commits was running */
         unsigned own_running; /* our commits that are running */
         unsigned own_commits; /* not yet seen on the socket */
-        uint32_t own_pid;     /* as the kernel numbers the thread that commits; 0: not known yet */
+        uint32_t own_pid;     /* the kernel's id of the thread that commits; 0: not known yet */
         uint32_t generation;  /* of the last commit that was seen */
         uint32_t own_last;    /* generation right after our last commit */
 };
@@ -66,8 +66,8 @@ static void commit_seen(struct nft_monitor *m, const struct nlmsghdr *h) {
         bool ours, foreign;
 
         (void)prctl(PR_GET_NAME, name);
-        /* The kernel's number for us differs from gettid() in a PID namespace: it is learned from
-         * our first commit. */
+        /* In a PID namespace the kernel's id for us differs from gettid(): it is taken from our
+         * first commit. */
         if (m->own_pid == 0 && m->own_commits > 0 && attribute_is(h, NFTA_GEN_PROC_NAME, name))
                 m->own_pid = pid;
         ours = pid == m->own_pid;

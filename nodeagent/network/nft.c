@@ -1,8 +1,8 @@
-/* One transaction is under way at a time. A change marks the keys of its models; a deferred event
- * makes their models anew, at most WORK_PER_TURN steps a turn, and gives the text to the thread. A
- * load of the whole table is made the same way, piece by piece, and replaces the old table in one
+/* At most one transaction runs at a time. A change marks the keys of its models; a deferred event
+ * rebuilds their models, at most WORK_PER_TURN steps a turn, and passes the text to the thread. A
+ * load of the whole table is built the same way, piece by piece, and replaces the old table in one
  * transaction: there is no moment without rules. After a transaction UDP flows to endpoints that it
- * took away are ended. */
+ * removed are deleted. */
 #include "nodeagent/network/nft.h"
 
 #include <nftables/libnftables.h>
@@ -26,10 +26,10 @@ enum {
         RESTORE_DELAY_US = 200000,
         RESTORE_PAUSE_US = 2 * 1000000,
         RETRY_US = 5 * 1000000,
-        WORK_PER_TURN = 400, /* services and their endpoints looked at */
+        WORK_PER_TURN = 400, /* services and endpoints visited */
 };
 
-/* A transaction: made on the loop, run on the thread, looked at on the loop again. */
+/* A transaction: built on the loop, run on the thread, evaluated on the loop again. */
 struct transaction {
         struct nft *nft;
         struct buf text;
@@ -53,18 +53,18 @@ struct nft {
         struct map *guarded;  /* and of the API's endpoints */
         struct map *pods;     /* uid -> wanted model of a local pod */
         struct map *models;   /* "svc:ns/name" or "pod:uid" -> model in the kernel */
-        struct map *dirty;    /* keys of models to make again; values are not used */
+        struct map *dirty;    /* keys of models to rebuild; values are not used */
         struct map *leaving;  /* uid -> mark with which it stopped being an endpoint */
-        struct map *warned;   /* what was said once */
+        struct map *warned;   /* warnings that were logged already */
         uint64_t marks;
         sd_event_source *defer;
         sd_event_source *restore;
         bool loaded; /* the table was loaded once, or is being loaded */
         struct transaction *running;
         uint64_t restored_us;
-        /* the whole table in the making */
+        /* the whole table while it is built */
         bool reload_due;
-        struct map *todo; /* keys that are still to come; NULL: no load in the making */
+        struct map *todo; /* keys not yet built; NULL: no load is being built */
         struct ruleset ruleset;
         json_t *flows;
         uint64_t load_marks;
@@ -89,7 +89,7 @@ static void mark(struct nft *n, const char *prefix, const char *name) {
 
 /* ---- what a key should put into the table ---- */
 
-/* The API's own addresses: what this agent was given, and the endpoints of its service. */
+/* The API's own addresses: those of the kubeconfig, and the endpoints of its service. */
 static json_t *api_addresses(struct nft *n) {
         const json_t *slice, *e, *port, *slices = service_table_slices(n->table, API_SERVICE);
         json_t *list = json_object();
@@ -134,7 +134,7 @@ static void on_free(const char *key, void *userdata) {
         mark(userdata, "", key);
 }
 
-/* A model that the caller owns alone, or NULL: nothing. *cost grows by what was looked at. */
+/* A model that is not shared, or NULL: nothing. *cost grows by the number of objects visited. */
 static json_t *wanted(struct nft *n, const char *key, size_t *cost) {
         struct nft_claims_callbacks callbacks = {on_refused, on_free, n};
         const char *name = startswith(key, "svc:"), *address;
@@ -164,7 +164,8 @@ static json_t *wanted(struct nft *n, const char *key, size_t *cost) {
         return model;
 }
 
-/* Adds where the flows of a model may lead; before: they led somewhere and may no longer. */
+/* Adds the destinations of a model's flows; before: of its previous model, which may no longer be
+ * valid. */
 static void add_flows(json_t *flows, const json_t *model, bool before) {
         const char *key;
         json_t *v;
@@ -433,7 +434,7 @@ static bool takes_from_outside(const json_t *service) {
                json_array_size(json_at(service, "status.loadBalancer.ingress")) > 0;
 }
 
-/* What is reserved has changed: the services that may be concerned are made again. */
+/* The reserved addresses have changed: the affected services are rebuilt. */
 static void guard(struct nft *n) {
         struct map *guarded = map_new(NULL);
         _cleanup_json_ json_t *api = api_addresses(n);
@@ -492,8 +493,8 @@ int nft_service(struct nft *n, const json_t *service, bool gone) {
                     : service_table_set_service(n->table, service);
 }
 
-/* Pods that were ready endpoints and are none now: the kernel's table serves them until what was
- * marked is in it. */
+/* Pods that stopped being ready endpoints: the kernel's table still serves them until the marked
+ * changes are in it. */
 static void note_leaving(struct nft *n, const json_t *before) {
         const json_t *e;
         size_t i;
@@ -560,16 +561,16 @@ json_t *nft_objects(const struct nft *n) {
 }
 
 void nft_keep_only(struct nft *n,
-                bool (*is_known)(const char *kind, const char *key, void *userdata),
+                bool (*is_known)(enum kind_id kind, const char *key, void *userdata),
                 void *userdata) {
         map_foreach (service_table_services(n->table), e) {
                 _cleanup_json_ json_t *gone = json_incref(map_entry_value(e));
-                if (!is_known("services", map_entry_key(e), userdata))
+                if (!is_known(KIND_SERVICES, map_entry_key(e), userdata))
                         (void)nft_service(n, gone, true);
         }
         map_foreach (service_table_all_slices(n->table), f) {
                 _cleanup_json_ json_t *gone = json_incref(map_entry_value(f));
-                if (!is_known("endpointslices", map_entry_key(f), userdata))
+                if (!is_known(KIND_ENDPOINTSLICES, map_entry_key(f), userdata))
                         (void)nft_slice(n, gone, true);
         }
 }
@@ -613,7 +614,7 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         r = sd_event_source_set_enabled(n->defer, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-        /* A load in pieces lets everything else go first. */
+        /* Everything else runs before the next piece of a load. */
         r = sd_event_source_set_priority(n->defer, SD_EVENT_PRIORITY_NORMAL + 10);
         if (r < 0)
                 return r;
@@ -626,7 +627,7 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
 struct nft *nft_free(struct nft *n) {
         if (!n)
                 return NULL;
-        /* Waits for the transaction under way: half a table is never left behind. */
+        /* Waits for the running transaction, so that no half-written table stays behind. */
         worker_free(n->worker);
         transaction_free(n->running);
         nft_monitor_free(n->monitor);

@@ -1,11 +1,12 @@
-/* The driver of the nftables table `inet keelson`: keeps the services' state, applies each change
- * as one transaction, and puts the table back when somebody else changed it. Transactions run on a
- * thread, and what leads to them is made in pieces of bounded size: however many services there
- * are, the loop is never held. */
+/* The driver of the nftables table `inet keelson`: keeps the state of services, applies each change
+ * as one transaction, and restores the table when another program changed it. Transactions run on a
+ * thread, and their text is built in pieces of bounded size: the loop is never blocked, whatever
+ * the number of services. */
 #pragma once
 
 #include <systemd/sd-event.h>
 
+#include "lib/client/kinds.h"
 #include "lib/json.h"
 #include "lib/map.h"
 
@@ -21,24 +22,25 @@ struct nft_options {
         void *userdata;
 };
 
+/* Copies the texts of the options. A negative errno when nftables or the thread cannot be used. */
 int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options);
 struct nft *nft_free(struct nft *n);
 DEFINE_CLEANUP(struct nft *, nft_free);
-/* A Service or EndpointSlice appeared, changed or (gone) went away. Applied after this turn of the
+/* A Service or EndpointSlice was created, changed or deleted (gone). Applied after this turn of the
  * loop. 1; 0 when this version is known already. */
 int nft_service(struct nft *n, const json_t *service, bool gone);
 int nft_slice(struct nft *n, const json_t *slice, bool gone);
-/* Addresses that no service may take from outside: of nodes and of the API (keys; values are not
- * used). api: "address:port" of API servers that this agent knows of itself, or NULL. */
+/* Addresses that no service may claim from outside: of nodes and of the API (keys; values are not
+ * used). api: "address:port" of the API server in the kubeconfig, or NULL. */
 void nft_reserve(struct nft *n, const struct map *addresses, const char *api);
 /* A pod of this node: its host ports, and its way back to itself through a service. pod_ip ""
  * removes. ports: array of {hostPort, hostIP, containerPort, protocol}. */
 void nft_local_pod(struct nft *n, const char *uid, const char *pod_ip, const json_t *ports);
-/* Whether any EndpointSlice has this pod as a ready endpoint, as far as the kernel's table goes. */
+/* Whether any EndpointSlice in the kernel's table has this pod as a ready endpoint. */
 bool nft_serves_pod(struct nft *n, const char *uid);
 /* {name: service} of a namespace; NULL: none. Borrowed until the next event. */
 const json_t *nft_services_in(const struct nft *n, const char *ns);
-/* Loads the whole table (start, and after changes by hand). */
+/* Loads the whole table (at start, and after manual changes). */
 void nft_reload(struct nft *n);
 /* Whether the kernel has our table already: an earlier agent's, newer than anything on disk. Only
  * before the first nft_reload(). */
@@ -47,7 +49,7 @@ bool nft_table_is_there(struct nft *n);
 bool nft_is_loaded(const struct nft *n);
 /* All services and slices, for the disk: new references in a new array, services first. */
 json_t *nft_objects(const struct nft *n) _warn_unused_;
-/* Forgets every service and slice for which the function says no. */
+/* Forgets every service (KIND_SERVICES) and slice (KIND_ENDPOINTSLICES) that is not known. */
 void nft_keep_only(struct nft *n,
-                bool (*is_known)(const char *kind, const char *key, void *userdata),
+                bool (*is_known)(enum kind_id kind, const char *key, void *userdata),
                 void *userdata);

@@ -98,7 +98,7 @@ static int count_endpoints(struct service_table *t, const json_t *slice, int sig
         return 0;
 }
 
-/* Takes a slice out of its service's list. */
+/* Removes a slice from its service's list. */
 static void unindex(struct service_table *t, const json_t *slice) {
         _cleanup_free_ char *service = service_of(slice);
         json_t *list = service ? map_get(t->by_service, service) : NULL;

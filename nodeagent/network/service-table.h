@@ -1,5 +1,5 @@
-/* What the agent knows of services: the objects, and indexes over them, so that no question costs
- * more than what it asks about. Nothing here looks at every slice for one service. No I/O. */
+/* The services and slices that the agent knows, and indexes over them, so that a query costs only
+ * what it returns. Nothing here visits every slice for one service. No I/O. */
 #pragma once
 
 #include "lib/json.h"
@@ -15,8 +15,8 @@ struct service_table *service_table_new(service_touched_func touched, void *user
 struct service_table *service_table_free(struct service_table *t);
 DEFINE_CLEANUP(struct service_table *, service_table_free);
 
-/* Takes up an object (a reference is kept); touched is called for the services that it concerns.
- * 1; 0 when this very version (uid and resourceVersion) is known; -ENOMEM. */
+/* Adds or replaces an object (keeps a reference); touched is called for the services that it
+ * affects. 1; 0 when this version (uid and resourceVersion) is known already; -ENOMEM. */
 int service_table_set_service(struct service_table *t, const json_t *service);
 int service_table_set_slice(struct service_table *t, const json_t *slice);
 /* 1 when it was there. */
@@ -35,6 +35,6 @@ bool service_table_is_ready(const struct service_table *t, const char *pod_uid);
 /* All of them by key, values are objects (json_t *). Borrowed. */
 const struct map *service_table_services(const struct service_table *t);
 const struct map *service_table_all_slices(const struct service_table *t);
-/* How many slices and endpoints were looked at since the table was made: what tests hold against
- * the size of a change. */
+/* The number of slices and endpoints visited since the table was made; tests compare it with the
+ * size of a change. */
 uint64_t service_table_steps(const struct service_table *t);

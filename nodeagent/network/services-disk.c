@@ -1,4 +1,4 @@
-/* Written beside, synced, renamed: a reader finds the old file or the new one. */
+/* Written to a new file, synced, renamed: a reader finds the old file or the new one. */
 #include "nodeagent/network/services-disk.h"
 
 #include <fcntl.h>

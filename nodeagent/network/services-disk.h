@@ -4,10 +4,10 @@
 
 #include "lib/json.h"
 
-/* objects: array, not changed meanwhile. Blocks (thousands of objects, fsync): for a thread. The
- * file has mode 0600. */
+/* objects: array that nobody changes meanwhile. Blocks (thousands of objects, fsync): call it on a
+ * worker thread. The file has mode 0600. */
 int services_disk_save(const char *path, const json_t *objects);
-/* Calls for each object of the file; a line that can't be read ends it. -ENOENT when there is no
- * file. */
+/* Calls func for each object of the file; stops with an error at a line that cannot be read.
+ * -ENOENT when there is no file. */
 int services_disk_load(const char *path, void (*func)(const json_t *object, void *userdata),
                 void *userdata);

@@ -1,10 +1,10 @@
 /* The table. Packets to a service's address find their chain by one lookup in the verdict map
- * `services` (address . protocol . port), so cost does not grow with the number of services. The
- * chain pick-N, which all services of N endpoints share, draws a number and finds the endpoint
- * under it in the map `endpoints`; services with affinity, many endpoints or addresses of the
- * outside have chains of their own, with one rule that picks an endpoint. Services without
- * endpoints are elements of `refused`, looked up only for new connections in the filter hooks,
- * where reject is allowed. Nothing here lists the kernel's state. */
+ * `services` (address . protocol . port), so the cost does not grow with the number of services.
+ * The chain pick-N, which all services of N endpoints share, draws a number and finds the endpoint
+ * in the map `endpoints`; services with affinity, many endpoints or external addresses have their
+ * own chains, with one rule that picks an endpoint. Services without endpoints are elements of
+ * `refused`, looked up only for new connections in the filter hooks, where reject is allowed.
+ * Nothing here reads the kernel's state. */
 #include "nodeagent/network/services-to-nft.h"
 
 #include <arpa/inet.h>
@@ -49,7 +49,7 @@ static const char *protocol_of(const json_t *port) {
         return strcaseeq(p, "UDP") ? "udp" : strcaseeq(p, "SCTP") ? "sctp" : "tcp";
 }
 
-/* What nft's grammar could misread must not get into the text. */
+/* Text that nft's grammar could misread must not get into the ruleset. */
 static bool address_is_plain(const char *s) {
         size_t n = strspn(s, "0123456789.");
         return n >= 7 && n <= 15 && !s[n];
@@ -91,8 +91,8 @@ static bool endpoint_counts(const json_t *endpoint, bool terminating) {
         return json_bool_or(c, "ready", true);
 }
 
-/* Ready endpoints; when there is none, those that still serve while they end. Sorted, without
- * doubles. */
+/* Ready endpoints; without any, those that are serving while they terminate. Sorted, deduplicated.
+ */
 static int collect(const json_t *slices, const json_t *port, const char *node_name,
                 struct endpoints *ret) {
         size_t capacity = 0, i, j, n = 0;
@@ -227,7 +227,7 @@ static json_t *endpoint_names(const struct endpoints *lists[2]) {
         return names;
 }
 
-/* Where connections without end (UDP) to this address may lead. */
+/* Valid destinations of UDP flows, which have no end, to this address. */
 static void flow(struct port_context *c, const char *address, int port) {
         _cleanup_free_ char *key = strformat("%s:%d", address, port);
 
@@ -242,8 +242,8 @@ static void one_address(
         flow(c, address, c->port);
 }
 
-/* An address from outside of the cluster's own must not take the way to a node, to the API or to
- * another service (CVE-2020-8554). */
+/* An external address must not divert traffic to a node, to the API or to another service
+ * (CVE-2020-8554). */
 static void external_address(
                 struct port_context *c, const char *map, const char *address, const char *verdict) {
         if (!address_is_plain(address))
@@ -414,7 +414,7 @@ static void host_port(json_t *model, const char *uid, const char *pod_ip, const 
         chain(model, name,
                         json_pack("[o]", json_sprintf("meta l4proto %s dnat ip to %s:%d", protocol,
                                                          pod_ip, number)));
-        /* The pod could not answer to an address that never leaves a machine. */
+        /* The pod could not answer an address that never leaves a machine. */
         if (startswith(host_ip, "127."))
                 json_array_insert_new(json_object_get(json_object_get(model, "chains"), name), 0,
                                 json_string("meta mark set meta mark | 0x4000"));
@@ -469,7 +469,8 @@ bool flow_is_stale(const json_t *flows, const char *service_cidr, const struct u
 
         if (!own || !any || !from)
                 return false;
-        /* Of what goes to one of a node's own ports only what was sent on to a pod is ours. */
+        /* Of the traffic to one of a node's own ports only flows that were forwarded to a pod are
+         * ours. */
         if (!names && !streq(own, from))
                 names = json_object_get(flows, any);
         if (!names)
@@ -508,10 +509,10 @@ static const struct {
                                 false},
 };
 
-/* What no service and no pod may take over comes first: the API's own addresses. Packets to an
- * address of a service that no rule has turned to a pod ask for a port that is not served: they are
- * refused, so that nobody waits for an answer. Loopback addresses never come over a link; pods with
- * a host port on one would else be a way to the machine's own servers (CVE-2020-8558). */
+/* First the addresses that no service and no pod may claim: the API's own. A packet to a service's
+ * address that no rule has sent to a pod is for a port that is not served: it is refused, so that
+ * no client waits for an answer. Loopback addresses never arrive over a link; otherwise a pod with
+ * a host port on one would be a way to the machine's own servers (CVE-2020-8558). */
 static void frame_text(const struct nft_frame *f, struct buf *out) {
         buf_append_str(out, "table " TABLE " {\n");
         for (size_t i = 0; i < ELEMENTS(collections); i++)
@@ -564,7 +565,7 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
         buf_append_str(out, "  }\n}\n");
 }
 
-/* Sets and empty chains first, so that everything after may refer to them. */
+/* Sets and empty chains first, so that everything after them may refer to them. */
 static void add_containers(const json_t *old, const json_t *new_model, struct buf *out) {
         const char *name;
         json_t *v;
@@ -601,7 +602,7 @@ static void fill_chains(const json_t *old, const json_t *new_model, struct buf *
         }
 }
 
-/* One command a collection: a transaction's price is by commands. */
+/* One command per collection: a transaction's cost grows with the number of commands. */
 static void change_elements(
                 const json_t *from, const json_t *to, const char *verb, struct buf *out) {
         bool add = streq(verb, "add");

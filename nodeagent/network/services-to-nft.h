@@ -11,9 +11,9 @@
  * ""}}, "flows": {"address:port" or "*:port" of the node: ["address:port" of an endpoint]} (of UDP
  * ports), "leftOut": {address: true}}. */
 
-/* What a service's rules depend on beside itself. Borrowed. */
+/* A service's rules depend on these beside the service itself. Borrowed. */
 struct service_facts {
-        const char *node_name;      /* tells local endpoints */
+        const char *node_name;      /* distinguishes local endpoints */
         const char *service_cidr;   /* "10.96.0.0/16"; NULL or "": not known */
         const struct map *reserved; /* addresses of nodes and of the API; values are not used */
 };
@@ -26,14 +26,14 @@ json_t *service_to_model(const json_t *service, const json_t *slices,
 /* A pod of this node: its address may come back to itself through a service, and its host ports
  * (array of {hostPort, hostIP, containerPort, protocol}). */
 json_t *local_pod_to_model(const char *uid, const char *pod_ip, const json_t *ports) _warn_unused_;
-/* What no rule may ever catch: {"address:port": port} of the API. */
+/* Destinations that no rule may ever catch: {"address:port": port} of the API. */
 json_t *protected_to_model(const json_t *addresses, const char *service_cidr) _warn_unused_;
 
 struct nft_frame {
         const char *cluster_cidr;
         const char *service_cidr;
 };
-/* A whole table, put together model by model. Zero-initialise; ruleset_done() frees. */
+/* A whole table, assembled model by model. Zero-initialise; ruleset_done() frees. */
 struct ruleset {
         struct buf containers, chains, elements;
 };
@@ -45,12 +45,13 @@ void ruleset_done(struct ruleset *r);
 /* The text that turns old into new; nothing when they are equal. NULL is the empty model. */
 int model_diff(const json_t *old, const json_t *new_model, struct buf *out);
 
-/* A connection that the kernel follows: what the sender meant, and who answers. */
+/* A tracked connection: the address that the sender used, and the endpoint that answers. */
 struct udp_flow {
         const char *to, *from;
         unsigned to_port, from_port;
 };
-/* Whether a UDP flow leads to what is no longer an endpoint of the service that it was sent to: it
- * would stay there as long as the sender goes on. flows: the models' "flows" of what changed, or of
- * everything; then with the service range, in which an address without service is stale too. */
+/* Whether a UDP flow leads to a pod that is no longer an endpoint of the service that it was sent
+ * to: it would stay there as long as the sender keeps sending. flows: the models' "flows" of the
+ * changed services, or of all; then with the service range, in which an address without a service
+ * is stale too. */
 bool flow_is_stale(const json_t *flows, const char *service_cidr, const struct udp_flow *f);

@@ -1,24 +1,24 @@
-/* The annotations unit.keelson.dev/<Property>, and what they can't touch. Which namespace may use
- * which property is for the API's admission (the pod security level); here is what belongs to the
- * agent itself whoever let the pod through: who the unit is, what other units it reaches, and
- * keelson's own keys, state and sockets, which are put in after everything else. Only a container
- * with securityContext.privileged, which owns the machine anyway, is free of it. */
+/* The annotations unit.keelson.dev/<Property>. Which namespace may use which property is decided by
+ * the API's admission (the pod security level). Here is what belongs to the agent whatever
+ * admission allowed: the unit's identity, the other units that it affects, and keelson's own keys,
+ * state and sockets, which are hidden after everything else. Only a container with
+ * securityContext.privileged, which owns the machine anyway, is exempt. */
 #include "nodeagent/plan/pod-units.h"
 
 #include "nodeagent/plan/unit-props.h"
 
 #define REASON "CreateContainerConfigError"
 #define OTHER_UNITS \
-        "it reaches other units of the machine, which takes a container with " \
+        "it affects other units of the machine, which takes a container with " \
         "securityContext.privileged"
 
-/* No container that is not privileged sees these. */
+/* Only privileged containers see these. */
 static const char *const hidden_paths[] = {"/etc/keelson", "/var/lib/keelson", "/run/keelson",
                 "/root/.ssh", "/root/.kube", "/boot", "/etc/shadow", "/etc/shadow-", "/etc/gshadow",
                 "/etc/gshadow-", "/etc/ssh", "/etc/ssl/private", "/etc/sudoers", "/etc/sudoers.d",
                 "/etc/credstore", "/etc/credstore.encrypted"};
 
-/* Properties that an annotation may give these values only (none: not at all), and why. */
+/* Properties that an annotation may set to these values only (none: not at all), and why. */
 static const struct kept_property {
         const char *property, *values, *why;
 } kept_properties[] = {
@@ -173,7 +173,7 @@ static int hide(json_t *properties, const char *prefix, const char *at, const ch
         return json_array_append_new(list, json_string(text));
 }
 
-/* What a folder of the machine shows of the hidden ones, where it is mounted. */
+/* Hides the hidden paths that a folder of the machine shows where it is mounted. */
 static int hide_in_mount(json_t *properties, bool image, const char *source, const char *target) {
         size_t n = streq(source, "/") ? 0 : strlen(source);
         int r = 0;
@@ -195,7 +195,7 @@ static const json_t *named(const json_t *list, const char *name) {
         return NULL;
 }
 
-/* Speaking to systemd is the one thing that needs a socket of its, for those who ask for it. */
+/* Only sd_notify needs a socket of systemd, for the containers that use it. */
 static int notify_socket(json_t *properties) {
         json_t *list = json_object_get(properties, "BindReadOnlyPaths");
 

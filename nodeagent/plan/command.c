@@ -1,5 +1,5 @@
-/* The file through which kpod-exec gets a command: pure, JSON in, bytes out. Its format is at the
- * head of kpod-exec.c. */
+/* The file that passes a command to kpod-exec: pure, JSON in, bytes out. Its format is described in
+ * kpod-exec.c. */
 #include "nodeagent/plan/pod-units.h"
 
 static void field(struct buf *b, char kind, const char *text) {

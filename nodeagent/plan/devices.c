@@ -1,7 +1,7 @@
 /* A container's own /dev. systemd's private /dev (PrivateDevices=) is read-only before anything can
- * be mounted in it, and a termination message lies there by default. A folder of the agent's at
- * this place wins over systemd's, while the rest of PrivateDevices= stays: it has the same devices,
- * links and mounts, and the message. */
+ * be mounted in it, and by default a termination message is there. A folder of the agent mounted at
+ * /dev takes precedence over systemd's, while the rest of PrivateDevices= stays: it has the same
+ * devices, links and mounts, and the message. */
 #include "nodeagent/plan/pod-units.h"
 
 static int bind(json_t *properties, const char *key, const char *source, const char *target,
@@ -48,7 +48,7 @@ int pod_own_devices(json_t *properties, const char *dir) {
         for (size_t i = 0; i < ELEMENTS(devices) && r >= 0; i++)
                 r = bind(properties, "BindPaths", devices[i].path, devices[i].path,
                                 devices[i].optional);
-        /* With PrivateIPC systemd mounts one of its own. */
+        /* With PrivateIPC systemd mounts its own. */
         if (r >= 0 && !json_bool_or(properties, "PrivateIPC", false))
                 r = bind(properties, "BindPaths", "/dev/mqueue", "/dev/mqueue", true);
         return r < 0 ? r : 1;

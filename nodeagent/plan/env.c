@@ -1,6 +1,5 @@
 /* The environment of a container: env, envFrom, field and resource references, $(VAR) expansion.
- * What comes from a Secret is kept apart, because a unit's Environment= can be read by every user.
- */
+ * Values from a Secret are kept apart, because every user can read a unit's Environment=. */
 #include "nodeagent/plan/pod-units.h"
 
 #include <ctype.h>
@@ -141,9 +140,9 @@ int pod_resource_value(const json_t *pod, const json_t *container, const json_t 
         return *ret ? 0 : -ENOMEM;
 }
 
-/* While it is built, plain and secret are maps of the name to the line. */
+/* Until to_list(), plain and secret are maps of the name to the line. */
 static int env_add(struct pod_env *e, const char *name, const char *value, bool secret) {
-        /* A name given again wins over what came before, in either list. */
+        /* A later value replaces an earlier one, in either list. */
         e->size += strlen(name) + strlen(value) + 2;
         json_object_del(e->plain, name);
         json_object_del(e->secret, name);
@@ -154,12 +153,12 @@ static int env_add(struct pod_env *e, const char *name, const char *value, bool 
         return 0;
 }
 
-/* Linux starts no program with more; and a large variable may be named many times. */
+/* Linux cannot start a program with more; and a large variable may be used many times. */
 static int check_size(const struct pod_env *e, const json_t *container, struct problem *p) {
         if (e->size <= ENV_MAX)
                 return 0;
         return problem_set(p, E2BIG, 0, "CreateContainerConfigError",
-                        "container %s: env and envFrom give more than %d bytes; leave some out",
+                        "container %s: env and envFrom have more than %d bytes; leave some out",
                         json_str_or(container, "name", ""), ENV_MAX);
 }
 
@@ -228,7 +227,7 @@ static int env_from(struct pod_env *e, const json_t *source, const json_t *resou
         json_object_foreach ((json_t *)json_at(object, "data"), key, v) {
                 _cleanup_free_ char *value = resource_text(object, secret, key);
                 _cleanup_free_ char *full = strformat("%s%s", prefix, key);
-                /* Keys that are no variable names are left out, as users know it. */
+                /* Keys that are not variable names are left out, as Kubernetes does. */
                 bool valid = full && (isalpha((unsigned char)full[0]) || full[0] == '_');
 
                 for (const char *s = strempty(full); *s && valid; s++)
@@ -271,13 +270,13 @@ static int env_one(struct pod_env *e, const json_t *pod, const json_t *container
                                 "environment variable %s: its value has more than %d bytes with "
                                 "the variables in it replaced; make it shorter",
                                 name, POD_ENV_TEXT_MAX);
-        /* What may have been put together from a secret is kept like one. */
+        /* A value that may contain a secret is kept as one. */
         return env_add(e, name, value,
                         json_object_size(e->secret) > 0 &&
                                         strstr(json_str_or(env, "value", ""), "$("));
 }
 
-/* Those of the services come first: whatever a container says itself wins. */
+/* The services' variables come first: the container's own ones replace them. */
 static int env_services(struct pod_env *e, const json_t *pod, const struct pod_facts *f) {
         _cleanup_json_ json_t *variables = NULL;
         const char *name;
@@ -294,7 +293,7 @@ static int env_services(struct pod_env *e, const json_t *pod, const struct pod_f
         return 0;
 }
 
-/* Fills e, whose maps are there; the caller frees it after an error. */
+/* Fills the empty maps of e; the caller frees it after an error. */
 static int env_fill(struct pod_env *e, const json_t *pod, const json_t *container,
                 const json_t *resources, const struct pod_facts *f, struct problem *p) {
         _cleanup_free_ char *host_name = pod_host_name(pod, f);

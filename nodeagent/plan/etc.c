@@ -1,14 +1,14 @@
-/* What a pod sees as /etc/hosts, /etc/hostname and /etc/resolv.conf: a volume of files that is made
- * for it and bound over. The texts are those that Kubernetes' kubelet writes, because programs have
- * learned to expect them (pkg/kubelet/kubelet_pods.go, pkg/kubelet/network/dns). A pod in the
- * machine's own network sees the machine's files, unless it asks for more. */
+/* The pod's /etc/hosts, /etc/hostname and /etc/resolv.conf: a volume of files that is made for it
+ * and bind-mounted. The texts are those that Kubernetes' kubelet writes, because programs expect
+ * them (pkg/kubelet/kubelet_pods.go, pkg/kubelet/network/dns). A pod in the machine's own network
+ * sees the machine's files, unless it asks for more. */
 #include "nodeagent/plan/pod-units.h"
 
 #include "lib/object.h"
 #include "lib/pki.h"
 
 #define REASON "CreateContainerConfigError"
-#define VOLUME_NAME "etc~" /* no volume of a person may be called so */
+#define VOLUME_NAME "etc~" /* not a name that a user's volume can have */
 
 enum { HOSTNAME_LENGTH_MAX = 63, NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCH_LENGTH_MAX = 2048 };
 
@@ -16,7 +16,7 @@ static bool uses_host_network(const json_t *pod) {
         return json_bool_or(pod, "spec.hostNetwork", false);
 }
 
-/* At most 63 characters, not ended by '-' or '.'. Caller frees. */
+/* At most 63 characters, without '-' or '.' at the end. Caller frees. */
 static char *short_name(const char *name) {
         char *s = strndup(name, HOSTNAME_LENGTH_MAX);
 
@@ -48,7 +48,7 @@ char *pod_host_name(const json_t *pod, const struct pod_facts *f) {
                                                                            : TAKE_PTR(name);
 }
 
-/* Neither a blank nor a line's end may come into a file by way of a field. */
+/* A field must not bring a blank or a newline into a file. */
 static bool is_word(const char *s) {
         size_t n = strcspn(s, " \t\r\n#;");
         return n > 0 && n <= 253 && !s[n];
@@ -114,7 +114,7 @@ static int hosts(const json_t *pod, const struct pod_facts *f, struct buf *out, 
 /* ---- resolv.conf ---- */
 
 struct resolver {
-        json_t *nameservers, *searches; /* arrays of text, without doubles */
+        json_t *nameservers, *searches; /* arrays of text, deduplicated */
         json_t *options;                /* {name: value or ""} */
 };
 
@@ -142,7 +142,7 @@ static void add_option(json_t *options, const char *text) {
                 json_object_set_new(options, name, json_string(text[n] ? text + n + 1 : ""));
 }
 
-/* The machine's own file. Searches are its last `search` or `domain` line's. */
+/* Parses the machine's own file. The last `search` or `domain` line counts. */
 static void read_resolver(struct resolver *r, const char *text) {
         while (*text) {
                 size_t n = strcspn(text, "\n");
@@ -167,7 +167,7 @@ static void read_resolver(struct resolver *r, const char *text) {
         }
 }
 
-/* The cluster's server first asks its own names, then the machine's. */
+/* The cluster's server with the cluster's search domains first, then the machine's. */
 static int use_cluster_dns(const json_t *pod, const struct pod_facts *f, struct resolver *r) {
         const char *domain = f->cluster_domain ? f->cluster_domain : "cluster.local";
         _cleanup_json_ json_t *own = r->searches;
@@ -242,7 +242,7 @@ static void write_resolver(const struct resolver *r, struct buf *out) {
                 buf_append_char(out, '\n');
 }
 
-/* 1: the pod gets a file of its own; 0: it sees the machine's. */
+/* 1: the pod gets its own file; 0: it sees the machine's. */
 static int resolv_conf(
                 const json_t *pod, const struct pod_facts *f, struct buf *out, struct problem *p) {
         const char *policy = json_str_or(pod, "spec.dnsPolicy", "ClusterFirst");
@@ -320,7 +320,7 @@ int pod_etc_volume(const json_t *pod, const struct pod_facts *f, json_t **ret, s
         return *ret ? 1 : -ENOMEM;
 }
 
-/* A person's own mount at the file or above it is left alone. */
+/* A user's own mount at the file or above it is left alone. */
 static bool is_mounted(const json_t *container, const char *target) {
         const json_t *m;
         size_t i;
@@ -344,8 +344,8 @@ static bool asks_for(const json_t *pod, const char *file) {
 void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *volume,
                 const char *resolv_conf_path, json_t *properties) {
         const char *image = json_str_or(container, "image", "");
-        /* An image need not have the file to bind over, and cannot be given one: only when asked.
-         */
+        /* An image may lack the file to bind over, and we cannot create it there: only when the pod
+         * asks for it. */
         bool read_only = endswith(image, ".raw") || endswith(image, ".img") ||
                          endswith(image, ".squashfs");
         json_t *binds = json_object_get(properties, "BindReadOnlyPaths");

@@ -1,6 +1,7 @@
-/* Mounts inside mounts. systemd makes a missing mount point as root, through whatever link it finds
- * on the way; inside a volume the pod decides what is there. So every mount point below a volume of
- * the same container is opened and made by the agent before (stage.c), where no link counts. */
+/* Mounts inside mounts. systemd creates a missing mount point as root and follows any link on the
+ * way; inside a volume the pod decides what is there. So the agent opens and creates every mount
+ * point below a volume of the same container before the start (stage.c), without following links.
+ */
 #include "nodeagent/plan/pod-units.h"
 
 char *pod_host_path(const char *path) {
@@ -26,7 +27,7 @@ char *pod_mount_target(const json_t *properties, const char *given) {
                                : pod_host_path(path);
 }
 
-/* target -> the volume's name, of those that a pod can write to. */
+/* target -> the name of the volume, of those that a pod can write to. */
 static json_t *volume_targets(
                 const json_t *container, const json_t *volumes, const json_t *properties) {
         _cleanup_json_ json_t *written = json_object(), *out = json_object();
@@ -49,7 +50,7 @@ static json_t *volume_targets(
         return TAKE_PTR(out);
 }
 
-/* The nearest of these paths that this one is below, NULL for none; *ret_rest is what follows. */
+/* The longest of these paths that contains this one, NULL for none; *ret_rest is the rest. */
 static json_t *nearest(const json_t *targets, const char *path, const char **ret_rest) {
         _cleanup_free_ char *above = strdup(path);
         char *slash;
@@ -80,7 +81,7 @@ const char *pod_volume_above(const json_t *container, const json_t *volumes,
         return NULL;
 }
 
-/* source NULL: a folder of systemd's own. */
+/* source NULL: a folder that systemd mounts itself. */
 static int add_point(const json_t *mounts, const json_t *names, const char *source,
                 const char *target, json_t *stage) {
         const char *below, *volume;

@@ -1,5 +1,5 @@
-/* Pod -> units: the one place that says what a pod is on a systemd machine. docs/pod-to-units.md is
- * the user's page about it; the golden files in tests/golden/pod-to-units show it by example. */
+/* Pod -> units: all that a pod becomes on a systemd machine. docs/pod-to-units.md is the user's
+ * page about it; the golden files in tests/golden/pod-to-units show it by example. */
 #include "nodeagent/plan/pod-units.h"
 
 #include "lib/object.h"
@@ -24,8 +24,8 @@ static uint32_t fnv(uint32_t hash, const char *s) {
         return hash;
 }
 
-/* Namespace and container have at most 63 characters each; the pod's name is what may be too long.
- * No name has a "_", so that a shortened name is never another's whole one. */
+/* Namespace and container have at most 63 characters each; only the pod's name may be too long.
+ * Names have no "_", so that a shortened name never equals the full name of another pod. */
 static char *unit_name(const char *prefix, const char *ns, const char *pod, const char *container,
                 const char *suffix) {
         _cleanup_free_ char *stem = strformat("%s-%s_%s_%s%s", prefix, ns, pod, container, suffix);
@@ -143,8 +143,7 @@ static int command(const json_t *container, const struct pod_env *env, json_t *c
         return json_object_set(commands, "main", words) < 0 ? -ENOMEM : 0;
 }
 
-/* A probe may have a grace period of its own (KEP-2238); the agent ends a stop that is to take
- * less. */
+/* A probe may have its own grace period (KEP-2238); the agent itself enforces a shorter one. */
 static int64_t longest_grace_s(const json_t *pod, const json_t *container) {
         static const char *const own[] = {"livenessProbe.terminationGracePeriodSeconds",
                         "startupProbe.terminationGracePeriodSeconds"};
@@ -215,8 +214,8 @@ static void bind(json_t *properties, const char *key, const char *source, const 
 #define RUN_COMMAND "/run/kpod/command"
 #define RUN_REPORT "/run/kpod/report"
 
-/* Plain words only: systemd 252 does not write `$`, `;` and so on back as they were, and changes
- * the command with the next daemon-reload. What is run lies in files (kpod-exec.c). */
+/* Plain words only: systemd 252 does not write `$`, `;` and so on back unchanged, so that the next
+ * daemon-reload would change the command. The real command is in files (kpod-exec.c). */
 static json_t *exec_words(const char *file, bool report) {
         json_t *words = json_pack("[s, o]", RUN_EXEC, json_sprintf(RUN_COMMAND "/%s", file));
 
@@ -254,7 +253,7 @@ static int start_of(const json_t *container, const struct pod_env *env, const st
         return 0;
 }
 
-/* The last mount: what the others and the annotations give decides whether it can be there. */
+/* The last mount: whether it is possible depends on the other mounts and the annotations. */
 static int termination_message(const json_t *container, const json_t *volumes,
                 const struct pod_facts *f, json_t *properties, json_t *start, struct problem *p) {
         const char *name = json_str_or(container, "name", ""), *volume,
@@ -272,7 +271,7 @@ static int termination_message(const json_t *container, const json_t *volumes,
         volume = container_is_privileged(container)
                                  ? NULL
                                  : pod_volume_above(container, volumes, properties, path);
-        /* Nobody asked for the usual one. */
+        /* It is the default: the user did not ask for it. */
         if (volume && streq(path, "/dev/termination-log"))
                 return 0;
         if (volume)
@@ -297,14 +296,14 @@ static int termination_message(const json_t *container, const json_t *volumes,
         return 0;
 }
 
-/* The volume of pod_etc_volume() is the last one, where there is one. */
+/* The volume of pod_etc_volume() is the last one, if it exists. */
 static const json_t *etc_volume(const json_t *volumes) {
         const json_t *last = json_array_get(volumes, json_array_size(volumes) - 1);
 
         return strchr(json_str_or(last, "name", ""), '~') ? last : NULL;
 }
 
-/* What is left without effect as things are, in words that name the field. */
+/* Fields without effect on this node, in sentences that begin with the field. */
 static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
         _cleanup_json_ json_t *list = json_array(), *variables = NULL;
 
@@ -316,7 +315,7 @@ static json_t *warnings_of(const json_t *pod, const struct pod_facts *f) {
         return TAKE_PTR(list);
 }
 
-/* Everything that goes into a container's unit but its mounts. */
+/* All properties of a container's unit but its mounts. */
 static int fill_unit(const json_t *pod, const json_t *container, bool init,
                 const struct pod_env *env, const struct pod_facts *f, json_t *properties,
                 json_t **ret_start, struct problem *p) {
@@ -389,7 +388,7 @@ static int build_unit(const json_t *pod, const json_t *container, bool init,
         return *ret ? 0 : -ENOMEM;
 }
 
-/* Limits of the pod as a whole, when every container has one. */
+/* The pod's own limits, when every container has one. */
 static json_t *slice_unit(const json_t *pod) {
         _cleanup_free_ char *name = pod_slice_name(object_uid(pod));
         json_t *properties = json_object();
@@ -406,7 +405,7 @@ static json_t *slice_unit(const json_t *pod) {
                 else
                         all = false;
         }
-        /* Init containers run before the others, with limits of their own. */
+        /* Init containers run before the others, with their own limits. */
         json_array_foreach (json_at(pod, "spec.initContainers"), i, c) {
                 if (quantity_parse_units(json_at(c, "resources.limits.memory"), &v) >= 0 && v > 0)
                         memory = MAX(memory, v);
@@ -469,7 +468,7 @@ json_t *pod_exec_unit(
         static const char *const dropped[] = {"Restart", "RestartUSec", "StartLimitIntervalUSec",
                         "StartLimitBurst", "RemainAfterExit", "RuntimeMaxUSec", "ExecStartPostEx",
                         "ExecStartPreEx", "WatchdogUSec", "NotifyAccess", "MemoryLow",
-                        /* what it writes is not the container's log */
+                        /* its output is not the container's log */
                         "StandardOutputFile", "LogExtraFields"};
         _cleanup_json_ json_t *copy = json_deep_copy(unit);
         json_t *properties = json_object_get(copy, "properties"),

@@ -6,7 +6,7 @@
 #include "lib/json.h"
 #include "lib/problem.h"
 
-/* What the mapping must know beyond the pod. All borrowed. */
+/* The facts that the mapping needs beyond the pod. All borrowed. */
 struct pod_facts {
         const char *node_name;
         const char *node_ip;        /* "" when not known */
@@ -26,58 +26,63 @@ struct pod_facts {
         const json_t *api_service;  /* default/kubernetes, or NULL */
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
-        bool no_user_namespaces; /* the kernel gives none */
+        bool no_user_namespaces; /* the kernel has none, or they are switched off */
 };
 
-/* "kpod-<namespace>_<pod>_<container>.service"; where that is longer than a unit's name may be, the
- * pod's name is cut and a hash follows it: "kpod-<namespace>_<begin>_<hash>_<container>.service".
- * Caller frees. */
+/* "kpod-<namespace>_<pod>_<container>.service". Where that is too long for a unit's name, the pod's
+ * name is cut and a hash follows it: "kpod-<namespace>_<begin>_<hash>_<container>.service". Caller
+ * frees. */
 char *pod_unit_name_of(const char *ns, const char *pod, const char *container) _warn_unused_;
 char *pod_unit_name(const json_t *pod, const char *container) _warn_unused_;
-/* Like it, for a command that runs once beside the container (probes, hooks). */
+/* The same for a command that runs once beside the container (probes, hooks). */
 char *pod_exec_unit_name(const json_t *pod, const char *container, unsigned serial) _warn_unused_;
 /* "keelson-pod_<uid with _>.slice"; caller frees. */
 char *pod_slice_name(const char *uid) _warn_unused_;
-/* The Description ends in it: "[1a2b3c4d]". Changes when the container must be made again. */
+/* A hash of the parts of the container that cannot change while it runs; its unit's Description
+ * ends in it: "[1a2b3c4d]". */
 uint32_t pod_container_hash(const json_t *pod, const json_t *container);
 
 /* The ConfigMaps and Secrets a pod needs: {"configmaps": {name: optional}, "secrets": {name:
  * optional}}. */
 json_t *pod_references(const json_t *pod) _warn_unused_;
 
-/* resources: {"configmaps": {name: object}, "secrets": {name: object}}; a missing optional one is
- * left out. Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers":
- * [unit], "warnings": [text] (only when there are some: what has not the effect that it asks for,
- * each beginning with the field's name)}, where unit is
- * {"container", "name", "properties": {...}, "start": {...}, "stage": [...], "privileged"};
- * "start" is what is not in the unit, because systemd would not keep it as it is, or because others
- * could read it there: {"dir", "report", "message", "devices": paths, "messagePath", "workingDir",
- * "environment": ["A=b"], "commands": {file in dir: [words]}}. -EINVAL with p: what the user must
- * change; p->reason is the container's waiting reason. */
+/* resources: {"configmaps": {name: object}, "secrets": {name: object}}; missing optional ones are
+ * left out.
+ *
+ * Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers": [unit],
+ * "warnings": [text]}; "warnings" only when there are some: fields that do not have their effect,
+ * each text beginning with the field's name. A unit is {"container", "name", "properties": {...},
+ * "start": {...}, "stage": [...], "privileged"}. "start" is the part that is not in the unit,
+ * because systemd would change it, or because other users could read it there: {"dir", "report",
+ * "message", "devices": paths, "messagePath", "workingDir", "environment": ["A=b"], "commands":
+ * {file in dir: [words]}}.
+ *
+ * -EINVAL with p: what the user must change; p->reason is the container's waiting reason. */
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
 
-/* The text of a file for kpod-exec; caller frees. NULL without such a command, or without memory.
- */
+/* The text of a file for kpod-exec; caller frees. NULL without such a command, or when out of
+ * memory. */
 char *pod_command_file(const json_t *start, const char *file, size_t *ret_size) _warn_unused_;
 
-/* The unit that runs `command` once in a container's surroundings: from the container's unit. */
+/* The unit that runs `command` once in a container's environment, made from the container's unit.
+ */
 json_t *pod_exec_unit(const json_t *unit, const char *name, const json_t *command,
                 uint64_t timeout_us) _warn_unused_;
 
-/* Parts, used by pod_to_units() and tested through it. */
+/* Parts of pod_to_units(), tested through it. */
 struct pod_env {
         json_t *names;  /* every name -> value, for $(VAR) */
         json_t *plain;  /* array of "NAME=value" */
         json_t *secret; /* array of "NAME=value" that must not be readable by others */
-        size_t size;    /* bytes of all, also of those given again */
+        size_t size;    /* bytes of all, including replaced ones */
 };
 void pod_env_done(struct pod_env *e);
 int pod_env_build(const json_t *pod, const json_t *container, const json_t *resources,
                 const struct pod_facts *facts, struct pod_env *ret, struct problem *p);
-/* $(VAR) -> value, $$ -> $; unknown ones stay. NULL when the result has more than
- * POD_ENV_TEXT_MAX bytes (a few variables made of each other could fill any memory), or out of
- * memory. Caller frees. */
+/* $(VAR) -> value, $$ -> $; unknown names stay. NULL when out of memory, or when the result has
+ * more than POD_ENV_TEXT_MAX bytes (a few variables that contain each other could fill the memory).
+ * Caller frees. */
 enum { POD_ENV_TEXT_MAX = 1 << 20 };
 char *pod_env_expand(const json_t *names, const char *text) _warn_unused_;
 /* The value of a fieldRef path; NULL when unsupported. Caller frees. */
@@ -87,13 +92,13 @@ char *pod_field_value(
 int pod_resource_value(const json_t *pod, const json_t *container, const json_t *ref,
                 const struct pod_facts *facts, char **ret, struct problem *p);
 
-/* What the pod's own `hostname` says, the node's for hostNetwork. Caller frees. */
+/* The host name that the pod sees; the node's for hostNetwork. Caller frees. */
 char *pod_host_name(const json_t *pod, const struct pod_facts *facts) _warn_unused_;
 /* The volume with the pod's hosts, hostname and resolv.conf. 1; 0 when it needs none. */
 int pod_etc_volume(
                 const json_t *pod, const struct pod_facts *facts, json_t **ret, struct problem *p);
 /* Binds them over a container's /etc. volume: of pod_etc_volume() or NULL; resolv_conf_path: what
- * to show without one of the pod's own, or NULL. */
+ * to show when the pod has no resolv.conf of its own, or NULL. */
 void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *volume,
                 const char *resolv_conf_path, json_t *properties);
 /* {variable: value} of the services that the container may use. -E2BIG: too many. */
@@ -102,28 +107,29 @@ int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **r
 /* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host", "path", ...}. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
-/* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be looked up
- * when the container starts: {"path": where it is shown from, "volume", "type", "root", "sub",
- * "make": whether a missing folder is made}. names: the container's environment. */
+/* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be resolved
+ * when the container starts: {"path": the source of the bind, "volume", "type", "root", "sub",
+ * "make": whether a missing folder is created}. names: the container's environment. */
 int pod_mounts(const json_t *container, const json_t *volumes, const json_t *names,
                 const struct pod_facts *facts, json_t *properties, json_t *stage,
                 struct problem *p);
 /* An absolute path without "//", "/./" and a slash at its end; NULL when it is not absolute or has
  * "..", or out of memory. Caller frees. */
 char *pod_path_tidy(const char *path) _warn_unused_;
-/* Where a tidy path really is on a machine whose /bin, /lib and so on are links to /usr: below
- * them, the path in /usr. Pure; caller frees. */
+/* The real path of a tidy path on a machine whose /bin, /lib and so on are links to /usr. Pure;
+ * caller frees. */
 char *pod_host_path(const char *path) _warn_unused_;
-/* The mount point that a mountPath means in a unit with these properties: tidy, and pod_host_path()
- * without an image. NULL like pod_path_tidy(). Caller frees. */
+/* The mount point of a mountPath in a unit with these properties: tidy, and without an image
+ * pod_host_path(). NULL like pod_path_tidy(). Caller frees. */
 char *pod_mount_target(const json_t *properties, const char *given) _warn_unused_;
-/* The name (in volumes) of the volume, one that a pod can write to, that the container mounts above
- * this path; NULL: none. */
+/* The name of the volume that the container mounts above this path, when a pod can write to it;
+ * NULL: none. */
 const char *pod_volume_above(const json_t *container, const json_t *volumes,
                 const json_t *properties, const char *path);
 /* Adds to stage each mount point of the unit that is below such a volume: {"root": the source of
  * the mount above, "below": the path in it, "target", "volume", "source": what is mounted, "" for
- * an empty folder}. After everything else that mounts. Nothing for privileged containers. */
+ * an empty folder}. Must come after everything else that mounts. Does nothing for privileged
+ * containers. */
 int pod_nested(const json_t *container, const json_t *volumes, const json_t *properties,
                 json_t *stage);
 bool container_is_privileged(const json_t *container);
@@ -139,9 +145,9 @@ int pod_security(const json_t *pod, const json_t *container, const struct pod_fa
 /* The annotations unit.keelson.dev/<Property> and <container>.unit.keelson.dev/<Property>. */
 int pod_passthrough(
                 const json_t *pod, const json_t *container, json_t *properties, struct problem *p);
-/* keelson's own keys, state and sockets out of reach; after everything else. */
+/* Hides keelson's own keys, state and sockets; after everything else. */
 int pod_protect(const json_t *container, const json_t *volumes, json_t *properties);
-/* Whether this absolute path is, or lies in, what pods never see; or has such a thing below it. */
+/* Whether this absolute path is, or is inside, a path that pods never see; or contains one. */
 bool pod_path_is_hidden(const char *path);
 bool pod_path_holds_hidden(const char *path);
 

@@ -1,7 +1,7 @@
 /* securityContext -> the sandbox properties of a unit (docs/pod-security.md). A container that is
- * not privileged starts from the rows below, and its fields lift single ones; on the machine's own
- * root it is an account of its own without a capability, with an image it has what container users
- * expect. What a capability is good for is lifted with it, else it would be one in name only. */
+ * not privileged starts from the rows below, and its fields lift single rows. On the machine's own
+ * root it is a dynamic user without capabilities; with an image it has what container users expect.
+ * A capability also lifts the restrictions that would make it useless. */
 #include "nodeagent/plan/pod-units.h"
 
 #include "lib/object.h"
@@ -11,7 +11,7 @@
 #define REASON "CreateContainerConfigError"
 
 enum { ON_HOST = 1 << 0, IN_IMAGE = 1 << 1, EVERYWHERE = ON_HOST | IN_IMAGE };
-/* Each may be one that the agent must make an entry in the group database for. */
+/* The agent may have to add an entry to the group database for each. */
 enum { GROUPS_MAX = 64 };
 
 /* Applies unless one of the words of `lifted` is given: an added capability, or hostIPC, hostPID,
@@ -53,7 +53,7 @@ static const struct sandbox_row {
                                 IN_IMAGE, "NET_ADMIN unconfined"},
 };
 
-/* Folders that a container has for itself; its own volumes go before. */
+/* Private folders of a container; its own volumes take precedence. */
 static const struct own_folder {
         const char *path, *options;
         unsigned where;
@@ -64,19 +64,19 @@ static const struct own_folder {
                 {"/dev/shm", "mode=1777", EVERYWHERE, "hostIPC"},
 };
 
-/* What /etc/resolv.conf may be a link to, where the agent knows no better file for it. */
+/* Possible targets of the link /etc/resolv.conf, when the agent has no better file for it. */
 static const char *const resolver_files[] = {"/run/systemd/resolve/resolv.conf",
                 "/run/systemd/resolve/stub-resolv.conf", "/run/NetworkManager/resolv.conf",
                 "/run/resolvconf/resolv.conf"};
 
-/* As containers have it elsewhere. */
+/* The default set of container runtimes. */
 static const char *const image_capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER",
                 "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
                 "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SYS_CHROOT", "CAP_MKNOD",
                 "CAP_AUDIT_WRITE", "CAP_SETFCAP"};
 
-/* These do their work inside a user namespace of the container's own, where they reach nothing
- * that belongs to anybody else. */
+/* These work inside the container's own user namespace, where they have no effect on anything
+ * outside. */
 static const char *const contained_capabilities[] = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID",
                 "KILL", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "MKNOD",
                 "AUDIT_WRITE", "SETFCAP"};
@@ -104,10 +104,10 @@ struct context {
         const json_t *pod, *container;
         const struct pod_facts *facts;
         json_t *properties;
-        json_t *lifts; /* a set: what the table's `lifted` is about */
+        json_t *lifts; /* a set: the lifted words of the table */
         unsigned where;
         bool root;    /* user 0 */
-        bool dynamic; /* an account of the pod's own */
+        bool dynamic; /* DynamicUser */
         struct problem *p;
 };
 
@@ -214,7 +214,7 @@ static int seccomp(struct context *c, uint64_t bounding) {
         return 0;
 }
 
-/* One account for all containers of a pod and for the commands of their probes, the same at every
+/* One user for all containers of a pod and for the commands of their probes, the same at every
  * start: systemd derives its number from the name. */
 static int dynamic_user(struct context *c) {
         const char *uid = object_uid(c->pod);
@@ -282,11 +282,11 @@ static int identity(struct context *c) {
         return 0;
 }
 
-/* A user namespace keeps processes of the same user in other pods and on the machine out of reach
- * of ptrace and /proc/PID, and capabilities to what is the container's. An account of the pod's own
- * without capabilities has no use for it, and without it the commands of probes see the container's
- * processes. It maps root and the container's own user only, so that root with capabilities, or a
- * capability over something outside, can't be in one. */
+/* A user namespace hides the processes of the same user in other pods and on the machine from
+ * ptrace and /proc/PID, and limits capabilities to the container's own resources. A dynamic user
+ * without capabilities does not need it, and without it the commands of probes see the container's
+ * processes. It maps root and the container's own user only, so it is not possible for root with
+ * capabilities, or for a capability over something outside. */
 static bool wants_user_namespace(const struct context *c) {
         const char *name;
         bool wanted = !c->dynamic;
@@ -345,8 +345,8 @@ static bool path_is_below(const char *path, const char *folder) {
         return rest && *rest == '/';
 }
 
-/* A volume may be mounted where the machine has nothing: the mount point is then made in a copy of
- * the system's folder that only this container sees (stage.c), not on the machine. */
+/* A volume may be mounted where the machine has no folder: the mount point is then created in a
+ * copy of the system's folder that only this container sees (stage.c), not on the machine. */
 static void mount_points(struct context *c) {
         static const char *const system[] = {"/etc", "/usr"};
         /* Is mounted later. */

@@ -1,13 +1,13 @@
-/* The variables by which a container finds the services of its namespace: <NAME>_SERVICE_HOST and
- * the forms that Docker's links had (Kubernetes' pkg/kubelet/envvars). They are those of the moment
- * in which the container's unit is made. */
+/* The variables that name the services of a container's namespace: <NAME>_SERVICE_HOST and the
+ * forms of Docker's links (Kubernetes' pkg/kubelet/envvars), as of the moment when the container's
+ * unit is made. */
 #include "nodeagent/plan/pod-units.h"
 
 #include <ctype.h>
 
 #include "lib/object.h"
 
-/* Thousands of services would make an environment that no program can be started with. */
+/* With thousands of services the environment would be too large to start a program. */
 enum { TEXT_MAX = 128 * 1024 };
 
 /* "my-db" -> "MY_DB"; caller frees. */

@@ -1,6 +1,6 @@
-/* The table of unit properties and the reading of their text forms. Rows are those of systemd 252's
- * Unit, Service, Exec, Kill and cgroup interfaces that make sense for a pod; what is missing is
- * refused by name instead of being passed on blindly. */
+/* The table of unit properties and the parser of their text forms. The rows are those of systemd
+ * 252's Unit, Service, Exec, Kill and cgroup interfaces that make sense for a pod; any other
+ * property is refused by name instead of being passed on blindly. */
 #include "nodeagent/plan/unit-props.h"
 
 #include <ctype.h>

@@ -34,7 +34,7 @@ struct prop_row {
         const char *file_name; /* in unit files when different: "TimeoutStopSec" */
         enum prop_type type;
         bool service; /* lives on the Service interface, else on Unit */
-        bool live;    /* systemd can change it on a running unit */
+        bool live;    /* systemd can change it while the unit runs */
 };
 
 /* By either name; NULL when unknown. */

@@ -1,6 +1,6 @@
 /* Volumes and mounts. A volume is planned as a folder (empty, in memory, of files, the host's own)
- * that the driver makes; a container sees it by a bind. Volumes that hold anything from a Secret
- * lie on the ramfs, never on disk. */
+ * that the driver creates and the container bind-mounts. Volumes with data from a Secret are on the
+ * ramfs, never on disk. */
 #include "nodeagent/plan/pod-units.h"
 
 #include "lib/object.h"
@@ -20,7 +20,7 @@ struct volume_context {
 };
 
 /* A relative path without "..", of at most 4096 bytes. */
-static bool path_is_tame(const char *path) {
+static bool path_is_relative(const char *path) {
         if (!*path || *path == '/' || strlen(path) > 4096)
                 return false;
         for (const char *s = path; s; s = strchr(s, '/')) {
@@ -59,7 +59,7 @@ char *pod_path_tidy(const char *path) {
 
 static int add_file(struct volume_context *c, const char *path, int64_t mode, const char *base64) {
         /* Names that begin with ".." are the volume's own (..data). */
-        if (!path_is_tame(path) || startswith(path, ".."))
+        if (!path_is_relative(path) || startswith(path, ".."))
                 return problem_set(c->p, EINVAL, 0, REASON,
                                 "volume %s: the path '%s' must be relative, without '..', and "
                                 "must not begin with '..'",
@@ -73,7 +73,7 @@ static int add_text(struct volume_context *c, const char *path, int64_t mode, co
         return b ? add_file(c, path, mode, b) : -ENOMEM;
 }
 
-/* One key of a ConfigMap or Secret as a file. 1 when there, 0 when absent. */
+/* Adds one key of a ConfigMap or Secret as a file. 1 when there, 0 when absent. */
 static int add_key(struct volume_context *c, const json_t *object, bool secret, const char *key,
                 const char *path, int64_t mode) {
         const char *text = json_string_value(json_get(object, "data", key, NULL));
@@ -265,7 +265,7 @@ int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_fac
                 json_t *planned;
 
                 c.name = json_str_or(v, "name", "");
-                if (!path_is_tame(c.name) || strchr(c.name, '/'))
+                if (!path_is_relative(c.name) || strchr(c.name, '/'))
                         return problem_set(p, EINVAL, 0, REASON, "volume name '%s' is not valid",
                                         c.name);
                 planned = plan_volume(&c, v, p);
@@ -331,15 +331,16 @@ static int sub_path(const json_t *mount, const json_t *names, char **ret, struct
         text = *expression ? pod_env_expand(names, expression) : strdup(sub);
         if (!text)
                 return -ENOMEM;
-        if ((*sub || *expression) && !path_is_tame(text))
+        if ((*sub || *expression) && !path_is_relative(text))
                 return problem_set(p, EINVAL, 0, REASON,
                                 "subPath '%s' must be relative and without '..'", text);
         *ret = TAKE_PTR(text);
         return 0;
 }
 
-/* A part of a volume is looked up when the container starts, without following a link out of the
- * volume, and shown from a place that no pod can change; the volume as a whole is such a place. */
+/* A sub-path of a volume is resolved when the container starts, without following a link out of the
+ * volume, and mounted from a place that no pod can change; the volume as a whole is such a place.
+ */
 static int mount_source(const json_t *volume, const json_t *container, const char *sub,
                 size_t index, const struct pod_facts *facts, json_t *stage, char **ret) {
         bool files = streq(json_str_or(volume, "type", ""), "files");

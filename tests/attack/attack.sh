@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What the attack suites share: a lab (one that is up already, --name, or one of their own), pods that tell what they
+# What the attack suites share: a lab (one that is up already, --name, or one of their own), pods that report what they
 # could do, and TAP. Sourced.
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lab
 here=$(readlink -f "$here")
 # shellcheck source=tests/lab/tap.sh
 . "$here/tap.sh"
-# tap.sh has read the options; a suite without --name gets a lab of its own.
+# tap.sh has read the options; a suite without --name gets its own lab.
 [[ $name != story ]] || name=attack
 
 # A lab that is up when the suite starts is used, and left there.

@@ -61,7 +61,7 @@ stop_member() {
         wait "$pid" 2>/dev/null
 }
 
-# waits_to_end NAME: it ends by itself.
+# waits_to_end NAME: it exits on its own.
 waits_to_end() {
         local pid=${pids[$1]}
         within 15 not_running "$pid" || return 1

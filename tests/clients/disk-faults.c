@@ -2,7 +2,7 @@
  * with LD_PRELOAD. The file that $KEELSON_FAULTS names says which ones: words, read at every call,
  * so that a fault comes and goes while the program runs. write, sync, read   these calls on files
  * named kstored.* fail with EIO short               writes to them write the first half, then
- * fail with EIO clock=SECONDS       the wall clock is off by so many */
+ * fail with EIO clock=SECONDS       the wall clock is off by SECONDS */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

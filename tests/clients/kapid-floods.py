@@ -162,7 +162,7 @@ def silent(admin):
             s.send(b"\x16\x03\x01")
         idle.append(s)
     (status, _, _), t = timed(Client().call, "GET", "/api/v1/namespaces/default")
-    ok("who has a certificate gets in beside 1,000 silent connections", status == 200 and t < 5, f"{status} {t:.2f} s")
+    ok("a client with a certificate gets in beside 1,000 silent connections", status == 200 and t < 5, f"{status} {t:.2f} s")
     (status, _, _), t = timed(admin.call, "GET", "/api/v1/namespaces/default")
     ok("a connection that is known stays", status == 200 and t < 5, f"{status} {t:.2f} s" if status != 200 else "")
     left = sum(map(is_open, idle))

@@ -110,7 +110,7 @@ def memory_kb(pid, name="VmRSS"):
 
 
 class Puts:
-    """Puts by another client, one after another, in a process of its own, until end(): the longest of them, in seconds."""
+    """Puts by another client, one after another, in its own process, until end(): the longest of them, in seconds."""
 
     def __init__(self):
         self.process = subprocess.Popen([sys.executable, __file__, "putter", *sys.argv[2:]], stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Bytes of a member's files that change while it is stopped. Every change is told at the start or while it serves, or
+"""Bytes of a member's files that change while it is stopped. Every change is detected at the start or while it serves, or
 it has no effect: an answer that differs is a failure, whatever is said after it. TAP; see kstored-flips.
 
 kstored-flips.py KSTORED DESCRIPTORS SCRATCH SECONDS CHANGES SEED: ends after so many changes or seconds. One change
@@ -322,7 +322,7 @@ def serve(member, store, folder, deeper):
     if reading.failed:
         return ends_damaged(member, folder, reading.failed)
     assert not store["golden"].differs(reading)
-    # It is sound: it goes on, and what it writes stays.
+    # It is sound: it continues, and what it writes stays.
     try:
         member.call("KV.Put", key=b"after", value=b"it")
         if not deeper:

@@ -154,7 +154,7 @@ def case_huge():
 
 
 def case_pipeline():
-    """A hundred requests at once are answered in order; who asks and does not read costs a bounded buffer and ends."""
+    """A hundred requests at once are answered in order; a client that does not read costs a bounded buffer and ends."""
     s = connect()
     s.sendall(b"".join(GET % (b"/version" if i % 2 else b"/health") for i in range(100)))
     data = b""

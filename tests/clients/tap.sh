@@ -42,7 +42,7 @@ ok() {
         return 1
 }
 
-# says REGEX COMMAND...: the command succeeds and its output matches; fails REGEX COMMAND...: it fails and says so.
+# says REGEX COMMAND...: the command succeeds and its output matches; fails REGEX COMMAND...: it fails and reports it.
 says() {
         local want=$1 got
         shift

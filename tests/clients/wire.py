@@ -17,7 +17,7 @@ def headers():
 
 @case
 def strangers():
-    """without a certificate only health and version are told"""
+    """without a certificate only health and version are shown"""
     n = Client(nobody)
     for path in ("/healthz", "/livez", "/readyz", "/version"):
         is_(n.get(path), 200)

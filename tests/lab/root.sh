@@ -37,7 +37,7 @@ root_bootstrap() {
                 return 1
         fi
         [[ -z $mirror ]] || make+=("$mirror")
-        # A mount namespace of its own: what a killed run had mounted goes with it.
+        # Its own mount namespace: what a killed run had mounted goes with it.
         timeout -k 10 $root_timeout_s unshare --mount "${make[@]}" >&2 </dev/null
 }
 

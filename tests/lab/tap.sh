@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the lab's tests share: TAP lines, bounded waits, a lab of their own. Sourced after `here` is set to tests/lab.
+# What the lab's tests share: TAP lines, bounded waits, their own lab. Sourced after `here` is set to tests/lab.
 # What its machines start from ($root, --root) a test may set before.
 # shellcheck disable=SC2154 # here
 set -u
@@ -63,7 +63,7 @@ need() {
         exit 1
 }
 
-# Runs a command until it succeeds. When the time is over it says what the last try said.
+# Runs a command until it succeeds. After the time limit it prints the output of the last try.
 within() {
         local end=$((SECONDS + $1)) said
         local limit=$1

@@ -38,7 +38,7 @@ def members(b):
 
 @case
 def urls(b):
-    """members: peer addresses that are no addresses"""
+    """members: peer addresses that are not addresses"""
     for some in ([], [""], ["no"], ["http://"], ["ftp://127.0.0.1:1"], ["127.0.0.1:1"], ["http://127.0.0.1"], ["http://::1"],
                  ["http://127.0.0.1:1/path"], ["http://127.0.0.1:1", "no"], ["http://127.0.0.1:port"]):
         b.call("Cluster.MemberAdd", peerURLs=some)

@@ -1,4 +1,4 @@
-"""Below gRPC: requests made of HTTP/2 headers and data by hand. Compared are the HTTP status, the gRPC status and its
+"""Below gRPC: requests written as HTTP/2 headers and data. Compared are the HTTP status, the gRPC status and its
 words, and how the stream ended."""
 import socket
 import struct
@@ -100,7 +100,7 @@ class Raw:
 
 
 def compared(b, what, talk):
-    """talk(connection) -> text, on a connection of its own to each."""
+    """talk(connection) -> text, on its own connection to each."""
     b.differ.compare(what, *(talk(Raw(s.address)) for s in b.sides))
 
 
@@ -164,7 +164,7 @@ def deadlines(b):
 
 @case
 def given_up(b):
-    """streams reset in the middle: of a message, of a watch, before the answer; the connection goes on"""
+    """streams reset in the middle: of a message, of a watch, before the answer; the connection continues"""
     good = message(ASK_A)
     create = message(b"\x0a\x03\x0a\x01a")
 

@@ -143,7 +143,7 @@ class Both:
         return answers[1]
 
     def code_only(self, path, data):
-        """Bytes that are no message: the parsers have words of their own."""
+        """Bytes that are not a message: the parsers have words of their own."""
         self.raw(path, data, shape=lambda a: a.code.name)
 
     def ours_only(self, path, data, want):
@@ -342,7 +342,7 @@ class Watch(Streams):
         return self.expect_both(lambda s: len(s.controls) >= controls and sum(map(len, s.events.values())) >= events, events)
 
     def expect_last(self, last):
-        """Reads until each watch of {id: (revision, count)} has seen so many events of that revision; compares all."""
+        """Reads until each watch of {id: (revision, count)} has seen COUNT events of that revision; compares all."""
         seen = lambda s, i, rev: sum(e.kv.mod_revision == rev for e in s.events.get(i, ()))
         self.expect_both(lambda s: all(seen(s, i, rev) >= count for i, (rev, count) in last.items()), True)
 

@@ -10,7 +10,7 @@ from harness import WAIT_S, Both, Schema, Watch, case, outcome, run
 STATUS = ("version", "dbSize", "dbSizeInUse", "leader", "raftIndex", "raftTerm", "raftAppliedIndex")
 MEMBERS = ("members.ID", "members.clientURLs", "members.peerURLs", "members.name")
 # 3.4 ends these with the naked words of its clock (UNKNOWN, "context deadline exceeded"), we with its own for a request
-# whose time is over.
+# whose time is up.
 LATE = "late"
 REQUIRED = (("hasleader", "true"),)
 
@@ -161,7 +161,7 @@ def leadership_moves(t):
 
 @case
 def without_a_leader(t):
-    """while two of three are away: what is refused, when and how; and what goes on"""
+    """while two of three are away: what is refused, when and how; and what continues"""
     lone = t.other
     lone.put(b"n/a", b"1")
     lone.range(b"n/a")
@@ -189,7 +189,7 @@ def without_a_leader(t):
         lone.call("Cluster.MemberList", ignore=MEMBERS)
         lone.call("Maintenance.Status", ignore=STATUS)
         lone.call("Maintenance.MoveLeader", targetID=1)
-        # These wait for a leader until their time is over.
+        # These wait for a leader until their time is up.
         lone.calls(("KV.Put", LATE, dict(key=b"n/a", value=b"lost")), ("KV.Range", (), dict(key=b"n/a")),
                    ("KV.DeleteRange", LATE, dict(key=b"n/none")), ("KV.Txn", (), dict(success=[get(b"n/a")])),
                    ("KV.Compact", LATE, dict(revision=1)), ("Lease.LeaseGrant", LATE, dict(ID=4, TTL=100)),
@@ -212,7 +212,7 @@ def while_one_is_elected(t):
     old = {s: lone.alone(s, "Maintenance.Status").leader for s in lone.sides}
     t.signal(signal.SIGSTOP, 0)
     try:
-        # Not earlier: what is sent to a leader that is no more is lost, with both.
+        # Not earlier: what is sent to a leader that is gone is lost, with both.
         end = time.monotonic() + WAIT_S
         answers = []
         for s in lone.sides:

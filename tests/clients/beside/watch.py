@@ -164,7 +164,7 @@ def refusals(b):
 
 @case
 def compacted(b):
-    """watch: from compacted revisions; the stream goes on"""
+    """watch: from compacted revisions; the stream continues"""
     for i in range(10):
         b.put(b"c", b"%d" % i)
     now = b.revision()

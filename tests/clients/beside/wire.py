@@ -1,4 +1,4 @@
-"""gRPC itself: methods that are not, bytes that are no message, compression, metadata, streams given up."""
+"""gRPC itself: methods that are not, bytes that are not a message, compression, metadata, streams given up."""
 import grpc
 
 from harness import Watch, case
@@ -21,7 +21,7 @@ def unknown(b):
 
 @case
 def garbage(b):
-    """bytes that are no message: the code is compared, the words are the parser's"""
+    """bytes that are not a message: the code is compared, the words are the parser's"""
     for method in ("KV/Range", "KV/Put", "KV/Txn", "KV/DeleteRange", "KV/Compact", "Lease/LeaseGrant", "Lease/LeaseRevoke",
                    "Lease/LeaseTimeToLive", "Maintenance/Alarm", "Maintenance/HashKV", "Cluster/MemberUpdate"):
         for data in (b"\x0a", b"\x0a\x05ab", b"\xff" * 20, b"\x00\x01", b"\x0c\x0b"):
