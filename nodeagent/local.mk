@@ -32,6 +32,10 @@ check_PROGRAMS += tests/unit/test-pod-to-units tests/unit/test-services-to-nft t
 	tests/unit/test-node-pods tests/unit/test-node-services tests/unit/test-stage
 NODEAGENT_TEST_LIBS = nodeagent/libnodeagent.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-unit-properties
+check_PROGRAMS += tests/unit/test-pod-decide
+tests_unit_test_pod_decide_SOURCES = tests/unit/test-pod-decide.c tests/unit/unit.h
+tests_unit_test_pod_decide_LDADD = $(NODEAGENT_TEST_LIBS)
+EXTRA_DIST += tests/golden/pod-decide
 tests_unit_test_unit_properties_SOURCES = tests/unit/test-unit-properties.c tests/unit/unit.h
 tests_unit_test_unit_properties_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h

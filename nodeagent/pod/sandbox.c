@@ -141,8 +141,8 @@ static int ensure_address(struct pod *p) {
         if (*s->ip)
                 return 1;
         if (ipam_take(p->pods->agent->ipam, s->ip) < 0)
-                return not_now(p, "ContainerCreating",
-                                "every pod address of this node is in use", RETRY_US);
+                return not_now(p, "ContainerCreating", "every pod address of this node is in use",
+                                RETRY_US);
         pod_report(p);
         return 1;
 }
@@ -244,8 +244,8 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
 
         if (a->nft) {
                 facts.services = nft_services_in(a->nft, ns);
-                facts.api_service = json_object_get(nft_services_in(a->nft, "default"),
-                                "kubernetes");
+                facts.api_service =
+                                json_object_get(nft_services_in(a->nft, "default"), "kubernetes");
         }
         (void)file_read("/etc/hosts", HOST_FILE_MAX, &hosts, &n);
         (void)file_read(a->resolv_conf ? a->resolv_conf : "/etc/resolv.conf", HOST_FILE_MAX,
