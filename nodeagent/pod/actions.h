@@ -1,8 +1,9 @@
 /* The actions of a pod's decision: their types, and how a decision writes them down. They are sent
- * and not waited for: what comes of them is seen in the next look. Pure; drive.c carries them out. */
+ * and not waited for: what comes of them is seen in the next look. Pure; drive.c carries them out.
+ */
 #pragma once
 
-#include "lib/client/actions.h"
+#include "lib/client/executor.h"
 
 enum pod_action {
         /* Of the pod as a whole. */
@@ -42,8 +43,11 @@ void action_pod_event(struct actions *a, const char *type, const char *reason, c
                 _printf_(4, 5);
 void action_container(struct actions *a, enum pod_action what, const char *container);
 /* message may be NULL. */
-void action_wait(
-                struct actions *a, const char *container, const char *reason, const char *message);
+void action_wait(struct actions *a, const char *container, const char *reason, const char *message);
 void action_back_off(struct actions *a, const char *container, uint64_t pause_us);
-/* Which of ours this is. */
 enum pod_action pod_action_of(const struct action *x);
+
+/* What carries the actions out: the context of the executor (executor_options.context). */
+struct pod_driver {
+        void (*carry_out)(struct pod_driver *d, const struct action *x);
+};

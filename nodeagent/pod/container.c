@@ -24,8 +24,8 @@ const json_t *container_spec(const struct container *c) {
 }
 
 const json_t *container_plan(const struct container *c) {
-        return named_in(json_at(c->pod->sandbox.plan, c->record->init ? "initContainers"
-                                                                      : "containers"),
+        return named_in(json_at(c->pod->sandbox.plan,
+                                        c->record->init ? "initContainers" : "containers"),
                         "container", c->record->name);
 }
 

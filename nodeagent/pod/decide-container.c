@@ -7,7 +7,7 @@ enum {
         RETRY_US = 5 * 1000000,
         BACKOFF_MIN_US = 10 * 1000000,
         BACKOFF_MAX_US = 300 * 1000000,
-        QUICK_US = 1000000,      /* the first pause, where the runtime does not restart by itself */
+        QUICK_US = 1000000, /* the first pause, where the runtime does not restart by itself */
         REFUSED_MIN_US = 1000000,
         HEALTHY_US = 600 * 1000000, /* a run as long as this resets the pause */
         FAILED_US = 500000,         /* failed for so long: the runtime does not restart it */
@@ -20,9 +20,8 @@ void container_memory_not_started(struct container_memory *m, uint64_t now_us) {
 }
 
 void container_memory_refused(struct container_memory *m, uint64_t now_us) {
-        m->backoff_us = m->backoff_us == 0
-                                        ? REFUSED_MIN_US
-                                        : MIN(m->backoff_us * 2, (uint64_t)BACKOFF_MAX_US);
+        m->backoff_us = m->backoff_us == 0 ? REFUSED_MIN_US
+                                           : MIN(m->backoff_us * 2, (uint64_t)BACKOFF_MAX_US);
         m->retry_us = now_us + m->backoff_us;
         assert(m->backoff_us >= REFUSED_MIN_US && m->backoff_us <= BACKOFF_MAX_US);
 }
@@ -167,8 +166,7 @@ void decide_verdicts(struct decide *d, size_t i) {
                 m->ready = false;
         if (c->probes[PROBE_STARTUP] == PROBE_PASSED) {
                 m->started = true;
-                action_container(
-                                &d->out->actions, CONTAINER_STARTUP_PROBE_STOP, c->record->name);
+                action_container(&d->out->actions, CONTAINER_STARTUP_PROBE_STOP, c->record->name);
         }
         if (m->restarting)
                 return;
@@ -296,8 +294,8 @@ static void back_off(struct decide *d, size_t i, bool exited) {
         if (m->retry_us == 0) {
                 m->backoff_us = next_backoff(c, exited);
                 m->retry_us = d->v->now_us + m->backoff_us;
-                action_pod_event(a, "Warning", "BackOff",
-                                "Back-off restarting failed container %s", c->record->name);
+                action_pod_event(a, "Warning", "BackOff", "Back-off restarting failed container %s",
+                                c->record->name);
         }
         assert(m->backoff_us > 0 && m->backoff_us <= BACKOFF_MAX_US);
         action_back_off(a, c->record->name, m->backoff_us);

@@ -1,5 +1,5 @@
-/* A living pod, step by step: whether it may run here, the resources it uses, its network and volumes,
- * its init containers one after the other, then the rest. */
+/* A living pod, step by step: whether it may run here, the resources it uses, its network and
+ * volumes, its init containers one after the other, then the rest. */
 #include "nodeagent/pod/decide.h"
 
 #include "nodeagent/pod/admission.h"
@@ -14,8 +14,8 @@ static int64_t within_bounds(int64_t seconds) {
 }
 
 int64_t pod_grace_s(const json_t *object) {
-        return within_bounds(json_int_or(
-                        object, "spec.terminationGracePeriodSeconds", GRACE_DEFAULT_S));
+        return within_bounds(
+                        json_int_or(object, "spec.terminationGracePeriodSeconds", GRACE_DEFAULT_S));
 }
 
 void pod_memory_end(struct pod_memory *m, uint64_t now_us, uint64_t wall_us) {

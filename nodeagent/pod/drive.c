@@ -1,5 +1,5 @@
-/* Carries decisions out: a row for each type of action. What comes of an action is seen in the next
- * look; an action that changes what is seen at once has the decision say `again`. */
+/* Carries decisions out, through the executor of lib/client: a row for each type of action. What
+ * comes of an action is seen in the next look; where that is at once, the decision says `again`. */
 #include <signal.h>
 
 #include "lib/timefmt.h"
@@ -104,7 +104,9 @@ static void do_hooks_stop(struct container *c, const struct action *x) {
         container_hooks_stop(c);
 }
 
-/* POD_PREPARE and POD_FINISH tell the loop something: pod_look() has them. */
+static void do_prepare(struct pod *p, const struct action *x);
+static void do_finish(struct pod *p, const struct action *x);
+
 static const struct {
         void (*pod)(struct pod *p, const struct action *x);
         void (*container)(struct container *c, const struct action *x);
@@ -112,10 +114,12 @@ static const struct {
                 [POD_FAIL] = {.pod = do_fail},
                 [POD_EVENT] = {.pod = do_event},
                 [POD_FETCH] = {.pod = do_fetch},
+                [POD_PREPARE] = {.pod = do_prepare},
                 [POD_MEASURE] = {.pod = do_measure},
                 [POD_SWEEP] = {.pod = do_sweep},
                 [POD_CLEAN] = {.pod = do_clean},
                 [POD_REPORT] = {.pod = do_report},
+                [POD_FINISH] = {.pod = do_finish},
                 [CONTAINER_START] = {.container = do_start},
                 [CONTAINER_STOP] = {.container = do_stop},
                 [CONTAINER_RESTART] = {.container = do_restart},
@@ -132,44 +136,80 @@ static const struct {
                 [CONTAINER_PRE_STOP] = {.container = do_pre_stop},
                 [CONTAINER_HOOKS_STOP] = {.container = do_hooks_stop}};
 
-static void carry_out(struct pod *p, const struct action *x) {
+struct look {
+        struct pod_driver driver;
+        struct executor *executor;
+        struct pod *pod;     /* the one that is looked at; NULL: none */
+        bool prepare_failed; /* in this look */
+        bool finished;       /* its last act is due, which may free it */
+};
+
+static void do_prepare(struct pod *p, const struct action *x) {
+        p->pods->look->prepare_failed = !sandbox_prepare(p);
+}
+
+static void do_finish(struct pod *p, const struct action *x) {
+        p->pods->look->finished = true;
+}
+
+static void carry_out(struct pod_driver *driver, const struct action *x) {
+        struct look *l = container_of(driver, struct look, driver);
         enum pod_action what = pod_action_of(x);
         struct container *c;
 
         if (rows[what].pod) {
-                rows[what].pod(p, x);
+                rows[what].pod(l->pod, x);
                 return;
         }
-        c = pod_container(p, x->name);
+        c = pod_container(l->pod, x->name);
         assert(c && rows[what].container);
         rows[what].container(c, x);
 }
 
-/* What a look has found out so far. */
-struct look {
-        bool prepare_failed;
-        bool finished; /* the pod's last act is due; it may free the pod */
-};
+/* Actions that are only sent cannot fail. */
+static void on_done(int error, const struct problem *p, void *userdata) {
+        assert(error == 0);
+}
+
+struct look *look_free(struct look *l) {
+        if (!l)
+                return NULL;
+        assert(!l->pod);
+        executor_free(l->executor);
+        free(l);
+        return NULL;
+}
+
+int look_new(struct look **ret) {
+        struct look *l = calloc(1, sizeof(*l));
+        struct executor_options options = {.done = on_done};
+        int r;
+
+        if (!l)
+                return -ENOMEM;
+        l->driver.carry_out = carry_out;
+        options.context = &l->driver;
+        r = executor_new(&l->executor, &options);
+        if (r < 0) {
+                free(l);
+                return r;
+        }
+        *ret = l;
+        return 0;
+}
 
 /* One round. 1 when another one follows at once. */
-static int look_once(struct pod *p, struct container_view *containers, struct look *l) {
+static int look_once(struct look *l, struct container_view *containers) {
         _cleanup_(pod_decision_done) struct pod_decision d = {0};
+        struct pod *p = l->pod;
         struct pod_view v;
 
         pod_view(p, now_mono_us(), &v, containers);
         v.prepare_failed = l->prepare_failed;
         pod_decide(&v, &d);
         pod_commit(p, &d);
-        for (size_t i = 0; i < d.actions.count; i++) {
-                const struct action *x = &d.actions.items[i];
-
-                if (pod_action_of(x) == POD_PREPARE)
-                        l->prepare_failed = !sandbox_prepare(p);
-                else if (pod_action_of(x) == POD_FINISH)
-                        l->finished = true;
-                else
-                        carry_out(p, x);
-        }
+        executor_run(l->executor, &d.actions);
+        assert(!executor_is_running(l->executor));
         if (d.wake_us > 0)
                 pod_wake_at(p, d.wake_us);
         assert(!d.again || !l->finished);
@@ -179,12 +219,15 @@ static int look_once(struct pod *p, struct container_view *containers, struct lo
 void pod_look(struct pod *p) {
         _cleanup_free_ struct container_view *containers =
                         calloc(MAX(p->count, (size_t)1), sizeof(*containers));
-        struct look l = {0};
+        struct look *l = p->pods->look;
         int rounds = 0;
 
-        assert(containers);
-        while (look_once(p, containers, &l) > 0)
+        assert(containers && !l->pod);
+        l->pod = p;
+        l->prepare_failed = l->finished = false;
+        while (look_once(l, containers) > 0)
                 assert(++rounds < ROUNDS_MAX);
-        if (l.finished)
+        l->pod = NULL;
+        if (l->finished)
                 pod_finish(p);
 }

@@ -31,8 +31,7 @@ json_t *pod_run_record(const struct pod *p) {
         if (run && p->memory.stage != POD_ALIVE) {
                 json_object_set_new(run, "deletedUs",
                                 json_integer((json_int_t)p->memory.deleted_wall_us));
-                json_object_set_new(
-                                run, "graceUs", json_integer((json_int_t)p->memory.grace_us));
+                json_object_set_new(run, "graceUs", json_integer((json_int_t)p->memory.grace_us));
         }
         return run;
 }

@@ -1,7 +1,8 @@
 /* The inside of the pod machine: struct pod and struct container, private to nodeagent/pod/. Each
  * sub-struct is written by the one file that its comment names; all files may read it.
  *
- *      event --> pod_wake() --> [ view.c --> decide*.c --> drive.c ] until nothing is left to do now
+ *      event --> pod_wake() --> [ view.c --> decide*.c --> drive.c ] until nothing is left to do
+ * now
  */
 #pragma once
 
@@ -28,8 +29,8 @@ struct container_hooks {
 struct container {
         struct pod *pod;
         struct container_record *record;
-        char *unit;                  /* its name in the runtime */
-        bool starting;               /* a start was sent, and the container is not there yet */
+        char *unit;    /* its name in the runtime */
+        bool starting; /* a start was sent, and the container is not there yet */
         struct container_memory memory;
         struct container_probes probes;
         struct container_hooks hooks;
@@ -93,6 +94,8 @@ struct pod {
         struct pod_usage usage;
 };
 
+struct look;
+
 /* The set. pods.c */
 struct pods {
         struct agent *agent;
@@ -100,6 +103,7 @@ struct pods {
         struct map *by_unit;    /* name in the runtime -> first struct container */
         struct map *by_sandbox; /* name in the runtime -> struct pod */
         sd_event_source *defer;
+        struct look *look;    /* carries decisions out; drive.c */
         unsigned exec_serial; /* of the next command beside a container */
         char boot_id[33];
         bool units_listed, synced;
@@ -154,9 +158,13 @@ void pod_waking_done(struct pod *p);
 
 /* What can be seen of the pod. The view borrows from it and from *containers, which has p->count
  * elements. */
-void pod_view(struct pod *p, uint64_t now_us, struct pod_view *ret, struct container_view *containers);
+void pod_view(struct pod *p, uint64_t now_us, struct pod_view *ret,
+                struct container_view *containers);
 /* One look at the pod: everything that can be done now is done. May free the pod. */
 void pod_look(struct pod *p);
+/* What looks at pods, one at a time. */
+int look_new(struct look **ret);
+struct look *look_free(struct look *l);
 
 /* ---- container.c ---- */
 
@@ -178,8 +186,8 @@ void container_commit(struct container *c, const struct container_memory *m);
 void container_start(struct container *c);
 /* The runtime refused the start. */
 void container_start_refused(struct container *c, const char *message);
-/* Takes over what the runtime says, and what was left in files when the program has ended. NULL: the
- * container is gone. */
+/* Takes over what the runtime says, and what was left in files when the program has ended. NULL:
+ * the container is gone. */
 void container_observe_run(struct container *c, const struct run_state *state);
 /* Every container that has not started waits with this reason. */
 void pod_wait_all(struct pod *p, const char *reason, const char *message);
@@ -203,8 +211,8 @@ void sandbox_drop_plan(struct pod *p);
 void sandbox_fetch(struct pod *p);
 /* Whether the pod uses ConfigMaps or Secrets. */
 bool sandbox_wants_resources(const struct pod *p);
-/* Network, volumes, plan and the runtime's sandbox, as far as they are missing. 1 when all is there;
- * 0: not now, the containers say why and the pod is woken for the next try. */
+/* Network, volumes, plan and the runtime's sandbox, as far as they are missing. 1 when all is
+ * there; 0: not now, the containers say why and the pod is woken for the next try. */
 int sandbox_prepare(struct pod *p);
 /* The plan, for a pod that ends: an adopted pod may have none yet. 1 when it is there. */
 int sandbox_ensure_plan(struct pod *p);

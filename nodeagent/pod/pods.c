@@ -1,5 +1,5 @@
-/* The set of pods of this node: what comes from the API, from the disk and from the runtime finds its
- * pod here. What a pod then does is its own (pod_look()). */
+/* The set of pods of this node: what comes from the API, from the disk and from the runtime finds
+ * its pod here. What a pod then does is its own (pod_look()). */
 #include "nodeagent/pod/pods.h"
 
 #include <systemd/sd-id128.h>
@@ -31,6 +31,9 @@ int pods_new(struct pods **ret, struct agent *agent) {
         p->exec_serial = (unsigned)random_below(1000000) * 1000;
         if (sd_id128_get_boot(&id) >= 0)
                 sd_id128_to_string(id, p->boot_id);
+        r = look_new(&p->look);
+        if (r < 0)
+                return r;
         r = sd_event_add_defer(agent->event, &p->defer, pods_on_defer, p);
         if (r < 0)
                 return r;
@@ -48,6 +51,7 @@ struct pods *pods_free(struct pods *p) {
         map_free(p->by_unit);
         map_free(p->by_sandbox);
         json_decref(p->taints);
+        look_free(p->look);
         sd_event_source_disable_unref(p->defer);
         free(p);
         return NULL;
@@ -55,8 +59,8 @@ struct pods *pods_free(struct pods *p) {
 
 /* ---- the indexes ---- */
 
-/* Two pods may have a unit of the same name: a StatefulSet's earlier pod, still stopping, and the one
- * that waits for it. */
+/* Two pods may have a unit of the same name: a StatefulSet's earlier pod, still stopping, and the
+ * one that waits for it. */
 static int index_unit(struct pods *all, struct container *c) {
         struct container *first = map_get(all->by_unit, c->unit);
 
@@ -229,8 +233,8 @@ static bool pod_is_here(const char *uid, void *userdata) {
         return map_get(((struct pods *)userdata)->by_uid, uid) != NULL;
 }
 
-/* An orphaned unit: it has a name of the agent's, and no pod claims it. The agent before us has lost
- * its state. */
+/* An orphaned unit: it has a name of the agent's, and no pod claims it. The agent before us has
+ * lost its state. */
 static void stop_orphan(const char *name, bool sandbox, void *userdata) {
         struct pods *all = userdata;
 

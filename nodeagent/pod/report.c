@@ -123,10 +123,10 @@ static json_t *new_status(const struct pod *p) {
 }
 
 static int send_status(struct pod *p, const json_t *status) {
-        _cleanup_json_ json_t *patch = json_pack(
-                        "{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
-        _cleanup_free_ char *path = api_path(api_resource_find("pods"),
-                        object_namespace(p->object), object_name(p->object), "status", NULL);
+        _cleanup_json_ json_t *patch =
+                        json_pack("{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
+        _cleanup_free_ char *path = api_path(api_resource_find("pods"), object_namespace(p->object),
+                        object_name(p->object), "status", NULL);
 
         if (!patch || !path)
                 return -ENOMEM;
@@ -189,16 +189,15 @@ static void on_deleted(
 }
 
 static int send_deletion(struct pod *p) {
-        _cleanup_free_ char *path = api_path(api_resource_find("pods"),
-                        object_namespace(p->object), object_name(p->object), NULL, NULL);
+        _cleanup_free_ char *path = api_path(api_resource_find("pods"), object_namespace(p->object),
+                        object_name(p->object), NULL, NULL);
         _cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:i, s:{s:s}}", "apiVersion", "v1",
                         "kind", "DeleteOptions", "gracePeriodSeconds", 0, "preconditions", "uid",
                         p->uid);
 
         if (!path || !body)
                 return -ENOMEM;
-        return api_delete_async(
-                        p->pods->agent->api, path, body, on_deleted, p, &p->reporting.call);
+        return api_delete_async(p->pods->agent->api, path, body, on_deleted, p, &p->reporting.call);
 }
 
 void pod_finish(struct pod *p) {

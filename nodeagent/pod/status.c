@@ -1,6 +1,6 @@
-/* States of the runtime -> container records -> pod status. Restarts are counted by the ids of runs:
- * a new one is one restart, or as many as the runtime's own counter says happened in between. The
- * record is kept on disk, so that counts survive the agent. */
+/* States of the runtime -> container records -> pod status. Restarts are counted by the ids of
+ * runs: a new one is one restart, or as many as the runtime's own counter says happened in between.
+ * The record is kept on disk, so that counts survive the agent. */
 #include "nodeagent/pod/status.h"
 
 #include "lib/object.h"
@@ -176,14 +176,16 @@ static void observe_new_run(
         count_restarts(c, s);
 }
 
-static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us) {
+/* first: the run was not seen before. */
+static bool observe_end(struct container_record *c, const struct run_state *s, uint64_t now_us,
+                bool first) {
         bool kept = s->phase == RUN_FAILED || s->phase == RUN_EXITED;
 
         if (!s->ended || c->phase == CONTAINER_TERMINATED || (!kept && s->phase != RUN_STOPPED))
                 return false;
         /* After a burst of restarts the wait for the next one has begun already. */
-        if (c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") && c->last &&
-                        kept)
+        if (!first && c->phase == CONTAINER_WAITING && streq_ptr(c->reason, "CrashLoopBackOff") &&
+                        c->last && kept)
                 return false;
         take_end(c, s, now_us);
         c->phase = CONTAINER_TERMINATED;
@@ -210,7 +212,7 @@ bool container_observe(struct container_record *c, const struct run_state *s, ui
                                        "systemd starts the container again") ||
                        changed;
         }
-        return observe_end(c, s, now_us) || changed;
+        return observe_end(c, s, now_us, changed) || changed;
 }
 
 json_t *container_record_save(const struct container_record *c) {

@@ -10,8 +10,8 @@ enum container_phase { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATE
 /* What kpod-exec reported of a start. */
 struct start_report {
         char invocation[RUN_ID_SIZE]; /* "" without a report */
-        bool ran;            /* the program was run: exit codes are its own */
-        char message[600];   /* else why not */
+        bool ran;                     /* the program was run: exit codes are its own */
+        char message[600];            /* else why not */
 };
 /* Parses the text of a report; anything else leaves *ret empty. The container can write there, so
  * the text can be anything. */
@@ -31,12 +31,12 @@ struct container_record {
         uint64_t finished_us;
         json_t *last; /* lastState.terminated or NULL */
         uint32_t restart_count;
-        uint32_t restarts_seen; /* the runtime's count at the run seen last */
+        uint32_t restarts_seen;       /* the runtime's count at the run seen last */
         char invocation[RUN_ID_SIZE]; /* id of that run */
-        struct start_report report; /* read by the owner before an end is observed ... */
-        char *last_words;           /* ... and the termination message; NULL: none */
-        bool ready;                 /* by probes; true without any */
-        bool started;               /* startup probe passed or none */
+        struct start_report report;   /* read by the owner before an end is observed ... */
+        char *last_words;             /* ... and the termination message; NULL: none */
+        bool ready;                   /* by probes; true without any */
+        bool started;                 /* startup probe passed or none */
 };
 
 void container_record_done(struct container_record *c);

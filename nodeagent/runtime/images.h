@@ -1,5 +1,5 @@
-/* What a container's image means on this machine: a step of its own before the plan is made, because
- * some day an image has to be fetched first. A kind of image is a row in images.c. */
+/* What a container's image means on this machine: a step of its own before the plan is made,
+ * because some day an image has to be fetched first. A kind of image is a row in images.c. */
 #pragma once
 
 #include "lib/json.h"

@@ -99,8 +99,10 @@ struct runtime_ops {
         void (*list)(struct runtime *r, runtime_list_func func, void *userdata);
         /* Compares the live limits of a container with its plan, and makes sure that its output is
          * taken; puts differences back and reports them. */
-        int (*check)(struct runtime *r, const json_t *unit, runtime_drift_func func, void *userdata);
-        /* Takes down the sandbox and the log endpoints of a pod; containers is the list of names. */
+        int (*check)(struct runtime *r, const json_t *unit, runtime_drift_func func,
+                        void *userdata);
+        /* Takes down the sandbox and the log endpoints of a pod; containers is the list of names.
+         */
         void (*remove)(struct runtime *r, const char *uid, const char *sandbox,
                         const char *const *containers, size_t count);
 };

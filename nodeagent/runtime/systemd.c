@@ -149,8 +149,8 @@ static void prepend_line(struct buf *b, const void *data, size_t n) {
         buf_append(b, joined.data, joined.size);
 }
 
-static char *systemd_logs(struct runtime *r, const char *uid, const char *container,
-                const char *id, size_t lines_max, size_t size_max) {
+static char *systemd_logs(struct runtime *r, const char *uid, const char *container, const char *id,
+                size_t lines_max, size_t size_max) {
         _cleanup_buf_ struct buf b = {0};
         sd_journal *j = NULL;
         const void *data;
@@ -159,8 +159,7 @@ static char *systemd_logs(struct runtime *r, const char *uid, const char *contai
         if (!*id || sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY) < 0)
                 return NULL;
         if (logs_match(j, uid, container, id) >= 0 && sd_journal_seek_tail(j) >= 0)
-                for (size_t i = 0;
-                                i < lines_max && b.size < size_max && sd_journal_previous(j) > 0;
+                for (size_t i = 0; i < lines_max && b.size < size_max && sd_journal_previous(j) > 0;
                                 i++)
                         if (sd_journal_get_data(j, "MESSAGE", &data, &n) >= 0)
                                 prepend_line(&b, data, n);

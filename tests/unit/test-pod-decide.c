@@ -1,0 +1,328 @@
+/* The pod machine's decisions, told as traces: a scenario of tests/golden/pod-decide is a pod and
+ * what is seen of it step by step; its .out has the actions of each step and what is remembered.
+ * REWRITE=1 writes the .out files. The trace plays the pure part of the driver: it keeps memory and
+ * records. */
+#include "tests/unit/unit.h"
+
+#include "lib/buf.h"
+#include "lib/fileio.h"
+#include "lib/object.h"
+#include "lib/yaml.h"
+#include "nodeagent/pod/decide.h"
+
+enum { CONTAINERS_MAX = 4, MONO_S = 1000, WALL_S = 1700000000 };
+
+struct trace {
+        const json_t *pod;
+        struct pod_view view;
+        struct container_view containers[CONTAINERS_MAX];
+        struct container_record records[CONTAINERS_MAX];
+        char *failed_reason;
+        struct buf out;
+};
+
+static uint64_t seconds(const json_t *v, const char *key, uint64_t base) {
+        return (base + (uint64_t)json_int_or(v, key, 0)) * 1000000;
+}
+
+static int word_of(const char *const *words, size_t n, const char *word) {
+        for (size_t i = 0; i < n; i++)
+                if (streq(words[i], word))
+                        return (int)i;
+        fail_msg("'%s' is not a word of a scenario", word);
+        return -1;
+}
+
+static const char *const stages[] = {
+                "alive", "draining", "pre-stop", "stopping", "cleaning", "finished"};
+
+static void add_containers(struct trace *t) {
+        static const char *const lists[] = {"spec.initContainers", "spec.containers"};
+        const json_t *spec;
+        size_t i;
+
+        for (size_t l = 0; l < ELEMENTS(lists); l++)
+                json_array_foreach (json_at(t->pod, lists[l]), i, spec) {
+                        struct container_record *r = &t->records[t->view.count];
+
+                        assert_true(t->view.count < CONTAINERS_MAX);
+                        *r = (struct container_record){
+                                        .name = strdup(json_str(spec, "name")), .init = l == 0};
+                        (void)container_set_waiting(r, "ContainerCreating", NULL);
+                        t->containers[t->view.count].spec = spec;
+                        t->containers[t->view.count++].record = r;
+                }
+}
+
+/* What is seen of the pod as a whole: each key of the scenario changes one fact. */
+static void see_pod(struct trace *t, const json_t *see) {
+        const struct {
+                const char *key;
+                bool *fact;
+        } rows[] = {{"standalone", &t->view.standalone}, {"synced", &t->view.synced},
+                        {"taintsKnown", &t->view.taints_known},
+                        {"admitted", &t->view.memory.admitted},
+                        {"resourcesWanted", &t->view.resources_wanted},
+                        {"resourcesKnown", &t->view.resources_known},
+                        {"fetching", &t->view.fetching}, {"prepared", &t->view.prepared},
+                        {"prepareFailed", &t->view.prepare_failed},
+                        {"measurable", &t->view.measurable}, {"measuring", &t->view.measuring},
+                        {"swept", &t->view.swept}, {"served", &t->view.served}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                *rows[i].fact = json_bool_or(see, rows[i].key, *rows[i].fact);
+        if (json_at(see, "taints"))
+                t->view.taints = json_at(see, "taints");
+        if (json_str(see, "overLimit"))
+                t->view.over_limit = json_str(see, "overLimit");
+        if (json_at(see, "fetchAt"))
+                t->view.fetch_us = seconds(see, "fetchAt", MONO_S);
+        if (json_bool_or(see, "deleted", false)) {
+                pod_memory_end(&t->view.memory, t->view.now_us, t->view.wall_us);
+                pod_memory_set_grace(
+                                &t->view.memory, json_int_or(see, "grace", pod_grace_s(t->pod)));
+        }
+        if (json_bool_or(see, "stopsSince", false)) {
+                t->view.memory.stage = POD_STOPPING;
+                t->view.memory.step_us = t->view.now_us;
+        }
+}
+
+static void see_run(struct container_view *c, const json_t *run, uint64_t wall_us) {
+        static const char *const phases[] = {"starting", "running", "stopping", "restarting",
+                        "exited", "failed", "stopped"};
+        static const char *const causes[] = {"own", "oom", "timeout", "watchdog"};
+
+        if (json_bool_or(run, "gone", false)) {
+                c->there = false;
+                (void)container_observe((struct container_record *)c->record, NULL, wall_us);
+                return;
+        }
+        c->there = true;
+        c->starting = false;
+        c->run = (struct run_state){.phase = (enum run_phase)word_of(phases, ELEMENTS(phases),
+                                                    json_str_or(run, "phase", "")),
+                        .alive = json_bool_or(run, "alive", false),
+                        .ready = json_bool_or(run, "ready", true),
+                        .ended = json_at(run, "exit") != NULL,
+                        .given_up = json_bool_or(run, "givenUp", false),
+                        .exit_code = (int)json_int_or(run, "exit", 0),
+                        .cause = (enum run_cause)word_of(
+                                        causes, ELEMENTS(causes), json_str_or(run, "cause", "own")),
+                        .owner = "",
+                        .description = "",
+                        .restarts = (uint32_t)json_int_or(run, "restarts", 0),
+                        .start_us = seconds(run, "start", WALL_S),
+                        .exit_us = json_at(run, "exit") ? wall_us : 0};
+        snprintf(c->run.id, sizeof(c->run.id), "%s", json_str_or(run, "id", "a"));
+        if (!c->foreign)
+                (void)container_observe((struct container_record *)c->record, &c->run, wall_us);
+}
+
+static void see_container(struct trace *t, struct container_view *c, const json_t *see) {
+        static const char *const names[] = {"startup", "liveness", "readiness"};
+        static const char *const verdicts[] = {"off", "asking", "passed", "failed"};
+        struct container_record *r = (struct container_record *)c->record;
+        const struct {
+                const char *key;
+                bool *fact;
+        } rows[] = {{"starting", &c->starting}, {"foreign", &c->foreign}, {"claimed", &c->claimed},
+                        {"outdated", &c->outdated}, {"hookBusy", &c->hook_busy},
+                        {"preStopDone", &c->pre_stop_done},
+                        {"postStartFailed", &c->post_start_failed}, {"adopted", &c->memory.adopted},
+                        {"notify", &r->notify}};
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                *rows[i].fact = json_bool_or(see, rows[i].key, *rows[i].fact);
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                const char *verdict = json_str(json_at(see, "probes"), names[i]);
+
+                if (verdict)
+                        c->probes[i] = (enum probe_verdict)word_of(
+                                        verdicts, ELEMENTS(verdicts), verdict);
+        }
+        if (json_at(see, "record")) {
+                container_record_load(r, json_at(see, "record"));
+                snprintf(c->memory.announced, sizeof(c->memory.announced), "%s", r->invocation);
+        }
+        if (json_str(see, "report")) {
+                r->report = (struct start_report){.ran = streq(json_str(see, "report"), "ran")};
+                snprintf(r->report.message, sizeof(r->report.message), "%s",
+                                json_str(see, "report"));
+                snprintf(r->report.invocation, sizeof(r->report.invocation), "%s",
+                                json_str_or(see, "run.id", "a"));
+        }
+        if (json_bool_or(see, "refused", false)) {
+                c->starting = false;
+                container_memory_refused(&c->memory, t->view.now_us);
+        }
+        if (json_at(see, "run"))
+                see_run(c, json_at(see, "run"), t->view.wall_us);
+}
+
+/* ---- the text of a step ---- */
+
+static int64_t at_s(uint64_t mono_us) {
+        return (int64_t)(mono_us / 1000000) - MONO_S;
+}
+
+static void write_time(struct buf *b, const char *what, uint64_t us) {
+        if (us > 0)
+                buf_printf(b, " %s=%lld.%03llus", what, (long long)at_s(us),
+                                (unsigned long long)(us / 1000 % 1000));
+}
+
+static char *memory_text(const struct container_record *r, const struct container_memory *m) {
+        _cleanup_buf_ struct buf b = {0};
+
+        buf_printf(&b, "  %s:", r->name);
+        buf_append_str(&b, m->ready ? " ready" : "");
+        buf_append_str(&b, m->started ? " started" : "");
+        buf_append_str(&b, m->restarting ? " restarting" : "");
+        if (m->backoff_us > 0)
+                buf_printf(&b, " back-off=%llus", (unsigned long long)(m->backoff_us / 1000000));
+        write_time(&b, "retry", m->retry_us);
+        write_time(&b, "failed", m->failed_us);
+        write_time(&b, "kill", m->kill_us);
+        buf_append_char(&b, '\n');
+        return buf_take(&b);
+}
+
+/* As the driver does it, as far as it is pure. */
+static void play(struct trace *t, const struct pod_decision *d) {
+        for (size_t i = 0; i < d->actions.count; i++) {
+                const struct action *x = &d->actions.items[i];
+                enum pod_action what = pod_action_of(x);
+
+                if (what == POD_FAIL && !t->failed_reason)
+                        t->view.failed_reason = t->failed_reason = strdup(x->reason);
+                if (what == POD_SWEEP)
+                        t->view.swept = true;
+                for (size_t k = 0; k < t->view.count; k++) {
+                        struct container_view *c = &t->containers[k];
+                        enum probe_kind kind = (enum probe_kind)(what - CONTAINER_PROBE_STARTUP);
+
+                        if (!x->name || !streq(x->name, t->records[k].name))
+                                continue;
+                        if (what == CONTAINER_WAIT)
+                                (void)container_set_waiting(&t->records[k], x->reason, x->message);
+                        else if (what == CONTAINER_BACK_OFF)
+                                container_back_off(&t->records[k], x->message);
+                        else if (what == CONTAINER_START)
+                                c->starting = true;
+                        else if (what == CONTAINER_PROBES_STOP)
+                                memset(c->probes, 0, sizeof(c->probes));
+                        else if (what == CONTAINER_STARTUP_PROBE_STOP)
+                                c->probes[PROBE_STARTUP] = PROBE_OFF;
+                        else if (what >= CONTAINER_PROBE_STARTUP &&
+                                        what <= CONTAINER_PROBE_READINESS)
+                                c->probes[kind] = PROBE_ASKING;
+                }
+        }
+}
+
+static void commit(struct trace *t, const struct pod_decision *d) {
+        if (d->memory.stage != t->view.memory.stage)
+                buf_printf(&t->out, "  now %s\n", stages[d->memory.stage]);
+        t->view.memory = d->memory;
+        for (size_t i = 0; i < t->view.count; i++) {
+                _cleanup_free_ char *before = memory_text(&t->records[i], &t->containers[i].memory),
+                                    *after = memory_text(&t->records[i], &d->containers[i]);
+
+                if (!streq(before, after))
+                        buf_append_str(&t->out, after);
+                t->containers[i].memory = d->containers[i];
+                t->records[i].ready = d->containers[i].ready;
+                t->records[i].started = d->containers[i].started;
+        }
+}
+
+static void step(struct trace *t, const json_t *s) {
+        _cleanup_(pod_decision_done) struct pod_decision d = {0};
+        _cleanup_free_ char *text = NULL;
+        struct status_facts f = {0};
+        double at = json_number_value(json_at(s, "at"));
+
+        t->view.now_us = (uint64_t)((MONO_S + at) * 1000000);
+        t->view.wall_us = (uint64_t)((WALL_S + at) * 1000000);
+        see_pod(t, s);
+        for (size_t i = 0; i < t->view.count; i++)
+                see_container(t, &t->containers[i], json_get(s, t->records[i].name, NULL));
+        pod_decide(&t->view, &d);
+        buf_printf(&t->out, "[%.3g s] %s\n", at, json_str_or(s, "what", ""));
+        text = actions_text(&d.actions);
+        for (const char *line = text; *line;) {
+                size_t n = strcspn(line, "\n");
+                buf_printf(&t->out, "  -> %.*s\n", (int)n, line);
+                line += line[n] ? n + 1 : n;
+        }
+        commit(t, &d);
+        play(t, &d);
+        f.failed_reason = t->view.failed_reason;
+        buf_printf(&t->out, "  phase %s", status_phase(t->pod, t->records, t->view.count, &f));
+        if (d.again)
+                buf_append_str(&t->out, ", decide again at once");
+        write_time(&t->out, "look-again", d.wake_us);
+        buf_append_char(&t->out, '\n');
+}
+
+static char *run_trace(const char *yaml) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
+        struct trace t = {0};
+        const json_t *s;
+        size_t i;
+
+        assert_int_equal(yaml_parse(yaml, strlen(yaml), &docs, &p), 0);
+        t.pod = json_at(docs.items[0].value, "pod");
+        t.view = (struct pod_view){.object = t.pod,
+                        .memory.admitted = true,
+                        .start_us = (uint64_t)WALL_S * 1000000,
+                        .synced = true,
+                        .taints_known = true,
+                        .prepared = true,
+                        .records = t.records,
+                        .containers = t.containers};
+        add_containers(&t);
+        json_array_foreach (json_at(docs.items[0].value, "steps"), i, s)
+                step(&t, s);
+        for (i = 0; i < t.view.count; i++)
+                container_record_done(&t.records[i]);
+        free(t.failed_reason);
+        return buf_take(&t.out);
+}
+
+static char *golden_path(const char *name, const char *suffix) {
+        return strformat("%s/tests/golden/pod-decide/%s%s", getenv("KEELSON_SRCDIR"), name, suffix);
+}
+
+static void golden(const char *name) {
+        _cleanup_free_ char *in = golden_path(name, ".yaml"), *out = golden_path(name, ".out"),
+                            *yaml = NULL, *want = NULL, *got = NULL;
+        size_t n;
+
+        assert_int_equal(file_read(in, 1 << 20, &yaml, &n), 0);
+        got = run_trace(yaml);
+        if (!isempty(getenv("REWRITE"))) {
+                assert_int_equal(file_write_atomic(out, got, strlen(got), 0644), 0);
+                return;
+        }
+        assert_int_equal(file_read(out, 1 << 20, &want, &n), 0);
+        assert_string_equal(got, want);
+}
+
+static void test_goldens(void **state) {
+        static const char *const names[] = {"start", "init-containers", "crash", "back-off",
+                        "gives-up", "probes", "startup-probe", "hooks", "post-start", "stop",
+                        "grace-exceeded", "reboot", "adoption", "gone-while-stopping", "evicted",
+                        "never", "on-failure", "not-admitted", "deadline", "same-name", "outdated",
+                        "resources"};
+
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                golden(names[i]);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens)};
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
