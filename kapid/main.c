@@ -7,6 +7,7 @@
 
 #include "kapid/admission/addresses.h"
 #include "kapid/api.h"
+#include "kapid/http/handle.h"
 #include "kapid/admission/pod-security.h"
 #include "lib/fileio.h"
 #include "lib/http-server.h"

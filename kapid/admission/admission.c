@@ -25,7 +25,7 @@ int admission_forbidden(const struct write *w, struct problem *p, const char *wh
 
 bool admission_may(const struct write *w, const char *verb, const char *group, const char *resource,
                 const char *namespace, const char *name) {
-        return authorize(w->r->api, &(struct access){.user = &w->r->user,
+        return authorize(w->request->api, &(struct access){.user = &w->request->user,
                                                     .verb = verb,
                                                     .group = group,
                                                     .version = "v1",
@@ -36,7 +36,7 @@ bool admission_may(const struct write *w, const char *verb, const char *group, c
 }
 
 int admission_warn(struct write *w, const char *text) {
-        return strv_extend(&w->warnings, text);
+        return strv_extend(&w->decision->warnings, text);
 }
 
 /* --- namespace lifecycle --- */
@@ -84,7 +84,7 @@ static int pod_account(struct write *w, json_t *object, struct problem *p) {
         /* The default account comes a moment after its namespace; nobody should have to wait for
          * it. */
         if (!streq(copy, "default") &&
-                        !admission_find(w->r->api, "/registry/serviceaccounts/", path))
+                        !admission_find(w->request->api, "/registry/serviceaccounts/", path))
                 return problem_set(p, EACCES, 403, "Forbidden",
                                 "pods \"%s\" is forbidden: error looking up service account %s: "
                                 "serviceaccount \"%s\" not found",
@@ -117,7 +117,7 @@ static json_t *find_class(struct api *a, const char *name) {
 
 static int pod_priority(struct write *w, json_t *object, struct problem *p) {
         const char *name = json_str_or(object, "spec.priorityClassName", "");
-        _cleanup_json_ json_t *class = find_class(w->r->api, name);
+        _cleanup_json_ json_t *class = find_class(w->request->api, name);
         int64_t value = json_int_or(class, "value", 0);
 
         if (!class && streq(name, "system-cluster-critical"))
@@ -164,7 +164,7 @@ static int refuse_escalation(struct write *w, const json_t *missing, struct prob
         return problem_set(p, EACCES, 403, "Forbidden",
                         "%s \"%s\" is forbidden: user \"%s\" is attempting to grant RBAC "
                         "permissions not currently held: %s",
-                        w->kind->resource, w->name, w->r->user.name, strempty(text));
+                        w->kind->resource, w->name, w->request->user.name, strempty(text));
 }
 
 /* Rules that come from an aggregation may become anything, so naming one needs everything. */
@@ -180,7 +180,7 @@ static int validate_role(
                 aggregation = NULL;
         if ((!rules && !aggregation) || has_verb(w, "escalate", w->kind->plural, w->name))
                 return 0;
-        if (rules && !rbac_covers(w->r->api->rbac, &w->r->user, w->namespace, rules, &missing))
+        if (rules && !rbac_covers(w->request->api->rbac, &w->request->user, w->namespace, rules, &missing))
                 return refuse_escalation(w, missing, p);
         if (!aggregation)
                 return 0;
@@ -188,20 +188,20 @@ static int validate_role(
                         "*", "verbs", "*", "nonResourceURLs", "*", "verbs", "*");
         if (!everything)
                 return -ENOMEM;
-        if (rbac_covers(w->r->api->rbac, &w->r->user, w->namespace, everything, &missing))
+        if (rbac_covers(w->request->api->rbac, &w->request->user, w->namespace, everything, &missing))
                 return 0;
         return refuse_escalation(w, missing, p);
 }
 
 static int validate_rbac(
                 struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        struct rbac *rbac = w->r->api->rbac;
+        struct rbac *rbac = w->request->api->rbac;
         const json_t *missing = NULL, *ref, *rules;
         bool role;
 
-        if (!streq(w->kind->group, "rbac.authorization.k8s.io") || user_is_master(&w->r->user))
+        if (!streq(w->kind->group, "rbac.authorization.k8s.io") || user_is_master(&w->request->user))
                 return 0;
-        if (rbac_refresh(rbac, w->r->api->caches) < 0)
+        if (rbac_refresh(rbac, w->request->api->caches) < 0)
                 return -ENOMEM;
         role = streq(w->kind->kind, "Role") || streq(w->kind->kind, "ClusterRole");
         if (role) {
@@ -224,7 +224,7 @@ static int validate_rbac(
                                 streq(json_str_or(ref, "kind", ""), "ClusterRole") ? "clusterroles"
                                                                                    : "roles",
                                 json_str_or(ref, "name", ""));
-        if (rbac_covers(rbac, &w->r->user, w->namespace, rules, &missing))
+        if (rbac_covers(rbac, &w->request->user, w->namespace, rules, &missing))
                 return 0;
         return refuse_escalation(w, missing, p);
 }
@@ -233,7 +233,7 @@ static int validate_rbac(
 
 static int create_service(struct write *w, json_t *object, struct problem *p) {
         return admission_is_kind(w, "", "services")
-                               ? alloc_service(w->r->api->alloc, w, NULL, object, p)
+                               ? alloc_service(w->request->api->alloc, w, NULL, object, p)
                                : 0;
 }
 
@@ -242,7 +242,7 @@ static int create_service(struct write *w, json_t *object, struct problem *p) {
 static int settle_crd(struct write *w, const json_t *live, json_t *object) {
         if (!admission_is_kind(w, "apiextensions.k8s.io", "customresourcedefinitions"))
                 return 0;
-        return crd_settle_names(w->r->api->kinds, live, object, w->r->now_us);
+        return crd_settle_names(w->request->api->kinds, live, object, w->request->now_us);
 }
 
 static int create_crd(struct write *w, json_t *object, struct problem *p) {
@@ -280,9 +280,9 @@ int admission_create(struct write *w, json_t *object, struct problem *p) {
 }
 
 int admission_update(struct write *w, const json_t *live, json_t *object, struct problem *p) {
-        if (admission_is_kind(w, "", "services") && !w->r->sub)
-                return alloc_service(w->r->api->alloc, w, live, object, p);
-        return w->r->sub ? 0 : settle_crd(w, live, object);
+        if (admission_is_kind(w, "", "services") && !w->request->sub)
+                return alloc_service(w->request->api->alloc, w, live, object, p);
+        return w->request->sub ? 0 : settle_crd(w, live, object);
 }
 
 int admission_validate(
@@ -304,6 +304,6 @@ int admission_may_delete(struct write *w, const json_t *object, struct problem *
 
 int admission_delete(struct write *w, const json_t *object) {
         return admission_is_kind(w, "", "services")
-                               ? alloc_release(w->r->api->alloc, w, object, NULL)
+                               ? alloc_release(w->request->api->alloc, w, object, NULL)
                                : 0;
 }

@@ -56,7 +56,7 @@ static int check_agent(struct write *w, const char *node, const char *signer,
 
 static int check_new(struct write *w, const json_t *object, const char *signer, struct problem *p) {
         _cleanup_pki_request_ struct pki_request request = {0};
-        const char *node = user_is_master(&w->r->user) ? NULL : user_node(&w->r->user);
+        const char *node = user_is_master(&w->request->user) ? NULL : user_node(&w->request->user);
         bool client = streq(signer, SIGNER("kube-apiserver-client"));
         int r;
 
@@ -76,7 +76,7 @@ static int check_new(struct write *w, const json_t *object, const char *signer, 
 
 int validate_csr(struct write *w, const json_t *live, const json_t *object, struct problem *p) {
         const char *signer = json_str_or(object, "spec.signerName", "");
-        const char *sub = w->r->sub ? w->r->sub->name : "";
+        const char *sub = w->request->sub ? w->request->sub->name : "";
 
         if (!admission_is_kind(w, "certificates.k8s.io", "certificatesigningrequests"))
                 return 0;

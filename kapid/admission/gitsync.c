@@ -25,7 +25,7 @@ static bool may_be_kgitd(const struct write *w) {
 static int refuse(struct write *w, const char *what, const char *remedy, struct problem *p) {
         _cleanup_free_ char *text = strformat("%s, and user \"%s\" may not impersonate the user "
                                               "\"" KGITD "\": %s",
-                        what, w->r->user.name, remedy);
+                        what, w->request->user.name, remedy);
 
         return text ? admission_forbidden(w, p, text) : -ENOMEM;
 }
@@ -47,13 +47,13 @@ static int check_account(struct write *w, const json_t *object, struct problem *
         text = strformat("it would act as the service account \"%s\", which user \"%s\" may not "
                          "impersonate in the namespace \"%s\": name another account, or ask for "
                          "the role edit there",
-                        account, w->r->user.name, w->namespace);
+                        account, w->request->user.name, w->namespace);
         return text ? admission_forbidden(w, p, text) : -ENOMEM;
 }
 
 int validate_gitsync(struct write *w, const json_t *live, const json_t *object, struct problem *p) {
         if (!admission_is_kind(w, "keelson.dev", "gitsyncs") ||
-                        (w->r->sub && streq(w->r->sub->name, "status")) ||
+                        (w->request->sub && streq(w->request->sub->name, "status")) ||
                         (live && !is_changed(live, object)) || may_be_kgitd(w))
                 return 0;
         if (acts_as_kgitd(object) || (live && acts_as_kgitd(live)))
@@ -78,9 +78,9 @@ int may_delete_gitsync(struct write *w, const json_t *object, struct problem *p)
                         may_be_kgitd(w))
                 return 0;
         /* The collector of what has no owner or namespace left asks for nobody. */
-        if (streq(w->r->user.name, "system:kube-controller-manager"))
+        if (streq(w->request->user.name, "system:kube-controller-manager"))
                 return 0;
-        it = admission_find(w->r->api, "/registry/namespaces/", w->namespace);
+        it = admission_find(w->request->api, "/registry/namespaces/", w->namespace);
         namespace = it ? item_object(it) : NULL;
         if (namespace && object_is_deleting(namespace))
                 return 0;

@@ -19,13 +19,13 @@ static void on_found(void *userdata, const char *path, const char *text) {
         if (++f->count > NO_EFFECT_MAX || f->error < 0)
                 return;
         warning = strformat("%s has no effect: %s", path, text);
-        f->error = warning ? strv_extend(&f->write->warnings, warning) : -ENOMEM;
+        f->error = warning ? strv_extend(&f->write->decision->warnings, warning) : -ENOMEM;
 }
 
 int warn_no_effect(struct write *w, const json_t *live, const json_t *object, struct problem *p) {
         struct found f = {.write = w};
 
-        if (w->kind->custom || w->r->sub)
+        if (w->kind->custom || w->request->sub)
                 return 0;
         no_effect_find(&no_effect_table, w->kind->group, w->kind->kind, live, object, on_found, &f);
         return f.error;

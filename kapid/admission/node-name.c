@@ -19,7 +19,7 @@ static int refuse(struct write *w, const char *node, const char *why, struct pro
 int validate_node_name(
                 struct write *w, const json_t *live, const json_t *object, struct problem *p) {
         const char *name = json_str_or(object, "spec.nodeName", "");
-        struct access access = {.user = &w->r->user,
+        struct access access = {.user = &w->request->user,
                         .verb = "create",
                         .group = "",
                         .version = "v1",
@@ -33,9 +33,9 @@ int validate_node_name(
         struct item *it;
 
         if (!admission_is_kind(w, "", "pods") || live || isempty(name) ||
-                        (!object_controller_ref(object) && authorize(w->r->api, &access)))
+                        (!object_controller_ref(object) && authorize(w->request->api, &access)))
                 return 0;
-        it = admission_find(w->r->api, "/registry/nodes/", name);
+        it = admission_find(w->request->api, "/registry/nodes/", name);
         if (!it)
                 return refuse(w, name, "which is not there", p);
         node = item_object(it);

@@ -118,14 +118,14 @@ static int restrict_node(struct write *w, const char *node, const json_t *live,
 }
 
 int validate_node(struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        const char *node = user_node(&w->r->user);
+        const char *node = user_node(&w->request->user);
 
-        if (admission_is_kind(w, "", "nodes") && !user_is_master(&w->r->user) &&
+        if (admission_is_kind(w, "", "nodes") && !user_is_master(&w->request->user) &&
                         !ssh_annotations_equal(live, object))
                 return admission_forbidden(w, p,
                                 "the annotations keelson.dev/ssh-* may be changed by "
                                 "system:masters only");
-        if (!node || user_is_master(&w->r->user))
+        if (!node || user_is_master(&w->request->user))
                 return 0;
         if (admission_is_kind(w, "", "nodes"))
                 return restrict_node(w, node, live, object, p);

@@ -31,12 +31,12 @@ static const struct template_row {
 static struct pod_security_modes modes_of_labels(
                 const struct write *w, const char *name, const json_t *namespace) {
         return pod_security_modes(name, json_get(namespace, "metadata", "labels", NULL),
-                        w->r->api->options.pod_security_default);
+                        w->request->api->options.pod_security_default);
 }
 
 /* Of the namespace that the write is in. One that the cache does not know counts as unlabelled. */
 static struct pod_security_modes modes_of_write(const struct write *w) {
-        struct item *it = admission_find(w->r->api, "/registry/namespaces/", w->namespace);
+        struct item *it = admission_find(w->request->api, "/registry/namespaces/", w->namespace);
         _cleanup_json_ json_t *namespace = it ? item_object(it) : NULL;
 
         return modes_of_labels(w, w->namespace, namespace);
@@ -68,7 +68,7 @@ static int warn_and_audit(
         r = judge(pod, &modes->audit, "would violate", &line);
         if (r > 0)
                 log_info("Audit: %s %s/%s by %s %s", w->kind->resource, w->namespace, w->name,
-                                w->r->user.name, line);
+                                w->request->user.name, line);
         return r < 0 ? r : 0;
 }
 
@@ -83,7 +83,7 @@ static int check_pod(struct write *w, const json_t *live, const json_t *object, 
         _cleanup_free_ char *why = NULL;
         int r;
 
-        if ((w->r->sub && streq(w->r->sub->name, "status")) ||
+        if ((w->request->sub && streq(w->request->sub->name, "status")) ||
                         (live && pod_is_unchanged(live, object)))
                 return 0;
         r = pod_security_check_names(
@@ -104,7 +104,7 @@ static int check_template(struct write *w, const struct template_row *row, const
         _cleanup_problem_ struct problem unknown = {0};
         struct pod_security_modes modes;
 
-        if (!template || (w->r->sub && !streq(w->r->sub->name, "")) ||
+        if (!template || (w->request->sub && !streq(w->request->sub->name, "")) ||
                         (before && pod_is_unchanged(before, template)))
                 return 0;
         if (pod_security_check_names(json_object_get(template, "metadata"),
@@ -148,7 +148,7 @@ static int add_to_group(json_t *groups, const char *reasons, const char *pod) {
 
 static int group_pods(const struct write *w, const struct pod_security_policy *policy,
                 json_t *groups, bool *ret_all) {
-        struct cache *c = caches_get(w->r->api->caches, "/registry/pods/");
+        struct cache *c = caches_get(w->request->api->caches, "/registry/pods/");
         _cleanup_free_ char *from = strformat("%s/", w->name);
         uint64_t start_us = now_mono_us();
         size_t n = 0;
@@ -215,7 +215,7 @@ static int check_namespace(
                                 "user \"%s\" may not change the label %s: it decides what pods may "
                                 "do to the machines, so it needs the verb \"set-pod-security\" on "
                                 "the namespace; ask an administrator of the cluster",
-                                w->r->user.name, changed);
+                                w->request->user.name, changed);
 
                 return why ? admission_forbidden(w, p, why) : -ENOMEM;
         }

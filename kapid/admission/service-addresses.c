@@ -59,7 +59,7 @@ static bool slice_has(const json_t *slice, const char *address) {
 
 /* Whose address it is already; NULL: nobody's that counts. */
 static const char *owner_of(const struct write *w, const char *text) {
-        struct api *a = w->r->api;
+        struct api *a = w->request->api;
         char buffer[ADDRESS_TEXT_SIZE];
         const char *address = address_canonical(text, buffer);
 
@@ -91,7 +91,7 @@ static bool was_there(const json_t *list, const char *member, const char *addres
 }
 
 static bool in_allowed_range(const struct write *w, const char *address) {
-        char *const *ranges = w->r->api->options.external_ip_ranges;
+        char *const *ranges = w->request->api->options.external_ip_ranges;
 
         for (size_t i = 0; ranges && ranges[i]; i++)
                 if (address_in_range(address, ranges[i]))
@@ -114,7 +114,7 @@ static int check_drawn(struct write *w, const char *field, const char *address, 
                          "it away from everybody else; ask an administrator to add it to kapid's "
                          "--external-ip-ranges or to grant the verb \"use-external-ips\" on "
                          "services",
-                        field, w->r->user.name, address);
+                        field, w->request->user.name, address);
         return text ? admission_forbidden(w, p, text) : -ENOMEM;
 }
 
@@ -166,8 +166,8 @@ static int check_service(
         const char *wanted = json_str_or(object, "spec.loadBalancerIP", "");
         int r;
 
-        if (w->r->sub)
-                return streq(w->r->sub->name, "status")
+        if (w->request->sub)
+                return streq(w->request->sub->name, "status")
                                        ? check_list(w, "status.loadBalancer.ingress", "ip", live,
                                                          object, p)
                                        : 0;
@@ -256,7 +256,7 @@ int validate_addresses(
                 struct write *w, const json_t *live, const json_t *object, struct problem *p) {
         if (admission_is_kind(w, "", "services"))
                 return check_service(w, live, object, p);
-        if (admission_is_kind(w, "", "pods") && w->r->sub)
+        if (admission_is_kind(w, "", "pods") && w->request->sub)
                 return check_pod_addresses(w, live, object, p);
         if (admission_is_kind(w, "discovery.k8s.io", "endpointslices"))
                 return check_slice(w, object, p);

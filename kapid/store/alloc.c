@@ -100,13 +100,13 @@ static int claim(struct write *w, const char *prefix, const char *word) {
         _cleanup_free_ char *key = strformat("%s%s", prefix, word);
         _cleanup_free_ char *owner = strformat("%s/%s", w->namespace, w->name);
 
-        return key && owner ? write_add_extra(w, key, owner, true) : -ENOMEM;
+        return key && owner ? decision_add_key(w->decision, key, owner, true) : -ENOMEM;
 }
 
 static int release(struct write *w, const char *prefix, const char *word) {
         _cleanup_free_ char *key = strformat("%s%s", prefix, word);
 
-        return key ? write_add_extra(w, key, NULL, false) : -ENOMEM;
+        return key ? decision_add_key(w->decision, key, NULL, false) : -ENOMEM;
 }
 
 static bool wants_address(const json_t *service) {
@@ -171,11 +171,14 @@ static int give_address(struct alloc *a, struct write *w, const json_t *live, js
                         return r;
         }
         r = claim(w, ip_prefix, ip);
-        if (r >= 0 && ip == buffer)
+        if (r < 0)
+                return r;
+        if (ip == buffer) {
                 r = json_set_str(object, "spec.clusterIP", ip);
-        if (r >= 0)
-                r = json_set_at(object, "spec.clusterIPs", json_pack("[s]", address_of(object)));
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        return json_set_at(object, "spec.clusterIPs", json_pack("[s]", address_of(object)));
 }
 
 static bool wants_ports(const json_t *service) {
@@ -252,21 +255,25 @@ int alloc_release(struct alloc *a, struct write *w, const json_t *object, const 
         const char *ip = address_of(object);
         const json_t *v;
         size_t i;
-        int r = 0;
+        int r;
 
-        if (!isempty(ip) && !(kept && streq(address_of(kept), ip)))
+        if (!isempty(ip) && !(kept && streq(address_of(kept), ip))) {
                 r = release(w, ip_prefix, ip);
+                if (r < 0)
+                        return r;
+        }
         json_array_foreach (json_at(object, "spec.ports"), i, v) {
                 int64_t port = json_int_or(v, "nodePort", 0);
                 char text[16];
 
-                if (r < 0 || !port || listed_before(object, i, port) ||
-                                (kept && list_has_port(kept, port)))
+                if (!port || listed_before(object, i, port) || (kept && list_has_port(kept, port)))
                         continue;
                 snprintf(text, sizeof(text), "%lld", (long long)port);
                 r = release(w, port_prefix, text);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 int alloc_service(struct alloc *a, struct write *w, const json_t *live, json_t *object,
@@ -278,14 +285,13 @@ int alloc_service(struct alloc *a, struct write *w, const json_t *live, json_t *
         if (object_is_deleting(object) && !live)
                 return 0;
         r = give_address(a, w, live, object, p);
-        if (r >= 0 && wants_ports(object) &&
-                        json_bool_or(object, "spec.allocateLoadBalancerNodePorts", true))
+        if (r < 0)
+                return r;
+        if (wants_ports(object) && json_bool_or(object, "spec.allocateLoadBalancerNodePorts", true))
                 json_array_foreach (json_at_mut(object, "spec.ports"), i, entry) {
                         r = give_port(a, w, live, object, i, entry, p);
                         if (r < 0)
                                 return r;
                 }
-        if (r >= 0 && live)
-                r = alloc_release(a, w, live, object);
-        return r;
+        return live ? alloc_release(a, w, live, object) : 0;
 }

@@ -1,6 +1,6 @@
 /* Service addresses and node ports. What is taken is known from the keys below /registry/ranges/,
- * which the caches tell; a choice is claimed in the Service's own txn, so that two kapids never
- * give the same. */
+ * which the caches report; a choice is claimed in the Service's own txn, so that two kapids never
+ * give the same one. */
 #pragma once
 
 #include "kapid/pipeline/write.h"
@@ -16,7 +16,7 @@ DEFINE_CLEANUP(struct alloc *, alloc_free);
 void alloc_observe(struct alloc *a, const char *key, const char *value, size_t n);
 /* Forgets everything. */
 void alloc_reset(struct alloc *a);
-/* Gives the Service what it asks for or lacks and adds the claims and releases to the write. live
+/* Gives the Service what it asks for or lacks and adds the claims and releases to w->decision. live
  * NULL: a create. 422 when an address or port is taken, out of range, or none is left. */
 int alloc_service(struct alloc *a, struct write *w, const json_t *live, json_t *object,
                 struct problem *p);

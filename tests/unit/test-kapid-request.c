@@ -6,7 +6,7 @@
 #include "kapid/auth/jwt.h"
 #include "kapid/http/route.h"
 #include "kapid/auth/user.h"
-#include "kapid/verbs/verbs.h"
+#include "kapid/verbs/continue.h"
 #include "lib/json.h"
 #include "lib/pki.h"
 
@@ -277,20 +277,18 @@ static void test_continue_tokens(void **state) {
 
 /* --- addresses --- */
 
+static struct decision decision;
+
 static struct write *service_write(void) {
         struct write *w = calloc(1, sizeof(*w));
 
         assert_non_null(w);
-        w->name = (char *)"web";
-        w->namespace = (char *)"a";
+        *w = (struct write){.name = "web", .namespace = "a", .decision = &decision};
         return w;
 }
 
 static void write_done_with(struct write *w) {
-        for (size_t i = 0; i < w->extra_count; i++) {
-                free(w->extra[i].key);
-                free(w->extra[i].value);
-        }
+        decision_done(&decision);
         free(w);
 }
 
@@ -311,12 +309,12 @@ static void test_alloc_gives(void **state) {
         assert_string_not_equal(ip, "10.96.0.1");
         assert_true(json_int_or(json_array_get(json_at(s, "spec.ports"), 0), "nodePort", 0) >=
                         30000);
-        assert_int_equal(w->extra_count, 3);
+        assert_int_equal(decision.key_count, 3);
         for (size_t i = 0; i < 3; i++) {
-                assert_true(w->extra[i].claim);
-                assert_string_equal(w->extra[i].value, "a/web");
+                assert_true(decision.keys[i].claim);
+                assert_string_equal(decision.keys[i].value, "a/web");
         }
-        assert_string_equal(w->extra[2].key, "/registry/ranges/nodeports/30100");
+        assert_string_equal(decision.keys[2].key, "/registry/ranges/nodeports/30100");
         write_done_with(w);
 }
 
@@ -376,14 +374,14 @@ static void test_alloc_changes(void **state) {
         alloc_observe(a, "/registry/ranges/serviceips/10.96.0.5", "a/web", 5);
         alloc_observe(a, "/registry/ranges/nodeports/30001", "a/web", 5);
         assert_int_equal(alloc_service(a, w, live, same, &p), 0);
-        assert_int_equal(w->extra_count, 0);
+        assert_int_equal(decision.key_count, 0);
         /* no node port any more: it is given back */
         assert_int_equal(alloc_service(a, w, live, cluster, &p), 0);
-        assert_int_equal(w->extra_count, 1);
-        assert_null(w->extra[0].value);
-        assert_string_equal(w->extra[0].key, "/registry/ranges/nodeports/30001");
+        assert_int_equal(decision.key_count, 1);
+        assert_null(decision.keys[0].value);
+        assert_string_equal(decision.keys[0].key, "/registry/ranges/nodeports/30001");
         assert_int_equal(alloc_release(a, w, live, NULL), 0);
-        assert_int_equal(w->extra_count, 3);
+        assert_int_equal(decision.key_count, 3);
         write_done_with(w);
 }
 
