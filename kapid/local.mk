@@ -112,3 +112,6 @@ tests_unit_test_pod_security_SOURCES = tests/unit/test-pod-security.c tests/unit
 tests_unit_test_pod_security_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_boundaries_SOURCES = tests/unit/test-boundaries.c tests/unit/kapid-cases.h
 tests_unit_test_boundaries_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-writes
+tests_unit_test_kapid_writes_SOURCES = tests/unit/test-kapid-writes.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
+tests_unit_test_kapid_writes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -246,8 +246,8 @@ void http_respond(struct http_request *r, int code, const char *content_type, co
         buf_append(&exchange_of(r)->answer, body, n);
 }
 
-void http_respond_bytes(struct http_request *r, int code, const char *content_type,
-                struct bytes *body) {
+void http_respond_bytes(
+                struct http_request *r, int code, const char *content_type, struct bytes *body) {
         http_respond(r, code, content_type, body->data, body->size);
 }
 

@@ -1,6 +1,6 @@
-/* kapid without sockets: its verbs, pipeline and caches as they are, over an HTTP client and a store
- * that are arrays here. The store answers at once, so every exchange is over when exchange() returns
- * (a watch: what it was sent so far is there). */
+/* kapid without sockets: its verbs, pipeline and caches as they are, over an HTTP client and a
+ * store that are arrays here. The store answers at once, so every exchange is over when exchange()
+ * returns (a watch: what it was sent so far is there). */
 #pragma once
 
 #include "kapid/http/request.h"
@@ -9,7 +9,7 @@
 /* One request and its answer. */
 struct exchange {
         const char *method, *path, *body, *content_type;
-        const char *query[8]; /* name, value, name, value ...; NULL past the last */
+        const char *query[8];     /* name, value, name, value ...; NULL past the last */
         const char *accept_table; /* not NULL: asks for a Table */
         int code;                 /* 0: not answered yet */
         struct buf answer;        /* of a stream: all that it was sent */
@@ -25,9 +25,9 @@ struct fake_kapid {
         sd_event *event;
         struct api api;
         uint64_t leases_granted;
-        unsigned txns;      /* that were asked for */
-        const char *rival;  /* before the next txn another writer stores this at its key */
-        int error;          /* every call of the store fails with it; 0: none */
+        unsigned txns;     /* that were asked for */
+        const char *rival; /* before the next txn another writer stores this at its key */
+        int error;         /* every call of the store fails with it; 0: none */
 };
 
 /* Starts with the built-in kinds and the namespace "default". */
