@@ -104,6 +104,9 @@ static int add_parts(struct api *a, struct problem *p) {
         r = alloc_new(&a->alloc, o->service_range, p);
         if (r < 0)
                 return r;
+        r = admission_chain_new(&a->admission, &o->admission, daemon_metrics(a->daemon), p);
+        if (r < 0)
+                return r;
         if (o->sa_key_pem && jwt_key_new(&a->jwt, o->sa_key_pem) < 0)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--service-account-key-file holds no ECDSA P-256 or RSA key");
@@ -173,6 +176,7 @@ struct api *api_free(struct api *a) {
         leases_free(a->leases);
         rbac_free(a->rbac);
         jwt_key_free(a->jwt);
+        admission_chain_free(a->admission);
         alloc_free(a->alloc);
         kind_registry_free(a->kinds);
         sd_event_unref(a->event);

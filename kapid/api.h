@@ -4,6 +4,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "kapid/admission/admission.h"
 #include "kapid/cache/cache.h"
 #include "kapid/kinds/kind.h"
 #include "kapid/store/store.h"
@@ -36,6 +37,7 @@ struct api_options {
         const char *issuer;
         enum security_level pod_security_default; /* of namespaces without the label */
         char *const *external_ip_ranges;          /* NULL: none */
+        struct admission_options admission;
 };
 
 struct api {
@@ -47,6 +49,7 @@ struct api {
         struct caches *caches;
         struct rbac *rbac;
         struct alloc *alloc;
+        struct admission_chain *admission;
         struct jwt_key *jwt; /* NULL: no service-account tokens */
         struct documents *documents;
         struct bootstrap *bootstrap;
@@ -64,6 +67,13 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
                 const struct store_options *store, struct problem *p);
 struct api *api_free(struct api *a);
 DEFINE_CLEANUP(struct api *, api_free);
+
+/* The cache of a kind, whatever its version; NULL when there is no such kind, or no memory. */
+struct cache *api_cache(struct api *a, const char *group, const char *plural);
+/* The cached object of that kind; borrowed until the next change. namespace "": it has none. NULL
+ * when there is none. */
+struct item *api_find(struct api *a, const char *group, const char *plural, const char *namespace,
+                const char *name);
 
 /* Whether it can serve, and if not a sentence why. */
 bool api_ready(void *userdata, const char **ret_why);

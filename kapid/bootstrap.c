@@ -118,8 +118,7 @@ static int complete(struct bootstrap *b, const struct kind *k, const json_t *liv
 static int add_claim(struct bootstrap *b, const json_t *object, struct store_txn *t) {
         if (!streq(object_kind(object), "Service"))
                 return 0;
-        b->txn.range_key = strformat("/registry/ranges/serviceips/%s",
-                        json_str_or(object, "spec.clusterIP", ""));
+        b->txn.range_key = alloc_address_key(json_str_or(object, "spec.clusterIP", ""));
         if (!b->txn.range_key)
                 return -ENOMEM;
         b->txn.ops[1] = (struct store_op){.key = b->txn.range_key,

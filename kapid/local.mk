@@ -1,15 +1,18 @@
 # kapid/: its part of the build, included by the top Makefile.am
 
 # The pure half: kinds, schemas, strategies, patches, tables, discovery. No I/O, no event loop.
+# Their order is that of the catalogue (`kctl get all`).
 KIND_DOCUMENTS = \
-	kapid/kinds/apiextensions.yaml kapid/kinds/apps.yaml kapid/kinds/authentication.yaml \
-	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml kapid/kinds/batch.yaml \
-	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml kapid/kinds/core.yaml \
+	kapid/kinds/core.yaml kapid/kinds/apps.yaml kapid/kinds/batch.yaml \
+	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
+	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
+	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
 	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
-kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.c kapid/kinds/no-effect.h
-kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
+kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.c kapid/kinds/no-effect.h \
+	kapid/kinds/c-text.c kapid/kinds/c-text.h kapid/kinds/facts.c kapid/kinds/facts.h
+kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(FOREIGN_LIBS)
 noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
@@ -20,7 +23,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
-	kapid/schema/jsonpath.c kapid/schema/jsonpath.h kapid/schema/normalise.c kapid/schema/pattern.c \
+	kapid/schema/normalise.c kapid/schema/pattern.c \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
@@ -40,6 +43,23 @@ kapid/kinds/no-effect-table.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
 	kapid/kinds/kinds-to-c$(EXEEXT) --no-effect $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
 CLEANFILES += kapid/kinds/no-effect-table.c
+
+# The catalogue of kinds, a library of its own: kinds-to-c itself needs libkeelson.a. The header is kept
+# when nothing changes in it, because nearly everything includes it.
+KIND_IDS = lib/client/kind-ids.h
+BUILT_SOURCES += $(KIND_IDS)
+CLEANFILES += $(KIND_IDS) kapid/kinds/kind-facts.c
+noinst_LIBRARIES += libkinds.a
+libkinds_a_SOURCES =
+nodist_libkinds_a_SOURCES = kapid/kinds/kind-facts.c
+$(KIND_IDS): kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
+	$(AM_V_GEN)$(MKDIR_P) lib/client && \
+	kapid/kinds/kinds-to-c$(EXEEXT) --ids $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && \
+	if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+kapid/kinds/kind-facts.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
+	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
+	kapid/kinds/kinds-to-c$(EXEEXT) --facts $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
+$(libkinds_a_OBJECTS): $(KIND_IDS)
 check_SCRIPTS += tests/fields
 EXTRA_DIST += tests/fields
 check_PROGRAMS += tests/unit/test-no-effect
@@ -72,24 +92,50 @@ tests_unit_test_kapid_pattern_LDADD = $(KAPID_CORE_LIBS)
 # The I/O half: the store's client, the cache, requests and verbs.
 noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
-	kapid/admission/addresses.c kapid/admission/addresses.h kapid/admission/service-addresses.c kapid/admission/csr.c kapid/admission/gitsync.c \
-	kapid/admission/node-name.c kapid/admission/node.c kapid/admission/plugins.h kapid/admission/pod-security-plugin.c \
-	kapid/admission/node-restriction.h kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h kapid/admission/tolerations.c \
-	kapid/admission/tolerations.h \
-	kapid/admission/admission.c kapid/admission/admission.h kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
-	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.h kapid/bootstrap-objects.c \
+	kapid/admission/admission.c kapid/admission/admission.h \
+	kapid/admission/chain.c kapid/admission/chain.h kapid/admission/plugins.h \
+	kapid/admission/addresses.c kapid/admission/addresses.h \
+	kapid/admission/certificate-approval.c \
+	kapid/admission/certificate-request.c kapid/admission/certificate-request.h \
+	kapid/admission/certificate-signing.c \
+	kapid/admission/certificate-subject.c \
+	kapid/admission/definition-names.c \
+	kapid/admission/gitsync.c \
+	kapid/admission/namespace-lifecycle.c \
+	kapid/admission/no-effect.c \
+	kapid/admission/node-connection.c \
+	kapid/admission/node-name.c \
+	kapid/admission/node-restriction.c kapid/admission/node-restriction.h \
+	kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h \
+	kapid/admission/pod-security-plugin.c \
+	kapid/admission/priority.c \
+	kapid/admission/rbac.c \
+	kapid/admission/service-account.c \
+	kapid/admission/service-addresses.c \
+	kapid/admission/service-ips.c \
+	kapid/admission/tolerations.c kapid/admission/tolerations.h \
+	kapid/pipeline/admit.c kapid/pipeline/admit.h
+libkapid_api_a_SOURCES += \
+	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
+	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
-	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/admission/no-effect.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
+	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
 	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/decide.h kapid/verbs/delete.h \
 	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
-	kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/lookup.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
+nodist_libkapid_api_a_SOURCES = kapid/bootstrap-objects.c
+kapid/bootstrap-objects.c: lib/text-to-c$(EXEEXT) kapid/bootstrap.yaml
+	$(AM_V_GEN)$(MKDIR_P) kapid && lib/text-to-c$(EXEEXT) kapid/bootstrap-objects.h \
+	bootstrap_objects=$(srcdir)/kapid/bootstrap.yaml >$@.tmp && mv $@.tmp $@
+CLEANFILES += kapid/bootstrap-objects.c
+EXTRA_DIST += kapid/bootstrap.yaml
 kapid/store/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
 kapid/store/store.$(OBJEXT): $(PROTO_H)
 sbin_PROGRAMS += kapid/kapid
@@ -107,6 +153,9 @@ tests_unit_test_kapid_request_SOURCES = tests/unit/test-kapid-request.c
 tests_unit_test_kapid_request_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_cache_SOURCES = tests/unit/test-kapid-cache.c
 tests_unit_test_kapid_cache_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-admission
+tests_unit_test_kapid_admission_SOURCES = tests/unit/test-kapid-admission.c tests/unit/kapid-cases.h
+tests_unit_test_kapid_admission_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-pod-security tests/unit/test-boundaries
 tests_unit_test_pod_security_SOURCES = tests/unit/test-pod-security.c tests/unit/kapid-cases.h
 tests_unit_test_pod_security_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

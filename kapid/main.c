@@ -6,9 +6,10 @@
 #include <netinet/in.h>
 
 #include "kapid/admission/addresses.h"
+#include "kapid/admission/plugins.h"
+#include "kapid/admission/pod-security.h"
 #include "kapid/api.h"
 #include "kapid/http/handle.h"
-#include "kapid/admission/pod-security.h"
 #include "lib/fileio.h"
 #include "lib/http-server.h"
 #include "lib/log.h"
@@ -29,6 +30,7 @@ struct flags {
         char *advertise;
         char *pod_security;
         char **external_ip_ranges;
+        char **admission_disable, **admission_enable, **admission_order;
         char *log_level;
 };
 
@@ -77,6 +79,21 @@ static const struct option_row rows[] = {
                                 offsetof(struct flags, external_ip_ranges), "CIDR[,CIDR]",
                                 "Addresses that every Service may take as an external address; "
                                 "others need the verb use-external-ips",
+                                NULL},
+                {"disable-admission-plugins", 0, OPTION_STRINGS,
+                                offsetof(struct flags, admission_disable), "NAME[,NAME]",
+                                "Admission plugins to switch off; * is all but those that keep "
+                                "users from more rights. There are:" ADMISSION_PLUGIN_WORDS,
+                                NULL},
+                {"enable-admission-plugins", 0, OPTION_STRINGS,
+                                offsetof(struct flags, admission_enable), "NAME[,NAME]",
+                                "Admission plugins that stay on beside "
+                                "--disable-admission-plugins=*; all are on without it",
+                                NULL},
+                {"admission-order", 0, OPTION_STRINGS, offsetof(struct flags, admission_order),
+                                "NAME[,NAME]",
+                                "Admission plugins that are asked first, in this order; the "
+                                "others follow in theirs",
                                 NULL},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
@@ -229,6 +246,9 @@ static int read_policies(const struct flags *f, struct api_options *o, struct pr
                 if (address_range_check(f->external_ip_ranges[i], p) < 0)
                         return problem_prefix(p, "--external-ip-ranges"), -EINVAL;
         o->external_ip_ranges = f->external_ip_ranges;
+        o->admission = (struct admission_options){.disable = f->admission_disable,
+                        .enable = f->admission_enable,
+                        .order = f->admission_order};
         return 0;
 }
 

@@ -51,10 +51,9 @@ static void offer(const char *word, const char *typed) {
 }
 
 static void offer_kinds(const char *typed) {
-        const char *kind, *shorts;
-
-        for (size_t i = 0; (kind = kind_name_at(i, &shorts)); i++)
-                offer(kind, typed);
+        for (size_t i = 0; i < KINDS_MAX; i++)
+                if (kind_facts[i].listable)
+                        offer(kind_facts[i].resource.plural, typed);
 }
 
 static void offer_names(struct kctl *k, const char *kind_word, const char *typed) {

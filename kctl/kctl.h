@@ -72,6 +72,7 @@ struct kind_ref {
         struct api_resource resource; /* strings borrowed from the built-in table or owned by the
                                          cache below for the process' life */
         const char *singular;
+        const struct kind_facts *facts; /* NULL: not built in */
 };
 /* 0, or -ENOENT with p telling the nearest names. Unknown names ask the server's discovery once. */
 int kind_find(struct kctl *k, const char *word, struct kind_ref *ret, struct problem *p);
@@ -80,8 +81,6 @@ int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
                 struct kind_ref *ret, struct problem *p);
 /* "deployment.apps" or "pod": how messages name a kind. Into a fixed buffer. */
 const char *kind_label(const struct kind_ref *kind, char buffer[static 320]);
-/* Walks the built-in table; NULL past the end. */
-const char *kind_name_at(size_t i, const char **ret_short);
 
 /* targets.c: "KIND NAME...", "KIND/NAME...", "KIND1,KIND2", -f FILE: what a verb works on. */
 struct target {
@@ -142,9 +141,6 @@ void print_table(struct kctl *k, const json_t *table, bool with_namespace, const
  * format. */
 int print_object(struct kctl *k, const json_t *object, const struct kind_ref *kind,
                 struct problem *p);
-/* Evaluates a JSONPath template as kubectl knows it (the common part: {.a.b[0]}, {range}, filters
- * by ==). Caller frees. */
-int jsonpath_print(const char *text, const json_t *value, char **ret, struct problem *p);
 
 /* wait.c */
 /* Follows one object until done() says so or the time is over. done: 1 finished, 0 not yet,

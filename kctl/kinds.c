@@ -1,71 +1,20 @@
-/* Names of kinds as people type them. The built-in table answers without a request (start-up time);
- * only a word it does not know costs a look at the server's discovery. */
+/* Names of kinds as people type them. The catalogue of built-in kinds answers without a request;
+ * only for a word that it does not know the server's discovery is read. */
 #include "kctl/kctl.h"
 #include "lib/object.h"
 
-static const struct {
-        struct api_resource resource;
-        const char *singular, *shorts; /* blank-separated */
-} known[] = {
-                {{"", "v1", "pods", "Pod", true}, "pod", "po"},
-                {{"", "v1", "services", "Service", true}, "service", "svc"},
-                {{"apps", "v1", "deployments", "Deployment", true}, "deployment", "deploy"},
-                {{"", "v1", "nodes", "Node", false}, "node", "no"},
-                {{"", "v1", "namespaces", "Namespace", false}, "namespace", "ns"},
-                {{"", "v1", "configmaps", "ConfigMap", true}, "configmap", "cm"},
-                {{"", "v1", "secrets", "Secret", true}, "secret", ""},
-                {{"", "v1", "events", "Event", true}, "event", "ev"},
-                {{"", "v1", "serviceaccounts", "ServiceAccount", true}, "serviceaccount", "sa"},
-                {{"", "v1", "endpoints", "Endpoints", true}, "endpoints", "ep"},
-                {{"apps", "v1", "replicasets", "ReplicaSet", true}, "replicaset", "rs"},
-                {{"batch", "v1", "jobs", "Job", true}, "job", ""},
-                {{"keelson.dev", "v1", "gitsyncs", "GitSync", true}, "gitsync", "gs"},
-                {{"discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true},
-                                "endpointslice", ""},
-                {{"coordination.k8s.io", "v1", "leases", "Lease", true}, "lease", ""},
-                {{"certificates.k8s.io", "v1", "certificatesigningrequests",
-                                 "CertificateSigningRequest", false},
-                                "certificatesigningrequest", "csr"},
-                {{"rbac.authorization.k8s.io", "v1", "roles", "Role", true}, "role", ""},
-                {{"rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true},
-                                "rolebinding", ""},
-                {{"rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false},
-                                "clusterrole", ""},
-                {{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding",
-                                 false},
-                                "clusterrolebinding", ""},
-                {{"scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false},
-                                "priorityclass", "pc"},
-                {{"apiextensions.k8s.io", "v1", "customresourcedefinitions",
-                                 "CustomResourceDefinition", false},
-                                "customresourcedefinition", "crd crds"},
-};
-
-const char *kind_name_at(size_t i, const char **ret_short) {
-        if (i >= ELEMENTS(known))
-                return NULL;
-        *ret_short = known[i].shorts;
-        return known[i].resource.plural;
-}
-
-static bool in_words(const char *words, const char *word) {
-        size_t n = strlen(word);
-
-        for (const char *at = words; n > 0 && (at = strcasestr(at, word)); at++)
-                if ((at == words || at[-1] == ' ') && (!at[n] || at[n] == ' '))
-                        return true;
-        return false;
-}
-
-static bool names_it(const struct api_resource *r, const char *singular, const char *shorts,
-                const char *word) {
+/* Whether a word means the kind: "pods", "Pod", "po", "pods.GROUP", in any case. */
+static bool names_it(const struct api_resource *r, const char *singular,
+                const char *const *short_names, const char *word) {
         const char *dot = strchr(word, '.');
         _cleanup_free_ char *bare = dot ? strndup(word, (size_t)(dot - word)) : strdup(word);
 
         if (!bare || (dot && !streq(dot + 1, r->group)))
                 return false;
-        return strcaseeq(bare, r->plural) || strcaseeq(bare, singular) ||
-               strcaseeq(bare, r->kind) || in_words(shorts, bare);
+        for (; *short_names; short_names++)
+                if (strcaseeq(bare, *short_names))
+                        return true;
+        return strcaseeq(bare, r->plural) || strcaseeq(bare, singular) || strcaseeq(bare, r->kind);
 }
 
 /* An entry made from a discovery document; lives as long as the process. */
@@ -80,7 +29,7 @@ static int from_discovery(
                         return -ENOMEM;
         *ret = (struct kind_ref){{strings[0], strings[1], strings[2], strings[3],
                                                  json_bool_or(entry, "namespaced", false)},
-                        strings[4]};
+                        strings[4], NULL};
         return 0;
 }
 
@@ -88,6 +37,7 @@ static int from_discovery(
 static int search_list(
                 const json_t *list, const char *kind, const char *word, struct kind_ref *ret) {
         char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+        static const char *const no_words[] = {NULL};
         const json_t *entry, *s;
         size_t i, j;
 
@@ -98,7 +48,8 @@ static int search_list(
                 struct api_resource r = {
                                 group, version, name, json_str_or(entry, "kind", ""), false};
                 bool match = kind ? streq(kind, r.kind)
-                                  : names_it(&r, json_str_or(entry, "singularName", ""), "", word);
+                                  : names_it(&r, json_str_or(entry, "singularName", ""), no_words,
+                                                    word);
 
                 if (strchr(name, '/'))
                         continue;
@@ -149,11 +100,14 @@ static int search_server(
 }
 
 int kind_find(struct kctl *k, const char *word, struct kind_ref *ret, struct problem *p) {
-        for (size_t i = 0; i < ELEMENTS(known); i++)
-                if (names_it(&known[i].resource, known[i].singular, known[i].shorts, word)) {
-                        *ret = (struct kind_ref){known[i].resource, known[i].singular};
+        for (size_t i = 0; i < KINDS_MAX; i++) {
+                const struct kind_facts *f = &kind_facts[i];
+
+                if (names_it(&f->resource, f->singular, f->short_names, word)) {
+                        *ret = (struct kind_ref){f->resource, f->singular, f};
                         return 0;
                 }
+        }
         int r = search_server(k, word, ret, p);
         if (r < 0)
                 return r;
@@ -167,16 +121,16 @@ int kind_find(struct kctl *k, const char *word, struct kind_ref *ret, struct pro
 int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
                 struct kind_ref *ret, struct problem *p) {
         char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
+        const struct kind_facts *facts;
 
         if (object_split_api_version(api_version, group, version) < 0)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "apiVersion \"%s\" is not GROUP/VERSION or v1", api_version);
-        for (size_t i = 0; i < ELEMENTS(known); i++)
-                if (streq(known[i].resource.kind, kind) && streq(known[i].resource.group, group) &&
-                                streq(known[i].resource.version, version)) {
-                        *ret = (struct kind_ref){known[i].resource, known[i].singular};
-                        return 0;
-                }
+        facts = kind_facts_by_kind(group, kind);
+        if (facts && streq(facts->resource.version, version)) {
+                *ret = (struct kind_ref){facts->resource, facts->singular, facts};
+                return 0;
+        }
         int r = search_version(k, api_version, kind, NULL, ret, p);
         if (r < 0)
                 return r;

@@ -1,5 +1,6 @@
 /* Tables for people, objects for programs. */
 #include "kctl/kctl.h"
+#include "lib/jsonpath.h"
 #include "lib/object.h"
 #include "lib/plain.h"
 #include "lib/yaml.h"

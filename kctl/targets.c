@@ -32,6 +32,25 @@ static const char *default_namespace(struct kctl *k) {
         return k->flags.all_namespaces ? NULL : kctl_namespace(k);
 }
 
+/* The built-in kinds of a category ("all"), in the order of the catalogue. Returns how many. */
+static int add_category(struct kctl *k, const char *word, struct targets *kinds) {
+        int n = 0;
+
+        for (size_t i = 0; i < KINDS_MAX; i++) {
+                const struct kind_facts *f = &kind_facts[i];
+                struct kind_ref kind = {f->resource, f->singular, f};
+                int r;
+
+                if (!kind_word_in(f->categories, word))
+                        continue;
+                r = add(k, kinds, &kind, default_namespace(k), NULL);
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        return n;
+}
+
 /* One word that is a kind, several with commas, or kind/name. Kinds are collected for the names
  * that may follow. */
 static int parse_kinds(struct kctl *k, const char *word, struct targets *kinds, struct problem *p) {
@@ -43,17 +62,11 @@ static int parse_kinds(struct kctl *k, const char *word, struct targets *kinds, 
                 struct kind_ref kind;
                 int r;
 
-                if (streq(*part, "all")) {
-                        static const char *const all[] = {
-                                        "pods", "services", "deployments", "replicasets", "jobs"};
-
-                        for (size_t i = 0; i < ELEMENTS(all); i++)
-                                if ((r = kind_find(k, all[i], &kind, p)) < 0 ||
-                                                (r = add(k, kinds, &kind, default_namespace(k),
-                                                                 NULL)) < 0)
-                                        return r;
+                r = add_category(k, *part, kinds);
+                if (r < 0)
+                        return r;
+                if (r > 0)
                         continue;
-                }
                 r = kind_find(k, *part, &kind, p);
                 if (r == 0)
                         r = add(k, kinds, &kind, default_namespace(k), NULL);

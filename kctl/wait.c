@@ -2,6 +2,7 @@
  * the verb. */
 #include "kctl/kctl.h"
 #include "lib/buf.h"
+#include "lib/jsonpath.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 

@@ -10,6 +10,27 @@
 /* json_decrefp() is jansson's own. */
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
+/* jansson's functions take trees that they do not change without const. These take them with it, so
+ * that nothing else casts. */
+static inline json_t *json_unconst(const json_t *v) {
+        return (json_t *)v;
+}
+/* A new reference; NULL for NULL. The tree stays immutable, whoever holds it. */
+static inline json_t *json_ref(const json_t *v) {
+        return json_incref(json_unconst(v));
+}
+/* A copy of the value itself; its members are shared with it. NULL when out of memory. */
+static inline json_t *json_shallow_copy(const json_t *v) {
+        return json_copy(json_unconst(v));
+}
+/* Whether the trees are equal; NULL equals only NULL. */
+static inline bool json_same(const json_t *a, const json_t *b) {
+        return a && b ? json_equal(json_unconst(a), json_unconst(b)) : a == b;
+}
+/* Each member of an object (none when it is not one); `value` may point to const. */
+#define json_object_each(object, key, value)                                                       \
+        json_object_foreach (json_unconst(object), key, value)
+
 /* Value at a dotted path of object keys ("metadata.name"), or NULL. Borrows. Keys that hold dots need
  * json_get with each key. A NULL root is allowed. */
 const json_t *json_at(const json_t *root, const char *path);

@@ -9,6 +9,11 @@ libkeelson_a_SOURCES = \
 	lib/grpc.h lib/grpc-client.h lib/grpc-server.h lib/http-client.h lib/http-server.h lib/pki.h lib/ssh.h lib/tls.h \
 	lib/no-effect.c lib/no-effect.h
 
+# Build time: text files become C strings (DEVELOPERS.md)
+noinst_PROGRAMS += lib/text-to-c
+lib_text_to_c_SOURCES = lib/text-to-c.c
+lib_text_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
+
 # Networking: servers and clients over HTTP and gRPC
 libkeelson_a_SOURCES += \
 	lib/grpc.c lib/grpc-client.c lib/grpc-internal.h lib/grpc-server.c lib/h2.c lib/h2.h lib/h2-internal.h lib/h2-session.c lib/h2-stream.c \
@@ -53,3 +58,16 @@ tests_unit_test_pki_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-ssh
 tests_unit_test_ssh_SOURCES = tests/unit/test-ssh.c tests/unit/unit.h
 tests_unit_test_ssh_LDADD = $(TEST_LIBS)
+
+# Small shared pieces: one vector, one JSONPath, one home for cryptography
+libkeelson_a_SOURCES += \
+	lib/crypto.c lib/crypto.h \
+	lib/jsonpath.c lib/jsonpath.h \
+	lib/vector.c lib/vector.h
+check_PROGRAMS += tests/unit/test-crypto tests/unit/test-jsonpath tests/unit/test-vector
+tests_unit_test_crypto_SOURCES = tests/unit/test-crypto.c tests/unit/unit.h
+tests_unit_test_crypto_LDADD = $(TEST_LIBS)
+tests_unit_test_jsonpath_SOURCES = tests/unit/test-jsonpath.c tests/unit/unit.h
+tests_unit_test_jsonpath_LDADD = $(TEST_LIBS)
+tests_unit_test_vector_SOURCES = tests/unit/test-vector.c tests/unit/unit.h
+tests_unit_test_vector_LDADD = $(TEST_LIBS)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/base.h"
+#include "lib/crypto.h"
 #include "lib/problem.h"
 
 struct pki_subject {
@@ -49,11 +50,3 @@ int pki_cert_read(const char *cert_pem, char **ret_cn, char ***ret_organizations
 int pki_cert_begins(const char *cert_pem, uint64_t *ret_not_before_s);
 /* Whether key and certificate belong together. */
 int pki_cert_matches_key(const char *cert_pem, const char *key_pem);
-/* SHA-256 over data as lower-case hex (65 bytes with NUL). */
-void sha256_hex(const void *data, size_t n, char ret[static 65]);
-enum { SHA256_SIZE = 32 };
-/* SHA-256 of the first size bytes of a file. -ENODATA when it has fewer. */
-int sha256_file(int fd, uint64_t size, uint8_t ret[static SHA256_SIZE]);
-/* Base64 with padding. Caller frees. decode: -EINVAL. */
-char *base64_encode(const void *data, size_t n) _warn_unused_;
-int base64_decode(const char *s, void **ret, size_t *ret_size);

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 
+#include "lib/client/kinds.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -16,16 +17,18 @@ enum { MANIFEST_SIZE_MAX = 4 * 1024 * 1024 };
 /* A pod of its own: templates of workloads become the pod they describe. Returns a new reference or
  * NULL. */
 static json_t *pod_of(const json_t *object, const char *node_name, const char *salt) {
-        static const char *const workloads[] = {
-                        "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"};
-        const json_t *source = streq(object_kind(object), "Pod") ? object : NULL;
+        char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE];
+        const struct kind_facts *facts;
+        const json_t *source;
         _cleanup_json_ json_t *pod = NULL;
         _cleanup_free_ char *text = NULL;
         char hash[65];
 
-        for (size_t i = 0; i < ELEMENTS(workloads); i++)
-                if (streq(object_kind(object), workloads[i]))
-                        source = json_at(object, "spec.template");
+        (void)object_split_api_version(object_api_version(object), group, version);
+        facts = kind_facts_by_kind(group, object_kind(object));
+        if (!facts || !facts->pod_template)
+                return NULL;
+        source = *facts->pod_template ? json_at(object, facts->pod_template) : object;
         if (!source)
                 return NULL;
         pod = json_deep_copy(source);

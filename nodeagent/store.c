@@ -6,104 +6,33 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
 #include <sys/stat.h>
 
+#include "lib/crypto.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/random.h"
 
-enum {
-        FILE_SIZE_MAX = 64 * 1024 * 1024,
-        NONCE_SIZE = 12,
-        TAG_SIZE = 16,
-        MAGIC_SIZE = 8,
-};
-static const char magic[MAGIC_SIZE] = "KLSNSEA1";
+enum { FILE_SIZE_MAX = 64 * 1024 * 1024 };
 
 struct store {
         char *dir;
         uint8_t key[SEAL_KEY_SIZE];
 };
 
-int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
-                size_t *ret_size) {
-        gnutls_datum_t k = {(unsigned char *)key, SEAL_KEY_SIZE};
-        gnutls_aead_cipher_hd_t handle;
-        size_t size = n + TAG_SIZE;
-        uint8_t *out = malloc(MAGIC_SIZE + NONCE_SIZE + size);
-        int r;
-
-        if (!out)
-                return -ENOMEM;
-        if (gnutls_aead_cipher_init(&handle, GNUTLS_CIPHER_AES_256_GCM, &k) < 0) {
-                free(out);
-                return -EIO;
-        }
-        memcpy(out, magic, MAGIC_SIZE);
-        random_bytes(out + MAGIC_SIZE, NONCE_SIZE);
-        r = gnutls_aead_cipher_encrypt(handle, out + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE,
-                        TAG_SIZE, data, n, out + MAGIC_SIZE + NONCE_SIZE, &size);
-        gnutls_aead_cipher_deinit(handle);
-        if (r < 0) {
-                free(out);
-                return -EIO;
-        }
-        *ret = out;
-        *ret_size = MAGIC_SIZE + NONCE_SIZE + size;
-        return 0;
-}
-
-int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
-                size_t *ret_size) {
-        gnutls_datum_t k = {(unsigned char *)key, SEAL_KEY_SIZE};
-        const uint8_t *in = data;
-        gnutls_aead_cipher_hd_t handle;
-        size_t size = n;
-        uint8_t *out;
-        int r;
-
-        if (n < MAGIC_SIZE + NONCE_SIZE + TAG_SIZE || memcmp(in, magic, MAGIC_SIZE) != 0)
-                return -EBADMSG;
-        out = malloc(n + 1);
-        if (!out)
-                return -ENOMEM;
-        if (gnutls_aead_cipher_init(&handle, GNUTLS_CIPHER_AES_256_GCM, &k) < 0) {
-                free(out);
-                return -EIO;
-        }
-        r = gnutls_aead_cipher_decrypt(handle, in + MAGIC_SIZE, NONCE_SIZE, magic, MAGIC_SIZE,
-                        TAG_SIZE, in + MAGIC_SIZE + NONCE_SIZE, n - MAGIC_SIZE - NONCE_SIZE, out,
-                        &size);
-        gnutls_aead_cipher_deinit(handle);
-        if (r < 0) {
-                free(out);
-                return -EBADMSG;
-        }
-        out[size] = 0;
-        *ret = out;
-        *ret_size = size;
-        return 0;
-}
-
 static int derive_key(const char *file_key, size_t n, uint8_t ret[static SEAL_KEY_SIZE]) {
         _cleanup_free_ char *machine = NULL;
         size_t machine_size = 0;
-        uint8_t extracted[32];
-        gnutls_datum_t ikm = {(unsigned char *)file_key, (unsigned)n}, salt,
-                       info = {(unsigned char *)"keelson node state", 18};
 
         /* A machine without an id still gets sealed files; only the second factor is missing. */
         if (file_read("/etc/machine-id", 4096, &machine, &machine_size) < 0)
                 machine_size = 0;
-        salt = (gnutls_datum_t){(unsigned char *)strempty(machine),
-                        (unsigned)MIN(machine_size, (size_t)32)};
-        if (gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &ikm, &salt, extracted) < 0)
-                return -EIO;
-        gnutls_datum_t prk = {extracted, sizeof(extracted)};
-        return gnutls_hkdf_expand(GNUTLS_MAC_SHA256, &prk, &info, ret, SEAL_KEY_SIZE) < 0 ? -EIO
-                                                                                          : 0;
+        return key_derive(&(struct key_source){.material = file_key,
+                                          .material_size = n,
+                                          .salt = strempty(machine),
+                                          .salt_size = MIN(machine_size, (size_t)32),
+                                          .purpose = "keelson node state"},
+                        ret, SEAL_KEY_SIZE);
 }
 
 static int load_key(struct store *s, struct problem *p) {
@@ -155,7 +84,7 @@ int store_new(struct store **ret, const char *dir, struct problem *p) {
 struct store *store_free(struct store *s) {
         if (!s)
                 return NULL;
-        gnutls_memset(s->key, 0, sizeof(s->key));
+        explicit_bzero(s->key, sizeof(s->key));
         free(s->dir);
         free(s);
         return NULL;

@@ -25,11 +25,3 @@ int store_each_pod(struct store *s, void (*func)(const char *uid, void *userdata
 /* Small unsealed documents: "node", "services". -ENOENT. */
 int store_save(struct store *s, const char *name, const json_t *v);
 int store_load(struct store *s, const char *name, json_t **ret);
-
-/* Sealing, as functions of their own for tests: magic, nonce, ciphertext with tag. */
-enum { SEAL_KEY_SIZE = 32 };
-int seal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
-                size_t *ret_size);
-/* -EBADMSG when it was changed or sealed with another key. */
-int unseal(const uint8_t key[static SEAL_KEY_SIZE], const void *data, size_t n, void **ret,
-                size_t *ret_size);

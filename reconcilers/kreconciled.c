@@ -23,8 +23,7 @@ static const struct option_row rows[] = {
                                 "how to reach the API and as whom ($KUBECONFIG, ~/.kube/config)",
                                 NULL},
                 {"health-address", 0, OPTION_STRING, AT(health_address), "ADDR",
-                                "where /healthz and /metrics are served; empty: nowhere",
-                                NULL},
+                                "where /healthz and /metrics are served; empty: nowhere", NULL},
                 {"log-level", 0, OPTION_STRING, AT(log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
                 {"leader-elect", 0, OPTION_BOOL, AT(leader_elect), NULL,
@@ -79,8 +78,7 @@ static void on_change(enum world_kind kind, const json_t *object, bool gone, voi
         struct kreconciled *k = userdata;
 
         if (!world_kinds[kind].ns)
-                collector_on_change(k->collector, api_resource_find(world_kinds[kind].plural),
-                                object, gone);
+                collector_on_change(k->collector, world_resource(kind), object, gone);
 }
 
 static void on_synced(void *userdata) {

@@ -116,7 +116,7 @@ static void on_connection(struct informer *i, bool connected, void *userdata) {
 
         if (k->kind == WORLD_LEASES)
                 k->manager->leases_connected_us = connected ? now_mono_us() : 0;
-        log_debug("The watch of %s %s", world_kinds[k->kind].plural,
+        log_debug("The watch of %s %s", world_resource(k->kind)->plural,
                         connected ? "is up" : "is interrupted");
 }
 
@@ -150,7 +150,7 @@ static void on_synced(struct informer *i, void *userdata) {
 
 static int start_informer(struct manager *m, enum world_kind kind) {
         const struct world_kind_row *row = &world_kinds[kind];
-        struct informer_options options = {.resource = api_resource_find(row->plural),
+        struct informer_options options = {.resource = world_resource(kind),
                         .ns = row->ns,
                         .field_selector = row->field_selector,
                         .on_event = on_event,
@@ -264,10 +264,8 @@ bool manager_is_synced(const struct manager *m) {
 bool manager_watches(const struct manager *m, const struct api_resource *resource) {
         for (int k = 0; k < WORLD_KINDS_MAX; k++)
                 if ((m->wanted & WORLD_BIT(k)) && !world_kinds[k].ns &&
-                                api_resource_find(world_kinds[k].plural) &&
-                                streq(world_kinds[k].plural, resource->plural) &&
-                                streq(api_resource_find(world_kinds[k].plural)->group,
-                                                resource->group))
+                                streq(world_resource(k)->plural, resource->plural) &&
+                                streq(world_resource(k)->group, resource->group))
                         return true;
         return false;
 }

@@ -94,8 +94,7 @@ static bool kind_of_resource(const struct api_resource *resource, const char *ns
         for (int k = 0; k < WORLD_KINDS_MAX; k++) {
                 const struct world_kind_row *row = &world_kinds[k];
 
-                if (!streq(row->plural, resource->plural) ||
-                                api_resource_find(row->plural) != resource)
+                if (world_resource(k) != resource)
                         continue;
                 if (row->ns && !streq(row->ns, strempty(ns)))
                         continue;
@@ -183,8 +182,7 @@ static void on_reported(int error, const json_t *object, const struct problem *p
         o->report = NULL;
         if (error == 0 && object) {
                 struct action x = {.type = ACTION_PATCH,
-                                .resource = api_resource_find(
-                                                world_kinds[o->runner->controller->primary].plural),
+                                .resource = world_resource(o->runner->controller->primary),
                                 .ns = (char *)object_namespace(object)};
 
                 await_write(o->runner, o->name, &x, object);
@@ -213,8 +211,8 @@ static void round_report(struct round *o) {
                 return round_end(o);
         body = json_pack("{s:{s:s}, s:O}", "metadata", "resourceVersion",
                         json_str_or(object, "metadata.resourceVersion", ""), "status", diff);
-        path = api_path(api_resource_find(world_kinds[c->primary].plural), object_namespace(object),
-                        object_name(object), "status", NULL);
+        path = api_path(world_resource(c->primary), object_namespace(object), object_name(object),
+                        "status", NULL);
         if (!body || !path ||
                         api_patch_async(r->options.client, path, API_PATCH_MERGE, body, on_reported,
                                         o, &o->report) < 0) {
@@ -315,8 +313,7 @@ static bool touches_primary(const struct round *o, const struct action *x) {
         const struct controller *c = o->runner->controller;
         _cleanup_free_ char *key = NULL;
 
-        if (c->primary == WORLD_KINDS_MAX || !x->name ||
-                        !streq(x->resource->plural, world_kinds[c->primary].plural))
+        if (c->primary == WORLD_KINDS_MAX || !x->name || x->resource != world_resource(c->primary))
                 return false;
         key = isempty(x->ns) ? strdup(x->name) : strformat("%s/%s", x->ns, x->name);
         return key && streq(key, o->name);

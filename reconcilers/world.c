@@ -5,19 +5,19 @@
 #include "lib/selector.h"
 
 const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {
-                [WORLD_NAMESPACES] = {"namespaces", NULL, NULL},
-                [WORLD_NODES] = {"nodes", NULL, NULL},
-                [WORLD_LEASES] = {"leases", "kube-node-lease", NULL},
-                [WORLD_PODS] = {"pods", NULL, NULL},
-                [WORLD_SERVICES] = {"services", NULL, NULL},
-                [WORLD_ENDPOINTSLICES] = {"endpointslices", NULL, NULL},
-                [WORLD_SERVICEACCOUNTS] = {"serviceaccounts", NULL, NULL},
-                [WORLD_DEPLOYMENTS] = {"deployments", NULL, NULL},
-                [WORLD_REPLICASETS] = {"replicasets", NULL, NULL},
-                [WORLD_JOBS] = {"jobs", NULL, NULL},
-                [WORLD_CSRS] = {"certificatesigningrequests", NULL, NULL},
-                [WORLD_CLUSTERROLES] = {"clusterroles", NULL, NULL},
-                [WORLD_CIDR_RECORDS] = {"configmaps", "kube-system",
+                [WORLD_NAMESPACES] = {KIND_NAMESPACES, NULL, NULL},
+                [WORLD_NODES] = {KIND_NODES, NULL, NULL},
+                [WORLD_LEASES] = {KIND_LEASES, "kube-node-lease", NULL},
+                [WORLD_PODS] = {KIND_PODS, NULL, NULL},
+                [WORLD_SERVICES] = {KIND_SERVICES, NULL, NULL},
+                [WORLD_ENDPOINTSLICES] = {KIND_ENDPOINTSLICES, NULL, NULL},
+                [WORLD_SERVICEACCOUNTS] = {KIND_SERVICEACCOUNTS, NULL, NULL},
+                [WORLD_DEPLOYMENTS] = {KIND_DEPLOYMENTS, NULL, NULL},
+                [WORLD_REPLICASETS] = {KIND_REPLICASETS, NULL, NULL},
+                [WORLD_JOBS] = {KIND_JOBS, NULL, NULL},
+                [WORLD_CSRS] = {KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL},
+                [WORLD_CLUSTERROLES] = {KIND_CLUSTERROLES, NULL, NULL},
+                [WORLD_CIDR_RECORDS] = {KIND_CONFIGMAPS, "kube-system",
                                 "metadata.name=keelson-pod-cidrs"},
 };
 

@@ -1,6 +1,6 @@
 /* What controllers see: the cached objects of the kinds they work on, by key and by index, and the
  * time. Read-only; everything borrowed from it is valid until the event loop turns. Behind it stand
- * informers (world-live.c), or plain objects in unit tests. */
+ * informers (manager.c), or plain objects in unit tests. */
 #pragma once
 
 #include "lib/client/api.h"
@@ -9,7 +9,7 @@
 enum world_kind {
         WORLD_NAMESPACES,
         WORLD_NODES,
-        WORLD_LEASES,          /* of namespace kube-node-lease only */
+        WORLD_LEASES, /* of namespace kube-node-lease only */
         WORLD_PODS,
         WORLD_SERVICES,
         WORLD_ENDPOINTSLICES,
@@ -19,26 +19,29 @@ enum world_kind {
         WORLD_JOBS,
         WORLD_CSRS,
         WORLD_CLUSTERROLES,
-        WORLD_CIDR_RECORDS,    /* the one ConfigMap kube-system/keelson-pod-cidrs */
+        WORLD_CIDR_RECORDS, /* the one ConfigMap kube-system/keelson-pod-cidrs */
         WORLD_KINDS_MAX,
 };
 #define WORLD_BIT(kind) (UINT32_C(1) << (kind))
 
-/* One row a kind: where it is on the wire and which part of it is watched. */
+/* One row a kind: its place in the catalogue and which part of it is watched. */
 struct world_kind_row {
-        const char *plural;
-        const char *ns;              /* NULL: all */
+        enum kind_id id;
+        const char *ns; /* NULL: all */
         const char *field_selector;
 };
 extern const struct world_kind_row world_kinds[WORLD_KINDS_MAX];
+static inline const struct api_resource *world_resource(enum world_kind kind) {
+        return api_resource(world_kinds[kind].id);
+}
 
 /* "by owner": value is the uid of the controlling owner, or "orphan/<namespace>" without one. */
 enum world_index {
         WORLD_PODS_BY_OWNER,
-        WORLD_PODS_BY_NODE,          /* spec.nodeName; "" for pods on none */
+        WORLD_PODS_BY_NODE, /* spec.nodeName; "" for pods on none */
         WORLD_PODS_BY_NS,
         WORLD_SERVICES_BY_NS,
-        WORLD_SLICES_BY_SERVICE,     /* "namespace/service" */
+        WORLD_SLICES_BY_SERVICE, /* "namespace/service" */
         WORLD_DEPLOYMENTS_BY_NS,
         WORLD_REPLICASETS_BY_OWNER,
         WORLD_REPLICASETS_BY_NS,
@@ -53,7 +56,7 @@ struct world_index_row {
 extern const struct world_index_row world_indexes[WORLD_INDEXES_MAX];
 
 struct objects {
-        const json_t **items;        /* owned array of borrowed objects */
+        const json_t **items; /* owned array of borrowed objects */
         size_t count, allocated;
 };
 void objects_done(struct objects *o);
@@ -79,19 +82,21 @@ struct world {
         const struct world_source *source;
         void *data;
         const struct world_config *config;
-        uint64_t now_us;             /* wall clock */
+        uint64_t now_us; /* wall clock */
         uint64_t mono_us;
-        const struct graph *graph;   /* NULL until it is whole; likewise: */
+        const struct graph *graph; /* NULL until it is whole; likewise: */
         const struct catalogue *catalogue;
-        uint64_t started_us;         /* monotonic: when the caches were first full */
+        uint64_t started_us; /* monotonic: when the caches were first full */
 };
 
-const json_t *world_get(const struct world *w, enum world_kind kind, const char *ns, const char *name);
+const json_t *world_get(
+                const struct world *w, enum world_kind kind, const char *ns, const char *name);
 /* By "namespace/name" or "name". */
 const json_t *world_get_key(const struct world *w, enum world_kind kind, const char *key);
-void world_list(const struct world *w, enum world_index index, const char *value, struct objects *ret);
+void world_list(const struct world *w, enum world_index index, const char *value,
+                struct objects *ret);
 void world_all(const struct world *w, enum world_kind kind, struct objects *ret);
-/* Objects controlled by the owner, then those of its namespace without a controller that the selector
- * (a LabelSelector) matches, in `orphans`. index is one of the ..._BY_OWNER. */
+/* Objects controlled by the owner, then those of its namespace without a controller that the
+ * selector (a LabelSelector) matches, in `orphans`. index is one of the ..._BY_OWNER. */
 void world_owned(const struct world *w, enum world_index index, const json_t *owner,
                 struct objects *ret_owned, struct objects *ret_orphans);

@@ -1,9 +1,12 @@
-/* With whose rights a GitSync acts. With spec.serviceAccountName it is that account of its own
- * namespace; without it is kgitd itself, which may do everything. So whoever makes such a GitSync,
- * changes what it applies or deletes it (which deletes what it applied) must be one who could act
- * as kgitd anyway: asked as the verb `impersonate` on kgitd's user. The same for addresses that are
- * paths on the control plane's own disk, where other people's repositories lie too. */
+/* GitSyncImpersonation: with whose rights a GitSync acts. With spec.serviceAccountName it is that
+ * account of its own namespace; without it is kgitd itself, which may do everything. So whoever
+ * makes such a GitSync, changes what it applies or deletes it (which deletes what it applied) must
+ * be one who could act as kgitd anyway: asked as the verb `impersonate` on kgitd's user. The same
+ * for addresses that are paths on the control plane's own disk, where other people's repositories
+ * lie too. */
 #include "kapid/admission/plugins.h"
+#include "kapid/auth/user.h"
+#include "kapid/cache/item.h"
 #include "lib/object.h"
 
 #define KGITD "system:keelson:kgitd"
@@ -18,16 +21,16 @@ static bool reads_own_disk(const json_t *gitsync) {
         return *url == '/' || strncasecmp(url, "file:", 5) == 0;
 }
 
-static bool may_be_kgitd(const struct write *w) {
-        return admission_may(w, "impersonate", "", "users", "", KGITD);
+static bool may_be_kgitd(const struct admission *a) {
+        return admission_may(a,
+                        &(struct admission_right){
+                                        .verb = "impersonate", .resource = "users", .name = KGITD});
 }
 
-static int refuse(struct write *w, const char *what, const char *remedy, struct problem *p) {
-        _cleanup_free_ char *text = strformat("%s, and user \"%s\" may not impersonate the user "
-                                              "\"" KGITD "\": %s",
-                        what, w->request->user.name, remedy);
-
-        return text ? admission_forbidden(w, p, text) : -ENOMEM;
+static int refuse(struct admission *a, const char *what, const char *remedy, struct problem *p) {
+        return admission_forbidden(a, p,
+                        "%s, and user \"%s\" may not impersonate the user \"" KGITD "\": %s", what,
+                        a->user->name, remedy);
 }
 
 static bool is_changed(const json_t *live, const json_t *object) {
@@ -38,54 +41,68 @@ static bool is_changed(const json_t *live, const json_t *object) {
                ((a || b) && !json_equal((json_t *)a, (json_t *)b));
 }
 
-static int check_account(struct write *w, const json_t *object, struct problem *p) {
-        const char *account = json_str_or(object, "spec.serviceAccountName", "");
-        _cleanup_free_ char *text = NULL;
+static int check_account(struct admission *a, struct problem *p) {
+        const char *account = json_str_or(a->object, "spec.serviceAccountName", "");
 
-        if (admission_may(w, "impersonate", "", "serviceaccounts", w->namespace, account))
+        if (admission_may(a, &(struct admission_right){.verb = "impersonate",
+                                             .resource = "serviceaccounts",
+                                             .namespace = a->namespace,
+                                             .name = account}))
                 return 0;
-        text = strformat("it would act as the service account \"%s\", which user \"%s\" may not "
-                         "impersonate in the namespace \"%s\": name another account, or ask for "
-                         "the role edit there",
-                        account, w->request->user.name, w->namespace);
-        return text ? admission_forbidden(w, p, text) : -ENOMEM;
+        return admission_forbidden(a, p,
+                        "it would act as the service account \"%s\", which user \"%s\" may not "
+                        "impersonate in the namespace \"%s\": name another account, or ask for "
+                        "the role edit there",
+                        account, a->user->name, a->namespace);
 }
 
-int validate_gitsync(struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        if (!admission_is_kind(w, "keelson.dev", "gitsyncs") ||
-                        (w->request->sub && streq(w->request->sub->name, "status")) ||
-                        (live && !is_changed(live, object)) || may_be_kgitd(w))
+static int check_gitsync(struct admission *a, struct problem *p) {
+        if ((a->live && !is_changed(a->live, a->object)) || may_be_kgitd(a))
                 return 0;
-        if (acts_as_kgitd(object) || (live && acts_as_kgitd(live)))
-                return refuse(w,
+        if (acts_as_kgitd(a->object) || (a->live && acts_as_kgitd(a->live)))
+                return refuse(a,
                                 "a GitSync without spec.serviceAccountName acts with all rights of "
                                 "the cluster",
                                 "set spec.serviceAccountName to a service account of this "
-                                "namespace "
-                                "(an existing GitSync without one is an administrator's to change)",
+                                "namespace (an existing GitSync without one is an "
+                                "administrator's to change)",
                                 p);
-        if (reads_own_disk(object))
-                return refuse(w, "spec.url names a path on the control plane's own disk",
+        if (reads_own_disk(a->object))
+                return refuse(a, "spec.url names a path on the control plane's own disk",
                                 "use the address of a Git server", p);
-        return check_account(w, object, p);
+        return check_account(a, p);
 }
 
-int may_delete_gitsync(struct write *w, const json_t *object, struct problem *p) {
-        struct item *it;
-        _cleanup_json_ json_t *namespace = NULL;
+static bool namespace_is_deleting(const struct admission *a) {
+        struct item *it = admission_find(a, "", "namespaces", "", a->namespace);
+        _cleanup_json_ json_t *namespace = it ? item_object(it) : NULL;
 
-        if (!admission_is_kind(w, "keelson.dev", "gitsyncs") || !acts_as_kgitd(object) ||
-                        may_be_kgitd(w))
+        return namespace && object_is_deleting(namespace);
+}
+
+static int check_deletion(struct admission *a, struct problem *p) {
+        if (!acts_as_kgitd(a->live) || may_be_kgitd(a))
                 return 0;
         /* The collector of what has no owner or namespace left asks for nobody. */
-        if (streq(w->request->user.name, "system:kube-controller-manager"))
+        if (streq(a->user->name, "system:kube-controller-manager") || namespace_is_deleting(a))
                 return 0;
-        it = admission_find(w->request->api, "/registry/namespaces/", w->namespace);
-        namespace = it ? item_object(it) : NULL;
-        if (namespace && object_is_deleting(namespace))
-                return 0;
-        return refuse(w,
+        return refuse(a,
                         "a GitSync without spec.serviceAccountName acts with all rights of the "
                         "cluster, also when it removes what it applied",
                         "ask an administrator of the cluster to delete it", p);
 }
+
+const struct admission_plugin admission_gitsync = {
+                .safeguard = true,
+                .rules =
+                                (const struct admission_rule[]){
+                                                {.group = "keelson.dev",
+                                                                .plural = "gitsyncs",
+                                                                .operations = ADMIT_CREATE |
+                                                                              ADMIT_UPDATE |
+                                                                              ADMIT_DELETE,
+                                                                .validate = check_gitsync,
+                                                                .may_delete = check_deletion},
+                                                {0},
+                                },
+};

@@ -1,13 +1,13 @@
-/* A row of admission: whoever writes a field that nothing comes of is warned, in a Warning header.
+/* FieldsWithoutEffect: who writes a field that has no effect here is warned, in a Warning header.
  */
-#include "kapid/admission/admission.h"
+#include "kapid/admission/plugins.h"
 #include "lib/no-effect.h"
 
 /* A pod of many containers has the same field many times. */
 enum { NO_EFFECT_MAX = 12 };
 
 struct found {
-        struct write *write;
+        struct admission *admission;
         size_t count;
         int error;
 };
@@ -19,14 +19,24 @@ static void on_found(void *userdata, const char *path, const char *text) {
         if (++f->count > NO_EFFECT_MAX || f->error < 0)
                 return;
         warning = strformat("%s has no effect: %s", path, text);
-        f->error = warning ? strv_extend(&f->write->decision->warnings, warning) : -ENOMEM;
+        f->error = warning ? admission_warn(f->admission, warning) : -ENOMEM;
 }
 
-int warn_no_effect(struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        struct found f = {.write = w};
+static int warn(struct admission *a, struct problem *p) {
+        struct found f = {.admission = a};
 
-        if (w->kind->custom || w->request->sub)
+        if (a->kind->custom)
                 return 0;
-        no_effect_find(&no_effect_table, w->kind->group, w->kind->kind, live, object, on_found, &f);
+        no_effect_find(&no_effect_table, a->kind->group, a->kind->kind, a->live, a->object,
+                        on_found, &f);
         return f.error;
 }
+
+const struct admission_plugin admission_no_effect = {
+                .rules =
+                                (const struct admission_rule[]){
+                                                {.operations = ADMIT_CREATE | ADMIT_UPDATE,
+                                                                .validate = warn},
+                                                {0},
+                                },
+};

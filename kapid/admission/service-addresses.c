@@ -1,28 +1,25 @@
-/* Addresses that a Service draws to itself on every machine (spec.externalIPs, the ingress of a
- * load balancer): CVE-2020-8554. Allowed inside the ranges of --external-ip-ranges and to whom has
- * the verb use-external-ips on the Service, and never an address of a node, of the API or of the
- * range of service addresses. And addresses of endpoints: nothing that would lead into the machine
- * that asks (loopback, link-local), a pod's own address included. */
+/* ServiceAddressRestriction: addresses that a Service draws to itself on every machine
+ * (spec.externalIPs, the ingress of a load balancer): CVE-2020-8554. Allowed inside the ranges of
+ * --external-ip-ranges and to whom has the verb use-external-ips on the Service, and never an
+ * address of a node, of the API or of the range of service addresses. And addresses of endpoints:
+ * nothing that would lead into the machine that asks (loopback, link-local), a pod's own address
+ * included. */
 #include "kapid/admission/addresses.h"
 #include "kapid/admission/plugins.h"
+#include "kapid/api.h"
+#include "kapid/auth/user.h"
 #include "lib/object.h"
 
-static int invalid(struct write *w, const char *field, const char *value, const char *why,
+static int invalid(struct admission *a, const char *field, const char *value, const char *why,
                 struct problem *p) {
-        char text[400];
+        _cleanup_free_ char *quoted = strformat("\"%.128s\"", value);
 
-        snprintf(text, sizeof(text), "Invalid value: \"%.128s\": %s", value, why);
-        problem_set(p, EINVAL, 422, "Invalid", "%s \"%s\" is invalid: %s: %s", w->kind->kind,
-                        w->name, field, text);
-        problem_cause(p, "FieldValueInvalid", field, text);
-        return -EINVAL;
+        return quoted ? admission_invalid(a, field, quoted, why, p) : -ENOMEM;
 }
 
 /* Whether any of the kind's objects has the address. Most are passed over by their text alone. */
-static bool any_has(struct api *a, const char *prefix, const char *from, const char *address,
+static bool any_has(struct cache *c, const char *from, const char *address,
                 bool (*has)(const json_t *object, const char *address)) {
-        struct cache *c = caches_get(a->caches, prefix);
-
         for (struct item *it = c ? cache_first(c, from) : NULL;
                         it && startswith(item_path(it), from); it = cache_next(c, it)) {
                 _cleanup_json_ json_t *o = NULL;
@@ -58,20 +55,21 @@ static bool slice_has(const json_t *slice, const char *address) {
 }
 
 /* Whose address it is already; NULL: nobody's that counts. */
-static const char *owner_of(const struct write *w, const char *text) {
-        struct api *a = w->request->api;
+static const char *owner_of(const struct admission *a, const char *text) {
+        const struct api_options *o = &a->api->options;
         char buffer[ADDRESS_TEXT_SIZE];
         const char *address = address_canonical(text, buffer);
 
         if (!address)
                 return NULL;
-        if (a->options.service_range && address_in_range(address, a->options.service_range))
+        if (o->service_range && address_in_range(address, o->service_range))
                 return "is in the range of service addresses";
-        if (a->options.advertise_address && address_equal(address, a->options.advertise_address))
+        if (o->advertise_address && address_equal(address, o->advertise_address))
                 return "is an address of the API";
-        if (any_has(a, "/registry/endpointslices/", "default/kubernetes-", address, slice_has))
+        if (any_has(api_cache(a->api, "discovery.k8s.io", "endpointslices"), "default/kubernetes-",
+                            address, slice_has))
                 return "is an address of the API";
-        if (any_has(a, "/registry/nodes/", "", address, node_has))
+        if (any_has(api_cache(a->api, "", "nodes"), "", address, node_has))
                 return "is an address of a node";
         return NULL;
 }
@@ -90,8 +88,8 @@ static bool was_there(const json_t *list, const char *member, const char *addres
         return false;
 }
 
-static bool in_allowed_range(const struct write *w, const char *address) {
-        char *const *ranges = w->request->api->options.external_ip_ranges;
+static bool in_allowed_range(const struct admission *a, const char *address) {
+        char *const *ranges = a->api->options.external_ip_ranges;
 
         for (size_t i = 0; ranges && ranges[i]; i++)
                 if (address_in_range(address, ranges[i]))
@@ -99,32 +97,38 @@ static bool in_allowed_range(const struct write *w, const char *address) {
         return false;
 }
 
-static int check_drawn(struct write *w, const char *field, const char *address, struct problem *p) {
+static bool may_use_any(const struct admission *a) {
+        return admission_may(a, &(struct admission_right){.verb = "use-external-ips",
+                                                .resource = "services",
+                                                .namespace = a->namespace,
+                                                .name = a->name});
+}
+
+static int check_drawn(
+                struct admission *a, const char *field, const char *address, struct problem *p) {
         const char *why = address_special(address);
-        _cleanup_free_ char *text = NULL;
 
         if (!why)
-                why = owner_of(w, address);
+                why = owner_of(a, address);
         if (why)
-                return invalid(w, field, address, why, p);
-        if (in_allowed_range(w, address) ||
-                        admission_may(w, "use-external-ips", "", "services", w->namespace, w->name))
+                return invalid(a, field, address, why, p);
+        if (in_allowed_range(a, address) || may_use_any(a))
                 return 0;
-        text = strformat("%s: user \"%s\" may not draw the address %s to a Service: it would take "
-                         "it away from everybody else; ask an administrator to add it to kapid's "
-                         "--external-ip-ranges or to grant the verb \"use-external-ips\" on "
-                         "services",
-                        field, w->request->user.name, address);
-        return text ? admission_forbidden(w, p, text) : -ENOMEM;
+        return admission_forbidden(a, p,
+                        "%s: user \"%s\" may not draw the address %s to a Service: it would take "
+                        "it away from everybody else; ask an administrator to add it to kapid's "
+                        "--external-ip-ranges or to grant the verb \"use-external-ips\" on "
+                        "services",
+                        field, a->user->name, address);
 }
 
 /* Those that the live object has already are not looked at again. */
-static int check_list(struct write *w, const char *path, const char *member, const json_t *live,
-                const json_t *object, struct problem *p) {
-        const json_t *before = json_at(live, path), *v;
+static int check_list(
+                struct admission *a, const char *path, const char *member, struct problem *p) {
+        const json_t *before = json_at(a->live, path), *v;
         size_t i;
 
-        json_array_foreach (json_at(object, path), i, v) {
+        json_array_foreach (json_at(a->object, path), i, v) {
                 const char *address = member ? json_str_or(v, member, "")
                                              : strempty(json_string_value(v));
                 _cleanup_free_ char *field = strformat(
@@ -135,7 +139,7 @@ static int check_list(struct write *w, const char *path, const char *member, con
                         return -ENOMEM;
                 if (isempty(address) || was_there(before, member, address))
                         continue;
-                r = check_drawn(w, field, address, p);
+                r = check_drawn(a, field, address, p);
                 if (r < 0)
                         return r;
         }
@@ -143,42 +147,44 @@ static int check_list(struct write *w, const char *path, const char *member, con
 }
 
 /* Names that stand for the machine that asks. */
-static int check_external_name(struct write *w, const json_t *object, struct problem *p) {
-        const char *name = json_str_or(object, "spec.externalName", "");
+static int check_external_name(struct admission *a, struct problem *p) {
+        const char *name = json_str_or(a->object, "spec.externalName", "");
         size_t n = strlen(name);
         const char *why;
 
-        if (!streq(json_str_or(object, "spec.type", ""), "ExternalName"))
+        if (!streq(json_str_or(a->object, "spec.type", ""), "ExternalName"))
                 return 0;
         if (n > 0 && name[n - 1] == '.')
                 n--;
         if ((n == 9 && strncasecmp(name, "localhost", 9) == 0) ||
                         (n > 10 && strncasecmp(name + n - 10, ".localhost", 10) == 0))
-                return invalid(w, "spec.externalName", name, "may not be the asking machine", p);
+                return invalid(a, "spec.externalName", name, "may not be the asking machine", p);
         why = address_special(name);
         if (!why)
-                why = owner_of(w, name);
-        return why ? invalid(w, "spec.externalName", name, why, p) : 0;
+                why = owner_of(a, name);
+        return why ? invalid(a, "spec.externalName", name, why, p) : 0;
 }
 
-static int check_service(
-                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        const char *wanted = json_str_or(object, "spec.loadBalancerIP", "");
+static int check_service(struct admission *a, struct problem *p) {
+        const char *wanted = json_str_or(a->object, "spec.loadBalancerIP", "");
         int r;
 
-        if (w->request->sub)
-                return streq(w->request->sub->name, "status")
-                                       ? check_list(w, "status.loadBalancer.ingress", "ip", live,
-                                                         object, p)
-                                       : 0;
-        r = check_list(w, "spec.externalIPs", NULL, live, object, p);
-        if (r >= 0 && !isempty(wanted) &&
-                        !streq(wanted, json_str_or(live, "spec.loadBalancerIP", "")))
-                r = check_drawn(w, "spec.loadBalancerIP", wanted, p);
-        return r < 0 ? r : check_external_name(w, object, p);
+        r = check_list(a, "spec.externalIPs", NULL, p);
+        if (r < 0)
+                return r;
+        if (!isempty(wanted) && !streq(wanted, json_str_or(a->live, "spec.loadBalancerIP", ""))) {
+                r = check_drawn(a, "spec.loadBalancerIP", wanted, p);
+                if (r < 0)
+                        return r;
+        }
+        return check_external_name(a, p);
 }
 
-static int check_endpoint_list(struct write *w, const json_t *addresses, const char *path,
+static int check_service_status(struct admission *a, struct problem *p) {
+        return check_list(a, "status.loadBalancer.ingress", "ip", p);
+}
+
+static int check_endpoint_list(struct admission *a, const json_t *addresses, const char *path,
                 const char *member, struct problem *p) {
         const json_t *v;
         size_t i;
@@ -193,74 +199,105 @@ static int check_endpoint_list(struct write *w, const json_t *addresses, const c
                                     : NULL;
 
                 if (why)
-                        return field ? invalid(w, field, address, why, p) : -ENOMEM;
+                        return field ? invalid(a, field, address, why, p) : -ENOMEM;
         }
         return 0;
 }
 
-static int check_slice(struct write *w, const json_t *object, struct problem *p) {
+static int check_slice(struct admission *a, struct problem *p) {
         const json_t *endpoint;
         size_t i;
-        int r = 0;
 
-        if (streq(json_str_or(object, "addressType", ""), "FQDN"))
+        if (streq(json_str_or(a->object, "addressType", ""), "FQDN"))
                 return 0;
-        json_array_foreach (json_object_get(object, "endpoints"), i, endpoint) {
+        json_array_foreach (json_object_get(a->object, "endpoints"), i, endpoint) {
                 _cleanup_free_ char *path = strformat("endpoints[%zu].addresses", i);
+                int r;
 
-                r = path ? check_endpoint_list(
-                                           w, json_object_get(endpoint, "addresses"), path, NULL, p)
-                         : -ENOMEM;
+                if (!path)
+                        return -ENOMEM;
+                r = check_endpoint_list(a, json_object_get(endpoint, "addresses"), path, NULL, p);
                 if (r < 0)
-                        break;
+                        return r;
         }
-        return r;
+        return 0;
 }
 
-static int check_endpoints(struct write *w, const json_t *object, struct problem *p) {
+static int check_subset(
+                struct admission *a, const json_t *subset, size_t index, struct problem *p) {
         static const char *const lists[] = {"addresses", "notReadyAddresses"};
+
+        for (size_t i = 0; i < ELEMENTS(lists); i++) {
+                _cleanup_free_ char *path = strformat("subsets[%zu].%s", index, lists[i]);
+                int r;
+
+                if (!path)
+                        return -ENOMEM;
+                r = check_endpoint_list(a, json_object_get(subset, lists[i]), path, "ip", p);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int check_endpoints(struct admission *a, struct problem *p) {
         const json_t *subset;
         size_t i;
 
-        json_array_foreach (json_object_get(object, "subsets"), i, subset)
-                for (size_t k = 0; k < ELEMENTS(lists); k++) {
-                        _cleanup_free_ char *path = strformat("subsets[%zu].%s", i, lists[k]);
-                        int r = path ? check_endpoint_list(w, json_object_get(subset, lists[k]),
-                                                       path, "ip", p)
-                                     : -ENOMEM;
+        json_array_foreach (json_object_get(a->object, "subsets"), i, subset) {
+                int r = check_subset(a, subset, i, p);
 
-                        if (r < 0)
-                                return r;
-                }
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }
 
 /* A pod's addresses, which its node writes, become endpoints. */
-static int check_pod_addresses(
-                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        const char *address = json_str_or(object, "status.podIP", ""),
-                   *why = streq(address, json_str_or(live, "status.podIP", ""))
+static int check_pod_addresses(struct admission *a, struct problem *p) {
+        const char *address = json_str_or(a->object, "status.podIP", ""),
+                   *why = streq(address, json_str_or(a->live, "status.podIP", ""))
                                           ? NULL
                                           : address_special(address);
 
         if (why)
-                return invalid(w, "status.podIP", address, why, p);
-        return json_equal((json_t *)json_at(live, "status.podIPs"),
-                               (json_t *)json_at(object, "status.podIPs"))
-                               ? 0
-                               : check_endpoint_list(w, json_at(object, "status.podIPs"),
-                                                 "status.podIPs", "ip", p);
+                return invalid(a, "status.podIP", address, why, p);
+        if (json_equal((json_t *)json_at(a->live, "status.podIPs"),
+                            (json_t *)json_at(a->object, "status.podIPs")))
+                return 0;
+        return check_endpoint_list(
+                        a, json_at(a->object, "status.podIPs"), "status.podIPs", "ip", p);
 }
 
-int validate_addresses(
-                struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        if (admission_is_kind(w, "", "services"))
-                return check_service(w, live, object, p);
-        if (admission_is_kind(w, "", "pods") && w->request->sub)
-                return check_pod_addresses(w, live, object, p);
-        if (admission_is_kind(w, "discovery.k8s.io", "endpointslices"))
-                return check_slice(w, object, p);
-        if (admission_is_kind(w, "", "endpoints"))
-                return check_endpoints(w, object, p);
-        return 0;
-}
+const struct admission_plugin admission_service_addresses = {
+                .safeguard = true,
+                .rules =
+                                (const struct admission_rule[]){
+                                                {.group = "",
+                                                                .plural = "services",
+                                                                .operations = ADMIT_CREATE |
+                                                                              ADMIT_UPDATE,
+                                                                .validate = check_service},
+                                                {.group = "",
+                                                                .plural = "services",
+                                                                .subresource = "status",
+                                                                .operations = ADMIT_UPDATE,
+                                                                .validate = check_service_status},
+                                                {.group = "",
+                                                                .plural = "pods",
+                                                                .subresource = "status",
+                                                                .operations = ADMIT_UPDATE,
+                                                                .validate = check_pod_addresses},
+                                                {.group = "discovery.k8s.io",
+                                                                .plural = "endpointslices",
+                                                                .operations = ADMIT_CREATE |
+                                                                              ADMIT_UPDATE,
+                                                                .validate = check_slice},
+                                                {.group = "",
+                                                                .plural = "endpoints",
+                                                                .operations = ADMIT_CREATE |
+                                                                              ADMIT_UPDATE,
+                                                                .validate = check_endpoints},
+                                                {0},
+                                },
+};

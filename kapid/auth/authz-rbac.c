@@ -6,6 +6,11 @@
 #include "lib/map.h"
 #include "lib/object.h"
 
+/* Roles before the bindings that name them. */
+enum { RBAC_KINDS = 4 };
+static const char *const rbac_kinds[RBAC_KINDS] = {
+                "clusterroles", "roles", "clusterrolebindings", "rolebindings"};
+
 struct binding {
         struct binding *next;
         char *namespace; /* "" cluster-wide */
@@ -15,7 +20,8 @@ struct binding {
 struct rbac {
         struct map *roles;    /* "ns/name" or "/name" for ClusterRoles -> json array of rules */
         struct map *subjects; /* -> list of struct binding */
-        uint64_t seen[4];
+        struct cache *caches[RBAC_KINDS]; /* as rbac_kinds; borrowed, found at the first look */
+        uint64_t seen[RBAC_KINDS];
         bool ready;
 };
 
@@ -333,32 +339,43 @@ json_t *rbac_rules_of(const struct rbac *r, const struct user *u, const char *na
                         "incomplete", 0);
 }
 
-int rbac_refresh(struct rbac *r, struct caches *cs) {
-        static const char *const prefixes[] = {"/registry/clusterroles/", "/registry/roles/",
-                        "/registry/clusterrolebindings/", "/registry/rolebindings/"};
-        struct cache *caches[ELEMENTS(prefixes)];
+static int add_all(struct rbac *r, const struct cache *c) {
+        for (struct item *it = cache_first(c, ""); it; it = cache_next(c, it)) {
+                _cleanup_json_ json_t *object = item_object(it);
+                int e = object ? rbac_add(r, object) : -ENOMEM;
+
+                if (e < 0)
+                        return e;
+        }
+        return 0;
+}
+
+/* 1 when nothing changed since the last look. */
+static int look(struct rbac *r, struct api *a) {
         bool same = r->ready;
 
-        for (size_t i = 0; i < ELEMENTS(prefixes); i++) {
-                caches[i] = caches_get(cs, prefixes[i]);
-                if (!caches[i])
+        for (size_t i = 0; i < RBAC_KINDS; i++) {
+                if (!r->caches[i])
+                        r->caches[i] = api_cache(a, "rbac.authorization.k8s.io", rbac_kinds[i]);
+                if (!r->caches[i])
                         return -ENOMEM;
-                same = same && r->seen[i] == cache_changes(caches[i]);
+                same = same && r->seen[i] == cache_changes(r->caches[i]);
         }
-        if (same)
-                return 0;
+        return same;
+}
+
+int rbac_refresh(struct rbac *r, struct api *a) {
+        int e = look(r, a);
+
+        if (e != 0)
+                return MIN(e, 0);
         r->ready = false;
         rbac_clear(r);
-        for (size_t i = 0; i < ELEMENTS(prefixes); i++) {
-                for (struct item *it = cache_first(caches[i], ""); it;
-                                it = cache_next(caches[i], it)) {
-                        _cleanup_json_ json_t *o = item_object(it);
-                        int e = o ? rbac_add(r, o) : -ENOMEM;
-
-                        if (e < 0)
-                                return e;
-                }
-                r->seen[i] = cache_changes(caches[i]);
+        for (size_t i = 0; i < RBAC_KINDS; i++) {
+                e = add_all(r, r->caches[i]);
+                if (e < 0)
+                        return e;
+                r->seen[i] = cache_changes(r->caches[i]);
         }
         r->ready = true;
         return 0;
@@ -371,7 +388,7 @@ bool authorize(struct api *a, const struct access *access) {
                 return true;
         if (node && authorize_node(a, access, node))
                 return true;
-        if (rbac_refresh(a->rbac, a->caches) < 0)
+        if (rbac_refresh(a->rbac, a) < 0)
                 return false;
         return rbac_allows(a->rbac, access);
 }

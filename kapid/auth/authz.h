@@ -47,4 +47,4 @@ json_t *rbac_rules_of(const struct rbac *r, const struct user *u, const char *na
  */
 const json_t *rbac_role_rules(const struct rbac *r, const char *namespace, const json_t *role_ref);
 /* Brings it up to what the caches have. */
-int rbac_refresh(struct rbac *r, struct caches *c);
+int rbac_refresh(struct rbac *r, struct api *a);

@@ -4,16 +4,34 @@
  * A document is a CustomResourceDefinition, or `kind: Definitions` with schemas that others name by
  * `$ref: core.v1.PodSpec`. Beside what a CustomResourceDefinition may say, ours say:
  *   - in a version, x-keelson: verbs (all when absent), stored (false: answered and forgotten),
- *     updateCreates (PUT makes a missing object), ownNameColumn (no Name column first), subresources
- *     (name, verbs, and the group, version, kind and schema of the body where it is another kind);
+ *     updateCreates (PUT makes a missing object), ownNameColumn (no Name column first),
+ * subresources (name, verbs, and the group, version, kind and schema of the body where it is
+ * another kind);
+ *   - for the kind as a whole, spec.x-keelson: the facts of the catalogue that all programs use
+ *     (lib/client/kinds.h, made by kinds-to-c --facts). All may be absent:
+ *       applyRank       order of applying, lower first: 0 namespaces, 1 CRDs, 2 and 3 what pods
+ *                       name, 4 and 5 RBAC, 6 configuration, 7 services, 8 workloads, 9 jobs; 10
+ *                       when absent. Up to 1, the rest is checked only after they are applied;
+ *       podTemplate     path of the pod that it runs; "" for a pod itself;
+ *       health          when an object is healthy: observed (path of the observed generation),
+ *                       failed and ready (rules: {condition, reason, path, value, text}), otherwise
+ *                       (what to say when no rule of ready holds), replicas (paths: wanted,
+ *                       updated, current, available);
+ *       rollout         its changes are rolled out in steps (kctl rollout): paused (path),
+ *                       revisions (plural of the kind that keeps them), revisionAnnotation,
+ *                       hashLabel;
+ *       ttlSeconds      objects are deleted after this time;
+ *       followsOthers   objects are records about others and keep no namespace from being pruned;
+ *       inEachNamespace names of objects that the control plane makes in every namespace;
+ *       confidential    contents are neither shown nor hashed without a salt;
  *   - columns without a jsonPath: their cells are made in kapid/table/;
  *   - on a field, x-protobuf: its number, or [outer, inner] below an inlined message;
  *     x-kubernetes-patch-strategy and -merge-key as in Kubernetes' own documents;
  *   - on a field, x-keelson-no-effect: it is taken and nothing comes of it; the text says why. As
  *     {value, text}: only that value has no effect; as {except, text}: values that begin so have
  *     one. See lib/no-effect.h;
- *   - formats of our own for names: dns1123-label, qualified-name... (schema.h), quantity, micro-time.
- * What a schema can't say is in kapid/strategy/. */
+ *   - formats of our own for names: dns1123-label, qualified-name... (schema.h), quantity,
+ * micro-time. What a schema can't say is in kapid/strategy/. */
 #pragma once
 
 #include <stddef.h>

@@ -1,6 +1,8 @@
 /* Build-time program: reads the kinds' YAML documents and writes them as one JSON array in a C
  * string, so that kapid carries them and needs no YAML at start. With --no-effect it writes the
- * table of fields without effect instead, with --no-effect-list the same for people. */
+ * table of fields without effect instead, with --no-effect-list the same for people; with --ids and
+ * --facts the catalogue of kinds that the other programs use (lib/client/kinds.h). */
+#include "kapid/kinds/facts.h"
 #include "kapid/kinds/no-effect.h"
 #include "lib/buf.h"
 #include "lib/fileio.h"
@@ -62,7 +64,12 @@ int main(int argc, char **argv) {
                 no_effect_write_c(all);
         else if (argc > 1 && streq(argv[1], "--no-effect-list"))
                 no_effect_write_list(all);
-        else {
+        else if (argc > 1 && streq(argv[1], "--ids"))
+                facts_write_ids(all);
+        else if (argc > 1 && streq(argv[1], "--facts")) {
+                if (facts_write_c(all) < 0)
+                        return 1;
+        } else {
                 text = json_text(all);
                 if (!text)
                         return 1;

@@ -2,6 +2,7 @@
  * or the list of docs/fields-without-effect.md. */
 #include "kapid/kinds/no-effect.h"
 
+#include "kapid/kinds/c-text.h"
 #include "lib/buf.h"
 
 struct walk {
@@ -81,17 +82,6 @@ static char *value_text(const json_t *v) {
                                    : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
 }
 
-static void append_c(struct buf *b, const char *s) {
-        if (!s) {
-                buf_append_str(b, "NULL");
-                return;
-        }
-        buf_append_char(b, '"');
-        for (; *s; s++)
-                buf_printf(b, *s == '"' || *s == '\\' ? "\\%c" : "%c", *s);
-        buf_append_char(b, '"');
-}
-
 static void c_row(struct walk *w, const char *path, const json_t *field) {
         _cleanup_free_ char *value = value_text(json_at(field, "x-keelson-no-effect.value"));
         _cleanup_free_ char *usual = value_text(json_object_get(field, "default"));
@@ -100,7 +90,7 @@ static void c_row(struct walk *w, const char *path, const json_t *field) {
 
         for (size_t i = 0; i < ELEMENTS(parts); i++) {
                 buf_append_str(&w->rows, i > 0 ? ", " : "        {");
-                append_c(&w->rows, parts[i]);
+                c_string(&w->rows, parts[i]);
         }
         buf_append_str(&w->rows, "},\n");
         w->count++;

@@ -3,8 +3,8 @@
  * object before it is validated and judges it after. */
 #include "kapid/pipeline/write-object.h"
 
-#include "kapid/admission/admission.h"
 #include "kapid/patch/managed.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -110,9 +110,7 @@ static int step_prepare(struct passage *a, struct problem *p) {
 }
 
 static int step_mutate(struct passage *a, struct problem *p) {
-        if (!a->live)
-                return admission_create(a->write, a->object, p);
-        return admission_update(a->write, a->live, a->object, p);
+        return write_admit(a->write, ADMISSION_MUTATE, a->live, a->object, p);
 }
 
 static int step_validate(struct passage *a, struct problem *p) {
@@ -124,7 +122,7 @@ static int step_validate(struct passage *a, struct problem *p) {
 }
 
 static int step_admit(struct passage *a, struct problem *p) {
-        return admission_validate(a->write, a->live, a->object, p);
+        return write_admit(a->write, ADMISSION_VALIDATE, a->live, a->object, p);
 }
 
 static int step_warnings(struct passage *a, struct problem *p) {
@@ -191,5 +189,5 @@ int write_object(struct write *w, const json_t *live, json_t *object_taken,
                 return 0;
         }
         ret->act = DECIDE_DELETE;
-        return admission_delete(w, ret->object);
+        return write_admit_deletion(w, ADMISSION_DELETED, ret->object, p);
 }

@@ -1,11 +1,11 @@
 /* Two sets of names that are taken: addresses and ports. Choices are random, so that kapids that
- * choose at the same time rarely meet; the txn's guard is what decides. */
+ * choose at the same time rarely meet; the guard of the transaction decides. */
 #include "kapid/store/alloc.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 
 #include "lib/map.h"
-#include "lib/object.h"
 #include "lib/random.h"
 
 struct alloc {
@@ -86,58 +86,17 @@ const char *alloc_first_address(const struct alloc *a, char buffer[static 16]) {
         return address_text(a, 1, buffer);
 }
 
-static int refuse(struct write *w, struct problem *p, const char *field, const char *value,
-                const char *why) {
-        _cleanup_free_ char *text = strformat("Invalid value: %s: %s", value, why);
-
-        problem_set(p, EINVAL, 422, "Invalid", "Service \"%s\" is invalid: %s: %s", w->name, field,
-                        strempty(text));
-        problem_cause(p, "FieldValueInvalid", field, strempty(text));
-        return -EINVAL;
-}
-
-static int claim(struct write *w, const char *prefix, const char *word) {
-        _cleanup_free_ char *key = strformat("%s%s", prefix, word);
-        _cleanup_free_ char *owner = strformat("%s/%s", w->namespace, w->name);
-
-        return key && owner ? decision_add_key(w->decision, key, owner, true) : -ENOMEM;
-}
-
-static int release(struct write *w, const char *prefix, const char *word) {
-        _cleanup_free_ char *key = strformat("%s%s", prefix, word);
-
-        return key ? decision_add_key(w->decision, key, NULL, false) : -ENOMEM;
-}
-
-static bool wants_address(const json_t *service) {
-        return !streq(json_str_or(service, "spec.type", "ClusterIP"), "ExternalName") &&
-               !streq(json_str_or(service, "spec.clusterIP", ""), "None");
-}
-
-static const char *address_of(const json_t *service) {
-        const char *ip = json_str_or(service, "spec.clusterIP", "");
-
-        return streq(ip, "None") ? "" : ip;
-}
-
-static int check_address(struct alloc *a, struct write *w, const char *ip, struct problem *p) {
-        _cleanup_free_ char *quoted = strformat("\"%.64s\"", ip);
+bool alloc_address_in_range(const struct alloc *a, const char *ip) {
         struct in_addr in;
 
-        if (inet_pton(AF_INET, ip, &in) != 1)
-                return refuse(w, p, "spec.clusterIPs[0]", strempty(quoted),
-                                "must be a valid IPv4 address of the service range");
-        if (ntohl(in.s_addr) - a->first >= a->size)
-                return refuse(w, p, "spec.clusterIPs[0]", strempty(quoted),
-                                "failed to allocate IP: the provided IP is not in the valid range");
-        if (map_get(a->ips, ip))
-                return refuse(w, p, "spec.clusterIPs[0]", strempty(quoted),
-                                "failed to allocate IP: provided IP is already allocated");
-        return 0;
+        return inet_pton(AF_INET, ip, &in) == 1 && ntohl(in.s_addr) - a->first < a->size;
 }
 
-static int choose_address(
-                struct alloc *a, struct write *w, char buffer[static 16], struct problem *p) {
+bool alloc_address_is_taken(const struct alloc *a, const char *ip) {
+        return map_get(a->ips, ip);
+}
+
+int alloc_choose_address(const struct alloc *a, char buffer[static 16]) {
         uint32_t usable = a->size - 3; /* without the network, the API's own, the broadcast */
         uint32_t at = (uint32_t)random_below(usable);
 
@@ -146,152 +105,35 @@ static int choose_address(
                 if (!map_get(a->ips, buffer))
                         return 0;
         }
-        return refuse(w, p, "spec.clusterIPs", "[]",
-                        "failed to allocate IP: the service range is full");
+        return -ENOSPC;
 }
 
-static int give_address(struct alloc *a, struct write *w, const json_t *live, json_t *object,
-                struct problem *p) {
-        const char *ip = address_of(object), *had = live ? address_of(live) : "";
-        char buffer[16];
-        int r;
+bool alloc_port_is_taken(const struct alloc *a, int64_t port) {
+        char text[24];
 
-        if (!wants_address(object))
-                return 0;
-        if (!isempty(ip) && streq(ip, had))
-                return 0;
-        if (isempty(ip)) {
-                r = choose_address(a, w, buffer, p);
-                if (r < 0)
-                        return r;
-                ip = buffer;
-        } else {
-                r = check_address(a, w, ip, p);
-                if (r < 0)
-                        return r;
-        }
-        r = claim(w, ip_prefix, ip);
-        if (r < 0)
-                return r;
-        if (ip == buffer) {
-                r = json_set_str(object, "spec.clusterIP", ip);
-                if (r < 0)
-                        return r;
-        }
-        return json_set_at(object, "spec.clusterIPs", json_pack("[s]", address_of(object)));
+        snprintf(text, sizeof(text), "%" PRIi64, port);
+        return map_get(a->ports, text);
 }
 
-static bool wants_ports(const json_t *service) {
-        const char *type = json_str_or(service, "spec.type", "ClusterIP");
-
-        return streq(type, "NodePort") || streq(type, "LoadBalancer");
-}
-
-static bool list_has_port(const json_t *service, int64_t port) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_at(service, "spec.ports"), i, v)
-                if (json_int_or(v, "nodePort", 0) == port)
-                        return true;
-        return false;
-}
-
-/* Whether a port earlier in the list has the number too: TCP and UDP may share one. */
-static bool listed_before(const json_t *service, size_t index, int64_t port) {
-        const json_t *v;
-        size_t i;
-
-        json_array_foreach (json_at(service, "spec.ports"), i, v)
-                if (i < index && json_int_or(v, "nodePort", 0) == port)
-                        return true;
-        return false;
-}
-
-static int choose_port(struct alloc *a, struct write *w, const json_t *object, int64_t *ret,
-                struct problem *p) {
+int alloc_choose_port(const struct alloc *a, bool (*skip)(int64_t port, const void *userdata),
+                const void *userdata, int64_t *ret) {
         uint32_t n = NODE_PORT_LAST - NODE_PORT_FIRST + 1, at = (uint32_t)random_below(n);
 
         for (uint32_t i = 0; i < n; i++) {
                 int64_t port = NODE_PORT_FIRST + (at + i) % n;
-                char text[16];
 
-                snprintf(text, sizeof(text), "%lld", (long long)port);
-                if (map_get(a->ports, text) || list_has_port(object, port))
+                if (alloc_port_is_taken(a, port) || skip(port, userdata))
                         continue;
                 *ret = port;
                 return 0;
         }
-        return refuse(w, p, "spec.ports", "[]", "no node port is left");
+        return -ENOSPC;
 }
 
-static int give_port(struct alloc *a, struct write *w, const json_t *live, json_t *object,
-                size_t index, json_t *entry, struct problem *p) {
-        int64_t port = json_int_or(entry, "nodePort", 0);
-        char text[16], field[48];
-        int r;
-
-        if (port && (listed_before(object, index, port) || (live && list_has_port(live, port))))
-                return 0;
-        snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", index);
-        if (port == 0) {
-                r = choose_port(a, w, object, &port, p);
-                if (r < 0)
-                        return r;
-                if (json_object_set_new(entry, "nodePort", json_integer(port)) < 0)
-                        return -ENOMEM;
-        }
-        snprintf(text, sizeof(text), "%lld", (long long)port);
-        if (port < NODE_PORT_FIRST || port > NODE_PORT_LAST)
-                return refuse(w, p, field, text,
-                                "provided port is not in the valid range. The range of valid ports "
-                                "is 30000-32767");
-        if (map_get(a->ports, text))
-                return refuse(w, p, field, text, "provided port is already allocated");
-        return claim(w, port_prefix, text);
+char *alloc_address_key(const char *ip) {
+        return strformat("%s%s", ip_prefix, ip);
 }
 
-int alloc_release(struct alloc *a, struct write *w, const json_t *object, const json_t *kept) {
-        const char *ip = address_of(object);
-        const json_t *v;
-        size_t i;
-        int r;
-
-        if (!isempty(ip) && !(kept && streq(address_of(kept), ip))) {
-                r = release(w, ip_prefix, ip);
-                if (r < 0)
-                        return r;
-        }
-        json_array_foreach (json_at(object, "spec.ports"), i, v) {
-                int64_t port = json_int_or(v, "nodePort", 0);
-                char text[16];
-
-                if (!port || listed_before(object, i, port) || (kept && list_has_port(kept, port)))
-                        continue;
-                snprintf(text, sizeof(text), "%lld", (long long)port);
-                r = release(w, port_prefix, text);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-int alloc_service(struct alloc *a, struct write *w, const json_t *live, json_t *object,
-                struct problem *p) {
-        json_t *entry;
-        size_t i;
-        int r;
-
-        if (object_is_deleting(object) && !live)
-                return 0;
-        r = give_address(a, w, live, object, p);
-        if (r < 0)
-                return r;
-        if (wants_ports(object) && json_bool_or(object, "spec.allocateLoadBalancerNodePorts", true))
-                json_array_foreach (json_at_mut(object, "spec.ports"), i, entry) {
-                        r = give_port(a, w, live, object, i, entry, p);
-                        if (r < 0)
-                                return r;
-                }
-        return live ? alloc_release(a, w, live, object) : 0;
+char *alloc_port_key(int64_t port) {
+        return strformat("%s%" PRIi64, port_prefix, port);
 }

@@ -1,9 +1,10 @@
-/* Service addresses and node ports. What is taken is known from the keys below /registry/ranges/,
- * which the caches report; a choice is claimed in the Service's own txn, so that two kapids never
- * give the same one. */
+/* Service addresses and node ports that are taken: what the keys below /registry/ranges/ say, which
+ * the caches report. Who chooses one claims its key in the Service's own transaction, so that two
+ * kapids never give the same (kapid/admission/service-ips.c). */
 #pragma once
 
-#include "kapid/pipeline/write.h"
+#include "lib/base.h"
+#include "lib/problem.h"
 
 struct alloc;
 enum { NODE_PORT_FIRST = 30000, NODE_PORT_LAST = 32767 };
@@ -16,11 +17,17 @@ DEFINE_CLEANUP(struct alloc *, alloc_free);
 void alloc_observe(struct alloc *a, const char *key, const char *value, size_t n);
 /* Forgets everything. */
 void alloc_reset(struct alloc *a);
-/* Gives the Service what it asks for or lacks and adds the claims and releases to w->decision. live
- * NULL: a create. 422 when an address or port is taken, out of range, or none is left. */
-int alloc_service(struct alloc *a, struct write *w, const json_t *live, json_t *object,
-                struct problem *p);
-/* Adds the releases of what `object` held and `kept` (may be NULL) does not. */
-int alloc_release(struct alloc *a, struct write *w, const json_t *object, const json_t *kept);
+
 /* "10.96.0.1" and the like; buffer of INET_ADDRSTRLEN. */
 const char *alloc_first_address(const struct alloc *a, char buffer[static 16]);
+bool alloc_address_in_range(const struct alloc *a, const char *ip);
+bool alloc_address_is_taken(const struct alloc *a, const char *ip);
+bool alloc_port_is_taken(const struct alloc *a, int64_t port);
+/* A random address or port that is not taken, and for ports, that `skip` does not refuse. -ENOSPC.
+ */
+int alloc_choose_address(const struct alloc *a, char buffer[static 16]);
+int alloc_choose_port(const struct alloc *a, bool (*skip)(int64_t port, const void *userdata),
+                const void *userdata, int64_t *ret);
+/* The store's key that claims it. Caller frees; NULL when out of memory. */
+char *alloc_address_key(const char *ip) _warn_unused_;
+char *alloc_port_key(int64_t port) _warn_unused_;

@@ -70,25 +70,19 @@ static void validate_rolling(struct findings *f, const json_t *rolling) {
 }
 
 /* What holds for pods that a controller keeps running. */
-static void validate_running_template(struct findings *f, const json_t *object) {
-        const json_t *spec = json_at(object, "spec.template.spec"), *policy;
-        size_t at;
+static void validate_running(struct findings *f, const json_t *spec) {
+        const json_t *policy = json_object_get(spec, "restartPolicy");
 
-        strategy_validate_template(f, object);
-        if (!spec) {
-                finding_add(f, FINDING_REQUIRED, "spec.template.spec", NULL, NULL);
-                return;
-        }
-        at = findings_push(f, "spec.template.spec");
-        strategy_validate_pod_spec(f, spec);
-        policy = json_object_get(spec, "restartPolicy");
         if (policy && !streq(json_string_value(policy), "Always"))
                 finding_add(f, FINDING_NOT_SUPPORTED, "restartPolicy", policy,
                                 "supported values: \"Always\"");
         if (json_object_get(spec, "activeDeadlineSeconds"))
                 finding_add(f, FINDING_FORBIDDEN, "activeDeadlineSeconds", NULL,
                                 "activeDeadlineSeconds in ReplicaSet is not Supported");
-        findings_pop(f, at);
+}
+
+static void replicaset_validate(struct findings *f, const json_t *object) {
+        strategy_validate_template(f, object, validate_running);
 }
 
 static void deployment_validate(struct findings *f, const json_t *object) {
@@ -96,7 +90,7 @@ static void deployment_validate(struct findings *f, const json_t *object) {
                      *rolling = json_object_get(strategy, "rollingUpdate");
         size_t at;
 
-        validate_running_template(f, object);
+        strategy_validate_template(f, object, validate_running);
         if (rolling && streq(json_str_or(strategy, "type", ""), "Recreate"))
                 finding_add(f, FINDING_FORBIDDEN, "spec.strategy.rollingUpdate", NULL,
                                 "may not be specified when strategy `type` is 'Recreate'");
@@ -130,13 +124,15 @@ static int replicaset_defaults(json_t *object) {
 const struct kind_strategy strategies_apps[] = {
                 {.group = "apps",
                                 .kind = "Deployment",
+                                .pod_template = "spec.template",
                                 .defaults = deployment_defaults,
                                 .validate = deployment_validate,
                                 .validate_update = validate_selector_kept},
                 {.group = "apps",
                                 .kind = "ReplicaSet",
+                                .pod_template = "spec.template",
                                 .defaults = replicaset_defaults,
-                                .validate = validate_running_template,
+                                .validate = replicaset_validate,
                                 .validate_update = validate_selector_kept},
                 {0},
 };

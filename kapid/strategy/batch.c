@@ -79,22 +79,17 @@ static int job_prepare_update(const char *subresource, const json_t *old, json_t
         return r;
 }
 
-static void job_validate(struct findings *f, const json_t *object) {
-        const json_t *spec = json_at(object, "spec.template.spec"), *policy;
-        size_t at;
+/* What holds for pods that run to their end. */
+static void validate_finishing(struct findings *f, const json_t *spec) {
+        const json_t *policy = json_object_get(spec, "restartPolicy");
 
-        strategy_validate_template(f, object);
-        if (!spec) {
-                finding_add(f, FINDING_REQUIRED, "spec.template.spec", NULL, NULL);
-                return;
-        }
-        at = findings_push(f, "spec.template.spec");
-        strategy_validate_pod_spec(f, spec);
-        policy = json_object_get(spec, "restartPolicy");
         if (!policy || streq(json_string_value(policy), "Always"))
                 finding_add(f, FINDING_REQUIRED, "restartPolicy", NULL,
                                 "valid values: \"OnFailure\", \"Never\"");
-        findings_pop(f, at);
+}
+
+static void job_validate(struct findings *f, const json_t *object) {
+        strategy_validate_template(f, object, validate_finishing);
         if (streq(json_str_or(object, "spec.completionMode", ""), "Indexed") &&
                         !json_at(object, "spec.completions"))
                 finding_add(f, FINDING_REQUIRED, "spec.completions", NULL,
@@ -117,6 +112,7 @@ static void job_validate_update(struct findings *f, const char *subresource, con
 const struct kind_strategy strategies_batch[] = {
                 {.group = "batch",
                                 .kind = "Job",
+                                .pod_template = "spec.template",
                                 .defaults = job_defaults,
                                 .prepare_create = job_prepare_create,
                                 .prepare_update = job_prepare_update,

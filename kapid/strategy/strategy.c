@@ -161,7 +161,8 @@ void strategy_validate_label_selector(struct findings *f, const json_t *selector
         }
 }
 
-void strategy_validate_template(struct findings *f, const json_t *object) {
+/* The selector, and the labels that it must match. */
+static void validate_selection(struct findings *f, const json_t *object) {
         const json_t *selector = json_at(object, "spec.selector");
         const json_t *labels = json_at(object, "spec.template.metadata.labels");
         _cleanup_(label_selector_freep) struct label_selector *s = NULL;
@@ -186,6 +187,22 @@ void strategy_validate_template(struct findings *f, const json_t *object) {
         }
         at = findings_push(f, "spec.template.metadata");
         validate_labels(f, labels);
+        findings_pop(f, at);
+}
+
+void strategy_validate_template(struct findings *f, const json_t *object,
+                void (*more)(struct findings *f, const json_t *spec)) {
+        const json_t *spec = json_at(object, "spec.template.spec");
+        size_t at;
+
+        validate_selection(f, object);
+        if (!spec) {
+                finding_add(f, FINDING_REQUIRED, "spec.template.spec", NULL, NULL);
+                return;
+        }
+        at = findings_push(f, "spec.template.spec");
+        strategy_validate_pod_spec(f, spec);
+        more(f, spec);
         findings_pop(f, at);
 }
 

@@ -28,6 +28,7 @@ struct kind_strategy {
         const char *group, *kind; /* the key */
         enum name_rule name;
         unsigned flags;
+        const char *pod_template; /* where its pods' template is: "spec.template"; NULL: none */
         int (*defaults)(json_t *object);
         int (*prepare_create)(json_t *object, const struct machine_context *c);
         int (*prepare_update)(const char *subresource, const json_t *old, json_t *object,
@@ -69,8 +70,11 @@ void strategy_validate_label_selector(struct findings *f, const json_t *selector
 void strategy_validate_pod_spec(struct findings *f, const json_t *spec);
 /* Defaults that depend on other fields of a pod spec. */
 int strategy_default_pod_spec(json_t *spec);
-/* spec.template.metadata.labels must match spec.selector, which must select something. */
-void strategy_validate_template(struct findings *f, const json_t *object);
+/* spec.template of what makes pods: its labels must match spec.selector, which must select
+ * something; its pod must be valid. `more` (with the pod's spec, at spec.template.spec) says what
+ * else holds for it. */
+void strategy_validate_template(struct findings *f, const json_t *object,
+                void (*more)(struct findings *f, const json_t *spec));
 /* An immutable field at a dotted path. */
 void strategy_validate_immutable(
                 struct findings *f, const json_t *old, const json_t *object, const char *path);

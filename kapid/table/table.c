@@ -1,9 +1,9 @@
 /* Tables: columns from the kind, cells by JSONPath or by the kind's own function (cells.c). */
 #include "kapid/table/table.h"
 
-#include "kapid/schema/jsonpath.h"
 #include "kapid/table/cells.h"
 #include "lib/buf.h"
+#include "lib/jsonpath.h"
 
 enum { CELL_SIZE_MAX = 64 * 1024 };
 
@@ -72,11 +72,15 @@ static bool meet(const json_t *v, void *userdata) {
 }
 
 static json_t *path_cell(const struct kind_column *c, const json_t *object, uint64_t now_us) {
+        _cleanup_(jsonpath_freep) struct jsonpath *path = NULL;
+        _cleanup_problem_ struct problem unreadable = {0};
         _cleanup_buf_ struct buf unused = {0};
         struct matches m = {0};
         json_t *cell = NULL;
 
-        if (jsonpath_each(object, c->path, meet, &m) < 0 || m.count == 0 || json_is_null(m.first)) {
+        if (jsonpath_parse(c->path, &path, &unreadable) >= 0)
+                jsonpath_each(path, object, meet, &m);
+        if (m.count == 0 || json_is_null(m.first)) {
                 unused = m.text;
                 return streq(c->type, "string") || streq(c->type, "date") ? cells_absent(c)
                                                                           : json_null();

@@ -1,5 +1,5 @@
 /* POST to a collection. */
-#include "kapid/admission/admission.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/pipeline/write-object.h"
 #include "kapid/verbs/decide.h"
@@ -61,7 +61,7 @@ static void create_store(struct request *request) {
 
 static void create_check_namespace(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        int r = admission_namespace(request, &p);
+        int r = request_may_create(request, &p);
 
         if (r < 0)
                 respond_error(request, r, &p);
@@ -102,7 +102,7 @@ void verb_create(struct request *request) {
                 return;
         }
         /* A namespace that the cache does not know yet may have been made a moment ago. */
-        if (admission_namespace(request, &p) < 0)
+        if (request_may_create(request, &p) < 0)
                 request_freshen(request, create_check_namespace);
         else
                 create_store(request);

@@ -2,7 +2,7 @@
  * has gone. */
 #include "kapid/verbs/delete.h"
 
-#include "kapid/admission/admission.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/verbs/decide.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
@@ -95,7 +95,7 @@ int delete_decide(struct write *w, const json_t *live, struct decision *ret, str
         r = check_preconditions(w, live, p);
         if (r < 0)
                 return r;
-        r = admission_may_delete(w, live, p);
+        r = write_admit_deletion(w, ADMISSION_MAY_DELETE, live, p);
         if (r < 0)
                 return r;
         ret->no_retry = !isempty(o->resource_version);
@@ -108,7 +108,7 @@ int delete_decide(struct write *w, const json_t *live, struct decision *ret, str
         grace = machine_grace_seconds(w->kind, live, o->grace_s);
         if (grace <= 0 && !machine_is_held(w->kind, ret->object)) {
                 ret->act = DECIDE_DELETE;
-                return admission_delete(w, ret->object);
+                return write_admit_deletion(w, ADMISSION_DELETED, ret->object, p);
         }
         r = mark_deleted(w, live, ret->object, MAX(grace, 0));
         if (r < 0)

@@ -58,7 +58,7 @@ static int self_rules(struct request *request, json_t *body, struct problem *p) 
                                 "nonResourceRules", "verbs", "*", "nonResourceURLs", "*",
                                 "incomplete", 0);
         } else {
-                if (rbac_refresh(request->api->rbac, request->api->caches) < 0)
+                if (rbac_refresh(request->api->rbac, request->api) < 0)
                         return -ENOMEM;
                 status = rbac_rules_of(request->api->rbac, &request->user,
                                 json_str_or(body, "spec.namespace", ""));

@@ -1,7 +1,7 @@
 /* PUT and PATCH of an object, its status, its scale and the other parts that are written alone. */
-#include "kapid/admission/admission.h"
 #include "kapid/auth/authz.h"
 #include "kapid/patch/managed.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/pipeline/write-object.h"
 #include "kapid/verbs/decide.h"
@@ -27,7 +27,7 @@ static int may_create(struct write *w, struct problem *p) {
 
         if (!authorize(request->api, &access))
                 return access_refused(&access, w->kind, p);
-        return admission_namespace(request, p);
+        return request_may_create(request, p);
 }
 
 /* What a subresource's form says goes into a copy of the object. */

@@ -2,6 +2,7 @@
  * came back; when to try again is for the work queue, the informer and the command line. */
 #include "lib/client/api.h"
 
+#include "lib/buf.h"
 #include "lib/client/api-internal.h"
 #include "lib/client/kubeconfig.h"
 #include "lib/log.h"
@@ -22,6 +23,37 @@ struct api_call {
         api_done_func done;
         void *userdata;
 };
+
+static void append_segment(struct buf *b, const char *s) {
+        _cleanup_free_ char *escaped = url_escape(s);
+
+        if (escaped)
+                buf_printf(b, "/%s", escaped);
+        else
+                b->failed = true;
+}
+
+char *api_path(const struct api_resource *r, const char *ns, const char *name,
+                const char *subresource, const char *query) {
+        _cleanup_buf_ struct buf b = {0};
+
+        if (*r->group)
+                buf_printf(&b, "/apis/%s/%s", r->group, r->version);
+        else
+                buf_printf(&b, "/api/%s", r->version);
+        if (r->namespaced && !isempty(ns)) {
+                buf_append_str(&b, "/namespaces");
+                append_segment(&b, ns);
+        }
+        append_segment(&b, r->plural);
+        if (!isempty(name))
+                append_segment(&b, name);
+        if (!isempty(subresource))
+                buf_printf(&b, "/%s", subresource); /* "log", but also "proxy/a/b" */
+        if (!isempty(query))
+                buf_printf(&b, "?%s", query);
+        return buf_take(&b);
+}
 
 static const char *const patch_types[] = {
                 [API_PATCH_MERGE] = "application/merge-patch+json",

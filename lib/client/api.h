@@ -4,6 +4,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "lib/client/kinds.h"
 #include "lib/http-client.h"
 #include "lib/json.h"
 #include "lib/problem.h"
@@ -28,16 +29,6 @@ const char *api_client_server(const struct api_client *c);
 const char *api_client_namespace(const struct api_client *c); /* of the context; "default" */
 struct http_client *api_client_http(struct api_client *c);
 
-/* A kind's place on the wire. */
-struct api_resource {
-        const char *group;           /* "" for core */
-        const char *version;         /* "v1" */
-        const char *plural;          /* "pods" */
-        const char *kind;            /* "Pod" */
-        bool namespaced;
-};
-/* The kinds our programs use, found by plural ("pods", "deployments", "gitsyncs"); NULL when unknown. */
-const struct api_resource *api_resource_find(const char *plural);
 /* "/api/v1/namespaces/ns/pods/name/status"; ns NULL or "" for all or cluster scope; name, subresource, query may be NULL.
  * query is already encoded and without '?'. Caller frees. */
 char *api_path(const struct api_resource *r, const char *ns, const char *name, const char *subresource, const char *query) _warn_unused_;

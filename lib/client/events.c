@@ -131,7 +131,7 @@ static void recorder_trim(struct recorder *r, uint64_t now) {
 
 static struct entry *entry_new(struct api_client *c, const json_t *about, const char *type,
                 const char *reason, const char *message) {
-        const struct api_resource *events = api_resource_find("events");
+        const struct api_resource *events = api_resource(KIND_EVENTS);
         const char *ns = *object_namespace(about) ? object_namespace(about) : "default";
         struct entry *e = calloc(1, sizeof(*e));
 

@@ -179,7 +179,7 @@ static void attempt(struct leader *l) {
 
 int leader_new(struct leader **ret, sd_event *event, struct api_client *c,
                 const struct leader_options *options) {
-        const struct api_resource *leases = api_resource_find("leases");
+        const struct api_resource *leases = api_resource(KIND_LEASES);
         _cleanup_(leader_freep) struct leader *l = calloc(1, sizeof(*l));
         int r;
 

@@ -1,9 +1,10 @@
-# lib/client/: the API client, informers, work queues and leader election (part of libkeelson)
-libkeelson_a_SOURCES += \
+# lib/client/: the API client, the catalogue of kinds, informers, work queues and leader election
+noinst_LIBRARIES += libclient.a
+libclient_a_SOURCES = \
 	lib/client/api.c lib/client/api.h lib/client/api-internal.h lib/client/events.c \
 	lib/client/informer.c lib/client/informer.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
-	lib/client/leader.c lib/client/leader.h lib/client/resources.c \
+	lib/client/leader.c lib/client/leader.h lib/client/kinds.c lib/client/kinds.h \
 	lib/client/taints.c lib/client/taints.h lib/client/workqueue.c lib/client/workqueue.h
 
 check_PROGRAMS += tests/unit/test-client tests/unit/test-workqueue
@@ -11,3 +12,6 @@ tests_unit_test_client_SOURCES = tests/unit/test-client.c tests/unit/loop.h test
 tests_unit_test_client_LDADD = $(TEST_LIBS)
 tests_unit_test_workqueue_SOURCES = tests/unit/test-workqueue.c tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_workqueue_LDADD = $(TEST_LIBS)
+
+# Objects that include lib/client/kinds.h say so, because automake knows it only after the first build.
+$(libclient_a_OBJECTS): $(KIND_IDS)

@@ -69,18 +69,17 @@ static void finish(struct contents *c, const char *holds, const char *unseen) {
         c->done(holds, unseen, c->userdata);
 }
 
-static bool is_system(const struct contents *c, const char *kind, const json_t *o) {
-        static const struct {
-                const char *kind, *name;
-        } known[] = {{"ServiceAccount", "default"}, {"ConfigMap", "kube-root-ca.crt"}};
+static bool is_system(
+                const struct contents *c, const char *group, const char *kind, const json_t *o) {
+        const struct kind_facts *facts = kind_facts_by_kind(group, kind);
 
-        for (size_t i = 0; *c->ns && i < ELEMENTS(known); i++)
-                if (streq(known[i].kind, kind) && streq(known[i].name, object_name(o)))
-                        return true;
+        if (*c->ns && facts && kind_word_in(facts->in_each_namespace, object_name(o)))
+                return true;
         return json_array_size(json_at(o, "metadata.ownerReferences")) > 0;
 }
 
-static const json_t *find_foreign(const struct contents *c, const char *kind, const json_t *list) {
+static const json_t *find_foreign(
+                const struct contents *c, const char *group, const char *kind, const json_t *list) {
         const json_t *o;
         size_t i;
 
@@ -90,7 +89,7 @@ static const json_t *find_foreign(const struct contents *c, const char *kind, co
                            streq_ptr(object_label(o, "keelson.dev/gitsync-namespace"),
                                            c->gitsync_ns);
 
-                if (!own && !is_system(c, kind, o))
+                if (!own && !is_system(c, group, kind, o))
                         return o;
         }
         return NULL;
@@ -102,6 +101,7 @@ static void on_list(int error, const json_t *list, const struct problem *p, void
         struct contents *c = userdata;
         _cleanup_free_ char *kind = NULL, *text = NULL;
         const char *list_kind = json_str_or(list, "kind", ""), *token;
+        char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE];
         const json_t *o;
 
         c->call = NULL;
@@ -120,7 +120,8 @@ static void on_list(int error, const json_t *list, const struct problem *p, void
         }
         kind = strndup(list_kind,
                         endswith(list_kind, "List") ? strlen(list_kind) - 4 : strlen(list_kind));
-        o = kind ? find_foreign(c, kind, list) : NULL;
+        (void)object_split_api_version(object_api_version(list), group, version);
+        o = kind ? find_foreign(c, group, kind, list) : NULL;
         if (!kind || o) {
                 text = o ? strformat("%s \"%s\"", kind, object_name(o)) : NULL;
                 finish(c, text ? text : "something", NULL);
@@ -146,7 +147,9 @@ static bool can_list(const json_t *resource) {
 
 static void on_resources(int error, const json_t *list, const struct problem *p, void *userdata) {
         struct contents *c = userdata;
+        char group[OBJECT_GROUP_SIZE] = "", unused[OBJECT_VERSION_SIZE];
         const char *version = json_str_or(list, "groupVersion", "");
+        const struct kind_facts *facts;
         const json_t *r;
         size_t i;
 
@@ -155,14 +158,15 @@ static void on_resources(int error, const json_t *list, const struct problem *p,
                 finish(c, NULL, strempty(p->message));
                 return;
         }
+        (void)object_split_api_version(version, group, unused);
         json_array_foreach (json_object_get(list, "resources"), i, r) {
-                const char *name = json_str_or(r, "name", ""), *kind = json_str_or(r, "kind", "");
+                const char *name = json_str_or(r, "name", "");
                 _cleanup_free_ char *path = NULL;
 
                 /* Endpoints and their slices follow a Service, which is looked at itself. */
+                facts = kind_facts_by_kind(group, json_str_or(r, "kind", ""));
                 if (strchr(name, '/') || !json_bool_or(r, "namespaced", false) || !can_list(r) ||
-                                streq(kind, "Event") || streq(kind, "Endpoints") ||
-                                streq(kind, "EndpointSlice") || streq(kind, "Lease"))
+                                (facts && facts->follows_others))
                         continue;
                 path = strformat("%s/%s/namespaces/%s/%s", strchr(version, '/') ? "/apis" : "/api",
                                 version, c->ns, name);

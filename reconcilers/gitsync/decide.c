@@ -107,7 +107,7 @@ size_t decide_apply(struct wanted *wanted, size_t count, const struct inventory 
 static int compare_reverse(const void *a, const void *b) {
         const struct inventory_entry *x = *(struct inventory_entry *const *)a,
                                      *y = *(struct inventory_entry *const *)b;
-        unsigned i = plan_rank(x->group, x->kind), j = plan_rank(y->group, y->kind);
+        unsigned i = kind_rank(x->group, x->kind), j = kind_rank(y->group, y->kind);
 
         if (i != j)
                 return i > j ? -1 : 1;

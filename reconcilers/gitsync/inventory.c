@@ -139,7 +139,9 @@ static void set_state(struct inventory_entry *e, const char *state) {
 }
 
 static bool is_secret(const struct inventory_entry *e) {
-        return streq(e->group, "") && streq(e->kind, "Secret");
+        const struct kind_facts *facts = kind_facts_by_kind(e->group, e->kind);
+
+        return facts && facts->confidential;
 }
 
 static int compare_keys(const void *a, const void *b) {

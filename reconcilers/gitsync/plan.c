@@ -1,43 +1,9 @@
 /* Decisions of the Git sync as functions of their arguments. */
 #include "reconcilers/gitsync/plan.h"
 
+#include "lib/client/kinds.h"
 #include "lib/object.h"
 #include "lib/pki.h"
-
-unsigned plan_rank(const char *group, const char *kind) {
-        static const struct {
-                const char *group, *kind;
-                unsigned rank;
-        } ranks[] = {
-                        {"", "Namespace", 0},
-                        {"apiextensions.k8s.io", "CustomResourceDefinition", 1},
-                        {"scheduling.k8s.io", "PriorityClass", 2},
-                        {"", "ServiceAccount", 3},
-                        {"rbac.authorization.k8s.io", "ClusterRole", 4},
-                        {"rbac.authorization.k8s.io", "Role", 4},
-                        {"rbac.authorization.k8s.io", "ClusterRoleBinding", 5},
-                        {"rbac.authorization.k8s.io", "RoleBinding", 5},
-                        {"", "ConfigMap", 6},
-                        {"", "Secret", 6},
-                        {"", "LimitRange", 6},
-                        {"", "ResourceQuota", 6},
-                        {"", "PersistentVolume", 6},
-                        {"", "PersistentVolumeClaim", 6},
-                        {"", "Service", 7},
-                        {"apps", "Deployment", 8},
-                        {"apps", "ReplicaSet", 8},
-                        {"apps", "StatefulSet", 8},
-                        {"apps", "DaemonSet", 8},
-                        {"", "Pod", 8},
-                        {"batch", "Job", 9},
-                        {"batch", "CronJob", 9},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(ranks); i++)
-                if (streq(ranks[i].kind, kind) && streq(ranks[i].group, group))
-                        return ranks[i].rank;
-        return 10;
-}
 
 void plan_fingerprint(const json_t *object, char ret[static 65]) {
         static const char *const server_owned[] = {
@@ -63,58 +29,77 @@ static enum health progressing(char **ret_why, char *why) {
         return HEALTH_PROGRESSING;
 }
 
-static enum health workload_health(const json_t *o, bool is_deployment, char **ret_why) {
-        int64_t want = json_int_or(o, "spec.replicas", 1),
-                updated = json_int_or(o, "status.updatedReplicas", 0),
-                available = json_int_or(o, "status.availableReplicas", 0),
-                have = json_int_or(o, "status.replicas", 0);
-        const json_t *progress = object_condition(o, "Progressing");
+static bool rule_holds(const struct kind_rule *rule, const json_t *o) {
+        _cleanup_free_ char *text = NULL;
+        const json_t *v;
 
-        if (json_int_or(o, "status.observedGeneration", 0) < object_generation(o))
-                return progressing(ret_why, strdup("not yet seen by its controller"));
-        if (streq(json_str_or(progress, "reason", ""), "ProgressDeadlineExceeded")) {
-                *ret_why = strdup("its rollout exceeded its progress deadline");
-                return HEALTH_FAILED;
+        if (rule->condition && rule->reason)
+                return streq(json_str_or(object_condition(o, rule->condition), "reason", ""),
+                                rule->reason);
+        if (rule->condition)
+                return object_condition_true(o, rule->condition);
+        v = json_at(o, rule->path);
+        if (json_is_string(v))
+                return streq(json_string_value(v), rule->value);
+        text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        return text && streq(text, rule->value);
+}
+
+/* The first rule of a list that holds; NULL when none does. */
+static const struct kind_rule *find_rule(const struct kind_rule *rules, const json_t *o) {
+        for (; rules->condition || rules->path; rules++)
+                if (rule_holds(rules, o))
+                        return rules;
+        return NULL;
+}
+
+static int number_at(const json_t *o, const char *path, int fallback) {
+        return (int)json_int_or(o, path, fallback);
+}
+
+static enum health replica_health(const struct kind_health *h, const json_t *o, char **ret_why) {
+        int wanted = number_at(o, h->wanted, 1), available = number_at(o, h->available, 0);
+
+        if (h->updated) {
+                int updated = number_at(o, h->updated, 0), current = number_at(o, h->current, 0);
+
+                if (updated < wanted)
+                        return progressing(ret_why, strformat("%i of %i replicas are updated",
+                                                                    updated, wanted));
+                if (current > updated)
+                        return progressing(ret_why, strformat("%i old replicas are still there",
+                                                                    current - updated));
         }
-        if (is_deployment && updated < want)
-                return progressing(ret_why, strformat("%i of %i replicas are updated", (int)updated,
-                                                            (int)want));
-        if (is_deployment && have > updated)
-                return progressing(ret_why, strformat("%i old replicas are still there",
-                                                            (int)(have - updated)));
-        if (available < want)
-                return progressing(ret_why, strformat("%i of %i replicas are available",
-                                                            (int)available, (int)want));
+        if (available < wanted)
+                return progressing(ret_why,
+                                strformat("%i of %i replicas are available", available, wanted));
         return HEALTH_READY;
 }
 
 enum health plan_health(const json_t *o, char **ret_why) {
         char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE];
-        const char *kind = object_kind(o);
+        const struct kind_facts *facts;
+        const struct kind_rule *failed;
+        const struct kind_health *h;
 
         *ret_why = NULL;
         if (object_is_deleting(o))
                 return progressing(ret_why, strdup("it is being deleted"));
         (void)object_split_api_version(object_api_version(o), group, version);
-        if (streq(group, "apps") && (streq(kind, "Deployment") || streq(kind, "ReplicaSet")))
-                return workload_health(o, streq(kind, "Deployment"), ret_why);
-        if (streq(group, "batch") && streq(kind, "Job")) {
-                if (object_condition_true(o, "Failed")) {
-                        *ret_why = strdup("it failed");
-                        return HEALTH_FAILED;
-                }
-                return object_condition_true(o, "Complete") ||
-                                                       json_bool_or(o, "spec.suspend", false)
-                                       ? HEALTH_READY
-                                       : progressing(ret_why, strdup("it has not completed"));
+        facts = kind_facts_by_kind(group, object_kind(o));
+        if (!facts || !facts->health)
+                return HEALTH_READY;
+        h = facts->health;
+        if (h->observed && json_int_or(o, h->observed, 0) < object_generation(o))
+                return progressing(ret_why, strdup("not yet seen by its controller"));
+        failed = find_rule(h->failed, o);
+        if (failed) {
+                *ret_why = strformat("it %s", failed->text);
+                return HEALTH_FAILED;
         }
-        if (streq(group, "") && streq(kind, "Pod"))
-                return object_condition_true(o, "Ready") ||
-                                                       streq(json_str_or(o, "status.phase", ""),
-                                                                       "Succeeded")
-                                       ? HEALTH_READY
-                                       : progressing(ret_why, strdup("it is not Ready"));
-        return HEALTH_READY;
+        if (h->otherwise && !find_rule(h->ready, o))
+                return progressing(ret_why, strformat("it %s", h->otherwise));
+        return h->wanted ? replica_health(h, o, ret_why) : HEALTH_READY;
 }
 
 int plan_condition(json_t *conditions, const char *type, const char *status, const char *reason,

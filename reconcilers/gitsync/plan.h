@@ -5,11 +5,8 @@
 #include "lib/json.h"
 #include "lib/problem.h"
 
-/* Rank of a kind in the order of applying (lower first): namespaces, CRDs, service accounts and
- * RBAC, configuration, services, workloads, the rest. By group and kind: another group's Namespace
- * is one of the rest. */
-unsigned plan_rank(const char *group, const char *kind);
-/* Up to this rank everything is applied before the rest can be checked: namespaces and CRDs. */
+/* Up to this rank (kind_rank()) everything is applied before the rest can be checked: namespaces
+ * and CRDs. */
 enum { PLAN_RANK_BASE = 1 };
 
 /* A text that changes when anything but status and the server's bookkeeping changes: SHA-256 in

@@ -346,12 +346,12 @@ static void prune_rank(struct sync *s) {
                 sync_enter(s, SYNC_REPORTING);
                 return;
         }
-        rank = plan_rank(s->gone[s->at]->group, s->gone[s->at]->kind);
+        rank = kind_rank(s->gone[s->at]->group, s->gone[s->at]->kind);
         free(s->todo);
         s->todo = calloc(s->gone_count + 1, sizeof(*s->todo));
         s->todo_count = 0;
         for (s->to = s->at; s->todo && s->to < s->gone_count &&
-                            plan_rank(s->gone[s->to]->group, s->gone[s->to]->kind) == rank;)
+                            kind_rank(s->gone[s->to]->group, s->gone[s->to]->kind) == rank;)
                 s->todo[s->todo_count++] = s->to++;
         if (!s->todo)
                 s->to = s->gone_count;

@@ -165,7 +165,7 @@ static int make_wanted(struct sync *s, struct revision *r, struct problem *p) {
                         return q;
                 *w = (struct wanted){.item = item,
                                 .resource = &k->resource,
-                                .rank = plan_rank(k->resource.group, k->resource.kind),
+                                .rank = kind_rank(k->resource.group, k->resource.kind),
                                 .crd = k->crd};
                 w->key = inventory_key(k->resource.group, k->resource.kind,
                                 k->resource.namespaced ? object_namespace(item->object) : "",

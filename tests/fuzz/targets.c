@@ -6,10 +6,11 @@
 #include "kapid/pipeline/delete-options.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/patch/patch.h"
-#include "kapid/schema/jsonpath.h"
 #include "kstored/replica/peer-wire.h"
 #include "kstored/wal/block.h"
+#include "lib/crypto.h"
 #include "lib/json.h"
+#include "lib/jsonpath.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/quantity.h"
@@ -95,12 +96,17 @@ static bool ignore_value(const json_t *v, void *userdata) {
 }
 
 static void fuzz_jsonpath(const char *text, size_t n) {
+        _cleanup_problem_ struct problem p = {0}, q = {0};
+        _cleanup_(jsonpath_freep) struct jsonpath *path = NULL;
+        _cleanup_free_ char *printed = NULL;
         static json_t *object;
 
         if (!object)
                 object = json_loads("{\"a\":{\"b\":[{\"c\":1,\"type\":\"Ready\"},2]},\"d.e\":null}",
                                 0, NULL);
-        (void)jsonpath_each(object, text, ignore_value, NULL);
+        if (jsonpath_parse(text, &path, &p) >= 0)
+                jsonpath_each(path, object, ignore_value, NULL);
+        (void)jsonpath_print(text, object, &printed, &q);
 }
 
 /* --- kapid --- */
@@ -278,7 +284,7 @@ const struct fuzz_target fuzz_targets[] = {
                 {"crd", fuzz_crd, "CustomResourceDefinitions, their schemas and patterns"},
                 {"json", fuzz_json, "JSON"},
                 {"json-stream", fuzz_json_stream, "JSON manifests, one after another"},
-                {"jsonpath", fuzz_jsonpath, "paths of printer columns"},
+                {"jsonpath", fuzz_jsonpath, "paths of printer columns, templates"},
                 {"log", fuzz_log, "blocks of the store's log"},
                 {"logs-request", fuzz_logs_request, "what kapid asks an agent for"},
                 {"manifests", fuzz_manifests, "files of a repository"},

@@ -16,14 +16,14 @@ static json_t *parse(const char *text) {
 }
 
 static void test_rank(void **state) {
-        assert_true(plan_rank("", "Namespace") < plan_rank("", "ConfigMap"));
-        assert_true(plan_rank("", "ConfigMap") < plan_rank("apps", "Deployment"));
-        assert_true(plan_rank("", "Namespace") <= PLAN_RANK_BASE);
-        assert_true(plan_rank("apiextensions.k8s.io", "CustomResourceDefinition") <=
+        assert_true(kind_rank("", "Namespace") < kind_rank("", "ConfigMap"));
+        assert_true(kind_rank("", "ConfigMap") < kind_rank("apps", "Deployment"));
+        assert_true(kind_rank("", "Namespace") <= PLAN_RANK_BASE);
+        assert_true(kind_rank("apiextensions.k8s.io", "CustomResourceDefinition") <=
                         PLAN_RANK_BASE);
         /* namesakes of other groups are nothing special */
-        assert_int_equal(plan_rank("bus.example.org", "Namespace"), plan_rank("x.org", "Thing"));
-        assert_true(plan_rank("x.org", "CustomResourceDefinition") > PLAN_RANK_BASE);
+        assert_int_equal(kind_rank("bus.example.org", "Namespace"), kind_rank("x.org", "Thing"));
+        assert_true(kind_rank("x.org", "CustomResourceDefinition") > PLAN_RANK_BASE);
 }
 
 /* --- a commit --- */
@@ -66,7 +66,7 @@ static struct commit *commit_new(const char *const *files) {
                                 c->groups[i], c->versions[i], "things", object_kind(o), true};
                 *w = (struct wanted){.item = &c->set.items[i],
                                 .resource = &c->resources[i],
-                                .rank = plan_rank(c->groups[i], object_kind(o)),
+                                .rank = kind_rank(c->groups[i], object_kind(o)),
                                 .key = inventory_key(c->groups[i], object_kind(o),
                                                 *object_namespace(o) ? object_namespace(o) : "ns",
                                                 object_name(o))};

@@ -1,7 +1,6 @@
-/* What kapid decides without a store: routes, RBAC, tokens, addresses of Services. */
+/* What kapid decides without a store: routes, RBAC, tokens. */
 #include "tests/unit/unit.h"
 
-#include "kapid/store/alloc.h"
 #include "kapid/auth/authz.h"
 #include "kapid/auth/jwt.h"
 #include "kapid/http/route.h"
@@ -275,116 +274,6 @@ static void test_continue_tokens(void **state) {
         }
 }
 
-/* --- addresses --- */
-
-static struct decision decision;
-
-static struct write *service_write(void) {
-        struct write *w = calloc(1, sizeof(*w));
-
-        assert_non_null(w);
-        *w = (struct write){.name = "web", .namespace = "a", .decision = &decision};
-        return w;
-}
-
-static void write_done_with(struct write *w) {
-        decision_done(&decision);
-        free(w);
-}
-
-static void test_alloc_gives(void **state) {
-        _cleanup_(alloc_freep) struct alloc *a = NULL;
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *s =
-                        parse("{'spec':{'type':'NodePort','ports':[{'port':80},{'port':81,"
-                              "'nodePort':30100}]}}");
-        struct write *w = service_write();
-        const char *ip;
-
-        assert_int_equal(alloc_new(&a, "10.96.0.0/28", &p), 0);
-        assert_int_equal(alloc_service(a, w, NULL, s, &p), 0);
-        ip = json_str(s, "spec.clusterIP");
-        assert_non_null(ip);
-        assert_non_null(startswith(ip, "10.96.0."));
-        assert_string_not_equal(ip, "10.96.0.1");
-        assert_true(json_int_or(json_array_get(json_at(s, "spec.ports"), 0), "nodePort", 0) >=
-                        30000);
-        assert_int_equal(decision.key_count, 3);
-        for (size_t i = 0; i < 3; i++) {
-                assert_true(decision.keys[i].claim);
-                assert_string_equal(decision.keys[i].value, "a/web");
-        }
-        assert_string_equal(decision.keys[2].key, "/registry/ranges/nodeports/30100");
-        write_done_with(w);
-}
-
-static void test_alloc_refuses(void **state) {
-        static const char *const bad[] = {
-                        "{'spec':{'clusterIP':'10.97.0.5'}}",
-                        "{'spec':{'clusterIP':'10.96.0.5'}}",
-                        "{'spec':{'clusterIP':'ten'}}",
-                        "{'spec':{'clusterIP':'10.96.0.6','type':'NodePort','ports':[{'nodePort':"
-                        "80}]}}",
-                        "{'spec':{'clusterIP':'10.96.0.6','type':'NodePort','ports':[{'nodePort':"
-                        "30001}]}}",
-        };
-        _cleanup_(alloc_freep) struct alloc *a = NULL;
-        _cleanup_problem_ struct problem p = {0};
-
-        assert_int_equal(alloc_new(&a, "10.96.0.0/28", &p), 0);
-        alloc_observe(a, "/registry/ranges/serviceips/10.96.0.5", "x/y", 3);
-        alloc_observe(a, "/registry/ranges/nodeports/30001", "x/y", 3);
-        for (size_t i = 0; i < ELEMENTS(bad); i++) {
-                _cleanup_json_ json_t *s = parse(bad[i]);
-                struct write *w = service_write();
-
-                assert_true(alloc_service(a, w, NULL, s, &p) < 0);
-                assert_int_equal(p.code, 422);
-                write_done_with(w);
-        }
-        for (int i = 2; i < 15; i++) {
-                _cleanup_free_ char *key = strformat("/registry/ranges/serviceips/10.96.0.%d", i);
-
-                alloc_observe(a, key, "x/y", 3);
-        }
-        _cleanup_json_ json_t *s = parse("{'spec':{}}");
-        struct write *w = service_write();
-
-        assert_true(alloc_service(a, w, NULL, s, &p) < 0); /* the range is full */
-        alloc_observe(a, "/registry/ranges/serviceips/10.96.0.9", NULL, 0);
-        assert_int_equal(alloc_service(a, w, NULL, s, &p), 0);
-        assert_string_equal(json_str(s, "spec.clusterIP"), "10.96.0.9");
-        write_done_with(w);
-        assert_true(alloc_new(&a, "10.96.0.0", &p) < 0);
-        assert_true(alloc_new(&a, "10.96.0.0/31", &p) < 0);
-}
-
-static void test_alloc_changes(void **state) {
-        _cleanup_(alloc_freep) struct alloc *a = NULL;
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t
-                        *live = parse("{'spec':{'clusterIP':'10.96.0.5','type':'NodePort','ports':["
-                                      "{'port':80,'nodePort':30001}]}}"),
-                        *same = json_deep_copy(live),
-                        *cluster = parse("{'spec':{'clusterIP':'10.96.0.5','type':'ClusterIP',"
-                                         "'ports':[{'port':80}]}}");
-        struct write *w = service_write();
-
-        assert_int_equal(alloc_new(&a, "10.96.0.0/28", &p), 0);
-        alloc_observe(a, "/registry/ranges/serviceips/10.96.0.5", "a/web", 5);
-        alloc_observe(a, "/registry/ranges/nodeports/30001", "a/web", 5);
-        assert_int_equal(alloc_service(a, w, live, same, &p), 0);
-        assert_int_equal(decision.key_count, 0);
-        /* no node port any more: it is given back */
-        assert_int_equal(alloc_service(a, w, live, cluster, &p), 0);
-        assert_int_equal(decision.key_count, 1);
-        assert_null(decision.keys[0].value);
-        assert_string_equal(decision.keys[0].key, "/registry/ranges/nodeports/30001");
-        assert_int_equal(alloc_release(a, w, live, NULL), 0);
-        assert_int_equal(decision.key_count, 3);
-        write_done_with(w);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_routes),
@@ -395,9 +284,6 @@ int main(void) {
                         cmocka_unit_test(test_nodes_are_users),
                         cmocka_unit_test(test_tokens),
                         cmocka_unit_test(test_continue_tokens),
-                        cmocka_unit_test(test_alloc_gives),
-                        cmocka_unit_test(test_alloc_refuses),
-                        cmocka_unit_test(test_alloc_changes),
         };
 
         return cmocka_run_group_tests_name("kapid requests", tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* kctl's parts that need no server: JSONPath templates, kubeconfig files, the files of a new
+/* kctl's parts that need no server: kubeconfig files, the files of a new
  * cluster, manifests, kinds. */
 #include "tests/unit/unit.h"
 
@@ -33,47 +33,6 @@ int kctl_usage(struct kctl *k, const char *fmt, ...) {
 
 static int write_text(const char *path, const char *text) {
         return file_write_atomic(path, text, strlen(text), 0600);
-}
-
-static void test_jsonpath(void **state) {
-        static const char text[] = "{\"a\":{\"b\":[1,\"two\",{\"c\":true}],\"x.y/"
-                                   "z\":\"dot\"},\"items\":[{\"n\":\"p\",\"t\":\"A\"},{\"n\":\"q\","
-                                   "\"t\":\"B\"}],\"e\":[]}";
-        static const struct {
-                const char *template, *out;
-        } cases[] = {
-                        {"{.a.b[1]}", "two"},
-                        {".a.b[0]", "1"},
-                        {"{.a.b[-1].c}", "true"},
-                        {"{.a.b[*]}", "1 two {\"c\":true}"},
-                        {"{.a['x.y/z']}", "dot"},
-                        {"{.a.x\\.y/z}", "dot"},
-                        {"{.items[*].n}", "p q"},
-                        {"{.items[?(@.t==\"B\")].n}", "q"},
-                        {"{.items[?(@.t!=\"B\")].n}", "p"},
-                        {"{range .items[*]}{.n}={.t}{\"\\n\"}{end}done", "p=A\nq=B\ndone"},
-                        {"{range .e[*]}x{end}none", "none"},
-                        {"{.absent.deep}", ""},
-                        {"plain {$.a.b[1]} text", "plain two text"},
-        };
-        static const char *const wrong[] = {
-                        "{.a", "{.a[}", "{end}", "{range .items[*]}x", "{.a.b[x]}", "{.a..b}"};
-        _cleanup_json_ json_t *v = json_loads(text, 0, NULL);
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_problem_ struct problem p = {0};
-                _cleanup_free_ char *out = NULL;
-
-                assert_int_equal(jsonpath_print(cases[i].template, v, &out, &p), 0);
-                assert_string_equal(out, cases[i].out);
-        }
-        for (size_t i = 0; i < ELEMENTS(wrong); i++) {
-                _cleanup_problem_ struct problem p = {0};
-                char *out = NULL;
-
-                assert_int_equal(jsonpath_print(wrong[i], v, &out, &p), -EINVAL);
-                assert_non_null(strstr(p.message, "jsonpath"));
-        }
 }
 
 static void test_kubeconfig(void **state) {
@@ -211,7 +170,6 @@ static void test_manifests(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                        cmocka_unit_test(test_jsonpath),
                         cmocka_unit_test(test_kubeconfig),
                         cmocka_unit_test(test_cluster_files),
                         cmocka_unit_test(test_kinds),

@@ -37,8 +37,7 @@ static void on_change(enum world_kind kind, const json_t *object, bool gone, voi
         struct world_under_test *t = userdata;
 
         if (!world_kinds[kind].ns)
-                collector_on_change(t->collector, api_resource_find(world_kinds[kind].plural),
-                                object, gone);
+                collector_on_change(t->collector, world_resource(kind), object, gone);
 }
 
 static void on_synced(void *userdata) {
@@ -143,7 +142,8 @@ static void roll_out(struct world_under_test *t, int replicas, size_t floor) {
 
                 fake_api_each(t->api, "pods", run_pod);
                 assert_true(sd_event_run(t->event, 5000) >= 0);
-                d = fake_api_get(t->api, "deployments", "d/web"); /* the turn may have replaced it */
+                d = fake_api_get(
+                                t->api, "deployments", "d/web"); /* the turn may have replaced it */
                 map_foreach (t->api->objects, e)
                         ready += startswith(map_entry_key(e), "/api/v1/pods|") &&
                                  !object_is_deleting(map_entry_value(e)) &&

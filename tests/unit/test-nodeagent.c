@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "lib/crypto.h"
 #include "lib/object.h"
 #include "nodeagent/network/ipam.h"
 #include "nodeagent/logs/logs.h"

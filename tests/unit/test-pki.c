@@ -83,26 +83,6 @@ static void test_bad_requests(void **state) {
         assert_int_equal(pki_csr_read(csr, &cn, &organizations, &p), -EINVAL);
 }
 
-static void test_base64(void **state) {
-        static const char *const bad[] = {"a", "ab=c", "a===", "ab c", "YQ", "YQ==\n"};
-        _cleanup_free_ char *text = base64_encode("a\0b", 3);
-        _cleanup_free_ void *data = NULL;
-        size_t n;
-        char hex[65];
-
-        assert_string_equal(text, "YQBi");
-        assert_int_equal(base64_decode("YQBi", &data, &n), 0);
-        assert_int_equal(n, 3);
-        assert_memory_equal(data, "a\0b", 3);
-        for (size_t i = 0; i < ELEMENTS(bad); i++) {
-                void *x;
-                assert_int_equal(base64_decode(bad[i], &x, &n), -EINVAL);
-        }
-        sha256_hex("abc", 3, hex);
-        assert_string_equal(
-                        hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-}
-
 /* Requests made with other tools: what they ask for beside a name. */
 static char *odd_request(void (*change)(gnutls_x509_crq_t crq)) {
         gnutls_x509_crq_t crq;
@@ -213,7 +193,6 @@ int main(void) {
                         cmocka_unit_test(test_odd_requests),
                         cmocka_unit_test(test_details),
                         cmocka_unit_test(test_bad_requests),
-                        cmocka_unit_test(test_base64),
         };
 
         return cmocka_run_group_tests_name("pki", tests, NULL, NULL);

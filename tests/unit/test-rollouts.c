@@ -23,7 +23,7 @@ static unsigned draw(struct simulation *s, unsigned bound) {
 
 static enum world_kind kind_of(const char *plural) {
         for (int k = 0; k < WORLD_KINDS_MAX; k++)
-                if (streq(world_kinds[k].plural, plural))
+                if (streq(world_resource(k)->plural, plural))
                         return (enum world_kind)k;
         assert_not_reached();
 }

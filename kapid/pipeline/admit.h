@@ -1,0 +1,16 @@
+/* A request, and a write of it, as admission sees them. */
+#pragma once
+
+#include "kapid/admission/admission.h"
+#include "kapid/pipeline/write.h"
+
+/* Whether the object of a create (or of an update that creates) may be made where it is asked for;
+ * may be refused on caches that are moments old. */
+int request_may_create(struct request *request, struct problem *p);
+/* One stage for an object that is created (live NULL) or changed. ADMISSION_MUTATE may change it.
+ */
+int write_admit(struct write *w, enum admission_stage stage, const json_t *live, json_t *object,
+                struct problem *p);
+/* ADMISSION_MAY_DELETE and ADMISSION_DELETED. */
+int write_admit_deletion(
+                struct write *w, enum admission_stage stage, const json_t *live, struct problem *p);
