@@ -1,5 +1,5 @@
-/* DELETE of one object (docs/wire.md#14): at once, after a grace period, or when the last finalizer
- * has gone. */
+/* DELETE of one object (docs/wire.md section 14): at once, after a grace period, or when the last
+ * finalizer has gone. */
 #include "kapid/verbs/delete.h"
 
 #include "kapid/pipeline/admit.h"
