@@ -180,10 +180,12 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                 "--secure-port needs --tls-cert-file, --tls-private-key-file and "
                                 "--client-ca-file (or --secure-port 0 for the Unix socket alone)");
         r = read_pem(f->tls_cert, "read", &s->cert, p);
-        if (r >= 0)
-                r = read_pem(f->tls_key, "read", &s->key, p);
-        if (r >= 0)
-                r = read_pem(f->client_ca, "read", &s->ca, p);
+        if (r < 0)
+                return r;
+        r = read_pem(f->tls_key, "read", &s->key, p);
+        if (r < 0)
+                return r;
+        r = read_pem(f->client_ca, "read", &s->ca, p);
         if (r < 0)
                 return r;
         return http_server_new(&s->secure, daemon_event(s->daemon),
@@ -267,8 +269,9 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
                 return problem_set(p, EINVAL, 0, NULL,
                                 "nothing to listen on: give --secure-port or --unix-socket");
         r = read_policies(f, &o, p);
-        if (r >= 0)
-                r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
+        if (r < 0)
+                return r;
+        r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
         if (r < 0)
                 return r;
         s->advertise = advertise_address(f);

@@ -1,4 +1,4 @@
-/* One resource's cache: its objects in key order, the window of its changes, and who follows it. */
+/* One resource's cache: its objects in key order, the window of its changes, and its followers. */
 #include "kapid/cache/internal.h"
 
 #include "lib/timefmt.h"
@@ -35,6 +35,8 @@ static struct change *window_at(const struct cache *c, uint64_t number) {
 static void window_drop_first(struct cache *c) {
         struct change *first = window_at(c, c->window_first);
 
+        assert(c->window_first < c->window_end);
+        assert(c->window_bytes >= first->bytes && c->caches->window_bytes >= first->bytes);
         c->window_after = first->revision;
         c->window_bytes -= first->bytes;
         c->caches->window_bytes -= first->bytes;
@@ -66,8 +68,8 @@ static void cache_clear(struct cache *c) {
 void cache_free(void *p) {
         struct cache *c = p;
 
-        while (c->followers)
-                cache_unfollow(c->followers);
+        while (!LIST_EMPTY(&c->followers))
+                cache_unfollow(LIST_FIRST(&c->followers));
         window_clear(c, 0);
         cache_clear(c);
         free(c->window);
@@ -152,12 +154,10 @@ struct change *cache_change(const struct cache *c, uint64_t number) {
 }
 
 void cache_follow(struct cache *c, struct cache_follower *f) {
+        assert(f->func);
+        assert(!f->cache);
         f->cache = c;
-        f->prev = NULL;
-        f->next = c->followers;
-        if (f->next)
-                f->next->prev = f;
-        c->followers = f;
+        LIST_INSERT_HEAD(&c->followers, f, entry);
 }
 
 void cache_unfollow(struct cache_follower *f) {
@@ -166,21 +166,18 @@ void cache_unfollow(struct cache_follower *f) {
         if (!c)
                 return;
         if (c->calling == f)
-                c->calling = f->next;
-        if (f->prev)
-                f->prev->next = f->next;
-        else
-                c->followers = f->next;
-        if (f->next)
-                f->next->prev = f->prev;
+                c->calling = LIST_NEXT(f, entry);
+        LIST_REMOVE(f, entry);
         f->cache = NULL;
 }
 
 void cache_call_followers(struct cache *c, bool lost) {
-        struct cache_follower *f = c->followers;
+        struct cache_follower *f = LIST_FIRST(&c->followers);
 
+        assert(!c->calling); /* not from within */
         while (f) {
-                c->calling = f->next;
+                assert(f->cache == c);
+                c->calling = LIST_NEXT(f, entry);
                 f->func(f, lost);
                 f = c->calling;
         }
@@ -232,6 +229,8 @@ static int window_add(struct cache *c, const struct change *change) {
 
         if (r < 0)
                 return r;
+        assert(c->window_end - c->window_first < c->window_allocated);
+        assert(change->revision >= c->window_after); /* the store's order */
         *window_at(c, c->window_end) = *change;
         window_at(c, c->window_end)->bytes = 0;
         cache_change_grew(c, window_at(c, c->window_end), change_bytes(change));
@@ -259,9 +258,11 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
 
         if (s && !streq(item_path(s->item), path))
                 s = NULL;
+        assert(!after || streq(item_path(after), path));
         if (!s && !after)
-                return 0; /* something that was never ours to show */
+                return 0; /* it was never here */
         if (s && !after) {
+                assert(c->count > 0);
                 RB_REMOVE(slot_tree, &c->items, s);
                 change.before = TAKE_PTR(s->item);
                 slot_free(s);
@@ -305,7 +306,8 @@ int cache_insert(struct cache *c, struct item *it) {
         if (!s)
                 return -ENOMEM;
         s->item = it;
-        RB_INSERT(slot_tree, &c->items, s);
+        struct slot *other = RB_INSERT(slot_tree, &c->items, s);
+        assert(!other);
         c->count++;
         return 0;
 }
@@ -317,6 +319,7 @@ struct cache *cache_new(struct caches *cs, const char *prefix, uint64_t window_a
                 return NULL;
         c->caches = cs;
         RB_INIT(&c->items);
+        LIST_INIT(&c->followers);
         c->window_after = window_after;
         c->prefix = strdup(prefix);
         if (!c->prefix) {

@@ -4,6 +4,7 @@
  * revision. */
 #pragma once
 
+#include <sys/queue.h>
 #include <systemd/sd-event.h>
 
 #include "kapid/cache/item.h"
@@ -12,8 +13,8 @@
 struct caches;
 struct cache;
 
-/* One change of one object. before NULL: it came to life; after NULL: it went, and gone is its last
- * state with the deletion's revision, made when a watch asks for it. */
+/* One change of one object. before NULL: it was created; after NULL: it was deleted, and gone is
+ * its last state with the deletion's revision, made when a watch asks for it. */
 struct change {
         uint64_t revision;
         struct item *before;
@@ -24,8 +25,8 @@ struct change {
         size_t bytes;           /* that it keeps alive and the cache itself does not */
 };
 
-/* Bounds of a resource's window of changes: so many, so large, and those beyond a few hundred go
- * when they are old. Bookmarks tell watchers a newer place every minute. */
+/* Bounds of a resource's window of changes: number, size, and an age for all beyond a few hundred.
+ * Bookmarks give watchers a newer place every minute. */
 enum {
         CACHE_WINDOW_CHANGES_OLD = 256,
         CACHE_WINDOW_AGE_US = 10 * 60 * 1000 * 1000,
@@ -37,11 +38,11 @@ enum {
 };
 
 struct caches_options {
-        /* After each change was put in; change NULL: everything was loaded anew. */
+        /* After each change was put in; change NULL: everything was reloaded. */
         void (*on_change)(struct cache *c, const struct change *change, void *userdata);
         /* Keys below /registry/ranges/: deleted when value is NULL. */
         void (*on_range)(const char *key, const char *value, size_t n, void *userdata);
-        /* Before everything is loaded anew: what on_range told is void. */
+        /* Before everything is reloaded: discard everything that on_range reported. */
         void (*on_reset)(void *userdata);
         void *userdata;
 };
@@ -51,7 +52,7 @@ struct caches *caches_free(struct caches *c);
 DEFINE_CLEANUP(struct caches *, caches_free);
 /* Starts loading and following; the store must outlive the caches. */
 void caches_follow(struct caches *c, struct store *s);
-/* Tells that the store's connection came or went. */
+/* To be called when the store's connection comes or goes. */
 void caches_on_store(struct caches *c, bool connected);
 /* Whether everything was loaded once. */
 bool caches_are_loaded(const struct caches *c);
@@ -91,25 +92,25 @@ struct item *cache_next(const struct cache *c, const struct item *it);
 /* The window: changes have numbers that grow by one. [first, end). */
 uint64_t cache_window_first(const struct cache *c);
 uint64_t cache_window_end(const struct cache *c);
-/* The number of the first change after the revision; -ESTALE when some are not in the window any
- * more. */
+/* The number of the first change after the revision; -ESTALE when some are no longer in the window.
+ */
 int cache_window_after(const struct cache *c, uint64_t revision, uint64_t *ret);
 /* After something was put into gone or lines. */
 void cache_change_grew(struct cache *c, struct change *change, size_t n);
 /* Borrowed; NULL outside of the window. */
 struct change *cache_change(const struct cache *c, uint64_t number);
 
-/* Someone who follows a cache: called after changes came in (many at a time), and with lost when
- * the cache was loaded anew and the window with it: then it must not read on. */
+/* A follower of a cache: called after changes came in (many at a time), and with lost when the
+ * cache was reloaded and its window is gone: then the follower must stop reading. */
 struct cache_follower {
         void (*func)(struct cache_follower *f, bool lost);
-        struct cache_follower *next, *prev;
-        struct cache *cache;
+        LIST_ENTRY(cache_follower) entry;
+        struct cache *cache; /* NULL: it follows none */
 };
 void cache_follow(struct cache *c, struct cache_follower *f);
 /* Allowed within func, also for others than itself. Fine when it follows nothing. */
 void cache_unfollow(struct cache_follower *f);
 
-/* For tests: puts one change in as if the store had told it. value NULL: deleted. */
+/* For tests: puts one change in as if the store had reported it. value NULL: deleted. */
 int caches_feed(struct caches *c, const char *key, const char *value, size_t n, uint64_t revision);
 void caches_feed_done(struct caches *c, uint64_t revision);

@@ -5,7 +5,7 @@
  *
  * LOADING reads every key below /registry/ in pages at one revision into a staging set and swaps it
  * in whole; FOLLOWING applies the watch from the revision after. While DOWN what is there is still
- * served to those who accept any age. A reload empties the windows and sends followers away: what
+ * served to requests that accept any age. A reload empties the windows and ends all followers: what
  * happened in between is not known, and a watch must have no gap. */
 #include "kapid/cache/internal.h"
 
@@ -102,7 +102,7 @@ int caches_feed(struct caches *cs, const char *key, const char *value, size_t n,
         if (value) {
                 r = item_new(cs->pool, key, prefix_size, value, n, revision, &it);
                 if (r == -EINVAL) {
-                        log_warning("What the store has at %s is no JSON object of ours; "
+                        log_warning("What the store has at %s is not a JSON object of kapid; "
                                     "it is left out",
                                         key);
                         return 0;
@@ -114,8 +114,8 @@ int caches_feed(struct caches *cs, const char *key, const char *value, size_t n,
 }
 
 void caches_feed_done(struct caches *cs, uint64_t revision) {
-        if (revision > cs->revision)
-                cs->revision = revision;
+        assert(revision >= cs->revision); /* reading twice is on_events' to prevent */
+        cs->revision = revision;
         map_foreach (cs->by_prefix, e) {
                 struct cache *c = map_entry_value(e);
 
@@ -163,8 +163,7 @@ static void on_events(const struct store_event *events, size_t n, void *userdata
                 r = caches_feed(cs, kv->key, events[i].deleted ? NULL : kv->value, kv->size,
                                 kv->revision);
                 if (r < 0) {
-                        log_warning_errno(
-                                        r, "Could not follow %s; loading everything anew", kv->key);
+                        log_warning_errno(r, "Could not follow %s; reloading everything", kv->key);
                         cs->loaded = false;
                         go_down(cs);
                         return;
@@ -260,7 +259,8 @@ static int stage(struct caches *cs, const struct store_kv *kv) {
                 return 0;
         r = item_new(cs->pool, kv->key, prefix_size, kv->value, kv->size, kv->revision, &it);
         if (r == -EINVAL) {
-                log_warning("What the store has at %s is no JSON object of ours; it is left out",
+                log_warning("What the store has at %s is not a JSON object of kapid; it is left "
+                            "out",
                                 kv->key);
                 return 0;
         }
@@ -294,24 +294,23 @@ static void on_page(const struct store_result *res, void *userdata) {
         loaded(cs);
 }
 
-/* The page behind a key; the first is named by the prefix itself, which is no key. */
+/* The page behind a key; the first is named by the prefix itself, which is not a key. */
 static void load_page(struct caches *cs, const char *from) {
-        /* The store's keys hold no control characters: \x01 goes behind the key and before all
+        /* The store's keys hold no control characters: \x01 sorts behind the key and before all
          * others. */
         _cleanup_free_ char *key = strformat("%s\x01", from);
-        int r = key ? 0 : -ENOMEM;
+        const struct store_range range = {.key = key,
+                        .end = "/registry0",
+                        .revision = cs->load_revision,
+                        .limit = CACHE_LOAD_PAGE};
 
-        if (r >= 0)
-                r = store_range(cs->store,
-                                &(struct store_range){.key = key,
-                                                .end = "/registry0",
-                                                .revision = cs->load_revision,
-                                                .limit = CACHE_LOAD_PAGE},
-                                on_page, cs);
-        if (r < 0)
-                go_down(cs);
-        else
-                cs->load_pending = true;
+        assert(cs->state == CACHES_LOADING);
+        assert(!cs->load_pending);
+        cs->load_pending = true;
+        if (key && store_range(cs->store, &range, on_page, cs) >= 0)
+                return;
+        cs->load_pending = false;
+        go_down(cs);
 }
 
 static void load(struct caches *cs) {
@@ -329,7 +328,7 @@ static void load(struct caches *cs) {
 void caches_reload(struct caches *cs) {
         if (cs->state != CACHES_FOLLOWING)
                 return;
-        log_warning("The store is at an earlier revision than before; loading everything anew");
+        log_warning("The store is at an earlier revision than before; reloading everything");
         cs->state = CACHES_DOWN;
         load(cs);
 }

@@ -8,23 +8,6 @@ static struct wait *wait_free(struct wait *w) {
         return mfree(w);
 }
 
-static void wait_unlink(struct wait **list, struct wait *w) {
-        if (w->prev)
-                w->prev->next = w->next;
-        else
-                *list = w->next;
-        if (w->next)
-                w->next->prev = w->prev;
-}
-
-static void wait_link(struct wait **list, struct wait *w) {
-        w->prev = NULL;
-        w->next = *list;
-        if (w->next)
-                w->next->prev = w;
-        *list = w;
-}
-
 static void wait_end(struct wait *w, int error) {
         caches_func func = w->func;
         void *userdata = w->userdata;
@@ -35,19 +18,18 @@ static void wait_end(struct wait *w, int error) {
 
 /* Callers may start new waits from within: the due ones are taken out first. */
 void freshness_end_due(struct caches *cs) {
-        struct wait *due = NULL, *w = cs->waits;
+        struct wait_list due = LIST_HEAD_INITIALIZER(due);
+        struct wait *w, *next;
 
-        while (w) {
-                struct wait *next = w->next;
-
-                if (w->revision <= cs->revision) {
-                        wait_unlink(&cs->waits, w);
-                        wait_link(&due, w);
-                }
-                w = next;
+        for (w = LIST_FIRST(&cs->waits); w; w = next) {
+                next = LIST_NEXT(w, entry);
+                if (w->revision > cs->revision)
+                        continue;
+                LIST_REMOVE(w, entry);
+                LIST_INSERT_HEAD(&due, w, entry);
         }
-        while ((w = due)) {
-                wait_unlink(&due, w);
+        while ((w = LIST_FIRST(&due))) {
+                LIST_REMOVE(w, entry);
                 wait_end(w, 0);
         }
 }
@@ -55,7 +37,7 @@ void freshness_end_due(struct caches *cs) {
 static int on_wait_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         struct wait *w = userdata;
 
-        wait_unlink(&w->caches->waits, w);
+        LIST_REMOVE(w, entry);
         wait_end(w, -ETIMEDOUT);
         return 0;
 }
@@ -73,7 +55,7 @@ static int wait_start(struct caches *cs, struct wait *w) {
                 wait_end(w, r);
                 return 0;
         }
-        wait_link(&cs->waits, w);
+        LIST_INSERT_HEAD(&cs->waits, w, entry);
         return 0;
 }
 
@@ -98,18 +80,30 @@ int caches_wait(struct caches *cs, uint64_t revision, uint64_t timeout_us, cache
 
 static void ask_index(struct caches *cs);
 
-static void on_index(const struct store_result *res, void *userdata) {
-        struct caches *cs = userdata;
-        struct wait *w, *list = cs->asking;
+/* Moves all waits; `to` is empty. */
+static void take_waits(struct wait_list *to, struct wait_list *from) {
+        struct wait *w;
 
-        cs->asking = NULL;
+        assert(LIST_EMPTY(to));
+        while ((w = LIST_FIRST(from))) {
+                LIST_REMOVE(w, entry);
+                LIST_INSERT_HEAD(to, w, entry);
+        }
+}
+
+static void on_index(const struct store_result *res, void *userdata) {
+        struct wait_list list = LIST_HEAD_INITIALIZER(list);
+        struct caches *cs = userdata;
+        struct wait *w;
+
+        take_waits(&list, &cs->asking);
         cs->index_pending = false;
         if (!res->error && cs->loaded && res->revision < cs->asked_at)
                 caches_reload(cs); /* a store that was put back to an earlier state */
-        if (cs->to_ask)
+        if (!LIST_EMPTY(&cs->to_ask))
                 ask_index(cs);
-        while ((w = list)) {
-                wait_unlink(&list, w);
+        while ((w = LIST_FIRST(&list))) {
+                LIST_REMOVE(w, entry);
                 w->revision = res->revision;
                 if (res->error) /* a question that was not answered did no harm */
                         wait_end(w, res->error == -ETIMEDOUT ? -EHOSTUNREACH : res->error);
@@ -122,15 +116,15 @@ static void ask_index(struct caches *cs) {
         struct wait *w;
         int r;
 
-        cs->asking = TAKE_PTR(cs->to_ask);
+        take_waits(&cs->asking, &cs->to_ask);
         cs->index_pending = true;
         cs->asked_at = cs->revision;
         r = cs->store ? store_read_index(cs->store, on_index, cs) : -EHOSTUNREACH;
         if (r >= 0)
                 return;
         cs->index_pending = false;
-        while ((w = cs->asking)) {
-                wait_unlink(&cs->asking, w);
+        while ((w = LIST_FIRST(&cs->asking))) {
+                LIST_REMOVE(w, entry);
                 wait_end(w, r);
         }
 }
@@ -141,24 +135,24 @@ int caches_freshen(struct caches *cs, caches_func func, void *userdata) {
         if (!w)
                 return -ENOMEM;
         w->timeout_us = 3 * 1000 * 1000;
-        wait_link(&cs->to_ask, w);
+        LIST_INSERT_HEAD(&cs->to_ask, w, entry);
         /* A question that left before us may be answered with a revision from before us. */
         if (!cs->index_pending)
                 ask_index(cs);
         return 0;
 }
 
-static void waits_free(struct wait *list) {
-        while (list) {
-                struct wait *next = list->next;
+static void waits_free(struct wait_list *list) {
+        struct wait *w;
 
-                wait_free(list);
-                list = next;
+        while ((w = LIST_FIRST(list))) {
+                LIST_REMOVE(w, entry);
+                wait_free(w);
         }
 }
 
 void freshness_done(struct caches *cs) {
-        waits_free(cs->waits);
-        waits_free(cs->asking);
-        waits_free(cs->to_ask);
+        waits_free(&cs->waits);
+        waits_free(&cs->asking);
+        waits_free(&cs->to_ask);
 }

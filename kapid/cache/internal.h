@@ -23,22 +23,25 @@ struct cache {
         uint64_t window_first, window_end;
         size_t window_bytes;
         uint64_t window_after; /* changes after this revision are all in the window */
-        struct cache_follower *followers;
+        LIST_HEAD(, cache_follower) followers;
         struct cache_follower *calling; /* the next to call, kept right by cache_unfollow */
         bool dirty;
 };
 
 enum caches_state { CACHES_DOWN, CACHES_LOADING, CACHES_FOLLOWING };
 
+/* A caller that waits for the caches to reach a revision. */
 struct wait {
         struct caches *caches;
-        struct wait *next, *prev;
+        LIST_ENTRY(wait) entry;
         uint64_t revision;
         uint64_t timeout_us;
         caches_func func;
         void *userdata;
         sd_event_source *timer;
 };
+
+LIST_HEAD(wait_list, wait);
 
 struct caches {
         sd_event *event;
@@ -57,9 +60,9 @@ struct caches {
         uint64_t load_revision;
         bool load_pending;
         /* waiting */
-        struct wait *waits;
-        struct wait *asking; /* for the answer that is under way */
-        struct wait *to_ask; /* came after it was sent */
+        struct wait_list waits;
+        struct wait_list asking; /* for the answer that is under way */
+        struct wait_list to_ask; /* came after it was sent */
         bool index_pending;
         uint64_t asked_at; /* our revision when the question left: the store's was no less */
 };

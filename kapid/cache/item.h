@@ -17,7 +17,7 @@ struct item_pool *item_pool_free(struct item_pool *p);
 DEFINE_CLEANUP(struct item_pool *, item_pool_free);
 
 /* key: the store's. prefix_size: the part of it that names the resource ("/registry/pods/"). The
- * value is stored JSON without resourceVersion. -EINVAL when it is no object with metadata. */
+ * value is stored JSON without resourceVersion. -EINVAL when it is not an object with metadata. */
 int item_new(struct item_pool *pool, const char *key, size_t prefix_size, const char *value,
                 size_t n, uint64_t revision, struct item **ret);
 /* The same object at another revision: what a deletion shows. */
@@ -35,11 +35,11 @@ uint64_t item_revision(const struct item *it);
 /* Whole JSON text, borrowed. */
 struct bytes *item_text(const struct item *it);
 /* The form of the item that was made for the kind of that number (kind.serial): the item itself or
- * another one that the item owns; NULL: none was made. forms.c is who asks. */
+ * another one that the item owns; NULL: none was made. Used by forms.c. */
 struct item *item_form(struct item *it, uint64_t serial);
 /* Keeps a form in place of the one before; takes it. NULL: the item itself is the form. */
 void item_set_form(struct item *it, uint64_t serial, struct item *form_taken);
-/* The tree, kept for the next one who asks; a new reference to something immutable. NULL when out
+/* The tree, kept for the next caller; a new reference to something immutable. NULL when out
  * of memory. */
 json_t *item_object(struct item *it);
 /* The same, but what is parsed for it is not kept: for walks over many items. */

@@ -1,5 +1,5 @@
 /* Which request is served next (as priority and fairness, KEP-1040, in spirit). Requests belong to
- * a level by who asks and for what, and within it to a flow (a user). Flows are served by what they
+ * a level by user and resource, and within it to a flow (a user). Flows are served by what they
  * have cost so far, in a virtual time (start-time fair queuing), so that a user with a thousand
  * requests slows another's one by no more than what is being done just now. Each level has seats: a
  * request holds as many as it is wide (large lists, large bodies) until its answer has been taken;

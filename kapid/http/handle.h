@@ -3,7 +3,7 @@
 
 #include "lib/http-server.h"
 
-/* Finds out who asks and whether they may, before the body is read. */
+/* Authenticates and authorizes, before the body is read. */
 enum http_admission api_admit(struct http_request *http, void *userdata);
 /* Does what was asked. */
 void api_handle(struct http_request *http, void *userdata);

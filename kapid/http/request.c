@@ -1,5 +1,5 @@
 /* Requests and their answers. Every answer carries Audit-Id (set when the request came in) and
- * Cache-Control; every refusal is a Status (docs/wire.md#6). */
+ * Cache-Control; every refusal is a Status (docs/wire.md section 6). */
 #include "kapid/http/request.h"
 
 #include "kapid/http/dispatch.h"
@@ -365,11 +365,6 @@ int request_object(const struct request *request, json_t **ret, struct problem *
         int r = request_item(request, &it, p);
 
         return r < 0 ? r : item_object_as(it, request->kind, ret, p);
-}
-
-char *kind_store_key(const struct kind *k, const char *namespace, const char *name) {
-        return k->namespaced ? strformat("%s%s/%s", k->storage_prefix, namespace, name)
-                             : strformat("%s%s", k->storage_prefix, name);
 }
 
 static void on_fresh(int error, void *userdata) {

@@ -27,7 +27,7 @@ struct request {
         struct api *api;
         struct http_request *http; /* NULL: gone or answered */
         struct user user;
-        struct user real_user; /* who impersonates; name NULL: nobody does */
+        struct user real_user; /* the impersonating user; name NULL: none */
         struct route route;
         struct kind *kind; /* owned reference; NULL for paths */
         const struct kind_subresource *sub;
@@ -108,9 +108,8 @@ void request_freshen(struct request *request, void (*next)(struct request *reque
 void request_wait_revision(
                 struct request *request, uint64_t revision, void (*next)(struct request *request));
 
-/* The kind's cache path of the request ("ns/name" or "name"), and the store's key. Callers free. */
+/* The kind's cache path of a name in the request's namespace: "ns/name" or "name". Callers free. */
 char *request_cache_path(const struct request *request, const char *name) _warn_unused_;
-char *kind_store_key(const struct kind *k, const char *namespace, const char *name) _warn_unused_;
 /* The cached item that the request's path names; borrowed until the cache changes. -ENOENT: 404 in
  * p. */
 int request_item(const struct request *request, struct item **ret, struct problem *p);

@@ -1,4 +1,4 @@
-/* The URL space of the API (kubernetes-wire.md section 3):
+/* The URL space of the API (docs/wire.md section 3):
  *
  *      /api/VERSION/...  and  /apis/GROUP/VERSION/..., then
  *      RES[/NAME[/SUB]]  or  namespaces/NS/RES[/NAME[/SUB]]
@@ -115,52 +115,62 @@ static int split(char *text, char **segments, size_t *ret_n) {
         return 0;
 }
 
+/* How many segments stand before the resource: 0 for a plain path. */
+static size_t count_prefix(char *const *segments, size_t n) {
+        if (n >= 3 && streq(segments[0], "api"))
+                return 2;
+        return n >= 4 && streq(segments[0], "apis") ? 3 : 0;
+}
+
+static int route_segments(struct route *route, const char *method, const char *query_watch,
+                struct problem *p) {
+        char *segments[SEGMENTS_MAX];
+        size_t n, skip;
+        int r = split(route->text, segments, &n);
+
+        if (r == -E2BIG)
+                return problem_set(p, ENOENT, 404, "NotFound",
+                                "the server could not find the requested resource");
+        if (r < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest", "the path is badly encoded");
+        skip = count_prefix(segments, n);
+        if (skip == 0)
+                return 0;
+        route->group = skip == 3 ? segments[1] : "";
+        route->version = segments[skip - 1];
+        r = fill_resource(route, segments + skip, n - skip, p);
+        if (r < 0)
+                return r;
+        route->verb = verb_of(method, !isempty(route->name), query_true(query_watch));
+        if (!route->verb)
+                return problem_set(p, EOPNOTSUPP, 405, "MethodNotAllowed",
+                                "the server does not allow this method on the requested resource");
+        return 0;
+}
+
 int route_parse(const char *method, const char *path, const char *query_watch, struct route *ret,
                 struct problem *p) {
-        _cleanup_route_ struct route r = {.group = "",
+        _cleanup_route_ struct route route = {.verb = lower_method(method),
+                        .group = "",
                         .version = "",
                         .plural = "",
                         .namespace = "",
                         .name = "",
                         .subresource = ""};
-        char *segments[SEGMENTS_MAX];
-        size_t n, skip, k;
-        int e = 0;
+        int r;
 
         if (strlen(path) > ROUTE_PATH_MAX)
                 return problem_set(p, EINVAL, 414, "BadRequest", "the path is too long");
-        r.text = strdup(path);
-        r.path = strdup(path);
-        if (!r.text || !r.path)
+        route.text = strdup(path);
+        route.path = strdup(path);
+        if (!route.text || !route.path)
                 return -ENOMEM;
-        for (k = strlen(path); k > 1 && path[k - 1] == '/'; k--)
-                ((char *)r.path)[k - 1] = 0;
-        e = split(r.text, segments, &n);
-        if (e == -E2BIG)
-                return problem_set(p, ENOENT, 404, "NotFound",
-                                "the server could not find the requested resource");
-        if (e < 0)
-                return problem_set(p, EINVAL, 400, "BadRequest", "the path is badly encoded");
-        r.verb = lower_method(method);
-        if (n >= 3 && streq(segments[0], "api"))
-                skip = 2;
-        else if (n >= 4 && streq(segments[0], "apis"))
-                skip = 3;
-        else
-                skip = 0;
-        if (skip > 0) {
-                r.group = skip == 3 ? segments[1] : "";
-                r.version = segments[skip - 1];
-                e = fill_resource(&r, segments + skip, n - skip, p);
-                if (e < 0)
-                        return e;
-                r.verb = verb_of(method, !isempty(r.name), query_true(query_watch));
-                if (!r.verb)
-                        return problem_set(p, EOPNOTSUPP, 405, "MethodNotAllowed",
-                                        "the server does not allow this method on the requested "
-                                        "resource");
-        }
-        *ret = r;
-        r = (struct route){0};
+        for (size_t k = strlen(path); k > 1 && path[k - 1] == '/'; k--)
+                ((char *)route.path)[k - 1] = 0;
+        r = route_segments(&route, method, query_watch, p);
+        if (r < 0)
+                return r;
+        *ret = route;
+        route = (struct route){0};
         return 0;
 }

@@ -70,6 +70,11 @@ const char *kind_document(const struct kind *k) {
         return strempty(entry_of(k)->document);
 }
 
+char *kind_store_key(const struct kind *k, const char *namespace, const char *name) {
+        return k->namespaced ? strformat("%s%s/%s", k->storage_prefix, namespace, name)
+                             : strformat("%s%s", k->storage_prefix, name);
+}
+
 static const struct {
         enum kind_verb verb;
         const char *word;

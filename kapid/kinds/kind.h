@@ -105,6 +105,8 @@ DEFINE_CLEANUP(struct kind *, kind_unref);
 
 /* The name of the document that made it ("widgets.example.com"). */
 const char *kind_document(const struct kind *k);
+/* The store's key of an object; namespace is not used where the kind has none. The caller frees. */
+char *kind_store_key(const struct kind *k, const char *namespace, const char *name) _warn_unused_;
 /* NULL when the kind has no such subresource. */
 const struct kind_subresource *kind_subresource_find(const struct kind *k, const char *name);
 /* "pods \"x\" not found" needs "pods"; groups are appended: kind->resource. */

@@ -4,6 +4,8 @@
 
 static struct admission of_request(
                 const struct request *request, enum admission_operation operation) {
+        const struct route *route = &request->route;
+
         return (struct admission){.api = request->api,
                         .user = &request->user,
                         .now_us = request->now_us,
@@ -11,9 +13,8 @@ static struct admission of_request(
                         .operation = operation,
                         .kind = request->kind,
                         .subresource = request->sub ? request->sub->name : "",
-                        .namespace = strempty(request->route.namespace),
-                        .name = strempty(isempty(request->route.name) ? request->new_name
-                                                                      : request->route.name)};
+                        .namespace = strempty(route->namespace),
+                        .name = strempty(isempty(route->name) ? request->new_name : route->name)};
 }
 
 static int add_key(void *userdata, const char *key, const char *owner) {

@@ -1,3 +1,4 @@
+/* Reading a write's body; every verb with a body comes through here. */
 #include "kapid/pipeline/body.h"
 
 #include "lib/object.h"

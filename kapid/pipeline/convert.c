@@ -1,3 +1,4 @@
+/* Copies are deep: an object that was asked for may be shared with the cache. */
 #include "kapid/pipeline/convert.h"
 
 #include "kapid/strategy/strategy.h"

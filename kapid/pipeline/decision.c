@@ -1,3 +1,4 @@
+/* Life cycle of decisions. */
 #include "kapid/pipeline/decision.h"
 
 void decision_done(struct decision *d) {

@@ -1,5 +1,5 @@
-/* What a verb decides about one object: what becomes of it in the store, and what the client is
- * told. Made by a pure function from the live object and the request; carried out by write.c. */
+/* What a verb decides about one object: what becomes of it in the store, and what the client
+ * gets. Made by a pure function from the live object and the request; carried out by write.c. */
 #pragma once
 
 #include "lib/json.h"

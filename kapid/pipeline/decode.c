@@ -1,5 +1,5 @@
 /* From a request's bytes to a pruned, normalised object; strict and duplicate-field errors in the
- * words of the API (docs/wire.md#11). */
+ * words of the API (docs/wire.md section 11). */
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/internal.h"
 #include "lib/object.h"

@@ -1,3 +1,4 @@
+/* One lease for each kind, kept for the time in which it is shared. */
 #include "kapid/pipeline/leases.h"
 
 #include "lib/map.h"

@@ -31,7 +31,7 @@ struct store {
         struct call *calls;
         struct grpc_client_call *watch;
         struct store_watch_options watch_options;
-        int watch_error;   /* told by the store before it ended the stream */
+        int watch_error;   /* reported by the store before it ended the stream */
         unsigned timeouts; /* calls that were not answered since one was */
         void (*on_state)(bool connected, void *userdata);
         void *userdata;
@@ -109,7 +109,7 @@ bool store_is_connected(const struct store *s) {
         return grpc_channel_is_connected(s->channel);
 }
 
-/* etcd tells some causes apart only by their text (etcd API reference, v3rpc/rpctypes). */
+/* etcd distinguishes some causes only by their text (etcd API reference, v3rpc/rpctypes). */
 static int error_of(enum grpc_code code, const char *message) {
         switch (code) {
         case GRPC_OK:

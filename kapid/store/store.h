@@ -53,7 +53,7 @@ struct store_result {
 };
 typedef void (*store_done)(const struct store_result *res, void *userdata);
 
-/* Fills p with what a client is told: 503 with Retry-After, 504, 413, 500, 410. */
+/* Fills p with the client's answer: 503 with Retry-After, 504, 413, 500, 410. */
 int store_problem(const struct store_result *res, struct problem *p);
 
 struct store_range {

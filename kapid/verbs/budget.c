@@ -1,3 +1,4 @@
+/* Finding a pod's budget, and charging it. */
 #include "kapid/verbs/budget.h"
 
 #include "kapid/cache/forms.h"
@@ -30,7 +31,7 @@ int budget_find(const struct request *request, const json_t *pod, struct budget 
                 struct problem *p) {
         const struct kind *k = kind_registry_find_resource(
                         request->api->kinds, "policy", "poddisruptionbudgets");
-        struct cache *c = k ? caches_get(request->api->caches, k->storage_prefix) : NULL;
+        struct cache *c = api_cache(request->api, "policy", "poddisruptionbudgets");
         _cleanup_free_ char *prefix = strformat("%s/", request->route.namespace), *name = NULL;
 
         if (!k)

@@ -1,4 +1,4 @@
-/* Lists. The first page comes from the cache, at any freshness (docs/wire.md#7);
+/* Lists. The first page comes from the cache, at any freshness (docs/wire.md section 7);
  * later pages, and lists at an exact revision, read the store at that revision, so that all pages
  * are one snapshot however much changes in between. */
 #include <inttypes.h>

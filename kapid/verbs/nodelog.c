@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "kapid/cache/forms.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -370,14 +369,13 @@ static const char *node_address(const json_t *node) {
 }
 
 static int find_node(struct api *api, const char *name, json_t **ret, struct problem *p) {
-        const struct kind *k = kind_registry_find(api->kinds, "", "v1", "nodes");
-        struct cache *c = k ? caches_get(api->caches, k->storage_prefix) : NULL;
-        struct item *it = c ? cache_find(c, name) : NULL;
+        struct item *it = api_find(api, "", "nodes", "", name);
 
         if (!it)
                 return problem_set(p, ENOENT, 500, "InternalError",
                                 "the pod's node \"%s\" does not exist any longer", name);
-        return item_object_as(it, k, ret, p);
+        *ret = item_object(it);
+        return *ret ? 0 : -ENOMEM;
 }
 
 static int fill_target(struct node_log *j, const json_t *node, struct problem *p) {

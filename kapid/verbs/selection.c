@@ -1,3 +1,5 @@
+/* Selectors, from the cheapest question to the dearest: path, labels (read from the text), fields.
+ */
 #include "kapid/verbs/selection.h"
 
 #include "kapid/cache/forms.h"

@@ -1,3 +1,4 @@
+/* The prologue and one of the answers of POSTs to a part of an object. */
 #include "kapid/verbs/subresource-body.h"
 
 #include "kapid/pipeline/body.h"

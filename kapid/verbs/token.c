@@ -2,7 +2,6 @@
  * where the request says so, so that they end with it. An agent gets only tokens that are bound to
  * a pod which runs on its node with that account, and for a day at most. */
 #include "kapid/auth/jwt.h"
-#include "kapid/cache/forms.h"
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/crypto.h"
@@ -53,21 +52,6 @@ static int check_agent(struct request *request, const char *node, const json_t *
         return 0;
 }
 
-static int find_bound(struct request *request, const struct bound_kind *bound, const char *name,
-                json_t **ret, struct problem *p) {
-        const struct kind *k = kind_registry_find(request->api->kinds, "", "v1", bound->plural);
-        _cleanup_free_ char *path = strformat("%s/%s", request->route.namespace, name);
-        struct cache *c = k ? caches_get(request->api->caches, k->storage_prefix) : NULL;
-        struct item *it;
-
-        if (!path || !c)
-                return -ENOMEM;
-        it = cache_find(c, path);
-        if (!it)
-                return problem_not_found(p, k, name);
-        return item_object_as(it, k, ret, p);
-}
-
 /* The object that the token is bound to is there, is the one that is meant, and (a pod) runs with
  * this account. Its uid goes into the request. */
 static int check_bound(struct request *request, json_t *body, struct problem *p) {
@@ -76,7 +60,7 @@ static int check_bound(struct request *request, json_t *body, struct problem *p)
         const char *name = json_str_or(bound, "name", ""), *uid = json_str_or(bound, "uid", "");
         const struct bound_kind *k = bound ? bound_kind_find(bound) : NULL;
         _cleanup_json_ json_t *object = NULL;
-        int r;
+        struct item *it;
 
         if (!bound)
                 return node ? check_agent(request, node, NULL, NULL, p) : 0;
@@ -86,9 +70,13 @@ static int check_bound(struct request *request, json_t *body, struct problem *p)
                                 "Secret of v1",
                                 json_str_or(bound, "apiVersion", ""),
                                 json_str_or(bound, "kind", ""));
-        r = find_bound(request, k, name, &object, p);
-        if (r < 0)
-                return r;
+        it = api_find(request->api, "", k->plural, request->route.namespace, name);
+        if (!it)
+                return problem_set(
+                                p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->plural, name);
+        object = item_object(it);
+        if (!object)
+                return -ENOMEM;
         if (!isempty(uid) && !streq(uid, object_uid(object)))
                 return problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": the UID in the bound "

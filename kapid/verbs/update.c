@@ -1,7 +1,7 @@
 /* PUT and PATCH of an object, its status, its scale and the other parts that are written alone. */
-#include "kapid/pipeline/admit.h"
 #include "kapid/auth/authz.h"
 #include "kapid/patch/managed.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/pipeline/write-object.h"
 #include "kapid/verbs/decide.h"

@@ -143,8 +143,8 @@ static int line_formed(struct watcher *w, enum watch_event event, struct item *i
         return *ret ? 0 : -ENOMEM;
 }
 
-/* The line of an item in the watcher's form. Lines of stored texts are made once per change and
- * shared by every watcher of that version. */
+/* The line of an item in the watcher's form. Lines of whole objects in the storage version are made
+ * once per change and shared by every watcher. */
 static int line_of_event(struct watcher *w, enum watch_event event, struct item *it,
                 struct change *shared, struct bytes **ret, struct problem *p) {
         struct bytes **slot = NULL, *line;
@@ -153,7 +153,7 @@ static int line_of_event(struct watcher *w, enum watch_event event, struct item 
 
         if (w->form != FORM_OBJECT)
                 return line_formed(w, event, it, ret, p);
-        if (shared && kind_is_plain(w->kind))
+        if (shared && streq(w->kind->version, w->kind->storage_version))
                 slot = &shared->lines[event - 1];
         if (slot && *slot) {
                 *ret = bytes_ref(*slot);

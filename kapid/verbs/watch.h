@@ -1,4 +1,4 @@
-/* What a change means to someone who watches a selection; pure, for tests. */
+/* What a change means to a watch of a selection; pure, for tests. */
 #pragma once
 
 #include "kapid/cache/cache.h"

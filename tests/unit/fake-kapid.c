@@ -317,6 +317,9 @@ struct fake_kapid *fake_kapid_new(void) {
         f->api.store = (struct store *)f; /* never looked into */
         assert_int_equal(kind_registry_new(&f->api.kinds, &p), 0);
         assert_int_equal(alloc_new(&f->api.alloc, "10.96.0.0/16", &p), 0);
+        assert_int_equal(admission_chain_new(&f->api.admission, &(struct admission_options){0},
+                                         metrics, &p),
+                        0);
         f->api.rbac = rbac_new();
         f->api.leases = leases_new();
         assert_true(metrics && f->api.rbac && f->api.leases);
@@ -340,6 +343,7 @@ struct fake_kapid *fake_kapid_free(struct fake_kapid *f) {
         caches_free(f->api.caches);
         leases_free(f->api.leases);
         rbac_free(f->api.rbac);
+        admission_chain_free(f->api.admission);
         alloc_free(f->api.alloc);
         kind_registry_free(f->api.kinds);
         sd_event_unref(f->event);
