@@ -42,7 +42,7 @@ static void on_store(bool connected, void *userdata) {
         struct api *a = userdata;
 
         if (!connected)
-                log_warning("The store is not reachable; reads go on from the cache");
+                log_warning("The store is not reachable; reads are served from the cache");
         else if (caches_are_loaded(a->caches))
                 log_info("The store is reachable again");
         caches_on_store(a->caches, connected);
@@ -135,22 +135,27 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         if (!a->rbac || !a->documents)
                 return -ENOMEM;
         r = dispatch_new(&a->dispatch, a);
-        if (r >= 0)
-                r = trim_new(&a->trim, a->event);
-        if (r >= 0)
-                r = add_metrics(a);
-        if (r >= 0)
-                r = caches_new(&a->caches, a->event,
-                                &(struct caches_options){.on_change = on_change,
-                                                .on_range = on_range,
-                                                .on_reset = on_reset,
-                                                .userdata = a});
+        if (r < 0)
+                return r;
+        r = trim_new(&a->trim, a->event);
+        if (r < 0)
+                return r;
+        r = add_metrics(a);
+        if (r < 0)
+                return r;
+        r = caches_new(&a->caches, a->event,
+                        &(struct caches_options){.on_change = on_change,
+                                        .on_range = on_range,
+                                        .on_reset = on_reset,
+                                        .userdata = a});
+        if (r < 0)
+                return r;
         so.on_state = on_store;
         so.userdata = a;
-        if (r >= 0)
-                r = store_new(&a->store, a->event, &so, p);
-        if (r >= 0)
-                r = compact_start(&a->compact, a);
+        r = store_new(&a->store, a->event, &so, p);
+        if (r < 0)
+                return r;
+        r = compact_start(&a->compact, a);
         if (r < 0)
                 return r;
         caches_follow(a->caches, a->store);

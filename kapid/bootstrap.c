@@ -103,15 +103,17 @@ static int complete(struct bootstrap *b, const struct kind *k, const json_t *liv
         int r;
 
         r = json_set_str(object, "metadata.uid", live ? object_uid(live) : random_uuid(uuid));
-        if (r >= 0)
-                r = json_set_str(object, "metadata.creationTimestamp",
-                                live ? json_str_or(live, "metadata.creationTimestamp", "")
-                                     : time_format(c.now_us, now));
-        if (r >= 0)
-                r = machine_default(k, object);
-        if (r >= 0)
-                r = machine_prepare_create(k, object, &c);
-        return r;
+        if (r < 0)
+                return r;
+        r = json_set_str(object, "metadata.creationTimestamp",
+                        live ? json_str_or(live, "metadata.creationTimestamp", "")
+                             : time_format(c.now_us, now));
+        if (r < 0)
+                return r;
+        r = machine_default(k, object);
+        if (r < 0)
+                return r;
+        return machine_prepare_create(k, object, &c);
 }
 
 /* The first Service takes the first address of the range. */
@@ -166,9 +168,12 @@ static int make(struct bootstrap *b, json_t *object) {
                         (struct store_guard){.key = b->key, .revision = it ? item_revision(it) : 0};
         b->txn.ops[0] = (struct store_op){
                         .key = b->key, .value = b->txn.text, .size = strlen(b->txn.text)};
-        r = live ? 0 : add_claim(b, object, &t);
-        if (r >= 0)
-                r = store_txn(a->store, &t, on_stored, b);
+        if (!live) {
+                r = add_claim(b, object, &t);
+                if (r < 0)
+                        return r;
+        }
+        r = store_txn(a->store, &t, on_stored, b);
         if (r < 0)
                 return r;
         b->pending = true;
@@ -284,22 +289,23 @@ static int add_service(struct bootstrap *b) {
 }
 
 int bootstrap_start(struct bootstrap **ret, struct api *a) {
-        struct bootstrap *b = calloc(1, sizeof(*b));
+        _cleanup_(bootstrap_freep) struct bootstrap *b = calloc(1, sizeof(*b));
         int r;
 
         if (!b)
                 return -ENOMEM;
         b->api = a;
         b->objects = json_array();
-        r = b->objects ? add_yaml(b) : -ENOMEM;
-        if (r >= 0)
-                r = add_service(b);
-        if (r < 0) {
-                bootstrap_free(b);
+        if (!b->objects)
+                return -ENOMEM;
+        r = add_yaml(b);
+        if (r < 0)
                 return r;
-        }
+        r = add_service(b);
+        if (r < 0)
+                return r;
         *ret = b;
-        step(b);
+        step(TAKE_PTR(b));
         return 0;
 }
 

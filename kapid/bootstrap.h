@@ -9,3 +9,4 @@
 struct bootstrap;
 int bootstrap_start(struct bootstrap **ret, struct api *a);
 struct bootstrap *bootstrap_free(struct bootstrap *b);
+DEFINE_CLEANUP(struct bootstrap *, bootstrap_free);

@@ -17,15 +17,15 @@ noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
-	kapid/schema/check-defaults.c kapid/pipeline/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/schema/fields.c \
+	kapid/schema/check-defaults.c kapid/pipeline/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
 	kapid/schema/pattern-syntax.c kapid/schema/pattern.h kapid/pipeline/prepare.c kapid/schema/protobuf.c kapid/schema/schema.c \
-	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/walks.h \
+	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
-	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-controls.h kapid/admission/pod-security-baseline.c \
+	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
 	kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
@@ -114,7 +114,7 @@ libkapid_api_a_SOURCES = \
 	kapid/pipeline/admit.c kapid/pipeline/admit.h
 libkapid_api_a_SOURCES += \
 	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
-	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.h \
+	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
 	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/filled.c kapid/cache/filled.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \

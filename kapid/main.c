@@ -179,10 +179,12 @@ static int listen_secure(struct server *s, const struct flags *f, struct problem
                                 "--secure-port needs --tls-cert-file, --tls-private-key-file and "
                                 "--client-ca-file (or --secure-port 0 for the Unix socket alone)");
         r = read_pem(f->tls_cert, "read", &s->cert, p);
-        if (r >= 0)
-                r = read_pem(f->tls_key, "read", &s->key, p);
-        if (r >= 0)
-                r = read_pem(f->client_ca, "read", &s->ca, p);
+        if (r < 0)
+                return r;
+        r = read_pem(f->tls_key, "read", &s->key, p);
+        if (r < 0)
+                return r;
+        r = read_pem(f->client_ca, "read", &s->ca, p);
         if (r < 0)
                 return r;
         return http_server_new(&s->secure, daemon_event(s->daemon),
@@ -266,8 +268,9 @@ static int start(struct server *s, const struct flags *f, struct problem *p) {
                 return problem_set(p, EINVAL, 0, NULL,
                                 "nothing to listen on: give --secure-port or --unix-socket");
         r = read_policies(f, &o, p);
-        if (r >= 0)
-                r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
+        if (r < 0)
+                return r;
+        r = read_pem(f->sa_key_file, "read", &s->sa_key, p);
         if (r < 0)
                 return r;
         s->advertise = advertise_address(f);
@@ -299,6 +302,19 @@ static void flags_done(struct flags *f) {
         options_done(&program, f);
 }
 
+static int prepare(struct server *s, const struct flags *f, struct problem *p) {
+        int level = log_level_from_string(f->log_level), r;
+
+        if (level < 0)
+                return problem_set(
+                                p, EINVAL, 0, NULL, "--log-level %s: no such level", f->log_level);
+        log_setup("kapid", level);
+        r = daemon_new(&s->daemon, "kapid");
+        if (r < 0)
+                return r;
+        return start(s, f, p);
+}
+
 int main(int argc, char **argv) {
         _cleanup_(flags_done) struct flags f = {0};
         _cleanup_(server_done) struct server s = {0};
@@ -311,14 +327,8 @@ int main(int argc, char **argv) {
         r = options_parse(&program, &f, argc, argv, NULL, &p);
         if (r > 0)
                 return EXIT_SUCCESS;
-        if (r >= 0 && log_level_from_string(f.log_level) < 0)
-                r = problem_set(&p, EINVAL, 0, NULL, "--log-level %s: no such level", f.log_level);
-        if (r >= 0) {
-                log_setup("kapid", log_level_from_string(f.log_level));
-                r = daemon_new(&s.daemon, "kapid");
-        }
         if (r >= 0)
-                r = start(&s, &f, &p);
+                r = prepare(&s, &f, &p);
         if (r < 0) {
                 log_error("%s", p.message ? p.message : strerror(-r));
                 return EXIT_FAILURE;

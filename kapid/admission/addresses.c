@@ -34,7 +34,7 @@ static bool has_prefix(const struct address *a, const struct address *net, unsig
                ((a->octets[bits / 8] ^ net->octets[bits / 8]) >> (8 - bits % 8)) == 0;
 }
 
-/* -EINVAL when it is no range. */
+/* -EINVAL when it is not a range. */
 static int parse_range(const char *range, struct address *ret_net, unsigned *ret_bits) {
         const char *slash = strchr(range, '/');
         _cleanup_free_ char *net = strndup(range, slash ? (size_t)(slash - range) : strlen(range));
@@ -71,7 +71,7 @@ int address_range_check(const char *range, struct problem *p) {
         return parse_range(range, &net, &bits) >= 0
                                ? 0
                                : problem_set(p, EINVAL, 0, NULL,
-                                                 "\"%s\" is no range of addresses such as "
+                                                 "\"%s\" is not a range of addresses such as "
                                                  "203.0.113.0/24",
                                                  range);
 }

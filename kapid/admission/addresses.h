@@ -4,18 +4,18 @@
 #include "lib/base.h"
 #include "lib/problem.h"
 
-/* Why an address can be no Service's and no endpoint's, in the API's words ("may not be in the
- * loopback range (127.0.0.0/8, ::1/128)"); NULL when nothing speaks against it. Texts that are no
- * address are NULL too: saying so is validation's. */
+/* Why an address cannot belong to a Service or an endpoint, in the API's words ("may not be in the
+ * loopback range (127.0.0.0/8, ::1/128)"); NULL when it can. Also NULL for texts that are not an
+ * address: validation refuses those. */
 const char *address_special(const char *text);
 /* Whether the address is in the range "10.0.0.0/8" or "2001:db8::/32" (a bare address is itself).
  */
 bool address_in_range(const char *text, const char *range);
-/* -EINVAL with p when it is no range. */
+/* -EINVAL with p when it is not a range. */
 int address_range_check(const char *range, struct problem *p);
 /* Whether both texts are the same address, however they are written. */
 bool address_equal(const char *a, const char *b);
-/* The address as everybody writes it (an IPv4 address inside an IPv6 one as itself); NULL when it
- * is no address. */
+/* The address in its usual form (an IPv4 address inside an IPv6 one as IPv4); NULL when it is not
+ * an address. */
 enum { ADDRESS_TEXT_SIZE = 46 };
 const char *address_canonical(const char *text, char buffer[static ADDRESS_TEXT_SIZE]);

@@ -81,7 +81,7 @@ struct admission_plugin {
 
 /* Switches and order of plugins; vectors of names, ended by NULL (NULL: none). */
 struct admission_options {
-        char *const *disable; /* "*": all that are no safeguards */
+        char *const *disable; /* "*": all that are not safeguards */
         char *const *enable;  /* those of "*" that stay on */
         char *const *order;   /* these come first, the others follow in the documented order */
 };

@@ -1,5 +1,5 @@
 /* The controls that the level restricted has beside those of baseline. */
-#include "kapid/admission/pod-security-controls.h"
+#include "kapid/admission/pod-security-internal.h"
 
 int check_escalation(struct look *l) {
         return look_flag(l, "securityContext.allowPrivilegeEscalation", true,

@@ -4,7 +4,7 @@
 
 #include <stdarg.h>
 
-#include "kapid/admission/pod-security-controls.h"
+#include "kapid/admission/pod-security-internal.h"
 
 /* --- words --- */
 

@@ -1,4 +1,4 @@
-/* RBACEscalationPrevention: nobody gives away more than they have. Who writes a role needs every
+/* RBACEscalationPrevention: nobody grants more than they have. A user who writes a role needs every
  * right in it, or the verb `escalate` on the role; who writes a binding needs every right of the
  * role that it names, or the verb `bind` on that role. */
 #include "kapid/admission/plugins.h"

@@ -54,7 +54,7 @@ static bool slice_has(const json_t *slice, const char *address) {
         return false;
 }
 
-/* Whose address it is already; NULL: nobody's that counts. */
+/* Why the address is in use already; NULL: it is free to take. */
 static const char *owner_of(const struct admission *a, const char *text) {
         const struct api_options *o = &a->api->options;
         char buffer[ADDRESS_TEXT_SIZE];

@@ -1,4 +1,4 @@
-/* Who asks. */
+/* The user who makes a request. */
 #pragma once
 
 #include "lib/json.h"

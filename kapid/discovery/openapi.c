@@ -1,4 +1,4 @@
-/* OpenAPI documents from the kinds' schemas (kubernetes-wire.md section 12). v3 is one document a
+/* OpenAPI documents from the kinds' schemas (docs/wire.md section 12). v3 is one document a
  * group version, with the definitions it reaches; v2 in protobuf holds only the PATCH operations,
  * which is what kubectl needs of it. Documents are written as text straight from the schema nodes.
  */

@@ -1,9 +1,9 @@
 /* metadata.managedFields: reading and writing the entries, tracking of updates, and server-side
- * apply (kubernetes-wire.md section 10). */
+ * apply (docs/wire.md section 10). */
 #include "kapid/patch/managed.h"
 
 #include "kapid/patch/fieldset.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
@@ -12,7 +12,7 @@ enum { MANAGER_SIZE_MAX = 128, ENTRIES_MAX = 1000, UPDATERS_MAX = 10 };
 
 /* One entry of managedFields. */
 struct owner {
-        json_t *entry; /* without its fields where it was made anew; owned */
+        json_t *entry; /* without its fields where it was rebuilt; owned */
         json_t *set;   /* NULL is empty; owned */
 };
 
@@ -156,7 +156,7 @@ static int compare_owners(const void *a, const void *b) {
         return 0;
 }
 
-/* Too many updaters: the oldest become one, whose parts nobody needs to tell apart any more. */
+/* Too many updaters: the oldest are merged into one. */
 static int owners_cap(struct owners *o) {
         size_t updaters = 0, kept = 0, merge;
         json_t *set = NULL, *time = NULL;
@@ -224,7 +224,7 @@ static int owners_store(struct owners *o, json_t *object) {
         return json_set_at(object, "metadata.managedFields", list);
 }
 
-/* Fields nobody owns: type, identity and what the server keeps; status where it has a path of its
+/* Fields without an owner: type, identity and what the server keeps; status where it has a path of its
  * own, and everything but status there. Takes set. */
 static json_t *without_ignored(const struct kind *k, json_t *set, const char *subresource) {
         static const char *const top[] = {"f:apiVersion", "f:kind"};
@@ -552,7 +552,7 @@ static int adopt_untracked(
 }
 
 /* Everything that someone owns after the apply. The metadata as such always stays: names and what
- * the server keeps are in nobody's set. */
+ * the server keeps are in no set. */
 static json_t *kept_set(const struct owners *owners, const struct owner *own, const json_t *set) {
         _cleanup_json_ json_t *metadata = json_pack("{s:{s:{}}}", "f:metadata", "f:name");
         json_t *kept = fieldset_union(metadata, set);

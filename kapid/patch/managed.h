@@ -1,4 +1,4 @@
-/* Server-side apply and field ownership (metadata.managedFields, kubernetes-wire.md section 10). */
+/* Server-side apply and field ownership (metadata.managedFields, docs/wire.md section 10). */
 #pragma once
 
 #include "kapid/pipeline/pipeline.h"

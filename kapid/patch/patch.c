@@ -3,7 +3,7 @@
 #include "kapid/patch/patch.h"
 
 #include "kapid/schema/schema.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "lib/yaml.h"
 
 enum { OPERATIONS_MAX = 10000, SEGMENT_MAX = 1024, COPIES_SIZE_MAX = 3 * 1024 * 1024 };
@@ -73,7 +73,7 @@ int patch_merge(const json_t *target, const json_t *patch, json_t **ret) {
         return 0;
 }
 
-/* One segment of a JSON pointer (RFC 6901), unescaped; *s stands behind its '/'. */
+/* One segment of a JSON pointer (RFC 6901), unescaped; *s is after its '/'. */
 static int read_segment(const char **s, char segment[static SEGMENT_MAX]) {
         size_t n = 0;
 
@@ -325,7 +325,7 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
                 return r;
         if (!json_is_object(result))
                 return problem_set(p, EINVAL, 422, "Invalid",
-                                "the patched object is no object any more");
+                                "the patched object is no longer an object");
         walk.unknown = &complaints;
         r = normalise(&walk, s, result);
         if (r == -ENOMEM)

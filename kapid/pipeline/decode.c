@@ -1,7 +1,7 @@
 /* From a request's bytes to a pruned, normalised object; strict and duplicate-field errors in the
  * words of kubernetes-wire.md section 11. */
 #include "kapid/pipeline/pipeline.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "lib/object.h"
 #include "lib/yaml.h"
 

@@ -1,7 +1,7 @@
 /* Defaulting, preparing and validating in the order that machine.h gives, with what each kind's
  * strategy adds; grace periods and the scale subresource. */
 #include "kapid/pipeline/pipeline.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 

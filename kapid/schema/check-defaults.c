@@ -1,7 +1,7 @@
 /* Defaults of a CustomResourceDefinition against the schemas that carry them: a default must be
  * what validation takes, and nothing that would be pruned. It must be valid as it stands, before
  * defaults below it are filled in, as the API asks. */
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 
 static void check_one(struct findings *f, const struct schema *s) {
         size_t at = findings_push(f, "default");

@@ -1,6 +1,6 @@
 /* Schema defaults. A default is copied, because objects own their values; what a default brings is
  * defaulted in its turn. */
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 
 static int default_children(const struct schema *s, json_t *object) {
         const char *key;

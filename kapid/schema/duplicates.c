@@ -1,6 +1,6 @@
 /* Finds keys that stand twice in an object. Runs only when the parser has met one, on text that is
  * known to be well-formed, so the scan trusts its shape. */
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 
 #include "lib/map.h"
 

@@ -1,4 +1,4 @@
-/* Collects findings and words them as the API does (kubernetes-wire.md section 6). */
+/* Collects findings and words them as the API does (docs/wire.md section 6). */
 #include "kapid/schema/findings.h"
 
 #include <stdarg.h>

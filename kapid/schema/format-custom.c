@@ -404,7 +404,7 @@ static bool is_bytes(const char *s) {
 
 /* --- times --- */
 
-/* A number of so many digits in a range, and what stands behind it. */
+/* A number with a given number of digits, in a range, and what follows it. */
 static const char *skip_number(const char *s, unsigned digits, unsigned max, unsigned *ret) {
         *ret = 0;
         for (; digits > 0; digits--, s++) {

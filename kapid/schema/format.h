@@ -4,7 +4,7 @@
 #include "kapid/schema/schema.h"
 
 /* NULL when the text fits the format, else a static sentence that says what it must be like.
- * Formats that are no strings' formats always fit. */
+ * Formats of other types than strings always fit. */
 const char *format_check(enum schema_format format, const char *text);
 /* Formats of CustomResourceDefinitions: a number from FORMAT_CUSTOM on, or FORMAT_OTHER for a name
  * that the API does not know (nothing is checked then). Dashes in the name do not count. */

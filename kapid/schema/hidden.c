@@ -1,6 +1,6 @@
 /* Warnings about items of keyed lists that stand twice. The API takes them in a create or an update
  * of a built-in kind, but a later apply keeps only one, so their author should know. */
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "lib/map.h"
 
 enum { HIDDEN_MAX = 20 };

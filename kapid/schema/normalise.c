@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "kapid/schema/format.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "lib/quantity.h"
 #include "lib/timefmt.h"
 

@@ -23,7 +23,7 @@ DEFINE_CLEANUP(struct pattern_cache *, pattern_cache_free);
 size_t pattern_cache_count(const struct pattern_cache *c);
 
 /* Writes the pattern as PCRE2 takes it. -EINVAL with a sentence in *ret_error (caller frees) when
- * it is no RE2 pattern or beyond the bounds; linear in its length. Pure. */
+ * it is not an RE2 pattern or is beyond the bounds; linear in its length. Pure. */
 int pattern_translate(const char *pattern, struct buf *ret, char **ret_error);
 
 struct pattern;

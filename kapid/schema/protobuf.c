@@ -1,11 +1,11 @@
 /* Decodes the protobuf form of built-in kinds along their schemas, whose fields carry the numbers
- * (kubernetes-wire.md section 4). proto2 as Go writes it: strings and messages that are not
+ * (docs/wire.md section 4). proto2 as Go writes it: strings and messages that are not
  * pointers are there even when empty, so empty strings and empty objects count as unset, while
- * numbers and booleans that are there count, zero or not, when the field is a pointer in Go. Which
- * fields are can't be told from the wire: a zero is kept where zero differs from absent (the schema
- * has a default or a lower bound), and dropped elsewhere. */
+ * numbers and booleans that are there count, zero or not, when the field is a pointer in Go. The
+ * wire does not show which fields are pointers: a zero is kept where zero differs from absent (the
+ * schema has a default or a lower bound), and dropped elsewhere. */
 #include "kapid/schema/format.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "lib/timefmt.h"
 #include "lib/pki.h"
 
@@ -279,7 +279,7 @@ static bool is_map(const struct schema *s) {
         return s->type == SCHEMA_OBJECT && s->additional && s->field_count == 0;
 }
 
-/* Fields that are no pointers in Go: false or 0 is written for unset ones too. */
+/* Fields that are not pointers in Go: false or 0 is written for unset ones too. */
 static bool is_plain(const char *name) {
         static const char *const plain[] = {"hostNetwork", "hostPID", "hostIPC", "stdin",
                         "stdinOnce", "tty", "readOnly", "paused", "publishNotReadyAddresses",

@@ -5,7 +5,7 @@
 
 #include "kapid/schema/format.h"
 #include "kapid/schema/pattern.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 
 static const char *here(const struct findings *f) {
         return f->path.size ? f->path.data : "";

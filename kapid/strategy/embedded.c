@@ -2,7 +2,7 @@
  * apiVersion, kind and metadata, which are checked as those of any object. The schema has pruned
  * them already. */
 #include "kapid/schema/format.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 #include "kapid/strategy/strategy.h"
 
 static void check_api_version(struct findings *f, const json_t *object) {

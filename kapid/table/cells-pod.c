@@ -1,5 +1,5 @@
 /* A pod's row: how many containers are ready, and its state in one word, by the rules of
- * kubernetes-wire.md section 16. */
+ * docs/wire.md section 16. */
 #include "kapid/table/cells.h"
 
 #include "lib/object.h"

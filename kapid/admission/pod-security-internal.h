@@ -42,7 +42,7 @@ struct setting {
         const char *path;           /* within the security context */
         const char *const *allowed; /* ended by NULL; unset is allowed too */
 };
-/* Who has a value that is not allowed, and which (sorted). */
+/* The pod or containers with a value that is not allowed, and the values (sorted). */
 void look_find_bad(struct look *l, const struct setting *s, bool *ret_pod, char ***names,
                 char ***values);
 /* Capabilities that containers add and that are not in the list. */

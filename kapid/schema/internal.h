@@ -1,5 +1,5 @@
-/* The walks over an object along its schema; machine.h puts them in order. All recurse no deeper
- * than the object, whose depth the parser bounds. */
+/* The walks over an object along its schema; kapid/pipeline/prepare.c puts them in order. All
+ * recurse no deeper than the object, whose depth the parser bounds. */
 #pragma once
 
 #include "kapid/schema/findings.h"
@@ -48,7 +48,7 @@ int schema_warn_hidden(const struct schema *s, const json_t *object, char ***war
  */
 int json_find_duplicates(const char *text, size_t n, char ***ret);
 
-/* Protobuf (kubernetes-wire.md section 4) to JSON. Message bytes without the envelope. */
+/* Protobuf (docs/wire.md section 4) to JSON. Message bytes without the envelope. */
 int protobuf_decode(
                 const struct schema *s, const void *data, size_t n, json_t **ret, char **ret_error);
 /* The envelope: checks the magic; apiVersion and kind are new strings, raw points into data. */
