@@ -9,6 +9,7 @@
 #include "kapid/http/dispatch.h"
 #include "kapid/store/compact.h"
 #include "kapid/http/paths.h"
+#include "kapid/pipeline/leases.h"
 #include "kapid/trim.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
@@ -78,21 +79,6 @@ static int add_metrics(struct api *a) {
         return 0;
 }
 
-struct cache *api_cache(struct api *a, const char *group, const char *plural) {
-        const struct kind *k = kind_registry_find_resource(a->kinds, group, plural);
-
-        return k && k->stored ? caches_get(a->caches, k->storage_prefix) : NULL;
-}
-
-struct item *api_find(struct api *a, const char *group, const char *plural, const char *namespace,
-                const char *name) {
-        struct cache *c = api_cache(a, group, plural);
-        _cleanup_free_ char *path =
-                        isempty(namespace) ? strdup(name) : strformat("%s/%s", namespace, name);
-
-        return c && path ? cache_find(c, path) : NULL;
-}
-
 bool api_ready(void *userdata, const char **ret_why) {
         struct api *a = userdata;
 
@@ -107,6 +93,37 @@ bool api_ready(void *userdata, const char **ret_why) {
         return false;
 }
 
+/* The parts that need nothing but memory and the options. */
+static int add_parts(struct api *a, struct problem *p) {
+        const struct api_options *o = &a->options;
+        int r;
+
+        r = kind_registry_new(&a->kinds, p);
+        if (r < 0)
+                return r;
+        r = alloc_new(&a->alloc, o->service_range, p);
+        if (r < 0)
+                return r;
+        r = admission_chain_new(&a->admission, &o->admission, daemon_metrics(a->daemon), p);
+        if (r < 0)
+                return r;
+        if (o->sa_key_pem && sign_key_new(&a->jwt, o->sa_key_pem) < 0)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "--service-account-key-file holds no ECDSA P-256 or RSA key");
+        a->rbac = rbac_new();
+        a->documents = documents_new();
+        a->leases = leases_new();
+        return a->rbac && a->documents && a->leases ? 0 : -ENOMEM;
+}
+
+static int add_caches(struct api *a) {
+        return caches_new(&a->caches, a->event,
+                        &(struct caches_options){.on_change = on_change,
+                                        .on_range = on_range,
+                                        .on_reset = on_reset,
+                                        .userdata = a});
+}
+
 int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
                 const struct store_options *store, struct problem *p) {
         _cleanup_(api_freep) struct api *a = calloc(1, sizeof(*a));
@@ -118,22 +135,9 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         a->daemon = d;
         a->event = sd_event_ref(daemon_event(d));
         a->options = *o;
-        r = kind_registry_new(&a->kinds, p);
+        r = add_parts(a, p);
         if (r < 0)
                 return r;
-        r = alloc_new(&a->alloc, o->service_range, p);
-        if (r < 0)
-                return r;
-        r = admission_chain_new(&a->admission, &o->admission, daemon_metrics(d), p);
-        if (r < 0)
-                return r;
-        if (o->sa_key_pem && sign_key_new(&a->jwt, o->sa_key_pem) < 0)
-                return problem_set(p, EINVAL, 0, NULL,
-                                "--service-account-key-file holds no ECDSA P-256 or RSA key");
-        a->rbac = rbac_new();
-        a->documents = documents_new();
-        if (!a->rbac || !a->documents)
-                return -ENOMEM;
         r = dispatch_new(&a->dispatch, a);
         if (r < 0)
                 return r;
@@ -143,11 +147,7 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
         r = add_metrics(a);
         if (r < 0)
                 return r;
-        r = caches_new(&a->caches, a->event,
-                        &(struct caches_options){.on_change = on_change,
-                                        .on_range = on_range,
-                                        .on_reset = on_reset,
-                                        .userdata = a});
+        r = add_caches(a);
         if (r < 0)
                 return r;
         so.on_state = on_store;
@@ -173,6 +173,7 @@ struct api *api_free(struct api *a) {
         dispatch_free(a->dispatch);
         caches_free(a->caches);
         documents_free(a->documents);
+        leases_free(a->leases);
         rbac_free(a->rbac);
         sign_key_free(a->jwt);
         admission_chain_free(a->admission);

@@ -17,7 +17,7 @@ struct bootstrap;
 struct compact;
 struct dispatch;
 struct documents;
-struct node_index;
+struct leases;
 struct rbac;
 struct request;
 struct sign_key;
@@ -57,9 +57,7 @@ struct api {
         struct dispatch *dispatch;
         struct trim *trim;
         bool bootstrapped; /* the objects that every cluster has are there */
-        /* The lease that Events written in this minute hang on. */
-        int64_t event_lease;
-        uint64_t event_lease_until_us; /* monotonic */
+        struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams;
         struct metric *in_flight[3], *stream_gauge, *watch_events;
 };
@@ -77,12 +75,5 @@ struct cache *api_cache(struct api *a, const char *group, const char *plural);
 struct item *api_find(struct api *a, const char *group, const char *plural, const char *namespace,
                 const char *name);
 
-/* The handlers of both listeners. userdata: struct api. api_admit finds out who asks and whether
- * they may, before the body is read; api_handle does what was asked. */
-struct http_request;
-enum http_admission api_admit(struct http_request *req, void *userdata);
-void api_handle(struct http_request *req, void *userdata);
-/* Refusals that the HTTP server makes on its own. */
-void api_reject(struct http_request *req, int code, const char *why, void *userdata);
 /* Whether it can serve, and if not a sentence why. */
 bool api_ready(void *userdata, const char **ret_why);

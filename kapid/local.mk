@@ -17,7 +17,10 @@ noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
 	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
-	kapid/schema/check-defaults.c kapid/pipeline/decode.c kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
+	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/decode.c \
+	kapid/pipeline/decision.c kapid/pipeline/decision.h kapid/pipeline/delete-options.c \
+	kapid/pipeline/delete-options.h kapid/pipeline/leases.c kapid/pipeline/leases.h \
+	kapid/schema/defaults.c kapid/schema/duplicates.c kapid/kinds/fields.c \
 	kapid/schema/findings.c kapid/schema/findings.h kapid/schema/format.c kapid/schema/format.h \
 	kapid/schema/format-custom.c kapid/schema/hidden.c \
 	kapid/schema/normalise.c kapid/schema/pattern.c \
@@ -116,10 +119,15 @@ libkapid_api_a_SOURCES += \
 	kapid/store/alloc.c kapid/store/alloc.h kapid/api.c kapid/api.h kapid/auth/authn.c \
 	kapid/auth/authn.h kapid/auth/authz-node.c kapid/auth/authz-rbac.c kapid/auth/authz.c kapid/auth/authz.h \
 	kapid/bootstrap-objects.h kapid/bootstrap.c kapid/bootstrap.h kapid/cache/internal.h kapid/cache/cache.c kapid/cache/cache.h kapid/cache/caches.c \
-	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/filled.c kapid/cache/filled.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
+	kapid/store/compact.c kapid/store/compact.h kapid/kinds/crds.c kapid/kinds/crds.h kapid/verbs/create.c kapid/verbs/delete.c kapid/http/dispatch.c kapid/http/dispatch.h kapid/http/fairness.c kapid/http/fairness.h kapid/cache/forms.c kapid/cache/forms.h kapid/cache/freshness.c kapid/verbs/get.c kapid/auth/impersonate.c kapid/verbs/token.c \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
-	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/subresources.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
+	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/decide.h kapid/verbs/delete.h \
+	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \
+	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
+	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
+	kapid/lookup.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
 nodist_libkapid_api_a_SOURCES = kapid/bootstrap-objects.c
@@ -158,3 +166,6 @@ tests_unit_test_pod_security_SOURCES = tests/unit/test-pod-security.c tests/unit
 tests_unit_test_pod_security_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_boundaries_SOURCES = tests/unit/test-boundaries.c tests/unit/kapid-cases.h
 tests_unit_test_boundaries_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-writes
+tests_unit_test_kapid_writes_SOURCES = tests/unit/test-kapid-writes.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
+tests_unit_test_kapid_writes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

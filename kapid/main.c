@@ -9,6 +9,7 @@
 #include "kapid/admission/plugins.h"
 #include "kapid/admission/pod-security.h"
 #include "kapid/api.h"
+#include "kapid/http/handle.h"
 #include "lib/fileio.h"
 #include "lib/http-server.h"
 #include "lib/log.h"

@@ -17,8 +17,8 @@ struct item {
         size_t revision_size;
         json_t *object; /* NULL: not asked for lately */
         size_t object_bytes;
-        struct item *filled; /* owned; NULL: the item itself */
-        uint64_t filled_for; /* 0: nobody has looked */
+        struct item *form; /* owned; NULL: the item itself */
+        uint64_t form_for; /* kind.serial; 0: none was made */
         struct item_pool *pool;
         TAILQ_ENTRY(item) trees;
         size_t prefix_size;
@@ -213,20 +213,25 @@ struct item *item_unref(struct item *it) {
                 return NULL;
         drop_tree(it);
         bytes_unref(it->text);
-        item_unref(it->filled);
+        item_unref(it->form);
         return mfree(it);
 }
 
-struct item *item_filled(struct item *it, uint64_t serial) {
-        return it->filled_for != serial ? NULL : it->filled ? it->filled : it;
+struct item *item_form(struct item *it, uint64_t serial) {
+        assert(serial > 0);
+        if (it->form_for != serial)
+                return NULL;
+        return it->form ? it->form : it;
 }
 
-void item_set_filled(struct item *it, uint64_t serial, struct item *filled_taken) {
-        item_unref(it->filled);
-        if (filled_taken)
-                filled_taken->filled_for = serial; /* nothing is missing in it */
-        it->filled = filled_taken;
-        it->filled_for = serial;
+void item_set_form(struct item *it, uint64_t serial, struct item *form_taken) {
+        assert(serial > 0);
+        assert(form_taken != it);
+        item_unref(it->form);
+        if (form_taken)
+                form_taken->form_for = serial; /* it is its own form */
+        it->form = form_taken;
+        it->form_for = serial;
 }
 
 const char *item_key(const struct item *it) {

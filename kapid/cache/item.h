@@ -34,10 +34,11 @@ struct item_pool *item_pool(const struct item *it);
 uint64_t item_revision(const struct item *it);
 /* Whole JSON text, borrowed. */
 struct bytes *item_text(const struct item *it);
-/* What an item shows with its kind's present defaults (filled.h keeps it here): the item itself, or
- * another one that the item then owns; made for the kind of that number. */
-struct item *item_filled(struct item *it, uint64_t serial);
-void item_set_filled(struct item *it, uint64_t serial, struct item *filled_taken);
+/* The form of the item that was made for the kind of that number (kind.serial): the item itself or
+ * another one that the item owns; NULL: none was made. forms.c is who asks. */
+struct item *item_form(struct item *it, uint64_t serial);
+/* Keeps a form in place of the one before; takes it. NULL: the item itself is the form. */
+void item_set_form(struct item *it, uint64_t serial, struct item *form_taken);
 /* The tree, kept for the next one who asks; a new reference to something immutable. NULL when out
  * of memory. */
 json_t *item_object(struct item *it);

@@ -27,53 +27,53 @@ struct dispatch {
                         *dispatched[FAIRNESS_LEVELS], *rejected[FAIRNESS_LEVELS], *wait;
 };
 
-static void refuse(struct request *r) {
+static void refuse(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
 
         problem_set(&p, EBUSY, 429, "TooManyRequests",
                         "The server has received too many requests, please try again later.");
         p.retry_after_s = 1;
-        respond_problem(r, &p);
+        respond_problem(request, &p);
 }
 
 /* How much of the server an answer holds. */
-static unsigned width_of(const struct request *r) {
+static unsigned width_of(const struct request *request) {
         size_t n = 0;
 
-        if (streq(strempty(r->route.verb), "list") && r->cache) {
-                uint64_t limit = 0, count = cache_count(r->cache);
-                const char *text = request_query(r, "limit");
+        if (streq(strempty(request->route.verb), "list") && request->cache) {
+                uint64_t limit = 0, count = cache_count(request->cache);
+                const char *text = request_query(request, "limit");
 
                 if (text && parse_u64(text, &limit) >= 0 && limit > 0)
                         count = MIN(count, limit);
                 count = 1 + MIN(count / LIST_WIDTH_OBJECTS, (uint64_t)LIST_WIDTH_MAX);
                 /* Texts made for the answer, or read from the store, against the cache's own. */
-                if (r->form == FORM_TABLE || request_query(r, "continue") ||
-                                request_query(r, "resourceVersionMatch"))
+                if (request->form == FORM_TABLE || request_query(request, "continue") ||
+                                request_query(request, "resourceVersionMatch"))
                         count *= LIST_WIDTH_COPY;
                 return (unsigned)count;
         }
-        (void)request_body(r, &n);
+        (void)request_body(request, &n);
         return 1 + (unsigned)(n / BODY_WIDTH_BYTES);
 }
 
-static void run(struct dispatch *d, struct request *r) {
-        void (*func)(struct request * r) = r->turn;
+static void run(struct dispatch *d, struct request *request) {
+        void (*func)(struct request * request) = request->next;
         bool outer = !d->running;
         uint64_t spent_us;
 
-        request_ref(r);
+        request_ref(request);
         d->running = true;
-        d->current = r;
+        d->current = request;
         d->started_us = now_mono_us();
-        if (r->http)
-                func(r);
+        if (request->http)
+                func(request);
         spent_us = now_mono_us() - d->started_us;
         d->burst_us += spent_us;
-        fairness_charge(d->fairness, &r->ticket, spent_us);
+        fairness_charge(d->fairness, &request->ticket, spent_us);
         d->current = NULL;
         d->running = !outer;
-        request_unref(r);
+        request_unref(request);
 }
 
 static int on_soon(sd_event_source *source, void *userdata);
@@ -95,12 +95,12 @@ static int on_soon(sd_event_source *source, void *userdata) {
         d->soon = sd_event_source_disable_unref(d->soon);
         d->burst_us = 0;
         while (d->burst_us < TURN_US && (t = fairness_next(d->fairness))) {
-                struct request *r = request_of(t);
+                struct request *request = request_of(t);
                 uint64_t queued_us = t->queued_us;
 
                 if (d->wait)
                         metric_observe(d->wait, (double)(now_mono_us() - queued_us) / 1e6);
-                run(d, r);
+                run(d, request);
         }
         if (d->burst_us >= TURN_US && fairness_queued(d->fairness) > 0)
                 run_soon(d);
@@ -133,58 +133,58 @@ static void wait_for_turn(struct dispatch *d) {
         (void)sd_event_source_set_enabled(d->tick, SD_EVENT_ONESHOT);
 }
 
-void dispatch_submit(struct request *r, void (*func)(struct request *r)) {
-        struct dispatch *d = r->api->dispatch;
-        const struct user *u = r->real_user.name ? &r->real_user : &r->user;
-        const struct route *t = &r->route;
+void dispatch_submit(struct request *request, void (*func)(struct request *request)) {
+        struct dispatch *d = request->api->dispatch;
+        const struct user *u = request->real_user.name ? &request->real_user : &request->user;
+        const struct route *t = &request->route;
         enum fairness_level level = fairness_classify(
                         strempty(u->name), u->groups, strempty(t->group), strempty(t->plural));
         bool idle = fairness_queued(d->fairness) == 0 && d->burst_us < SLICE_US && !d->running;
-        int e = fairness_enqueue(d->fairness, &r->ticket, level, strempty(u->name), width_of(r),
-                        now_mono_us());
+        int r = fairness_enqueue(d->fairness, &request->ticket, level, strempty(u->name),
+                        width_of(request), now_mono_us());
 
-        r->turn = func;
-        if (e == -EBUSY)
-                refuse(r);
-        else if (e < 0)
-                respond_errno(r, e);
-        else if (idle && fairness_next(d->fairness) == &r->ticket) {
-                run(d, r);
+        request->next = func;
+        if (r == -EBUSY)
+                refuse(request);
+        else if (r < 0)
+                respond_errno(request, r);
+        else if (idle && fairness_next(d->fairness) == &request->ticket) {
+                run(d, request);
                 if (d->burst_us >= SLICE_US)
                         run_soon(d); /* the loop's turn: it ends the burst */
         } else
                 wait_for_turn(d);
 }
 
-bool dispatch_is_long(const struct request *r) {
-        const struct dispatch *d = r->api->dispatch;
+bool dispatch_is_long(const struct request *request) {
+        const struct dispatch *d = request->api->dispatch;
 
-        return d && d->current == r && now_mono_us() - d->started_us > SLICE_US;
+        return d && d->current == request && now_mono_us() - d->started_us > SLICE_US;
 }
 
-void dispatch_continue(struct request *r, void (*func)(struct request *r)) {
-        struct dispatch *d = r->api->dispatch;
+void dispatch_continue(struct request *request, void (*func)(struct request *request)) {
+        struct dispatch *d = request->api->dispatch;
 
-        r->turn = func;
-        if (r->ticket.state == TICKET_SEATED)
-                fairness_yield(d->fairness, &r->ticket, now_mono_us());
+        request->next = func;
+        if (request->ticket.state == TICKET_SEATED)
+                fairness_yield(d->fairness, &request->ticket, now_mono_us());
         wait_for_turn(d);
 }
 
-bool dispatch_stream(struct request *r) {
-        if (!r->api->dispatch ||
-                        fairness_stream(r->api->dispatch->fairness, &r->ticket, API_STREAMS_MAX))
+bool dispatch_stream(struct request *request) {
+        if (!request->api->dispatch || fairness_stream(request->api->dispatch->fairness,
+                                                       &request->ticket, API_STREAMS_MAX))
                 return true;
-        refuse(r);
+        refuse(request);
         return false;
 }
 
-void dispatch_leave(struct request *r) {
-        struct dispatch *d = r->api->dispatch;
+void dispatch_leave(struct request *request) {
+        struct dispatch *d = request->api->dispatch;
 
         if (!d)
                 return;
-        fairness_leave(d->fairness, &r->ticket);
+        fairness_leave(d->fairness, &request->ticket);
         if (fairness_queued(d->fairness) > 0)
                 run_soon(d);
 }
@@ -241,10 +241,12 @@ int dispatch_new(struct dispatch **ret, struct api *a) {
         if (!d->fairness)
                 return -ENOMEM;
         r = sd_event_add_time_relative(a->event, &d->tick, CLOCK_MONOTONIC, 0, 0, on_tick, d);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(d->tick, SD_EVENT_OFF);
-        if (r >= 0)
-                r = add_metrics(d);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(d->tick, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = add_metrics(d);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(d);

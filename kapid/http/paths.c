@@ -42,25 +42,26 @@ struct documents *documents_free(struct documents *d) {
         return mfree(d);
 }
 
-static void no_route(struct request *r) {
+static void no_route(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
 
         problem_no_route(&p);
-        respond_problem(r, &p);
+        respond_problem(request, &p);
 }
 
 /* --- health --- */
 
-static void health(struct request *r) {
-        bool ready_path = startswith(r->route.path, "/readyz") != NULL;
-        bool verbose = request_query(r, "verbose") != NULL;
+static void health(struct request *request) {
+        bool ready_path = startswith(request->route.path, "/readyz") != NULL;
+        bool verbose = request_query(request, "verbose") != NULL;
         const char *why = NULL;
-        bool ok = !ready_path || daemon_is_ready(r->api->daemon, &why);
-        bool store = store_is_connected(r->api->store), loaded = caches_are_loaded(r->api->caches);
+        bool ok = !ready_path || daemon_is_ready(request->api->daemon, &why);
+        bool store = store_is_connected(request->api->store),
+             loaded = caches_are_loaded(request->api->caches);
         _cleanup_buf_ struct buf b = {0};
 
         if (ok && !verbose) {
-                respond_text(r, 200, "text/plain; charset=utf-8", "ok");
+                respond_text(request, 200, "text/plain; charset=utf-8", "ok");
                 return;
         }
         buf_printf(&b, "[+]ping ok\n[%c]store %s\n[%c]caches %s\n", store ? '+' : '-',
@@ -68,11 +69,11 @@ static void health(struct request *r) {
                         loaded ? "ok" : "failed: not loaded yet");
         if (!ok)
                 buf_printf(&b, "[-]ready failed: %s\n", strempty(why));
-        buf_printf(&b, "%s check %s\n", r->route.path + 1, ok ? "passed" : "failed");
-        respond_text(r, ok ? 200 : 500, "text/plain; charset=utf-8", b.failed ? "" : b.data);
+        buf_printf(&b, "%s check %s\n", request->route.path + 1, ok ? "passed" : "failed");
+        respond_text(request, ok ? 200 : 500, "text/plain; charset=utf-8", b.failed ? "" : b.data);
 }
 
-static void version(struct request *r) {
+static void version(struct request *request) {
         struct utsname u = {0};
         _cleanup_json_ json_t *v = NULL;
 
@@ -82,23 +83,24 @@ static void version(struct request *r) {
                         "gitTreeState", "clean", "buildDate", "1970-01-01T00:00:00Z", "goVersion",
                         "none", "compiler", "gcc", "platform",
                         streq(u.machine, "aarch64") ? "linux/arm64" : "linux/amd64");
-        respond_json(r, 200, v);
+        respond_json(request, 200, v);
 }
 
-static void metrics(struct request *r) {
+static void metrics(struct request *request) {
         _cleanup_buf_ struct buf b = {0};
 
-        if (metrics_render(daemon_metrics(r->api->daemon), &b) < 0 || b.failed)
-                respond_errno(r, ENOMEM);
+        if (metrics_render(daemon_metrics(request->api->daemon), &b) < 0 || b.failed)
+                respond_errno(request, ENOMEM);
         else
-                respond_data(r, 200, "text/plain; version=0.0.4; charset=utf-8", b.data, b.size);
+                respond_data(request, 200, "text/plain; version=0.0.4; charset=utf-8", b.data,
+                                b.size);
 }
 
 /* --- documents --- */
 
-static struct document *document_find(struct request *r, const char *key) {
-        struct documents *d = r->api->documents;
-        uint64_t generation = kind_registry_generation(r->api->kinds);
+static struct document *document_find(struct request *request, const char *key) {
+        struct documents *d = request->api->documents;
+        uint64_t generation = kind_registry_generation(request->api->kinds);
 
         if (d->generation != generation) {
                 map_clear(d->by_key);
@@ -107,8 +109,8 @@ static struct document *document_find(struct request *r, const char *key) {
         return map_get(d->by_key, key);
 }
 
-static struct document *document_add(
-                struct request *r, const char *key, const char *type, const void *data, size_t n) {
+static struct document *document_add(struct request *request, const char *key, const char *type,
+                const void *data, size_t n) {
         struct document *d = calloc(1, sizeof(*d));
 
         if (!d)
@@ -119,40 +121,42 @@ static struct document *document_add(
         sha256_hex(data, n, d->etag + 1);
         d->etag[65] = '"';
         d->etag[66] = 0;
-        if (!d->body || map_set(r->api->documents->by_key, key, d) < 0) {
+        if (!d->body || map_set(request->api->documents->by_key, key, d) < 0) {
                 document_free(d);
                 return NULL;
         }
         return d;
 }
 
-static void document_respond(struct request *r, const struct document *d) {
-        const char *match = request_header(r, "If-None-Match");
+static void document_respond(struct request *request, const struct document *d) {
+        const char *match = request_header(request, "If-None-Match");
 
         if (!d) {
-                respond_errno(r, ENOMEM);
+                respond_errno(request, ENOMEM);
                 return;
         }
-        if (r->http) {
-                http_response_header(r->http, "ETag", d->etag);
-                http_response_header(r->http, "Vary", "Accept");
+        if (request->http) {
+                http_response_header(request->http, "ETag", d->etag);
+                http_response_header(request->http, "Vary", "Accept");
         }
         if (match && streq(match, d->etag))
-                respond_data(r, 304, d->type, "", 0);
+                respond_data(request, 304, d->type, "", 0);
         else
-                respond_data(r, 200, d->type, d->body->data, d->body->size);
+                respond_data(request, 200, d->type, d->body->data, d->body->size);
 }
 
-static void document_json(struct request *r, const char *key, const char *type, json_t *taken) {
+static void document_json(
+                struct request *request, const char *key, const char *type, json_t *taken) {
         _cleanup_json_ json_t *v = taken;
         _cleanup_free_ char *text = NULL;
 
         if (!v) {
-                no_route(r);
+                no_route(request);
                 return;
         }
         text = json_text(v);
-        document_respond(r, text ? document_add(r, key, type, text, strlen(text)) : NULL);
+        document_respond(request,
+                        text ? document_add(request, key, type, text, strlen(text)) : NULL);
 }
 
 static const char aggregated_v2[] =
@@ -161,8 +165,8 @@ static const char aggregated_v2beta1[] =
                 "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 /* The first form of discovery in the Accept header that we have. */
-static const char *aggregated_version(struct request *r) {
-        const char *accept = request_header(r, "Accept");
+static const char *aggregated_version(struct request *request) {
+        const char *accept = request_header(request, "Accept");
         _cleanup_free_ char *copy = strdup(strempty(accept));
         char *save = NULL;
 
@@ -180,21 +184,21 @@ static const char *aggregated_version(struct request *r) {
         return NULL;
 }
 
-static void discovery(struct request *r, char *const *s, size_t n) {
-        const struct kind_registry *k = r->api->kinds;
+static void discovery(struct request *request, char *const *s, size_t n) {
+        const struct kind_registry *k = request->api->kinds;
         bool core = streq(s[0], "api");
-        const char *aggregated = n == 1 ? aggregated_version(r) : NULL;
-        _cleanup_free_ char *key = strformat("%s %s", r->route.path, strempty(aggregated));
+        const char *aggregated = n == 1 ? aggregated_version(request) : NULL;
+        _cleanup_free_ char *key = strformat("%s %s", request->route.path, strempty(aggregated));
         const char *type = "application/json";
-        struct document *d = key ? document_find(r, key) : NULL;
+        struct document *d = key ? document_find(request, key) : NULL;
         json_t *v = NULL;
 
         if (!key) {
-                respond_errno(r, ENOMEM);
+                respond_errno(request, ENOMEM);
                 return;
         }
         if (d) {
-                document_respond(r, d);
+                document_respond(request, d);
                 return;
         }
         if (aggregated) {
@@ -202,10 +206,10 @@ static void discovery(struct request *r, char *const *s, size_t n) {
                 type = streq(aggregated, "v2") ? aggregated_v2 : aggregated_v2beta1;
         } else if (core && n == 1) {
                 _cleanup_free_ char *address = strformat("%s:%u",
-                                r->api->options.advertise_address
-                                                ? r->api->options.advertise_address
+                                request->api->options.advertise_address
+                                                ? request->api->options.advertise_address
                                                 : "127.0.0.1",
-                                r->api->options.port);
+                                request->api->options.port);
 
                 v = discovery_api_versions(strempty(address));
         } else if (core && n == 2) {
@@ -217,44 +221,44 @@ static void discovery(struct request *r, char *const *s, size_t n) {
         } else {
                 v = discovery_resource_list(k, s[1], s[2]);
         }
-        document_json(r, key, type, v);
+        document_json(request, key, type, v);
 }
 
-static void openapi_v2(struct request *r) {
-        const char *accept = strempty(request_header(r, "Accept"));
+static void openapi_v2(struct request *request) {
+        const char *accept = strempty(request_header(request, "Accept"));
         bool protobuf = strstr(accept, "proto-openapi.spec.v2") != NULL;
         const char *key = protobuf ? "/openapi/v2 protobuf" : "/openapi/v2";
-        struct document *d = document_find(r, key);
+        struct document *d = document_find(request, key);
         _cleanup_buf_ struct buf b = {0};
         _cleanup_free_ char *text = NULL;
 
         if (!d && protobuf) {
-                if (openapi_v2_protobuf(r->api->kinds, &b) >= 0)
-                        d = document_add(r, key,
+                if (openapi_v2_protobuf(request->api->kinds, &b) >= 0)
+                        d = document_add(request, key,
                                         "application/"
                                         "com.github.proto-openapi.spec.v2.v1.0+protobuf",
                                         b.data, b.size);
         } else if (!d) {
-                text = openapi_v2_json(r->api->kinds);
+                text = openapi_v2_json(request->api->kinds);
                 if (text)
-                        d = document_add(r, key, "application/json", text, strlen(text));
+                        d = document_add(request, key, "application/json", text, strlen(text));
         }
-        document_respond(r, d);
+        document_respond(request, d);
 }
 
 /* /openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION */
-static void openapi_v3(struct request *r, char *const *s, size_t n) {
-        struct document *d = document_find(r, r->route.path);
+static void openapi_v3(struct request *request, char *const *s, size_t n) {
+        struct document *d = document_find(request, request->route.path);
         const char *group, *api_version;
         _cleanup_free_ char *text = NULL;
 
         if (d) {
-                document_respond(r, d);
+                document_respond(request, d);
                 return;
         }
         if (n == 2) {
-                document_json(r, r->route.path, "application/json",
-                                openapi_v3_index(r->api->kinds));
+                document_json(request, request->route.path, "application/json",
+                                openapi_v3_index(request->api->kinds));
                 return;
         }
         if (n == 4 && streq(s[2], "api")) {
@@ -264,23 +268,23 @@ static void openapi_v3(struct request *r, char *const *s, size_t n) {
                 group = s[3];
                 api_version = s[4];
         } else {
-                no_route(r);
+                no_route(request);
                 return;
         }
-        text = openapi_v3_document(r->api->kinds, group, api_version);
+        text = openapi_v3_document(request->api->kinds, group, api_version);
         if (!text)
-                no_route(r);
+                no_route(request);
         else
-                document_respond(r, document_add(r, r->route.path, "application/json", text,
-                                                    strlen(text)));
+                document_respond(request, document_add(request, request->route.path,
+                                                          "application/json", text, strlen(text)));
 }
 
-static void roots(struct request *r) {
+static void roots(struct request *request) {
         _cleanup_json_ json_t *v = json_pack("{s[s, s, s, s, s, s, s, s, s]}", "paths", "/api",
                         "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3",
                         "/readyz", "/version");
 
-        respond_json(r, 200, v);
+        respond_json(request, 200, v);
 }
 
 static bool is_path(const char *path, const char *root) {
@@ -289,36 +293,36 @@ static bool is_path(const char *path, const char *root) {
         return rest && (*rest == 0 || *rest == '/');
 }
 
-void path_run(struct request *r) {
+void path_run(struct request *request) {
         _cleanup_strv_free_ char **s = NULL;
-        const char *path = r->route.path;
+        const char *path = request->route.path;
         _cleanup_problem_ struct problem p = {0};
         size_t n;
 
-        if (!streq(r->route.verb, "get") && !streq(r->route.verb, "head")) {
+        if (!streq(request->route.verb, "get") && !streq(request->route.verb, "head")) {
                 problem_method(&p);
-                respond_problem(r, &p);
+                respond_problem(request, &p);
                 return;
         }
         if (strv_split(path, "/", &s) < 0) {
-                respond_errno(r, ENOMEM);
+                respond_errno(request, ENOMEM);
                 return;
         }
         n = strv_length(s);
         if (is_path(path, "/healthz") || is_path(path, "/livez") || is_path(path, "/readyz"))
-                health(r);
+                health(request);
         else if (streq(path, "/version"))
-                version(r);
+                version(request);
         else if (streq(path, "/metrics"))
-                metrics(r);
+                metrics(request);
         else if ((is_path(path, "/api") && n <= 2) || (is_path(path, "/apis") && n <= 3))
-                discovery(r, s, n);
+                discovery(request, s, n);
         else if (streq(path, "/openapi/v2"))
-                openapi_v2(r);
+                openapi_v2(request);
         else if (is_path(path, "/openapi/v3") && n >= 2)
-                openapi_v3(r, s, n);
+                openapi_v3(request, s, n);
         else if (n == 0)
-                roots(r);
+                roots(request);
         else
-                no_route(r);
+                no_route(request);
 }

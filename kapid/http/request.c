@@ -1,9 +1,9 @@
 /* Requests and their answers. Every answer carries Audit-Id (set when the request came in) and
- * Cache-Control; every refusal is a Status (kubernetes-wire.md section 6). */
+ * Cache-Control; every refusal is a Status (docs/wire.md#6). */
 #include "kapid/http/request.h"
 
 #include "kapid/http/dispatch.h"
-#include "kapid/cache/filled.h"
+#include "kapid/cache/forms.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -11,98 +11,101 @@
 /* As the reference server: all warnings of an answer together, else each cut to a part. */
 enum { WARNINGS_MAX = 32, WARNINGS_SIZE_MAX = 4096, WARNING_SIZE_MAX = 256 };
 
-static unsigned *lane_counter(struct request *r) {
-        switch (r->lane) {
+static unsigned *lane_counter(struct request *request) {
+        switch (request->lane) {
         case LANE_READ:
-                return &r->api->reads;
+                return &request->api->reads;
         case LANE_WRITE:
-                return &r->api->writes;
+                return &request->api->writes;
         default:
                 return NULL;
         }
 }
 
 /* The client has its answer or is gone. */
-static void request_end(struct request *r) {
-        unsigned *n = lane_counter(r);
+static void request_end(struct request *request) {
+        unsigned *n = lane_counter(request);
 
-        r->http = NULL;
+        request->http = NULL;
         if (n && *n > 0)
                 (*n)--;
-        r->lane = LANE_NONE;
+        request->lane = LANE_NONE;
 }
 
 static void on_http_free(void *p) {
-        struct request *r = p;
+        struct request *request = p;
 
-        if (r->http)
-                request_end(r);
-        dispatch_leave(r);
-        request_unref(r);
+        if (request->http)
+                request_end(request);
+        dispatch_leave(request);
+        request_unref(request);
 }
 
 static void on_gone(struct http_request *http, void *userdata) {
-        struct request *r = userdata;
+        struct request *request = userdata;
 
-        if (r->http)
-                request_end(r);
+        if (request->http)
+                request_end(request);
 }
 
 struct request *request_new(struct api *a, struct http_request *http) {
-        struct request *r = calloc(1, sizeof(*r));
+        struct request *request = calloc(1, sizeof(*request));
 
-        if (!r)
+        if (!request)
                 return NULL;
-        r->refs = 2; /* the HTTP request's and the caller's */
-        r->api = a;
-        r->http = http;
-        r->lane = LANE_NONE;
-        r->started_us = now_mono_us();
-        r->now_us = now_wall_us();
-        http_request_set_userdata(http, r, on_http_free);
-        http_request_on_gone(http, on_gone, r);
-        return r;
+        request->refs = 2; /* the HTTP request's and the caller's */
+        request->api = a;
+        request->http = http;
+        request->lane = LANE_NONE;
+        request->started_us = now_mono_us();
+        request->now_us = now_wall_us();
+        http_request_set_userdata(http, request, on_http_free);
+        http_request_on_gone(http, on_gone, request);
+        return request;
 }
 
-struct request *request_ref(struct request *r) {
-        r->refs++;
-        return r;
+struct request *request_ref(struct request *request) {
+        request->refs++;
+        return request;
 }
 
-struct request *request_unref(struct request *r) {
-        if (!r)
+struct request *request_unref(struct request *request) {
+        if (!request)
                 return NULL;
-        assert(r->refs > 0);
-        if (--r->refs > 0)
+        assert(request->refs > 0);
+        if (--request->refs > 0)
                 return NULL;
-        if (r->free_state)
-                r->free_state(r->state);
-        problem_done(&r->refusal);
-        user_done(&r->user);
-        user_done(&r->real_user);
-        route_done(&r->route);
-        kind_unref(r->kind);
-        return mfree(r);
+        if (request->state)
+                request->state->free(request->state);
+        decoded_done(&request->body);
+        delete_options_done(&request->delete_options);
+        problem_done(&request->refusal);
+        user_done(&request->user);
+        user_done(&request->real_user);
+        route_done(&request->route);
+        kind_unref(request->kind);
+        return mfree(request);
 }
 
-const char *request_query(const struct request *r, const char *name) {
-        return r->http ? http_request_query(r->http, name) : NULL;
+const char *request_query(const struct request *request, const char *name) {
+        return request->http ? http_request_query(request->http, name) : NULL;
 }
 
-const char *request_header(const struct request *r, const char *name) {
-        return r->http ? http_request_header(r->http, name) : NULL;
+const char *request_header(const struct request *request, const char *name) {
+        return request->http ? http_request_header(request->http, name) : NULL;
 }
 
-const char *request_body(const struct request *r, size_t *ret_n) {
+const char *request_body(const struct request *request, size_t *ret_n) {
         *ret_n = 0;
-        return r->http ? http_request_body(r->http, ret_n) : "";
+        return request->http ? http_request_body(request->http, ret_n) : "";
 }
 
-static void count(struct request *r, int code) {
-        struct metrics *m = daemon_metrics(r->api->daemon);
-        const char *resource = r->kind ? r->kind->plural : "";
-        const char *verb =
-                        r->route.verb && (r->kind || !r->route.resource) ? r->route.verb : "other";
+static void count(struct request *request, int code) {
+        struct metrics *m = daemon_metrics(request->api->daemon);
+        const char *resource = request->kind ? request->kind->plural : "";
+        const char *verb = request->route.verb && (request->kind || !request->route.resource)
+                                           ? request->route.verb
+                                           : "other";
         _cleanup_free_ char *labels =
                         strformat("verb=\"%s\",resource=\"%s\",code=\"%d\"", verb, resource, code);
         _cleanup_free_ char *short_labels =
@@ -114,169 +117,171 @@ static void count(struct request *r, int code) {
         x = metrics_counter(m, "apiserver_request_total", labels, "Requests answered.");
         if (x)
                 metric_add(x, 1);
-        if (r->route.verb && streq(r->route.verb, "watch"))
+        if (request->route.verb && streq(request->route.verb, "watch"))
                 return;
         x = metrics_histogram(m, "apiserver_request_duration_seconds", short_labels,
                         "Time to the answer.");
         if (x)
-                metric_observe(x, (double)(now_mono_us() - r->started_us) / 1e6);
+                metric_observe(x, (double)(now_mono_us() - request->started_us) / 1e6);
 }
 
-/* Takes the HTTP request for answering it; NULL when nobody waits any more. */
-static struct http_request *take_http(struct request *r, int code) {
-        struct http_request *http = r->http;
+/* Takes the HTTP request for answering it; NULL when nobody waits for an answer. */
+static struct http_request *take_http(struct request *request, int code) {
+        struct http_request *http = request->http;
 
         if (!http)
                 return NULL;
-        count(r, code);
+        count(request, code);
         http_response_header(http, "Cache-Control", "no-cache, private");
         log_debug("%s %s: %d", http_request_method(http), http_request_path(http), code);
-        request_end(r);
+        request_end(request);
         return http;
 }
 
-void respond_pieces(struct request *r, int code, const char *content_type, struct bytes **pieces,
-                size_t n) {
-        struct http_request *http = take_http(r, code);
+void respond_pieces(struct request *request, int code, const char *content_type,
+                struct bytes **pieces, size_t n) {
+        struct http_request *http = take_http(request, code);
 
         if (http)
                 http_respond_pieces(http, code, content_type, pieces, n);
 }
 
-void respond_data(
-                struct request *r, int code, const char *content_type, const void *data, size_t n) {
-        struct http_request *http = take_http(r, code);
+void respond_data(struct request *request, int code, const char *content_type, const void *data,
+                size_t n) {
+        struct http_request *http = take_http(request, code);
 
         if (http)
                 http_respond(http, code, content_type, data, n);
 }
 
-void respond_text(struct request *r, int code, const char *content_type, const char *text) {
-        respond_data(r, code, content_type, text, strlen(text));
+void respond_text(struct request *request, int code, const char *content_type, const char *text) {
+        respond_data(request, code, content_type, text, strlen(text));
 }
 
-void respond_json(struct request *r, int code, const json_t *v) {
-        bool pretty = query_true(request_query(r, "pretty"));
+void respond_json(struct request *request, int code, const json_t *v) {
+        bool pretty = request_is_pretty(request);
         _cleanup_free_ char *text = v ? (pretty ? json_text_pretty(v) : json_text(v)) : NULL;
 
         if (text)
-                respond_text(r, code, "application/json", text);
+                respond_text(request, code, "application/json", text);
         else
-                respond_text(r, 500, "application/json",
+                respond_text(request, 500, "application/json",
                                 "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},"
                                 "\"status\":\"Failure\",\"message\":\"out of memory\","
                                 "\"reason\":\"InternalError\",\"code\":500}");
 }
 
-void respond_problem(struct request *r, const struct problem *p) {
+void respond_problem(struct request *request, const struct problem *p) {
         struct problem copy = *p;
         _cleanup_json_ json_t *status = NULL;
-        const char *name = isempty(r->route.name) ? r->new_name : r->route.name;
+        const char *name = isempty(request->route.name) ? request->new_name : request->route.name;
 
         if (!copy.code) {
                 copy.code = 500;
                 copy.reason = "InternalError";
         }
         status = problem_to_status(&copy, isempty(name) ? NULL : name,
-                        r->kind ? r->kind->group : NULL,
-                        !r->kind           ? NULL
-                        : copy.code == 422 ? r->kind->kind
-                                           : r->kind->plural);
-        if (r->http && copy.retry_after_s > 0) {
+                        request->kind ? request->kind->group : NULL,
+                        !request->kind     ? NULL
+                        : copy.code == 422 ? request->kind->kind
+                                           : request->kind->plural);
+        if (request->http && copy.retry_after_s > 0) {
                 char seconds[16];
 
                 snprintf(seconds, sizeof(seconds), "%d", copy.retry_after_s);
-                http_response_header(r->http, "Retry-After", seconds);
+                http_response_header(request->http, "Retry-After", seconds);
         }
-        respond_json(r, copy.code, status);
+        respond_json(request, copy.code, status);
 }
 
-void respond_errno(struct request *r, int error) {
+void respond_errno(struct request *request, int error) {
         _cleanup_problem_ struct problem p = {0};
 
         problem_set(&p, abs(error), 500, "InternalError", "Internal error occurred: %s",
                         strerror(abs(error)));
-        respond_problem(r, &p);
+        respond_problem(request, &p);
 }
 
-void respond_success(struct request *r, int code, const char *name, const char *uid) {
+void respond_error(struct request *request, int error, const struct problem *p) {
+        if (p->code)
+                respond_problem(request, p);
+        else
+                respond_errno(request, error);
+}
+
+void respond_success(struct request *request, int code, const char *name, const char *uid) {
         _cleanup_json_ json_t *v = json_pack("{ss, ss, s{}, ss, s{ss, ss}}", "kind", "Status",
                         "apiVersion", "v1", "metadata", "status", "Success", "details", "name",
-                        strempty(name), "kind", r->kind ? r->kind->plural : "");
+                        strempty(name), "kind", request->kind ? request->kind->plural : "");
 
-        if (v && r->kind && !isempty(r->kind->group))
-                json_set_str(v, "details.group", r->kind->group);
+        if (v && request->kind && !isempty(request->kind->group))
+                json_set_str(v, "details.group", request->kind->group);
         if (v && !isempty(uid))
                 json_set_str(v, "details.uid", uid);
-        respond_json(r, code, v);
+        respond_json(request, code, v);
 }
 
-void respond_object(struct request *r, int code, const json_t *object) {
+void respond_object(struct request *request, int code, const json_t *object) {
         _cleanup_json_ json_t *v = NULL;
 
-        if (r->form == FORM_TABLE) {
+        if (request->form == FORM_TABLE) {
                 _cleanup_json_ json_t *metadata = json_pack("{ss}", "resourceVersion",
                                 json_str_or(object, "metadata.resourceVersion", ""));
 
-                v = table_new(r->kind, r->form_version, metadata, true);
-                if (v && table_add_row(v, r->kind, object, r->include, r->now_us) < 0) {
-                        respond_errno(r, ENOMEM);
+                v = table_new(request->kind, request->form_version, metadata, true);
+                if (v && table_add_row(v, request->kind, object, request->include,
+                                         request->now_us) < 0) {
+                        respond_errno(request, ENOMEM);
                         return;
                 }
-                respond_json(r, code, v);
-        } else if (r->form == FORM_PARTIAL) {
-                v = partial_metadata(object, r->form_version);
-                respond_json(r, code, v);
+                respond_json(request, code, v);
+        } else if (request->form == FORM_PARTIAL) {
+                v = partial_metadata(object, request->form_version);
+                respond_json(request, code, v);
         } else {
-                respond_json(r, code, object);
+                respond_json(request, code, object);
         }
 }
 
-json_t *request_object_of(const struct request *r, struct item *it) {
-        struct item *filled = item_for_kind(it, r->kind);
-        json_t *stored = filled ? item_object_once(filled) : NULL, *copy;
-
-        if (!stored || streq(object_api_version(stored), r->kind->api_version))
-                return stored;
-        copy = json_deep_copy(stored);
-        json_decref(stored);
-        if (copy && kind_convert(r->kind, copy) < 0) {
-                json_decref(copy);
-                return NULL;
-        }
-        return copy;
+bool request_is_pretty(const struct request *request) {
+        return query_true(request_query(request, "pretty"));
 }
 
-void respond_item(struct request *r, int code, struct item *it) {
+bool request_is_plain(const struct request *request) {
+        return request->form == FORM_OBJECT && !request_is_pretty(request);
+}
+
+void respond_item(struct request *request, int code, struct item *it) {
+        _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *object = NULL;
+        struct http_request *http;
+        int r;
 
-        it = item_for_kind(it, r->kind);
-        if (!it) {
-                respond_errno(r, ENOMEM);
+        if (!request_is_plain(request)) {
+                r = item_object_as(it, request->kind, &object, &p);
+                if (r < 0)
+                        respond_error(request, r, &p);
+                else
+                        respond_object(request, code, object);
                 return;
         }
-        if (r->form == FORM_OBJECT && streq(r->kind->version, r->kind->storage_version) &&
-                        !query_true(request_query(r, "pretty"))) {
-                struct http_request *http = take_http(r, code);
-
-                if (http)
-                        http_respond_bytes(http, code, "application/json", item_text(it));
+        r = item_as(it, request->kind, &it, &p);
+        if (r < 0) {
+                respond_error(request, r, &p);
                 return;
         }
-        object = request_object_of(r, it);
-        if (object)
-                respond_object(r, code, object);
-        else
-                respond_errno(r, ENOMEM);
+        http = take_http(request, code);
+        if (http)
+                http_respond_bytes(http, code, "application/json", item_text(it));
 }
 
-/* RFC 7234 section 5.5: quotes and backslashes escaped, no control characters. */
-/* At most size bytes of the text, and no part of a character. */
-static void add_warning(struct request *r, const char *text, size_t size) {
+/* At most size bytes of the text, and no part of a character. RFC 7234 section 5.5: quotes and
+ * backslashes escaped, no control characters. */
+static void add_warning(struct request *request, const char *text, size_t size) {
         _cleanup_buf_ struct buf b = {0};
         size_t n = strlen(text);
 
-        if (!r->http)
+        if (!request->http)
                 return;
         if (n > size)
                 for (n = size; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
@@ -289,26 +294,26 @@ static void add_warning(struct request *r, const char *text, size_t size) {
         }
         buf_append_char(&b, '"');
         if (!b.failed)
-                http_response_header(r->http, "Warning", b.data);
+                http_response_header(request->http, "Warning", b.data);
 }
 
-void request_warn(struct request *r, const char *text) {
-        add_warning(r, text, WARNING_SIZE_MAX);
+void request_warn(struct request *request, const char *text) {
+        add_warning(request, text, WARNING_SIZE_MAX);
 }
 
-void request_warn_all(struct request *r, char *const *texts) {
+void request_warn_all(struct request *request, char *const *texts) {
         size_t total = 0;
 
         for (size_t i = 0; texts && texts[i]; i++)
                 total += strlen(texts[i]);
         for (size_t i = 0; texts && texts[i] && i < WARNINGS_MAX; i++)
-                add_warning(r, texts[i],
+                add_warning(request, texts[i],
                                 total <= WARNINGS_SIZE_MAX ? WARNINGS_SIZE_MAX : WARNING_SIZE_MAX);
 }
 
-struct http_stream *respond_stream(struct request *r, const char *content_type, size_t queued_max,
-                http_stream_func on_stream_gone, void *userdata) {
-        struct http_request *http = take_http(r, 200);
+struct http_stream *respond_stream(struct request *request, const char *content_type,
+                size_t queued_max, http_stream_func on_stream_gone, void *userdata) {
+        struct http_request *http = take_http(request, 200);
 
         return http ? http_stream_begin(
                                       http, 200, content_type, queued_max, on_stream_gone, userdata)
@@ -337,8 +342,29 @@ int problem_method(struct problem *p) {
                         "the server does not allow this method on the requested resource");
 }
 
-char *request_cache_path(const struct request *r, const char *name) {
-        return r->kind->namespaced ? strformat("%s/%s", r->route.namespace, name) : strdup(name);
+char *request_cache_path(const struct request *request, const char *name) {
+        return request->kind->namespaced ? strformat("%s/%s", request->route.namespace, name)
+                                         : strdup(name);
+}
+
+int request_item(const struct request *request, struct item **ret, struct problem *p) {
+        _cleanup_free_ char *path = request_cache_path(request, request->route.name);
+        struct item *it;
+
+        if (!path)
+                return -ENOMEM;
+        it = cache_find(request->cache, path);
+        if (!it)
+                return problem_not_found(p, request->kind, request->route.name);
+        *ret = it;
+        return 0;
+}
+
+int request_object(const struct request *request, json_t **ret, struct problem *p) {
+        struct item *it;
+        int r = request_item(request, &it, p);
+
+        return r < 0 ? r : item_object_as(it, request->kind, ret, p);
 }
 
 char *kind_store_key(const struct kind *k, const char *namespace, const char *name) {
@@ -347,16 +373,16 @@ char *kind_store_key(const struct kind *k, const char *namespace, const char *na
 }
 
 static void on_fresh(int error, void *userdata) {
-        _cleanup_request_ struct request *r = userdata;
+        _cleanup_request_ struct request *request = userdata;
         _cleanup_problem_ struct problem p = {0};
 
-        if (!r->http)
+        if (!request->http)
                 return;
         if (!error) {
-                r->then(r);
+                request->next(request);
                 return;
         }
-        if (error == -ETIMEDOUT && caches_are_following(r->api->caches)) {
+        if (error == -ETIMEDOUT && caches_are_following(request->api->caches)) {
                 problem_set(&p, ETIMEDOUT, 504, "Timeout", "Too large resource version");
                 problem_cause(&p, "ResourceVersionTooLarge", "", "Too large resource version");
                 p.retry_after_s = 1;
@@ -366,23 +392,24 @@ static void on_fresh(int error, void *userdata) {
                                               .message = ""},
                                 &p);
         }
-        respond_problem(r, &p);
+        respond_problem(request, &p);
 }
 
-void request_freshen(struct request *r, void (*then)(struct request *r)) {
-        r->then = then;
-        request_ref(r);
-        if (caches_freshen(r->api->caches, on_fresh, r) < 0) {
-                respond_errno(r, ENOMEM);
-                request_unref(r);
+void request_freshen(struct request *request, void (*next)(struct request *request)) {
+        request->next = next;
+        request_ref(request);
+        if (caches_freshen(request->api->caches, on_fresh, request) < 0) {
+                respond_errno(request, ENOMEM);
+                request_unref(request);
         }
 }
 
-void request_wait_revision(struct request *r, uint64_t revision, void (*then)(struct request *r)) {
-        r->then = then;
-        request_ref(r);
-        if (caches_wait(r->api->caches, revision, 3 * 1000 * 1000, on_fresh, r) < 0) {
-                respond_errno(r, ENOMEM);
-                request_unref(r);
+void request_wait_revision(
+                struct request *request, uint64_t revision, void (*next)(struct request *request)) {
+        request->next = next;
+        request_ref(request);
+        if (caches_wait(request->api->caches, revision, 3 * 1000 * 1000, on_fresh, request) < 0) {
+                respond_errno(request, ENOMEM);
+                request_unref(request);
         }
 }

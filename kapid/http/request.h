@@ -4,15 +4,23 @@
 #pragma once
 
 #include "kapid/api.h"
-#include "kapid/http/fairness.h"
-#include "kapid/pipeline/pipeline.h"
-#include "kapid/http/route.h"
-#include "kapid/table/table.h"
 #include "kapid/auth/user.h"
+#include "kapid/http/fairness.h"
+#include "kapid/http/route.h"
+#include "kapid/patch/patch.h"
+#include "kapid/pipeline/delete-options.h"
+#include "kapid/pipeline/pipeline.h"
+#include "kapid/table/table.h"
 #include "lib/http-server.h"
 
 enum form { FORM_OBJECT, FORM_TABLE, FORM_PARTIAL };
 enum lane { LANE_READ, LANE_WRITE, LANE_STREAM, LANE_NONE };
+
+/* What a verb keeps with the request while it answers in several turns: the first member of the
+ * verb's own struct, which container_of() finds again. */
+struct verb_state {
+        void (*free)(struct verb_state *s);
+};
 
 struct request {
         unsigned refs;
@@ -36,68 +44,75 @@ struct request {
         struct problem refusal;         /* found before the body came */
         int refused;                    /* 0, or the refusal's errno */
         struct fairness_ticket ticket;  /* dispatch.c */
-        void (*turn)(struct request *r);
-        /* verbs' own */
-        void (*then)(struct request *r);
-        const char *new_name; /* of an object in a collection that a create names; NULL: none */
-        void *state;          /* freed by free_state */
-        void (*free_state)(void *);
+        /* What runs when what it waits for has come: its turn, fresh caches. */
+        void (*next)(struct request *request);
+        /* What the verb has read from the body (pipeline/body.h) and the query. */
+        struct decoded body;
+        enum patch_type patch_type;
+        struct delete_options delete_options;
+        const char *new_name;     /* of an object in a collection that a create names; NULL: none */
+        struct verb_state *state; /* owned */
 };
 
-struct request *request_new(struct api *a, struct http_request *http);
-struct request *request_ref(struct request *r);
-struct request *request_unref(struct request *r);
+struct request *request_new(struct api *api, struct http_request *http);
+struct request *request_ref(struct request *request);
+struct request *request_unref(struct request *request);
 DEFINE_CLEANUP(struct request *, request_unref);
 #define _cleanup_request_ _cleanup_(request_unrefp)
 
 /* Query parameter, NULL when absent (also when the client has gone). */
-const char *request_query(const struct request *r, const char *name);
-const char *request_header(const struct request *r, const char *name);
-const char *request_body(const struct request *r, size_t *ret_n);
+const char *request_query(const struct request *request, const char *name);
+const char *request_header(const struct request *request, const char *name);
+const char *request_body(const struct request *request, size_t *ret_n);
+/* Whether the client asked for indented JSON. */
+bool request_is_pretty(const struct request *request);
+/* Whether the answer is an object's stored text as it is. */
+bool request_is_plain(const struct request *request);
 
 /* Answers; each ends the request's life with its client. Statuses carry the resource's details. */
-void respond_problem(struct request *r, const struct problem *p);
-void respond_json(struct request *r, int code, const json_t *v);
-void respond_text(struct request *r, int code, const char *content_type, const char *text);
-void respond_data(
-                struct request *r, int code, const char *content_type, const void *data, size_t n);
-/* The same without a copy: the pieces one after another. Takes references. */
-void respond_pieces(struct request *r, int code, const char *content_type, struct bytes **pieces,
-                size_t n);
-/* One object of the kind, in the form the client asked for. */
-void respond_object(struct request *r, int code, const json_t *object);
-void respond_item(struct request *r, int code, struct item *it);
-/* {status: Success} with details of the object. */
-void respond_success(struct request *r, int code, const char *name, const char *uid);
+void respond_problem(struct request *request, const struct problem *p);
+/* The usual end of a step that failed: p where it says something, else the errno (its sign does not
+ * matter) as an internal error. */
+void respond_error(struct request *request, int error, const struct problem *p);
 /* For out of memory and other errors without a sentence. */
-void respond_errno(struct request *r, int error);
+void respond_errno(struct request *request, int error);
+void respond_json(struct request *request, int code, const json_t *v);
+void respond_text(struct request *request, int code, const char *content_type, const char *text);
+void respond_data(struct request *request, int code, const char *content_type, const void *data,
+                size_t n);
+/* The same without a copy: the pieces one after another. Takes references. */
+void respond_pieces(struct request *request, int code, const char *content_type,
+                struct bytes **pieces, size_t n);
+/* One object of the kind, in the form the client asked for. */
+void respond_object(struct request *request, int code, const json_t *object);
+void respond_item(struct request *request, int code, struct item *it);
+/* {status: Success} with details of the object. */
+void respond_success(struct request *request, int code, const char *name, const char *uid);
 /* Adds `Warning: 299 - "text"`; at most a few dozen. */
-void request_warn(struct request *r, const char *text);
-void request_warn_all(struct request *r, char *const *texts);
+void request_warn(struct request *request, const char *text);
+void request_warn_all(struct request *request, char *const *texts);
 /* Starts the chunked answer of a stream; the standard headers go with it. NULL: it was answered. */
-struct http_stream *respond_stream(struct request *r, const char *content_type, size_t queued_max,
-                http_stream_func on_gone, void *userdata);
+struct http_stream *respond_stream(struct request *request, const char *content_type,
+                size_t queued_max, http_stream_func on_gone, void *userdata);
 
-/* `pods "x" not found` and its like; return -ENOENT etc. with p filled. */
+/* `pods "x" not found` and similar; return -ENOENT etc. with p filled. */
 int problem_not_found(struct problem *p, const struct kind *k, const char *name);
 int problem_conflict(struct problem *p, const struct kind *k, const char *name, const char *why);
 int problem_no_route(struct problem *p);
 int problem_method(struct problem *p);
 
-/* Calls then once the cache is as fresh as the store was when this was called. Refuses the request
+/* Calls next once the cache is as fresh as the store was when this was called. Refuses the request
  * itself when the store does not answer. Keeps a reference meanwhile. */
-void request_freshen(struct request *r, void (*then)(struct request *r));
+void request_freshen(struct request *request, void (*next)(struct request *request));
 /* The same with a revision to wait for. */
-void request_wait_revision(struct request *r, uint64_t revision, void (*then)(struct request *r));
+void request_wait_revision(
+                struct request *request, uint64_t revision, void (*next)(struct request *request));
 
 /* The kind's cache path of the request ("ns/name" or "name"), and the store's key. Callers free. */
-char *request_cache_path(const struct request *r, const char *name) _warn_unused_;
+char *request_cache_path(const struct request *request, const char *name) _warn_unused_;
 char *kind_store_key(const struct kind *k, const char *namespace, const char *name) _warn_unused_;
-/* The stored object in the version that was asked for; a new reference, possibly shared: immutable.
- */
-json_t *request_object_of(const struct request *r, struct item *it);
-
-/* The steps' last one: the verb (verbs.c). */
-void verb_run(struct request *r);
-/* Plain paths: health, version, discovery, OpenAPI (paths.c). */
-void path_run(struct request *r);
+/* The cached item that the request's path names; borrowed until the cache changes. -ENOENT: 404 in
+ * p. */
+int request_item(const struct request *request, struct item **ret, struct problem *p);
+/* The same as an object, in the version that was asked for; a new reference, immutable. */
+int request_object(const struct request *request, json_t **ret, struct problem *p);

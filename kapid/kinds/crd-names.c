@@ -3,6 +3,7 @@
  * its conditions say why. Reasons and messages are the API's. */
 #include "kapid/kinds/crd-names.h"
 
+#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
@@ -156,4 +157,14 @@ int crd_settle_names(
         if (e < 0)
                 return e;
         return !before || !json_equal(before, json_object_get(crd, "status"));
+}
+
+void crd_serve(struct kind_registry *kinds, const json_t *crd) {
+        _cleanup_problem_ struct problem p = {0};
+
+        if (object_is_deleting(crd) || !crd_is_established(crd))
+                return;
+        if (kind_registry_add_crd(kinds, crd, &p) < 0)
+                log_warning("The kinds of %s cannot be served: %s", object_name(crd),
+                                strempty(p.message));
 }

@@ -8,16 +8,6 @@
 
 const char crd_prefix[] = "/registry/customresourcedefinitions/";
 
-void crds_stored(struct api *a, const json_t *crd) {
-        _cleanup_problem_ struct problem p = {0};
-
-        if (object_is_deleting(crd) || !crd_is_established(crd))
-                return;
-        if (kind_registry_add_crd(a->kinds, crd, &p) < 0)
-                log_warning("The kinds of %s cannot be served: %s", object_name(crd),
-                                strempty(p.message));
-}
-
 void crds_load(struct api *a) {
         struct cache *c = caches_get(a->caches, crd_prefix);
 
@@ -25,7 +15,7 @@ void crds_load(struct api *a) {
                 _cleanup_json_ json_t *crd = item_object(it);
 
                 if (crd)
-                        crds_stored(a, crd);
+                        crd_serve(a->kinds, crd);
         }
 }
 
@@ -104,7 +94,7 @@ void crds_on_change(struct api *a, const struct change *c) {
         if (!crd)
                 return;
         if (c->after) {
-                crds_stored(a, crd);
+                crd_serve(a->kinds, crd);
                 settle_waiting(a, json_str_or(crd, "spec.group", ""));
                 return;
         }

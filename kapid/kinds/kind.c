@@ -5,6 +5,7 @@
 #include "kapid/kinds/kind.h"
 
 #include "kapid/kinds/documents.h"
+#include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/schema.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/map.h"
@@ -109,11 +110,6 @@ const struct kind_subresource *kind_subresource_find(const struct kind *k, const
                 if (streq(k->subresources[i].name, name))
                         return &k->subresources[i];
         return NULL;
-}
-
-int kind_convert(const struct kind *to, json_t *object) {
-        return json_object_set_new(object, "apiVersion", json_string(to->api_version)) < 0 ? -ENOMEM
-                                                                                           : 0;
 }
 
 /* Making kinds from a document. */
@@ -281,6 +277,7 @@ static int make_subresources(struct maker *m) {
                                 .group = "autoscaling",
                                 .version = "v1",
                                 .kind = "Scale",
+                                .form = &scale_form,
                                 .verbs = KIND_GET | KIND_PATCH | KIND_UPDATE,
                                 .schema = schema_set_find(
                                                 m->source->set, "autoscaling.v1.Scale", m->p)};
@@ -335,6 +332,8 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
         k->custom = m->custom;
         k->stored = json_bool_or(m->version, "x-keelson.stored", true);
         k->update_creates = json_bool_or(m->version, "x-keelson.updateCreates", false);
+        k->ttl_s = (unsigned)json_int_or(m->version, "x-keelson.ttlSeconds", 0);
+        k->ttl_share_s = (unsigned)json_int_or(m->version, "x-keelson.ttlShareSeconds", 0);
         k->deprecated = json_bool_or(m->version, "deprecated", false);
         k->verbs = verbs ? verbs_from(verbs) : all;
         if (!path || !(e->document = copy(m, json_str_or(m->crd, "metadata.name", ""))))
@@ -562,6 +561,13 @@ static int load_built_in(struct kind_registry *r, struct problem *p) {
         return reindex(r);
 }
 
+/* A definition may be served again with changes: forms of objects made for an earlier one are known
+ * by its number. */
+static void number_kinds(struct kind_registry *r, struct kind_entry **made, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                made[i]->kind.serial = ++r->serial;
+}
+
 int kind_registry_new(struct kind_registry **ret, struct problem *p) {
         _cleanup_(kind_registry_freep) struct kind_registry *r = calloc(1, sizeof(*r));
 
@@ -575,6 +581,7 @@ int kind_registry_new(struct kind_registry **ret, struct problem *p) {
         if (q < 0)
                 return q == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
                                     : q;
+        number_kinds(r, r->entries, r->count);
         *ret = TAKE_PTR(r);
         return 0;
 }
@@ -641,13 +648,6 @@ const struct kind *kind_registry_at(const struct kind_registry *r, size_t i) {
 
 uint64_t kind_registry_generation(const struct kind_registry *r) {
         return r->generation;
-}
-
-/* A definition may be served again and again: what was filled in by an earlier one is known by its
- * number. */
-static void number_kinds(struct kind_registry *r, struct kind_entry **made, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                made[i]->kind.serial = ++r->serial;
 }
 
 static int check_names_free(const struct kind_registry *r, const struct kind *k,

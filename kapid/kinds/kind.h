@@ -11,6 +11,7 @@
 
 struct schema;
 struct kind_strategy;
+struct subresource_form;
 
 /* Verbs as bits, in the order discovery lists them. */
 enum kind_verb {
@@ -38,6 +39,7 @@ struct kind_subresource {
         const char *version;
         const char *kind;
         const struct schema *schema; /* of that body; NULL when there is none (log) */
+        const struct subresource_form *form; /* NULL: it is read and written as the whole object */
 };
 
 /* Dotted JSON paths, without a leading dot, of the scale subresource; label_selector may be NULL.
@@ -77,7 +79,9 @@ struct kind {
         bool deprecated;
         bool fills_defaults; /* custom, and its schema has defaults: stored objects may lack them */
         bool has_embedded;   /* its schema has whole objects inside */
-        uint64_t serial;     /* no other kind had or will have it while kapid runs */
+        unsigned ttl_s;      /* the store deletes objects after this many seconds; 0: never */
+        unsigned ttl_share_s; /* objects written within this many seconds share a lease */
+        uint64_t serial;     /* no other kind had or will have it while kapid runs; never 0 */
         const char *deprecation; /* what to warn users of this version with; NULL: nothing */
         unsigned verbs;
         const struct kind_subresource *subresources;
@@ -101,10 +105,7 @@ DEFINE_CLEANUP(struct kind *, kind_unref);
 const char *kind_document(const struct kind *k);
 /* NULL when the kind has no such subresource. */
 const struct kind_subresource *kind_subresource_find(const struct kind *k, const char *name);
-/* "pods \"x\" not found" needs "pods"; groups are appended: kind->resource. Another version of the
- * same storage: sets apiVersion in place (conversion None; built-in kinds have one shape per
- * storage). */
-int kind_convert(const struct kind *to, json_t *object);
+/* "pods \"x\" not found" needs "pods"; groups are appended: kind->resource. */
 
 /* Refuses (400, `field label not supported: spec.x`) selectors with a key the kind does not offer.
  */

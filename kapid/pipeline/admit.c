@@ -2,38 +2,41 @@
  * the machinery of a write. */
 #include "kapid/pipeline/admit.h"
 
-static struct admission of_request(const struct request *r, enum admission_operation operation) {
-        return (struct admission){.api = r->api,
-                        .user = &r->user,
-                        .now_us = r->now_us,
-                        .dry_run = r->dry_run,
+static struct admission of_request(
+                const struct request *request, enum admission_operation operation) {
+        const struct route *route = &request->route;
+
+        return (struct admission){.api = request->api,
+                        .user = &request->user,
+                        .now_us = request->now_us,
+                        .dry_run = request->dry_run,
                         .operation = operation,
-                        .kind = r->kind,
-                        .subresource = r->sub ? r->sub->name : "",
-                        .namespace = strempty(r->route.namespace),
-                        .name = strempty(isempty(r->route.name) ? r->new_name : r->route.name)};
+                        .kind = request->kind,
+                        .subresource = request->sub ? request->sub->name : "",
+                        .namespace = strempty(route->namespace),
+                        .name = strempty(isempty(route->name) ? request->new_name : route->name)};
 }
 
 static int add_key(void *userdata, const char *key, const char *owner) {
-        return write_add_extra(userdata, key, owner, owner != NULL);
+        return decision_add_key(userdata, key, owner, owner != NULL);
 }
 
 static struct admission of_write(struct write *w, enum admission_operation operation) {
-        struct admission a = of_request(w->r, operation);
+        struct admission a = of_request(w->request, operation);
 
         a.kind = w->kind;
         a.namespace = w->namespace;
         a.name = w->name;
-        a.warnings = &w->warnings;
+        a.warnings = &w->decision->warnings;
         a.add_key = add_key;
-        a.userdata = w;
+        a.userdata = w->decision;
         return a;
 }
 
-int request_may_create(struct request *r, struct problem *p) {
-        struct admission a = of_request(r, ADMIT_CREATE);
+int request_may_create(struct request *request, struct problem *p) {
+        struct admission a = of_request(request, ADMIT_CREATE);
 
-        return admission_run(r->api->admission, &a, ADMISSION_MAY_CREATE, p);
+        return admission_run(request->api->admission, &a, ADMISSION_MAY_CREATE, p);
 }
 
 int write_admit(struct write *w, enum admission_stage stage, const json_t *live, json_t *object,
@@ -43,7 +46,7 @@ int write_admit(struct write *w, enum admission_stage stage, const json_t *live,
         a.live = live;
         a.object = object;
         a.draft = stage == ADMISSION_MUTATE ? object : NULL;
-        return admission_run(w->r->api->admission, &a, stage, p);
+        return admission_run(w->request->api->admission, &a, stage, p);
 }
 
 int write_admit_deletion(struct write *w, enum admission_stage stage, const json_t *live,
@@ -52,5 +55,5 @@ int write_admit_deletion(struct write *w, enum admission_stage stage, const json
 
         a.subresource = ""; /* an eviction deletes the pod itself */
         a.live = live;
-        return admission_run(w->r->api->admission, &a, stage, p);
+        return admission_run(w->request->api->admission, &a, stage, p);
 }

@@ -6,7 +6,7 @@
 
 /* Whether the object of a create (or of an update that creates) may be made where it is asked for;
  * may be refused on caches that are moments old. */
-int request_may_create(struct request *r, struct problem *p);
+int request_may_create(struct request *request, struct problem *p);
 /* One stage for an object that is created (live NULL) or changed. ADMISSION_MUTATE may change it.
  */
 int write_admit(struct write *w, enum admission_stage stage, const json_t *live, json_t *object,

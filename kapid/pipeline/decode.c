@@ -1,5 +1,5 @@
 /* From a request's bytes to a pruned, normalised object; strict and duplicate-field errors in the
- * words of kubernetes-wire.md section 11. */
+ * words of the API (docs/wire.md#11). */
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/internal.h"
 #include "lib/object.h"
@@ -214,65 +214,24 @@ int machine_normalise(const struct kind *k, json_t *object, char ***unknown, str
         return run_normalise(k->schema, k->custom, k->kind, k->version, object, unknown, p);
 }
 
-/* DeleteOptions stands apart from the kinds: its callers have none at hand. Fields by name. */
-static const struct schema string_schema = {.type = SCHEMA_STRING};
-static const struct schema integer_schema = {.type = SCHEMA_INTEGER, .format = FORMAT_INT64};
-static const struct schema boolean_schema = {.type = SCHEMA_BOOLEAN};
-static const struct schema strings_schema = {.type = SCHEMA_ARRAY, .items = &string_schema};
-static const struct schema_field precondition_fields[] = {
-                {.name = "resourceVersion", .schema = &string_schema, .protobuf = 2},
-                {.name = "uid", .schema = &string_schema, .protobuf = 1},
-};
-static const struct schema preconditions = {.type = SCHEMA_OBJECT,
-                .fields = precondition_fields,
-                .field_count = ELEMENTS(precondition_fields)};
-static const struct schema_field delete_option_fields[] = {
-                {.name = "apiVersion", .schema = &string_schema},
-                {.name = "dryRun", .schema = &strings_schema, .protobuf = 5},
-                {.name = "gracePeriodSeconds", .schema = &integer_schema, .protobuf = 1},
-                {.name = "kind", .schema = &string_schema},
-                {.name = "orphanDependents", .schema = &boolean_schema, .protobuf = 3},
-                {.name = "preconditions", .schema = &preconditions, .protobuf = 2},
-                {.name = "propagationPolicy", .schema = &string_schema, .protobuf = 4},
-};
-static const struct schema delete_options = {.type = SCHEMA_OBJECT,
-                .fields = delete_option_fields,
-                .field_count = ELEMENTS(delete_option_fields)};
-
-int machine_decode_delete_options(const char *content_type, const void *data, size_t n,
-                json_t **ret, struct problem *p) {
-        static const char *const words[] = {"Orphan", "Background", "Foreground"};
+int machine_decode_plain(const struct schema *s, const char *kind, const char *content_type,
+                const void *data, size_t n, json_t **ret, struct problem *p) {
         _cleanup_strv_free_ char **ignored = NULL;
         _cleanup_json_ json_t *object = NULL;
-        const struct schema *s = &delete_options;
-        const char *policy;
-        bool known = false;
-
-        if (n == 0) {
-                *ret = NULL;
-                return 0;
-        }
+        const char *given;
         int r = parse_body(s, false, content_type, data, n, &object, &ignored, p);
+
         if (r < 0)
                 return r;
         if (!json_is_object(object))
                 return bad_body(p, "the body must be an object");
-        const char *kind = json_str_or(object, "kind", "DeleteOptions");
-        if (!streq(kind, "DeleteOptions"))
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "%s cannot be handled as a DeleteOptions", kind);
-        r = run_normalise(s, false, "DeleteOptions", "v1", object, NULL, p);
+        given = json_str_or(object, "kind", kind);
+        if (!streq(given, kind))
+                return problem_set(p, EINVAL, 400, "BadRequest", "%s cannot be handled as a %s",
+                                given, kind);
+        r = run_normalise(s, false, kind, "v1", object, NULL, p);
         if (r < 0)
                 return r;
-        policy = json_str(object, "propagationPolicy");
-        for (size_t i = 0; i < ELEMENTS(words); i++)
-                known |= policy && streq(policy, words[i]);
-        if (policy && !known)
-                return problem_set(p, EINVAL, 422, "Invalid",
-                                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: "
-                                "Unsupported value: \"%s\": "
-                                "supported values: \"Orphan\", \"Background\", \"Foreground\"",
-                                policy);
         *ret = TAKE_PTR(object);
         return 0;
 }

@@ -1,17 +1,9 @@
-/* The object machine: what happens to an object between the request's bytes and the store, apart
- * from admission and authorization. Pure: no I/O, the time comes in. The order of a write:
+/* What happens to an object between the request's bytes and the store, apart from admission and
+ * authorization. Pure: no I/O, the time is an argument. The order of a write is the table of steps
+ * in write-object.c; decode.c, prepare.c and convert.c hold the functions.
  *
- *   create:  machine_decode -> (api: name, namespace, uid, creationTimestamp) -> machine_default
- *            -> managed_update -> machine_prepare_create -> admission -> machine_validate_create ->
- * store update:  machine_decode -> (api: server-owned metadata from the old object) ->
- * machine_default
- *            -> managed_update -> machine_prepare_update -> admission -> machine_validate_update
- *            -> json_equal with the old one? nothing is written -> store
- *
- * The old object of an update has the defaults of its kind as it is now (machine_fill), whenever it
- * was stored. managed_update stands right after the defaults: what the server adds later belongs to
- * nobody. patch:   patch_run (patch.h) or apply_run (managed.h) instead of decode, then as update
- * (or create)
+ * The live object of an update has the version that was asked for and the defaults that its kind
+ * has now (cache/forms.h), whenever it was stored.
  *
  * Objects handed in as json_t * (not const) are changed in place: the caller must own them alone.
  */
@@ -50,9 +42,10 @@ int machine_decode(const struct kind *k, const struct kind_subresource *sub,
                 enum field_validation validation, struct decoded *ret, struct problem *p);
 /* Whether machine_decode takes that content type at all (415 otherwise). */
 bool machine_can_decode(const char *content_type);
-/* DeleteOptions in any of the encodings; an empty body is NULL. */
-int machine_decode_delete_options(const char *content_type, const void *data, size_t n,
-                json_t **ret, struct problem *p);
+/* The same for a body that is not of a served kind (DeleteOptions): checks its kind, and its types
+ * by the schema; unknown fields are ignored. Never called with an empty body. */
+int machine_decode_plain(const struct schema *s, const char *kind, const char *content_type,
+                const void *data, size_t n, json_t **ret, struct problem *p);
 /* Prunes and normalises an object that came otherwise (a patch's result). unknown (may be NULL)
  * collects `unknown field "..."` texts. Refusal as for machine_decode. */
 int machine_normalise(const struct kind *k, json_t *object, char ***unknown, struct problem *p);
@@ -95,9 +88,22 @@ int machine_validate_body(const struct kind *k, const struct kind_subresource *s
 /* The grace period in seconds of a delete: requested is the option's value or -1. 0: goes at once.
  * Only pods have one; -EINVAL never. */
 int64_t machine_grace_seconds(const struct kind *k, const json_t *object, int64_t requested);
+/* What a delete changes in an object of the kind that it only marks (a Namespace's phase). */
+int machine_prepare_delete(const struct kind *k, json_t *object);
+/* Whether finalizers hold the object: a delete marks it only. */
+bool machine_is_held(const struct kind *k, const json_t *object);
+/* Whether a delete that removes the object answers with it (pods), not with a Status. */
+bool machine_returns_deleted(const struct kind *k);
+/* After the store has taken a write: what follows at once from it (a definition's kinds). */
+void machine_stored(const struct kind *k, struct kind_registry *kinds, const json_t *object);
 
-/* Scale (autoscaling/v1) of an object; a new reference, NULL when out of memory. */
-json_t *machine_scale_get(const struct kind *k, const json_t *object);
-/* Sets the replicas in place; a scale with metadata.resourceVersion other than the object's is the
- * caller's 409. */
-int machine_scale_put(const struct kind *k, json_t *object, const json_t *scale, struct problem *p);
+/* A subresource that shows the object in another kind's form (kind_subresource.form). */
+struct subresource_form {
+        /* A new reference, NULL when out of memory. */
+        json_t *(*get)(const struct kind *k, const json_t *object);
+        /* Puts what the body says into the object, in place. A body with another
+         * metadata.resourceVersion than the object's is the caller's 409. */
+        int (*put)(const struct kind *k, json_t *object, const json_t *body, struct problem *p);
+};
+/* Scale (autoscaling/v1): the replicas. */
+extern const struct subresource_form scale_form;

@@ -1,5 +1,5 @@
-/* Defaulting, preparing and validating in the order that machine.h gives, with what each kind's
- * strategy adds; grace periods and the scale subresource. */
+/* Defaulting, preparing and validating in the order that write-object.c gives, with what each
+ * kind's strategy adds; grace periods and the scale subresource. */
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/internal.h"
 #include "kapid/strategy/strategy.h"
@@ -189,26 +189,30 @@ int machine_validate_body(const struct kind *k, const struct kind_subresource *s
 }
 
 int64_t machine_grace_seconds(const struct kind *k, const json_t *object, int64_t requested) {
-        const char *phase = json_str_or(object, "status.phase", "");
-        int64_t grace;
-
-        if (k->custom || *k->group || !streq(k->kind, "Pod"))
-                return 0;
-        /* A pod that no agent has, or that has ended, has nothing to wind down. */
-        if (!*json_str_or(object, "spec.nodeName", "") || streq(phase, "Succeeded") ||
-                        streq(phase, "Failed"))
-                return 0;
-        grace = requested >= 0 ? requested
-                               : json_int_or(object, "spec.terminationGracePeriodSeconds", 30);
-        if (grace < 0)
-                grace = 1;
-        if (object_is_deleting(object))
-                grace = MIN(grace,
-                                json_int_or(object, "metadata.deletionGracePeriodSeconds", grace));
-        return grace;
+        return k->strategy->grace_seconds ? k->strategy->grace_seconds(object, requested) : 0;
 }
 
-json_t *machine_scale_get(const struct kind *k, const json_t *object) {
+int machine_prepare_delete(const struct kind *k, json_t *object) {
+        return k->strategy->prepare_delete ? k->strategy->prepare_delete(object) : 0;
+}
+
+bool machine_is_held(const struct kind *k, const json_t *object) {
+        if (json_array_size(json_at(object, "metadata.finalizers")) > 0)
+                return true;
+        return k->strategy->flags & STRATEGY_SPEC_FINALIZERS &&
+               json_array_size(json_at(object, "spec.finalizers")) > 0;
+}
+
+bool machine_returns_deleted(const struct kind *k) {
+        return k->strategy->flags & STRATEGY_RETURNS_DELETED;
+}
+
+void machine_stored(const struct kind *k, struct kind_registry *kinds, const json_t *object) {
+        if (k->strategy->stored)
+                k->strategy->stored(kinds, object);
+}
+
+static json_t *scale_get(const struct kind *k, const json_t *object) {
         static const char *const copied[] = {
                         "name", "namespace", "uid", "resourceVersion", "creationTimestamp"};
         const json_t *selector;
@@ -246,8 +250,7 @@ json_t *machine_scale_get(const struct kind *k, const json_t *object) {
         return scale;
 }
 
-int machine_scale_put(
-                const struct kind *k, json_t *object, const json_t *scale, struct problem *p) {
+static int scale_put(const struct kind *k, json_t *object, const json_t *scale, struct problem *p) {
         json_t *replicas = (json_t *)json_at(scale, "spec.replicas");
         _cleanup_findings_ struct findings f = {.built_in = true};
 
@@ -264,3 +267,5 @@ int machine_scale_put(
                         replicas ? json_incref(replicas) : json_integer(0));
         return r < 0 ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory") : 0;
 }
+
+const struct subresource_form scale_form = {.get = scale_get, .put = scale_put};

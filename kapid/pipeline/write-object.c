@@ -1,51 +1,45 @@
-/* What every new and every changed object goes through (the order stands in machine.h). */
+/* The steps of an object on its way into the store. The order is the API's: ownership comes right
+ * after the defaults, so that what the server adds later belongs to nobody; admission changes the
+ * object before it is validated and judges it after. */
+#include "kapid/pipeline/write-object.h"
+
 #include "kapid/patch/managed.h"
 #include "kapid/pipeline/admit.h"
-#include "kapid/pipeline/write.h"
+#include "kapid/pipeline/body.h"
+#include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
 
-int body_check_names(struct request *r, json_t *object, struct problem *p) {
-        const char *namespace = object_namespace(object);
+/* An object on its way. */
+struct passage {
+        struct write *write;
+        const json_t *live; /* NULL: a create */
+        json_t *object;     /* changed in place; ours alone */
+        enum object_origin origin;
+        struct decision *decision;
+};
 
-        if (r->kind->namespaced) {
-                if (!isempty(namespace) && !streq(namespace, r->route.namespace))
-                        return problem_set(p, EINVAL, 400, "BadRequest",
-                                        "the namespace of the provided object does not match the "
-                                        "namespace sent on the request");
-                if (json_set_str(object, "metadata.namespace", r->route.namespace) < 0)
-                        return -ENOMEM;
-        } else {
-                json_del_at(object, "metadata.namespace");
-        }
-        if (isempty(r->route.name))
+/* A client may name the uid and the revision that it means. */
+static int step_preconditions(struct passage *a, struct problem *p) {
+        const struct write *w = a->write;
+        const char *uid = object_uid(a->object),
+                   *version = json_str_or(a->object, "metadata.resourceVersion", ""),
+                   *current = json_str_or(a->live, "metadata.resourceVersion", "");
+
+        if (!a->live)
                 return 0;
-        if (isempty(object_name(object)))
-                return json_set_str(object, "metadata.name", r->route.name);
-        if (!streq(object_name(object), r->route.name))
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "the name of the object (%.128s) does not match the name on the "
-                                "URL (%.128s)",
-                                object_name(object), r->route.name);
-        return 0;
+        if (!isempty(uid) && !streq(uid, object_uid(a->live)))
+                return problem_set(p, EEXIST, 409, "Conflict",
+                                "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
+                                "UID in precondition: %s, UID in object meta: %s",
+                                w->kind->resource, w->name, uid, object_uid(a->live));
+        if (!isempty(version) && !streq(version, "0") && !streq(version, current))
+                return problem_conflict(p, w->kind, w->name, NULL);
+        return json_set_str(a->object, "metadata.resourceVersion", current);
 }
 
-int request_apply_options(struct request *r, bool is_apply, struct apply_options *ret,
-                char **ret_manager, struct problem *p) {
-        int e = field_manager_name(request_query(r, "fieldManager"),
-                        request_header(r, "User-Agent"), is_apply, ret_manager, p);
-
-        if (e < 0)
-                return e;
-        *ret = (struct apply_options){.manager = *ret_manager,
-                        .force = query_true(request_query(r, "force")),
-                        .subresource = r->sub ? r->sub->name : "",
-                        .now_us = r->now_us};
-        return 0;
-}
-
-static int set_server_metadata(struct write *w, json_t *object) {
+static int new_metadata(struct write *w, json_t *object) {
         static const char *const dropped[] = {"resourceVersion", "selfLink", "generation",
                         "deletionTimestamp", "deletionGracePeriodSeconds"};
         json_t *metadata = json_object_get(object, "metadata");
@@ -53,49 +47,18 @@ static int set_server_metadata(struct write *w, json_t *object) {
 
         for (size_t i = 0; i < ELEMENTS(dropped); i++)
                 json_object_del(metadata, dropped[i]);
-        if (json_set_str(object, "metadata.uid", random_uuid(uuid)) < 0 ||
-                        json_set_str(object, "metadata.creationTimestamp",
-                                        time_format(w->r->now_us, now)) < 0 ||
-                        json_set_str(object, "metadata.name", w->name) < 0)
+        if (json_set_str(object, "metadata.uid", random_uuid(uuid)) < 0)
+                return -ENOMEM;
+        if (json_set_str(object, "metadata.creationTimestamp",
+                            time_format(w->request->now_us, now)) < 0)
+                return -ENOMEM;
+        if (json_set_str(object, "metadata.name", w->name) < 0)
                 return -ENOMEM;
         return w->kind->namespaced ? json_set_str(object, "metadata.namespace", w->namespace) : 0;
 }
 
-int write_new_object(struct write *w, json_t *object_taken, bool from_apply, struct problem *p) {
-        _cleanup_json_ json_t *object = object_taken;
-        _cleanup_free_ char *manager = NULL;
-        struct request *r = w->r;
-        struct apply_options o;
-        int e;
-
-        e = set_server_metadata(w, object);
-        if (e >= 0)
-                e = machine_default(w->kind, object);
-        /* Before the server's own part: what it adds belongs to nobody. */
-        if (e >= 0 && !from_apply) {
-                e = request_apply_options(r, false, &o, &manager, p);
-                if (e >= 0)
-                        e = managed_update(w->kind, NULL, object, &o);
-        }
-        if (e >= 0)
-                e = machine_prepare_create(w->kind, object, &r->context);
-        if (e >= 0)
-                e = write_admit(w, ADMISSION_MUTATE, NULL, object, p);
-        if (e >= 0)
-                e = machine_validate_create(w->kind, object, p);
-        if (e >= 0)
-                e = write_admit(w, ADMISSION_VALIDATE, NULL, object, p);
-        if (e >= 0)
-                e = machine_warnings(w->kind, object, &w->warnings);
-        if (e < 0)
-                return e;
-        w->act = WRITE_PUT;
-        w->object = TAKE_PTR(object);
-        return 0;
-}
-
 /* The server's own metadata come from the live object, whatever the client says. */
-static int keep_server_metadata(const json_t *live, json_t *object) {
+static int kept_metadata(const json_t *live, json_t *object) {
         static const char *const kept[] = {"uid", "creationTimestamp", "generation",
                         "deletionTimestamp", "deletionGracePeriodSeconds", "name", "namespace",
                         "generateName"};
@@ -116,70 +79,115 @@ static int keep_server_metadata(const json_t *live, json_t *object) {
         return 0;
 }
 
-static int check_preconditions(
-                struct write *w, const json_t *live, json_t *object, struct problem *p) {
-        const char *uid = object_uid(object),
-                   *version = json_str_or(object, "metadata.resourceVersion", ""),
-                   *current = json_str_or(live, "metadata.resourceVersion", "");
-
-        if (!isempty(uid) && !streq(uid, object_uid(live)))
-                return problem_set(p, EEXIST, 409, "Conflict",
-                                "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
-                                "UID in precondition: %s, UID in object meta: %s",
-                                w->kind->resource, w->name, uid, object_uid(live));
-        if (!isempty(version) && !streq(version, "0") && !streq(version, current))
-                return problem_conflict(p, w->kind, w->name, NULL);
-        return json_set_str(object, "metadata.resourceVersion", current);
+static int step_server_metadata(struct passage *a, struct problem *p) {
+        return a->live ? kept_metadata(a->live, a->object) : new_metadata(a->write, a->object);
 }
 
-/* Whether nothing holds a deleted object any more. */
-static bool may_go(const json_t *object) {
-        return object_is_deleting(object) &&
-               json_array_size(json_at(object, "metadata.finalizers")) == 0 &&
-               json_array_size(json_at(object, "spec.finalizers")) == 0 &&
+static int step_defaults(struct passage *a, struct problem *p) {
+        return machine_default(a->write->kind, a->object);
+}
+
+static int step_ownership(struct passage *a, struct problem *p) {
+        _cleanup_free_ char *manager = NULL;
+        struct apply_options o;
+        int r;
+
+        if (a->origin == FROM_APPLY)
+                return 0;
+        r = request_apply_options(a->write->request, false, &o, &manager, p);
+        if (r < 0)
+                return r;
+        return managed_update(a->write->kind, a->live, a->object, &o);
+}
+
+static int step_prepare(struct passage *a, struct problem *p) {
+        const struct request *request = a->write->request;
+
+        if (!a->live)
+                return machine_prepare_create(a->write->kind, a->object, &request->context);
+        return machine_prepare_update(
+                        a->write->kind, request->sub, a->live, a->object, &request->context);
+}
+
+static int step_mutate(struct passage *a, struct problem *p) {
+        return write_admit(a->write, ADMISSION_MUTATE, a->live, a->object, p);
+}
+
+static int step_validate(struct passage *a, struct problem *p) {
+        const struct write *w = a->write;
+
+        if (!a->live)
+                return machine_validate_create(w->kind, a->object, p);
+        return machine_validate_update(w->kind, w->request->sub, a->live, a->object, p);
+}
+
+static int step_admit(struct passage *a, struct problem *p) {
+        return write_admit(a->write, ADMISSION_VALIDATE, a->live, a->object, p);
+}
+
+static int step_warnings(struct passage *a, struct problem *p) {
+        if (a->write->request->sub)
+                return 0;
+        return machine_warnings(a->write->kind, a->object, &a->decision->warnings);
+}
+
+/* An apply that changes nothing writes nothing. */
+static int step_settle(struct passage *a, struct problem *p) {
+        return a->live ? managed_settle(a->live, a->object) : 0;
+}
+
+static const struct {
+        const char *name;
+        int (*run)(struct passage *a, struct problem *p);
+} steps[] = {
+                {"preconditions", step_preconditions},
+                {"server metadata", step_server_metadata},
+                {"defaults", step_defaults},
+                {"ownership", step_ownership},
+                {"prepare", step_prepare},
+                {"mutating admission", step_mutate},
+                {"validation", step_validate},
+                {"validating admission", step_admit},
+                {"warnings", step_warnings},
+                {"settle", step_settle},
+};
+
+/* Whether a deleted object goes now. */
+static bool may_go(const struct kind *k, const json_t *object) {
+        return object_is_deleting(object) && !machine_is_held(k, object) &&
                json_int_or(object, "metadata.deletionGracePeriodSeconds", 0) == 0;
 }
 
-int write_changed_object(struct write *w, const json_t *live, json_t *object_taken, bool from_apply,
-                struct problem *p) {
+int write_object(struct write *w, const json_t *live, json_t *object_taken,
+                enum object_origin origin, struct decision *ret, struct problem *p) {
         _cleanup_json_ json_t *object = object_taken;
-        _cleanup_free_ char *manager = NULL;
-        struct request *r = w->r;
-        struct apply_options o;
-        int e;
+        struct passage a = {.write = w,
+                        .live = live,
+                        .object = object,
+                        .origin = origin,
+                        .decision = ret};
+        int r;
 
-        e = check_preconditions(w, live, object, p);
-        if (e >= 0)
-                e = keep_server_metadata(live, object);
-        if (e >= 0)
-                e = machine_default(w->kind, object);
-        if (e >= 0 && !from_apply) {
-                e = request_apply_options(r, false, &o, &manager, p);
-                if (e >= 0)
-                        e = managed_update(w->kind, live, object, &o);
+        assert(object && object != live);
+        assert(ret == w->decision && !ret->object);
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                r = steps[i].run(&a, p);
+                if (r < 0) {
+                        log_debug("%s \"%s\": refused by %s", w->kind->resource, w->name,
+                                        steps[i].name);
+                        return r;
+                }
         }
-        if (e >= 0)
-                e = machine_prepare_update(w->kind, r->sub, live, object, &r->context);
-        if (e >= 0)
-                e = write_admit(w, ADMISSION_MUTATE, live, object, p);
-        if (e >= 0)
-                e = machine_validate_update(w->kind, r->sub, live, object, p);
-        if (e >= 0)
-                e = write_admit(w, ADMISSION_VALIDATE, live, object, p);
-        if (e >= 0 && !r->sub)
-                e = machine_warnings(w->kind, object, &w->warnings);
-        if (e >= 0)
-                e = managed_settle(live, object);
-        if (e < 0)
-                return e;
-        w->object = TAKE_PTR(object);
-        if (json_equal(w->object, live))
-                w->act = WRITE_NOTHING;
-        else if (may_go(w->object))
-                w->act = WRITE_DELETE;
-        else
-                w->act = WRITE_PUT;
-        return w->act == WRITE_DELETE
-                               ? write_admit_deletion(w, ADMISSION_DELETED, w->object, p)
-                               : 0;
+        ret->created = !live;
+        ret->object = TAKE_PTR(object);
+        if (live && json_equal(ret->object, live)) {
+                ret->act = DECIDE_NOTHING;
+                return 0;
+        }
+        if (!live || !may_go(w->kind, ret->object)) {
+                ret->act = DECIDE_PUT;
+                return 0;
+        }
+        ret->act = DECIDE_DELETE;
+        return write_admit_deletion(w, ADMISSION_DELETED, ret->object, p);
 }

@@ -1,375 +1,374 @@
-/* Carrying a write out: reading, guarding, retrying, and the lease that Events hang on. */
+/* Carries a verb's decision out: reads, decides, guards the txn with what was read, tries again. */
 #include "kapid/pipeline/write.h"
 
 #include <inttypes.h>
 
+#include "kapid/cache/forms.h"
+#include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/leases.h"
 #include "kapid/store/alloc.h"
-#include "kapid/kinds/crds.h"
-#include "kapid/cache/filled.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-enum { EVENT_TTL_S = 3600, EVENT_LEASE_SHARE_S = 60 };
+/* One write under way; `write` is what its verb sees. */
+struct run {
+        struct write write; /* borrows from the rest */
+        struct decision decision;
+        struct kind *kind;
+        char *namespace, *name;
+        write_decide decide;
+        write_done done;
+        char *key;
+        json_t *live;      /* NULL: nothing is there */
+        uint64_t revision; /* of live; 0: nothing is there */
+        bool fresh;        /* live is the store's own, or the guard is to find out */
+        unsigned attempts;
+        char *text; /* what is stored */
+        int64_t lease;
+};
 
-static void decide(struct write *w);
+static void decide(struct run *run);
 
-static struct write *write_free(struct write *w) {
-        if (!w)
+static struct run *run_free(struct run *run) {
+        if (!run)
                 return NULL;
-        for (size_t i = 0; i < w->extra_count; i++) {
-                free(w->extra[i].key);
-                free(w->extra[i].value);
-        }
-        json_decref(w->object);
-        json_decref(w->live);
-        strv_free(w->warnings);
-        free(w->namespace);
-        free(w->name);
-        free(w->key);
-        free(w->text);
-        kind_unref(w->kind);
-        request_unref(w->r);
-        return mfree(w);
+        decision_done(&run->decision);
+        json_decref(run->live);
+        free(run->namespace);
+        free(run->name);
+        free(run->key);
+        free(run->text);
+        kind_unref(run->kind);
+        request_unref(run->write.request);
+        return mfree(run);
 }
 
-static void finish(struct write *w, const struct problem *p) {
-        w->done(w, p);
-        write_free(w);
+static void finish(struct run *run, const struct problem *p) {
+        run->done(&run->write, p);
+        run_free(run);
 }
 
-static void fail(struct write *w, int error) {
-        _cleanup_problem_ struct problem p = {0};
-
-        problem_set(&p, abs(error), 500, "InternalError", "Internal error occurred: %s",
-                        strerror(abs(error)));
-        finish(w, &p);
+/* Ends it with p, or for an empty p with the error. */
+static void fail(struct run *run, int error, struct problem *p) {
+        assert(error < 0);
+        if (!p->code)
+                problem_set(p, -error, 500, "InternalError", "Internal error occurred: %s",
+                                strerror(-error));
+        finish(run, p);
 }
 
-static void fail_store(struct write *w, const struct store_result *res) {
+static void fail_store(struct run *run, const struct store_result *res) {
         _cleanup_problem_ struct problem p = {0};
 
         store_problem(res, &p);
-        finish(w, &p);
+        finish(run, &p);
 }
 
-static void fail_start(struct write *w, int error) {
-        fail_store(w, &(struct store_result){.error = error, .message = strerror(abs(error))});
+/* A call of the store that could not be started. */
+static void fail_start(struct run *run, int error) {
+        fail_store(run, &(struct store_result){.error = error, .message = strerror(-error)});
 }
 
-int write_rename(struct write *w, const char *name) {
-        char *copy = strdup(name), *key = kind_store_key(w->kind, w->namespace, name);
+static int set_name(struct run *run, const char *name) {
+        char *copy = strdup(name);
+        char *key = kind_store_key(run->kind, run->namespace, name);
 
         if (!copy || !key) {
                 free(copy);
                 free(key);
                 return -ENOMEM;
         }
-        free(w->name);
-        free(w->key);
-        w->name = copy;
-        w->key = key;
-        w->revision = 0;
+        free(run->name);
+        free(run->key);
+        run->write.name = run->name = copy;
+        run->key = key;
         return 0;
 }
 
-int write_add_extra(struct write *w, const char *key, const char *value, bool claim) {
-        struct write_extra *x = &w->extra[w->extra_count];
-
-        if (w->extra_count == WRITE_EXTRA_MAX)
-                return -E2BIG;
-        x->key = strdup(key);
-        x->value = value ? strdup(value) : NULL;
-        x->claim = claim;
-        w->extra_count++;
-        return x->key && (x->value || !value) ? 0 : -ENOMEM;
+static void set_live(struct run *run, json_t *live_taken, uint64_t revision, bool fresh) {
+        assert(!live_taken || revision > 0);
+        json_decref(run->live);
+        run->live = live_taken;
+        run->revision = revision;
+        run->fresh = fresh;
 }
 
-static void clear_decision(struct write *w) {
-        for (size_t i = 0; i < w->extra_count; i++) {
-                free(w->extra[i].key);
-                free(w->extra[i].value);
-        }
-        w->extra_count = 0;
-        json_decref(w->object);
-        w->object = NULL;
-        w->warnings = strv_free(w->warnings);
-        w->text = mfree(w->text);
-}
+/* The item's object in our version becomes the live one. */
+static int take_item(struct run *run, struct item *it, bool fresh, struct problem *p) {
+        struct item *form;
+        json_t *live;
+        int r = item_as(it, run->kind, &form, p);
 
-/* Takes what the store has at our key as the live object. */
-static int take_live(struct write *w, const struct store_kv *kv) {
-        _cleanup_item_ struct item *it = NULL;
-        _cleanup_json_ json_t *stored = NULL;
-        int r;
-
-        json_decref(w->live);
-        w->live = NULL;
-        w->revision = 0;
-        w->fresh = true;
-        if (!kv)
-                return 0;
-        r = item_new(caches_pool(w->r->api->caches), kv->key, strlen(w->kind->storage_prefix),
-                        kv->value, kv->size, kv->revision, &it);
         if (r < 0)
                 return r;
-        if (item_for_kind(it, w->kind))
-                stored = item_object(item_for_kind(it, w->kind));
-        if (!stored)
+        live = item_object(form);
+        if (!live)
                 return -ENOMEM;
-        w->live = streq(object_api_version(stored), w->kind->api_version) ? json_incref(stored)
-                                                                          : json_deep_copy(stored);
-        if (!w->live)
-                return -ENOMEM;
-        w->revision = kv->revision;
-        return streq(object_api_version(stored), w->kind->api_version)
-                               ? 0
-                               : kind_convert(w->kind, w->live);
+        set_live(run, live, item_revision(it), fresh);
+        return 0;
+}
+
+/* What the store has at our key (NULL: nothing) becomes the live one, and is decided on. */
+static void take_stored(struct run *run, const struct store_kv *kv) {
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_item_ struct item *it = NULL;
+        int r;
+
+        set_live(run, NULL, 0, true);
+        if (!kv) {
+                decide(run);
+                return;
+        }
+        r = item_new(caches_pool(run->write.request->api->caches), kv->key,
+                        strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
+        if (r >= 0)
+                r = take_item(run, it, true, &p);
+        if (r < 0)
+                fail(run, r, &p);
+        else
+                decide(run);
 }
 
 static void on_read(const struct store_result *res, void *userdata) {
-        struct write *w = userdata;
-        int r;
-
-        if (res->error) {
-                fail_store(w, res);
-                return;
-        }
-        r = take_live(w, res->count > 0 ? &res->kvs[0] : NULL);
-        if (r < 0)
-                fail(w, r);
+        if (res->error)
+                fail_store(userdata, res);
         else
-                decide(w);
+                take_stored(userdata, res->count > 0 ? &res->kvs[0] : NULL);
 }
 
-static void read_store(struct write *w) {
-        int r = store_range(w->r->api->store, &(struct store_range){.key = w->key}, on_read, w);
+static void read_store(struct run *run) {
+        int r = store_range(run->write.request->api->store, &(struct store_range){.key = run->key},
+                        on_read, run);
 
         if (r < 0)
-                fail_start(w, r);
+                fail_start(run, r);
+}
+
+static void on_stored(struct run *run, uint64_t revision) {
+        _cleanup_problem_ struct problem p = {0};
+        struct decision *d = &run->decision;
+        char number[24];
+
+        snprintf(number, sizeof(number), "%" PRIu64, revision);
+        if (d->object && json_set_str(d->object, "metadata.resourceVersion", number) < 0) {
+                fail(run, -ENOMEM, &p);
+                return;
+        }
+        if (d->act == DECIDE_PUT)
+                machine_stored(run->kind, run->write.request->api->kinds, d->object);
+        finish(run, NULL);
+}
+
+/* A guard did not hold: another has written our key, or has claimed one of the others. */
+static void on_guard_failed(struct run *run, const struct store_result *res) {
+        _cleanup_problem_ struct problem p = {0};
+        const struct store_kv *mine = NULL;
+
+        for (size_t i = 0; i < res->count; i++) {
+                const struct store_kv *kv = &res->kvs[i];
+
+                if (streq(kv->key, run->key))
+                        mine = kv;
+                else
+                        alloc_observe(run->write.request->api->alloc, kv->key, kv->value, kv->size);
+        }
+        bool changed = (mine ? mine->revision : 0) != run->revision;
+        if (++run->attempts >= WRITE_ATTEMPTS_MAX || (run->decision.no_retry && changed)) {
+                problem_conflict(&p, run->kind, run->name, NULL);
+                finish(run, &p);
+                return;
+        }
+        take_stored(run, mine);
 }
 
 static void on_txn(const struct store_result *res, void *userdata) {
-        struct write *w = userdata;
-        const struct store_kv *mine = NULL;
-        _cleanup_problem_ struct problem p = {0};
-        char number[24];
+        if (res->error)
+                fail_store(userdata, res);
+        else if (res->succeeded)
+                on_stored(userdata, res->revision);
+        else
+                on_guard_failed(userdata, res);
+}
+
+static int make_text(struct run *run, struct problem *p) {
+        _cleanup_json_ json_t *form = NULL;
         int r;
 
-        if (res->error) {
-                fail_store(w, res);
-                return;
-        }
-        if (res->succeeded) {
-                snprintf(number, sizeof(number), "%" PRIu64, res->revision);
-                if (w->object && json_set_str(w->object, "metadata.resourceVersion", number) < 0) {
-                        fail(w, ENOMEM);
-                        return;
-                }
-                if (w->act == WRITE_PUT && streq(w->kind->storage_prefix, crd_prefix))
-                        crds_stored(w->r->api, w->object);
-                finish(w, NULL);
-                return;
-        }
-        for (size_t i = 0; i < res->count; i++) {
-                if (streq(res->kvs[i].key, w->key))
-                        mine = &res->kvs[i];
-                else
-                        alloc_observe(w->r->api->alloc, res->kvs[i].key, res->kvs[i].value,
-                                        res->kvs[i].size);
-        }
-        if (++w->attempts >= WRITE_ATTEMPTS_MAX ||
-                        (w->no_retry && (mine ? mine->revision : 0) != w->revision)) {
-                problem_conflict(&p, w->kind, w->name, NULL);
-                finish(w, &p);
-                return;
-        }
-        r = take_live(w, mine);
+        if (run->decision.act != DECIDE_PUT)
+                return 0;
+        r = kind_store_form(run->kind, run->decision.object, &form, p);
         if (r < 0)
-                fail(w, r);
-        else
-                decide(w);
+                return r;
+        run->text = json_text(form);
+        return run->text ? 0 : -ENOMEM;
 }
 
-/* The object as it is stored: in the storage version, without its resourceVersion. */
-static int make_text(struct write *w) {
-        _cleanup_json_ json_t *copy = json_copy(w->object), *metadata = NULL;
-        const char *group = w->kind->group;
-        _cleanup_free_ char *api_version =
-                        isempty(group) ? strdup(w->kind->storage_version)
-                                       : strformat("%s/%s", group, w->kind->storage_version);
-
-        metadata = json_copy(json_object_get(w->object, "metadata"));
-        if (!copy || !metadata || !api_version)
-                return -ENOMEM;
-        json_object_del(metadata, "resourceVersion");
-        if (json_object_set(copy, "metadata", metadata) < 0)
-                return -ENOMEM;
-        if (!streq(w->kind->version, w->kind->storage_version)) {
-                const struct kind *stored = kind_registry_find(
-                                w->r->api->kinds, group, w->kind->storage_version, w->kind->plural);
-                json_t *deep = json_deep_copy(copy);
-
-                json_decref(copy);
-                copy = deep;
-                if (!copy || (stored && kind_convert(stored, copy) < 0) ||
-                                json_set_str(copy, "apiVersion", api_version) < 0)
-                        return -ENOMEM;
-        }
-        w->text = json_text(copy);
-        return w->text ? 0 : -ENOMEM;
-}
-
-static void run_txn(struct write *w) {
-        struct store_guard guards[WRITE_EXTRA_MAX + 1] = {{.key = w->key, .revision = w->revision}};
-        struct store_op ops[WRITE_EXTRA_MAX + 1];
+static void run_txn(struct run *run) {
+        struct store_guard guards[DECISION_KEYS_MAX + 1] = {
+                        {.key = run->key, .revision = run->revision}};
+        struct store_op ops[DECISION_KEYS_MAX + 1];
         struct store_txn txn = {.guards = guards, .guard_count = 1, .ops = ops, .op_count = 1};
-        int r = w->act == WRITE_PUT ? make_text(w) : 0;
+        int r;
 
-        if (r < 0) {
-                fail(w, r);
-                return;
-        }
-        ops[0] = (struct store_op){.key = w->key,
-                        .value = w->text,
-                        .size = w->text ? strlen(w->text) : 0,
-                        .lease = w->lease};
-        for (size_t i = 0; i < w->extra_count; i++) {
-                const struct write_extra *x = &w->extra[i];
+        assert(run->decision.act == DECIDE_PUT ? run->text != NULL : run->text == NULL);
+        ops[0] = (struct store_op){.key = run->key,
+                        .value = run->text,
+                        .size = run->text ? strlen(run->text) : 0,
+                        .lease = run->lease};
+        for (size_t i = 0; i < run->decision.key_count; i++) {
+                const struct decision_key *k = &run->decision.keys[i];
 
-                if (x->claim)
-                        guards[txn.guard_count++] = (struct store_guard){.key = x->key};
-                ops[txn.op_count++] = (struct store_op){.key = x->key,
-                                .value = x->value,
-                                .size = x->value ? strlen(x->value) : 0};
+                if (k->claim)
+                        guards[txn.guard_count++] = (struct store_guard){.key = k->key};
+                ops[txn.op_count++] = (struct store_op){.key = k->key,
+                                .value = k->value,
+                                .size = k->value ? strlen(k->value) : 0};
         }
-        r = store_txn(w->r->api->store, &txn, on_txn, w);
+        r = store_txn(run->write.request->api->store, &txn, on_txn, run);
         if (r < 0)
-                fail_start(w, r);
+                fail_start(run, r);
 }
 
 static void on_lease(const struct store_result *res, void *userdata) {
-        struct write *w = userdata;
-        struct api *a = w->r->api;
+        struct run *run = userdata;
 
         if (res->error) {
-                fail_store(w, res);
+                fail_store(run, res);
                 return;
         }
-        a->event_lease = w->lease = res->lease;
-        a->event_lease_until_us = now_mono_us() + EVENT_LEASE_SHARE_S * 1000000ULL;
-        run_txn(w);
+        run->lease = res->lease;
+        leases_add(run->write.request->api->leases, run->kind, res->lease, now_mono_us());
+        run_txn(run);
 }
 
-/* Events live for an hour; those of one minute share a lease. */
-static void store_it(struct write *w) {
-        struct api *a = w->r->api;
-        int r;
-
-        w->lease = 0;
-        if (w->act != WRITE_PUT || !streq(w->kind->storage_prefix, "/registry/events/")) {
-                run_txn(w);
-                return;
-        }
-        if (a->event_lease && now_mono_us() < a->event_lease_until_us) {
-                w->lease = a->event_lease;
-                run_txn(w);
-                return;
-        }
-        r = store_lease_grant(a->store, EVENT_TTL_S + EVENT_LEASE_SHARE_S, on_lease, w);
-        if (r < 0)
-                fail_start(w, r);
-}
-
-static void decide(struct write *w) {
+static void store_it(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
-        int r;
+        struct api *api = run->write.request->api;
+        int r = make_text(run, &p);
 
-        clear_decision(w);
-        w->created = !w->live;
-        r = w->decide(w, w->live, &p);
-        if (!w->fresh && (r < 0 || w->act == WRITE_NOTHING || w->r->dry_run)) {
-                read_store(w);
-                return;
-        }
         if (r < 0) {
-                if (!p.code)
-                        problem_set(&p, abs(r), 500, "InternalError", "Internal error occurred: %s",
-                                        strerror(abs(r)));
-                finish(w, &p);
-        } else if (w->act == WRITE_NOTHING || w->r->dry_run) {
-                finish(w, NULL);
-        } else {
-                store_it(w);
-        }
-}
-
-void write_start(struct request *r, const struct kind *k, const char *namespace, const char *name,
-                bool create, write_decide decide_func, write_done done, void *userdata) {
-        struct write *w = calloc(1, sizeof(*w));
-        struct cache *c = caches_get(r->api->caches, k->storage_prefix);
-        struct item *it;
-
-        if (!w || !c) {
-                free(w);
-                respond_errno(r, ENOMEM);
+                fail(run, r, &p);
                 return;
         }
-        w->r = request_ref(r);
-        w->kind = kind_ref(k);
-        w->decide = decide_func;
-        w->done = done;
-        w->userdata = userdata;
-        w->create = create;
-        w->namespace = strdup(strempty(namespace));
-        if (!w->namespace || write_rename(w, name) < 0) {
-                fail(w, ENOMEM);
-                return;
-        }
-        if (create) {
-                w->fresh = true; /* the guard says the rest */
-                decide(w);
-                return;
-        }
-        it = cache_find(c, w->key + strlen(k->storage_prefix));
-        if (!it || r->dry_run) {
-                read_store(w);
-                return;
-        }
-        w->revision = item_revision(it);
-        it = item_for_kind(it, k);
-        w->live = it ? item_object(it) : NULL;
-        if (w->live && !streq(object_api_version(w->live), k->api_version)) {
-                json_t *copy = json_deep_copy(w->live);
-
-                json_decref(w->live);
-                w->live = copy;
-                if (copy && kind_convert(k, copy) < 0) {
-                        fail(w, ENOMEM);
+        run->lease = 0;
+        if (run->kind->ttl_s > 0 && run->decision.act == DECIDE_PUT) {
+                run->lease = leases_find(api->leases, run->kind, now_mono_us());
+                if (!run->lease) {
+                        r = store_lease_grant(api->store, leases_ttl_s(run->kind), on_lease, run);
+                        if (r < 0)
+                                fail_start(run, r);
                         return;
                 }
         }
-        if (w->live)
-                decide(w);
+        run_txn(run);
+}
+
+/* The name is taken by what is live: another one, which the guard finds free or not. */
+static void rename_and_decide(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = set_name(run, run->decision.name);
+
+        if (r < 0) {
+                fail(run, r, &p);
+                return;
+        }
+        set_live(run, NULL, 0, true);
+        decide(run);
+}
+
+static void decide(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        struct decision *d = &run->decision;
+        bool dry_run = run->write.request->dry_run;
+        int r;
+
+        decision_done(d);
+        run->text = mfree(run->text);
+        r = run->decide(&run->write, run->live, d, &p);
+        if (!run->fresh && (r < 0 || d->act == DECIDE_NOTHING || dry_run)) {
+                read_store(run);
+                return;
+        }
+        if (r < 0) {
+                fail(run, r, &p);
+                return;
+        }
+        assert(d->act != DECIDE_PUT || d->object);
+        if (d->act == DECIDE_RENAME)
+                rename_and_decide(run);
+        else if (d->act == DECIDE_NOTHING || dry_run)
+                finish(run, NULL);
         else
-                fail(w, ENOMEM);
+                store_it(run);
+}
+
+/* From the cache where it has the object; a refusal there is confirmed as decide() does. */
+static void begin(struct run *run, bool create) {
+        _cleanup_problem_ struct problem p = {0};
+        const struct request *request = run->write.request;
+        struct cache *c = caches_get(request->api->caches, run->kind->storage_prefix);
+        struct item *it;
+
+        if (!c) {
+                fail(run, -ENOMEM, &p);
+                return;
+        }
+        if (create) {
+                set_live(run, NULL, 0, true); /* the guard says the rest */
+                decide(run);
+                return;
+        }
+        it = cache_find(c, run->key + strlen(run->kind->storage_prefix));
+        if (!it || request->dry_run || take_item(run, it, false, &p) < 0)
+                read_store(run);
+        else
+                decide(run);
+}
+
+void write_start(struct request *request, const struct write_options *o) {
+        const struct kind *k = o->kind ? o->kind : request->kind;
+        struct run *run = calloc(1, sizeof(*run));
+
+        assert(k && o->decide);
+        if (!run) {
+                respond_errno(request, -ENOMEM);
+                return;
+        }
+        run->kind = kind_ref(k);
+        run->decide = o->decide;
+        run->done = o->done ? o->done : write_respond;
+        run->namespace = strdup(o->namespace ? o->namespace : request->route.namespace);
+        run->write = (struct write){.request = request_ref(request),
+                        .kind = run->kind,
+                        .namespace = run->namespace,
+                        .name = "",
+                        .decision = &run->decision};
+        if (!run->namespace || set_name(run, o->name ? o->name : request->route.name) < 0) {
+                _cleanup_problem_ struct problem p = {0};
+
+                fail(run, -ENOMEM, &p);
+                return;
+        }
+        begin(run, o->create);
 }
 
 void write_respond(struct write *w, const struct problem *p) {
-        struct request *r = w->r;
+        struct request *request = w->request;
+        const struct decision *d = w->decision;
+        _cleanup_json_ json_t *form = NULL;
 
         if (p) {
-                respond_problem(r, p);
+                respond_problem(request, p);
                 return;
         }
-        request_warn_all(r, w->warnings);
-        if (r->sub && streq(r->sub->name, "scale")) {
-                _cleanup_json_ json_t *scale = machine_scale_get(w->kind, w->object);
-
-                if (scale)
-                        respond_json(r, 200, scale);
-                else
-                        respond_errno(r, ENOMEM);
+        request_warn_all(request, d->warnings);
+        if (!request->sub || !request->sub->form) {
+                respond_object(request, d->created ? 201 : 200, d->object);
                 return;
         }
-        respond_object(r, w->created ? 201 : 200, w->object);
+        form = request->sub->form->get(w->kind, d->object);
+        if (form)
+                respond_json(request, 200, form);
+        else
+                respond_errno(request, -ENOMEM);
 }

@@ -1,4 +1,5 @@
 /* CustomResourceDefinitions: names filled in, one storage version, schemas that compile. */
+#include "kapid/kinds/crd-names.h"
 #include "kapid/schema/internal.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
@@ -198,6 +199,7 @@ const struct kind_strategy strategies_apiextensions[] = {
                                 .prepare_create = crd_accept,
                                 .prepare_update = crd_prepare_update,
                                 .validate = crd_validate,
-                                .validate_update = crd_validate_update},
+                                .validate_update = crd_validate_update,
+                                .stored = crd_serve},
                 {0},
 };

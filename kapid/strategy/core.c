@@ -46,6 +46,10 @@ static int namespace_prepare_update(const char *subresource, const json_t *old, 
         return json_set_at(object, "spec.finalizers", json_incref(finalizers));
 }
 
+static int namespace_prepare_delete(json_t *object) {
+        return json_set_str(object, "status.phase", "Terminating");
+}
+
 /* Nodes. */
 
 static void node_validate(struct findings *f, const json_t *object) {
@@ -227,9 +231,10 @@ const struct kind_strategy strategies_core[] = {
                 {.group = "",
                                 .kind = "Namespace",
                                 .name = NAME_LABEL,
-                                .flags = STRATEGY_NO_GENERATION,
+                                .flags = STRATEGY_NO_GENERATION | STRATEGY_SPEC_FINALIZERS,
                                 .defaults = namespace_defaults,
                                 .prepare_create = namespace_prepare_create,
+                                .prepare_delete = namespace_prepare_delete,
                                 .prepare_update = namespace_prepare_update},
                 {.group = "",
                                 .kind = "Node",

@@ -519,9 +519,29 @@ static void pod_validate_update(
                                 "field is immutable");
 }
 
+/* A pod that no agent has, or that has ended, has nothing to wind down. */
+static int64_t pod_grace_seconds(const json_t *object, int64_t requested) {
+        const char *phase = json_str_or(object, "status.phase", "");
+        int64_t grace;
+
+        if (!*json_str_or(object, "spec.nodeName", "") || streq(phase, "Succeeded") ||
+                        streq(phase, "Failed"))
+                return 0;
+        grace = requested >= 0 ? requested
+                               : json_int_or(object, "spec.terminationGracePeriodSeconds", 30);
+        if (grace < 0)
+                grace = 1;
+        if (object_is_deleting(object))
+                grace = MIN(grace,
+                                json_int_or(object, "metadata.deletionGracePeriodSeconds", grace));
+        return grace;
+}
+
 const struct kind_strategy strategies_pod[] = {
                 {.group = "",
                                 .kind = "Pod",
+                                .flags = STRATEGY_RETURNS_DELETED,
+                                .grace_seconds = pod_grace_seconds,
                                 .defaults = pod_defaults,
                                 .prepare_create = pod_prepare_create,
                                 .validate = pod_validate,

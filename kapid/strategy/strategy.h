@@ -18,6 +18,10 @@ enum strategy_flag {
         STRATEGY_STATUS_ON_CREATE = 1 << 2, /* a create may bring its status: Node */
         /* A PUT must carry a resourceVersion (custom resources always: kind.custom). */
         STRATEGY_NEEDS_VERSION = 1 << 3,
+        /* spec.finalizers hold a deleted object, too: Namespace. */
+        STRATEGY_SPEC_FINALIZERS = 1 << 4,
+        /* A delete that removes the object answers with the object, not with a Status: Pod. */
+        STRATEGY_RETURNS_DELETED = 1 << 5,
 };
 
 struct kind_strategy {
@@ -32,6 +36,17 @@ struct kind_strategy {
         void (*validate)(struct findings *f, const json_t *object);
         void (*validate_update)(struct findings *f, const char *subresource, const json_t *old,
                         const json_t *object);
+        /* Changes an object, which is in any version of the kind, in place to the form of another
+         * version ("v2"); apiVersion is the caller's (convert.h). Refuses with p; a code of 0
+         * becomes 500. NULL: all versions have one shape. */
+        int (*convert)(const struct kind *k, const char *to_version, json_t *object,
+                        struct problem *p);
+        /* The grace period of a delete, in seconds; requested: the client's, or -1. NULL: 0. */
+        int64_t (*grace_seconds)(const json_t *object, int64_t requested);
+        /* A delete that only marks the object, because something holds it. */
+        int (*prepare_delete)(json_t *object);
+        /* After the store has taken a write of the object, before the client gets its answer. */
+        void (*stored)(struct kind_registry *kinds, const json_t *object);
 };
 
 /* Never NULL: kinds without an entry have the empty strategy. */

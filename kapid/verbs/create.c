@@ -1,25 +1,19 @@
 /* POST to a collection. */
 #include "kapid/pipeline/admit.h"
+#include "kapid/pipeline/body.h"
+#include "kapid/pipeline/write-object.h"
+#include "kapid/verbs/decide.h"
 #include "kapid/verbs/verbs.h"
-#include "kapid/pipeline/write.h"
 #include "lib/object.h"
 #include "lib/random.h"
 
 enum { SUFFIX = 5, GENERATED_MAX = 63 - SUFFIX };
 
-struct create {
-        json_t *body;
-        char **warnings;
-        char *generate; /* generateName, when the name is ours to make */
-};
-
-static void create_free(void *p) {
-        struct create *c = p;
-
-        json_decref(c->body);
-        strv_free(c->warnings);
-        free(c->generate);
-        free(c);
+/* The body's generateName, or NULL when the body has a name. */
+static const char *generate_base(const struct request *request) {
+        if (!isempty(object_name(request->body.object)))
+                return NULL;
+        return json_str_or(request->body.object, "metadata.generateName", "");
 }
 
 static char *generated_name(const char *base) {
@@ -29,118 +23,87 @@ static char *generated_name(const char *base) {
         return strformat("%.*s%s", GENERATED_MAX, base, suffix);
 }
 
-static int create_decide(struct write *w, const json_t *live, struct problem *p) {
-        struct create *c = w->r->state;
+int create_decide(struct write *w, const json_t *live, struct decision *ret, struct problem *p) {
+        const struct request *request = w->request;
+        const char *base = generate_base(request);
         json_t *object;
 
+        if (live && !base)
+                return problem_set(p, EEXIST, 409, "AlreadyExists", "%s \"%s\" already exists",
+                                w->kind->resource, w->name);
         if (live) {
-                _cleanup_free_ char *name = c->generate ? generated_name(c->generate) : NULL;
-                int e;
-
-                if (!name)
-                        return problem_set(p, EEXIST, 409, "AlreadyExists",
-                                        "%s \"%s\" already exists", w->kind->resource, w->name);
-                e = write_rename(w, name);
-                if (e < 0)
-                        return e;
-                w->created = true;
+                ret->act = DECIDE_RENAME;
+                ret->name = generated_name(base);
+                return ret->name ? 0 : -ENOMEM;
         }
-        for (char **s = c->warnings; s && *s; s++)
-                if (strv_extend(&w->warnings, *s) < 0)
-                        return -ENOMEM;
-        object = json_deep_copy(c->body);
-        return object ? write_new_object(w, object, false, p) : -ENOMEM;
+        if (decision_warn(ret, request->body.warnings) < 0)
+                return -ENOMEM;
+        object = json_deep_copy(request->body.object);
+        if (!object)
+                return -ENOMEM;
+        return write_object(w, NULL, object, FROM_BODY, ret, p);
 }
 
-static void create_respond(struct write *w, const struct problem *p) {
-        if (!p && w->r->dry_run && w->object)
-                json_del_at(w->object, "metadata.resourceVersion");
-        write_respond(w, p);
-}
+static void create_store(struct request *request) {
+        const char *base = generate_base(request);
+        _cleanup_free_ char *name =
+                        base ? generated_name(base) : strdup(object_name(request->body.object));
 
-static void create_store(struct request *r) {
-        struct create *c = r->state;
-        _cleanup_free_ char *name = NULL;
-
-        name = c->generate ? generated_name(c->generate) : strdup(object_name(c->body));
         if (!name) {
-                respond_errno(r, ENOMEM);
+                respond_errno(request, -ENOMEM);
                 return;
         }
         /* A dry run asks the store too, or a taken name would go unnoticed. */
-        write_start(r, r->kind, r->route.namespace, name, !r->dry_run, create_decide,
-                        create_respond, NULL);
+        write_start(request, &(struct write_options){.name = name,
+                                             .create = !request->dry_run,
+                                             .decide = create_decide});
 }
 
-static void create_check_namespace(struct request *r) {
+static void create_check_namespace(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
+        int r = request_may_create(request, &p);
 
-        if (request_may_create(r, &p) < 0)
-                respond_problem(r, &p);
+        if (r < 0)
+                respond_error(request, r, &p);
         else
-                create_store(r);
+                create_store(request);
 }
 
-static int create_begin(struct request *r, struct create *c, struct problem *p) {
-        _cleanup_(decoded_done) struct decoded d = {0};
-        const char *data;
-        size_t n;
-        int e;
+static int create_begin(struct request *request, struct problem *p) {
+        static const char why[] = "Required value: name or generateName is required";
+        json_t *body;
+        int r;
 
-        data = request_body(r, &n);
-        e = machine_decode(r->kind, NULL, request_header(r, "Content-Type"), data, n, r->validation,
-                        &d, p);
-        if (e < 0)
-                return e;
-        c->body = TAKE_PTR(d.object);
-        c->warnings = TAKE_PTR(d.warnings);
-        e = body_check_names(r, c->body, p);
-        if (e < 0)
-                return e;
-        if (!isempty(json_str_or(c->body, "metadata.resourceVersion", "")))
+        r = request_decode(request, p);
+        if (r < 0)
+                return r;
+        body = request->body.object;
+        r = request_check_names(request, body, p);
+        if (r < 0)
+                return r;
+        if (!isempty(json_str_or(body, "metadata.resourceVersion", "")))
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "resourceVersion should not be set on objects to be created");
-        r->new_name = object_name(c->body);
-        if (isempty(object_name(c->body))) {
-                const char *base = json_str_or(c->body, "metadata.generateName", "");
-
-                if (isempty(base)) {
-                        problem_set(p, EINVAL, 422, "Invalid",
-                                        "%s \"\" is invalid: metadata.name: Required value: name "
-                                        "or "
-                                        "generateName is required",
-                                        r->kind->kind);
-                        problem_cause(p, "FieldValueRequired", "metadata.name",
-                                        "Required value: name or generateName is required");
-                        return -EINVAL;
-                }
-                c->generate = strdup(base);
-                if (!c->generate)
-                        return -ENOMEM;
-        }
-        return 0;
+        request->new_name = object_name(body);
+        if (!isempty(object_name(body)) || !isempty(generate_base(request)))
+                return 0;
+        problem_set(p, EINVAL, 422, "Invalid", "%s \"\" is invalid: metadata.name: %s",
+                        request->kind->kind, why);
+        problem_cause(p, "FieldValueRequired", "metadata.name", why);
+        return -EINVAL;
 }
 
-void verb_create(struct request *r) {
+void verb_create(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        struct create *c = calloc(1, sizeof(*c));
-        int e = c ? 0 : -ENOMEM;
+        int r = create_begin(request, &p);
 
-        if (c) {
-                r->state = c;
-                r->free_state = create_free;
-                e = create_begin(r, c, &p);
-        }
-        if (e < 0) {
-                if (p.code)
-                        respond_problem(r, &p);
-                else
-                        respond_errno(r, e);
+        if (r < 0) {
+                respond_error(request, r, &p);
                 return;
         }
         /* A namespace that the cache does not know yet may have been made a moment ago. */
-        if (request_may_create(r, &p) < 0)
-                request_freshen(r, create_check_namespace);
+        if (request_may_create(request, &p) < 0)
+                request_freshen(request, create_check_namespace);
         else
-                create_store(r);
+                create_store(request);
 }

@@ -1,45 +1,52 @@
-/* GET of one object, or of its scale. Without a resourceVersion the answer is linearizable: the
+/* GET of one object, or of a part of it. Without a resourceVersion the answer is linearizable: the
  * cache first catches up with the store. */
+#include "kapid/cache/forms.h"
 #include "kapid/verbs/verbs.h"
 
-static void get_now(struct request *r) {
+static void respond_form(struct request *request, struct item *it) {
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *path = request_cache_path(r, r->route.name);
-        struct item *it = path ? cache_find(r->cache, path) : NULL;
-        _cleanup_json_ json_t *object = NULL, *scale = NULL;
+        _cleanup_json_ json_t *object = NULL, *form = NULL;
+        int r = item_object_as(it, request->kind, &object, &p);
 
-        if (!it) {
-                problem_not_found(&p, r->kind, r->route.name);
-                respond_problem(r, &p);
+        if (r < 0) {
+                respond_error(request, r, &p);
                 return;
         }
-        if (!r->sub || !streq(r->sub->name, "scale")) {
-                respond_item(r, 200, it);
-                return;
-        }
-        object = request_object_of(r, it);
-        scale = object ? machine_scale_get(r->kind, object) : NULL;
-        if (scale)
-                respond_json(r, 200, scale);
+        form = request->sub->form->get(request->kind, object);
+        if (form)
+                respond_json(request, 200, form);
         else
-                respond_errno(r, ENOMEM);
+                respond_errno(request, -ENOMEM);
 }
 
-void verb_get(struct request *r) {
+static void get_now(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        const char *version = request_query(r, "resourceVersion");
+        struct item *it;
+        int r = request_item(request, &it, &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else if (request->sub && request->sub->form)
+                respond_form(request, it);
+        else
+                respond_item(request, 200, it);
+}
+
+void verb_get(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        const char *version = request_query(request, "resourceVersion");
         uint64_t revision;
 
         if (isempty(version)) {
-                request_freshen(r, get_now);
+                request_freshen(request, get_now);
                 return;
         }
         if (parse_u64(version, &revision) < 0) {
                 problem_set(&p, EINVAL, 400, "BadRequest",
                                 "resourceVersion: Invalid value: \"%s\": must be a number",
                                 version);
-                respond_problem(r, &p);
+                respond_problem(request, &p);
                 return;
         }
-        request_wait_revision(r, revision, get_now);
+        request_wait_revision(request, revision, get_now);
 }

@@ -1,8 +1,9 @@
 /* GET pods/P/log: the pod's node is asked over SSH (docs/names.md: forced command). libssh blocks,
  * so each log stream has a thread of its own, at most API_LOG_STREAMS_MAX of them. The thread
  * writes what it gets into a pipe; the loop reads it as fast as the client takes it, and a full
- * pipe slows the thread and with it the node. The thread's end is the pipe's end: only then are its
- * results read and is it joined. `stop` is the one thing both sides touch while it runs. */
+ * pipe slows the thread and with it the node. The thread closes the pipe when it exits: only then
+ * are its results read and is it joined. `stop` is the only member that both sides use while it
+ * runs. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,11 +23,11 @@ enum {
         CONNECT_S = 10,
 };
 
-struct job {
+struct node_log {
         struct api *api;
-        struct request *r; /* until the answer has begun */
+        struct request *request; /* until the answer has begun */
         struct http_stream *stream;
-        bool gone; /* nobody reads any more */
+        bool gone; /* no reader is left */
         sd_event_source *io, *quiet;
         int read_fd;
         pthread_t thread;
@@ -41,7 +42,7 @@ struct job {
         int error;
 };
 
-static struct job *job_free(struct job *j) {
+static struct node_log *node_log_free(struct node_log *j) {
         if (!j)
                 return NULL;
         sd_event_source_disable_unref(j->io);
@@ -55,15 +56,15 @@ static struct job *job_free(struct job *j) {
         free(j->command);
         problem_done(&j->problem);
         buf_done(&j->errors);
-        request_unref(j->r);
+        request_unref(j->request);
         return mfree(j);
 }
-DEFINE_CLEANUP(struct job *, job_free);
+DEFINE_CLEANUP(struct node_log *, node_log_free);
 
 /* --- in the thread --- */
 
 static int on_output(bool is_stderr, const char *data, size_t n, void *userdata) {
-        struct job *j = userdata;
+        struct node_log *j = userdata;
 
         if (atomic_load(&j->stop))
                 return -ECANCELED;
@@ -86,7 +87,7 @@ static int on_output(bool is_stderr, const char *data, size_t n, void *userdata)
 }
 
 static void *run(void *userdata) {
-        struct job *j = userdata;
+        struct node_log *j = userdata;
         _cleanup_(ssh_conn_freep) struct ssh_conn *c = NULL;
 
         j->error = ssh_conn_open(&c,
@@ -108,15 +109,15 @@ static void *run(void *userdata) {
 static void on_stream_gone(struct http_stream *s, void *userdata);
 
 static void on_drained(struct http_stream *s, void *userdata) {
-        struct job *j = userdata;
+        struct node_log *j = userdata;
 
         (void)sd_event_source_set_enabled(j->io, SD_EVENT_ON);
 }
 
-static void begin_stream(struct job *j) {
+static void begin_stream(struct node_log *j) {
         if (j->stream || j->gone)
                 return;
-        j->stream = respond_stream(j->r, "text/plain", QUEUE_MAX, on_stream_gone, j);
+        j->stream = respond_stream(j->request, "text/plain", QUEUE_MAX, on_stream_gone, j);
         if (j->stream) {
                 http_stream_on_drained(j->stream, on_drained, j);
         } else {
@@ -126,7 +127,7 @@ static void begin_stream(struct job *j) {
 }
 
 static void on_stream_gone(struct http_stream *s, void *userdata) {
-        struct job *j = userdata;
+        struct node_log *j = userdata;
 
         j->stream = NULL;
         j->gone = true;
@@ -135,7 +136,7 @@ static void on_stream_gone(struct http_stream *s, void *userdata) {
         (void)sd_event_source_set_enabled(j->io, SD_EVENT_ON);
 }
 
-static void refuse(struct job *j) {
+static void refuse(struct node_log *j) {
         _cleanup_problem_ struct problem p = {0};
 
         if (j->error < 0)
@@ -144,16 +145,16 @@ static void refuse(struct job *j) {
         else
                 problem_set(&p, EINVAL, 400, "BadRequest", "%s",
                                 j->errors.size ? j->errors.data : "the node refused");
-        respond_problem(j->r, &p);
+        respond_problem(j->request, &p);
 }
 
 /* The pipe has ended, and with it the thread's work. */
-static void job_end(struct job *j) {
+static void job_end(struct node_log *j) {
         pthread_join(j->thread, NULL);
         j->api->log_streams--;
         while (j->errors.size > 0 && j->errors.data[j->errors.size - 1] == '\n')
                 j->errors.data[--j->errors.size] = 0;
-        if (!j->stream && !j->gone && j->r->http) {
+        if (!j->stream && !j->gone && j->request->http) {
                 if (j->error < 0 || j->status != 0)
                         refuse(j);
                 else
@@ -168,11 +169,11 @@ static void job_end(struct job *j) {
                         http_stream_end(j->stream);
                 }
         }
-        job_free(j);
+        node_log_free(j);
 }
 
 static int on_readable(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        struct job *j = userdata;
+        struct node_log *j = userdata;
         char data[65536];
         ssize_t n = read(fd, data, sizeof(data));
 
@@ -182,7 +183,7 @@ static int on_readable(sd_event_source *source, int fd, uint32_t events, void *u
                 job_end(j);
                 return 0;
         }
-        if (!j->gone && !j->stream && !j->r->http) {
+        if (!j->gone && !j->stream && !j->request->http) {
                 j->gone = true;
                 atomic_store(&j->stop, true);
         }
@@ -200,9 +201,9 @@ static int on_readable(sd_event_source *source, int fd, uint32_t events, void *u
 
 /* Nothing came yet: a follower sees that it is connected; one that went away is noticed. */
 static int on_quiet(sd_event_source *source, uint64_t usec, void *userdata) {
-        struct job *j = userdata;
+        struct node_log *j = userdata;
 
-        if (!j->r->http && !j->stream) {
+        if (!j->request->http && !j->stream) {
                 j->gone = true;
                 atomic_store(&j->stop, true);
         } else if (!j->stream) {
@@ -212,7 +213,7 @@ static int on_quiet(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int job_start(struct job *j) {
+static int node_log_start(struct node_log *j) {
         sigset_t all, before;
         int fds[2], r;
 
@@ -223,9 +224,10 @@ static int job_start(struct job *j) {
         if (fcntl(j->read_fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
         r = sd_event_add_io(j->api->event, &j->io, j->read_fd, EPOLLIN, on_readable, j);
-        if (r >= 0)
-                r = sd_event_add_time_relative(j->api->event, &j->quiet, CLOCK_MONOTONIC, QUIET_US,
-                                0, on_quiet, j);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(
+                        j->api->event, &j->quiet, CLOCK_MONOTONIC, QUIET_US, 0, on_quiet, j);
         if (r < 0)
                 return r;
         sigfillset(&all); /* signals are the loop's */
@@ -294,9 +296,9 @@ static int check_state(const json_t *pod, const char *container, bool previous, 
         return 0;
 }
 
-static int number(
-                struct request *r, const char *name, int64_t min, int64_t *ret, struct problem *p) {
-        const char *text = request_query(r, name);
+static int number(struct request *request, const char *name, int64_t min, int64_t *ret,
+                struct problem *p) {
+        const char *text = request_query(request, name);
 
         *ret = -1;
         if (isempty(text))
@@ -308,40 +310,43 @@ static int number(
         return 1;
 }
 
-static int make_command(struct request *r, const json_t *pod, const char *container, char **ret,
-                struct problem *p) {
-        const char *since = request_query(r, "sinceTime");
+static int make_command(struct request *request, const json_t *pod, const char *container,
+                char **ret, struct problem *p) {
+        const char *since = request_query(request, "sinceTime");
         int64_t tail, since_s, limit;
         _cleanup_buf_ struct buf b = {0};
         char text[TIMEFMT_SIZE];
         uint64_t us;
-        int e;
+        int r;
 
-        e = number(r, "tailLines", 0, &tail, p);
-        if (e >= 0)
-                e = number(r, "sinceSeconds", 1, &since_s, p);
-        if (e >= 0)
-                e = number(r, "limitBytes", 1, &limit, p);
-        if (e < 0)
-                return e;
+        r = number(request, "tailLines", 0, &tail, p);
+        if (r < 0)
+                return r;
+        r = number(request, "sinceSeconds", 1, &since_s, p);
+        if (r < 0)
+                return r;
+        r = number(request, "limitBytes", 1, &limit, p);
+        if (r < 0)
+                return r;
         buf_printf(&b, "logs %s %s %s %s", object_namespace(pod), object_name(pod), object_uid(pod),
                         container);
-        if (query_true(request_query(r, "follow")))
+        if (query_true(request_query(request, "follow")))
                 buf_append_str(&b, " follow");
-        if (query_true(request_query(r, "previous")))
+        if (query_true(request_query(request, "previous")))
                 buf_append_str(&b, " previous");
-        if (query_true(request_query(r, "timestamps")))
+        if (query_true(request_query(request, "timestamps")))
                 buf_append_str(&b, " timestamps");
         if (tail >= 0)
                 buf_printf(&b, " tail=%lld", (long long)tail);
         if (since_s >= 0) {
                 buf_printf(&b, " since-time=%s",
-                                time_format(r->now_us - MIN((uint64_t)since_s * 1000000, r->now_us),
+                                time_format(request->now_us - MIN((uint64_t)since_s * 1000000,
+                                                                              request->now_us),
                                                 text));
         } else if (!isempty(since)) {
                 if (time_parse(since, &us) < 0)
                         return problem_set(p, EINVAL, 400, "BadRequest",
-                                        "sinceTime: \"%.64s\" is no RFC 3339 time", since);
+                                        "sinceTime: \"%.64s\" is not an RFC 3339 time", since);
                 buf_printf(&b, " since-time=%s", time_format(us, text));
         }
         if (limit >= 0)
@@ -363,18 +368,23 @@ static const char *node_address(const json_t *node) {
         return NULL;
 }
 
-static int fill_target(struct job *j, const char *name, struct problem *p) {
-        struct cache *c = caches_get(j->api->caches, "/registry/nodes/");
-        struct item *it = c ? cache_find(c, name) : NULL;
-        _cleanup_json_ json_t *node = it ? item_object(it) : NULL;
-        const char *address = node_address(node),
-                   *key = node ? object_annotation(node, "keelson.dev/ssh-host-key") : NULL,
-                   *port = node ? object_annotation(node, "keelson.dev/ssh-port") : NULL,
-                   *user = node ? object_annotation(node, "keelson.dev/ssh-user") : NULL;
+static int find_node(struct api *api, const char *name, json_t **ret, struct problem *p) {
+        struct item *it = api_find(api, "", "nodes", "", name);
 
-        if (!node)
+        if (!it)
                 return problem_set(p, ENOENT, 500, "InternalError",
-                                "the pod's node \"%s\" is not there any more", name);
+                                "the pod's node \"%s\" does not exist any longer", name);
+        *ret = item_object(it);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int fill_target(struct node_log *j, const json_t *node, struct problem *p) {
+        const char *name = object_name(node);
+        const char *address = node_address(node),
+                   *key = object_annotation(node, "keelson.dev/ssh-host-key"),
+                   *port = object_annotation(node, "keelson.dev/ssh-port"),
+                   *user = object_annotation(node, "keelson.dev/ssh-user");
+
         if (!j->api->options.ssh_key_file)
                 return problem_set(p, EOPNOTSUPP, 500, "InternalError",
                                 "this server has no SSH key for nodes (--ssh-key-file)");
@@ -386,7 +396,7 @@ static int fill_target(struct job *j, const char *name, struct problem *p) {
                                         : "address in its status");
         if (port && parse_port(port, &j->port) < 0)
                 return problem_set(p, EINVAL, 500, "InternalError",
-                                "node \"%s\": annotation keelson.dev/ssh-port is no port", name);
+                                "node \"%s\": annotation keelson.dev/ssh-port is not a port", name);
         j->host = strdup(address);
         j->host_key = strdup(key);
         j->user = user ? strdup(user) : strdup("root");
@@ -394,57 +404,65 @@ static int fill_target(struct job *j, const char *name, struct problem *p) {
         return j->host && j->host_key && j->user && j->key_file ? 0 : -ENOMEM;
 }
 
-static int start(struct request *r, struct problem *p) {
-        _cleanup_(job_freep) struct job *j = calloc(1, sizeof(*j));
-        _cleanup_free_ char *path = request_cache_path(r, r->route.name);
-        struct item *it = path ? cache_find(r->cache, path) : NULL;
-        _cleanup_json_ json_t *pod = it ? item_object(it) : NULL;
-        bool previous = query_true(request_query(r, "previous"));
+/* What the job is to do. */
+static int prepare(struct request *request, struct node_log *j, struct problem *p) {
+        _cleanup_json_ json_t *pod = NULL, *node = NULL;
+        bool previous = query_true(request_query(request, "previous"));
         const char *container = NULL;
-        int e;
+        int r;
+
+        r = request_object(request, &pod, p);
+        if (r < 0)
+                return r;
+        r = choose_container(pod, request_query(request, "container"), &container, p);
+        if (r < 0)
+                return r;
+        r = check_state(pod, container, previous, p);
+        if (r < 0)
+                return r;
+        r = make_command(request, pod, container, &j->command, p);
+        if (r < 0)
+                return r;
+        r = find_node(j->api, json_str_or(pod, "spec.nodeName", ""), &node, p);
+        if (r < 0)
+                return r;
+        return fill_target(j, node, p);
+}
+
+static int start(struct request *request, struct problem *p) {
+        _cleanup_(node_log_freep) struct node_log *j = calloc(1, sizeof(*j));
+        int r;
 
         if (!j)
                 return -ENOMEM;
         j->read_fd = j->write_fd = -EBADF;
-        j->api = r->api;
-        j->r = request_ref(r);
-        if (!pod)
-                return problem_not_found(p, r->kind, r->route.name);
-        e = choose_container(pod, request_query(r, "container"), &container, p);
-        if (e >= 0)
-                e = check_state(pod, container, previous, p);
-        if (e >= 0)
-                e = make_command(r, pod, container, &j->command, p);
-        if (e >= 0)
-                e = fill_target(j, json_str_or(pod, "spec.nodeName", ""), p);
-        if (e < 0)
-                return e;
-        if (r->api->log_streams >= API_LOG_STREAMS_MAX) {
+        j->api = request->api;
+        j->request = request_ref(request);
+        r = prepare(request, j, p);
+        if (r < 0)
+                return r;
+        if (request->api->log_streams >= API_LOG_STREAMS_MAX) {
                 problem_set(p, EBUSY, 429, "TooManyRequests",
                                 "too many log streams are open at this server");
                 p->retry_after_s = 5;
                 return -EBUSY;
         }
-        e = job_start(j);
-        if (e < 0)
-                return e;
-        r->api->log_streams++;
+        r = node_log_start(j);
+        if (r < 0)
+                return r;
+        request->api->log_streams++;
         (void)TAKE_PTR(j);
         return 0;
 }
 
-static void log_now(struct request *r) {
+static void log_now(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        int e = start(r, &p);
+        int r = start(request, &p);
 
-        if (e >= 0)
-                return;
-        if (p.code)
-                respond_problem(r, &p);
-        else
-                respond_errno(r, e);
+        if (r < 0)
+                respond_error(request, r, &p);
 }
 
-void verb_log(struct request *r) {
-        request_freshen(r, log_now);
+void verb_log(struct request *request) {
+        request_freshen(request, log_now);
 }

@@ -2,6 +2,7 @@
  * where the request says so, so that they end with it. An agent gets only tokens that are bound to
  * a pod which runs on its node with that account, and for a day at most. */
 #include "kapid/auth/jwt.h"
+#include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/crypto.h"
 #include "lib/object.h"
@@ -15,11 +16,13 @@ enum {
         TOKEN_OF_AGENT_MAX_S = 24 * 3600,
 };
 
+/* What a token can be bound to (all of v1). */
 static const struct bound_kind {
-        const char *kind, *prefix, *plural, *claim;
+        const char *kind, *plural, *claim;
+        bool runs_as_account; /* it must run with the account of the token */
 } bound_kinds[] = {
-                {"Pod", "/registry/pods/", "pods", "pod"},
-                {"Secret", "/registry/secrets/", "secrets", "secret"},
+                {"Pod", "pods", "pod", .runs_as_account = true},
+                {"Secret", "secrets", "secret"},
 };
 
 static const struct bound_kind *bound_kind_find(const json_t *bound) {
@@ -30,20 +33,20 @@ static const struct bound_kind *bound_kind_find(const json_t *bound) {
         return NULL;
 }
 
-static int forbid(struct request *r, struct problem *p, const char *why) {
+static int forbid(struct request *request, struct problem *p, const char *why) {
         return problem_set(p, EACCES, 403, "Forbidden", "serviceaccounts \"%s\" is forbidden: %s",
-                        r->route.name, why);
+                        request->route.name, why);
 }
 
-/* What the node restriction says (reference server: NodeRestriction). */
-static int check_agent(struct request *r, const char *node, const json_t *bound,
+/* What an agent may ask for (reference server: NodeRestriction). */
+static int check_agent(struct request *request, const char *node, const json_t *bound,
                 const json_t *object, struct problem *p) {
         if (!streq(json_str_or(bound, "kind", ""), "Pod"))
-                return forbid(r, p, "node requested token not bound to a pod");
+                return forbid(request, p, "node requested token not bound to a pod");
         if (isempty(json_str_or(bound, "uid", "")))
-                return forbid(r, p, "node requested token with a pod binding without a uid");
+                return forbid(request, p, "node requested token with a pod binding without a uid");
         if (!streq(json_str_or(object, "spec.nodeName", ""), node))
-                return forbid(r, p,
+                return forbid(request, p,
                                 "node requested token bound to a pod scheduled on a different "
                                 "node");
         return 0;
@@ -51,75 +54,70 @@ static int check_agent(struct request *r, const char *node, const json_t *bound,
 
 /* The object that the token is bound to is there, is the one that is meant, and (a pod) runs with
  * this account. Its uid goes into the request. */
-static int check_bound(struct request *r, json_t *body, struct problem *p) {
-        const char *node = user_is_master(&r->user) ? NULL : user_node(&r->user);
+static int check_bound(struct request *request, json_t *body, struct problem *p) {
+        const char *node = user_is_master(&request->user) ? NULL : user_node(&request->user);
         const json_t *bound = json_at(body, "spec.boundObjectRef");
         const char *name = json_str_or(bound, "name", ""), *uid = json_str_or(bound, "uid", "");
         const struct bound_kind *k = bound ? bound_kind_find(bound) : NULL;
-        _cleanup_free_ char *path = NULL;
         _cleanup_json_ json_t *object = NULL;
-        struct cache *c;
         struct item *it;
 
         if (!bound)
-                return node ? check_agent(r, node, NULL, NULL, p) : 0;
+                return node ? check_agent(request, node, NULL, NULL, p) : 0;
         if (!k)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "cannot bind token to object of type %s %s: only to a Pod or a "
                                 "Secret of v1",
                                 json_str_or(bound, "apiVersion", ""),
                                 json_str_or(bound, "kind", ""));
-        path = strformat("%s/%s", r->route.namespace, name);
-        c = caches_get(r->api->caches, k->prefix);
-        if (!path || !c)
-                return -ENOMEM;
-        it = cache_find(c, path);
-        object = it ? item_object(it) : NULL;
-        if (!object)
+        it = api_find(request->api, "", k->plural, request->route.namespace, name);
+        if (!it)
                 return problem_set(
                                 p, ENOENT, 404, "NotFound", "%s \"%s\" not found", k->plural, name);
+        object = item_object(it);
+        if (!object)
+                return -ENOMEM;
         if (!isempty(uid) && !streq(uid, object_uid(object)))
                 return problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": the UID in the bound "
                                 "object reference (%s) does not match the UID in record. The "
                                 "object might have been deleted and then recreated",
                                 k->plural, name, uid);
-        if (streq(k->kind, "Pod") &&
-                        !streq(json_str_or(object, "spec.serviceAccountName", "default"),
-                                        r->route.name))
+        if (k->runs_as_account && !streq(json_str_or(object, "spec.serviceAccountName", "default"),
+                                                  request->route.name))
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "cannot bind token for serviceaccount \"%s\" to pod running with "
                                 "different serviceaccount name.",
-                                r->route.name);
-        if (node && check_agent(r, node, bound, object, p) < 0)
+                                request->route.name);
+        if (node && check_agent(request, node, bound, object, p) < 0)
                 return -EACCES;
         return json_set_str(body, "spec.boundObjectRef.uid", object_uid(object));
 }
 
-static json_t *token_claims(
-                struct request *r, const json_t *account, const json_t *body, uint64_t end_s) {
-        uint64_t now_s = r->now_us / 1000000;
+static json_t *token_claims(struct request *request, const json_t *account, const json_t *body,
+                uint64_t end_s) {
+        uint64_t now_s = request->now_us / 1000000;
         const json_t *bound = json_at(body, "spec.boundObjectRef"),
                      *audiences = json_at(body, "spec.audiences");
         const struct bound_kind *k = bound ? bound_kind_find(bound) : NULL;
-        _cleanup_free_ char *subject =
-                        strformat("system:serviceaccount:%s:%s", r->route.namespace, r->route.name);
+        _cleanup_free_ char *subject = strformat("system:serviceaccount:%s:%s",
+                        request->route.namespace, request->route.name);
         char id[UUID_SIZE];
         json_t *claims;
 
         if (!subject)
                 return NULL;
         claims = json_pack("{ss, ss, sI, sI, sI, ss, s{ss, s{ss, ss}}}", "iss",
-                        r->api->options.issuer, "sub", subject, "iat", (json_int_t)now_s, "nbf",
-                        (json_int_t)now_s, "exp", (json_int_t)end_s, "jti", random_uuid(id),
-                        "kubernetes.io", "namespace", r->route.namespace, "serviceaccount", "name",
-                        r->route.name, "uid", object_uid(account));
+                        request->api->options.issuer, "sub", subject, "iat", (json_int_t)now_s,
+                        "nbf", (json_int_t)now_s, "exp", (json_int_t)end_s, "jti", random_uuid(id),
+                        "kubernetes.io", "namespace", request->route.namespace, "serviceaccount",
+                        "name", request->route.name, "uid", object_uid(account));
         if (!claims)
                 return NULL;
         if (json_array_size(audiences) > 0)
                 json_object_set(claims, "aud", (json_t *)audiences);
         else
-                json_object_set_new(claims, "aud", json_pack("[s]", r->api->options.issuer));
+                json_object_set_new(claims, "aud", json_pack("[s]", request->api->options.issuer));
         if (k)
                 json_object_set_new(json_object_get(claims, "kubernetes.io"), k->claim,
                                 json_pack("{ss, ss}", "name", json_str_or(bound, "name", ""), "uid",
@@ -127,10 +125,10 @@ static json_t *token_claims(
         return claims;
 }
 
-static int check_request(struct request *r, json_t *body, struct problem *p) {
+static int check_request(struct request *request, json_t *body, struct problem *p) {
         int64_t seconds = json_int_or(body, "spec.expirationSeconds", TOKEN_DEFAULT_S);
 
-        if (!r->api->jwt || !sign_key_is_private(r->api->jwt))
+        if (!request->api->jwt || !sign_key_is_private(request->api->jwt))
                 return problem_set(p, EOPNOTSUPP, 500, "InternalError",
                                 "this server has no key to sign tokens with "
                                 "(--service-account-key-file)");
@@ -138,59 +136,56 @@ static int check_request(struct request *r, json_t *body, struct problem *p) {
                 problem_set(p, EINVAL, 422, "Invalid",
                                 "TokenRequest \"%s\" is invalid: spec.expirationSeconds: Invalid "
                                 "value: %lld: may not specify a duration less than 10 minutes",
-                                r->route.name, (long long)seconds);
+                                request->route.name, (long long)seconds);
                 problem_cause(p, "FieldValueInvalid", "spec.expirationSeconds",
                                 "Invalid value: may not specify a duration less than 10 minutes");
                 return -EINVAL;
         }
-        return check_bound(r, body, p);
+        return check_bound(request, body, p);
 }
 
-static void issue(struct request *r, const json_t *account, json_t *body) {
-        bool agent = user_node(&r->user) && !user_is_master(&r->user);
+static void issue(struct request *request, const json_t *account, json_t *body) {
+        bool agent = user_node(&request->user) && !user_is_master(&request->user);
         int64_t seconds = json_int_or(body, "spec.expirationSeconds", TOKEN_DEFAULT_S);
-        uint64_t end_s = r->now_us / 1000000 +
+        uint64_t end_s = request->now_us / 1000000 +
                          (uint64_t)MIN(seconds, agent ? TOKEN_OF_AGENT_MAX_S : TOKEN_MAX_S);
-        _cleanup_json_ json_t *claims = token_claims(r, account, body, end_s);
+        _cleanup_json_ json_t *claims = token_claims(request, account, body, end_s);
         _cleanup_free_ char *token = NULL;
         char end[TIMEFMT_SIZE];
 
-        if (!claims || jwt_sign(r->api->jwt, claims, &token) < 0) {
-                respond_errno(r, ENOMEM);
+        if (!claims || jwt_sign(request->api->jwt, claims, &token) < 0) {
+                respond_errno(request, ENOMEM);
                 return;
         }
         if (json_set_str(body, "status.token", token) < 0 ||
                         json_set_str(body, "status.expirationTimestamp",
                                         time_format(end_s * 1000000, end)) < 0 ||
                         json_set_str(body, "metadata.creationTimestamp",
-                                        time_format(r->now_us, end)) < 0)
-                respond_errno(r, ENOMEM);
+                                        time_format(request->now_us, end)) < 0)
+                respond_errno(request, ENOMEM);
         else
-                respond_json(r, 201, body);
+                respond_json(request, 201, body);
 }
 
-static void token_now(struct request *r) {
+static void token_now(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_free_ char *path = request_cache_path(r, r->route.name);
-        struct item *it = path ? cache_find(r->cache, path) : NULL;
-        _cleanup_json_ json_t *account = it ? item_object(it) : NULL;
-        int e;
+        _cleanup_json_ json_t *account = NULL;
+        int r = request_object(request, &account, &p);
 
-        if (!account) {
-                problem_not_found(&p, r->kind, r->route.name);
-                respond_problem(r, &p);
-                return;
-        }
-        e = check_request(r, r->state, &p);
-        if (e >= 0)
-                issue(r, account, r->state);
-        else if (p.code)
-                respond_problem(r, &p);
+        if (r >= 0)
+                r = check_request(request, request->body.object, &p);
+        if (r < 0)
+                respond_error(request, r, &p);
         else
-                respond_errno(r, e);
+                issue(request, account, request->body.object);
 }
 
-void verb_token(struct request *r) {
-        if (subresource_body(r))
-                request_freshen(r, token_now);
+void verb_token(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = subresource_body(request, &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                request_freshen(request, token_now);
 }

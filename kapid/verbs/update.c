@@ -1,38 +1,22 @@
 /* PUT and PATCH of an object, its status, its scale and the other parts that are written alone. */
-#include "kapid/pipeline/admit.h"
 #include "kapid/auth/authz.h"
 #include "kapid/patch/managed.h"
-#include "kapid/patch/patch.h"
+#include "kapid/pipeline/admit.h"
+#include "kapid/pipeline/body.h"
+#include "kapid/pipeline/write-object.h"
+#include "kapid/verbs/decide.h"
 #include "kapid/verbs/verbs.h"
-#include "kapid/pipeline/write.h"
 #include "lib/object.h"
 
-struct update {
-        struct decoded body;  /* PUT */
-        enum patch_type type; /* PATCH */
-};
-
-static void update_free(void *p) {
-        struct update *u = p;
-
-        decoded_done(&u->body);
-        free(u);
-}
-
-static bool is_scale(const struct request *r) {
-        return r->sub && streq(r->sub->name, "scale");
-}
-
-static int take_warnings(struct write *w, char *const *warnings) {
-        for (size_t i = 0; warnings && warnings[i]; i++)
-                if (strv_extend(&w->warnings, warnings[i]) < 0)
-                        return -ENOMEM;
-        return 0;
+/* The form that the request's subresource has; NULL: it is read and written as the object. */
+static const struct subresource_form *form_of(const struct request *request) {
+        return request->sub ? request->sub->form : NULL;
 }
 
 /* An update or an apply that makes the object needs the right to create it too. */
 static int may_create(struct write *w, struct problem *p) {
-        struct access access = {.user = &w->r->user,
+        struct request *request = w->request;
+        struct access access = {.user = &request->user,
                         .verb = "create",
                         .group = w->kind->group,
                         .version = w->kind->version,
@@ -41,24 +25,27 @@ static int may_create(struct write *w, struct problem *p) {
                         .namespace = w->namespace,
                         .name = w->name};
 
-        if (!authorize(w->r->api, &access))
+        if (!authorize(request->api, &access))
                 return access_refused(&access, w->kind, p);
-        return request_may_create(w->r, p);
+        return request_may_create(request, p);
 }
 
-/* The replicas of a Scale go into a copy of the object. */
-static int put_scale(struct write *w, const json_t *live, const json_t *scale, struct problem *p) {
-        const char *version = json_str_or(scale, "metadata.resourceVersion", "");
+/* What a subresource's form says goes into a copy of the object. */
+static int put_form(struct write *w, const json_t *live, const json_t *body, struct decision *ret,
+                struct problem *p) {
+        const char *version = json_str_or(body, "metadata.resourceVersion", "");
         _cleanup_json_ json_t *object = NULL;
-        int e;
+        int r;
 
         if (!isempty(version) && !streq(version, json_str_or(live, "metadata.resourceVersion", "")))
                 return problem_conflict(p, w->kind, w->name, NULL);
         object = json_deep_copy(live);
         if (!object)
                 return -ENOMEM;
-        e = machine_scale_put(w->kind, object, scale, p);
-        return e < 0 ? e : write_changed_object(w, live, TAKE_PTR(object), false, p);
+        r = form_of(w->request)->put(w->kind, object, body, p);
+        if (r < 0)
+                return r;
+        return write_object(w, live, TAKE_PTR(object), FROM_BODY, ret, p);
 }
 
 /* The refusal names the resource, as the API does. */
@@ -66,8 +53,7 @@ static int need_version(const struct write *w, const json_t *body, struct proble
         static const char why[] = "Invalid value: 0x0: must be specified for an update";
         const char *version = json_str_or(body, "metadata.resourceVersion", "");
 
-        if (!machine_needs_version(w->kind) || is_scale(w->r) ||
-                        (!isempty(version) && !streq(version, "0")))
+        if (!machine_needs_version(w->kind) || (!isempty(version) && !streq(version, "0")))
                 return 0;
         problem_set(p, EINVAL, 422, "Invalid", "%s \"%s\" is invalid: metadata.resourceVersion: %s",
                         w->kind->resource, w->name, why);
@@ -75,188 +61,182 @@ static int need_version(const struct write *w, const json_t *body, struct proble
         return -EINVAL;
 }
 
-static int put_decide(struct write *w, const json_t *live, struct problem *p) {
-        struct update *u = w->r->state;
-        json_t *object;
-        int e = take_warnings(w, u->body.warnings);
+int put_decide(struct write *w, const json_t *live, struct decision *ret, struct problem *p) {
+        const struct decoded *body = &w->request->body;
+        _cleanup_json_ json_t *object = NULL;
+        int r = decision_warn(ret, body->warnings);
 
-        if (e < 0)
-                return e;
-        if (!live && (w->r->sub || !w->kind->update_creates))
+        if (r < 0)
+                return r;
+        if (!live && (w->request->sub || !w->kind->update_creates))
                 return problem_not_found(p, w->kind, w->name);
-        if (is_scale(w->r))
-                return put_scale(w, live, u->body.object, p);
-        w->no_retry = !isempty(json_str_or(u->body.object, "metadata.resourceVersion", ""));
-        object = json_deep_copy(u->body.object);
+        if (form_of(w->request))
+                return put_form(w, live, body->object, ret, p);
+        ret->no_retry = !isempty(json_str_or(body->object, "metadata.resourceVersion", ""));
+        r = live ? need_version(w, body->object, p) : may_create(w, p);
+        if (r < 0)
+                return r;
+        object = json_deep_copy(body->object);
         if (!object)
                 return -ENOMEM;
-        if (live) {
-                e = need_version(w, object, p);
-                if (e >= 0)
-                        return write_changed_object(w, live, object, false, p);
-                json_decref(object);
-                return e;
-        }
-        e = may_create(w, p);
-        if (e < 0) {
-                json_decref(object);
-                return e;
-        }
-        return write_new_object(w, object, false, p);
+        return write_object(w, live, TAKE_PTR(object), FROM_BODY, ret, p);
 }
 
-static int update_begin(struct request *r, struct update *u, struct problem *p) {
-        const char *data;
-        size_t n;
-        int e;
+static int update_begin(struct request *request, struct problem *p) {
+        int r = request_decode(request, p);
 
-        data = request_body(r, &n);
-        e = machine_decode(r->kind, r->sub, request_header(r, "Content-Type"), data, n,
-                        r->validation, &u->body, p);
-        if (e >= 0)
-                e = body_check_names(r, u->body.object, p);
-        if (e >= 0 && is_scale(r))
-                e = machine_validate_body(r->kind, r->sub, u->body.object, p);
-        return e;
+        if (r < 0)
+                return r;
+        r = request_check_names(request, request->body.object, p);
+        if (r < 0 || !form_of(request))
+                return r;
+        return machine_validate_body(request->kind, request->sub, request->body.object, p);
+}
+
+void verb_update(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = update_begin(request, &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                write_start(request, &(struct write_options){.decide = put_decide});
 }
 
 /* --- PATCH --- */
 
-static int apply_decide(struct write *w, const json_t *live, struct problem *p) {
-        _cleanup_(decoded_done) struct decoded d = {0};
-        _cleanup_free_ char *manager = NULL;
-        struct apply_options o;
-        const char *data;
-        size_t n;
-        int e;
+static int apply_new(struct write *w, struct decoded *d, struct decision *ret, struct problem *p) {
+        const char *uid = object_uid(d->object);
+        int r;
 
-        data = request_body(w->r, &n);
-        e = request_apply_options(w->r, true, &o, &manager, p);
-        if (e >= 0)
-                e = apply_run(w->kind, data, n, live, &o, &d, p);
-        if (e >= 0)
-                e = body_check_names(w->r, d.object, p);
-        if (e >= 0)
-                e = take_warnings(w, d.warnings);
-        if (e < 0)
-                return e;
-        if (live)
-                return write_changed_object(w, live, TAKE_PTR(d.object), true, p);
-        if (!isempty(object_uid(d.object)))
+        if (!isempty(uid))
                 return problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": uid mismatch: the "
                                 "provided object specified uid %s, and no existing object was "
                                 "found",
-                                w->kind->resource, w->name, object_uid(d.object));
-        if (!isempty(json_str_or(d.object, "metadata.resourceVersion", "")))
+                                w->kind->resource, w->name, uid);
+        if (!isempty(json_str_or(d->object, "metadata.resourceVersion", "")))
                 return problem_not_found(p, w->kind, w->name);
-        e = may_create(w, p);
-        return e < 0 ? e : write_new_object(w, TAKE_PTR(d.object), true, p);
+        r = may_create(w, p);
+        if (r < 0)
+                return r;
+        return write_object(w, NULL, TAKE_PTR(d->object), FROM_APPLY, ret, p);
 }
 
+static int apply_decide(
+                struct write *w, const json_t *live, struct decision *ret, struct problem *p) {
+        _cleanup_decoded_ struct decoded d = {0};
+        _cleanup_free_ char *manager = NULL;
+        struct apply_options o;
+        const char *data;
+        size_t n;
+        int r;
+
+        if (!live && w->request->sub)
+                return problem_not_found(p, w->kind, w->name);
+        data = request_body(w->request, &n);
+        r = request_apply_options(w->request, true, &o, &manager, p);
+        if (r < 0)
+                return r;
+        r = apply_run(w->kind, data, n, live, &o, &d, p);
+        if (r < 0)
+                return r;
+        r = request_check_names(w->request, d.object, p);
+        if (r < 0)
+                return r;
+        r = decision_warn(ret, d.warnings);
+        if (r < 0)
+                return r;
+        if (!live)
+                return apply_new(w, &d, ret, p);
+        return write_object(w, live, TAKE_PTR(d.object), FROM_APPLY, ret, p);
+}
+
+/* A patch may not make the object another one. */
 static int check_identity(
                 struct write *w, const json_t *live, const json_t *object, struct problem *p) {
-        static const struct {
-                const char *path, *field;
-        } fixed[] = {
-                        {"metadata.name", "metadata.name"},
-                        {"metadata.namespace", "metadata.namespace"},
-                        {"metadata.uid", "metadata.uid"},
-        };
+        static const char *const words[] = {"name", "namespace"};
+        const char *uid = object_uid(live), *new_uid = json_str_or(object, "metadata.uid", uid);
 
-        for (size_t i = 0; i < ELEMENTS(fixed); i++) {
-                const char *was = json_str_or(live, fixed[i].path, ""),
-                           *is = json_str_or(object, fixed[i].path, was);
+        for (size_t i = 0; i < ELEMENTS(words); i++) {
+                const char *was = strempty(
+                                json_string_value(json_get(live, "metadata", words[i], NULL)));
+                const json_t *v = json_get(object, "metadata", words[i], NULL);
+                const char *is = json_is_string(v) ? json_string_value(v) : was;
 
-                if (streq(was, is))
-                        continue;
-                if (i == 2)
-                        return problem_set(p, EEXIST, 409, "Conflict",
-                                        "Operation cannot be fulfilled on %s \"%s\": Precondition "
-                                        "failed: UID in precondition: %s, UID in object meta: %s",
-                                        w->kind->resource, w->name, is, was);
-                return problem_set(p, EINVAL, 400, "BadRequest",
-                                "the %s of the object (%.128s) does not match the one on the URL "
-                                "(%.128s)",
-                                i == 0 ? "name" : "namespace", is, was);
+                if (!streq(was, is))
+                        return problem_set(p, EINVAL, 400, "BadRequest",
+                                        "the %s of the object (%.128s) does not match the one on "
+                                        "the URL (%.128s)",
+                                        words[i], is, was);
         }
+        if (!streq(uid, new_uid))
+                return problem_set(p, EEXIST, 409, "Conflict",
+                                "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
+                                "UID in precondition: %s, UID in object meta: %s",
+                                w->kind->resource, w->name, new_uid, uid);
         return 0;
 }
 
-static int patch_decide(struct write *w, const json_t *live, struct problem *p) {
-        struct update *u = w->r->state;
-        _cleanup_(decoded_done) struct decoded d = {0};
-        _cleanup_json_ json_t *scale = NULL;
+int patch_decide(struct write *w, const json_t *live, struct decision *ret, struct problem *p) {
+        struct request *request = w->request;
+        const struct subresource_form *form = form_of(request);
+        _cleanup_decoded_ struct decoded d = {0};
+        _cleanup_json_ json_t *part = NULL;
         const char *data;
         size_t n;
-        int e;
+        int r;
 
-        if (!w->r->http) /* nobody waits, and the patch went with the client */
+        if (!request->http) /* nobody waits, and the patch went with the client */
                 return -ECANCELED;
-        if (u->type == PATCH_APPLY && !is_scale(w->r))
-                return !live && w->r->sub ? problem_not_found(p, w->kind, w->name)
-                                          : apply_decide(w, live, p);
+        if (request->patch_type == PATCH_APPLY)
+                return apply_decide(w, live, ret, p);
         if (!live)
                 return problem_not_found(p, w->kind, w->name);
-        data = request_body(w->r, &n);
-        if (is_scale(w->r)) {
-                scale = machine_scale_get(w->kind, live);
-                if (!scale)
-                        return -ENOMEM;
-        }
-        e = patch_run(w->kind, w->r->sub, u->type, data, n, w->r->validation, scale ? scale : live,
-                        &d, p);
-        if (e >= 0)
-                e = take_warnings(w, d.warnings);
-        if (e >= 0)
-                e = check_identity(w, live, d.object, p);
-        if (e < 0)
-                return e;
-        if (scale) {
-                e = machine_validate_body(w->kind, w->r->sub, d.object, p);
-                return e < 0 ? e : put_scale(w, live, d.object, p);
-        }
-        return write_changed_object(w, live, TAKE_PTR(d.object), false, p);
+        part = form ? form->get(w->kind, live) : json_incref((json_t *)live);
+        if (!part)
+                return -ENOMEM;
+        data = request_body(request, &n);
+        r = patch_run(w->kind, request->sub, request->patch_type, data, n, request->validation,
+                        part, &d, p);
+        if (r < 0)
+                return r;
+        r = decision_warn(ret, d.warnings);
+        if (r < 0)
+                return r;
+        r = check_identity(w, live, d.object, p);
+        if (r < 0)
+                return r;
+        if (!form)
+                return write_object(w, live, TAKE_PTR(d.object), FROM_BODY, ret, p);
+        r = machine_validate_body(w->kind, request->sub, d.object, p);
+        if (r < 0)
+                return r;
+        return put_form(w, live, d.object, ret, p);
 }
 
-static int patch_begin(struct request *r, struct update *u, struct problem *p) {
-        int e = patch_type_parse(r->kind, request_header(r, "Content-Type"), &u->type, p);
+static int patch_begin(struct request *request, struct problem *p) {
+        enum patch_type type;
+        int r = patch_type_parse(request->kind, request_header(request, "Content-Type"), &type, p);
 
-        if (e >= 0 && u->type == PATCH_APPLY && isempty(request_query(r, "fieldManager")))
-                e = problem_set(p, EINVAL, 400, "BadRequest",
+        if (r < 0)
+                return r;
+        if (type == PATCH_APPLY && isempty(request_query(request, "fieldManager")))
+                return problem_set(p, EINVAL, 400, "BadRequest",
                                 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required "
                                 "value: is required for apply patch");
-        if (e >= 0 && u->type == PATCH_APPLY && is_scale(r))
-                u->type = PATCH_MERGE; /* a Scale has one field: applying it is merging it */
-        return e;
+        if (type == PATCH_APPLY && form_of(request))
+                type = PATCH_MERGE; /* a form has one field: applying it is merging it */
+        request->patch_type = type;
+        return 0;
 }
 
-static void run(struct request *r,
-                int (*begin)(struct request *, struct update *, struct problem *),
-                write_decide decide) {
+void verb_patch(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        struct update *u = calloc(1, sizeof(*u));
-        int e = u ? 0 : -ENOMEM;
+        int r = patch_begin(request, &p);
 
-        if (u) {
-                r->state = u;
-                r->free_state = update_free;
-                e = begin(r, u, &p);
-        }
-        if (e >= 0) {
-                write_start(r, r->kind, r->route.namespace, r->route.name, false, decide,
-                                write_respond, NULL);
-        } else if (p.code) {
-                respond_problem(r, &p);
-        } else {
-                respond_errno(r, e);
-        }
-}
-
-void verb_update(struct request *r) {
-        run(r, update_begin, put_decide);
-}
-
-void verb_patch(struct request *r) {
-        run(r, patch_begin, patch_decide);
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                write_start(request, &(struct write_options){.decide = patch_decide});
 }

@@ -4,7 +4,7 @@
 static const struct {
         const char *verb;
         enum kind_verb bit;
-        void (*run)(struct request *r);
+        void (*run)(struct request *request);
 } table[] = {
                 {"get", KIND_GET, verb_get},
                 {"list", KIND_LIST, verb_list},
@@ -21,7 +21,7 @@ static const struct {
 static const struct {
         const char *name;
         const char *verb;
-        void (*run)(struct request *r);
+        void (*run)(struct request *request);
 } subresources[] = {
                 {"binding", "create", verb_binding},
                 {"eviction", "create", verb_eviction},
@@ -29,49 +29,50 @@ static const struct {
                 {"log", "get", verb_log},
 };
 
-static void run_subresource(struct request *r, enum kind_verb bit, void (*run)(struct request *r)) {
+static void run_subresource(
+                struct request *request, enum kind_verb bit, void (*run)(struct request *request)) {
         _cleanup_problem_ struct problem p = {0};
 
-        if (r->sub->verbs & bit) {
+        if (request->sub->verbs & bit) {
                 for (size_t i = 0; i < ELEMENTS(subresources); i++)
-                        if (streq(subresources[i].name, r->sub->name) &&
-                                        streq(subresources[i].verb, r->route.verb)) {
-                                subresources[i].run(r);
+                        if (streq(subresources[i].name, request->sub->name) &&
+                                        streq(subresources[i].verb, request->route.verb)) {
+                                subresources[i].run(request);
                                 return;
                         }
                 if (bit & (KIND_GET | KIND_UPDATE | KIND_PATCH)) {
-                        run(r);
+                        run(request);
                         return;
                 }
         }
         problem_method(&p);
-        respond_problem(r, &p);
+        respond_problem(request, &p);
 }
 
-void verb_run(struct request *r) {
+void verb_run(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
 
-        if (r->kind->deprecation)
-                request_warn(r, r->kind->deprecation);
+        if (request->kind->deprecation)
+                request_warn(request, request->kind->deprecation);
         for (size_t i = 0; i < ELEMENTS(table); i++) {
-                if (!streq(table[i].verb, r->route.verb))
+                if (!streq(table[i].verb, request->route.verb))
                         continue;
-                if (r->sub) {
-                        run_subresource(r, table[i].bit, table[i].run);
+                if (request->sub) {
+                        run_subresource(request, table[i].bit, table[i].run);
                         return;
                 }
-                /* A POST to an item is no create. */
-                if (!(r->kind->verbs & table[i].bit) ||
-                                (table[i].bit == KIND_CREATE && !isempty(r->route.name)) ||
+                /* A POST to a named item is not a create. */
+                if (!(request->kind->verbs & table[i].bit) ||
+                                (table[i].bit == KIND_CREATE && !isempty(request->route.name)) ||
                                 ((table[i].bit & (KIND_UPDATE | KIND_PATCH)) &&
-                                                isempty(r->route.name)))
+                                                isempty(request->route.name)))
                         break;
-                if (!r->kind->stored)
-                        verb_review(r);
+                if (!request->kind->stored)
+                        verb_review(request);
                 else
-                        table[i].run(r);
+                        table[i].run(request);
                 return;
         }
         problem_method(&p);
-        respond_problem(r, &p);
+        respond_problem(request, &p);
 }

@@ -1,13 +1,15 @@
 /* Watches. A watcher reads the cache's window of changes at its own pace: it has a place in the
  * window and writes what comes after it while its connection takes it. So nothing is queued for a
  * slow reader beyond QUEUE_MAX bytes; when the window has moved past its place the connection is
- * broken, never a gap shown. What exists at the start is a vector of items read in the same way. */
+ * aborted: a watch never has a gap. What exists at the start is a vector of items that is read in
+ * the same way. */
 #include "kapid/verbs/watch.h"
 
 #include <inttypes.h>
 
+#include "kapid/cache/forms.h"
 #include "kapid/http/dispatch.h"
-#include "kapid/cache/filled.h"
+#include "kapid/verbs/verbs.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
@@ -40,7 +42,7 @@ struct watcher {
         size_t initial_count, initial_next;
         uint64_t place; /* number of the next change to look at */
         uint64_t after; /* changes up to this revision are known to the client */
-        uint64_t sent;  /* the last revision it was told */
+        uint64_t sent;  /* the last revision that was sent */
         sd_event_source *timeout, *bookmark, *more;
 };
 
@@ -68,26 +70,32 @@ static struct watcher *watcher_free(struct watcher *w) {
 DEFINE_CLEANUP(struct watcher *, watcher_free);
 
 int watch_transition(const struct kind *k, const struct selection *s, const struct change *c,
-                enum watch_event *ret_event, struct item **ret, struct item **ret_made) {
-        bool was = c->before && selection_matches(k, s, c->before);
-        bool is = c->after && selection_matches(k, s, c->after);
+                enum watch_event *ret_event, struct item **ret, struct item **ret_made,
+                struct problem *p) {
+        int was = c->before ? selection_matches(k, s, c->before, p) : 0, is, r;
 
         *ret_event = WATCH_NONE;
         *ret_made = NULL;
+        if (was < 0)
+                return was;
+        is = c->after ? selection_matches(k, s, c->after, p) : 0;
+        if (is < 0)
+                return is;
         if (is) {
                 *ret_event = was ? WATCH_MODIFIED : WATCH_ADDED;
                 *ret = c->after;
-        } else if (was) {
-                *ret_event = WATCH_DELETED;
-                *ret = c->gone;
-                if (!c->gone) {
-                        int r = item_at_revision(c->before, c->revision, ret_made);
-
-                        if (r < 0)
-                                return r;
-                        *ret = *ret_made;
-                }
+                return 0;
         }
+        if (!was)
+                return 0;
+        *ret_event = WATCH_DELETED;
+        *ret = c->gone;
+        if (c->gone)
+                return 0;
+        r = item_at_revision(c->before, c->revision, ret_made);
+        if (r < 0)
+                return r;
+        *ret = *ret_made;
         return 0;
 }
 
@@ -112,54 +120,62 @@ static json_t *table_of(struct watcher *w, const json_t *object, const json_t *m
         return table;
 }
 
-/* The line of an item in the watcher's own form. */
-static struct bytes *line_formed(struct watcher *w, enum watch_event event, struct item *it) {
-        _cleanup_json_ json_t *o = item_object(it), *v = NULL;
+/* An item as a Table's row or as metadata alone. */
+static int line_formed(struct watcher *w, enum watch_event event, struct item *it,
+                struct bytes **ret, struct problem *p) {
+        _cleanup_json_ json_t *object = NULL, *metadata = NULL, *v = NULL;
         _cleanup_free_ char *text = NULL;
+        int r = item_object_as(it, w->kind, &object, p);
 
-        if (!o)
-                return NULL;
+        if (r < 0)
+                return r;
         if (w->form == FORM_TABLE) {
-                _cleanup_json_ json_t *metadata = json_pack("{ss}", "resourceVersion",
-                                json_str_or(o, "metadata.resourceVersion", ""));
-
-                v = table_of(w, o, metadata);
-        } else if (w->form == FORM_PARTIAL) {
-                v = partial_metadata(o, w->form_version);
+                metadata = json_pack("{ss}", "resourceVersion",
+                                json_str_or(object, "metadata.resourceVersion", ""));
+                v = table_of(w, object, metadata);
         } else {
-                v = json_deep_copy(o);
-                if (v && kind_convert(w->kind, v) < 0)
-                        return NULL;
+                v = partial_metadata(object, w->form_version);
         }
         text = v ? json_text(v) : NULL;
-        return text ? line_of(words[event], text, strlen(text)) : NULL;
+        if (!text)
+                return -ENOMEM;
+        *ret = line_of(words[event], text, strlen(text));
+        return *ret ? 0 : -ENOMEM;
 }
 
-/* Plain lines are made once per change and shared by every watcher. */
-static struct bytes *line_of_event(
-                struct watcher *w, enum watch_event event, struct item *it, struct change *shared) {
-        bool plain = w->form == FORM_OBJECT && streq(w->kind->version, w->kind->storage_version);
-        struct bytes **slot = shared ? &shared->lines[event - 1] : NULL;
-        struct bytes *line;
+/* The line of an item in the watcher's form. Lines of whole objects in the storage version are made
+ * once per change and shared by every watcher. */
+static int line_of_event(struct watcher *w, enum watch_event event, struct item *it,
+                struct change *shared, struct bytes **ret, struct problem *p) {
+        struct bytes **slot = NULL, *line;
+        struct item *form;
+        int r;
 
-        it = item_for_kind(it, w->kind);
-        if (!it)
-                return NULL;
-        if (!plain)
-                return line_formed(w, event, it);
-        if (slot && *slot)
-                return bytes_ref(*slot);
-        line = line_of(words[event], item_text(it)->data, item_text(it)->size);
-        if (slot && line) {
+        if (w->form != FORM_OBJECT)
+                return line_formed(w, event, it, ret, p);
+        if (shared && streq(w->kind->version, w->kind->storage_version))
+                slot = &shared->lines[event - 1];
+        if (slot && *slot) {
+                *ret = bytes_ref(*slot);
+                return 0;
+        }
+        r = item_as(it, w->kind, &form, p);
+        if (r < 0)
+                return r;
+        line = line_of(words[event], item_text(form)->data, item_text(form)->size);
+        if (!line)
+                return -ENOMEM;
+        if (slot) {
                 *slot = bytes_ref(line);
                 cache_change_grew(w->follower.cache, shared, line->size);
         }
-        return line;
+        *ret = line;
+        return 0;
 }
 
 /* Ends by breaking the connection: the reader must not take this for a clean end. */
 static void watcher_break(struct watcher *w, const char *why) {
-        log_debug("A watch of %s is broken off: %s", w->kind->plural, why);
+        log_debug("A watch of %s is aborted: %s", w->kind->plural, why);
         http_stream_abort(w->stream);
         watcher_free(w);
 }
@@ -188,6 +204,7 @@ static struct bytes *bookmark_line(struct watcher *w, uint64_t revision, bool in
         return text ? line_of("BOOKMARK", text, strlen(text)) : NULL;
 }
 
+/* Takes the line. */
 static int write_line(struct watcher *w, struct bytes *line) {
         int r = line ? http_stream_write(w->stream, line) : -ENOMEM;
 
@@ -197,7 +214,28 @@ static int write_line(struct watcher *w, struct bytes *line) {
         return r;
 }
 
-static int pump_initial(struct watcher *w) {
+static int write_event(struct watcher *w, enum watch_event event, struct item *it,
+                struct change *shared, struct problem *p) {
+        struct bytes *line;
+        int r = line_of_event(w, event, it, shared, &line, p);
+
+        return r < 0 ? r : write_line(w, line);
+}
+
+/* What the watcher was to see cannot be shown: an ERROR event says why, and the watch ends. */
+static void watcher_refuse(struct watcher *w, const struct problem *p) {
+        _cleanup_json_ json_t *status = problem_to_status(p, NULL, w->kind->group, w->kind->plural);
+        _cleanup_free_ char *text = status ? json_text(status) : NULL;
+
+        if (!text || write_line(w, line_of("ERROR", text, strlen(text))) < 0) {
+                watcher_break(w, "its error could not be sent");
+                return;
+        }
+        http_stream_end(w->stream);
+        watcher_free(w);
+}
+
+static int pump_initial(struct watcher *w, struct problem *p) {
         while (w->initial_next < w->initial_count) {
                 _cleanup_item_ struct item *it = NULL;
                 int r;
@@ -205,7 +243,7 @@ static int pump_initial(struct watcher *w) {
                 if (http_stream_queued(w->stream) > QUEUE_HIGH)
                         return 0;
                 it = w->initial[w->initial_next++];
-                r = write_line(w, line_of_event(w, WATCH_ADDED, it, NULL));
+                r = write_event(w, WATCH_ADDED, it, NULL, p);
                 if (r < 0)
                         return r;
         }
@@ -218,7 +256,7 @@ static int pump_initial(struct watcher *w) {
         return write_line(w, bookmark_line(w, w->after, true)) < 0 ? -ENOBUFS : 1;
 }
 
-static int pump_change(struct watcher *w, struct change *c) {
+static int pump_change(struct watcher *w, struct change *c, struct problem *p) {
         _cleanup_item_ struct item *made = NULL;
         enum watch_event event;
         struct item *it;
@@ -232,22 +270,21 @@ static int pump_change(struct watcher *w, struct change *c) {
                         return r;
                 cache_change_grew(w->follower.cache, c, item_text(c->gone)->size);
         }
-        r = watch_transition(w->kind, &w->selection, c, &event, &it, &made);
+        r = watch_transition(w->kind, &w->selection, c, &event, &it, &made, p);
         if (r < 0 || event == WATCH_NONE)
                 return r;
-        r = write_line(w, line_of_event(w, event, it, made ? NULL : c));
+        r = write_event(w, event, it, made ? NULL : c, p);
         w->sent = c->revision;
         return r;
 }
 
-static int pump(struct watcher *w);
+static void pump(struct watcher *w);
 
 static int on_more(sd_event_source *source, uint64_t usec, void *userdata) {
         struct watcher *w = userdata;
 
         w->more = sd_event_source_disable_unref(w->more);
-        if (pump(w) < 0)
-                watcher_break(w, "its reader is too slow");
+        pump(w);
         return 0;
 }
 
@@ -264,15 +301,15 @@ static void take_present_kind(struct watcher *w) {
         kind_unref((struct kind *)k);
 }
 
-/* Writes what there is as long as the connection takes it. Negative: it must be broken off. */
-static int pump(struct watcher *w) {
+/* 0: all that the connection takes now was written. -ESTALE: the window has moved past the
+ * watcher's place. Other errors: the connection takes no more, or p. */
+static int pump_some(struct watcher *w, struct problem *p) {
         const struct cache *c = w->follower.cache;
         unsigned n = 0;
         int r;
 
-        take_present_kind(w);
         if (w->initial || w->announce_end) {
-                r = pump_initial(w);
+                r = pump_initial(w, p);
                 if (r <= 0)
                         return r;
         }
@@ -280,14 +317,14 @@ static int pump(struct watcher *w) {
                 struct change *change = cache_change(c, w->place);
 
                 if (!change)
-                        return -ESTALE; /* the window has moved on */
+                        return -ESTALE;
                 if (http_stream_queued(w->stream) > QUEUE_HIGH)
                         return 0;
                 if (n++ == PUMP_MAX)
                         return w->more ? 0
                                        : sd_event_add_time_relative(w->api->event, &w->more,
                                                          CLOCK_MONOTONIC, 0, 0, on_more, w);
-                r = pump_change(w, change);
+                r = pump_change(w, change, p);
                 if (r < 0)
                         return r;
                 w->place++;
@@ -295,27 +332,37 @@ static int pump(struct watcher *w) {
         return 0;
 }
 
+/* Writes what there is as long as the connection takes it. May end the watch. */
+static void pump(struct watcher *w) {
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        take_present_kind(w);
+        r = pump_some(w, &p);
+        if (r < 0 && p.code)
+                watcher_refuse(w, &p);
+        else if (r < 0)
+                watcher_break(w, "its reader is too slow");
+}
+
 static void on_changes(struct cache_follower *f, bool lost) {
         struct watcher *w = container_of(f, struct watcher, follower);
 
         if (lost)
                 watcher_break(w, "the store's history is gone");
-        else if (pump(w) < 0)
-                watcher_break(w, "its reader is too slow");
+        else
+                pump(w);
 }
 
 static void on_drained(struct http_stream *s, void *userdata) {
-        struct watcher *w = userdata;
-
-        if (pump(w) < 0)
-                watcher_break(w, "its reader is too slow");
+        pump(userdata);
 }
 
 static void on_stream_gone(struct http_stream *s, void *userdata) {
         watcher_free(userdata);
 }
 
-/* Whether everything up to the caches' revision has been told. */
+/* Whether everything up to the caches' revision has been sent. */
 static bool is_current(struct watcher *w) {
         return !w->initial && w->follower.cache && w->place == cache_window_end(w->follower.cache);
 }
@@ -353,7 +400,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static int take_initial(struct watcher *w, struct cache *c) {
+static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         _cleanup_free_ char *prefix = selection_prefix(w->kind, &w->selection);
         size_t allocated = 0;
 
@@ -361,7 +408,11 @@ static int take_initial(struct watcher *w, struct cache *c) {
                 return -ENOMEM;
         for (struct item *it = cache_first(c, prefix); it && startswith(item_path(it), prefix);
                         it = cache_next(c, it)) {
-                if (!selection_matches(w->kind, &w->selection, it))
+                int r = selection_matches(w->kind, &w->selection, it, p);
+
+                if (r < 0)
+                        return r;
+                if (r == 0)
                         continue;
                 if (w->initial_count == allocated) {
                         struct item **bigger;
@@ -391,6 +442,7 @@ static int set_timers(struct watcher *w, uint64_t timeout_s) {
 }
 
 struct watch_params {
+        struct verb_state state;
         uint64_t revision;
         uint64_t timeout_s;
         bool initial; /* what exists comes first */
@@ -398,71 +450,77 @@ struct watch_params {
         bool bookmarks;
 };
 
-static void params_free(void *p) {
-        free(p);
+static void params_free(struct verb_state *s) {
+        free(container_of(s, struct watch_params, state));
 }
 
-static int start(struct request *r, const struct watch_params *params, struct problem *p) {
+static int watcher_new(struct request *request, const struct watch_params *params,
+                struct watcher **ret, struct problem *p) {
         _cleanup_(watcher_freep) struct watcher *w = calloc(1, sizeof(*w));
-        int e;
+        int r;
 
         if (!w)
                 return -ENOMEM;
-        w->api = r->api;
-        w->kind = kind_ref(r->kind);
+        w->api = request->api;
+        w->kind = kind_ref(request->kind);
         w->follower.func = on_changes;
-        w->form = r->form;
-        memcpy(w->form_version, r->form_version, sizeof(w->form_version));
-        w->include = r->include;
+        w->form = request->form;
+        memcpy(w->form_version, request->form_version, sizeof(w->form_version));
+        w->include = request->include;
         w->bookmarks = params->bookmarks;
         w->announce_end = params->announce_end;
-        e = selection_parse(r, &w->selection, p);
-        if (e < 0)
-                return e;
+        r = selection_parse(request, &w->selection, p);
+        if (r < 0)
+                return r;
         w->namespace = strdup(w->selection.namespace);
         if (!w->namespace)
                 return -ENOMEM;
         w->selection.namespace = w->namespace;
         if (params->initial) {
-                e = take_initial(w, r->cache);
+                r = take_initial(w, request->cache, p);
+                if (r < 0)
+                        return r;
         } else {
                 w->after = params->revision;
-                e = cache_window_after(r->cache, params->revision, &w->place);
-                if (e == -ESTALE)
+                r = cache_window_after(request->cache, params->revision, &w->place);
+                if (r == -ESTALE)
                         return problem_set(p, ESTALE, 410, "Expired",
                                         "too old resource version: %" PRIu64 " (%" PRIu64 ")",
-                                        params->revision, caches_revision(r->api->caches));
+                                        params->revision, caches_revision(request->api->caches));
+                if (r < 0)
+                        return r;
         }
-        if (e >= 0)
-                e = set_timers(w, params->timeout_s);
-        if (e < 0)
-                return e;
-        if (!dispatch_stream(r))
-                return 0;
-        cache_follow(r->cache, &w->follower);
-        w->stream = respond_stream(r, "application/json", QUEUE_MAX, on_stream_gone, w);
-        if (!w->stream)
-                return 0;
-        r->api->streams++;
-        http_stream_on_drained(w->stream, on_drained, w);
-        e = pump(w);
-        if (e < 0)
-                watcher_break(TAKE_PTR(w), "it could not be started");
-        else
-                (void)TAKE_PTR(w);
+        r = set_timers(w, params->timeout_s);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(w);
         return 0;
 }
 
-static void watch_now(struct request *r) {
-        _cleanup_problem_ struct problem p = {0};
-        int e = start(r, r->state, &p);
+static int start(struct request *request, const struct watch_params *params, struct problem *p) {
+        _cleanup_(watcher_freep) struct watcher *w = NULL;
+        int r = watcher_new(request, params, &w, p);
 
-        if (e >= 0)
-                return;
-        if (p.code)
-                respond_problem(r, &p);
-        else
-                respond_errno(r, e);
+        if (r < 0)
+                return r;
+        if (!dispatch_stream(request))
+                return 0;
+        cache_follow(request->cache, &w->follower);
+        w->stream = respond_stream(request, "application/json", QUEUE_MAX, on_stream_gone, w);
+        if (!w->stream)
+                return 0;
+        request->api->streams++;
+        http_stream_on_drained(w->stream, on_drained, w);
+        pump(TAKE_PTR(w));
+        return 0;
+}
+
+static void watch_now(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = start(request, container_of(request->state, struct watch_params, state), &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
 }
 
 static int initial_refused(struct problem *p, const char *field, const char *text) {
@@ -471,11 +529,11 @@ static int initial_refused(struct problem *p, const char *field, const char *tex
         return -EINVAL;
 }
 
-static int read_params(struct request *r, struct watch_params *w, struct problem *p) {
-        const char *version = request_query(r, "resourceVersion"),
-                   *match = request_query(r, "resourceVersionMatch"),
-                   *timeout = request_query(r, "timeoutSeconds"),
-                   *initial = request_query(r, "sendInitialEvents");
+static int read_params(struct request *request, struct watch_params *w, struct problem *p) {
+        const char *version = request_query(request, "resourceVersion"),
+                   *match = request_query(request, "resourceVersionMatch"),
+                   *timeout = request_query(request, "timeoutSeconds"),
+                   *initial = request_query(request, "sendInitialEvents");
 
         if (!isempty(version) && parse_u64(version, &w->revision) < 0)
                 return problem_set(p, EINVAL, 400, "BadRequest",
@@ -486,7 +544,7 @@ static int read_params(struct request *r, struct watch_params *w, struct problem
                                 p, EINVAL, 400, "BadRequest", "timeoutSeconds: must be a number");
         if (w->timeout_s == 0 || w->timeout_s > TIMEOUT_MAX_S)
                 w->timeout_s = TIMEOUT_MIN_S + random_below(TIMEOUT_MIN_S);
-        w->bookmarks = query_true(request_query(r, "allowWatchBookmarks"));
+        w->bookmarks = query_true(request_query(request, "allowWatchBookmarks"));
         w->initial = w->revision == 0;
         if (!initial) {
                 if (!isempty(match))
@@ -504,25 +562,25 @@ static int read_params(struct request *r, struct watch_params *w, struct problem
         return 0;
 }
 
-void verb_watch(struct request *r) {
+void verb_watch(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         struct watch_params *w = calloc(1, sizeof(*w));
-        const char *version = request_query(r, "resourceVersion");
+        const char *version = request_query(request, "resourceVersion");
+        int r;
 
         if (!w) {
-                respond_errno(r, ENOMEM);
+                respond_errno(request, -ENOMEM);
                 return;
         }
-        r->state = w;
-        r->free_state = params_free;
-        if (read_params(r, w, &p) < 0) {
-                respond_problem(r, &p);
-                return;
-        }
-        if (w->initial && isempty(version))
-                request_freshen(r, watch_now); /* from the newest state on */
+        w->state.free = params_free;
+        request->state = &w->state;
+        r = read_params(request, w, &p);
+        if (r < 0)
+                respond_error(request, r, &p);
+        else if (w->initial && isempty(version))
+                request_freshen(request, watch_now); /* from the newest state on */
         else if (w->initial && w->revision > 0)
-                request_wait_revision(r, w->revision, watch_now);
+                request_wait_revision(request, w->revision, watch_now);
         else
-                watch_now(r);
+                watch_now(request);
 }

@@ -3,6 +3,7 @@
 
 #include "kapid/auth/jwt.h"
 #include "kapid/kinds/kind.h"
+#include "kapid/pipeline/delete-options.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/patch/patch.h"
 #include "kstored/replica/peer-wire.h"
@@ -152,7 +153,7 @@ static void fuzz_protobuf(const char *text, size_t n) {
         _cleanup_problem_ struct problem p = {0};
 
         write_through(pods(), "application/vnd.kubernetes.protobuf", text, n);
-        (void)machine_decode_delete_options(
+        (void)delete_options_decode(
                         "application/vnd.kubernetes.protobuf", text, n, &options, &p);
 }
 

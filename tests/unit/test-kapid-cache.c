@@ -306,10 +306,11 @@ static void test_window_bytes(void **state) {
 static enum watch_event event_of(struct bed *b, const struct kind *k, const struct selection *s,
                 uint64_t *ret_revision) {
         const struct change *c = cache_change(pods(b), cache_window_end(pods(b)) - 1);
+        _cleanup_problem_ struct problem p = {0};
         struct item *it = NULL, *made = NULL;
         enum watch_event e;
 
-        assert_int_equal(watch_transition(k, s, c, &e, &it, &made), 0);
+        assert_int_equal(watch_transition(k, s, c, &e, &it, &made, &p), 0);
         *ret_revision = 0;
         if (it) {
                 _cleanup_json_ json_t *o = item_object(it);

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "kapid/kinds/crd-names.h"
-#include "kapid/cache/filled.h"
+#include "kapid/cache/forms.h"
 #include "lib/object.h"
 #include "tests/unit/kapid-cases.h"
 
@@ -363,6 +363,14 @@ static void test_embedded(void **state) {
         kind_registry_remove_crd(registry, "es.crds.example.com");
 }
 
+static struct item *form_of(struct item *it, const struct kind *k) {
+        _cleanup_problem_ struct problem p = {0};
+        struct item *form;
+
+        assert_int_equal(item_as(it, k, &form, &p), 0);
+        return form;
+}
+
 /* What is stored stays as it is; what is shown follows the definition. */
 static void test_filled(void **state) {
         static const char stored[] =
@@ -382,12 +390,12 @@ static void test_filled(void **state) {
                                          strlen(stored), 7, &it),
                         0);
         serve(before);
-        assert_ptr_equal(item_for_kind(it, kind("crds.example.com", "as")), it);
+        assert_ptr_equal(form_of(it, kind("crds.example.com", "as")), it);
         serve(after);
-        filled = item_for_kind(it, kind("crds.example.com", "as"));
+        filled = form_of(it, kind("crds.example.com", "as"));
         assert_non_null(filled);
         assert_ptr_not_equal(filled, it);
-        assert_ptr_equal(item_for_kind(it, kind("crds.example.com", "as")), filled);
+        assert_ptr_equal(form_of(it, kind("crds.example.com", "as")), filled);
         assert_int_equal(item_revision(filled), 7);
         assert_string_equal(item_path(filled), "d/x");
         shown = item_object(filled);
@@ -397,7 +405,7 @@ static void test_filled(void **state) {
         assert_null(strstr(item_text(it)->data, "\"new\""));
         /* The default goes again with its definition. */
         serve(before);
-        assert_ptr_equal(item_for_kind(it, kind("crds.example.com", "as")), it);
+        assert_ptr_equal(form_of(it, kind("crds.example.com", "as")), it);
         kind_registry_remove_crd(registry, "as.crds.example.com");
         it = item_unref(it);
 }

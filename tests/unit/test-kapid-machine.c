@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "kapid/pipeline/pipeline.h"
+#include "kapid/pipeline/delete-options.h"
 #include "lib/object.h"
 #include "tests/unit/kapid-cases.h"
 
@@ -372,7 +373,7 @@ static void test_namespace_and_csr(void **state) {
 
 static void test_scale_and_grace(void **state) {
         const struct kind *k = kind("apps", "deployments"), *pods = kind("", "pods");
-        _cleanup_json_ json_t *o = create(k, WEB("3", ""), NULL), *scale = machine_scale_get(k, o),
+        _cleanup_json_ json_t *o = create(k, WEB("3", ""), NULL), *scale = scale_form.get(k, o),
                               *put = parse("{'spec':{'replicas':5}}");
         _cleanup_json_ json_t *pod =
                         parse("{'spec':{'nodeName':'n','terminationGracePeriodSeconds':7}}");
@@ -380,10 +381,10 @@ static void test_scale_and_grace(void **state) {
 
         assert_int_equal(json_int_or(scale, "spec.replicas", 0), 3);
         assert_string_equal(json_str(scale, "status.selector"), "app=web");
-        assert_int_equal(machine_scale_put(k, o, put, &p), 0);
+        assert_int_equal(scale_form.put(k, o, put, &p), 0);
         assert_int_equal(json_int_or(o, "spec.replicas", 0), 5);
         json_set_int(put, "spec.replicas", -2);
-        assert_true(machine_scale_put(k, o, put, &p) < 0);
+        assert_true(scale_form.put(k, o, put, &p) < 0);
         assert_int_equal(machine_grace_seconds(pods, pod, -1), 7);
         assert_int_equal(machine_grace_seconds(pods, pod, 0), 0);
         json_set_str(pod, "status.phase", "Failed");
@@ -392,20 +393,38 @@ static void test_scale_and_grace(void **state) {
 }
 
 static void test_delete_options(void **state) {
+        struct delete_options o = {0};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *v = NULL;
         const char *text = "{\"kind\":\"DeleteOptions\",\"apiVersion\":\"v1\","
                            "\"gracePeriodSeconds\":0,\"propagationPolicy\":\"Background\",\"x\":1}";
         const char *bad = "{\"propagationPolicy\":\"Sideways\"}";
 
-        assert_int_equal(machine_decode_delete_options(NULL, "", 0, &v, &p), 0);
+        assert_int_equal(delete_options_decode(NULL, "", 0, &v, &p), 0);
         assert_null(v);
-        assert_int_equal(machine_decode_delete_options(NULL, text, strlen(text), &v, &p), 0);
+        assert_int_equal(delete_options_decode(NULL, text, strlen(text), &v, &p), 0);
         assert_int_equal(json_int_or(v, "gracePeriodSeconds", -1), 0);
         json_decref(v);
         v = NULL;
-        assert_true(machine_decode_delete_options(NULL, bad, strlen(bad), &v, &p) < 0);
+        assert_int_equal(delete_options_decode(NULL, bad, strlen(bad), &v, &p), 0);
+        assert_true(delete_options_parse(v, NULL, NULL, &o, &p) < 0);
         assert_int_equal(p.code, 422);
+        json_decref(v);
+        /* The query counts where the body says nothing. */
+        v = parse("{'gracePeriodSeconds':3,'dryRun':['All'],'preconditions':{'uid':'u'}}");
+        assert_int_equal(delete_options_parse(v, "7", "Orphan", &o, &p), 0);
+        assert_int_equal(o.grace_s, 3);
+        assert_string_equal(o.propagation, "Orphan");
+        assert_string_equal(o.uid, "u");
+        assert_null(o.resource_version);
+        assert_true(o.dry_run);
+        delete_options_done(&o);
+        assert_int_equal(delete_options_parse(NULL, "7", NULL, &o, &p), 0);
+        assert_int_equal(o.grace_s, 7);
+        assert_string_equal(o.propagation, "");
+        delete_options_done(&o);
+        assert_true(delete_options_parse(NULL, "soon", NULL, &o, &p) < 0);
+        assert_int_equal(p.code, 400);
 }
 
 /* The bytes kubectl sends for `create namespace x` in their protobuf form. */

@@ -5,7 +5,7 @@
 #include "kapid/auth/jwt.h"
 #include "kapid/http/route.h"
 #include "kapid/auth/user.h"
-#include "kapid/verbs/verbs.h"
+#include "kapid/verbs/continue.h"
 #include "lib/crypto.h"
 #include "lib/json.h"
 #include "lib/pki.h"

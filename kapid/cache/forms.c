@@ -1,0 +1,69 @@
+/* A form is made once for each item and kind and kept with the item: watches and lists of a version
+ * that is not the stored one convert each object once. */
+#include "kapid/cache/forms.h"
+
+#include "kapid/pipeline/convert.h"
+#include "kapid/pipeline/pipeline.h"
+
+/* A new item with the text of the object; the resourceVersion is the item's own part. */
+static int make_item(
+                struct item *it, const struct kind *k, const json_t *object, struct item **ret) {
+        _cleanup_json_ json_t *copy = json_copy((json_t *)object);
+        json_t *metadata = json_copy(json_object_get(object, "metadata"));
+        _cleanup_free_ char *text = NULL;
+
+        if (!copy || !metadata || json_object_set_new(copy, "metadata", metadata) < 0)
+                return -ENOMEM;
+        json_object_del(metadata, "resourceVersion");
+        text = json_text(copy);
+        if (!text)
+                return -ENOMEM;
+        return item_new(item_pool(it), item_key(it), strlen(k->storage_prefix), text, strlen(text),
+                        item_revision(it), ret);
+}
+
+bool kind_is_plain(const struct kind *k) {
+        return !k->fills_defaults && streq(k->version, k->storage_version);
+}
+
+int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p) {
+        struct item *form = kind_is_plain(k) ? it : item_form(it, k->serial);
+        _cleanup_json_ json_t *stored = NULL, *converted = NULL, *filled = NULL;
+        int r;
+
+        if (form) {
+                *ret = form;
+                return 0;
+        }
+        stored = item_object_once(it);
+        if (!stored)
+                return -ENOMEM;
+        r = object_as(stored, k, &converted, p);
+        if (r < 0)
+                return r;
+        filled = machine_fill(k, converted);
+        if (!filled)
+                return -ENOMEM;
+        if (filled != stored) {
+                r = make_item(it, k, filled, &form);
+                if (r < 0)
+                        return r;
+        }
+        item_set_form(it, k->serial, form);
+        *ret = form ? form : it;
+        return 0;
+}
+
+int item_object_as(struct item *it, const struct kind *k, json_t **ret, struct problem *p) {
+        struct item *form;
+        json_t *object;
+        int r = item_as(it, k, &form, p);
+
+        if (r < 0)
+                return r;
+        object = item_object_once(form);
+        if (!object)
+                return -ENOMEM;
+        *ret = object;
+        return 0;
+}

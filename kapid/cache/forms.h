@@ -1,0 +1,18 @@
+/* Stored objects as a version of their kind shows them: converted to it, and with the defaults that
+ * its schema has now (a definition may have got new ones since they were written). The store does
+ * not change. */
+#pragma once
+
+#include "kapid/cache/item.h"
+#include "kapid/kinds/kind.h"
+
+/* Whether the kind's version shows stored objects as they are, so that an item's own text is the
+ * answer. */
+bool kind_is_plain(const struct kind *k);
+/* The item in the kind's form: the item itself, or one that it keeps for the next reader. Borrowed;
+ * it lives as long as the item and until another version of the kind asks. A conversion's refusal:
+ * a negative errno with p (convert.h). -ENOMEM. */
+int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p);
+/* The object of that form: a new reference to something immutable. The tree is not kept: for
+ * answers and walks over many items. Errors as above. */
+int item_object_as(struct item *it, const struct kind *k, json_t **ret, struct problem *p);

@@ -1,0 +1,71 @@
+/* Copies are deep: an object that was asked for may be shared with the cache. */
+#include "kapid/pipeline/convert.h"
+
+#include "kapid/strategy/strategy.h"
+#include "lib/object.h"
+
+/* Changes the object in place. Where a convert gives no code, 500: the client did nothing wrong. */
+static int convert(const struct kind *k, const char *version, json_t *object, struct problem *p) {
+        const char *group = k->group;
+        _cleanup_free_ char *api_version = NULL;
+        int r;
+
+        if (k->strategy->convert) {
+                r = k->strategy->convert(k, version, object, p);
+                if (r == -ENOMEM)
+                        return r;
+                if (r < 0 && !p->code)
+                        p->code = 500;
+                if (r < 0 && !p->reason)
+                        p->reason = "InternalError";
+                if (r < 0) {
+                        problem_prefix(p, "conversion of %s \"%s\" to %s failed", k->resource,
+                                        object_name(object), version);
+                        return r;
+                }
+        }
+        api_version = isempty(group) ? strdup(version) : strformat("%s/%s", group, version);
+        return api_version ? json_set_str(object, "apiVersion", api_version) : -ENOMEM;
+}
+
+int object_as(const json_t *object, const struct kind *k, json_t **ret, struct problem *p) {
+        _cleanup_json_ json_t *copy = NULL;
+        int r;
+
+        if (streq(object_api_version(object), k->api_version)) {
+                *ret = json_incref((json_t *)object);
+                return 0;
+        }
+        copy = json_deep_copy(object);
+        if (!copy)
+                return -ENOMEM;
+        r = convert(k, k->version, copy, p);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
+int kind_store_form(const struct kind *k, const json_t *object, json_t **ret, struct problem *p) {
+        _cleanup_json_ json_t *form = NULL, *metadata = NULL;
+        int r;
+
+        if (streq(k->version, k->storage_version)) {
+                form = json_copy((json_t *)object);
+        } else {
+                form = json_deep_copy(object);
+                if (!form)
+                        return -ENOMEM;
+                r = convert(k, k->storage_version, form, p);
+                if (r < 0)
+                        return r;
+        }
+        metadata = json_copy(json_object_get(form, "metadata"));
+        if (!form || !metadata)
+                return -ENOMEM;
+        json_object_del(metadata, "resourceVersion");
+        if (json_object_set(form, "metadata", metadata) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(form);
+        return 0;
+}

@@ -1,0 +1,33 @@
+/* Life cycle of decisions. */
+#include "kapid/pipeline/decision.h"
+
+void decision_done(struct decision *d) {
+        for (size_t i = 0; i < d->key_count; i++) {
+                free(d->keys[i].key);
+                free(d->keys[i].value);
+        }
+        json_decref(d->object);
+        free(d->name);
+        strv_free(d->warnings);
+        *d = (struct decision){0};
+}
+
+int decision_add_key(struct decision *d, const char *key, const char *value, bool claim) {
+        struct decision_key *k = &d->keys[d->key_count];
+
+        assert(!claim || value);
+        if (d->key_count == DECISION_KEYS_MAX)
+                return -E2BIG;
+        *k = (struct decision_key){.claim = claim};
+        k->key = strdup(key);
+        k->value = value ? strdup(value) : NULL;
+        d->key_count++; /* decision_done() frees a half-made one, too */
+        return k->key && (k->value || !value) ? 0 : -ENOMEM;
+}
+
+int decision_warn(struct decision *d, char *const *texts) {
+        for (size_t i = 0; texts && texts[i]; i++)
+                if (strv_extend(&d->warnings, texts[i]) < 0)
+                        return -ENOMEM;
+        return 0;
+}

@@ -1,0 +1,39 @@
+/* What a verb decides about one object: what becomes of it in the store, and what the client is
+ * told. Made by a pure function from the live object and the request; carried out by write.c. */
+#pragma once
+
+#include "lib/json.h"
+
+enum decision_act {
+        DECIDE_NOTHING, /* nothing is written; object: the answer, or NULL */
+        DECIDE_PUT,     /* object is stored */
+        DECIDE_DELETE,  /* the key is deleted; object: its last state for the answer, or NULL */
+        DECIDE_RENAME,  /* `name` is tried instead, as something that is not there (generateName) */
+};
+
+enum { DECISION_KEYS_MAX = 40 };
+
+struct decision {
+        enum decision_act act;
+        json_t *object; /* owned, in the version that was asked for; has its resourceVersion once it
+                         * is stored */
+        char *name;     /* owned; of DECIDE_RENAME */
+        bool created;   /* there was nothing before: 201 */
+        bool no_retry;  /* the client named the revision: a conflict is the client's to solve */
+        char **warnings; /* owned */
+        /* Keys that are written in the same txn (service addresses). */
+        struct decision_key {
+                char *key;
+                char *value; /* NULL: deleted */
+                bool claim;  /* it must not be there yet */
+        } keys[DECISION_KEYS_MAX];
+        size_t key_count;
+};
+
+/* Frees what it owns and makes it empty (DECIDE_NOTHING) again. */
+void decision_done(struct decision *d);
+#define _cleanup_decision_ _cleanup_(decision_done)
+/* Copies key and value. -ENOMEM, -E2BIG beyond DECISION_KEYS_MAX. */
+int decision_add_key(struct decision *d, const char *key, const char *value, bool claim);
+/* Adds texts for Warning headers (a NULL-terminated vector or NULL). -ENOMEM. */
+int decision_warn(struct decision *d, char *const *texts);

@@ -1,0 +1,108 @@
+/* DeleteOptions is not a kind that is served, and has a schema of its own here. */
+#include "kapid/pipeline/delete-options.h"
+
+#include "kapid/pipeline/pipeline.h"
+#include "kapid/schema/internal.h"
+
+static const struct schema string_schema = {.type = SCHEMA_STRING};
+static const struct schema integer_schema = {.type = SCHEMA_INTEGER, .format = FORMAT_INT64};
+static const struct schema boolean_schema = {.type = SCHEMA_BOOLEAN};
+static const struct schema strings_schema = {.type = SCHEMA_ARRAY, .items = &string_schema};
+static const struct schema_field precondition_fields[] = {
+                {.name = "resourceVersion", .schema = &string_schema, .protobuf = 2},
+                {.name = "uid", .schema = &string_schema, .protobuf = 1},
+};
+static const struct schema preconditions = {.type = SCHEMA_OBJECT,
+                .fields = precondition_fields,
+                .field_count = ELEMENTS(precondition_fields)};
+static const struct schema_field delete_option_fields[] = {
+                {.name = "apiVersion", .schema = &string_schema},
+                {.name = "dryRun", .schema = &strings_schema, .protobuf = 5},
+                {.name = "gracePeriodSeconds", .schema = &integer_schema, .protobuf = 1},
+                {.name = "kind", .schema = &string_schema},
+                {.name = "orphanDependents", .schema = &boolean_schema, .protobuf = 3},
+                {.name = "preconditions", .schema = &preconditions, .protobuf = 2},
+                {.name = "propagationPolicy", .schema = &string_schema, .protobuf = 4},
+};
+static const struct schema delete_options = {.type = SCHEMA_OBJECT,
+                .fields = delete_option_fields,
+                .field_count = ELEMENTS(delete_option_fields)};
+
+void delete_options_done(struct delete_options *o) {
+        json_decref(o->body);
+        *o = (struct delete_options){0};
+}
+
+int delete_options_decode(const char *content_type, const void *data, size_t n, json_t **ret,
+                struct problem *p) {
+        if (n == 0) {
+                *ret = NULL;
+                return 0;
+        }
+        return machine_decode_plain(
+                        &delete_options, "DeleteOptions", content_type, data, n, ret, p);
+}
+
+static int parse_propagation(
+                const json_t *body, const char *query, const char **ret, struct problem *p) {
+        static const char *const words[] = {"", "Background", "Foreground", "Orphan"};
+        bool orphans = json_is_true(json_object_get(body, "orphanDependents"));
+        const char *given = json_str(body, "propagationPolicy");
+
+        if (!given)
+                given = !isempty(query) ? query : orphans ? "Orphan" : "";
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                if (streq(words[i], given)) {
+                        *ret = words[i];
+                        return 0;
+                }
+        problem_set(p, EINVAL, 422, "Invalid",
+                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported "
+                        "value: \"%.64s\": supported values: \"Background\", \"Foreground\", "
+                        "\"Orphan\"",
+                        given);
+        problem_cause(p, "FieldValueNotSupported", "propagationPolicy", "Unsupported value");
+        return -EINVAL;
+}
+
+static int parse_dry_run(const json_t *body, bool *ret, struct problem *p) {
+        const json_t *v;
+        bool dry_run = false;
+        size_t i;
+
+        json_array_foreach (json_object_get(body, "dryRun"), i, v) {
+                if (!streq(strempty(json_string_value(v)), "All")) {
+                        problem_set(p, EINVAL, 422, "Invalid",
+                                        "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: "
+                                        "Unsupported value: supported values: \"All\"");
+                        problem_cause(p, "FieldValueNotSupported", "dryRun", "Unsupported value");
+                        return -EINVAL;
+                }
+                dry_run = true;
+        }
+        *ret = dry_run;
+        return 0;
+}
+
+int delete_options_parse(const json_t *body, const char *query_grace, const char *query_propagation,
+                struct delete_options *ret, struct problem *p) {
+        struct delete_options o = {.grace_s = json_int_or(body, "gracePeriodSeconds", -1),
+                        .uid = json_str(body, "preconditions.uid"),
+                        .resource_version = json_str(body, "preconditions.resourceVersion")};
+        int r;
+
+        if (!isempty(query_grace) && o.grace_s < 0 && parse_i64(query_grace, &o.grace_s) < 0)
+                return problem_set(p, EINVAL, 400, "BadRequest",
+                                "gracePeriodSeconds: must be a number");
+        if (o.grace_s < -1)
+                o.grace_s = 1;
+        r = parse_dry_run(body, &o.dry_run, p);
+        if (r < 0)
+                return r;
+        r = parse_propagation(body, query_propagation, &o.propagation, p);
+        if (r < 0)
+                return r;
+        o.body = json_incref((json_t *)body);
+        *ret = o;
+        return 0;
+}

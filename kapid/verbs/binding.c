@@ -1,0 +1,139 @@
+/* Bindings: the scheduler gives a pod its node. */
+#include "kapid/verbs/decide.h"
+#include "kapid/verbs/subresource-body.h"
+#include "kapid/verbs/verbs.h"
+#include "lib/object.h"
+#include "lib/timefmt.h"
+
+static int set_condition(json_t *object, const char *type, const char *now) {
+        json_t *list = json_at_mut(object, "status.conditions"), *c;
+        size_t i;
+
+        if (!list) {
+                list = json_array();
+                if (!list || json_set_at(object, "status.conditions", list) < 0)
+                        return -ENOMEM;
+        }
+        json_array_foreach (list, i, c)
+                if (streq(json_str_or(c, "type", ""), type)) {
+                        json_array_remove(list, i);
+                        break;
+                }
+        return json_array_append_new(list, json_pack("{ss, ss, ss}", "type", type, "status", "True",
+                                                           "lastTransitionTime", now)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+/* What pod security has let pass is not widened by a binding. */
+static int check_binding(const json_t *body, struct problem *p) {
+        const char *key;
+        json_t *v;
+
+        json_object_foreach ((json_t *)json_get(body, "metadata", "annotations", NULL), key, v)
+                if (strstr(key, "unit.keelson.dev/") ||
+                                startswith(key, "container.apparmor.security.beta.kubernetes.io/"))
+                        return problem_set(p, EACCES, 403, "Forbidden",
+                                        "a binding may not set the annotation \"%s\": it controls "
+                                        "how "
+                                        "the pod runs; set it when the pod is created",
+                                        key);
+        return 0;
+}
+
+static int merge_annotations(json_t *object, const json_t *from) {
+        const char *key;
+        json_t *v, *to = json_object_get(json_object_get(object, "metadata"), "annotations");
+
+        if (json_object_size(from) == 0)
+                return 0;
+        if (!to) {
+                to = json_object();
+                if (!to || json_set_at(object, "metadata.annotations", to) < 0)
+                        return -ENOMEM;
+        }
+        json_object_foreach ((json_t *)from, key, v)
+                if (json_object_set(to, key, v) < 0)
+                        return -ENOMEM;
+        return 0;
+}
+
+/* Whether the pod can be bound to a node. */
+static int check_pod(const struct write *w, const json_t *live, struct problem *p) {
+        const char *uid = object_uid(w->request->body.object);
+
+        if (!live)
+                return problem_not_found(p, w->kind, w->name);
+        if (!isempty(uid) && !streq(uid, object_uid(live)))
+                return problem_conflict(
+                                p, w->kind, w->name, "the pod is not the one that was bound");
+        if (object_is_deleting(live))
+                return problem_set(p, EEXIST, 409, "Conflict",
+                                "Operation cannot be fulfilled on pods/binding \"%s\": pod %s is "
+                                "being deleted, cannot be assigned to a host",
+                                w->name, w->name);
+        if (!isempty(json_str_or(live, "spec.nodeName", "")))
+                return problem_set(p, EEXIST, 409, "Conflict",
+                                "Operation cannot be fulfilled on pods/binding \"%s\": pod %s is "
+                                "already assigned to node \"%s\"",
+                                w->name, w->name, json_str_or(live, "spec.nodeName", ""));
+        return 0;
+}
+
+int binding_decide(struct write *w, const json_t *live, struct decision *ret, struct problem *p) {
+        const json_t *body = w->request->body.object;
+        char now[TIMEFMT_SIZE];
+        int r;
+
+        r = check_binding(body, p);
+        if (r < 0)
+                return r;
+        r = check_pod(w, live, p);
+        if (r < 0)
+                return r;
+        ret->object = json_deep_copy(live);
+        if (!ret->object)
+                return -ENOMEM;
+        r = json_set_str(ret->object, "spec.nodeName", json_str_or(body, "target.name", ""));
+        if (r < 0)
+                return r;
+        r = set_condition(ret->object, "PodScheduled", time_format(w->request->now_us, now));
+        if (r < 0)
+                return r;
+        ret->act = DECIDE_PUT;
+        return merge_annotations(ret->object, json_get(body, "metadata", "annotations", NULL));
+}
+
+static void binding_respond(struct write *w, const struct problem *p) {
+        if (p)
+                respond_problem(w->request, p);
+        else
+                respond_created(w->request);
+}
+
+static int check_target(const struct request *request, struct problem *p) {
+        const json_t *body = request->body.object;
+        const char *kind = json_str_or(body, "target.kind", "Node");
+
+        if ((isempty(kind) || streq(kind, "Node")) &&
+                        !isempty(json_str_or(body, "target.name", "")))
+                return 0;
+        problem_set(p, EINVAL, 422, "Invalid",
+                        "Binding \"%s\" is invalid: target: a Node's name is required",
+                        request->route.name);
+        problem_cause(p, "FieldValueRequired", "target.name", "Required value");
+        return -EINVAL;
+}
+
+void verb_binding(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = subresource_body(request, &p);
+
+        if (r >= 0)
+                r = check_target(request, &p);
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                write_start(request, &(struct write_options){.decide = binding_decide,
+                                                     .done = binding_respond});
+}

@@ -1,0 +1,8 @@
+/* Continue tokens of lists: the snapshot's revision and the last path that was shown. */
+#pragma once
+
+#include "lib/problem.h"
+
+char *continue_token(uint64_t revision, const char *path) _warn_unused_;
+/* The caller frees *ret_path. 400 for what is not one of our tokens. */
+int continue_parse(const char *token, uint64_t *ret_revision, char **ret_path, struct problem *p);

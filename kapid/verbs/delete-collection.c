@@ -1,0 +1,179 @@
+/* DELETE of a collection: each object of the selection is deleted as if alone, some at a time. The
+ * first failure ends it; objects that are gone or changed meanwhile are not failures. */
+#include "kapid/pipeline/write.h"
+#include "kapid/verbs/decide.h"
+#include "kapid/verbs/delete.h"
+#include "kapid/verbs/selection.h"
+#include "kapid/verbs/verbs.h"
+#include "lib/object.h"
+
+enum { COLLECTION_PARALLEL = 16 };
+
+struct collection {
+        struct verb_state state;
+        struct item **items;
+        size_t count, next, under_way;
+        struct bytes **deleted; /* the answer: its head, then texts and commas in turn */
+        size_t deleted_count;
+        struct bytes *comma;
+        bool failed;
+};
+
+static struct collection *collection_of(const struct request *request) {
+        return container_of(request->state, struct collection, state);
+}
+
+static void collection_free(struct verb_state *s) {
+        struct collection *c = container_of(s, struct collection, state);
+
+        for (size_t i = 0; i < c->count; i++)
+                item_unref(c->items[i]);
+        free(c->items);
+        for (size_t i = 0; i < c->deleted_count; i++)
+                bytes_unref(c->deleted[i]);
+        free(c->deleted);
+        bytes_unref(c->comma);
+        free(c);
+}
+
+static void collection_continue(struct request *request);
+
+/* As text at once: a tree takes many times as much. Slot 0 is for the head. */
+static void add_deleted(struct collection *c, const json_t *object) {
+        _cleanup_free_ char *text = json_text(object);
+        _cleanup_bytes_ struct bytes *b = text ? bytes_new(text, strlen(text)) : NULL;
+
+        if (!b)
+                return;
+        if (c->deleted_count > 1)
+                c->deleted[c->deleted_count++] = bytes_ref(c->comma);
+        c->deleted[c->deleted_count++] = bytes_ref(b);
+}
+
+static void on_one_deleted(struct write *w, const struct problem *p) {
+        struct request *request = w->request;
+        struct collection *c = collection_of(request);
+
+        assert(c->under_way > 0);
+        c->under_way--;
+        if (p && p->code != 404 && p->code != 409 && !c->failed) {
+                c->failed = true;
+                respond_problem(request, p);
+        } else if (!p && w->decision->object) {
+                add_deleted(c, w->decision->object);
+        }
+        collection_continue(request);
+}
+
+static void collection_respond(struct request *request) {
+        struct collection *c = collection_of(request);
+        char head[512];
+        int n = snprintf(head, sizeof(head),
+                        "{\"kind\":\"%s\",\"apiVersion\":\"%s\",\"metadata\":{"
+                        "\"resourceVersion\":\"%llu\"},\"items\":[",
+                        request->kind->list_kind, request->kind->api_version,
+                        (unsigned long long)caches_revision(request->api->caches));
+        struct bytes *first = n > 0 && (size_t)n < sizeof(head) ? bytes_new(head, (size_t)n) : NULL,
+                     *last = bytes_new("]}", 2);
+
+        if (!first || !last) {
+                bytes_unref(first);
+                bytes_unref(last);
+                respond_errno(request, -ENOMEM);
+                return;
+        }
+        bytes_unref(c->deleted[0]);
+        c->deleted[0] = first;
+        c->deleted[c->deleted_count++] = last;
+        respond_pieces(request, 200, "application/json", c->deleted, c->deleted_count);
+}
+
+static int delete_item(struct request *request, const struct item *it) {
+        const char *path = item_path(it), *slash = strchr(path, '/');
+        bool namespaced = slash && request->kind->namespaced;
+        _cleanup_free_ char *namespace =
+                        namespaced ? strndup(path, (size_t)(slash - path)) : strdup("");
+
+        if (!namespace)
+                return -ENOMEM;
+        write_start(request, &(struct write_options){.namespace = namespace,
+                                             .name = namespaced ? slash + 1 : path,
+                                             .decide = delete_decide,
+                                             .done = on_one_deleted});
+        return 0;
+}
+
+static void collection_continue(struct request *request) {
+        struct collection *c = collection_of(request);
+
+        while (!c->failed && c->next < c->count && c->under_way < COLLECTION_PARALLEL) {
+                _cleanup_item_ struct item *it = TAKE_PTR(c->items[c->next]);
+
+                c->next++;
+                c->under_way++;
+                if (delete_item(request, it) < 0) {
+                        c->failed = true;
+                        respond_errno(request, -ENOMEM);
+                        return;
+                }
+        }
+        if (!c->failed && c->next == c->count && c->under_way == 0 && request->http)
+                collection_respond(request);
+}
+
+static int collect(struct request *request, struct collection *c, struct problem *p) {
+        _cleanup_(selection_done) struct selection s = {0};
+        _cleanup_free_ char *prefix = NULL;
+        int r = selection_parse(request, &s, p);
+
+        if (r < 0)
+                return r;
+        prefix = selection_prefix(request->kind, &s);
+        c->comma = bytes_new(",", 1);
+        c->items = calloc(cache_count(request->cache) + 1, sizeof(*c->items));
+        if (!prefix || !c->comma || !c->items)
+                return -ENOMEM;
+        for (struct item *it = cache_first(request->cache, prefix);
+                        it && startswith(item_path(it), prefix);
+                        it = cache_next(request->cache, it)) {
+                r = selection_matches(request->kind, &s, it, p);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        c->items[c->count++] = item_ref(it);
+        }
+        c->deleted = calloc(2 * c->count + 3, sizeof(*c->deleted));
+        if (!c->deleted)
+                return -ENOMEM;
+        c->deleted[c->deleted_count++] = bytes_ref(c->comma); /* the head's place */
+        return 0;
+}
+
+static void collection_start(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        int r = collect(request, collection_of(request), &p);
+
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                collection_continue(request);
+}
+
+void verb_delete_collection(struct request *request) {
+        _cleanup_problem_ struct problem p = {0};
+        struct collection *c;
+        int r = request_delete_options(request, &p);
+
+        if (r < 0) {
+                respond_error(request, r, &p);
+                return;
+        }
+        c = calloc(1, sizeof(*c));
+        if (!c) {
+                respond_errno(request, -ENOMEM);
+                return;
+        }
+        c->state.free = collection_free;
+        request->state = &c->state;
+        request_freshen(request, collection_start);
+}

@@ -1,0 +1,22 @@
+/* What list, watch and deletecollection select. */
+#pragma once
+
+#include "kapid/http/request.h"
+#include "lib/selector.h"
+
+struct selection {
+        struct label_selector *labels;
+        struct field_selector *fields;
+        const char *namespace; /* borrowed from the route; "" all */
+        char *name;            /* the one name the field selector asks for, or NULL */
+};
+void selection_done(struct selection *s);
+/* From the request's query. 400. */
+int selection_parse(struct request *request, struct selection *ret, struct problem *p);
+/* Whether it takes everything in its namespace. */
+bool selection_is_everything(const struct selection *s);
+/* 1 or 0. Fields are compared in the kind's version: its conversion may refuse (p). -ENOMEM. */
+int selection_matches(const struct kind *k, const struct selection *s, struct item *it,
+                struct problem *p);
+/* "ns/": where the selection's items begin in the cache; caller frees. */
+char *selection_prefix(const struct kind *k, const struct selection *s) _warn_unused_;

@@ -1,0 +1,28 @@
+/* The prologue and one of the answers of POSTs to a part of an object. */
+#include "kapid/verbs/subresource-body.h"
+
+#include "kapid/pipeline/body.h"
+
+int subresource_body(struct request *request, struct problem *p) {
+        int r = request_decode(request, p);
+
+        if (r < 0)
+                return r;
+        r = request_check_names(request, request->body.object, p);
+        if (r < 0)
+                return r;
+        /* The status is the server's part; clients send an empty one. */
+        json_object_del(request->body.object, "status");
+        r = machine_validate_body(request->kind, request->sub, request->body.object, p);
+        if (r < 0)
+                return r;
+        request_warn_all(request, request->body.warnings);
+        return 0;
+}
+
+void respond_created(struct request *request) {
+        _cleanup_json_ json_t *v = json_pack("{ss, ss, s{}, ss, si}", "kind", "Status",
+                        "apiVersion", "v1", "metadata", "status", "Success", "code", 201);
+
+        respond_json(request, 201, v);
+}

@@ -1,0 +1,764 @@
+/* What the writing verbs decide, with no store; how a decision is carried out; and conversion, by a
+ * kind of two versions whose convert renames a field and refuses one value. */
+#include "tests/unit/unit.h"
+
+#include "kapid/cache/forms.h"
+#include "kapid/pipeline/convert.h"
+#include "kapid/strategy/strategy.h"
+#include "kapid/verbs/decide.h"
+#include "lib/object.h"
+#include "tests/unit/fake-kapid.h"
+
+static struct fake_kapid *f;
+
+static int setup(void **state) {
+        f = fake_kapid_new();
+        return 0;
+}
+
+static int teardown(void **state) {
+        f = fake_kapid_free(f);
+        return 0;
+}
+
+/* Single quotes stand for double ones. */
+static char *quoted(const char *text) {
+        char *s = strdup(text);
+
+        assert_non_null(s);
+        for (char *c = s; *c; c++)
+                if (*c == '\'')
+                        *c = '"';
+        return s;
+}
+
+static json_t *parse(const char *text) {
+        _cleanup_free_ char *s = quoted(text);
+        json_t *v = json_loads(s, 0, NULL);
+
+        if (!v)
+                fail_msg("bad JSON in the test: %s", s);
+        return v;
+}
+
+static void put(const char *key, const char *text) {
+        _cleanup_free_ char *s = quoted(text);
+
+        fake_kapid_put(f, key, s);
+}
+
+/* --- decisions, with no store --- */
+
+/* One decide on a live object. */
+struct trial {
+        struct exchange x;
+        struct request *request;
+        struct write write;
+        struct decision decision;
+        struct problem p;
+        json_t *live;
+};
+
+static void trial_done(struct trial *t) {
+        decision_done(&t->decision);
+        problem_done(&t->p);
+        json_decref(t->live);
+        if (t->request)
+                request_unref(t->request);
+        exchange_done(&t->x);
+}
+
+static void trial_begin(struct trial *t, const char *live) {
+        t->request = fake_request(f, &t->x);
+        t->write = (struct write){.request = t->request,
+                        .kind = t->request->kind,
+                        .namespace = t->request->route.namespace,
+                        .name = isempty(t->request->route.name) ? "x" : t->request->route.name,
+                        .decision = &t->decision};
+        t->live = live ? parse(live) : NULL;
+        if (t->x.body && t->x.body[0] == '{')
+                t->request->body.object = json_loads(t->x.body, 0, NULL);
+}
+
+static int run(struct trial *t, write_decide decide) {
+        return decide(&t->write, t->live, &t->decision, &t->p);
+}
+
+#define CONFIG "/api/v1/namespaces/default/configmaps"
+#define LIVE_CONFIG \
+        "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'x','namespace':'default'," \
+        "'uid':'u1','creationTimestamp':'2020-01-01T00:00:00Z','resourceVersion':'7'}," \
+        "'data':{'a':'1'}}"
+
+static void test_create_decides(void **state) {
+        _cleanup_(trial_done) struct trial t = {
+                        .x = {.method = "POST",
+                                        .path = CONFIG,
+                                        .body = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
+                                                "\"metadata\":{\"name\":\"x\"},\"data\":{}}"}};
+
+        trial_begin(&t, NULL);
+        assert_int_equal(run(&t, create_decide), 0);
+        assert_int_equal(t.decision.act, DECIDE_PUT);
+        assert_true(t.decision.created);
+        assert_string_not_equal(object_uid(t.decision.object), "");
+        assert_string_equal(object_namespace(t.decision.object), "default");
+        assert_int_equal(t.decision.key_count, 0);
+        assert_int_equal(f->txns, 0);
+        /* The same on something that is there already. */
+        decision_done(&t.decision);
+        t.live = parse(LIVE_CONFIG);
+        assert_true(run(&t, create_decide) < 0);
+        assert_int_equal(t.p.code, 409);
+        assert_string_equal(t.p.reason, "AlreadyExists");
+}
+
+static void test_create_renames(void **state) {
+        _cleanup_(trial_done) struct trial t = {.x = {.method = "POST",
+                                                                .path = CONFIG,
+                                                                .body = "{\"metadata\":{"
+                                                                        "\"generateName\":\"c-\"}"
+                                                                        "}"}};
+
+        trial_begin(&t, LIVE_CONFIG);
+        assert_int_equal(run(&t, create_decide), 0);
+        assert_int_equal(t.decision.act, DECIDE_RENAME);
+        assert_non_null(startswith(t.decision.name, "c-"));
+        assert_null(t.decision.object);
+}
+
+static void test_put_decides(void **state) {
+        static const struct {
+                const char *body;
+                enum decision_act act;
+                int code; /* 0: decided */
+        } cases[] = {
+                        {LIVE_CONFIG, DECIDE_NOTHING, 0},
+                        {"{'metadata':{'name':'x'},'data':{'a':'2'}}", DECIDE_PUT, 0},
+                        {"{'metadata':{'name':'x','resourceVersion':'6'},'data':{}}",
+                                        DECIDE_NOTHING, 409},
+                        {"{'metadata':{'name':'x','uid':'u2'}}", DECIDE_NOTHING, 409},
+                        {"{'metadata':{'name':'x'},'immutable':true,'data':{'a':'1'}}", DECIDE_PUT,
+                                        0},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *body = quoted(cases[i].body);
+                _cleanup_(trial_done) struct trial t = {
+                                .x = {.method = "PUT", .path = CONFIG "/x", .body = body}};
+                int r;
+
+                trial_begin(&t, LIVE_CONFIG);
+                json_set_str(t.request->body.object, "apiVersion", "v1");
+                json_set_str(t.request->body.object, "kind", "ConfigMap");
+                r = run(&t, put_decide);
+                if ((r < 0) != (cases[i].code > 0) || t.p.code != cases[i].code)
+                        fail_msg("case %zu: %s", i, strempty(t.p.message));
+                if (r >= 0 && t.decision.act != cases[i].act)
+                        fail_msg("case %zu: act %d", i, (int)t.decision.act);
+                if (r >= 0)
+                        assert_string_equal(object_uid(t.decision.object), "u1");
+                assert_true(t.decision.no_retry ==
+                                (strstr(cases[i].body, "resourceVersion") != NULL));
+        }
+}
+
+static void test_put_on_nothing(void **state) {
+        _cleanup_(trial_done) struct trial config = {
+                        .x = {.method = "PUT", .path = CONFIG "/x", .body = "{\"metadata\":{}}"}};
+        _cleanup_(trial_done) struct trial lease = {
+                        .x = {.method = "PUT",
+                                        .path = "/apis/coordination.k8s.io/v1/namespaces/default/"
+                                                "leases/x",
+                                        .body = "{\"apiVersion\":\"coordination.k8s.io/v1\","
+                                                "\"kind\":\"Lease\",\"metadata\":{\"name\":\"x\"},"
+                                                "\"spec\":{}}"}};
+
+        trial_begin(&config, NULL);
+        assert_true(run(&config, put_decide) < 0);
+        assert_int_equal(config.p.code, 404);
+        /* A kind whose PUT creates. */
+        trial_begin(&lease, NULL);
+        assert_int_equal(run(&lease, put_decide), 0);
+        assert_int_equal(lease.decision.act, DECIDE_PUT);
+        assert_true(lease.decision.created);
+}
+
+#define POD(metadata, spec, status) \
+        "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'x','namespace':'default','uid':'u1'," \
+        "'resourceVersion':'7'" metadata "},'spec':{" spec "},'status':{" status "}}"
+
+static void test_delete_decides(void **state) {
+        static const struct {
+                const char *path, *live;
+                struct delete_options options;
+                enum decision_act act;
+                int64_t grace; /* of DECIDE_PUT */
+                int code;
+        } cases[] = {
+                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1}, DECIDE_DELETE, 0, 0},
+                        {CONFIG "/x", NULL, {.grace_s = -1}, DECIDE_NOTHING, 0, 404},
+                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .uid = "u2"}, DECIDE_NOTHING, 0,
+                                        409},
+                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .resource_version = "6"},
+                                        DECIDE_NOTHING, 0, 409},
+                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .resource_version = "7"},
+                                        DECIDE_DELETE, 0, 0},
+                        /* A finalizer of the policy holds it. */
+                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .propagation = "Foreground"},
+                                        DECIDE_PUT, 0, 0},
+                        /* A pod that no agent has goes at once, another one has its grace period.
+                         */
+                        {"/api/v1/namespaces/default/pods/x", POD("", "", ""), {.grace_s = -1},
+                                        DECIDE_DELETE, 0, 0},
+                        {"/api/v1/namespaces/default/pods/x",
+                                        POD("", "'nodeName':'n','terminationGracePeriodSeconds':9",
+                                                        ""),
+                                        {.grace_s = -1}, DECIDE_PUT, 9, 0},
+                        {"/api/v1/namespaces/default/pods/x", POD("", "'nodeName':'n'", ""),
+                                        {.grace_s = 3}, DECIDE_PUT, 3, 0},
+                        {"/api/v1/namespaces/default/pods/x", POD("", "'nodeName':'n'", ""),
+                                        {.grace_s = 0}, DECIDE_DELETE, 0, 0},
+                        {"/api/v1/namespaces/default/pods/x",
+                                        POD("", "'nodeName':'n'", "'phase':'Succeeded'"),
+                                        {.grace_s = -1}, DECIDE_DELETE, 0, 0},
+                        {"/api/v1/namespaces/default/pods/x", POD(",'finalizers':['a/b']", "", ""),
+                                        {.grace_s = 0}, DECIDE_PUT, 0, 0},
+                        /* Only of a Namespace do the spec's finalizers hold. */
+                        {CONFIG "/x",
+                                        "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':"
+                                        "'x','namespace':'default'},'spec':{'finalizers':['x']}}",
+                                        {.grace_s = -1}, DECIDE_DELETE, 0, 0},
+                        {"/api/v1/namespaces/x",
+                                        "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':"
+                                        "'x'},'spec':{'finalizers':['kubernetes']}}",
+                                        {.grace_s = -1}, DECIDE_PUT, 0, 0},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(trial_done) struct trial t = {
+                                .x = {.method = "DELETE", .path = cases[i].path}};
+                const json_t *object;
+                int r;
+
+                trial_begin(&t, cases[i].live);
+                t.request->delete_options = cases[i].options;
+                r = run(&t, delete_decide);
+                object = t.decision.object;
+                if ((r < 0) != (cases[i].code > 0) || t.p.code != cases[i].code)
+                        fail_msg("case %zu: %s", i, strempty(t.p.message));
+                if (r < 0)
+                        continue;
+                if (t.decision.act != cases[i].act)
+                        fail_msg("case %zu: act %d", i, (int)t.decision.act);
+                assert_true(object_is_deleting(object) == (cases[i].act == DECIDE_PUT));
+                if (cases[i].act == DECIDE_PUT)
+                        assert_int_equal(json_int_or(object, "metadata.deletionGracePeriodSeconds",
+                                                         -1),
+                                        cases[i].grace);
+                if (streq(t.write.kind->kind, "Namespace"))
+                        assert_string_equal(json_str_or(object, "status.phase", ""), "Terminating");
+        }
+}
+
+/* A second delete may shorten the grace period, and changes nothing else. */
+static void test_delete_again(void **state) {
+        static const char live[] = POD(",'generation':2,'deletionGracePeriodSeconds':9,"
+                                       "'deletionTimestamp':'2023-11-14T22:13:29Z'",
+                        "'nodeName':'n'", "");
+        _cleanup_(trial_done) struct trial longer = {.x = {.method = "DELETE",
+                                                                     .path = "/api/v1/namespaces/"
+                                                                             "default/pods/x"}};
+        _cleanup_(trial_done) struct trial shorter = {.x = longer.x};
+
+        trial_begin(&longer, live);
+        longer.request->delete_options.grace_s = 20;
+        assert_int_equal(run(&longer, delete_decide), 0);
+        assert_int_equal(longer.decision.act, DECIDE_NOTHING);
+        trial_begin(&shorter, live);
+        shorter.request->delete_options.grace_s = 2;
+        assert_int_equal(run(&shorter, delete_decide), 0);
+        assert_int_equal(shorter.decision.act, DECIDE_PUT);
+        assert_int_equal(json_int_or(shorter.decision.object, "metadata.deletionGracePeriodSeconds",
+                                         -1),
+                        2);
+        assert_int_equal(object_generation(shorter.decision.object), 2);
+}
+
+static void test_apply_decides(void **state) {
+        static const char body[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
+                                   "\"name\":\"x\"},\"data\":{\"a\":\"1\"}}";
+        struct exchange x = {.method = "PATCH",
+                        .path = CONFIG "/x",
+                        .body = body,
+                        .content_type = "application/apply-patch+yaml",
+                        .query = {"fieldManager", "tester"}};
+        _cleanup_(trial_done) struct trial fresh = {.x = x}, again = {.x = x};
+
+        trial_begin(&fresh, NULL);
+        fresh.request->patch_type = PATCH_APPLY;
+        assert_int_equal(run(&fresh, patch_decide), 0);
+        assert_int_equal(fresh.decision.act, DECIDE_PUT);
+        assert_true(fresh.decision.created);
+        assert_non_null(json_at(fresh.decision.object, "metadata.managedFields"));
+        /* What it made, applied once more: nothing is written. */
+        trial_begin(&again, NULL);
+        again.request->patch_type = PATCH_APPLY;
+        again.live = json_deep_copy(fresh.decision.object);
+        json_set_str(again.live, "metadata.resourceVersion", "7");
+        assert_int_equal(run(&again, patch_decide), 0);
+        assert_int_equal(again.decision.act, DECIDE_NOTHING);
+        /* A status of something that is not there. */
+        again.live = (json_decref(again.live), NULL);
+        decision_done(&again.decision);
+        again.request->sub = kind_subresource_find(
+                        kind_registry_find(f->api.kinds, "", "v1", "pods"), "status");
+        assert_true(run(&again, patch_decide) < 0);
+        assert_int_equal(again.p.code, 404);
+}
+
+static void test_budget_decides(void **state) {
+        static const struct {
+                const char *live;
+                enum decision_act act;
+                int code;
+        } cases[] = {
+                        {NULL, DECIDE_NOTHING, 0},
+                        {"{'metadata':{'generation':1},'status':{'observedGeneration':1,"
+                         "'disruptionsAllowed':2}}",
+                                        DECIDE_PUT, 0},
+                        {"{'metadata':{'generation':1},'status':{'observedGeneration':1}}",
+                                        DECIDE_NOTHING, 429},
+                        {"{'metadata':{'generation':2},'status':{'observedGeneration':1,"
+                         "'disruptionsAllowed':2}}",
+                                        DECIDE_NOTHING, 429},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_(trial_done) struct trial t = {
+                                .x = {.method = "POST", .path = CONFIG "/x"}};
+                int r;
+
+                trial_begin(&t, cases[i].live);
+                r = run(&t, budget_decide);
+                if ((r < 0) != (cases[i].code > 0) || t.p.code != cases[i].code ||
+                                (r >= 0 && t.decision.act != cases[i].act))
+                        fail_msg("case %zu: %s", i, strempty(t.p.message));
+                if (cases[i].act != DECIDE_PUT)
+                        continue;
+                assert_int_equal(json_int_or(t.decision.object, "status.disruptionsAllowed", 0), 1);
+                assert_non_null(json_at(t.decision.object, "status.disruptedPods.x"));
+        }
+}
+
+/* --- carrying out --- */
+
+static int ask(struct exchange *x) {
+        exchange(f, x);
+        return x->code;
+}
+
+static json_t *answer_of(const struct exchange *x) {
+        json_t *v = json_loads(strempty(x->answer.data), 0, NULL);
+
+        if (!v)
+                fail_msg("not JSON: %s", strempty(x->answer.data));
+        return v;
+}
+
+#define _cleanup_exchange_ _cleanup_(exchange_done)
+
+static void test_conflicts(void **state) {
+        _cleanup_free_ char *live = quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
+                                           "'name':'x','namespace':'default','uid':'u1'},"
+                                           "'data':{'a':'1'}}"),
+                            *other = quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
+                                            "'name':'x','namespace':'default','uid':'u1'},"
+                                            "'data':{'a':'1','b':'2'}}");
+        _cleanup_exchange_ struct exchange patch = {.method = "PATCH",
+                        .path = CONFIG "/x",
+                        .body = "{\"data\":{\"c\":\"3\"}}",
+                        .content_type = "application/merge-patch+json"};
+        _cleanup_exchange_ struct exchange named = {.method = "PATCH",
+                        .path = CONFIG "/x",
+                        .body = "{\"metadata\":{\"resourceVersion\":\"2\"},\"data\":{\"c\":\"4\"}}",
+                        .content_type = "application/merge-patch+json"};
+        _cleanup_json_ json_t *stored = NULL;
+
+        put("/registry/configmaps/default/x", live);
+        /* Another one writes in between: the patch is decided again on what is there then. */
+        f->rival = other;
+        assert_int_equal(ask(&patch), 200);
+        assert_int_equal(f->txns, 2);
+        stored = json_loads(fake_kapid_stored(f, "/registry/configmaps/default/x"), 0, NULL);
+        assert_string_equal(json_str_or(stored, "data.b", ""), "2");
+        assert_string_equal(json_str_or(stored, "data.c", ""), "3");
+        assert_null(json_at(stored, "metadata.resourceVersion"));
+        /* A revision that the client names: not again. */
+        assert_int_equal(ask(&named), 409);
+}
+
+static void test_names_taken(void **state) {
+        static const char body[] = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
+                                   "\"metadata\":{\"generateName\":\"c-\"}}";
+        _cleanup_free_ char *other = quoted("{'apiVersion':'v1','kind':'ConfigMap','metadata':{"
+                                            "'name':'c','namespace':'default'}}");
+        _cleanup_exchange_ struct exchange x = {.method = "POST", .path = CONFIG, .body = body};
+        _cleanup_exchange_ struct exchange dry = {
+                        .method = "POST", .path = CONFIG, .body = body, .query = {"dryRun", "All"}};
+        _cleanup_json_ json_t *made = NULL;
+        _cleanup_free_ char *key = NULL;
+
+        f->rival = other; /* it has our first name */
+        assert_int_equal(ask(&x), 201);
+        assert_int_equal(f->txns, 2);
+        made = answer_of(&x);
+        key = strformat("/registry/configmaps/default/%s", object_name(made));
+        assert_non_null(fake_kapid_stored(f, key));
+        assert_int_equal(ask(&dry), 201);
+        assert_int_equal(f->txns, 2);
+}
+
+static void test_leases(void **state) {
+        static const char *const bodies[] = {
+                        "{\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"a\"},"
+                        "\"involvedObject\":{\"namespace\":\"default\"}}",
+                        "{\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"name\":\"b\"},"
+                        "\"involvedObject\":{\"namespace\":\"default\"}}"};
+        _cleanup_exchange_ struct exchange config = {.method = "POST",
+                        .path = CONFIG,
+                        .body = "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
+                                "\"name\":\"x\"}}"};
+
+        for (size_t i = 0; i < ELEMENTS(bodies); i++) {
+                _cleanup_exchange_ struct exchange x = {.method = "POST",
+                                .path = "/api/v1/namespaces/default/events",
+                                .body = bodies[i]};
+
+                assert_int_equal(ask(&x), 201);
+        }
+        /* Both hang on one; what does not end by itself hangs on none. */
+        assert_int_equal(f->leases_granted, 1);
+        assert_int_equal(fake_kapid_lease(f, "/registry/events/default/a"), 1);
+        assert_int_equal(fake_kapid_lease(f, "/registry/events/default/b"), 1);
+        assert_int_equal(ask(&config), 201);
+        assert_int_equal(fake_kapid_lease(f, "/registry/configmaps/default/x"), 0);
+}
+
+static void test_store_fails(void **state) {
+        _cleanup_exchange_ struct exchange x = {.method = "DELETE", .path = CONFIG "/x"};
+
+        f->error = -EHOSTUNREACH;
+        assert_int_equal(ask(&x), 503);
+        f->error = 0;
+}
+
+/* --- conversion: stored in v1 with spec.size, shown in v2 with spec.magnitude --- */
+
+static int convert_gadget(
+                const struct kind *k, const char *to_version, json_t *object, struct problem *p) {
+        json_t *spec = json_object_get(object, "spec");
+        const char *from = streq(to_version, "v2") ? "size" : "magnitude",
+                   *to = streq(to_version, "v2") ? "magnitude" : "size";
+        _cleanup_json_ json_t *v = json_incref(json_object_get(spec, from));
+
+        if (!v)
+                return 0;
+        if (streq(strempty(json_string_value(v)), "odd"))
+                return problem_set(p, EINVAL, 0, NULL, "an odd size has no other form");
+        json_object_del(spec, from);
+        return json_object_set(spec, to, v) < 0 ? -ENOMEM : 0;
+}
+
+static const struct kind_strategy gadget_strategy = {.convert = convert_gadget};
+
+#define GADGETS(version) "/apis/test.example.com/" version "/namespaces/default/gadgets"
+#define GADGET_KEY "/registry/test.example.com/gadgets/default/"
+
+static int setup_gadgets(void **state) {
+        static const char *const versions[] = {"v1", "v2"};
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *crd = NULL;
+
+        setup(state);
+        crd = parse("{'metadata':{'name':'gadgets.test.example.com'},'spec':{'group':"
+                    "'test.example.com','scope':'Namespaced','names':{'plural':'gadgets','kind':"
+                    "'Gadget'},'versions':[{'name':'v1','served':true,'storage':true,"
+                    "'selectableFields':[{'jsonPath':'.spec.size'}],'schema':{"
+                    "'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"
+                    "'properties':{'size':{'type':'string'},'other':{'type':'string'}}}}}}},"
+                    "{'name':'v2','served':true,'storage':false,"
+                    "'selectableFields':[{'jsonPath':'.spec.magnitude'}],'schema':{"
+                    "'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"
+                    "'properties':{'magnitude':{'type':'string'},'other':{'type':'string'},"
+                    "'unit':{'type':'string','default':'m'}}}}}}}]}}");
+        if (kind_registry_add_crd(f->api.kinds, crd, &p) < 0)
+                fail_msg("%s", strempty(p.message));
+        for (size_t i = 0; i < ELEMENTS(versions); i++)
+                ((struct kind *)kind_registry_find(
+                                 f->api.kinds, "test.example.com", versions[i], "gadgets"))
+                                ->strategy = &gadget_strategy;
+        return 0;
+}
+
+static void put_gadget(const char *name, const char *size) {
+        _cleanup_free_ char *key = strformat(GADGET_KEY "%s", name),
+                            *text = strformat("{'apiVersion':'test.example.com/v1','kind':"
+                                              "'Gadget','metadata':{'name':'%s','namespace':"
+                                              "'default','uid':'u-%s'},'spec':{'size':'%s'}}",
+                                            name, name, size);
+
+        put(key, text);
+}
+
+static json_t *stored_gadget(const char *name) {
+        _cleanup_free_ char *key = strformat(GADGET_KEY "%s", name);
+        const char *text = fake_kapid_stored(f, key);
+
+        return text ? json_loads(text, 0, NULL) : NULL;
+}
+
+/* The refusal as every verb answers it. */
+static void assert_refused(const struct exchange *x) {
+        _cleanup_json_ json_t *v = answer_of(x);
+
+        if (x->code != 500)
+                fail_msg("%s %s: %d %s", x->method, x->path, x->code, strempty(x->answer.data));
+        assert_string_equal(json_str_or(v, "reason", ""), "InternalError");
+        assert_non_null(strstr(json_str_or(v, "message", ""), "an odd size has no other form"));
+        assert_non_null(strstr(json_str_or(v, "message", ""), "gadgets.test.example.com \"b\""));
+}
+
+static void test_get_converts(void **state) {
+        _cleanup_exchange_ struct exchange v1 = {.method = "GET", .path = GADGETS("v1") "/a"};
+        _cleanup_exchange_ struct exchange v2 = {.method = "GET", .path = GADGETS("v2") "/a"};
+        _cleanup_exchange_ struct exchange odd1 = {.method = "GET", .path = GADGETS("v1") "/b"};
+        _cleanup_exchange_ struct exchange odd2 = {.method = "GET", .path = GADGETS("v2") "/b"};
+        _cleanup_json_ json_t *one = NULL, *two = NULL;
+
+        put_gadget("a", "3");
+        put_gadget("b", "odd");
+        assert_int_equal(ask(&v1), 200);
+        one = answer_of(&v1);
+        assert_string_equal(json_str_or(one, "spec.size", ""), "3");
+        assert_null(json_at(one, "spec.unit"));
+        assert_int_equal(ask(&v2), 200);
+        two = answer_of(&v2);
+        assert_string_equal(object_api_version(two), "test.example.com/v2");
+        assert_string_equal(json_str_or(two, "spec.magnitude", ""), "3");
+        assert_null(json_at(two, "spec.size"));
+        /* The defaults of the version that was asked for. */
+        assert_string_equal(json_str_or(two, "spec.unit", ""), "m");
+        assert_string_equal(json_str_or(two, "metadata.resourceVersion", ""),
+                        json_str_or(one, "metadata.resourceVersion", "x"));
+        assert_int_equal(ask(&odd1), 200);
+        ask(&odd2);
+        assert_refused(&odd2);
+}
+
+static void test_form_is_kept(void **state) {
+        const struct kind *two =
+                        kind_registry_find(f->api.kinds, "test.example.com", "v2", "gadgets");
+        _cleanup_problem_ struct problem p = {0};
+        struct item *it, *form, *again;
+
+        put_gadget("a", "3");
+        it = cache_find(caches_get(f->api.caches, two->storage_prefix), "default/a");
+        assert_non_null(it);
+        assert_int_equal(item_as(it, two, &form, &p), 0);
+        assert_ptr_not_equal(form, it);
+        assert_int_equal(item_as(it, two, &again, &p), 0);
+        assert_ptr_equal(form, again);
+        assert_int_equal(item_revision(form), item_revision(it));
+        /* The form's own form is itself. */
+        assert_int_equal(item_as(form, two, &again, &p), 0);
+        assert_ptr_equal(form, again);
+}
+
+static void test_list_converts(void **state) {
+        _cleanup_exchange_ struct exchange v2 = {.method = "GET", .path = GADGETS("v2")};
+        _cleanup_exchange_ struct exchange table = {
+                        .method = "GET", .path = GADGETS("v2"), .accept_table = "v1"};
+        _cleanup_exchange_ struct exchange selected = {.method = "GET",
+                        .path = GADGETS("v2"),
+                        .query = {"fieldSelector", "spec.magnitude=4"}};
+        _cleanup_exchange_ struct exchange odd = {.method = "GET", .path = GADGETS("v2")};
+        _cleanup_exchange_ struct exchange odd_table = {
+                        .method = "GET", .path = GADGETS("v2"), .accept_table = "v1"};
+        _cleanup_exchange_ struct exchange odd_selected = {.method = "GET",
+                        .path = GADGETS("v2"),
+                        .query = {"fieldSelector", "spec.magnitude=4"}};
+        _cleanup_exchange_ struct exchange snapshot = {.method = "GET",
+                        .path = GADGETS("v2"),
+                        .query = {"resourceVersion", "3", "resourceVersionMatch", "Exact"}};
+        _cleanup_exchange_ struct exchange stored = {.method = "GET", .path = GADGETS("v1")};
+        _cleanup_json_ json_t *all = NULL, *some = NULL;
+
+        put_gadget("a", "3");
+        put_gadget("c", "4");
+        assert_int_equal(ask(&v2), 200);
+        all = answer_of(&v2);
+        assert_int_equal(json_array_size(json_at(all, "items")), 2);
+        assert_string_equal(
+                        json_str_or(json_array_get(json_at(all, "items"), 1), "spec.magnitude", ""),
+                        "4");
+        assert_int_equal(ask(&table), 200);
+        assert_int_equal(ask(&selected), 200);
+        some = answer_of(&selected);
+        assert_int_equal(json_array_size(json_at(some, "items")), 1);
+        /* One that refuses: the list fails, and nothing is left out silently. */
+        put_gadget("b", "odd");
+        ask(&odd);
+        assert_refused(&odd);
+        ask(&odd_table);
+        assert_refused(&odd_table);
+        ask(&odd_selected);
+        assert_refused(&odd_selected);
+        ask(&snapshot);
+        assert_refused(&snapshot);
+        assert_int_equal(ask(&stored), 200);
+}
+
+static void test_watch_converts(void **state) {
+        _cleanup_exchange_ struct exchange x = {.method = "GET",
+                        .path = GADGETS("v2"),
+                        .query = {"watch", "1", "resourceVersion", "0"}};
+        _cleanup_exchange_ struct exchange odd_initial = {.method = "GET",
+                        .path = GADGETS("v2"),
+                        .query = {"watch", "1", "resourceVersion", "0"}};
+
+        put_gadget("a", "3");
+        assert_int_equal(ask(&x), 200);
+        assert_non_null(strstr(x.answer.data, "\"type\":\"ADDED\""));
+        assert_non_null(strstr(x.answer.data, "\"magnitude\":\"3\""));
+        put_gadget("a", "5");
+        assert_non_null(strstr(x.answer.data, "\"type\":\"MODIFIED\""));
+        assert_non_null(strstr(x.answer.data, "\"magnitude\":\"5\""));
+        fake_kapid_put(f, GADGET_KEY "a", NULL);
+        assert_non_null(strstr(x.answer.data, "\"type\":\"DELETED\""));
+        assert_null(strstr(x.answer.data, "\"size\""));
+        assert_false(x.ended);
+        /* One that refuses: the reader gets the reason, and the watch ends. */
+        put_gadget("b", "odd");
+        assert_non_null(strstr(x.answer.data, "\"type\":\"ERROR\""));
+        assert_non_null(strstr(x.answer.data, "an odd size has no other form"));
+        assert_true(x.ended);
+        assert_int_equal(ask(&odd_initial), 200);
+        assert_non_null(strstr(odd_initial.answer.data, "\"type\":\"ERROR\""));
+        assert_true(odd_initial.ended);
+}
+
+static void test_writes_convert(void **state) {
+        _cleanup_exchange_ struct exchange create = {.method = "POST",
+                        .path = GADGETS("v2"),
+                        .body = "{\"apiVersion\":\"test.example.com/v2\",\"kind\":\"Gadget\","
+                                "\"metadata\":{\"name\":\"n\"},\"spec\":{\"magnitude\":\"1\"}}"};
+        _cleanup_exchange_ struct exchange patch = {.method = "PATCH",
+                        .path = GADGETS("v2") "/n",
+                        .body = "{\"spec\":{\"magnitude\":\"2\"}}",
+                        .content_type = "application/merge-patch+json"};
+        _cleanup_exchange_ struct exchange same = {.method = "PATCH",
+                        .path = GADGETS("v2") "/n",
+                        .body = "{\"spec\":{\"magnitude\":\"2\"}}",
+                        .content_type = "application/merge-patch+json"};
+        _cleanup_exchange_ struct exchange delete = {
+                        .method = "DELETE", .path = GADGETS("v2") "/n"};
+        _cleanup_json_ json_t *made = NULL, *first = NULL, *second = NULL, *third = NULL,
+                              *changed = NULL;
+        _cleanup_free_ char *body = NULL;
+        unsigned txns;
+
+        assert_int_equal(ask(&create), 201);
+        made = answer_of(&create);
+        assert_string_equal(json_str_or(made, "spec.magnitude", ""), "1");
+        assert_string_equal(json_str_or(made, "spec.unit", ""), "m");
+        first = stored_gadget("n");
+        assert_string_equal(object_api_version(first), "test.example.com/v1");
+        assert_string_equal(json_str_or(first, "spec.size", ""), "1");
+        assert_null(json_at(first, "spec.magnitude"));
+        assert_int_equal(ask(&patch), 200);
+        second = stored_gadget("n");
+        assert_string_equal(json_str_or(second, "spec.size", ""), "2");
+        txns = f->txns;
+        assert_int_equal(ask(&same), 200); /* nothing changed: nothing written */
+        assert_int_equal(f->txns, txns);
+        /* PUT of what a PATCH answered, with another value. */
+        changed = answer_of(&patch);
+        json_set_str(changed, "spec.magnitude", "7");
+        body = json_text(changed);
+        _cleanup_exchange_ struct exchange update = {
+                        .method = "PUT", .path = GADGETS("v2") "/n", .body = body};
+        assert_int_equal(ask(&update), 200);
+        third = stored_gadget("n");
+        assert_string_equal(json_str_or(third, "spec.size", ""), "7");
+        assert_int_equal(ask(&delete), 200);
+        assert_null(fake_kapid_stored(f, GADGET_KEY "n"));
+}
+
+static void test_writes_are_refused(void **state) {
+        /* To the storage version: what was asked for cannot be stored. */
+        _cleanup_exchange_ struct exchange create = {.method = "POST",
+                        .path = GADGETS("v2"),
+                        .body = "{\"apiVersion\":\"test.example.com/v2\",\"kind\":\"Gadget\","
+                                "\"metadata\":{\"name\":\"b\"},\"spec\":{\"magnitude\":\"odd\"}}"};
+        /* From it: what is there cannot be shown. */
+        _cleanup_exchange_ struct exchange patch = {.method = "PATCH",
+                        .path = GADGETS("v2") "/b",
+                        .body = "{\"spec\":{\"magnitude\":\"2\"}}",
+                        .content_type = "application/merge-patch+json"};
+        _cleanup_exchange_ struct exchange update = {.method = "PUT",
+                        .path = GADGETS("v2") "/b",
+                        .body = "{\"apiVersion\":\"test.example.com/v2\",\"kind\":\"Gadget\","
+                                "\"metadata\":{\"name\":\"b\",\"resourceVersion\":\"9\"}}"};
+        _cleanup_exchange_ struct exchange delete = {
+                        .method = "DELETE", .path = GADGETS("v2") "/b"};
+        _cleanup_exchange_ struct exchange collection = {.method = "DELETE", .path = GADGETS("v2")};
+        _cleanup_exchange_ struct exchange stored = {
+                        .method = "DELETE", .path = GADGETS("v1") "/b"};
+
+        ask(&create);
+        assert_refused(&create);
+        assert_null(fake_kapid_stored(f, GADGET_KEY "b"));
+        put_gadget("b", "odd");
+        ask(&patch);
+        assert_refused(&patch);
+        ask(&update);
+        assert_refused(&update);
+        ask(&delete);
+        assert_refused(&delete);
+        ask(&collection);
+        assert_refused(&collection);
+        assert_non_null(fake_kapid_stored(f, GADGET_KEY "b"));
+        /* The storage version needs no conversion. */
+        assert_int_equal(ask(&stored), 200);
+        assert_null(fake_kapid_stored(f, GADGET_KEY "b"));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test_setup_teardown(test_create_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_create_renames, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_put_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_put_on_nothing, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_delete_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_delete_again, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_apply_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_budget_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_names_taken, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_leases, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_store_fails, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_get_converts, setup_gadgets, teardown),
+                        cmocka_unit_test_setup_teardown(test_form_is_kept, setup_gadgets, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_list_converts, setup_gadgets, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_watch_converts, setup_gadgets, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_writes_convert, setup_gadgets, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_writes_are_refused, setup_gadgets, teardown),
+        };
+
+        return cmocka_run_group_tests_name("kapid's writes", tests, NULL, NULL);
+}
