@@ -148,7 +148,9 @@ static int make(struct bootstrap *b, json_t *object) {
                 k = kind_registry_find_kind(a->kinds, group, version, object_kind(object));
         if (!k)
                 return -EINVAL;
-        b->key = kind_store_key(k, object_namespace(object), object_name(object));
+        b->key = k->namespaced ? strformat("%s%s/%s", k->storage_prefix, object_namespace(object),
+                                                 object_name(object))
+                               : strformat("%s%s", k->storage_prefix, object_name(object));
         c = caches_get(a->caches, k->storage_prefix);
         if (!b->key || !c)
                 return -ENOMEM;
@@ -166,9 +168,11 @@ static int make(struct bootstrap *b, json_t *object) {
                         (struct store_guard){.key = b->key, .revision = it ? item_revision(it) : 0};
         b->txn.ops[0] = (struct store_op){
                         .key = b->key, .value = b->txn.text, .size = strlen(b->txn.text)};
-        r = live ? 0 : add_claim(b, object, &t);
-        if (r < 0)
-                return r;
+        if (!live) {
+                r = add_claim(b, object, &t);
+                if (r < 0)
+                        return r;
+        }
         r = store_txn(a->store, &t, on_stored, b);
         if (r < 0)
                 return r;

@@ -303,6 +303,19 @@ static void flags_done(struct flags *f) {
         options_done(&program, f);
 }
 
+static int prepare(struct server *s, const struct flags *f, struct problem *p) {
+        int level = log_level_from_string(f->log_level), r;
+
+        if (level < 0)
+                return problem_set(
+                                p, EINVAL, 0, NULL, "--log-level %s: no such level", f->log_level);
+        log_setup("kapid", level);
+        r = daemon_new(&s->daemon, "kapid");
+        if (r < 0)
+                return r;
+        return start(s, f, p);
+}
+
 int main(int argc, char **argv) {
         _cleanup_(flags_done) struct flags f = {0};
         _cleanup_(server_done) struct server s = {0};
@@ -315,14 +328,8 @@ int main(int argc, char **argv) {
         r = options_parse(&program, &f, argc, argv, NULL, &p);
         if (r > 0)
                 return EXIT_SUCCESS;
-        if (r >= 0 && log_level_from_string(f.log_level) < 0)
-                r = problem_set(&p, EINVAL, 0, NULL, "--log-level %s: no such level", f.log_level);
-        if (r >= 0) {
-                log_setup("kapid", log_level_from_string(f.log_level));
-                r = daemon_new(&s.daemon, "kapid");
-        }
         if (r >= 0)
-                r = start(&s, &f, &p);
+                r = prepare(&s, &f, &p);
         if (r < 0) {
                 log_error("%s", p.message ? p.message : strerror(-r));
                 return EXIT_FAILURE;

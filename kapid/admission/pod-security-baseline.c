@@ -124,7 +124,7 @@ int check_host_ports(struct look *l) {
                         strv_length(ports) == 1 ? "hostPort" : "hostPorts", strempty(what));
 }
 
-/* Probes and hooks that speak to something else than the pod (a way around network rules). */
+/* Probes and hooks that connect to something other than the pod (a way around network rules). */
 int check_probe_hosts(struct look *l) {
         static const char *const handlers[] = {"livenessProbe", "readinessProbe", "startupProbe",
                         "lifecycle.postStart", "lifecycle.preStop"};

@@ -15,7 +15,7 @@ static const char *label(const json_t *labels, const char *key) {
         return json_string_value(json_object_get(labels, key));
 }
 
-/* Changes only what the labels speak of. */
+/* Changes only what the labels mention. */
 static void read_mode(const json_t *labels, size_t i, struct pod_security_policy *policy) {
         const char *level = label(labels, labels_of[i].level),
                    *version = label(labels, labels_of[i].version);

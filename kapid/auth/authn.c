@@ -138,8 +138,8 @@ int authenticate_token(struct api *a, const char *token, struct user *ret, struc
         return user_of_claims(a, claims, ret, p);
 }
 
-static int user_of_peer(struct request *r, const struct http_peer *peer, struct problem *p) {
-        struct user *u = &r->user;
+static int user_of_peer(struct request *request, const struct http_peer *peer, struct problem *p) {
+        struct user *u = &request->user;
 
         if (peer->unix_socket) {
                 /* The socket is root's (and our own account's, whose processes have our keys
@@ -163,23 +163,23 @@ static int user_of_peer(struct request *r, const struct http_peer *peer, struct 
         return user_add_group(u, "system:authenticated");
 }
 
-int authenticate(struct request *r, struct problem *p) {
-        const struct http_peer *peer = http_request_peer(r->http);
-        const char *header = request_header(r, "Authorization"), *token;
-        int e;
+int authenticate(struct request *request, struct problem *p) {
+        const struct http_peer *peer = http_request_peer(request->http);
+        const char *header = request_header(request, "Authorization"), *token;
+        int r;
 
         if (peer->unix_socket || peer->certificate)
-                return user_of_peer(r, peer, p);
+                return user_of_peer(request, peer, p);
         if (header) {
                 if (strncasecmp(header, "Bearer ", 7) != 0)
                         return unauthorized(p);
                 for (token = header + 7; *token == ' ';)
                         token++;
-                return authenticate_token(r->api, token, &r->user, p);
+                return authenticate_token(request->api, token, &request->user, p);
         }
-        e = user_set(&r->user, "system:anonymous", "");
-        if (e < 0)
-                return e;
-        e = user_add_group(&r->user, "system:unauthenticated");
-        return e < 0 ? e : AUTHN_ANONYMOUS;
+        r = user_set(&request->user, "system:anonymous", "");
+        if (r < 0)
+                return r;
+        r = user_add_group(&request->user, "system:unauthenticated");
+        return r < 0 ? r : AUTHN_ANONYMOUS;
 }

@@ -43,28 +43,28 @@ static void rules_free(void *p) {
 }
 
 struct rbac *rbac_new(void) {
-        struct rbac *r = calloc(1, sizeof(*r));
+        struct rbac *rbac = calloc(1, sizeof(*rbac));
 
-        if (!r)
+        if (!rbac)
                 return NULL;
-        r->roles = map_new(rules_free);
-        r->subjects = map_new(binding_list_free);
-        if (!r->roles || !r->subjects)
-                return rbac_free(r);
-        return r;
+        rbac->roles = map_new(rules_free);
+        rbac->subjects = map_new(binding_list_free);
+        if (!rbac->roles || !rbac->subjects)
+                return rbac_free(rbac);
+        return rbac;
 }
 
-struct rbac *rbac_free(struct rbac *r) {
-        if (!r)
+struct rbac *rbac_free(struct rbac *rbac) {
+        if (!rbac)
                 return NULL;
-        map_free(r->roles);
-        map_free(r->subjects);
-        return mfree(r);
+        map_free(rbac->roles);
+        map_free(rbac->subjects);
+        return mfree(rbac);
 }
 
-void rbac_clear(struct rbac *r) {
-        map_clear(r->roles);
-        map_clear(r->subjects);
+void rbac_clear(struct rbac *rbac) {
+        map_clear(rbac->roles);
+        map_clear(rbac->subjects);
 }
 
 static char *subject_key(const json_t *s, const char *namespace) {
@@ -78,24 +78,25 @@ static char *subject_key(const json_t *s, const char *namespace) {
                         name);
 }
 
-const json_t *rbac_role_rules(const struct rbac *r, const char *namespace, const json_t *role_ref) {
+const json_t *rbac_role_rules(
+                const struct rbac *rbac, const char *namespace, const json_t *role_ref) {
         bool cluster = streq(json_str_or(role_ref, "kind", ""), "ClusterRole");
         _cleanup_free_ char *key = strformat(
                         "%s/%s", cluster ? "" : namespace, json_str_or(role_ref, "name", ""));
 
-        return key ? map_get(r->roles, key) : NULL;
+        return key ? map_get(rbac->roles, key) : NULL;
 }
 
 /* The map holds list heads: a new binding goes behind the head, so the head's place stays. */
 static int add_binding(
-                struct rbac *r, const char *key, const char *namespace, const json_t *rules) {
-        struct binding *head = map_get(r->subjects, key), *b = calloc(1, sizeof(*b));
+                struct rbac *rbac, const char *key, const char *namespace, const json_t *rules) {
+        struct binding *head = map_get(rbac->subjects, key), *b = calloc(1, sizeof(*b));
 
         if (!b)
                 return -ENOMEM;
         b->namespace = strdup(namespace);
         b->rules = json_incref((json_t *)rules);
-        if (!b->namespace || (!head && map_set(r->subjects, key, b) < 0)) {
+        if (!b->namespace || (!head && map_set(rbac->subjects, key, b) < 0)) {
                 binding_list_free(b);
                 return -ENOMEM;
         }
@@ -106,7 +107,7 @@ static int add_binding(
         return 0;
 }
 
-int rbac_add(struct rbac *r, const json_t *object) {
+int rbac_add(struct rbac *rbac, const json_t *object) {
         const char *kind = object_kind(object), *namespace = object_namespace(object);
         const json_t *rules, *s;
         size_t i;
@@ -118,17 +119,17 @@ int rbac_add(struct rbac *r, const json_t *object) {
                 if (!key)
                         return -ENOMEM;
                 v = json_is_array(v) ? json_incref(v) : json_array();
-                return v ? map_set(r->roles, key, v) : -ENOMEM;
+                return v ? map_set(rbac->roles, key, v) : -ENOMEM;
         }
-        rules = rbac_role_rules(r, namespace, json_object_get(object, "roleRef"));
+        rules = rbac_role_rules(rbac, namespace, json_object_get(object, "roleRef"));
         if (!rules)
                 return 0; /* a binding to a role that is not there gives nothing */
         json_array_foreach (json_object_get(object, "subjects"), i, s) {
                 _cleanup_free_ char *key = subject_key(s, namespace);
-                int e = key ? add_binding(r, key, namespace, rules) : -ENOMEM;
+                int r = key ? add_binding(rbac, key, namespace, rules) : -ENOMEM;
 
-                if (e < 0)
-                        return e;
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -192,11 +193,11 @@ static bool rule_allows(const json_t *rule, const struct access *a) {
                (json_array_size(names) == 0 || list_has(names, a->name, false));
 }
 
-static bool subject_allows(const struct rbac *r, const char *prefix, const char *name,
+static bool subject_allows(const struct rbac *rbac, const char *prefix, const char *name,
                 const struct access *a) {
         _cleanup_free_ char *key = strformat("%s%s", prefix, name);
 
-        for (struct binding *b = key ? map_get(r->subjects, key) : NULL; b; b = b->next) {
+        for (struct binding *b = key ? map_get(rbac->subjects, key) : NULL; b; b = b->next) {
                 const json_t *rule;
                 size_t i;
 
@@ -209,18 +210,18 @@ static bool subject_allows(const struct rbac *r, const char *prefix, const char 
         return false;
 }
 
-bool rbac_allows(const struct rbac *r, const struct access *a) {
-        if (subject_allows(r, "U:", a->user->name, a))
+bool rbac_allows(const struct rbac *rbac, const struct access *a) {
+        if (subject_allows(rbac, "U:", a->user->name, a))
                 return true;
         for (char **g = a->user->groups; g && *g; g++)
-                if (subject_allows(r, "G:", *g, a))
+                if (subject_allows(rbac, "G:", *g, a))
                         return true;
         return false;
 }
 
 /* One combination of a rule after the other: each must be allowed by what the user has. "*" is
  * asked as the word itself, which only a "*" matches. */
-static bool covers_paths(const struct rbac *r, struct access a, const json_t *rule) {
+static bool covers_paths(const struct rbac *rbac, struct access a, const json_t *rule) {
         const json_t *verb, *url;
         size_t i, k;
 
@@ -228,32 +229,32 @@ static bool covers_paths(const struct rbac *r, struct access a, const json_t *ru
                 json_array_foreach (json_object_get(rule, "nonResourceURLs"), k, url) {
                         a.verb = strempty(json_string_value(verb));
                         a.path = strempty(json_string_value(url));
-                        if (!rbac_allows(r, &a))
+                        if (!rbac_allows(rbac, &a))
                                 return false;
                 }
         }
         return true;
 }
 
-static bool covers_names(const struct rbac *r, struct access a, const json_t *names) {
+static bool covers_names(const struct rbac *rbac, struct access a, const json_t *names) {
         const json_t *name;
         size_t i;
 
         if (json_array_size(names) == 0)
-                return rbac_allows(r, &a);
+                return rbac_allows(rbac, &a);
         json_array_foreach (names, i, name) {
                 a.name = strempty(json_string_value(name));
-                if (!rbac_allows(r, &a))
+                if (!rbac_allows(rbac, &a))
                         return false;
         }
         return true;
 }
 
-static bool covers_rule(const struct rbac *r, struct access a, const json_t *rule) {
+static bool covers_rule(const struct rbac *rbac, struct access a, const json_t *rule) {
         const json_t *verb, *group, *resource;
         size_t i, k, l;
 
-        if (!covers_paths(r, a, rule))
+        if (!covers_paths(rbac, a, rule))
                 return false;
         json_array_foreach (json_object_get(rule, "verbs"), i, verb) {
                 json_array_foreach (json_object_get(rule, "apiGroups"), k, group) {
@@ -269,7 +270,7 @@ static bool covers_rule(const struct rbac *r, struct access a, const json_t *rul
                                 a.group = strempty(json_string_value(group));
                                 a.resource = name;
                                 a.subresource = slash ? slash + 1 : "";
-                                if (!covers_names(r, a, json_object_get(rule, "resourceNames")))
+                                if (!covers_names(rbac, a, json_object_get(rule, "resourceNames")))
                                         return false;
                         }
                 }
@@ -277,7 +278,7 @@ static bool covers_rule(const struct rbac *r, struct access a, const json_t *rul
         return true;
 }
 
-bool rbac_covers(const struct rbac *r, const struct user *u, const char *namespace,
+bool rbac_covers(const struct rbac *rbac, const struct user *u, const char *namespace,
                 const json_t *rules, const json_t **ret_missing) {
         const struct access a = {.user = u,
                         .verb = "",
@@ -291,7 +292,7 @@ bool rbac_covers(const struct rbac *r, const struct user *u, const char *namespa
         size_t i;
 
         json_array_foreach (rules, i, rule) {
-                if (covers_rule(r, a, rule))
+                if (covers_rule(rbac, a, rule))
                         continue;
                 if (ret_missing)
                         *ret_missing = rule;
@@ -300,13 +301,13 @@ bool rbac_covers(const struct rbac *r, const struct user *u, const char *namespa
         return true;
 }
 
-static int collect(const struct rbac *r, const char *prefix, const char *name,
+static int collect(const struct rbac *rbac, const char *prefix, const char *name,
                 const char *namespace, json_t *resource_rules, json_t *path_rules) {
         _cleanup_free_ char *key = strformat("%s%s", prefix, name);
 
         if (!key)
                 return -ENOMEM;
-        for (struct binding *b = map_get(r->subjects, key); b; b = b->next) {
+        for (struct binding *b = map_get(rbac->subjects, key); b; b = b->next) {
                 json_t *rule;
                 size_t i;
 
@@ -322,61 +323,56 @@ static int collect(const struct rbac *r, const char *prefix, const char *name,
         return 0;
 }
 
-json_t *rbac_rules_of(const struct rbac *r, const struct user *u, const char *namespace) {
-        json_t *resources = json_array(), *paths = json_array();
-        int e = resources && paths ? 0 : -ENOMEM;
+json_t *rbac_rules_of(const struct rbac *rbac, const struct user *u, const char *namespace) {
+        _cleanup_json_ json_t *resources = json_array(), *paths = json_array();
 
-        if (e >= 0)
-                e = collect(r, "U:", u->name, namespace, resources, paths);
-        for (char **g = u->groups; e >= 0 && g && *g; g++)
-                e = collect(r, "G:", *g, namespace, resources, paths);
-        if (e < 0) {
-                json_decref(resources);
-                json_decref(paths);
+        if (!resources || !paths || collect(rbac, "U:", u->name, namespace, resources, paths) < 0)
                 return NULL;
-        }
-        return json_pack("{so, so, sb}", "resourceRules", resources, "nonResourceRules", paths,
+        for (char **g = u->groups; g && *g; g++)
+                if (collect(rbac, "G:", *g, namespace, resources, paths) < 0)
+                        return NULL;
+        return json_pack("{sO, sO, sb}", "resourceRules", resources, "nonResourceRules", paths,
                         "incomplete", 0);
 }
 
-static int add_all(struct rbac *r, const struct cache *c) {
+static int add_all(struct rbac *rbac, const struct cache *c) {
         for (struct item *it = cache_first(c, ""); it; it = cache_next(c, it)) {
                 _cleanup_json_ json_t *object = item_object(it);
-                int e = object ? rbac_add(r, object) : -ENOMEM;
+                int r = object ? rbac_add(rbac, object) : -ENOMEM;
 
-                if (e < 0)
-                        return e;
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
 /* 1 when nothing changed since the last look. */
-static int look(struct rbac *r, struct api *a) {
-        bool same = r->ready;
+static int look(struct rbac *rbac, struct api *a) {
+        bool same = rbac->ready;
 
         for (size_t i = 0; i < RBAC_KINDS; i++) {
-                if (!r->caches[i])
-                        r->caches[i] = api_cache(a, "rbac.authorization.k8s.io", rbac_kinds[i]);
-                if (!r->caches[i])
+                if (!rbac->caches[i])
+                        rbac->caches[i] = api_cache(a, "rbac.authorization.k8s.io", rbac_kinds[i]);
+                if (!rbac->caches[i])
                         return -ENOMEM;
-                same = same && r->seen[i] == cache_changes(r->caches[i]);
+                same = same && rbac->seen[i] == cache_changes(rbac->caches[i]);
         }
         return same;
 }
 
-int rbac_refresh(struct rbac *r, struct api *a) {
-        int e = look(r, a);
+int rbac_refresh(struct rbac *rbac, struct api *a) {
+        int r = look(rbac, a);
 
-        if (e != 0)
-                return MIN(e, 0);
-        r->ready = false;
-        rbac_clear(r);
+        if (r != 0)
+                return MIN(r, 0);
+        rbac->ready = false;
+        rbac_clear(rbac);
         for (size_t i = 0; i < RBAC_KINDS; i++) {
-                e = add_all(r, r->caches[i]);
-                if (e < 0)
-                        return e;
-                r->seen[i] = cache_changes(r->caches[i]);
+                r = add_all(rbac, rbac->caches[i]);
+                if (r < 0)
+                        return r;
+                rbac->seen[i] = cache_changes(rbac->caches[i]);
         }
-        r->ready = true;
+        rbac->ready = true;
         return 0;
 }

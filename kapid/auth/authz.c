@@ -1,4 +1,5 @@
-/* Authorization: masters may do everything; then the node authorizer is asked for agents; then RBAC. */
+/* Authorization: masters may do everything; then the node authorizer is asked for agents; then
+ * RBAC. */
 #include "kapid/auth/authz.h"
 
 bool authorize(struct api *a, const struct access *access) {

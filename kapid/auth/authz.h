@@ -24,27 +24,28 @@ int access_refused(const struct access *access, const struct kind *k, struct pro
 /* The node authorizer (authz-node.c): an agent reads and writes only what concerns its node. */
 bool authorize_node(struct api *a, const struct access *access, const char *node);
 
-/* RBAC (authz-rbac.c): rules compiled from the four kinds of objects, compiled again when one of them
- * changed. */
+/* RBAC (authz-rbac.c): rules compiled from the four kinds of objects, compiled again when one of
+ * them changed. */
 struct rbac;
 struct rbac *rbac_new(void) _warn_unused_;
-struct rbac *rbac_free(struct rbac *r);
+struct rbac *rbac_free(struct rbac *rbac);
 DEFINE_CLEANUP(struct rbac *, rbac_free);
 /* Forgets all. */
-void rbac_clear(struct rbac *r);
+void rbac_clear(struct rbac *rbac);
 /* Roles before the bindings that name them. kind: Role, ClusterRole, RoleBinding,
  * ClusterRoleBinding. */
-int rbac_add(struct rbac *r, const json_t *object);
-bool rbac_allows(const struct rbac *r, const struct access *access);
+int rbac_add(struct rbac *rbac, const json_t *object);
+bool rbac_allows(const struct rbac *rbac, const struct access *access);
 /* Whether the user already has every right that the rules (a Role's) give in the namespace ("" for
  * all): nobody hands out more than they have. missing, when not NULL, is set to the first rule that
  * is too much. */
-bool rbac_covers(const struct rbac *r, const struct user *u, const char *namespace,
+bool rbac_covers(const struct rbac *rbac, const struct user *u, const char *namespace,
                 const json_t *rules, const json_t **ret_missing);
 /* The rules that apply to a user in a namespace: {resourceRules, nonResourceRules}. */
-json_t *rbac_rules_of(const struct rbac *r, const struct user *u, const char *namespace);
+json_t *rbac_rules_of(const struct rbac *rbac, const struct user *u, const char *namespace);
 /* The rules of the role a binding in the namespace ("" cluster-wide) refers to; NULL when unknown.
  */
-const json_t *rbac_role_rules(const struct rbac *r, const char *namespace, const json_t *role_ref);
+const json_t *rbac_role_rules(
+                const struct rbac *rbac, const char *namespace, const json_t *role_ref);
 /* Brings it up to what the caches have. */
-int rbac_refresh(struct rbac *r, struct api *a);
+int rbac_refresh(struct rbac *rbac, struct api *a);

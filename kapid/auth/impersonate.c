@@ -8,20 +8,20 @@
 
 enum { GROUPS_MAX = 64, EXTRAS_MAX = 64, EXTRA_KEY_SIZE = 256 };
 
-static int may_impersonate(struct request *r, const struct access *what, struct problem *p) {
+static int may_impersonate(struct request *request, const struct access *what, struct problem *p) {
         struct access access = *what;
 
-        access.user = &r->user;
+        access.user = &request->user;
         access.verb = "impersonate";
         access.version = "v1";
-        if (authorize(r->api, &access))
+        if (authorize(request->api, &access))
                 return 0;
         return problem_set(p, EACCES, 403, "Forbidden",
                         "%s%s%s \"%s\" is forbidden: User \"%s\" cannot impersonate resource "
                         "\"%s%s%s\" in API group \"%s\" %s%s%s",
                         access.resource, *access.subresource ? "/" : "", access.subresource,
-                        access.name, r->user.name, access.resource, *access.subresource ? "/" : "",
-                        access.subresource, access.group,
+                        access.name, request->user.name, access.resource,
+                        *access.subresource ? "/" : "", access.subresource, access.group,
                         *access.namespace ? "in the namespace \"" : "at the cluster scope",
                         access.namespace, *access.namespace ? "\"" : "");
 }
@@ -42,24 +42,24 @@ static int split_account(const char *user, char **ret_namespace, const char **re
 }
 
 static int impersonate_user(
-                struct request *r, const char *name, struct user *u, struct problem *p) {
+                struct request *request, const char *name, struct user *u, struct problem *p) {
         _cleanup_free_ char *namespace = NULL, *group = NULL;
         const char *account = NULL;
-        int e = split_account(name, &namespace, &account);
+        int r = split_account(name, &namespace, &account);
 
-        if (e < 0)
-                return e;
-        if (e == 0) {
-                e = may_impersonate(r,
+        if (r < 0)
+                return r;
+        if (r == 0) {
+                r = may_impersonate(request,
                                 &(struct access){.resource = "users",
                                                 .group = "",
                                                 .subresource = "",
                                                 .namespace = "",
                                                 .name = name},
                                 p);
-                return e < 0 ? e : user_set(u, name, "");
+                return r < 0 ? r : user_set(u, name, "");
         }
-        e = may_impersonate(r,
+        r = may_impersonate(request,
                         &(struct access){.resource = "serviceaccounts",
                                         .group = "",
                                         .subresource = "",
@@ -67,33 +67,37 @@ static int impersonate_user(
                                         .name = account},
                         p);
         group = strformat("system:serviceaccounts:%s", namespace);
-        if (e >= 0)
-                e = group ? user_add_group(u, "system:serviceaccounts") : -ENOMEM;
-        if (e >= 0)
-                e = user_add_group(u, group);
-        return e < 0 ? e : user_set(u, name, "");
+        if (r < 0)
+                return r;
+        r = group ? user_add_group(u, "system:serviceaccounts") : -ENOMEM;
+        if (r < 0)
+                return r;
+        r = user_add_group(u, group);
+        return r < 0 ? r : user_set(u, name, "");
 }
 
-static int impersonate_groups(struct request *r, struct user *u, struct problem *p) {
+static int impersonate_groups(struct request *request, struct user *u, struct problem *p) {
         const char *group;
 
-        for (size_t i = 0; (group = http_request_header_at(r->http, "Impersonate-Group", i)); i++) {
-                int e;
+        for (size_t i = 0; (group = http_request_header_at(request->http, "Impersonate-Group", i));
+                        i++) {
+                int r;
 
                 if (i == GROUPS_MAX)
                         return problem_set(p, E2BIG, 400, "BadRequest",
                                         "too many Impersonate-Group headers");
-                e = may_impersonate(r,
+                r = may_impersonate(request,
                                 &(struct access){.resource = "groups",
                                                 .group = "",
                                                 .subresource = "",
                                                 .namespace = "",
                                                 .name = group},
                                 p);
-                if (e >= 0)
-                        e = user_add_group(u, group);
-                if (e < 0)
-                        return e;
+                if (r < 0)
+                        return r;
+                r = user_add_group(u, group);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -136,14 +140,14 @@ static int add_extra(struct user *u, const char *key, const char *value) {
         return json_array_append_new(list, json_string(value)) < 0 ? -ENOMEM : 0;
 }
 
-static int impersonate_extra(struct request *r, struct user *u, struct problem *p) {
+static int impersonate_extra(struct request *request, struct user *u, struct problem *p) {
         const char *name, *value;
         char key[EXTRA_KEY_SIZE];
 
         for (size_t i = 0; (name = http_request_header_prefixed(
-                                            r->http, "Impersonate-Extra-", i, &value));
+                                            request->http, "Impersonate-Extra-", i, &value));
                         i++) {
-                int e;
+                int r;
 
                 if (i == EXTRAS_MAX)
                         return problem_set(p, E2BIG, 400, "BadRequest",
@@ -153,66 +157,72 @@ static int impersonate_extra(struct request *r, struct user *u, struct problem *
                                         "the header Impersonate-Extra-%.64s has no valid key or "
                                         "value",
                                         name);
-                e = may_impersonate(r,
+                r = may_impersonate(request,
                                 &(struct access){.resource = "userextras",
                                                 .group = "authentication.k8s.io",
                                                 .subresource = key,
                                                 .namespace = "",
                                                 .name = value},
                                 p);
-                if (e >= 0)
-                        e = add_extra(u, key, value);
-                if (e < 0)
-                        return e;
+                if (r < 0)
+                        return r;
+                r = add_extra(u, key, value);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
-static int impersonate_uid(struct request *r, const char *name, struct user *u, struct problem *p) {
-        const char *uid = request_header(r, "Impersonate-Uid");
-        int e;
+static int impersonate_uid(
+                struct request *request, const char *name, struct user *u, struct problem *p) {
+        const char *uid = request_header(request, "Impersonate-Uid");
+        int r;
 
         if (!uid)
                 return 0;
-        e = may_impersonate(r,
+        r = may_impersonate(request,
                         &(struct access){.resource = "uids",
                                         .group = "authentication.k8s.io",
                                         .subresource = "",
                                         .namespace = "",
                                         .name = uid},
                         p);
-        return e < 0 ? e : user_set(u, name, uid);
+        return r < 0 ? r : user_set(u, name, uid);
 }
 
-int impersonate(struct request *r, struct problem *p) {
-        const char *name = request_header(r, "Impersonate-User"), *value;
+int impersonate(struct request *request, struct problem *p) {
+        const char *name = request_header(request, "Impersonate-User"), *value;
         _cleanup_user_ struct user u = {0};
-        int e;
+        int r;
 
         if (isempty(name)) {
-                if (request_header(r, "Impersonate-Uid") ||
-                                request_header(r, "Impersonate-Group") ||
+                if (request_header(request, "Impersonate-Uid") ||
+                                request_header(request, "Impersonate-Group") ||
                                 http_request_header_prefixed(
-                                                r->http, "Impersonate-Extra-", 0, &value))
+                                                request->http, "Impersonate-Extra-", 0, &value))
                         return problem_set(p, EINVAL, 400, "BadRequest",
                                         "Impersonate-Group, Impersonate-Uid and "
                                         "Impersonate-Extra- need Impersonate-User");
                 return 0;
         }
-        e = impersonate_groups(r, &u, p);
-        if (e >= 0)
-                e = impersonate_user(r, name, &u, p);
-        if (e >= 0)
-                e = impersonate_extra(r, &u, p);
-        if (e >= 0)
-                e = impersonate_uid(r, name, &u, p);
-        if (e >= 0)
-                e = user_add_group(&u, streq(name, "system:anonymous") ? "system:unauthenticated"
-                                                                       : "system:authenticated");
-        if (e < 0)
-                return e;
-        r->real_user = r->user;
-        r->user = u;
+        r = impersonate_groups(request, &u, p);
+        if (r < 0)
+                return r;
+        r = impersonate_user(request, name, &u, p);
+        if (r < 0)
+                return r;
+        r = impersonate_extra(request, &u, p);
+        if (r < 0)
+                return r;
+        r = impersonate_uid(request, name, &u, p);
+        if (r < 0)
+                return r;
+        r = user_add_group(&u, streq(name, "system:anonymous") ? "system:unauthenticated"
+                                                               : "system:authenticated");
+        if (r < 0)
+                return r;
+        request->real_user = request->user;
+        request->user = u;
         u = (struct user){0};
         return 0;
 }

@@ -1,5 +1,5 @@
 /* Discovery documents, aggregated and old, from the registry's order: kinds of one group and
- * version stand together, versions in order of preference (docs/wire.md section 5). */
+ * version are listed together, versions in order of preference (docs/wire.md section 5). */
 #include "kapid/discovery/discovery.h"
 
 static json_t *strings(char *const *v) {

@@ -133,7 +133,7 @@ static char *item_element(const struct schema *s, const json_t *item) {
 }
 
 /* Items of a keyed list by element. NULL when one has no key: then the list is owned as a whole.
- * Elements that stand more than once are in *ret_twins too, with all their items. */
+ * Elements that occur more than once are in *ret_twins too, with all their items. */
 static struct map *index_items(const struct schema *s, const json_t *list, json_t **ret_twins) {
         struct map *index = map_new(NULL);
         json_t *item;
@@ -308,7 +308,7 @@ static void compare_maps(const struct schema *s, const json_t *old, const json_t
                 }
 }
 
-/* Items that stand more than once, before or after, are compared as a group. */
+/* Items that occur more than once, before or after, are compared as a group. */
 static bool compare_twins(const json_t *before, const json_t *after, const char *element,
                 const json_t *was, const json_t *is, json_t **changed) {
         json_t *a = json_object_get(before, element), *b = json_object_get(after, element);

@@ -224,7 +224,7 @@ static int owners_store(struct owners *o, json_t *object) {
         return json_set_at(object, "metadata.managedFields", list);
 }
 
-/* Fields nobody owns: type, identity and what the server keeps; status where it has a path of its
+/* Fields without an owner: type, identity and what the server keeps; status where it has a path of its
  * own, and everything but status there. Takes set. */
 static json_t *without_ignored(const struct kind *k, json_t *set, const char *subresource) {
         static const char *const top[] = {"f:apiVersion", "f:kind"};
@@ -552,7 +552,7 @@ static int adopt_untracked(
 }
 
 /* Everything that someone owns after the apply. The metadata as such always stays: names and what
- * the server keeps are in nobody's set. */
+ * the server keeps are in no set. */
 static json_t *kept_set(const struct owners *owners, const struct owner *own, const json_t *set) {
         _cleanup_json_ json_t *metadata = json_pack("{s:{s:{}}}", "f:metadata", "f:name");
         json_t *kept = fieldset_union(metadata, set);

@@ -73,7 +73,7 @@ int patch_merge(const json_t *target, const json_t *patch, json_t **ret) {
         return 0;
 }
 
-/* One segment of a JSON pointer (RFC 6901), unescaped; *s stands behind its '/'. */
+/* One segment of a JSON pointer (RFC 6901), unescaped; *s is after its '/'. */
 static int read_segment(const char **s, char segment[static SEGMENT_MAX]) {
         size_t n = 0;
 

@@ -76,7 +76,7 @@ static int compare_placed(const void *a, const void *b) {
 
 /* Merges two sequences: the items that the order names, in its order, and the others in the
  * object's order. Of two heads that were both in the object before the earlier goes first;
- * otherwise the named one does: what a patch brings stands before what only the object has. */
+ * otherwise the named one does: what a patch adds comes before what only the object has. */
 static json_t *interleave(
                 const struct placed *named, size_t n, const struct placed *others, size_t m) {
         json_t *result = json_array();
@@ -368,7 +368,7 @@ static int merge_field(struct merger *m, const struct schema *s, const char *key
         return json_object_set_new(result, key, merged) < 0 ? -ENOMEM : 0;
 }
 
-/* The items of a patched list must stand in the order that $setElementOrder gives. */
+/* The items of a patched list must be in the order that $setElementOrder gives. */
 static int check_order(struct merger *m, const char *name, const char *key, const json_t *list,
                 const json_t *order) {
         size_t at = 0, i;

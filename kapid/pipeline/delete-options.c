@@ -2,7 +2,7 @@
 #include "kapid/pipeline/delete-options.h"
 
 #include "kapid/pipeline/pipeline.h"
-#include "kapid/schema/walks.h"
+#include "kapid/schema/internal.h"
 
 static const struct schema string_schema = {.type = SCHEMA_STRING};
 static const struct schema integer_schema = {.type = SCHEMA_INTEGER, .format = FORMAT_INT64};

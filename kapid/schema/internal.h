@@ -1,5 +1,5 @@
-/* The walks over an object along its schema; machine.h puts them in order. All recurse no deeper
- * than the object, whose depth the parser bounds. */
+/* The walks over an object along its schema; kapid/pipeline/prepare.c puts them in order. All
+ * recurse no deeper than the object, whose depth the parser bounds. */
 #pragma once
 
 #include "kapid/schema/findings.h"

@@ -1,9 +1,9 @@
 /* Decodes the protobuf form of built-in kinds along their schemas, whose fields carry the numbers
  * (docs/wire.md section 4). proto2 as Go writes it: strings and messages that are not
  * pointers are there even when empty, so empty strings and empty objects count as unset, while
- * numbers and booleans that are there count, zero or not, when the field is a pointer in Go. The wire
- * does not show which fields are pointers: a zero is kept where zero differs from absent (the schema
- * has a default or a lower bound), and dropped elsewhere. */
+ * numbers and booleans that are there count, zero or not, when the field is a pointer in Go. The
+ * wire does not show which fields are pointers: a zero is kept where zero differs from absent (the
+ * schema has a default or a lower bound), and dropped elsewhere. */
 #include "kapid/schema/format.h"
 #include "kapid/schema/internal.h"
 #include "lib/timefmt.h"

@@ -187,7 +187,7 @@ static const json_t *hold_json(struct schema_set *s, const json_t *v) {
 /* One compilation under way. */
 struct compiler {
         struct schema_set *set;
-        bool custom; /* a user's document: structural rules apply, x-keelson extensions are ignored */
+        bool custom; /* a user's document: structural, x-keelson extensions are ignored */
         struct problem *problem;
 };
 

@@ -20,13 +20,16 @@ static int crd_defaults(json_t *object) {
                                 *s = (char)(*s - 'A' + 'a');
                 r = json_set_str(names, "singular", strempty(lower));
         }
-        if (r == 0 && *kind && !*json_str_or(names, "listKind", "")) {
+        if (r < 0)
+                return r;
+        if (*kind && !*json_str_or(names, "listKind", "")) {
                 _cleanup_free_ char *list = strformat("%sList", kind);
 
                 r = json_set_str(names, "listKind", strempty(list));
         }
-        if (r == 0 && json_is_object(json_object_get(object, "spec")) &&
-                        !json_at(object, "spec.conversion"))
+        if (r < 0)
+                return r;
+        if (json_is_object(json_object_get(object, "spec")) && !json_at(object, "spec.conversion"))
                 r = json_set_str(object, "spec.conversion.strategy", "None");
         return r;
 }

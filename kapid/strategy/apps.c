@@ -15,7 +15,9 @@ static int deployment_defaults(json_t *object) {
         if (streq(json_str_or(strategy, "type", ""), "RollingUpdate")) {
                 if (!json_at(strategy, "rollingUpdate.maxUnavailable"))
                         r = json_set_str(strategy, "rollingUpdate.maxUnavailable", "25%");
-                if (r == 0 && !json_at(strategy, "rollingUpdate.maxSurge"))
+                if (r < 0)
+                        return r;
+                if (!json_at(strategy, "rollingUpdate.maxSurge"))
                         r = json_set_str(strategy, "rollingUpdate.maxSurge", "25%");
         }
         return r < 0 ? r : template_defaults(object);

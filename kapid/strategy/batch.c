@@ -15,11 +15,17 @@ static int job_defaults(json_t *object) {
                 return 0;
         if (!json_object_get(spec, "completions") && !json_object_get(spec, "parallelism"))
                 r = json_set_int(spec, "completions", 1);
-        if (r == 0 && !json_object_get(spec, "parallelism"))
+        if (r < 0)
+                return r;
+        if (!json_object_get(spec, "parallelism"))
                 r = json_set_int(spec, "parallelism", 1);
-        if (r == 0 && !json_object_get(spec, "backoffLimit"))
+        if (r < 0)
+                return r;
+        if (!json_object_get(spec, "backoffLimit"))
                 r = json_set_int(spec, "backoffLimit", indexed_limit ? INT32_MAX : 6);
-        if (r == 0 && !json_object_get(spec, "podReplacementPolicy"))
+        if (r < 0)
+                return r;
+        if (!json_object_get(spec, "podReplacementPolicy"))
                 r = json_set_str(spec, "podReplacementPolicy",
                                 json_object_get(spec, "podFailurePolicy") ? "Failed"
                                                                           : "TerminatingOrFailed");

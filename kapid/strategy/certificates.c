@@ -21,11 +21,16 @@ static int csr_prepare_create(json_t *object, const struct machine_context *c) {
         json_object_del(spec, "uid");
         json_object_del(spec, "extra");
         r = json_set_str(spec, "username", strempty(c->user));
-        if (r == 0 && !isempty(c->user_uid))
+        if (r < 0)
+                return r;
+        if (!isempty(c->user_uid))
                 r = json_set_str(spec, "uid", c->user_uid);
-        if (r == 0)
-                r = set_groups(spec, c->groups);
-        if (r == 0 && !json_object_get(spec, "usages"))
+        if (r < 0)
+                return r;
+        r = set_groups(spec, c->groups);
+        if (r < 0)
+                return r;
+        if (!json_object_get(spec, "usages"))
                 r = json_set_at(spec, "usages",
                                 json_pack("[s,s]", "digital signature", "key encipherment"));
         return r;
@@ -87,13 +92,17 @@ static int csr_prepare_update(const char *subresource, const json_t *old, json_t
         if (!*subresource)
                 return 0;
         r = merge_conditions(subresource, old, object);
-        if (r == 0 && streq(subresource, "approval")) {
+        if (r < 0)
+                return r;
+        if (streq(subresource, "approval")) {
                 if (certificate)
                         r = json_set_at(object, "status.certificate", json_incref(certificate));
                 else
                         json_del_at(object, "status.certificate");
         }
-        if (r == 0 && json_object_size(json_object_get(object, "status")) == 0)
+        if (r < 0)
+                return r;
+        if (json_object_size(json_object_get(object, "status")) == 0)
                 json_object_del(object, "status");
         return r < 0 ? r : stamp_conditions(object, c);
 }

@@ -41,11 +41,16 @@ static int service_defaults(json_t *service) {
         if (streq(json_str_or(spec, "sessionAffinity", ""), "ClientIP") &&
                         !json_at(spec, "sessionAffinityConfig.clientIP.timeoutSeconds"))
                 r = json_set_int(spec, "sessionAffinityConfig.clientIP.timeoutSeconds", 10800);
-        if (r == 0 && (has_type(spec, "NodePort") || has_type(spec, "LoadBalancer")))
+        if (r < 0)
+                return r;
+        if (has_type(spec, "NodePort") || has_type(spec, "LoadBalancer"))
                 r = set_if_absent(spec, "externalTrafficPolicy", "Cluster");
-        if (r == 0)
-                r = set_if_absent(spec, "internalTrafficPolicy", "Cluster");
-        if (r == 0 && is_headless(spec) && !json_object_get(spec, "clusterIPs"))
+        if (r < 0)
+                return r;
+        r = set_if_absent(spec, "internalTrafficPolicy", "Cluster");
+        if (r < 0)
+                return r;
+        if (is_headless(spec) && !json_object_get(spec, "clusterIPs"))
                 r = json_set_at(spec, "clusterIPs", json_pack("[s]", "None"));
         return r;
 }
