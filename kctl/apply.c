@@ -59,11 +59,11 @@ int kctl_apply(struct kctl *k) {
         if (!k->flags.filenames)
                 return kctl_usage(k, "-f FILE is needed");
         if (strv_length(k->words) > 0)
-                return kctl_usage(k, "apply takes no word \"%s\"; files are given with -f",
+                return kctl_usage(k, "apply takes no argument (\"%s\"); files are given with -f",
                                 k->words[0]);
         if (k->flags.dry_run && !streq(k->flags.dry_run, "server") &&
                         !streq(k->flags.dry_run, "none"))
-                return kctl_usage(k, "--dry-run %s is none of server, none", k->flags.dry_run);
+                return kctl_usage(k, "--dry-run %s is not one of server, none", k->flags.dry_run);
         if (manifests_read(k, &m, &p) < 0)
                 return kctl_fail(&p);
         if (!kctl_client(k))

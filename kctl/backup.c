@@ -1,5 +1,5 @@
 /* kctl backup: what Maintenance.Snapshot streams, into a file that has its name only once all of it
- * is there and was read again from end to end. On another machine the same verb runs there, and its
+ * exists and was read again from end to end. On another machine the same verb runs there, and its
  * file is streamed here. */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -155,7 +155,8 @@ static int fetch(const char *url, const char *path, int fd, uint64_t stall_us, s
         return r < 0 ? r : f.error;
 }
 
-/* The far machine's file: its bytes on standard output, what is to be said on the other. */
+/* The remote machine's file: its bytes arrive on standard output, its messages on standard error.
+ */
 struct far {
         int fd;
         const char *path;
@@ -177,7 +178,7 @@ static int on_far_output(bool is_stderr, const char *data, size_t n, void *userd
                 if (r < 0)
                         r = write_failed(x->path, r, x->p);
         } else if (now_mono_us() - x->last_us > x->stall_us)
-                r = problem_set(x->p, ETIMEDOUT, 0, NULL, "nothing came for %llu s",
+                r = problem_set(x->p, ETIMEDOUT, 0, NULL, "no data arrived for %llu s",
                                 (unsigned long long)(x->stall_us / 1000000));
         return r;
 }
@@ -251,7 +252,7 @@ static int dev_socket(const char *dir, int *ret_folder, char **ret_url, struct p
                 return -ENOMEM;
         if (faccessat(fd, "kstored.sock", F_OK, 0) < 0)
                 return problem_set(p, ENOENT, 0, NULL,
-                                "%s/kstored.sock is not there: does kctl dev run on this folder?",
+                                "%s/kstored.sock does not exist: does kctl dev run on this folder?",
                                 dir);
         *ret_url = TAKE_PTR(url);
         return 0;
@@ -294,7 +295,7 @@ static int backup(struct kctl *k, const char *file, json_t **ret, struct problem
         if (!part)
                 return -ENOMEM;
         if (lstat(file, &st) == 0 && !S_ISREG(st.st_mode))
-                return problem_set(p, EEXIST, 0, NULL, "%s is there and is no regular file", file);
+                return problem_set(p, EEXIST, 0, NULL, "%s exists and is not a regular file", file);
         fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 || fchmod(fd, 0600) < 0)
                 return write_failed(part, -errno, p);

@@ -236,7 +236,8 @@ int cluster_files_make(
         };
         _cleanup_cluster_ struct cluster_files f = {0};
         _cleanup_free_ char *local = strformat("https://127.0.0.1:%u", spec->port);
-        /* ca.crt first: what writes the files writes it last, as the mark that all are there. */
+        /* ca.crt first: files are written from the last to the first, so that its presence marks a
+         * complete set. */
         int r = local ? add_authority(&f, "ca", "keelson") : -ENOMEM;
 
         if (r == 0)

@@ -115,7 +115,7 @@ int kctl_complete(struct kctl *k) {
                 }
         if (!v->words || streq(v->words, "files"))
                 return EXIT_OK;
-        if (streq(v->words, "nodes") || streq(v->words, "pods") || streq(v->words, "gitsyncs"))
+        if (api_resource_find(v->words))
                 offer_names(k, v->words, typed);
         else if (plain == 0)
                 offer_kinds(typed);

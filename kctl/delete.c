@@ -28,7 +28,7 @@ static json_t *delete_options(struct kctl *k, struct problem *p) {
                                         o, "propagationPolicy", json_string(cascades[i].policy));
         if (json_object_size(o) == 0) {
                 problem_set(p, EINVAL, 0, NULL,
-                                "--cascade %s is none of background, foreground, orphan",
+                                "--cascade %s is not one of background, foreground, orphan",
                                 k->flags.cascade);
                 return NULL;
         }

@@ -1,6 +1,6 @@
 /* kctl dev: a control plane in the foreground, as children of this process. State, keys, kubeconfig
- * and logs are in one folder; the next start goes on from it. A child that dies ends the whole, and
- * is named. */
+ * and logs are in one folder; the next start continues from it. When a child dies, everything is
+ * stopped and the child is named. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -98,8 +98,8 @@ static int check_port(struct dev *d, struct problem *p) {
         return 0;
 }
 
-/* Keys are made at the first start only; the port may change, so kubeconfigs are made anew when it
- * has. */
+/* Keys are made at the first start only; the port may change, so kubeconfigs are written again when
+ * it has. */
 static int make_files(struct dev *d, struct problem *p) {
         _cleanup_free_ char *pki = strformat("%s/pki", d->dir),
                             *server = strformat("https://127.0.0.1:%u", d->port),
@@ -136,8 +136,8 @@ static int make_files(struct dev *d, struct problem *p) {
         return r;
 }
 
-/* A socket's path must fit 108 bytes: where DIR is too long, a link in the runtime folder stands
- * for it. */
+/* A socket's path must fit 108 bytes: where DIR is too long, a link in the runtime folder is used
+ * instead. */
 static int short_path(struct dev *d, struct problem *p) {
         const char *runtime = getenv("XDG_RUNTIME_DIR");
 
@@ -300,7 +300,7 @@ static int start(struct dev *d, struct daemon_child *c, struct problem *p) {
                 return -ENOMEM;
         if (access(program, X_OK) < 0)
                 return problem_set(p, ENOENT, 0, NULL,
-                                "the program %s is not there (looked beside kctl and in %s); build "
+                                "the program %s was not found (looked beside kctl and in %s); build "
                                 "it with make",
                                 c->name, KEELSON_SBINDIR);
         r = make_argv(d, c, program, &argv);
@@ -341,7 +341,7 @@ static int on_stop_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
 
         for (size_t i = 0; i < d->started; i++)
                 if (d->children[i].pid > 0) {
-                        fprintf(stderr, "%s does not stop; it is killed\n", d->children[i].name);
+                        fprintf(stderr, "%s does not stop and is killed\n", d->children[i].name);
                         kill(d->children[i].pid, SIGKILL);
                 }
         return 0;
@@ -365,7 +365,7 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
         return 0;
 }
 
-/* Waits, with the loop turning so that a child's death is seen, until a path is there or the API is
+/* Waits, with the loop running so that a child's death is seen, until a path exists or the API is
  * ready. */
 static int wait_until(struct dev *d, bool (*is_true)(struct dev *d), const char *what,
                 struct problem *p) {
@@ -376,7 +376,7 @@ static int wait_until(struct dev *d, bool (*is_true)(struct dev *d), const char 
                         return -ECANCELED;
                 if (now_mono_us() > deadline)
                         return problem_set(p, ETIMEDOUT, 0, NULL,
-                                        "%s did not come within %i s; see %s/log", what,
+                                        "%s was not ready within %i s; see %s/log", what,
                                         READY_TIMEOUT_US / 1000000, d->dir);
                 int r = sd_event_run(d->event, 30000);
                 if (r < 0)

@@ -244,11 +244,11 @@ int kctl_auth_can_i(struct kctl *k) {
 
 int kctl_events(struct kctl *k) {
         char **own = k->words;
-        char *words[] = {(char *)"events", NULL};
+        char *words[] = {(char *)api_resource(KIND_EVENTS)->plural, NULL};
         int code;
 
         if (own)
-                return kctl_usage(k, "events takes no word \"%s\"", own[0]);
+                return kctl_usage(k, "events takes no argument (\"%s\")", own[0]);
         k->words = words;
         code = kctl_get(k);
         k->words = own;

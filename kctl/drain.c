@@ -14,7 +14,7 @@ static int nodes_of(struct kctl *k, struct targets *ret, struct problem *p) {
         if (!own && !k->flags.selector)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "which node? Give names or -l LABELS; kctl get nodes lists them");
-        if (strv_extend(&words, "nodes") < 0)
+        if (strv_extend(&words, api_resource(KIND_NODES)->plural) < 0)
                 return -ENOMEM;
         for (char **w = own; w && *w; w++) {
                 const char *name = startswith(*w, "node/") ? *w + 5 : *w;
@@ -33,17 +33,23 @@ static int set_unschedulable(struct kctl *k, const struct target *t, bool on, st
         _cleanup_json_ json_t *patch = json_pack("{s:{s:o}}", "spec", "unschedulable",
                                               on ? json_true() : json_null()),
                               *node = NULL;
-        int r = path && patch ? api_get(k->client, path, &node, p) : -ENOMEM;
+        bool already;
+        int r;
 
+        if (!path || !patch)
+                return -ENOMEM;
+        r = api_get(k->client, path, &node, p);
         if (r < 0)
                 return r;
-        bool already = json_bool_or(node, "spec.unschedulable", false) == on;
-        if (!already)
+        already = json_bool_or(node, "spec.unschedulable", false) == on;
+        if (!already) {
                 r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, NULL, p);
-        if (r == 0)
-                printf("node/%s %s%s\n", t->name, already ? "already " : "",
-                                on ? "cordoned" : "uncordoned");
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        printf("node/%s %s%s\n", t->name, already ? "already " : "",
+                        on ? "cordoned" : "uncordoned");
+        return 0;
 }
 
 static int cordon_all(struct kctl *k, bool on) {
@@ -95,7 +101,7 @@ static int judge_pod(struct kctl *k, const json_t *pod, struct problem *p) {
         if (!owner && !k->flags.force)
                 return problem_set(p, EPERM, 0, NULL,
                                 "pod \"%s\" has no controller and would not come back; --force "
-                                "removes it all the same",
+                                "removes it anyway",
                                 object_name(pod));
         if (uses_emptydir(pod) && !k->flags.delete_emptydir_data)
                 return problem_set(p, EPERM, 0, NULL,
@@ -111,7 +117,7 @@ static int evict(struct kctl *k, const json_t *pod, uint64_t deadline, struct pr
                         k->flags.disable_eviction ? NULL : "eviction", NULL);
         _cleanup_json_ json_t *options = json_object(), *body = NULL;
         int64_t grace;
-        bool told = false;
+        bool reported = false;
 
         if (k->flags.grace_period && parse_i64(k->flags.grace_period, &grace) == 0 && grace >= 0)
                 json_object_set_new(options, "gracePeriodSeconds", json_integer(grace));
@@ -138,10 +144,10 @@ static int evict(struct kctl *k, const json_t *pod, uint64_t deadline, struct pr
                                         "pod \"%s\" cannot be evicted in time: its disruption "
                                         "budget does not allow it",
                                         object_name(pod));
-                if (!told)
+                if (!reported)
                         printf("pod %s: %s (trying again)\n", object_name(pod),
                                         strempty(p->message));
-                told = true;
+                reported = true;
                 usleep(EVICT_RETRY_US);
         }
 }
@@ -150,48 +156,63 @@ static int is_other(const json_t *object, void *userdata, struct problem *p) {
         return !object || !streq(object_uid(object), userdata);
 }
 
-static int drain_node(struct kctl *k, const struct target *t, struct problem *p) {
-        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", t->name),
-                            *path = query ? api_path(api_resource(KIND_PODS), NULL, NULL, NULL,
-                                                            query)
-                                          : NULL;
-        uint64_t timeout = k->flags.timeout_us,
-                 deadline = timeout ? now_mono_us() + timeout : UINT64_MAX;
-        _cleanup_json_ json_t *list = NULL, *going = json_array();
-        struct target pod_target = {0};
+/* The pods of a node that must leave it. All or nothing: an error when one of them may not. */
+static int pods_to_evict(struct kctl *k, const char *node, json_t **ret_pods, struct problem *p) {
+        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", node),
+                            *path = NULL;
+        _cleanup_json_ json_t *list = NULL, *pods = json_array();
         json_t *pod;
         size_t i;
-        int r = path ? api_get(k->client, path, &list, p) : -ENOMEM;
+        int r;
 
-        /* All or nothing: first look whether every pod may go. */
+        if (!query || !pods)
+                return -ENOMEM;
+        path = api_path(api_resource(KIND_PODS), NULL, NULL, NULL, query);
+        if (!path)
+                return -ENOMEM;
+        r = api_get(k->client, path, &list, p);
+        if (r < 0)
+                return r;
         json_array_foreach (json_object_get(list, "items"), i, pod) {
-                int q = r < 0 ? r : judge_pod(k, pod, p);
-
-                if (q < 0)
-                        return q;
-                if (q > 0)
-                        json_array_append(going, pod);
-        }
-        if (r == 0)
-                r = kind_find(k, "pods", &pod_target.kind, p);
-        json_array_foreach (going, i, pod)
-                if (r == 0)
-                        r = evict(k, pod, deadline, p);
-        json_array_foreach (going, i, pod) {
-                uint64_t now = now_mono_us();
-
+                r = judge_pod(k, pod, p);
                 if (r < 0)
                         return r;
-                pod_target.ns = (char *)object_namespace(pod);
-                pod_target.name = (char *)object_name(pod);
-                r = wait_for(k, &pod_target, timeout ? (deadline > now ? deadline - now : 1) : 0,
-                                is_other, (void *)object_uid(pod), p);
-                if (r == 0)
-                        printf("pod/%s evicted\n", object_name(pod));
+                if (r > 0 && json_array_append(pods, pod) < 0)
+                        return -ENOMEM;
         }
-        if (r == 0)
-                printf("node/%s drained\n", t->name);
-        return r;
+        *ret_pods = TAKE_PTR(pods);
+        return 0;
+}
+
+static int drain_node(struct kctl *k, const struct target *t, struct problem *p) {
+        uint64_t timeout = k->flags.timeout_us,
+                 deadline = timeout ? now_mono_us() + timeout : UINT64_MAX;
+        _cleanup_json_ json_t *pods = NULL;
+        json_t *pod;
+        size_t i;
+        int r;
+
+        r = pods_to_evict(k, t->name, &pods, p);
+        if (r < 0)
+                return r;
+        json_array_foreach (pods, i, pod) {
+                r = evict(k, pod, deadline, p);
+                if (r < 0)
+                        return r;
+        }
+        json_array_foreach (pods, i, pod) {
+                const struct target target = {kind_ref_of(KIND_PODS), (char *)object_namespace(pod),
+                                (char *)object_name(pod)};
+                uint64_t now = now_mono_us();
+
+                r = wait_for(k, &target, timeout ? (deadline > now ? deadline - now : 1) : 0,
+                                is_other, (void *)object_uid(pod), p);
+                if (r < 0)
+                        return r;
+                printf("pod/%s evicted\n", object_name(pod));
+        }
+        printf("node/%s drained\n", t->name);
+        return 0;
 }
 
 int kctl_drain(struct kctl *k) {

@@ -168,7 +168,7 @@ static int print_objects(struct kctl *k, const struct targets *t) {
                         json_array_append(items, typed);
                 }
         }
-        /* Objects that were named and are not there make no empty list. */
+        /* Named objects that do not exist do not make an empty list. */
         if (streq(k->flags.output, "name") || (t->items[0].name && json_array_size(items) == 0))
                 return code;
         list = json_pack("{s:s, s:s, s:O, s:{s:s}}", "apiVersion", "v1", "kind", "List", "items",
@@ -262,7 +262,7 @@ static int print_items(struct kctl *k, const json_t *list, const struct kind_ref
         return r;
 }
 
-/* Shows the list once, then follows changes; a stream that ends is taken up where it ended. */
+/* Shows the list once, then follows changes; a stream that ends is resumed where it ended. */
 static int watch(struct kctl *k, const struct target *t) {
         struct row_watch w = {.k = k, .target = t};
         _cleanup_free_ char *field = NULL, *query = NULL, *path = NULL;
@@ -340,7 +340,8 @@ int kctl_get(struct kctl *k) {
         if (k->flags.output && !wants_table(k) && !streq(k->flags.output, "yaml") &&
                         !streq(k->flags.output, "json") && !streq(k->flags.output, "name") &&
                         !startswith(k->flags.output, "jsonpath="))
-                return kctl_usage(k, "-o %s is none of wide, yaml, json, name, jsonpath=TEMPLATE",
+                return kctl_usage(k,
+                                "-o %s is not one of wide, yaml, json, name, jsonpath=TEMPLATE",
                                 k->flags.output);
         if (k->flags.watch || k->flags.watch_only)
                 return t.count == 1 ? watch(k, &t.items[0])

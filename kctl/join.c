@@ -112,7 +112,7 @@ static int check_request(struct join *j, const char *csr) {
                         !streq(organizations[0], "system:nodes"))
                 return problem_set(j->problem, EINVAL, 0, NULL,
                                 "%s: the machine asks for a certificate of \"%s\", not of a node; "
-                                "is its agent ours?",
+                                "is its agent from this build?",
                                 machine_name(j->machine), cn);
         return 0;
 }
@@ -147,14 +147,42 @@ static int approve(struct join *j, const struct api_resource *csrs, json_t *requ
                         j->k->client, "PUT", path, "application/json", approved, NULL, j->problem);
 }
 
+/* The certificate of a signed request: 1, or 0 when it is not signed yet. */
+static int read_certificate(struct join *j, const char *path, char **ret_cert) {
+        _cleanup_json_ json_t *o = NULL;
+        const char *encoded;
+        void *data;
+        size_t n;
+        int r;
+
+        r = api_get(j->k->client, path, &o, j->problem);
+        if (r < 0)
+                return r;
+        encoded = json_str(o, "status.certificate");
+        if (isempty(encoded)) {
+                if (!object_condition_true(o, "Failed"))
+                        return 0;
+                return problem_set(j->problem, EIO, 0, NULL,
+                                "%s: the certificate was not signed: %s", j->name,
+                                json_str_or(object_condition(o, "Failed"), "message",
+                                                "no reason given"));
+        }
+        r = base64_decode(encoded, &data, &n);
+        if (r < 0)
+                return problem_set(j->problem, EINVAL, 0, NULL,
+                                "%s: the API returned an unreadable certificate", j->name);
+        *ret_cert = data;
+        return 1;
+}
+
 /* Has the API sign the request; the certificate's PEM. */
 static int sign(struct join *j, const char *csr, char **ret_cert) {
         const struct api_resource *csrs = api_resource(KIND_CERTIFICATESIGNINGREQUESTS);
-        char suffix[9];
         _cleanup_free_ char *name = NULL, *list_path = api_path(csrs, NULL, NULL, NULL, NULL),
                             *path = NULL;
         _cleanup_json_ json_t *body = NULL, *made = NULL;
         uint64_t deadline = now_mono_us() + CERTIFICATE_TIMEOUT_S * 1000000ull;
+        char suffix[9];
         int r;
 
         random_name_suffix(suffix, 8);
@@ -165,39 +193,22 @@ static int sign(struct join *j, const char *csr, char **ret_cert) {
                 return -ENOMEM;
         r = api_request(j->k->client, "POST", list_path, "application/json", body, &made,
                         j->problem);
-        if (r == 0)
-                r = approve(j, csrs, made);
-        while (r == 0) {
-                _cleanup_json_ json_t *o = NULL;
-                const char *encoded;
-
-                r = api_get(j->k->client, path, &o, j->problem);
-                encoded = json_str(o, "status.certificate");
-                if (!isempty(encoded)) {
-                        void *data;
-                        size_t n;
-
-                        r = base64_decode(encoded, &data, &n);
-                        if (r == 0)
-                                *ret_cert = data;
-                        return r < 0 ? problem_set(j->problem, EINVAL, 0, NULL,
-                                                       "%s: the API gave no readable certificate",
-                                                       j->name)
-                                     : 0;
-                }
-                if (r == 0 && object_condition_true(o, "Failed"))
-                        return problem_set(j->problem, EIO, 0, NULL,
-                                        "%s: the certificate was not signed: %s", j->name,
-                                        json_str_or(object_condition(o, "Failed"), "message",
-                                                        "no reason given"));
-                if (r == 0 && now_mono_us() > deadline)
+        if (r < 0)
+                return r;
+        r = approve(j, csrs, made);
+        if (r < 0)
+                return r;
+        for (;;) {
+                r = read_certificate(j, path, ret_cert);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+                if (now_mono_us() > deadline)
                         return problem_set(j->problem, ETIMEDOUT, 0, NULL,
                                         "%s: the certificate was not signed within %i s; does "
                                         "kreconciled run on the control plane?",
                                         j->name, CERTIFICATE_TIMEOUT_S);
                 usleep(100000);
         }
-        return r;
 }
 
 static int write_node_files(struct join *j, const char *cert) {
@@ -249,13 +260,13 @@ static int allow_kapid(struct join *j) {
                         j->machine, text_allow_kapid_sh, line, strlen(line), 30, NULL, j->problem);
 }
 
-/* Whoever may make a pod shall not come to the machine that has the cluster's keys. */
+/* Keeps users who may create pods off the machine that has the cluster's keys. */
 static bool tainted(const struct join *j) {
         return j->facts.has_control && j->is_new && j->k->flags.control_plane_taint;
 }
 
-/* The taint comes with the node and is not applied: a second join leaves it as it is then, and who
- * took it off meant it. */
+/* The node is created with the taint, which is not applied later: a second join does not put back a
+ * taint that was removed on purpose. */
 static int make_tainted(struct join *j) {
         _cleanup_free_ char *path =
                         api_path(api_resource(KIND_NODES), NULL, NULL, NULL, "fieldManager=kctl");
@@ -303,73 +314,105 @@ static int node_is_ready(const json_t *node, void *userdata, struct problem *p) 
 }
 
 static int wait_node(struct join *j) {
-        struct target t = {.name = j->name};
+        const struct target t = {.kind = kind_ref_of(KIND_NODES), .name = j->name};
+        uint64_t timeout_us = j->k->flags.timeout_us ? j->k->flags.timeout_us
+                                                     : READY_TIMEOUT_S * 1000000ull;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_buf_ struct buf log = {0};
-        int status, r = kind_find(j->k, "nodes", &t.kind, j->problem);
+        int status, r;
 
-        if (r == 0)
-                r = wait_for(j->k, &t,
-                                j->k->flags.timeout_us ? j->k->flags.timeout_us
-                                                       : READY_TIMEOUT_S * 1000000ull,
-                                node_is_ready, NULL, j->problem);
+        r = wait_for(j->k, &t, timeout_us, node_is_ready, NULL, j->problem);
         if (r != -ETIMEDOUT)
                 return r;
         (void)machine_try(j->machine, "journalctl --no-pager -q -n 5 -o cat -u keelson-nodeagent",
                         NULL, 0, 30, &log, NULL, &status, &p);
         return problem_set(j->problem, ETIMEDOUT, 0, NULL,
-                        "%s: the node did not become Ready in time. Its agent's last words:\n%s",
+                        "%s: the node did not become Ready in time. The tail of its agent's log:\n%s",
                         j->name, strempty(log.data));
 }
 
-static int join_machine(struct join *j, const char *where) {
+/* The machine's key is made there and the certificate for it is signed here. */
+static int make_credentials(struct join *j) {
         _cleanup_free_ char *csr = NULL, *cert = NULL;
-        int r = machine_open(&j->machine, j->k, where, NULL, j->problem);
+        int r;
 
+        r = make_request(j, &csr);
+        if (r < 0)
+                return r;
+        r = check_request(j, csr);
+        if (r < 0)
+                return r;
+        r = sign(j, csr, &cert);
+        if (r < 0)
+                return r;
+        return write_node_files(j, cert);
+}
+
+/* The Node object, before its agent reports. */
+static int register_node(struct join *j) {
+        int r;
+
+        if (tainted(j)) {
+                r = make_tainted(j);
+                if (r < 0)
+                        return r;
+        }
+        return make_node(j);
+}
+
+static int choose_name(struct join *j) {
+        int r;
+
+        j->name = !isempty(j->k->flags.name)
+                                  ? strdup(j->k->flags.name)
+                                  : strndup(j->facts.hostname, strcspn(j->facts.hostname, "."));
+        if (!j->name)
+                return -ENOMEM;
+        r = check_name(j);
+        if (r < 0)
+                return r;
+        return check_free(j);
+}
+
+static int join_machine(struct join *j, const char *where) {
+        int r;
+
+        r = machine_open(&j->machine, j->k, where, NULL, j->problem);
         if (r < 0)
                 return r;
         r = machine_inspect(j->machine, true, &j->facts, j->problem);
         if (r < 0)
                 return r;
-        j->name = !isempty(j->k->flags.name)
-                                  ? strdup(j->k->flags.name)
-                                  : strndup(j->facts.hostname, strcspn(j->facts.hostname, "."));
-        r = j->name ? check_name(j) : -ENOMEM;
-        if (r == 0)
-                r = check_free(j);
+        r = choose_name(j);
         if (r < 0)
                 return r;
-        say(j, "systemd and nft are there; host key ", strempty(machine_host_key(j->machine)));
+        say(j, "systemd and nft found; host key ", strempty(machine_host_key(j->machine)));
         r = machine_install_bundle(j->machine, "agent", j->problem);
         if (r < 0)
                 return r;
-        say(j, r > 0 ? "the agent is copied" : "the agent is there already", "");
-        r = make_request(j, &csr);
-        if (r == 0)
-                r = check_request(j, csr);
-        if (r == 0)
-                r = sign(j, csr, &cert);
-        if (r == 0)
-                r = write_node_files(j, cert);
-        if (r == 0)
-                r = allow_kapid(j);
-        if (r == 0 && tainted(j))
-                r = make_tainted(j);
-        if (r == 0)
-                r = make_node(j);
+        say(j, r > 0 ? "the agent was copied" : "the agent is installed already", "");
+        r = make_credentials(j);
         if (r < 0)
                 return r;
-        say(j, "its key is made there, its certificate is signed", "");
+        r = allow_kapid(j);
+        if (r < 0)
+                return r;
+        r = register_node(j);
+        if (r < 0)
+                return r;
+        say(j, "its key was made there, its certificate is signed", "");
         r = start_agent(j);
-        if (r == 0)
-                r = wait_node(j);
-        if (r == 0)
-                say(j, "Ready. Undo: kctl node remove ", j->name);
-        if (r == 0 && tainted(j))
+        if (r < 0)
+                return r;
+        r = wait_node(j);
+        if (r < 0)
+                return r;
+        say(j, "Ready. Undo: kctl node remove ", j->name);
+        if (tainted(j))
                 printf("%s: it is a machine of the control plane, so only pods that tolerate "
                        "that run there. To let others in: kctl taint node %s %s:NoSchedule-\n",
                                 j->name, j->name, CONTROL_PLANE_ROLE);
-        return r;
+        return 0;
 }
 
 static int join_child(struct kctl *k, json_t *data, const char *where) {
@@ -437,9 +480,7 @@ int kctl_node_join(struct kctl *k) {
                 failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
         }
         if (failed > 0 && n > 1)
-                fprintf(stderr,
-                                "%zu of %zu machines did not join; what was done is kept: mend the "
-                                "cause and run the same command again\n",
+                fprintf(stderr, "%zu of %zu machines did not join; finished steps are kept: fix the cause and run the same command again\n",
                                 failed, n);
         return failed > 0 ? EXIT_ERROR : EXIT_OK;
 }
@@ -459,30 +500,41 @@ static char *ssh_where(const json_t *node) {
                         address, port ? port : "22");
 }
 
-static int remove_node(struct kctl *k, const char *name, struct problem *p) {
-        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), NULL, name, NULL, NULL),
-                            *where = NULL;
+/* Removes the agent and its pods from the node's machine. */
+static int clean_machine(struct kctl *k, const json_t *node, struct problem *p) {
         _cleanup_(machine_freep) struct machine *m = NULL;
-        _cleanup_json_ json_t *node = NULL;
-        int r = path ? api_get(k->client, path, &node, p) : -ENOMEM;
+        _cleanup_free_ char *where = ssh_where(node);
+        int r;
 
+        if (!where)
+                return -ENOMEM;
+        r = machine_open(&m, k, where, object_annotation(node, "keelson.dev/ssh-host-key"), p);
         if (r < 0)
                 return r;
-        where = ssh_where(node);
-        r = where ? machine_open(&m, k, where, object_annotation(node, "keelson.dev/ssh-host-key"),
-                                    p)
-                  : -ENOMEM;
-        if (r == 0)
-                r = machine_run(m, text_clean_node_sh, NULL, 0, 120, NULL, p);
+        return machine_run(m, text_clean_node_sh, NULL, 0, 120, NULL, p);
+}
+
+static int remove_node(struct kctl *k, const char *name, struct problem *p) {
+        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), NULL, name, NULL, NULL);
+        _cleanup_json_ json_t *node = NULL;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = api_get(k->client, path, &node, p);
+        if (r < 0)
+                return r;
+        r = clean_machine(k, node, p);
         if (r < 0 && !k->flags.force) {
-                problem_prefix(p, "the machine cannot be cleaned (--force removes the node all the "
-                                  "same)");
+                problem_prefix(p,
+                                "the machine cannot be cleaned (--force removes the node anyway)");
                 return r;
         }
         r = api_request(k->client, "DELETE", path, NULL, NULL, NULL, p);
-        if (r == 0)
-                printf("node/%s removed\n", name);
-        return r;
+        if (r < 0)
+                return r;
+        printf("node/%s removed\n", name);
+        return 0;
 }
 
 int kctl_node_remove(struct kctl *k) {

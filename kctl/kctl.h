@@ -31,7 +31,7 @@ struct kctl {
         const struct verb *verb;
         struct api_client *client; /* made on first use by kctl_client() */
         bool colour;
-        struct output *out, *err; /* output.c; NULL: as it comes */
+        struct output *out, *err; /* output.c; NULL: unfiltered */
 };
 
 /* Exit codes. */
@@ -73,6 +73,11 @@ int kind_find(struct kctl *k, const char *word, struct kind_ref *ret, struct pro
 /* By apiVersion and kind, as a manifest gives them. */
 int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
                 struct kind_ref *ret, struct problem *p);
+/* Whether a word means this kind: plural, singular, kind or short name, in any case, ".GROUP" after
+ * it or not. */
+bool kind_is_called(const struct kind_facts *f, const char *word);
+/* A built-in kind. */
+struct kind_ref kind_ref_of(enum kind_id id);
 /* "deployment.apps" or "pod": how messages name a kind. Into a fixed buffer. */
 const char *kind_label(const struct kind_ref *kind, char buffer[static 320]);
 

@@ -17,6 +17,10 @@ static bool names_it(const struct api_resource *r, const char *singular,
         return strcaseeq(bare, r->plural) || strcaseeq(bare, singular) || strcaseeq(bare, r->kind);
 }
 
+bool kind_is_called(const struct kind_facts *f, const char *word) {
+        return names_it(&f->resource, f->singular, f->short_names, word);
+}
+
 /* An entry made from a discovery document; lives as long as the process. */
 static int from_discovery(
                 const char *group, const char *version, const json_t *entry, struct kind_ref *ret) {
@@ -103,8 +107,8 @@ int kind_find(struct kctl *k, const char *word, struct kind_ref *ret, struct pro
         for (size_t i = 0; i < KINDS_MAX; i++) {
                 const struct kind_facts *f = &kind_facts[i];
 
-                if (names_it(&f->resource, f->singular, f->short_names, word)) {
-                        *ret = (struct kind_ref){f->resource, f->singular, f};
+                if (kind_is_called(f, word)) {
+                        *ret = kind_ref_of((enum kind_id)i);
                         return 0;
                 }
         }
@@ -128,7 +132,7 @@ int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
                                 "apiVersion \"%s\" is not GROUP/VERSION or v1", api_version);
         facts = kind_facts_by_kind(group, kind);
         if (facts && streq(facts->resource.version, version)) {
-                *ret = (struct kind_ref){facts->resource, facts->singular, facts};
+                *ret = kind_ref_of((enum kind_id)(facts - kind_facts));
                 return 0;
         }
         int r = search_version(k, api_version, kind, NULL, ret, p);
@@ -139,6 +143,12 @@ int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
                                        "the server knows no kind \"%s\" in version \"%s\"; kctl "
                                        "api-resources lists those it knows",
                                        kind, api_version);
+}
+
+struct kind_ref kind_ref_of(enum kind_id id) {
+        const struct kind_facts *f = &kind_facts[id];
+
+        return (struct kind_ref){f->resource, f->singular, f};
 }
 
 const char *kind_label(const struct kind_ref *kind, char buffer[static 320]) {

@@ -179,7 +179,7 @@ static int logs_of_word(struct kctl *k, const char *query, struct problem *p) {
         r = targets_parse(k, 0, &t, p);
         if (r < 0)
                 return r;
-        if (streq(t.items[0].kind.resource.plural, "pods"))
+        if (t.items[0].kind.facts == &kind_facts[KIND_PODS])
                 return read_log(k, t.items[0].ns, t.items[0].name, query, k->flags.prefix, p);
         r = pods_of(k, &t.items[0], &list, p);
         if (r < 0)

@@ -18,15 +18,15 @@ const char *machine_host_key(const struct machine *m); /* NULL for this machine 
 const char *machine_user(const struct machine *m);
 uint16_t machine_port(const struct machine *m);
 
-/* Runs a command (through sudo where the user is not root); anything but exit status 0 is a refusal
- * with its last words. ret_stdout may be NULL. */
+/* Runs a command (through sudo where the user is not root); an exit status other than 0 is an error
+ * with the tail of its output. ret_stdout may be NULL. */
 int machine_run(struct machine *m, const char *command, const void *input, size_t input_size,
                 unsigned timeout_s, struct buf *ret_stdout, struct problem *p);
 /* The same, and the exit status is the caller's to judge. */
 int machine_try(struct machine *m, const char *command, const void *input, size_t input_size,
                 unsigned timeout_s, struct buf *ret_stdout, struct buf *ret_stderr, int *ret_status,
                 struct problem *p);
-/* The same on a machine over SSH, with its output handed over as it comes (lib/ssh.h), or with what
+/* The same on a machine over SSH, with its output handed over as it arrives (lib/ssh.h), or with what
  * a file holds as its input. */
 int machine_stream(struct machine *m, const char *command,
                 int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
@@ -36,14 +36,14 @@ int machine_feed(struct machine *m, const char *command, int fd, unsigned timeou
 /* A command of this machine's shell; needs no machine. */
 int local_run(const char *command, const void *input, size_t input_size, unsigned timeout_s,
                 struct buf *out, struct buf *err, int *ret_status, struct problem *p);
-/* Waits until the API of a control plane answers that it is ready; tells what its units say when it
+/* Waits until the API of a control plane answers that it is ready; prints the state of its units when it
  * does not in --timeout. k gets the client. (up.c) */
 int machine_wait_ready(
                 struct kctl *k, struct machine *m, const char *config_path, struct problem *p);
 /* Writes a file there, atomically, with this mode (octal text). */
 int machine_put(struct machine *m, const char *path, const char *mode, const char *text,
                 struct problem *p);
-/* Unpacks a bundle into /opt/keelson unless it is there already. 1 when it was copied. Programs that
+/* Unpacks a bundle into /opt/keelson unless it is installed already. 1 when it was copied. Programs that
  * do not run on the machine (its C library or libsystemd is older than this build's) are refused
  * with -ENOTSUP before anything is replaced. */
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p);

@@ -164,7 +164,7 @@ static const struct verb *find_verb(int *argc, char **argv, const char **ret_wor
         return verb;
 }
 
-/* "rollout" alone, or with a word that is none of its verbs. */
+/* "rollout" alone, or with a word that is not one of its verbs. */
 static int incomplete_verb(const char *word) {
         bool any = false;
 

@@ -237,7 +237,7 @@ int print_object(struct kctl *k, const json_t *object, const struct kind_ref *ki
                 text = clean ? yaml_text(clean) : NULL;
         else
                 return problem_set(p, EINVAL, 0, NULL,
-                                "-o %s is none of wide, yaml, json, name, jsonpath=TEMPLATE",
+                                "-o %s is not one of wide, yaml, json, name, jsonpath=TEMPLATE",
                                 format);
         if (!text)
                 return -ENOMEM;

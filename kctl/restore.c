@@ -76,7 +76,7 @@ static int start_daemons(struct machine *m, struct problem *p) {
                         NULL, 0, SYSTEMCTL_TIMEOUT_S, NULL, p);
 }
 
-/* Back to what was before; p keeps the reason, to which is added what became of it. */
+/* Restores the previous state; what became of it is added to the reason in p. */
 static int put_back(struct machine *m, const json_t *done, struct problem *p) {
         const char *dir = json_str(done, "dataDir"), *aside = json_str(done, "aside");
         _cleanup_free_ char *why = strdup(strempty(p->message)),
@@ -112,7 +112,7 @@ static int restore_here(struct kctl *k, const char *file, json_t **ret, struct p
 
         if (access(STORE_CONFIG, F_OK) < 0 && errno == ENOENT)
                 return problem_set(p, ENOENT, 0, NULL,
-                                "this machine is no control plane (it has no " STORE_CONFIG
+                                "this machine is not a control plane (it has no " STORE_CONFIG
                                 "); give --control USER@HOST, or --dir for that of kctl dev");
         r = machine_open(&m, k, NULL, NULL, p);
         if (r >= 0) {
@@ -180,7 +180,7 @@ static int restore_there(struct kctl *k, const char *where, const char *file, in
         if (status != 0)
                 return problem_set(p, EIO, 0, NULL, "%s: cannot copy the backup there: %s", where,
                                 err.size ? err.data : "no reason was given");
-        /* It goes on when the connection breaks: half a restore would be worse. */
+        /* It continues when the connection breaks: half a restore would be worse. */
         buf_printf(&run, "trap '' HUP PIPE; /opt/keelson/bin/kctl restore %s", quoted);
         if (k->flags.force)
                 r = add_flag(&run, "--force", NULL);

@@ -45,7 +45,7 @@ int store_program_run(char *const *words, json_t **ret, struct problem *p) {
                 return -ENOMEM;
         if (access(program, X_OK) < 0)
                 return problem_set(p, ENOENT, 0, NULL,
-                                "the program kstored, which reads backups, is not there (looked "
+                                "the program kstored, which reads backups, was not found (looked "
                                 "beside kctl and in %s)",
                                 KEELSON_SBINDIR);
         line = shell_quote(program);

@@ -13,7 +13,7 @@ static int gitsyncs(struct kctl *k, bool need_names, struct targets *ret, struct
 
         if (need_names && !own)
                 return problem_set(p, EINVAL, 0, NULL, "which GitSync? kctl sync lists them");
-        if (strv_extend(&words, "gitsyncs") < 0)
+        if (strv_extend(&words, api_resource(KIND_GITSYNCS)->plural) < 0)
                 return -ENOMEM;
         for (char **w = own; w && *w; w++)
                 if (strv_extend(&words, strchr(*w, '/') ? strchr(*w, '/') + 1 : *w) < 0)

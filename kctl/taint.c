@@ -129,9 +129,9 @@ static int taint_node(
  * kubectl has it. */
 static int split_words(struct kctl *k, char ***ret_nodes, json_t *changes, struct problem *p) {
         char **w = k->words;
-        int r = strv_extend(ret_nodes, "nodes");
+        int r = strv_extend(ret_nodes, api_resource(KIND_NODES)->plural);
 
-        if (w && (streq(*w, "node") || streq(*w, "nodes") || streq(*w, "no")))
+        if (w && kind_is_called(&kind_facts[KIND_NODES], *w))
                 w++;
         for (; r >= 0 && w && *w; w++) {
                 const char *name = startswith(*w, "node/");

@@ -35,7 +35,7 @@ static int add_category(struct kctl *k, const char *word, struct targets *kinds)
 
         for (size_t i = 0; i < KINDS_MAX; i++) {
                 const struct kind_facts *f = &kind_facts[i];
-                struct kind_ref kind = {f->resource, f->singular, f};
+                struct kind_ref kind = kind_ref_of((enum kind_id)i);
                 int r;
 
                 if (!kind_word_in(f->categories, word))

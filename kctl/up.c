@@ -187,7 +187,7 @@ static int install_files(struct kctl *k, struct machine *m, const struct facts *
         return write_files(m, &files, p);
 }
 
-/* An installation that is there keeps its files; what earlier versions did otherwise is brought up
+/* An existing installation keeps its files; what earlier versions did otherwise is brought up
  * to date. */
 static int upgrade_files(
                 struct kctl *k, struct machine *m, const char *address, struct problem *p) {
@@ -275,7 +275,8 @@ int kctl_up(struct kctl *k) {
         size_t n = strv_length(k->flags.control);
 
         if (strv_length(k->words) > 0)
-                return kctl_usage(k, "up takes no word \"%s\"; a machine is given with --control",
+                return kctl_usage(k,
+                                "up takes no argument (\"%s\"); a machine is given with --control",
                                 k->words[0]);
         if (n > 1)
                 return kctl_usage(k,

@@ -27,7 +27,7 @@ static int on_line(struct object_wait *w, const char *line, size_t n) {
         type = json_str_or(event, "type", "");
         object = json_object_get(event, "object");
         if (streq(type, "ERROR"))
-                return -ESTALE; /* look anew */
+                return -ESTALE; /* read it again */
         version = json_str(object, "metadata.resourceVersion");
         if (version)
                 snprintf(w->version, sizeof(w->version), "%s", version);
@@ -140,7 +140,7 @@ static int wish_parse(struct kctl *k, struct wish *w, struct problem *p) {
                 w->value = *equals == '=' ? strdup(equals + 1) : NULL;
         } else
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--for %s is none of delete, create, condition=TYPE[=STATUS], "
+                                "--for %s is not one of delete, create, condition=TYPE[=STATUS], "
                                 "jsonpath={PATH}[=VALUE]",
                                 *text ? text : "(missing)");
         return 0;

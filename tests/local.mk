@@ -76,3 +76,5 @@ EXTRA_DIST += tests/fuzz/run tests/fuzz/corpus
 fuzz:
 	$(top_srcdir)/tests/fuzz/run $(if $(SECONDS),$(SECONDS),300) $(TARGETS)
 .PHONY: fuzz
+check_SCRIPTS += tests/kinds
+EXTRA_DIST += tests/kinds

@@ -160,7 +160,7 @@ static void test_manifests(void **state) {
         k.flags.filenames = (char *[]){folder, NULL};
         assert_int_equal(manifests_read(&k, &m, &p), 0);
         assert_int_equal(m.count, 3);
-        assert_non_null(strstr(m.places[2], "b.yaml line 5"));
+        assert_non_null(strstr(m.items[2].place, "b.yaml line 5"));
         assert_int_equal(write_text(a, "kind: A\n"), 0);
         struct manifests none = {0};
         assert_int_equal(manifests_read(&k, &none, &p), -EINVAL);
