@@ -1,7 +1,7 @@
 /* Aggregated ClusterRoles: the rules of one with an aggregationRule are those of every ClusterRole
  * that one of its selectors matches, in the order of their names, each rule once (Kubernetes' page
  * on RBAC, "Aggregated ClusterRoles"). A role that is aggregated itself counts with the rules it
- * has, so a chain settles step by step. */
+ * has, so a chain converges step by step. */
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "reconcilers/controller.h"
@@ -10,7 +10,7 @@ static bool is_aggregated(const json_t *role) {
         return json_is_object(json_object_get(role, "aggregationRule"));
 }
 
-/* Any change may touch any aggregated role: by what it is labelled now, and by what it was. */
+/* Any change may affect any aggregated role: by its present labels and by its former ones. */
 static void clusterrole_wake(const struct world *w, const struct wake *out, enum world_kind kind,
                 const json_t *old, const json_t *object, bool gone) {
         _cleanup_objects_ struct objects all = {0};

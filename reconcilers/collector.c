@@ -1,6 +1,6 @@
 /* The collector's driver. Garbage is looked for only when the graph is whole: every kind's first
- * list is in. Discovery is read at the start, when a CustomResourceDefinition changes, and now and
- * then. */
+ * list is in. Discovery is read at the start, when a CustomResourceDefinition changes, and every
+ * ten minutes. */
 #include "reconcilers/collector.h"
 
 #include "lib/log.h"
@@ -10,7 +10,7 @@
 
 #define DISCOVER_US (10 * 60 * UINT64_C(1000000))
 #define DISCOVER_RETRY_US UINT64_C(5000000)
-/* A new CRD's kind may not be served the instant the CRD is there. */
+/* The kind of a new CRD may be served a moment after the CRD exists. */
 #define DISCOVER_SOON_US UINT64_C(1000000)
 #define ACCEPT \
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList," \
@@ -88,7 +88,7 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
                 if (c->whole) {
                         wake_if_needed(c, object);
                         wake_owners(c, object);
-                        /* An owner that waits for this one to let go of it. */
+                        /* An owner may wait until this object no longer names it. */
                         if (old)
                                 wake_owners(c, old);
                 }

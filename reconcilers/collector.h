@@ -14,7 +14,7 @@ struct collector_options {
         sd_event *event;
         struct api_client *client;
         struct metrics *metrics;
-        struct manager *manager; /* its namespace controller is woken when content goes */
+        struct manager *manager; /* its namespace controller is woken when content is deleted */
 };
 
 int collector_new(struct collector **ret, const struct collector_options *options);

@@ -7,7 +7,7 @@
 #include "lib/problem.h"
 #include "reconcilers/world.h"
 
-/* Where wake() puts the names it finds. */
+/* Receives the names that wake() finds. */
 struct wake {
         void (*add)(void *userdata, const char *key);
         void *userdata;
@@ -24,14 +24,16 @@ void wake_selecting(const struct world *w, const struct wake *out, enum world_in
 
 struct controller {
         const char *name;        /* also its log and metric name */
-        enum world_kind primary; /* the kind its names are of; WORLD_KINDS_MAX: names of its own */
-        uint32_t kinds;          /* WORLD_BIT() of what wakes it */
-        /* An object came, changed (old is there) or went (gone). */
+        enum world_kind primary; /* the kind of its names; WORLD_KINDS_MAX: its names are not those
+                                    of objects */
+        uint32_t kinds;          /* WORLD_BIT() of the kinds that wake it */
+        /* An object was created (old NULL), changed, or deleted (gone: object is its last state).
+         */
         void (*wake)(const struct world *w, const struct wake *out, enum world_kind kind,
                         const json_t *old, const json_t *object, bool gone);
         void (*plan)(const struct world *w, const char *name, struct actions *a);
-        /* The whole new status of the primary object `name`; NULL: nothing to say. failed: what the
-         * plan's actions came to, NULL when well. May be NULL. */
+        /* The whole new status of the primary object `name`; NULL: no change. failed: why the
+         * plan's actions failed, NULL on success. The function may be NULL. */
         json_t *(*report)(const struct world *w, const char *name, const struct problem *failed);
 };
 

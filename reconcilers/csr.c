@@ -1,7 +1,7 @@
 /* CertificateSigningRequests of Kubernetes' own signers. A table says what each signs: the subject,
  * the names and the usages, exactly; a request that asks for more is neither approved nor signed.
- * Approval is an administrator's (kctl node join does it), but for one rule: a node may renew its
- * own client certificate. Old requests are swept away. */
+ * Approval is an administrator's (kctl node join does it), with one exception: a node may renew its
+ * own client certificate. Old requests are deleted. */
 #include <stdarg.h>
 
 #include "lib/object.h"
@@ -77,7 +77,7 @@ static int check_node_client(const struct world *w, const json_t *csr, const str
         return e < 0 ? e : check_no_names(r, p);
 }
 
-/* People and programs: any name but those that mean all rights. */
+/* Clients: any name except those with all rights. */
 static int check_client(const struct world *w, const json_t *csr, const struct pki_request *r,
                 struct problem *p) {
         if (isempty(r->cn))
@@ -98,8 +98,8 @@ static bool node_has_address(const json_t *node, const char *address) {
         return false;
 }
 
-/* Addresses that are not this node's alone: another node's, the API's, a Service's. A node writes
- * its own status, so what that says is not enough. */
+/* Addresses that belong to others too: another node's, the API's, a Service's. A node writes its
+ * own status, so an address in it proves nothing. */
 static bool is_anybody_elses(const struct world *w, const char *node, const char *address) {
         _cleanup_objects_ struct objects nodes = {0}, services = {0}, slices = {0};
         const json_t *endpoint;
@@ -125,7 +125,7 @@ static bool is_anybody_elses(const struct world *w, const char *node, const char
         return false;
 }
 
-/* A node's own server: asked for by the node itself, for its own name and addresses. */
+/* A serving certificate of a node: requested by the node itself, for its own name and addresses. */
 static int check_node_serving(const struct world *w, const json_t *csr, const struct pki_request *r,
                 struct problem *p) {
         const char *name;
@@ -152,7 +152,7 @@ static int check_node_serving(const struct world *w, const json_t *csr, const st
 static const struct signer {
         const char *name;
         unsigned usage;     /* enum pki_usage */
-        const char *needed; /* the usage that it is for */
+        const char *needed; /* the usage it requires */
         int (*check)(const struct world *w, const json_t *csr, const struct pki_request *r,
                         struct problem *p);
 } signers[] = {
@@ -188,7 +188,7 @@ static int check_usages(const struct signer *s, const json_t *usages, struct pro
         return 0;
 }
 
-/* The request in PEM when the signer would sign it; *ret_cn is its common name. */
+/* The request in PEM if the signer would sign it, else NULL; *ret_cn is its common name. */
 static char *accepted_request(const struct world *w, const struct signer *s, const json_t *csr,
                 char **ret_cn, struct problem *p) {
         _cleanup_pki_request_ struct pki_request request = {0};
@@ -214,7 +214,7 @@ static char *accepted_request(const struct world *w, const struct signer *s, con
         return TAKE_PTR(pem);
 }
 
-/* A node that asks for its own name is already trusted with it. */
+/* A node that requests its own name is already trusted with it. */
 static bool is_renewal(const json_t *csr, const char *cn) {
         return streq(json_str_or(csr, "spec.username", ""), cn) &&
                list_has(json_at(csr, "spec.groups"), NODES_GROUP);
@@ -264,7 +264,7 @@ static void sign(const struct world *w, const struct signer *s, const json_t *cs
         action_update(a, "certificatesigningrequests", csr, "status", copy);
 }
 
-/* Approved and issued: an hour; refused: an hour; undecided: a day. */
+/* Kept after approval and issue: an hour; after refusal: an hour; undecided: a day. */
 static bool sweep(const struct world *w, const json_t *csr, struct actions *a) {
         bool decided = json_str(csr, "status.certificate") ||
                        object_condition_true(csr, "Denied") || object_condition_true(csr, "Failed");

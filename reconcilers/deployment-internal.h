@@ -1,5 +1,5 @@
-/* What the files of the Deployment controller share: one picture of a Deployment, its ReplicaSets
- * and the numbers that follow. */
+/* What the files of the Deployment controller share: a Deployment, its ReplicaSets and the numbers
+ * derived from them. */
 #pragma once
 
 #include "reconcilers/controller.h"
@@ -23,12 +23,12 @@ struct rollout {
         bool paused;
 };
 
-/* How old pods give way to new ones: spec.strategy.type. */
+/* How old pods are replaced: spec.strategy.type. */
 struct rollout_strategy {
         const char *type;
         /* Fills surge and unavailable; replicas is known. */
         void (*read)(struct rollout *d);
-        /* One round towards the new template. */
+        /* Plans one round towards the new template. */
         void (*roll)(const struct rollout *d, const struct world *w, struct actions *a);
         bool keeps_several_sets; /* old and new sets have replicas at the same time */
 };
@@ -63,7 +63,7 @@ int64_t sets_status(const struct rollout *d, const char *field);
 bool rollout_is_complete(const struct rollout *d);
 /* "25%" or a number, of total; percentages rounded as asked. */
 int64_t int_or_percent(const json_t *v, int64_t total, bool round_up, int64_t fallback);
-/* The condition Progressing as it should stand; when it will time out, *ret_wait_us is lowered to
+/* Sets the condition Progressing; when it will time out, *ret_wait_us is lowered to
  * that. */
 void progress_condition(const struct rollout *d, const struct world *w, json_t *conditions,
                 const json_t *status, const struct problem *failed, uint64_t *ret_wait_us);

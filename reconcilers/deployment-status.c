@@ -94,7 +94,7 @@ void rollout_read(struct rollout *d, const struct world *w, const json_t *deploy
         if (d->sets.count > 0)
                 qsort(d->sets.items, d->sets.count, sizeof(*d->sets.items), compare_created);
         template_hash(deployment, d->hash);
-        /* The oldest of equal ones, so that a twin never makes us change our mind. */
+        /* The oldest of equal ones, so that the choice is stable when there are two. */
         for (size_t i = 0; i < d->sets.count && !d->new_set; i++)
                 if (!object_is_deleting(d->sets.items[i]) &&
                                 same_template(deployment, d->sets.items[i]))
@@ -194,7 +194,7 @@ void progress_condition(const struct rollout *d, const struct world *w, json_t *
                                         "Deployment \"%s\" is making its new ReplicaSet.", name);
                 return;
         }
-        /* Once available, a lost pod is no rollout that could time out. */
+        /* Once the rollout was complete, a lost pod does not start the deadline again. */
         if (deadline >= INT32_MAX || streq(reason, "NewReplicaSetAvailable") ||
                         streq(reason, "ProgressDeadlineExceeded"))
                 return;
@@ -241,7 +241,8 @@ json_t *deployment_report(const struct world *w, const char *name, const struct 
                         (json_int_t)MAX(replicas - available, (int64_t)0));
         assert(status);
         collisions = json_int_or(deployment, "status.collisionCount", 0);
-        /* The name is taken by a ReplicaSet that is not ours: another hash must be found. */
+        /* The name is taken by another owner's ReplicaSet: the next hash uses another collision
+         * count. */
         if (failed && !d.new_set && streq_ptr(failed->reason, "AlreadyExists"))
                 collisions++;
         if (collisions > 0)

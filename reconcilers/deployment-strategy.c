@@ -1,4 +1,4 @@
-/* Deployment: how old pods give way to new ones (spec.strategy), and how all sets are scaled when
+/* Deployment: how old pods are replaced (spec.strategy), and how all sets are scaled when
  * spec.replicas changes in the middle of a rollout. */
 #include "lib/object.h"
 #include "reconcilers/deployment-internal.h"

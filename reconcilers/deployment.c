@@ -1,8 +1,8 @@
 /* Deployment: one ReplicaSet for the present template ("new"), the others ("old") scaled away,
  * never above replicas + maxSurge pods, never below replicas - maxUnavailable available ones. A
- * rollback is an older template put back: its ReplicaSet is found again by template and becomes the
- * new one under the next revision. The steps are those of the Deployment page of the Kubernetes
- * documentation; how old pods give way to new ones is in deployment-strategy.c. */
+ * rollback restores an older template: its ReplicaSet is found by template and becomes the new one
+ * with the next revision. The steps are those of the Deployment page of the Kubernetes
+ * documentation; how old pods are replaced is in deployment-strategy.c. */
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "reconcilers/deployment-internal.h"
@@ -19,7 +19,7 @@ static void deployment_wake(const struct world *w, const struct wake *out, enum 
                 wake_controller(out, object, "apps", "Deployment");
                 wake_selecting(w, out, WORLD_DEPLOYMENTS_BY_NS, object);
         } else if (kind == WORLD_PODS && gone) {
-                /* Recreate waits for the last old pod to be gone. */
+                /* Recreate waits until the last old pod is gone. */
                 const json_t *ref = object_controller_ref(object);
                 const json_t *rs = !ref ? NULL
                                         : world_get(w, WORLD_REPLICASETS, object_namespace(object),
@@ -58,7 +58,7 @@ static json_t *number_text(int64_t v) {
 }
 
 /* "1,3": the revisions under which the new set was in use before this one; NULL when there is none.
- * The oldest go when it gets long. */
+ * The oldest are dropped when it gets long. */
 static json_t *history(const struct rollout *d, int64_t revision) {
         int64_t was = d->new_set ? revision_of(d->new_set) : 0;
         const char *before = !d->new_set ? NULL : object_annotation(d->new_set, HISTORY_ANNOTATION);
@@ -72,8 +72,8 @@ static json_t *history(const struct rollout *d, int64_t revision) {
         return isempty(before) ? number_text(was) : json_sprintf("%s,%lld", before, (long long)was);
 }
 
-/* Annotations that a ReplicaSet carries for its Deployment: the Deployment's own but for three, and
- * ours. */
+/* Annotations that a ReplicaSet carries for its Deployment: the Deployment's own except three, and
+ * those of the controller. */
 static json_t *set_annotations(const struct rollout *d, int64_t revision) {
         json_t *a = json_object(), *v;
         const char *key;
@@ -154,7 +154,7 @@ bool rollout_update_set(const struct rollout *d, struct actions *a) {
         json_t *v;
 
         json_object_foreach (want, key, v) {
-                /* The counts of a scaling are written with the scaling itself. */
+                /* These two are written together with the scaling. */
                 if (streq(key, DESIRED_ANNOTATION) || streq(key, MAX_ANNOTATION))
                         continue;
                 if (!json_equal(json_object_get(have, key), v))
@@ -210,7 +210,7 @@ static void deployment_plan(const struct world *w, const char *name, struct acti
         adopt_and_release(
                         a, "replicasets", deployment, "apps/v1", "Deployment", &d.sets, &d.orphans);
         if (a->count > before)
-                return; /* numbers of replicas count when owners are settled */
+                return; /* replicas are counted once ownership is settled */
         if (d.paused || (d.new_set && rollout_is_scaling(&d)))
                 rollout_scale_all(&d, a);
         else

@@ -1,8 +1,7 @@
-/* EndpointSlice: for every Service with a selector, the addresses of its pods and what they are
- * good for. A pod keeps its place in the slice it is in, so that one change touches one slice; what
- * is new goes where there is room; slices that end up empty go. Pods whose numbers of a named port
- * differ get slices of their own. Conditions as KEP-1672: a terminating pod is not ready, but may
- * still serve. */
+/* EndpointSlice: for every Service with a selector, the addresses of its pods and their conditions.
+ * A pod keeps its place in the slice it is in, so that one change touches one slice; new endpoints
+ * fill free places; empty slices are deleted. Pods with different numbers for a named port get
+ * separate slices. Conditions as KEP-1672: a terminating pod is not ready, but may still serve. */
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "reconcilers/controller.h"
@@ -216,7 +215,7 @@ static void create_slice(
                                         endpoints));
 }
 
-/* What of the slice stays, brought up to date; takes those out of the group. */
+/* The slice's endpoints that remain, updated; they are removed from the group. */
 static json_t *keep_endpoints(struct port_group *group, const json_t *slice) {
         json_t *kept = json_array(), *e;
         size_t i;
@@ -233,7 +232,7 @@ static json_t *keep_endpoints(struct port_group *group, const json_t *slice) {
         return kept;
 }
 
-/* Moves endpoints without a place into the array until it is full. */
+/* Moves unplaced endpoints into the array until it is full. */
 static void fill(struct port_group *group, json_t *endpoints) {
         const char *uid;
         json_t *e;
@@ -322,7 +321,7 @@ static void endpointslice_plan(const struct world *w, const char *name, struct a
                 placed += json_object_size(groups.items[i].endpoints);
                 place_group(a, service, &groups.items[i], &unused);
         }
-        /* A service without pods keeps one empty slice: readers see "none" rather than "unknown".
+        /* A service without pods keeps one empty slice: clients see "none" rather than "unknown".
          */
         if (wanted && placed == 0) {
                 if (unused.count > 0)

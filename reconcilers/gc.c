@@ -1,9 +1,9 @@
-/* Garbage collection by owner references; names are uids. An object goes when every owner it names
- * is gone, each asked live and by uid before it is deleted: the graph is only a cache. An owner is
- * what kind, name, namespace and uid of the reference mean together; a uid that is another object's
- * counts as absent. Deleting in the foreground waits for dependents that block it; orphaning takes
- * their references away first.
- * The rules are those of the page "Garbage Collection" of the Kubernetes documentation. */
+/* Garbage collection by owner references; names are uids. An object is deleted when every owner it
+ * names is gone; each owner is first read from the API, by uid, because the graph is only a cache.
+ * Kind, name, namespace and uid of the reference must all match; a uid of another object counts as
+ * absent. Deleting in the foreground waits for dependents that block it; orphaning removes their
+ * references first. The rules are those of the page "Garbage Collection" of the Kubernetes
+ * documentation. */
 #include "lib/object.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/graph.h"
@@ -59,7 +59,7 @@ static void orphan_dependents(struct actions *a, const struct graph_node *n) {
                 drop_finalizer(a, n, ORPHAN);
 }
 
-/* The reference by which `dependent` has `owner` for an owner, or NULL. */
+/* The reference of `dependent` to `owner`, or NULL. */
 static const json_t *reference_to(const struct graph *g, const struct graph_node *dependent,
                 const struct graph_node *owner) {
         const json_t *ref;
@@ -71,7 +71,7 @@ static const json_t *reference_to(const struct graph *g, const struct graph_node
         return NULL;
 }
 
-/* Whether an owner stands that is not itself waiting for its dependents to go. */
+/* Whether there is an owner that is not itself waiting for its dependents to be deleted. */
 static bool has_solid_owner(const struct graph *g, const struct graph_node *n) {
         const json_t *ref;
         size_t i;
@@ -118,7 +118,7 @@ static bool ref_is_dangling(const json_t *ref, const void *data) {
         return !graph_owner(o->graph, ref, o->dependent);
 }
 
-/* A reference across namespaces is a mistake that its author should hear of. */
+/* An Event reports references across namespaces: they are mistakes. */
 static void report_owners_elsewhere(
                 const struct graph *g, const struct graph_node *n, struct actions *a) {
         const char *ns = object_namespace(n->object);
@@ -136,8 +136,8 @@ static void report_owners_elsewhere(
                                         ns);
 }
 
-/* Asks live for every owner the graph does not know. False when one can't be asked for: its kind is
- * not served (perhaps not yet), and deleting on a guess is not for us. */
+/* Reads every owner that the graph does not know from the API. False when one cannot be read
+ * because its kind is not served (perhaps not yet): nothing is deleted on a guess. */
 static bool guard_dangling(const struct world *w, const struct owner_search *o,
                 const struct graph_node *n, struct actions *a) {
         const json_t *ref;

@@ -86,7 +86,7 @@ int catalogue_read(struct catalogue *c, const json_t *list) {
         if (!json_is_array(items))
                 return -EPROTO;
         json_array_foreach (items, i, group) {
-                /* The preferred version only: the others show the same objects. */
+                /* Only the preferred version: the others serve the same objects. */
                 const json_t *version = json_array_get(json_object_get(group, "versions"), 0);
 
                 json_array_foreach (json_object_get(version, "resources"), k, resource)

@@ -1,4 +1,4 @@
-/* Who owns whom: every object of every served kind by uid, with the objects that name it as an
+/* The owner graph: every object of every served kind by uid, with the objects that name it as an
  * owner. And the catalogue of served kinds, from discovery. Both are plain data; collector.c fills
  * them. */
 #pragma once
@@ -21,11 +21,11 @@ struct catalogue {
 };
 
 void catalogue_done(struct catalogue *c);
-/* Takes in the items of an APIGroupDiscoveryList; core group: its item has no name. 0 or -EPROTO.
- * What is no longer there stays, with present false, when `complete` ends a round. */
+/* Adds the items of an APIGroupDiscoveryList (the item of the core group has no name). 0 or
+ * -EPROTO. Kinds that are no longer served stay, with present false. */
 int catalogue_read(struct catalogue *c, const json_t *list);
 void catalogue_begin(struct catalogue *c);
-/* The kind that apiVersion and kind of an owner reference name; any served version will do. */
+/* The kind that apiVersion and kind of an owner reference name; any served version. */
 const struct api_resource *catalogue_find(
                 const struct catalogue *c, const char *api_version, const char *kind);
 
@@ -53,8 +53,8 @@ const struct graph_node *graph_get(const struct graph *g, const char *uid);
  * namespaced owner must be in the dependent's own namespace. */
 const struct graph_node *graph_owner(
                 const struct graph *g, const json_t *ref, const json_t *dependent);
-/* Whether the reference's uid is that of an object which a dependent in this place can't have for
- * an owner: it is in another namespace, or in one while the dependent is in none. */
+/* Whether the reference's uid is that of an object which cannot own this dependent: it is in
+ * another namespace, or the dependent is cluster-scoped and the object is not. */
 bool graph_owner_is_elsewhere(const struct graph *g, const json_t *ref, const json_t *dependent);
 /* The objects of a namespace: the first one, then next_in_namespace. */
 const struct graph_node *graph_namespace(const struct graph *g, const char *ns);

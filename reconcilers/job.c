@@ -1,6 +1,6 @@
-/* Job: runs pods until enough of them succeeded. Counting is exact across restarts: a pod carries
- * the finalizer batch.kubernetes.io/job-tracking until it is counted, and is counted in three
- * steps, each of which may be repeated:
+/* Job: runs pods until enough of them have succeeded. Counting is exact across restarts: a pod
+ * carries the finalizer batch.kubernetes.io/job-tracking until it is counted, and is counted in
+ * three steps, each of which may be repeated:
  *
  *      finished --1--> its uid is in status.uncountedTerminatedPods   (report, against
  * resourceVersion)
@@ -27,7 +27,7 @@ struct view {
         struct objects pods;
         int64_t parallelism, completions; /* completions -1: a work queue */
         int64_t active, ready, terminating;
-        int64_t succeeded, failed; /* counted and not yet counted together */
+        int64_t succeeded, failed; /* counted and not yet counted pods together */
         int64_t restarts;          /* of containers in running pods, for restartPolicy OnFailure */
         uint64_t last_failure_us;
         bool suspended;
@@ -47,14 +47,14 @@ static bool pod_succeeded(const json_t *pod) {
         return streq(json_str_or(pod, "status.phase", ""), "Succeeded");
 }
 
-/* Whether we delete its pods ourselves: these are no failures. */
+/* Whether the controller deletes its pods: these do not count as failures. */
 static bool job_lets_go(const json_t *job) {
         return json_bool_or(job, "spec.suspend", false) || object_is_deleting(job) ||
                object_condition_true(job, "SuccessCriteriaMet") ||
                object_condition_true(job, "FailureTarget");
 }
 
-/* A pod on its way out will not succeed any more, as far as anyone can rely on it. */
+/* A terminating pod is not expected to succeed. */
 static bool pod_failed(const json_t *job, const json_t *pod) {
         return streq(json_str_or(pod, "status.phase", ""), "Failed") ||
                (!pod_succeeded(pod) && object_is_deleting(pod) && !job_lets_go(job));
@@ -179,7 +179,7 @@ static void drop_finalizer(struct actions *a, const json_t *pod) {
         action_patch(a, "pods", pod, NULL, json_pack("{s:{s:o}}", "metadata", "finalizers", kept));
 }
 
-/* Pods of a job that is no more: nobody will count them. */
+/* Pods of a deleted Job are not counted: their finalizer is removed. */
 static void free_orphans(const struct world *w, const char *key, struct actions *a) {
         const char *slash = strchr(key, '/');
         _cleanup_free_ char *ns = slash ? strndup(key, (size_t)(slash - key)) : NULL;
@@ -226,7 +226,7 @@ static json_t *job_pod(const json_t *job) {
 }
 
 static void delete_active(const struct view *v, struct actions *a, int64_t count) {
-        /* Those that got least far go first. */
+        /* The least advanced pods are deleted first. */
         for (int ready = 0; ready < 2; ready++)
                 for (size_t i = 0; i < v->pods.count && count > 0; i++)
                         if (pod_is_active(v->pods.items[i]) &&
@@ -236,8 +236,8 @@ static void delete_active(const struct view *v, struct actions *a, int64_t count
                         }
 }
 
-/* Makes or removes pods so that as many run as should; a failure is answered after a pause that
- * doubles. */
+/* Creates or deletes pods until the wanted number runs; after a failure with exponential back-off.
+ */
 static void adjust(const struct view *v, const struct world *w, struct actions *a) {
         int64_t want = v->completions >= 0 ? MIN(v->parallelism, v->completions - v->succeeded)
                        : v->succeeded > 0  ? MIN(v->parallelism, v->active)
@@ -316,8 +316,8 @@ static void job_plan(const struct world *w, const char *name, struct actions *a)
 
 /* --- report --- */
 
-/* Step 3 for those whose finalizer is gone, step 1 for those newly finished; returns how many uids
- * left the list. */
+/* Step 3 for pods without finalizer, step 1 for newly finished ones; returns how many uids left the
+ * list. */
 static int64_t move_counts(const struct view *v, const json_t *old,
                 bool (*belongs)(const json_t *job, const json_t *pod), json_t *list) {
         int64_t counted = 0;

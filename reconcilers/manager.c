@@ -1,5 +1,5 @@
 /* Informers -> world -> runners. Controllers are woken only after every cache is full: then each
- * object is told once as new, so that no wake function ever looks at half a world. */
+ * object is reported once as new, so that a wake function never sees a partly filled cache. */
 #include "reconcilers/manager.h"
 
 #include "lib/log.h"
@@ -19,7 +19,7 @@ struct manager {
         struct kind_watch kinds[WORLD_KINDS_MAX];
         struct runner **runners;
         struct map *lease_seen;       /* name -> uint64_t, monotonic */
-        uint64_t leases_connected_us; /* monotonic; 0: the leases are not being watched just now */
+        uint64_t leases_connected_us; /* monotonic; 0: the watch of leases is down */
         uint32_t wanted;
         bool started, synced, leading;
 };
@@ -56,7 +56,8 @@ static uint64_t source_lease_seen(void *data, const char *name) {
         struct manager *m = data;
         const uint64_t *at = map_get(m->lease_seen, name);
 
-        /* While we cannot see, nobody is silent; and silence before we saw again does not count. */
+        /* While the watch of leases is down no lease counts as silent; the time before it came back
+         * does not count either. */
         if (m->leases_connected_us == 0)
                 return now_mono_us();
         return at ? MAX(*at, m->leases_connected_us) : m->leases_connected_us;

@@ -6,7 +6,7 @@
 
 struct manager;
 
-/* Hears of every change of a watched kind, beside the controllers (the garbage collector's graph).
+/* Called for every change of a watched kind, beside the controllers (for the owner graph).
  */
 typedef void (*manager_listener)(
                 enum world_kind kind, const json_t *object, bool gone, void *userdata);
@@ -26,15 +26,15 @@ struct manager_options {
 int manager_new(struct manager **ret, const struct manager_options *options);
 struct manager *manager_free(struct manager *m);
 DEFINE_CLEANUP(struct manager *, manager_free);
-/* The first time the caches are filled; controllers run while leading and once the caches are full.
+/* Starts the informers the first time; controllers run while leading and once the caches are full.
  */
 int manager_set_leading(struct manager *m, bool leading);
 bool manager_is_synced(const struct manager *m);
-/* The owner graph is whole: namespaces may be emptied. */
+/* The owner graph is complete: namespaces may be emptied. */
 void manager_set_graph(
                 struct manager *m, const struct graph *graph, const struct catalogue *catalogue);
 /* The namespace of that name has no content left. */
 void manager_wake_namespace(struct manager *m, const char *name);
 const struct world *manager_world(struct manager *m);
-/* Whether kind `resource` is watched here (then the listener hears of it). */
+/* Whether kind `resource` is watched here (then the listener is called for it). */
 bool manager_watches(const struct manager *m, const struct api_resource *resource);

@@ -1,6 +1,6 @@
-/* Namespaces on their way out: everything in them is deleted, whatever its kind, and when every
- * kind has been asked live and has nothing left, the namespace's own finalizer goes. Until then the
- * namespace's conditions say what is left and whose finalizers hold it. */
+/* Terminating namespaces: everything in them is deleted, whatever its kind. When the API itself
+ * lists nothing of any kind, the namespace's own finalizer is removed. Until then the conditions of
+ * the namespace say what is left and which finalizers block it. */
 #include "lib/buf.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -8,7 +8,7 @@
 #include "reconcilers/graph.h"
 #include "reconcilers/pods.h"
 
-/* Pods take their time to stop; their going wakes us anyway, this is for what no watch tells. */
+/* Deletions wake the controller; this is for kinds that are not watched. */
 #define LOOK_AGAIN_US UINT64_C(10000000)
 #define FINALIZER "kubernetes"
 
@@ -64,7 +64,7 @@ static void namespace_plan(const struct world *w, const char *name, struct actio
 
 /* --- what is left --- */
 
-/* How often each name came up, and the sentence made of it in the order of names. */
+/* Counts by name, and the sentence made of them in the order of names. */
 static void count(json_t *counts, const char *name) {
         json_object_set_new(counts, name,
                         json_integer(json_integer_value(json_object_get(counts, name)) + 1));
@@ -75,7 +75,7 @@ static int by_text(const void *a, const void *b) {
 }
 
 /* "configmaps. has 2 resource instances, pods. has 1 resource instances"; verb is "has" or "in".
- * Kubernetes' words, for those who look for them. Caller frees. */
+ * The words of Kubernetes. Caller frees. */
 static char *counts_text(const char *head, json_t *counts, const char *verb) {
         size_t n = 0;
         const char **names = calloc(json_object_size(counts), sizeof(*names));

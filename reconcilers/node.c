@@ -1,9 +1,9 @@
-/* Node lifecycle. A node whose Lease stood still for the grace period (by our own clock, and only
- * counting time in which we could have seen it move) has conditions Unknown. Conditions become
- * taints, and NoExecute taints evict pods when their tolerations run out. An evicted pod on a node
- * out of reach stays Terminating until the node comes back or is deleted: only then is it sure not
- * to run. Meanwhile it counts as not ready, so that services leave it out; its agent sets that
- * right when it is back. When no node at all is in reach, the fault is more likely ours: nobody is
+/* Node lifecycle. A node whose Lease was not renewed for the grace period (by the controller's own
+ * clock, counting only time in which the watch was up) has conditions Unknown. Conditions become
+ * taints, and NoExecute taints evict pods when their tolerations run out. An evicted pod on an
+ * unreachable node stays Terminating until the node is back or deleted: only then is it certain not
+ * to run. Meanwhile it counts as not ready, so that services leave it out; its agent corrects that
+ * when it is back. When no node is reachable, the fault is more likely on this side: no pod is
  * evicted and pods stay as they last were. */
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -25,7 +25,7 @@ static void node_wake(const struct world *w, const struct wake *out, enum world_
                 wake_object(out, object);
                 break;
         case WORLD_LEASES:
-                /* A renewal matters only to a node that was given up. */
+                /* A renewal matters only for a node marked unreachable. */
                 if (!old ||
                                 object_condition(world_get(w, WORLD_NODES, NULL,
                                                                  object_name(object)),
@@ -44,7 +44,7 @@ static void node_wake(const struct world *w, const struct wake *out, enum world_
         }
 }
 
-/* Monotonic time at which the node last gave a sign of life that we can know of. */
+/* Monotonic time of the last observed sign of life. */
 static uint64_t last_sign(const struct world *w, const json_t *node) {
         uint64_t seen = w->source->lease_seen(w->data, object_name(node));
         uint64_t created = object_created_us(node);
@@ -104,7 +104,7 @@ static bool is_managed(const char *key) {
         return false;
 }
 
-/* Appends the taint as it stands on the node, or a new one. */
+/* Appends the taint as it is on the node, or a new one. */
 static void put_taint(json_t *taints, const json_t *node, const char *key, const char *effect,
                 const char *now) {
         json_t *t;
@@ -140,7 +140,7 @@ static json_t *wanted_taints(const struct world *w, const json_t *node) {
                         put_taint(taints, node, condition_taints[i].key, "NoSchedule", now);
         if (streq(status, "True"))
                 return taints;
-        if (!ready) { /* joined a moment ago: keep pods away until it speaks */
+        if (!ready) { /* joined a moment ago: no pods until its agent reports */
                 put_taint(taints, node, NOT_READY, "NoSchedule", now);
                 return taints;
         }
@@ -163,7 +163,7 @@ static bool sync_taints(const struct world *w, const json_t *node, struct action
 
 /* --- eviction --- */
 
-/* Wall-clock time at which the pod must go; UINT64_MAX: never. */
+/* Wall-clock time at which the pod is evicted; UINT64_MAX: never. */
 static uint64_t eviction_time(
                 const struct world *w, const json_t *node, const json_t *pod, bool own_fault) {
         uint64_t when = UINT64_MAX;
@@ -199,7 +199,7 @@ static bool any_node_ready(const struct world *w) {
         return false;
 }
 
-/* True when it had to be marked. */
+/* True when it had to be changed. */
 static bool mark_not_ready(const struct world *w, const json_t *pod, struct actions *a) {
         const json_t *ready = object_condition(pod, "Ready");
         json_t *conditions, *c;
@@ -222,7 +222,7 @@ static bool mark_not_ready(const struct world *w, const json_t *pod, struct acti
         return true;
 }
 
-/* The pods of a node that takes NoExecute taints or is silent. */
+/* The pods of a node that has NoExecute taints or is silent. */
 static void treat_pods(const struct world *w, const json_t *node, struct actions *a) {
         _cleanup_objects_ struct objects pods = {0};
         bool own_fault = !any_node_ready(w);
@@ -233,7 +233,7 @@ static void treat_pods(const struct world *w, const json_t *node, struct actions
         for (size_t i = 0; silent && !own_fault && i < pods.count; i++)
                 marked |= mark_not_ready(w, pods.items[i], a);
         if (marked) {
-                actions_requeue(a, 1000); /* evictions once the marks are seen */
+                actions_requeue(a, 1000); /* evictions once the cache shows those changes */
                 return;
         }
         for (size_t i = 0; i < pods.count; i++) {
@@ -251,7 +251,7 @@ static void treat_pods(const struct world *w, const json_t *node, struct actions
                 } else if (when != UINT64_MAX)
                         actions_requeue(a, when - w->now_us);
         }
-        /* Nobody tells this node when another one comes back. */
+        /* No event of this node follows when another one comes back. */
         if (own_fault && pods.count > 0)
                 actions_requeue(a, w->config->node_monitor_grace_us);
 }

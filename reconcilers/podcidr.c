@@ -1,8 +1,8 @@
 /* Pod subnets: each node gets one block of the cluster's range and never shares it. The ConfigMap
  * kube-system/keelson-pod-cidrs (node name -> block) decides: a block is first written there,
- * against the ConfigMap's resourceVersion, and only what stands there is given to a node. So two
- * writers, a crash in between or a stale cache cost a conflict and a new try, not a block given
- * twice. A block comes free when its node is gone, which is asked live. */
+ * against the ConfigMap's resourceVersion, and a node gets only what is recorded there. So two
+ * writers, a crash in between or a stale cache lead to a conflict and a retry, never to a block
+ * assigned twice. A block becomes free when its node is gone, which is checked with the API. */
 #include <arpa/inet.h>
 
 #include "lib/object.h"
@@ -68,7 +68,7 @@ int podcidr_check(const struct world_config *config, struct problem *p) {
         return 0;
 }
 
-/* Marks every block that the text overlaps. */
+/* Marks every block that the range overlaps. */
 static void mark(const struct range *r, bool *used, const char *cidr) {
         uint32_t base, size;
         unsigned bits;
@@ -107,7 +107,7 @@ static void podcidr_wake(const struct world *w, const struct wake *out, enum wor
         wake_key(out, NULL, ONLY_NAME);
 }
 
-/* What the record should say for the nodes there are; unchanged entries of nodes gone included. */
+/* The wanted record for the present nodes; entries of deleted nodes are kept. */
 static json_t *allocate(const struct world *w, const struct range *r, const json_t *data,
                 const struct objects *nodes, struct actions *a) {
         bool *used = calloc(r->count, sizeof(*used));
@@ -153,7 +153,7 @@ static void write_record(const json_t *record, struct actions *a, json_t *data) 
                                                 RECORD_NAME, "namespace", RECORD_NS, "data", data));
 }
 
-/* Entries whose node is gone, checked live before they are taken out. */
+/* Entries whose node is gone; checked with the API before they are removed. */
 static void release(const struct world *w, const json_t *record, struct actions *a) {
         json_t *gone = json_object(), *v;
         const char *key;

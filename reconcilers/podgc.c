@@ -1,6 +1,6 @@
-/* Pods that nothing will ever end: those on a node whose object is gone (nobody is left who could
- * say they stopped), and those being deleted that were never put on a node. The node's absence is
- * asked live, because a fresh node's pods may reach our cache before the node does. */
+/* Orphaned pods: those on a node whose object is gone (no agent is left to report that they
+ * stopped), and terminating ones that were never bound to a node. The node's absence is checked
+ * with the API, because the pods of a new node may reach the cache before the node does. */
 #include "lib/object.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/pods.h"

@@ -30,7 +30,7 @@ bool pod_is_ready(const struct world *w, const json_t *pod) {
 
         if (!object_condition_true(pod, "Ready"))
                 return false;
-        /* The pod's own word stays what it was when its node fell silent. */
+        /* The pod's own condition is out of date when its node is silent. */
         node = *node_name ? world_get(w, WORLD_NODES, NULL, node_name) : NULL;
         return !node || !object_condition(node, "Ready") || node_is_ready(node);
 }
@@ -153,7 +153,7 @@ void condition_set(json_t *conditions, const char *type, const char *status, con
         assert(new);
         if (with_update_time)
                 json_object_set_new(new, "lastUpdateTime", json_string(now));
-        /* json_pack copied `since` before the old condition goes. */
+        /* json_pack has copied `since`, which the old condition owns. */
         if (i < json_array_size(conditions))
                 json_array_set_new(conditions, i, new);
         else

@@ -1,14 +1,14 @@
-/* What several controllers ask of pods. All pure. */
+/* Questions about pods that several controllers ask. Pure. */
 #pragma once
 
 #include "reconcilers/world.h"
 
 /* Failed or Succeeded. */
 bool pod_is_finished(const json_t *pod);
-/* Neither finished nor on its way out. */
+/* Neither finished nor terminating. */
 bool pod_is_active(const json_t *pod);
-/* Its Ready condition holds and its node (when it is on a known one) is not known to be out of
- * reach. */
+/* Its Ready condition holds and its node (when it is on a known one) is not known to be
+ * unreachable. */
 bool pod_is_ready(const struct world *w, const json_t *pod);
 /* Ready for at least min_ready_s. When it is ready but not long enough, *ret_wait_us (may be NULL)
  * is lowered to the time that is left. */
@@ -28,8 +28,8 @@ json_t *pod_from_template(const json_t *template, const json_t *owner, const cha
 /* A controller's owner reference. */
 json_t *controller_ref(const json_t *owner, const char *api_version, const char *kind);
 /* Adds patches that adopt orphans (ownerReferences extended) and releases owned objects that the
- * owner's selector no longer matches (our reference removed). Released ones are taken out of
- * `owned`, adopted ones go in. */
+ * owner's selector no longer matches (our reference removed). Released objects leave `owned`,
+ * adopted ones enter it. */
 struct actions;
 void adopt_and_release(struct actions *a, const char *plural, const json_t *owner,
                 const char *api_version, const char *kind, struct objects *owned,

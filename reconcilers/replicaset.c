@@ -1,6 +1,6 @@
 /* ReplicaSet: as many active pods as spec.replicas says. Pods are adopted and released by selector;
- * too many go in the order in which the least is lost; creation is bounded a round, and
- * slow-started by the runner. */
+ * surplus pods are deleted, the most dispensable first; creation is bounded per round and
+ * slow-started by the executor. */
 #include "lib/object.h"
 #include "lib/timefmt.h"
 #include "reconcilers/controller.h"
@@ -21,7 +21,7 @@ static void replicaset_wake(const struct world *w, const struct wake *out, enum 
                 wake_selecting(w, out, WORLD_REPLICASETS_BY_NS, object);
                 break;
         case WORLD_NODES:
-                /* Readiness of its pods hangs on it. */
+                /* The readiness of its pods depends on it. */
                 if (gone || node_readiness_changed(old, object)) {
                         _cleanup_objects_ struct objects pods = {0};
 

@@ -22,7 +22,7 @@ struct awaited {
         struct awaited_write writes[WRITES_AWAITED_MAX];
         size_t count;
         uint64_t until_us;
-        bool blocked; /* the name came up meanwhile */
+        bool blocked; /* the queue handed the name out meanwhile */
 };
 
 struct runner {
@@ -67,7 +67,7 @@ static bool write_is_seen(struct runner *r, const struct awaited_write *x) {
         return !o || !streq(object_uid(o), x->uid);
 }
 
-/* 1 when everything was seen (or waited for long enough). */
+/* Whether everything was seen, or the wait has lasted long enough. */
 static bool awaited_is_over(struct runner *r, const char *name, struct awaited *a) {
         for (size_t i = 0; i < a->count; i++)
                 if (!write_is_seen(r, &a->writes[i])) {
@@ -141,7 +141,8 @@ static void await_absence(
 static void await_action(
                 struct runner *r, const char *name, const struct action *x, const json_t *object) {
         bool is_delete = x->type == &action_type_delete;
-        /* What is gone at once comes back as it last was: its absence is what must be seen. */
+        /* An object that is deleted at once is answered in its last state: its absence must be
+         * seen. */
         bool is_gone = is_delete && !object_is_deleting(object);
         enum world_kind kind;
 

@@ -4,7 +4,7 @@
  *
  * After a write, the name waits until the caches hold that write (its resourceVersion has been
  * seen): no plan is made on a cache that lacks what the last plan did. The wait is bounded by
- * RUNNER_AWAIT_US: a watch that lags longer is broken in a way that waiting does not repair, and a
+ * RUNNER_AWAIT_US: a watch that lags longer is broken, and waiting does not repair it, and a
  * plan on an old cache is safe, for its writes carry uids and resourceVersions.
  *
  * A round that fails is planned again with the queue's back-off. Its actions go out as executor.h
@@ -38,9 +38,9 @@ struct runner_options {
 int runner_new(struct runner **ret, const struct runner_options *options);
 struct runner *runner_free(struct runner *r);
 DEFINE_CLEANUP(struct runner *, runner_free);
-/* Not leading: nothing is started, rounds under way issue nothing more. */
+/* Not leading: no round is started, and those under way start no further action. */
 void runner_set_leading(struct runner *r, bool leading);
 void runner_add(struct runner *r, const char *name);
-/* Tells the controller of a change, and lets names go on that waited for it. */
+/* Passes a change to the controller's wake(), and continues with names that waited for it. */
 void runner_on_event(struct runner *r, enum world_kind kind, const json_t *old,
                 const json_t *object, bool gone);

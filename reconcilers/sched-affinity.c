@@ -32,7 +32,7 @@ static bool expression_matches(const json_t *e, const char *value) {
         return streq(op, "Gt") ? have > bound : streq(op, "Lt") ? have < bound : false;
 }
 
-/* All of its expressions; a term without any matches nothing. */
+/* All expressions must match; a term without expressions matches nothing. */
 static bool term_matches(const json_t *term, const json_t *node) {
         const json_t *labels = json_object_get(term, "matchExpressions");
         const json_t *fields = json_object_get(term, "matchFields"), *e;

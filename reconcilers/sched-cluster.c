@@ -1,5 +1,5 @@
-/* The scheduler's picture of the cluster: what each node offers and what is taken. Kept up to date
- * by single changes; a pod counts once, on the node it is on or was just given. */
+/* The scheduler's view of the cluster: what each node offers and what is in use. Updated by single
+ * changes; a pod counts once, on the node that it is on or was just assigned to. */
 #include "lib/object.h"
 #include "lib/quantity.h"
 #include "reconcilers/sched.h"
@@ -76,7 +76,8 @@ static void add_list(struct cluster *c, struct resources *r, const json_t *list)
         }
 }
 
-/* Long-running containers add up; an init container counts alone, beside the sidecars before it. */
+/* Long-running containers add up; an init container counts alone, with the sidecars started before
+ * it. */
 static void pod_requests(struct cluster *c, const json_t *pod, struct resources *ret) {
         struct resources sum = {0}, init_max = {0}, sidecars = {0};
         const json_t *container;
@@ -208,7 +209,7 @@ void cluster_put_pod(struct cluster *c, const json_t *pod) {
         const struct sched_pod *old = map_get(c->pods, object_uid(pod));
 
         if (!occupies_a_node(pod)) {
-                /* An update from before our binding says nothing about it. */
+                /* An update from before the binding does not know of it. */
                 if (old && old->assumed && !*json_str_or(pod, "spec.nodeName", ""))
                         return;
                 cluster_forget(c, object_uid(pod));

@@ -51,7 +51,7 @@ static bool is_schedulable(const struct cluster *c, const struct sched_pod *pod,
         return false;
 }
 
-/* A node that has not said it is ready may carry no taint yet. */
+/* A node that has never reported ready may not have the taint yet. */
 static bool is_ready(const struct cluster *c, const struct sched_pod *pod,
                 const struct sched_node *node, struct reasons *why) {
         if (object_condition_true(node->object, "Ready") ||
@@ -155,8 +155,8 @@ static int64_t few_intolerable(const struct cluster *c, const struct sched_pod *
         return 100 / (n + 1);
 }
 
-/* Fewer siblings are better: a lost node should cost an owner as little as possible. Pods on their
- * way out do not count, so a rolling update keeps its spread. */
+/* Fewer siblings are better: a lost node should cost an owner as little as possible. Terminating
+ * pods do not count, so a rolling update keeps its spread. */
 static int64_t spread(const struct cluster *c, const struct sched_pod *pod,
                 const struct sched_node *node) {
         int64_t siblings = 0;

@@ -23,9 +23,9 @@ struct sched_pod {
         const char *uid;   /* in object */
         const char *owner; /* uid of its controller, "" without */
         struct resources requests;
-        int64_t score_cpu, score_memory; /* requests, or modest figures where none are made */
+        int64_t score_cpu, score_memory; /* requests, or small defaults where there are none */
         struct sched_node *node;         /* where it is counted */
-        bool assumed;                    /* bound by us, not yet seen so */
+        bool assumed;                    /* bound by this scheduler, not yet seen in the watch */
 };
 
 struct sched_node {
@@ -60,14 +60,14 @@ struct sched_pod *sched_pod_new(struct cluster *c, const json_t *pod);
 struct sched_pod *sched_pod_free(struct sched_pod *p);
 DEFINE_CLEANUP(struct sched_pod *, sched_pod_free);
 
-/* What may make a pod schedulable that was not. */
+/* Events that may make an unschedulable pod schedulable. */
 enum {
         SCHED_NODE_ADDED = 1 << 0, /* or allocatable grew, or it became ready */
         SCHED_NODE_LABELS = 1 << 1,
         SCHED_NODE_TAINTS = 1 << 2, /* and unschedulable */
         SCHED_POD_GONE = 1 << 3,
 };
-/* The events that lie between two states of a node (old NULL: new node). */
+/* The events (SCHED_*) between two states of a node (old NULL: new node). */
 uint32_t sched_node_events(const json_t *old, const json_t *node);
 
 /* Why nodes were refused: reason -> number of nodes. */
@@ -81,7 +81,7 @@ void reasons_add(struct reasons *r, const char *fmt, ...) _printf_(2, 3);
 
 struct sched_plugin {
         const char *name;
-        /* Whether the pod may go there; says why not. NULL: no filter. */
+        /* Whether the pod may run there; adds the reason why not. NULL: no filter. */
         bool (*filter)(const struct cluster *c, const struct sched_pod *pod,
                         const struct sched_node *node, struct reasons *why);
         /* How well it would be there, 0..100 (unless normalize); more is better. NULL: no score. */

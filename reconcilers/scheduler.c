@@ -5,9 +5,10 @@
  *        |          v
  *        '-- parked, until an event one of the refusing plugins named (with back-off)
  *
- * "No node" is not an error: it is told in the pod's PodScheduled condition and an Event, and costs
- * nothing until something changes. An assumed pod counts on its node at once, so the next choice
- * sees it; its binding either succeeds and the watch shows it, or fails and it is forgotten. */
+ * "No node" is not an error: it is reported in the pod's PodScheduled condition and an Event, and
+ * costs nothing until something changes. An assumed pod counts on its node at once, so the next
+ * choice sees it; its binding either succeeds and the watch shows it, or fails and it is forgotten.
+ */
 #include "reconcilers/scheduler.h"
 
 #include "lib/client/informer.h"
@@ -22,8 +23,8 @@
 enum { BINDINGS_PARALLEL_MAX = 32 };
 #define RETRY_MIN_US UINT64_C(1000000)
 #define RETRY_MAX_US UINT64_C(10000000)
-/* A parked pod is looked at again even when no event did it: a plugin's list of events may be
- * wrong. */
+/* A parked pod is tried again even without such an event: a plugin's list of events may be wrong.
+ */
 #define PARKED_MAX_US (5 * 60 * UINT64_C(1000000))
 
 struct parked {
@@ -70,7 +71,7 @@ static bool wants_a_node(const struct scheduler *s, const json_t *pod) {
                pod_is_active(pod) && json_array_size(json_at(pod, "spec.schedulingGates")) == 0;
 }
 
-/* --- telling that there is no node --- */
+/* --- reporting that there is no node --- */
 
 static void on_told(int error, const json_t *object, const struct problem *p, void *userdata) {
         if (error < 0 && error != -ENOENT && error != -ESTALE)
@@ -123,8 +124,8 @@ static uint64_t retry_delay(unsigned attempts) {
         return MIN(d, RETRY_MAX_US);
 }
 
-/* Something happened that may let parked pods in. The first refusal is retried at once: waiting a
- * second for a node that has just joined would only be slow. */
+/* An event that may make parked pods schedulable. The first retry is immediate, so that a node that
+ * has just joined is used without delay. */
 static void unpark(struct scheduler *s, uint32_t events) {
         map_foreach (s->parked, e) {
                 const struct parked *p = map_entry_value(e);
@@ -158,7 +159,7 @@ static void on_bound(int error, const json_t *object, const struct problem *p, v
         } else {
                 bool gone = !pod || !streq(object_uid(pod), b->uid);
 
-                /* Bound by another meanwhile, or it says so soon: its event puts it where it is. */
+                /* If another scheduler has bound it, its watch event says where. */
                 if (gone || !*json_str_or(pod, "spec.nodeName", ""))
                         cluster_forget(&s->cluster, b->uid);
                 if (!gone) {
@@ -220,7 +221,7 @@ static void work(struct workqueue *q, const char *key, void *userdata) {
                 return;
         }
         counted = map_get(s->cluster.pods, object_uid(object));
-        if (counted) { /* bound already; the watch is a little behind */
+        if (counted) { /* bound already; the watch lags */
                 workqueue_done(q, key, 0, 0);
                 return;
         }
@@ -261,7 +262,7 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
                 unpark(s, SCHED_POD_GONE);
         if (!wants_a_node(s, object))
                 return;
-        /* Our own condition coming back is no reason to try again. */
+        /* The watch event of our own condition is not a reason to try again. */
         if (!old || !map_get(s->parked, key) ||
                         !json_equal(json_object_get(old, "spec"), json_object_get(object, "spec")))
                 workqueue_add(s->queue, key);

@@ -1,5 +1,4 @@
-/* From objects to the names that a controller works on: how wake functions say what has to be
- * looked at. */
+/* From objects to the names that a controller works on, for wake functions. */
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "reconcilers/controller.h"

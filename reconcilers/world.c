@@ -69,7 +69,7 @@ void objects_add(struct objects *o, const json_t *object) {
                 size_t n = o->allocated ? o->allocated * 2 : 16;
                 const json_t **items = reallocarray(o->items, n, sizeof(*items));
 
-                /* A shortened list would make a controller act on a wrong picture. */
+                /* A truncated list would make a controller act on wrong data. */
                 assert(items);
                 o->items = items;
                 o->allocated = n;

@@ -1,5 +1,5 @@
 /* posix_spawn, two pipes and a timer. The answer is complete at end of file; the exit status is
- * only for the words of a failure. */
+ * only for the message of a failure. */
 #include "reconcilers/gitsync/child.h"
 
 #include <fcntl.h>
@@ -17,7 +17,7 @@ struct child {
         pid_t pid;
         int input_fd, output_fd;
         sd_event_source *input, *output, *timer;
-        bool answering; /* no progress comes any longer */
+        bool answering; /* progress has ended */
         struct buf to_write, reply;
         child_done_func done;
         child_progress_func progress;
@@ -50,7 +50,7 @@ static void child_finish(struct child *c, const char *why) {
         int status = 0;
 
         if (!why) {
-                (void)waitpid(c->pid, &status, 0); /* its output has ended, so it is ending */
+                (void)waitpid(c->pid, &status, 0); /* its output has ended, so it is exiting */
                 c->pid = 0;
                 if (json_parse(strempty(c->reply.data), c->reply.size, 0, &reply, NULL) < 0) {
                         text = WIFSIGNALED(status)
@@ -65,7 +65,7 @@ static void child_finish(struct child *c, const char *why) {
         done(reply, why, userdata);
 }
 
-/* Whole lines before the answer, which is one without an end. */
+/* Complete lines before the answer, which has no line end. */
 static void take_lines(struct child *c) {
         char *newline;
 
@@ -143,7 +143,7 @@ static int spawn(struct child *c, char *const *argv) {
         sigemptyset(&none);
         posix_spawn_file_actions_init(&actions);
         posix_spawnattr_init(&attributes);
-        /* The daemon's blocked signals are not the child's. */
+        /* The child must not inherit the daemon's blocked signals. */
         posix_spawnattr_setsigmask(&attributes, &none);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
         posix_spawn_file_actions_adddup2(&actions, child_in, STDIN_FILENO);

@@ -8,8 +8,8 @@
 
 struct child;
 
-/* reply is borrowed; NULL when the child died, was killed or answered no JSON: why says so in a
- * sentence. */
+/* reply is borrowed; NULL when the child died, was killed or did not answer JSON: `why` is a
+ * sentence then. */
 typedef void (*child_done_func)(const json_t *reply, const char *why, void *userdata);
 /* A line {"progress": text} came before the answer. */
 typedef void (*child_progress_func)(const char *text, void *userdata);

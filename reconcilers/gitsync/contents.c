@@ -55,7 +55,7 @@ static int start(struct contents **ret, struct api_client *client, const char *n
         return 0;
 }
 
-/* Takes the last word out of a list; NULL when it is empty. */
+/* Removes the last string of a list; NULL when it is empty. */
 static char *pop(char **list) {
         size_t n = strv_length(list);
         char *last = n ? list[n - 1] : NULL;
@@ -109,7 +109,7 @@ static void on_list(int error, const json_t *list, const struct problem *p, void
                 finish(c, NULL, "its objects cannot be listed");
                 return;
         }
-        if (error == -ENOENT || error == -EOPNOTSUPP) { /* went, or cannot be listed */
+        if (error == -ENOENT || error == -EOPNOTSUPP) { /* gone, or cannot be listed */
                 c->more = mfree(c->more);
                 step(c);
                 return;
@@ -264,7 +264,7 @@ int contents_of_crd(struct contents **ret, struct api_client *client, const json
                         c->more = strformat("/apis/%s/%s/%s", json_str_or(crd, "spec.group", ""),
                                         json_str_or(v, "name", ""),
                                         json_str_or(crd, "spec.names.plural", ""));
-        r = c->more ? ask_list(c) : -ENOENT; /* nothing is served: nothing can be seen */
+        r = c->more ? ask_list(c) : -ENOENT; /* no version is served: nothing can be seen */
         if (r < 0) {
                 contents_free(c);
                 return r;

@@ -1,17 +1,17 @@
-/* What a Namespace or a CRD holds that is not from one GitSync: asked before it is pruned. */
+/* What a Namespace or a CRD holds that is not from one GitSync: read before it is pruned. */
 #pragma once
 
 #include "lib/client/api.h"
 
 struct contents;
 
-/* holds: one thing that is not the GitSync's ("Pod \"a\""), or NULL; unseen: why it cannot be said,
- * or NULL. Both borrowed. */
+/* holds: one thing that is not the GitSync's ("Pod \"a\""), or NULL; unseen: why the contents
+ * cannot be read, or NULL. Both borrowed. */
 typedef void (*contents_func)(const char *holds, const char *unseen, void *userdata);
 
 /* Everything in the namespace, kind by kind (discovery, then lists). Not counted: what the system
  * keeps in every namespace (events, the default service account, kube-root-ca.crt) and what has an
- * owner. Takes the client by reference: it must outlive it. */
+ * owner. Borrows the client, which must outlive it. */
 int contents_of_namespace(struct contents **ret, struct api_client *client, const char *ns,
                 const char *gitsync_ns, const char *gitsync_name, contents_func done,
                 void *userdata);

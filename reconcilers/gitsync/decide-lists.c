@@ -7,7 +7,7 @@
 #include "reconcilers/gitsync/run-actions.h"
 
 /* Whether anything is due: a poke long before the interval is over (our own status write, for
- * instance) is no reason to fetch. */
+ * instance) is not a reason to fetch. */
 static bool is_due(const struct run_view *v) {
         return !v->have_current || v->failures > 0 || v->look_again || v->spec_changed ||
                v->asked || v->now_us >= v->next_poll_us;
@@ -57,7 +57,7 @@ void decide_trials(struct wanted *wanted, size_t count, bool late, struct action
 
                 if (!w->apply || (late && !w->unchecked))
                         continue;
-                /* A kind that is not served yet, or will be served otherwise. */
+                /* A kind that is not served yet, or whose CRD this run changes. */
                 if (!late && w->crd && (!w->served || crd_changes(wanted, count, w->crd)))
                         w->unchecked = true;
                 else
@@ -148,7 +148,7 @@ void decide_applies(const struct wanted *wanted, size_t count, bool base, struct
 
 /* --- what left Git --- */
 
-/* A sentence for what stays, and how to let it go all the same. */
+/* A sentence that says why the object is kept, and how to remove it. */
 static char *kept_sentence(const struct inventory_entry *e, enum removal removal,
                 const struct removal_facts *f) {
         _cleanup_free_ char *why = NULL;

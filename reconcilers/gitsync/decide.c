@@ -7,7 +7,7 @@
 #include "lib/timefmt.h"
 #include "reconcilers/gitsync/plan.h"
 
-/* Clocks of two machines differ by so much at most. */
+/* The clocks of two machines differ by at most this. */
 enum { CLOCK_SLACK_S = 10 };
 
 void decide_hash(const json_t *object, const struct api_resource *resource, const char *salt,
@@ -80,7 +80,7 @@ int decide_duplicates(const struct wanted *wanted, size_t count, struct problem 
                         const struct manifest_item *a = first->item, *b = wanted[i].item;
 
                         problem_set(p, EINVAL, 400, "Invalid",
-                                        "the same object stands in %s line %u already; remove one",
+                                        "the same object is in %s line %u already; remove one",
                                         a->file, a->doc->line);
                         problem_field(p, 0, "metadata.name");
                         manifest_blame(b, p);
@@ -202,14 +202,14 @@ bool decide_is_finished(const json_t *wanted, const json_t *last, uint64_t now_u
         int64_t ttl = json_int_or(last ? last : wanted, "spec.ttlSecondsAfterFinished", -1);
         uint64_t end;
 
-        if (!last) /* applied once and not there: its time to live is the likely cause */
+        if (!last) /* applied once and absent: most likely its time to live is over */
                 return ttl >= 0;
         if (!ended(last))
                 return false;
         if (ttl >= 0)
                 return !end_time(last, &end) || (uint64_t)ttl > UINT64_MAX / 2000000 ||
                        now_us + CLOCK_SLACK_S * 1000000ull >= end + (uint64_t)ttl * 1000000;
-        /* Pods that ended are cleared away; whoever owns an object may remove it when it ended. */
+        /* Finished pods are removed; an owner may remove its object when that has finished. */
         return is_kind(last, "", "Pod") || is_kind(wanted, "", "Pod") ||
                object_controller_ref(last) != NULL;
 }

@@ -29,7 +29,7 @@ enum run_start {
         RUN_LET_GO,        /* deleted, and nothing of it is left to remove */
         RUN_ADD_FINALIZER, /* before anything is applied */
         RUN_LOAD,          /* the inventory first */
-        RUN_REMOVE_ALL,    /* the GitSync is going: what it applied goes too */
+        RUN_REMOVE_ALL,    /* the GitSync is being deleted: what it applied is removed */
         RUN_SUSPENDED,
         RUN_WAIT, /* for the dependency */
         RUN_DRIFT,
@@ -50,12 +50,12 @@ struct wanted {
         bool served;       /* the API serves its kind */
         bool unchecked;    /* could not be tried before namespaces and CRDs were applied */
         const json_t *crd; /* the CRD of the commit that brings its kind, or NULL */
-        bool adopt;        /* people's fields on it are to be taken over first */
+        bool adopt;        /* fields that people own are taken over first */
         json_t *managed;   /* managedFields of the last dry run, when adopt */
         char *version;     /* resourceVersion that goes with it */
 };
 
-/* A hash of what will be applied: 16 hex digits of SHA-256. salt: who applies it. */
+/* A hash of what will be applied: 16 hex digits of SHA-256. salt: the user that applies it. */
 void decide_hash(const json_t *object, const struct api_resource *resource, const char *salt,
                 char ret[static INVENTORY_HASH_SIZE]);
 
@@ -68,7 +68,7 @@ bool decide_brought_resource(const struct manifest_set *set, const json_t *objec
  */
 int decide_duplicates(const struct wanted *wanted, size_t count, struct problem *p);
 
-/* Marks what must be applied: never applied, or Git says something else now. Returns how many. */
+/* Marks what must be applied: what never was, or is different in Git now. Returns the number. */
 size_t decide_apply(struct wanted *wanted, size_t count, const struct inventory *inventory);
 
 /* The dry runs of what this run applies. late: after namespaces and CRDs were applied, only what
@@ -121,7 +121,7 @@ unsigned decide_limit(const char *text);
 struct removal_facts {
         bool ours;          /* its labels still name this GitSync */
         const char *prune;  /* its annotation keelson.dev/prune, or NULL */
-        bool by_link;       /* a link or submodule that is not followed may stand for it */
+        bool by_link;       /* a link or submodule that is not followed may refer to it */
         bool confirmed;     /* a person confirmed this commit's pruning */
         bool holds_gitsync; /* a Namespace with the GitSync itself in it */
         const char *holds;  /* something in it that is not this GitSync's, or NULL */
@@ -129,9 +129,9 @@ struct removal_facts {
 };
 enum removal {
         REMOVE,
-        RELEASE_OPTED_OUT, /* stays, and is this GitSync's no longer */
+        RELEASE_OPTED_OUT, /* stays, and no longer belongs to this GitSync */
         RELEASE_NOT_OURS,
-        KEEP_GITSYNC, /* stays until a person says a word */
+        KEEP_GITSYNC, /* stays until a person allows its removal */
         KEEP_HOLDS,
         KEEP_UNSEEN,
         KEEP_LINK,
@@ -150,9 +150,9 @@ void decide_removals(struct leaving *leaving, size_t count, bool prune, struct a
 
 /* --- drift --- */
 
-/* Whether an object that is not there has ended rather than been taken away: a Job or another
+/* Whether an absent object has finished rather than been removed: a Job or another
  * object with a time to live that is over, a Pod that ran to its end. wanted: what Git says; last:
- * its last state, or NULL when nobody saw it go. */
+ * its last state, or NULL when its deletion was not observed. */
 bool decide_is_finished(const json_t *wanted, const json_t *last, uint64_t now_us);
 
 /* A suspect, compared with what applying Git's revision now would give. */
@@ -174,6 +174,6 @@ void decide_drift(struct finding *findings, size_t count, const char *spec_drift
                 struct actions *ret);
 
 /* The first field in which the live object is not what it would be ("data.a"), for a message; NULL
- * when there is none. What the server keeps by itself is passed over. Never a value: it may be a
+ * when there is none. Fields that the server maintains are skipped. Never a value: it may be a
  * secret. Caller frees. */
 char *decide_difference(const json_t *live, const json_t *would_be);

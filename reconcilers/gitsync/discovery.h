@@ -14,7 +14,7 @@ DEFINE_CLEANUP(struct discovery *, discovery_free);
 const struct api_resource *discovery_find(
                 const struct discovery *d, const char *api_version, const char *kind);
 
-/* Reads one group version anew. done gets 0, -ENOENT when the server has no such group version, or
+/* Reads one group version again. done gets 0, -ENOENT when the server has no such group version, or
  * a transport error. */
 typedef void (*discovery_done_func)(int error, const struct problem *p, void *userdata);
 int discovery_refresh(struct discovery *d, const char *api_version, discovery_done_func done,

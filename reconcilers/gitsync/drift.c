@@ -1,5 +1,5 @@
 /* A table of informers that only grows: there are few kinds. A service account's watch begins with
- * a list of one object, which says plainly when it may not look. */
+ * a list of one object, which is refused when it may not watch. */
 #include "reconcilers/gitsync/drift.h"
 
 #include "lib/map.h"
@@ -10,7 +10,7 @@ enum { PROBE_AGAIN_US = 30000000 };
 
 struct drift_watch {
         struct drift *drift;
-        const struct identity *who;
+        const struct identity *identity;
         struct informer *informer;
         struct api_call *probe;
         uint64_t probed_us;
@@ -65,7 +65,7 @@ static void tell(struct drift_watch *w, const json_t *owner, const json_t *objec
         const struct drift_events *e = &w->drift->events;
 
         if (name && ns)
-                e->changed(w->who->user, &w->resource, ns, name, object, gone, e->userdata);
+                e->changed(w->identity->user, &w->resource, ns, name, object, gone, e->userdata);
 }
 
 static void on_event(struct informer *i, enum informer_event event, const json_t *old,
@@ -73,7 +73,7 @@ static void on_event(struct informer *i, enum informer_event event, const json_t
         struct drift_watch *w = userdata;
 
         tell(w, object, object, event == INFORMER_DELETED);
-        /* Labels moved to another sync by a person: the first owner must hear of it too. */
+        /* A person changed the labels to another GitSync's: the first owner is notified too. */
         if (old && !streq_ptr(object_label(old, "keelson.dev/gitsync-name"),
                                    object_label(object, "keelson.dev/gitsync-name")))
                 tell(w, old, object, false);
@@ -83,17 +83,18 @@ static void on_synced(struct informer *i, void *userdata) {
         struct drift_watch *w = userdata;
         const struct drift_events *e = &w->drift->events;
 
-        e->synced(w->who->user, &w->resource, e->userdata);
+        e->synced(w->identity->user, &w->resource, e->userdata);
 }
 
 /* kgitd's own watches hold all namespaces. */
-static char *watch_key(const struct identity *who, const struct api_resource *r, const char *ns) {
-        return strformat("%s.%s|%s|%s", r->plural, r->group, who->user,
-                        *who->user && r->namespaced ? strempty(ns) : "");
+static char *watch_key(
+                const struct identity *identity, const struct api_resource *r, const char *ns) {
+        return strformat("%s.%s|%s|%s", r->plural, r->group, identity->user,
+                        *identity->user && r->namespaced ? strempty(ns) : "");
 }
 
 static int begin(struct drift_watch *w) {
-        return informer_new(&w->informer, w->who->client,
+        return informer_new(&w->informer, w->identity->client,
                         &(struct informer_options){.resource = &w->resource,
                                         .ns = *w->ns ? w->ns : NULL,
                                         .label_selector = "keelson.dev/gitsync-name",
@@ -119,22 +120,22 @@ static int probe(struct drift_watch *w) {
         w->probed_us = now_mono_us();
         path = api_path(&w->resource, *w->ns ? w->ns : NULL, NULL, NULL,
                         "limit=1&labelSelector=keelson.dev%2Fgitsync-name");
-        return path ? api_get_async(w->who->client, path, on_probe, w, &w->probe) : -ENOMEM;
+        return path ? api_get_async(w->identity->client, path, on_probe, w, &w->probe) : -ENOMEM;
 }
 
-static struct drift_watch *watch_new(struct drift *d, const struct identity *who,
+static struct drift_watch *watch_new(struct drift *d, const struct identity *identity,
                 const struct api_resource *r, const char *ns) {
         struct drift_watch *w = calloc(1, sizeof(*w));
 
         if (!w)
                 return NULL;
         w->drift = d;
-        w->who = who;
+        w->identity = identity;
         w->group = strdup(r->group);
         w->version = strdup(r->version);
         w->plural = strdup(r->plural);
         w->kind = strdup(r->kind);
-        w->ns = strdup(*who->user && r->namespaced ? strempty(ns) : "");
+        w->ns = strdup(*identity->user && r->namespaced ? strempty(ns) : "");
         if (!w->group || !w->version || !w->plural || !w->kind || !w->ns) {
                 watch_free(w);
                 return NULL;
@@ -144,9 +145,9 @@ static struct drift_watch *watch_new(struct drift *d, const struct identity *who
         return w;
 }
 
-int drift_watch(struct drift *d, const struct identity *who, const struct api_resource *resource,
-                const char *ns) {
-        _cleanup_free_ char *key = watch_key(who, resource, ns);
+int drift_watch(struct drift *d, const struct identity *identity,
+                const struct api_resource *resource, const char *ns) {
+        _cleanup_free_ char *key = watch_key(identity, resource, ns);
         struct drift_watch *w = key ? map_get(d->watches, key) : NULL;
         int r;
 
@@ -156,7 +157,7 @@ int drift_watch(struct drift *d, const struct identity *who, const struct api_re
                 return w->informer || w->probe || now_mono_us() - w->probed_us < PROBE_AGAIN_US
                                        ? 0
                                        : probe(w);
-        w = watch_new(d, who, resource, ns);
+        w = watch_new(d, identity, resource, ns);
         if (!w)
                 return -ENOMEM;
         r = map_set(d->watches, key, w);
@@ -164,26 +165,26 @@ int drift_watch(struct drift *d, const struct identity *who, const struct api_re
                 watch_free(w);
                 return r;
         }
-        return *who->user ? probe(w) : begin(w);
+        return *identity->user ? probe(w) : begin(w);
 }
 
-static const struct drift_watch *find(const struct drift *d, const struct identity *who,
+static const struct drift_watch *find(const struct drift *d, const struct identity *identity,
                 const struct api_resource *resource, const char *ns) {
-        _cleanup_free_ char *key = watch_key(who, resource, ns);
+        _cleanup_free_ char *key = watch_key(identity, resource, ns);
 
         return key ? map_get(d->watches, key) : NULL;
 }
 
-const char *drift_denied(const struct drift *d, const struct identity *who,
+const char *drift_denied(const struct drift *d, const struct identity *identity,
                 const struct api_resource *resource, const char *ns) {
-        const struct drift_watch *w = find(d, who, resource, ns);
+        const struct drift_watch *w = find(d, identity, resource, ns);
 
         return w ? w->denied : NULL;
 }
 
-const json_t *drift_get(const struct drift *d, const struct identity *who,
+const json_t *drift_get(const struct drift *d, const struct identity *identity,
                 const struct api_resource *resource, const char *ns, const char *name) {
-        const struct drift_watch *w = find(d, who, resource, ns);
+        const struct drift_watch *w = find(d, identity, resource, ns);
 
         return w && w->informer ? informer_get2(w->informer, ns, name) : NULL;
 }

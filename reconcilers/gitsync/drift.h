@@ -1,6 +1,6 @@
 /* Watches over what was applied: one informer a resource and identity, for objects that carry a
- * GitSync's label. kgitd itself watches all namespaces at once; a service account watches those
- * namespaces that it has something in, with its own rights. */
+ * GitSync's label. kgitd itself watches all namespaces at once; a service account watches the
+ * namespaces in which it has applied objects, with its own rights. */
 #pragma once
 
 #include "lib/client/informer.h"
@@ -9,8 +9,8 @@
 struct drift;
 
 struct drift_events {
-        /* An object that belongs to the GitSync ns/name (by its labels) changed or went (gone:
-         * object is its last state), as user ("": kgitd itself) sees it. */
+        /* An object that belongs to the GitSync ns/name (by its labels) changed or was deleted
+         * (gone: object is its last state), as user ("": kgitd itself) sees it. */
         void (*changed)(const char *user, const struct api_resource *resource, const char *ns,
                         const char *name, const json_t *object, bool gone, void *userdata);
         /* The first full list of a watch is there. */
@@ -23,11 +23,11 @@ struct drift *drift_free(struct drift *d);
 DEFINE_CLEANUP(struct drift *, drift_free);
 /* Watches this resource from now on; does nothing when it is watched already. One that was
  * forbidden is tried again, not more than twice a minute. */
-int drift_watch(struct drift *d, const struct identity *who, const struct api_resource *resource,
-                const char *ns);
+int drift_watch(struct drift *d, const struct identity *identity,
+                const struct api_resource *resource, const char *ns);
 /* Why the resource cannot be watched, or NULL. Borrowed until the next drift_watch(). */
-const char *drift_denied(const struct drift *d, const struct identity *who,
+const char *drift_denied(const struct drift *d, const struct identity *identity,
                 const struct api_resource *resource, const char *ns);
 /* The live object, or NULL. Borrowed. */
-const json_t *drift_get(const struct drift *d, const struct identity *who,
+const json_t *drift_get(const struct drift *d, const struct identity *identity,
                 const struct api_resource *resource, const char *ns, const char *name);

@@ -14,7 +14,7 @@ static const struct {
         const char *scheme;
         uint16_t ports[2];
 } schemes[] = {
-                {"https://", {443, 80}}, /* a server may send from one to the other */
+                {"https://", {443, 80}}, /* a server may redirect from one to the other */
                 {"http://", {80, 443}},
                 {"ssh://", {22}},
                 {"git+ssh://", {22}},
@@ -73,7 +73,7 @@ static int local_source(const char *url, const char *mirror, char **ret, struct 
                 return problem_set(p, errno, 0, NULL, "cannot find the mirror %s: %s", mirror,
                                 strerror(errno));
         if (!path)
-                return 0; /* Git says that it is not there */
+                return 0; /* Git reports that it does not exist */
         *slash = 0;
         rest = startswith(path, own);
         if (rest && (*rest == '/' || !*rest))
@@ -85,7 +85,7 @@ static int local_source(const char *url, const char *mirror, char **ret, struct 
         return 0;
 }
 
-/* When memory runs out, this goes and not the daemon. */
+/* When memory runs out, the kernel ends this process and not the daemon. */
 static void go_first(void) {
         _cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 

@@ -16,6 +16,6 @@ size_t fetch_ports(const char *url, uint16_t ports[static FETCH_PORTS_MAX]);
 const char *fetch_local_path(const char *url);
 
 /* Confines this process. The mirror's folder must be there. p: the URL is a place among kgitd's own
- * mirrors, or the kernel refuses. A kernel without Landlock is no failure: kgitd says so when it
- * starts. */
+ * mirrors, or the kernel refuses. A kernel without Landlock is not a failure: kgitd logs that when
+ * it starts. */
 int fetch_confine(const char *url, const char *mirror, struct problem *p);

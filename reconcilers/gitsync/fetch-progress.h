@@ -1,4 +1,4 @@
-/* What a fetch says while it runs, and the end of one whose server says nothing. */
+/* Reports progress of a fetch, and ends one whose server is silent. */
 #pragma once
 
 #include <git2.h>
@@ -7,7 +7,7 @@
 #endif
 
 /* From here on, no sign of life for FETCH_SILENCE_S ends the process with {"error": ...} on
- * standard output. url is for the words; it is copied. */
+ * standard output. url is for the message; it is copied. */
 void fetch_watch(const char *url);
 /* The server is no longer waited for. */
 void fetch_watch_end(void);

@@ -1,5 +1,5 @@
-/* The one place that knows libgit2. A mirror is a bare repository that holds one ref of ours,
- * refs/keelson/target; a mirror that can't be opened is made anew. Manifests are read from the
+/* The one place that knows libgit2. A mirror is a bare repository that holds one ref,
+ * refs/keelson/target; a mirror that can't be opened is created again. Manifests are read from the
  * commit's tree, never from a work tree: symbolic links and submodules are left alone, so nothing
  * outside the commit can be reached. */
 #include "reconcilers/gitsync/fetch.h"
@@ -52,7 +52,7 @@ static int on_credentials(git_credential **out, const char *url, const char *use
                            : user_of_url         ? user_of_url
                                                  : "git";
 
-        /* The same credentials again would be refused again, for ever. */
+        /* The same credentials would be refused again and again. */
         if (f->credential_tries++ > 2) {
                 f->refused = "the server refused the credentials";
                 return GIT_EAUTH;
@@ -69,7 +69,7 @@ static int on_credentials(git_credential **out, const char *url, const char *use
         return GIT_EAUTH;
 }
 
-/* known_hosts of the secret is put where libgit2's SSH looks: a HOME of this process' own. */
+/* known_hosts of the secret is written where libgit2's SSH looks: into a HOME of this process. */
 static int prepare_home(struct fetch_job *f) {
         _cleanup_free_ char *home = NULL, *ssh = NULL, *path = NULL;
         int r;
@@ -155,7 +155,7 @@ static int fetch_remote(struct fetch_job *f) {
         git_oid id;
         int r = -1;
 
-        /* A commit never changes: one that is here need not be asked for. */
+        /* A commit never changes: one that is present is not fetched. */
         if (by_id && is_whole_id(field(f, "ref")) && git_oid_fromstr(&id, field(f, "ref")) == 0) {
                 git_commit *commit = NULL;
                 bool here = git_commit_lookup(&commit, f->repo, &id) == 0;
@@ -239,7 +239,7 @@ static int run(const json_t *request, bool confined, json_t **ret, struct proble
                 r = open_mirror(&f);
         if (r == 0)
                 r = renderer_start(&f.renderer);
-        /* From here on a stranger's bytes are read. */
+        /* From here on untrusted data is read. */
         if (r == 0 && confined)
                 r = fetch_confine(field(&f, "url"), field(&f, "mirror"), p);
         if (r == 0)

@@ -1,6 +1,6 @@
 /* Git: one fetch of one source into its mirror, and the manifests of the commit. It runs in a child
- * process of kgitd (`kgitd fetch`), so that a server that hangs can be killed at its deadline, and
- * what libgit2 allocates goes with it. The request comes on stdin as one JSON object (secrets never
+ * process of kgitd (`kgitd fetch`), so that a hanging fetch can be killed at its deadline, and the
+ * memory of libgit2 is freed with it. The request comes on stdin as one JSON object (secrets never
  * in argv), the answer leaves on stdout as another. */
 #pragma once
 
@@ -23,6 +23,6 @@ enum {
 int fetch_run(const json_t *request, json_t **ret, struct problem *p);
 
 /* `kgitd fetch`: stdin -> fetch_run -> stdout; a refusal is {error}. Before the answer, a line
- * {progress: "text for people"} about every second while bytes come. When the server says nothing
- * for FETCH_SILENCE_S, that is the answer. Returns the exit code. */
+ * {progress: "text for people"} about every second while bytes come. When the server is silent for
+ * FETCH_SILENCE_S, the answer is an error that says so. Returns the exit code. */
 int fetch_main(void);

@@ -1,4 +1,4 @@
-/* What the files of a sync share; nobody else includes this. */
+/* What the files of a GitSync share; nothing else includes this. */
 #pragma once
 
 #include "lib/client/executor.h"
@@ -36,7 +36,7 @@ struct revision {
         json_t *ignored; /* ["file (what it is)"] that the fetch did not follow */
 };
 
-/* The writer of the status (status.c): the only one; what it writes it made itself. */
+/* The writer of the status (status.c), the only one. */
 struct status_writer {
         json_t *status; /* all fields but the inventory */
         bool dirty, writing, again;
@@ -56,7 +56,7 @@ struct gitsync {
         char *ns, *name, *key;
         char *manager;                 /* field manager of its applies */
         enum gitsync_state state, was; /* was: the step before */
-        struct identity *who;          /* as whom it acts; borrowed from the world */
+        struct identity *identity;     /* that it acts as; borrowed from the world */
 
         /* The one thing waited for, and the timer that starts the next run. */
         struct child *child;
@@ -81,13 +81,13 @@ struct gitsync {
         bool finished;
         bool again;             /* something happened meanwhile */
         struct fetch_turn turn; /* its turn of fetching */
-        uint64_t progress_us;   /* monotonic: when the status last said how far the fetch is */
+        uint64_t progress_us;   /* monotonic: when the status last got the fetch's progress */
         unsigned resolve_tries, failures;
         uint64_t next_poll_us; /* monotonic */
         struct map *refreshed; /* group versions that this run has asked the API for */
 
         struct inventory inventory;
-        char *inventory_uid; /* whose it is; NULL: not read yet */
+        char *inventory_uid; /* uid of the GitSync that it belongs to; NULL: not read yet */
         bool inventory_dirty;
         struct inventory_entry **gone; /* what left Git; NULL: its entry is forgotten */
         size_t gone_count, gone_at;    /* gone_at: the first one that was not looked at */
@@ -95,13 +95,13 @@ struct gitsync {
         size_t leaving_count;
         char *kept, *kept_before; /* what was kept of what left Git, and why; a sentence */
         size_t kept_count;
-        bool look_again; /* something kept changed: try to prune it */
+        bool look_again; /* a kept object changed: try to prune it */
 
         struct map *suspects;     /* inventory key -> (void *)1: perhaps drifted */
         struct finding *findings; /* of those that are being compared */
         size_t finding_count;
         struct map *drifted;   /* inventory key -> (void *)1: reported, left as it is */
-        unsigned drift_rounds; /* back-off against a fight */
+        unsigned drift_rounds; /* back-off when others write the same fields */
         uint64_t drift_round_us;
 
         /* What the report will say. */
@@ -130,7 +130,7 @@ void gitsync_carry_out(struct gitsync *s, struct actions *list, void (*then)(str
 struct api_client *gitsync_client(const struct gitsync *s);
 /* Whether a person confirmed the pruning of this commit. */
 bool gitsync_is_confirmed(const struct gitsync *s, const struct revision *r);
-/* Its objects are pruned: lets the deleted GitSync go. */
+/* Removes the finalizer of a deleted GitSync whose objects are pruned. */
 void gitsync_finish_deletion(struct gitsync *s);
 
 /* --- requests.c: parts of actions --- */
@@ -147,9 +147,9 @@ int gitsync_send_apply(struct running_action *a, const struct wanted *w, enum ap
 /* Lets our manager own what people's managers own, as the dry run's answer shows it. */
 int gitsync_send_take_over(struct running_action *a, const struct wanted *w, const json_t *managed,
                 const char *version, api_done_func done);
-/* Words a failure for the status: names the file and line of the item (which may be NULL), the
- * service account, or that the API cannot be asked; p->reason is `reason`, or ApiUnavailable.
- * Returns error. */
+/* Makes a failure's message for the status: names the file and line of the item (which may be
+ * NULL), the service account, or that the API cannot be asked; p->reason is `reason`, or
+ * ApiUnavailable. Returns error. */
 int gitsync_blame(const struct gitsync *s, const struct manifest_item *item, const char *reason,
                 int error, const struct problem *why, struct problem *p);
 /* Ends the action with that. */

@@ -1,5 +1,5 @@
-/* Life of a sync: when a run starts, what it starts with, when the next one is due. The steps are
- * in the other sync-*.c. */
+/* Life of a GitSync: when a run starts, which steps it has, when the next one is due. The steps are
+ * in step-*.c. */
 #include "reconcilers/gitsync/gitsync.h"
 
 #include "lib/log.h"
@@ -10,7 +10,7 @@
 #include "reconcilers/gitsync/plan.h"
 #include "reconcilers/gitsync/gitsync-internal.h"
 
-/* Until its objects are pruned a deleted GitSync stays. */
+/* A deleted GitSync stays until its objects are pruned. */
 #define FINALIZER "keelson.dev/gitsync"
 enum { INTERVAL_DEFAULT_S = 30, INTERVAL_MIN_S = 1, MANAGER_SIZE_MAX = 128 };
 
@@ -153,18 +153,18 @@ static uint64_t interval_us(const json_t *object) {
         if (parse_duration_us(json_str(object, "spec.interval"), &us) < 0)
                 us = INTERVAL_DEFAULT_S * 1000000ull;
         us = MAX(us, INTERVAL_MIN_S * 1000000ull);
-        return us - us / 20 + random_below(us / 10 + 1); /* many syncs must not poll in step */
+        return us - us / 20 + random_below(us / 10 + 1); /* GitSyncs must not poll in lockstep */
 }
 
-/* The end of a run: the next one is due after the interval, sooner after failures that a little
- * time may mend. */
+/* The end of a run: the next one is due after the interval, sooner after failures that may be
+ * transient. */
 static void end_run(struct gitsync *s) {
         bool was_drift = s->was == GITSYNC_DRIFT;
         uint64_t delay = interval_us(s->object), now = now_mono_us();
 
         if (s->failures > 0)
                 delay = MIN(delay, (uint64_t)1000000 << (s->failures < 6 ? s->failures : 6));
-        /* Putting drift back again and again must not keep us from asking Git. */
+        /* Repeated correction of drift must not delay the next fetch. */
         if (was_drift && s->failures == 0)
                 delay = s->next_poll_us > now ? MIN(delay, s->next_poll_us - now) : 0;
         s->next_poll_us = now + delay;
@@ -229,7 +229,7 @@ void gitsync_carry_out(struct gitsync *s, struct actions *list, void (*then)(str
 }
 
 struct api_client *gitsync_client(const struct gitsync *s) {
-        return s->who->client;
+        return s->identity->client;
 }
 
 bool gitsync_is_confirmed(const struct gitsync *s, const struct revision *r) {
@@ -249,7 +249,7 @@ void gitsync_fail(struct gitsync *s, const char *reason, const struct problem *p
         gitsync_enter(s, GITSYNC_REPORTING);
 }
 
-/* Another sync that must be Ready first and is not; NULL when there is none. */
+/* A GitSync that must be Ready first and is not; NULL when there is none. */
 static const char *missing_dependency(struct gitsync *s) {
         const json_t *d;
         size_t i;
@@ -307,7 +307,7 @@ void gitsync_finish_deletion(struct gitsync *s) {
         write_finalizer(s, false);
 }
 
-/* What decides whether a run starts, and with what. */
+/* The facts that decide whether a run starts, and with which step. */
 static struct run_view see_run(struct gitsync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
@@ -349,7 +349,7 @@ static void report_suspended(struct gitsync *s) {
 static void decide_start(struct gitsync *s) {
         const struct run_view v = see_run(s);
 
-        s->state = GITSYNC_IDLE; /* unless something is to do */
+        s->state = GITSYNC_IDLE; /* unless a step begins below */
         s->ok = true;
         switch (decide_run(&v)) {
         case RUN_NOTHING:
@@ -394,19 +394,19 @@ static void start_run(struct gitsync *s) {
         json_decref(s->object);
         s->object = json_incref((json_t *)object);
         s->deleting = object_is_deleting(object);
-        s->who = identity_get(s->world->identities, s->world->client, s->ns,
+        s->identity = identity_get(s->world->identities, s->world->client, s->ns,
                         json_str(object, "spec.serviceAccountName"));
-        if (!s->who) {
+        if (!s->identity) {
                 wake_in(s, RETRY_US);
                 return;
         }
         if (s->inventory_uid && !streq(s->inventory_uid, strempty(object_uid(object))))
-                s->inventory_uid = mfree(s->inventory_uid); /* made again under the same name */
+                s->inventory_uid = mfree(s->inventory_uid); /* created again under the same name */
         gitsync_status_load(s);
         gitsync_enter(s, GITSYNC_STARTING);
 }
 
-/* Somebody who writes the same field again and again is backed off from, not fought. */
+/* Backs off when another writer changes the same field again and again. */
 static uint64_t drift_delay(struct gitsync *s) {
         uint64_t now = now_mono_us();
 
@@ -421,7 +421,7 @@ static void suspect(struct gitsync *s, const struct inventory_entry *e) {
 
         if (map_set(s->suspects, e->key, (void *)1) < 0)
                 return;
-        if (s->state != GITSYNC_IDLE) /* the end of the run looks at them */
+        if (s->state != GITSYNC_IDLE) /* they are compared at the end of the run */
                 return;
         if (!known)
                 wake_before(s, drift_delay(s));
@@ -434,10 +434,10 @@ void gitsync_object_changed(struct gitsync *s, const char *user,
         struct inventory_entry *e = key ? inventory_get(&s->inventory, key) : NULL;
         char print[65];
 
-        if (!e || !s->who || !streq(user, s->who->user))
+        if (!e || !s->identity || !streq(user, s->identity->user))
                 return;
         gitsync_health_soon(s);
-        if (e->kept) { /* a word from a person perhaps */
+        if (e->kept) { /* a person may have allowed its removal */
                 s->look_again = true;
                 gitsync_poke(s);
                 return;
@@ -463,7 +463,7 @@ void gitsync_object_changed(struct gitsync *s, const char *user,
 
 void gitsync_watch_synced(
                 struct gitsync *s, const char *user, const struct api_resource *resource) {
-        if (!s->who || !streq(user, s->who->user) || !s->have_current)
+        if (!s->identity || !streq(user, s->identity->user) || !s->have_current)
                 return;
         for (size_t i = 0; i < s->current.count; i++) {
                 const struct wanted *w = &s->current.wanted[i];

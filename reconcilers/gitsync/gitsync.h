@@ -1,4 +1,4 @@
-/* One GitSync at work: fetch, check the whole commit, apply, prune, report; drift put back in
+/* One GitSync at work: fetch, check the whole commit, apply, prune, report; drift corrected in
  * between. Each run sees (the commit, the inventory, what the API says), decides (decide.h, pure)
  * and carries out, and only status.c writes the status.
  *
@@ -21,7 +21,7 @@
 #include "reconcilers/gitsync/drift.h"
 #include "reconcilers/gitsync/turns.h"
 
-/* What all syncs share; owned by main. */
+/* What all GitSyncs share; owned by main. */
 struct gitsync_world {
         sd_event *event;
         struct api_client *client;
@@ -39,12 +39,12 @@ struct gitsync;
 int gitsync_new(struct gitsync **ret, struct gitsync_world *world, const char *ns,
                 const char *name);
 struct gitsync *gitsync_free(struct gitsync *s);
-/* Its object changed (or a dependency did): look at it soon. */
+/* Its object or a dependency changed: considers a run soon. */
 void gitsync_poke(struct gitsync *s);
-/* Something applied by it changed or went, as the identity of that name sees it. */
+/* An object applied by it changed or was deleted, as the identity of that name sees it. */
 void gitsync_object_changed(struct gitsync *s, const char *user,
                 const struct api_resource *resource, const json_t *object, bool gone);
-/* The first full list of a watch is there: what it does not have is gone. */
+/* The first full list of a watch has arrived: objects not in it are gone. */
 void gitsync_watch_synced(struct gitsync *s, const char *user, const struct api_resource *resource);
 /* Deleted, its objects pruned, nothing under way: it may be freed. */
 bool gitsync_is_finished(const struct gitsync *s);

@@ -1,4 +1,4 @@
-/* One client an identity; they share the connections of kgitd's own. */
+/* One client per identity; all share the connections of kgitd's own client. */
 #include "reconcilers/gitsync/identity.h"
 
 static void identity_free(void *p) {

@@ -1,5 +1,6 @@
-/* As whom a GitSync acts: kgitd itself, or a service account of the GitSync's namespace, by
- * impersonation. Every request that is made for the GitSync goes through its identity's client. */
+/* The user that a GitSync acts as: kgitd itself, or a service account of the GitSync's namespace,
+ * by impersonation. Every request that is made for the GitSync goes through its identity's client.
+ */
 #pragma once
 
 #include "lib/client/api.h"

@@ -1,4 +1,4 @@
-/* The inventory and its two written forms. The state is a word: "" (in Git), "finished", "kept",
+/* The inventory and its two written forms. The state is one of "" (in Git), "finished", "kept",
  * "link"; a hash that is not known is "-" in the short form. */
 #include "reconcilers/gitsync/inventory.h"
 

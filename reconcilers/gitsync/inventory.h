@@ -1,5 +1,5 @@
 /* What a GitSync has applied: every object with its full identity, what of it was applied (a hash
- * of the manifest) and how it stood on the server then (a hash of the object). Pure. */
+ * of the manifest) and its state on the server then (a hash of the object). Pure. */
 #pragma once
 
 #include "lib/client/api.h"
@@ -11,11 +11,11 @@ struct inventory_entry {
         char *group, *version, *kind, *resource, *ns, *name;
         char *key;                      /* see inventory_key() */
         char hash[INVENTORY_HASH_SIZE]; /* of the manifest as applied; "": never, or not whole */
-        char live[INVENTORY_HASH_SIZE]; /* of the object as it was right; "": look */
+        char live[INVENTORY_HASH_SIZE]; /* of the object in its correct state; "": compare again */
         char reported[INVENTORY_HASH_SIZE]; /* of the drift that was reported (not stored) */
-        bool finished;                      /* ended and was removed for that: no drift */
-        bool kept;                          /* left Git, stays until a person says a word */
-        bool by_link;                       /* kept, for a link or submodule may stand for it */
+        bool finished;                      /* finished and was removed for that: not drift */
+        bool kept;                          /* left Git, stays until a person allows its removal */
+        bool by_link;                       /* kept because a link or submodule may refer to it */
 };
 
 struct inventory {
@@ -38,9 +38,10 @@ size_t inventory_size(const struct inventory *v);
 /* The entry's resource; borrows from it. */
 struct api_resource inventory_resource(const struct inventory_entry *e);
 
-/* How many objects of their own hold it: 0 when the status does, else a power of two. */
+/* The number of GitSyncInventory objects that hold it: 0 when the status does, else a power of two.
+ */
 unsigned inventory_chunks(size_t size);
-/* Which of `chunks` holds the key: it depends on nothing else. */
+/* The chunk that holds the key, of `chunks`; depends on nothing else. */
 unsigned inventory_chunk_of(const char *key, unsigned chunks);
 
 /* [{group, version, kind, resource, namespace, name, hash, live, state}] sorted by key, for the
@@ -49,6 +50,6 @@ json_t *inventory_items(const struct inventory *v);
 /* The same for chunk n of chunks in a short form: [{group, version, kind, resource, objects:
  * ["namespace/name hash live state"]}]. A new array. */
 json_t *inventory_sets(const struct inventory *v, unsigned n, unsigned chunks);
-/* Adds what either form holds; items that are none are passed over. -ENOMEM. */
+/* Adds what either form holds; malformed items are skipped. -ENOMEM. */
 int inventory_read_items(struct inventory *v, const json_t *items);
 int inventory_read_sets(struct inventory *v, const json_t *sets);

@@ -1,4 +1,4 @@
-/* Reads which other folders and files a kustomization takes in. */
+/* Reads which other folders and files a kustomization includes. */
 #include "reconcilers/gitsync/kustomization.h"
 
 #include "lib/object.h"
@@ -62,7 +62,7 @@ int kustomization_read(const char *folder, const char *text, size_t n, json_t *r
         _cleanup_problem_ struct problem p = {0};
         const json_t *k;
 
-        /* What can't be read is kustomize's to refuse: it says why better. */
+        /* A file that can't be parsed is left to kustomize, whose message is better. */
         if (yaml_parse(text, n, &docs, &p) < 0 || docs.count != 1)
                 return 1;
         k = docs.items[0].value;

@@ -10,7 +10,7 @@
 #include "reconcilers/gitsync/gitsync.h"
 #include "reconcilers/program.h"
 
-/* At work at a time, and with those whose server says nothing at the moment. */
+/* Fetches at a time, and with those whose server is silent at the moment. */
 enum { FETCHING_MAX = 4, CHILDREN_MAX = 64 };
 #define QUIET_US UINT64_C(2000000)
 
@@ -47,7 +47,7 @@ static void want_sync(struct kgitd *k, const json_t *object) {
                 log_oom();
 }
 
-/* Any change of one GitSync may free those that depend on it; there are few of them. */
+/* A change of one GitSync may unblock those that depend on it; there are few of them. */
 static void poke_others(struct kgitd *k, const json_t *changed) {
         map_foreach (k->syncs, e) {
                 const json_t *o = informer_get(k->world.gitsyncs, map_entry_key(e)), *d;
@@ -83,7 +83,7 @@ static bool is_known(const char *uid, void *userdata) {
         return false;
 }
 
-/* Once it is known which there are. */
+/* Once all GitSyncs are known. */
 static void sweep(struct kgitd *k) {
         if (k->leading && informer_is_synced(k->world.gitsyncs))
                 mirrors_sweep(k->world.data_dir, is_known, k);

@@ -1,4 +1,4 @@
-/* Text to documents, and documents to the form in which they are applied. */
+/* Text to documents, and documents to the form that is applied. */
 #include "reconcilers/gitsync/manifest-text.h"
 
 #include "lib/object.h"

@@ -45,7 +45,7 @@ static int blame(const struct manifest_item *item, struct problem *p, const char
         return -EINVAL;
 }
 
-/* A text that may be put into a path of the API: names are checked further by the server. */
+/* Whether a text may be part of a path of the API; the server checks names further. */
 static bool is_path_word(const char *s, bool slash) {
         if (isempty(s) || strlen(s) > 253)
                 return false;
@@ -170,7 +170,7 @@ static int add_document(struct manifest_set *s, struct manifest_file *file, size
         return 0;
 }
 
-/* The same object twice would be applied in turns for ever. */
+/* The same object twice would be applied in alternation for ever. */
 static int check_duplicates(const struct manifest_set *s, struct problem *p) {
         _cleanup_(map_freep) struct map *seen = map_new(NULL);
 
@@ -187,7 +187,7 @@ static int check_duplicates(const struct manifest_set *s, struct problem *p) {
                 first = map_get(seen, key);
                 if (first) {
                         _cleanup_free_ char *why = strformat(
-                                        "the same object stands in %s line %u already; remove one",
+                                        "the same object is in %s line %u already; remove one",
                                         first->file, first->doc->line);
                         return blame(item, p, "metadata.name", strempty(why));
                 }

@@ -31,15 +31,15 @@ struct manifest_set {
 void manifest_set_done(struct manifest_set *s);
 #define _cleanup_manifests_ _cleanup_(manifest_set_done)
 
-/* Who owns the objects: put into their labels. */
+/* The owner of the objects, for their labels. */
 struct manifest_owner {
         const char *name, *ns; /* of the GitSync: label values */
 };
 
-/* files: [{name, text}]. Lists are taken apart; documents with neither apiVersion nor kind are
- * files of other programs and only listed; every object must have apiVersion, kind and
- * metadata.name (generateName is refused: it can't be applied twice); metadata must not hold what
- * the server owns; two objects with the same identity are refused, naming both places. */
+/* files: [{name, text}]. Lists are expanded; documents with neither apiVersion nor kind are files
+ * of other programs and only listed; every object must have apiVersion, kind and metadata.name
+ * (generateName is refused: it can't be applied twice); metadata must not hold what the server
+ * owns; two objects with the same identity are refused, naming both places. */
 int manifest_set_read(const json_t *files, const struct manifest_owner *owner,
                 struct manifest_set *ret, struct problem *p);
 

@@ -1,4 +1,4 @@
-/* Removing mirrors; making them is fetch.c's. */
+/* Removes mirrors; fetch.c creates them. */
 #include "reconcilers/gitsync/mirrors.h"
 
 #include <dirent.h>
@@ -16,7 +16,7 @@ static void remove_one(const char *data_dir, const char *name) {
                 log_warning_errno(r, "Cannot remove the mirror %s", strempty(path));
 }
 
-/* A uid, alone or with a suffix of ours; anything else is not ours to remove. */
+/* A uid, alone or with one of our suffixes; anything else is left alone. */
 static bool is_mirror(const char *name) {
         const char *rest = name + UID_LENGTH;
 

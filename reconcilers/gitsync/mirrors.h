@@ -4,9 +4,9 @@
 
 #include "lib/base.h"
 
-/* What a GitSync leaves behind goes with it. */
+/* Removes the mirror of a deleted GitSync. */
 void mirrors_remove(const char *data_dir, const char *uid);
-/* Removes those of GitSyncs that is_known does not know: they were deleted while nobody looked.
- * Other things in the folder stay. */
+/* Removes the mirrors of GitSyncs that is_known() does not know: they were deleted while kgitd was
+ * not running. Other files in the folder stay. */
 void mirrors_sweep(const char *data_dir, bool (*is_known)(const char *uid, void *userdata),
                 void *userdata);

@@ -1,5 +1,5 @@
-/* A filter of system calls: unlike a network namespace of its own it needs no rights that would be
- * a door in a daemon's sandbox. */
+/* A filter of system calls: unlike a network namespace of its own it needs no privileges that would
+ * weaken the daemon's sandbox. */
 #include "reconcilers/gitsync/no-network.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@ int no_network(void) {
                 return -ENOMEM;
         r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
                         SCMP_A0(SCMP_CMP_NE, AF_UNIX));
-        /* The other way to a socket. */
+        /* The other way to create a socket. */
         if (r == 0)
                 r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
         if (r == 0)

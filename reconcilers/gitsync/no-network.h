@@ -1,4 +1,4 @@
-/* A process gives up the network for good, with all that it starts. */
+/* Takes the network from a process for good, and from all that it starts. */
 #pragma once
 
 /* From here on no socket but a Unix one can be made (EACCES), by this process, its threads and its

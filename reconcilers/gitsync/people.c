@@ -9,7 +9,7 @@ bool people_is_manager(const char *manager) {
                streq(manager, "kctl") || streq(manager, "before-first-apply");
 }
 
-/* a without the members of b; a container that only holds itself is no member. */
+/* a without the members of b; a container that only holds itself does not count as a member. */
 static json_t *minus(const json_t *a, const json_t *b) {
         _cleanup_json_ json_t *out = json_object();
         const char *key;
@@ -58,8 +58,8 @@ static int add(json_t *to, const json_t *from) {
         return 0;
 }
 
-/* Drops maps of which only the map itself is left ("f:annotations": {".": {}}), deepest first; an
- * added item of a list stays. Whether anything is left. */
+/* Removes maps of which only the map itself is left ("f:annotations": {".": {}}), deepest first; an
+ * added item of a list stays. Returns whether anything is left. */
 static bool drop_shells(json_t *fields) {
         const char *key;
         json_t *v;
@@ -86,7 +86,7 @@ static void drop_restarts(json_t *fields) {
                 drop_restarts(v);
 }
 
-/* The part of a manager's fields that Git has a say in. A new tree. */
+/* The part of a manager's fields that Git decides on. A new tree. */
 static json_t *contestable(const json_t *fields) {
         _cleanup_json_ json_t *out = json_deep_copy(fields);
         json_t *metadata = json_object_get(out, "f:metadata"),

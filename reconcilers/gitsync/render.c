@@ -1,5 +1,5 @@
 /* Two sides of one pipe: the fetch, which hands the files over, and the process that writes them
- * into a folder of its own, shuts itself off and runs the program. */
+ * into its own folder, confines itself and runs the program. */
 #include "reconcilers/gitsync/render.h"
 
 #include <fcntl.h>
@@ -77,7 +77,7 @@ void renderer_stop(struct renderer *r) {
         r->pid = 0;
 }
 
-/* It reads all of the request before it writes. */
+/* It reads the whole request before it writes. */
 static int ask_renderer(struct renderer *r, const char *request, json_t **ret) {
         FILE *f = fdopen(r->from, "r");
         json_error_t error;
@@ -190,10 +190,10 @@ static int confine(struct render_job *r) {
         for (size_t i = 0; i < ELEMENTS(programs); i++)
                 paths[5 + i] = (struct confine_path){programs[i], CONFINE_RUN};
         e = confine_self(&(struct confine_options){.paths = paths, .path_count = ELEMENTS(paths)});
-        return e == -EOPNOTSUPP ? 0 : MIN(e, 0); /* kgitd says at its start that there is none */
+        return e == -EOPNOTSUPP ? 0 : MIN(e, 0); /* kgitd logs at its start that there is none */
 }
 
-/* Off the network and within bounds, from here on and for all that it starts. */
+/* Without network and with limits, from here on and for all that it starts. */
 static int shut_off(struct render_job *r) {
         const struct {
                 int what;
@@ -206,7 +206,7 @@ static int shut_off(struct render_job *r) {
         if (e < 0)
                 return problem_set(r->problem, e, 0, NULL,
                                 "cannot shut the renderer off from the network: %s", strerror(-e));
-        /* Where the unit of kgitd allows no limits of one's own, its own count. */
+        /* Where kgitd's unit does not allow lowering limits, those of the unit apply. */
         for (size_t i = 0; i < ELEMENTS(limits); i++)
                 if (setrlimit(limits[i].what, &(struct rlimit){limits[i].limit, limits[i].limit}) <
                                                 0 &&
@@ -240,7 +240,7 @@ static int open_output(struct render_job *r, const char *name, char **ret_path) 
         return fd < 0 ? -errno : fd;
 }
 
-/* Only what a program needs to find itself; nothing of kgitd's. */
+/* Only what a program needs; nothing from kgitd's environment. */
 static char **make_environment(struct render_job *r) {
         char **e = NULL;
         _cleanup_free_ char *home = strformat("HOME=%s/home", r->dir);
@@ -255,7 +255,7 @@ static char **make_environment(struct render_job *r) {
         return e;
 }
 
-/* What the program said, without the folder that nobody knows. Caller frees. */
+/* The program's message, without the temporary folder. Caller frees. */
 static char *words(struct render_job *r, const char *path) {
         _cleanup_free_ char *text = NULL, *prefix = strformat("%s/tree/", r->dir);
         struct buf b = {0};
@@ -307,7 +307,7 @@ static int run_program(struct render_job *r, char *const *argv, int out_fd, int 
         return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EINVAL;
 }
 
-/* {"tool", ...} for the folder; the strings in owned go with it. */
+/* {"tool", ...} for the folder; the strings in `owned` are freed with it. */
 struct render_command {
         char *argv[ARGUMENTS_MAX + 1];
         char *owned[ARGUMENTS_MAX];
@@ -408,7 +408,7 @@ static int render(struct render_job *r, const char *path, struct render_command 
         if (e == -EINVAL) {
                 said = words(r, err);
                 return problem_set(r->problem, EINVAL, 0, NULL, "%s cannot be rendered: %s", path,
-                                isempty(said) ? "the program ended without a word; it may have "
+                                isempty(said) ? "the program ended without a message; it may have "
                                                 "reached a bound of time, memory or size"
                                               : said);
         }
@@ -447,7 +447,7 @@ static int render_all(struct render_job *r, json_t *files) {
         return 0;
 }
 
-/* The folder must be there before the process gives up its rights to the one above it. */
+/* The folder must exist before the process gives up its access to the one above it. */
 static int prepare_folder(struct render_job *r) {
         int e = remove_tree(r->dir);
 
@@ -472,13 +472,13 @@ static json_t *do_job(json_t *request) {
                      : json_pack("{s:O}", "files", files);
 }
 
-/* The process of its own: waits for a request, which may never come. Does not return. */
+/* The renderer's process: waits for a request, which may never come. Does not return. */
 static void be_renderer(int in, int out) {
         _cleanup_json_ json_t *request = NULL, *reply = NULL;
         _cleanup_free_ char *text = NULL;
         FILE *f = fdopen(in, "r");
 
-        /* Whoever asked is gone: so is the work. */
+        /* The parent is gone: nobody waits for the result. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         request = f ? json_loadf(f, 0, NULL) : NULL;
         reply = request ? do_job(request) : NULL;

@@ -1,4 +1,4 @@
-/* Folders that a program of others turns into manifests: kustomize (or kubectl kustomize) and helm.
+/* Folders that an external program turns into manifests: kustomize (or kubectl kustomize) and helm.
  * The program runs in a process of its own that is without network, sees programs and its own
  * folder only, and is bounded in time, memory and size; it works on a copy of the commit's files.
  */
@@ -23,7 +23,7 @@ int renderer_start(struct renderer *r);
 void renderer_stop(struct renderer *r);
 
 /* Renders answer's folders [{tool, path}] of the commit, each as one more entry of answer's files,
- * and takes folders out of it. request: that of the fetch, with mirror, name, namespace and, for
- * helm, helm {releaseName, valuesFiles, values}. p says what the program says. Once a renderer. */
+ * and removes `folders` from it. request: that of the fetch, with mirror, name, namespace and, for
+ * helm, helm {releaseName, valuesFiles, values}. p has the program's message. Once per renderer. */
 int render_folders(struct renderer *r, git_repository *repo, git_commit *commit,
                 const json_t *request, json_t *answer, struct problem *p);

@@ -1,5 +1,5 @@
 /* The requests that several steps of a run make, as parts of actions, and how an action of a run
- * fails: with words for the status and the reason of its condition. */
+ * fails: with a message for the status and the reason of its condition. */
 #include "lib/object.h"
 #include "reconcilers/gitsync/people.h"
 #include "reconcilers/gitsync/gitsync-internal.h"

@@ -11,7 +11,7 @@ extern const struct action_type
                 run_action_look,           /* at a struct leaving: fills it */
                 run_action_remove,         /* a struct leaving */
                 run_action_forget,         /* a struct leaving: its entry in the inventory goes */
-                run_action_release,        /* the same, and says why the object stays */
+                run_action_release,        /* the same, and an event says why the object stays */
                 run_action_keep,           /* a struct leaving: until a person allows its removal */
                 run_action_compare,        /* a struct finding: fills it */
                 run_action_put_back,       /* a struct finding */

@@ -228,7 +228,7 @@ static int start_chunk(struct running_action *a) {
 static const struct action_type write_chunk = {
                 .name = "write", .start = start_chunk, .cancel = gitsync_cancel_call};
 
-/* What was not written is written by the next attempt. */
+/* The next attempt writes it again. */
 static void on_chunk_ended(const struct action *x, int error, const json_t *object,
                 const struct problem *p, void *userdata) {
         struct gitsync *s = userdata;
@@ -259,7 +259,7 @@ int gitsync_status_init(struct gitsync *s) {
         return executor_new(&s->writer.executor, &options);
 }
 
-/* Another number of chunks is another set of objects: the old ones stay whole until the status
+/* Another number of chunks is another set of objects: the old ones stay unchanged until the status
  * names the new ones. */
 static int divide(struct gitsync *s, unsigned chunks) {
         struct status_writer *w = &s->writer;
@@ -373,11 +373,11 @@ static void make_status(struct gitsync *s) {
         }
 }
 
-/* What the identity of the GitSync may not watch: said plainly, once. */
+/* Reports what the identity of the GitSync may not watch, once. */
 static void tell_unwatched(struct gitsync *s) {
         const struct wanted *before = NULL;
 
-        for (size_t i = 0; i < s->current.count && *s->who->user; i++) {
+        for (size_t i = 0; i < s->current.count && *s->identity->user; i++) {
                 const struct wanted *w = &s->current.wanted[i];
                 const char *ns = w->resource->namespaced ? object_namespace(w->item->object) : "",
                            *denied;
@@ -386,7 +386,7 @@ static void tell_unwatched(struct gitsync *s) {
                                 streq(ns, object_namespace(before->item->object)))
                         continue;
                 before = w;
-                denied = drift_denied(s->world->drift, s->who, w->resource, ns);
+                denied = drift_denied(s->world->drift, s->identity, w->resource, ns);
                 if (!denied)
                         continue;
                 _cleanup_free_ char *text = strformat(
@@ -415,7 +415,7 @@ static void succeed(struct gitsync *s) {
         s->applied_generation = object_generation(s->object);
         gitsync_watch_all(s);
         tell_unwatched(s);
-        if (!gitsync_drift_is(s, "detect")) { /* what was only reported is put back now */
+        if (!gitsync_drift_is(s, "detect")) { /* what was only reported is corrected now */
                 map_foreach (s->drifted, m)
                         (void)map_set(s->suspects, map_entry_key(m), (void *)1);
                 map_clear(s->drifted);
@@ -430,7 +430,7 @@ static void succeed(struct gitsync *s) {
         }
 }
 
-/* Whether the status says so already: a failure is not reported at every poll. */
+/* Whether the status has the same message already: a failure is not reported at every poll. */
 static bool is_known(const struct gitsync *s, const char *asked) {
         const json_t *ready = find_condition(s, "Ready");
 
@@ -465,7 +465,8 @@ void gitsync_report_begin(struct gitsync *s) {
 
 /* --- health --- */
 
-/* The first object that is not ready decides the words; a failed one wins over one in progress. */
+/* The message is of the first object that is not ready; failed ones come before those in progress.
+ */
 static enum health judge(struct gitsync *s, char **ret_why) {
         enum health worst = HEALTH_READY;
 
@@ -478,7 +479,7 @@ static enum health judge(struct gitsync *s, char **ret_why) {
                 _cleanup_json_ json_t *typed = NULL;
                 enum health h;
 
-                if (!live && e && e->finished) /* ended, and removed for that */
+                if (!live && e && e->finished) /* finished, and removed for that */
                         continue;
                 if (!live)
                         why = strdup("not seen yet");
@@ -510,10 +511,10 @@ static int on_health(sd_event_source *source, uint64_t usec, void *userdata) {
 
         s->health_timer = sd_event_source_disable_unref(s->health_timer);
         if (!s->have_current || s->deleting || s->state != GITSYNC_IDLE)
-                return 0; /* the end of the run asks again */
+                return 0; /* the end of the run judges again */
         enum health h = judge(s, &why);
         gitsync_condition(s, "Healthy", words[h].status, words[h].reason, strempty(why));
-        if (*s->who->user)
+        if (*s->identity->user)
                 tell_unwatched(s);
         gitsync_status_write(s, false);
         return 0;

@@ -1,7 +1,7 @@
-/* Drift: an object that changed, or went, since it was last right is compared with what applying
- * Git's revision now would give (a dry run of the same apply). The same: it is right as it is,
- * whoever wrote what Git does not speak of. Not the same, or people added to it: it is put back, or
- * reported once for each state it gets into.
+/* Drift: an object that changed or was deleted since it was last correct is compared with what
+ * applying Git's revision now would give (a dry run of the same apply). If they are equal it is
+ * correct, whatever others wrote into fields that are not in Git. If they differ, or people added
+ * fields, it is put back, or reported once for each state.
  *
  * First every suspect is compared (see), then decide_drift() says what happens to those that
  * drifted, then that is carried out. */
@@ -21,7 +21,7 @@ bool gitsync_drift_is(const struct gitsync *s, const char *word) {
 }
 
 const json_t *gitsync_live(const struct gitsync *s, const struct wanted *w) {
-        return drift_get(s->world->drift, s->who, w->resource,
+        return drift_get(s->world->drift, s->identity, w->resource,
                         w->resource->namespaced ? object_namespace(w->item->object) : "",
                         object_name(w->item->object));
 }
@@ -36,7 +36,7 @@ void gitsync_watch_all(struct gitsync *s) {
                 if (before && before->resource == w->resource &&
                                 streq(ns, object_namespace(before->item->object)))
                         continue;
-                if (drift_watch(s->world->drift, s->who, w->resource, ns) < 0)
+                if (drift_watch(s->world->drift, s->identity, w->resource, ns) < 0)
                         log_oom();
                 before = w;
         }
@@ -59,8 +59,8 @@ static void settled(struct running_action *a, const struct wanted *w) {
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
-/* What cannot be put back is left to the next whole run, which says so until it can. What is only
- * looked at is looked at again when it changes, or when the API is back. */
+/* What cannot be put back is left to the next whole run, which reports it until it succeeds. What
+ * is only reported is compared again when it changes, or when the API is back. */
 static void note_failure(struct gitsync *s, const struct wanted *w, const struct problem *p) {
         struct inventory_entry *e = inventory_get(&s->inventory, w->key);
         bool reverts = is_reverted(s, w, gitsync_live(s, w));
@@ -75,7 +75,7 @@ static void note_failure(struct gitsync *s, const struct wanted *w, const struct
 
 /* --- comparing --- */
 
-/* One comparison that fails does not end the others: it is reported when they are through. */
+/* A comparison that fails does not end the others: it is reported after them. */
 static void compare_failed(struct running_action *a, int error, const struct problem *p) {
         struct finding *f = a->action->subject;
 
@@ -186,7 +186,7 @@ static int start_compare(struct running_action *a) {
         const json_t *live = gitsync_live(s, w);
         char print[INVENTORY_HASH_SIZE];
 
-        /* What the revision has not applied whole is the next run's business. */
+        /* What was not applied completely is left to the next run. */
         if (!e || !streq(e->hash, w->hash) || e->finished || (live && object_is_deleting(live))) {
                 settled(a, w);
                 return 0;
@@ -321,7 +321,7 @@ void gitsync_drift_done(struct gitsync *s) {
         s->finding_count = 0;
 }
 
-/* The condition Drifted: what is reported and left as it is. */
+/* The condition Drifted: what is reported and not corrected. */
 static void report_drifted(struct gitsync *s) {
         size_t n = map_size(s->drifted);
         const json_t *conditions = json_object_get(s->writer.status, "conditions"), *c;

@@ -33,8 +33,8 @@ static int read_revision(struct gitsync *s, const json_t *reply, struct problem 
         return r->commit && r->name && r->summary && r->ignored ? 0 : -ENOMEM;
 }
 
-/* Nothing new in Git: the run ends here, unless something is left to do: what a run that failed has
- * not applied, what was kept, or a new spec. */
+/* Nothing new in Git: the run ends here, unless something is left to do: a failed run, kept
+ * objects, or a new spec. */
 static void on_unchanged(struct gitsync *s) {
         const char *asked = object_annotation(s->object, "keelson.dev/reconcileAt");
 
@@ -150,7 +150,7 @@ static json_t *make_request(struct gitsync *s, const json_t *secret, const char 
         return TAKE_PTR(request);
 }
 
-/* A large repository takes its time: the status says how far it is. */
+/* A large repository takes a while: the status shows the progress. */
 static void on_progress(const char *text, void *userdata) {
         struct gitsync *s = userdata;
 
@@ -180,7 +180,7 @@ static void start_child(struct gitsync *s, const json_t *secret) {
                 gitsync_fail(s, "FetchFailed", &p);
                 return;
         }
-        /* What takes less than that needs no word on the way. */
+        /* Short fetches report no progress. */
         s->progress_us = now_mono_us();
         child_on_progress(s->child, on_progress);
 }

@@ -1,5 +1,5 @@
-/* Reading the inventory, once in a sync's life: from the status, or from the objects that it names.
- * (Writing is part of writing the status.) */
+/* Reads the inventory, once in a GitSync's life: from the status, or from the objects that it
+ * names. (Writing is part of writing the status.) */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "reconcilers/gitsync/run-actions.h"

@@ -1,7 +1,7 @@
 /* The last step of a run: what left Git is removed, rank by rank from the last. Each rank is looked
  * at (is the object still this GitSync's, what does a Namespace or a CRD hold?), decided
- * (decide_removals) and carried out before the next one. What must not go without a word from a
- * person stays and is tried again by later runs. */
+ * (decide_removals) and carried out before the next one. What must not be removed without a
+ * person's permission is kept, and tried again by later runs. */
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -87,7 +87,7 @@ static void on_contents(const char *holds, const char *unseen, void *userdata) {
         look_ended(a);
 }
 
-/* A Namespace or CRD goes with all that it holds: what is that? */
+/* With a Namespace or a CRD all that it holds is removed: looks what that is. */
 static void look_inside(struct running_action *a) {
         struct leaving *l = a->action->subject;
         struct looking *look = a->handle;
@@ -100,7 +100,7 @@ static void look_inside(struct running_action *a) {
         else
                 r = contents_of_crd(&look->contents, gitsync_client(s), l->live, s->ns, s->name,
                                 on_contents, a);
-        if (r == -ENOENT) { /* what can't be looked into is not removed on a guess */
+        if (r == -ENOENT) { /* what can't be read is not removed on a guess */
                 l->facts.unseen = "none of its versions is served";
                 look_ended(a);
         } else if (r < 0)
@@ -121,14 +121,15 @@ static void see_facts(const struct gitsync *s, struct leaving *l) {
                         .holds_gitsync = is_kind(e, "", "Namespace") && streq(e->name, s->ns)};
 }
 
-/* Before an object goes: is it still this GitSync's, and may it go? */
+/* Before an object is removed: does it still belong to this GitSync, and may it be removed? */
 static void on_read(int error, const json_t *live, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         struct leaving *l = a->action->subject;
         struct looking *look = a->handle;
 
         look->call = NULL;
-        /* One that is being deleted is on its way; its own finalizers decide when. */
+        /* One that is being deleted needs nothing more; its own finalizers decide when it is gone.
+         */
         if (error == -ENOENT || (error == 0 && object_is_deleting(live))) {
                 look_ended(a);
                 return;
@@ -187,7 +188,7 @@ static void on_kind_known(int error, const struct problem *p, void *userdata) {
                 look_failed(a, error, p);
                 return;
         }
-        if (!complete(gitsync_of(a), l->entry)) { /* nobody serves it: there is nothing */
+        if (!complete(gitsync_of(a), l->entry)) { /* the kind is not served: there is nothing */
                 look_ended(a);
                 return;
         }
@@ -222,7 +223,7 @@ static int look_start(struct running_action *a) {
 
 /* --- carrying out --- */
 
-/* The entry leaves the inventory, and with it what is remembered of the object. */
+/* Removes the entry from the inventory, and what is remembered of the object. */
 static void forget(struct gitsync *s, struct leaving *l) {
         struct inventory_entry *e = l->entry;
 
@@ -254,7 +255,7 @@ static void on_deleted(int error, const json_t *object, const struct problem *p,
         ended(a);
 }
 
-/* Bound to the object that was looked at. */
+/* Only the very object that was looked at is deleted. */
 static int remove_start(struct running_action *a) {
         const struct leaving *l = a->action->subject;
         _cleanup_json_ json_t *options = json_pack("{s:s, s:{s:s}}", "propagationPolicy",

@@ -3,7 +3,7 @@
 #include "lib/object.h"
 #include "reconcilers/gitsync/gitsync-internal.h"
 
-/* What left Git and was not kept back before; of how many. */
+/* The number of objects that left Git and were not kept before, and of all such objects. */
 static size_t count_gone(const struct gitsync *s, size_t *ret_had) {
         size_t gone = 0, kept = 0;
 
@@ -44,7 +44,7 @@ static bool is_new_ignored(const struct gitsync *s, const json_t *word) {
         return true;
 }
 
-/* A link, a submodule or a document that is no object: what left Git may be meant by it. */
+/* A link, a submodule or a document that is not an object may refer to what left Git. */
 static bool may_stand_for(const json_t *word) {
         const char *text = strempty(json_string_value(word));
 
@@ -52,7 +52,7 @@ static bool may_stand_for(const json_t *word) {
                strstr(text, " (no Kubernetes object");
 }
 
-/* What left Git in the commit that brings such a thing may be what that stands for. */
+/* Objects that left Git in a commit that brings such a file are kept: it may refer to them. */
 static void mark_links(struct gitsync *s) {
         const struct revision *r = s->revision;
         const json_t *word;
@@ -78,7 +78,8 @@ static void mark_links(struct gitsync *s) {
         }
 }
 
-/* Every wanted object has an entry, in full, before it is applied: a crash forgets nothing. */
+/* Every wanted object has a complete entry before it is applied: nothing is forgotten in a crash.
+ */
 static int record_wanted(struct gitsync *s) {
         const struct revision *r = s->revision;
         struct inventory_entry *e;
@@ -139,7 +140,7 @@ void gitsync_recorded(struct gitsync *s, int error) {
                 gitsync_fail(s, "ApiUnavailable", &why);
                 return;
         }
-        /* From here on the new revision is what the fleet shall be: drift is corrected towards it.
+        /* From here on the new revision is the desired state: drift is corrected towards it.
          */
         if (s->revision == &s->candidate) {
                 revision_done(&s->current);

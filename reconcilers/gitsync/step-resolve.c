@@ -51,7 +51,7 @@ static struct kept_resource *keep(struct revision *r, const json_t *object,
         return k;
 }
 
-/* NULL when neither the API (as far as asked) nor the commit knows the kind. */
+/* NULL when neither the API (as far as it was read) nor the commit has the kind. */
 static struct kept_resource *resource_of(
                 struct gitsync *s, struct revision *r, const json_t *object) {
         _cleanup_free_ char *key = kind_key(object);
@@ -70,7 +70,7 @@ static struct kept_resource *resource_of(
         return served ? keep(r, object, served, NULL) : NULL;
 }
 
-/* Once the resource is known the namespace can be: the target's, as written, or the GitSync's own.
+/* Sets the namespace, once the resource is known: the target's, as written, or the GitSync's own.
  */
 static int place_item(struct gitsync *s, const struct manifest_item *item,
                 const struct api_resource *resource, struct problem *p) {
@@ -121,8 +121,8 @@ static void refresh(struct gitsync *s, const char *api_version) {
                 on_discovery(-ENOMEM, NULL, s);
 }
 
-/* The first item whose kind nobody knows; its group version is asked for once a run. 0: all known,
- * 1: asked, the answer calls again; negative: refused. */
+/* Looks for an item of unknown kind; its group version is read once per run. 0: all are known, 1: a
+ * request is under way whose answer calls again; negative: refused. */
 static int resolve_kinds(struct gitsync *s, struct revision *r, struct problem *p) {
         for (size_t i = 0; i < r->set.count; i++) {
                 const struct manifest_item *item = &r->set.items[i];
@@ -152,7 +152,7 @@ static int compare_wanted(const void *a, const void *b) {
 
         if (x->rank != y->rank)
                 return x->rank < y->rank ? -1 : 1;
-        return x->item < y->item ? -1 : x->item > y->item; /* else as written */
+        return x->item < y->item ? -1 : x->item > y->item; /* else in the order of the files */
 }
 
 static int make_wanted(struct gitsync *s, struct revision *r, struct problem *p) {
@@ -177,7 +177,7 @@ static int make_wanted(struct gitsync *s, struct revision *r, struct problem *p)
                 r->count = i + 1;
                 if (!w->key)
                         return -ENOMEM;
-                decide_hash(item->object, &k->resource, s->who->user, w->hash);
+                decide_hash(item->object, &k->resource, s->identity->user, w->hash);
         }
         qsort(r->wanted, r->count, sizeof(*r->wanted), compare_wanted);
         return decide_duplicates(r->wanted, r->count, p);

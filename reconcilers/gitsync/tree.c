@@ -1,5 +1,5 @@
-/* Two passes over a folder of the commit: the first finds what is there, the second leaves out what
- * a kustomization takes in anyway and reads the rest. */
+/* Two passes over a folder of the commit: the first finds what is there, the second skips what a
+ * kustomization includes and reads the rest. */
 #include "reconcilers/gitsync/tree.h"
 
 #include "lib/pki.h"
@@ -23,7 +23,7 @@ struct tree_walk {
         git_pathspec *include;
         struct tree_entry *found;
         size_t count, allocated, size;
-        json_t *refs; /* what kustomizations take in: path -> true */
+        json_t *refs; /* what kustomizations include: path -> true */
         json_t *answer;
         struct problem *problem;
         int error;
@@ -52,7 +52,7 @@ static bool is_manifest(const char *name) {
 
 /* --- blobs --- */
 
-/* The size stands in the object's head: a blob is never unpacked to find that it is too large. */
+/* The size is in the object's header: a large blob is refused without unpacking it. */
 static int blob_size(git_repository *repo, const git_oid *id, size_t *ret) {
         git_odb *odb = NULL;
         git_object_t type;
@@ -109,7 +109,7 @@ static git_tree_entry *follow(struct tree_walk *w, const char *name, const git_o
         return NULL;
 }
 
-/* Where it leads is for the reader to see; it was not looked at. */
+/* The target is shown as text; it was not followed. */
 static int note_link(struct tree_walk *w, const char *name, const git_oid *id) {
         _cleanup_free_ char *why = NULL;
         git_blob *blob = NULL;

@@ -1,5 +1,5 @@
 /* What of a commit's tree is manifests: files by name, folders that a renderer turns into
- * manifests, patterns that choose, and a word on everything that is left out. Nothing is written to
+ * manifests, patterns that choose, and a note on everything that is left out. Nothing is written to
  * disk; links are followed within the commit only. */
 #pragma once
 
@@ -13,8 +13,9 @@
  * path}]. Names are from the top of the repository. p names the file and the remedy. */
 int tree_read(git_repository *repo, git_commit *commit, const json_t *request, json_t *answer,
                 struct problem *p);
-/* Every file of the commit, for a renderer: [{name, text}] or, for what is no text, {name, base64}.
- * Files too large for a manifest are left out and named in answer's ignored. New reference in *ret.
+/* Every file of the commit, for a renderer: [{name, text}] or, for files that are not text, {name,
+ * base64}. Files too large for a manifest are left out and named in answer's ignored. New reference
+ * in *ret.
  */
 int tree_export(git_repository *repo, git_commit *commit, json_t *answer, json_t **ret,
                 struct problem *p);

@@ -95,7 +95,7 @@ void turn_heard(struct fetch_turn *turn) {
         if (turn->state != TURN_QUIET ||
                         turn->heard_us >= turn->started_us + turn->turns->busy_for_us)
                 return;
-        /* At work again, even if that makes one more than there should be: it is not stopped. */
+        /* Busy again, even if that exceeds the limit by one: a fetch is not stopped. */
         turn->state = TURN_BUSY;
         turn->turns->quiet--;
         turn->turns->busy++;

@@ -1,7 +1,6 @@
-/* Whose turn it is to fetch: first come, first served, a fixed number at a time. A fetch from which
- * nothing comes gives its place up while it waits, so that servers that hang cost the others
- * nothing but the first moments; one that takes long gives it up too, whatever comes. Only the
- * number of processes is bounded. */
+/* Turns of fetching: first come, first served, a fixed number at a time. A fetch whose server is
+ * silent gives up its place while it waits, so that hanging servers delay others only for a moment;
+ * a fetch that takes long gives it up too. Only the number of processes is bounded. */
 #pragma once
 
 #include <sys/queue.h>
@@ -11,11 +10,11 @@
 
 enum turn_state { TURN_NONE, TURN_WAITING, TURN_BUSY, TURN_QUIET };
 
-/* Part of whoever asks; all zero at first. */
+/* Part of the one that asks; zero-initialise to start. */
 struct fetch_turn {
         struct fetch_turns *turns;
         enum turn_state state;
-        uint64_t heard_us;   /* monotonic: its start, or when something last came */
+        uint64_t heard_us;   /* monotonic: its start, or when data last came */
         uint64_t started_us; /* monotonic */
         void (*go)(void *userdata);
         void *userdata;
@@ -40,7 +39,7 @@ void turns_done(struct fetch_turns *s);
  * nothing. */
 void turn_ask(struct fetch_turns *s, struct fetch_turn *turn, void (*go)(void *userdata),
                 void *userdata);
-/* Something came. */
+/* Data came. */
 void turn_heard(struct fetch_turn *turn);
 /* Done, or no longer wanted; the next ones get their turn. */
 void turn_leave(struct fetch_turn *turn);

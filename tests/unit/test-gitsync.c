@@ -65,7 +65,7 @@ static void test_manifest_refusals(void **state) {
                         {"apiVersion: v1\nkind: A\nmetadata: {name: x}\n---\napiVersion: v1\nkind: "
                          "A\nmetadata: {name: x}\n",
                                         "a.yaml line 7: A \"x\": metadata.name: the same object "
-                                        "stands in a.yaml line 1"},
+                                        "is in a.yaml line 1"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
