@@ -686,11 +686,13 @@ static int channel_start(struct grpc_channel *ch) {
         int r;
 
         r = sd_event_add_time_relative(event, &ch->retry, CLOCK_MONOTONIC, 0, 0, on_retry, ch);
-        if (r >= 0)
-                r = sd_event_add_time_relative(event, &ch->ping, CLOCK_MONOTONIC, ch->ping_us,
-                                ch->ping_us / 10, on_ping, ch);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(ch->ping, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(event, &ch->ping, CLOCK_MONOTONIC, ch->ping_us,
+                        ch->ping_us / 10, on_ping, ch);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(ch->ping, SD_EVENT_OFF);
         return r < 0 ? r : 0;
 }
 

@@ -346,10 +346,12 @@ int http_client_new(
         if (copy(&c->unix_path, o->unix_path) < 0 || copy(&c->user_agent, o->user_agent) < 0)
                 return -ENOMEM;
         r = memory_file(&c->ca_fd, o->ca_pem);
-        if (r == 0)
-                r = memory_file(&c->cert_fd, o->cert_pem);
-        if (r == 0)
-                r = memory_file(&c->key_fd, o->key_pem);
+        if (r < 0)
+                return r;
+        r = memory_file(&c->cert_fd, o->cert_pem);
+        if (r < 0)
+                return r;
+        r = memory_file(&c->key_fd, o->key_pem);
         if (r < 0)
                 return r;
         if (o->token) {

@@ -501,8 +501,9 @@ int http_server_new(struct http_server **ret, sd_event *event,
         if (s->options.connections_max == 0)
                 s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
         r = http_limits_init(s);
-        if (r >= 0)
-                r = server_start(s, p);
+        if (r < 0)
+                return r;
+        r = server_start(s, p);
         if (r < 0)
                 return r;
         /* Borrowed from the caller for this call only. */
