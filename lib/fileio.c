@@ -211,7 +211,7 @@ static int remove_entry(struct removal *x, int parent, const char *name, unsigne
         return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* Takes fd. Goes on after an error, so that as little as possible is left. */
+/* Takes fd. Continues after an error, so that as little as possible is left. */
 static int remove_children(struct removal *x, int fd, unsigned depth) {
         DIR *d = fdopendir(fd);
         int r = 0;

@@ -56,8 +56,8 @@ struct grpc_channel {
         char *why;                      /* the last failure */
         struct grpc_client_call *calls; /* every one */
         struct grpc_client_call *waiting, **waiting_tail, *cursor;
-        sd_event_source *state; /* on_state is told from the loop */
-        bool told_up;
+        sd_event_source *state; /* calls on_state from the loop */
+        bool reported_up;
         bool *freed; /* set when the channel is freed inside of on_deadline() */
 };
 
@@ -131,7 +131,7 @@ static void call_free(struct grpc_client_call *call) {
         free(call);
 }
 
-/* Tells the program, once. The call itself lives on while it has a stream. */
+/* Notifies the program, once. The call itself lives while it has a stream. */
 static void call_done(struct grpc_client_call *call, enum grpc_code code, const char *message) {
         if (call->done)
                 return;
@@ -388,9 +388,9 @@ static int on_state_changed(sd_event_source *source, void *userdata) {
         struct grpc_channel *ch = userdata;
 
         ch->state = sd_event_source_disable_unref(ch->state);
-        if (ch->told_up == ch->up)
+        if (ch->reported_up == ch->up)
                 return 0;
-        ch->told_up = ch->up;
+        ch->reported_up = ch->up;
         ch->on_state(ch, ch->up, ch->userdata);
         return 0;
 }
@@ -686,11 +686,13 @@ static int channel_start(struct grpc_channel *ch) {
         int r;
 
         r = sd_event_add_time_relative(event, &ch->retry, CLOCK_MONOTONIC, 0, 0, on_retry, ch);
-        if (r >= 0)
-                r = sd_event_add_time_relative(event, &ch->ping, CLOCK_MONOTONIC, ch->ping_us,
-                                ch->ping_us / 10, on_ping, ch);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(ch->ping, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(event, &ch->ping, CLOCK_MONOTONIC, ch->ping_us,
+                        ch->ping_us / 10, on_ping, ch);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(ch->ping, SD_EVENT_OFF);
         return r < 0 ? r : 0;
 }
 

@@ -29,8 +29,7 @@ struct grpc_framing_handler {
 /* Bytes of the stream's body, as h2's on_data gives them. */
 void grpc_framing_take(struct grpc_framing *f, struct h2_stream *s,
                 const struct grpc_framing_handler *handler, const void *data, size_t n);
-/* The body has ended: true when that was inside of a message, which on_bad_message has been told.
- */
+/* The body has ended: true when that was inside of a message; on_bad_message was called then. */
 bool grpc_framing_is_cut(struct grpc_framing *f, struct h2_stream *s,
                 const struct grpc_framing_handler *handler);
 /* Queues a message (takes a reference), or in raw mode the bytes as they are. As h2_stream_send().

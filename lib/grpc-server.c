@@ -48,7 +48,7 @@ struct grpc_call {
         bool accepted; /* the method runs, or ran */
         bool responded, finished, half_closed, got_message, counted;
         struct web_request *web; /* instead of a method */
-        bool plain; /* the answer is one of HTTP: no messages, no trailers */
+        bool plain;              /* the answer is one of HTTP: no messages, no trailers */
         uint64_t started_us;
         enum grpc_code code;
         char *message;
@@ -352,8 +352,8 @@ static void serve_web(struct grpc_call *call) {
         o->web(call->web, o->userdata);
 }
 
-/* Where plain HTTP is not served, it gets no answer; nor does what is no HTTP at all: methods begin
- * with a capital letter, TLS does not. */
+/* Where plain HTTP is not served, it gets no answer; nor does what is not HTTP at all: methods
+ * begin with a capital letter, TLS does not. */
 static void on_stranger(struct h2_connection *c, int fd, struct tls_stream *tls, const void *data,
                 size_t n) {
         const unsigned char *first = data;
@@ -575,7 +575,7 @@ static void on_client(void *userdata, int fd, struct tls_context *tls, bool over
         struct grpc_server *s = userdata;
         struct h2_connection *c;
 
-        /* Those who look after the machine come by its sockets, also when clients flood it. */
+        /* Administrators on the machine use its Unix sockets and get in while clients flood it. */
         if (s->connection_count >= s->options.connections_max + (over_unix ? UNIX_ROOM : 0)) {
                 safe_close(fd);
                 return;

@@ -169,7 +169,7 @@ int h2_session_new(struct h2_connection *c) {
         nghttp2_session_callbacks_del(callbacks);
         if (r != 0)
                 return -ENOMEM;
-        /* Servers have no ENABLE_PUSH to tell. */
+        /* Servers send no ENABLE_PUSH. */
         r = nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings,
                         ELEMENTS(settings) - (c->server ? 1 : 0));
         if (r == 0)

@@ -69,7 +69,7 @@ struct h2_handler {
          * on_broken follows. Servers; NULL: such peers are not expected. */
         void (*on_stranger)(struct h2_connection *c, int fd, struct tls_stream *tls,
                         const void *data, size_t n);
-        /* The connection has ended; its streams are told after this, then it is freed. */
+        /* The connection has ended. on_closed for its streams follows, then it is freed. */
         void (*on_broken)(struct h2_connection *c, const char *why);
 };
 
@@ -95,9 +95,9 @@ struct h2_connection {
         bool doomed;
         struct buf out;
         size_t out_offset;
-        struct h2_stream *drained; /* to be told */
+        struct h2_stream *drained; /* on_drained is due */
         size_t held;               /* what its streams' user keeps of what came, in bytes */
-        size_t queued;             /* what is to be sent, of all streams */
+        size_t queued;             /* bytes to send, of all streams */
         uint64_t deadline_us, received_us, pinged_us;
         uint64_t round_trip_us, round_trips; /* the last ping's, and how many were answered */
         char first[4];                       /* of the preface, until it is known for one */
@@ -120,7 +120,7 @@ struct h2_stream {
         int32_t id;
         struct h2_piece few[4], *ring; /* to send; the ring begins as the few */
         size_t ring_size, head, count, offset, queued;
-        bool waits;  /* nghttp2 has been told that there is nothing to send yet */
+        bool waits;  /* nghttp2 knows that there is nothing to send yet */
         bool ending; /* ends after what is queued */
         bool deaf;   /* what still comes is dropped */
         uint64_t deadline_us;
@@ -132,7 +132,7 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                 const char *server_name, bool server);
 /* Ends it: on_closed for every stream, but no on_broken. Allowed in every callback. */
 struct h2_connection *h2_connection_free(struct h2_connection *c);
-/* Tells the peer that no more streams are taken, writes what can be written, frees. */
+/* Sends GOAWAY, writes what can be written, frees. */
 void h2_connection_shutdown(struct h2_connection *c);
 /* Something was submitted to the session: it is written in the next turn of the loop. */
 void h2_connection_dirty(struct h2_connection *c);

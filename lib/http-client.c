@@ -36,7 +36,7 @@ struct http_call {
         struct buf received;
         char *content_type, **warnings;
         int retry_after_s, error;
-        bool added, cancelled, headers_told;
+        bool added, cancelled, headers_reported;
 };
 
 static void client_destroy(struct http_client *c);
@@ -133,10 +133,10 @@ static void call_finish(struct http_call *c, CURLcode code) {
                 result.body = c->received.data;
                 result.body_size = c->received.size;
         }
-        bool told = !c->cancelled && c->options.on_done;
+        bool notify = !c->cancelled && c->options.on_done;
         c->cancelled = true; /* for a callback that frees the client or cancels this call */
         c->client->depth++;
-        if (told)
+        if (notify)
                 c->options.on_done(c, &result, c->options.userdata);
         c->client->depth--;
         call_free(c);
@@ -151,7 +151,7 @@ static int leave(struct http_client *client) {
         return 1;
 }
 
-/* Hands finished transfers over. Callbacks may start and cancel calls, so the list is asked anew
+/* Hands finished transfers over. Callbacks may start and cancel calls, so the list is read again
  * each time. */
 static void collect(struct http_client *client) {
         CURLMsg *m;
@@ -346,10 +346,12 @@ int http_client_new(
         if (copy(&c->unix_path, o->unix_path) < 0 || copy(&c->user_agent, o->user_agent) < 0)
                 return -ENOMEM;
         r = memory_file(&c->ca_fd, o->ca_pem);
-        if (r == 0)
-                r = memory_file(&c->cert_fd, o->cert_pem);
-        if (r == 0)
-                r = memory_file(&c->key_fd, o->key_pem);
+        if (r < 0)
+                return r;
+        r = memory_file(&c->cert_fd, o->cert_pem);
+        if (r < 0)
+                return r;
+        r = memory_file(&c->key_fd, o->key_pem);
         if (r < 0)
                 return r;
         if (o->token) {
@@ -357,7 +359,7 @@ int http_client_new(
                 if (!c->authorization)
                         return -ENOMEM;
         }
-        /* curl must not put two requests of ours on one connection (HTTP/1.1 anyway) but keep a few
+        /* curl must not put two of our requests on one connection (HTTP/1.1 anyway) but keep a few
          * idle ones. */
         curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 32L);
         if (event) {
@@ -434,8 +436,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata) {
         (void)rearm_idle(c);
         if (c->cancelled)
                 return 0;
-        if (c->options.on_headers && !c->headers_told) {
-                c->headers_told = true;
+        if (c->options.on_headers && !c->headers_reported) {
+                c->headers_reported = true;
                 r = c->options.on_headers(c, status, c->options.userdata);
         }
         if (r >= 0 && !c->cancelled) {
@@ -476,9 +478,9 @@ static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
         if (!line)
                 return 0;
         if (!value) { /* a status line, or the empty line at the end */
-                if (c->options.on_headers && !c->headers_told && line[strspn(line, "\r\n")] == 0 &&
-                                status_of(c) >= 200) {
-                        c->headers_told = true;
+                if (c->options.on_headers && !c->headers_reported &&
+                                line[strspn(line, "\r\n")] == 0 && status_of(c) >= 200) {
+                        c->headers_reported = true;
                         int r = c->cancelled ? -ECANCELED
                                              : c->options.on_headers(c, status_of(c),
                                                                c->options.userdata);
@@ -726,7 +728,7 @@ int http_client_do(struct http_client *client, const struct http_call_options *o
         r = call_new(client, &options, &c);
         if (r < 0)
                 return r;
-        /* on_data gets the caller's userdata, on_done ours: the call is finished here by hand. */
+        /* on_data gets the caller's userdata, on_done ours: the call is finished here. */
         CURLcode code = perform(client, c);
         *ret = (struct http_result){0};
         c->options.userdata = ret;

@@ -1,4 +1,4 @@
-/* Who may hold what of an HTTP server: connections and bodies.
+/* How much of an HTTP server each client may hold: connections and bodies.
  *
  * A connection is a stranger's until the program says whose it is (http_request_trust), or, where
  * the program does not say (no `admit`), until its first request's head has come. Strangers, the

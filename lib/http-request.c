@@ -174,7 +174,7 @@ void http_request_answer(struct http_request *r, unsigned code, struct MHD_Respo
         r->response = response;
         r->code = code;
         if (r->state == REQUEST_WAITING) {
-                /* A stream's hangup watch goes on: libmicrohttpd does not look at suspended
+                /* A stream's hangup watch continues: libmicrohttpd does not look at suspended
                  * sockets. */
                 if (!r->stream)
                         r->hangup = sd_event_source_disable_unref(r->hangup);

@@ -93,7 +93,7 @@ struct http_stream {
         size_t queued, queued_max;
         http_stream_func on_gone, on_drained;
         void *on_gone_userdata, *on_drained_userdata;
-        bool suspended, ended, aborted, released; /* released: the program has no handle any more */
+        bool suspended, ended, aborted, released; /* released: the program no longer has a handle */
 };
 
 struct http_server {
@@ -112,7 +112,7 @@ struct http_server {
         bool stopping;
         /* http-limits.c */
         size_t bodies;    /* bytes of bodies held */
-        size_t receiving; /* requests whose bodies are on their way */
+        size_t receiving; /* requests whose bodies are being received */
         TAILQ_HEAD(stranger_list, http_connection) strangers;
         size_t stranger_count;
         uint64_t ended;
@@ -146,5 +146,5 @@ int http_limits_reserve(struct http_request *r, size_t n);
 void http_limits_received(struct http_request *r);
 void http_limits_release(struct http_request *r);
 void http_streams_tell_drained(struct http_server *s);
-/* The request has ended: tells the program if it still holds the stream. NULL is fine. */
+/* The request has ended: notifies the program if it still holds the stream. NULL is fine. */
 void http_stream_detach(struct http_stream *s);

@@ -9,8 +9,8 @@
 
 enum {
         BODY_SIZE_MAX_DEFAULT = 3 << 20,
-        /* A chunked body past the limit is read on for so many times the limit, that the client
-         * reads the refusal; then the connection is cut. */
+        /* A chunked body past the limit is drained up to this many times the limit, so that the
+         * client reads the refusal; then the connection is cut. */
         DISCARD_FACTOR = 8,
         IDLE_TIMEOUT_DEFAULT_S = 75,
         CONNECTIONS_MAX_DEFAULT = 10000,
@@ -93,7 +93,8 @@ static void request_gone(struct http_request *r) {
                         r->on_gone(r, r->on_gone_userdata);
                 MHD_resume_connection(r->mhd);
         } else if (stream && !stream->aborted) {
-                /* The reader then ends the connection; that frees the stream and tells the program.
+                /* The reader then ends the connection; that frees the stream and notifies the
+                 * program.
                  */
                 stream->aborted = true;
                 if (stream->suspended) {
@@ -385,7 +386,7 @@ static size_t keep_escapes(void *userdata, struct MHD_Connection *mhd, char *s) 
 }
 
 static void on_mhd_log(void *userdata, const char *format, va_list ap) {
-        /* What it says concerns single connections; the program sees their end. */
+        /* Its messages concern single connections; the program sees their end. */
 }
 
 static int start_mhd(struct http_server *s, const char *cert, const char *key) {
@@ -500,8 +501,9 @@ int http_server_new(struct http_server **ret, sd_event *event,
         if (s->options.connections_max == 0)
                 s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
         r = http_limits_init(s);
-        if (r >= 0)
-                r = server_start(s, p);
+        if (r < 0)
+                return r;
+        r = server_start(s, p);
         if (r < 0)
                 return r;
         /* Borrowed from the caller for this call only. */

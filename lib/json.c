@@ -18,7 +18,7 @@ json_t *json_at_mut(json_t *root, const char *path) {
 }
 
 const json_t *json_at(const json_t *root, const char *path) {
-        return json_at_mut((json_t *)root, path);
+        return json_at_mut(json_unconst(root), path);
 }
 
 const json_t *json_get(const json_t *root, ...) {
@@ -280,7 +280,7 @@ size_t json_size(const json_t *v) {
         switch (json_typeof(v)) {
         case JSON_OBJECT:
                 n = OBJECT;
-                json_object_foreach ((json_t *)v, key, child)
+                json_object_each (v, key, child)
                         n += MEMBER + strlen(key) + json_size(child);
                 return n;
         case JSON_ARRAY:

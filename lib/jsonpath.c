@@ -467,7 +467,7 @@ static int parse_template(struct parser *s, struct template *t) {
         return depth > 0 ? bad(s, "{end} is missing") : 0;
 }
 
-/* Tells each range where its end is. */
+/* Sets `next` of each range. */
 static void link_ranges(struct template *t) {
         size_t open[JSONPATH_RANGES_MAX], depth = 0;
 

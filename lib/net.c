@@ -1,5 +1,5 @@
 /* Listening and connected sockets. A Unix socket's file is replaced only when connecting to it
- * shows that nobody serves it any more (a daemon that was killed leaves it behind). */
+ * shows that nobody serves it any longer (a daemon that was killed leaves it behind). */
 #include "lib/net.h"
 
 #include <arpa/inet.h>

@@ -28,6 +28,16 @@ static void key_donep(gnutls_x509_privkey_t *k) {
                 gnutls_x509_privkey_deinit(*k);
 }
 
+static void privkey_donep(gnutls_privkey_t *k) {
+        if (*k)
+                gnutls_privkey_deinit(*k);
+}
+
+static void pubkey_donep(gnutls_pubkey_t *k) {
+        if (*k)
+                gnutls_pubkey_deinit(*k);
+}
+
 static void datum_donep(gnutls_datum_t *d) {
         gnutls_free(d->data);
 }
@@ -106,27 +116,28 @@ int pki_key_new(char **ret_key_pem) {
 int pki_public_key(const char *key_pem, char **ret_public_pem) {
         _cleanup_key_ gnutls_x509_privkey_t key = NULL;
         _cleanup_datum_ gnutls_datum_t pem = {0};
-        gnutls_privkey_t private = NULL;
-        gnutls_pubkey_t public = NULL;
+        _cleanup_(privkey_donep) gnutls_privkey_t private = NULL;
+        _cleanup_(pubkey_donep) gnutls_pubkey_t public = NULL;
         int r = key_import(&key, key_pem);
 
-        if (r == 0)
-                r = to_errno(gnutls_privkey_init(&private));
-        if (r == 0)
-                r = to_errno(gnutls_privkey_import_x509(private, key, GNUTLS_PRIVKEY_IMPORT_COPY));
-        if (r == 0)
-                r = to_errno(gnutls_pubkey_init(&public));
-        if (r == 0)
-                r = to_errno(gnutls_pubkey_import_privkey(public, private, 0, 0));
-        if (r == 0)
-                r = to_errno(gnutls_pubkey_export2(public, GNUTLS_X509_FMT_PEM, &pem));
-        if (r == 0)
-                r = take_text(&pem, ret_public_pem);
-        if (public)
-                gnutls_pubkey_deinit(public);
-        if (private)
-                gnutls_privkey_deinit(private);
-        return r;
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_privkey_init(&private));
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_privkey_import_x509(private, key, GNUTLS_PRIVKEY_IMPORT_COPY));
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_pubkey_init(&public));
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_pubkey_import_privkey(public, private, 0, 0));
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_pubkey_export2(public, GNUTLS_X509_FMT_PEM, &pem));
+        if (r < 0)
+                return r;
+        return take_text(&pem, ret_public_pem);
 }
 
 /* Version, serial number and life; common to every certificate. */
@@ -164,8 +175,9 @@ int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_ke
         _cleanup_free_ char *cert = NULL;
         int r = key_generate(&key);
 
-        if (r == 0)
-                r = crt_begin(&crt, (uint64_t)days * 86400);
+        if (r < 0)
+                return r;
+        r = crt_begin(&crt, (uint64_t)days * 86400);
         if (r < 0)
                 return r;
         if (gnutls_x509_crt_set_dn_by_oid(
@@ -180,8 +192,9 @@ int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_ke
                         gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem) < 0)
                 return -EINVAL;
         r = take_text(&pem, &cert);
-        if (r == 0)
-                r = key_export(key, ret_key_pem);
+        if (r < 0)
+                return r;
+        r = key_export(key, ret_key_pem);
         if (r < 0)
                 return r;
         *ret_cert_pem = TAKE_PTR(cert);
@@ -202,8 +215,9 @@ int pki_csr_new(const char *key_pem, const struct pki_subject *s, char **ret_csr
         unsigned char octets[16];
         int r = key_import(&key, key_pem);
 
-        if (r == 0)
-                r = to_errno(gnutls_x509_crq_init(&crq));
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_x509_crq_init(&crq));
         if (r < 0)
                 return r;
         if (gnutls_x509_crq_set_version(crq, 1) < 0 || gnutls_x509_crq_set_key(crq, key) < 0 ||
@@ -254,7 +268,7 @@ static int crt_dn(void *object, const char *oid, unsigned index, void *buffer, s
         return gnutls_x509_crt_get_dn_by_oid(object, oid, (int)index, 0, buffer, size);
 }
 
-/* One attribute of a subject; 0 when there are no more, -EINVAL when it is no decent text. */
+/* One attribute of a subject; 0 when there are no more, -EINVAL when it is not text. */
 static int dn_text(dn_func func, void *object, const char *oid, unsigned index,
                 char buffer[static 1024]) {
         size_t n = 1023;
@@ -463,14 +477,40 @@ static int crt_set_usage(gnutls_x509_crt_t crt, unsigned usage) {
         return 0;
 }
 
+/* The request's key, subject and names under the CA's name and signature; never its extensions,
+ * such as CA: yes. */
+static int certify(gnutls_x509_crt_t *ret, gnutls_x509_crq_t crq, gnutls_x509_crt_t ca,
+                gnutls_x509_privkey_t ca_key, unsigned usage, uint64_t seconds) {
+        unsigned char id[64];
+        size_t n = sizeof(id);
+        int r = crt_begin(ret, MIN(seconds, (uint64_t)100 * 365 * 86400));
+
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_x509_crt_set_crq(*ret, crq));
+        if (r < 0)
+                return r;
+        r = copy_names(*ret, crq);
+        if (r < 0)
+                return r;
+        r = crt_set_usage(*ret, usage);
+        if (r < 0)
+                return r;
+        r = set_key_id(*ret);
+        if (r < 0)
+                return r;
+        if (gnutls_x509_crt_get_subject_key_id(ca, id, &n, NULL) >= 0 &&
+                        gnutls_x509_crt_set_authority_key_id(*ret, id, n) < 0)
+                return -EINVAL;
+        return to_errno(gnutls_x509_crt_sign2(*ret, ca, ca_key, GNUTLS_DIG_SHA256, 0));
+}
+
 int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *csr_pem,
                 unsigned usage, uint64_t seconds, char **ret_cert_pem, struct problem *p) {
         _cleanup_crt_ gnutls_x509_crt_t ca = NULL, crt = NULL;
         _cleanup_crq_ gnutls_x509_crq_t crq = NULL;
         _cleanup_key_ gnutls_x509_privkey_t ca_key = NULL;
         _cleanup_datum_ gnutls_datum_t pem = {0};
-        unsigned char id[64];
-        size_t n = sizeof(id);
         int r;
 
         if (crt_import(&ca, ca_cert_pem) < 0 || key_import(&ca_key, ca_key_pem) < 0)
@@ -479,25 +519,9 @@ int pki_csr_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *cs
         r = crq_import(&crq, csr_pem, p);
         if (r < 0)
                 return r;
-        /* Of the request only key, subject and names are taken over, never extensions such as CA:
-         * yes. */
-        r = crt_begin(&crt, MIN(seconds, (uint64_t)100 * 365 * 86400));
-        if (r == 0)
-                r = to_errno(gnutls_x509_crt_set_crq(crt, crq));
-        if (r == 0)
-                r = copy_names(crt, crq);
-        if (r == 0)
-                r = crt_set_usage(crt, usage);
-        if (r == 0)
-                r = set_key_id(crt);
-        if (r == 0 && gnutls_x509_crt_get_subject_key_id(ca, id, &n, NULL) >= 0)
-                r = to_errno(gnutls_x509_crt_set_authority_key_id(crt, id, n));
-        if (r == 0)
-                r = to_errno(gnutls_x509_crt_sign2(crt, ca, ca_key, GNUTLS_DIG_SHA256, 0));
-        if (r == 0)
-                r = to_errno(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem));
-        if (r < 0)
-                return problem_set(p, r, 500, "InternalError",
+        r = certify(&crt, crq, ca, ca_key, usage, seconds);
+        if (r < 0 || gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem) < 0)
+                return problem_set(p, r < 0 ? -r : EINVAL, 500, "InternalError",
                                 "the certificate request cannot be signed");
         return take_text(&pem, ret_cert_pem);
 }
@@ -508,28 +532,33 @@ int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_
         _cleanup_problem_ struct problem p = {0};
         int r = pki_key_new(&key);
 
-        if (r == 0)
-                r = pki_csr_new(key, subject, &csr);
-        if (r == 0)
-                r = pki_csr_sign(ca_cert_pem, ca_key_pem, csr, usage, (uint64_t)days * 86400,
-                                ret_cert_pem, &p);
+        if (r < 0)
+                return r;
+        r = pki_csr_new(key, subject, &csr);
+        if (r < 0)
+                return r;
+        r = pki_csr_sign(ca_cert_pem, ca_key_pem, csr, usage, (uint64_t)days * 86400, ret_cert_pem,
+                        &p);
         if (r < 0)
                 return r;
         *ret_key_pem = TAKE_PTR(key);
         return 0;
 }
 
-/* It may be given as a CA to who shall trust it, and is one for that. */
+/* A peer that is to trust it gets it as a CA, so it is one. */
 static int self_sign(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, unsigned usage) {
         int r = crt_set_usage(crt, usage);
 
-        if (r == 0)
-                r = to_errno(gnutls_x509_crt_set_basic_constraints(crt, 1, 0));
-        if (r == 0)
-                r = to_errno(gnutls_x509_crt_set_key_usage(
-                                crt, GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_CERT_SIGN));
-        if (r == 0)
-                r = set_key_id(crt);
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_x509_crt_set_basic_constraints(crt, 1, 0));
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_x509_crt_set_key_usage(
+                        crt, GNUTLS_KEY_DIGITAL_SIGNATURE | GNUTLS_KEY_KEY_CERT_SIGN));
+        if (r < 0)
+                return r;
+        r = set_key_id(crt);
         return r < 0 ? r : to_errno(gnutls_x509_crt_sign2(crt, crt, key, GNUTLS_DIG_SHA256, 0));
 }
 
@@ -542,24 +571,33 @@ int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned 
         _cleanup_datum_ gnutls_datum_t pem = {0};
         int r = pki_key_new(&key_pem);
 
-        if (r == 0)
-                r = pki_csr_new(key_pem, subject, &csr);
-        if (r == 0)
-                r = key_import(&key, key_pem);
-        if (r == 0)
-                r = crq_import(&crq, csr, NULL);
-        if (r == 0)
-                r = crt_begin(&crt, (uint64_t)days * 86400);
-        if (r == 0)
-                r = to_errno(gnutls_x509_crt_set_crq(crt, crq));
-        if (r == 0)
-                r = copy_names(crt, crq);
-        if (r == 0)
-                r = self_sign(crt, key, usage);
-        if (r == 0)
-                r = to_errno(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem));
-        if (r == 0)
-                r = take_text(&pem, ret_cert_pem);
+        if (r < 0)
+                return r;
+        r = pki_csr_new(key_pem, subject, &csr);
+        if (r < 0)
+                return r;
+        r = key_import(&key, key_pem);
+        if (r < 0)
+                return r;
+        r = crq_import(&crq, csr, NULL);
+        if (r < 0)
+                return r;
+        r = crt_begin(&crt, (uint64_t)days * 86400);
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_x509_crt_set_crq(crt, crq));
+        if (r < 0)
+                return r;
+        r = copy_names(crt, crq);
+        if (r < 0)
+                return r;
+        r = self_sign(crt, key, usage);
+        if (r < 0)
+                return r;
+        r = to_errno(gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem));
+        if (r < 0)
+                return r;
+        r = take_text(&pem, ret_cert_pem);
         if (r < 0)
                 return r;
         *ret_key_pem = TAKE_PTR(key_pem);

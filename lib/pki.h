@@ -24,8 +24,8 @@ int pki_ca_new(const char *cn, unsigned days, char **ret_cert_pem, char **ret_ke
  * certificate together. */
 int pki_issue(const char *ca_cert_pem, const char *ca_key_pem, const struct pki_subject *subject,
                 unsigned usage, unsigned days, char **ret_cert_pem, char **ret_key_pem);
-/* A certificate that signed itself, with its key: for who is trusted by the certificate alone, or
- * not at all. */
+/* A self-signed certificate and its key: for peers that are trusted by certificate, or not at all.
+ */
 int pki_self_signed(const struct pki_subject *subject, unsigned usage, unsigned days,
                 char **ret_cert_pem, char **ret_key_pem);
 int pki_csr_new(const char *key_pem, const struct pki_subject *subject, char **ret_csr_pem);
@@ -39,8 +39,8 @@ struct pki_request {
         char **dns_names;
         char **ip_addresses; /* text form */
         char *odd; /* a sentence on the first thing that no certificate here has: a second CN, other
-                    * parts of a subject, names that are no DNS name or address, extensions beside
-                    * alternative names and usages, CA: yes; NULL when there is none */
+                    * parts of a subject, names that are not DNS names or addresses, extensions
+                    * beside alternative names and usages, CA: yes; NULL when there is none */
 };
 void pki_request_done(struct pki_request *r);
 #define _cleanup_pki_request_ _cleanup_(pki_request_done)

@@ -1,7 +1,7 @@
 /* What a person reads is what is there. */
 #include "lib/plain.h"
 
-/* The characters that are never shown, beside C0, DEL and bytes that are no UTF-8. */
+/* The characters that are never shown, beside C0, DEL and bytes that are not UTF-8. */
 static const struct {
         uint32_t first, last;
 } hidden[] = {
@@ -74,7 +74,7 @@ static int add_character(enum plain_form form, uint32_t c, struct buf *out) {
         }
 }
 
-/* A byte that is no character; a document's form has no place for it, so there the usual mark. */
+/* A byte that is not a character: documents cannot hold it, so the usual mark stands for it. */
 static int add_byte(enum plain_form form, unsigned char byte, struct buf *out) {
         if (form == PLAIN_JSON || form == PLAIN_YAML)
                 return buf_append_str(out, "\xef\xbf\xbd");

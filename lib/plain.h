@@ -25,7 +25,7 @@ struct plain {
 
 /* Appends what may be shown of the next piece to out. 0 or -ENOMEM. */
 int plain_feed(struct plain *p, const char *data, size_t n, struct buf *out);
-/* Nothing more comes: what is held is no character. */
+/* Nothing more follows: the bytes held back are not a character. */
 int plain_end(struct plain *p, struct buf *out);
 
 /* All of a text at once. Caller frees; NULL when out of memory. */

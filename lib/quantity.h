@@ -9,7 +9,7 @@ int quantity_parse_str_milli(const char *s, int64_t *ret);
 /* Whole units rounded up: bytes of memory, for instance. */
 int quantity_parse_units(const json_t *v, int64_t *ret);
 /* Negative, 0 or positive in *ret, as a is less than, equal to or more than b (NULL: zero). Amounts
- * that thousandths do not hold are compared in whole units. -EINVAL when one is no quantity. */
+ * that thousandths do not hold are compared in whole units. -EINVAL when one is not a quantity. */
 int quantity_compare(const json_t *a, const json_t *b, int *ret);
 /* Canonical text of a quantity string ("1000m" -> "1", "0.5" -> "500m", "1024Mi" -> "1Gi"), in the
  * suffix family that was written. Caller frees through ret. -EINVAL. */

@@ -290,7 +290,7 @@ static int add_labels(struct label_selector *s, const json_t *labels) {
         const char *key;
         json_t *v;
 
-        json_object_foreach ((json_t *)labels, key, v) {
+        json_object_each (labels, key, v) {
                 struct label_term *t = label_selector_add(s, key, strlen(key), LABEL_IN);
 
                 if (!t || strv_extend(&t->values, strempty(json_string_value(v))) < 0)

@@ -1,9 +1,8 @@
-/* Who is refused though its certificate is valid: the revoked (RFC 5280, section 5), and those
- * whose name is not one of the allowed.
+/* Peers that are refused though their certificate is valid: the revoked (RFC 5280, section 5), and
+ * those whose name is not one of the allowed.
  *
- * The file of revoked certificates is looked at before each handshake and read again when it is
- * another one. While it cannot be read nobody is let in: the one to be kept out could be anybody.
- */
+ * The file of revoked certificates is checked before each handshake and read again when it has
+ * changed. While it cannot be read no peer is accepted: any of them could be a revoked one. */
 #include "lib/fileio.h"
 #include "lib/tls-internal.h"
 
@@ -124,7 +123,7 @@ static bool name_allowed(const struct tls_context *c, gnutls_x509_crt_t crt, con
         return !c->allowed_cns && !c->allowed_hostnames;
 }
 
-/* 0, or why not; *ret_why is NULL when there is no memory to say it. */
+/* 0, or negative with the reason; *ret_why is NULL when out of memory. */
 static int check_certificate(
                 struct tls_context *c, const gnutls_datum_t *der, bool own, char **ret_why) {
         _cleanup_free_ char *serial = NULL;

@@ -93,10 +93,12 @@ static int context_new(struct tls_context **ret, const struct tls_files *pem,
                         gnutls_certificate_set_x509_system_trust(c->credentials) < 0)
                 return problem_set(p, EINVAL, 0, NULL, "this machine has no CA certificates");
         r = copy_names(&c->allowed_cns, names->allowed_cns);
-        if (r >= 0)
-                r = copy_names(&c->allowed_hostnames, names->allowed_hostnames);
-        if (r >= 0 && names->crl)
-                r = tls_crl_load(c, pem->ca, names->crl, p);
+        if (r < 0)
+                return r;
+        r = copy_names(&c->allowed_hostnames, names->allowed_hostnames);
+        if (r < 0)
+                return r;
+        r = names->crl ? tls_crl_load(c, pem->ca, names->crl, p) : 0;
         if (r < 0)
                 return r;
         c->unverified = names->unverified;

@@ -347,11 +347,13 @@ int web_gate_new(struct web_gate **ret, sd_event *event, web_handler handler, vo
         g->handler = handler;
         g->userdata = userdata;
         r = http_server_new(&g->server, event, &options, &p);
-        if (r >= 0)
-                r = sd_event_add_time(event, &g->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000,
-                                on_deadline, g);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(g->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(
+                        event, &g->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_deadline, g);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(g->timer, SD_EVENT_OFF);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(g);

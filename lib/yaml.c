@@ -244,7 +244,7 @@ static int merge_into(
         }
         if (!json_is_object(from))
                 return refuse(r, mark, "<< needs a mapping");
-        json_object_foreach ((json_t *)from, key, v)
+        json_object_each (from, key, v)
                 if (!json_object_get(object, key) && json_object_set(object, key, v) < 0)
                         return -ENOMEM;
         return 0;
@@ -340,7 +340,7 @@ static unsigned count_nodes(const json_t *v, unsigned limit) {
                         return n;
                 n += count_nodes(item, limit - n);
         }
-        json_object_foreach ((json_t *)v, key, member) {
+        json_object_each (v, key, member) {
                 if (n >= limit)
                         return n;
                 n += count_nodes(member, limit - n);
@@ -636,7 +636,7 @@ static int emit_value(yaml_emitter_t *emitter, const json_t *v) {
                 if (!yaml_mapping_start_event_initialize(&e, NULL, NULL, 1, style) ||
                                 !yaml_emitter_emit(emitter, &e))
                         return 0;
-                json_object_foreach ((json_t *)v, key, member)
+                json_object_each (v, key, member)
                         if (!emit_string(emitter, key) || !emit_value(emitter, member))
                                 return 0;
                 return yaml_mapping_end_event_initialize(&e) && yaml_emitter_emit(emitter, &e);

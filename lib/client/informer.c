@@ -180,7 +180,7 @@ static void cache_put(struct informer *i, json_t *object) {
         struct item *item = map_get(i->items, key_of(object, key));
 
         if (item && !streq(object_uid(item->object), object_uid(new))) {
-                /* made anew under the same name while we were not looking */
+                /* deleted and created again between two lists */
                 cache_remove(i, key, NULL);
                 item = NULL;
         }
@@ -517,7 +517,7 @@ static const char *accept_header(const struct informer *i, bool watch) {
                      : "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 }
 
-/* Goes on from where we are: the next page, or the watch. */
+/* Continues: the next page, or the watch. */
 static void start(struct informer *i) {
         bool watch = i->resource_version && !i->continue_token;
         _cleanup_free_ char *path = request_path(i);

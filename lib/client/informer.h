@@ -17,7 +17,7 @@ struct informer_options {
          * deletion. */
         bool metadata_only;
         /* One change. old is NULL for ADDED; object is the last state for DELETED. Both borrowed.
-         * After a relist only the differences are told. */
+         * After a relist only the differences are reported. */
         void (*on_event)(struct informer *i, enum informer_event event, const json_t *old,
                         const json_t *object, void *userdata);
         /* The first full list is in the cache. */

@@ -84,7 +84,7 @@ static void observe(struct leader *l, const json_t *lease) {
                                          json_str(lease, "metadata.resourceVersion")))
                 l->observed_us = now_mono_us();
         json_decref(l->lease);
-        l->lease = json_incref((json_t *)lease);
+        l->lease = json_ref(lease);
 }
 
 static void on_written(int error, const json_t *object, const struct problem *p, void *userdata) {

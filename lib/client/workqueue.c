@@ -146,7 +146,7 @@ static void item_queue(struct workqueue *q, struct item *i) {
 void workqueue_add(struct workqueue *q, const char *name) {
         struct item *i = item_get(q, name);
 
-        /* Out of memory here would lose the name for good; there is no one to tell. */
+        /* Out of memory here would lose the name for good, and the caller could do nothing. */
         assert(i);
         item_queue(q, i);
 }
