@@ -55,7 +55,7 @@ static int send_piece(struct snapshot *x, const void *data, size_t n) {
 static void on_drained(struct grpc_call *call, void *userdata) {
         struct snapshot *x = userdata;
         _cleanup_free_ char *piece = malloc(PIECE_SIZE);
-        uint8_t digest[STATE_FILE_DIGEST];
+        uint8_t digest[SHA256_SIZE];
         ssize_t n;
 
         if (!piece) {
@@ -69,12 +69,12 @@ static void on_drained(struct grpc_call *call, void *userdata) {
         }
         if (n > 0) {
                 x->left -= (uint64_t)n;
-                gnutls_hash(x->file.hash, piece, (size_t)n);
+                sha256_add(x->file.hash, piece, (size_t)n);
                 if (send_piece(x, piece, (size_t)n) < 0)
                         end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
                 return;
         }
-        gnutls_hash_output(x->file.hash, digest);
+        sha256_take(x->file.hash, digest);
         if (send_piece(x, digest, sizeof(digest)) < 0)
                 end_snapshot(x, GRPC_RESOURCE_EXHAUSTED, "the client does not read");
         else

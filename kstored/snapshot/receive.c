@@ -132,7 +132,8 @@ static int open_file(struct receiving *x) {
         x->file.fd = open(x->file.path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (x->file.fd < 0)
                 return -errno;
-        return gnutls_hash_init(&x->file.hash, GNUTLS_DIG_SHA256) < 0 ? -ENOMEM : 0;
+        x->file.hash = sha256_new();
+        return x->file.hash ? 0 : -ENOMEM;
 }
 
 /* The first piece; later ones find x. */
@@ -189,11 +190,11 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
 }
 
 static void end_of_pieces(struct receiving *x, const ProtobufCBinaryData *sha256) {
-        uint8_t digest[STATE_FILE_DIGEST];
+        uint8_t digest[SHA256_SIZE];
 
-        gnutls_hash_output(x->file.hash, digest);
-        if (x->offset != x->size || sha256->len != STATE_FILE_DIGEST ||
-                        memcmp(sha256->data, digest, STATE_FILE_DIGEST) != 0) {
+        sha256_take(x->file.hash, digest);
+        if (x->offset != x->size || sha256->len != SHA256_SIZE ||
+                        memcmp(sha256->data, digest, SHA256_SIZE) != 0) {
                 finish(x, "its checksum is wrong");
                 return;
         }
@@ -237,7 +238,7 @@ void service_install_snapshot(struct grpc_call *call, const void *data, size_t n
                 finish(x, r == -ENOSPC ? "the disk is full" : strerror(-r));
                 return;
         }
-        gnutls_hash(x->file.hash, p->data.data, p->data.len);
+        sha256_add(x->file.hash, p->data.data, p->data.len);
         x->offset += p->data.len;
 }
 

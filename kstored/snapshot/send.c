@@ -65,10 +65,10 @@ static void finish(struct sending *x, const char *why) {
 }
 
 static void send_last(struct sending *x) {
-        uint8_t digest[STATE_FILE_DIGEST];
+        uint8_t digest[SHA256_SIZE];
         _cleanup_buf_ struct buf b = {0};
 
-        gnutls_hash_output(x->file.hash, digest);
+        sha256_take(x->file.hash, digest);
         wire_bytes(&b, 4, digest, sizeof(digest));
         x->phase = PHASE_REPLY;
         x->end_ms = server_now_ms() + REPLY_MS; /* it loads the state before it answers */
@@ -95,7 +95,7 @@ static void on_drained(struct grpc_client_call *call, void *userdata) {
                 finish(x, "its copy cannot be read");
                 return;
         }
-        gnutls_hash(x->file.hash, piece, (size_t)n);
+        sha256_add(x->file.hash, piece, (size_t)n);
         wire_uint(&b, 5, x->offset);
         wire_bytes(&b, 6, piece, (size_t)n);
         x->offset += (uint64_t)n;

@@ -11,17 +11,15 @@ int state_file_open(struct state_file *f, uint64_t *ret_size) {
         if (f->fd < 0 || fstat(f->fd, &st) < 0)
                 return -errno;
         (void)unlink(f->path);
-        if (gnutls_hash_init(&f->hash, GNUTLS_DIG_SHA256) < 0)
+        f->hash = sha256_new();
+        if (!f->hash)
                 return -ENOMEM;
         *ret_size = (uint64_t)st.st_size;
         return 0;
 }
 
 void state_file_done(struct state_file *f) {
-        uint8_t digest[STATE_FILE_DIGEST];
-
-        if (f->hash)
-                gnutls_hash_deinit(f->hash, digest);
+        sha256_free(f->hash);
         safe_close(f->fd);
         if (f->path)
                 (void)unlink(f->path);

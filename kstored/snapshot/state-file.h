@@ -1,17 +1,12 @@
 /* A whole database in a file beside ours, on its way to a client or a member, or from one. */
 #pragma once
 
-#include <gnutls/crypto.h>
-#include <gnutls/gnutls.h>
-
-#include "lib/base.h"
-
-enum { STATE_FILE_DIGEST = 32 }; /* SHA-256 */
+#include "lib/crypto.h"
 
 struct state_file {
         char *path;
-        int fd;                /* -EBADF: not open */
-        gnutls_hash_hd_t hash; /* of what went through it; NULL: not begun */
+        int fd;              /* -EBADF: not open */
+        struct sha256 *hash; /* of what went through it; NULL: not begun */
 };
 
 /* Opens the path for reading and begins the hash. The name goes at once, the rest with the
