@@ -2,14 +2,14 @@
  *
  * A backup of format 1 holds a log, and what a member acknowledged may stand only there: so it is
  * applied before it goes, to its end, because this member cannot know which of the last entries a
- * majority has; what nobody acknowledged may be there or not. */
+ * majority has; what was not acknowledged may be there or not. */
 #include "kstored/backup/internal.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include "lib/fileio.h"
-#include "lib/pki.h"
+#include "lib/crypto.h"
 
 enum {
         SQLITE_HEADER_SIZE = 100,
@@ -40,7 +40,7 @@ static int check_kind(const char *path, int fd, uint64_t size, struct problem *p
                                 path);
         if (size <= SQLITE_HEADER_SIZE + BACKUP_HASH_SIZE || memcmp(header, "SQLite format 3", 16))
                 return problem_set(p, EINVAL, 0, NULL,
-                                "%s is no backup of kstored (those are made by kctl backup and "
+                                "%s is not a backup of kstored (those are made by kctl backup and "
                                 "etcdctl snapshot save)",
                                 path);
         return 0;

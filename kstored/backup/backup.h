@@ -1,6 +1,6 @@
 /* Backups: the file that Maintenance.Snapshot streams (an SQLite database and after it the SHA-256
  * of its bytes, as etcd's snapshots end) is checked wholly, and made the data directory of a
- * cluster of one member. For a program that serves nobody meanwhile. */
+ * cluster of one member. For a program that does not serve meanwhile. */
 #pragma once
 
 #include "kstored/state/state.h"

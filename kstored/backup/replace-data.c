@@ -122,7 +122,8 @@ static int look(struct replace_dir *d, struct problem *p) {
         }
         if (strange && !database)
                 return problem_set(p, EEXIST, 0, NULL,
-                                "%s is no data directory of kstored: it holds other files and no "
+                                "%s is not a data directory of kstored: it holds other files and "
+                                "no "
                                 "kstored.db; give the right --data-dir",
                                 d->path);
         return 0;

@@ -49,7 +49,7 @@ static int try_change(const struct survey *s, const char *path, const struct buf
 static int change(const struct survey *s, const char *path, const struct buf *request,
                 struct join_reply *reply, struct problem *p) {
         uint64_t end_us = now_mono_us() + CHANGE_LIMIT_US;
-        bool told = false;
+        bool reported = false;
         int r;
 
         for (;;) {
@@ -61,9 +61,9 @@ static int change(const struct survey *s, const char *path, const struct buf *re
                                         "the others do not change their members: %s; repeat this "
                                         "when they do",
                                         reply->why ? reply->why : "no answer");
-                if (!told)
+                if (!reported)
                         log_info("Waiting for the others: %s", strempty(reply->why));
-                told = true;
+                reported = true;
                 survey_wait(AGAIN_US);
         }
 }
@@ -81,7 +81,7 @@ static int remove_old(const struct survey *s, uint64_t id, struct problem *p) {
                         (unsigned long long)id, strempty(reply.why));
 }
 
-/* 1 with the id; 0 when somebody has the address already: look again. */
+/* 1 with the id; 0 when another member has the address already: look again. */
 static int add_new(const struct survey *s, char *const *peer_urls, uint64_t *ret_id,
                 struct problem *p) {
         _cleanup_(join_reply_done) struct join_reply reply = {0};
@@ -185,7 +185,8 @@ int replace_run(const struct server_options *o, struct replace_result *ret, stru
                 r = prepare(&s, o, &dir, &result, p);
         if (r < 0) {
                 if (result.aside)
-                        log_notice("The old data are in %s; run this again to go on", result.aside);
+                        log_notice("The old data are in %s; run this again to continue",
+                                        result.aside);
                 replace_result_done(&result);
                 return r;
         }

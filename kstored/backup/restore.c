@@ -1,11 +1,11 @@
 /* A data directory made of a backup. It is built whole beside the old one and changes places with
  * it in one step, so that a crash leaves one of the two.
  *
- * What changes in the database: this member alone is the cluster, under a new id, so that members
- * of before that still run can not take it for their own; it begins a new log (log_base = applied);
- * the revision is moved on past all that clients may have seen, and everything before it counts as
- * compacted, so that watches from before are told to begin anew instead of waiting for revisions
- * that now mean something else. */
+ * What changes in the database: this member alone is the cluster, under a new id, so that former
+ * members that still run cannot take it for their own; it begins a new log (log_base = applied);
+ * the revision moves past all that clients may have seen, and everything before it counts as
+ * compacted, so that earlier watches must start again instead of waiting for revisions that now
+ * mean something else. */
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -50,7 +50,7 @@ static int check_empty(const char *dir, struct problem *p) {
         for (char **name = names; r >= 0 && name && *name; name++)
                 if (!streq(*name, "lock") && !startswith(*name, "kstored."))
                         return problem_set(p, EEXIST, 0, NULL,
-                                        "%s is no data directory of kstored: it holds %s; give "
+                                        "%s is not a data directory of kstored: it holds %s; give "
                                         "another --data-dir",
                                         dir, *name);
         return r < 0 ? backup_file_problem(dir, "read", r, p) : 0;
@@ -152,7 +152,7 @@ static int copy_database(const char *from, const char *to, struct problem *p) {
         return fsync(out) < 0 ? backup_file_problem(to, "write", -errno, p) : 0;
 }
 
-/* This member alone, and no alarms: they name members that are no more. */
+/* This member alone, and no alarms: they name members that no longer exist. */
 static int one_member(struct state *s, const struct backup_target *t, uint64_t id) {
         struct member *m = calloc(1, sizeof(*m));
         int r = m ? 0 : -ENOMEM;
@@ -207,8 +207,8 @@ static int rewrite(struct state *s, struct disk *d, const struct backup_target *
         return backup_write_batch(s, d, p);
 }
 
-/* The log begins behind all that was applied, in the same term: nobody else is there who could have
- * voted in it. */
+/* The log begins behind all that was applied, in the same term: no other member exists that could
+ * have voted in it. */
 static int begin_log(const char *dir, struct state *s, const struct backup_info *info,
                 struct problem *p) {
         struct wal_options o = {.member_id = info->member_id, .seed = random_u64()};
@@ -351,7 +351,7 @@ int backup_restore(const char *path, const struct backup_target *target, struct 
 
         if (r >= 0)
                 r = look(target->data_dir, &x, p);
-        /* Nothing of a database is opened that somebody uses. */
+        /* A database that is in use is not opened. */
         if (r >= 0 && x.has_store)
                 r = lock(&x, p);
         if (r >= 0)

@@ -1,4 +1,4 @@
-/* Databases that nobody writes: a backup is opened as it is, read-only and with the hash behind it,
+/* Databases without a writer: a backup is opened as it is, read-only and with the hash behind it,
  * and looked through; and a glance at the store of a data directory. */
 #include <sys/stat.h>
 

@@ -1,5 +1,5 @@
 /* Data that is damaged: one wording, and a note in the data directory that keeps a damaged member
- * from starting until somebody has replaced it. */
+ * from starting until it has been replaced. */
 #pragma once
 
 #include "lib/problem.h"

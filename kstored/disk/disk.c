@@ -283,7 +283,8 @@ int disk_prepare_reads(struct disk *d) {
 
         if (r >= 0)
                 r = disk_load_numbers(d->reader, d);
-        /* One whose identity is damaged is no new one: that would be begun from nothing. */
+        /* A database whose identity is damaged is not a new one, which would be begun from nothing.
+         */
         if (r >= 0)
                 r = disk_query_number(d->reader, filled_sql, &filled);
         d->is_new = filled == 0;

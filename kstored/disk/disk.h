@@ -1,14 +1,15 @@
 /* Everything that touches SQLite: the database of what was applied (docs/store-format.md). It may
- * be behind after a crash, never ahead or in pieces: the write-ahead log (wal.h) brings it up
- * again. Every row carries a checksum, and one sum is over all of them. A disk has one connection
- * that writes (used by one thread alone once that runs) and one that reads (event loop). Only
- * disk.c and disk-*.c include sqlite3.h. */
+ * be behind after a crash, never ahead or inconsistent: the write-ahead log (wal.h) brings it up to
+ * date. Every row carries a checksum, and one sum is over all of them. A disk has one connection
+ * that writes (used by one thread alone once that runs) and one that reads (event loop). Only the
+ * files of this folder include sqlite3.h. */
 #pragma once
 
 #include "kstored/mvcc/row.h"
 #include "kstored/wal/wal.h"
 #include "lib/buf.h"
 #include "lib/problem.h"
+#include "lib/vector.h"
 
 struct disk;
 
@@ -41,7 +42,7 @@ enum disk_table {
         DISK_TABLES,
 };
 
-/* One small row that is put or, with remove, taken out. */
+/* One small row that is put or, with remove, deleted. */
 struct disk_op {
         enum disk_table table;
         bool remove;
@@ -55,13 +56,10 @@ struct disk_batch {
         uint64_t numbers[DISK_NUMBERS];
         uint32_t numbers_set; /* bit set */
         bool sync;            /* durable before disk_write() returns, not only with a checkpoint */
-        struct row **rows;
-        size_t row_count, row_allocated;
+        VECTOR(struct row *) rows;
         size_t row_bytes;
-        int64_t *dead; /* rows to remove, by seq */
-        size_t dead_count, dead_allocated;
-        struct disk_op *ops;
-        size_t op_count, op_allocated;
+        VECTOR(int64_t) dead; /* rows to remove, by seq */
+        VECTOR(struct disk_op) ops;
 };
 
 static inline void disk_batch_number(struct disk_batch *b, enum disk_number n, uint64_t v) {
@@ -78,8 +76,8 @@ int disk_batch_merge(struct disk_batch *b, struct disk_batch *more);
 bool disk_batch_empty(const struct disk_batch *b);
 void disk_batch_clear(struct disk_batch *b);
 
-/* Opens or makes the database in a folder and locks the folder against other processes. p tells
- * what a user can do: in use, newer format, not ours, damaged, full, no permission. */
+/* Opens or makes the database in a folder and locks the folder against other processes. p says what
+ * a user can do: in use, newer format, not kstored's, damaged, full, no permission. */
 int disk_open(struct disk **ret, const char *folder, struct problem *p);
 struct disk *disk_free(struct disk *d);
 DEFINE_CLEANUP(struct disk *, disk_free);
@@ -87,8 +85,8 @@ bool disk_is_new(const struct disk *d); /* nothing was ever stored */
 const char *disk_path(const struct disk *d);
 unsigned disk_format(const struct disk *d); /* of a copy perhaps an older one */
 
-/* Reading, on the event loop's thread. -EBADMSG: what is there is not what was
- * written. -EUCLEAN: SQLite cannot make sense of it, or the disk does not give it. */
+/* Reading, on the event loop's thread. -EBADMSG: what is there is not what was written. -EUCLEAN:
+ * SQLite finds it malformed, or the disk cannot read it. */
 /* As of the last write; not to be asked while one is under way. */
 uint64_t disk_number(const struct disk *d, enum disk_number n);
 /* The row with this seq: 1, 0 when it is not there, or an error. */
@@ -111,8 +109,8 @@ int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *us
 /* After both: whether they gave all that was ever written. 0 or -EBADMSG. */
 int disk_check_loaded(const struct disk *d);
 
-/* A database of format 1 held the log itself: 1 and what it was, 0 when there is none here (any
- * more). */
+/* A database of format 1 held the log itself: 1 and its contents, 0 when it holds none (no longer).
+ */
 int disk_old_log(struct disk *d, struct wal_contents *ret);
 int disk_drop_old_log(struct disk *d);
 
@@ -124,8 +122,8 @@ const char *disk_error_text(const struct disk *d);
 int disk_vacuum(struct disk *d);
 /* Bytes in SQLite's own log, which the next checkpoint brings into the database. Any thread. */
 size_t disk_unsettled_bytes(const struct disk *d);
-/* 1: all that was written is in the database, durably, and SQLite's log is empty; 0: somebody reads
- * what is in the way. The writing thread. */
+/* 1: all that was written is in the database, durably, and SQLite's log is empty; 0: a reader is in
+ * the way. The writing thread. */
 int disk_checkpoint(struct disk *d);
 /* A consistent copy of the whole database into a new file, with a connection of its own. Any one
  * thread. */
@@ -137,26 +135,26 @@ int disk_copy(struct disk *d, const char *to);
 int disk_hash(struct disk *d, int64_t rev, int64_t compact_rev, const _Atomic bool *stop,
                 uint32_t *ret);
 
-/* The numbers that such a copy holds. -EUCLEAN, -EINVAL and the like with a message when it is none
- * that this program can use. */
+/* The numbers that such a copy holds. -EUCLEAN, -EINVAL and the like with a message when this
+ * program cannot use it. */
 int disk_peek(const char *path, uint64_t numbers[static DISK_NUMBERS], struct problem *p);
-/* Makes a copy of another member's database ours, durably, and puts it in place of this one; its
- * log base is what was applied. Crash-safe: either the old or the new is there. Nothing else may
- * use the disk meanwhile. Afterwards the copy's own file is gone; on an error before the exchange
- * this one is as it was, after it d can only be freed. */
+/* Makes a copy of another member's database this member's own, durably, and puts it in place of
+ * this one; its log base is what was applied. Crash-safe: either the old or the new is there.
+ * Nothing else may use the disk meanwhile. Afterwards the copy's own file is gone; on an error
+ * before the exchange this one is as it was, after it d can only be freed. */
 int disk_adopt(struct disk *d, const char *path, uint64_t member_id);
-/* Opens a copy that nobody writes, with whatever stands behind the database in the file, for
- * reading only, and checks it from end to end: pages, invariants, every row. p says what is wrong.
+/* Opens a copy that has no writer, whatever follows the database in the file, for reading only, and
+ * checks it from end to end: pages, invariants, every row. p says what is wrong.
  */
 int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
 /* Looking for damage, with a connection of its own; any one thread. 0, -EBADMSG, or -ECANCELED when
  * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the
  * end. */
 int disk_scrub(struct disk *d, int64_t *seq, size_t n);
-/* What SQLite itself can tell of its pages. */
+/* SQLite's own check of its pages. */
 int disk_check_pages(struct disk *d, const _Atomic bool *stop);
 
-/* What a database that may be in use is: an error when it is none of kstored's or unreadable. */
+/* What a database that may be in use is: an error when it is not kstored's or unreadable. */
 int disk_glance(const char *path, uint64_t *ret_cluster_id, int64_t *ret_revision);
 
 struct disk_size {

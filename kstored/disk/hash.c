@@ -1,6 +1,6 @@
-/* The hash that members compare. Read in pieces, so that the view of none of them keeps the WAL
- * from being begun anew: rows never change, and that none is dropped meanwhile shows the compaction
- * revision, which is written no later than the first row goes. */
+/* The hash that members compare. Read in pieces, so that the view of none of them keeps SQLite's
+ * log from restarting. Rows never change; the compaction revision, which is written no later than
+ * the first row is deleted, shows that none was deleted meanwhile. */
 #include "kstored/disk/internal.h"
 
 enum { PIECE_ROWS = 10000 };

@@ -54,7 +54,7 @@ struct disk {
 };
 
 int disk_sqlite_errno(int rc);
-/* The same where the system may have said more: a quota that is used up is a full disk, too. */
+/* The same where the system may have said more: an exhausted quota counts as a full disk. */
 int disk_failure_errno(sqlite3 *db, int rc);
 int disk_exec(sqlite3 *db, const char *sql);
 int disk_connect(const char *path, int flags, sqlite3 **ret);

@@ -1,4 +1,4 @@
-/* Looking for damage that nobody has read yet. */
+/* Looking for damage in what has not been read yet. */
 #include "kstored/disk/internal.h"
 
 enum { STOP_STEPS = 10000 };

@@ -160,19 +160,7 @@ static int take_entry(struct wal_contents *c, sqlite3_stmt *st) {
                 raft_entry_unref(e);
                 return -EUCLEAN;
         }
-        if (c->entry_count == c->entries_allocated) {
-                size_t n = c->entries_allocated * 2 + 256;
-                struct raft_entry **v = reallocarray(c->entries, n, sizeof(v[0]));
-
-                if (!v) {
-                        raft_entry_unref(e);
-                        return -ENOMEM;
-                }
-                c->entries = v;
-                c->entries_allocated = n;
-        }
-        c->entries[c->entry_count++] = e;
-        return 0;
+        return wal_contents_add(c, e);
 }
 
 int disk_old_log(struct disk *d, struct wal_contents *ret) {

@@ -34,8 +34,8 @@ static int write_rows(struct disk *d, const struct disk_batch *b, uint64_t *sum)
         sqlite3_stmt *st = d->write[DISK_ROW_INSERT];
         int r = 0;
 
-        for (size_t i = 0; i < b->row_count && r >= 0; i++) {
-                const struct row *row = b->rows[i];
+        for (size_t i = 0; i < b->rows.count && r >= 0; i++) {
+                const struct row *row = b->rows.items[i];
                 uint64_t own = disk_row_sum(row, row->data, row_value(row));
 
                 sqlite3_bind_int64(st, 1, row->seq);
@@ -49,8 +49,9 @@ static int write_rows(struct disk *d, const struct disk_batch *b, uint64_t *sum)
                 r = run(d, st);
                 *sum += disk_sum_part(DISK_REVISION_TABLE, (uint64_t)row->seq, own);
         }
-        for (size_t i = 0; i < b->dead_count && r >= 0; i++)
-                r = run_remove(d, DISK_ROW_DELETE, DISK_REVISION_TABLE, (uint64_t)b->dead[i], sum);
+        for (size_t i = 0; i < b->dead.count && r >= 0; i++)
+                r = run_remove(d, DISK_ROW_DELETE, DISK_REVISION_TABLE, (uint64_t)b->dead.items[i],
+                                sum);
         return r;
 }
 
@@ -82,8 +83,8 @@ static int set_number(struct disk *d, const char *name, uint64_t value) {
 static int write_small(struct disk *d, const struct disk_batch *b, uint64_t *sum) {
         int r = 0;
 
-        for (size_t i = 0; i < b->op_count && r >= 0; i++)
-                r = write_op(d, &b->ops[i], sum);
+        for (size_t i = 0; i < b->ops.count && r >= 0; i++)
+                r = write_op(d, &b->ops.items[i], sum);
         for (unsigned i = 0; i < DISK_NUMBERS && r >= 0; i++) {
                 const char *name = disk_number_names[i];
 

@@ -6,6 +6,7 @@
 #include "kstored/mvcc/index.h"
 
 #include "kstored/mvcc/slab.h"
+#include "lib/vector.h"
 
 enum { LEAF_MAX = 64, LEAF_STEP = 8 };
 
@@ -24,8 +25,7 @@ struct more {
 };
 
 struct index {
-        struct leaf **leaves;
-        size_t leaf_count, leaf_allocated;
+        VECTOR(struct leaf *) leaves;
         struct slab items;
         size_t count;
         size_t hint; /* the leaf of the last search: a change of a key searches several times */
@@ -57,12 +57,12 @@ static void index_item_free(struct index *x, struct index_item *it) {
 struct index *index_free(struct index *x) {
         if (!x)
                 return NULL;
-        for (size_t i = 0; i < x->leaf_count; i++) {
-                for (unsigned k = 0; k < x->leaves[i]->count; k++)
-                        index_item_free(x, x->leaves[i]->items[k]);
-                free(x->leaves[i]);
+        for (size_t i = 0; i < x->leaves.count; i++) {
+                for (unsigned k = 0; k < x->leaves.items[i]->count; k++)
+                        index_item_free(x, x->leaves.items[i]->items[k]);
+                free(x->leaves.items[i]);
         }
-        free(x->leaves);
+        vector_done(&x->leaves);
         slab_done(&x->items);
         free(x);
         return NULL;
@@ -78,18 +78,18 @@ static int index_item_compare(const struct index_item *it, const void *key, size
 
 /* The last leaf whose first key is not above the key (or the first leaf). */
 static size_t find_leaf(struct index *x, const void *key, size_t n) {
-        size_t low = 0, high = x->leaf_count, hint = x->hint;
+        size_t low = 0, high = x->leaves.count, hint = x->hint;
 
-        if (hint < high && index_item_compare(x->leaves[hint]->items[0], key, n) <= 0) {
+        if (hint < high && index_item_compare(x->leaves.items[hint]->items[0], key, n) <= 0) {
                 if (hint + 1 == high ||
-                                index_item_compare(x->leaves[hint + 1]->items[0], key, n) > 0)
+                                index_item_compare(x->leaves.items[hint + 1]->items[0], key, n) > 0)
                         return hint;
                 low = hint + 1;
         }
         while (low < high) {
                 size_t mid = (low + high) / 2;
 
-                if (index_item_compare(x->leaves[mid]->items[0], key, n) <= 0)
+                if (index_item_compare(x->leaves.items[mid]->items[0], key, n) <= 0)
                         low = mid + 1;
                 else
                         high = mid;
@@ -114,26 +114,26 @@ static unsigned find_slot(const struct leaf *l, const void *key, size_t n) {
 
 void index_seek(struct index *x, const void *key, size_t n, struct index_cursor *ret) {
         *ret = (struct index_cursor){.index = x};
-        if (x->leaf_count == 0)
+        if (x->leaves.count == 0)
                 return;
         ret->leaf = find_leaf(x, key, n);
-        ret->slot = find_slot(x->leaves[ret->leaf], key, n);
-        if (ret->slot == x->leaves[ret->leaf]->count) {
+        ret->slot = find_slot(x->leaves.items[ret->leaf], key, n);
+        if (ret->slot == x->leaves.items[ret->leaf]->count) {
                 ret->leaf++;
                 ret->slot = 0;
         }
 }
 
 struct index_item *index_cursor_item(const struct index_cursor *c) {
-        if (c->leaf >= c->index->leaf_count)
+        if (c->leaf >= c->index->leaves.count)
                 return NULL;
-        return c->index->leaves[c->leaf]->items[c->slot];
+        return c->index->leaves.items[c->leaf]->items[c->slot];
 }
 
 void index_cursor_next(struct index_cursor *c) {
-        if (c->leaf >= c->index->leaf_count)
+        if (c->leaf >= c->index->leaves.count)
                 return;
-        if (++c->slot == c->index->leaves[c->leaf]->count) {
+        if (++c->slot == c->index->leaves.items[c->leaf]->count) {
                 c->leaf++;
                 c->slot = 0;
         }
@@ -146,22 +146,6 @@ struct index_item *index_get(struct index *x, const void *key, size_t n) {
         index_seek(x, key, n, &c);
         it = index_cursor_item(&c);
         return it && index_item_compare(it, key, n) == 0 ? it : NULL;
-}
-
-static int insert_leaf(struct index *x, size_t at, struct leaf *l) {
-        if (x->leaf_count == x->leaf_allocated) {
-                size_t want = x->leaf_allocated ? x->leaf_allocated * 2 : 16;
-                struct leaf **v = realloc(x->leaves, want * sizeof(v[0]));
-
-                if (!v)
-                        return -ENOMEM;
-                x->leaves = v;
-                x->leaf_allocated = want;
-        }
-        memmove(&x->leaves[at + 1], &x->leaves[at], (x->leaf_count - at) * sizeof(x->leaves[0]));
-        x->leaves[at] = l;
-        x->leaf_count++;
-        return 0;
 }
 
 static int leaf_resize(struct leaf **l, size_t items) {
@@ -179,21 +163,21 @@ static int leaf_resize(struct leaf **l, size_t items) {
 
 /* Keys often come in order: then the old leaf stays full and the new one takes only the last. */
 static int split_leaf(struct index *x, size_t at, size_t slot) {
-        struct leaf *l = x->leaves[at], *n = NULL;
-        uint32_t keep = slot == LEAF_MAX && at + 1 == x->leaf_count ? LEAF_MAX - 1 : LEAF_MAX / 2;
+        struct leaf *l = x->leaves.items[at], *n = NULL;
+        uint32_t keep = slot == LEAF_MAX && at + 1 == x->leaves.count ? LEAF_MAX - 1 : LEAF_MAX / 2;
         int r = leaf_resize(&n, l->count - keep);
 
         if (r < 0)
                 return r;
         n->count = l->count - keep;
         memcpy(n->items, l->items + keep, n->count * sizeof(n->items[0]));
-        r = insert_leaf(x, at + 1, n);
+        r = vector_insert(&x->leaves, at + 1, n);
         if (r < 0) {
                 free(n);
                 return r;
         }
         l->count = keep;
-        (void)leaf_resize(&x->leaves[at], keep);
+        (void)leaf_resize(&x->leaves.items[at], keep);
         return 0;
 }
 
@@ -202,29 +186,29 @@ static int insert_item(struct index *x, size_t at, size_t slot, struct index_ite
         struct leaf *l = NULL;
         int r = 0;
 
-        if (x->leaf_count == 0) {
+        if (x->leaves.count == 0) {
                 r = leaf_resize(&l, 1);
                 if (r >= 0)
-                        r = insert_leaf(x, 0, l);
+                        r = vector_insert(&x->leaves, 0, l);
                 if (r < 0) {
                         free(l);
                         return r;
                 }
         }
-        if (x->leaves[at]->count == LEAF_MAX) {
+        if (x->leaves.items[at]->count == LEAF_MAX) {
                 r = split_leaf(x, at, slot);
                 if (r < 0)
                         return r;
-                if (slot > x->leaves[at]->count) {
-                        slot -= x->leaves[at]->count;
+                if (slot > x->leaves.items[at]->count) {
+                        slot -= x->leaves.items[at]->count;
                         at++;
                 }
         }
-        if (x->leaves[at]->count == x->leaves[at]->allocated)
-                r = leaf_resize(&x->leaves[at], x->leaves[at]->count + 1);
+        if (x->leaves.items[at]->count == x->leaves.items[at]->allocated)
+                r = leaf_resize(&x->leaves.items[at], x->leaves.items[at]->count + 1);
         if (r < 0)
                 return r;
-        l = x->leaves[at];
+        l = x->leaves.items[at];
         memmove(&l->items[slot + 1], &l->items[slot], (l->count - slot) * sizeof(l->items[0]));
         l->items[slot] = it;
         l->count++;
@@ -302,14 +286,14 @@ int index_add(struct index *x, const void *key, size_t n, struct place place, in
                         n > INDEX_KEY_SIZE_MAX)
                 return -ERANGE;
         /* A key that is behind all of a leaf goes there, not before all of the next. */
-        if (x->leaf_count == 0)
+        if (x->leaves.count == 0)
                 c = (struct index_cursor){.index = x};
         else {
                 c.leaf = find_leaf(x, key, n);
-                c.slot = find_slot(x->leaves[c.leaf], key, n);
+                c.slot = find_slot(x->leaves.items[c.leaf], key, n);
         }
-        it = x->leaf_count > 0 && c.slot < x->leaves[c.leaf]->count
-                             ? x->leaves[c.leaf]->items[c.slot]
+        it = x->leaves.count > 0 && c.slot < x->leaves.items[c.leaf]->count
+                             ? x->leaves.items[c.leaf]->items[c.slot]
                              : NULL;
         if (it && index_item_compare(it, key, n) == 0) {
                 r = push_past(it);
@@ -428,7 +412,7 @@ static bool compact_item(struct index_item *it, int64_t rev, void (*dropped)(int
 }
 
 static void remove_slot(struct index *x, size_t at, unsigned slot) {
-        struct leaf *l = x->leaves[at];
+        struct leaf *l = x->leaves.items[at];
 
         index_item_free(x, l->items[slot]);
         l->count--;
@@ -437,8 +421,9 @@ static void remove_slot(struct index *x, size_t at, unsigned slot) {
         if (l->count > 0)
                 return;
         free(l);
-        x->leaf_count--;
-        memmove(&x->leaves[at], &x->leaves[at + 1], (x->leaf_count - at) * sizeof(x->leaves[0]));
+        x->leaves.count--;
+        memmove(&x->leaves.items[at], &x->leaves.items[at + 1],
+                        (x->leaves.count - at) * sizeof(x->leaves.items[0]));
 }
 
 int index_compact(struct index *x, int64_t compact_rev, const void *from, size_t from_size,
@@ -456,13 +441,13 @@ int index_compact(struct index *x, int64_t compact_rev, const void *from, size_t
                         index_cursor_next(&c);
                         continue;
                 }
-                size_t leaves = x->leaf_count;
+                size_t leaves = x->leaves.count;
 
                 remove_slot(x, c.leaf, (unsigned)c.slot);
-                if (leaves == x->leaf_count && c.slot == x->leaves[c.leaf]->count) {
+                if (leaves == x->leaves.count && c.slot == x->leaves.items[c.leaf]->count) {
                         c.leaf++;
                         c.slot = 0;
-                } else if (leaves != x->leaf_count)
+                } else if (leaves != x->leaves.count)
                         c.slot = 0;
         }
         it = index_cursor_item(&c);

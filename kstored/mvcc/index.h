@@ -71,9 +71,9 @@ void index_seek(struct index *x, const void *key, size_t n, struct index_cursor 
 struct index_item *index_cursor_item(const struct index_cursor *c); /* NULL at the end */
 void index_cursor_next(struct index_cursor *c);
 
-/* Drops the changes that no reader at compact_rev or later can see, for up to `items` keys from the
- * given one on. Places dropped are given to the function. Returns 1 with the key to go on from in
- * ret_next (owned by the caller), or 0 at the end. */
+/* Deletes the changes that no reader at compact_rev or later can see, for up to `items` keys from
+ * the given one on. The function gets the seq of each one. Returns 1 with the key to continue from
+ * in ret_next (owned by the caller), or 0 at the end. */
 int index_compact(struct index *x, int64_t compact_rev, const void *from, size_t from_size,
                 size_t items, void (*dropped)(int64_t seq, void *userdata), void *userdata,
                 char **ret_next, size_t *ret_next_size);

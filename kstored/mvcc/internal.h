@@ -3,6 +3,7 @@
 
 #include "kstored/raft/bugs.h"
 #include "kstored/mvcc/mvcc.h"
+#include "lib/vector.h"
 
 struct mvcc {
         struct row_source source;
@@ -17,8 +18,7 @@ struct mvcc {
         size_t tail_bytes;
         bool in_txn;
         bool txn_changed;
-        struct row **changes;
-        size_t change_count, change_allocated;
+        VECTOR(struct row *) changes;
         bool compacting;
         char *compact_next; /* NULL: from the first key */
         size_t compact_next_size;

@@ -5,8 +5,9 @@
 
 #include <uthash.h>
 
-#include "kstored/raft/bugs.h"
 #include "kstored/mvcc/index.h"
+#include "kstored/raft/bugs.h"
+#include "lib/vector.h"
 
 struct attached {
         UT_hash_handle hh;
@@ -17,7 +18,7 @@ struct attached {
 struct lease {
         int64_t id;
         int64_t ttl_s;
-        uint64_t end_ms; /* UINT64_MAX while we do not lead */
+        uint64_t end_ms; /* UINT64_MAX while this member does not lead */
         bool ending;
         uint64_t due_ms; /* its place in the heap; not later than its end */
         size_t heap_at;  /* its index there, plus 1 */
@@ -28,9 +29,8 @@ struct lease {
 struct lessor {
         struct lease *leases;
         bool leading;
-        uint64_t now_ms; /* of the last call that told */
-        struct lease **heap;
-        size_t due_count, due_allocated;
+        uint64_t now_ms; /* as of the last call that gave the time */
+        VECTOR(struct lease *) heap;
         bool short_of_memory; /* the heap does not have all */
 };
 
@@ -46,41 +46,35 @@ int lessor_new(struct lessor **ret) {
 /* ---- the heap ---- */
 
 static void place(struct lessor *l, size_t i, struct lease *x) {
-        l->heap[i] = x;
+        l->heap.items[i] = x;
         x->heap_at = i + 1;
 }
 
 static void sift_up(struct lessor *l, size_t i, struct lease *x) {
-        for (; i > 0 && l->heap[(i - 1) / 2]->due_ms > x->due_ms; i = (i - 1) / 2)
-                place(l, i, l->heap[(i - 1) / 2]);
+        for (; i > 0 && l->heap.items[(i - 1) / 2]->due_ms > x->due_ms; i = (i - 1) / 2)
+                place(l, i, l->heap.items[(i - 1) / 2]);
         place(l, i, x);
 }
 
 static void sift_down(struct lessor *l, size_t i, struct lease *x) {
-        for (size_t child; (child = 2 * i + 1) < l->due_count; i = child) {
-                if (child + 1 < l->due_count && l->heap[child + 1]->due_ms < l->heap[child]->due_ms)
+        for (size_t child; (child = 2 * i + 1) < l->heap.count; i = child) {
+                if (child + 1 < l->heap.count &&
+                                l->heap.items[child + 1]->due_ms < l->heap.items[child]->due_ms)
                         child++;
-                if (l->heap[child]->due_ms >= x->due_ms)
+                if (l->heap.items[child]->due_ms >= x->due_ms)
                         break;
-                place(l, i, l->heap[child]);
+                place(l, i, l->heap.items[child]);
         }
         place(l, i, x);
 }
 
 static void heap_push(struct lessor *l, struct lease *x) {
-        if (l->due_count == l->due_allocated) {
-                size_t want = MAX(2 * l->due_allocated, (size_t)64);
-                struct lease **v = reallocarray(l->heap, want, sizeof(*v));
-
-                if (!v) {
-                        l->short_of_memory = true;
-                        return;
-                }
-                l->heap = v;
-                l->due_allocated = want;
+        if (vector_reserve(&l->heap, 1) < 0) {
+                l->short_of_memory = true;
+                return;
         }
         x->due_ms = x->end_ms;
-        sift_up(l, l->due_count++, x);
+        sift_up(l, l->heap.count++, x);
 }
 
 static void heap_remove(struct lessor *l, struct lease *x) {
@@ -90,10 +84,10 @@ static void heap_remove(struct lessor *l, struct lease *x) {
         if (i-- == 0)
                 return;
         x->heap_at = 0;
-        last = l->heap[--l->due_count];
+        last = l->heap.items[--l->heap.count];
         if (last == x)
                 return;
-        if (i > 0 && l->heap[(i - 1) / 2]->due_ms > last->due_ms)
+        if (i > 0 && l->heap.items[(i - 1) / 2]->due_ms > last->due_ms)
                 sift_up(l, i, last);
         else
                 sift_down(l, i, last);
@@ -102,8 +96,7 @@ static void heap_remove(struct lessor *l, struct lease *x) {
 static void heap_clear(struct lessor *l) {
         for (struct lease *x = l->leases; x; x = x->hh.next)
                 x->heap_at = 0;
-        l->heap = mfree(l->heap);
-        l->due_count = l->due_allocated = 0;
+        vector_done(&l->heap);
         l->short_of_memory = false;
 }
 
@@ -134,7 +127,7 @@ struct lessor *lessor_free(struct lessor *l) {
                 HASH_DEL(l->leases, x);
                 lease_free(x);
         }
-        free(l->heap);
+        vector_done(&l->heap);
         free(l);
         return NULL;
 }
@@ -318,8 +311,8 @@ size_t lessor_expired(
                 return 0;
         if (l->short_of_memory)
                 heap_fill(l);
-        while (count < n && l->due_count > 0 && l->heap[0]->due_ms <= now_ms) {
-                struct lease *x = l->heap[0];
+        while (count < n && l->heap.count > 0 && l->heap.items[0]->due_ms <= now_ms) {
+                struct lease *x = l->heap.items[0];
 
                 heap_remove(l, x);
                 if (x->end_ms <= now_ms) {

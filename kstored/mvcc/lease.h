@@ -31,7 +31,7 @@ struct lease_key {
 };
 /* The keys of a lease in order; the array is the caller's, the keys live until the next change. */
 int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count);
-/* The same in whatever order costs nothing. */
+/* The same in no particular order, which is cheaper. */
 int lease_keys_unsorted(const struct lease *x, struct lease_key **ret, size_t *ret_count);
 size_t lease_key_count(const struct lease *x);
 
@@ -39,14 +39,14 @@ size_t lessor_count(const struct lessor *l);
 /* The ids in ascending order, in an array of the caller's. */
 int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count);
 
-/* The clock side, on the leader: a lease that is granted begins at the time told last. Becoming
- * leader gives every lease its whole time again, because the time that is left was known only to
- * the leader before. */
+/* The clock side, on the leader: a lease that is granted starts at the last lessor_set_now().
+ * Becoming leader gives every lease its whole TTL again, because only the previous leader knew the
+ * time that was left. */
 void lessor_set_now(struct lessor *l, uint64_t now_ms);
 void lessor_promote(struct lessor *l, uint64_t now_ms, uint64_t extend_ms);
 void lessor_demote(struct lessor *l);
 void lease_renew(struct lease *x, uint64_t now_ms);
-/* It was given by lessor_expired(): its revocation is under way, and renewing it may be too late.
+/* lessor_expired() has returned it: its revocation is under way, and renewing it may be too late.
  */
 bool lease_is_ending(const struct lease *x);
 int64_t lease_remaining_s(const struct lease *x, uint64_t now_ms);

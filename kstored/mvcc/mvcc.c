@@ -25,10 +25,10 @@ struct mvcc *mvcc_free(struct mvcc *m) {
                 return NULL;
         for (int64_t s = m->tail_first; s < m->next_seq; s++)
                 row_unref(m->tail[s & m->tail_mask]);
-        for (size_t i = 0; i < m->change_count; i++)
-                row_unref(m->changes[i]);
+        for (size_t i = 0; i < m->changes.count; i++)
+                row_unref(m->changes.items[i]);
         free(m->tail);
-        free(m->changes);
+        vector_done(&m->changes);
         free(m->compact_next);
         index_free(m->index);
         free(m);
@@ -39,7 +39,7 @@ void mvcc_restore(struct mvcc *m, int64_t rev, int64_t next_seq, int64_t compact
         m->rev = rev;
         m->tail_first = m->flushed = m->next_seq = next_seq;
         m->compact_rev = compact_rev;
-        m->compacting = compact_rev > 0; /* a crash may have cut the dropping short */
+        m->compacting = compact_rev > 0; /* a crash may have interrupted the deletion */
 }
 
 int mvcc_restore_row(struct mvcc *m, const struct row *row) {
@@ -108,26 +108,13 @@ static int tail_reserve(struct mvcc *m) {
         return 0;
 }
 
-static int change_reserve(struct mvcc *m) {
-        if (m->change_count == m->change_allocated) {
-                size_t want = m->change_allocated ? m->change_allocated * 2 : 64;
-                struct row **v = realloc(m->changes, want * sizeof(*v));
-
-                if (!v)
-                        return -ENOMEM;
-                m->changes = v;
-                m->change_allocated = want;
-        }
-        return 0;
-}
-
 /* Takes the row. */
 static int add_row(struct mvcc *m, struct row *row) {
         struct place place = {.rev = m->rev + 1, .seq_dead = m->next_seq * 2 + (row->version == 0)};
         int r = tail_reserve(m);
 
         if (r >= 0)
-                r = change_reserve(m);
+                r = vector_reserve(&m->changes, 1);
         if (r >= 0)
                 r = index_add(m->index, row->data, row->key_size, place, row->create, row->version,
                                 row->lease);
@@ -139,7 +126,7 @@ static int add_row(struct mvcc *m, struct row *row) {
         row->seq = m->next_seq++;
         m->tail[row->seq & m->tail_mask] = row;
         m->tail_bytes += row_bytes(row);
-        m->changes[m->change_count++] = row_ref(row);
+        m->changes.items[m->changes.count++] = row_ref(row);
         m->txn_changed = true;
         return 0;
 }
@@ -177,11 +164,11 @@ int mvcc_delete(struct mvcc *m, const void *key, size_t key_size) {
 }
 
 struct row **mvcc_take_changes(struct mvcc *m, size_t *ret_count) {
-        struct row **v = m->changes;
+        struct row **v = m->changes.items;
 
-        *ret_count = m->change_count;
-        m->changes = NULL;
-        m->change_count = m->change_allocated = 0;
+        *ret_count = m->changes.count;
+        m->changes.items = NULL;
+        m->changes.count = m->changes.allocated = 0;
         return v;
 }
 
@@ -238,21 +225,6 @@ bool key_in_range(const struct key_range *r, const void *key, size_t n) {
                (unbounded(r) || key_compare(key, n, r->end, r->end_size) < 0);
 }
 
-static int add_match(struct mvcc_match **v, size_t *n, size_t *allocated,
-                const struct index_item *it, const struct place *place) {
-        if (*n == *allocated) {
-                size_t want = *allocated ? *allocated * 2 : 16;
-                struct mvcc_match *p = realloc(*v, want * sizeof(*p));
-
-                if (!p)
-                        return -ENOMEM;
-                *v = p;
-                *allocated = want;
-        }
-        (*v)[(*n)++] = (struct mvcc_match){.item = it, .place = *place};
-        return 0;
-}
-
 void mvcc_walk_begin(struct mvcc *m, const struct key_range *range, const char *from,
                 size_t from_size, struct mvcc_walk *ret) {
         ret->range = *range;
@@ -272,25 +244,32 @@ void mvcc_walk_next(struct mvcc_walk *w) {
 
 int mvcc_range(struct mvcc *m, const struct key_range *range, int64_t rev, size_t walk_max,
                 struct mvcc_match **ret, size_t *ret_n) {
-        _cleanup_free_ struct mvcc_match *v = NULL;
-        size_t n = 0, walked = 0, allocated = 0;
+        VECTOR(struct mvcc_match) found = {0};
         const struct index_item *it;
         struct mvcc_walk w;
+        size_t walked = 0;
+        int r = 0;
 
         for (mvcc_walk_begin(m, range, NULL, 0, &w); (it = mvcc_walk_item(&w));
                         mvcc_walk_next(&w)) {
                 struct place place;
 
-                if (walked++ == walk_max)
-                        return -E2BIG;
-                if (index_item_at(it, rev, &place) && !place_dead(&place) &&
-                                add_match(&v, &n, &allocated, it, &place) < 0)
-                        return -ENOMEM;
-                if (key_range_is_single(range))
+                if (walked++ == walk_max) {
+                        r = -E2BIG;
+                        break;
+                }
+                if (index_item_at(it, rev, &place) && !place_dead(&place))
+                        r = vector_append(
+                                        &found, ((struct mvcc_match){.item = it, .place = place}));
+                if (r < 0 || key_range_is_single(range))
                         break;
         }
-        *ret = TAKE_PTR(v);
-        *ret_n = n;
+        if (r < 0) {
+                vector_done(&found);
+                return r;
+        }
+        *ret = found.items;
+        *ret_n = found.count;
         return 0;
 }
 

@@ -58,10 +58,10 @@ void mvcc_flushed(struct mvcc *m, int64_t below_seq);
 const struct index_item *mvcc_get(const struct mvcc *m, const void *key, size_t n);
 /* A new reference on a row; -ENODATA when it is gone. */
 int mvcc_row(struct mvcc *m, int64_t seq, struct row **ret);
-/* The same for who needs no value: its size is there, its bytes may be missing. */
+/* The same without the value: its size is there, its bytes may be missing. */
 int mvcc_head(struct mvcc *m, int64_t seq, struct row **ret);
 
-/* [key, end): end_size 0 is the key alone; a single NUL byte is no upper bound. */
+/* [key, end): end_size 0 is the key alone; a single NUL byte means no upper bound. */
 struct key_range {
         const char *key;
         size_t key_size;
@@ -71,7 +71,7 @@ struct key_range {
 bool key_in_range(const struct key_range *r, const void *key, size_t n);
 bool key_range_is_single(const struct key_range *r);
 
-/* The keys of a range in order, those that are deleted too: from the first that is not below `from`
+/* The keys of a range in order, deleted ones included: from the first that is not below `from`
  * (NULL: from the range's own beginning). Any change of the store ends it. */
 struct mvcc_walk {
         struct index_cursor cursor;
@@ -102,7 +102,7 @@ int mvcc_find_rev(struct mvcc *m, int64_t rev, int64_t *ret_seq);
 /* The row of the key before this change, if any reader may still see it: 1, 0, error. */
 int mvcc_previous(struct mvcc *m, const struct row *row, struct row **ret);
 
-/* Sets the compaction revision (replicated); the dropping goes on in mvcc_compact_step(). -ERANGE
+/* Sets the compaction revision (replicated); the deletion continues in mvcc_compact_step(). -ERANGE
  * when it is compacted already, -EOVERFLOW when it is in the future. */
 int mvcc_compact(struct mvcc *m, int64_t rev);
 /* One small batch: 1 when more remains, 0 when done. seqs to delete from the table go to the
@@ -112,5 +112,5 @@ int mvcc_compact_step(struct mvcc *m, size_t items, void (*dropped)(int64_t seq,
 bool mvcc_compacting(const struct mvcc *m);
 
 /* A hash over every row that is visible at some revision from compaction to rev: equal on members
- * with equal state, however far each has got with dropping. Slow: see disk_hash(). */
+ * with equal state, however far each has got with the deletion. Slow: see disk_hash(). */
 int mvcc_hash(struct mvcc *m, int64_t rev, uint32_t *ret);

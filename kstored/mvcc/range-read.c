@@ -34,7 +34,7 @@ struct range_read {
         size_t collect_max; /* of rows that are sorted; SIZE_MAX: all */
         size_t total, found, shown;
         uint64_t rows_size, size, written;
-        char *next; /* the key to go on from */
+        char *next; /* the key to continue from */
         size_t next_size;
         struct sorted *v, *other;
         size_t allocated;

@@ -1,7 +1,7 @@
-/* One range of keys as of one moment, read in small steps: first its size is found out (and its
+/* One range of keys as of one moment, read in small steps: first its size is determined (and its
  * order, where the client wants one), then it is written. Between steps the store may change in any
- * way; what the range shows does not, as long as nobody drops rows of its revision. It holds no row
- * but the one it is writing. No clock: a step ends when its budget of work is spent. */
+ * way; what the range shows does not, as long as rows of its revision are not deleted. It holds no
+ * row but the one it is writing. No clock: a step ends when its budget of work is spent. */
 #pragma once
 
 #include "kstored/mvcc/mvcc.h"
@@ -13,7 +13,7 @@ typedef int64_t work_left;
 enum {
         WORK_KEY = 1,
         WORK_ROW = 40,
-        WORK_BYTES = 100, /* so many bytes of a row cost 1 */
+        WORK_BYTES = 100, /* this many bytes of a row cost 1 */
         WORK_STEP = 5000, /* what may be done between two looks at the clock */
 };
 
@@ -31,7 +31,7 @@ struct range_read *range_read_new(const Etcdserverpb__RangeRequest *r, int64_t r
 struct range_read *range_read_free(struct range_read *x);
 DEFINE_CLEANUP(struct range_read *, range_read_free);
 
-/* Goes on with finding out its size: 1 when there is more to do, 0 when it is known, or a negative
+/* Continues to determine its size: 1 when there is more to do, 0 when it is known, or a negative
  * errno (-ENODATA: a row is gone). */
 int range_read_plan(struct range_read *x, struct mvcc *m, work_left *work);
 /* What is written in all. Only once it is known. */
@@ -40,7 +40,7 @@ uint64_t range_read_size(const struct range_read *x);
  * negative errno; -ESTALE when it is not what was planned. */
 int range_read_write(struct range_read *x, struct mvcc *m, struct buf *out, size_t size_max,
                 work_left *work);
-/* Gives up the row at hand; it is read again when it is needed. */
+/* Releases the current row; it is read again when it is needed. */
 void range_read_let_go(struct range_read *x);
 /* Bytes it holds, but for that row. */
 size_t range_read_bytes(const struct range_read *x);

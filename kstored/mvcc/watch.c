@@ -1,5 +1,5 @@
-/* Synced watchers of a single key are found by hash, those of a range by walking their list. What a
- * watcher has coming is gathered in its own buffer and sent at the end of the loop's turn, never
+/* Synced watchers of a single key are found by hash, those of a range by walking their list. The
+ * events of a watcher are gathered in its own buffer and sent at the end of the loop's turn, never
  * cutting a revision in two (unless the client asked for fragments). */
 #include "kstored/mvcc/watch.h"
 
@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "kstored/raft/bugs.h"
+#include "lib/vector.h"
 
 enum { PROGRESS_WANTED_MAX = 1000, SCRATCH_KEPT = 64 * 1024 };
 
@@ -18,8 +19,8 @@ struct watcher {
         unsigned flags;
         bool synced;
         bool dirty;
-        bool told;         /* something was sent since the last progress round */
-        int64_t next_rev;  /* the first it has not got yet */
+        bool sent;         /* events since the last progress round */
+        int64_t next_rev;  /* the first revision that it lacks */
         int64_t first_rev; /* of the first event gathered and not sent */
         int64_t last_rev;  /* of the last event gathered */
         struct buf events;
@@ -62,7 +63,7 @@ struct hub {
         LIST_HEAD(, watch_stream) streams;
         size_t count;
         struct buf scratch;
-        struct buf event; /* the row at hand, encoded once */
+        struct buf event; /* the current row, encoded once */
         struct buf event_prev;
 };
 
@@ -123,7 +124,7 @@ static void unlink_watcher(struct watcher *w) {
                 TAILQ_REMOVE(&h->ranges, w, link);
 }
 
-/* Everything before from_rev it has got. */
+/* It has everything before from_rev. */
 static void make_unsynced(struct watcher *w, int64_t from_rev) {
         w->next_rev = MAX(w->next_rev, from_rev);
         unlink_watcher(w);
@@ -138,7 +139,7 @@ void hub_restore(struct hub *h, struct mvcc *mvcc, int64_t had_rev) {
         h->mvcc = mvcc;
         LIST_FOREACH(s, &h->streams, link) {
                 HASH_ITER(hh, s->watchers, w, next) {
-                        /* One that waits for a later revision still misses nothing yet. */
+                        /* One that waits for a later revision has missed nothing yet. */
                         if (w->synced && MAX(w->next_rev, had_rev + 1) <= mvcc_rev(mvcc) &&
                                         !bug(BUG_WATCH_RESTORE))
                                 make_unsynced(w, had_rev + 1);
@@ -251,7 +252,7 @@ static int send_canceled(struct watch_stream *s, int64_t id, int64_t compact_rev
                 const char *reason, bool created) {
         struct hub *h = s->hub;
 
-        /* As etcd: what is compacted away is told without the present revision. */
+        /* As etcd: a compaction cancel carries no current revision. */
         response_begin_at(h, id, compact_rev != 0 ? 0 : mvcc_rev(h->mvcc));
         wire_bool(&h->scratch, 3, created);
         wire_bool(&h->scratch, 4, true);
@@ -309,7 +310,7 @@ static void send_events(struct watcher *w) {
                 w->dirty = false;
         }
         if (w->events.failed) {
-                /* No memory for them now: they come again from the table. */
+                /* No memory for them now: they are read again from the table. */
                 forget_events(w);
                 if (w->synced)
                         make_unsynced(w, w->first_rev);
@@ -324,12 +325,12 @@ static void send_events(struct watcher *w) {
                 (void)buf_append(&h->scratch, w->events.data, w->events.size);
                 (void)response_send(w->stream);
         }
-        w->told = true;
+        w->sent = true;
         w->next_rev = MAX(w->next_rev, w->last_rev + 1);
         forget_events(w);
 }
 
-/* Whether its watchers have to wait, because it does not drain. */
+/* Whether its watchers have to wait, because its client does not read. */
 static bool blocked(struct watch_stream *s) {
         size_t n = s->sink.queued(s->sink.userdata) + s->gathered;
 
@@ -347,7 +348,7 @@ static void event_reset(struct hub *h) {
 }
 
 static int encode_event(struct hub *h, struct watcher *w, const struct row *row, struct buf **ret) {
-        /* What begins to be has no value before, even where the same revision deleted one. */
+        /* A created key has no previous value, even where the same revision deleted it. */
         bool with = (w->flags & WATCH_PREV_KV) && row->version != 1;
         struct buf *b = with ? &h->event_prev : &h->event;
         int r = 0;
@@ -450,7 +451,7 @@ static bool stream_caught_up(const struct watch_stream *s) {
         return true;
 }
 
-/* One large event must not keep its room for good. */
+/* One large event must not keep its memory. */
 static void trim_scratch(struct hub *h) {
         struct buf *all[] = {&h->scratch, &h->event, &h->event_prev};
 
@@ -547,8 +548,8 @@ int watch_progress(struct watch_stream *s) {
         return 0;
 }
 
-/* The lowest revision that an unsynced watcher with room waits for; cancels those that ask for what
- * is compacted away. INT64_MAX when none. */
+/* The lowest revision that an unsynced watcher with room waits for; cancels those that ask for
+ * compacted revisions. INT64_MAX when none. */
 static int64_t lowest_wanted(struct hub *h) {
         int64_t lowest = INT64_MAX, compact = mvcc_compact_rev(h->mvcc);
         struct watcher *w, *next;
@@ -572,36 +573,29 @@ static int64_t lowest_wanted(struct hub *h) {
 }
 
 struct row_batch {
-        struct row **rows;
-        size_t count, allocated, bytes;
+        VECTOR(struct row *) rows;
+        size_t bytes;
 };
 
 static void batch_cut(struct row_batch *b, size_t keep) {
-        while (b->count > keep)
-                row_unref(b->rows[--b->count]);
+        while (b->rows.count > keep)
+                row_unref(b->rows.items[--b->rows.count]);
 }
 
 static void batch_done(struct row_batch *b) {
         batch_cut(b, 0);
-        free(b->rows);
+        vector_done(&b->rows);
 }
 
 /* n more rows from seq on; returns how many there were. */
 static int batch_read(struct row_batch *b, struct mvcc *m, int64_t seq, size_t n) {
         int got;
 
-        if (b->count + n > b->allocated) {
-                size_t want = MAX(2 * b->allocated, b->count + n);
-                struct row **v = reallocarray(b->rows, want, sizeof(*v));
-
-                if (!v)
-                        return -ENOMEM;
-                b->rows = v;
-                b->allocated = want;
-        }
-        got = mvcc_scan(m, seq, n, b->rows + b->count);
+        if (vector_reserve(&b->rows, n) < 0)
+                return -ENOMEM;
+        got = mvcc_scan(m, seq, n, b->rows.items + b->rows.count);
         for (int i = 0; i < got; i++)
-                b->bytes += row_bytes(b->rows[b->count++]);
+                b->bytes += row_bytes(b->rows.items[b->rows.count++]);
         return got;
 }
 
@@ -623,15 +617,16 @@ static int read_revisions(struct hub *h, int64_t rev, struct row_batch *b, int64
                         *ret_upto = mvcc_rev(h->mvcc);
                         return 0;
                 }
-                seq = b->rows[b->count - 1]->seq + 1;
-                if (b->count < WATCH_SCAN_ROWS && b->bytes < WATCH_SCAN_BYTES)
+                seq = b->rows.items[b->rows.count - 1]->seq + 1;
+                if (b->rows.count < WATCH_SCAN_ROWS && b->bytes < WATCH_SCAN_BYTES)
                         continue;
-                keep = b->count;
-                while (keep > 0 && b->rows[keep - 1]->rev == b->rows[b->count - 1]->rev)
+                keep = b->rows.count;
+                while (keep > 0 && b->rows.items[keep - 1]->rev ==
+                                                   b->rows.items[b->rows.count - 1]->rev)
                         keep--;
                 if (keep == 0)
                         continue; /* one revision bigger than the batch */
-                *ret_upto = b->rows[b->count - 1]->rev - 1;
+                *ret_upto = b->rows.items[b->rows.count - 1]->rev - 1;
                 batch_cut(b, keep);
                 return 0;
         }
@@ -641,8 +636,8 @@ static void catch_up(struct watcher *w, const struct row_batch *b, int64_t upto)
         struct hub *h = w->stream->hub;
         struct key_range range = watcher_range(w);
 
-        for (size_t i = 0; i < b->count; i++) {
-                const struct row *row = b->rows[i];
+        for (size_t i = 0; i < b->rows.count; i++) {
+                const struct row *row = b->rows.items[i];
 
                 if (row->rev + bug(BUG_WATCH_TWICE) < w->next_rev ||
                                 !key_in_range(&range, row->data, row->key_size))
@@ -655,7 +650,7 @@ static void catch_up(struct watcher *w, const struct row_batch *b, int64_t upto)
                 }
                 event_reset(h);
                 if (gather(w, row) < 0) {
-                        /* Again from the last that went out. */
+                        /* Again from the last event that was sent. */
                         forget_events(w);
                         return;
                 }
@@ -690,11 +685,11 @@ int hub_sync_step(struct hub *h) {
                 bool end = w == last;
 
                 next = TAILQ_NEXT(w, link);
-                /* Behind the others: who is not reached in this step is the first in the next. */
+                /* To the end of the list: those not reached in this step come first in the next. */
                 TAILQ_REMOVE(&h->unsynced, w, link);
                 TAILQ_INSERT_TAIL(&h->unsynced, w, link);
                 if (w->next_rev <= upto + 1 && !blocked(w->stream)) {
-                        work += b.count;
+                        work += b.rows.count;
                         catch_up(w, &b, upto);
                 }
                 work++;
@@ -709,11 +704,11 @@ void hub_progress(struct hub *h) {
 
         LIST_FOREACH(s, &h->streams, link) {
                 for (struct watcher *w = s->watchers; w; w = w->hh.next) {
-                        if ((w->flags & WATCH_PROGRESS) && w->synced && !w->dirty && !w->told) {
+                        if ((w->flags & WATCH_PROGRESS) && w->synced && !w->dirty && !w->sent) {
                                 response_begin(h, w->id);
                                 (void)response_send(s);
                         }
-                        w->told = false;
+                        w->sent = false;
                 }
         }
 }

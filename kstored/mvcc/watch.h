@@ -1,7 +1,7 @@
-/* Watches: who is told of which changes, in order, without loss or repetition. A watcher is synced
- * when it has everything up to the current revision and gets changes as they happen; else it
- * catches up from the table in batches. A stream that does not drain makes its watchers unsynced
- * instead of making the store hold their events. */
+/* Watches: each watcher receives the changes of its range in order, without loss or repetition. A
+ * watcher is synced when it has everything up to the current revision and receives changes as they
+ * happen; otherwise it catches up from the table in batches. A stream that does not drain makes its
+ * watchers unsynced instead of making the store hold their events. */
 #pragma once
 
 #include "kstored/mvcc/mvcc.h"
@@ -46,8 +46,8 @@ struct hub *hub_free(struct hub *h); /* the streams must be gone */
 DEFINE_CLEANUP(struct hub *, hub_free);
 void hub_set_header(struct hub *h, const struct watch_header *header);
 
-/* The store, which had come to revision had_rev, was replaced by a newer one: what watchers miss
- * they get from there. Before it: hub_flush(). */
+/* The store, which was at revision had_rev, was replaced by a newer one: watchers receive what they
+ * miss from it. Before it: hub_flush(). */
 void hub_restore(struct hub *h, struct mvcc *mvcc, int64_t had_rev);
 
 int watch_stream_new(struct watch_stream **ret, struct hub *h, const struct watch_sink *sink);
@@ -67,8 +67,8 @@ int hub_notify(struct hub *h, struct row *const *rows, size_t n);
 void hub_flush(struct hub *h);
 /* Lets watchers that lag catch up by one batch: 1 when there is more to do now, 0 when not. */
 int hub_sync_step(struct hub *h);
-/* Whether some watcher has not got all there is. */
+/* Whether some watcher lacks changes. */
 bool hub_lags(const struct hub *h);
-/* Tells idle watchers that asked for it where the store is. */
+/* Sends the current revision to idle watchers that asked for it. */
 void hub_progress(struct hub *h);
 size_t hub_watcher_count(const struct hub *h);

@@ -1,15 +1,15 @@
-/* A leader has contradicted what was committed here (raft/contradict.c): what a person reads, and
- * what the others hear before this member stops. */
+/* A leader has contradicted what was committed here (raft/contradict.c): the message for people,
+ * and what is sent to the others before this member stops. */
 #include "kstored/replica/replica.h"
 
-static const char *name_of(const struct replica *r, uint64_t id) {
-        const struct member *m = state_member(r->state, id);
+static const char *name_of(const struct replica *replica, uint64_t id) {
+        const struct member *m = state_member(replica->state, id);
 
         return m && !isempty(m->name) ? m->name : "no name";
 }
 
-char *replica_contradiction_text(const struct replica *r) {
-        const struct raft_contradiction *c = raft_get_contradiction(r->raft);
+char *replica_contradiction_text(const struct replica *replica) {
+        const struct raft_contradiction *c = raft_get_contradiction(replica->raft);
         unsigned long long leader = c->leader, index = c->index;
         _cleanup_free_ char *seen = NULL, *ours = NULL;
 
@@ -37,8 +37,9 @@ char *replica_contradiction_text(const struct replica *r) {
                                  "for log index %llu, and the log here ends at %llu: this member "
                                  "has lost what it acknowledged. Replace it from the others: "
                                  "kstored --config FILE --replace",
-                                leader, name_of(r, c->leader), (unsigned long long)c->leader_term,
-                                index, (unsigned long long)c->our_index);
+                                leader, name_of(replica, c->leader),
+                                (unsigned long long)c->leader_term, index,
+                                (unsigned long long)c->our_index);
         default:
                 return NULL;
         }
@@ -47,20 +48,20 @@ char *replica_contradiction_text(const struct replica *r) {
                         "was acknowledged, that one or this (%llx). Keep the data of both, look "
                         "which of the machines had trouble, and replace the one that is wrong "
                         "from the others: kstored --config FILE --replace on it",
-                        leader, name_of(r, c->leader), (unsigned long long)c->leader_term,
-                        strempty(seen), (unsigned long long)r->member_id);
+                        leader, name_of(replica, c->leader), (unsigned long long)c->leader_term,
+                        strempty(seen), (unsigned long long)replica->member_id);
 }
 
-/* Through the leader, whoever is right: what it acknowledges from now on could be lost, too, when
- * it is the one that has to be replaced. Member 0 is nobody, as in etcd's own check. */
-void replica_report_contradiction(struct replica *r) {
-        const struct raft_contradiction *c = raft_get_contradiction(r->raft);
+/* Sent through the leader, whichever of the two is right: if the leader has to be replaced, what it
+ * acknowledges from now on could be lost too. Member 0 means no member, as in etcd's own check. */
+void replica_report_contradiction(struct replica *replica) {
+        const struct raft_contradiction *c = raft_get_contradiction(replica->raft);
         _cleanup_buf_ struct buf b = {0};
         uint8_t head[COMMAND_HEADER_SIZE];
         struct raft_entry *e;
         struct raft_message m = {.type = RAFT_MSG_PROPOSE,
                         .to = c->leader,
-                        .from = r->member_id,
+                        .from = replica->member_id,
                         .term = c->leader_term,
                         .entries = &e,
                         .entry_count = 1};
@@ -74,6 +75,6 @@ void replica_report_contradiction(struct replica *r) {
         e = b.failed ? NULL : raft_entry_new(0, 0, RAFT_ENTRY_NORMAL, b.data, b.size);
         if (!e)
                 return;
-        r->options.ops->send(r->options.userdata, &m);
+        replica->options.ops->send(replica->options.userdata, &m);
         raft_entry_unref(e);
 }

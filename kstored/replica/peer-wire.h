@@ -29,6 +29,6 @@ void peer_wire_terms(struct buf *b, unsigned field, const struct raft_term_start
 /* Writes a Message as this field; what b.failed says holds. */
 void peer_wire_message(struct buf *b, unsigned field, const struct raft_message *m);
 /* The message with entries of its own, all of which peer_message_done() drops. -EBADMSG when its
- * type or an entry's makes no sense or it has more entries than a leader sends, -ENOMEM. */
+ * type or an entry's is invalid or it has more entries than a leader sends, -ENOMEM. */
 int peer_message_read(const Keelsonpeer__Message *wire, struct raft_message *ret);
 void peer_message_done(struct raft_message *m);

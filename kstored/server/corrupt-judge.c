@@ -1,5 +1,5 @@
 /* A majority of equal members is taken to be right: that more than half of them change to the same
- * wrong data is out of the question. With two members, or when too few answer, nobody can say who
+ * wrong data is out of the question. With two members, or when too few answer, it is unknown which
  * is wrong. */
 #include "kstored/server/corrupt-judge.h"
 

@@ -1,4 +1,4 @@
-/* Who is wrong when members hold different data. */
+/* Which member is wrong when members hold different data. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,6 +18,6 @@ enum corrupt_verdict {
         CORRUPT_UNKNOWN, /* they differ, and no side is more than half */
 };
 
-/* v: all members of the cluster, whether they answered or not. Who asks or leads counts no more
- * than another. */
+/* v: all members of the cluster, whether they answered or not. The one that asks or leads counts as
+ * any other. */
 enum corrupt_verdict corrupt_judge(const struct corrupt_answer *v, size_t n, bool *ret_wrong);

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What one of the others said when it was asked. */
+/* The answer of one of the others. */
 enum first_life_answer {
         FIRST_LIFE_SILENT, /* nothing */
         FIRST_LIFE_NEW,    /* it has never voted or agreed on anything itself, nor heard this one */
@@ -20,10 +20,10 @@ enum first_life_verdict {
 };
 
 /* answers: of the n others that it was started with; voters: of the cluster as it is now, as far as
- * anybody said.
+ * any reported it.
  *
  * Where nothing was ever agreed on as far as those that answer know, a majority of new members,
- * this one included, begins a cluster. Where a cluster runs, so many of the others must not know
- * this one that every majority it could have been in has one of them. */
+ * this one included, begins a cluster. Where a cluster runs, enough of the others must not know
+ * this one that every majority it could have been in includes one of them. */
 enum first_life_verdict first_life_judge(
                 const enum first_life_answer *answers, size_t n, size_t voters);

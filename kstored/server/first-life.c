@@ -1,6 +1,6 @@
-/* A member that begins empty among others asks each of them, again and again, whether it was one of
- * the cluster before, and takes part once enough say no (first-life-judge.c). Until then its
- * replica does nothing (replica-heard.c). */
+/* A member that begins empty among others asks each of them, repeatedly, whether it was a member
+ * before, and takes part once enough say no (first-life-judge.c). Until then its replica does
+ * nothing (replica/heard.c). */
 #include "kstored/server/first-life.h"
 
 #include <sysexits.h>
@@ -17,7 +17,7 @@ struct question {
         uint64_t member;
         struct grpc_client_call *call; /* under way */
         enum first_life_answer answer;
-        uint64_t by; /* who answers there now: the one it was may have been replaced */
+        uint64_t by; /* which member answers there now: that one may have been replaced */
 };
 
 struct first_life {
@@ -46,7 +46,7 @@ static enum first_life_answer read_answer(
                         return FIRST_LIFE_KNOWS;
         for (size_t i = 0; i < r->n_members; i++)
                 if (r->members[i]->id == s->member_id && r->members[i]->n_client_urls > 0)
-                        return FIRST_LIFE_KNOWS; /* only itself says them */
+                        return FIRST_LIFE_KNOWS; /* only the member itself publishes them */
         return r->is_new ? FIRST_LIFE_NEW : FIRST_LIFE_RUNS;
 }
 
@@ -178,7 +178,7 @@ static void turn(struct server *s, void *state, uint64_t now_ms) {
                         return;
                 log_info("None of the others knows this member from before: it takes part");
                 stop(s, f);
-                peers_greet(s->peers); /* the streams were begun as one that does not */
+                peers_greet(s->peers); /* the streams were opened as one that does not take part */
                 raft_hurry(s->raft, 0);
                 return;
         }

@@ -203,7 +203,7 @@ int identity_first_members(struct server *s, struct replica_options *ro, struct 
 }
 
 /* A member may get another name, or another address with etcdctl member update; not both at once.
- * Where neither is its own, somebody took the wrong directory: it would speak for the other member,
+ * Where neither is its own, this is the wrong directory: it would speak for the other member,
  * which may be running. */
 int identity_check(const struct server *s, struct problem *p) {
         const struct server_options *o = s->options;

@@ -1,4 +1,4 @@
-/* How a member with an empty disk finds out who it is in a cluster that runs. */
+/* How a member with an empty disk learns its identity in a running cluster. */
 #include "kstored/server/join.h"
 
 #include "kstored/replica/peer-wire.h"

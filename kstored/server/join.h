@@ -1,4 +1,4 @@
-/* How a member with an empty disk finds out who it is in a cluster that runs. */
+/* How a member with an empty disk learns its identity in a running cluster. */
 #pragma once
 
 #include "kstored/state/state.h"
@@ -36,8 +36,8 @@ struct join_reply {
         struct buf bytes;
 };
 
-/* One question to one address, on a loop of its own: for a program that does nothing else. An error
- * only when it could not be asked; what came of it is in the reply. */
+/* One question to one address, on a loop of its own: for a program that does nothing else
+ * meanwhile. An error only when it could not be asked; the outcome is in the reply. */
 int join_call(struct join_reply *ret, const struct join_question *q, struct problem *p);
 void join_reply_done(struct join_reply *r);
 
@@ -46,7 +46,7 @@ void join_reply_done(struct join_reply *r);
  * answers. */
 int join_ask(struct join_answer *ret, char **peer_urls, const struct tls_files *tls,
                 uint64_t timeout_ms, bool patient, struct problem *p);
-/* Whether this member has taken part before: somebody has heard it, or it has said its client URLs,
- * which only itself does. */
+/* Whether this member has taken part before: another member has heard it, or it has published its
+ * client URLs, which only itself does. */
 bool join_knows(const struct join_answer *a, const struct member *m);
 void join_answer_done(struct join_answer *a);

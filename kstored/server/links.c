@@ -1,4 +1,4 @@
-/* The links to the other members follow the configuration; where one is broken tells which members
+/* The links to the other members follow the configuration; whether one is up shows which members
  * are in reach. */
 #include "kstored/server/links.h"
 

@@ -19,7 +19,7 @@ static const struct option_row rows[] = {
                                 "where clients are served: http://, https:// or unix:///path",
                                 "http://localhost:2379"),
                 ROW("unix-socket-group-access", OPTION_BOOL, unix_socket_group_access, NULL,
-                                "who is in the account's group may open the clients' Unix socket, "
+                                "members of the account's group may open the clients' Unix socket, "
                                 "too (mode 0660)",
                                 NULL),
                 ROW("advertise-client-urls", OPTION_STRINGS, advertise_client_urls, "URL",
@@ -39,7 +39,7 @@ static const struct option_row rows[] = {
                                 "cluster",
                                 "new"),
                 ROW("initial-cluster-token", OPTION_STRING, initial_cluster_token, "TOKEN",
-                                "tells clusters apart", "etcd-cluster"),
+                                "distinguishes clusters", "etcd-cluster"),
                 ROW("cert-file", OPTION_STRING, cert_file, "FILE", "certificate for clients (PEM)",
                                 NULL),
                 ROW("key-file", OPTION_STRING, key_file, "FILE", "its key", NULL),
@@ -212,7 +212,7 @@ static int check_lists(const struct side *s, struct problem *p) {
         return 0;
 }
 
-/* Files that would not be used look like a door that is locked and is not. */
+/* Files that would not be used would look like protection that is not there. */
 static int check_tls(const struct side *s, struct problem *p) {
         const char *prefix = s->prefix;
         int r = check_made(s, p);
@@ -308,7 +308,7 @@ static int check(const struct server_options *o, struct problem *p) {
                 return problem_set(p, EINVAL, 0, NULL, "--data-dir must not be empty");
         if (!o->listen_client_urls || !*o->listen_client_urls)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "--listen-client-urls is empty: nobody could be served");
+                                "--listen-client-urls is empty: no client could be served");
         r = check_urls("--listen-client-urls", o->listen_client_urls, p);
         if (r >= 0)
                 r = check_urls("--listen-peer-urls", o->listen_peer_urls, p);
@@ -339,7 +339,7 @@ int options_complete(struct server_options *o, struct problem *p) {
         for (char **u = o->listen_client_urls; !o->advertise_client_urls && u && *u && r >= 0; u++)
                 r = strv_extend(&o->advertise_client_urls, *u);
         for (char **u = o->initial_advertise_peer_urls; !o->initial_cluster && u && *u && r >= 0;) {
-                /* One item a URL; the loop ends itself, because the vector is no longer empty. */
+                /* One item a URL; the loop ends because the list is no longer empty. */
                 for (; *u && r >= 0; u++) {
                         _cleanup_free_ char *item = strformat("%s=%s", o->name, *u);
 

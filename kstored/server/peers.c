@@ -1,4 +1,4 @@
-/* The ways to the other members. */
+/* The links to the other members. */
 #include "kstored/server/peers.h"
 
 #include "lib/log.h"
@@ -6,7 +6,7 @@
 enum {
         RETRY_MS = 300,          /* a stream that was refused */
         PING_US = 1000000,       /* a member that hangs is found in two or three of these */
-        BACKOFF_MAX_US = 300000, /* a member that comes back is wanted soon */
+        BACKOFF_MAX_US = 300000, /* a member that comes back is connected soon */
         COMPLAIN_MS = 30000,     /* the same complaint again */
         COMPLAIN_OTHER_MS = 1000 /* another one */
 };
@@ -19,12 +19,12 @@ struct link {
         struct grpc_client_call *call;
         struct buf out; /* an Envelope being gathered */
         uint64_t retry_ms, since_ms;
-        uint64_t told[HEARD_MAX]; /* whom we have heard, as it knows */
-        size_t told_count;
+        uint64_t known[HEARD_MAX]; /* the members heard, as it was sent last */
+        size_t known_count;
         char *complaint;
         uint64_t complained_ms;
         uint64_t sent_bytes, sent_failures, round_trips;
-        uint64_t leave_ms; /* of one that is not needed any more */
+        uint64_t leave_ms; /* of one that is no longer needed */
 };
 
 struct peers {
@@ -233,27 +233,27 @@ static void open_stream(struct link *l) {
                 return;
         }
         l->since_ms = p->now_ms;
-        l->told_count = 0;
+        l->known_count = 0;
         buf_reset(&l->out);
         p->options.on_connected(p->options.userdata, l->id);
 }
 
-/* Whom we have heard take part goes to all at once, before what follows from it. */
-static void tell_heard(struct link *l) {
+/* The list of members heard goes to all at once, before messages that follow from it. */
+static void send_heard(struct link *l) {
         struct peers *p = l->peers;
         const uint64_t *ids;
         size_t n = p->options.heard(p->options.userdata, &ids);
 
-        if (n == l->told_count && memcmp(ids, l->told, n * sizeof(ids[0])) == 0)
+        if (n == l->known_count && memcmp(ids, l->known, n * sizeof(ids[0])) == 0)
                 return;
         peer_wire_heard(&l->out, 3, ids, n);
-        memcpy(l->told, ids, n * sizeof(ids[0]));
-        l->told_count = n;
+        memcpy(l->known, ids, n * sizeof(ids[0]));
+        l->known_count = n;
 }
 
 static void flush_link(struct link *l) {
         if (l->call)
-                tell_heard(l);
+                send_heard(l);
         if (l->call && l->out.size > 0 && !l->out.failed) {
                 /* A full queue: the member does not read; Raft repeats what it needs. */
                 if (grpc_client_call_send(l->call, l->out.data, l->out.size) >= 0)

@@ -1,4 +1,4 @@
-/* The ways to the other members: for each a connection and on it one stream of Raft messages. What
+/* The links to the other members: for each a connection and on it one stream of Raft messages. What
  * cannot be sent is dropped: Raft sends again what matters. */
 #pragma once
 
@@ -10,25 +10,25 @@
 
 struct peers;
 
-enum { PEERS_PRIORITY = -10 }; /* what other members say is heard before what clients ask */
+enum { PEERS_PRIORITY = -10 }; /* members' messages come before clients' requests */
 
 struct peers_options {
         uint64_t cluster_id;
         uint64_t member_id;
         const struct tls_files *tls; /* NULL: none; copied as it is, the strings are the caller's */
-        /* How long the connection to a member that is not needed any more stays: longer than any
-         * call on it, because freeing a channel ends calls without a word. */
+        /* How long the connection to a member that is no longer needed stays: longer than any call
+         * on it, because freeing a channel ends calls without calling back. */
         uint64_t linger_ms;
-        /* A member says that we were removed from the cluster. */
+        /* A member reports that this one was removed from the cluster. */
         void (*on_removed)(void *userdata);
         /* A member came in reach. */
         void (*on_connected)(void *userdata, uint64_t id);
         /* A member answered a ping. May be NULL. */
         void (*on_round_trip)(void *userdata, uint64_t id, uint64_t us);
-        /* The index of our newest configuration. */
+        /* The index of this member's newest configuration. */
         uint64_t (*config_index)(void *userdata);
-        /* Whether we take no part yet, and whom we have heard take part: a list that only grows, or
-         * becomes another one. */
+        /* Whether this member does not take part yet, and the members that it has heard take part:
+         * a list that only grows, or is replaced. */
         bool (*fresh)(void *userdata);
         size_t (*heard)(void *userdata, const uint64_t **ret);
         void *userdata;
@@ -39,14 +39,14 @@ struct peers *peers_free(struct peers *p);
 DEFINE_CLEANUP(struct peers *, peers_free);
 /* Makes the links those of these members; known ones with the same addresses stay. */
 int peers_update(struct peers *p, struct member *const *members, size_t n);
-/* Gathers a message; peers_flush() sends what was gathered and mends streams that broke. */
+/* Gathers a message; peers_flush() sends what was gathered and opens broken streams again. */
 void peers_send(struct peers *p, const struct raft_message *m);
 void peers_flush(struct peers *p, uint64_t now_ms);
-/* Begins all streams once more, so that the others hear who we are now. */
+/* Opens all streams again, so that the others learn that this member takes part now. */
 void peers_greet(struct peers *p);
 /* For calls to a member: NULL when it is not known. */
 struct grpc_channel *peers_channel(struct peers *p, uint64_t id);
-/* A new channel to it, the caller's, for what would hold up the messages. */
+/* A new channel to it, the caller's, for transfers that would delay the messages. */
 int peers_dial(struct peers *p, uint64_t id, struct grpc_channel **ret);
 /* What went to a member since it is known; for metrics. */
 struct peer_sent {

@@ -79,7 +79,7 @@ static void on_piece(int result, void *userdata) {
 static void turn(struct server *s, void *state, uint64_t now_ms) {
         struct scrub *x = state;
 
-        /* A state that is about to be put in place must find nobody reading the old one. */
+        /* A state that is about to be put in place must not find a reader of the old one. */
         if (s->replica->in_doubt && !x->under_way) {
                 s->replica->in_doubt = false;
                 if (now_ms + TROUBLE_MS < x->next_ms)

@@ -1,5 +1,5 @@
 /* Each connection has a lane: its answers in the order in which they came, of which the first few
- * are being made. Those that can go on are ready, and have a step each in turn.
+ * are being made. Those that can continue are ready, and get one step each in turn.
  *
  *   waiting in its lane -> ready (planning, then writing) <-> waiting for its client -> ended */
 #include "kstored/service/answers.h"

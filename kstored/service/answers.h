@@ -1,7 +1,6 @@
 /* Answers that are too large to be made at once: they are planned and written in slices of a few
- * milliseconds, as fast as their clients read, while everything else continues. What waits for a
- * slow client is one buffer of ANSWERS_AHEAD bytes; the rest is read from the store when it can
- * leave.
+ * milliseconds, as fast as their clients read, while everything else continues. A slow client holds
+ * one buffer of ANSWERS_AHEAD bytes; the rest is read from the store when it can leave.
  */
 #pragma once
 
@@ -16,7 +15,7 @@ enum {
         ANSWERS_OF_CONNECTION = 4, /* made at once for one connection; the others wait */
         ANSWERS_MAX = 50000,
         ANSWERS_BYTES_MAX = 128 << 20, /* what all that wait may hold */
-        ANSWERS_HOLD_MS = 30000, /* so long a compaction waits for answers that began before */
+        ANSWERS_HOLD_MS = 30000, /* how long a compaction waits for answers that began before it */
 };
 
 struct answers;

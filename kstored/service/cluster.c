@@ -128,7 +128,7 @@ static enum store_error check_remove(const struct server *s, const struct member
                 return STORE_OK;
         if (v.started < v.count / 2 + 1)
                 return STORE_MEMBERS_NOT_STARTED;
-        /* One that is down may always go. */
+        /* One that is down may always be removed. */
         if (server_reaches(s, m->id, 0) && v.reached < v.count / 2 + 1)
                 return STORE_UNHEALTHY;
         return STORE_OK;
@@ -211,7 +211,7 @@ void service_member_add(struct grpc_call *call, const void *data, size_t n, void
                 server_propose_change(s, call, &change, b.data, b.size, reply_added);
 }
 
-/* In step with the leader, as etcd sees it: nine tenths of the way. */
+/* In sync with the leader, by etcd's measure: nine tenths of the log. */
 static bool learner_ready(const struct server *s, uint64_t id) {
         struct raft_progress_view v[RAFT_MEMBERS_MAX];
         size_t n = raft_get_progress(s->raft, v, ELEMENTS(v));

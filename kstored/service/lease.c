@@ -38,7 +38,7 @@ void service_lease_revoke(struct grpc_call *call, const void *data, size_t n, vo
         server_propose(server, call, COMMAND_LEASE_REVOKE, data, n, NULL);
 }
 
-/* etcd's are in no order; ours are in that of the keys where sorting holds nobody up. */
+/* etcd returns them in no order; here they are sorted where that takes little time. */
 static int list_keys(const struct lease *x, struct buf *b) {
         _cleanup_free_ struct lease_key *keys = NULL;
         size_t count;

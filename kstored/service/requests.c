@@ -1,5 +1,5 @@
-/* Proposals that wait for their entry to be applied. A request that nobody could propose, because
- * there was no leader, is held and proposed later. */
+/* Proposals that wait for their entry to be applied. A request that comes while there is no leader
+ * is held and proposed later. */
 #include "kstored/service/requests.h"
 
 #include <sys/queue.h>

@@ -14,8 +14,8 @@ extern const struct server_part requests_part;
 typedef void (*request_done)(
                 struct server *s, struct grpc_call *call, const struct outcome *o, void *userdata);
 
-/* Proposes a command for a call, which `done` answers (NULL: the standard answer). call NULL:
- * nobody waits. Copies the data. */
+/* Proposes a command for a call, which `done` answers (NULL: the standard answer). call NULL: no
+ * client waits. Copies the data. */
 void server_propose(struct server *s, struct grpc_call *call, enum command_kind kind,
                 const void *data, size_t n, request_done done);
 /* The same for a change of membership; only on the leader. */

@@ -55,7 +55,7 @@ static int send_piece(struct snapshot *x, const void *data, size_t n) {
 static void on_drained(struct grpc_call *call, void *userdata) {
         struct snapshot *x = userdata;
         _cleanup_free_ char *piece = malloc(PIECE_SIZE);
-        uint8_t digest[STATE_FILE_DIGEST];
+        uint8_t digest[SHA256_SIZE];
         ssize_t n;
 
         if (!piece) {

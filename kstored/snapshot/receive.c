@@ -190,11 +190,11 @@ static void begin(struct server *s, struct grpc_call *call, const Keelsonpeer__S
 }
 
 static void end_of_pieces(struct receiving *x, const ProtobufCBinaryData *sha256) {
-        uint8_t digest[STATE_FILE_DIGEST];
+        uint8_t digest[SHA256_SIZE];
 
         sha256_take(x->file.hash, digest);
-        if (x->offset != x->size || sha256->len != STATE_FILE_DIGEST ||
-                        memcmp(sha256->data, digest, STATE_FILE_DIGEST) != 0) {
+        if (x->offset != x->size || sha256->len != SHA256_SIZE ||
+                        memcmp(sha256->data, digest, SHA256_SIZE) != 0) {
                 finish(x, "its checksum is wrong");
                 return;
         }

@@ -65,7 +65,7 @@ static void finish(struct sending *x, const char *why) {
 }
 
 static void send_last(struct sending *x) {
-        uint8_t digest[STATE_FILE_DIGEST];
+        uint8_t digest[SHA256_SIZE];
         _cleanup_buf_ struct buf b = {0};
 
         sha256_take(x->file.hash, digest);

@@ -3,12 +3,10 @@
 
 #include "lib/crypto.h"
 
-enum { STATE_FILE_DIGEST = SHA256_SIZE };
-
 struct state_file {
         char *path;
-        int fd;                /* -EBADF: not open */
-        struct sha256 *hash;   /* of what went through it; NULL: not begun */
+        int fd;              /* -EBADF: not open */
+        struct sha256 *hash; /* of what went through it; NULL: not begun */
 };
 
 /* Opens the path for reading and begins the hash. The name goes at once, the rest with the

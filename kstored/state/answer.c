@@ -2,6 +2,8 @@
  * it becomes text when it ends. */
 #include "kstored/state/answer.h"
 
+#include "lib/vector.h"
+
 enum part_kind { PART_OPEN, PART_CLOSE, PART_RANGE };
 
 struct answer_part {
@@ -10,7 +12,8 @@ struct answer_part {
         size_t outer;     /* the message it is in, plus 1 */
         unsigned field;   /* of an open one */
         size_t close;     /* of an open one: the part that ends it */
-        uint64_t size;    /* of a range; of a message: of what is in it and is no text, later all */
+        uint64_t size; /* of a range; of a message: of what it holds that is not text, later of all
+                        */
         struct range_read *range;
 };
 
@@ -25,17 +28,12 @@ void answer_done(struct kv_answer *a) {
 static struct answer_part *add_part(struct kv_answer *a, enum part_kind kind) {
         struct answer_part *p;
 
-        if (a->count == a->allocated) {
-                size_t want = a->allocated ? a->allocated * 2 : 8;
-
-                p = reallocarray(a->parts, want, sizeof(*p));
-                if (!p) {
-                        a->failed = true;
-                        return NULL;
-                }
-                a->parts = p;
-                a->allocated = want;
+        p = vector_grown(a->parts, &a->allocated, a->count + 1, sizeof(*p));
+        if (!p) {
+                a->failed = true;
+                return NULL;
         }
+        a->parts = p;
         p = &a->parts[a->count++];
         *p = (struct answer_part){.kind = kind, .text_upto = a->text.size, .outer = a->open};
         return p;

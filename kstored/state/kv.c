@@ -2,6 +2,8 @@
  * operation on it, and only then changes anything: a refusal leaves no trace. */
 #include "kstored/state/kv.h"
 
+#include "lib/vector.h"
+
 /* What is more than this is read when it is sent, in pieces. */
 enum { AT_ONCE_KEYS = 256, AT_ONCE_BYTES = 32 * 1024, AT_ONCE_TEXT_MAX = 256 * 1024 };
 
@@ -368,12 +370,12 @@ static int compare_all(struct kv *kv, const Etcdserverpb__TxnRequest *r, bool *r
 /* The decisions of a txn and the txns in it, in the order in which they are met: nested compares
  * see the state before the whole txn. */
 struct path {
-        bool *taken;
-        size_t count, allocated, next;
+        VECTOR(bool) taken;
+        size_t next;
 };
 
 static void path_done(struct path *p) {
-        free(p->taken);
+        vector_done(&p->taken);
 }
 
 static enum store_error decide(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p) {
@@ -385,16 +387,8 @@ static enum store_error decide(struct kv *kv, const Etcdserverpb__TxnRequest *r,
 
         if (q < 0)
                 return store_error_from_errno(q);
-        if (p->count == p->allocated) {
-                size_t want = p->allocated ? p->allocated * 2 : 8;
-                bool *v = realloc(p->taken, want * sizeof(*v));
-
-                if (!v)
-                        return STORE_NO_MEMORY;
-                p->taken = v;
-                p->allocated = want;
-        }
-        p->taken[p->count++] = then;
+        if (vector_append(&p->taken, then) < 0)
+                return STORE_NO_MEMORY;
         ops = then ? r->success : r->failure;
         n = then ? r->n_success : r->n_failure;
         for (size_t i = 0; i < n && !e; i++)
@@ -423,7 +417,7 @@ static enum store_error check_range_op(struct kv *kv, const Etcdserverpb__Reques
 
 static enum store_error check_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
                 enum store_error (*check)(struct kv *kv, const Etcdserverpb__RequestOp *op)) {
-        bool then = p->taken[p->next++];
+        bool then = p->taken.items[p->next++];
         Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
         size_t n = then ? r->n_success : r->n_failure;
         enum store_error e = STORE_OK;
@@ -500,7 +494,7 @@ static enum store_error run_op(struct kv *kv, const Etcdserverpb__RequestOp *op,
 
 static enum store_error run_path(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p,
                 struct kv_answer *out) {
-        bool then = p->taken[p->next++];
+        bool then = p->taken.items[p->next++];
         Etcdserverpb__RequestOp **ops = then ? r->success : r->failure;
         size_t n = then ? r->n_success : r->n_failure;
         enum store_error e = STORE_OK;
@@ -516,7 +510,7 @@ enum store_error kv_txn(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct
         _cleanup_(path_done) struct path p = {0};
         enum store_error e = decide(kv, r, &p);
 
-        /* All puts, then all ranges: of two mistakes etcd tells that of the put. */
+        /* All puts, then all ranges: of two mistakes etcd reports that of the put. */
         if (!e)
                 e = check_path(kv, r, &p, check_put_op);
         p.next = 0;

@@ -17,7 +17,7 @@ struct kv {
 
 enum { KV_TXN_DEPTH_MAX = 128 };
 
-/* Whether a TxnRequest nests deeper than we let a parser recurse; done before unpacking. */
+/* Whether a TxnRequest nests deeper than a parser may recurse; asked before unpacking. */
 bool kv_txn_too_deep(const void *data, size_t n);
 
 enum store_error kv_check_range(const Etcdserverpb__RangeRequest *r);
@@ -28,8 +28,8 @@ bool kv_txn_is_read_only(const Etcdserverpb__TxnRequest *r);
 bool kv_txn_is_serializable(const Etcdserverpb__TxnRequest *r);
 bool kv_txn_has_put(const Etcdserverpb__TxnRequest *r);
 
-/* Each writes its answer's fields from 2 on to out (NULL: nobody wants it). Writing ones are called
- * inside mvcc_begin/mvcc_end. Whether they refuse depends only on the replicated state. */
+/* Each writes its answer's fields from 2 on to out (NULL: it is not wanted). Writing ones are
+ * called inside mvcc_begin/mvcc_end. Whether they refuse depends only on the replicated state. */
 enum store_error kv_range(
                 struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out);
 enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct kv_answer *out);

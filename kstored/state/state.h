@@ -8,7 +8,7 @@
 
 struct member {
         uint64_t id;
-        char *name; /* "" until it has said it */
+        char *name; /* "" until it has published it */
         char **peer_urls;
         char **client_urls;
         bool learner;
@@ -18,7 +18,7 @@ enum { TERM_STARTS_MAX = 256 };
 enum { HEARD_MAX = 2 * RAFT_MEMBERS_MAX };
 
 enum { ALARM_NOSPACE = 1, ALARM_CORRUPT = 2 }; /* numbers of AlarmType */
-enum { ALARMS_MAX = RAFT_MEMBERS_MAX + 1 };    /* each member's, and nobody's */
+enum { ALARMS_MAX = RAFT_MEMBERS_MAX + 1 };    /* each member's, and one for no member */
 
 struct alarm {
         uint64_t member;
@@ -34,7 +34,7 @@ struct state {
         uint64_t member_changes;     /* rises with every change of a member */
         struct alarm alarms[ALARMS_MAX];
         size_t alarm_count;
-        /* This member's own knowledge, not replicated: see replica-heard.c. */
+        /* This member's own knowledge, not replicated: see replica/heard.c. */
         uint64_t heard[HEARD_MAX];
         size_t heard_count;
         uint64_t unconfirmed; /* a member that began empty and is not confirmed; 0: none */
@@ -64,11 +64,11 @@ int state_reload(struct state *s, struct disk *d);
 struct outcome {
         enum store_error error;
         int64_t rev;              /* for the answer's header */
-        struct kv_answer *answer; /* fields from 2 on; NULL when nobody waits */
+        struct kv_answer *answer; /* fields from 2 on; NULL when no client waits */
 };
 
 /* Applies one committed entry. What goes wrong in the request is in the outcome; a negative errno
- * means that this member can not go on (no memory, disk). */
+ * means that this member cannot continue (no memory, disk). */
 int state_apply(struct state *s, const struct raft_entry *e, struct outcome *o);
 
 bool state_alarm(const struct state *s, uint32_t type);

@@ -1,5 +1,6 @@
-/* Protobuf by hand where it is hot: answers are written straight from rows, without a tree of
- * structs in between. Requests are read by protobuf-c into an arena that is emptied in one step. */
+/* Protobuf written without a library where it is hot: answers are written straight from rows,
+ * without a tree of structs in between. Requests are read by protobuf-c into an arena that is
+ * emptied in one step. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>

@@ -11,7 +11,7 @@ enum {
         WAL_PAYLOAD_MAX = 1024 * 1024 * 1024,
 };
 
-/* All that a reader must know who has no earlier segment. */
+/* All that a reader without the earlier segments must know. */
 struct wal_head {
         uint64_t salt;   /* begins the checksums of this segment's blocks; no client knows it */
         uint64_t number; /* of the first block */

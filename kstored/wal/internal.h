@@ -5,6 +5,7 @@
 
 #include "kstored/wal/block.h"
 #include "kstored/wal/wal.h"
+#include "lib/vector.h"
 
 #define WAL_MARK_NAME "mark"
 #define WAL_SPARE_PREFIX "spare-"
@@ -23,8 +24,7 @@ struct wal_segment {
 
 struct wal {
         struct wal_options options;
-        struct wal_segment *segments; /* in order; the last one is being written */
-        size_t segment_count, segments_allocated;
+        VECTOR(struct wal_segment) segments; /* in order; the last one is being written */
         char spares[WAL_SPARES_MAX][WAL_NAME_SIZE];
         size_t spare_count;
         struct wal_file *file; /* of the last segment */

@@ -2,9 +2,9 @@
  *
  * Blocks are read in order as long as each is whole, has the next number and continues the chain.
  * Where that ends is either the end of the log, perhaps with a block that a crash cut short and
- * nobody relied on, or damage. It is damage when anything shows that the log went further durably:
- * the mark, or a whole block or segment behind it that was written after the missing one was
- * synced. */
+ * that was never acknowledged, or damage. It is damage when anything shows that the log went
+ * further durably: the mark, or a whole block or segment behind it that was written after the
+ * missing one was synced. */
 #include "kstored/disk/checksum.h"
 #include "kstored/disk/damage.h"
 #include "kstored/raft/bugs.h"
@@ -27,8 +27,8 @@ struct log_reader {
 static int corrupt(struct log_reader *x, const char *what) {
         char name[WAL_NAME_SIZE] = "";
 
-        if (x->w->segment_count > 0)
-                wal_segment_name(name, x->w->segments[x->w->segment_count - 1].number);
+        if (x->w->segments.count > 0)
+                wal_segment_name(name, x->w->segments.items[x->w->segments.count - 1].number);
         return damage_problem(x->p, "the log is damaged behind block %llu (kstored.log.%s): %s",
                         (unsigned long long)x->w->number, name, what);
 }
@@ -38,7 +38,7 @@ static int file_trouble(struct log_reader *x, const char *name, int error) {
                         name, strerror(-error));
 }
 
-/* ---- the log that the records tell of */
+/* ---- the log that the records make up */
 
 static uint64_t last_index(const struct wal_contents *c) {
         return c->base_index + c->entry_count;
@@ -62,6 +62,7 @@ static void cut(struct wal_contents *c, uint64_t index, uint64_t term) {
 
 static int take_entry(struct log_reader *x, const struct wal_record *record) {
         struct wal_contents *c = x->c;
+        struct raft_entry *e;
 
         if (record->a != last_index(c) + 1)
                 return corrupt(x, "its entries have a gap");
@@ -70,22 +71,12 @@ static int take_entry(struct log_reader *x, const struct wal_record *record) {
                 c->base_term = record->b;
                 return 0;
         }
-        if (c->entry_count == c->entries_allocated) {
-                size_t n = c->entries_allocated * 2 + 256;
-                struct raft_entry **v = reallocarray(c->entries, n, sizeof(v[0]));
-
-                if (!v)
-                        return -ENOMEM;
-                c->entries = v;
-                c->entries_allocated = n;
-        }
-        c->entries[c->entry_count] = raft_entry_new(
-                        record->a, record->b, record->type, record->data, record->size);
-        return c->entries[c->entry_count++] ? 0 : -ENOMEM;
+        e = raft_entry_new(record->a, record->b, record->type, record->data, record->size);
+        return e ? wal_contents_add(c, e) : -ENOMEM;
 }
 
 static int take_block(struct log_reader *x, const struct wal_block *b) {
-        struct wal_segment *segment = &x->w->segments[x->w->segment_count - 1];
+        struct wal_segment *segment = &x->w->segments.items[x->w->segments.count - 1];
         struct wal_record record;
         size_t at = 0;
         int r;
@@ -177,7 +168,7 @@ static int load(struct log_reader *x, const char *name) {
 static bool head_fits(const struct log_reader *x, const struct wal_head *h) {
         const struct wal *w = x->w;
 
-        if (w->segment_count == 0)
+        if (w->segments.count == 0)
                 return true;
         return h->number == w->number + 1 && h->before == w->before;
 }
@@ -195,7 +186,7 @@ static int read_segment(struct log_reader *x, uint64_t number) {
         if (r < 0)
                 return r;
         sound = x->size >= WAL_PAGE && wal_head_decode(x->data, &h) && h.number == number;
-        if (!sound && w->segment_count == 0)
+        if (!sound && w->segments.count == 0)
                 return damage_problem(x->p, "the first page of kstored.log.%s is damaged", name);
         if (!sound)
                 return 0;
@@ -207,7 +198,7 @@ static int read_segment(struct log_reader *x, uint64_t number) {
                 return bug(BUG_WAL_END_AT_DAMAGE)
                                        ? 0
                                        : corrupt(x, "the next segment does not follow from it");
-        if (w->segment_count == 0) {
+        if (w->segments.count == 0) {
                 *x->c = (struct wal_contents){.term = h.term,
                                 .vote = h.vote,
                                 .base_index = h.base_index,

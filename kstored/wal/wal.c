@@ -7,7 +7,7 @@
 #include "kstored/disk/checksum.h"
 #include "kstored/raft/bugs.h"
 
-enum { BLOCK_KEPT_BYTES = 4 * 1024 * 1024 }; /* the buffer of a larger one is given back */
+enum { BLOCK_KEPT_BYTES = 4 * 1024 * 1024 }; /* the buffer of a larger one is freed */
 
 void wal_batch_clear(struct wal_batch *b) {
         for (size_t i = 0; i < b->entry_count; i++)
@@ -21,6 +21,20 @@ void wal_contents_done(struct wal_contents *c) {
                 raft_entry_unref(c->entries[i]);
         free(c->entries);
         *c = (struct wal_contents){0};
+}
+
+int wal_contents_add(struct wal_contents *c, struct raft_entry *entry) {
+        struct raft_entry **v = vector_grown(c->entries, &c->entries_allocated, c->entry_count + 1,
+                        sizeof(c->entries[0]));
+
+        assert(entry->index == c->base_index + c->entry_count + 1);
+        if (!v) {
+                raft_entry_unref(entry);
+                return -ENOMEM;
+        }
+        c->entries = v;
+        c->entries[c->entry_count++] = entry;
+        return 0;
 }
 
 int wal_new(struct wal **ret, const struct wal_options *o) {
@@ -46,7 +60,7 @@ struct wal *wal_free(struct wal *w) {
         w->file = ops->close(w->file);
         w->mark = ops->close(w->mark);
         buf_done(&w->block);
-        free(w->segments);
+        vector_done(&w->segments);
         return mfree(w);
 }
 
@@ -64,18 +78,8 @@ bool wal_segment_number(const char *name, uint64_t *ret) {
 }
 
 int wal_segment_add(struct wal *w, uint64_t number, uint64_t last_index) {
-        if (w->segment_count == w->segments_allocated) {
-                size_t n = w->segments_allocated * 2 + 8;
-                struct wal_segment *v = reallocarray(w->segments, n, sizeof(v[0]));
-
-                if (!v)
-                        return -ENOMEM;
-                w->segments = v;
-                w->segments_allocated = n;
-        }
-        w->segments[w->segment_count++] =
-                        (struct wal_segment){.number = number, .last_index = last_index};
-        return 0;
+        return vector_append(&w->segments,
+                        ((struct wal_segment){.number = number, .last_index = last_index}));
 }
 
 int wal_move_mark(struct wal *w) {
@@ -106,7 +110,7 @@ int wal_sync_mark(struct wal *w) {
         return r;
 }
 
-/* Zeros ahead of the writer. A failure is no matter: the write itself will tell. */
+/* Zeros ahead of the writer. A failure does not matter: the write itself will fail. */
 static void grow(struct wal *w, size_t need) {
         static const uint8_t zeros[64 * 1024];
         uint64_t end = w->at + need, to;
@@ -126,7 +130,7 @@ static void grow(struct wal *w, size_t need) {
         }
 }
 
-/* What the block is to say; nothing is no block. */
+/* The block's records; false when there are none, then no block is written. */
 static bool compose(struct wal *w, const struct wal_batch *b) {
         static const uint8_t head[WAL_PAGE];
 
@@ -212,7 +216,7 @@ static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
                 w->file = old;
                 w->at = old_at;
                 w->size = old_size;
-                w->segment_count--;
+                w->segments.count--;
                 return r;
         }
         ops->close(old);
@@ -253,12 +257,12 @@ static int drop_segments(struct wal *w, uint64_t trim_to) {
         size_t n = 0;
         int r = 0;
 
-        while (n + 1 < w->segment_count && w->segments[n].last_index <= trim_to) {
+        while (n + 1 < w->segments.count && w->segments.items[n].last_index <= trim_to) {
                 char name[WAL_NAME_SIZE], spare[WAL_NAME_SIZE];
 
-                wal_segment_name(name, w->segments[n].number);
+                wal_segment_name(name, w->segments.items[n].number);
                 snprintf(spare, sizeof(spare), WAL_SPARE_PREFIX "%016llx",
-                                (unsigned long long)w->segments[n].number);
+                                (unsigned long long)w->segments.items[n].number);
                 if (w->spare_count < WAL_SPARES_MAX &&
                                 ops->rename(w->options.files.folder, name, spare) >= 0)
                         memcpy(w->spares[w->spare_count++], spare, sizeof(spare));
@@ -270,9 +274,10 @@ static int drop_segments(struct wal *w, uint64_t trim_to) {
         }
         if (n == 0)
                 return r;
-        w->segment_count -= n;
-        memmove(w->segments, w->segments + n, w->segment_count * sizeof(w->segments[0]));
-        /* A gap would be taken for damage: they go in order, also when the power fails. */
+        w->segments.count -= n;
+        memmove(w->segments.items, w->segments.items + n,
+                        w->segments.count * sizeof(w->segments.items[0]));
+        /* A gap would be taken for damage: they are removed in order, also when the power fails. */
         return ops->sync_names(w->options.files.folder);
 }
 
@@ -306,14 +311,15 @@ static int append(struct wal *w, const struct wal_batch *b) {
                 w->last_index = b->entries[b->entry_count - 1]->index;
                 w->last_term = b->entries[b->entry_count - 1]->term;
         }
-        w->segments[w->segment_count - 1].last_index =
-                        MAX(w->segments[w->segment_count - 1].last_index, w->last_index);
+        w->segments.items[w->segments.count - 1].last_index =
+                        MAX(w->segments.items[w->segments.count - 1].last_index, w->last_index);
         if (!b->sync)
                 return 0;
         w->synced = w->number;
-        /* It is written, and must not be again: a mark that lags moves with the next block. */
+        /* The block is written, and must not be written again: a mark that lags moves with the next
+         * one. */
         r = wal_move_mark(w);
-        /* All of a segment hangs on its head: the mark that vouches for it is durable at once. */
+        /* A whole segment depends on its head: the mark that covers it is made durable at once. */
         if (r >= 0 && !fits)
                 r = w->options.files.ops->sync(w->mark);
         return r == -ENOSPC ? 0 : r;

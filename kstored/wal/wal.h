@@ -15,17 +15,19 @@ struct wal_options {
         uint64_t member_id;
         uint64_t skip_to;     /* wal_open(): applied entries up to here are not kept in memory */
         uint64_t seed;        /* random and secret; of the segments' salts */
-        size_t segment_bytes; /* a new segment is begun after so many; 0: the usual */
-        size_t step_bytes;    /* by which a new one grows ahead; 0: the usual */
+        size_t segment_bytes; /* a new segment is begun after this many; 0: the default */
+        size_t step_bytes;    /* by which a new one grows ahead; 0: the default */
 };
 
-/* Where a log begins or what it says as a whole. */
+/* Where a log begins, or all that it holds. */
 struct wal_contents {
         uint64_t term, vote;
         uint64_t base_index, base_term; /* the entry before the first */
         struct raft_entry **entries;
         size_t entry_count, entries_allocated;
 };
+/* Adds the entry that follows the last; takes it. -ENOMEM. */
+int wal_contents_add(struct wal_contents *c, struct raft_entry *entry);
 void wal_contents_done(struct wal_contents *c);
 
 struct wal_batch {
@@ -56,9 +58,9 @@ DEFINE_CLEANUP(struct wal *, wal_free);
 /* -ENOSPC: the disk is full and the log is as before. After any other error it can only be closed.
  * A batch that says nothing new costs nothing. */
 int wal_write(struct wal *w, const struct wal_batch *b);
-/* A whole state took the place of what the log led to: it begins behind (index, term) now. */
+/* A whole state replaced what the log led to: it begins after (index, term) now. */
 int wal_reset(struct wal *w, uint64_t index, uint64_t term);
-/* At a clean stop: all of it, and the mark, become durable. */
+/* At a clean stop: makes all of it, and the mark, durable. */
 int wal_finish(struct wal *w);
 /* Frees the room of segments that were kept for reuse. From any one thread, also beside
  * wal_write().

@@ -75,15 +75,15 @@ static void encode(struct buf *b, const struct disk_batch *x, bool whole) {
         for (unsigned i = 0; i < DISK_NUMBERS; i++)
                 if (x->numbers_set & (1u << i))
                         put_number(b, x->numbers[i]);
-        put_number(b, x->row_count);
-        for (size_t i = 0; i < x->row_count; i++)
-                put_row(b, x->rows[i]);
-        put_number(b, x->dead_count);
-        for (size_t i = 0; i < x->dead_count; i++)
-                put_number(b, (uint64_t)x->dead[i]);
-        put_number(b, x->op_count);
-        for (size_t i = 0; i < x->op_count; i++)
-                put_op(b, &x->ops[i]);
+        put_number(b, x->rows.count);
+        for (size_t i = 0; i < x->rows.count; i++)
+                put_row(b, x->rows.items[i]);
+        put_number(b, x->dead.count);
+        for (size_t i = 0; i < x->dead.count; i++)
+                put_number(b, (uint64_t)x->dead.items[i]);
+        put_number(b, x->ops.count);
+        for (size_t i = 0; i < x->ops.count; i++)
+                put_op(b, &x->ops.items[i]);
         assert(!b->failed);
 }
 
@@ -345,10 +345,8 @@ int disk_checkpoint(struct disk *d) {
 
 int sim_disk_image(struct disk *d, struct buf *ret) {
         struct disk_batch all = {.numbers_set = (1u << DISK_NUMBERS) - 1,
-                        .rows = d->rows,
-                        .row_count = d->row_count,
-                        .ops = d->ops,
-                        .op_count = d->op_count};
+                        .rows = {.items = d->rows, .count = d->row_count},
+                        .ops = {.items = d->ops, .count = d->op_count}};
 
         memcpy(all.numbers, d->numbers, sizeof(all.numbers));
         encode(ret, &all, true);

@@ -146,7 +146,7 @@ static void test_segments_come_and_go(void **state) {
                         assert_true(t->c.entry_count < 80);
                 }
         }
-        assert_true(t->w->segments[0].number > 100);
+        assert_true(t->w->segments.items[0].number > 100);
         assert_int_equal(spares, WAL_SPARES_MAX);
         assert_true(most > WAL_SPARES_MAX);
         assert_true(most < 40);
@@ -206,11 +206,11 @@ static void test_a_new_segment_is_vouched_for(void **state) {
         t->f.options.files.ops = &ops;
         assert_int_equal(begin(t), 0);
         for (unsigned i = 0; i < 40; i++) {
-                size_t segments = t->w->segment_count;
+                size_t segments = t->w->segments.count;
 
                 mark_syncs.count = 0;
                 assert_int_equal(write_step(t, 2), 0);
-                assert_int_equal(mark_syncs.count, t->w->segment_count - segments);
+                assert_int_equal(mark_syncs.count, t->w->segments.count - segments);
                 begun += mark_syncs.count;
         }
         assert_true(begun > 2);
@@ -227,14 +227,14 @@ static void test_a_segment_of_nothing_but_its_head(void **state) {
         char name[WAL_NAME_SIZE];
 
         assert_int_equal(begin(t), 0);
-        for (size_t segments = t->w->segment_count; t->w->segment_count == segments;) {
+        for (size_t segments = t->w->segments.count; t->w->segments.count == segments;) {
                 _cleanup_close_ int fd = open_file(t, "kstored.log.mark");
 
                 assert_int_equal(pread(fd, mark, sizeof(mark), 0), sizeof(mark));
                 before = t->m;
                 assert_int_equal(write_step(t, 2), 0);
         }
-        wal_segment_name(name, t->w->segments[t->w->segment_count - 1].number);
+        wal_segment_name(name, t->w->segments.items[t->w->segments.count - 1].number);
         file = strformat("%s/kstored.log.%s", t->f.folder, name);
         t->w = wal_free(t->w);
         assert_int_equal(truncate(file, WAL_PAGE), 0);
@@ -243,8 +243,8 @@ static void test_a_segment_of_nothing_but_its_head(void **state) {
         must_open(t);
         assert_true(wal_model_holds(&t->m, &t->c, false));
         write_large(t);
-        for (size_t i = 1; i < t->w->segment_count; i++)
-                assert_true(t->w->segments[i].number > t->w->segments[i - 1].number);
+        for (size_t i = 1; i < t->w->segments.count; i++)
+                assert_true(t->w->segments.items[i].number > t->w->segments.items[i - 1].number);
         must_open(t);
         assert_true(wal_model_holds(&t->m, &t->c, false));
 }
@@ -402,7 +402,7 @@ static void make_log(struct test *t, struct wal_saved *saved) {
         assert_int_equal(wal_finish(t->w), 0);
         must_open(t);
         assert_true(wal_model_holds(&t->m, &t->c, false));
-        assert_true(t->w->segment_count >= 4);
+        assert_true(t->w->segments.count >= 4);
         t->w = wal_free(t->w);
         wal_save_files(&t->f, saved);
 }
@@ -711,7 +711,7 @@ static void test_a_value_like_a_block(void **state) {
                 char name[WAL_NAME_SIZE];
                 _cleanup_free_ char *file = NULL;
 
-                wal_segment_name(name, t->w->segments[0].number);
+                wal_segment_name(name, t->w->segments.items[0].number);
                 file = strformat("kstored.log.%s", name);
                 put_bytes(t, file, zeros, sizeof(zeros), at);
         }
