@@ -7,15 +7,16 @@
 
 #include "lib/fileio.h"
 #include "lib/log.h"
-#include "nodeagent/drift.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/machine.h"
 #include "nodeagent/manifest.h"
+#include "nodeagent/network/network-watch.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/pod/volumes.h"
 #include "nodeagent/renew.h"
+#include "nodeagent/unit-watch.h"
 #include "nodeagent/watches.h"
 
 void agent_fail(struct agent *a, int error, const char *what) {
@@ -309,7 +310,7 @@ int agent_start(struct agent *a, struct problem *p) {
                 if (r < 0)
                         return r;
         }
-        r = drift_new(&a->drift, a->event, on_check, a);
+        r = unit_watch_new(&a->unit_watch, a->event, on_check, a);
         if (r < 0)
                 return r;
         daemon_on_ready_check(a->daemon, is_ready, a);
@@ -317,7 +318,7 @@ int agent_start(struct agent *a, struct problem *p) {
 }
 
 void agent_done(struct agent *a) {
-        drift_free(a->drift);
+        unit_watch_free(a->unit_watch);
         renew_free(a->renew);
         watches_free(a->watches);
         node_free(a->node);

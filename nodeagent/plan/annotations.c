@@ -217,23 +217,28 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
                      json_object_get(properties, "RootImage");
         const json_t *m;
         size_t i;
-        int r = 0;
+        int r;
 
         if (container_is_privileged(container))
                 return 0;
-        for (i = 0; i < ELEMENTS(hidden_paths) && r >= 0; i++)
+        for (i = 0; i < ELEMENTS(hidden_paths); i++) {
                 r = hide(properties, "-", "", hidden_paths[i]);
+                if (r < 0)
+                        return r;
+        }
         json_array_foreach (json_at(container, "volumeMounts"), i, m) {
                 const json_t *volume = named(volumes, json_str_or(m, "name", ""));
                 _cleanup_free_ char *target = pod_path_tidy(json_str_or(m, "mountPath", ""));
 
                 if (!target)
                         return -ENOMEM;
-                if (r >= 0 && streq(json_str_or(volume, "type", ""), "host") &&
-                                !*json_str_or(m, "subPath", "") &&
-                                !*json_str_or(m, "subPathExpr", ""))
-                        r = hide_in_mount(
-                                        properties, image, json_str_or(volume, "path", ""), target);
+                if (!streq(json_str_or(volume, "type", ""), "host") ||
+                                *json_str_or(m, "subPath", "") ||
+                                *json_str_or(m, "subPathExpr", ""))
+                        continue;
+                r = hide_in_mount(properties, image, json_str_or(volume, "path", ""), target);
+                if (r < 0)
+                        return r;
         }
-        return r < 0 || image ? r : notify_socket(properties);
+        return image ? 0 : notify_socket(properties);
 }
