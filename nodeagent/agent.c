@@ -99,7 +99,7 @@ static void on_network_missing(void *userdata) {
         int r = network_repair(a->network);
 
         if (r < 0)
-                log_warning_errno(r, "Cannot put back the links and routes of the pod network");
+                log_warning_errno(r, "Cannot restore the links and routes of the pod network");
         /* Their routes went with the gateway's address. */
         if (a->pods)
                 pods_mend_network(a->pods);
@@ -222,7 +222,7 @@ static int start_network(struct agent *a, struct problem *p) {
         r = network_watch_new(&a->network_watch, a->event, on_network_missing, a);
         if (r < 0)
                 log_warning_errno(r, "Cannot watch the machine's links; a part of the pod network "
-                                     "that is removed is put back when the agent starts");
+                                     "that is removed is restored when the agent starts");
         r = nft_new(&a->nft, a->event, &options);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));

@@ -9,7 +9,7 @@
 
 #define REASON "CreateContainerConfigError"
 #define OTHER_UNITS \
-        "it affects other units of the machine, which takes a container with " \
+        "it affects other units of the machine, which needs a container with " \
         "securityContext.privileged"
 
 /* Only privileged containers see these. */
@@ -39,13 +39,13 @@ static const struct kept_property {
                 {"StopPropagatedFrom", "", OTHER_UNITS},
                 {"Upholds", "", OTHER_UNITS},
                 {"Wants", "", OTHER_UNITS},
-                {"FailureAction", "none", "it acts on the machine as a whole"},
-                {"SuccessAction", "none", "it acts on the machine as a whole"},
-                {"StartLimitAction", "none", "it acts on the machine as a whole"},
-                {"JobTimeoutAction", "none", "it acts on the machine as a whole"},
-                {"Slice", "", "a pod has a slice of its own"},
-                {"Description", "", "the agent knows its units by it"},
-                {"LogExtraFields", "", "they say whose log a line is"},
+                {"FailureAction", "none", "it affects the whole machine"},
+                {"SuccessAction", "none", "it affects the whole machine"},
+                {"StartLimitAction", "none", "it affects the whole machine"},
+                {"JobTimeoutAction", "none", "it affects the whole machine"},
+                {"Slice", "", "every pod has its own slice"},
+                {"Description", "", "the agent identifies its units by it"},
+                {"LogExtraFields", "", "they name the container of a log line"},
                 {"LogNamespace", "", "the log of a pod is in the machine's journal"},
                 {"SyslogIdentifier", "", "it is the container's name"},
                 {"StandardInput", "null", "systemd would open a file of the machine as root"},
@@ -53,7 +53,7 @@ static const struct kept_property {
                                 "systemd would open a file of the machine as root"},
                 {"StandardError", "journal null inherit",
                                 "systemd would open a file of the machine as root"},
-                {"PassEnvironment", "", "it shows systemd's own environment; use env"},
+                {"PassEnvironment", "", "it exposes systemd's own environment; use env"},
                 {"User", "", "use securityContext.runAsUser"},
                 {"Group", "", "use securityContext.runAsGroup"},
                 {"SupplementaryGroups", "", "use securityContext.supplementalGroups"},
@@ -63,13 +63,13 @@ static const struct kept_property {
                 {"RootDirectory", "", "use the container's image"},
                 {"RootImage", "", "use the container's image"},
                 {"NetworkNamespacePath", "", "use hostNetwork"},
-                {"RuntimeDirectory", "", "it makes or takes over a folder of the machine"},
+                {"RuntimeDirectory", "", "it creates or takes over a folder of the machine"},
                 {"StateDirectory", "",
-                                "it makes or takes over a folder of the machine; use a volume"},
+                                "it creates or takes over a folder of the machine; use a volume"},
                 {"CacheDirectory", "",
-                                "it makes or takes over a folder of the machine; use a volume"},
+                                "it creates or takes over a folder of the machine; use a volume"},
                 {"LogsDirectory", "",
-                                "it makes or takes over a folder of the machine; use a volume"},
+                                "it creates or takes over a folder of the machine; use a volume"},
                 {"KillMode", "mixed control-group", "processes would outlive their pod"},
                 {"SendSIGKILL", "yes true on 1", "processes would outlive their pod"},
 };

@@ -112,7 +112,7 @@ const char *pod_image_path_problem(const char *path) {
                 if (rest && (!*rest || *rest == '/'))
                         return "it is in a folder of the system or of other programs";
         }
-        return pod_path_is_hidden(path) ? "keelson keeps its own things there" : NULL;
+        return pod_path_is_hidden(path) ? "keelson's own files are there" : NULL;
 }
 
 static int image(const json_t *container, json_t *properties, struct problem *p) {
