@@ -1,8 +1,7 @@
 /* A load generator for servers of etcd's v3 API: `etcd-load [OPTION...] MODE`. It costs little (one
- * thread, requests packed by hand into one buffer and patched per call, answers looked at only as
- * far as needed), so that on a small machine the server is what is measured. Calls are a closed
- * loop: each of N clients has one call under way. One line of "name value" pairs goes to standard
- * output.
+ * thread, requests packed into one buffer and patched per call, answers parsed only as far as
+ * needed), so that on a small machine the server is measured and not the client. Calls are a closed
+ * loop: each of N clients has one call in flight. It prints one line of "name value" pairs.
  *
  *   put     puts for --seconds or until --count        range   reads of keys that `put` made before
  *   fill    puts --keys different keys, once each       watch   --watchers of one key, --count puts
@@ -70,7 +69,7 @@ struct load {
         uint32_t *samples;
         uint64_t started, ended, target, errors, refused;
         uint64_t begin_us, until_us, end_us;
-        size_t answer_min; /* smaller answers found nothing */
+        size_t answer_min; /* a smaller answer has no key */
         bool in_order;
 
         /* watch */
@@ -78,7 +77,7 @@ struct load {
         /* ready, leader, kill */
         struct grpc_channel *probe;
         uint64_t members[MEMBERS_MAX], leader;
-        size_t told;
+        size_t notified;
 };
 
 #define ROW(n, t, field, arg, text, fall) \
@@ -89,19 +88,18 @@ struct load {
 
 static const struct option_row rows[] = {
                 ROW("endpoints", OPTION_STRINGS, endpoints, "URL",
-                                "servers; connections are spread over them",
+                                "servers; connections are distributed over them",
                                 "http://127.0.0.1:2379"),
-                ROW("clients", OPTION_U32, clients, "N", "calls under way at once", "1"),
-                ROW("connections", OPTION_U32, connections, "N", "at most so many connections",
-                                "10"),
+                ROW("clients", OPTION_U32, clients, "N", "concurrent calls", "1"),
+                ROW("connections", OPTION_U32, connections, "N", "at most N connections", "10"),
                 ROW("seconds", OPTION_U32, seconds, "S", "put, range: how long", "3"),
-                ROW("count", OPTION_U32, count, "N", "stop after so many; 0: only after --seconds",
+                ROW("count", OPTION_U32, count, "N", "stop after N calls; 0: only after --seconds",
                                 "0"),
                 ROW("keys", OPTION_U32, keys, "N", "different keys", "10000"),
                 ROW("value-size", OPTION_U32, value_size, "BYTES", "of every value", "256"),
                 ROW("serializable", OPTION_BOOL, serializable, NULL,
-                                "range: without asking the other members", "false"),
-                ROW("watchers", OPTION_U32, watchers, "N", "watch: so many in all", "1000"),
+                                "range: serializable, answered by one member alone", "false"),
+                ROW("watchers", OPTION_U32, watchers, "N", "watch: N watchers in all", "1000"),
                 ROW("pids", OPTION_STRINGS, pids, "PID",
                                 "kill: the servers' processes, in the order of --endpoints", NULL),
                 ROW("dir", OPTION_STRING, dir, "DIR", "fsync: where", "."),
@@ -123,7 +121,7 @@ static uint64_t now_us(void) {
         return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* ---- protobuf, the little of it that is needed ---- */
+/* ---- protobuf, only what is needed ---- */
 
 static size_t varint_put(uint8_t *to, uint64_t v) {
         size_t n = 0;
@@ -163,7 +161,7 @@ static bool varint_get(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
         return false;
 }
 
-/* The next field; false at the end, and where it cannot be read. */
+/* Reads the next field; false at the end, and for malformed bytes. */
 static bool field_next(const uint8_t **at, const uint8_t *end, struct field *ret) {
         struct field f = {0};
         uint64_t tag;
@@ -223,7 +221,7 @@ static void on_call_done(struct grpc_client_call *call, enum grpc_code code, con
         struct load *l = c->load;
         uint64_t now = now_us();
 
-        /* Of etcd, when a member lags, also with UNKNOWN: that is part of what a put takes. */
+        /* etcd also answers UNKNOWN when a member lags; the retry is part of a put's latency. */
         if (code != GRPC_OK && strstr(strempty(message), "too many requests") &&
                         sd_event_add_time_relative(l->event, NULL, CLOCK_MONOTONIC, RETRY_US, 1,
                                         client_send, c) >= 0) {
@@ -270,7 +268,7 @@ static int client_send(sd_event_source *source, uint64_t usec, void *userdata) {
 static void client_next(struct client *c) {
         struct load *l = c->load;
 
-        /* A large odd step visits the keys in a scattered order, each as often. */
+        /* A large odd step visits the keys in a scattered order, each equally often. */
         c->key = l->in_order ? l->started : l->started * 7919 % l->o->keys;
         l->started++;
         c->start_us = now_us();
@@ -291,7 +289,7 @@ static int pack(struct load *l, bool put) {
         l->digits = (char *)l->message + n - KEY_DIGITS;
         l->path = put ? "/etcdserverpb.KV/Put" : "/etcdserverpb.KV/Range";
         if (put) {
-                /* Not all alike, so that nothing is gained by compressing it. */
+                /* Different bytes, so that compression has no effect. */
                 for (uint32_t i = 0, x = 1; i < l->o->value_size; i++) {
                         x = x * 1664525 + 1013904223;
                         value[i] = (char)(x >> 24);
@@ -324,7 +322,7 @@ static int open_channels(struct load *l, size_t n) {
         return r;
 }
 
-/* Runs until all connections stand, so that none of that is part of the figures. */
+/* Runs until all connections are established, so that the figures do not include it. */
 static int wait_connected(struct load *l) {
         for (size_t i = 0; i < l->channel_count;) {
                 int r;
@@ -454,7 +452,7 @@ static int run_watch(struct load *l) {
         if (!l->samples || !l->clients)
                 return -ENOMEM;
         l->target = l->o->count > 0 ? l->o->count : 1;
-        /* The put has a connection of its own. */
+        /* The put has its own connection. */
         if (r >= 0)
                 r = open_channels(l, watching + 1);
         if (r >= 0)
@@ -480,14 +478,15 @@ static void on_ready(struct grpc_client_call *call, enum grpc_code code, const c
                 void *userdata) {
         struct load *l = userdata;
 
-        l->told = 0;
+        l->notified = 0;
         if (code != GRPC_OK)
                 return;
         l->end_us = now_us();
         sd_event_exit(l->event, EXIT_SUCCESS);
 }
 
-/* A channel backs off after a refused connection; a new one is made instead, for finer steps. */
+/* A channel backs off after a refused connection; a new one is opened instead, for a finer
+ * resolution. */
 static int on_ready_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         struct load *l = userdata;
         struct grpc_channel_options o = {.endpoints = l->o->endpoints};
@@ -504,11 +503,11 @@ static int on_ready_tick(sd_event_source *source, uint64_t usec, void *userdata)
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         if (!l->probe || !grpc_channel_is_connected(l->probe)) {
                 l->probe = grpc_channel_free(l->probe);
-                l->told = 0;
+                l->notified = 0;
                 r = grpc_channel_new(&l->probe, l->event, &o, &p);
         }
-        if (r >= 0 && l->told == 0) {
-                l->told = 1;
+        if (r >= 0 && l->notified == 0) {
+                l->notified = 1;
                 r = grpc_client_unary(l->probe, &call, l->message, l->message_size, NULL);
         }
         return r < 0 ? sd_event_exit(l->event, EXIT_FAILURE) : 0;
@@ -557,10 +556,10 @@ static void on_status_done(struct grpc_client_call *call, enum grpc_code code, c
 
         if (code != GRPC_OK)
                 fprintf(stderr, "etcd-load: %s\n", message);
-        s->load->told++;
+        s->load->notified++;
 }
 
-/* Asks every server for its status; returns the leader's place, or -ENOENT. */
+/* Requests the status of every server; returns the leader's index, or -ENOENT. */
 static int find_leader(struct load *l) {
         struct status status[MEMBERS_MAX];
         size_t n = strv_length(l->o->endpoints);
@@ -580,7 +579,7 @@ static int find_leader(struct load *l) {
                 status[i] = (struct status){l, i};
                 r = grpc_client_unary(l->channels[i], &o, "", 0, NULL);
         }
-        while (r >= 0 && l->told < n && sd_event_get_state(l->event) != SD_EVENT_FINISHED)
+        while (r >= 0 && l->notified < n && sd_event_get_state(l->event) != SD_EVENT_FINISHED)
                 r = sd_event_run(l->event, UINT64_MAX);
         if (r < 0)
                 return r;
@@ -600,8 +599,8 @@ static void on_kill_put_done(struct grpc_client_call *call, enum grpc_code code,
         sd_event_exit(l->event, EXIT_SUCCESS);
 }
 
-/* A new put every few milliseconds to each survivor: one that was sent to the dead leader on the
- * way waits for its time-out, a later one does not. */
+/* A new put every few milliseconds to each survivor: one that was forwarded to the dead leader
+ * waits for its timeout, a later one does not. */
 static int on_kill_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         struct load *l = userdata;
         struct grpc_client_call_options o = {
@@ -659,10 +658,10 @@ static int run_leader(struct load *l) {
         return 0;
 }
 
-/* ---- fsync: what a log costs on this disk at least ---- */
+/* ---- fsync: the minimal cost of a log on this disk ---- */
 
-/* A file of its own that is gone at the end, of SYNC_FILE_SIZE: zeros written already, or only room
- * that was set aside, as etcd's log has it, which costs the file system more when it is used. */
+/* A temporary file of SYNC_FILE_SIZE: written with zeros, or only allocated, as etcd's log is,
+ * which costs the file system more at the first write. */
 static int sync_file(const char *dir, bool written) {
         static const uint8_t zeros[65536];
         _cleanup_free_ char *path = strformat("%s/fsync-probe", dir);
@@ -680,7 +679,7 @@ static int sync_file(const char *dir, bool written) {
         return fsync(fd) < 0 ? -errno : TAKE_FD(fd);
 }
 
-/* The median of n pages written one after another, each waited for. */
+/* The median time of n pages written one after another, each synced. */
 static int sync_pages(int fd, uint32_t n, uint32_t *samples, uint32_t *ret_median_us) {
         uint8_t page[SYNC_SIZE];
 
@@ -722,7 +721,7 @@ static int run_fsync(struct load *l) {
 static int on_limit(sd_event_source *source, uint64_t usec, void *userdata) {
         struct load *l = userdata;
 
-        fprintf(stderr, "etcd-load: not done in time\n");
+        fprintf(stderr, "etcd-load: timed out\n");
         return sd_event_exit(l->event, EXIT_FAILURE);
 }
 

@@ -7,15 +7,16 @@
 
 #include "lib/fileio.h"
 #include "lib/log.h"
-#include "nodeagent/drift.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/machine.h"
 #include "nodeagent/manifest.h"
+#include "nodeagent/network/network-watch.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/pod/volumes.h"
 #include "nodeagent/renew.h"
+#include "nodeagent/unit-watch.h"
 #include "nodeagent/watches.h"
 
 void agent_fail(struct agent *a, int error, const char *what) {
@@ -97,7 +98,7 @@ static void on_network_missing(void *userdata) {
         int r = network_repair(a->network);
 
         if (r < 0)
-                log_warning_errno(r, "Cannot put back the links and routes of the pod network");
+                log_warning_errno(r, "Cannot restore the links and routes of the pod network");
         /* Their routes went with the gateway's address. */
         if (a->pods)
                 pods_mend_network(a->pods);
@@ -220,7 +221,7 @@ static int start_network(struct agent *a, struct problem *p) {
         r = network_watch_new(&a->network_watch, a->event, on_network_missing, a);
         if (r < 0)
                 log_warning_errno(r, "Cannot watch the machine's links; a part of the pod network "
-                                     "that is removed is put back when the agent starts");
+                                     "that is removed is restored when the agent starts");
         r = nft_new(&a->nft, a->event, &options);
         if (r < 0)
                 return problem_set(p, -r, 0, NULL, "cannot open nftables: %s", strerror(-r));
@@ -311,7 +312,7 @@ int agent_start(struct agent *a, struct problem *p) {
                 if (r < 0)
                         return r;
         }
-        r = drift_new(&a->drift, a->event, on_check, a);
+        r = unit_watch_new(&a->unit_watch, a->event, on_check, a);
         if (r < 0)
                 return r;
         daemon_on_ready_check(a->daemon, is_ready, a);
@@ -319,7 +320,7 @@ int agent_start(struct agent *a, struct problem *p) {
 }
 
 void agent_done(struct agent *a) {
-        drift_free(a->drift);
+        unit_watch_free(a->unit_watch);
         renew_free(a->renew);
         watches_free(a->watches);
         node_free(a->node);

@@ -17,7 +17,7 @@ struct pods;
 struct watches;
 struct node;
 struct renew;
-struct drift;
+struct unit_watch;
 struct log_sockets;
 
 struct agent_config {
@@ -53,7 +53,7 @@ struct agent {
         struct watches *watches;
         struct node *node;
         struct renew *renew;
-        struct drift *drift;
+        struct unit_watch *unit_watch;
         struct machine_facts machine;
         char node_ip[16];
 };

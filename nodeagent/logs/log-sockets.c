@@ -121,7 +121,7 @@ static void try_pending(struct log_sockets *l) {
 /* Takes fd and message. */
 static int send_later(struct log_sockets *l, const char *name, json_t *message, int fd) {
         struct message *m = calloc(1, sizeof(*m));
-        int r = 0;
+        int r;
 
         if (!m) {
                 safe_close(fd);
@@ -135,7 +135,7 @@ static int send_later(struct log_sockets *l, const char *name, json_t *message, 
                 r = -ENOMEM;
         else if (strlen(m->text) >= LOG_COLLECT_MESSAGE_MAX)
                 r = -E2BIG;
-        if (r >= 0)
+        else
                 r = map_set(l->pending, name, m);
         if (r < 0) {
                 message_free(m);

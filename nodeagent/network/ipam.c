@@ -2,6 +2,7 @@
 #include "nodeagent/network/ipam.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 
 struct ipam {
         char cidr[24];
@@ -82,9 +83,11 @@ int ipam_take(struct ipam *i, char ret[static 16]) {
          */
         uint32_t usable = i->count - 3;
 
+        assert(i->count >= 4 && i->count <= sizeof(i->used) * 8);
         for (uint32_t n = 1; n <= usable; n++) {
                 uint32_t offset = 2 + (i->last - 2 + n + usable) % usable;
 
+                assert(offset >= 2 && offset <= i->count - 2);
                 if (i->used[offset / 8] & (1U << offset % 8))
                         continue;
                 i->used[offset / 8] |= (uint8_t)(1U << offset % 8);

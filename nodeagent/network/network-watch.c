@@ -1,10 +1,11 @@
 /* rtnetlink reports removed links, addresses and routes; those that are not ours are ignored.
  * Several losses at once (a link takes its addresses and routes along) lead to one call. */
+#include "nodeagent/network/network-watch.h"
+
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
 
-#include "lib/log.h"
 #include "nodeagent/network/network.h"
 
 enum { DELAY_US = 200000, MESSAGES_PER_TURN = 32 };
@@ -88,8 +89,8 @@ int network_watch_new(struct network_watch **ret, sd_event *event,
                 void (*on_missing)(void *userdata), void *userdata) {
         struct sockaddr_nl address = {.nl_family = AF_NETLINK,
                         .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE};
-        struct network_watch *w = calloc(1, sizeof(*w));
-        int r = 0;
+        _cleanup_(network_watch_freep) struct network_watch *w = calloc(1, sizeof(*w));
+        int r;
 
         if (!w)
                 return -ENOMEM;
@@ -98,14 +99,11 @@ int network_watch_new(struct network_watch **ret, sd_event *event,
                         .userdata = userdata};
         w->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
         if (w->fd < 0 || bind(w->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-                r = -errno;
-        if (r >= 0)
-                r = sd_event_add_io(event, &w->io, w->fd, EPOLLIN, on_netlink, w);
-        if (r < 0) {
-                network_watch_free(w);
+                return -errno;
+        r = sd_event_add_io(event, &w->io, w->fd, EPOLLIN, on_netlink, w);
+        if (r < 0)
                 return r;
-        }
-        *ret = w;
+        *ret = TAKE_PTR(w);
         return 0;
 }
 

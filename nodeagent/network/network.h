@@ -3,8 +3,6 @@
  * routes carry protocol 75, and only those are ever removed. */
 #pragma once
 
-#include <systemd/sd-event.h>
-
 #include "lib/map.h"
 
 /* The protocol number of our routes, and the prefix of our links' names. */
@@ -29,12 +27,6 @@ int network_set_pod_range(struct network *n, const char *cidr, const char *gatew
 /* Restores missing parts: the links keelson0 and keelson-svc, their addresses and our routes.
  * Repairs as much as it can and returns the first error. */
 int network_repair(struct network *n);
-/* Calls on_missing soon after one of our links, addresses or routes was removed, or a link was
- * switched off. */
-struct network_watch;
-int network_watch_new(struct network_watch **ret, sd_event *event,
-                void (*on_missing)(void *userdata), void *userdata);
-struct network_watch *network_watch_free(struct network_watch *w);
 /* The path of a pod's network namespace; caller frees. */
 char *network_pod_path(const char *uid) _warn_unused_;
 /* Creates what is missing of the pod's namespace, its veth pair, addresses and routes. address,

@@ -13,7 +13,7 @@
 
 #define TABLE "inet keelson"
 
-/* Services with more endpoints have a chain of their own. */
+/* Services with more endpoints have their own chain. */
 enum { PICK_MAX = 32 };
 
 /* Whether an address lies in a range ("10.96.0.0/16"). */

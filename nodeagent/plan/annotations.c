@@ -9,7 +9,7 @@
 
 #define REASON "CreateContainerConfigError"
 #define OTHER_UNITS \
-        "it affects other units of the machine, which takes a container with " \
+        "it affects other units of the machine, which needs a container with " \
         "securityContext.privileged"
 
 /* Only privileged containers see these. */
@@ -39,13 +39,13 @@ static const struct kept_property {
                 {"StopPropagatedFrom", "", OTHER_UNITS},
                 {"Upholds", "", OTHER_UNITS},
                 {"Wants", "", OTHER_UNITS},
-                {"FailureAction", "none", "it acts on the machine as a whole"},
-                {"SuccessAction", "none", "it acts on the machine as a whole"},
-                {"StartLimitAction", "none", "it acts on the machine as a whole"},
-                {"JobTimeoutAction", "none", "it acts on the machine as a whole"},
-                {"Slice", "", "a pod has a slice of its own"},
-                {"Description", "", "the agent knows its units by it"},
-                {"LogExtraFields", "", "they say whose log a line is"},
+                {"FailureAction", "none", "it affects the whole machine"},
+                {"SuccessAction", "none", "it affects the whole machine"},
+                {"StartLimitAction", "none", "it affects the whole machine"},
+                {"JobTimeoutAction", "none", "it affects the whole machine"},
+                {"Slice", "", "every pod has its own slice"},
+                {"Description", "", "the agent identifies its units by it"},
+                {"LogExtraFields", "", "they name the container of a log line"},
                 {"LogNamespace", "", "the log of a pod is in the machine's journal"},
                 {"SyslogIdentifier", "", "it is the container's name"},
                 {"StandardInput", "null", "systemd would open a file of the machine as root"},
@@ -53,7 +53,7 @@ static const struct kept_property {
                                 "systemd would open a file of the machine as root"},
                 {"StandardError", "journal null inherit",
                                 "systemd would open a file of the machine as root"},
-                {"PassEnvironment", "", "it shows systemd's own environment; use env"},
+                {"PassEnvironment", "", "it exposes systemd's own environment; use env"},
                 {"User", "", "use securityContext.runAsUser"},
                 {"Group", "", "use securityContext.runAsGroup"},
                 {"SupplementaryGroups", "", "use securityContext.supplementalGroups"},
@@ -63,13 +63,13 @@ static const struct kept_property {
                 {"RootDirectory", "", "use the container's image"},
                 {"RootImage", "", "use the container's image"},
                 {"NetworkNamespacePath", "", "use hostNetwork"},
-                {"RuntimeDirectory", "", "it makes or takes over a folder of the machine"},
+                {"RuntimeDirectory", "", "it creates or takes over a folder of the machine"},
                 {"StateDirectory", "",
-                                "it makes or takes over a folder of the machine; use a volume"},
+                                "it creates or takes over a folder of the machine; use a volume"},
                 {"CacheDirectory", "",
-                                "it makes or takes over a folder of the machine; use a volume"},
+                                "it creates or takes over a folder of the machine; use a volume"},
                 {"LogsDirectory", "",
-                                "it makes or takes over a folder of the machine; use a volume"},
+                                "it creates or takes over a folder of the machine; use a volume"},
                 {"KillMode", "mixed control-group", "processes would outlive their pod"},
                 {"SendSIGKILL", "yes true on 1", "processes would outlive their pod"},
 };
@@ -217,23 +217,28 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
                      json_object_get(properties, "RootImage");
         const json_t *m;
         size_t i;
-        int r = 0;
+        int r;
 
         if (container_is_privileged(container))
                 return 0;
-        for (i = 0; i < ELEMENTS(hidden_paths) && r >= 0; i++)
+        for (i = 0; i < ELEMENTS(hidden_paths); i++) {
                 r = hide(properties, "-", "", hidden_paths[i]);
+                if (r < 0)
+                        return r;
+        }
         json_array_foreach (json_at(container, "volumeMounts"), i, m) {
                 const json_t *volume = named(volumes, json_str_or(m, "name", ""));
                 _cleanup_free_ char *target = pod_path_tidy(json_str_or(m, "mountPath", ""));
 
                 if (!target)
                         return -ENOMEM;
-                if (r >= 0 && streq(json_str_or(volume, "type", ""), "host") &&
-                                !*json_str_or(m, "subPath", "") &&
-                                !*json_str_or(m, "subPathExpr", ""))
-                        r = hide_in_mount(
-                                        properties, image, json_str_or(volume, "path", ""), target);
+                if (!streq(json_str_or(volume, "type", ""), "host") ||
+                                *json_str_or(m, "subPath", "") ||
+                                *json_str_or(m, "subPathExpr", ""))
+                        continue;
+                r = hide_in_mount(properties, image, json_str_or(volume, "path", ""), target);
+                if (r < 0)
+                        return r;
         }
-        return r < 0 || image ? r : notify_socket(properties);
+        return image ? 0 : notify_socket(properties);
 }

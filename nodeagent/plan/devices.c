@@ -44,12 +44,18 @@ int pod_own_devices(json_t *properties, const char *dir) {
 
         if (is_taken(properties))
                 return 0;
-        r = bind(properties, "BindReadOnlyPaths", dir, "/dev", false);
-        for (size_t i = 0; i < ELEMENTS(devices) && r >= 0; i++)
+        r = bind(properties, "BindReadOnlyPaths", dir, "/dev", /* optional= */ false);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTS(devices); i++) {
                 r = bind(properties, "BindPaths", devices[i].path, devices[i].path,
                                 devices[i].optional);
+                if (r < 0)
+                        return r;
+        }
         /* With PrivateIPC systemd mounts its own. */
-        if (r >= 0 && !json_bool_or(properties, "PrivateIPC", false))
-                r = bind(properties, "BindPaths", "/dev/mqueue", "/dev/mqueue", true);
+        if (json_bool_or(properties, "PrivateIPC", false))
+                return 1;
+        r = bind(properties, "BindPaths", "/dev/mqueue", "/dev/mqueue", /* optional= */ true);
         return r < 0 ? r : 1;
 }

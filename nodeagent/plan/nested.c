@@ -101,37 +101,59 @@ static int add_point(const json_t *mounts, const json_t *names, const char *sour
                                : 0;
 }
 
+static const char *const bind_keys[] = {"BindPaths", "BindReadOnlyPaths"};
+
 static const char *word(const json_t *bind, size_t i) {
         return strempty(json_string_value(json_array_get(bind, i)));
 }
 
+/* target -> the bind that is mounted there, in both lists of the unit. -ENOMEM. */
+static int bind_targets(const json_t *properties, json_t *mounts) {
+        const json_t *b;
+        size_t i;
+
+        for (size_t k = 0; k < ELEMENTS(bind_keys); k++)
+                json_array_foreach (json_object_get(properties, bind_keys[k]), i, b)
+                        if (json_object_set_new(mounts, word(b, 1),
+                                            json_pack("{s:s, s:s}", "target", word(b, 1), "source",
+                                                            word(b, 0))) < 0)
+                                return -ENOMEM;
+        return 0;
+}
+
 int pod_nested(const json_t *container, const json_t *volumes, const json_t *properties,
                 json_t *stage) {
-        static const char *const keys[] = {"BindPaths", "BindReadOnlyPaths"};
         static const char *const temporary[] = {"/tmp", "/var/tmp"};
         _cleanup_json_ json_t *names = volume_targets(container, volumes, properties),
                               *mounts = json_object();
         const json_t *b;
         size_t i;
-        int r = names && mounts ? 0 : -ENOMEM;
+        int r;
 
-        if (r < 0 || json_object_size(names) == 0 || container_is_privileged(container))
+        if (!names || !mounts)
+                return -ENOMEM;
+        if (json_object_size(names) == 0 || container_is_privileged(container))
+                return 0;
+        r = bind_targets(properties, mounts);
+        if (r < 0)
                 return r;
-        for (size_t k = 0; k < ELEMENTS(keys); k++)
-                json_array_foreach (json_object_get(properties, keys[k]), i, b)
-                        json_object_set_new(mounts, word(b, 1),
-                                        json_pack("{s:s, s:s}", "target", word(b, 1), "source",
-                                                        word(b, 0)));
-        for (size_t k = 0; k < ELEMENTS(keys); k++)
-                json_array_foreach (json_object_get(properties, keys[k]), i, b)
-                        if (r >= 0)
-                                r = add_point(mounts, names, word(b, 0), word(b, 1), stage);
+        for (size_t k = 0; k < ELEMENTS(bind_keys); k++)
+                json_array_foreach (json_object_get(properties, bind_keys[k]), i, b) {
+                        r = add_point(mounts, names, word(b, 0), word(b, 1), stage);
+                        if (r < 0)
+                                return r;
+                }
         json_array_foreach (json_object_get(properties, "TemporaryFileSystem"), i, b) {
-                if (r >= 0)
-                        r = add_point(mounts, names, NULL, word(b, 0), stage);
+                r = add_point(mounts, names, /* source= */ NULL, word(b, 0), stage);
+                if (r < 0)
+                        return r;
         }
-        for (i = 0; i < ELEMENTS(temporary) && r >= 0; i++)
-                if (json_bool_or(properties, "PrivateTmp", false))
-                        r = add_point(mounts, names, NULL, temporary[i], stage);
-        return r;
+        if (!json_bool_or(properties, "PrivateTmp", false))
+                return 0;
+        for (i = 0; i < ELEMENTS(temporary); i++) {
+                r = add_point(mounts, names, /* source= */ NULL, temporary[i], stage);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }

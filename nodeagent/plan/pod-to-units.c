@@ -417,20 +417,62 @@ static json_t *slice_unit(const json_t *pod) {
         return json_pack("{s:s, s:o}", "name", strempty(name), "properties", properties);
 }
 
-int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
+/* The units of spec.containers or spec.initContainers. */
+static int units_of(const json_t *pod, bool init, const json_t *resources, const json_t *volumes,
+                const struct pod_facts *f, json_t **ret, struct problem *p) {
+        const json_t *list = json_at(pod, init ? "spec.initContainers" : "spec.containers"), *c;
+        _cleanup_json_ json_t *units = json_array();
+        size_t i;
+
+        if (!units)
+                return -ENOMEM;
+        json_array_foreach (list, i, c) {
+                json_t *unit = NULL;
+                int r;
+
+                if (init && streq(json_str_or(c, "restartPolicy", ""), "Always"))
+                        return problem_set(p, EINVAL, 0, REASON,
+                                        "init container %s: restartPolicy Always (a sidecar) is "
+                                        "not supported; make it an ordinary container",
+                                        json_str_or(c, "name", ""));
+                r = build_unit(pod, c, init, resources, volumes, f, &unit, p);
+                if (r < 0)
+                        return r;
+                if (json_array_append_new(units, unit) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(units);
+        return 0;
+}
+
+static int all_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *f,
                 json_t **ret, struct problem *p) {
-        static const struct {
-                const char *from, *to;
-        } lists[] = {{"spec.initContainers", "initContainers"}, {"spec.containers", "containers"}};
-        _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL;
+        _cleanup_json_ json_t *volumes = NULL;
         json_t *etc = NULL;
         int r;
 
-        r = pod_volumes(pod, resources, facts, &volumes, p);
-        if (r >= 0)
-                r = pod_etc_volume(pod, facts, &etc, p);
-        if (r > 0)
-                json_array_append_new(volumes, etc);
+        r = pod_volumes(pod, resources, f, &volumes, p);
+        if (r < 0)
+                return r;
+        r = pod_etc_volume(pod, f, &etc, p);
+        if (r < 0)
+                return r;
+        if (r > 0 && json_array_append_new(volumes, etc) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(volumes);
+        return 0;
+}
+
+int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
+                json_t **ret, struct problem *p) {
+        static const struct {
+                const char *name;
+                bool init;
+        } lists[] = {{"initContainers", true}, {"containers", false}};
+        _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL;
+        int r;
+
+        r = all_volumes(pod, resources, facts, &volumes, p);
         if (r < 0)
                 return r;
         warnings = warnings_of(pod, facts);
@@ -439,25 +481,13 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         json_object_set_new(out, "slice", slice_unit(pod));
         json_object_set(out, "volumes", volumes);
         for (size_t l = 0; l < ELEMENTS(lists); l++) {
-                json_t *units = json_array();
-                const json_t *c;
-                size_t i;
+                json_t *units = NULL;
 
-                json_object_set_new(out, lists[l].to, units);
-                json_array_foreach (json_at(pod, lists[l].from), i, c) {
-                        json_t *unit = NULL;
-
-                        if (l == 0 && streq(json_str_or(c, "restartPolicy", ""), "Always"))
-                                return problem_set(p, EINVAL, 0, REASON,
-                                                "init container %s: restartPolicy Always (a "
-                                                "sidecar) is not supported; make it an ordinary "
-                                                "container",
-                                                json_str_or(c, "name", ""));
-                        r = build_unit(pod, c, l == 0, resources, volumes, facts, &unit, p);
-                        if (r < 0)
-                                return r;
-                        json_array_append_new(units, unit);
-                }
+                r = units_of(pod, lists[l].init, resources, volumes, facts, &units, p);
+                if (r < 0)
+                        return r;
+                if (json_object_set_new(out, lists[l].name, units) < 0)
+                        return -ENOMEM;
         }
         *ret = TAKE_PTR(out);
         return 0;

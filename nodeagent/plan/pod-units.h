@@ -98,7 +98,7 @@ char *pod_host_name(const json_t *pod, const struct pod_facts *facts) _warn_unus
 int pod_etc_volume(
                 const json_t *pod, const struct pod_facts *facts, json_t **ret, struct problem *p);
 /* Binds them over a container's /etc. volume: of pod_etc_volume() or NULL; resolv_conf_path: what
- * to show when the pod has no resolv.conf of its own, or NULL. */
+ * to show when the pod does not have its own, or NULL. */
 void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *volume,
                 const char *resolv_conf_path, json_t *properties);
 /* {variable: value} of the services that the container may use. -E2BIG: too many. */

@@ -23,7 +23,7 @@ static json_t *pod(const char *spec) {
                         "uid", "1-2", "spec", v);
 }
 
-/* The text of one of the pod's files; NULL: it has none of its own. Caller frees. */
+/* The text of one of the pod's files; NULL: it has none. Caller frees. */
 static char *file_of(const char *spec, const struct pod_facts *f, const char *name) {
         _cleanup_json_ json_t *p = pod(spec), *volume = NULL;
         _cleanup_problem_ struct problem problem = {0};
@@ -152,7 +152,7 @@ static void test_service_variables(void **state) {
         assert_int_equal(pod_service_env(off, &f, &only_api), 0);
         assert_null(json_object_get(only_api, "MY_DB_SERVICE_HOST"));
         assert_non_null(json_object_get(only_api, "KUBERNETES_SERVICE_HOST"));
-        /* More than an environment can hold: none, and the plan says so. */
+        /* More than an environment can hold: none, and the plan reports it. */
         for (int i = 0; i < 3000; i++) {
                 char name[16];
                 json_t *one = json_deep_copy(json_object_get(services, "my-db"));
@@ -202,7 +202,7 @@ static void test_budget(void **state) {
         uint64_t start = 5000000;
 
         assert_int_equal(log_budget_take(&b, start, LOG_BUDGET_LINES, 20000), 0);
-        /* Whoever writes more waits for the end of the interval that the first line began. */
+        /* A writer of more waits for the end of the interval that the first line began. */
         assert_int_equal(log_budget_take(&b, start + 1000, 1, 2), start + LOG_BUDGET_US);
         assert_int_equal(log_budget_take(&other, start + 1000, 1, 2), 0);
         assert_int_equal(log_budget_take(&b, start + LOG_BUDGET_US - 1, 1, 2),

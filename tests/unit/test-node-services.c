@@ -77,7 +77,7 @@ static void test_cost_of_a_change(void **state) {
         assert_int_equal(json_object_size(touched), 1);
         assert_non_null(json_object_get(touched, "odd/s77"));
         assert_false(service_table_is_ready(t, "p77-1"));
-        /* The same version again is no change. */
+        /* The same version again is not a change. */
         json_object_clear(touched);
         before = service_table_steps(t);
         assert_int_equal(service_table_set_slice(t, again), 0);
@@ -159,7 +159,7 @@ static void test_claims(void **state) {
         assert_int_equal(elements_of(b2), 1);
 }
 
-/* ---- addresses that are nobody's to take ---- */
+/* ---- addresses that nobody may claim ---- */
 
 static void test_reserved_addresses(void **state) {
         static const char *const mine = "198.51.100.7", *const node = "192.0.2.10",
@@ -223,9 +223,9 @@ static void test_stale_flows(void **state) {
                         {{"192.0.2.1", "10.244.3.2", 30053, 5353}, true, true},
                         {{"192.0.2.1", "10.244.1.2", 30053, 5353}, false, false},
                         {{"192.0.2.1", "192.0.2.1", 30053, 30053}, false, false},
-                        /* a service that went while nobody looked */
+                        /* a service that was deleted while the agent was away */
                         {{"10.96.9.9", "10.244.1.2", 53, 5353}, false, true},
-                        /* nothing of ours */
+                        /* not ours */
                         {{"203.0.113.9", "203.0.113.9", 53, 53}, false, false},
         };
 

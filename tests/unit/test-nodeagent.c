@@ -80,7 +80,7 @@ static void test_restart_counts(void **state) {
         b = running("b", 1, 7000000);
         assert_true(observe(&c, &b, 4));
         assert_int_equal(c.restart_count, 1);
-        /* Three more while nobody looked; then a restart by hand, which sets systemd's counter
+        /* Three more while the agent was away; then a manual restart, which sets systemd's counter
          * back. */
         assert_true(observe(&c, &far, 5));
         assert_int_equal(c.restart_count, 4);

@@ -5,12 +5,12 @@
 
 #include "lib/base.h"
 
-struct drift;
+struct unit_watch;
 
 /* Calls on_check, which compares the units with their plans, within a second of a change and once a
  * minute. When the folder cannot be watched, only once a minute. -ENOMEM or an errno of sd-event.
  */
-int drift_new(struct drift **ret, sd_event *event, void (*on_check)(void *userdata),
+int unit_watch_new(struct unit_watch **ret, sd_event *event, void (*on_check)(void *userdata),
                 void *userdata);
-struct drift *drift_free(struct drift *d);
-DEFINE_CLEANUP(struct drift *, drift_free);
+struct unit_watch *unit_watch_free(struct unit_watch *w);
+DEFINE_CLEANUP(struct unit_watch *, unit_watch_free);

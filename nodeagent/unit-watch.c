@@ -1,6 +1,6 @@
 /* systemctl set-property writes its changes of a transient unit as drop-ins beside it, so the
  * folder of transient units is watched. */
-#include "nodeagent/drift.h"
+#include "nodeagent/unit-watch.h"
 
 #include <sys/inotify.h>
 
@@ -12,7 +12,7 @@ enum {
         DRIFT_DELAY_US = 300000, /* one command writes several files */
 };
 
-struct drift {
+struct unit_watch {
         sd_event *event;
         sd_event_source *check; /* the next comparison */
         sd_event_source *folder;
@@ -21,16 +21,16 @@ struct drift {
 };
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
-        struct drift *d = userdata;
+        struct unit_watch *w = userdata;
 
-        d->on_check(d->userdata);
+        w->on_check(w->userdata);
         (void)sd_event_source_set_time_relative(s, CHECK_US);
         (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
         return 0;
 }
 
 static int on_drop_in(sd_event_source *s, const struct inotify_event *event, void *userdata) {
-        struct drift *d = userdata;
+        struct unit_watch *w = userdata;
         const char *name = event->len > 0 ? event->name : "";
 
         /* A folder of drop-ins itself, or a new one among the transient units. */
@@ -40,43 +40,43 @@ static int on_drop_in(sd_event_source *s, const struct inotify_event *event, voi
                 _cleanup_free_ char *path = strformat("%s/%s", TRANSIENT_DIR, name);
 
                 if (path && (event->mask & IN_CREATE))
-                        (void)sd_event_add_inotify(d->event, NULL, path,
-                                        IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR, on_drop_in, d);
+                        (void)sd_event_add_inotify(w->event, NULL, path,
+                                        IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR, on_drop_in, w);
         } else if (!endswith(name, ".conf"))
                 return 0;
-        (void)sd_event_source_set_time_relative(d->check, DRIFT_DELAY_US);
-        (void)sd_event_source_set_enabled(d->check, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_time_relative(w->check, DRIFT_DELAY_US);
+        (void)sd_event_source_set_enabled(w->check, SD_EVENT_ONESHOT);
         return 0;
 }
 
-int drift_new(struct drift **ret, sd_event *event, void (*on_check)(void *userdata),
+int unit_watch_new(struct unit_watch **ret, sd_event *event, void (*on_check)(void *userdata),
                 void *userdata) {
-        _cleanup_(drift_freep) struct drift *d = calloc(1, sizeof(*d));
+        _cleanup_(unit_watch_freep) struct unit_watch *w = calloc(1, sizeof(*w));
         int r;
 
-        if (!d)
+        if (!w)
                 return -ENOMEM;
-        d->event = event;
-        d->on_check = on_check;
-        d->userdata = userdata;
-        r = sd_event_add_time_relative(event, &d->check, CLOCK_MONOTONIC, CHECK_US,
-                        /* accuracy= */ 0, on_timer, d);
+        w->event = event;
+        w->on_check = on_check;
+        w->userdata = userdata;
+        r = sd_event_add_time_relative(event, &w->check, CLOCK_MONOTONIC, CHECK_US,
+                        /* accuracy= */ 0, on_timer, w);
         if (r < 0)
                 return r;
         r = sd_event_add_inotify(
-                        event, &d->folder, TRANSIENT_DIR, IN_CREATE | IN_ONLYDIR, on_drop_in, d);
+                        event, &w->folder, TRANSIENT_DIR, IN_CREATE | IN_ONLYDIR, on_drop_in, w);
         if (r < 0)
                 log_debug_errno(r, "Changes of units are noticed once a minute only: cannot "
                                    "watch " TRANSIENT_DIR);
-        *ret = TAKE_PTR(d);
+        *ret = TAKE_PTR(w);
         return 0;
 }
 
-struct drift *drift_free(struct drift *d) {
-        if (!d)
+struct unit_watch *unit_watch_free(struct unit_watch *w) {
+        if (!w)
                 return NULL;
-        sd_event_source_disable_unref(d->check);
-        sd_event_source_disable_unref(d->folder);
-        free(d);
+        sd_event_source_disable_unref(w->check);
+        sd_event_source_disable_unref(w->folder);
+        free(w);
         return NULL;
 }
