@@ -55,12 +55,12 @@ static void on_answer(int error, const json_t *object, const struct problem *p, 
         item->call = NULL;
         if (error == 0)
                 json_object_set(json_object_get(f->resources, item->kind), item->name,
-                                (json_t *)object);
+                                json_unconst(object));
         else if (error != -ENOENT) {
                 f->complete = false;
                 if (old)
                         json_object_set(json_object_get(f->resources, item->kind), item->name,
-                                        (json_t *)old);
+                                        json_unconst(old));
         }
         if (--f->pending == 0)
                 finish(f);
@@ -78,7 +78,7 @@ int fetch_start(struct fetch **ret, struct api_client *api, const char *ns,
                 n += json_object_size(json_at(references, kinds[k]));
         *f = (struct fetch){.complete = true, .done = done, .userdata = userdata};
         f->resources = json_pack("{s:{}, s:{}}", kinds[0], kinds[1]);
-        f->old = json_incref((json_t *)old);
+        f->old = json_incref(json_unconst(old));
         f->items = calloc(MAX(n, (size_t)1), sizeof(*f->items));
         if (!f->resources || !f->items) {
                 fetch_free(f);
@@ -88,12 +88,13 @@ int fetch_start(struct fetch **ret, struct api_client *api, const char *ns,
                 const char *name;
                 json_t *v;
 
-                json_object_foreach ((json_t *)json_at(references, kinds[k]), name, v) {
+                json_object_each (json_at(references, kinds[k]), name, v) {
                         struct fetch_item *item = &f->items[f->count++];
                         _cleanup_free_ char *path =
                                         api_path(api_resource_find(kinds[k]), ns, name, NULL, NULL);
 
-                        *item = (struct fetch_item){f, NULL, kinds[k], strdup(name)};
+                        *item = (struct fetch_item){
+                                        .fetch = f, .kind = kinds[k], .name = strdup(name)};
                         if (!path || !item->name ||
                                         api_get_async(api, path, on_answer, item, &item->call) <
                                                         0) {

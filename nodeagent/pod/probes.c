@@ -1,7 +1,7 @@
-/* Probes go to the pod's address from the host, as users of Kubernetes know it; exec runs as a
- * oneshot unit in the container's surroundings. At most one check of a probe is under way; each
- * ends by its timeout. HTTPS servers are not verified, because probes ask whether someone answers,
- * not who. */
+/* Probes go to the pod's address from the host, as users of Kubernetes know it; an exec probe runs
+ * a command beside the container. At most one check of a probe is under way; each ends by its
+ * timeout. The certificates of HTTPS servers are not verified: a probe asks whether a server
+ * answers, not which one. */
 #include "nodeagent/pod/probes.h"
 
 #include <arpa/inet.h>
@@ -13,7 +13,7 @@
 #include "lib/random.h"
 #include "lib/tls.h"
 
-enum { ANSWER_SIZE_MAX = 4096, EAGER_US = 250000 };
+enum { ANSWER_SIZE_MAX = 4096, EAGER_US = 250000, EXEC_EXTRA_US = 5000000 };
 
 struct probe {
         sd_event *event;
@@ -114,7 +114,8 @@ int probe_count(struct probe_counter *c, bool passed) {
         c->failures++;
         if (c->failures < c->failure_needed)
                 return 0;
-        /* A readiness verdict that is failed already changes nothing; liveness is told again. */
+        /* A readiness verdict that is failed already changes nothing; liveness is reported again.
+         */
         c->failures = c->failure_needed;
         c->passed = false;
         return 1;
@@ -151,10 +152,6 @@ static void verdict(struct probe *p, bool passed, const char *message) {
         due = probe_count(&p->counter, passed);
         if (due && (passed != before || !passed))
                 p->options.on_verdict(p, passed, message, p->options.userdata);
-}
-
-bool probe_passed(const struct probe *p) {
-        return p->counter.passed;
 }
 
 void probe_exec_done(struct probe *p, bool passed, const char *message) {
@@ -290,7 +287,7 @@ static int start_socket(struct probe *p, const json_t *check, bool http) {
         const char *host = json_str_or(check, "host", p->address);
         struct sockaddr_in to = {.sin_family = AF_INET};
         uint16_t port = probe_port(json_at(check, "port"), p->container);
-        int r = 0;
+        int r;
 
         if (port == 0 || inet_pton(AF_INET, host, &to.sin_addr) != 1)
                 return -EINVAL;
@@ -302,32 +299,38 @@ static int start_socket(struct probe *p, const json_t *check, bool http) {
                 return -ENOMEM;
         if (connect(p->fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS)
                 return -errno;
-        if (http && strcaseeq(json_str_or(check, "scheme", "HTTP"), "HTTPS"))
+        if (http && strcaseeq(json_str_or(check, "scheme", "HTTP"), "HTTPS")) {
                 r = start_tls(p);
-        return r < 0 ? r : sd_event_add_io(p->event, &p->io, p->fd, EPOLLOUT, on_io, p);
+                if (r < 0)
+                        return r;
+        }
+        return sd_event_add_io(p->event, &p->io, p->fd, EPOLLOUT, on_io, p);
+}
+
+static int set_deadline(struct probe *p, uint64_t after_us) {
+        return sd_event_add_time_relative(p->event, &p->deadline, CLOCK_MONOTONIC, after_us,
+                        /* accuracy= */ 0, on_deadline, p);
+}
+
+static int start_exec(struct probe *p, const json_t *command) {
+        int r = p->options.exec(p, command, p->timeout_us, p->options.userdata);
+
+        if (r < 0)
+                return r;
+        p->exec_busy = true;
+        /* The command's own timeout ends it; starting it takes a moment on top. */
+        return set_deadline(p, p->timeout_us + EXEC_EXTRA_US);
 }
 
 static int start_check(struct probe *p) {
-        const json_t *check;
+        const json_t *http = json_at(p->spec, "httpGet"), *tcp = json_at(p->spec, "tcpSocket"),
+                     *command = json_at(p->spec, "exec.command");
         int r;
 
-        if ((check = json_at(p->spec, "httpGet")))
-                r = start_socket(p, check, true);
-        else if ((check = json_at(p->spec, "tcpSocket")))
-                r = start_socket(p, check, false);
-        else if ((check = json_at(p->spec, "exec.command"))) {
-                r = p->options.exec(p, check, p->timeout_us, p->options.userdata);
-                p->exec_busy = r >= 0;
-                /* The unit's own timeout ends it; starting it takes a moment on top. */
-                return r < 0 ? r
-                             : sd_event_add_time_relative(p->event, &p->deadline, CLOCK_MONOTONIC,
-                                               p->timeout_us + 5000000, 0, on_deadline, p);
-        } else
-                r = -EOPNOTSUPP;
-        if (r < 0)
-                return r;
-        return sd_event_add_time_relative(
-                        p->event, &p->deadline, CLOCK_MONOTONIC, p->timeout_us, 0, on_deadline, p);
+        if (!http && !tcp)
+                return command ? start_exec(p, command) : -EOPNOTSUPP;
+        r = start_socket(p, http ? http : tcp, http != NULL);
+        return r < 0 ? r : set_deadline(p, p->timeout_us);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -370,7 +373,7 @@ int probe_new(struct probe **ret, sd_event *event, const struct probe_options *o
         p->counter.passed = options->initial;
         /* A program that is ready after half a second should not wait for a whole period. */
         p->eager_us = options->initial ? p->period_us : EAGER_US;
-        /* A program needs a moment before it listens; many pods must not be asked in step. */
+        /* A program needs a moment before it listens; many pods must not be probed in step. */
         delay_us = (uint64_t)MAX(json_int_or(p->spec, "initialDelaySeconds", 0), 0) * 1000000 +
                    100000 + random_below(100000);
         if (options->once)

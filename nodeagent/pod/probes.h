@@ -26,17 +26,18 @@ struct probe_options {
         void *userdata;
 };
 
+/* Starts probing at once (or after the probe's initial delay). */
 int probe_new(struct probe **ret, sd_event *event, const struct probe_options *options);
 struct probe *probe_free(struct probe *p);
 DEFINE_CLEANUP(struct probe *, probe_free);
+/* The outcome of options.exec(). */
 void probe_exec_done(struct probe *p, bool passed, const char *message);
-bool probe_passed(const struct probe *p);
 
 /* Pure parts. The port of an IntOrString by number or container port name; 0 when unknown. */
 uint16_t probe_port(const json_t *port, const json_t *container);
 /* The request of an httpGet probe; caller frees. */
 char *probe_http_request(const json_t *http_get, const char *address, uint16_t port) _warn_unused_;
-/* The status code of an answer's first bytes; 0 when more is needed, -EBADMSG when it is no HTTP.
+/* The status code in an answer's first bytes; 0 when more is needed, -EBADMSG when it is not HTTP.
  */
 int probe_http_status(const char *data, size_t n);
 /* Counts checks against the thresholds. Returns 1 when on_verdict is due. */

@@ -330,6 +330,19 @@ static int make_point(const char *upper, const char *target, size_t skip, bool f
         return made;
 }
 
+/* Removes what the last start left; upper is there and empty after it. */
+static int begin_points(const char *place, const char *upper, const char *work) {
+        const char *const old[] = {place, upper, work};
+
+        stage_unmount_below(place);
+        for (size_t i = 0; i < ELEMENTS(old); i++) {
+                int r = remove_tree(old[i]);
+                if (r < 0)
+                        return r;
+        }
+        return mkdir_parents(upper, 0755);
+}
+
 /* One copy of a system folder with the mount points that this unit needs in it. */
 static int stage_points(const json_t *unit, const char *place, const char *system) {
         static const char *const keys[] = {"properties.BindPaths", "properties.BindReadOnlyPaths"};
@@ -338,35 +351,36 @@ static int stage_points(const json_t *unit, const char *place, const char *syste
         const json_t *b;
         bool needed = false;
         size_t i;
-        int r = 0;
+        int r;
 
         if (!upper || !work)
                 return -ENOMEM;
-        stage_unmount_below(place);
-        if ((r = remove_tree(place)) < 0 || (r = remove_tree(upper)) < 0 ||
-                        (r = remove_tree(work)) < 0 || (r = mkdir_parents(upper, 0755)) < 0)
+        r = begin_points(place, upper, work);
+        if (r < 0)
                 return r;
-        for (size_t k = 0; k < ELEMENTS(keys) && r >= 0; k++)
+        for (size_t k = 0; k < ELEMENTS(keys); k++)
                 json_array_foreach (json_at(unit, keys[k]), i, b) {
                         const char *target = element(b, 1), *rest = startswith(target, system);
                         struct stat st;
 
-                        if (r < 0 || !rest || *rest != '/' || stat(element(b, 0), &st) < 0)
+                        if (!rest || *rest != '/' || stat(element(b, 0), &st) < 0)
                                 continue;
                         r = make_point(upper, target, strlen(system), S_ISDIR(st.st_mode));
+                        if (r < 0)
+                                return r;
                         needed |= r > 0;
                 }
-        if (r < 0 || !needed)
-                return r;
+        if (!needed)
+                return 0;
         options = strformat("lowerdir=%s,upperdir=%s,workdir=%s", system, upper, work);
         if (!options)
                 return -ENOMEM;
         if (mkdir(work, 0700) < 0 || mkdir(place, 0755) < 0)
                 return -errno;
-        return mount("keelson-points", place, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV,
-                               options) < 0
-                               ? -errno
-                               : 0;
+        if (mount("keelson-points", place, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, options) <
+                        0)
+                return -errno;
+        return 0;
 }
 
 static int stage_all_points(const json_t *unit, struct problem *p) {
@@ -398,8 +412,9 @@ int stage_container(const json_t *unit, const json_t *volumes, struct problem *p
         size_t i;
         int r = check_image(unit, p);
 
-        if (r >= 0)
-                r = check_host_folders(unit, volumes, p);
+        if (r < 0)
+                return r;
+        r = check_host_folders(unit, volumes, p);
         if (r < 0)
                 return r;
         json_array_foreach (json_at(unit, "stage"), i, s) {

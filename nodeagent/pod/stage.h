@@ -1,4 +1,4 @@
-/* What must be looked at on the machine's file system right before a container starts. */
+/* What must be looked at in the machine's file system right before a container starts. */
 #pragma once
 
 #include "lib/json.h"
@@ -10,5 +10,5 @@
  * and the mount is made from the file descriptor (CVE-2017-1002101, CVE-2021-25741). -EINVAL and
  * other errors with p, which names the mount. volumes: of pod_volumes(). */
 int stage_container(const json_t *unit, const json_t *volumes, struct problem *p);
-/* Takes away every mount at or below this folder, the last one made first. */
+/* Unmounts everything at or below this folder, the last mount first. */
 void stage_unmount_below(const char *dir);

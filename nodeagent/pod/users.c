@@ -14,7 +14,7 @@
 
 extern char **environ;
 
-/* Each costs a look into the group database: supplementalGroups, fsGroup, and an annotation. */
+/* Each one is looked up in the group database: supplementalGroups, fsGroup, and an annotation. */
 enum { GROUPS_MAX = 128 };
 
 static bool number(const char *s, uint32_t *ret) {
@@ -26,12 +26,16 @@ static int run_sysusers(char *const *lines) {
         int r = strv_extend(&argv, "systemd-sysusers"), status;
         pid_t pid;
 
-        if (r >= 0)
-                r = strv_extend(&argv, "--inline");
-        for (char *const *l = lines; *l && r >= 0; l++)
-                r = strv_extend(&argv, *l);
         if (r < 0)
                 return r;
+        r = strv_extend(&argv, "--inline");
+        if (r < 0)
+                return r;
+        for (char *const *l = lines; *l; l++) {
+                r = strv_extend(&argv, *l);
+                if (r < 0)
+                        return r;
+        }
         r = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
         if (r != 0)
                 return -r;
@@ -72,33 +76,59 @@ static int check_account(const json_t *unit, uint32_t uid, struct problem *p) {
         return 0;
 }
 
-int users_ensure(const json_t *unit, struct problem *p) {
-        const json_t *properties = json_at(unit, "properties"), *v;
+static int add_user(char ***lines, uint32_t uid, const char *group) {
+        _cleanup_free_ char *line = NULL;
+        uint32_t gid;
+
+        if (!number(group, &gid))
+                gid = uid;
+        line = strformat("u kpod-%u %u:%u \"user of keelson pods\"", uid, uid, gid);
+        return line ? strv_extend(lines, line) : -ENOMEM;
+}
+
+/* The lines for systemd-sysusers; *ret is NULL when nothing is missing. */
+static int missing(const json_t *unit, char ***ret, struct problem *p) {
+        const json_t *properties = json_at(unit, "properties"), *groups, *v;
         const char *user = json_str(properties, "User"), *group = json_str(properties, "Group");
         _cleanup_strv_free_ char **lines = NULL;
-        uint32_t uid, gid;
+        bool by_number;
+        uint32_t uid;
         size_t i;
-        int r = number(user, &uid) ? check_account(unit, uid, p) : 0;
+        int r;
 
-        if (json_array_size(json_at(properties, "SupplementaryGroups")) > GROUPS_MAX)
+        by_number = number(user, &uid);
+        if (by_number) {
+                r = check_account(unit, uid, p);
+                if (r < 0)
+                        return r;
+        }
+        groups = json_at(properties, "SupplementaryGroups");
+        if (json_array_size(groups) > GROUPS_MAX)
                 return problem_set(p, EINVAL, 0, "CreateContainerConfigError",
                                 "SupplementaryGroups of container %s has more than %d groups: "
                                 "leave some out",
                                 json_str_or(unit, "container", ""), GROUPS_MAX);
-        if (r >= 0)
-                r = add_group(&lines, group);
-        json_array_foreach (json_at(properties, "SupplementaryGroups"), i, v) {
-                if (r >= 0)
-                        r = add_group(&lines, json_string_value(v));
+        r = add_group(&lines, group);
+        if (r < 0)
+                return r;
+        json_array_foreach (groups, i, v) {
+                r = add_group(&lines, json_string_value(v));
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0 && number(user, &uid) && !getpwuid(uid)) {
-                _cleanup_free_ char *line = NULL;
+        if (by_number && !getpwuid(uid)) {
+                r = add_user(&lines, uid, group);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(lines);
+        return 0;
+}
 
-                if (!number(group, &gid))
-                        gid = uid;
-                line = strformat("u kpod-%u %u:%u \"user of keelson pods\"", uid, uid, gid);
-                r = line ? strv_extend(&lines, line) : -ENOMEM;
-        }
+int users_ensure(const json_t *unit, struct problem *p) {
+        _cleanup_strv_free_ char **lines = NULL;
+        int r = missing(unit, &lines, p);
+
         if (r < 0 || !lines)
                 return r;
         r = run_sysusers(lines);

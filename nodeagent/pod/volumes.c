@@ -26,10 +26,10 @@ int volumes_mount_secrets(const char *dir) {
                 return r;
         if (statfs(dir, &fs) == 0 && fs.f_type == RAMFS_MAGIC)
                 return 0;
-        return mount("keelson-secrets", dir, "ramfs", MS_NODEV | MS_NOSUID | MS_NOEXEC,
-                               "mode=0700") < 0
-                               ? -errno
-                               : 0;
+        if (mount("keelson-secrets", dir, "ramfs", MS_NODEV | MS_NOSUID | MS_NOEXEC, "mode=0700") <
+                        0)
+                return -errno;
+        return 0;
 }
 
 static int set_group(const char *path, const json_t *volume, mode_t mode) {
@@ -93,7 +93,7 @@ static int link_files(const char *path, const json_t *files) {
         return 0;
 }
 
-/* Takes away the links and the generations that are no longer used. */
+/* Removes the links and the generations that are no longer used. */
 static void sweep(const char *path, const char *current) {
         DIR *d = opendir(path);
 
@@ -160,20 +160,26 @@ static int make_files(const json_t *volume, const char *path) {
         return r;
 }
 
+/* Makes what may be made, and looks at what is there. */
+static int look_at_host(const char *path, const char *check, struct stat *ret) {
+        if (streq(check, "DirectoryOrCreate")) {
+                int r = mkdir_parents(path, 0755);
+                if (r < 0)
+                        return r;
+        } else if (streq(check, "FileOrCreate")) {
+                int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
+                if (fd < 0)
+                        return -errno;
+                close(fd);
+        }
+        return stat(path, ret) < 0 ? -errno : 0;
+}
+
 static int make_host(const json_t *volume, const char *path, struct problem *p) {
         const char *check = json_str_or(volume, "check", "");
         struct stat st;
-        int r = 0;
+        int r = look_at_host(path, check, &st);
 
-        if (streq(check, "DirectoryOrCreate"))
-                r = mkdir_parents(path, 0755);
-        else if (streq(check, "FileOrCreate")) {
-                int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0644);
-                r = fd < 0 ? -errno : 0;
-                safe_close(fd);
-        }
-        if (r >= 0 && stat(path, &st) < 0)
-                r = -errno;
         if (r < 0)
                 return problem_set(p, -r, 0, REASON, "volume %s: hostPath %s: %s",
                                 json_str_or(volume, "name", ""), path, strerror(-r));
@@ -204,25 +210,38 @@ static int make_memory(const json_t *volume, const char *path) {
         return mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0 ? -errno : 0;
 }
 
+/* A folder of the pod's own. */
+static int make_own(const json_t *volume, const char *path) {
+        const char *type = json_str_or(volume, "type", "");
+        int r = mkdir_parents(path, 0755);
+
+        if (r < 0)
+                return r;
+        if (streq(type, "files")) {
+                r = make_files(volume, path);
+                return r < 0 ? r : set_group(path, volume, 0755);
+        }
+        if (streq(type, "memory")) {
+                r = make_memory(volume, path);
+                if (r < 0)
+                        return r;
+        }
+        if (chmod(path, 0777) < 0)
+                return -errno;
+        return set_group(path, volume, 02777);
+}
+
 static int make_volume(const json_t *volume, struct problem *p) {
-        const char *type = json_str_or(volume, "type", ""), *path = json_str_or(volume, "path", "");
+        const char *path = json_str_or(volume, "path", "");
         int r;
 
-        if (streq(type, "host"))
+        if (streq(json_str_or(volume, "type", ""), "host"))
                 return make_host(volume, path, p);
-        r = mkdir_parents(path, 0755);
-        if (r >= 0 && streq(type, "files"))
-                r = make_files(volume, path);
-        else if (r >= 0 && streq(type, "memory"))
-                r = make_memory(volume, path);
-        if (r >= 0 && !streq(type, "files") && chmod(path, 0777) < 0)
-                r = -errno;
-        if (r >= 0)
-                r = set_group(path, volume, streq(type, "files") ? 0755 : 02777);
-        if (r < 0 && !p->message)
+        r = make_own(volume, path);
+        if (r < 0)
                 return problem_set(p, -r, 0, REASON, "volume %s: %s: %s",
                                 json_str_or(volume, "name", ""), path, strerror(-r));
-        return r;
+        return 0;
 }
 
 int volumes_make(const json_t *volumes, struct problem *p) {
@@ -260,7 +279,7 @@ static int make_writable(const char *path) {
         return r;
 }
 
-/* The folder of pod_own_devices(): what is not a mount in it. */
+/* The folder of pod_own_devices(), or NULL: what is not a mount in it. */
 static int make_devices(const char *dir) {
         static const char *const folders[] = {"pts", "shm", "mqueue", "hugepages"};
         static const struct {
@@ -268,22 +287,25 @@ static int make_devices(const char *dir) {
         } links[] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
                         {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
                         {"core", "/proc/kcore"}, {"ptmx", "pts/ptmx"}};
-        int r = dir ? mkdir_parents(dir, 0755) : 0;
 
-        for (size_t i = 0; dir && i < ELEMENTS(folders) && r >= 0; i++) {
+        if (!dir)
+                return 0;
+        for (size_t i = 0; i < ELEMENTS(folders); i++) {
                 _cleanup_free_ char *path = strformat("%s/%s", dir, folders[i]);
+                int r = path ? mkdir_parents(path, 0755) : -ENOMEM;
 
-                r = path ? mkdir_parents(path, 0755) : -ENOMEM;
+                if (r < 0)
+                        return r;
         }
-        for (size_t i = 0; dir && i < ELEMENTS(links) && r >= 0; i++) {
+        for (size_t i = 0; i < ELEMENTS(links); i++) {
                 _cleanup_free_ char *path = strformat("%s/%s", dir, links[i].name);
 
                 if (!path)
                         return -ENOMEM;
                 if (symlink(links[i].target, path) < 0 && errno != EEXIST)
-                        r = -errno;
+                        return -errno;
         }
-        return r;
+        return 0;
 }
 
 int volumes_write_commands(const json_t *unit) {
@@ -295,24 +317,29 @@ int volumes_write_commands(const json_t *unit) {
         if (!dir)
                 return -EINVAL;
         r = mkdir_parents(dir, 0755);
-        if (r >= 0 && chmod(dir, 0755) < 0)
-                r = -errno;
-        if (r >= 0)
-                r = make_writable(json_str(start, "report"));
-        if (r >= 0)
-                r = make_writable(json_str(start, "message"));
-        if (r >= 0)
-                r = make_devices(json_str(start, "devices"));
+        if (r < 0)
+                return r;
+        if (chmod(dir, 0755) < 0)
+                return -errno;
+        r = make_writable(json_str(start, "report"));
+        if (r < 0)
+                return r;
+        r = make_writable(json_str(start, "message"));
+        if (r < 0)
+                return r;
+        r = make_devices(json_str(start, "devices"));
+        if (r < 0)
+                return r;
         json_object_foreach (json_object_get(start, "commands"), file, words) {
                 _cleanup_free_ char *path = strformat("%s/%s", dir, file), *text = NULL;
                 size_t n = 0;
 
-                if (r < 0)
-                        break;
                 text = pod_command_file(start, file, &n);
                 r = path && text ? file_write_atomic(path, text, n, 0444) : -ENOMEM;
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 void volumes_remove_commands(const json_t *unit) {

@@ -18,24 +18,25 @@ static bool has_ended(const char *active, const char *sub) {
 
 static int ask(sd_bus *bus, const char *path, const char *invocation) {
         _cleanup_free_ char *active = NULL, *sub = NULL;
-        sd_bus_message *m = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         const void *id;
         char text[33] = "";
         size_t n = 0;
         int r;
 
         r = sd_bus_get_property(bus, MANAGER, path, UNIT_INTERFACE, "InvocationID", NULL, &m, "ay");
-        if (r >= 0)
-                r = sd_bus_message_read_array(m, 'y', &id, &n);
-        for (size_t i = 0; r >= 0 && i < n && n == 16; i++)
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read_array(m, 'y', &id, &n);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n && n == 16; i++)
                 snprintf(text + 2 * i, 3, "%02x", ((const uint8_t *)id)[i]);
-        sd_bus_message_unref(m);
-        if (r >= 0)
-                r = sd_bus_get_property_string(
-                                bus, MANAGER, path, UNIT_INTERFACE, "ActiveState", NULL, &active);
-        if (r >= 0)
-                r = sd_bus_get_property_string(
-                                bus, MANAGER, path, UNIT_INTERFACE, "SubState", NULL, &sub);
+        r = sd_bus_get_property_string(
+                        bus, MANAGER, path, UNIT_INTERFACE, "ActiveState", NULL, &active);
+        if (r < 0)
+                return r;
+        r = sd_bus_get_property_string(bus, MANAGER, path, UNIT_INTERFACE, "SubState", NULL, &sub);
         if (r < 0)
                 return r;
         return streq(text, invocation) && !has_ended(active, sub);
@@ -43,13 +44,11 @@ static int ask(sd_bus *bus, const char *path, const char *invocation) {
 
 int unit_run_goes_on(const char *unit, const char *invocation) {
         _cleanup_free_ char *path = NULL;
-        sd_bus *bus = NULL;
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         int r = sd_bus_open_system(&bus);
 
-        if (r >= 0)
-                r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
-        if (r >= 0)
-                r = ask(bus, path, invocation);
-        sd_bus_flush_close_unref(bus);
-        return r;
+        if (r < 0)
+                return r;
+        r = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
+        return r < 0 ? r : ask(bus, path, invocation);
 }

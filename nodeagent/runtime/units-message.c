@@ -9,14 +9,17 @@ static int append_strv(sd_bus_message *m, const json_t *list) {
         size_t i;
         int r = sd_bus_message_open_container(m, 'a', "s");
 
+        if (r < 0)
+                return r;
         json_array_foreach (list, i, v) {
-                if (r >= 0)
-                        r = sd_bus_message_append(m, "s", strempty(json_string_value(v)));
+                r = sd_bus_message_append(m, "s", strempty(json_string_value(v)));
+                if (r < 0)
+                        return r;
         }
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return sd_bus_message_close_container(m);
 }
 
-/* A word as systemd hands it on unchanged: it would put a variable in place of $NAME. */
+/* A word that systemd passes on unchanged: it would replace $NAME by a variable. */
 static char *literal_word(const char *word) {
         _cleanup_buf_ struct buf out = {0};
 
@@ -33,12 +36,32 @@ static int append_words(sd_bus_message *m, const json_t *words) {
         size_t i;
         int r = sd_bus_message_open_container(m, 'a', "s");
 
+        if (r < 0)
+                return r;
         json_array_foreach (words, i, v) {
                 _cleanup_free_ char *word = literal_word(strempty(json_string_value(v)));
 
-                if (r >= 0)
-                        r = word ? sd_bus_message_append(m, "s", word) : -ENOMEM;
+                if (!word)
+                        return -ENOMEM;
+                r = sd_bus_message_append(m, "s", word);
+                if (r < 0)
+                        return r;
         }
+        return sd_bus_message_close_container(m);
+}
+
+static int append_command(sd_bus_message *m, const json_t *words) {
+        int r = sd_bus_message_open_container(m, 'r', "sasb");
+
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "s", strempty(json_string_value(json_array_get(words, 0))));
+        if (r < 0)
+                return r;
+        r = append_words(m, words);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "b", 0);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -49,20 +72,33 @@ static int append_exec(sd_bus_message *m, const json_t *commands) {
         size_t i;
         int r = sd_bus_message_open_container(m, 'a', "(sasb)");
 
+        if (r < 0)
+                return r;
         json_array_foreach (commands, i, words) {
-                if (r >= 0)
-                        r = sd_bus_message_open_container(m, 'r', "sasb");
-                if (r >= 0)
-                        r = sd_bus_message_append(m, "s",
-                                        strempty(json_string_value(json_array_get(words, 0))));
-                if (r >= 0)
-                        r = append_words(m, words);
-                if (r >= 0)
-                        r = sd_bus_message_append(m, "b", 0);
-                if (r >= 0)
-                        r = sd_bus_message_close_container(m);
+                r = append_command(m, words);
+                if (r < 0)
+                        return r;
         }
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return sd_bus_message_close_container(m);
+}
+
+static int append_pair(sd_bus_message *m, enum prop_type type, const json_t *v) {
+        const char *a = json_string_value(json_array_get(v, 0)),
+                   *b = json_string_value(json_array_get(v, 1));
+
+        switch (type) {
+        case PROP_FIELDS:
+                return sd_bus_message_append_array(
+                                m, 'y', strempty(json_string_value(v)), json_string_length(v));
+        case PROP_ENVFILES:
+                return sd_bus_message_append(m, "(sb)", strempty(json_string_value(v)), 0);
+        case PROP_BINDS:
+                return sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b),
+                                json_array_size(v) > 2 /* "optional" */,
+                                UINT64_C(16384) /* MS_REC */);
+        default:
+                return sd_bus_message_append(m, "(ss)", strempty(a), strempty(b));
+        }
 }
 
 static int append_pairs(sd_bus_message *m, enum prop_type type, const json_t *list) {
@@ -74,34 +110,25 @@ static int append_pairs(sd_bus_message *m, enum prop_type type, const json_t *li
                                                    : "(ss)";
         int r = sd_bus_message_open_container(m, 'a', item);
 
+        if (r < 0)
+                return r;
         json_array_foreach (list, i, v) {
-                const char *a = json_string_value(json_array_get(v, 0)),
-                           *b = json_string_value(json_array_get(v, 1));
-
+                r = append_pair(m, type, v);
                 if (r < 0)
-                        break;
-                if (type == PROP_FIELDS)
-                        r = sd_bus_message_append_array(m, 'y', strempty(json_string_value(v)),
-                                        json_string_length(v));
-                else if (type == PROP_ENVFILES)
-                        r = sd_bus_message_append(m, "(sb)", strempty(json_string_value(v)), 0);
-                else if (type == PROP_BINDS)
-                        r = sd_bus_message_append(m, "(ssbt)", strempty(a), strempty(b),
-                                        json_array_size(v) > 2 /* "optional" */,
-                                        UINT64_C(16384) /* MS_REC */);
-                else
-                        r = sd_bus_message_append(m, "(ss)", strempty(a), strempty(b));
+                        return r;
         }
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return sd_bus_message_close_container(m);
 }
 
 static int append_filter(sd_bus_message *m, const json_t *value) {
         int r = sd_bus_message_open_container(m, 'r', "bas");
 
-        if (r >= 0)
-                r = sd_bus_message_append(m, "b", json_bool_or(value, "allow", true));
-        if (r >= 0)
-                r = append_strv(m, json_at(value, "names"));
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "b", json_bool_or(value, "allow", true));
+        if (r < 0)
+                return r;
+        r = append_strv(m, json_at(value, "names"));
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -146,15 +173,18 @@ int units_append_property(sd_bus_message *m, const char *name, const json_t *val
         if (!row)
                 return -EINVAL;
         r = sd_bus_message_open_container(m, 'r', "sv");
-        if (r >= 0)
-                r = sd_bus_message_append(
-                                m, "s", row->type == PROP_EXEC ? row->file_name : row->name);
-        if (r >= 0)
-                r = sd_bus_message_open_container(m, 'v', prop_signature(row->type));
-        if (r >= 0)
-                r = append_value(m, row->type, value);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "s", row->type == PROP_EXEC ? row->file_name : row->name);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(m, 'v', prop_signature(row->type));
+        if (r < 0)
+                return r;
+        r = append_value(m, row->type, value);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(m);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -163,11 +193,14 @@ int units_append_properties(sd_bus_message *m, const json_t *properties) {
         json_t *value;
         int r = sd_bus_message_open_container(m, 'a', "(sv)");
 
-        json_object_foreach ((json_t *)properties, key, value) {
-                if (r >= 0)
-                        r = units_append_property(m, key, value);
+        if (r < 0)
+                return r;
+        json_object_each (properties, key, value) {
+                r = units_append_property(m, key, value);
+                if (r < 0)
+                        return r;
         }
-        return r < 0 ? r : sd_bus_message_close_container(m);
+        return sd_bus_message_close_container(m);
 }
 
 static int read_string(sd_bus_message *m, char *to, size_t n) {
@@ -184,8 +217,9 @@ static int read_invocation(sd_bus_message *m, char *to) {
         size_t n;
         int r = sd_bus_message_enter_container(m, 'v', "ay");
 
-        if (r >= 0)
-                r = sd_bus_message_read_array(m, 'y', (const void **)&id, &n);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_read_array(m, 'y', (const void **)&id, &n);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n && i < 16; i++)
@@ -194,32 +228,32 @@ static int read_invocation(sd_bus_message *m, char *to) {
 }
 
 static int read_one(sd_bus_message *m, const char *key, struct unit_state *s) {
-        if (streq(key, "ActiveState"))
-                return read_string(m, s->active, sizeof(s->active));
-        if (streq(key, "SubState"))
-                return read_string(m, s->sub, sizeof(s->sub));
-        if (streq(key, "Result"))
-                return read_string(m, s->result, sizeof(s->result));
-        if (streq(key, "Slice"))
-                return read_string(m, s->slice, sizeof(s->slice));
-        if (streq(key, "Description"))
-                return read_string(m, s->description, sizeof(s->description));
+        const struct {
+                const char *key;
+                char *to;
+                size_t size;
+        } texts[] = {{"ActiveState", s->active, sizeof(s->active)},
+                        {"SubState", s->sub, sizeof(s->sub)},
+                        {"Result", s->result, sizeof(s->result)},
+                        {"Slice", s->slice, sizeof(s->slice)},
+                        {"Description", s->description, sizeof(s->description)}};
+        const struct {
+                const char *key, *signature;
+                void *to;
+        } numbers[] = {{"MainPID", "u", &s->main_pid}, {"NRestarts", "u", &s->restarts},
+                        {"ExecMainPID", "u", &s->exec_pid}, {"ExecMainCode", "i", &s->exec_code},
+                        {"ExecMainStatus", "i", &s->exec_status},
+                        {"ExecMainStartTimestamp", "t", &s->start_us},
+                        {"ExecMainExitTimestamp", "t", &s->exit_us}};
+
+        for (size_t i = 0; i < ELEMENTS(texts); i++)
+                if (streq(texts[i].key, key))
+                        return read_string(m, texts[i].to, texts[i].size);
+        for (size_t i = 0; i < ELEMENTS(numbers); i++)
+                if (streq(numbers[i].key, key))
+                        return sd_bus_message_read(m, "v", numbers[i].signature, numbers[i].to);
         if (streq(key, "InvocationID"))
                 return read_invocation(m, s->invocation);
-        if (streq(key, "MainPID"))
-                return sd_bus_message_read(m, "v", "u", &s->main_pid);
-        if (streq(key, "NRestarts"))
-                return sd_bus_message_read(m, "v", "u", &s->restarts);
-        if (streq(key, "ExecMainPID"))
-                return sd_bus_message_read(m, "v", "u", &s->exec_pid);
-        if (streq(key, "ExecMainCode"))
-                return sd_bus_message_read(m, "v", "i", &s->exec_code);
-        if (streq(key, "ExecMainStatus"))
-                return sd_bus_message_read(m, "v", "i", &s->exec_status);
-        if (streq(key, "ExecMainStartTimestamp"))
-                return sd_bus_message_read(m, "v", "t", &s->start_us);
-        if (streq(key, "ExecMainExitTimestamp"))
-                return sd_bus_message_read(m, "v", "t", &s->exit_us);
         return sd_bus_message_skip(m, "v");
 }
 
@@ -232,10 +266,12 @@ int units_read_properties(sd_bus_message *m, struct unit_state *state) {
                 const char *key;
 
                 r = sd_bus_message_read(m, "s", &key);
-                if (r >= 0)
-                        r = read_one(m, key, state);
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
+                if (r < 0)
+                        return r;
+                r = read_one(m, key, state);
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_exit_container(m);
                 if (r < 0)
                         return r;
         }

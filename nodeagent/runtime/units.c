@@ -48,7 +48,7 @@ struct units {
         unsigned calls;   /* under way */
         unsigned listing; /* GetAll calls of the first listing under way */
         bool listed;
-        bool reloading; /* systemd forgets its units for a moment and says so of each */
+        bool reloading; /* systemd forgets its units for a moment and emits UnitRemoved for each */
 };
 
 static bool name_is_ours(const char *name) {
@@ -89,8 +89,8 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
         s = state_make(u, name);
         if (!s || units_read_properties(m, s) < 0)
                 return 0;
-        /* Both interfaces are told of every time, the unit's own second: only then does the picture
-         * fit together. */
+        /* systemd signals both interfaces each time, Unit last: only then do the values belong
+         * together. */
         if (streq(interface, MANAGER ".Unit")) {
                 s->known = true;
                 changed(u, name, s);
@@ -104,20 +104,24 @@ static int on_unit_removed(sd_bus_message *m, void *userdata, sd_bus_error *erro
 
         if (sd_bus_message_read(m, "so", &name, &path) < 0 || !name_is_ours(name))
                 return 0;
-        if (u->reloading) /* daemon-reload: the listing after it tells what is really gone */
+        if (u->reloading) /* daemon-reload: the listing after it shows what is really gone */
                 return 0;
         if (map_remove(u->states, name) > 0)
                 changed(u, name, NULL);
         return 0;
 }
 
+static void exec_free(struct units_exec *x) {
+        (void)map_steal(x->units->execs, x->name);
+        free(x->name);
+        free(x);
+}
+
 static void exec_finish(struct units_exec *x, const char *result) {
         units_exec_func done = x->done;
         void *userdata = x->userdata;
 
-        map_steal(x->units->execs, x->name);
-        free(x->name);
-        free(x);
+        exec_free(x);
         done(result, userdata);
 }
 
@@ -143,6 +147,12 @@ struct get_all {
         bool last;
 };
 
+static int get_all_failed(struct get_all *g, int error) {
+        free(g->name);
+        free(g);
+        return error;
+}
+
 static int get_all(struct units *u, const char *name, const char *interface, bool last) {
         _cleanup_free_ char *path = NULL;
         struct get_all *g = calloc(1, sizeof(*g));
@@ -150,17 +160,14 @@ static int get_all(struct units *u, const char *name, const char *interface, boo
 
         if (!g)
                 return -ENOMEM;
-        *g = (struct get_all){u, strdup(name), last};
+        *g = (struct get_all){.units = u, .name = strdup(name), .last = last};
         r = g->name ? sd_bus_path_encode(UNIT_PATH, name, &path) : -ENOMEM;
-        if (r >= 0)
-                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path,
-                                "org.freedesktop.DBus.Properties", "GetAll", on_get_all, g, "s",
-                                interface);
-        if (r < 0) {
-                free(g->name);
-                free(g);
-                return r;
-        }
+        if (r < 0)
+                return get_all_failed(g, r);
+        r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path, "org.freedesktop.DBus.Properties",
+                        "GetAll", on_get_all, g, "s", interface);
+        if (r < 0)
+                return get_all_failed(g, r);
         u->listing++;
         return 0;
 }
@@ -189,7 +196,7 @@ static int on_get_all(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-/* What a listing no longer has went away unseen (while systemd reloaded). */
+/* Units that a listing does not have went away unseen (while systemd reloaded). */
 static void drop_unlisted(struct units *u, const struct map *listed) {
         map_foreach (u->states, e) {
                 _cleanup_free_ char *name = NULL;
@@ -202,32 +209,48 @@ static void drop_unlisted(struct units *u, const struct map *listed) {
         }
 }
 
+/* One unit of the listing: its properties are asked for. */
+static int read_listed(struct units *u, sd_bus_message *m, struct map *listed) {
+        const char *name;
+        int r = sd_bus_message_read(m, "s", &name);
+
+        if (r < 0)
+                return r;
+        if (name_is_ours(name) && state_make(u, name)) {
+                r = map_set(listed, name, u);
+                if (r < 0)
+                        return r;
+                if (endswith(name, ".service"))
+                        (void)get_all(u, name, MANAGER ".Service", /* last= */ false);
+                (void)get_all(u, name, MANAGER ".Unit", /* last= */ true);
+        }
+        r = sd_bus_message_skip(m, "sssssouso");
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static int read_listing(struct units *u, sd_bus_message *m, struct map *listed) {
+        int r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
+
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'r', "ssssssouso")) > 0) {
+                r = read_listed(u, m, listed);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
 static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(map_freep) struct map *listed = map_new(NULL);
         struct units *u = userdata;
-        const char *name;
-        int r;
 
         if (!listed || sd_bus_message_is_method_error(m, NULL)) {
                 u->callbacks.on_lost(listed ? -sd_bus_message_get_errno(m) : -ENOMEM,
                                 u->callbacks.userdata);
                 return 0;
         }
-        r = sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
-        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'r', "ssssssouso")) > 0) {
-                r = sd_bus_message_read(m, "s", &name);
-                if (r >= 0 && name_is_ours(name) && state_make(u, name)) {
-                        r = map_set(listed, name, u);
-                        if (endswith(name, ".service"))
-                                (void)get_all(u, name, MANAGER ".Service", false);
-                        (void)get_all(u, name, MANAGER ".Unit", true);
-                }
-                if (r >= 0)
-                        r = sd_bus_message_skip(m, "sssssouso");
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-        }
-        if (r >= 0)
+        if (read_listing(u, m, listed) >= 0)
                 drop_unlisted(u, listed);
         listed_maybe(u);
         return 0;
@@ -279,23 +302,25 @@ static int subscribe(struct units *u) {
                 sd_bus_message_handler_t handler;
         } signals[] = {{"UnitRemoved", on_unit_removed}, {"JobRemoved", on_job_removed},
                         {"Reloading", on_reloading}};
-        int r = 0;
+        int r;
 
-        for (size_t i = 0; i < ELEMENTS(signals) && r >= 0; i++)
+        for (size_t i = 0; i < ELEMENTS(signals); i++) {
                 r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, MANAGER_PATH,
                                 MANAGER_INTERFACE, signals[i].member, signals[i].handler, NULL, u);
-        if (r >= 0)
-                r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, NULL,
-                                "org.freedesktop.DBus.Properties", "PropertiesChanged",
-                                on_properties, NULL, u);
-        if (r >= 0)
-                r = sd_bus_match_signal_async(u->bus, NULL, "org.freedesktop.DBus.Local", NULL,
-                                "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL,
-                                u);
-        if (r >= 0)
-                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
-                                "Subscribe", NULL, NULL, NULL);
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_match_signal_async(u->bus, NULL, MANAGER, NULL,
+                        "org.freedesktop.DBus.Properties", "PropertiesChanged", on_properties, NULL,
+                        u);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal_async(u->bus, NULL, "org.freedesktop.DBus.Local", NULL,
+                        "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, u);
+        if (r < 0)
+                return r;
+        return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
+                        "Subscribe", NULL, NULL, NULL);
 }
 
 int units_new(struct units **ret, sd_event *event, const struct units_callbacks *callbacks) {
@@ -312,16 +337,20 @@ int units_new(struct units **ret, sd_event *event, const struct units_callbacks 
         if (!u->states || !u->execs)
                 return -ENOMEM;
         r = sd_bus_open_system(&u->bus);
-        if (r >= 0)
-                r = sd_bus_attach_event(u->bus, event, SD_EVENT_PRIORITY_NORMAL);
-        if (r >= 0)
-                r = subscribe(u);
-        if (r >= 0)
-                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH,
-                                "org.freedesktop.DBus.Properties", "Get", on_version, u, "ss",
-                                MANAGER_INTERFACE, "Version");
-        if (r >= 0)
-                r = list_units(u);
+        if (r < 0)
+                return r;
+        r = sd_bus_attach_event(u->bus, event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return r;
+        r = subscribe(u);
+        if (r < 0)
+                return r;
+        r = sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH,
+                        "org.freedesktop.DBus.Properties", "Get", on_version, u, "ss",
+                        MANAGER_INTERFACE, "Version");
+        if (r < 0)
+                return r;
+        r = list_units(u);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(u);
@@ -344,12 +373,8 @@ struct units *units_free(struct units *u) {
                 u->queue = next;
         }
         if (u->execs)
-                map_foreach (u->execs, e) {
-                        struct units_exec *x = map_entry_value(e);
-                        map_steal(u->execs, x->name);
-                        free(x->name);
-                        free(x);
-                }
+                map_foreach (u->execs, e)
+                        exec_free(map_entry_value(e));
         if (u->bus) {
                 sd_bus_detach_event(u->bus);
                 sd_bus_flush_close_unref(u->bus);
@@ -412,6 +437,27 @@ static void queue_run(struct units *u) {
         }
 }
 
+static int start_message(struct units *u, const json_t *unit, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r = sd_bus_message_new_method_call(
+                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
+
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "ss", json_str_or(unit, "name", ""), "replace");
+        if (r < 0)
+                return r;
+        r = units_append_properties(m, json_at(unit, "properties"));
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "a(sa(sv))", 0);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+/* quiet: being there already is not an error. */
 static int start(struct units *u, const json_t *unit, bool quiet) {
         const char *name = json_str_or(unit, "name", "");
         struct queued_call *c;
@@ -419,20 +465,15 @@ static int start(struct units *u, const json_t *unit, bool quiet) {
         int r;
 
         assert(name_is_ours(name));
-        r = sd_bus_message_new_method_call(
-                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
-        if (r >= 0)
-                r = sd_bus_message_append(m, "ss", name, "replace");
-        if (r >= 0)
-                r = units_append_properties(m, json_at(unit, "properties"));
-        if (r >= 0)
-                r = sd_bus_message_append(m, "a(sa(sv))", 0);
-        c = r >= 0 ? calloc(1, sizeof(*c)) : NULL;
+        r = start_message(u, unit, &m);
+        if (r < 0)
+                return r;
+        c = calloc(1, sizeof(*c));
         if (!c) {
                 sd_bus_message_unref(m);
-                return r < 0 ? r : -ENOMEM;
+                return -ENOMEM;
         }
-        *c = (struct queued_call){m, strdup(name), quiet, u, NULL};
+        *c = (struct queued_call){.message = m, .name = strdup(name), .quiet = quiet, .units = u};
         if (!c->name) {
                 call_free(c);
                 return -ENOMEM;
@@ -444,26 +485,27 @@ static int start(struct units *u, const json_t *unit, bool quiet) {
 }
 
 int units_start(struct units *u, const json_t *unit) {
-        return start(u, unit, false);
+        return start(u, unit, /* quiet= */ false);
 }
 
 int units_start_slice(struct units *u, const json_t *unit) {
-        return start(u, unit, true);
+        return start(u, unit, /* quiet= */ true);
 }
 
 int units_set_properties(struct units *u, const char *name, const json_t *properties) {
-        sd_bus_message *m = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r = sd_bus_message_new_method_call(
                         u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "SetUnitProperties");
 
-        if (r >= 0)
-                r = sd_bus_message_append(m, "sb", name, 1);
-        if (r >= 0)
-                r = units_append_properties(m, properties);
-        if (r >= 0)
-                r = sd_bus_call_async(u->bus, NULL, m, NULL, NULL, CALL_TIMEOUT_US);
-        sd_bus_message_unref(m);
-        return r;
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "sb", name, /* runtime= */ 1);
+        if (r < 0)
+                return r;
+        r = units_append_properties(m, properties);
+        if (r < 0)
+                return r;
+        return sd_bus_call_async(u->bus, NULL, m, NULL, NULL, CALL_TIMEOUT_US);
 }
 
 int units_stop(struct units *u, const char *name) {
@@ -497,15 +539,19 @@ int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, 
 
         if (!x)
                 return -ENOMEM;
-        *x = (struct units_exec){u, strdup(json_str_or(unit, "name", "")), done, userdata};
+        *x = (struct units_exec){.units = u,
+                        .name = strdup(json_str_or(unit, "name", "")),
+                        .done = done,
+                        .userdata = userdata};
         r = x->name ? map_set(u->execs, x->name, x) : -ENOMEM;
-        if (r >= 0)
-                r = start(u, unit, false);
         if (r < 0) {
-                if (x->name)
-                        map_steal(u->execs, x->name);
                 free(x->name);
                 free(x);
+                return r;
+        }
+        r = start(u, unit, /* quiet= */ false);
+        if (r < 0) {
+                exec_free(x);
                 return r;
         }
         *ret = x;
@@ -516,9 +562,7 @@ struct units_exec *units_exec_cancel(struct units_exec *x) {
         if (!x)
                 return NULL;
         (void)units_stop(x->units, x->name);
-        map_steal(x->units->execs, x->name);
-        free(x->name);
-        free(x);
+        exec_free(x);
         return NULL;
 }
 
@@ -556,8 +600,8 @@ static int put_back(struct check *c, const char *property, const json_t *value) 
         return r;
 }
 
-/* What a description leaves out has systemd's own default, and may have been changed by hand as
- * well. */
+/* A property that a description leaves out has systemd's own default, and may have been changed
+ * manually as well. */
 static json_t *live_default(const struct prop_row *row) {
         static const char *const unlimited[] = {
                         "MemoryMax", "MemoryHigh", "CPUQuotaPerSecUSec", "CPUWeight", "IOWeight"};
@@ -568,35 +612,54 @@ static json_t *live_default(const struct prop_row *row) {
         return NULL;
 }
 
-static int on_check(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        struct check *c = userdata;
-        const json_t *properties = json_at(c->unit, "properties");
-        int r = sd_bus_message_is_method_error(m, NULL)
-                                ? -EIO
-                                : sd_bus_message_enter_container(m, 'a', "{sv}");
+/* One {sv} of the answer: the property's live value. */
+static int check_one(struct check *c, sd_bus_message *m) {
+        const struct prop_row *row;
+        const char *key = NULL;
+        _cleanup_json_ json_t *want = NULL;
+        int r = sd_bus_message_read(m, "s", &key);
 
-        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
-                const struct prop_row *row;
-                const char *key = NULL;
-                _cleanup_json_ json_t *want = NULL;
-
-                r = sd_bus_message_read(m, "s", &key);
-                row = r >= 0 ? prop_find(key) : NULL;
-                if (row && row->live && streq(row->name, key)) {
-                        want = json_incref(json_object_get(properties, key));
-                        if (!want)
-                                want = live_default(row);
-                }
-                if (want) {
-                        if (value_differs(m, row, want))
-                                (void)put_back(c, key, want);
-                } else if (r >= 0)
-                        r = sd_bus_message_skip(m, "v");
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return r;
+        row = prop_find(key);
+        if (row && row->live && streq(row->name, key)) {
+                want = json_ref(json_get(c->unit, "properties", key, NULL));
+                if (!want)
+                        want = live_default(row);
         }
+        if (!want) {
+                r = sd_bus_message_skip(m, "v");
+                if (r < 0)
+                        return r;
+        } else if (value_differs(m, row, want))
+                (void)put_back(c, key, want);
+        return sd_bus_message_exit_container(m);
+}
+
+static int check_all(struct check *c, sd_bus_message *m) {
+        int r = sd_bus_message_enter_container(m, 'a', "{sv}");
+
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                r = check_one(c, m);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+static void check_free(struct check *c) {
         json_decref(c->unit);
         free(c);
+}
+
+static int on_check(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct check *c = userdata;
+
+        if (!sd_bus_message_is_method_error(m, NULL))
+                (void)check_all(c, m);
+        check_free(c);
         return 0;
 }
 
@@ -607,15 +670,18 @@ int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, 
 
         if (!c)
                 return -ENOMEM;
-        *c = (struct check){u, json_incref((json_t *)unit), on_drift, userdata};
+        *c = (struct check){.units = u,
+                        .unit = json_ref(unit),
+                        .on_drift = on_drift,
+                        .userdata = userdata};
         r = sd_bus_path_encode(UNIT_PATH, json_str_or(unit, "name", ""), &path);
-        if (r >= 0)
-                r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path,
-                                "org.freedesktop.DBus.Properties", "GetAll", on_check, c, "s",
-                                MANAGER ".Service");
         if (r < 0) {
-                json_decref(c->unit);
-                free(c);
+                check_free(c);
+                return r;
         }
+        r = sd_bus_call_method_async(u->bus, NULL, MANAGER, path, "org.freedesktop.DBus.Properties",
+                        "GetAll", on_check, c, "s", MANAGER ".Service");
+        if (r < 0)
+                check_free(c);
         return r;
 }

@@ -48,13 +48,13 @@ DEFINE_CLEANUP(struct units *, units_free);
 const char *units_version(const struct units *u);
 /* NULL when the unit is not there (or not yet known). Borrowed until the next event. */
 const struct unit_state *units_get(struct units *u, const char *name);
-/* Calls for every unit of ours. */
+/* Calls for every unit whose name is ours, known or not. */
 void units_each(struct units *u,
                 void (*func)(const char *name, const struct unit_state *state, void *userdata),
                 void *userdata);
 /* Starts what pod_to_units() described. -EINVAL when it can't be put into a message. */
 int units_start(struct units *u, const json_t *unit);
-/* Slices: being there already is no error. */
+/* For slices: being there already is not an error. */
 int units_start_slice(struct units *u, const json_t *unit);
 int units_stop(struct units *u, const char *name);
 int units_restart(struct units *u, const char *name);
@@ -72,6 +72,6 @@ int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, 
 /* The callback will not be called any more; the unit is stopped. NULL is fine; returns NULL. */
 struct units_exec *units_exec_cancel(struct units_exec *x);
 /* Compares the live values of what can change on a running unit with the description; differences
- * are put back and told to the function. */
+ * are put back and reported to the function. */
 typedef void (*units_drift_func)(const char *name, const char *property, void *userdata);
 int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, void *userdata);
