@@ -89,7 +89,7 @@ static void on_written(int error, const json_t *object, const struct problem *p,
                 e->created = true;
         else {
                 if (error == -ENOENT)
-                        e->created = false; /* expired on the server: the next one creates it again */
+                        e->created = false; /* expired on the server: create it again next time */
                 log_debug("An event was not recorded: %s", strempty(p->message));
         }
 }
