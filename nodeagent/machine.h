@@ -16,4 +16,5 @@ struct machine_facts {
 /* Fills ret, which the caller ends with machine_facts_done(), also after an error. -errno, with p
  * where the user must change something. */
 int machine_facts_read(struct machine_facts *ret, struct problem *p);
+/* Frees the texts; all facts are zero then. */
 void machine_facts_done(struct machine_facts *f);

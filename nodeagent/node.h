@@ -3,6 +3,8 @@
 
 #include "nodeagent/agent.h"
 
+/* Starts the timer of the lease; the Node is registered after node_observed(). Borrows agent.
+ * -ENOMEM or an errno of sd-event. */
 int node_new(struct node **ret, struct agent *agent);
 struct node *node_free(struct node *n);
 DEFINE_CLEANUP(struct node *, node_free);

@@ -23,7 +23,9 @@ int statedir_load_pod(struct statedir *s, const char *uid, json_t **ret);
 /* The record of a running pod: address, restart counts, last states. Not sealed. -ENOENT. */
 int statedir_save_run(struct statedir *s, const char *uid, const json_t *run);
 int statedir_load_run(struct statedir *s, const char *uid, json_t **ret);
+/* Deletes the pod's folder with its volumes. 0 also when there is none. */
 int statedir_remove_pod(struct statedir *s, const char *uid);
+/* Calls func for every pod that has a folder. */
 int statedir_each_pod(
                 struct statedir *s, void (*func)(const char *uid, void *userdata), void *userdata);
 /* Small unsealed documents: "node", "routes". -ENOENT. */

@@ -8,6 +8,7 @@
 
 struct log_sockets;
 
+/* Creates the folder of the sockets. A negative errno. */
 int log_sockets_new(struct log_sockets **ret, sd_event *event);
 struct log_sockets *log_sockets_free(struct log_sockets *l);
 DEFINE_CLEANUP(struct log_sockets *, log_sockets_free);

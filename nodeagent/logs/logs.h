@@ -13,6 +13,7 @@ struct logs_request {
         uint64_t since_us;    /* wall clock; 0: from the start */
         uint64_t limit_bytes; /* 0: none */
 };
+/* Frees the texts of the request. */
 void logs_request_done(struct logs_request *r);
 /* Reads "logs <namespace> <pod> <uid> <container> [option...]" (docs/names.md). Pure. */
 int logs_request_parse(const char *command, struct logs_request *ret, struct problem *p);

@@ -2,6 +2,8 @@
  * that were refused it. An element is "<map> <key>". */
 #include "nodeagent/network/nft-claims.h"
 
+#include <assert.h>
+
 #include "lib/map.h"
 
 struct nft_claims {
@@ -55,7 +57,7 @@ static int wait_for(struct nft_claims *c, const char *element, const char *key) 
 }
 
 /* Claims one map's elements; elements that another key holds leave the model. */
-static int take_map(struct nft_claims *c, const char *key, const char *name, json_t *elements,
+static int claim_map(struct nft_claims *c, const char *key, const char *name, json_t *elements,
                 json_t *mine, const struct nft_claims_callbacks *f) {
         const char *element;
         json_t *v;
@@ -86,11 +88,12 @@ static int take_map(struct nft_claims *c, const char *key, const char *name, jso
         return 0;
 }
 
-static void give_back(
+static void release_element(
                 struct nft_claims *c, const char *element, const struct nft_claims_callbacks *f) {
         json_t *waiting = map_steal(c->waiting, element), *v;
         const char *key;
 
+        assert(map_get(c->held, element));
         (void)map_remove(c->held, element);
         json_object_foreach (waiting, key, v)
                 f->on_free(key, f->userdata);
@@ -107,11 +110,11 @@ int nft_claims_take(struct nft_claims *c, const char *key, json_t *model,
         json_object_foreach (json_object_get(model, "elements"), name, v) {
                 if (r < 0)
                         break;
-                r = take_map(c, key, name, v, mine, f);
+                r = claim_map(c, key, name, v, mine, f);
         }
         json_object_foreach (before, name, v) {
                 if (!json_object_get(mine, name))
-                        give_back(c, name, f);
+                        release_element(c, name, f);
         }
         if (r >= 0 && json_object_size(mine) > 0) {
                 r = map_set(c->of_key, key, mine);

@@ -11,6 +11,7 @@ struct nft_monitor;
 /* Another program changed a table of this name (or messages were lost and it may have). */
 typedef void (*nft_monitor_func)(void *userdata);
 
+/* table: the name to watch; borrowed. A negative errno when the socket cannot be opened. */
 int nft_monitor_new(struct nft_monitor **ret, sd_event *event, const char *table,
                 nft_monitor_func on_foreign, void *userdata);
 struct nft_monitor *nft_monitor_free(struct nft_monitor *m);

@@ -19,7 +19,8 @@ DEFINE_CLEANUP(struct service_table *, service_table_free);
  * affects. 1; 0 when this version (uid and resourceVersion) is known already; -ENOMEM. */
 int service_table_set_service(struct service_table *t, const json_t *service);
 int service_table_set_slice(struct service_table *t, const json_t *slice);
-/* 1 when it was there. */
+/* Removes an object; touched is called as above. key: "namespace/name". 1; 0 when it is not known.
+ */
 int service_table_drop_service(struct service_table *t, const char *key);
 int service_table_drop_slice(struct service_table *t, const char *key);
 

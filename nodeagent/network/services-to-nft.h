@@ -18,8 +18,9 @@ struct service_facts {
         const struct map *reserved; /* addresses of nodes and of the API; values are not used */
 };
 
-/* slices: array of this service's EndpointSlices. Addresses of nodes, of the API and of the service
- * range are never taken from externalIPs or status.loadBalancer: they are in the model's "leftOut".
+/* The model of a service; NULL when out of memory. slices: array of this service's EndpointSlices.
+ * Addresses of nodes, of the API and of the service range are never taken from externalIPs or
+ * status.loadBalancer: they are in the model's "leftOut".
  */
 json_t *service_to_model(const json_t *service, const json_t *slices,
                 const struct service_facts *facts) _warn_unused_;
@@ -37,12 +38,14 @@ struct nft_frame {
 struct ruleset {
         struct buf containers, chains, elements;
 };
+/* Adds the text of a model. -ENOMEM. */
 int ruleset_add(struct ruleset *r, const json_t *model);
 /* The text that replaces the whole table by the frame and the models; the ruleset is empty after
  * it. */
 int ruleset_text(struct ruleset *r, const struct nft_frame *frame, struct buf *out);
 void ruleset_done(struct ruleset *r);
-/* The text that turns old into new; nothing when they are equal. NULL is the empty model. */
+/* Appends to out the commands that turn old into new; nothing when they are equal. NULL is the
+ * empty model. -ENOMEM. */
 int model_diff(const json_t *old, const json_t *new_model, struct buf *out);
 
 /* A tracked connection: the address that the sender used, and the endpoint that answers. */

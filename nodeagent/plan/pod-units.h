@@ -77,7 +77,9 @@ struct pod_env {
         json_t *secret; /* array of "NAME=value" that must not be readable by others */
         size_t size;    /* bytes of all, including replaced ones */
 };
+/* Frees what it holds; it is empty then. */
 void pod_env_done(struct pod_env *e);
+/* Fills ret; the caller ends it with pod_env_done(). -EINVAL and -E2BIG with p, -ENOMEM. */
 int pod_env_build(const json_t *pod, const json_t *container, const json_t *resources,
                 const struct pod_facts *facts, struct pod_env *ret, struct problem *p);
 /* $(VAR) -> value, $$ -> $; unknown names stay. NULL when out of memory, or when the result has
@@ -88,7 +90,7 @@ char *pod_env_expand(const json_t *names, const char *text) _warn_unused_;
 /* The value of a fieldRef path; NULL when unsupported. Caller frees. */
 char *pod_field_value(
                 const json_t *pod, const struct pod_facts *facts, const char *path) _warn_unused_;
-/* The value of a resourceFieldRef; caller frees. */
+/* The value of a resourceFieldRef; caller frees. -EINVAL with p, -ENOMEM. */
 int pod_resource_value(const json_t *pod, const json_t *container, const json_t *ref,
                 const struct pod_facts *facts, char **ret, struct problem *p);
 
@@ -132,6 +134,7 @@ const char *pod_volume_above(const json_t *container, const json_t *volumes,
  * containers. */
 int pod_nested(const json_t *container, const json_t *volumes, const json_t *properties,
                 json_t *stage);
+/* securityContext.privileged. */
 bool container_is_privileged(const json_t *container);
 /* The member `key` of the container's securityContext, or else of the pod's; NULL: in neither. */
 const json_t *pod_security_setting(const json_t *pod, const json_t *container, const char *key);

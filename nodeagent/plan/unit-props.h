@@ -47,6 +47,7 @@ const char *prop_signature(enum prop_type type);
 int prop_from_text(const struct prop_row *row, const char *text, json_t **ret, struct problem *p);
 /* Bit numbers of "CAP_NET_ADMIN" or "NET_ADMIN"; -EINVAL when unknown. */
 int capability_number(const char *name);
+/* "CAP_CHOWN" for 0, and so on; NULL past the last. */
 const char *capability_name(int number);
 /* The mask of a JSON array of names. */
 uint64_t capability_mask(const json_t *names);
