@@ -224,8 +224,8 @@ static int owners_store(struct owners *o, json_t *object) {
         return json_set_at(object, "metadata.managedFields", list);
 }
 
-/* Fields without an owner: type, identity and what the server keeps; status where it has a path of its
- * own, and everything but status there. Takes set. */
+/* Fields without an owner: type, identity and what the server keeps; status where it has a path of
+ * its own, and everything but status there. Takes set. */
 static json_t *without_ignored(const struct kind *k, json_t *set, const char *subresource) {
         static const char *const top[] = {"f:apiVersion", "f:kind"};
         static const char *const meta[] = {"f:name", "f:namespace", "f:creationTimestamp",
