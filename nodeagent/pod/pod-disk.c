@@ -79,7 +79,7 @@ static void load_run(struct pod *p, const json_t *run) {
 
 struct pod *pod_load(struct pods *all, const char *uid) {
         _cleanup_json_ json_t *v = NULL, *run = NULL;
-        struct store *store = all->agent->statedir;
+        struct statedir *store = all->agent->statedir;
         int r = statedir_load_pod(store, uid, &v);
         const json_t *object = json_object_get(v, "pod"), *resources;
         struct pod *p;
