@@ -288,9 +288,13 @@ static void list_slice(struct request *request) {
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);
+        int r;
 
         if (!prefix)
                 return -ENOMEM;
+        r = list_begin(request, l);
+        if (r < 0)
+                return r;
         l->revision = caches_revision(request->api->caches);
         for (struct item *it = cache_first(request->cache, prefix);
                         it && startswith(item_path(it), prefix);
@@ -309,10 +313,8 @@ static int list_collect(struct request *request, struct list *l) {
 
 static void list_from_cache(struct request *request) {
         struct list *l = list_of(request);
-        int r = list_begin(request, l);
+        int r = list_collect(request, l);
 
-        if (r >= 0)
-                r = list_collect(request, l);
         if (r < 0)
                 respond_errno(request, r);
         else if (l->found_count <= SMALL_LIST)
