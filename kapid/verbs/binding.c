@@ -125,12 +125,16 @@ static int check_target(const struct request *request, struct problem *p) {
         return -EINVAL;
 }
 
+static int binding_begin(struct request *request, struct problem *p) {
+        int r = subresource_body(request, p);
+
+        return r < 0 ? r : check_target(request, p);
+}
+
 void verb_binding(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
-        int r = subresource_body(request, &p);
+        int r = binding_begin(request, &p);
 
-        if (r >= 0)
-                r = check_target(request, &p);
         if (r < 0)
                 respond_error(request, r, &p);
         else

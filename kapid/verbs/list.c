@@ -9,6 +9,7 @@
 #include "kapid/verbs/selection.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
+#include "lib/vector.h"
 
 enum { STORE_PAGE = 500 };
 
@@ -25,12 +26,11 @@ struct list {
         char *last;         /* the last path shown */
         size_t count;
         /* From the cache: what was there when it began. */
-        struct item **found;
-        size_t found_count, found_allocated, at;
+        VECTOR(struct item *) found;
+        size_t at; /* the next one of found */
         /* The answer: texts in a row, the cache's own in the plain form. The first is the head's.
          */
-        struct bytes **pieces;
-        size_t piece_count, piece_allocated;
+        VECTOR(struct bytes *) pieces;
         struct bytes *comma;
         struct buf text; /* the next piece of other forms */
         json_t *table;   /* with no rows but one at a time; NULL in other forms */
@@ -48,30 +48,16 @@ static void list_free(struct verb_state *s) {
         selection_done(&l->selection);
         free(l->from);
         free(l->last);
-        for (; l->at < l->found_count; l->at++)
-                item_unref(l->found[l->at]);
-        free(l->found);
-        for (size_t i = 0; i < l->piece_count; i++)
-                bytes_unref(l->pieces[i]);
-        free(l->pieces);
+        for (; l->at < l->found.count; l->at++)
+                item_unref(l->found.items[l->at]);
+        vector_done(&l->found);
+        for (size_t i = 0; i < l->pieces.count; i++)
+                bytes_unref(l->pieces.items[i]);
+        vector_done(&l->pieces);
         bytes_unref(l->comma);
         buf_done(&l->text);
         json_decref(l->table);
         free(l);
-}
-
-static int grow(void *array, size_t *allocated, size_t count, size_t size) {
-        void **p = array, *bigger;
-        size_t n = *allocated ? 2 * *allocated : 64;
-
-        if (count < *allocated)
-                return 0;
-        bigger = reallocarray(*p, n, size);
-        if (!bigger)
-                return -ENOMEM;
-        *p = bigger;
-        *allocated = n;
-        return 0;
 }
 
 static int add_piece(struct list *l, struct bytes *b) {
@@ -79,10 +65,10 @@ static int add_piece(struct list *l, struct bytes *b) {
 
         if (!b)
                 return -ENOMEM;
-        r = grow(&l->pieces, &l->piece_allocated, l->piece_count, sizeof(*l->pieces));
+        r = vector_append(&l->pieces, b);
         if (r < 0)
                 return r;
-        l->pieces[l->piece_count++] = bytes_ref(b);
+        bytes_ref(b);
         return 0;
 }
 
@@ -233,8 +219,8 @@ static int list_finish(struct request *request, struct list *l) {
         first = head.failed ? NULL : bytes_new(head.data, head.size);
         if (!first)
                 return -ENOMEM;
-        bytes_unref(l->pieces[0]);
-        l->pieces[0] = first;
+        bytes_unref(l->pieces.items[0]);
+        l->pieces.items[0] = first;
         return 0;
 }
 
@@ -244,7 +230,7 @@ static void list_respond(struct request *request, struct list *l) {
         if (r < 0)
                 respond_errno(request, r);
         else
-                respond_pieces(request, 200, "application/json", l->pieces, l->piece_count);
+                respond_pieces(request, 200, "application/json", l->pieces.items, l->pieces.count);
 }
 
 /* --- from the cache --- */
@@ -268,14 +254,14 @@ static void list_slice(struct request *request) {
         struct list *l = list_of(request);
         int r = 0;
 
-        while (r == 0 && l->at < l->found_count) {
+        while (r == 0 && l->at < l->found.count) {
                 _cleanup_item_ struct item *it = NULL;
 
                 if (dispatch_is_long(request)) {
                         dispatch_continue(request, list_slice);
                         return;
                 }
-                it = l->found[l->at++];
+                it = l->found.items[l->at++];
                 r = add_found(request, l, it, &p);
         }
         if (r < 0)
@@ -288,34 +274,37 @@ static void list_slice(struct request *request) {
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);
+        int r;
 
         if (!prefix)
                 return -ENOMEM;
+        r = list_begin(request, l);
+        if (r < 0)
+                return r;
         l->revision = caches_revision(request->api->caches);
         for (struct item *it = cache_first(request->cache, prefix);
                         it && startswith(item_path(it), prefix);
                         it = cache_next(request->cache, it)) {
-                if (everything && l->limit && l->found_count == l->limit) {
+                if (everything && l->limit && l->found.count == l->limit) {
                         l->more = true;
                         l->remaining++;
                         continue;
                 }
-                if (grow(&l->found, &l->found_allocated, l->found_count, sizeof(*l->found)) < 0)
-                        return -ENOMEM;
-                l->found[l->found_count++] = item_ref(it);
+                r = vector_append(&l->found, it);
+                if (r < 0)
+                        return r;
+                item_ref(it);
         }
         return 0;
 }
 
 static void list_from_cache(struct request *request) {
         struct list *l = list_of(request);
-        int r = list_begin(request, l);
+        int r = list_collect(request, l);
 
-        if (r >= 0)
-                r = list_collect(request, l);
         if (r < 0)
                 respond_errno(request, r);
-        else if (l->found_count <= SMALL_LIST)
+        else if (l->found.count <= SMALL_LIST)
                 list_slice(request);
         else
                 dispatch_continue(request, list_slice);

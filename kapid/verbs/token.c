@@ -170,10 +170,14 @@ static void issue(struct request *request, const json_t *account, json_t *body) 
 static void token_now(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *account = NULL;
-        int r = request_object(request, &account, &p);
+        int r;
 
-        if (r >= 0)
-                r = check_request(request, request->body.object, &p);
+        r = request_object(request, &account, &p);
+        if (r < 0) {
+                respond_error(request, r, &p);
+                return;
+        }
+        r = check_request(request, request->body.object, &p);
         if (r < 0)
                 respond_error(request, r, &p);
         else

@@ -14,6 +14,7 @@
 #include "lib/object.h"
 #include "lib/random.h"
 #include "lib/timefmt.h"
+#include "lib/vector.h"
 
 enum {
         QUEUE_MAX = 8 * 1024 * 1024, /* one object more than the mark still fits */
@@ -38,11 +39,11 @@ struct watcher {
         bool columns_sent;
         bool announce_end; /* of the initial events, by a bookmark */
         struct http_stream *stream;
-        struct item **initial;
-        size_t initial_count, initial_next;
-        uint64_t place; /* number of the next change to look at */
-        uint64_t after; /* changes up to this revision are known to the client */
-        uint64_t sent;  /* the last revision that was sent */
+        VECTOR(struct item *) initial;
+        size_t initial_next; /* of initial */
+        uint64_t place;      /* number of the next change to look at */
+        uint64_t after;      /* changes up to this revision are known to the client */
+        uint64_t sent;       /* the last revision that was sent */
         sd_event_source *timeout, *bookmark, *more;
 };
 
@@ -57,9 +58,9 @@ static struct watcher *watcher_free(struct watcher *w) {
         sd_event_source_disable_unref(w->timeout);
         sd_event_source_disable_unref(w->bookmark);
         sd_event_source_disable_unref(w->more);
-        for (size_t i = w->initial_next; i < w->initial_count; i++)
-                item_unref(w->initial[i]);
-        free(w->initial);
+        for (size_t i = w->initial_next; i < w->initial.count; i++)
+                item_unref(w->initial.items[i]);
+        vector_done(&w->initial);
         if (w->stream)
                 w->api->streams--;
         selection_done(&w->selection);
@@ -236,19 +237,19 @@ static void watcher_refuse(struct watcher *w, const struct problem *p) {
 }
 
 static int pump_initial(struct watcher *w, struct problem *p) {
-        while (w->initial_next < w->initial_count) {
+        while (w->initial_next < w->initial.count) {
                 _cleanup_item_ struct item *it = NULL;
                 int r;
 
                 if (http_stream_queued(w->stream) > QUEUE_HIGH)
                         return 0;
-                it = w->initial[w->initial_next++];
+                it = w->initial.items[w->initial_next++];
                 r = write_event(w, WATCH_ADDED, it, NULL, p);
                 if (r < 0)
                         return r;
         }
-        w->initial = mfree(w->initial);
-        w->initial_count = w->initial_next = 0;
+        vector_done(&w->initial);
+        w->initial_next = 0;
         if (!w->announce_end)
                 return 1;
         w->announce_end = false;
@@ -308,7 +309,7 @@ static int pump_some(struct watcher *w, struct problem *p) {
         unsigned n = 0;
         int r;
 
-        if (w->initial || w->announce_end) {
+        if (w->initial.count > 0 || w->announce_end) {
                 r = pump_initial(w, p);
                 if (r <= 0)
                         return r;
@@ -364,7 +365,8 @@ static void on_stream_gone(struct http_stream *s, void *userdata) {
 
 /* Whether everything up to the caches' revision has been sent. */
 static bool is_current(struct watcher *w) {
-        return !w->initial && w->follower.cache && w->place == cache_window_end(w->follower.cache);
+        return w->initial.count == 0 && w->follower.cache &&
+               w->place == cache_window_end(w->follower.cache);
 }
 
 static int send_bookmark(struct watcher *w) {
@@ -402,7 +404,6 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 
 static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
         _cleanup_free_ char *prefix = selection_prefix(w->kind, &w->selection);
-        size_t allocated = 0;
 
         if (!prefix)
                 return -ENOMEM;
@@ -414,16 +415,10 @@ static int take_initial(struct watcher *w, struct cache *c, struct problem *p) {
                         return r;
                 if (r == 0)
                         continue;
-                if (w->initial_count == allocated) {
-                        struct item **bigger;
-
-                        allocated = allocated ? allocated * 2 : 64;
-                        bigger = reallocarray(w->initial, allocated, sizeof(*bigger));
-                        if (!bigger)
-                                return -ENOMEM;
-                        w->initial = bigger;
-                }
-                w->initial[w->initial_count++] = item_ref(it);
+                r = vector_append(&w->initial, it);
+                if (r < 0)
+                        return r;
+                item_ref(it);
         }
         w->after = caches_revision(w->api->caches);
         w->place = cache_window_end(c);
