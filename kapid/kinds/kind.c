@@ -247,7 +247,7 @@ static int make_columns(struct maker *m) {
                 c[used++] = (struct kind_column){.name = "Age",
                                 .type = "date",
                                 .format = "",
-                                .description = "Time since the object was made.",
+                                .description = "Time since the object was created.",
                                 .path = ".metadata.creationTimestamp"};
         m->k->columns = c;
         m->k->column_count = used;
