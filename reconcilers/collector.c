@@ -185,46 +185,48 @@ static void discover_after(struct collector *c, uint64_t delay_us) {
         (void)sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
 }
 
-static int read_groups(struct collector *c, const json_t *groups) {
+/* Takes the second half of a discovery: both together are the catalogue. */
+static int take_discovery(struct collector *c, const json_t *groups) {
+        _cleanup_json_ json_t *core = TAKE_PTR(c->core);
         int r;
 
         catalogue_begin(&c->catalogue);
-        r = catalogue_read(&c->catalogue, c->core);
-        if (r >= 0)
-                r = catalogue_read(&c->catalogue, groups);
-        return r;
+        r = catalogue_read(&c->catalogue, core);
+        if (r < 0)
+                return r;
+        r = catalogue_read(&c->catalogue, groups);
+        if (r < 0)
+                return r;
+        c->discovered = true;
+        watch_kinds(c);
+        maybe_whole(c);
+        return 0;
 }
 
 static void on_discovered(
                 struct http_call *call, const struct http_result *result, void *userdata) {
         struct collector *c = userdata;
         _cleanup_json_ json_t *list = NULL;
-        bool second = c->core;
         int r = -EPROTO;
 
         c->call = NULL;
         if (result->error == 0 && result->code == 200)
                 r = json_parse(result->body, result->body_size, 0, &list, NULL);
-        if (r >= 0 && !second) {
+        if (r == 0 && !c->core) {
                 c->core = TAKE_PTR(list);
                 discover(c, "/apis");
                 return;
         }
-        if (r >= 0)
-                r = read_groups(c, list);
-        json_decref(c->core);
-        c->core = NULL;
+        if (r == 0)
+                r = take_discovery(c, list);
         if (r < 0) {
+                json_decref(c->core);
+                c->core = NULL;
                 log_debug("Cannot read the list of kinds: %s",
                                 result->error < 0 ? strempty(result->error_text)
                                                   : "unexpected answer");
-                discover_after(c, DISCOVER_RETRY_US);
-                return;
         }
-        c->discovered = true;
-        watch_kinds(c);
-        maybe_whole(c);
-        discover_after(c, DISCOVER_US);
+        discover_after(c, r < 0 ? DISCOVER_RETRY_US : DISCOVER_US);
 }
 
 static void discover(struct collector *c, const char *path) {
@@ -254,7 +256,7 @@ int collector_set_leading(struct collector *c, bool leading) {
 }
 
 int collector_new(struct collector **ret, const struct collector_options *options) {
-        struct collector *c = calloc(1, sizeof(*c));
+        _cleanup_(collector_freep) struct collector *c = calloc(1, sizeof(*c));
         struct runner_options runner = {.event = options->event,
                         .client = options->client,
                         .metrics = options->metrics,
@@ -270,18 +272,19 @@ int collector_new(struct collector **ret, const struct collector_options *option
         c->world.graph = &c->graph;
         c->world.catalogue = &c->catalogue;
         r = graph_init(&c->graph);
-        if (r >= 0)
-                r = runner_new(&c->runner, &runner);
-        if (r >= 0)
-                r = sd_event_add_time_relative(
-                                options->event, &c->timer, CLOCK_MONOTONIC, 0, 0, on_timer, c);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-        if (r < 0) {
-                collector_free(c);
+        if (r < 0)
                 return r;
-        }
-        *ret = c;
+        r = runner_new(&c->runner, &runner);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(
+                        options->event, &c->timer, CLOCK_MONOTONIC, 0, 0, on_timer, c);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
         return 0;
 }
 

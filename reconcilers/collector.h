@@ -19,6 +19,7 @@ struct collector_options {
 
 int collector_new(struct collector **ret, const struct collector_options *options);
 struct collector *collector_free(struct collector *c);
+DEFINE_CLEANUP(struct collector *, collector_free);
 int collector_set_leading(struct collector *c, bool leading);
 /* The manager's listener. */
 void collector_on_change(struct collector *c, const struct api_resource *resource,

@@ -40,7 +40,7 @@ struct controller {
 /* Whether the range of pods' addresses and the size of a node's part make sense together. */
 int podcidr_check(const struct world_config *config, struct problem *p);
 
-extern const struct controller deployment_controller, replicaset_controller,
-                endpointslice_controller, node_controller, podcidr_controller, podgc_controller,
-                job_controller, namespace_controller, gc_controller, serviceaccount_controller,
-                csr_controller, clusterrole_controller;
+#define DECLARE_CONTROLLER(name) extern const struct controller name##_controller;
+CONTROLLERS(DECLARE_CONTROLLER)
+DECLARE_CONTROLLER(gc)
+#undef DECLARE_CONTROLLER

@@ -30,19 +30,8 @@ static const struct option_row rows[] = {
                                 "how long a node may be silent before it counts as out of reach",
                                 "40s"},
 };
-static const struct controller *const controllers[] = {
-                &deployment_controller,
-                &replicaset_controller,
-                &endpointslice_controller,
-                &node_controller,
-                &podcidr_controller,
-                &podgc_controller,
-                &job_controller,
-                &namespace_controller,
-                &serviceaccount_controller,
-                &csr_controller,
-                &clusterrole_controller,
-};
+#define CONTROLLER_ROW(name) &name##_controller,
+static const struct controller *const controllers[] = {CONTROLLERS(CONTROLLER_ROW)};
 
 struct kreconciled {
         struct manager *manager;

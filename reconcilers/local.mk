@@ -69,7 +69,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c \
-	reconcilers/world.c reconcilers/world.h
+	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 reconcilers_kschedd_SOURCES = reconcilers/kschedd.c reconcilers/program.c reconcilers/program.h

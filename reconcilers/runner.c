@@ -58,23 +58,24 @@ static void awaited_free(void *p) {
         free(a);
 }
 
-static bool write_is_seen(struct runner *r, const struct awaited_write *x) {
+static bool write_is_seen(struct runner *runner, const struct awaited_write *x) {
         const json_t *o;
 
         if (x->version > 0)
-                return r->options.seen_version(r->options.userdata, x->kind) >= x->version;
-        o = world_get_key(r->options.world(r->options.userdata), x->kind, x->key);
+                return runner->options.seen_version(runner->options.userdata, x->kind) >=
+                       x->version;
+        o = world_get_key(runner->options.world(runner->options.userdata), x->kind, x->key);
         return !o || !streq(object_uid(o), x->uid);
 }
 
 /* Whether everything was seen, or the wait has lasted long enough. */
-static bool awaited_is_over(struct runner *r, const char *name, struct awaited *a) {
+static bool awaited_is_over(struct runner *runner, const char *name, struct awaited *a) {
         for (size_t i = 0; i < a->count; i++)
-                if (!write_is_seen(r, &a->writes[i])) {
+                if (!write_is_seen(runner, &a->writes[i])) {
                         if (now_mono_us() < a->until_us)
                                 return false;
                         log_debug("%s %s: a write was not seen in the caches for %u s",
-                                        r->controller->name, name,
+                                        runner->controller->name, name,
                                         (unsigned)(RUNNER_AWAIT_US / 1000000));
                         return true;
                 }
@@ -97,12 +98,12 @@ static bool kind_of_resource(const struct api_resource *resource, const char *ns
 }
 
 /* The list of the name's awaited writes, waiting from now on. */
-static struct awaited *awaited_of(struct runner *r, const char *name) {
-        struct awaited *a = map_get(r->awaited, name);
+static struct awaited *awaited_of(struct runner *runner, const char *name) {
+        struct awaited *a = map_get(runner->awaited, name);
 
         if (!a) {
                 a = calloc(1, sizeof(*a));
-                assert(a && map_set(r->awaited, name, a) >= 0);
+                assert(a && map_set(runner->awaited, name, a) >= 0);
         }
         a->until_us = now_mono_us() + RUNNER_AWAIT_US;
         return a;
@@ -111,8 +112,8 @@ static struct awaited *awaited_of(struct runner *r, const char *name) {
 /* The cache must reach the version. One number a kind is enough: versions are of one counter and
  * come in order. */
 static void await_version(
-                struct runner *r, const char *name, enum world_kind kind, uint64_t version) {
-        struct awaited *a = awaited_of(r, name);
+                struct runner *runner, const char *name, enum world_kind kind, uint64_t version) {
+        struct awaited *a = awaited_of(runner, name);
 
         assert(version > 0);
         for (size_t i = 0; i < a->count; i++)
@@ -125,9 +126,9 @@ static void await_version(
 }
 
 /* The cache must lose the object that was deleted. */
-static void await_absence(
-                struct runner *r, const char *name, enum world_kind kind, const struct action *x) {
-        struct awaited *a = awaited_of(r, name);
+static void await_absence(struct runner *runner, const char *name, enum world_kind kind,
+                const struct action *x) {
+        struct awaited *a = awaited_of(runner, name);
         struct awaited_write w = {.kind = kind};
 
         if (a->count == WRITES_AWAITED_MAX)
@@ -138,8 +139,8 @@ static void await_absence(
         a->writes[a->count++] = w;
 }
 
-static void await_action(
-                struct runner *r, const char *name, const struct action *x, const json_t *object) {
+static void await_action(struct runner *runner, const char *name, const struct action *x,
+                const json_t *object) {
         bool is_delete = x->type == &action_type_delete;
         /* An object that is deleted at once is answered in its last state: its absence must be
          * seen. */
@@ -147,12 +148,12 @@ static void await_action(
         enum world_kind kind;
 
         if (!kind_of_resource(x->resource, x->ns, x->name, &kind) ||
-                        !(r->controller->kinds & WORLD_BIT(kind)))
+                        !(runner->controller->kinds & WORLD_BIT(kind)))
                 return;
         if (!is_gone && object_resource_version(object) > 0)
-                await_version(r, name, kind, object_resource_version(object));
+                await_version(runner, name, kind, object_resource_version(object));
         else if (is_delete && x->name && x->uid)
-                await_absence(r, name, kind, x);
+                await_absence(runner, name, kind, x);
 }
 
 /* --- a round --- */
@@ -173,22 +174,24 @@ static void round_free_void(void *p) {
 }
 
 static void round_end(struct round *o) {
-        struct runner *r = o->runner;
+        struct runner *runner = o->runner;
         const struct problem *p = &o->problem;
         int error = o->error;
 
-        metric_add(r->rounds_total, 1);
+        assert(!o->report && !executor_is_running(o->executor));
+        assert(map_get(runner->rounds, o->name) == o);
+        metric_add(runner->rounds_total, 1);
         if (error < 0) {
-                metric_add(r->errors_total, 1);
+                metric_add(runner->errors_total, 1);
                 /* Conflicts and busy servers are routine; the rest an operator should see. */
                 log_full(error == -ESTALE || error == -EAGAIN || error == -EINPROGRESS
                                                 ? LOG_DEBUG
                                                 : LOG_WARNING,
-                                0, NULL, "%s %s: %s", r->controller->name, o->name,
+                                0, NULL, "%s %s: %s", runner->controller->name, o->name,
                                 p->message ? p->message : strerror(-error));
         }
-        map_steal(r->rounds, o->name);
-        workqueue_done(r->queue, o->name, error, error < 0 ? 0 : o->requeue_after_us);
+        map_steal(runner->rounds, o->name);
+        workqueue_done(runner->queue, o->name, error, error < 0 ? 0 : o->requeue_after_us);
         round_free(o);
 }
 
@@ -208,14 +211,14 @@ static void on_reported(int error, const json_t *object, const struct problem *p
 }
 
 static void round_report(struct round *o) {
-        struct runner *r = o->runner;
-        const struct controller *c = r->controller;
-        const struct world *w = r->options.world(r->options.userdata);
+        struct runner *runner = o->runner;
+        const struct controller *c = runner->controller;
+        const struct world *w = runner->options.world(runner->options.userdata);
         _cleanup_json_ json_t *status = NULL, *body = NULL, *diff = NULL;
         _cleanup_free_ char *path = NULL;
         const json_t *object;
 
-        if (!c->report || o->touched_primary || !r->leading ||
+        if (!c->report || o->touched_primary || !runner->leading ||
                         !(object = world_get_key(w, c->primary, o->name)))
                 return round_end(o);
         status = c->report(w, o->name, o->error < 0 ? &o->problem : NULL);
@@ -228,8 +231,8 @@ static void round_report(struct round *o) {
         path = api_path(world_resource(c->primary), object_namespace(object), object_name(object),
                         "status", NULL);
         if (!body || !path ||
-                        api_patch_async(r->options.client, path, API_PATCH_MERGE, body, on_reported,
-                                        o, &o->report) < 0) {
+                        api_patch_async(runner->options.client, path, API_PATCH_MERGE, body,
+                                        on_reported, o, &o->report) < 0) {
                 o->error = o->error < 0 ? o->error : -ENOMEM;
                 round_end(o);
         }
@@ -277,128 +280,131 @@ static void on_action(const struct action *x, int error, const json_t *object,
 static void on_carried_out(int error, const struct problem *p, void *userdata) {
         struct round *o = userdata;
 
+        assert(!o->report && o->error == 0);
         o->error = error;
         if (error < 0)
                 problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
         round_report(o);
 }
 
-static struct round *round_new(struct runner *r, const char *name) {
+static struct round *round_new(struct runner *runner, const char *name) {
         struct round *o = calloc(1, sizeof(*o));
 
         assert(o);
-        *o = (struct round){.runner = r, .name = strdup(name)};
-        assert(o->name && !map_get(r->rounds, name));
-        assert(executor_new(&o->executor, &(struct executor_options){.client = r->options.client,
-                                                          .is_fine = failure_is_fine,
-                                                          .on_action = on_action,
-                                                          .done = on_carried_out,
-                                                          .userdata = o}) >= 0);
-        assert(map_set(r->rounds, name, o) >= 0);
+        *o = (struct round){.runner = runner, .name = strdup(name)};
+        assert(o->name && !map_get(runner->rounds, name));
+        assert(executor_new(&o->executor,
+                               &(struct executor_options){.client = runner->options.client,
+                                               .is_fine = failure_is_fine,
+                                               .on_action = on_action,
+                                               .done = on_carried_out,
+                                               .userdata = o}) >= 0);
+        assert(map_set(runner->rounds, name, o) >= 0);
         return o;
 }
 
 static void work(struct workqueue *q, const char *name, void *userdata) {
-        struct runner *r = userdata;
-        struct awaited *a = map_get(r->awaited, name);
+        struct runner *runner = userdata;
+        struct awaited *a = map_get(runner->awaited, name);
         _cleanup_actions_ struct actions actions = {0};
         struct round *o;
 
-        if (a && !awaited_is_over(r, name, a)) {
+        if (a && !awaited_is_over(runner, name, a)) {
                 a->blocked = true;
                 workqueue_done(q, name, 0, a->until_us - now_mono_us() + 1000);
                 return;
         }
-        map_remove(r->awaited, name);
-        o = round_new(r, name);
-        r->controller->plan(r->options.world(r->options.userdata), o->name, &actions);
-        log_debug("%s %s: %zu actions", r->controller->name, name, actions.count);
+        map_remove(runner->awaited, name);
+        o = round_new(runner, name);
+        runner->controller->plan(
+                        runner->options.world(runner->options.userdata), o->name, &actions);
+        log_debug("%s %s: %zu actions", runner->controller->name, name, actions.count);
         o->requeue_after_us = actions.requeue_after_us;
         executor_run(o->executor, &actions);
 }
 
 /* --- life --- */
 
-static int make_metrics(struct runner *r) {
-        struct metrics *m = r->options.metrics;
+static int make_metrics(struct runner *runner) {
+        struct metrics *m = runner->options.metrics;
         char labels[128];
 
-        snprintf(labels, sizeof(labels), "controller=\"%s\"", r->controller->name);
-        r->rounds_total = metrics_counter(
+        snprintf(labels, sizeof(labels), "controller=\"%s\"", runner->controller->name);
+        runner->rounds_total = metrics_counter(
                         m, "keelson_reconcile_total", labels, "Rounds of reconciliation.");
-        r->errors_total = metrics_counter(m, "keelson_reconcile_errors_total", labels,
+        runner->errors_total = metrics_counter(m, "keelson_reconcile_errors_total", labels,
                         "Rounds that failed and are tried again.");
-        r->actions_total = metrics_counter(m, "keelson_reconcile_actions_total", labels,
+        runner->actions_total = metrics_counter(m, "keelson_reconcile_actions_total", labels,
                         "Requests sent to change something.");
-        return r->rounds_total && r->errors_total && r->actions_total ? 0 : -ENOMEM;
+        return runner->rounds_total && runner->errors_total && runner->actions_total ? 0 : -ENOMEM;
 }
 
 int runner_new(struct runner **ret, const struct runner_options *options) {
-        _cleanup_(runner_freep) struct runner *r = calloc(1, sizeof(*r));
+        _cleanup_(runner_freep) struct runner *runner = calloc(1, sizeof(*runner));
         struct workqueue_options queue = {
-                        .parallel_max = RUNNER_ROUNDS_MAX, .work = work, .userdata = r};
-        int error;
+                        .parallel_max = RUNNER_ROUNDS_MAX, .work = work, .userdata = runner};
+        int r;
 
-        if (!r)
+        if (!runner)
                 return -ENOMEM;
-        r->options = *options;
-        r->controller = options->controller;
-        r->awaited = map_new(awaited_free);
-        r->rounds = map_new(round_free_void);
-        if (!r->awaited || !r->rounds)
+        runner->options = *options;
+        runner->controller = options->controller;
+        runner->awaited = map_new(awaited_free);
+        runner->rounds = map_new(round_free_void);
+        if (!runner->awaited || !runner->rounds)
                 return -ENOMEM;
-        error = make_metrics(r);
-        if (error < 0)
-                return error;
-        error = workqueue_new(&r->queue, options->event, &queue);
-        if (error < 0)
-                return error;
-        workqueue_set_paused(r->queue, true);
-        *ret = TAKE_PTR(r);
+        r = make_metrics(runner);
+        if (r < 0)
+                return r;
+        r = workqueue_new(&runner->queue, options->event, &queue);
+        if (r < 0)
+                return r;
+        workqueue_set_paused(runner->queue, true);
+        *ret = TAKE_PTR(runner);
         return 0;
 }
 
-struct runner *runner_free(struct runner *r) {
-        if (!r)
+struct runner *runner_free(struct runner *runner) {
+        if (!runner)
                 return NULL;
-        map_free(r->rounds);
-        map_free(r->awaited);
-        workqueue_free(r->queue);
-        free(r);
+        map_free(runner->rounds);
+        map_free(runner->awaited);
+        workqueue_free(runner->queue);
+        free(runner);
         return NULL;
 }
 
-void runner_set_leading(struct runner *r, bool leading) {
-        r->leading = leading;
-        workqueue_set_paused(r->queue, !leading);
+void runner_set_leading(struct runner *runner, bool leading) {
+        runner->leading = leading;
+        workqueue_set_paused(runner->queue, !leading);
         if (!leading)
-                map_foreach (r->rounds, e)
+                map_foreach (runner->rounds, e)
                         executor_stop(((struct round *)map_entry_value(e))->executor);
 }
 
-void runner_add(struct runner *r, const char *name) {
-        workqueue_add(r->queue, name);
+void runner_add(struct runner *runner, const char *name) {
+        workqueue_add(runner->queue, name);
 }
 
 static void add_name(void *userdata, const char *key) {
         workqueue_add(((struct runner *)userdata)->queue, key);
 }
 
-void runner_on_event(struct runner *r, enum world_kind kind, const json_t *old,
+void runner_on_event(struct runner *runner, enum world_kind kind, const json_t *old,
                 const json_t *object, bool gone) {
-        const struct world *w = r->options.world(r->options.userdata);
-        struct wake out = {add_name, r};
+        const struct world *w = runner->options.world(runner->options.userdata);
+        struct wake out = {add_name, runner};
 
-        if (!(r->controller->kinds & WORLD_BIT(kind)))
+        if (!(runner->controller->kinds & WORLD_BIT(kind)))
                 return;
-        r->controller->wake(w, &out, kind, old, object, gone);
-        map_foreach (r->awaited, e) {
+        runner->controller->wake(w, &out, kind, old, object, gone);
+        map_foreach (runner->awaited, e) {
                 struct awaited *a = map_entry_value(e);
 
-                if (awaited_is_over(r, map_entry_key(e), a)) {
+                if (awaited_is_over(runner, map_entry_key(e), a)) {
                         if (a->blocked)
-                                workqueue_add(r->queue, map_entry_key(e));
-                        map_remove(r->awaited, map_entry_key(e));
+                                workqueue_add(runner->queue, map_entry_key(e));
+                        map_remove(runner->awaited, map_entry_key(e));
                 }
         }
 }

@@ -3,23 +3,10 @@
 
 #include "lib/object.h"
 #include "lib/selector.h"
+#include "lib/vector.h"
 
-const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {
-                [WORLD_NAMESPACES] = {KIND_NAMESPACES, NULL, NULL},
-                [WORLD_NODES] = {KIND_NODES, NULL, NULL},
-                [WORLD_LEASES] = {KIND_LEASES, "kube-node-lease", NULL},
-                [WORLD_PODS] = {KIND_PODS, NULL, NULL},
-                [WORLD_SERVICES] = {KIND_SERVICES, NULL, NULL},
-                [WORLD_ENDPOINTSLICES] = {KIND_ENDPOINTSLICES, NULL, NULL},
-                [WORLD_SERVICEACCOUNTS] = {KIND_SERVICEACCOUNTS, NULL, NULL},
-                [WORLD_DEPLOYMENTS] = {KIND_DEPLOYMENTS, NULL, NULL},
-                [WORLD_REPLICASETS] = {KIND_REPLICASETS, NULL, NULL},
-                [WORLD_JOBS] = {KIND_JOBS, NULL, NULL},
-                [WORLD_CSRS] = {KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL},
-                [WORLD_CLUSTERROLES] = {KIND_CLUSTERROLES, NULL, NULL},
-                [WORLD_CIDR_RECORDS] = {KIND_CONFIGMAPS, "kube-system",
-                                "metadata.name=keelson-pod-cidrs"},
-};
+#define KIND_ROW(name, id, ns, selector) [WORLD_##name] = {id, ns, selector},
+const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {WORLD_KINDS(KIND_ROW)};
 
 static const char *by_owner(const json_t *o, char *buffer, size_t n) {
         const json_t *ref = object_controller_ref(o);
@@ -47,34 +34,16 @@ static const char *by_service(const json_t *o, char *buffer, size_t n) {
         return buffer;
 }
 
-const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {
-                [WORLD_PODS_BY_OWNER] = {"owner", WORLD_PODS, by_owner},
-                [WORLD_PODS_BY_NODE] = {"node", WORLD_PODS, by_node},
-                [WORLD_PODS_BY_NS] = {"ns", WORLD_PODS, by_ns},
-                [WORLD_SERVICES_BY_NS] = {"ns", WORLD_SERVICES, by_ns},
-                [WORLD_SLICES_BY_SERVICE] = {"service", WORLD_ENDPOINTSLICES, by_service},
-                [WORLD_DEPLOYMENTS_BY_NS] = {"ns", WORLD_DEPLOYMENTS, by_ns},
-                [WORLD_REPLICASETS_BY_OWNER] = {"owner", WORLD_REPLICASETS, by_owner},
-                [WORLD_REPLICASETS_BY_NS] = {"ns", WORLD_REPLICASETS, by_ns},
-                [WORLD_JOBS_BY_NS] = {"ns", WORLD_JOBS, by_ns},
-};
+#define INDEX_ROW(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, by},
+const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {WORLD_INDEXES(INDEX_ROW)};
 
 void objects_done(struct objects *o) {
-        free(o->items);
-        *o = (struct objects){0};
+        vector_done(o);
 }
 
+/* Out of memory ends the program: a truncated list would make a controller act on wrong data. */
 void objects_add(struct objects *o, const json_t *object) {
-        if (o->count == o->allocated) {
-                size_t n = o->allocated ? o->allocated * 2 : 16;
-                const json_t **items = reallocarray(o->items, n, sizeof(*items));
-
-                /* A truncated list would make a controller act on wrong data. */
-                assert(items);
-                o->items = items;
-                o->allocated = n;
-        }
-        o->items[o->count++] = object;
+        assert(vector_append(o, object) >= 0);
 }
 
 const json_t *world_get(

@@ -5,23 +5,11 @@
 
 #include "lib/client/api.h"
 #include "lib/json.h"
+#include "reconcilers/tables.h"
 
-enum world_kind {
-        WORLD_NAMESPACES,
-        WORLD_NODES,
-        WORLD_LEASES, /* of namespace kube-node-lease only */
-        WORLD_PODS,
-        WORLD_SERVICES,
-        WORLD_ENDPOINTSLICES,
-        WORLD_SERVICEACCOUNTS,
-        WORLD_DEPLOYMENTS,
-        WORLD_REPLICASETS,
-        WORLD_JOBS,
-        WORLD_CSRS,
-        WORLD_CLUSTERROLES,
-        WORLD_CIDR_RECORDS, /* the one ConfigMap kube-system/keelson-pod-cidrs */
-        WORLD_KINDS_MAX,
-};
+#define WORLD_KIND_ID(name, id, ns, selector) WORLD_##name,
+enum world_kind { WORLD_KINDS(WORLD_KIND_ID) WORLD_KINDS_MAX };
+#undef WORLD_KIND_ID
 #define WORLD_BIT(kind) (UINT32_C(1) << (kind))
 
 /* One row a kind: its place in the catalogue and which part of it is watched. */
@@ -35,19 +23,9 @@ static inline const struct api_resource *world_resource(enum world_kind kind) {
         return api_resource(world_kinds[kind].id);
 }
 
-/* "by owner": value is the uid of the controlling owner, or "orphan/<namespace>" without one. */
-enum world_index {
-        WORLD_PODS_BY_OWNER,
-        WORLD_PODS_BY_NODE, /* spec.nodeName; "" for pods on none */
-        WORLD_PODS_BY_NS,
-        WORLD_SERVICES_BY_NS,
-        WORLD_SLICES_BY_SERVICE, /* "namespace/service" */
-        WORLD_DEPLOYMENTS_BY_NS,
-        WORLD_REPLICASETS_BY_OWNER,
-        WORLD_REPLICASETS_BY_NS,
-        WORLD_JOBS_BY_NS,
-        WORLD_INDEXES_MAX,
-};
+#define WORLD_INDEX_ID(name, kind, by) WORLD_##name,
+enum world_index { WORLD_INDEXES(WORLD_INDEX_ID) WORLD_INDEXES_MAX };
+#undef WORLD_INDEX_ID
 struct world_index_row {
         const char *name;
         enum world_kind kind;

@@ -159,8 +159,8 @@ static int spawn(struct child *c, char *const *argv) {
 int child_start(struct child **ret, sd_event *event, char *const *argv, const json_t *input,
                 uint64_t timeout_us, child_done_func done, void *userdata) {
         _cleanup_free_ char *text = json_text(input);
-        struct child *c = calloc(1, sizeof(*c));
-        int r = -ENOMEM;
+        _cleanup_(child_freep) struct child *c = calloc(1, sizeof(*c));
+        int r;
 
         if (!c)
                 return -ENOMEM;
@@ -169,20 +169,20 @@ int child_start(struct child **ret, sd_event *event, char *const *argv, const js
                         .done = done,
                         .userdata = userdata};
         if (!text || buf_append_str(&c->to_write, text) < 0)
-                goto fail;
+                return -ENOMEM;
         r = spawn(c, argv);
-        if (r == 0)
-                r = sd_event_add_io(event, &c->output, c->output_fd, EPOLLIN, on_output, c);
-        if (r >= 0)
-                r = sd_event_add_io(event, &c->input, c->input_fd, EPOLLOUT, on_input, c);
-        if (r >= 0)
-                r = sd_event_add_time_relative(event, &c->timer, CLOCK_MONOTONIC, timeout_us,
-                                1000000, on_timeout, c);
         if (r < 0)
-                goto fail;
-        *ret = c;
+                return r;
+        r = sd_event_add_io(event, &c->output, c->output_fd, EPOLLIN, on_output, c);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(event, &c->input, c->input_fd, EPOLLOUT, on_input, c);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(
+                        event, &c->timer, CLOCK_MONOTONIC, timeout_us, 1000000, on_timeout, c);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
         return 0;
-fail:
-        child_free(c);
-        return r;
 }

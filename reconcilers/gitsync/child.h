@@ -22,3 +22,4 @@ int child_start(struct child **ret, sd_event *event, char *const *argv, const js
 void child_on_progress(struct child *c, child_progress_func progress);
 /* Kills it if it runs, without the callback. */
 struct child *child_free(struct child *c);
+DEFINE_CLEANUP(struct child *, child_free);

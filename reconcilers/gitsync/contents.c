@@ -233,19 +233,19 @@ static void step(struct contents *c) {
 int contents_of_namespace(struct contents **ret, struct api_client *client, const char *ns,
                 const char *gitsync_ns, const char *gitsync_name, contents_func done,
                 void *userdata) {
-        struct contents *c;
-        int r = start(&c, client, ns, gitsync_ns, gitsync_name, done, userdata);
+        _cleanup_(contents_freep) struct contents *c = NULL;
+        int r;
 
+        r = start(&c, client, ns, gitsync_ns, gitsync_name, done, userdata);
         if (r < 0)
                 return r;
         r = strv_extend(&c->versions, "/api/v1");
-        if (r == 0)
-                r = api_get_async(client, "/apis", on_groups, c, &c->call);
-        if (r < 0) {
-                contents_free(c);
+        if (r < 0)
                 return r;
-        }
-        *ret = c;
+        r = api_get_async(client, "/apis", on_groups, c, &c->call);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(c);
         return 0;
 }
 

@@ -21,3 +21,4 @@ int contents_of_crd(struct contents **ret, struct api_client *client, const json
                 void *userdata);
 /* Ends it without its callback. */
 struct contents *contents_free(struct contents *c);
+DEFINE_CLEANUP(struct contents *, contents_free);

@@ -88,19 +88,23 @@ struct refresh {
 };
 
 static int take_answer(struct discovery *d, const char *api_version, const json_t *list) {
-        struct map *kinds = map_new(entry_free);
-        const json_t *r;
+        _cleanup_(map_freep) struct map *kinds = map_new(entry_free);
+        const json_t *resource;
         size_t i;
-        int q = kinds ? 0 : -ENOMEM;
+        int r;
 
-        json_array_foreach (json_object_get(list, "resources"), i, r)
-                if (q == 0)
-                        q = add_kind(kinds, api_version, r);
-        if (q == 0)
-                q = map_set(d->versions, api_version, kinds);
-        if (q < 0)
-                map_free(kinds);
-        return q;
+        if (!kinds)
+                return -ENOMEM;
+        json_array_foreach (json_object_get(list, "resources"), i, resource) {
+                r = add_kind(kinds, api_version, resource);
+                if (r < 0)
+                        return r;
+        }
+        r = map_set(d->versions, api_version, kinds);
+        if (r < 0)
+                return r;
+        kinds = NULL; /* the map's now */
+        return 0;
 }
 
 static void on_answer(int error, const json_t *list, const struct problem *p, void *userdata) {

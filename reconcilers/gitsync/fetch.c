@@ -69,6 +69,15 @@ static int on_credentials(git_credential **out, const char *url, const char *use
         return GIT_EAUTH;
 }
 
+static int write_file(const char *path, const char *folder, const char *text) {
+        int r;
+
+        r = mkdir_parents(folder, 0700);
+        if (r < 0)
+                return r;
+        return file_write_atomic(path, text, strlen(text), 0600);
+}
+
 /* known_hosts of the secret is written where libgit2's SSH looks: into a HOME of this process. */
 static int prepare_home(struct fetch_job *f) {
         _cleanup_free_ char *home = NULL, *ssh = NULL, *path = NULL;
@@ -81,15 +90,21 @@ static int prepare_home(struct fetch_job *f) {
         path = ssh ? strformat("%s/known_hosts", ssh) : NULL;
         if (!path)
                 return -ENOMEM;
-        r = mkdir_parents(ssh, 0700);
-        if (r == 0)
-                r = file_write_atomic(
-                                path, field(f, "knownHosts"), strlen(field(f, "knownHosts")), 0600);
+        r = write_file(path, ssh, field(f, "knownHosts"));
         if (r < 0)
                 return problem_set(
                                 f->problem, r, 0, NULL, "cannot write %s: %s", path, strerror(-r));
         setenv("HOME", home, 1);
         return 0;
+}
+
+static int make_empty(const char *folder) {
+        int r;
+
+        r = remove_tree(folder);
+        if (r < 0)
+                return r;
+        return mkdir_parents(folder, 0700);
 }
 
 static int open_mirror(struct fetch_job *f) {
@@ -98,9 +113,7 @@ static int open_mirror(struct fetch_job *f) {
 
         if (git_repository_open_bare(&f->repo, mirror) == 0)
                 return 0;
-        r = remove_tree(mirror);
-        if (r == 0)
-                r = mkdir_parents(mirror, 0700);
+        r = make_empty(mirror);
         if (r < 0)
                 return problem_set(f->problem, r, 0, NULL, "cannot make the mirror %s: %s", mirror,
                                 strerror(-r));
@@ -179,15 +192,16 @@ static int fetch_remote(struct fetch_job *f) {
                                         "and the secret fits");
 }
 
+DEFINE_CLEANUP(git_object *, git_object_free);
+DEFINE_CLEANUP(git_commit *, git_commit_free);
+
 static int find_commit(struct fetch_job *f, git_commit **ret) {
         bool by_id = streq(field(f, "refKind"), "commit");
-        git_object *object = NULL;
-        int r = git_revparse_single(&object, f->repo, by_id ? field(f, "ref") : TARGET_REF);
+        const char *name = by_id ? field(f, "ref") : TARGET_REF;
+        _cleanup_(git_object_freep) git_object *object = NULL;
 
-        if (r == 0)
-                r = git_object_peel((git_object **)ret, object, GIT_OBJECT_COMMIT);
-        git_object_free(object);
-        if (r < 0)
+        if (git_revparse_single(&object, f->repo, name) < 0 ||
+                        git_object_peel((git_object **)ret, object, GIT_OBJECT_COMMIT) < 0)
                 return problem_set(f->problem, ENOENT, 0, NULL,
                                 "%s has no %s \"%s\"; push it, or correct spec.ref",
                                 field(f, "url"), field(f, "refKind"), field(f, "ref"));
@@ -225,31 +239,44 @@ static int answer(struct fetch_job *f, git_commit *commit, json_t **ret) {
         return 0;
 }
 
+static int fetch(struct fetch_job *f, bool confined, json_t **ret) {
+        _cleanup_(git_commit_freep) git_commit *commit = NULL;
+        int r;
+
+        r = prepare_home(f);
+        if (r < 0)
+                return r;
+        r = open_mirror(f);
+        if (r < 0)
+                return r;
+        r = renderer_start(&f->renderer);
+        if (r < 0)
+                return r;
+        /* From here on untrusted data is read. */
+        if (confined) {
+                r = fetch_confine(field(f, "url"), field(f, "mirror"), f->problem);
+                if (r < 0)
+                        return r;
+        }
+        r = fetch_remote(f);
+        if (r < 0)
+                return r;
+        r = find_commit(f, &commit);
+        if (r < 0)
+                return r;
+        return answer(f, commit, ret);
+}
+
 static int run(const json_t *request, bool confined, json_t **ret, struct problem *p) {
         struct fetch_job f = {.request = request, .problem = p};
-        git_commit *commit = NULL;
         int r;
 
         git_libgit2_init();
         /* Repositories of other users on the same machine are fine as sources: libgit2 runs no
          * hooks and no configured commands, which is what that check protects. */
         git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
-        r = prepare_home(&f);
-        if (r == 0)
-                r = open_mirror(&f);
-        if (r == 0)
-                r = renderer_start(&f.renderer);
-        /* From here on untrusted data is read. */
-        if (r == 0 && confined)
-                r = fetch_confine(field(&f, "url"), field(&f, "mirror"), p);
-        if (r == 0)
-                r = fetch_remote(&f);
-        if (r == 0)
-                r = find_commit(&f, &commit);
-        if (r == 0)
-                r = answer(&f, commit, ret);
+        r = fetch(&f, confined, ret);
         renderer_stop(&f.renderer);
-        git_commit_free(commit);
         git_repository_free(f.repo);
         git_libgit2_shutdown();
         return r;

@@ -46,42 +46,51 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static int init_names(struct gitsync *s, const char *ns, const char *name) {
+        s->ns = strdup(ns);
+        s->name = strdup(name);
+        s->key = strformat("%s/%s", ns, name);
+        s->manager = strformat("kgitd:%s/%s", ns, name);
+        if (!s->ns || !s->name || !s->key || !s->manager)
+                return -ENOMEM;
+        if (strlen(s->manager) > MANAGER_SIZE_MAX)
+                s->manager[MANAGER_SIZE_MAX] = 0;
+        return 0;
+}
+
 int gitsync_new(struct gitsync **ret, struct gitsync_world *world, const char *ns,
                 const char *name) {
-        struct gitsync *s = calloc(1, sizeof(*s));
+        _cleanup_(gitsync_freep) struct gitsync *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)
                 return -ENOMEM;
         s->world = world;
-        s->ns = strdup(ns);
-        s->name = strdup(name);
-        s->key = strformat("%s/%s", ns, name);
-        s->manager = strformat("kgitd:%s/%s", ns, name);
+        r = init_names(s, ns, name);
+        if (r < 0)
+                return r;
         s->refreshed = map_new(NULL);
         s->suspects = map_new(NULL);
         s->drifted = map_new(NULL);
-        r = s->ns && s->name && s->key && s->manager && s->refreshed && s->suspects && s->drifted
-                            ? inventory_init(&s->inventory)
-                            : -ENOMEM;
-        if (s->manager && strlen(s->manager) > MANAGER_SIZE_MAX)
-                s->manager[MANAGER_SIZE_MAX] = 0;
-        if (r == 0)
-                r = executor_new(&s->executor,
-                                &(struct executor_options){.context = s,
-                                                .parallel_first = EXECUTOR_PARALLEL_MAX,
-                                                .done = on_carried_out,
-                                                .userdata = s});
-        if (r == 0)
-                r = gitsync_status_init(s);
-        if (r == 0)
-                r = sd_event_add_time_relative(
-                                world->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);
-        if (r < 0) {
-                gitsync_free(s);
+        if (!s->refreshed || !s->suspects || !s->drifted)
+                return -ENOMEM;
+        r = inventory_init(&s->inventory);
+        if (r < 0)
                 return r;
-        }
-        *ret = s;
+        r = executor_new(&s->executor, &(struct executor_options){.context = s,
+                                                       .parallel_first = EXECUTOR_PARALLEL_MAX,
+                                                       .done = on_carried_out,
+                                                       .userdata = s});
+        if (r < 0)
+                return r;
+        r = gitsync_status_init(s);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(
+                        world->event, &s->timer, CLOCK_MONOTONIC, 0, 1000, on_timer, s);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(s);
         return 0;
 }
 

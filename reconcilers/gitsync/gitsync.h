@@ -39,6 +39,7 @@ struct gitsync;
 int gitsync_new(struct gitsync **ret, struct gitsync_world *world, const char *ns,
                 const char *name);
 struct gitsync *gitsync_free(struct gitsync *s);
+DEFINE_CLEANUP(struct gitsync *, gitsync_free);
 /* Its object or a dependency changed: considers a run soon. */
 void gitsync_poke(struct gitsync *s);
 /* An object applied by it changed or was deleted, as the identity of that name sees it. */

@@ -76,25 +76,27 @@ static int add_entry(struct inventory *v, const struct api_resource *r, const ch
         return 0;
 }
 
-int inventory_put(struct inventory *v, const struct api_resource *r, const char *ns,
+int inventory_put(struct inventory *v, const struct api_resource *resource, const char *ns,
                 const char *name, struct inventory_entry **ret, bool *ret_new) {
-        _cleanup_free_ char *key = inventory_key(r->group, r->kind, ns, name);
+        _cleanup_free_ char *key = inventory_key(resource->group, resource->kind, ns, name);
         struct inventory_entry *e = key ? map_get(v->entries, key) : NULL;
-        int q = -ENOMEM;
+        int r;
 
         if (!key)
                 return -ENOMEM;
         *ret_new = !e;
         if (!e)
-                q = add_entry(v, r, ns, name, TAKE_PTR(key), &e);
-        else {
-                q = set_text(&e->version, r->version);
-                if (q == 0 && *r->plural)
-                        q = set_text(&e->resource, r->plural);
+                return add_entry(v, resource, ns, name, TAKE_PTR(key), ret);
+        r = set_text(&e->version, resource->version);
+        if (r < 0)
+                return r;
+        if (*resource->plural) {
+                r = set_text(&e->resource, resource->plural);
+                if (r < 0)
+                        return r;
         }
-        if (q == 0)
-                *ret = e;
-        return q;
+        *ret = e;
+        return 0;
 }
 
 void inventory_remove(struct inventory *v, const char *key) {

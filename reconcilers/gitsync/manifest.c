@@ -105,6 +105,15 @@ static int add_labels(json_t *object, const struct manifest_owner *owner) {
         return 0;
 }
 
+static int check_and_convert(struct manifest_item *item, struct problem *p) {
+        int r;
+
+        r = check_item(item, p);
+        if (r < 0)
+                return r;
+        return manifest_convert(item->object, p);
+}
+
 static int add_item(struct manifest_set *s, struct manifest_file *file, size_t doc, json_t *value,
                 const json_t *list, char *prefix_taken, const struct manifest_owner *owner,
                 struct problem *p) {
@@ -135,12 +144,12 @@ static int add_item(struct manifest_set *s, struct manifest_file *file, size_t d
                                 file->name, item->doc->line);
         if (list && manifest_complete_item(list, item->object) < 0)
                 return -ENOMEM;
-        r = check_item(item, p);
-        if (r >= 0)
-                r = manifest_convert(item->object, p);
+        r = check_and_convert(item, p);
         if (r == -EINVAL && !strstr(p->message, file->name))
                 manifest_blame(item, p);
-        return r < 0 ? r : add_labels(item->object, owner);
+        if (r < 0)
+                return r;
+        return add_labels(item->object, owner);
 }
 
 static int ignore(struct manifest_set *s, const struct manifest_file *file, size_t doc) {

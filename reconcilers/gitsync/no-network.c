@@ -6,19 +6,27 @@
 #include <seccomp.h>
 #include <sys/socket.h>
 
+static int load(scmp_filter_ctx filter) {
+        int r;
+
+        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+                        SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+        if (r < 0)
+                return r;
+        /* The other way to create a socket. */
+        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
+        if (r < 0)
+                return r;
+        return seccomp_load(filter); /* sets "no new privileges" */
+}
+
 int no_network(void) {
         scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
         int r;
 
         if (!filter)
                 return -ENOMEM;
-        r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
-                        SCMP_A0(SCMP_CMP_NE, AF_UNIX));
-        /* The other way to create a socket. */
-        if (r == 0)
-                r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
-        if (r == 0)
-                r = seccomp_load(filter); /* sets "no new privileges" */
+        r = load(filter);
         seccomp_release(filter);
         return r;
 }

@@ -81,17 +81,19 @@ static void mark_links(struct gitsync *s) {
 /* Every wanted object has a complete entry before it is applied: nothing is forgotten in a crash.
  */
 static int record_wanted(struct gitsync *s) {
-        const struct revision *r = s->revision;
         struct inventory_entry *e;
         bool is_new;
+        int r;
 
-        for (size_t i = 0; i < r->count; i++) {
-                const json_t *o = r->wanted[i].item->object;
-                int q = inventory_put(&s->inventory, r->wanted[i].resource,
-                                r->wanted[i].resource->namespaced ? object_namespace(o) : "",
-                                object_name(o), &e, &is_new);
-                if (q < 0)
-                        return q;
+        for (size_t i = 0; i < s->revision->count; i++) {
+                const struct wanted *w = &s->revision->wanted[i];
+                const json_t *o = w->item->object;
+
+                r = inventory_put(&s->inventory, w->resource,
+                                w->resource->namespaced ? object_namespace(o) : "", object_name(o),
+                                &e, &is_new);
+                if (r < 0)
+                        return r;
                 if (is_new || e->kept)
                         s->inventory_dirty = true;
                 e->kept = e->by_link = false;
@@ -99,45 +101,57 @@ static int record_wanted(struct gitsync *s) {
         return 0;
 }
 
-void gitsync_record_begin(struct gitsync *s) {
-        struct revision *r = s->revision;
-        _cleanup_problem_ struct problem p = {0};
-        int q;
+/* What the commit changes of the inventory; -EPERM: a brake holds it. */
+static int decide_record(struct gitsync *s, struct problem *p) {
+        const struct revision *revision = s->revision;
+        int r;
 
         free(s->gone);
-        s->gone = decide_gone(&s->inventory, r->wanted, r->count, &s->gone_count);
+        s->gone_count = 0;
+        s->gone = decide_gone(&s->inventory, revision->wanted, revision->count, &s->gone_count);
         if (!s->gone)
-                s->gone_count = 0;
-        q = s->gone ? check_brakes(s, &p) : -ENOMEM;
-        if (q == -EPERM) {
+                return -ENOMEM;
+        r = check_brakes(s, p);
+        if (r < 0)
+                return r;
+        mark_links(s);
+        return record_wanted(s);
+}
+
+static void fail_to_record(struct gitsync *s, int error) {
+        _cleanup_problem_ struct problem p = {0};
+
+        problem_set(&p, -error, 0, NULL, "cannot record the inventory: %s", strerror(-error));
+        gitsync_fail(s, "ApiUnavailable", &p);
+}
+
+void gitsync_record_begin(struct gitsync *s) {
+        const struct revision *revision = s->revision;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        r = decide_record(s, &p);
+        if (r == -EPERM) {
                 gitsync_fail(s, "PruneNotConfirmed", &p);
                 return;
         }
-        if (q == 0) {
-                mark_links(s);
-                q = record_wanted(s);
-        }
-        if (q < 0) {
-                problem_set(&p, -q, 0, NULL, "cannot record the inventory: %s", strerror(-q));
-                gitsync_fail(s, "ApiUnavailable", &p);
+        if (r < 0) {
+                fail_to_record(s, r);
                 return;
         }
-        gitsync_condition(s, "Reconciling", "True", "Applying", r->name);
-        gitsync_status_set(s, "lastAttemptedRevision", json_string(r->name));
-        gitsync_status_set(s, "ignored", json_incref(r->ignored));
-        if (s->inventory_dirty || decide_apply(r->wanted, r->count, &s->inventory) > 0)
-                gitsync_status_write(s, true);
+        gitsync_condition(s, "Reconciling", "True", "Applying", revision->name);
+        gitsync_status_set(s, "lastAttemptedRevision", json_string(revision->name));
+        gitsync_status_set(s, "ignored", json_incref(revision->ignored));
+        if (s->inventory_dirty ||
+                        decide_apply(s->revision->wanted, revision->count, &s->inventory) > 0)
+                gitsync_status_write(s, /* wait= */ true);
         else
-                gitsync_recorded(s, 0);
+                gitsync_recorded(s, /* error= */ 0);
 }
 
 void gitsync_recorded(struct gitsync *s, int error) {
         if (error < 0) {
-                _cleanup_problem_ struct problem why = {0};
-
-                problem_set(&why, -error, 0, NULL, "cannot record the inventory: %s",
-                                strerror(-error));
-                gitsync_fail(s, "ApiUnavailable", &why);
+                fail_to_record(s, error);
                 return;
         }
         /* From here on the new revision is the desired state: drift is corrected towards it.

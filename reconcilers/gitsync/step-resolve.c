@@ -183,25 +183,35 @@ static int make_wanted(struct gitsync *s, struct revision *r, struct problem *p)
         return decide_duplicates(r->wanted, r->count, p);
 }
 
-static void resolve(struct gitsync *s) {
-        struct revision *r = &s->candidate;
-        _cleanup_problem_ struct problem p = {0};
-        int q;
+/* 0: complete, 1: a request is under way; negative: refused. */
+static int make_revision(struct gitsync *s, struct revision *revision, struct problem *p) {
+        int r;
 
-        if (!r->resources)
-                r->resources = map_new(kept_resource_free);
-        q = r->resources ? resolve_kinds(s, r, &p) : -ENOMEM;
-        if (q > 0)
+        if (!revision->resources)
+                revision->resources = map_new(kept_resource_free);
+        if (!revision->resources)
+                return -ENOMEM;
+        r = resolve_kinds(s, revision, p);
+        if (r != 0)
+                return r;
+        return make_wanted(s, revision, p);
+}
+
+static void resolve(struct gitsync *s) {
+        struct revision *revision = &s->candidate;
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        r = make_revision(s, revision, &p);
+        if (r > 0) /* an answer continues here */
                 return;
-        if (q == 0)
-                q = make_wanted(s, r, &p);
-        if (q < 0) {
+        if (r < 0) {
                 if (!p.message)
-                        problem_set(&p, -q, 0, NULL, "%s", strerror(-q));
+                        problem_set(&p, -r, 0, NULL, "%s", strerror(-r));
                 gitsync_fail(s, "BuildFailed", &p);
                 return;
         }
-        (void)decide_apply(r->wanted, r->count, &s->inventory);
+        (void)decide_apply(revision->wanted, revision->count, &s->inventory);
         gitsync_next(s);
 }
 

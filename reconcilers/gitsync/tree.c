@@ -52,16 +52,18 @@ static bool is_manifest(const char *name) {
 
 /* --- blobs --- */
 
+DEFINE_CLEANUP(git_odb *, git_odb_free);
+DEFINE_CLEANUP(git_tree *, git_tree_free);
+DEFINE_CLEANUP(git_tree_entry *, git_tree_entry_free);
+
 /* The size is in the object's header: a large blob is refused without unpacking it. */
 static int blob_size(git_repository *repo, const git_oid *id, size_t *ret) {
-        git_odb *odb = NULL;
+        _cleanup_(git_odb_freep) git_odb *odb = NULL;
         git_object_t type;
-        int r = git_repository_odb(&odb, repo);
 
-        if (r == 0)
-                r = git_odb_read_header(ret, &type, odb, id);
-        git_odb_free(odb);
-        return r < 0 || type != GIT_OBJECT_BLOB ? -EIO : 0;
+        if (git_repository_odb(&odb, repo) < 0 || git_odb_read_header(ret, &type, odb, id) < 0)
+                return -EIO;
+        return type == GIT_OBJECT_BLOB ? 0 : -EIO;
 }
 
 static int unreadable(struct problem *p, const char *name) {
@@ -178,23 +180,30 @@ static int read_ignore_file(struct tree_walk *w, const char *folder) {
 static int read_patterns(struct tree_walk *w, const json_t *request) {
         const json_t *exclude = json_object_get(request, "exclude"), *v;
         const json_t *include = json_object_get(request, "include");
-        git_strarray specs = {calloc(json_array_size(include) + 1, sizeof(char *)), 0};
+        _cleanup_free_ char **words = calloc(json_array_size(include) + 1, sizeof(*words));
+        git_strarray specs = {words, 0};
         size_t i;
-        int r = specs.strings ? read_ignore_file(w, "") : -ENOMEM;
+        int r;
 
+        if (!words)
+                return -ENOMEM;
+        r = read_ignore_file(w, "");
         if (r == 0 && *w->path)
                 r = read_ignore_file(w, w->path);
-        json_array_foreach (exclude, i, v)
-                if (r == 0)
-                        r = add_rule(w, w->path, strempty(json_string_value(v)));
+        if (r < 0)
+                return r;
+        json_array_foreach (exclude, i, v) {
+                r = add_rule(w, w->path, strempty(json_string_value(v)));
+                if (r < 0)
+                        return r;
+        }
         json_array_foreach (include, i, v)
                 if (json_is_string(v))
-                        specs.strings[specs.count++] = (char *)json_string_value(v);
-        if (r == 0 && specs.count > 0 && git_pathspec_new(&w->include, &specs) < 0)
-                r = problem_set(w->problem, EINVAL, 0, NULL,
-                                "spec.include holds a pattern that git does not take");
-        free(specs.strings);
-        return r;
+                        words[specs.count++] = (char *)json_string_value(v);
+        if (specs.count > 0 && git_pathspec_new(&w->include, &specs) < 0)
+                return problem_set(w->problem, EINVAL, 0, NULL,
+                                "spec.include has a pattern that git does not accept");
+        return 0;
 }
 
 static bool is_ignored(struct tree_walk *w, const char *name, bool folder) {
@@ -271,7 +280,7 @@ static int look_for_renderer(struct tree_walk *w, const char *folder, const git_
 }
 
 static int on_folder(struct tree_walk *w, const char *path, const git_tree_entry *entry) {
-        git_tree *tree = NULL;
+        _cleanup_(git_tree_freep) git_tree *tree = NULL;
         int r;
 
         if (is_ignored(w, path, true))
@@ -279,10 +288,9 @@ static int on_folder(struct tree_walk *w, const char *path, const git_tree_entry
         if (git_tree_lookup(&tree, w->repo, git_tree_entry_id(entry)) < 0)
                 return unreadable(w->problem, path);
         r = read_ignore_file(w, path);
-        if (r == 0)
-                r = look_for_renderer(w, path, tree);
-        git_tree_free(tree);
-        return r;
+        if (r < 0)
+                return r;
+        return look_for_renderer(w, path, tree);
 }
 
 static int on_file(struct tree_walk *w, const char *path, const git_tree_entry *entry) {
@@ -399,25 +407,43 @@ static void walk_done(struct tree_walk *w) {
 
 /* The tree of w->path; the top's own when it is "". */
 static int open_folder(struct tree_walk *w, git_tree **ret) {
-        git_tree_entry *entry = NULL;
-        int r = 0;
+        _cleanup_(git_tree_entry_freep) git_tree_entry *entry = NULL;
 
         if (!*w->path)
                 return git_tree_dup(ret, w->root) == 0 ? 0 : -ENOMEM;
         if (git_tree_entry_bypath(&entry, w->root, w->path) < 0 ||
                         git_tree_entry_type(entry) != GIT_OBJECT_TREE ||
                         git_tree_lookup(ret, w->repo, git_tree_entry_id(entry)) < 0)
-                r = problem_set(w->problem, ENOENT, 0, NULL,
+                return problem_set(w->problem, ENOENT, 0, NULL,
                                 "the commit has no folder \"%s\"; correct spec.path", w->path);
-        git_tree_entry_free(entry);
-        return r;
+        return 0;
+}
+
+static int read_folder(struct tree_walk *w, git_commit *commit, const json_t *request) {
+        _cleanup_(git_tree_freep) git_tree *folder = NULL;
+        int r;
+
+        if (git_commit_tree(&w->root, commit) < 0)
+                return unreadable(w->problem, "the tree");
+        r = open_folder(w, &folder);
+        if (r < 0)
+                return r;
+        r = read_patterns(w, request);
+        if (r < 0)
+                return r;
+        r = look_for_renderer(w, w->path, folder);
+        if (r < 0)
+                return r;
+        /* 1: the folder is a renderer's, and its files are not read. */
+        if (r == 0 && git_tree_walk(folder, GIT_TREEWALK_PRE, on_entry, w) < 0)
+                return w->error < 0 ? w->error : unreadable(w->problem, "a folder");
+        return read_found(w);
 }
 
 int tree_read(git_repository *repo, git_commit *commit, const json_t *request, json_t *answer,
                 struct problem *p) {
         struct tree_walk w = {.repo = repo, .answer = answer, .problem = p, .refs = json_object()};
         const char *path = json_str_or(request, "path", ".");
-        git_tree *folder = NULL;
         int r;
 
         w.path = tree_path_join("", path + strspn(path, "/"));
@@ -426,19 +452,8 @@ int tree_read(git_repository *repo, git_commit *commit, const json_t *request, j
                                 "spec.path \"%s\" must stay inside the repository", path);
         else if (!w.refs || json_object_set_new(answer, "files", json_array()) < 0)
                 r = -ENOMEM;
-        else if (git_commit_tree(&w.root, commit) < 0)
-                r = unreadable(p, "the tree");
         else
-                r = open_folder(&w, &folder);
-        if (r == 0)
-                r = read_patterns(&w, request);
-        if (r == 0)
-                r = look_for_renderer(&w, w.path, folder);
-        if (r == 0 && git_tree_walk(folder, GIT_TREEWALK_PRE, on_entry, &w) < 0)
-                r = w.error < 0 ? w.error : unreadable(p, "a folder");
-        if (r >= 0)
-                r = read_found(&w);
-        git_tree_free(folder);
+                r = read_folder(&w, commit, request);
         walk_done(&w);
         return r;
 }
@@ -511,7 +526,7 @@ int tree_export(git_repository *repo, git_commit *commit, json_t *answer, json_t
         if (git_commit_tree(&w.root, commit) < 0 ||
                         git_tree_walk(w.root, GIT_TREEWALK_PRE, on_export, &w) < 0)
                 r = w.error < 0 ? w.error : unreadable(p, "the tree");
-        if (r == 0)
+        else
                 *ret = json_incref(files);
         walk_done(&w);
         return r;

@@ -390,7 +390,7 @@ static void keeps_conditions_when_the_watch_is_late(void **state) {
         world_stop(&w);
 }
 
-/* Everything left the repository: nothing is removed without a word. */
+/* Everything left the repository: nothing is removed without permission. */
 static void keeps_all_when_nothing_is_left(void **state) {
         struct world w;
 

@@ -1,0 +1,52 @@
+/* The tables of kreconciled: its controllers, the kinds that they see and the indexes over these.
+ * A new controller is a file of its own and a row here, with a row for each kind that no other
+ * controller sees. */
+#pragma once
+
+/* clang-format off */
+
+/* X(name): the controller name_controller, in a file of that name. (The garbage collector is not in
+ * the list: collector.c runs it on the owner graph.) */
+#define CONTROLLERS(X) \
+        X(clusterrole) \
+        X(csr) \
+        X(deployment) \
+        X(endpointslice) \
+        X(job) \
+        X(namespace) \
+        X(node) \
+        X(podcidr) \
+        X(podgc) \
+        X(replicaset) \
+        X(serviceaccount)
+
+/* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
+ * kind that is watched. Two parts of one kind are two rows. */
+#define WORLD_KINDS(X) \
+        X(NAMESPACES, KIND_NAMESPACES, NULL, NULL) \
+        X(NODES, KIND_NODES, NULL, NULL) \
+        X(LEASES, KIND_LEASES, "kube-node-lease", NULL) \
+        X(PODS, KIND_PODS, NULL, NULL) \
+        X(SERVICES, KIND_SERVICES, NULL, NULL) \
+        X(ENDPOINTSLICES, KIND_ENDPOINTSLICES, NULL, NULL) \
+        X(SERVICEACCOUNTS, KIND_SERVICEACCOUNTS, NULL, NULL) \
+        X(DEPLOYMENTS, KIND_DEPLOYMENTS, NULL, NULL) \
+        X(REPLICASETS, KIND_REPLICASETS, NULL, NULL) \
+        X(JOBS, KIND_JOBS, NULL, NULL) \
+        X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
+        X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
+        X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
+
+/* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the
+ * uid of the controlling owner, or "orphan/<namespace>" without one; by_node: spec.nodeName, "" for
+ * pods on none; by_service: "namespace/service". */
+#define WORLD_INDEXES(X) \
+        X(PODS_BY_OWNER, PODS, by_owner) \
+        X(PODS_BY_NODE, PODS, by_node) \
+        X(PODS_BY_NS, PODS, by_ns) \
+        X(SERVICES_BY_NS, SERVICES, by_ns) \
+        X(SLICES_BY_SERVICE, ENDPOINTSLICES, by_service) \
+        X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
+        X(REPLICASETS_BY_OWNER, REPLICASETS, by_owner) \
+        X(REPLICASETS_BY_NS, REPLICASETS, by_ns) \
+        X(JOBS_BY_NS, JOBS, by_ns)
