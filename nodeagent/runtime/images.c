@@ -19,7 +19,7 @@ const char *image_path_problem(const char *path) {
                 if (rest && (!*rest || *rest == '/'))
                         return "it is in a folder of the system or of other programs";
         }
-        return pod_path_is_hidden(path) ? "keelson keeps its own things there" : NULL;
+        return pod_path_is_hidden(path) ? "keelson's own files are there" : NULL;
 }
 
 /* A tidy path that the container may have as its root. Caller frees *ret. */
