@@ -95,7 +95,7 @@ static void test_images(void **state) {
                         {"/srv/../etc", NULL, "not something this node can run"},
                         {"/usr", NULL, "the machine's own"},
                         {"/run/x.raw", NULL, "folder of the system"},
-                        {"/var/lib/keelson/x", NULL, "keelson keeps its own things there"},
+                        {"/var/lib/keelson/x", NULL, "keelson's own files are there"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
