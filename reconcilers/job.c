@@ -198,7 +198,7 @@ static void free_orphans(const struct world *w, const char *key, struct actions 
                                 (job && streq(json_str_or(ref, "uid", ""), object_uid(job))))
                         continue;
                 if (!job)
-                        action_guard_absent(a, api_resource_find("jobs"), ns, slash + 1,
+                        action_guard_absent(a, api_resource(KIND_JOBS), ns, slash + 1,
                                         json_str_or(ref, "uid", ""));
                 drop_finalizer(a, pods.items[i]);
         }

@@ -161,7 +161,7 @@ static void release(const struct world *w, const json_t *record, struct actions 
         json_object_foreach ((json_t *)json_object_get(record, "data"), key, v) {
                 if (world_get(w, WORLD_NODES, NULL, key) || json_object_size(gone) >= RELEASES_MAX)
                         continue;
-                action_guard_absent(a, api_resource_find("nodes"), NULL, key, NULL);
+                action_guard_absent(a, api_resource(KIND_NODES), NULL, key, NULL);
                 json_object_set_new(gone, key, json_null());
         }
         if (json_object_size(gone) > 0)

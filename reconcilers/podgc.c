@@ -36,7 +36,7 @@ static void podgc_plan(const struct world *w, const char *name, struct actions *
         }
         if (world_get(w, WORLD_NODES, NULL, node))
                 return;
-        action_guard_absent(a, api_resource_find("nodes"), NULL, node, NULL);
+        action_guard_absent(a, api_resource(KIND_NODES), NULL, node, NULL);
         action_delete(a, "pods", pod, 0, NULL);
 }
 

@@ -96,8 +96,8 @@ static void tell_unschedulable(struct scheduler *s, const json_t *pod, const cha
         body = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion",
                         json_str_or(pod, "metadata.resourceVersion", ""), "status", "conditions",
                         conditions);
-        path = api_path(api_resource_find("pods"), object_namespace(pod), object_name(pod),
-                        "status", NULL);
+        path = api_path(api_resource(KIND_PODS), object_namespace(pod), object_name(pod), "status",
+                        NULL);
         if (body && path)
                 (void)api_patch_async(
                                 s->options.client, path, API_PATCH_MERGE, body, on_told, s, NULL);
@@ -180,8 +180,8 @@ static int bind_pod(struct scheduler *s, const struct sched_pod *pod, const char
                         "apiVersion", "v1", "kind", "Binding", "metadata", "name",
                         object_name(pod->object), "namespace", object_namespace(pod->object), "uid",
                         pod->uid, "target", "apiVersion", "v1", "kind", "Node", "name", node);
-        _cleanup_free_ char *path = api_path(api_resource_find("pods"),
-                        object_namespace(pod->object), object_name(pod->object), "binding", NULL);
+        _cleanup_free_ char *path = api_path(api_resource(KIND_PODS), object_namespace(pod->object),
+                        object_name(pod->object), "binding", NULL);
         struct binding *b = calloc(1, sizeof(*b));
         int r;
 
@@ -301,14 +301,14 @@ int scheduler_set_leading(struct scheduler *s, bool leading) {
 
         s->leading = leading;
         if (leading && !s->nodes) {
-                options.resource = api_resource_find("nodes");
+                options.resource = api_resource(KIND_NODES);
                 options.on_event = on_node;
                 r = informer_new(&s->nodes, s->options.client, &options);
                 if (r < 0)
                         return r;
         }
         if (leading && !s->pods) {
-                options.resource = api_resource_find("pods");
+                options.resource = api_resource(KIND_PODS);
                 options.on_event = on_pod;
                 r = informer_new(&s->pods, s->options.client, &options);
                 if (r < 0)

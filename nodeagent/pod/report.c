@@ -125,7 +125,7 @@ static json_t *new_status(const struct pod *p) {
 static int send_status(struct pod *p, const json_t *status) {
         _cleanup_json_ json_t *patch =
                         json_pack("{s:{s:s}, s:O}", "metadata", "uid", p->uid, "status", status);
-        _cleanup_free_ char *path = api_path(api_resource_find("pods"), object_namespace(p->object),
+        _cleanup_free_ char *path = api_path(api_resource(KIND_PODS), object_namespace(p->object),
                         object_name(p->object), "status", NULL);
 
         if (!patch || !path)
@@ -189,7 +189,7 @@ static void on_deleted(
 }
 
 static int send_deletion(struct pod *p) {
-        _cleanup_free_ char *path = api_path(api_resource_find("pods"), object_namespace(p->object),
+        _cleanup_free_ char *path = api_path(api_resource(KIND_PODS), object_namespace(p->object),
                         object_name(p->object), NULL, NULL);
         _cleanup_json_ json_t *body = json_pack("{s:s, s:s, s:i, s:{s:s}}", "apiVersion", "v1",
                         "kind", "DeleteOptions", "gracePeriodSeconds", 0, "preconditions", "uid",

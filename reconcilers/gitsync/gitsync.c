@@ -293,7 +293,7 @@ static void on_finalizer(int error, const json_t *object, const struct problem *
  */
 static void write_finalizer(struct gitsync *s, bool add) {
         _cleanup_free_ char *path =
-                        api_path(api_resource_find("gitsyncs"), s->ns, s->name, NULL, NULL);
+                        api_path(api_resource(KIND_GITSYNCS), s->ns, s->name, NULL, NULL);
         _cleanup_json_ json_t *list = json_array(), *patch = NULL;
         const json_t *old;
         size_t i;

@@ -129,7 +129,7 @@ static void remove_old_chunks(struct gitsync *s) {
                         stays |= json_equal(name, kept);
                 _cleanup_free_ char *path =
                                 stays ? NULL
-                                      : api_path(api_resource_find("gitsyncinventories"), s->ns,
+                                      : api_path(api_resource(KIND_GITSYNCINVENTORIES), s->ns,
                                                         strempty(json_string_value(name)), NULL,
                                                         NULL);
                 if (path) /* one that stays behind goes with the GitSync, which owns it */
@@ -174,8 +174,8 @@ static json_t *status_document(struct gitsync *s) {
 
 static void write_status(struct gitsync *s) {
         _cleanup_json_ json_t *o = status_document(s);
-        _cleanup_free_ char *path = api_path(api_resource_find("gitsyncs"), s->ns, s->name,
-                        "status", "fieldManager=kgitd&force=true");
+        _cleanup_free_ char *path = api_path(api_resource(KIND_GITSYNCS), s->ns, s->name, "status",
+                        "fieldManager=kgitd&force=true");
 
         if (!path || !o ||
                         api_patch_async(s->world->client, path, API_PATCH_APPLY, o, on_written, s,
@@ -297,8 +297,8 @@ static void add_chunk(struct status_writer *w, unsigned n, struct actions *list)
         const char *name = strempty(json_string_value(json_array_get(w->names, n)));
 
         w->numbers[n] = n;
-        actions_add(list, &write_chunk, api_resource_find("gitsyncinventories"), /* ns= */ NULL,
-                        name, /* body= */ NULL)
+        actions_add(list, &write_chunk, api_resource(KIND_GITSYNCINVENTORIES), /* ns= */ NULL, name,
+                        /* body= */ NULL)
                         ->subject = &w->numbers[n];
 }
 

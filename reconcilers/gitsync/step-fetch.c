@@ -194,7 +194,7 @@ static void on_turn(void *userdata) {
                 start_child(s, NULL);
                 return;
         }
-        path = api_path(api_resource_find("secrets"), s->ns, name, NULL, NULL);
+        path = api_path(api_resource(KIND_SECRETS), s->ns, name, NULL, NULL);
         if (!path || api_get_async(gitsync_client(s), path, on_secret, s, &s->call) < 0)
                 on_secret(-ENOMEM, NULL, &(struct problem){.message = (char *)"out of memory"}, s);
 }

@@ -58,7 +58,7 @@ static void loaded(struct gitsync *s) {
 }
 
 void gitsync_load_begin(struct gitsync *s) {
-        const struct api_resource *resource = api_resource_find("gitsyncinventories");
+        const struct api_resource *resource = api_resource(KIND_GITSYNCINVENTORIES);
         struct actions list = {0};
         const json_t *name;
         size_t i;
