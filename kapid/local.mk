@@ -124,7 +124,7 @@ libkapid_api_a_SOURCES += \
 	kapid/cache/item.c kapid/cache/item.h kapid/auth/jwt.c kapid/auth/jwt.h kapid/verbs/list.c kapid/verbs/nodelog.c kapid/pipeline/write-object.c \
 	kapid/http/paths.c kapid/http/paths.h kapid/http/request.c kapid/http/request.h kapid/verbs/reviews.c kapid/http/route.c \
 	kapid/http/route.h kapid/http/handle.c kapid/store/store.c kapid/store/store.h kapid/verbs/binding.c kapid/verbs/budget.c kapid/verbs/budget.h \
-	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/decide.h kapid/verbs/delete.h \
+	kapid/verbs/continue.c kapid/verbs/continue.h kapid/verbs/internal.h kapid/verbs/delete.h \
 	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \

@@ -266,7 +266,9 @@ static int fill(struct kctl *k, const char *path, int fd, json_t **ret, struct p
         const char *where;
         int r = store_control_machine(k, &where, p);
 
-        if (r >= 0 && k->flags.dir)
+        if (r < 0)
+                return r;
+        if (k->flags.dir)
                 r = dev_socket(k->flags.dir, &folder, &url, p);
         if (r < 0)
                 return r;
@@ -277,11 +279,16 @@ static int fill(struct kctl *k, const char *path, int fd, json_t **ret, struct p
                         url = strdup(k->flags.store ? k->flags.store : STORE_SOCKET);
                 r = url ? fetch(url, path, fd, stall_us, p) : -ENOMEM;
         }
-        if (r >= 0 && fsync(fd) < 0)
+        if (r < 0)
+                return r;
+        if (fsync(fd) < 0)
                 r = write_failed(path, -errno, p);
-        if (r >= 0)
-                r = check_hash(fd, path, p);
-        if (r >= 0 && !where)
+        if (r < 0)
+                return r;
+        r = check_hash(fd, path, p);
+        if (r < 0)
+                return r;
+        if (!where)
                 r = check_whole(path, ret, p);
         return r;
 }

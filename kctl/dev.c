@@ -130,10 +130,10 @@ static int make_files(struct dev *d, struct problem *p) {
                                            f.items[i].secret ? 0600 : 0644)
                          : -ENOMEM;
         }
-        if (r == 0)
-                r = file_write_atomic(kubeconfig, cluster_file_text(&f, "admin.kubeconfig"),
-                                strlen(cluster_file_text(&f, "admin.kubeconfig")), 0600);
-        return r;
+        if (r != 0)
+                return r;
+        return file_write_atomic(kubeconfig, cluster_file_text(&f, "admin.kubeconfig"),
+                        strlen(cluster_file_text(&f, "admin.kubeconfig")), 0600);
 }
 
 /* A socket's path must fit 108 bytes: where DIR is too long, a link in the runtime folder is used

@@ -32,11 +32,17 @@ static int restore_words(
 
         for (char *const *w = place; r >= 0 && *w; w++)
                 r = strv_extend(&words, *w);
-        if (r >= 0 && k->flags.force)
+        if (r < 0)
+                return r;
+        if (k->flags.force)
                 r = strv_extend(&words, "--force");
-        if (r >= 0 && k->flags.other_cluster)
+        if (r < 0)
+                return r;
+        if (k->flags.other_cluster)
                 r = strv_extend(&words, "--other-cluster");
-        if (r >= 0 && dry_run)
+        if (r < 0)
+                return r;
+        if (dry_run)
                 r = strv_extend(&words, "--dry-run");
         if (r < 0)
                 return r;
@@ -173,8 +179,9 @@ static int restore_there(struct kctl *k, const char *where, const char *file, in
         if (!put)
                 return -ENOMEM;
         r = machine_open(&m, k, where, NULL, p);
-        if (r >= 0)
-                r = machine_feed(m, put, fd, COPY_TIMEOUT_S, &err, &status, p);
+        if (r < 0)
+                return r;
+        r = machine_feed(m, put, fd, COPY_TIMEOUT_S, &err, &status, p);
         if (r < 0)
                 return r;
         if (status != 0)
@@ -193,9 +200,9 @@ static int restore_there(struct kctl *k, const char *where, const char *file, in
                                 (unsigned long long)(k->flags.timeout_us / 1000000));
         if (r >= 0)
                 r = buf_printf(&run, "; r=$?; rm -rf \"$(dirname %s)\"; exit $r", quoted);
-        if (r >= 0)
-                r = machine_stream(m, run.data, on_far_output, NULL, ret_code, p);
-        return r;
+        if (r < 0)
+                return r;
+        return machine_stream(m, run.data, on_far_output, NULL, ret_code, p);
 }
 
 static int print_done(struct kctl *k, const char *file, json_t *done) {

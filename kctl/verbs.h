@@ -1,7 +1,7 @@
-/* The verbs of kctl, a row each: VERB(function, name, usage, summary, what completes its words, flags
- * that it takes beside the common ones...). A summary of NULL hides a verb. What completes the words:
- * "kinds", "objects", "nodes", "pods", "gitsyncs", "files" or NULL. kctl.h makes prototypes of the rows,
- * main.c the table. */
+/* The verbs of kctl, a row each: VERB(function, name, usage, summary, what completes its words,
+ * flags that it takes beside the common ones...). A summary of NULL hides a verb. What completes
+ * the words: "kinds", "objects", "nodes", "pods", "gitsyncs", "files" or NULL. kctl.h makes
+ * prototypes of the rows, main.c the table. */
 /* clang-format off */
 VERB(kctl_get, "get", "KIND[,KIND...] [NAME...] | KIND/NAME...",
      "Show objects", "objects",

@@ -1,6 +1,6 @@
 # kstored/: the store
 kstored_raft_sources = \
-	kstored/raft/config.c kstored/raft/contradict.c kstored/raft/core.h kstored/raft/log.c kstored/raft/progress.c kstored/raft/raft.c \
+	kstored/raft/config.c kstored/raft/contradict.c kstored/raft/internal.h kstored/raft/log.c kstored/raft/progress.c kstored/raft/raft.c \
 	kstored/raft/raft.h kstored/raft/read.c kstored/raft/recv-append.c kstored/raft/recv-append-reply.c \
 	kstored/raft/recv-heartbeat.c kstored/raft/recv-heartbeat-reply.c kstored/raft/recv-propose.c \
 	kstored/raft/recv-read-index.c kstored/raft/recv-read-index-reply.c kstored/raft/recv-snapshot.c \

@@ -26,14 +26,19 @@ static int run(struct server_options *o, struct problem *p) {
                         return 0;
         }
         /* Files that SQLite needs for a while lie beside the database: there is room for them. */
-        if (r >= 0 && setenv("SQLITE_TMPDIR", o->data_dir, 0) < 0)
+        if (r < 0)
+                return r;
+        if (setenv("SQLITE_TMPDIR", o->data_dir, 0) < 0)
                 r = -errno;
-        if (r >= 0)
-                r = daemon_new(&d, "kstored");
-        if (r >= 0)
-                r = server_new(&s, daemon_event(d), daemon_metrics(d), o, p);
-        if (r >= 0)
-                r = server_listen(s, p);
+        if (r < 0)
+                return r;
+        r = daemon_new(&d, "kstored");
+        if (r < 0)
+                return r;
+        r = server_new(&s, daemon_event(d), daemon_metrics(d), o, p);
+        if (r < 0)
+                return r;
+        r = server_listen(s, p);
         if (r < 0)
                 return r;
         daemon_on_stop(d, on_stop, s);

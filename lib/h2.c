@@ -173,9 +173,10 @@ int h2_loop_init(struct h2_loop *loop, sd_event *event,
                         .wake_us = UINT64_MAX,
                         .on_deadline = on_deadline};
         r = pool_new(&loop->pool);
-        if (r >= 0)
-                r = sd_event_add_time(event, &loop->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000,
-                                on_time, loop);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time(
+                        event, &loop->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_time, loop);
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(loop->timer, SD_EVENT_OFF);
@@ -455,12 +456,12 @@ static void handshake(struct h2_connection *c) {
 
 static void connected(struct h2_connection *c) {
         socklen_t n = sizeof(int);
-        int error = 0;
+        int r = 0;
 
-        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
-                error = errno;
-        if (error != 0) {
-                h2_connection_fail(c, strerror(error));
+        if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &r, &n) < 0)
+                r = errno;
+        if (r != 0) {
+                h2_connection_fail(c, strerror(r));
                 return;
         }
         net_tune(c->fd);

@@ -431,12 +431,15 @@ int pki_csr_details(const char *csr_pem, struct pki_request *ret, struct problem
         if (r == -EINVAL)
                 return problem_set(p, EINVAL, 400, "BadRequest",
                                 "the subject of the certificate request is not valid text");
-        if (r >= 0)
-                r = look_at_subject(crq, &request);
-        if (r >= 0)
-                r = look_at_names(crq, &request);
-        if (r >= 0)
-                r = look_at_extensions(crq, &request);
+        if (r < 0)
+                return r;
+        r = look_at_subject(crq, &request);
+        if (r < 0)
+                return r;
+        r = look_at_names(crq, &request);
+        if (r < 0)
+                return r;
+        r = look_at_extensions(crq, &request);
         if (r < 0)
                 return r;
         *ret = request;

@@ -352,8 +352,8 @@ static int exit_status(ssh_channel channel) {
 #if LIBSSH_VERSION_INT >= SSH_VERSION_INT(0, 11, 0)
         char *signal = NULL;
         uint32_t code = 0;
-        int q = ssh_channel_get_exit_state(channel, &code, &signal, NULL);
-        bool ended = q == SSH_OK && !signal && code <= INT_MAX;
+        int r = ssh_channel_get_exit_state(channel, &code, &signal, NULL);
+        bool ended = r == SSH_OK && !signal && code <= INT_MAX;
 
         ssh_string_free_char(signal);
         return ended ? (int)code : -1;

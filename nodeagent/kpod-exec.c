@@ -179,7 +179,7 @@ static int parse(char *data, size_t size, struct command *c) {
  * error instead of a shell script. Returns an errno value. */
 static int run(const struct command *c) {
         const char *path = variable(c->envp, c->envc, "PATH");
-        int error = ENOENT;
+        int r = ENOENT;
         char full[PATH_MAX];
 
         if (strchr(c->argv[0], '/')) {
@@ -199,11 +199,11 @@ static int run(const struct command *c) {
                                 return errno;
                         /* EACCES says more than ENOENT: there was a file. */
                         if (errno == EACCES)
-                                error = EACCES;
+                                r = EACCES;
                 }
                 s += n;
                 if (!*s)
-                        return error;
+                        return r;
         }
 }
 

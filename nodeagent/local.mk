@@ -7,7 +7,7 @@ nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
 noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
-	nodeagent/network/ipam.c nodeagent/network/ipam.h nodeagent/node-status.c nodeagent/plan/pod-units.h nodeagent/plan/command.c nodeagent/plan/devices.c nodeagent/plan/env.c nodeagent/plan/etc.c nodeagent/plan/nested.c nodeagent/plan/security.c nodeagent/plan/annotations.c \
+	nodeagent/network/ipam.c nodeagent/network/ipam.h nodeagent/node-status.c nodeagent/plan/plan.h nodeagent/plan/command.c nodeagent/plan/devices.c nodeagent/plan/env.c nodeagent/plan/etc.c nodeagent/plan/nested.c nodeagent/plan/security.c nodeagent/plan/annotations.c \
 	nodeagent/pod/admission.c nodeagent/pod/admission.h nodeagent/plan/service-env.c \
 	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/pod-to-units.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h \
 	nodeagent/logs/log-collect.h nodeagent/logs/log-line.c nodeagent/logs/logs-request.c nodeagent/logs/logs.h nodeagent/network/nft-claims.c nodeagent/network/nft-claims.h \

@@ -10,7 +10,7 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
 
 enum { MANIFEST_SIZE_MAX = 4 * 1024 * 1024 };

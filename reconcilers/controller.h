@@ -5,22 +5,7 @@
 
 #include "lib/client/api-actions.h"
 #include "lib/problem.h"
-#include "reconcilers/world.h"
-
-/* Receives the names that wake() finds. */
-struct wake {
-        void (*add)(void *userdata, const char *key);
-        void *userdata;
-};
-void wake_key(const struct wake *out, const char *ns, const char *name);
-void wake_object(const struct wake *out, const json_t *object);
-/* The object's controller, when it is of that kind and group. */
-void wake_controller(
-                const struct wake *out, const json_t *object, const char *group, const char *kind);
-/* Those of the index (..._BY_NS) whose spec.selector matches the labels of an object without
- * controller. */
-void wake_selecting(const struct world *w, const struct wake *out, enum world_index index,
-                const json_t *object);
+#include "reconcilers/wake.h"
 
 struct controller {
         const char *name;        /* also its log and metric name */
@@ -36,9 +21,6 @@ struct controller {
          * plan's actions failed, NULL on success. The function may be NULL. */
         json_t *(*report)(const struct world *w, const char *name, const struct problem *failed);
 };
-
-/* Whether the range of pods' addresses and the size of a node's part make sense together. */
-int podcidr_check(const struct world_config *config, struct problem *p);
 
 #define DECLARE_CONTROLLER(name) extern const struct controller name##_controller;
 CONTROLLERS(DECLARE_CONTROLLER)

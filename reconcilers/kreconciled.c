@@ -1,6 +1,7 @@
 /* kreconciled: the controllers. Wiring only. */
 #include "lib/fileio.h"
 #include "lib/log.h"
+#include "reconcilers/podcidr.h"
 #include "reconcilers/collector.h"
 #include "reconcilers/manager.h"
 #include "reconcilers/program.h"

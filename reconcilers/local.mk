@@ -67,7 +67,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
 	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
-	reconcilers/sched.h reconcilers/scheduler.c reconcilers/scheduler.h \
+	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h

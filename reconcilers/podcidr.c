@@ -3,6 +3,8 @@
  * against the ConfigMap's resourceVersion, and a node gets only what is recorded there. So two
  * writers, a crash in between or a stale cache lead to a conflict and a retry, never to a block
  * assigned twice. A block becomes free when its node is gone, which is checked with the API. */
+#include "reconcilers/podcidr.h"
+
 #include <arpa/inet.h>
 
 #include "lib/object.h"

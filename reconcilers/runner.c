@@ -176,22 +176,21 @@ static void round_free_void(void *p) {
 static void round_end(struct round *o) {
         struct runner *runner = o->runner;
         const struct problem *p = &o->problem;
-        int error = o->error;
+        int r = o->error;
 
         assert(!o->report && !executor_is_running(o->executor));
         assert(map_get(runner->rounds, o->name) == o);
         metric_add(runner->rounds_total, 1);
-        if (error < 0) {
+        if (r < 0) {
                 metric_add(runner->errors_total, 1);
                 /* Conflicts and busy servers are routine; the rest an operator should see. */
-                log_full(error == -ESTALE || error == -EAGAIN || error == -EINPROGRESS
-                                                ? LOG_DEBUG
-                                                : LOG_WARNING,
+                log_full(r == -ESTALE || r == -EAGAIN || r == -EINPROGRESS ? LOG_DEBUG
+                                                                           : LOG_WARNING,
                                 0, NULL, "%s %s: %s", runner->controller->name, o->name,
-                                p->message ? p->message : strerror(-error));
+                                p->message ? p->message : strerror(-r));
         }
         map_steal(runner->rounds, o->name);
-        workqueue_done(runner->queue, o->name, error, error < 0 ? 0 : o->requeue_after_us);
+        workqueue_done(runner->queue, o->name, r, r < 0 ? 0 : o->requeue_after_us);
         round_free(o);
 }
 

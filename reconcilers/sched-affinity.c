@@ -1,6 +1,6 @@
 /* Node selectors: spec.nodeSelector and node affinity ("Assigning Pods to Nodes"). */
 #include "lib/object.h"
-#include "reconcilers/sched.h"
+#include "reconcilers/sched-internal.h"
 
 static bool in_values(const json_t *values, const char *value) {
         json_t *v;

@@ -2,7 +2,7 @@
 #include <stdarg.h>
 
 #include "lib/object.h"
-#include "reconcilers/sched.h"
+#include "reconcilers/sched-internal.h"
 
 /* --- reasons --- */
 

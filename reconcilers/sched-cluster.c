@@ -2,7 +2,7 @@
  * changes; a pod counts once, on the node that it is on or was just assigned to. */
 #include "lib/object.h"
 #include "lib/quantity.h"
-#include "reconcilers/sched.h"
+#include "reconcilers/sched-internal.h"
 
 /* What a container without requests counts for when nodes are compared (never when they are
  * filtered). */

@@ -2,7 +2,7 @@
  * change a no. A new one is a function and a row in the table at the end. */
 #include "lib/client/taints.h"
 #include "lib/object.h"
-#include "reconcilers/sched.h"
+#include "reconcilers/sched-internal.h"
 
 /* --- filters --- */
 

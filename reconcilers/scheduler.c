@@ -18,7 +18,7 @@
 #include "lib/random.h"
 #include "lib/timefmt.h"
 #include "reconcilers/pods.h"
-#include "reconcilers/sched.h"
+#include "reconcilers/sched-internal.h"
 
 enum { BINDINGS_PARALLEL_MAX = 32 };
 #define RETRY_MIN_US UINT64_C(1000000)

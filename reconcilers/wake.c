@@ -1,7 +1,8 @@
 /* From objects to the names that a controller works on, for wake functions. */
+#include "reconcilers/wake.h"
+
 #include "lib/object.h"
 #include "lib/selector.h"
-#include "reconcilers/controller.h"
 
 void wake_key(const struct wake *out, const char *ns, const char *name) {
         char key[600];

@@ -38,7 +38,9 @@ int machine_prepare_create(const struct kind *k, json_t *object, const struct ma
                 json_object_del(object, "status");
         if (!(k->strategy->flags & STRATEGY_NO_GENERATION) && k->stored)
                 r = json_set_int(object, "metadata.generation", 1);
-        if (r == 0 && k->strategy->prepare_create)
+        if (r != 0)
+                return r;
+        if (k->strategy->prepare_create)
                 r = k->strategy->prepare_create(object, c);
         return r;
 }

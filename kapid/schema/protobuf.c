@@ -319,10 +319,10 @@ static int decode_repeated(struct decoder *d, const struct schema *items, unsign
                 }
                 return 0;
         } else {
-                int q = decode_value(d, items, bytes, &item);
+                int r = decode_value(d, items, bytes, &item);
 
-                if (q < 0)
-                        return q;
+                if (r < 0)
+                        return r;
         }
         return item && json_array_append_new(list, item) < 0 ? -ENOMEM : 0;
 }
@@ -331,7 +331,7 @@ static int decode_field(struct decoder *d, const struct schema_field *f, unsigne
                 uint64_t value, struct reader bytes, json_t *object) {
         const struct schema *s = f->schema;
         json_t *v = NULL, *inside;
-        int q;
+        int r;
 
         if (wire != WIRE_VARINT && wire != WIRE_BYTES)
                 return 0;
@@ -351,9 +351,9 @@ static int decode_field(struct decoder *d, const struct schema_field *f, unsigne
         }
         if (s->type == SCHEMA_INTEGER || s->type == SCHEMA_BOOLEAN || s->type == SCHEMA_NUMBER)
                 return fail(d, "a field has another wire type than its kind says");
-        q = decode_value(d, s, bytes, &v);
-        if (q < 0 || !v)
-                return q;
+        r = decode_value(d, s, bytes, &v);
+        if (r < 0 || !v)
+                return r;
         /* Empty strings are what Go writes for unset ones (a required one is kept: a header's value
          * may be empty); empty messages stay only where being
          * there means something (emptyDir: {}), and that is everywhere but in metadata, spec and

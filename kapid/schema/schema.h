@@ -141,9 +141,9 @@ void schema_set_seal(struct schema_set *s);
  * ("spec.versions[0].schema.openAPIV3Schema"). */
 int schema_compile(struct schema_set *s, const json_t *document, bool as_custom_root,
                 const char *path, const struct schema **ret, struct problem *p);
-/* From now on schema_compile also compiles patterns, so that a pattern which PCRE2 refuses is refused
- * with its definition: for definitions that are being written. Bounded: patterns beyond the first few
- * megabytes wait until a value is checked against them. */
+/* From now on schema_compile also compiles patterns, so that a pattern which PCRE2 refuses is
+ * refused with its definition: for definitions that are being written. Bounded: patterns beyond
+ * the first few megabytes wait until a value is checked against them. */
 void schema_set_check_patterns(struct schema_set *s);
 /* A definition by name, compiled on demand; NULL when there is none. */
 const struct schema *schema_set_find(struct schema_set *s, const char *name, struct problem *p);

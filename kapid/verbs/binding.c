@@ -1,5 +1,5 @@
 /* Bindings: the scheduler gives a pod its node. */
-#include "kapid/verbs/decide.h"
+#include "kapid/verbs/internal.h"
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"

@@ -2,7 +2,7 @@
 #include "kapid/verbs/budget.h"
 
 #include "kapid/cache/forms.h"
-#include "kapid/verbs/decide.h"
+#include "kapid/verbs/internal.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
 

@@ -1,5 +1,5 @@
 /* PodDisruptionBudgets as an eviction uses them: which one selects the pod. What it costs is
- * decided by budget_decide (decide.h). Where the kind is not served, no pod has a budget. */
+ * decided by budget_decide (internal.h). Where the kind is not served, no pod has a budget. */
 #pragma once
 
 #include "kapid/http/request.h"

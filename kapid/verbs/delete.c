@@ -3,7 +3,7 @@
 #include "kapid/verbs/delete.h"
 
 #include "kapid/pipeline/admit.h"
-#include "kapid/verbs/decide.h"
+#include "kapid/verbs/internal.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"

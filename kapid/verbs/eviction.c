@@ -1,7 +1,7 @@
 /* Evictions: a delete that a PodDisruptionBudget may refuse (budget.c). */
 #include "kapid/cache/forms.h"
 #include "kapid/verbs/budget.h"
-#include "kapid/verbs/decide.h"
+#include "kapid/verbs/internal.h"
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"

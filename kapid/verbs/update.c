@@ -4,7 +4,7 @@
 #include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/body.h"
 #include "kapid/pipeline/write-object.h"
-#include "kapid/verbs/decide.h"
+#include "kapid/verbs/internal.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
 

@@ -96,8 +96,9 @@ int backup_load_state(struct state **ret, struct disk *d, struct problem *p) {
         _cleanup_(state_freep) struct state *s = NULL;
         int r = state_new(&s, &source, LEASE_TTL_MIN_S);
 
-        if (r >= 0)
-                r = state_load(s, d, p);
+        if (r < 0)
+                return r;
+        r = state_load(s, d, p);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);

@@ -144,10 +144,13 @@ int replace_dir_open(struct replace_dir *ret, const char *data_dir, struct probl
         d.uid = st.st_uid;
         d.gid = st.st_gid;
         r = look(&d, p);
-        if (r >= 0 && d.has_data)
+        if (r < 0)
+                return r;
+        if (d.has_data)
                 r = check_can_move(&d, st.st_dev, p);
-        if (r >= 0)
-                r = lock(&d, p);
+        if (r < 0)
+                return r;
+        r = lock(&d, p);
         if (r < 0)
                 return r;
         *ret = d;

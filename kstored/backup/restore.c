@@ -311,9 +311,13 @@ static int restore_into(struct target_dir *x, const char *file, const struct bac
         _cleanup_free_ char *made = NULL, *aside = NULL;
         int r = x->dir ? 0 : make_directory(t->data_dir, x, p);
 
-        if (r >= 0 && x->lock_fd < 0)
+        if (r < 0)
+                return r;
+        if (x->lock_fd < 0)
                 r = lock(x, p);
-        if (r >= 0 && x->in_use)
+        if (r < 0)
+                return r;
+        if (x->in_use)
                 r = in_use_problem(x, p);
         if (r < 0)
                 return r;
@@ -352,10 +356,13 @@ int backup_restore(const char *path, const struct backup_target *target, struct 
         if (r >= 0)
                 r = look(target->data_dir, &x, p);
         /* A database that is in use is not opened. */
-        if (r >= 0 && x.has_store)
+        if (r < 0)
+                return r;
+        if (x.has_store)
                 r = lock(&x, p);
-        if (r >= 0)
-                r = judge(&x, target, &result.info, p);
+        if (r < 0)
+                return r;
+        r = judge(&x, target, &result.info, p);
         if (r < 0)
                 return r;
         if (!target->dry_run)

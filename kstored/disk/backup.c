@@ -8,17 +8,17 @@
 /* The value of one column of one row; fallback when there is no row. */
 static int query_or(sqlite3 *db, const char *sql, int64_t fallback, int64_t *ret) {
         sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+        int r = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
-        if (rc == SQLITE_OK)
-                rc = sqlite3_step(st);
-        if (rc == SQLITE_ROW)
+        if (r == SQLITE_OK)
+                r = sqlite3_step(st);
+        if (r == SQLITE_ROW)
                 *ret = sqlite3_column_type(st, 0) == SQLITE_NULL ? fallback
                                                                  : sqlite3_column_int64(st, 0);
-        else if (rc == SQLITE_DONE)
+        else if (r == SQLITE_DONE)
                 *ret = fallback;
         sqlite3_finalize(st);
-        return disk_sqlite_errno(rc);
+        return disk_sqlite_errno(r);
 }
 
 /* SQLite may complain in several lines; a refusal is one. */
@@ -181,8 +181,9 @@ int disk_open_copy(struct disk **ret, const char *path, struct problem *p) {
                 return problem_set(p, -r, 0, NULL, "cannot open %s: %s", path, strerror(-r));
         (void)disk_exec(d->reader, "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384");
         r = check_owner(d, p);
-        if (r >= 0)
-                r = check_pages(d, p);
+        if (r < 0)
+                return r;
+        r = check_pages(d, p);
         if (r < 0)
                 return r;
         r = d->unsummed ? disk_view_old(d->reader) : 0;
@@ -191,8 +192,9 @@ int disk_open_copy(struct disk **ret, const char *path, struct problem *p) {
         if (r < 0)
                 return damaged(path, sqlite3_errmsg(d->reader), p);
         r = check_invariants(d, p);
-        if (r >= 0)
-                r = check_rows(d, p);
+        if (r < 0)
+                return r;
+        r = check_rows(d, p);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(d);

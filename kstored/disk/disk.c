@@ -122,9 +122,9 @@ int disk_sqlite_errno(int rc) {
 }
 
 int disk_failure_errno(sqlite3 *db, int rc) {
-        int error = (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
+        int r = (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
 
-        return error == ENOSPC || error == EDQUOT ? -ENOSPC : disk_sqlite_errno(rc);
+        return r == ENOSPC || r == EDQUOT ? -ENOSPC : disk_sqlite_errno(rc);
 }
 
 int disk_exec(sqlite3 *db, const char *sql) {
@@ -133,12 +133,12 @@ int disk_exec(sqlite3 *db, const char *sql) {
 
 int disk_connect(const char *path, int flags, sqlite3 **ret) {
         sqlite3 *db = NULL;
-        int rc = sqlite3_open_v2(
+        int r = sqlite3_open_v2(
                         path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 
-        if (rc != SQLITE_OK) {
+        if (r != SQLITE_OK) {
                 sqlite3_close(db);
-                return disk_sqlite_errno(rc);
+                return disk_sqlite_errno(r);
         }
         sqlite3_busy_timeout(db, BUSY_MS);
         *ret = db;
@@ -147,15 +147,15 @@ int disk_connect(const char *path, int flags, sqlite3 **ret) {
 
 int disk_query_number(sqlite3 *db, const char *sql, int64_t *ret) {
         sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+        int r = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
-        if (rc == SQLITE_OK) {
-                rc = sqlite3_step(st);
-                if (rc == SQLITE_ROW)
+        if (r == SQLITE_OK) {
+                r = sqlite3_step(st);
+                if (r == SQLITE_ROW)
                         *ret = sqlite3_column_int64(st, 0);
         }
         sqlite3_finalize(st);
-        return disk_sqlite_errno(rc);
+        return disk_sqlite_errno(r);
 }
 
 static int lock_folder(struct disk *d, struct problem *p) {
@@ -237,28 +237,27 @@ static int check_format(struct disk *d, struct problem *p) {
 
 static int prepare_all(sqlite3 *db, const char *const *sql, sqlite3_stmt **st, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                int rc = sqlite3_prepare_v3(
-                                db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
+                int r = sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
 
-                if (rc != SQLITE_OK)
-                        return disk_sqlite_errno(rc);
+                if (r != SQLITE_OK)
+                        return disk_sqlite_errno(r);
         }
         return 0;
 }
 
 int disk_load_numbers(sqlite3 *db, struct disk *ret) {
         sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(db, "SELECT name, value FROM number", -1, &st, NULL);
+        int r = sqlite3_prepare_v2(db, "SELECT name, value FROM number", -1, &st, NULL);
 
         memset(ret->numbers, 0, sizeof(ret->numbers));
         ret->numbers_there = 0;
         ret->sum = ret->numbers_sum = 0;
-        while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+        while (r == SQLITE_OK || r == SQLITE_ROW) {
                 const char *name;
                 uint64_t value;
 
-                rc = sqlite3_step(st);
-                if (rc != SQLITE_ROW)
+                r = sqlite3_step(st);
+                if (r != SQLITE_ROW)
                         break;
                 name = strempty((const char *)sqlite3_column_text(st, 0));
                 value = (uint64_t)sqlite3_column_int64(st, 1);
@@ -274,7 +273,7 @@ int disk_load_numbers(sqlite3 *db, struct disk *ret) {
                         }
         }
         sqlite3_finalize(st);
-        return disk_sqlite_errno(rc);
+        return disk_sqlite_errno(r);
 }
 
 int disk_prepare_reads(struct disk *d) {

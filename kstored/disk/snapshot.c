@@ -102,15 +102,15 @@ static int make_ours(const char *path, uint64_t member_id) {
 static int drop_wal(struct disk *d) {
         _cleanup_free_ char *wal = strformat("%s-wal", d->path);
         _cleanup_free_ char *shm = strformat("%s-shm", d->path);
-        int rc;
+        int r;
 
         if (!wal || !shm)
                 return -ENOMEM;
         for (size_t i = 0; i < ELEMENTS(d->read); i++)
                 (void)sqlite3_reset(d->read[i]);
-        rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-        if (rc != SQLITE_OK)
-                return disk_sqlite_errno(rc);
+        r = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        if (r != SQLITE_OK)
+                return disk_sqlite_errno(r);
         disk_close_connections(d);
         if ((unlink(wal) < 0 && errno != ENOENT) || (unlink(shm) < 0 && errno != ENOENT))
                 return -errno;
@@ -121,8 +121,9 @@ int disk_adopt(struct disk *d, const char *path, uint64_t member_id) {
         _cleanup_problem_ struct problem p = {0};
         int r = make_ours(path, member_id);
 
-        if (r >= 0)
-                r = drop_wal(d);
+        if (r < 0)
+                return r;
+        r = drop_wal(d);
         if (r < 0)
                 return r;
         if (rename(path, d->path) < 0)

@@ -45,16 +45,16 @@ static const char take_rows[] =
 /* Adds what the rows of one table contribute. */
 static int add_parts(sqlite3 *db, int table, const char *sql, uint64_t *sum) {
         sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+        int r = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
-        while (rc == SQLITE_OK || rc == SQLITE_ROW) {
-                rc = sqlite3_step(st);
-                if (rc == SQLITE_ROW)
+        while (r == SQLITE_OK || r == SQLITE_ROW) {
+                r = sqlite3_step(st);
+                if (r == SQLITE_ROW)
                         *sum += disk_sum_part(table, (uint64_t)sqlite3_column_int64(st, 0),
                                         (uint64_t)sqlite3_column_int64(st, 1));
         }
         sqlite3_finalize(st);
-        return disk_sqlite_errno(rc);
+        return disk_sqlite_errno(r);
 }
 
 static int store_sum(sqlite3 *db, uint64_t sum) {
@@ -83,11 +83,11 @@ static int sum_up(sqlite3 *db) {
 
 static int add_functions(sqlite3 *db) {
         int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
-        int rc = sqlite3_create_function(db, "row_sum", 7, flags, NULL, sql_row_sum, NULL, NULL);
+        int r = sqlite3_create_function(db, "row_sum", 7, flags, NULL, sql_row_sum, NULL, NULL);
 
-        if (rc == SQLITE_OK)
-                rc = sqlite3_create_function(db, "op_sum", 4, flags, NULL, sql_op_sum, NULL, NULL);
-        return disk_sqlite_errno(rc);
+        if (r == SQLITE_OK)
+                r = sqlite3_create_function(db, "op_sum", 4, flags, NULL, sql_op_sum, NULL, NULL);
+        return disk_sqlite_errno(r);
 }
 
 int disk_view_old(sqlite3 *db) {
@@ -117,8 +117,9 @@ int disk_upgrade(sqlite3 *db, int64_t version) {
         if (version != 1)
                 return -EUCLEAN;
         r = set_version ? add_functions(db) : -ENOMEM;
-        if (r >= 0)
-                r = disk_exec(db, "BEGIN IMMEDIATE");
+        if (r < 0)
+                return r;
+        r = disk_exec(db, "BEGIN IMMEDIATE");
         if (r < 0)
                 return r;
         r = disk_exec(db, move_rows);
@@ -174,8 +175,9 @@ int disk_old_log(struct disk *d, struct wal_contents *ret) {
         if (r < 0 || there == 0)
                 return r;
         r = old_number(d->reader, "term", &c.term);
-        if (r >= 0)
-                r = old_number(d->reader, "vote", &c.vote);
+        if (r < 0)
+                return r;
+        r = old_number(d->reader, "vote", &c.vote);
         if (r < 0)
                 return r;
         rc = sqlite3_prepare_v2(d->reader,

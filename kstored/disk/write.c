@@ -186,17 +186,17 @@ int disk_vacuum(struct disk *d) {
 /* SQLite takes the first bad frame of its log for the end, and its frames stay valid after they
  * were copied: so the log is emptied, that nothing in it is ever played into a newer database. */
 int disk_checkpoint(struct disk *d) {
-        int rc;
+        int r;
 
         /* Writes do not wait for who reads, such as a copy under way: later will do. */
         sqlite3_busy_timeout(d->writer, 0);
-        rc = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        r = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
         sqlite3_busy_timeout(d->writer, BUSY_MS);
-        if (rc == SQLITE_OK)
+        if (r == SQLITE_OK)
                 atomic_store(&d->unsettled_bytes, 0);
-        else if ((rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED) {
+        else if ((r & 0xff) != SQLITE_BUSY && (r & 0xff) != SQLITE_LOCKED) {
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
-                return disk_failure_errno(d->writer, rc);
+                return disk_failure_errno(d->writer, r);
         }
-        return rc == SQLITE_OK;
+        return r == SQLITE_OK;
 }

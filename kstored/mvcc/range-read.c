@@ -321,8 +321,9 @@ static int right_is_first(struct range_read *x, struct mvcc *m, const struct sor
         if (x->request.sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE)
                 return 0;
         r = merge_row(x, m, 0, left->seq, work);
-        if (r >= 0)
-                r = merge_row(x, m, 1, right->seq, work);
+        if (r < 0)
+                return r;
+        r = merge_row(x, m, 1, right->seq, work);
         if (r < 0)
                 return r;
         r = key_compare(row_value(rows[1]), rows[1]->value_size, row_value(rows[0]),

@@ -1,7 +1,7 @@
 /* Membership. A configuration takes effect when its entry enters the log and is undone when that
  * entry is cut off (dissertation, section 4.1): only then do the majorities of neighbouring
  * configurations always overlap. The history keeps the newest committed one and those after it. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <errno.h>

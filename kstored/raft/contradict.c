@@ -3,7 +3,7 @@
  * paper): where it seems otherwise, a disk has lost or changed what it had confirmed, here or
  * there. A member that followed it could serve wrong data or destroy the only copy of what was
  * acknowledged, so it stops, and people decide. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* The log in memory: entries base_index+1 .. last in one array. The driver bounds it with
  * raft_compact(). Invariants: base <= applied <= commit <= last, saved <= last (check()). */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <errno.h>

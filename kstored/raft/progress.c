@@ -1,5 +1,5 @@
 /* What the leader knows of one member: how far it matches, what is on its way. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <string.h>

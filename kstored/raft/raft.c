@@ -1,6 +1,6 @@
 /* The core's life: creation from what was saved, ticks, proposals, and the ready/advance/saved
  * cycle. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <errno.h>

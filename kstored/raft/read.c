@@ -1,7 +1,7 @@
 /* Linearizable reads without the log (ReadIndex, dissertation section 6.4): the leader notes its
  * commit index and confirms with one round of heartbeats that it still leads. One round serves
  * every read that came before it. Until the leader has committed in its own term reads wait. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

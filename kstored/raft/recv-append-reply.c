@@ -2,7 +2,7 @@
  * moves nextIndex back and tries again; after a success it updates nextIndex and matchIndex.
  * Sections 5.3 and 5.4.2: an entry of the current term that a majority holds is committed.
  * Dissertation, section 3.10: a transfer target that has the whole log is sent TimeoutNow. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 

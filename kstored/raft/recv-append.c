@@ -5,7 +5,7 @@
  * the common point in a few steps instead of one entry at a time. A conflict at or below the commit
  * index cannot happen (5.4.3): see contradict.c. All terms are compared before anything is
  * acknowledged. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <errno.h>

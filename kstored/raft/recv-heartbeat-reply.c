@@ -1,7 +1,7 @@
 /* A member still follows this leader. Dissertation, section 6.4: a round of heartbeats that a
  * majority has answered confirms the leadership for the reads that wait for it. Raft paper, section
  * 5.3: appends that got lost are sent again. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 int recv_heartbeat_reply(struct raft *r, const struct raft_message *m) {
         struct progress *p = peer_find(r, m->from);

@@ -1,7 +1,7 @@
 /* The leader lives. Raft paper, section 5.2: a heartbeat is an append without entries and keeps
  * members from starting elections. It carries the commit index as far as this member is known to
  * hold the leader's log. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <errno.h>
 

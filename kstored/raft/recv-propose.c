@@ -1,7 +1,7 @@
 /* Proposals that a member passed on to the leader (Raft paper, section 5.1: followers redirect
  * clients; here they forward). The proposer waits with a time limit of its own, so a proposal that
  * cannot be taken is dropped. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 /* The leader's answer to a read barrier of this member. Dissertation, section 6.4: a follower may
  * serve a read once it has applied its log up to the index that the leader confirmed. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 int recv_read_index_reply(struct raft *r, const struct raft_message *m) {
         const struct pending_read read = {.context = m->context};

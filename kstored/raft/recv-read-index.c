@@ -1,6 +1,6 @@
 /* A member asks for a read barrier. Dissertation, section 6.4: the leader notes its commit index
  * and answers when a majority has confirmed that it still leads. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 int recv_read_index(struct raft *r, const struct raft_message *m) {
         const struct pending_read read = {

@@ -1,6 +1,6 @@
 /* The driver reports what became of a snapshot that it sent (Raft paper, section 7): arrived, then
  * appends continue after it; failed, then it is tried again. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 int recv_snapshot_status(struct raft *r, const struct raft_message *m) {
         struct progress *p = peer_find(r, m->from);

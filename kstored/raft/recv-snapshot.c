@@ -2,7 +2,7 @@
  * last entry already keeps its log; otherwise the snapshot replaces the whole log, and the members
  * are those that came with it. The driver has verified the state before it steps this message;
  * ready.restored tells it to put it in place. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* Answers to PreVote and Vote requests. Raft paper, section 5.2: a candidate wins with the votes of
  * a majority of the voters; each answers once in a term. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 int recv_vote_reply(struct raft *r, const struct raft_message *m) {
         struct progress *p = peer_find(r, m->from);

@@ -3,7 +3,7 @@
  * Dissertation, section 4.2.3: a member that hears from a leader, or leads itself, grants nothing,
  * unless that leader asked for the election (3.10). Section 9.6: a pre-vote changes nothing here.
  */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 int recv_vote(struct raft *r, const struct raft_message *m) {
         bool pre = m->type == RAFT_MSG_PRE_VOTE;

@@ -1,5 +1,5 @@
 /* The leader's side of replication: appends in a bounded window per member, commit by majority. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
  * member asks whether it could win, so that one that was cut off does not disturb others when it
  * returns.
  */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Messages on their way out. A message that promises something (a vote, an acknowledgement, a term)
  * must not leave before its promise is durable: it is held until the save that contains it is
  * done. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* A message comes in: terms first, then one file per message. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 
 #include <errno.h>
 

@@ -115,10 +115,12 @@ static int bootstrap(struct replica *replica, struct wal_contents *log, struct p
                 return damage_problem(p,
                                 "%s is empty, and the log beside it (kstored.log.*) is not",
                                 disk_path(replica->disk));
-        if (r >= 0)
-                r = wal_create(&replica->wal, &o, log, p);
-        if (r >= 0)
-                r = write_first(replica, log, p);
+        if (r < 0)
+                return r;
+        r = wal_create(&replica->wal, &o, log, p);
+        if (r < 0)
+                return r;
+        r = write_first(replica, log, p);
         if (r < 0)
                 return r;
         r = state_reload(replica->state, replica->disk);
@@ -212,9 +214,9 @@ static int open_log(struct replica *replica, struct wal_contents *c, struct prob
         if (r == -ENOENT)
                 return damage_problem(p, "the log beside %s (kstored.log.*) is gone",
                                 disk_path(replica->disk));
-        if (r >= 0)
-                r = finish_install(replica, c);
-        return r;
+        if (r < 0)
+                return r;
+        return finish_install(replica, c);
 }
 
 static int load_raft(struct replica *replica, const struct wal_contents *c, struct problem *p) {
@@ -298,7 +300,9 @@ int replica_new(struct replica **ret, const struct replica_options *options, uin
         if (r >= 0)
                 r = hub_new(&replica->hub, replica->state->kv.mvcc, options->fragment_bytes);
         /* No other voter to ask: lead at once. */
-        if (r >= 0 && replica->state->member_count == 1 &&
+        if (r < 0)
+                return r;
+        if (replica->state->member_count == 1 &&
                         replica->state->members[0]->id == replica->member_id)
                 r = raft_campaign(replica->raft);
         if (r < 0)

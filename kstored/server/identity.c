@@ -145,13 +145,17 @@ static int join_cluster(struct server *s, struct replica_options *ro, struct mem
         for (size_t i = 0; r >= 0 && i < a.count; i++)
                 if (same_set(a.members[i]->peer_urls, self->peer_urls))
                         me = a.members[i];
-        if (r >= 0 && !me)
+        if (r < 0)
+                return r;
+        if (!me)
                 r = problem_set(p, ENOENT, 0, NULL,
                                 "cluster %llx has no member with the peer URL %s: add it first "
                                 "(etcdctl member add %s --peer-urls=%s)",
                                 (unsigned long long)a.cluster_id, self->peer_urls[0], self->name,
                                 self->peer_urls[0]);
-        if (r >= 0 && join_knows(&a, me))
+        if (r < 0)
+                return r;
+        if (join_knows(&a, me))
                 r = refuse_second_life(me, self->name, p);
         if (r < 0)
                 return r;

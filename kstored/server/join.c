@@ -55,7 +55,9 @@ int join_call(struct join_reply *ret, const struct join_question *q, struct prob
                 r = sd_event_loop(a.event);
         channel = grpc_channel_free(channel);
         sd_event_unref(a.event);
-        if (r >= 0 && ret->bytes.failed)
+        if (r < 0)
+                return r;
+        if (ret->bytes.failed)
                 r = -ENOMEM;
         return r;
 }

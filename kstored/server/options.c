@@ -310,8 +310,9 @@ static int check(const struct server_options *o, struct problem *p) {
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--listen-client-urls is empty: no client could be served");
         r = check_urls("--listen-client-urls", o->listen_client_urls, p);
-        if (r >= 0)
-                r = check_urls("--listen-peer-urls", o->listen_peer_urls, p);
+        if (r < 0)
+                return r;
+        r = check_urls("--listen-peer-urls", o->listen_peer_urls, p);
         if (r < 0)
                 return r;
         r = check_both_sides(o, p);

@@ -23,10 +23,12 @@ static int make_replica(struct server *s, struct problem *p) {
                         .members = members};
         int r = damage_check(o->data_dir, p);
 
-        if (r >= 0)
-                r = disk_open(&s->disk, o->data_dir, p);
-        if (r >= 0)
-                r = wal_files_new(&s->log_files, o->data_dir);
+        if (r < 0)
+                return r;
+        r = disk_open(&s->disk, o->data_dir, p);
+        if (r < 0)
+                return r;
+        r = wal_files_new(&s->log_files, o->data_dir);
         if (r < 0)
                 return r;
         r = server_tls(s, p);

@@ -293,19 +293,19 @@ static int compare_value(struct kv *kv, const Etcdserverpb__Compare *c, const st
         ProtobufCBinaryData want = {0};
         bool equality = c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__EQUAL ||
                         c->result == ETCDSERVERPB__COMPARE__COMPARE_RESULT__NOT_EQUAL;
-        int q = mvcc_head(kv->mvcc, index_item_seq(it), &head);
+        int r = mvcc_head(kv->mvcc, index_item_seq(it), &head);
 
-        if (q < 0)
-                return q;
+        if (r < 0)
+                return r;
         if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE)
                 want = c->value;
         if (equality && head->value_size != want.len) {
                 *ret = compare_result(c->result, 1);
                 return 0;
         }
-        q = mvcc_row(kv->mvcc, index_item_seq(it), &row);
-        if (q < 0)
-                return q;
+        r = mvcc_row(kv->mvcc, index_item_seq(it), &row);
+        if (r < 0)
+                return r;
         *ret = compare_result(c->result,
                         key_compare(row_value(row), row->value_size, want.data, want.len));
         return 0;
@@ -524,15 +524,15 @@ enum store_error kv_revoke(struct kv *kv, int64_t lease) {
         struct lease *x = lessor_find(kv->lessor, lease);
         _cleanup_free_ struct lease_key *keys = NULL;
         size_t n = 0;
-        int q;
+        int r;
 
         if (!x)
                 return STORE_LEASE_NOT_FOUND;
-        q = lease_keys(x, &keys, &n);
-        for (size_t i = 0; i < n && q >= 0; i++)
-                q = mvcc_delete(kv->mvcc, keys[i].key, keys[i].size);
-        if (q < 0)
-                return store_error_from_errno(q);
+        r = lease_keys(x, &keys, &n);
+        for (size_t i = 0; i < n && r >= 0; i++)
+                r = mvcc_delete(kv->mvcc, keys[i].key, keys[i].size);
+        if (r < 0)
+                return store_error_from_errno(r);
         lessor_remove(kv->lessor, lease);
         return STORE_OK;
 }

@@ -17,8 +17,9 @@ int state_new(struct state **ret, const struct row_source *source, int64_t lease
         s->source = *source;
         s->lease_ttl_min_s = lease_ttl_min_s;
         r = mvcc_new(&s->kv.mvcc, source);
-        if (r >= 0)
-                r = lessor_new(&s->kv.lessor);
+        if (r < 0)
+                return r;
+        r = lessor_new(&s->kv.lessor);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(s);
@@ -125,8 +126,9 @@ int state_reload(struct state *s, struct disk *d) {
         struct state old;
         int r = state_new(&fresh, &s->source, s->lease_ttl_min_s);
 
-        if (r >= 0)
-                r = state_load(fresh, d, &p);
+        if (r < 0)
+                return r;
+        r = state_load(fresh, d, &p);
         if (r < 0)
                 return r;
         fresh->member_changes += s->member_changes;

@@ -338,8 +338,9 @@ static int open_log(struct log_reader *x) {
         size_t n = 0;
         int r = open_mark(x, false);
 
-        if (r >= 0)
-                r = list(w, &numbers, &n);
+        if (r < 0)
+                return r;
+        r = list(w, &numbers, &n);
         if (r < 0)
                 return r;
         if (n == 0 && !w->mark)

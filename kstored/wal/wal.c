@@ -166,11 +166,12 @@ static int next_file(struct wal *w, const char *name, struct wal_file **ret, uin
                         break;
                 r = 0;
         }
-        if (r >= 0)
-                r = ops->open(folder, name, true, ret);
-        if (r >= 0)
-                r = ops->size(*ret, ret_size);
-        return r;
+        if (r < 0)
+                return r;
+        r = ops->open(folder, name, true, ret);
+        if (r < 0)
+                return r;
+        return ops->size(*ret, ret_size);
 }
 
 /* Writes the composed block at the head of a new segment. The log is as before when it fails. */
@@ -242,7 +243,9 @@ static int write_block(struct wal *w, struct wal_block *x, bool sync) {
                 w->before = x->before;
         }
         r = ops->write(w->file, w->block.data + WAL_PAGE, x->pages_size, w->at);
-        if (r >= 0 && sync)
+        if (r < 0)
+                return r;
+        if (sync)
                 r = ops->sync(w->file);
         if (r < 0)
                 return r;

@@ -125,14 +125,14 @@ static void start_next(struct executor *e) {
 
 static void finish(struct executor *e) {
         _cleanup_problem_ struct problem p = e->problem;
-        int error = e->error;
+        int r = e->error;
 
         assert(e->in_flight == 0);
         e->problem = (struct problem){0};
         e->error = 0;
         e->running = false;
         actions_done(&e->list);
-        e->options.done(error, &p, e->options.userdata); /* e may be gone after it */
+        e->options.done(r, &p, e->options.userdata); /* e may be gone after it */
 }
 
 /* Starts what may be started, and ends the list when it is through. Not entered again while one of

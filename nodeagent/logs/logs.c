@@ -11,7 +11,7 @@
 #include "lib/buf.h"
 #include "lib/timefmt.h"
 #include "nodeagent/logs/log-collect.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/unit-ask.h"
 
 enum {
@@ -43,20 +43,20 @@ int logs_match(sd_journal *j, const char *uid, const char *container, const char
                 const char *name, *value, *invocation;
         } origins[] = {{"_SYSTEMD_UNIT", LOG_COLLECT_UNIT, "KEELSON_INVOCATION"},
                         {"_TRANSPORT", "stdout", "_SYSTEMD_INVOCATION_ID"}};
-        int e = 0;
+        int r = 0;
 
-        for (size_t i = 0; i < ELEMENTS(origins) && e >= 0; i++) {
-                e = match(j, "KEELSON_POD_UID", uid);
-                if (e >= 0)
-                        e = match(j, "KEELSON_CONTAINER", container);
-                if (e >= 0)
-                        e = match(j, origins[i].name, origins[i].value);
-                if (e >= 0 && invocation)
-                        e = match(j, origins[i].invocation, invocation);
-                if (e >= 0)
-                        e = sd_journal_add_disjunction(j);
+        for (size_t i = 0; i < ELEMENTS(origins) && r >= 0; i++) {
+                r = match(j, "KEELSON_POD_UID", uid);
+                if (r >= 0)
+                        r = match(j, "KEELSON_CONTAINER", container);
+                if (r >= 0)
+                        r = match(j, origins[i].name, origins[i].value);
+                if (r >= 0 && invocation)
+                        r = match(j, origins[i].invocation, invocation);
+                if (r >= 0)
+                        r = sd_journal_add_disjunction(j);
         }
-        return e;
+        return r;
 }
 
 static int add_matches(struct reader *r, const char *invocation) {

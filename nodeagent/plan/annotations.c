@@ -3,7 +3,7 @@
  * admission allowed: the unit's identity, the other units that it affects, and keelson's own keys,
  * state and sockets, which are hidden after everything else. Only a container with
  * securityContext.privileged, which owns the machine anyway, is exempt. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 #include "nodeagent/plan/unit-props.h"
 

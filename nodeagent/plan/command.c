@@ -1,6 +1,6 @@
 /* The file that passes a command to kpod-exec: pure, JSON in, bytes out. Its format is described in
  * kpod-exec.c. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 static void field(struct buf *b, char kind, const char *text) {
         buf_append_char(b, kind);

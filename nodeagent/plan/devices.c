@@ -2,7 +2,7 @@
  * be mounted in it, and by default a termination message is there. A folder of the agent mounted at
  * /dev takes precedence over systemd's, while the rest of PrivateDevices= stays: it has the same
  * devices, links and mounts, and the message. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 static int bind(json_t *properties, const char *key, const char *source, const char *target,
                 bool optional) {

@@ -1,6 +1,6 @@
 /* The environment of a container: env, envFrom, field and resource references, $(VAR) expansion.
  * Values from a Secret are kept apart, because every user can read a unit's Environment=. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 #include <ctype.h>
 

@@ -2,7 +2,7 @@
  * and bind-mounted. The texts are those that Kubernetes' kubelet writes, because programs expect
  * them (pkg/kubelet/kubelet_pods.go, pkg/kubelet/network/dns). A pod in the machine's own network
  * sees the machine's files, unless it asks for more. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 #include "lib/object.h"
 #include "lib/pki.h"

@@ -2,7 +2,7 @@
  * way; inside a volume the pod decides what is there. So the agent opens and creates every mount
  * point below a volume of the same container before the start (stage.c), without following links.
  */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 char *pod_host_path(const char *path) {
         static const char *const merged[] = {

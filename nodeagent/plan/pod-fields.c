@@ -5,7 +5,7 @@
 #include <assert.h>
 
 #include "lib/quantity.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 enum {
         CPU_WEIGHT_MIN = 1,

@@ -1,6 +1,6 @@
 /* Pod -> units: all that a pod becomes on a systemd machine. docs/pod-to-units.md is the user's
  * page about it; the golden files in tests/golden/pod-to-units show it by example. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 #include "lib/object.h"
 #include "lib/pki.h"

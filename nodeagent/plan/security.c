@@ -2,7 +2,7 @@
  * not privileged starts from the rows below, and its fields lift single rows. On the machine's own
  * root it is a dynamic user without capabilities; with an image it has what container users expect.
  * A capability also lifts the restrictions that would make it useless. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 #include "lib/object.h"
 #include "lib/pki.h"

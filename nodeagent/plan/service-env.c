@@ -1,7 +1,7 @@
 /* The variables that name the services of a container's namespace: <NAME>_SERVICE_HOST and the
  * forms of Docker's links (Kubernetes' pkg/kubelet/envvars), as of the moment when the container's
  * unit is made. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 #include <ctype.h>
 

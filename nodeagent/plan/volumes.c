@@ -1,7 +1,7 @@
 /* Volumes and mounts. A volume is planned as a folder (empty, in memory, of files, the host's own)
  * that the driver creates and the container bind-mounts. Volumes with data from a Secret are on the
  * ramfs, never on disk. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 #include "lib/object.h"
 #include "lib/pki.h"

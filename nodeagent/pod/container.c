@@ -1,7 +1,7 @@
 /* One container of a pod: its name in the runtime, its record, its memory, its starts. */
 #include "lib/object.h"
 #include "lib/timefmt.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/stage.h"
 #include "nodeagent/pod/users.h"

@@ -1,6 +1,6 @@
 /* The commands of exec probes: they run once beside the container, with its own user, root, mounts,
  * limits and network. */
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/volumes.h"
 

@@ -1,7 +1,7 @@
 /* The lifecycle hooks of a container. postStart.exec belongs to the unit itself (ExecStartPost);
  * everything else is done from here: preStop before the stop, and the forms httpGet and sleep. */
 #include "lib/timefmt.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/volumes.h"
 

@@ -3,7 +3,7 @@
 
 #include "lib/object.h"
 #include "lib/timefmt.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 struct pod *pod_free(struct pod *p) {
         if (!p)

@@ -232,13 +232,13 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *userdata) {
         char message[160];
 
         if (!p->connected) {
-                int error = 0;
-                socklen_t n = sizeof(error);
+                int r = 0;
+                socklen_t n = sizeof(r);
 
-                (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n);
-                if (error != 0) {
+                (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &r, &n);
+                if (r != 0) {
                         snprintf(message, sizeof(message), "dial tcp %s: connect: %s", p->address,
-                                        strerror(error));
+                                        strerror(r));
                         verdict(p, false, message);
                         return 0;
                 }

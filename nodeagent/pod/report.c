@@ -64,18 +64,18 @@ static void retry_in(struct pod *p, uint64_t delay_us) {
 }
 
 static void on_reported(
-                int error, const json_t *object, const struct problem *problem, void *userdata) {
+                int r, const json_t *object, const struct problem *problem, void *userdata) {
         struct pod *p = userdata;
         struct pod_reporting *w = &p->reporting;
 
         w->call = NULL;
-        if (error == 0) {
+        if (r == 0) {
                 w->backoff_us = w->retry_us = 0;
                 pod_wake(p);
                 return;
         }
         json_decref(TAKE_PTR(w->reported));
-        if (error == -ENOENT) {
+        if (r == -ENOENT) {
                 /* The watch will report that it is gone. */
                 retry_in(p, RETRY_MAX_US);
                 return;
@@ -175,13 +175,12 @@ void reporting_follow(struct pod *p, const json_t *object) {
 
 /* ---- the last act ---- */
 
-static void on_deleted(
-                int error, const json_t *object, const struct problem *problem, void *userdata) {
+static void on_deleted(int r, const json_t *object, const struct problem *problem, void *userdata) {
         struct pod *p = userdata;
 
         p->reporting.call = NULL;
         /* Gone, or another pod has the name by now: either way ours is no more. */
-        if (error == 0 || error == -ENOENT || error == -ESTALE)
+        if (r == 0 || r == -ENOENT || r == -ESTALE)
                 pod_set_api_gone(p);
         else
                 p->reporting.retry_us = now_mono_us() + DELETE_RETRY_US;

@@ -5,7 +5,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/fetch.h"
 #include "nodeagent/pod/pod.h"
 #include "nodeagent/pod/volumes.h"

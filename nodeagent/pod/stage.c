@@ -14,7 +14,7 @@
 #include "lib/buf.h"
 #include "lib/fileio.h"
 #include "lib/log.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
 
 #define REASON "CreateContainerConfigError"

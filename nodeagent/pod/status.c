@@ -5,7 +5,7 @@
 
 #include "lib/object.h"
 #include "lib/timefmt.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 static bool set_text(char **to, const char *text) {
         if (streq_ptr(*to, text))

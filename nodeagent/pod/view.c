@@ -1,7 +1,7 @@
 /* What can be seen of a pod, gathered for one decision. Nothing is changed here but what is read
  * late: kpod-exec's report of a start is a file that nothing announces. */
 #include "lib/timefmt.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
 
 /* Whether the container was made from another spec than the pod's present one (an image changed

@@ -13,7 +13,7 @@
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/pki.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/stage.h"
 
 #define REASON "ContainerCreating"

@@ -1,7 +1,7 @@
 /* The kinds of images, in the order in which they are tried. */
 #include "nodeagent/runtime/images.h"
 
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 const char *image_path_problem(const char *path) {
         /* A container's user 0 could write there what the machine runs or reads. */

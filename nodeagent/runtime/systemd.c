@@ -8,7 +8,7 @@
 #include "lib/log.h"
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/logs/logs.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 struct systemd {
         struct runtime runtime;

@@ -92,11 +92,11 @@ static bool is_transport_error(int error, const struct problem *p) {
 }
 
 int gitsync_blame(const struct gitsync *s, const struct manifest_item *item, const char *reason,
-                int error, const struct problem *why, struct problem *p) {
+                int r, const struct problem *why, struct problem *p) {
         const char *account = json_str(s->object, "spec.serviceAccountName");
-        bool transport = is_transport_error(error, why);
+        bool transport = is_transport_error(r, why);
 
-        problem_set(p, error, why->code, transport ? "ApiUnavailable" : reason, "%s",
+        problem_set(p, r, why->code, transport ? "ApiUnavailable" : reason, "%s",
                         strempty(why->message));
         if (why->field)
                 problem_field(p, 0, "%s", why->field);
@@ -105,9 +105,9 @@ int gitsync_blame(const struct gitsync *s, const struct manifest_item *item, con
                 problem_prefix(p, "the API cannot be asked");
         else if (item)
                 manifest_blame(item, p);
-        if (error == -EACCES && *s->ns && account)
+        if (r == -EACCES && *s->ns && account)
                 problem_prefix(p, "as the service account \"%s\" of \"%s\"", account, s->ns);
-        return error;
+        return r;
 }
 
 void gitsync_action_failed(struct running_action *a, const struct manifest_item *item,

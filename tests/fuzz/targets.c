@@ -18,7 +18,7 @@
 #include "lib/timefmt.h"
 #include "lib/yaml.h"
 #include "nodeagent/logs/logs.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
 #include "reconcilers/gitsync/kustomization.h"
 #include "reconcilers/gitsync/manifest.h"
@@ -154,8 +154,7 @@ static void fuzz_protobuf(const char *text, size_t n) {
         _cleanup_problem_ struct problem p = {0};
 
         write_through(pods(), "application/vnd.kubernetes.protobuf", text, n);
-        (void)delete_options_decode(
-                        "application/vnd.kubernetes.protobuf", text, n, &options, &p);
+        (void)delete_options_decode("application/vnd.kubernetes.protobuf", text, n, &options, &p);
 }
 
 static void fuzz_patch(const char *text, size_t n) {

@@ -1,6 +1,6 @@
 /* What must hold whatever happens: after every turn of a member, and at the end, when everything
  * has healed. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 #include "tests/sim/sim.h"
 
 enum { DIGEST_EVERY = 8 };

@@ -1,5 +1,5 @@
 /* What goes wrong: machines, disks, networks and clocks, at random, until the world heals. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 #include "tests/sim/sim.h"
 
 static struct node *up(struct world *w) {

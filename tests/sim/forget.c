@@ -4,7 +4,7 @@
  *
  * Of three members c stops, a and b agree on more, both stop, b's disk forgets that; b and c start
  * and agree on other things; a returns. All other checks end where b forgets. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 #include "tests/sim/sim.h"
 
 enum { PATIENCE_MS = 20000 };

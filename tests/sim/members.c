@@ -1,6 +1,6 @@
 /* Members that come and go, and those whose disk is lost: what an administrator does with etcdctl,
  * with the checks of service-cluster.c. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 #include "tests/sim/sim.h"
 
 enum { VOTERS_MAX = 7 };

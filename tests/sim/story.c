@@ -1,6 +1,6 @@
 /* What the members agreed on, put together from what each of them applied: whoever comes to an
  * index or a revision first writes it down, everybody else must come to the same. */
-#include "kstored/raft/core.h"
+#include "kstored/raft/internal.h"
 #include "proto/rpc.pb-c.h"
 #include "tests/sim/sim.h"
 

@@ -5,7 +5,7 @@
 #include "kapid/cache/forms.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/strategy/strategy.h"
-#include "kapid/verbs/decide.h"
+#include "kapid/verbs/internal.h"
 #include "lib/object.h"
 #include "tests/unit/fake-kapid.h"
 

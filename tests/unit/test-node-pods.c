@@ -5,7 +5,7 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "nodeagent/logs/log-collect.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 
 static const struct pod_facts facts = {.node_name = "n1",
                 .node_ip = "192.0.2.1",

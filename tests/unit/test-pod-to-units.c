@@ -9,7 +9,7 @@
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
-#include "nodeagent/plan/pod-units.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
 #include "nodeagent/plan/unit-props.h"
 
@@ -105,7 +105,8 @@ static void test_refusals(void **state) {
                         {"{}", "unit.keelson.dev/StandardInput: 'file:/etc/shadow'", "as root"},
                         {"{}", "unit.keelson.dev/StateDirectory: keelson", "folder of the machine"},
                         {"{}", "unit.keelson.dev/RootDirectory: /", "image"},
-                        {"{}", "unit.keelson.dev/LogExtraFields: KEELSON_POD=other", "of a log line"},
+                        {"{}", "unit.keelson.dev/LogExtraFields: KEELSON_POD=other",
+                                        "of a log line"},
                         {"{}", "unit.keelson.dev/KillMode: none", "outlive"},
                         {"{}", "unit.keelson.dev/NetworkNamespacePath: /proc/1/ns/net",
                                         "hostNetwork"},

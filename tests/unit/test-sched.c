@@ -2,7 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "lib/yaml.h"
-#include "reconcilers/sched.h"
+#include "reconcilers/sched-internal.h"
 
 static json_t *yaml(const char *fmt, ...) _printf_(1, 2);
 static json_t *yaml(const char *fmt, ...) {
