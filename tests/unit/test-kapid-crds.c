@@ -117,73 +117,73 @@ static void test_defaults(void **state) {
         }
 }
 
-static void test_formats(void **state) {
-        static const struct {
-                const char *format, *good[8], *bad[8];
-        } cases[] = {
-                        {"mac", {"01:23:45:67:89:ab", "01-23-45-67-89-AB", "0123.4567.89ab"},
-                                        {"", "x", "01:23:45:67:89", "01:23-45:67:89:ab",
-                                                        "012:3:45:67:89:ab", "01:23:45:67:89:ab:"}},
-                        {"date", {"2024-02-29", "2023-12-31"},
-                                        {"", "x", "2023-02-29", "2024-13-01", "2024-1-01",
-                                                        "2024-01-01T00:00:00Z"}},
-                        {"cidr", {"10.0.0.0/8", "fd00::/64", "1.2.3.4/32"},
-                                        {"", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "fd00::/129",
-                                                        "10.0.0.0/", "10.0.0.0/ 8"}},
-                        {"hostname", {"a", "example.com", "my-host", "1a.example", "h\u00f6st.de"},
-                                        {"", "a b", "-a", "a-", "a..b", "x.y", "a_b.com"}},
-                        {"uri",
-                                        {"https://example.com/a?b=c", "/path", "mailto:a@b",
-                                                        "http://[::1]:80/", "http://u:p@h"},
-                                        {"", "example.com", "http://a b/", "http://h:x/", ":a",
-                                                        "http://h/%zz", "//h\x01"}},
-                        {"ipv4", {"10.0.0.1", "010.0.0.1", "::ffff:1.2.3.4"},
-                                        {"", "::1", "10.0.0", "10.0.0.256", "10.0.0.1.",
-                                                        "1.2.3.4294967297"}},
-                        {"ipv6", {"::1", "fe80::1", "::ffff:1.2.3.04"},
-                                        {"", "10.0.0.1", "::1%eth0", ":::", "::1.2.3",
-                                                        "1.2.3.4::"}},
-                        {"byte", {"YQ==", "YWJj"}, {"", "YQ", "YQ=", "Y Q="}},
-                        {"uuid",
-                                        {"123e4567-e89b-12d3-a456-426614174000",
-                                                        "123E4567E89B12D3A456426614174000"},
-                                        {"", "123e4567", "123e4567-e89b-12d3-a456-42661417400g"}},
-                        {"uuid4", {"123e4567-e89b-42d3-a456-426614174000"},
-                                        {"123e4567-e89b-12d3-a456-426614174000"}},
-                        {"email", {"a@b", "a.b@c.org", "Some One <a@b.c>", "\"x y\"@d"},
-                                        {"", "a", "a@", "@b", "a b@c", "a@b c", "<a@b"}},
-                        {"date-time", {"2024-01-02T03:04:05Z", "2024-01-02t03:04:05.5+01:00"},
-                                        {"", "2024-01-02", "2024-01-02T25:00:00Z",
-                                                        "2024-01-02T03:04:05"}},
-                        {"datetime", {"2024-01-02T03:04:05Z"}, {"x"}},
-                        {"duration", {"1h30m", "0", "-1.5s", "3 weeks", "2d"},
-                                        {"", "1", "h", "1x", "soon"}},
-                        {"hexcolor", {"#fff", "a0b1c2"}, {"", "#ff", "#ggg"}},
-                        {"rgbcolor", {"rgb(0, 1,255)"}, {"", "rgb(0,1)", "rgb(0,1,256)"}},
-                        {"ssn", {"123-45-6789"}, {"", "12-345-6789"}},
-                        {"isbn", {"0-306-40615-2", "978-0-306-40615-7"}, {"", "0-306-40615-3"}},
-                        {"creditcard", {"4111 1111 1111 1111"}, {"", "4111 1111 1111 1112"}},
-                        {"bsonobjectid", {"507f1f77bcf86cd799439011"}, {"507f1f77bcf86cd79943901"}},
-                        {"k8s-short-name", {"a-b"}, {"", "a.b", "A"}},
-                        {"k8s-long-name", {"a.b"}, {"", "a..b"}},
-                        /* known to everyone or to nobody: takes everything */
-                        {"password", {"", "x"}, {NULL}},
-                        {"quantity", {"x"}, {NULL}},
-                        {"dns1123-label", {"X Y"}, {NULL}},
-        };
+static const struct {
+        const char *format, *good[8], *bad[8];
+} format_cases[] = {
+                {"mac", {"01:23:45:67:89:ab", "01-23-45-67-89-AB", "0123.4567.89ab"},
+                                {"", "x", "01:23:45:67:89", "01:23-45:67:89:ab",
+                                                "012:3:45:67:89:ab", "01:23:45:67:89:ab:"}},
+                {"date", {"2024-02-29", "2023-12-31"},
+                                {"", "x", "2023-02-29", "2024-13-01", "2024-1-01",
+                                                "2024-01-01T00:00:00Z"}},
+                {"cidr", {"10.0.0.0/8", "fd00::/64", "1.2.3.4/32"},
+                                {"", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "fd00::/129",
+                                                "10.0.0.0/", "10.0.0.0/ 8"}},
+                {"hostname", {"a", "example.com", "my-host", "1a.example", "h\u00f6st.de"},
+                                {"", "a b", "-a", "a-", "a..b", "x.y", "a_b.com"}},
+                {"uri",
+                                {"https://example.com/a?b=c", "/path", "mailto:a@b",
+                                                "http://[::1]:80/", "http://u:p@h"},
+                                {"", "example.com", "http://a b/", "http://h:x/", ":a",
+                                                "http://h/%zz", "//h\x01"}},
+                {"ipv4", {"10.0.0.1", "010.0.0.1", "::ffff:1.2.3.4"},
+                                {"", "::1", "10.0.0", "10.0.0.256", "10.0.0.1.",
+                                                "1.2.3.4294967297"}},
+                {"ipv6", {"::1", "fe80::1", "::ffff:1.2.3.04"},
+                                {"", "10.0.0.1", "::1%eth0", ":::", "::1.2.3", "1.2.3.4::"}},
+                {"byte", {"YQ==", "YWJj"}, {"", "YQ", "YQ=", "Y Q="}},
+                {"uuid",
+                                {"123e4567-e89b-12d3-a456-426614174000",
+                                                "123E4567E89B12D3A456426614174000"},
+                                {"", "123e4567", "123e4567-e89b-12d3-a456-42661417400g"}},
+                {"uuid4", {"123e4567-e89b-42d3-a456-426614174000"},
+                                {"123e4567-e89b-12d3-a456-426614174000"}},
+                {"email", {"a@b", "a.b@c.org", "Some One <a@b.c>", "\"x y\"@d"},
+                                {"", "a", "a@", "@b", "a b@c", "a@b c", "<a@b"}},
+                {"date-time", {"2024-01-02T03:04:05Z", "2024-01-02t03:04:05.5+01:00"},
+                                {"", "2024-01-02", "2024-01-02T25:00:00Z", "2024-01-02T03:04:05"}},
+                {"datetime", {"2024-01-02T03:04:05Z"}, {"x"}},
+                {"duration", {"1h30m", "0", "-1.5s", "3 weeks", "2d"},
+                                {"", "1", "h", "1x", "soon"}},
+                {"hexcolor", {"#fff", "a0b1c2"}, {"", "#ff", "#ggg"}},
+                {"rgbcolor", {"rgb(0, 1,255)"}, {"", "rgb(0,1)", "rgb(0,1,256)"}},
+                {"ssn", {"123-45-6789"}, {"", "12-345-6789"}},
+                {"isbn", {"0-306-40615-2", "978-0-306-40615-7"}, {"", "0-306-40615-3"}},
+                {"creditcard", {"4111 1111 1111 1111"}, {"", "4111 1111 1111 1112"}},
+                {"bsonobjectid", {"507f1f77bcf86cd799439011"}, {"507f1f77bcf86cd79943901"}},
+                {"k8s-short-name", {"a-b"}, {"", "a.b", "A"}},
+                {"k8s-long-name", {"a.b"}, {"", "a..b"}},
+                /* known to everyone or to nobody: takes everything */
+                {"password", {"", "x"}, {NULL}},
+                {"quantity", {"x"}, {NULL}},
+                {"dns1123-label", {"X Y"}, {NULL}},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *properties =
-                                strformat("'v':{'type':'string','format':'%s'}", cases[i].format);
+static void test_formats(void **state) {
+        for (size_t i = 0; i < ELEMENTS(format_cases); i++) {
+                _cleanup_free_ char *properties = strformat(
+                                "'v':{'type':'string','format':'%s'}", format_cases[i].format);
                 _cleanup_json_ json_t *crd = definition("forms", "Form", "", "", properties);
                 const struct kind *k;
 
                 serve(crd);
                 k = kind("crds.example.com", "forms");
-                for (size_t j = 0; j < 2 * ELEMENTS(cases[i].good); j++) {
-                        bool good = j < ELEMENTS(cases[i].good);
-                        const char *text = good ? cases[i].good[j]
-                                                : cases[i].bad[j - ELEMENTS(cases[i].good)];
+                for (size_t j = 0; j < 2 * ELEMENTS(format_cases[i].good); j++) {
+                        bool good = j < ELEMENTS(format_cases[i].good);
+                        const char *text =
+                                        good ? format_cases[i].good[j]
+                                             : format_cases[i].bad[j -
+                                                                   ELEMENTS(format_cases[i].good)];
                         _cleanup_problem_ struct problem p = {0};
                         _cleanup_json_ json_t *object = NULL;
 
@@ -194,7 +194,7 @@ static void test_formats(void **state) {
                                         "x", "namespace", "d", "spec", "v", text);
                         if ((machine_normalise(k, object, NULL, &p) == 0 &&
                                             machine_validate_create(k, object, &p) == 0) != good)
-                                fail_msg("%s \"%s\": %s", cases[i].format, text,
+                                fail_msg("%s \"%s\": %s", format_cases[i].format, text,
                                                 strempty(p.message));
                         if (!good && !strstr(p.message, "spec.v in body must be of type "))
                                 fail_msg("%s", p.message);

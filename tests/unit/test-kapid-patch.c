@@ -82,92 +82,95 @@ static void test_merge_patch(void **state) {
 }
 
 /* Each on a pod's spec. */
+static const struct {
+        const char *target, *patch, *result;
+} strategic_cases[] = {
+                /* merge by key; what only the object has stands behind */
+                {"{'containers':[{'name':'a','image':'1'},{'name':'b'}]}",
+                                "{'containers':[{'name':'c'},{'name':'a','image':'2'}]}",
+                                "{'containers':[{'name':'c'},{'name':'a','image':'2'},{'"
+                                "name':'b'}]}"},
+                {"{'containers':[{'name':'b'}]}", "{'containers':[{'name':'c'}]}",
+                                "{'containers':[{'name':'c'},{'name':'b'}]}"},
+                {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                "{'containers':[{'name':'b'},{'name':'c'}]}",
+                                "{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}"},
+                /* lists without a strategy are replaced */
+                {"{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}",
+                                "{'tolerations':[{'key':'b'}]}"},
+                {"{'containers':[{'name':'a','args':['1','2']}]}",
+                                "{'containers':[{'name':'a','args':['3']}]}",
+                                "{'containers':[{'name':'a','args':['3']}]}"},
+                /* nested merge keys */
+                {"{'containers':[{'name':'a','env':[{'name':'X','value':'1'}],'ports':[{'"
+                 "containerPort':80}]}]}",
+                                "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
+                                "],'ports':[{'containerPort':80,'name':'web'}]}]}",
+                                "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
+                                ",{'name':'X','value':'1'}],'ports':[{'containerPort':80,"
+                                "'name':'web'}]}]}"},
+                /* nulls, $patch: delete and $patch: replace */
+                {"{'hostname':'h','nodeSelector':{'a':'1','b':'2'}}",
+                                "{'hostname':null,'nodeSelector':{'a':null,'c':'3'}}",
+                                "{'nodeSelector':{'b':'2','c':'3'}}"},
+                {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                "{'containers':[{'$patch':'delete','name':'a'},{'name':'c'}"
+                                "]}",
+                                "{'containers':[{'name':'c'},{'name':'b'}]}"},
+                {"{'securityContext':{'runAsUser':1}}", "{'securityContext':{'$patch':'delete'}}",
+                                "{}"},
+                {"{'securityContext':{'runAsUser':1}}",
+                                "{'securityContext':{'$patch':'replace','runAsGroup':2}}",
+                                "{'securityContext':{'runAsGroup':2}}"},
+                {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                "{'containers':[{'name':'c'},{'$patch':'replace'}]}",
+                                "{'containers':[{'name':'c'}]}"},
+                {"{'containers':[{'name':'a','image':'1','args':['x']}]}",
+                                "{'containers':[{'name':'a','image':'2','$patch':'replace'}"
+                                "]}",
+                                "{'containers':[]}"},
+                /* where the object has nothing a directive has nothing to steer */
+                {"{}", "{'containers':[{'name':'a','$patch':'replace'},{'name':'b'}]}",
+                                "{'containers':[{'name':'b'}]}"},
+                {"{}", "{'volumes':[{'name':'w','$patch':'merge'}]}", "{'volumes':[]}"},
+                {"{}", "{'volumes':[{}]}", "{'volumes':[{}]}"},
+                {"{}", "{'securityContext':{'$patch':'merge','runAsUser':1}}", "{}"},
+                {"{}", "{'affinity':{'podAffinity':{'$retainKeys':[]},'x':null}}",
+                                "{'affinity':{'podAffinity':{}}}"},
+                /* order */
+                {"{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}",
+                                "{'$setElementOrder/"
+                                "containers':[{'name':'c'},{'name':'n'},{'name':'a'}],'"
+                                "containers':[{'name':'n'}]}",
+                                "{'containers':[{'name':'b'},{'name':'c'},{'name':'n'},{'"
+                                "name':'a'}]}"},
+                {"{'containers':[{'name':'a'},{'name':'b'}]}",
+                                "{'$setElementOrder/"
+                                "containers':[{'name':'b'},{'name':'a'}]}",
+                                "{'containers':[{'name':'b'},{'name':'a'}]}"},
+                /* retainKeys: another volume source replaces */
+                {"{'volumes':[{'name':'v','emptyDir':{}},{'name':'w'}]}",
+                                "{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],"
+                                "'hostPath':{'path':'/x'}}]}",
+                                "{'volumes':[{'name':'v','hostPath':{'path':'/"
+                                "x'}},{'name':'w'}]}"},
+};
+
 static void test_strategic(void **state) {
-        static const struct {
-                const char *target, *patch, *result;
-        } cases[] = {
-                        /* merge by key; what only the object has stands behind */
-                        {"{'containers':[{'name':'a','image':'1'},{'name':'b'}]}",
-                                        "{'containers':[{'name':'c'},{'name':'a','image':'2'}]}",
-                                        "{'containers':[{'name':'c'},{'name':'a','image':'2'},{'"
-                                        "name':'b'}]}"},
-                        {"{'containers':[{'name':'b'}]}", "{'containers':[{'name':'c'}]}",
-                                        "{'containers':[{'name':'c'},{'name':'b'}]}"},
-                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
-                                        "{'containers':[{'name':'b'},{'name':'c'}]}",
-                                        "{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}"},
-                        /* lists without a strategy are replaced */
-                        {"{'tolerations':[{'key':'a'}]}", "{'tolerations':[{'key':'b'}]}",
-                                        "{'tolerations':[{'key':'b'}]}"},
-                        {"{'containers':[{'name':'a','args':['1','2']}]}",
-                                        "{'containers':[{'name':'a','args':['3']}]}",
-                                        "{'containers':[{'name':'a','args':['3']}]}"},
-                        /* nested merge keys */
-                        {"{'containers':[{'name':'a','env':[{'name':'X','value':'1'}],'ports':[{'"
-                         "containerPort':80}]}]}",
-                                        "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
-                                        "],'ports':[{'containerPort':80,'name':'web'}]}]}",
-                                        "{'containers':[{'name':'a','env':[{'name':'Y','value':'2'}"
-                                        ",{'name':'X','value':'1'}],'ports':[{'containerPort':80,"
-                                        "'name':'web'}]}]}"},
-                        /* nulls, $patch: delete and $patch: replace */
-                        {"{'hostname':'h','nodeSelector':{'a':'1','b':'2'}}",
-                                        "{'hostname':null,'nodeSelector':{'a':null,'c':'3'}}",
-                                        "{'nodeSelector':{'b':'2','c':'3'}}"},
-                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
-                                        "{'containers':[{'$patch':'delete','name':'a'},{'name':'c'}"
-                                        "]}",
-                                        "{'containers':[{'name':'c'},{'name':'b'}]}"},
-                        {"{'securityContext':{'runAsUser':1}}",
-                                        "{'securityContext':{'$patch':'delete'}}", "{}"},
-                        {"{'securityContext':{'runAsUser':1}}",
-                                        "{'securityContext':{'$patch':'replace','runAsGroup':2}}",
-                                        "{'securityContext':{'runAsGroup':2}}"},
-                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
-                                        "{'containers':[{'name':'c'},{'$patch':'replace'}]}",
-                                        "{'containers':[{'name':'c'}]}"},
-                        {"{'containers':[{'name':'a','image':'1','args':['x']}]}",
-                                        "{'containers':[{'name':'a','image':'2','$patch':'replace'}"
-                                        "]}",
-                                        "{'containers':[]}"},
-                        /* where the object has nothing a directive has nothing to steer */
-                        {"{}", "{'containers':[{'name':'a','$patch':'replace'},{'name':'b'}]}",
-                                        "{'containers':[{'name':'b'}]}"},
-                        {"{}", "{'volumes':[{'name':'w','$patch':'merge'}]}", "{'volumes':[]}"},
-                        {"{}", "{'volumes':[{}]}", "{'volumes':[{}]}"},
-                        {"{}", "{'securityContext':{'$patch':'merge','runAsUser':1}}", "{}"},
-                        {"{}", "{'affinity':{'podAffinity':{'$retainKeys':[]},'x':null}}",
-                                        "{'affinity':{'podAffinity':{}}}"},
-                        /* order */
-                        {"{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}",
-                                        "{'$setElementOrder/"
-                                        "containers':[{'name':'c'},{'name':'n'},{'name':'a'}],'"
-                                        "containers':[{'name':'n'}]}",
-                                        "{'containers':[{'name':'b'},{'name':'c'},{'name':'n'},{'"
-                                        "name':'a'}]}"},
-                        {"{'containers':[{'name':'a'},{'name':'b'}]}",
-                                        "{'$setElementOrder/"
-                                        "containers':[{'name':'b'},{'name':'a'}]}",
-                                        "{'containers':[{'name':'b'},{'name':'a'}]}"},
-                        /* retainKeys: another volume source replaces */
-                        {"{'volumes':[{'name':'v','emptyDir':{}},{'name':'w'}]}",
-                                        "{'volumes':[{'name':'v','$retainKeys':['name','hostPath'],"
-                                        "'hostPath':{'path':'/x'}}]}",
-                                        "{'volumes':[{'name':'v','hostPath':{'path':'/"
-                                        "x'}},{'name':'w'}]}"},
-        };
         _cleanup_problem_ struct problem p = {0};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_json_ json_t *target = json_pack("{s:o}", "spec", parse(cases[i].target));
-                _cleanup_json_ json_t *patch = json_pack("{s:o}", "spec", parse(cases[i].patch)),
+        for (size_t i = 0; i < ELEMENTS(strategic_cases); i++) {
+                _cleanup_json_ json_t *target =
+                                json_pack("{s:o}", "spec", parse(strategic_cases[i].target));
+                _cleanup_json_ json_t *patch = json_pack("{s:o}", "spec",
+                                                      parse(strategic_cases[i].patch)),
                                       *result = NULL;
 
                 assert_int_equal(patch_strategic(kind("", "pods")->schema, target, patch, &result,
                                                  &p),
                                 0);
-                assert_json(json_object_get(result, "spec"), cases[i].result);
-                assert_json(json_object_get(target, "spec"), cases[i].target);
+                assert_json(json_object_get(result, "spec"), strategic_cases[i].result);
+                assert_json(json_object_get(target, "spec"), strategic_cases[i].target);
         }
 }
 

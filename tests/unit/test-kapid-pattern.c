@@ -64,85 +64,86 @@ static void test_meaning(void **state) {
         }
 }
 
+static const struct {
+        const char *pattern, *why;
+} refused_patterns[] = {
+                {"(?=x)", "lacks"},
+                {"(?!x)", "lacks"},
+                {"(?<=x)", "lacks"},
+                {"(?<!x)", "lacks"},
+                {"(?>x)", "lacks"},
+                {"(?|a|b)", "lacks"},
+                {"(?R)", "lacks"},
+                {"(?1)", "lacks"},
+                {"(?&n)", "lacks"},
+                {"(?P=n)", "lacks"},
+                {"(?P>n)", "lacks"},
+                {"(?C)", "lacks"},
+                {"(?C1)a", "lacks"},
+                {"(?#x)", "lacks"},
+                {"(?x)a b", "lacks"},
+                {"(?(1)a)", "lacks"},
+                {"(?^i)a", "lacks"},
+                {"(?i-)a", "lacks"},
+                {"(*UTF)a", "repeats nothing"},
+                {"(*LIMIT_MATCH=9)a", "repeats nothing"},
+                {"(*ACCEPT)", "repeats nothing"},
+                {"(a)\\1", "references"},
+                {"\\8", "references"},
+                {"(?<n>a)\\k<n>", "escape"},
+                {"\\g1", "escape"},
+                {"a\\K", "escape"},
+                {"\\G", "escape"},
+                {"\\C", "escape"},
+                {"\\R", "escape"},
+                {"\\X", "escape"},
+                {"\\Z", "escape"},
+                {"\\h", "escape"},
+                {"[\\b]", "escape"},
+                {"a*+", "possessive"},
+                {"a++", "possessive"},
+                {"a?+", "possessive"},
+                {"a**", "repetition"},
+                {"a{2}{3}", "repetition"},
+                {"a{2}+", "repetition"},
+                {"*a", "repeats nothing"},
+                {"a|*", "repeats nothing"},
+                {"(+)", "repeats nothing"},
+                {"a{1001}", "1000"},
+                {"a{1,1001}", "1000"},
+                {"a{99999999999999999999}", "1000"},
+                {"a{3,2}", "1000"},
+                {"((a{0,100}){0,100}){0,100}", "together"},
+                {"(((a{10}){10}){10}){2}", "together"},
+                {"((a{1000})|b){2}", "together"},
+                {"[z-a]", "backwards"},
+                {"[a", "without"},
+                {"[]", "without"},
+                {"(a", "without"},
+                {"a)", "without"},
+                {"[[:nothing:]]", "unknown"},
+                {"\\p{}", "names no"},
+                {"\\p{L&}", "names no"},
+                {"\\p{Nothing}", "cannot be used"},
+                {"\\x4", "\\x"},
+                {"\\x{110000}", "\\x"},
+                {"\\", "backslash"},
+                {"(?P<1-2>a)", "name"},
+                {"\xff", "UTF-8"},
+};
+
 static void test_refused(void **state) {
-        static const struct {
-                const char *pattern, *why;
-        } cases[] = {
-                        {"(?=x)", "lacks"},
-                        {"(?!x)", "lacks"},
-                        {"(?<=x)", "lacks"},
-                        {"(?<!x)", "lacks"},
-                        {"(?>x)", "lacks"},
-                        {"(?|a|b)", "lacks"},
-                        {"(?R)", "lacks"},
-                        {"(?1)", "lacks"},
-                        {"(?&n)", "lacks"},
-                        {"(?P=n)", "lacks"},
-                        {"(?P>n)", "lacks"},
-                        {"(?C)", "lacks"},
-                        {"(?C1)a", "lacks"},
-                        {"(?#x)", "lacks"},
-                        {"(?x)a b", "lacks"},
-                        {"(?(1)a)", "lacks"},
-                        {"(?^i)a", "lacks"},
-                        {"(?i-)a", "lacks"},
-                        {"(*UTF)a", "repeats nothing"},
-                        {"(*LIMIT_MATCH=9)a", "repeats nothing"},
-                        {"(*ACCEPT)", "repeats nothing"},
-                        {"(a)\\1", "references"},
-                        {"\\8", "references"},
-                        {"(?<n>a)\\k<n>", "escape"},
-                        {"\\g1", "escape"},
-                        {"a\\K", "escape"},
-                        {"\\G", "escape"},
-                        {"\\C", "escape"},
-                        {"\\R", "escape"},
-                        {"\\X", "escape"},
-                        {"\\Z", "escape"},
-                        {"\\h", "escape"},
-                        {"[\\b]", "escape"},
-                        {"a*+", "possessive"},
-                        {"a++", "possessive"},
-                        {"a?+", "possessive"},
-                        {"a**", "repetition"},
-                        {"a{2}{3}", "repetition"},
-                        {"a{2}+", "repetition"},
-                        {"*a", "repeats nothing"},
-                        {"a|*", "repeats nothing"},
-                        {"(+)", "repeats nothing"},
-                        {"a{1001}", "1000"},
-                        {"a{1,1001}", "1000"},
-                        {"a{99999999999999999999}", "1000"},
-                        {"a{3,2}", "1000"},
-                        {"((a{0,100}){0,100}){0,100}", "together"},
-                        {"(((a{10}){10}){10}){2}", "together"},
-                        {"((a{1000})|b){2}", "together"},
-                        {"[z-a]", "backwards"},
-                        {"[a", "without"},
-                        {"[]", "without"},
-                        {"(a", "without"},
-                        {"a)", "without"},
-                        {"[[:nothing:]]", "unknown"},
-                        {"\\p{}", "names no"},
-                        {"\\p{L&}", "names no"},
-                        {"\\p{Nothing}", "cannot be used"},
-                        {"\\x4", "\\x"},
-                        {"\\x{110000}", "\\x"},
-                        {"\\", "backslash"},
-                        {"(?P<1-2>a)", "name"},
-                        {"\xff", "UTF-8"},
-        };
         _cleanup_(pattern_cache_freep) struct pattern_cache *c = pattern_cache_new();
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+        for (size_t i = 0; i < ELEMENTS(refused_patterns); i++) {
                 _cleanup_(pattern_freep) struct pattern *p = NULL;
                 _cleanup_free_ char *error = NULL;
-                int r = pattern_new(&p, c, cases[i].pattern, &error);
+                int r = pattern_new(&p, c, refused_patterns[i].pattern, &error);
 
                 if (r >= 0)
                         r = pattern_compile(p, NULL, &error);
-                if (r != -EINVAL || !error || !strstr(error, cases[i].why))
-                        fail_msg("%s: %d %s", cases[i].pattern, r, error ? error : "");
+                if (r != -EINVAL || !error || !strstr(error, refused_patterns[i].why))
+                        fail_msg("%s: %d %s", refused_patterns[i].pattern, r, error ? error : "");
         }
         for (size_t depth = 200; depth <= 201; depth++) {
                 _cleanup_buf_ struct buf b = {0};

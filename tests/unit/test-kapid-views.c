@@ -33,83 +33,81 @@ static char *row(const struct kind *k, const char *text) {
 
 #define AGE "'creationTimestamp':'2023-11-14T22:03:20Z'"
 
+static const struct {
+        const char *group, *plural, *object, *cells;
+} row_cases[] = {
+                {"", "namespaces", "{'metadata':{'name':'a'," AGE "},'status':{'phase':'Active'}}",
+                                "a|Active|10m"},
+                {"", "configmaps", "{'metadata':{'name':'a'},'data':{'x':'1','y':'2'}}",
+                                "a|2|<unknown>"},
+                {"apps", "deployments",
+                                "{'metadata':{'name':'w'," AGE
+                                "},'spec':{'replicas':3,'selector':{'matchLabels':{'a':'b'}"
+                                "},'template':{'spec':"
+                                "{'containers':[{'name':'c','image':'i'},{'name':'d'}]}}},'"
+                                "status':{'readyReplicas':2,'updatedReplicas':1}}",
+                                "w|2/3|1|0|10m|c,d|i,host|a=b"},
+                {"batch", "jobs",
+                                "{'metadata':{'name':'j'," AGE
+                                "},'spec':{'completions':2,'parallelism':1,'template':{'"
+                                "spec':{'containers':[{'name':'c'}]}}},"
+                                "'status':{'succeeded':1,'startTime':'2023-11-14T22:12:20Z'"
+                                "}}",
+                                "j|Running|1/2|60s|10m|c|host|<none>"},
+                {"", "services",
+                                "{'metadata':{'name':'s'," AGE
+                                "},'spec':{'type':'NodePort','clusterIP':'10.0.0.1','"
+                                "selector':{'a':'b'},'ports':[{'port':80,'nodePort':30080,"
+                                "'protocol':'TCP'},{'port':53,'protocol':'UDP'}]}}",
+                                "s|NodePort|10.0.0.1|<none>|80:30080/TCP,53/UDP|10m|a=b"},
+                {"", "nodes",
+                                "{'metadata':{'name':'n'," AGE
+                                ",'labels':{'node-role.kubernetes.io/"
+                                "control-plane':''}},'spec':{'unschedulable':true},'status'"
+                                ":{'conditions':[{'type':"
+                                "'Ready','status':'True'}],'addresses':[{'type':'"
+                                "InternalIP','address':'10.1.1.1'}],'nodeInfo':{'"
+                                "kubeletVersion':'v1'}}}",
+                                "n|Ready,SchedulingDisabled|control-plane|10m|v1|10.1.1.1|<"
+                                "none>|<unknown>|<unknown>|<unknown>"},
+                {"", "events",
+                                "{'metadata':{'name':'e'},'involvedObject':{'kind':'Pod','"
+                                "name':'p'},'type':'Normal','reason':'R','message':'M','"
+                                "count':3,'lastTimestamp':"
+                                "'2023-11-14T22:13:15Z','source':{'component':'k','host':'"
+                                "n'}}",
+                                "5s|Normal|R|pod/p||k, n|M|<unknown>|3|e"},
+                {"keelson.dev", "gitsyncs",
+                                "{'metadata':{'name':'g'," AGE
+                                "},'spec':{'url':'u','path':'.'},'status':{'conditions':[{'"
+                                "type':'X','status':'a'},{'type':'Ready',"
+                                "'status':'True'}],'lastAppliedRevision':'main@sha1:1'}}",
+                                "g|True|main@sha1:1|10m|u|.|"},
+                {"discovery.k8s.io", "endpointslices",
+                                "{'metadata':{'name':'s'},'addressType':'IPv4','ports':[{'"
+                                "port':80}],'endpoints':[{'addresses':['1','2']},{'"
+                                "addresses':"
+                                "['3']},{'addresses':['4']}]}",
+                                "s|IPv4|80|1,2,3 + 1 more...|<unknown>"},
+                {"certificates.k8s.io", "certificatesigningrequests",
+                                "{'metadata':{'name':'c'},'spec':{'signerName':'a/"
+                                "b','username':'u'},'status':{'certificate':'x','"
+                                "conditions':"
+                                "[{'type':'Approved'}]}}",
+                                "c|<unknown>|a/b|u|<none>|Approved,Issued"},
+                {"rbac.authorization.k8s.io", "clusterrolebindings",
+                                "{'metadata':{'name':'b'},'roleRef':{'kind':'ClusterRole','"
+                                "name':'r'},'subjects':[{'kind':'User','name':'u'},"
+                                "{'kind':'ServiceAccount','namespace':'n','name':'s'}]}",
+                                "b|ClusterRole/r|<unknown>|u||n/s"},
+};
+
 static void test_rows(void **state) {
-        static const struct {
-                const char *group, *plural, *object, *cells;
-        } cases[] = {
-                        {"", "namespaces",
-                                        "{'metadata':{'name':'a'," AGE
-                                        "},'status':{'phase':'Active'}}",
-                                        "a|Active|10m"},
-                        {"", "configmaps", "{'metadata':{'name':'a'},'data':{'x':'1','y':'2'}}",
-                                        "a|2|<unknown>"},
-                        {"apps", "deployments",
-                                        "{'metadata':{'name':'w'," AGE
-                                        "},'spec':{'replicas':3,'selector':{'matchLabels':{'a':'b'}"
-                                        "},'template':{'spec':"
-                                        "{'containers':[{'name':'c','image':'i'},{'name':'d'}]}}},'"
-                                        "status':{'readyReplicas':2,'updatedReplicas':1}}",
-                                        "w|2/3|1|0|10m|c,d|i,host|a=b"},
-                        {"batch", "jobs",
-                                        "{'metadata':{'name':'j'," AGE
-                                        "},'spec':{'completions':2,'parallelism':1,'template':{'"
-                                        "spec':{'containers':[{'name':'c'}]}}},"
-                                        "'status':{'succeeded':1,'startTime':'2023-11-14T22:12:20Z'"
-                                        "}}",
-                                        "j|Running|1/2|60s|10m|c|host|<none>"},
-                        {"", "services",
-                                        "{'metadata':{'name':'s'," AGE
-                                        "},'spec':{'type':'NodePort','clusterIP':'10.0.0.1','"
-                                        "selector':{'a':'b'},'ports':[{'port':80,'nodePort':30080,"
-                                        "'protocol':'TCP'},{'port':53,'protocol':'UDP'}]}}",
-                                        "s|NodePort|10.0.0.1|<none>|80:30080/TCP,53/UDP|10m|a=b"},
-                        {"", "nodes",
-                                        "{'metadata':{'name':'n'," AGE
-                                        ",'labels':{'node-role.kubernetes.io/"
-                                        "control-plane':''}},'spec':{'unschedulable':true},'status'"
-                                        ":{'conditions':[{'type':"
-                                        "'Ready','status':'True'}],'addresses':[{'type':'"
-                                        "InternalIP','address':'10.1.1.1'}],'nodeInfo':{'"
-                                        "kubeletVersion':'v1'}}}",
-                                        "n|Ready,SchedulingDisabled|control-plane|10m|v1|10.1.1.1|<"
-                                        "none>|<unknown>|<unknown>|<unknown>"},
-                        {"", "events",
-                                        "{'metadata':{'name':'e'},'involvedObject':{'kind':'Pod','"
-                                        "name':'p'},'type':'Normal','reason':'R','message':'M','"
-                                        "count':3,'lastTimestamp':"
-                                        "'2023-11-14T22:13:15Z','source':{'component':'k','host':'"
-                                        "n'}}",
-                                        "5s|Normal|R|pod/p||k, n|M|<unknown>|3|e"},
-                        {"keelson.dev", "gitsyncs",
-                                        "{'metadata':{'name':'g'," AGE
-                                        "},'spec':{'url':'u','path':'.'},'status':{'conditions':[{'"
-                                        "type':'X','status':'a'},{'type':'Ready',"
-                                        "'status':'True'}],'lastAppliedRevision':'main@sha1:1'}}",
-                                        "g|True|main@sha1:1|10m|u|.|"},
-                        {"discovery.k8s.io", "endpointslices",
-                                        "{'metadata':{'name':'s'},'addressType':'IPv4','ports':[{'"
-                                        "port':80}],'endpoints':[{'addresses':['1','2']},{'"
-                                        "addresses':"
-                                        "['3']},{'addresses':['4']}]}",
-                                        "s|IPv4|80|1,2,3 + 1 more...|<unknown>"},
-                        {"certificates.k8s.io", "certificatesigningrequests",
-                                        "{'metadata':{'name':'c'},'spec':{'signerName':'a/"
-                                        "b','username':'u'},'status':{'certificate':'x','"
-                                        "conditions':"
-                                        "[{'type':'Approved'}]}}",
-                                        "c|<unknown>|a/b|u|<none>|Approved,Issued"},
-                        {"rbac.authorization.k8s.io", "clusterrolebindings",
-                                        "{'metadata':{'name':'b'},'roleRef':{'kind':'ClusterRole','"
-                                        "name':'r'},'subjects':[{'kind':'User','name':'u'},"
-                                        "{'kind':'ServiceAccount','namespace':'n','name':'s'}]}",
-                                        "b|ClusterRole/r|<unknown>|u||n/s"},
-        };
+        for (size_t i = 0; i < ELEMENTS(row_cases); i++) {
+                _cleanup_free_ char *cells = row(
+                                kind(row_cases[i].group, row_cases[i].plural), row_cases[i].object);
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *cells =
-                                row(kind(cases[i].group, cases[i].plural), cases[i].object);
-
-                assert_string_equal(cells, cases[i].cells);
+                assert_string_equal(cells, row_cases[i].cells);
         }
 }
 
@@ -168,9 +166,9 @@ static void test_pod_rows(void **state) {
                 if (!startswith(cells, want))
                         fail_msg("\n got: %s\nwant: %s", cells, want);
         }
-        _cleanup_free_ char *gone = row(
-                        kind("", "pods"), "{'metadata':{'name':'p','deletionTimestamp':'x'},'spec':"
-                                          "{'containers':[{}]},'status':{'phase':'Running'}}");
+        _cleanup_free_ char *gone = row(kind("", "pods"),
+                        "{'metadata':{'name':'p','deletionTimestamp':'x'},'spec':"
+                        "{'containers':[{}]},'status':{'phase':'Running'}}");
         assert_non_null(strstr(gone, "|Terminating|"));
 }
 
