@@ -25,7 +25,7 @@ struct step {
 
 struct jsonpath {
         size_t count, count_max;
-        char *strings, *strings_at;
+        char *strings_at, *strings_end; /* where the next word goes, and how far words may go */
         struct step steps[];
 };
 
@@ -69,12 +69,16 @@ static int read_word(struct parser *s, const char *stop, const char **ret, bool 
                         break;
                 if (*s->at == '\\' && s->at[1])
                         s->at++;
+                if (out + 1 >= s->path->strings_end) /* the NUL needs room, too */
+                        return bad(s, "the path is too long");
                 *out++ = *s->at;
         }
         if (quote && *s->at != quote)
                 return bad(s, "a quote is not closed");
         if (quote)
                 s->at++;
+        if (out >= s->path->strings_end)
+                return bad(s, "the path is too long");
         *out++ = 0;
         s->path->strings_at = out;
         *ret = word;
@@ -211,7 +215,8 @@ static int parse_path(struct parser *s, const char *stop, struct jsonpath **ret)
         if (!j)
                 return -ENOMEM;
         j->count_max = steps;
-        j->strings = j->strings_at = (char *)&j->steps[steps];
+        j->strings_at = (char *)&j->steps[steps];
+        j->strings_end = j->strings_at + 2 * size + 2;
         s->path = j;
         skip_blanks(s);
         if (*s->at == '$' || *s->at == '@')

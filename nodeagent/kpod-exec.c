@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -52,22 +53,39 @@ static const char *variable(char *const *envp, size_t n, const char *name) {
         return NULL;
 }
 
-static void write_report(const char *path, const char *word, const char *text) {
+/* Returns the file, to be closed; -1: there is none. */
+static int write_report(const char *path, const char *word, const char *text) {
         char line[MESSAGE_MAX + 64];
         const char *id = getenv("INVOCATION_ID");
         int fd, n;
 
         if (!path)
-                return;
+                return -1;
         fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
-                return;
+                return -1;
         n = snprintf(line, sizeof(line), "%s %.32s%s%s\n", word, id ? id : "", *text ? " " : "",
                         text);
         /* Without the report the agent only knows less. */
         if (n > 0 && write(fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
                 n = 0;
-        close(fd);
+        return fd;
+}
+
+/* "ran" cannot be written after the program has replaced this one. It is written before, and the
+ * file stays locked until then (O_CLOEXEC) or until the end: the agent believes it once the lock is
+ * gone. */
+static void report_run(const char *path) {
+        int fd;
+
+        if (!path)
+                return;
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd >= 0)
+                (void)flock(fd, LOCK_EX | LOCK_NB);
+        fd = write_report(path, "ran", "");
+        if (fd >= 0)
+                close(fd);
 }
 
 static int fail(const char *report, const char *what, const char *name, int error) {
@@ -75,7 +93,7 @@ static int fail(const char *report, const char *what, const char *name, int erro
 
         snprintf(text, sizeof(text), "%s \"%.512s\": %s", what, name, strerror(error));
         if (report)
-                write_report(report, "error", text);
+                (void)write_report(report, "error", text); /* closed by the end */
         else
                 dprintf(STDERR_FILENO, "%s\n", text);
         return EXIT_NOT_STARTED;
@@ -233,7 +251,7 @@ int main(int argc, char **argv) {
         }
         if (c.directory && chdir(c.directory) < 0)
                 return fail(report, "the working directory cannot be entered:", c.directory, errno);
-        write_report(report, "ran", "");
+        report_run(report);
         r = run(&c);
         return fail(report,
                         "the command cannot be executed (is it there, and executable?):", c.argv[0],

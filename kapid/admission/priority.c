@@ -80,4 +80,4 @@ static const struct admission_rule rules[] = {
                 {0},
 };
 
-const struct admission_plugin admission_priority = {.rules = rules};
+const struct admission_plugin admission_priority = {.safeguard = true, .rules = rules};

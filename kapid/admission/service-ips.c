@@ -209,4 +209,4 @@ static const struct admission_rule rules[] = {
                 {0},
 };
 
-const struct admission_plugin admission_service_ips = {.rules = rules};
+const struct admission_plugin admission_service_ips = {.safeguard = true, .rules = rules};

@@ -22,12 +22,15 @@ static int make_item(
                         item_revision(it), ret);
 }
 
-bool kind_is_plain(const struct kind *k) {
-        return !k->fills_defaults && streq(k->version, k->storage_version);
+/* Nothing is converted or filled in: objects are stored as the kind shows them. What was stored
+ * before a definition changed its storage version has the earlier one. */
+static bool is_plain(const struct item *it, const struct kind *k) {
+        return !k->fills_defaults && streq(k->version, k->storage_version) &&
+               item_has_api_version(it, k->api_version);
 }
 
 int item_as(struct item *it, const struct kind *k, struct item **ret, struct problem *p) {
-        struct item *form = kind_is_plain(k) ? it : item_form(it, k->serial);
+        struct item *form = is_plain(it, k) ? it : item_form(it, k->serial);
         _cleanup_json_ json_t *stored = NULL, *converted = NULL, *filled = NULL;
         int r;
 

@@ -6,9 +6,6 @@
 #include "kapid/cache/item.h"
 #include "kapid/kinds/kind.h"
 
-/* Whether the kind's version shows stored objects as they are, so that an item's own text is the
- * answer. */
-bool kind_is_plain(const struct kind *k);
 /* The item in the kind's form: the item itself, or one that it keeps for the next reader. Borrowed;
  * it lives as long as the item and until another version of the kind asks. A conversion's refusal:
  * a negative errno with p (convert.h). -ENOMEM. */

@@ -217,6 +217,15 @@ struct item *item_unref(struct item *it) {
         return mfree(it);
 }
 
+bool item_has_api_version(const struct item *it, const char *api_version) {
+        const char *end = it->text->data + it->text->size,
+                   *at = find_member(it->text->data, end, "\"apiVersion\"");
+        size_t n = strlen(api_version);
+
+        return at && (size_t)(end - at) >= n + 2 && *at == '"' &&
+               memcmp(at + 1, api_version, n) == 0 && at[n + 1] == '"';
+}
+
 struct item *item_form(struct item *it, uint64_t serial) {
         assert(serial > 0);
         if (it->form_for != serial)

@@ -34,6 +34,8 @@ struct item_pool *item_pool(const struct item *it);
 uint64_t item_revision(const struct item *it);
 /* Whole JSON text, borrowed. */
 struct bytes *item_text(const struct item *it);
+/* Whether the text has this apiVersion, found without parsing the rest. */
+bool item_has_api_version(const struct item *it, const char *api_version);
 /* The form of the item that was made for the kind of that number (kind.serial): the item itself or
  * another one that the item owns; NULL: none was made. Used by forms.c. */
 struct item *item_form(struct item *it, uint64_t serial);

@@ -51,7 +51,8 @@ static int parse_propagation(
 
         if (!given)
                 given = !isempty(query) ? query : orphans ? "Orphan" : "";
-        for (size_t i = 0; i < ELEMENTS(words); i++)
+        /* Named in the body, it is one of the words; the query may leave it empty. */
+        for (size_t i = json_str(body, "propagationPolicy") ? 1 : 0; i < ELEMENTS(words); i++)
                 if (streq(words[i], given)) {
                         *ret = words[i];
                         return 0;

@@ -2,6 +2,7 @@
  * termination message. The program can write anything there, of any size: they are read up to a
  * bound, and what is not as expected is left out. */
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "nodeagent/pod/pod.h"
@@ -13,8 +14,9 @@ enum {
         FALLBACK_LINES_MAX = 80,
 };
 
-/* Up to max bytes of a regular file; NUL-terminated, NULL when there is none. */
-static char *read_begin(const char *path, size_t max, size_t *ret_size) {
+/* Up to max bytes of a regular file; NUL-terminated, NULL when there is none. settled: also NULL
+ * while its writer holds a lock on it (flock). */
+static char *read_begin(const char *path, size_t max, bool settled, size_t *ret_size) {
         _cleanup_free_ char *data = malloc(max + 1);
         struct stat st;
         ssize_t n;
@@ -25,7 +27,11 @@ static char *read_begin(const char *path, size_t max, size_t *ret_size) {
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
                 return NULL;
-        n = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? -1 : pread(fd, data, max, 0);
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+                        (settled && flock(fd, LOCK_SH | LOCK_NB) < 0))
+                n = -1;
+        else
+                n = pread(fd, data, max, 0);
         close(fd);
         if (n < 0)
                 return NULL;
@@ -42,7 +48,7 @@ void container_read_report(struct container *c) {
         _cleanup_free_ char *path = file_of(c, "report"), *text = NULL;
         size_t n;
 
-        text = read_begin(path, REPORT_MAX, &n);
+        text = read_begin(path, REPORT_MAX, /* settled= */ true, &n);
         if (text)
                 start_report_parse(text, n, &c->record->report);
         else
@@ -73,7 +79,7 @@ char *container_last_words(struct container *c, const struct run_state *state) {
 
         if (json_str(container_spec(c), "terminationMessagePath")) {
                 path = file_of(c, "message");
-                text = read_begin(path, MESSAGE_MAX, &n);
+                text = read_begin(path, MESSAGE_MAX, /* settled= */ false, &n);
         }
         if (isempty(text) && state->exit_code != 0) {
                 free(text);

@@ -291,7 +291,8 @@ static void back_off(struct decide *d, size_t i, bool exited) {
         struct container_memory *m = memory_of(d, i);
         struct actions *a = &d->out->actions;
 
-        if (m->retry_us == 0) {
+        /* A start that failed before the container was there set a time without a pause. */
+        if (m->retry_us == 0 || m->backoff_us == 0) {
                 m->backoff_us = next_backoff(c, exited);
                 m->retry_us = d->v->now_us + m->backoff_us;
                 action_pod_event(a, "Warning", "BackOff", "Back-off restarting failed container %s",

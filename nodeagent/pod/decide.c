@@ -5,7 +5,7 @@
 #include "nodeagent/pod/admission.h"
 
 #define GRACE_MAX_S (INT64_C(10) * 365 * 86400)
-enum { GRACE_DEFAULT_S = 30 };
+enum { GRACE_DEFAULT_S = 30, MEASURE_LOOK_US = 1000000 };
 
 static int64_t within_bounds(int64_t seconds) {
         if (seconds < 0)
@@ -134,6 +134,7 @@ static int decide_eviction(struct decide *d) {
         for (size_t i = 0; i < v->count; i++)
                 if (v->containers[i].there)
                         action_container(a, CONTAINER_STOP, v->containers[i].record->name);
+        d->out->again = true; /* what has no container now is swept at once */
         return 1;
 }
 
@@ -158,9 +159,11 @@ static int decide_resources(struct decide *d) {
 static void decide_usage(struct decide *d) {
         const struct pod_view *v = d->v;
 
-        if (!v->measurable || v->measuring)
+        if (!v->measurable)
                 return;
-        if (v->now_us >= v->measure_us)
+        if (v->measuring) /* its end wakes nobody */
+                decide_wake(d, MAX(v->measure_us, v->now_us + MEASURE_LOOK_US));
+        else if (v->now_us >= v->measure_us)
                 action_pod(&d->out->actions, POD_MEASURE);
         else
                 decide_wake(d, v->measure_us);

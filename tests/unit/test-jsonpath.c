@@ -157,6 +157,29 @@ static void test_template_text(void **state) {
         assert_string_equal(nested, "1:;2:y;2:;");
 }
 
+/* A template may be longer than a path. */
+static void test_long_words(void **state) {
+        _cleanup_json_ json_t *v = object();
+        static const size_t sizes[] = {4000, 8192, 8193, 10000, 60000};
+        static const char *const shapes[][2] = {
+                        {"{.", "}"}, {"{['", "']}"}, {"{.a[?(@.b=='", "')]}"}, {"{.", ""}};
+
+        for (size_t i = 0; i < ELEMENTS(sizes); i++)
+                for (size_t k = 0; k < ELEMENTS(shapes); k++) {
+                        _cleanup_problem_ struct problem p = {0};
+                        _cleanup_free_ char *word = calloc(1, sizes[i] + 1), *text = NULL,
+                                            *out = NULL;
+                        int r;
+
+                        memset(word, 'a', sizes[i]);
+                        text = strformat("%s%s%s", shapes[k][0], word, shapes[k][1]);
+                        r = jsonpath_print(text, v, &out, &p);
+                        assert_true(r == 0 || r == -EINVAL);
+                        if (sizes[i] > 2 * 4096 + 1 || k == 3)
+                                assert_int_equal(r, -EINVAL);
+                }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_paths),
@@ -164,6 +187,7 @@ int main(void) {
                         cmocka_unit_test(test_refused),
                         cmocka_unit_test(test_templates),
                         cmocka_unit_test(test_template_text),
+                        cmocka_unit_test(test_long_words),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -434,17 +434,19 @@ static void test_order(void **state) {
         assert_order(&(struct admission_options){0}, ADMISSION_PLUGIN_WORDS);
         assert_order(&(struct admission_options){.disable = list("*")},
                         " NodeConnectionRestriction NodeRestriction PodSecurity "
-                        "PodNodeNameRestriction ServiceAddressRestriction GitSyncImpersonation "
+                        "PodNodeNameRestriction Priority ServiceIPAllocation "
+                        "ServiceAddressRestriction GitSyncImpersonation "
                         "RBACEscalationPrevention CertificateApproval CertificateSigning "
                         "CertificateSubjectRestriction");
         assert_order(
                         &(struct admission_options){
                                         .disable = list("*,PodSecurity,GitSyncImpersonation"
                                                         ",NodeRestriction"),
-                                        .enable = list("Priority"),
-                                        .order = list("RBACEscalationPrevention,Priority")},
-                        " RBACEscalationPrevention Priority NodeConnectionRestriction "
-                        "PodNodeNameRestriction ServiceAddressRestriction CertificateApproval "
+                                        .enable = list("ServiceAccount"),
+                                        .order = list("RBACEscalationPrevention,ServiceAccount")},
+                        " RBACEscalationPrevention ServiceAccount NodeConnectionRestriction "
+                        "PodNodeNameRestriction Priority ServiceIPAllocation "
+                        "ServiceAddressRestriction CertificateApproval "
                         "CertificateSigning CertificateSubjectRestriction");
 }
 

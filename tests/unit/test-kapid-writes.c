@@ -695,6 +695,37 @@ static void test_writes_convert(void **state) {
         assert_null(fake_kapid_stored(f, GADGET_KEY "n"));
 }
 
+/* Stored when another version was the storage version: each write moves the object to the one that
+ * is now. */
+static void test_storage_version_changed(void **state) {
+        _cleanup_exchange_ struct exchange get = {.method = "GET", .path = GADGETS("v1") "/o"};
+        _cleanup_exchange_ struct exchange list = {.method = "GET", .path = GADGETS("v1")};
+        _cleanup_exchange_ struct exchange patch = {.method = "PATCH",
+                        .path = GADGETS("v1") "/o",
+                        .body = "{\"apiVersion\":\"test.example.com/v1\","
+                                "\"spec\":{\"other\":\"x\"}}",
+                        .content_type = "application/merge-patch+json"};
+        _cleanup_json_ json_t *one = NULL, *all = NULL, *stored = NULL;
+
+        put(GADGET_KEY "o",
+                        "{'apiVersion':'test.example.com/v2','kind':'Gadget','metadata':{'name':'o'"
+                        ",'namespace':'default','uid':'u-o'},'spec':{'magnitude':'5'}}");
+        assert_int_equal(ask(&get), 200);
+        one = answer_of(&get);
+        assert_string_equal(object_api_version(one), "test.example.com/v1");
+        assert_string_equal(json_str_or(one, "spec.size", ""), "5");
+        assert_int_equal(ask(&list), 200);
+        all = answer_of(&list);
+        assert_string_equal(object_api_version(json_array_get(json_at(all, "items"), 0)),
+                        "test.example.com/v1");
+        assert_int_equal(ask(&patch), 200);
+        stored = stored_gadget("o");
+        assert_string_equal(object_api_version(stored), "test.example.com/v1");
+        assert_string_equal(json_str_or(stored, "spec.size", ""), "5");
+        assert_string_equal(json_str_or(stored, "spec.other", ""), "x");
+        assert_null(json_at(stored, "spec.magnitude"));
+}
+
 static void test_writes_are_refused(void **state) {
         /* To the storage version: what was asked for cannot be stored. */
         _cleanup_exchange_ struct exchange create = {.method = "POST",
@@ -754,6 +785,8 @@ int main(void) {
                                         test_list_converts, setup_gadgets, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_watch_converts, setup_gadgets, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_storage_version_changed, setup_gadgets, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_writes_convert, setup_gadgets, teardown),
                         cmocka_unit_test_setup_teardown(
