@@ -317,9 +317,9 @@ int disk_open_connections(struct disk *d, struct problem *p) {
         return r < 0 ? refuse_database(d, r, p) : 0;
 }
 
-/* Copies of the whole database that a process which was killed was making or taking in
- * (snapshot-*.c, service-snapshot.c) are of no use to anyone and may be large. One that stays all
- * the same does no harm. */
+/* Copies of the whole database that a killed process was making or taking in (kstored/snapshot/,
+ * service/snapshot.c) are of no use to anyone and may be large. One that cannot be removed does no
+ * harm. */
 static void remove_leftovers(const struct disk *d) {
         _cleanup_strv_free_ char **names = NULL;
 

@@ -151,7 +151,8 @@ int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
  * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the
  * end. */
 int disk_scrub(struct disk *d, int64_t *seq, size_t n);
-/* SQLite's own check of its pages. */
+/* SQLite's own check of its pages. -EBADMSG: they are damaged. -EUCLEAN: the disk did not give one
+ * of them, which may be transient. */
 int disk_check_pages(struct disk *d, const _Atomic bool *stop);
 
 /* What a database that may be in use is: an error when it is not kstored's or unreadable. */

@@ -1,4 +1,4 @@
-/* What disk.c and disk-*.c share. */
+/* What the files of this folder share. */
 #pragma once
 
 #include <pthread.h>
@@ -67,7 +67,7 @@ int disk_prepare_reads(struct disk *d);
 int disk_on_commit(void *userdata, sqlite3 *db, const char *name, int pages);
 extern const char *const disk_number_names[DISK_NUMBERS];
 
-/* disk-sum.c: checksums. A row's own stands in its column `sum`: the upper half of all but the
+/* sum.c: checksums. A row's own stands in its column `sum`: the upper half of all but the
  * value, the lower half of the value, so that keys can be read and checked without the values. */
 uint64_t disk_row_sum(const struct row *figures, const void *key, const void *value);
 /* Whether all but the value is as it was written. */
@@ -84,7 +84,7 @@ int disk_row_from(sqlite3_stmt *st, struct row **ret);
 /* The same with the value's size in place of the value, which is not read then. */
 #define DISK_KEY_COLUMNS "seq, rev, key, create_rev, version, lease, sum, length(value)"
 
-/* disk-upgrade.c: an older format becomes this one, in one transaction. */
+/* upgrade.c: an older format becomes this one, in one transaction. */
 int disk_upgrade(sqlite3 *db, int64_t version);
 /* Makes one that can not be written look like this format. */
 int disk_view_old(sqlite3 *db);

@@ -40,6 +40,18 @@ static int on_progress(void *userdata) {
         return stop && atomic_load(stop);
 }
 
+/* Whether the disk refused a read of this connection, of the database or of SQLite's own log. */
+static bool read_failed(sqlite3 *db) {
+        sqlite3_file *log = NULL;
+        int error = 0, log_error = 0;
+
+        (void)sqlite3_file_control(db, NULL, SQLITE_FCNTL_LAST_ERRNO, &error);
+        if (sqlite3_file_control(db, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+                        log && log->pMethods)
+                (void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &log_error);
+        return error != 0 || log_error != 0;
+}
+
 int disk_check_pages(struct disk *d, const _Atomic bool *stop) {
         sqlite3 *db = NULL;
         sqlite3_stmt *st = NULL;
@@ -52,7 +64,8 @@ int disk_check_pages(struct disk *d, const _Atomic bool *stop) {
         if (rc == SQLITE_OK)
                 rc = sqlite3_step(st);
         if (rc == SQLITE_ROW && !streq(strempty((const char *)sqlite3_column_text(st, 0)), "ok"))
-                r = -EBADMSG;
+                /* A page that cannot be read is reported in the same way as a malformed one. */
+                r = read_failed(db) ? -EUCLEAN : -EBADMSG;
         else if ((rc & 0xff) == SQLITE_INTERRUPT)
                 r = -ECANCELED;
         else

@@ -143,6 +143,11 @@ static void save_refused(struct replica *replica) {
                 (void)raft_transfer(replica->raft, 0);
 }
 
+void replica_log_failed(struct replica *replica, int error) {
+        log_error_errno(error, "Writing the log beside %s failed", disk_path(replica->disk));
+        replica_fail(replica, error, "Cannot write to the log");
+}
+
 void replica_saved(struct replica *replica, int result) {
         replica->saving_now = false;
         if (result == -ENOSPC) {
@@ -150,9 +155,7 @@ void replica_saved(struct replica *replica, int result) {
                 return;
         }
         if (result < 0) {
-                log_error_errno(result, "Writing the log beside %s failed",
-                                disk_path(replica->disk));
-                replica_fail(replica, result, "Cannot write to the log");
+                replica_log_failed(replica, result);
                 return;
         }
         replica->log_full = false;

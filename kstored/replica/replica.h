@@ -129,6 +129,8 @@ uint64_t replica_next_ms(const struct replica *replica);
 /* The log is written: 0, -ENOSPC (nothing was written; tried again later) or another error, which
  * ends the member. */
 void replica_saved(struct replica *replica, int result);
+/* Any other write to the log, outside of a save, failed: the member ends, with the same words. */
+void replica_log_failed(struct replica *replica, int error);
 /* The same for the database; settled: a checkpoint after it has made all of it durable. */
 void replica_flushed(struct replica *replica, int result, bool settled);
 /* Ends the member: ops->failed() is called once, and nothing more happens in it. */

@@ -29,7 +29,7 @@ struct corrupt_check {
 };
 
 struct corrupt {
-        uint64_t period_us; /* --corrupt-check-time; 0: never */
+        uint64_t period_ms; /* --corrupt-check-time; 0: never */
         uint64_t next_ms;
         struct corrupt_check *check; /* under way */
 };
@@ -186,9 +186,9 @@ static void on_own(struct server *s, int error, int64_t rev, int64_t compact_rev
 static void turn(struct server *s, void *state, uint64_t now_ms) {
         struct corrupt *x = state;
 
-        if (x->period_us == 0 || now_ms < x->next_ms)
+        if (x->period_ms == 0 || now_ms < x->next_ms)
                 return;
-        x->next_ms = now_ms + x->period_us / 1000;
+        x->next_ms = now_ms + x->period_ms;
         if (x->check || s->stopping || s->state->member_count < 2 || !server_is_leader(s) ||
                         state_alarm(s->state, ALARM_CORRUPT))
                 return;
@@ -213,11 +213,13 @@ static void stop(struct server *s, void *state) {
 
 static int configure(struct server *s, void *state, struct problem *p) {
         struct corrupt *x = state;
+        uint64_t us;
 
-        if (parse_duration_us(s->options->corrupt_check_time, &x->period_us) < 0)
+        if (parse_duration_us(s->options->corrupt_check_time, &us) < 0)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "--corrupt-check-time \"%s\" is not a duration, such as 10m or 0",
                                 s->options->corrupt_check_time);
+        x->period_ms = us / 1000;
         return 0;
 }
 

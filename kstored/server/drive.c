@@ -107,7 +107,7 @@ static void on_mark_synced(int result, void *userdata) {
         x->mark_syncing = false;
         x->mark_synced_us = now_mono_us();
         if (result < 0 && result != -ENOSPC)
-                server_fatal(s, result, "Cannot write to the log");
+                replica_log_failed(s->replica, result);
 }
 
 /* The mark of the log becomes durable now and then; no block waits for it. */

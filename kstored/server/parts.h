@@ -22,7 +22,7 @@ struct server_part {
         /* In each turn, which follows every event: before the replica's turn, which carries out
          * what is asked of it here ... */
         void (*prepare)(struct server *s, void *state, uint64_t now_ms);
-        /* ... and after it. Neither is called after a fatal error. */
+        /* ... and after it, unless there was a fatal error. */
         void (*turn)(struct server *s, void *state, uint64_t now_ms);
         /* Before each tick of the replica: every heartbeat interval or so, on a single idle member
          * every 500 ms. */

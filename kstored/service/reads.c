@@ -60,15 +60,17 @@ static enum store_error read_new(struct server *s, size_t n, struct waiting_read
                 return STORE_NOT_FOR_LEARNER;
         if (requests_are_too_many(s) || x->bytes + n > READ_BYTES_MAX)
                 return STORE_TOO_MANY_REQUESTS;
-        if (!x->gathering) {
-                x->gathering = calloc(1, sizeof(*x->gathering));
-                if (!x->gathering)
-                        return STORE_NO_MEMORY;
-                STAILQ_INIT(&x->gathering->reads);
-        }
         w = malloc(sizeof(*w) + n);
         if (!w)
                 return STORE_NO_MEMORY;
+        if (!x->gathering) { /* never without a read in it */
+                x->gathering = calloc(1, sizeof(*x->gathering));
+                if (!x->gathering) {
+                        free(w);
+                        return STORE_NO_MEMORY;
+                }
+                STAILQ_INIT(&x->gathering->reads);
+        }
         *w = (struct waiting_read){.server = s, .size = n};
         STAILQ_INSERT_TAIL(&x->gathering->reads, w, link);
         x->count++;

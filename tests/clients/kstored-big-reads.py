@@ -150,7 +150,14 @@ def value_of(i, size):
 
 
 def fill(store, n, size, key=b"big/%05d"):
-    together(store.put_, [field(1, key % i) + field(2, value_of(i, size)) for i in range(n)], 8 if size > 10000 else 200)
+    messages = [field(1, key % i) + field(2, value_of(i, size)) for i in range(n)]
+    at_once = 8 if size > 10000 else 200
+    try:
+        together(store.put_, messages, at_once)
+    except grpc.RpcError as e:
+        if e.code() != grpc.StatusCode.UNAVAILABLE:
+            raise
+        together(store.put_, messages, at_once)  # as with etcd, a change of the leader may lose a write
 
 
 def beside(work, seconds=0.0):

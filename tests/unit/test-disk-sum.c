@@ -1,5 +1,6 @@
 /* What stands in the database is what was written, or it is found; and databases of format 1, which
  * had no checksums. */
+#include <limits.h>
 #include <sqlite3.h>
 
 #include "kstored/disk/disk.h"
@@ -313,6 +314,48 @@ static void test_a_stopped_check(void **state) {
         assert_true(r == -ECANCELED || r == 0); /* a small one is done before it looks */
 }
 
+static unsigned reads_left;
+static ssize_t (*real_pread)(int fd, void *data, size_t n, off_t at);
+
+static ssize_t failing_pread(int fd, void *data, size_t n, off_t at) {
+        if (reads_left == 0) {
+                errno = EIO;
+                return -1;
+        }
+        reads_left--;
+        return real_pread(fd, data, n, at);
+}
+
+/* A disk that fails in the middle of the check is not taken for damage, whichever read it is. */
+static void check_pages_on_failing_disk(struct fixture *f) {
+        unsigned failures = 0;
+        int r;
+
+        do {
+                assert_true(failures < 1000);
+                reads_left = failures++;
+                r = disk_check_pages(f->disk, NULL);
+                assert_true(r == 0 || r == -EUCLEAN || r == -EIO);
+        } while (r < 0);
+        assert_true(failures > 5);
+}
+
+static void test_unreadable_is_not_damaged(void **state) {
+        struct fixture *f = *state;
+        sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+        const char *name = vfs->xGetSystemCall(vfs, "pread64") ? "pread64" : "pread";
+
+        real_pread = (ssize_t(*)(int, void *, size_t, off_t))vfs->xGetSystemCall(vfs, name);
+        assert_non_null(real_pread);
+        assert_int_equal(vfs->xSetSystemCall(vfs, name, (sqlite3_syscall_ptr)failing_pread), 0);
+        check_pages_on_failing_disk(f); /* the rows are in SQLite's log */
+        reads_left = UINT_MAX;
+        assert_int_equal(disk_checkpoint(f->disk), 1);
+        check_pages_on_failing_disk(f); /* and in the database */
+        assert_int_equal(vfs->xSetSystemCall(vfs, name, NULL), 0);
+        assert_int_equal(disk_check_pages(f->disk, NULL), 0);
+}
+
 /* ---- format 1 */
 
 static void assert_upgraded(struct fixture *f, bool log) {
@@ -396,6 +439,8 @@ int main(void) {
                                         test_sound_data_are_sound, setup_full, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_every_change_is_found, setup_full, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_unreadable_is_not_damaged, setup_full, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_damage_stays_found, setup_full, teardown),
                         cmocka_unit_test_setup_teardown(test_a_stopped_check, setup_full, teardown),
