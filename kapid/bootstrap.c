@@ -43,7 +43,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 static void retry_later(struct bootstrap *b) {
         if (!b->timer && sd_event_add_time_relative(b->api->event, &b->timer, CLOCK_MONOTONIC,
                                          RETRY_US, 0, on_retry, b) < 0)
-                log_warning("Could not set a timer to make the first objects");
+                log_warning("Cannot set a timer to create the bootstrap objects");
 }
 
 static void clear_txn(struct bootstrap *b) {
@@ -58,7 +58,7 @@ static void on_stored(const struct store_result *res, void *userdata) {
         b->pending = false;
         clear_txn(b);
         if (res->error) {
-                log_debug_errno(res->error, "Could not make a first object: %s", res->message);
+                log_debug_errno(res->error, "Cannot create a bootstrap object: %s", res->message);
                 retry_later(b);
                 return;
         }
@@ -242,7 +242,7 @@ static int add_yaml(struct bootstrap *b) {
 
         if (r < 0)
                 return log_error_errno(
-                                r, "The first objects cannot be read: %s", strempty(p.message));
+                                r, "Cannot parse the bootstrap objects: %s", strempty(p.message));
         for (size_t i = 0; i < docs.count; i++) {
                 json_t *copy = json_deep_copy(docs.items[i].value);
 

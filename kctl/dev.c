@@ -259,7 +259,7 @@ static void print_log_tail(struct dev *d, const struct daemon_child *c) {
         const char *tail = n > LOG_TAIL ? text + n - LOG_TAIL : text;
         if (n > LOG_TAIL && strchr(tail, '\n'))
                 tail = strchr(tail, '\n') + 1;
-        fprintf(stderr, "The end of %s:\n%s", path, tail);
+        fprintf(stderr, "The last lines of %s:\n%s", path, tail);
 }
 
 static int on_child(sd_event_source *s, const siginfo_t *si, void *userdata) {
@@ -341,7 +341,7 @@ static int on_stop_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
 
         for (size_t i = 0; i < d->started; i++)
                 if (d->children[i].pid > 0) {
-                        fprintf(stderr, "%s does not stop and is killed\n", d->children[i].name);
+                        fprintf(stderr, "%s does not stop: killing it\n", d->children[i].name);
                         kill(d->children[i].pid, SIGKILL);
                 }
         return 0;

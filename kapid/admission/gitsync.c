@@ -64,8 +64,8 @@ static int check_gitsync(struct admission *a, struct problem *p) {
                                 "a GitSync without spec.serviceAccountName acts with all rights of "
                                 "the cluster",
                                 "set spec.serviceAccountName to a service account of this "
-                                "namespace (an existing GitSync without one is an "
-                                "administrator's to change)",
+                                "namespace (only an administrator may change an existing GitSync "
+                                "without one)",
                                 p);
         if (reads_own_disk(a->object))
                 return refuse(a, "spec.url names a path on the control plane's own disk",

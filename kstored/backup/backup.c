@@ -35,8 +35,8 @@ static int check_kind(const char *path, int fd, uint64_t size, struct problem *p
         memcpy(&magic, header + 16, sizeof(magic));
         if (magic == BBOLT_MAGIC)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "%s is a snapshot of etcd, whose database is another one: only "
-                                "etcdctl restores it",
+                                "%s is a snapshot of etcd, which has another format: only etcdctl "
+                                "restores it",
                                 path);
         if (size <= SQLITE_HEADER_SIZE + BACKUP_HASH_SIZE || memcmp(header, "SQLite format 3", 16))
                 return problem_set(p, EINVAL, 0, NULL,

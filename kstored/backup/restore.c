@@ -106,7 +106,7 @@ static int judge(struct target_dir *x, const struct backup_target *t,
         if (x->cluster_id && x->cluster_id != info->cluster_id && !t->other_cluster)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "the backup is of cluster %llx, and %s is of cluster %llx; "
-                                "--other-cluster restores it all the same (with that cluster's "
+                                "--other-cluster restores it anyway (with that cluster's "
                                 "secrets, nodes and service accounts)",
                                 (unsigned long long)info->cluster_id, x->dir,
                                 (unsigned long long)x->cluster_id);
@@ -191,7 +191,9 @@ static int rewrite(struct state *s, struct disk *d, const struct backup_target *
                 return r;
         if (__builtin_add_overflow(MAX(mvcc_rev(s->kv.mvcc), x->revision), BACKUP_REVISION_BUMP,
                             &revision))
-                return problem_set(p, EOVERFLOW, 0, NULL, "the revision has no room to move on");
+                return problem_set(p, EOVERFLOW, 0, NULL,
+                                "the revision cannot be increased any "
+                                "further");
         if (t->other_cluster && x->cluster_id)
                 info->cluster_id = x->cluster_id;
         info->member_id = member_id;

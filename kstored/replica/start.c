@@ -162,7 +162,7 @@ static int check_together(
         if (applied < c->base_index)
                 return damage_problem(p,
                                 "%s holds what was applied up to entry %llu, and its log begins "
-                                "behind entry %llu: what is between them is gone",
+                                "behind entry %llu: the entries between them are missing",
                                 disk_path(replica->disk), (unsigned long long)applied,
                                 (unsigned long long)c->base_index);
         if (applied > last)

@@ -110,7 +110,7 @@ static int ensure(const struct server *s, const char *side, const struct names *
                                 streq(side, "peer") ? "peer-auto-tls" : "auto-tls",
                                 text ? text : folder);
         }
-        log_info("Made a certificate for %ss that signed itself: %s", side, *ret_cert);
+        log_info("Made a self-signed certificate for %ss: %s", side, *ret_cert);
         return 0;
 }
 

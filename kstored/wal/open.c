@@ -134,7 +134,7 @@ static int read_blocks(struct log_reader *x) {
                 w->number = b.number;
                 w->before = b.sum;
                 if (b.number == x->mark.number && b.sum != x->mark.sum)
-                        return corrupt(x, "it is not the log that its mark is of");
+                        return corrupt(x, "its mark belongs to another log");
                 if (b.number > x->mark.number && x->first_unmarked == 0)
                         x->first_unmarked = at;
                 at += b.pages_size;
@@ -295,7 +295,7 @@ static int read_all(struct log_reader *x, const uint64_t *numbers, size_t n) {
         if (i + 1 < n && !bug(BUG_WAL_END_AT_DAMAGE))
                 return corrupt(x, "the first page of the next segment is damaged");
         if (x->mark.number > x->w->number && !bug(BUG_WAL_END_AT_DAMAGE))
-                return corrupt(x, "it ends there, and more was durable");
+                return corrupt(x, "it ends there, but more was durable");
         if (i == n)
                 return 0;
         /* Begun when the process ended: nothing in it was ever relied on. */

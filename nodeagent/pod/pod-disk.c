@@ -86,8 +86,8 @@ struct pod *pod_load(struct pods *all, const char *uid) {
 
         if (r < 0 || !json_is_object(object) || !streq(object_uid(object), uid) ||
                         !uid_is_valid(uid)) {
-                log_warning("The state of pod %s on disk cannot be read (%s); it is left alone "
-                            "until the control plane says more",
+                log_warning("The state of pod %s on disk cannot be read (%s); leaving it alone "
+                            "until the control plane reports the pod",
                                 uid, strerror(r < 0 ? -r : EBADMSG));
                 return NULL;
         }
