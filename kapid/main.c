@@ -237,7 +237,7 @@ static void on_stop(void *userdata) {
                 sd_event_exit(daemon_event(s->daemon), 0);
 }
 
-/* What the administrator allows to others. */
+/* Permissions that the administrator gives to others. */
 static int read_policies(const struct flags *f, struct api_options *o, struct problem *p) {
         if (pod_security_level_parse(f->pod_security, &o->pod_security_default) < 0)
                 return problem_set(p, EINVAL, 0, NULL,

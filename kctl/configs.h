@@ -24,5 +24,6 @@ enum store_state {
 };
 /* How the store of this control plane knows its clients. */
 int configs_store_state(struct machine *m, enum store_state *ret, struct problem *p);
-/* Makes kstored.yaml and kapid.yaml name the store's own authority and the clients and members that it lets in. */
+/* Makes kstored.yaml and kapid.yaml name the store's own authority and the clients and members that
+ * it lets in. */
 int configs_name_store_authority(struct machine *m, struct problem *p);

@@ -216,7 +216,7 @@ static char *argument_text(
                 return strformat("%s%s%s", a->flag, d->sockets, a->text);
         case VALUE_PORT:
                 return strformat("%s%u", a->flag, d->port);
-        case VALUE_TOKEN: /* read at the first start only: clusters are told apart by it */
+        case VALUE_TOKEN: /* read at the first start only: it distinguishes clusters */
                 return strformat("%s%s", a->flag, random_uuid(token));
         case VALUE_KUBECONFIG:
                 return strformat("%s%s/pki/%s.kubeconfig", a->flag, d->dir, c->name);
@@ -300,8 +300,8 @@ static int start(struct dev *d, struct daemon_child *c, struct problem *p) {
                 return -ENOMEM;
         if (access(program, X_OK) < 0)
                 return problem_set(p, ENOENT, 0, NULL,
-                                "the program %s was not found (looked beside kctl and in %s); build "
-                                "it with make",
+                                "the program %s was not found (looked beside kctl and in %s); "
+                                "build it with make",
                                 c->name, KEELSON_SBINDIR);
         r = make_argv(d, c, program, &argv);
         if (r < 0)

@@ -26,8 +26,8 @@ int machine_run(struct machine *m, const char *command, const void *input, size_
 int machine_try(struct machine *m, const char *command, const void *input, size_t input_size,
                 unsigned timeout_s, struct buf *ret_stdout, struct buf *ret_stderr, int *ret_status,
                 struct problem *p);
-/* The same on a machine over SSH, with its output handed over as it arrives (lib/ssh.h), or with what
- * a file holds as its input. */
+/* The same on a machine over SSH, with its output handed over as it arrives (lib/ssh.h), or with
+ * what a file holds as its input. */
 int machine_stream(struct machine *m, const char *command,
                 int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
                 void *userdata, int *ret_status, struct problem *p);
@@ -36,19 +36,19 @@ int machine_feed(struct machine *m, const char *command, int fd, unsigned timeou
 /* A command of this machine's shell; needs no machine. */
 int local_run(const char *command, const void *input, size_t input_size, unsigned timeout_s,
                 struct buf *out, struct buf *err, int *ret_status, struct problem *p);
-/* Waits until the API of a control plane answers that it is ready; prints the state of its units when it
- * does not in --timeout. k gets the client. (up.c) */
+/* Waits until the API of a control plane answers that it is ready; prints the state of its units
+ * when it does not in --timeout. k gets the client. (up.c) */
 int machine_wait_ready(
                 struct kctl *k, struct machine *m, const char *config_path, struct problem *p);
 /* Writes a file there, atomically, with this mode (octal text). */
 int machine_put(struct machine *m, const char *path, const char *mode, const char *text,
                 struct problem *p);
-/* Unpacks a bundle into /opt/keelson unless it is installed already. 1 when it was copied. Programs that
- * do not run on the machine (its C library or libsystemd is older than this build's) are refused
- * with -ENOTSUP before anything is replaced. */
+/* Unpacks a bundle into /opt/keelson unless it is installed already. 1 when it was copied. Programs
+ * that do not run on the machine (its C library or libsystemd is older than this build's) are
+ * refused with -ENOTSUP before anything is replaced. */
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p);
 
-/* What a look at the machine found; strings owned. */
+/* Facts of the machine as inspected; strings owned. */
 struct facts {
         char *hostname, *arch, *address, *machine_id;
         unsigned systemd;

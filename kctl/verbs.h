@@ -1,6 +1,6 @@
-/* The verbs of kctl, a row each: VERB(function, name, usage, summary, what completes its words,
- * flags that it takes beside the common ones...). A summary of NULL hides a verb. What completes
- * the words: "kinds", "objects", "nodes", "pods", "gitsyncs", "files" or NULL. kctl.h makes
+/* The verbs of kctl, a row each: VERB(function, name, usage, summary, completion of its words,
+ * flags that it takes beside the common ones...). A summary of NULL hides a verb. The completion
+ * of the words is "kinds", "objects", "nodes", "pods", "gitsyncs", "files" or NULL. kctl.h makes
  * prototypes of the rows, main.c the table. */
 /* clang-format off */
 VERB(kctl_get, "get", "KIND[,KIND...] [NAME...] | KIND/NAME...",

@@ -274,7 +274,7 @@ static void flush(struct h2_connection *c) {
         if (c->state != H2_OPEN || c->doomed)
                 return;
         enter(c);
-        /* What does not fit goes with the next round, after the other connections' turns. */
+        /* The rest is sent in the next round, after the other connections' turns. */
         r = fill_out(c);
         if (r == 0 && !c->doomed)
                 r = write_out(c);

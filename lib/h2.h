@@ -1,6 +1,6 @@
 /* HTTP/2 connections (RFC 9113), for both sides: sockets and TLS without blocking, one write per
  * turn of the loop and connection, streams with flow control and deadlines. nghttp2 is behind it
- * (h2-session.c). What the bytes of a stream mean is left to its user: gRPC's messages are
+ * (h2-session.c). The user of a stream interprets its bytes: gRPC's messages are
  * grpc-framing's. */
 #pragma once
 

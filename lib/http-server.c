@@ -201,7 +201,7 @@ static uint64_t discard_max(const struct http_request *r) {
                                : DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max;
 }
 
-/* The first call for a request: headers only. What can be refused now is never read. */
+/* The first call for a request: headers only. Bodies that can be refused now are never read. */
 static enum MHD_Result begin_request(struct http_request *r, const char *method) {
         struct http_server *s = r->server;
         const char *length = http_request_header(r, "Content-Length");

@@ -536,7 +536,7 @@ static int refuse_conflicts(struct owners *owners, const struct owner *own, cons
         return c.count > 0 ? -ESTALE : 0;
 }
 
-/* What was there before anyone applied belongs to a manager of that name. */
+/* Fields from before the first apply belong to a manager of that name. */
 static int adopt_untracked(
                 const struct kind *k, struct owners *owners, const json_t *live, uint64_t now_us) {
         _cleanup_json_ json_t *empty = json_object(), *removed = NULL;

@@ -22,7 +22,7 @@ static int refuse(struct merger *m, const char *fmt, const char *word) {
         return -EINVAL;
 }
 
-/* What of a list entry identifies it: the key of an object, or the primitive itself. */
+/* The identity of a list entry: the key of an object, or the primitive itself. */
 static const json_t *identity(const json_t *item, const char *key) {
         return key ? json_object_get(item, key) : item;
 }
@@ -239,7 +239,7 @@ static int merge_item(struct merger *m, const struct schema *s, const char *key,
         return index_add(index, merged, key, json_array_size(result) - 1);
 }
 
-/* What of the object's list the patch leaves. */
+/* The entries of the object's list that the patch keeps. */
 static json_t *keyed_rest(const struct keyed *l, const json_t *target) {
         json_t *rest = json_array(), *item;
         size_t i;

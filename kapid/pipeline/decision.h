@@ -1,4 +1,4 @@
-/* What a verb decides about one object: what becomes of it in the store, and what the client
+/* A verb's decision about one object: the change in the store, and what the client
  * gets. Made by a pure function from the live object and the request; carried out by write.c. */
 #pragma once
 

@@ -108,7 +108,7 @@ static int take_item(struct run *run, struct item *it, bool fresh, struct proble
         return 0;
 }
 
-/* What the store has at our key (NULL: nothing) becomes the live one, and is decided on. */
+/* Decides again, with the store's value at our key (NULL: nothing) as the live object. */
 static void take_stored(struct run *run, const struct store_kv *kv) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_item_ struct item *it = NULL;

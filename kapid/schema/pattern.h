@@ -9,7 +9,7 @@ enum {
         PATTERN_SIZE_MAX = 4096,
         PATTERN_REPEAT_MAX = 1000, /* RE2's bound on {n,m}, and on the product of nested ones */
         PATTERN_DEPTH_MAX = 200,   /* parentheses in each other */
-        /* What all patterns of one object may cost together, in PCRE2's steps: some tenths of a
+        /* Limit for all patterns of one object together, in PCRE2's steps: some tenths of a
            second. */
         PATTERN_STEPS_MAX = 8 * 1000 * 1000,
 };

@@ -3,7 +3,6 @@
  * and live as long as their set. */
 #pragma once
 
-
 #include "lib/json.h"
 #include "lib/problem.h"
 
@@ -76,7 +75,7 @@ struct schema_rules {
         size_t items_min, items_max;
         size_t properties_min, properties_max;
         const json_t *enumeration; /* array or NULL */
-        struct pattern *pattern; /* compiled when the first value meets it */
+        struct pattern *pattern;   /* compiled when the first value meets it */
         const struct schema *const *all_of,
                         *const *any_of, *const *one_of; /* NULL-terminated or NULL */
         const struct schema * not ;
@@ -141,9 +140,9 @@ void schema_set_seal(struct schema_set *s);
  * ("spec.versions[0].schema.openAPIV3Schema"). */
 int schema_compile(struct schema_set *s, const json_t *document, bool as_custom_root,
                 const char *path, const struct schema **ret, struct problem *p);
-/* From now on schema_compile also compiles patterns, so that a pattern which PCRE2 refuses is refused
- * with its definition: for definitions that are being written. Bounded: patterns beyond the first few
- * megabytes wait until a value is checked against them. */
+/* From now on schema_compile also compiles patterns, so that a pattern which PCRE2 refuses is
+ * refused with its definition: for definitions that are being written. Bounded: patterns beyond the
+ * first few megabytes wait until a value is checked against them. */
 void schema_set_check_patterns(struct schema_set *s);
 /* A definition by name, compiled on demand; NULL when there is none. */
 const struct schema *schema_set_find(struct schema_set *s, const char *name, struct problem *p);

@@ -132,7 +132,7 @@ static void on_stream_gone(struct http_stream *s, void *userdata) {
         j->stream = NULL;
         j->gone = true;
         atomic_store(&j->stop, true);
-        /* What the thread still writes is read and dropped, until it ends. */
+        /* Later output of the thread is read and dropped, until it ends. */
         (void)sd_event_source_set_enabled(j->io, SD_EVENT_ON);
 }
 
@@ -404,7 +404,7 @@ static int fill_target(struct node_log *j, const json_t *node, struct problem *p
         return j->host && j->host_key && j->user && j->key_file ? 0 : -ENOMEM;
 }
 
-/* What the job is to do. */
+/* The job's arguments. */
 static int prepare(struct request *request, struct node_log *j, struct problem *p) {
         _cleanup_json_ json_t *pod = NULL, *node = NULL;
         bool previous = query_true(request_query(request, "previous"));

@@ -1,4 +1,4 @@
-/* What --replace does with the data directory. */
+/* The part of --replace that works on the data directory. */
 #include "kstored/backup/replace-data.h"
 
 #include <fcntl.h>

@@ -227,8 +227,7 @@ static int agree(struct survey *s, const struct server_options *o, struct proble
                 survey_wait(AGAIN_US);
         }
         return problem_set(p, EAGAIN, 0, NULL,
-                        "this member cannot be replaced now: %s (%zu of "
-                        "%zu voters that "
+                        "this member cannot be replaced now: %s (%zu of %zu voters that "
                         "remain). Start those that are down and repeat this; when most of them are "
                         "lost, restore a backup of one that is left: kstored --config FILE "
                         "--restore BACKUP --force",

@@ -1,7 +1,7 @@
 /* A data directory made of a backup. It is built whole beside the old one and changes places with
  * it in one step, so that a crash leaves one of the two.
  *
- * What changes in the database: this member alone is the cluster, under a new id, so that former
+ * Changes in the database: this member alone is the cluster, under a new id, so that former
  * members that still run cannot take it for their own; it begins a new log (log_base = applied);
  * the revision moves past all that clients may have seen, and everything before it counts as
  * compacted, so that earlier watches must start again instead of waiting for revisions that now
@@ -192,8 +192,7 @@ static int rewrite(struct state *s, struct disk *d, const struct backup_target *
         if (__builtin_add_overflow(MAX(mvcc_rev(s->kv.mvcc), x->revision), BACKUP_REVISION_BUMP,
                             &revision))
                 return problem_set(p, EOVERFLOW, 0, NULL,
-                                "the revision cannot be increased any "
-                                "further");
+                                "the revision cannot be increased any further");
         if (t->other_cluster && x->cluster_id)
                 info->cluster_id = x->cluster_id;
         info->member_id = member_id;

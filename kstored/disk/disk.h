@@ -51,7 +51,7 @@ struct disk_op {
         struct bytes *blob;
 };
 
-/* What one transaction writes. Zero is empty. */
+/* The writes of one transaction. Zero is empty. */
 struct disk_batch {
         uint64_t numbers[DISK_NUMBERS];
         uint32_t numbers_set; /* bit set */
@@ -129,7 +129,7 @@ int disk_checkpoint(struct disk *d);
  * thread. */
 int disk_copy(struct disk *d, const char *to);
 
-/* What mvcc_hash() gives, read from the table in its own order, with a connection of its own. Any
+/* The same as mvcc_hash(), read from the table in its own order, over a separate connection. Any
  * one thread. Every row up to rev must be there, and those that compact_rev made needless must be
  * gone; -ESTALE when a later compaction has come, -ECANCELED when *stop was set. */
 int disk_hash(struct disk *d, int64_t rev, int64_t compact_rev, const _Atomic bool *stop,
@@ -154,7 +154,7 @@ int disk_scrub(struct disk *d, int64_t *seq, size_t n);
 /* SQLite's own check of its pages. */
 int disk_check_pages(struct disk *d, const _Atomic bool *stop);
 
-/* What a database that may be in use is: an error when it is not kstored's or unreadable. */
+/* Identifies a database that may be in use: an error when it is not kstored's or unreadable. */
 int disk_glance(const char *path, uint64_t *ret_cluster_id, int64_t *ret_revision);
 
 struct disk_size {

@@ -4,7 +4,7 @@
 #include "kstored/disk/damage.h"
 #include "lib/log.h"
 
-/* What the state machine reads back. Damage ends the member, so that it no longer answers. What
+/* Reads the state machine back. Damage ends the member, so that it no longer answers. What
  * could not be read may be readable later: it fails only the request, and the scrub starts again.
  */
 static int check_source(struct replica *replica, int r) {

@@ -55,7 +55,7 @@ static int add_hosts(struct names *n, char *const *urls) {
         return r;
 }
 
-/* What an earlier start made. */
+/* Files made by an earlier start. */
 static bool still_good(const char *cert_path, const char *key_path) {
         _cleanup_free_ char *cert = NULL, *key = NULL;
         uint64_t end_s;

@@ -1,6 +1,6 @@
-/* Metrics with etcd's names and labels. What the server knows anyway is read when /metrics is
- * requested; durations are observed as they happen. Series of a member begin with its first message
- * or ping.
+/* Metrics with etcd's names and labels. Values that the server keeps anyway are read when /metrics
+ * is requested; durations are observed as they happen. Series of a member begin with its first
+ * message or ping.
  */
 #include "kstored/server/metrics.h"
 
@@ -123,9 +123,7 @@ static const struct figure figures[] = {
                                 receives_snapshot},
                 {"etcd_mvcc_db_total_size_in_bytes", "Size of the database.", false, db_size},
                 {"etcd_mvcc_db_total_size_in_use_in_bytes",
-                                "Part of the database file that is in "
-                                "use.",
-                                false, db_in_use},
+                                "Part of the database file that is in use.", false, db_in_use},
                 {"etcd_debugging_mvcc_keys_total",
                                 "Keys in the index, deleted ones that are not compacted included.",
                                 false, keys},
@@ -139,9 +137,7 @@ static const struct figure figures[] = {
                                 true, client_received},
                 {"etcd_network_client_grpc_sent_bytes_total", "Bytes of messages to clients.", true,
                                 client_sent},
-                {"etcd_network_disconnected_peers_total",
-                                "Times that a member became "
-                                "unreachable.",
+                {"etcd_network_disconnected_peers_total", "Times that a member became unreachable.",
                                 true, disconnected},
                 {"etcd_disk_defrag_inflight", "Whether defragmenting is under way.", false,
                                 defragmenting},

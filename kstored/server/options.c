@@ -189,7 +189,7 @@ static int check_made(const struct side *s, struct problem *p) {
         return 0;
 }
 
-/* What keeps certificates out needs the CA that lets them in. */
+/* Options that reject certificates need the CA that accepts them. */
 static int check_lists(const struct side *s, struct problem *p) {
         const char *list = !isempty(s->crl)       ? "crl-file"
                            : s->allowed_cns       ? "cert-allowed-cn"

@@ -164,7 +164,7 @@ static int load(struct log_reader *x, const char *name) {
         return r < 0 ? file_trouble(x, name, r) : 0;
 }
 
-/* What a head says must follow from all before it. */
+/* A head's values must follow from all before it. */
 static bool head_fits(const struct log_reader *x, const struct wal_head *h) {
         const struct wal *w = x->w;
 

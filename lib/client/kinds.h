@@ -42,8 +42,8 @@ struct kind_rollout {
         const char *paused;     /* path of the field that pauses it */
 };
 
-/* Ranks of applying: up to BASE, everything is applied before the rest can be checked (namespaces and
- * CRDs). */
+/* Ranks of applying: up to BASE, everything is applied before the rest can be checked (namespaces
+ * and CRDs). */
 enum { KIND_RANK_BASE = 1, KIND_RANK_LAST = 10 };
 
 struct kind_facts {

@@ -1,4 +1,4 @@
-/* What of a pod is on disk: the desired pod (object and resources), and the record of what runs. A
+/* A pod's files on disk: the desired pod (object and resources), and the record of what runs. A
  * pod starts from them without the control plane, and is adopted from them after the agent was
  * restarted. */
 #include "lib/log.h"

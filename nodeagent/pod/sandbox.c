@@ -1,6 +1,6 @@
-/* What a pod's containers run in: the ConfigMaps and Secrets it uses, its address and network, its
- * volumes, and the plan of its units. Made before anything starts, taken down after everything has
- * ended. */
+/* The environment of a pod's containers: the ConfigMaps and Secrets it uses, its address and
+ * network, its volumes, and the plan of its units. Made before anything starts, taken down after
+ * everything has ended. */
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"

@@ -350,9 +350,7 @@ static void report_suspended(struct gitsync *s) {
         _cleanup_problem_ struct problem p = {0};
 
         problem_set(&p, EAGAIN, 0, NULL,
-                        "suspended by spec.suspend; `kctl sync resume %s` resumes "
-                        "it",
-                        s->name);
+                        "suspended by spec.suspend; `kctl sync resume %s` resumes it", s->name);
         gitsync_fail(s, "Suspended", &p);
         s->failures = 0;
 }

@@ -147,9 +147,7 @@ static int write_file(struct render_job *r, const json_t *file) {
 
         if (!clean || !streq(clean, name) || !*name)
                 return problem_set(r->problem, EINVAL, 0, NULL,
-                                "the file name \"%s\" is not "
-                                "accepted",
-                                name);
+                                "the file name \"%s\" is not accepted", name);
         if (!text) {
                 if (base64_decode(json_str_or(file, "base64", ""), &data, &n) < 0)
                         return -EINVAL;

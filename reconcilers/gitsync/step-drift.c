@@ -186,7 +186,7 @@ static int start_compare(struct running_action *a) {
         const json_t *live = gitsync_live(s, w);
         char print[INVENTORY_HASH_SIZE];
 
-        /* What was not applied completely is left to the next run. */
+        /* Objects that were not applied completely are left to the next run. */
         if (!e || !streq(e->hash, w->hash) || e->finished || (live && object_is_deleting(live))) {
                 settled(a, w);
                 return 0;

@@ -49,7 +49,7 @@ static void fail(struct running_action *a, int error, const struct problem *p) {
 
 /* --- looking --- */
 
-/* What an action of the type "look" waits for: one of the two. */
+/* The awaited state of an action of the type "look": one of the two. */
 struct looking {
         struct api_call *call;
         struct contents *contents;

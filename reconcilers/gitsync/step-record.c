@@ -102,7 +102,7 @@ static int record_wanted(struct gitsync *s) {
         return 0;
 }
 
-/* What the commit changes of the inventory; -EPERM: a brake holds it. */
+/* The commit's changes of the inventory; -EPERM: stopped by a brake. */
 static int decide_record(struct gitsync *s, struct problem *p) {
         const struct revision *revision = s->revision;
         int r;

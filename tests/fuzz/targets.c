@@ -154,8 +154,7 @@ static void fuzz_protobuf(const char *text, size_t n) {
         _cleanup_problem_ struct problem p = {0};
 
         write_through(pods(), "application/vnd.kubernetes.protobuf", text, n);
-        (void)delete_options_decode(
-                        "application/vnd.kubernetes.protobuf", text, n, &options, &p);
+        (void)delete_options_decode("application/vnd.kubernetes.protobuf", text, n, &options, &p);
 }
 
 static void fuzz_patch(const char *text, size_t n) {
