@@ -1,4 +1,4 @@
-/* First objects. Each is made by a txn of its own that holds only while there is none of that name,
+/* First objects. Each is created by a separate txn that succeeds only if none of that name exists,
  * so that several kapids may start at once and what an administrator changed stays. Default roles
  * follow the program (rules are put back at start) unless their annotation
  * rbac.authorization.kubernetes.io/autoupdate says "false". */

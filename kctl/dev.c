@@ -314,7 +314,7 @@ static int start(struct dev *d, struct daemon_child *c, struct problem *p) {
         posix_spawnattr_init(&attributes);
         sigemptyset(&none);
         posix_spawnattr_setsigmask(&attributes, &none);
-        /* A group of its own: Ctrl-C reaches kctl alone, which stops them in order. */
+        /* Its own process group: Ctrl-C reaches kctl alone, which stops them in order. */
         posix_spawnattr_setpgroup(&attributes, 0);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
         r = posix_spawn(&c->pid, program, &actions, &attributes, argv, environ);

@@ -63,7 +63,7 @@ static int upgrade_store(
                                 "mv store-ca.crt.new store-ca.crt",
                                 NULL, 0, 30, NULL, p);
         }
-        step(k, "Giving the store a certificate authority of its own");
+        step(k, "Giving the store its own certificate authority");
         r = cluster_files_make_store(&spec, &files, p);
         if (r < 0)
                 return r;

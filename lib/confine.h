@@ -24,7 +24,7 @@ struct confine_options {
         size_t port_count;
 };
 
-/* What holds afterwards: 0 files, ports, signals; CONFINE_PARTLY where the kernel knows fewer of
+/* Confined afterwards: 0 files, ports, signals; CONFINE_PARTLY where the kernel knows fewer of
  * them (before 6.12); -EOPNOTSUPP where it has no Landlock at all: nothing holds. Other negative
  * errno: nothing may be relied on. */
 enum { CONFINE_PARTLY = 1 };

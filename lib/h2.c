@@ -316,7 +316,7 @@ static void set_priority(struct h2_connection *c, int64_t priority) {
 static void read_more_later(struct h2_connection *c) {
         c->read_more = true;
         c->io_events = (uint32_t)OPEN_EVENTS | EPOLLOUT; /* writable as good as always */
-        /* So much takes its turn with everything else. */
+        /* This much shares the turn with everything else. */
         set_priority(c, SD_EVENT_PRIORITY_NORMAL);
         if (sd_event_source_set_io_events(c->io, c->io_events) < 0)
                 h2_connection_fail(c, "out of memory");

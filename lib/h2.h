@@ -151,7 +151,7 @@ void h2_stream_done(struct h2_stream *s);
 int h2_stream_send(struct h2_stream *s, const void *head, size_t head_size, struct bytes *body);
 /* Nothing more to send: the stream ends after what is queued. */
 void h2_stream_end(struct h2_stream *s);
-/* Drops pieces of which nothing has been sent. */
+/* Drops pieces that have not been started. */
 void h2_stream_drop_unsent(struct h2_stream *s);
 /* Whether what is queued waits for the peer's window. */
 bool h2_stream_is_blocked(struct h2_stream *s);

@@ -76,7 +76,7 @@ int http_call_start(struct http_client *c, const struct http_call_options *optio
  * is then not called). */
 struct http_call *http_call_cancel(struct http_call *call);
 
-/* Does one call and waits for it (a loop of its own inside; never from within an event callback of
+/* Does one call and waits for it (its own loop inside; never from within an event callback of
  * a daemon). The result must be freed with http_result_done(). Returns 0 when an answer came,
  * whatever its code. on_data is honoured. */
 int http_client_do(struct http_client *c, const struct http_call_options *options,

@@ -1,7 +1,7 @@
 /* The HTTP/1.1 server: libmicrohttpd without threads, its epoll descriptor watched by sd-event.
  * libmicrohttpd 0.9.75 acts only inside MHD_run(): it must run after every MHD_resume_connection(),
  * and after its own timeout. It does not look at suspended connections, so a request that waits for
- * its answer (and every stream) has a watch of its own on the socket for the client's end.
+ * its answer (and every stream) watches the socket for the client's disconnect.
  * TLS credentials are set per connection, before the handshake, so that certificates rotate. */
 #include "lib/http-server-internal.h"
 

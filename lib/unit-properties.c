@@ -7,7 +7,7 @@
 #define ON "yes true on 1"
 
 static const struct unit_property table[] = {
-                /* The life of its own processes. */
+                /* The lifetime of its processes. */
                 {"Description", NULL, LEVEL_RESTRICTED, NULL, NULL},
                 {"Documentation", NULL, LEVEL_RESTRICTED, NULL, NULL},
                 {"Type", NULL, LEVEL_RESTRICTED, "simple exec notify oneshot idle", NULL},

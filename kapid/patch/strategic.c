@@ -138,7 +138,7 @@ static bool has_order(const json_t *patch, const char *field) {
         return false;
 }
 
-/* What a patch brings where the object has nothing: the value itself without nulls, directives, and
+/* A patch's value where the object has none: the value itself without nulls, directives, and
  * what carries a $patch (there is nothing that it could replace or delete). *ret is NULL when
  * nothing is left. */
 static int plain_value(struct merger *m, const struct schema *s, const json_t *v, json_t **ret) {

@@ -89,7 +89,7 @@ int machine_validate_body(const struct kind *k, const struct kind_subresource *s
 /* The grace period in seconds of a delete: requested is the option's value or -1. 0: goes at once.
  * Only pods have one; -EINVAL never. */
 int64_t machine_grace_seconds(const struct kind *k, const json_t *object, int64_t requested);
-/* What a delete changes in an object of the kind that it only marks (a Namespace's phase). */
+/* Changes by a delete in an object that it only marks (a Namespace's phase). */
 int machine_prepare_delete(const struct kind *k, json_t *object);
 /* Whether finalizers hold the object: a delete marks it only. */
 bool machine_is_held(const struct kind *k, const json_t *object);

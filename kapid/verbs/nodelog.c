@@ -1,5 +1,5 @@
 /* GET pods/P/log: the pod's node is asked over SSH (docs/names.md: forced command). libssh blocks,
- * so each log stream has a thread of its own, at most API_LOG_STREAMS_MAX of them. The thread
+ * so each log stream has its own thread, at most API_LOG_STREAMS_MAX of them. The thread
  * writes what it gets into a pipe; the loop reads it as fast as the client takes it, and a full
  * pipe slows the thread and with it the node. The thread closes the pipe when it exits: only then
  * are its results read and is it joined. `stop` is the only member that both sides use while it

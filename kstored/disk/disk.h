@@ -125,7 +125,7 @@ size_t disk_unsettled_bytes(const struct disk *d);
 /* 1: all that was written is in the database, durably, and SQLite's log is empty; 0: a reader is in
  * the way. The writing thread. */
 int disk_checkpoint(struct disk *d);
-/* A consistent copy of the whole database into a new file, with a connection of its own. Any one
+/* A consistent copy of the whole database into a new file, over a separate connection. Any one
  * thread. */
 int disk_copy(struct disk *d, const char *to);
 
@@ -147,7 +147,7 @@ int disk_adopt(struct disk *d, const char *path, uint64_t member_id);
  * checks it from end to end: pages, invariants, every row. p says what is wrong.
  */
 int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
-/* Looking for damage, with a connection of its own; any one thread. 0, -EBADMSG, or -ECANCELED when
+/* Looks for damage, over a separate connection; any one thread. 0, -EBADMSG, or -ECANCELED when
  * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the
  * end. */
 int disk_scrub(struct disk *d, int64_t *seq, size_t n);

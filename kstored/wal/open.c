@@ -304,7 +304,7 @@ static int read_all(struct log_reader *x, const uint64_t *numbers, size_t n) {
         return r < 0 ? r : load(x, (wal_segment_name(name, numbers[i - 1]), name));
 }
 
-/* What a process that was killed has written may be in the kernel's memory only, and a sync that
+/* Writes of a killed process may be in the kernel's memory only, and a sync that
  * failed then may have made the kernel forget that it has to be written. It is built upon from here
  * on, so it is written again and synced. */
 static int settle(struct log_reader *x) {

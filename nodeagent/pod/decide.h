@@ -3,7 +3,7 @@
  *      view.c: struct pod_view --> pod_decide() --> struct pod_decision --> drive.c carries it out
  *
  * The machine is level-triggered: an event only wakes the pod, and each look starts from everything
- * that can be seen. What must be remembered between two looks (when a pause ends, which run was
+ * that can be seen. State that must be kept between two looks (when a pause ends, which run was
  * announced) is in struct pod_memory and struct container_memory. A decision holds their next
  * values; nothing else changes them, the events in the second half of this header aside. */
 #pragma once

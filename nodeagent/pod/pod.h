@@ -176,7 +176,7 @@ int pod_add_containers(struct pod *p);
 void pod_free_containers(struct pod *p);
 /* Takes what the record on disk says of it. */
 void container_load(struct container *c, const json_t *saved);
-/* Nothing of it runs, although the record may say so. */
+/* None of its containers run, although the record may say so. */
 void container_not_adopted(struct container *c);
 /* After a reboot: its work is lost, and it runs again. */
 void container_forget_end(struct container *c);

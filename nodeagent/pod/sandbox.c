@@ -207,7 +207,7 @@ void sandbox_mend_network(struct pod *p) {
 
 /* ---- the plan ---- */
 
-/* What the pod asks for and does not get as things are; pod_warn_no_effect() names the fields that
+/* Warns of requests that cannot be met at present; pod_warn_no_effect() names the fields that
  * never have an effect. */
 static void warn_once(struct pod *p) {
         const json_t *v;

@@ -22,7 +22,7 @@ struct fetch_job {
         git_repository *repo;
         struct renderer renderer;
         unsigned credential_tries;
-        const char *refused; /* why no credentials were given; libgit2 has a message of its own */
+        const char *refused; /* why no credentials were given; libgit2 has its own message */
 };
 
 static const char *field(const struct fetch_job *f, const char *name) {

@@ -1,6 +1,6 @@
 /* The last step of a run: what left Git is removed, rank by rank from the last. Each rank is looked
  * at (is the object still this GitSync's, what does a Namespace or a CRD hold?), decided
- * (decide_removals) and carried out before the next one. What must not be removed without a
+ * (decide_removals) and carried out before the next one. Objects that must not be removed without a
  * person's permission is kept, and tried again by later runs. */
 #include "lib/buf.h"
 #include "lib/log.h"
