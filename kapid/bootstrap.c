@@ -76,7 +76,7 @@ static bool has_labels(const json_t *live, const json_t *wanted) {
         return true;
 }
 
-/* Whether what is there is as it should be. */
+/* Whether the stored object is as it should be. */
 static bool is_good(const json_t *live, const json_t *wanted) {
         const char *update = object_annotation(live, "rbac.authorization.kubernetes.io/autoupdate");
 

@@ -1,6 +1,7 @@
-/* A process that is about to read what a stranger sent gives up what it does not need for that, for
- * good and for all its children: files outside those named, sockets and signals of others, other
- * ports (Landlock, landlock(7), as far as the kernel has it), core files. Needs no privileges. */
+/* A process that is about to read untrusted data drops the rights that it does not need for that,
+ * for good and for all its children: files outside those named, sockets and signals of others,
+ * other ports (Landlock, landlock(7), as far as the kernel has it), core files. Needs no
+ * privileges. */
 #pragma once
 
 #include "lib/base.h"

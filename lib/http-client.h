@@ -57,8 +57,8 @@ struct http_call_options {
         const char *content_type; /* of the body */
         const char *accept;       /* NULL: application/json */
         uint64_t timeout_us;      /* whole call; 0: 60 s; UINT64_MAX: none (streams) */
-        uint64_t idle_timeout_us; /* streams: no byte for so long ends the call with -ETIMEDOUT; 0:
-                                     never */
+        uint64_t idle_timeout_us; /* streams: no byte for this long ends the call with -ETIMEDOUT;
+                                     0: never */
         size_t body_size_max;     /* 0: 256 MiB */
         /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call
          * with that error. */

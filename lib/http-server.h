@@ -14,7 +14,7 @@ struct http_stream;
 
 /* Called once per request, body complete. The handler must answer each request exactly once, now or
  * later: http_respond*() or http_stream_begin(). The request stays valid until answered; if the
- * client goes away first, http_request_on_gone tells. */
+ * client disconnects first, http_request_on_gone reports it. */
 typedef void (*http_handler)(struct http_request *req, void *userdata);
 
 /* How a request's body is handled. */

@@ -52,7 +52,7 @@ struct admission {
         const char *subresource; /* "": the object itself */
         const char *namespace;   /* "": none */
         const char *name;        /* "" in ADMISSION_MAY_CREATE when the server makes the name */
-        const json_t *live;      /* what is there; NULL: a create */
+        const json_t *live;      /* the stored object; NULL: a create */
         const json_t *object;    /* what it becomes; NULL: a deletion, or ADMISSION_MAY_CREATE */
         json_t *draft;    /* `object` in ADMISSION_MUTATE, where it may be changed; else NULL */
         char ***warnings; /* for admission_warn() */

@@ -16,7 +16,7 @@ struct look {
         char *detail;
 };
 
-/* Adds a word to a list unless it is there. Failures are kept in the look, as by all below. */
+/* Adds a word to a list unless it has it. Failures are kept in the look, as by all below. */
 void look_add(struct look *l, char ***list, const char *word);
 void look_sort(char **list);
 /* `"a", "b"`; owned by the caller, as all texts below; NULL when out of memory. */

@@ -146,7 +146,7 @@ static int check_list(
         return 0;
 }
 
-/* Names that stand for the machine that asks. */
+/* Names that mean the requesting machine. */
 static int check_external_name(struct admission *a, struct problem *p) {
         const char *name = json_str_or(a->object, "spec.externalName", "");
         size_t n = strlen(name);

@@ -126,7 +126,7 @@ static json_t *new_entry(const char *manager, const char *operation, const char 
         return entry;
 }
 
-/* Replaces or adds the writer's own entry; takes set. An empty one goes away. */
+/* Replaces or adds the writer's own entry; takes set. An empty one is removed. */
 static int owners_put(struct owners *o, const char *manager, const char *operation,
                 const char *api_version, const char *subresource, uint64_t now_us, json_t *set) {
         struct owner *own = owners_find(o, manager, operation, api_version, subresource);

@@ -181,7 +181,7 @@ static int plain_value(struct merger *m, const struct schema *s, const json_t *v
         return 0;
 }
 
-/* A patch of a list with a merge key, taken apart. */
+/* A patch of a list with a merge key, parsed. */
 struct keyed {
         const char *key;
         json_t *items;    /* ordinary ones */

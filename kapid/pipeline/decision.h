@@ -8,7 +8,7 @@ enum decision_act {
         DECIDE_NOTHING, /* nothing is written; object: the answer, or NULL */
         DECIDE_PUT,     /* object is stored */
         DECIDE_DELETE,  /* the key is deleted; object: its last state for the answer, or NULL */
-        DECIDE_RENAME,  /* `name` is tried instead, as something that is not there (generateName) */
+        DECIDE_RENAME,  /* `name` is tried instead, a free name (generateName) */
 };
 
 enum { DECISION_KEYS_MAX = 40 };

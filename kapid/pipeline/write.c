@@ -19,8 +19,8 @@ struct run {
         write_decide decide;
         write_done done;
         char *key;
-        json_t *live;      /* NULL: nothing is there */
-        uint64_t revision; /* of live; 0: nothing is there */
+        json_t *live;      /* NULL: not stored */
+        uint64_t revision; /* of live; 0: not stored */
         bool fresh;        /* live is the store's own, or the guard is to find out */
         unsigned attempts;
         char *text; /* what is stored */

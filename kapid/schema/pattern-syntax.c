@@ -162,7 +162,7 @@ static int read_property(struct reader *r, bool negated) {
         return 0;
 }
 
-/* A class that stands for itself, outside of brackets and inside. 0: it is none. */
+/* A class that needs no translation, outside of brackets and inside. 0: it is none. */
 static int read_class(struct reader *r, bool inside) {
         switch (r->s[0]) {
         case 'd':

@@ -33,7 +33,7 @@ int pattern_new(struct pattern **ret, struct pattern_cache *cache, const char *t
                 char **ret_error);
 struct pattern *pattern_free(struct pattern *p);
 const char *pattern_text(const struct pattern *p);
-/* Compiles it if need be: for definitions that are just written. Adds the bytes that it takes to
+/* Compiles it if needed: for definitions that are just written. Adds the bytes that it takes to
  * *size (may be NULL). -EINVAL with a sentence when PCRE2 refuses it. */
 int pattern_compile(struct pattern *p, size_t *size, char **ret_error);
 /* 1: matches somewhere in the text of n bytes (valid UTF-8); 0: does not; -E2BIG: gave up, it costs

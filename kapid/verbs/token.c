@@ -1,4 +1,4 @@
-/* TokenRequests: tokens for service accounts (KEP-1205), bound to a Pod or a Secret that is there
+/* TokenRequests: tokens for service accounts (KEP-1205), bound to an existing Pod or Secret
  * where the request says so, so that they end with it. An agent gets only tokens that are bound to
  * a pod which runs on its node with that account, and for a day at most. */
 #include "kapid/auth/jwt.h"

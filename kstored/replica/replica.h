@@ -1,4 +1,4 @@
-/* One member without its surroundings: Raft core, state machine and tables brought together.
+/* One member without its I/O: combines Raft core, state machine and tables.
  *
  *   event -> step -> save -> send -> apply        (replica_turn)
  *

@@ -21,7 +21,7 @@ struct peers_options {
         uint64_t linger_ms;
         /* A member reports that this one was removed from the cluster. */
         void (*on_removed)(void *userdata);
-        /* A member came in reach. */
+        /* A member became reachable. */
         void (*on_connected)(void *userdata, uint64_t id);
         /* A member answered a ping. May be NULL. */
         void (*on_round_trip)(void *userdata, uint64_t id, uint64_t us);

@@ -408,7 +408,7 @@ static enum store_error check_put_op(struct kv *kv, const Etcdserverpb__RequestO
 static enum store_error check_range_op(struct kv *kv, const Etcdserverpb__RequestOp *op) {
         if (op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE)
                 return STORE_OK;
-        /* Alone a range takes a negative revision for the present; here etcd takes it at its word,
+        /* Alone a range takes a negative revision as the present; here etcd takes it literally,
          * and calls the compacted revision -1 while there is none. */
         if (op->request_range->revision < (mvcc_compact_rev(kv->mvcc) > 0 ? 0 : -1))
                 return STORE_COMPACTED;

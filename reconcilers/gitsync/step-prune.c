@@ -87,7 +87,7 @@ static void on_contents(const char *holds, const char *unseen, void *userdata) {
         look_ended(a);
 }
 
-/* With a Namespace or a CRD all that it holds is removed: looks what that is. */
+/* Removing a Namespace or a CRD removes all that it holds: finds out what that is. */
 static void look_inside(struct running_action *a) {
         struct leaving *l = a->action->subject;
         struct looking *look = a->handle;
