@@ -45,9 +45,7 @@ static void take_event(struct watcher *w, const Mvccpb__Event *e) {
                 chaos_fail(w->chaos, "the watcher of %s got revision %lld twice", name_of(w),
                                 (long long)seen.rev);
         else if (seen.rev > last + 1)
-                chaos_fail(w->chaos,
-                                "the watcher of %s missed revisions between revisions %lld and "
-                                "%lld",
+                chaos_fail(w->chaos, "the watcher of %s missed revisions between %lld and %lld",
                                 name_of(w), (long long)last, (long long)seen.rev);
         chaos_grow(&w->events, &w->allocated, w->count, sizeof(*w->events));
         w->events[w->count++] = seen;

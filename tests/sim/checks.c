@@ -193,8 +193,8 @@ static void check_answers(struct world *w) {
                 }
                 if (!found)
                         fail(w,
-                                        "a client got the answer that %s became %s at revision %lld; it "
-                                        "did not",
+                                        "a client got %s = %s at revision %lld as an answer; it is "
+                                        "not so",
                                         a->key, a->value ? a->value : "nothing", (long long)a->rev);
         }
         for (size_t i = 0; i < w->old_read_count && !w->failure; i++) {
