@@ -1,5 +1,5 @@
-/* The flags of kctl, a row each: FLAG_TYPE(member of struct kctl_flags, name, letter or 0, argument in the
- * help, help, default). kctl.h makes the members of the rows, flags.c the table of options. */
+/* The flags of kctl, a row each: FLAG_TYPE(member of struct kctl_flags, name, letter or 0, argument
+ * in the help, help, default). kctl.h makes the members of the rows, flags.c the table of options. */
 /* clang-format off */
 FLAG_STRING(kubeconfig, "kubeconfig", 0, "FILE", "Address of the cluster and credentials", NULL)
 FLAG_STRING(context, "context", 0, "NAME", "Context of the kubeconfig to use", NULL)
