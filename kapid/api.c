@@ -24,7 +24,7 @@ static void on_change(struct cache *c, const struct change *change, void *userda
         }
         crds_load(a);
         if (!a->bootstrap && bootstrap_start(&a->bootstrap, a) < 0)
-                log_error("Could not make the first objects");
+                log_error("Cannot create the bootstrap objects");
 }
 
 static void on_range(const char *key, const char *value, size_t n, void *userdata) {
@@ -87,7 +87,7 @@ bool api_ready(void *userdata, const char **ret_why) {
         else if (!caches_are_loaded(a->caches))
                 *ret_why = "the store has not been read yet";
         else if (!a->bootstrapped)
-                *ret_why = "the first objects are not there yet";
+                *ret_why = "the bootstrap objects do not exist yet";
         else
                 return true;
         return false;

@@ -56,7 +56,7 @@ struct api {
         struct compact *compact;
         struct dispatch *dispatch;
         struct trim *trim;
-        bool bootstrapped; /* the objects that every cluster has are there */
+        bool bootstrapped;     /* the bootstrap objects exist */
         struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams;
         struct metric *in_flight[3], *stream_gauge, *watch_events;

@@ -1,4 +1,4 @@
-/* First objects. Each is made by a txn of its own that holds only while there is none of that name,
+/* First objects. Each is created by a separate txn that succeeds only if none of that name exists,
  * so that several kapids may start at once and what an administrator changed stays. Default roles
  * follow the program (rules are put back at start) unless their annotation
  * rbac.authorization.kubernetes.io/autoupdate says "false". */
@@ -43,7 +43,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 static void retry_later(struct bootstrap *b) {
         if (!b->timer && sd_event_add_time_relative(b->api->event, &b->timer, CLOCK_MONOTONIC,
                                          RETRY_US, 0, on_retry, b) < 0)
-                log_warning("Could not set a timer to make the first objects");
+                log_warning("Cannot set a timer to create the bootstrap objects");
 }
 
 static void clear_txn(struct bootstrap *b) {
@@ -58,7 +58,7 @@ static void on_stored(const struct store_result *res, void *userdata) {
         b->pending = false;
         clear_txn(b);
         if (res->error) {
-                log_debug_errno(res->error, "Could not make a first object: %s", res->message);
+                log_debug_errno(res->error, "Cannot create a bootstrap object: %s", res->message);
                 retry_later(b);
                 return;
         }
@@ -76,7 +76,7 @@ static bool has_labels(const json_t *live, const json_t *wanted) {
         return true;
 }
 
-/* Whether what is there is as it should be. */
+/* Whether the stored object is as it should be. */
 static bool is_good(const json_t *live, const json_t *wanted) {
         const char *update = object_annotation(live, "rbac.authorization.kubernetes.io/autoupdate");
 
@@ -242,7 +242,7 @@ static int add_yaml(struct bootstrap *b) {
 
         if (r < 0)
                 return log_error_errno(
-                                r, "The first objects cannot be read: %s", strempty(p.message));
+                                r, "Cannot parse the bootstrap objects: %s", strempty(p.message));
         for (size_t i = 0; i < docs.count; i++) {
                 json_t *copy = json_deep_copy(docs.items[i].value);
 

@@ -40,9 +40,9 @@ static const struct option_row rows[] = {
                                 "cluster",
                                 "unix:///run/keelson/kstored/kstored.sock"},
                 {"store-cafile", 0, OPTION_STRING, offsetof(struct flags, store_ca), "FILE",
-                                "Certificates that the store's is checked against", NULL},
+                                "CA certificates that verify the store", NULL},
                 {"store-certfile", 0, OPTION_STRING, offsetof(struct flags, store_cert), "FILE",
-                                "Our certificate for the store", NULL},
+                                "Client certificate for the store", NULL},
                 {"store-keyfile", 0, OPTION_STRING, offsetof(struct flags, store_key), "FILE",
                                 "Its key", NULL},
                 {"bind-address", 0, OPTION_STRING, offsetof(struct flags, bind_address), "ADDRESS",
@@ -56,7 +56,7 @@ static const struct option_row rows[] = {
                 {"tls-private-key-file", 0, OPTION_STRING, offsetof(struct flags, tls_key), "FILE",
                                 "Its key", NULL},
                 {"client-ca-file", 0, OPTION_STRING, offsetof(struct flags, client_ca), "FILE",
-                                "Certificates that clients' are checked against", NULL},
+                                "CA certificates that verify clients", NULL},
                 {"service-cluster-ip-range", 0, OPTION_STRING,
                                 offsetof(struct flags, service_range), "CIDR",
                                 "Addresses of Services", "10.96.0.0/16"},
@@ -67,11 +67,11 @@ static const struct option_row rows[] = {
                 {"ssh-key-file", 0, OPTION_STRING, offsetof(struct flags, ssh_key_file), "FILE",
                                 "Private key for the nodes (logs)", NULL},
                 {"advertise-address", 0, OPTION_STRING, offsetof(struct flags, advertise),
-                                "ADDRESS",
-                                "Where nodes reach this server; found out when not given", NULL},
+                                "ADDRESS", "Where nodes reach this server (default: detected)",
+                                NULL},
                 {"pod-security-default", 0, OPTION_STRING, offsetof(struct flags, pod_security),
                                 "LEVEL",
-                                "What pods may do in a namespace without the label "
+                                "Pod security level of namespaces without the label "
                                 "pod-security.kubernetes.io/enforce: privileged, baseline or "
                                 "restricted",
                                 "baseline"},
@@ -82,18 +82,18 @@ static const struct option_row rows[] = {
                                 NULL},
                 {"disable-admission-plugins", 0, OPTION_STRINGS,
                                 offsetof(struct flags, admission_disable), "NAME[,NAME]",
-                                "Admission plugins to switch off; * is all but those that keep "
-                                "users from more rights. There are:" ADMISSION_PLUGIN_WORDS,
+                                "Admission plugins to disable; * disables all except those that "
+                                "stop users from gaining rights. Plugins:" ADMISSION_PLUGIN_WORDS,
                                 NULL},
                 {"enable-admission-plugins", 0, OPTION_STRINGS,
                                 offsetof(struct flags, admission_enable), "NAME[,NAME]",
-                                "Admission plugins that stay on beside "
-                                "--disable-admission-plugins=*; all are on without it",
+                                "Admission plugins that stay enabled with "
+                                "--disable-admission-plugins=*",
                                 NULL},
                 {"admission-order", 0, OPTION_STRINGS, offsetof(struct flags, admission_order),
                                 "NAME[,NAME]",
-                                "Admission plugins that are asked first, in this order; the "
-                                "others follow in theirs",
+                                "Admission plugins that run first, in this order; the others "
+                                "follow in their default order",
                                 NULL},
                 {"log-level", 0, OPTION_STRING, offsetof(struct flags, log_level), "LEVEL",
                                 "debug, info, notice, warning or error", "info"},
@@ -237,7 +237,7 @@ static void on_stop(void *userdata) {
                 sd_event_exit(daemon_event(s->daemon), 0);
 }
 
-/* What the administrator allows to others. */
+/* Permissions that the administrator gives to others. */
 static int read_policies(const struct flags *f, struct api_options *o, struct problem *p) {
         if (pod_security_level_parse(f->pod_security, &o->pod_security_default) < 0)
                 return problem_set(p, EINVAL, 0, NULL,

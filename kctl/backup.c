@@ -71,7 +71,7 @@ static int store_refused(struct download *f, enum grpc_code code, const char *me
         return problem_set(f->p, EIO, 0, NULL,
                         code == GRPC_UNAVAILABLE || code == GRPC_DEADLINE_EXCEEDED
                                         ? "the store at %s cannot be reached: %s; is kstored "
-                                          "running, and has it a leader?"
+                                          "running, and does it have a leader?"
                                         : "the store at %s refuses: %s",
                         f->url, isempty(message) ? "no reason was given" : message);
 }
@@ -208,8 +208,7 @@ static int fetch_from(struct kctl *k, const char *where, const char *path, int f
                                 (int)strcspn(rest ? rest : why, "\n"), rest ? rest : why);
         } else if (r >= 0 && json_parse(strempty(x.said.data), x.said.size, 0, ret, NULL) < 0)
                 r = problem_set(p, EIO, 0, NULL,
-                                "%s: its kctl answers in a way this one does not "
-                                "know",
+                                "%s: its kctl is another version: its answer is not understood",
                                 where);
         buf_done(&x.said);
         return r;
@@ -225,8 +224,7 @@ static int check_hash(int fd, const char *path, struct problem *p) {
         if (r >= 0 && pread(fd, want, sizeof(want), st.st_size - SHA256_SIZE) != SHA256_SIZE)
                 r = -EIO;
         if (r < 0 || memcmp(want, have, sizeof(want)) != 0)
-                return problem_set(p, EIO, 0, NULL, "%s did not arrive as it was sent; try again",
-                                path);
+                return problem_set(p, EIO, 0, NULL, "%s was corrupted on its way; try again", path);
         return 0;
 }
 
@@ -324,11 +322,11 @@ int kctl_backup(struct kctl *k) {
         int r;
 
         if (strv_length(k->words) != 1)
-                return kctl_usage(k, "give the file that the backup is to be");
+                return kctl_usage(k, "name the file for the backup");
         if ((k->flags.control != NULL) + (k->flags.dir != NULL) + (k->flags.store != NULL) > 1)
                 return kctl_usage(k, "--control, --dir and --store: give one of them");
         if (k->flags.output && !streq(k->flags.output, "json"))
-                return kctl_usage(k, "-o %s: only json is known here", k->flags.output);
+                return kctl_usage(k, "-o %s: only json is supported", k->flags.output);
         file = k->words[0];
         r = backup(k, file, &info, &p);
         if (r < 0)
@@ -339,7 +337,7 @@ int kctl_backup(struct kctl *k) {
         if (k->flags.output)
                 puts(text);
         else
-                printf("%s: %s\nIt was read again and is whole. To go back to it: kctl restore "
+                printf("%s: %s\nIt was read back and verified. To restore it: kctl restore "
                        "%s%s%s --force\n",
                                 file, text, file,
                                 k->flags.control ? " --control "

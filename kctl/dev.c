@@ -216,7 +216,7 @@ static char *argument_text(
                 return strformat("%s%s%s", a->flag, d->sockets, a->text);
         case VALUE_PORT:
                 return strformat("%s%u", a->flag, d->port);
-        case VALUE_TOKEN: /* read at the first start only: clusters are told apart by it */
+        case VALUE_TOKEN: /* read at the first start only: it distinguishes clusters */
                 return strformat("%s%s", a->flag, random_uuid(token));
         case VALUE_KUBECONFIG:
                 return strformat("%s%s/pki/%s.kubeconfig", a->flag, d->dir, c->name);
@@ -259,7 +259,7 @@ static void print_log_tail(struct dev *d, const struct daemon_child *c) {
         const char *tail = n > LOG_TAIL ? text + n - LOG_TAIL : text;
         if (n > LOG_TAIL && strchr(tail, '\n'))
                 tail = strchr(tail, '\n') + 1;
-        fprintf(stderr, "The end of %s:\n%s", path, tail);
+        fprintf(stderr, "The last lines of %s:\n%s", path, tail);
 }
 
 static int on_child(sd_event_source *s, const siginfo_t *si, void *userdata) {
@@ -300,8 +300,8 @@ static int start(struct dev *d, struct daemon_child *c, struct problem *p) {
                 return -ENOMEM;
         if (access(program, X_OK) < 0)
                 return problem_set(p, ENOENT, 0, NULL,
-                                "the program %s was not found (looked beside kctl and in %s); build "
-                                "it with make",
+                                "the program %s was not found (looked beside kctl and in %s); "
+                                "build it with make",
                                 c->name, KEELSON_SBINDIR);
         r = make_argv(d, c, program, &argv);
         if (r < 0)
@@ -314,7 +314,7 @@ static int start(struct dev *d, struct daemon_child *c, struct problem *p) {
         posix_spawnattr_init(&attributes);
         sigemptyset(&none);
         posix_spawnattr_setsigmask(&attributes, &none);
-        /* A group of its own: Ctrl-C reaches kctl alone, which stops them in order. */
+        /* Its own process group: Ctrl-C reaches kctl alone, which stops them in order. */
         posix_spawnattr_setpgroup(&attributes, 0);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
         r = posix_spawn(&c->pid, program, &actions, &attributes, argv, environ);
@@ -341,7 +341,7 @@ static int on_stop_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
 
         for (size_t i = 0; i < d->started; i++)
                 if (d->children[i].pid > 0) {
-                        fprintf(stderr, "%s does not stop and is killed\n", d->children[i].name);
+                        fprintf(stderr, "%s does not stop: killing it\n", d->children[i].name);
                         kill(d->children[i].pid, SIGKILL);
                 }
         return 0;

@@ -48,7 +48,7 @@ int machine_put(struct machine *m, const char *path, const char *mode, const cha
  * are refused with -ENOTSUP before anything is replaced. */
 int machine_install_bundle(struct machine *m, const char *name, struct problem *p);
 
-/* What a look at the machine found; strings owned. */
+/* Facts of the machine as inspected; strings owned. */
 struct facts {
         char *hostname, *arch, *address, *machine_id;
         unsigned systemd;

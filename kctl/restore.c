@@ -101,11 +101,11 @@ static int put_back(struct machine *m, const json_t *done, struct problem *p) {
                 r = start_daemons(m, &second);
         if (r < 0)
                 return problem_set(p, EIO, 0, NULL,
-                                "%s; and the old store could not be put back either: %s (it is in "
-                                "%s)",
+                                "%s; and the old store could not be moved back either: %s (it "
+                                "is in %s)",
                                 strempty(why), strempty(second.message), strempty(aside));
         return problem_set(p, EIO, 0, NULL,
-                        "%s; the old store is in its place again, what was restored is in %s", why,
+                        "%s; the old store is back in place, the restored data is in %s", why,
                         failed);
 }
 
@@ -217,7 +217,7 @@ static int print_done(struct kctl *k, const char *file, json_t *done) {
         }
         printf("Restored from %s: %s\n", file, text);
         if (aside)
-                printf("What was there before is in %s; remove it when you no longer need it.\n",
+                printf("The previous store is in %s; remove it when you no longer need it.\n",
                                 aside);
         return EXIT_OK;
 }
@@ -229,11 +229,11 @@ int kctl_restore(struct kctl *k) {
         int r, code = EXIT_OK;
 
         if (strv_length(k->words) != 1)
-                return kctl_usage(k, "give the file of kctl backup");
+                return kctl_usage(k, "name the file that kctl backup wrote");
         if (k->flags.control && k->flags.dir)
                 return kctl_usage(k, "--control and --dir: give one of them");
         if (k->flags.output && !streq(k->flags.output, "json"))
-                return kctl_usage(k, "-o %s: only json is known here", k->flags.output);
+                return kctl_usage(k, "-o %s: only json is supported", k->flags.output);
         signal(SIGPIPE, SIG_IGN);
         file = k->words[0];
         r = store_control_machine(k, &where, &p);

@@ -26,7 +26,7 @@ static int rollout_targets(struct kctl *k, struct targets *ret, struct problem *
         return 0;
 }
 
-/* What rollout_done() needs, and the last sentence printed, so that each is printed once. */
+/* Arguments of rollout_done(), and the last sentence printed, so that each is printed once. */
 struct rollout_wait {
         const struct kind_ref *kind;
         char printed[256];

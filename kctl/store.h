@@ -1,4 +1,4 @@
-/* What backup and restore share: the store's program on this machine, and what it says of a backup.
+/* Shared by backup and restore: the store's program on this machine, and what it says of a backup.
  */
 #pragma once
 

@@ -96,7 +96,7 @@ static int is_handled(const json_t *o, void *userdata, struct problem *p) {
         if (object_condition_true(o, "Ready"))
                 return 1;
         return problem_set(p, EIO, 0, NULL, "%s",
-                        json_str_or(o, "status.message", "the sync failed and says nothing"));
+                        json_str_or(o, "status.message", "the sync failed without a message"));
 }
 
 int kctl_sync_now(struct kctl *k) {
@@ -120,8 +120,8 @@ int kctl_sync_now(struct kctl *k) {
 
                 if (r == 0 && json_bool_or(o, "spec.suspend", false))
                         r = problem_set(&p, EPERM, 0, NULL,
-                                        "GitSync \"%s\" is suspended; kctl sync resume %s ends "
-                                        "that",
+                                        "GitSync \"%s\" is suspended; kctl sync resume %s resumes "
+                                        "it",
                                         t.items[i].name, t.items[i].name);
                 if (r == 0 && k->flags.wait)
                         r = wait_for(k, &t.items[i],

@@ -1,4 +1,4 @@
-/* What a verb works on, from the words of the command line. */
+/* The objects that a verb works on, from the words of the command line. */
 #include "kctl/kctl.h"
 #include "lib/object.h"
 #include "lib/vector.h"

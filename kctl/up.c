@@ -56,14 +56,14 @@ static int upgrade_store(
                 return r;
         if (state == STORE_IS_ELSEWHERE) {
                 step(k, "The store's members or clients were changed manually: it still trusts "
-                        "the cluster's CA.\n  docs/operate-store.md describes how to give it one of "
-                        "its own (\"An authority of its own\")");
+                        "the cluster's CA.\n  docs/operate-store.md describes how to give it one "
+                        "of its own (\"An authority of its own\")");
                 return machine_run(m,
                                 "cd /etc/keelson/pki && cp ca.crt store-ca.crt.new && "
                                 "mv store-ca.crt.new store-ca.crt",
                                 NULL, 0, 30, NULL, p);
         }
-        step(k, "Giving the store a certificate authority of its own");
+        step(k, "Giving the store its own certificate authority");
         r = cluster_files_make_store(&spec, &files, p);
         if (r < 0)
                 return r;
@@ -120,7 +120,7 @@ int machine_wait_ready(
         }
 }
 
-/* What a join needs to know, where every administrator can read it. */
+/* Stores the data that a join needs where every administrator can read it. */
 static int publish_info(struct kctl *k, const char *ca, const char *ssh_key, const char *server,
                 struct problem *p) {
         const struct api_resource *configmaps = api_resource(KIND_CONFIGMAPS);
@@ -320,8 +320,8 @@ int kctl_down(struct kctl *k) {
                 return kctl_fail(&p);
         if (config_path && kubeconfig_remove(config_path, "keelson", &p) < 0)
                 return kctl_fail(&p);
-        printf("%s is no longer a control plane. Nodes that were joined keep their pods; to end them, "
-               "run kctl node remove before kctl down.\n",
+        printf("%s is no longer a control plane. Nodes that were joined keep their pods; to end "
+               "them, run kctl node remove before kctl down.\n",
                         machine_name(m));
         return EXIT_OK;
 }

@@ -1,6 +1,6 @@
-/* The verbs of kctl, a row each: VERB(function, name, usage, summary, what completes its words,
- * flags that it takes beside the common ones...). A summary of NULL hides a verb. What completes
- * the words: "kinds", "objects", "nodes", "pods", "gitsyncs", "files" or NULL. kctl.h makes
+/* The verbs of kctl, a row each: VERB(function, name, usage, summary, completion of its words,
+ * flags that it takes beside the common ones...). A summary of NULL hides a verb. The completion
+ * of the words is "kinds", "objects", "nodes", "pods", "gitsyncs", "files" or NULL. kctl.h makes
  * prototypes of the rows, main.c the table. */
 /* clang-format off */
 VERB(kctl_get, "get", "KIND[,KIND...] [NAME...] | KIND/NAME...",
@@ -53,7 +53,7 @@ VERB(kctl_annotate, "annotate", "KIND NAME KEY=VALUE... KEY-...",
      "Set and remove annotations", "objects",
      "overwrite", "all", "selector", "all-namespaces", "dry-run")
 VERB(kctl_taint, "taint", "NODE... KEY[=VALUE]:EFFECT... KEY[:EFFECT]-...",
-     "Keep pods that do not tolerate it off nodes, and undo that", "nodes",
+     "Add taints to nodes and remove them", "nodes",
      "overwrite", "all", "selector", "dry-run")
 VERB(kctl_sync_now, "sync now", "NAME...",
      "Fetch and apply a GitSync now, and wait for it", "gitsyncs",
@@ -79,7 +79,7 @@ VERB(kctl_api_resources, "api-resources", "",
      "List the kinds that the server serves", NULL,
      "api-group", "no-headers")
 VERB(kctl_auth_can_i, "auth can-i", "VERB KIND [NAME]",
-     "Ask whether something is allowed", "kinds",
+     "Check whether a request is allowed", "kinds",
      "all-namespaces")
 VERB(kctl_dev, "dev", "--dir DIR [--port N]",
      "Run a control plane in the foreground, without root, systemd or nodes", NULL,
@@ -100,7 +100,7 @@ VERB(kctl_backup, "backup", "FILE",
      "Copy the store into a file, and verify the copy", "files",
      "control", "identity", "dir", "store", "output", "timeout")
 VERB(kctl_restore, "restore", "FILE",
-     "Replace the store by a backup", "files",
+     "Restore the store from a backup", "files",
      "control", "identity", "dir", "force", "other-cluster", "output", "timeout")
 VERB(kctl_version, "version", "",
      "Show the versions of kctl and the server", NULL,

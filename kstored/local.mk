@@ -8,7 +8,7 @@ kstored_raft_sources = \
 	kstored/raft/recv-vote.c kstored/raft/recv-vote-reply.c kstored/raft/replicate.c kstored/raft/role.c \
 	kstored/raft/send.c kstored/raft/step.c
 
-# What knows no disk, clock, thread or socket: the simulator has it, too (tests/local.mk).
+# Files without disk, clock, thread or socket: the simulator has them, too (tests/local.mk).
 kstored_pure_sources = $(kstored_raft_sources) kstored/raft/bugs.h \
 	kstored/disk/checksum.c kstored/disk/checksum.h kstored/state/command.h kstored/server/corrupt-judge.c kstored/server/corrupt-judge.h \
 	kstored/disk/damage.c kstored/disk/damage.h kstored/disk/batch.c kstored/disk/disk.h kstored/errors.c kstored/errors.h \

@@ -1,6 +1,7 @@
-/* A process that is about to read what a stranger sent gives up what it does not need for that, for
- * good and for all its children: files outside those named, sockets and signals of others, other
- * ports (Landlock, landlock(7), as far as the kernel has it), core files. Needs no privileges. */
+/* A process that is about to read untrusted data drops the rights that it does not need for that,
+ * for good and for all its children: files outside those named, sockets and signals of others,
+ * other ports (Landlock, landlock(7), as far as the kernel has it), core files. Needs no
+ * privileges. */
 #pragma once
 
 #include "lib/base.h"
@@ -24,7 +25,7 @@ struct confine_options {
         size_t port_count;
 };
 
-/* What holds afterwards: 0 files, ports, signals; CONFINE_PARTLY where the kernel knows fewer of
+/* Confined afterwards: 0 files, ports, signals; CONFINE_PARTLY where the kernel knows fewer of
  * them (before 6.12); -EOPNOTSUPP where it has no Landlock at all: nothing holds. Other negative
  * errno: nothing may be relied on. */
 enum { CONFINE_PARTLY = 1 };

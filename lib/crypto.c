@@ -1,4 +1,4 @@
-/* Thin wrappers with our types. What can only fail through our own mistake is asserted. ECDSA
+/* Thin wrappers with our types. Calls that can fail only by a bug here are asserted. ECDSA
  * signatures are DER in GnuTLS and r and s side by side outside (RFC 7518 section 3.4). */
 #include "lib/crypto.h"
 

@@ -23,7 +23,7 @@ struct daemon {
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
         struct daemon *d = userdata;
 
-        if (d->stopping) /* a second signal: no more patience */
+        if (d->stopping) /* a second signal: stop at once */
                 return sd_event_exit(d->event, 1);
         d->stopping = true;
         sd_notify(0, "STOPPING=1");

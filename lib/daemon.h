@@ -1,4 +1,4 @@
-/* What every daemon does the same way: one sd-event loop, SIGTERM/SIGINT for a clean end, sd_notify
+/* The common parts of all daemons: one sd-event loop, SIGTERM/SIGINT for a clean end, sd_notify
  * READY/STOPPING/WATCHDOG, and an HTTP listener with /healthz /livez /readyz /metrics for daemons
  * that have no API of their own. */
 #pragma once

@@ -157,7 +157,7 @@ struct removal {
 };
 
 /* Puts a folder that lies too deep right below the top, where the next pass finds it: however deep
- * a tree is, so many folders are open at a time and no path grows long. */
+ * a tree is, few folders are open at a time and no path grows long. */
 static int lift_folder(struct removal *x, int parent, const char *name) {
         for (int i = 0; i < REMOVE_NAMES_MAX; i++) {
                 char up[48];

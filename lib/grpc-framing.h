@@ -13,7 +13,7 @@ struct grpc_framing {
         unsigned char prefix[GRPC_PREFIX_SIZE];
         size_t prefix_size;  /* how much of it has come */
         size_t message_size; /* as the prefix said */
-        struct buf message;  /* what has come of a message that is not whole */
+        struct buf message;  /* the received part of an incomplete message */
         bool raw;            /* what is sent brings its own framing */
 };
 

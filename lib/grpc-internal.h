@@ -1,4 +1,4 @@
-/* Between the gRPC files: endpoints, timeouts and messages as they stand in headers. */
+/* Private to the gRPC files: endpoints, and timeouts and messages in their header forms. */
 #pragma once
 
 #include "lib/grpc.h"
@@ -23,6 +23,6 @@ int grpc_timeout_parse(const char *s, uint64_t *ret_us);
 /* grpc-message: percent-encoding of what is not printable ASCII. NULL when out of memory. */
 char *grpc_message_encode(const char *s) _warn_unused_;
 char *grpc_message_decode(const char *s) _warn_unused_;
-/* What an HTTP status without a gRPC status means. */
+/* The gRPC status for an HTTP status without one. */
 enum grpc_code grpc_code_from_http(const char *status);
 enum grpc_code grpc_code_from_h2(uint32_t error);

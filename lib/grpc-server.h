@@ -55,7 +55,7 @@ int grpc_server_listen(struct grpc_server *s, const char *url, const struct tls_
 void grpc_server_end_streams(struct grpc_server *s, const struct grpc_metadata *with,
                 enum grpc_code code, const char *message);
 
-/* What was called, for metrics. A call is handled once, however it ends. */
+/* The called method, for metrics. A call is handled once, however it ends. */
 enum { GRPC_CODES = 17 };
 struct grpc_method_stats {
         uint64_t started, received, sent; /* calls; messages */
@@ -89,7 +89,7 @@ void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *m
  * finish(). -EMSGSIZE when gRPC cannot carry it; else as grpc_call_send(). */
 int grpc_call_begin(struct grpc_call *call, uint64_t size);
 int grpc_call_piece(struct grpc_call *call, const void *data, size_t n);
-/* What the calls of one client's connection have in common; only for comparing. */
+/* Identifies the connection of a call; only for comparing. */
 const void *grpc_call_connection(const struct grpc_call *call);
 /* send + finish(OK). */
 void grpc_call_reply(struct grpc_call *call, const void *data, size_t n);

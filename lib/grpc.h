@@ -1,4 +1,4 @@
-/* What gRPC server and client share: status codes and metadata. */
+/* Shared by gRPC server and client: status codes and metadata. */
 #pragma once
 
 #include "lib/base.h"

@@ -1,5 +1,5 @@
 /* nghttp2, which only this file includes: what it finds in the frames that came (streams, headers,
- * bytes, ends), and what is to become frames. */
+ * bytes, ends), and data to send as frames. */
 #include <nghttp2/nghttp2.h>
 
 #include "lib/h2-internal.h"
@@ -155,7 +155,7 @@ int h2_session_new(struct h2_connection *c) {
         nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
         nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
         /* Go's gRPC sends a Unix socket's path as :authority, which nghttp2 would refuse as
-         * malformed. What matters of a request's headers the server checks itself. */
+         * malformed. The server checks the headers that it needs itself. */
         if (nghttp2_option_new(&option) != 0) {
                 nghttp2_session_callbacks_del(callbacks);
                 return -ENOMEM;

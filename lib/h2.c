@@ -275,7 +275,7 @@ static void flush(struct h2_connection *c) {
         if (c->state != H2_OPEN || c->doomed)
                 return;
         enter(c);
-        /* What does not fit goes with the next round, after the other connections' turns. */
+        /* The rest is sent in the next round, after the other connections' turns. */
         r = fill_out(c);
         if (r == 0 && !c->doomed)
                 r = write_out(c);
@@ -317,7 +317,7 @@ static void set_priority(struct h2_connection *c, int64_t priority) {
 static void read_more_later(struct h2_connection *c) {
         c->read_more = true;
         c->io_events = (uint32_t)OPEN_EVENTS | EPOLLOUT; /* writable as good as always */
-        /* So much takes its turn with everything else. */
+        /* This much shares the turn with everything else. */
         set_priority(c, SD_EVENT_PRIORITY_NORMAL);
         if (sd_event_source_set_io_events(c->io, c->io_events) < 0)
                 h2_connection_fail(c, "out of memory");

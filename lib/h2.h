@@ -1,6 +1,6 @@
 /* HTTP/2 connections (RFC 9113), for both sides: sockets and TLS without blocking, one write per
  * turn of the loop and connection, streams with flow control and deadlines. nghttp2 is behind it
- * (h2-session.c). What the bytes of a stream mean is left to its user: gRPC's messages are
+ * (h2-session.c). The user of a stream interprets its bytes: gRPC's messages are
  * grpc-framing's. */
 #pragma once
 
@@ -151,7 +151,7 @@ void h2_stream_done(struct h2_stream *s);
 int h2_stream_send(struct h2_stream *s, const void *head, size_t head_size, struct bytes *body);
 /* Nothing more to send: the stream ends after what is queued. */
 void h2_stream_end(struct h2_stream *s);
-/* Drops pieces of which nothing has been sent. */
+/* Drops pieces that have not been started. */
 void h2_stream_drop_unsent(struct h2_stream *s);
 /* Whether what is queued waits for the peer's window. */
 bool h2_stream_is_blocked(struct h2_stream *s);

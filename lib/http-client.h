@@ -57,8 +57,8 @@ struct http_call_options {
         const char *content_type; /* of the body */
         const char *accept;       /* NULL: application/json */
         uint64_t timeout_us;      /* whole call; 0: 60 s; UINT64_MAX: none (streams) */
-        uint64_t idle_timeout_us; /* streams: no byte for so long ends the call with -ETIMEDOUT; 0:
-                                     never */
+        uint64_t idle_timeout_us; /* streams: no byte for this long ends the call with -ETIMEDOUT;
+                                     0: never */
         size_t body_size_max;     /* 0: 256 MiB */
         /* Stream: called with pieces of a 2xx body as they come; a negative return ends the call
          * with that error. */
@@ -76,7 +76,7 @@ int http_call_start(struct http_client *c, const struct http_call_options *optio
  * is then not called). */
 struct http_call *http_call_cancel(struct http_call *call);
 
-/* Does one call and waits for it (a loop of its own inside; never from within an event callback of
+/* Does one call and waits for it (its own loop inside; never from within an event callback of
  * a daemon). The result must be freed with http_result_done(). Returns 0 when an answer came,
  * whatever its code. on_data is honoured. */
 int http_client_do(struct http_client *c, const struct http_call_options *options,

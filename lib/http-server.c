@@ -1,7 +1,7 @@
 /* The HTTP/1.1 server: libmicrohttpd without threads, its epoll descriptor watched by sd-event.
  * libmicrohttpd 0.9.75 acts only inside MHD_run(): it must run after every MHD_resume_connection(),
  * and after its own timeout. It does not look at suspended connections, so a request that waits for
- * its answer (and every stream) has a watch of its own on the socket for the client's end.
+ * its answer (and every stream) watches the socket for the client's disconnect.
  * TLS credentials are set per connection, before the handshake, so that certificates rotate. */
 #include "lib/http-server-internal.h"
 
@@ -201,7 +201,7 @@ static uint64_t discard_max(const struct http_request *r) {
                                : DISCARD_FACTOR * (uint64_t)r->server->options.body_size_max;
 }
 
-/* The first call for a request: headers only. What can be refused now is never read. */
+/* The first call for a request: headers only. Bodies that can be refused now are never read. */
 static enum MHD_Result begin_request(struct http_request *r, const char *method) {
         struct http_server *s = r->server;
         const char *length = http_request_header(r, "Content-Length");

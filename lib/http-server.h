@@ -14,10 +14,10 @@ struct http_stream;
 
 /* Called once per request, body complete. The handler must answer each request exactly once, now or
  * later: http_respond*() or http_stream_begin(). The request stays valid until answered; if the
- * client goes away first, http_request_on_gone tells. */
+ * client disconnects first, http_request_on_gone reports it. */
 typedef void (*http_handler)(struct http_request *req, void *userdata);
 
-/* What becomes of a request's body. */
+/* How a request's body is handled. */
 enum http_admission {
         HTTP_READ_BODY,
         HTTP_DROP_BODY, /* the handler is called without one, sooner: the request will be refused */
@@ -33,9 +33,9 @@ struct http_server_options {
         const char *tls_key;
         /* Presented client certificates are verified against it; NULL: none is asked for. */
         const char *tls_client_ca;
-        size_t body_size_max;      /* 413 above; 0: 3 MiB */
-        unsigned idle_timeout_s;   /* 0: 75 */
-        unsigned connections_max;  /* 0: 10000; a fourth for strangers, half for one address */
+        size_t body_size_max;     /* 413 above; 0: 3 MiB */
+        unsigned idle_timeout_s;  /* 0: 75 */
+        unsigned connections_max; /* 0: 10000; a fourth for strangers, half for one address */
         http_handler handler;
         /* Called when a request's head has come, before its body: the place to find out who asks
          * (then http_request_trust()) and whether the answer needs a body. NULL: bodies are read
@@ -55,7 +55,7 @@ DEFINE_CLEANUP(struct http_server *, http_server_free);
 uint16_t http_server_port(const struct http_server *s);
 /* Takes a connected socket, as if it had been accepted; no TLS. */
 int http_server_add(struct http_server *s, int fd);
-/* Stops accepting; requests under way go on. */
+/* Stops accepting; requests under way continue. */
 void http_server_stop_accepting(struct http_server *s);
 /* Replaces the server certificate for new connections (rotation). */
 int http_server_set_certificate(struct http_server *s, const char *tls_cert, const char *tls_key);

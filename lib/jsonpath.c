@@ -283,7 +283,7 @@ static bool is_literal(const json_t *v, const struct step *filter) {
         return text && streq(text, filter->literal);
 }
 
-/* What is not there equals nothing and differs from nothing. */
+/* A missing value is neither equal nor unequal to anything. */
 static bool filter_matches(const struct walk *w, size_t at, const json_t *item) {
         const struct step *filter = &w->path->steps[at];
         const json_t *found = NULL;

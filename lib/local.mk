@@ -45,7 +45,7 @@ tests_unit_test_text_LDADD = $(TEST_LIBS)
 tests_unit_test_options_SOURCES = tests/unit/test-options.c tests/unit/unit.h
 tests_unit_test_options_LDADD = $(TEST_LIBS)
 
-# What is shown of text from outside
+# Text from outside, made safe to show
 libkeelson_a_SOURCES += lib/plain.c lib/plain.h lib/confine.c lib/confine.h
 check_PROGRAMS += tests/unit/test-plain
 tests_unit_test_plain_SOURCES = tests/unit/test-plain.c tests/unit/unit.h

@@ -89,8 +89,8 @@ int log_full(int level, int error, const char *const *fields, const char *fmt, .
                         snprintf(line + n, sizeof(line) - (size_t)n, ": %s", strerror(error));
                 if (state.journal < 0)
                         state.journal = stderr_is_journal();
-                /* What others said may be in it; journalctl would show none of a line with control
-                 * characters. */
+                /* It may contain text from outside; journalctl would show none of a line with
+                 * control characters. */
                 _cleanup_free_ char *shown = plain_copy(line, strlen(line), PLAIN_TEXT);
                 if (state.journal)
                         log_to_journal(level, fields, strempty(shown));

@@ -19,7 +19,7 @@ struct metric *metrics_gauge(
 /* Seconds, with the buckets 1 ms to 60 s that the API server uses. */
 struct metric *metrics_histogram(
                 struct metrics *m, const char *name, const char *labels, const char *help);
-/* With buckets of its own: up to METRIC_BUCKETS_MAX bounds that rise. */
+/* With its own buckets: up to METRIC_BUCKETS_MAX bounds that rise. */
 enum { METRIC_BUCKETS_MAX = 20 };
 struct metric *metrics_histogram_bounds(struct metrics *m, const char *name, const char *labels,
                 const char *help, const double *bounds, size_t n);

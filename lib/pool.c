@@ -1,5 +1,5 @@
 /* Free blocks in a list for each size, in steps of 32 bytes. Every block begins with its size
- * class, so that it can be given back without being told the size. What is more than KEEP_BYTES in
+ * class, so that it can be freed without the size. More than KEEP_BYTES in
  * one list, or large, goes back to the C library. */
 #include "lib/pool.h"
 

@@ -1,4 +1,4 @@
-/* Host names to addresses without blocking the loop: getaddrinfo() in a thread of its own, numeric
+/* Host names to addresses without blocking the loop: getaddrinfo() in its own thread, numeric
  * addresses at once. */
 #pragma once
 

@@ -145,7 +145,7 @@ static int check_pinned(struct ssh_conn *c, const struct ssh_target *t, struct p
         return problem_set(p, EKEYREJECTED, 0, NULL,
                         "%s: the host key is not the pinned one: it shows %s, pinned is %s; if the "
                         "machine was reinstalled on purpose, join it again, "
-                        "else somebody may be in between",
+                        "else somebody may be intercepting the connection",
                         c->where, c->fingerprint, strempty(want));
 }
 
@@ -158,7 +158,8 @@ static int check_known(struct ssh_conn *c, const struct ssh_target *t, struct pr
                 return problem_set(p, EKEYREJECTED, 0, NULL,
                                 "%s: the host key %s is not the one in known_hosts; if the machine "
                                 "was reinstalled on purpose, remove the old line "
-                                "with ssh-keygen -R, else somebody may be in between",
+                                "with ssh-keygen -R, else somebody may be intercepting the "
+                                "connection",
                                 c->where, c->fingerprint);
         case SSH_KNOWN_HOSTS_NOT_FOUND:
         case SSH_KNOWN_HOSTS_UNKNOWN:

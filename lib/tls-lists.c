@@ -59,7 +59,8 @@ static int crl_read(struct tls_context *c, struct problem *p) {
                 _cleanup_free_ char *text = file_error_text(c->crl_path, "read", r);
 
                 return problem_set(p, -r, 0, NULL,
-                                "%s: without the list of revoked certificates nobody is let in",
+                                "%s: no client is accepted without the list of revoked "
+                                "certificates",
                                 text ? text : c->crl_path);
         }
         const gnutls_datum_t d = {.data = (unsigned char *)pem, .size = (unsigned)size};

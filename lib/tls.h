@@ -53,7 +53,7 @@ struct tls_transport {
 int tls_context_attach(
                 struct tls_context *c, void *gnutls_session, struct tls_transport *transport);
 
-/* Who presented a certificate. */
+/* The identity in a peer's certificate. */
 struct tls_peer {
         bool verified; /* signed by the context's CA, in time, made for clients */
         char *problem; /* why a presented certificate was not verified; NULL otherwise */
@@ -83,5 +83,5 @@ ssize_t tls_stream_write(struct tls_stream *s, const void *p, size_t n); /* -EAG
 const char *tls_stream_error_text(const struct tls_stream *s);
 /* Whether the handshake failed because this side did not like the peer's certificate. */
 bool tls_stream_refused_peer(const struct tls_stream *s);
-/* What was agreed on: "h2", or "" when the peer spoke of nothing. After the handshake. */
+/* The negotiated protocol: "h2", or "" without ALPN. After the handshake. */
 const char *tls_stream_alpn(const struct tls_stream *s, char buffer[static TLS_ALPN_SIZE]);

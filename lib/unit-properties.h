@@ -21,7 +21,7 @@ struct unit_property {
         const char *refused;
 };
 
-/* By either name; NULL when it is not in the table. */
+/* Finds a row by either name; NULL when it is not in the table. */
 const struct unit_property *unit_property_find(const char *name);
 /* The i-th row; NULL past the end. */
 const struct unit_property *unit_property_at(size_t i);

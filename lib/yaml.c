@@ -282,7 +282,8 @@ static int read_pair(struct reader *r, const yaml_event_t *key_event, unsigned d
                 return refuse(r, &key_event->start_mark, "a key holds a NUL or is not UTF-8");
         key = key_text(key_event);
         if (!key)
-                return refuse(r, &key_event->start_mark, "null is no key; put it in quotes");
+                return refuse(r, &key_event->start_mark,
+                                "null is not a valid key; put it in quotes");
         if (json_object_get(own_keys, key)) {
                 _cleanup_free_ char *why = strformat("key \"%s\" is given twice", key);
 

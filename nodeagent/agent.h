@@ -1,4 +1,4 @@
-/* What the parts of the agent share: one struct, made in main() and borrowed by all. */
+/* Shared by the parts of the agent: one struct, made in main() and borrowed by all. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -40,9 +40,9 @@ struct agent {
         struct agent_config config;
         struct daemon *daemon;
         sd_event *event;
-        struct api_client *api; /* NULL: standalone */
+        struct api_client *api;  /* NULL: standalone */
         struct runtime *runtime; /* of the pods */
-        struct units *units;     /* systemd, for units that are no pod's; borrowed of the runtime */
+        struct units *units;     /* systemd, for units of no pod; borrowed from the runtime */
         struct log_sockets *log_sockets;
         struct network *network;
         struct network_watch *network_watch;

@@ -128,7 +128,7 @@ static void maybe_whole(struct collector *c) {
                                 !informer_is_synced(c->catalogue.items[i]->informer))
                         return;
         c->whole = true;
-        log_debug("The owner graph is whole: %zu objects of %zu kinds", map_size(c->graph.nodes),
+        log_debug("The owner graph is complete: %zu objects of %zu kinds", map_size(c->graph.nodes),
                         c->catalogue.count);
         map_foreach (c->graph.nodes, e) {
                 const struct graph_node *n = map_entry_value(e);

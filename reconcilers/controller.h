@@ -1,4 +1,4 @@
-/* What a controller is: three pure functions in a table entry. The runner (runner.h) owns
+/* A controller: three pure functions in a table entry. The runner (runner.h) owns
  * everything else: queue, back-off, leadership, not acting on a stale cache, carrying actions out.
  */
 #pragma once

@@ -83,7 +83,7 @@ static int check_client(const struct world *w, const json_t *csr, const struct p
         if (isempty(r->cn))
                 return refuse(p, "the subject has no common name");
         if (strv_contains(r->organizations, "system:masters"))
-                return refuse(p, "the group %s is not given by a signed request", "system:masters");
+                return refuse(p, "the group %s cannot be granted by signing", "system:masters");
         return check_no_names(r, p);
 }
 

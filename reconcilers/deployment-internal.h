@@ -1,4 +1,4 @@
-/* What the files of the Deployment controller share: a Deployment, its ReplicaSets and the numbers
+/* Shared by the files of the Deployment controller: a Deployment, its ReplicaSets and the numbers
  * derived from them. */
 #pragma once
 

@@ -191,7 +191,7 @@ void progress_condition(const struct rollout *d, const struct world *w, json_t *
                                         "ReplicaSet \"%s\" is progressing.", set);
                 else
                         progressing(conditions, "True", "NewReplicaSetCreated", now,
-                                        "Deployment \"%s\" is making its new ReplicaSet.", name);
+                                        "Deployment \"%s\" is creating its new ReplicaSet.", name);
                 return;
         }
         /* Once the rollout was complete, a lost pod does not start the deadline again. */

@@ -1,4 +1,4 @@
-/* What must be sent as a merge patch (RFC 7386) to make one JSON value into another. */
+/* Computes the merge patch (RFC 7386) that makes one JSON value into another. */
 #pragma once
 
 #include "lib/json.h"

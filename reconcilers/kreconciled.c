@@ -28,7 +28,7 @@ static const struct option_row rows[] = {
                 {"cluster-signing-key-file", 0, OPTION_STRING, AT(signing_key_file), "FILE",
                                 "its key", NULL},
                 {"node-monitor-grace-period", 0, OPTION_DURATION, AT(node_monitor_grace_us), "TIME",
-                                "how long a node may be silent before it counts as out of reach",
+                                "how long a node may be silent before it counts as unreachable",
                                 "40s"},
 };
 #define CONTROLLER_ROW(name) &name##_controller,

@@ -144,7 +144,7 @@ static void on_synced(struct informer *i, void *userdata) {
                                 (enum world_kind)k, NULL, informer_object(e), false);
         }
         apply_leading(m);
-        log_debug("The caches are full");
+        log_debug("The caches are filled");
         if (m->options.on_synced)
                 m->options.on_synced(m->options.userdata);
 }

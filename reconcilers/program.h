@@ -1,4 +1,4 @@
-/* What kreconciled, kschedd and kgitd have in common: the flags, the daemon's loop, the API client,
+/* The common parts of kreconciled, kschedd and kgitd: the flags, the daemon's loop, the API client,
  * leader election. Their main.c is a table of further flags, and wiring. */
 #pragma once
 

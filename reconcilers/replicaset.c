@@ -35,7 +35,8 @@ static void replicaset_wake(const struct world *w, const struct wake *out, enum 
         }
 }
 
-/* What a pod's loss would cost, most dispensable first; see the ReplicaSet page of the manual
+/* The order in which pods are deleted, most dispensable first; see the ReplicaSet page of the
+ * manual
  * ("scaling down"). */
 struct ranked {
         const json_t *pod;

@@ -4,7 +4,7 @@
 #include "lib/quantity.h"
 #include "reconcilers/sched-internal.h"
 
-/* What a container without requests counts for when nodes are compared (never when they are
+/* Assumed requests of a container without any when nodes are compared (never when they are
  * filtered). */
 #define DEFAULT_CPU_MILLI 100
 #define DEFAULT_MEMORY (200 * INT64_C(1024) * 1024)
@@ -209,7 +209,7 @@ void cluster_put_pod(struct cluster *c, const json_t *pod) {
         const struct sched_pod *old = map_get(c->pods, object_uid(pod));
 
         if (!occupies_a_node(pod)) {
-                /* An update from before the binding does not know of it. */
+                /* An update from before the binding does not show it. */
                 if (old && old->assumed && !*json_str_or(pod, "spec.nodeName", ""))
                         return;
                 cluster_forget(c, object_uid(pod));

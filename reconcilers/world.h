@@ -1,6 +1,6 @@
-/* What controllers see: the cached objects of the kinds they work on, by key and by index, and the
- * time. Read-only; everything borrowed from it is valid until the event loop turns. Behind it stand
- * informers (manager.c), or plain objects in unit tests. */
+/* The world of the controllers: the cached objects of the kinds they work on, by key and by index,
+ * and the time. Read-only; everything borrowed from it is valid until the event loop turns. Behind
+ * it stand informers (manager.c), or plain objects in unit tests. */
 #pragma once
 
 #include "lib/client/api.h"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # the lists are for those who source this; $top is theirs
-# What ./quickstart and ./check share: progress lines, missing packages, the build. Sourced with $top set to the tree.
+# Shared by ./quickstart and ./check: progress lines, missing packages, the build. Sourced with $top set to the tree.
 
 # What building, running a lab and testing need, as Debian 12 and 13 call it. Of "a|b" any will do that is installed, or
 # the first that apt has: Debian 13 has no libssh on libgcrypt (docs/libraries.md).

@@ -1,4 +1,4 @@
-/* Asking the admission plugins in their order. What a plugin looks at and does is in its own file;
+/* Calls the admission plugins in their order. Each plugin has its own file;
  * here is nothing that depends on a kind. */
 #include "kapid/admission/admission.h"
 

@@ -41,7 +41,7 @@ enum admission_stage {
         ADMISSION_DELETED,
 };
 
-/* What is asked. All is borrowed for one call of admission_run(). */
+/* The request as plugins see it. Everything is borrowed for one call of admission_run(). */
 struct admission {
         struct api *api;
         const struct user *user;
@@ -52,7 +52,7 @@ struct admission {
         const char *subresource; /* "": the object itself */
         const char *namespace;   /* "": none */
         const char *name;        /* "" in ADMISSION_MAY_CREATE when the server makes the name */
-        const json_t *live;      /* what is there; NULL: a create */
+        const json_t *live;      /* the stored object; NULL: a create */
         const json_t *object;    /* what it becomes; NULL: a deletion, or ADMISSION_MAY_CREATE */
         json_t *draft;    /* `object` in ADMISSION_MUTATE, where it may be changed; else NULL */
         char ***warnings; /* for admission_warn() */
@@ -63,7 +63,7 @@ struct admission {
         const struct admission_rule *rule; /* the rule that matched; set by admission_run() */
 };
 
-/* What one plugin does about some kinds. A hook that is NULL has nothing to do in its stage. Hooks
+/* One plugin's hooks for some kinds. A hook that is NULL has nothing to do in its stage. Hooks
  * return 0, or a negative errno and, when the user is to know why, a filled p. */
 typedef int (*admission_hook)(struct admission *a, struct problem *p);
 struct admission_rule {

@@ -1,4 +1,4 @@
-/* What the plugins that look at CertificateSigningRequests share. */
+/* Shared by the plugins that check CertificateSigningRequests. */
 #pragma once
 
 #include "kapid/admission/admission.h"

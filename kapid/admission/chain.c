@@ -113,7 +113,7 @@ static void put(struct admission_chain *chain, const struct admission_options *o
         if (is_on(o, c))
                 chain->plugins[chain->count++] = *c;
         else if (c->plugin->safeguard)
-                log_warning("The admission plugin %s is switched off: users may do what it would "
+                log_warning("The admission plugin %s is disabled: users may do what it would "
                             "refuse (docs/admission.md)",
                                 c->name);
 }

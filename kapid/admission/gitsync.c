@@ -1,5 +1,5 @@
 /* GitSyncImpersonation: with whose rights a GitSync acts. With spec.serviceAccountName it is that
- * account of its own namespace; without it is kgitd itself, which may do everything. So a user who
+ * account of its namespace; without it as kgitd itself, which may do everything. So a user who
  * makes such a GitSync, changes what it applies or deletes it (which deletes what it applied) must
  * be one who could act as kgitd anyway: asked as the verb `impersonate` on kgitd's user. The same
  * for addresses that are paths on the control plane's own disk, where other people's repositories
@@ -64,8 +64,8 @@ static int check_gitsync(struct admission *a, struct problem *p) {
                                 "a GitSync without spec.serviceAccountName acts with all rights of "
                                 "the cluster",
                                 "set spec.serviceAccountName to a service account of this "
-                                "namespace (an existing GitSync without one is an "
-                                "administrator's to change)",
+                                "namespace (only an administrator may change an existing GitSync "
+                                "without one)",
                                 p);
         if (reads_own_disk(a->object))
                 return refuse(a, "spec.url names a path on the control plane's own disk",

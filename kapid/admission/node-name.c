@@ -1,5 +1,5 @@
 /* PodNodeNameRestriction: a pod that names its node at creation goes past the scheduler, and so
- * past taints. Who may not bind pods (create pods/binding) may name only a node that is there and
+ * past taints. A user without the right to create pods/binding may name only an existing node
  * whose taints the pod tolerates. A controller may bind pods, but the template that it makes pods
  * of is somebody else's. */
 #include "kapid/admission/plugins.h"

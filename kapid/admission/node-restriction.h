@@ -1,4 +1,4 @@
-/* What an agent may put into its own Node object. Pure. */
+/* Checks what an agent writes to its own Node object. Pure. */
 #pragma once
 
 #include "lib/json.h"

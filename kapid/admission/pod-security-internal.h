@@ -6,7 +6,7 @@
 
 #define APPARMOR_PREFIX "container.apparmor.security.beta.kubernetes.io/"
 
-/* What a control looks at and what it says. */
+/* A control's input and findings. */
 struct look {
         const json_t *metadata, *spec;
         json_t *containers; /* of all three lists */
@@ -16,7 +16,7 @@ struct look {
         char *detail;
 };
 
-/* Adds a word to a list unless it is there. Failures are kept in the look, as by all below. */
+/* Adds a word to a list unless it has it. Failures are kept in the look, as by all below. */
 void look_add(struct look *l, char ***list, const char *word);
 void look_sort(char **list);
 /* `"a", "b"`; owned by the caller, as all texts below; NULL when out of memory. */
@@ -26,7 +26,7 @@ char *look_counted(struct look *l, const char *one, const char *many, char *cons
 char *look_containers(struct look *l, char *const *names);
 /* Those who set something: the pod itself and containers: `pod and container "a"`. */
 char *look_setters(struct look *l, bool pod, char *const *names);
-/* What is wrong; returns 1, the answer of a control that found something. */
+/* Records a finding; returns 1, the answer of a control that found something. */
 int look_say(struct look *l, const char *reason, const char *fmt, ...) _printf_(3, 4);
 /* Says of every container whose boolean at the path is true ("%s <complaint>", usual: the value
  * where there is none). 1 when one is, 0 when not, -ENOMEM as look_say. */

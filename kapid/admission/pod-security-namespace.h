@@ -8,9 +8,10 @@ struct pod_security_modes {
         struct pod_security_policy enforce, warn, audit;
 };
 
-/* What the labels (an object, may be NULL) of the namespace say. Without the label `enforce` the
- * namespace kube-system is privileged and every other has the cluster's default; without the other
- * two they are as `enforce`. A level that is none (from before validation) counts as restricted. */
+/* Reads the levels from the labels (an object, may be NULL) of the namespace. Without the label
+ * `enforce` the namespace kube-system is privileged and every other has the cluster's default;
+ * without the other two they are as `enforce`. A level that is none (from before validation) counts
+ * as restricted. */
 struct pod_security_modes pod_security_modes(
                 const char *namespace, const json_t *labels, enum security_level cluster_default);
 /* The first of the labels that differs; NULL when none does. */

@@ -119,7 +119,7 @@ void look_find_added(
 static const struct control {
         enum security_level level;
         unsigned since; /* minor version */
-        /* From this minor version on a stricter control of `restricted` stands in its place there;
+        /* From this minor version on a stricter control of `restricted` replaces it there;
          * 0: there is none; ALWAYS: in all versions. */
         unsigned replaced_since;
         int (*check)(struct look *l);

@@ -115,8 +115,8 @@ static int check_drawn(
         if (in_allowed_range(a, address) || may_use_any(a))
                 return 0;
         return admission_forbidden(a, p,
-                        "%s: user \"%s\" may not draw the address %s to a Service: it would take "
-                        "it away from everybody else; ask an administrator to add it to kapid's "
+                        "%s: user \"%s\" may not use the address %s for a Service: it would take "
+                        "traffic away from others; ask an administrator to add it to kapid's "
                         "--external-ip-ranges or to grant the verb \"use-external-ips\" on "
                         "services",
                         field, a->user->name, address);
@@ -146,7 +146,7 @@ static int check_list(
         return 0;
 }
 
-/* Names that stand for the machine that asks. */
+/* Names that mean the requesting machine. */
 static int check_external_name(struct admission *a, struct problem *p) {
         const char *name = json_str_or(a->object, "spec.externalName", "");
         size_t n = strlen(name);

@@ -158,7 +158,7 @@ static int give_ports(struct admission *a, struct problem *p) {
 
 /* --- the rules --- */
 
-/* What the live object has and `kept` (NULL: nothing) has not. */
+/* The addresses of the live object that `kept` (NULL: nothing) does not have. */
 static int release_all(struct admission *a, const json_t *kept) {
         const char *ip = address_of(a->live);
         const json_t *entry;

@@ -14,7 +14,7 @@ bool audience_is_ours(const struct api *a, const char *audience) {
         return streq(audience, a->options.issuer) || streq(audience, "kubernetes");
 }
 
-/* Whether the object is there; uid "": of any. */
+/* Whether the object exists; uid "": any. */
 static bool is_alive(struct api *a, const char *plural, const char *namespace, const char *name,
                 const char *uid) {
         struct item *it = api_find(a, "", plural, namespace, name);

@@ -1,4 +1,4 @@
-/* The node authorizer. What an agent may do is a table; where the answer depends on which pods run
+/* The node authorizer. An agent's rights are a table; where the answer depends on which pods run
  * on its node, the cached pods decide. The rules follow Kubernetes' page on node authorization;
  * what a write may contain is checked by the admission plugin NodeRestriction. */
 #include "kapid/auth/authz.h"

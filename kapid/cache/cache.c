@@ -22,7 +22,7 @@ static void change_done(struct change *c) {
                 bytes_unref(c->lines[i]);
 }
 
-/* What a change keeps alive that the cache itself does not. */
+/* Bytes that a change keeps alive after the cache dropped them. */
 static size_t change_bytes(const struct change *c) {
         return sizeof(*c) + (c->before ? item_text(c->before)->size : 0) +
                (c->gone ? item_text(c->gone)->size : 0);

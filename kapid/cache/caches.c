@@ -102,8 +102,8 @@ int caches_feed(struct caches *cs, const char *key, const char *value, size_t n,
         if (value) {
                 r = item_new(cs->pool, key, prefix_size, value, n, revision, &it);
                 if (r == -EINVAL) {
-                        log_warning("What the store has at %s is not a JSON object of kapid; "
-                                    "it is left out",
+                        log_warning("The value at %s in the store is not a JSON object of kapid; "
+                                    "ignoring it",
                                         key);
                         return 0;
                 }
@@ -231,12 +231,12 @@ static void loaded(struct caches *cs) {
         int r = swap_in(cs);
 
         if (r < 0) {
-                log_warning_errno(r, "Could not take in what the store has");
+                log_warning_errno(r, "Cannot load the store's contents into the caches");
                 cs->loaded = false;
                 go_down(cs);
                 return;
         }
-        log_info("Everything is loaded at revision %llu", (unsigned long long)cs->revision);
+        log_info("The caches are loaded at revision %llu", (unsigned long long)cs->revision);
         follow(cs);
         if (cs->options.on_change)
                 cs->options.on_change(NULL, NULL, cs->options.userdata);
@@ -259,8 +259,8 @@ static int stage(struct caches *cs, const struct store_kv *kv) {
                 return 0;
         r = item_new(cs->pool, kv->key, prefix_size, kv->value, kv->size, kv->revision, &it);
         if (r == -EINVAL) {
-                log_warning("What the store has at %s is not a JSON object of kapid; it is left "
-                            "out",
+                log_warning("The value at %s in the store is not a JSON object of kapid; ignoring "
+                            "it",
                                 kv->key);
                 return 0;
         }

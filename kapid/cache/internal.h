@@ -1,4 +1,4 @@
-/* What cache.c, caches.c and freshness.c share. */
+/* Shared by cache.c, caches.c and freshness.c. */
 #pragma once
 
 #include <bsd/sys/tree.h>

@@ -1,6 +1,6 @@
 /* An object as the cache keeps it: immutable and reference-counted; its serialized bytes with the
  * resourceVersion put in, and its tree, made when someone asks and forgotten when many others were
- * asked for since. What looks at many items takes what it needs from the text. */
+ * asked for since. Walks over many items read the text instead. */
 #pragma once
 
 #include "lib/buf.h"
@@ -11,7 +11,7 @@ struct item;
 /* Bounds how much memory the trees that items hold take together. */
 struct item_pool;
 struct item_pool *item_pool_new(size_t bytes_max) _warn_unused_;
-/* What they take now, as json_size counts. */
+/* Their present size, as json_size counts. */
 size_t item_pool_bytes(const struct item_pool *p);
 struct item_pool *item_pool_free(struct item_pool *p);
 DEFINE_CLEANUP(struct item_pool *, item_pool_free);

@@ -62,7 +62,7 @@ void fairness_yield(struct fairness *f, struct fairness_ticket *t, uint64_t now_
 struct fairness_ticket *fairness_next(struct fairness *f);
 /* One that has waited longer than FAIRNESS_WAIT_US without a seat; it is taken off. NULL: none. */
 struct fairness_ticket *fairness_overdue(struct fairness *f, uint64_t now_us);
-/* What running it just now took. */
+/* The time that its last run took. */
 void fairness_charge(struct fairness *f, struct fairness_ticket *t, uint64_t cost_us);
 /* Gives its seats back, or takes it off its queue. Fine in any state. */
 void fairness_leave(struct fairness *f, struct fairness_ticket *t);

@@ -16,7 +16,7 @@
 enum form { FORM_OBJECT, FORM_TABLE, FORM_PARTIAL };
 enum lane { LANE_READ, LANE_WRITE, LANE_STREAM, LANE_NONE };
 
-/* What a verb keeps with the request while it answers in several turns: the first member of the
+/* State of a verb that answers in several turns: the first member of the
  * verb's own struct, which container_of() finds again. */
 struct verb_state {
         void (*free)(struct verb_state *s);
@@ -44,9 +44,9 @@ struct request {
         struct problem refusal;         /* found before the body came */
         int refused;                    /* 0, or the refusal's errno */
         struct fairness_ticket ticket;  /* dispatch.c */
-        /* What runs when what it waits for has come: its turn, fresh caches. */
+        /* Called when the awaited event has come: its turn, fresh caches. */
         void (*next)(struct request *request);
-        /* What the verb has read from the body (pipeline/body.h) and the query. */
+        /* Read by the verb from the body (pipeline/body.h) and the query. */
         struct decoded body;
         enum patch_type patch_type;
         struct delete_options delete_options;

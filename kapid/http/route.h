@@ -6,7 +6,7 @@
 enum { ROUTE_PATH_MAX = 4096 };
 
 struct route {
-        char *text;        /* the segments stand in it */
+        char *text;        /* holds the segments */
         bool resource;     /* else a path such as /healthz; only verb and path are set */
         const char *verb;  /* get, list, watch, create, update, patch, delete, deletecollection;
                             * for paths the method in lower case */

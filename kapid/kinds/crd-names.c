@@ -61,7 +61,7 @@ static int set_condition(json_t *crd, const char *type, const char *status, cons
 
 enum { NAME_OF_RESOURCE, NAME_OF_KIND };
 
-/* Whether another definition of the group goes by that name. */
+/* Whether another definition of the group has that name. */
 static bool is_taken(const struct kind_registry *r, const json_t *crd, int what, const char *name) {
         const char *group = json_str_or(crd, "spec.group", "");
         const struct kind *k;
@@ -137,7 +137,7 @@ int crd_settle_names(
                 json_decref(accepted);
                 return e;
         }
-        /* Without its two main names it has none. */
+        /* It has no names without the two main ones. */
         if (json_object_get(accepted, "plural") && json_object_get(accepted, "kind")) {
                 e = json_set_at(crd, "status.acceptedNames", accepted);
         } else {

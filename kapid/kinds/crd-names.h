@@ -12,7 +12,7 @@ int crd_settle_names(
 /* Whether its kinds are served. One without conditions (written before there were any) is. */
 bool crd_is_established(const json_t *crd);
 /* Makes the kinds of an established definition and puts them into the registry; of another one, or
- * of one that is being deleted, none. What cannot be served is logged. */
+ * of one that is being deleted, none. Kinds that cannot be served are logged. */
 void crd_serve(struct kind_registry *kinds, const json_t *crd);
 /* Whether it waits for names that others have. */
 bool crd_is_waiting(const json_t *crd);

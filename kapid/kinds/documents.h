@@ -27,11 +27,11 @@
  * with a jsonPath, x-keelson-absent: the cell where the path finds nothing;
  *   - on a field, x-protobuf: its number, or [outer, inner] below an inlined message;
  *     x-kubernetes-patch-strategy and -merge-key as in Kubernetes' own documents;
- *   - on a field, x-keelson-no-effect: it is taken and nothing comes of it; the text says why. As
+ *   - on a field, x-keelson-no-effect: it is accepted without effect; the text says why. As
  *     {value, text}: only that value has no effect; as {except, text}: values that begin so have
  *     one. See lib/no-effect.h;
  *   - formats of our own for names: dns1123-label, qualified-name... (schema.h), quantity,
- * micro-time. What a schema can't say is in kapid/strategy/. */
+ * micro-time. Rules that a schema can't express are in kapid/strategy/. */
 #pragma once
 
 #include <stddef.h>

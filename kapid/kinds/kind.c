@@ -13,7 +13,7 @@
 
 enum { KEY_SIZE = 512, CRD_VERSIONS_MAX = 32 };
 
-/* What kinds are made of; counted, because requests outlive CRDs. */
+/* The data behind kinds; counted, because requests outlive CRDs. */
 struct source {
         unsigned refs;
         struct schema_set *set;
@@ -196,7 +196,7 @@ static int make_names(struct maker *m) {
         return 0;
 }
 
-/* What a built-in kind's column says beside a CRD's: a function for the cell, or what to show when
+/* A built-in kind's column has more than a CRD's: a function for the cell, or what to show when
  * its path finds nothing. */
 static int make_cell(struct maker *m, const json_t *column, struct kind_column *c) {
         const char *name = json_str(column, "x-keelson-cell");
@@ -579,7 +579,7 @@ static int load_built_in(struct kind_registry *r, struct problem *p) {
                 if (q < 0)
                         return q;
         }
-        /* What no kind refers to but the machine needs. */
+        /* Definitions that no kind refers to but the pipeline needs. */
         if (!schema_set_find(r->built_in->set, "meta.v1.DeleteOptions", p) ||
                         !schema_set_find(r->built_in->set, "autoscaling.v1.Scale", p) ||
                         !schema_set_find(r->built_in->set, "meta.v1.ListMeta", p) ||

@@ -96,7 +96,7 @@ static void c_row(struct walk *w, const char *path, const json_t *field) {
         w->count++;
 }
 
-/* What stands in a template stands under Pod already. */
+/* Fields of a template are listed under Pod already. */
 static void document_row(struct walk *w, const char *path, const json_t *field) {
         _cleanup_free_ char *value = value_text(json_at(field, "x-keelson-no-effect.value"));
         const char *except = json_str(field, "x-keelson-no-effect.except");

@@ -14,7 +14,7 @@ json_t *fieldset_intersection(const json_t *a, const json_t *b);
 /* The fields that a value sets. -EINVAL with *ret_error (caller frees) when an item of a list map
  * lacks a key. */
 int fieldset_of(const struct schema *s, const json_t *value, json_t **ret, char **ret_error);
-/* What differs between two objects: fields added or changed, and fields that are gone. */
+/* The difference between two objects: fields added or changed, and fields removed. */
 void fieldset_compare(const struct schema *s, const json_t *old, const json_t *new,
                 json_t **ret_changed, json_t **ret_removed);
 /* Calls func with the text of each member (".spec.containers[name=\"c\"].image"). */

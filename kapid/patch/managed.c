@@ -126,7 +126,7 @@ static json_t *new_entry(const char *manager, const char *operation, const char 
         return entry;
 }
 
-/* Replaces or adds the writer's own entry; takes set. An empty one goes away. */
+/* Replaces or adds the writer's own entry; takes set. An empty one is removed. */
 static int owners_put(struct owners *o, const char *manager, const char *operation,
                 const char *api_version, const char *subresource, uint64_t now_us, json_t *set) {
         struct owner *own = owners_find(o, manager, operation, api_version, subresource);
@@ -536,7 +536,7 @@ static int refuse_conflicts(struct owners *owners, const struct owner *own, cons
         return c.count > 0 ? -ESTALE : 0;
 }
 
-/* What was there before anyone applied belongs to a manager of that name. */
+/* Fields from before the first apply belong to a manager of that name. */
 static int adopt_untracked(
                 const struct kind *k, struct owners *owners, const json_t *live, uint64_t now_us) {
         _cleanup_json_ json_t *empty = json_object(), *removed = NULL;

@@ -219,7 +219,7 @@ static int run_operation(
         if ((streq(op, "add") || streq(op, "replace") || streq(op, "test")) && !value)
                 return refuse(p, "value is missing", op, path);
         if ((streq(op, "move") || streq(op, "copy")) && !source)
-                return refuse(p, "from names nothing", op, path);
+                return refuse(p, "from does not exist", op, path);
         if (streq(op, "add") || streq(op, "replace"))
                 r = put(root, path, json_deep_copy(value), *op == 'r');
         else if (streq(op, "remove"))
@@ -228,7 +228,7 @@ static int run_operation(
                 json_t *found = find(*root, path);
 
                 if (found ? !json_equal(found, value) : !json_is_null(value))
-                        return refuse(p, "testing path failed: the value is another", op, path);
+                        return refuse(p, "testing path failed: the value differs", op, path);
                 r = 0;
         } else if (streq(op, "copy")) {
                 _cleanup_free_ char *text = json_text(source);

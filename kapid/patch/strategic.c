@@ -22,7 +22,7 @@ static int refuse(struct merger *m, const char *fmt, const char *word) {
         return -EINVAL;
 }
 
-/* What of a list entry identifies it: the key of an object, or the primitive itself. */
+/* The identity of a list entry: the key of an object, or the primitive itself. */
 static const json_t *identity(const json_t *item, const char *key) {
         return key ? json_object_get(item, key) : item;
 }
@@ -138,7 +138,7 @@ static bool has_order(const json_t *patch, const char *field) {
         return false;
 }
 
-/* What a patch brings where the object has nothing: the value itself without nulls, directives, and
+/* A patch's value where the object has none: the value itself without nulls, directives, and
  * what carries a $patch (there is nothing that it could replace or delete). *ret is NULL when
  * nothing is left. */
 static int plain_value(struct merger *m, const struct schema *s, const json_t *v, json_t **ret) {
@@ -181,7 +181,7 @@ static int plain_value(struct merger *m, const struct schema *s, const json_t *v
         return 0;
 }
 
-/* A patch of a list with a merge key, taken apart. */
+/* A patch of a list with a merge key, parsed. */
 struct keyed {
         const char *key;
         json_t *items;    /* ordinary ones */
@@ -239,7 +239,7 @@ static int merge_item(struct merger *m, const struct schema *s, const char *key,
         return index_add(index, merged, key, json_array_size(result) - 1);
 }
 
-/* What of the object's list the patch leaves. */
+/* The entries of the object's list that the patch keeps. */
 static json_t *keyed_rest(const struct keyed *l, const json_t *target) {
         json_t *rest = json_array(), *item;
         size_t i;

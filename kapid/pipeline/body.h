@@ -1,4 +1,4 @@
-/* What a write reads from its request: the body, the names in it, the field manager. */
+/* Reads a write's request: the body, the names in it, the field manager. */
 #pragma once
 
 #include "kapid/http/request.h"

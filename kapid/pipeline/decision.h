@@ -1,4 +1,4 @@
-/* What a verb decides about one object: what becomes of it in the store, and what the client
+/* A verb's decision about one object: the change in the store, and what the client
  * gets. Made by a pure function from the live object and the request; carried out by write.c. */
 #pragma once
 
@@ -8,7 +8,7 @@ enum decision_act {
         DECIDE_NOTHING, /* nothing is written; object: the answer, or NULL */
         DECIDE_PUT,     /* object is stored */
         DECIDE_DELETE,  /* the key is deleted; object: its last state for the answer, or NULL */
-        DECIDE_RENAME,  /* `name` is tried instead, as something that is not there (generateName) */
+        DECIDE_RENAME,  /* `name` is tried instead, a free name (generateName) */
 };
 
 enum { DECISION_KEYS_MAX = 40 };

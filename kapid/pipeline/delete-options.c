@@ -1,4 +1,4 @@
-/* DeleteOptions is not a kind that is served, and has a schema of its own here. */
+/* DeleteOptions is not a served kind, so its schema is here. */
 #include "kapid/pipeline/delete-options.h"
 
 #include "kapid/pipeline/pipeline.h"

@@ -1,4 +1,4 @@
-/* What happens to an object between the request's bytes and the store, apart from admission and
+/* The steps of an object between the request's bytes and the store, apart from admission and
  * authorization. Pure: no I/O, the time is an argument. The order of a write is the table of steps
  * in write-object.c; decode.c, prepare.c and convert.c hold the functions.
  *
@@ -15,7 +15,8 @@ enum field_validation { FIELD_VALIDATION_WARN, FIELD_VALIDATION_IGNORE, FIELD_VA
 /* "Ignore", "Warn", "Strict", NULL or "" (Warn). Refusal: 422 in p. */
 int field_validation_parse(const char *word, enum field_validation *ret, struct problem *p);
 
-/* Who writes and when; strategies need it (a CSR records its requestor, conditions carry times). */
+/* The writer and the time; strategies need it (a CSR records its requestor, conditions carry
+ * times). */
 struct machine_context {
         uint64_t now_us;      /* wall clock */
         const char *user;     /* may be NULL inside kapid itself */
@@ -88,7 +89,7 @@ int machine_validate_body(const struct kind *k, const struct kind_subresource *s
 /* The grace period in seconds of a delete: requested is the option's value or -1. 0: goes at once.
  * Only pods have one; -EINVAL never. */
 int64_t machine_grace_seconds(const struct kind *k, const json_t *object, int64_t requested);
-/* What a delete changes in an object of the kind that it only marks (a Namespace's phase). */
+/* Changes by a delete in an object that it only marks (a Namespace's phase). */
 int machine_prepare_delete(const struct kind *k, json_t *object);
 /* Whether finalizers hold the object: a delete marks it only. */
 bool machine_is_held(const struct kind *k, const json_t *object);

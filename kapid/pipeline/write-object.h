@@ -1,4 +1,4 @@
-/* What every new and every changed object goes through before it is stored. */
+/* The steps that every new and changed object passes before it is stored. */
 #pragma once
 
 #include "kapid/pipeline/write.h"

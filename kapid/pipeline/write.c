@@ -19,8 +19,8 @@ struct run {
         write_decide decide;
         write_done done;
         char *key;
-        json_t *live;      /* NULL: nothing is there */
-        uint64_t revision; /* of live; 0: nothing is there */
+        json_t *live;      /* NULL: not stored */
+        uint64_t revision; /* of live; 0: not stored */
         bool fresh;        /* live is the store's own, or the guard is to find out */
         unsigned attempts;
         char *text; /* what is stored */
@@ -108,7 +108,7 @@ static int take_item(struct run *run, struct item *it, bool fresh, struct proble
         return 0;
 }
 
-/* What the store has at our key (NULL: nothing) becomes the live one, and is decided on. */
+/* Decides again, with the store's value at our key (NULL: nothing) as the live object. */
 static void take_stored(struct run *run, const struct store_kv *kv) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_item_ struct item *it = NULL;

@@ -1,9 +1,9 @@
-/* One optimistic write of one stored object: read what is there, decide what it becomes, store it
- * if it is still what was read; else decide again on what is there now.
+/* One optimistic write of one stored object: read it, decide its new state, store that
+ * if it is unchanged since; else decide again on the present state.
  *
  *      READ --(cache or store)--> DECIDE --nothing to do--> done
  *        ^                           '--> (lease) --> TXN --guard held--> done
- *        '------------- what is there now -------------'
+ *        '------------- the present state -------------'
  *
  * The first reading comes from the cache, which may be moments old: a refusal or "nothing changed"
  * found on it is returned only after confirming it against the store. */
@@ -24,7 +24,7 @@ struct write {
                                     * at the end the one that was carried out */
 };
 
-/* live: what is there, in the version that was asked for (NULL: nothing; immutable). Fills ret,
+/* live: the stored object, in the requested version (NULL: none; immutable). Fills ret,
  * which is empty and the same as w->decision. Pure apart from reading the caches. May be called
  * several times. Refuses with p. */
 typedef int (*write_decide)(

@@ -1,4 +1,4 @@
-/* What validation finds: a list of causes in the API's words, made into one 422 at the end. */
+/* Findings of validation: a list of causes in the API's words, made into one 422 at the end. */
 #pragma once
 
 #include "kapid/kinds/kind.h"

@@ -415,7 +415,7 @@ static const char *skip_number(const char *s, unsigned digits, unsigned max, uns
         return *ret <= max ? s : NULL;
 }
 
-/* What stands behind a day of the calendar, or NULL. */
+/* The text behind a calendar date, or NULL. */
 static const char *skip_date(const char *s) {
         static const unsigned char days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
         unsigned year, month, day;

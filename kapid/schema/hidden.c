@@ -25,7 +25,7 @@ static void warn(struct hidden *h, char *text_taken) {
                 h->error = -ENOMEM;
 }
 
-/* What makes an item one and the same: its keys, or the item itself; the text is the caller's. */
+/* An item's identity: its keys, or the item itself; the text is the caller's. */
 static char *key_text(const struct schema *s, const json_t *item) {
         _cleanup_json_ json_t *keys = NULL;
 

@@ -5,7 +5,7 @@
 #include "kapid/schema/findings.h"
 #include "kapid/schema/schema.h"
 
-/* What normalising meets. */
+/* State of one normalisation. */
 struct normaliser {
         bool custom;     /* wrong types stay for validation; nulls of nullable fields stay */
         bool keep_nulls; /* custom: nulls that no field takes stay for validation to name */

@@ -1,6 +1,6 @@
 /* RE2's syntax (as Go's regexp/syntax documents it, with Perl's extensions) read token by token and
  * written in the words of PCRE2 that mean the same: literals escaped, classes as numbers, \s
- * without the vertical tab, scripts by their Script property. What RE2 has not (look-around,
+ * without the vertical tab, scripts by their Script property. Features that RE2 lacks (look-around,
  * references, possessive and stacked quantifiers, recursion, callouts, verbs) can't come out,
  * because only what is known is written. Repetition is bounded as RE2 bounds it: a count of at most
  * 1000, and the product of counts in each other too. */
@@ -162,7 +162,7 @@ static int read_property(struct reader *r, bool negated) {
         return 0;
 }
 
-/* A class that stands for itself, outside of brackets and inside. 0: it is none. */
+/* A class that needs no translation, outside of brackets and inside. 0: it is none. */
 static int read_class(struct reader *r, bool inside) {
         switch (r->s[0]) {
         case 'd':

@@ -2,7 +2,7 @@
  * compiled forms used longest ago go first. PCRE2 writes groups out as often as they are repeated,
  * and refuses what is larger than 64 kB.
  *
- * What a match costs is bounded by PCRE2's count of its steps, which must be a true measure: it
+ * The cost of a match is bounded by PCRE2's count of its steps, which must be a true measure: it
  * restarts at each place of the text unless the pattern is anchored, and does not see loops over
  * single characters that never come back. So what is not anchored gets a lazy ".*?" in front and
  * is, and automatic possessive quantifiers are off. PCRE2 does not give the count back; a match is

@@ -9,7 +9,7 @@ enum {
         PATTERN_SIZE_MAX = 4096,
         PATTERN_REPEAT_MAX = 1000, /* RE2's bound on {n,m}, and on the product of nested ones */
         PATTERN_DEPTH_MAX = 200,   /* parentheses in each other */
-        /* What all patterns of one object may cost together, in PCRE2's steps: some tenths of a
+        /* Limit for all patterns of one object together, in PCRE2's steps: some tenths of a
            second. */
         PATTERN_STEPS_MAX = 8 * 1000 * 1000,
 };
@@ -33,7 +33,7 @@ int pattern_new(struct pattern **ret, struct pattern_cache *cache, const char *t
                 char **ret_error);
 struct pattern *pattern_free(struct pattern *p);
 const char *pattern_text(const struct pattern *p);
-/* Compiles it if need be: for definitions that are just written. Adds the bytes that it takes to
+/* Compiles it if needed: for definitions that are just written. Adds the bytes that it takes to
  * *size (may be NULL). -EINVAL with a sentence when PCRE2 refuses it. */
 int pattern_compile(struct pattern *p, size_t *size, char **ret_error);
 /* 1: matches somewhere in the text of n bytes (valid UTF-8); 0: does not; -E2BIG: gave up, it costs

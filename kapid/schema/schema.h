@@ -3,7 +3,6 @@
  * and live as long as their set. */
 #pragma once
 
-
 #include "lib/json.h"
 #include "lib/problem.h"
 
@@ -76,7 +75,7 @@ struct schema_rules {
         size_t items_min, items_max;
         size_t properties_min, properties_max;
         const json_t *enumeration; /* array or NULL */
-        struct pattern *pattern; /* compiled when the first value meets it */
+        struct pattern *pattern;   /* compiled when the first value meets it */
         const struct schema *const *all_of,
                         *const *any_of, *const *one_of; /* NULL-terminated or NULL */
         const struct schema * not ;

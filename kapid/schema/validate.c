@@ -123,7 +123,7 @@ static size_t characters(const char *s) {
         return n;
 }
 
-/* What is too costly to decide is refused, in `not` and oneOf too. */
+/* A value that is too costly to check is refused, in `not` and oneOf too. */
 static void give_up(struct findings *f) {
         if (f->gave_up)
                 return;

@@ -1,5 +1,5 @@
 /* Service addresses and node ports that are taken: what the keys below /registry/ranges/ say, which
- * the caches report. Who chooses one claims its key in the Service's own transaction, so that two
+ * the caches report. A writer claims the key in the Service's own transaction, so that two
  * kapids never give the same (kapid/admission/service-ips.c). */
 #pragma once
 
@@ -13,7 +13,7 @@ enum { NODE_PORT_FIRST = 30000, NODE_PORT_LAST = 32767 };
 int alloc_new(struct alloc **ret, const char *range, struct problem *p);
 struct alloc *alloc_free(struct alloc *a);
 DEFINE_CLEANUP(struct alloc *, alloc_free);
-/* What a range key says; value NULL: free. Other keys are ignored. */
+/* Takes the value of a range key; value NULL: free. Other keys are ignored. */
 void alloc_observe(struct alloc *a, const char *key, const char *value, size_t n);
 /* Forgets everything. */
 void alloc_reset(struct alloc *a);

@@ -33,7 +33,7 @@ struct store_kv {
         int64_t lease;
 };
 
-/* What came back. error 0, or:
+/* The store's answer. error 0, or:
  *   -EHOSTUNREACH  the store is not there and nothing was done
  *   -ETIMEDOUT     no answer: a write may or may not have been done
  *   -ESTALE        the wanted revision is compacted

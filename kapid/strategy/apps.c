@@ -71,7 +71,7 @@ static void validate_rolling(struct findings *f, const json_t *rolling) {
                                 "may not be 0 when `maxSurge` is 0");
 }
 
-/* What holds for pods that a controller keeps running. */
+/* Rules for pods that a controller keeps running. */
 static void validate_running(struct findings *f, const json_t *spec) {
         const json_t *policy = json_object_get(spec, "restartPolicy");
 

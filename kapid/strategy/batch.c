@@ -62,7 +62,7 @@ static int job_prepare_create(json_t *object, const struct machine_context *c) {
                                                  uid);
 }
 
-/* Whoever writes the manifest again without the generated parts keeps them. */
+/* A manifest written again without the generated parts keeps them. */
 static int job_prepare_update(const char *subresource, const json_t *old, json_t *object,
                 const struct machine_context *c) {
         const json_t *before = json_at(old, "spec.template.metadata.labels");
@@ -85,7 +85,7 @@ static int job_prepare_update(const char *subresource, const json_t *old, json_t
         return r;
 }
 
-/* What holds for pods that run to their end. */
+/* Rules for pods that run to completion. */
 static void validate_finishing(struct findings *f, const json_t *spec) {
         const json_t *policy = json_object_get(spec, "restartPolicy");
 

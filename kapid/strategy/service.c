@@ -91,7 +91,7 @@ static bool node_ports_are_old(const json_t *spec, const json_t *old) {
         return true;
 }
 
-/* With the type goes what only it needs, as far as the writer did not set it now. */
+/* Fields that only the old type needs are removed, unless the writer set them now. */
 static void drop_of_other_type(json_t *spec, const json_t *old) {
         static const char *const addresses[] = {
                         "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"};

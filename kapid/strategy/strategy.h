@@ -1,5 +1,5 @@
-/* What a schema can't say about a kind: a few functions and facts, one file per group. Every member
- * may be NULL. kapid/pipeline/pipeline.h says when they are called. */
+/* Rules of a kind that a schema can't express: a few functions and facts, one file per group. Every
+ * member may be NULL. kapid/pipeline/pipeline.h says when they are called. */
 #pragma once
 
 #include "kapid/pipeline/pipeline.h"

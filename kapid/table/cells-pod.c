@@ -5,7 +5,7 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-/* What the walk over the container statuses gathers. */
+/* Gathered by the walk over the container statuses. */
 struct pod_view {
         char *reason; /* owned */
         size_t ready, total, restarts;

@@ -1,5 +1,5 @@
-/* What clients get instead of whole objects: Tables for people, PartialObjectMetadata for garbage
- * collectors (docs/wire.md sections 4 and 16). Ages are computed against now_us. */
+/* Forms that clients get instead of whole objects: Tables for people, PartialObjectMetadata for
+ * garbage collectors (docs/wire.md sections 4 and 16). Ages are computed against now_us. */
 #pragma once
 
 #include "kapid/kinds/kind.h"

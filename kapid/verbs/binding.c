@@ -25,7 +25,7 @@ static int set_condition(json_t *object, const char *type, const char *now) {
                                : 0;
 }
 
-/* What pod security has let pass is not widened by a binding. */
+/* A binding must not give a pod more than pod security has checked. */
 static int check_binding(const json_t *body, struct problem *p) {
         const char *key;
         json_t *v;

@@ -1,4 +1,4 @@
-/* PodDisruptionBudgets as an eviction uses them: which one selects the pod. What it costs is
+/* PodDisruptionBudgets as an eviction uses them: which one selects the pod. Its cost is
  * decided by budget_decide (internal.h). Where the kind is not served, no pod has a budget. */
 #pragma once
 

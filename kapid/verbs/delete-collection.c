@@ -1,5 +1,5 @@
 /* DELETE of a collection: each object of the selection is deleted as if alone, some at a time. The
- * first failure ends it; objects that are gone or changed meanwhile are not failures. */
+ * first failure ends it; objects deleted or changed meanwhile are not failures. */
 #include "kapid/pipeline/write.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/delete.h"

@@ -1,4 +1,4 @@
-/* What the deleting verbs share. */
+/* Shared by the deleting verbs. */
 #pragma once
 
 #include "kapid/http/request.h"

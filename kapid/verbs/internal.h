@@ -1,5 +1,5 @@
-/* What the writing verbs decide (write.h has their contract). Pure apart from admission's reading
- * of the caches: they need no store. */
+/* The decisions of the writing verbs (write.h has their contract). Pure apart from admission's
+ * reading of the caches: they need no store. */
 #pragma once
 
 #include "kapid/pipeline/write.h"

@@ -270,7 +270,7 @@ static void list_slice(struct request *request) {
                 list_respond(request, l);
 }
 
-/* What is there now: the list is one snapshot, however long it takes to write. */
+/* Takes the present items: the list is one snapshot, however long it takes to write. */
 static int list_collect(struct request *request, struct list *l) {
         _cleanup_free_ char *prefix = selection_prefix(request->kind, &l->selection);
         bool everything = selection_is_everything(&l->selection);

@@ -1,5 +1,5 @@
 /* GET pods/P/log: the pod's node is asked over SSH (docs/names.md: forced command). libssh blocks,
- * so each log stream has a thread of its own, at most API_LOG_STREAMS_MAX of them. The thread
+ * so each log stream has its own thread, at most API_LOG_STREAMS_MAX of them. The thread
  * writes what it gets into a pipe; the loop reads it as fast as the client takes it, and a full
  * pipe slows the thread and with it the node. The thread closes the pipe when it exits: only then
  * are its results read and is it joined. `stop` is the only member that both sides use while it
@@ -132,7 +132,7 @@ static void on_stream_gone(struct http_stream *s, void *userdata) {
         j->stream = NULL;
         j->gone = true;
         atomic_store(&j->stop, true);
-        /* What the thread still writes is read and dropped, until it ends. */
+        /* Later output of the thread is read and dropped, until it ends. */
         (void)sd_event_source_set_enabled(j->io, SD_EVENT_ON);
 }
 
@@ -404,7 +404,7 @@ static int fill_target(struct node_log *j, const json_t *node, struct problem *p
         return j->host && j->host_key && j->user && j->key_file ? 0 : -ENOMEM;
 }
 
-/* What the job is to do. */
+/* The job's arguments. */
 static int prepare(struct request *request, struct node_log *j, struct problem *p) {
         _cleanup_json_ json_t *pod = NULL, *node = NULL;
         bool previous = query_true(request_query(request, "previous"));

@@ -1,4 +1,4 @@
-/* What list, watch and deletecollection select. */
+/* The selection of list, watch and deletecollection. */
 #pragma once
 
 #include "kapid/http/request.h"

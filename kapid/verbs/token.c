@@ -1,4 +1,4 @@
-/* TokenRequests: tokens for service accounts (KEP-1205), bound to a Pod or a Secret that is there
+/* TokenRequests: tokens for service accounts (KEP-1205), bound to an existing Pod or Secret
  * where the request says so, so that they end with it. An agent gets only tokens that are bound to
  * a pod which runs on its node with that account, and for a day at most. */
 #include "kapid/auth/jwt.h"
@@ -16,7 +16,7 @@ enum {
         TOKEN_OF_AGENT_MAX_S = 24 * 3600,
 };
 
-/* What a token can be bound to (all of v1). */
+/* Kinds that a token can be bound to (all of v1). */
 static const struct bound_kind {
         const char *kind, *plural, *claim;
         bool runs_as_account; /* it must run with the account of the token */
@@ -38,7 +38,7 @@ static int forbid(struct request *request, struct problem *p, const char *why) {
                         request->route.name, why);
 }
 
-/* What an agent may ask for (reference server: NodeRestriction). */
+/* The requests allowed to an agent (reference server: NodeRestriction). */
 static int check_agent(struct request *request, const char *node, const json_t *bound,
                 const json_t *object, struct problem *p) {
         if (!streq(json_str_or(bound, "kind", ""), "Pod"))

@@ -30,7 +30,7 @@ static int may_create(struct write *w, struct problem *p) {
         return request_may_create(request, p);
 }
 
-/* What a subresource's form says goes into a copy of the object. */
+/* Puts the values of a subresource's form into a copy of the object. */
 static int put_form(struct write *w, const json_t *live, const json_t *body, struct decision *ret,
                 struct problem *p) {
         const char *version = json_str_or(body, "metadata.resourceVersion", "");

@@ -16,7 +16,7 @@ static const struct {
                 {"deletecollection", KIND_DELETECOLLECTION, verb_delete_collection},
 };
 
-/* What a POST (or, for log, a GET) to a subresource does; all others read or write a part of the
+/* Handlers of a POST (or, for log, a GET) to a subresource; all others read or write a part of the
  * object. */
 static const struct {
         const char *name;

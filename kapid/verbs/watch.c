@@ -1,7 +1,7 @@
 /* Watches. A watcher reads the cache's window of changes at its own pace: it has a place in the
  * window and writes what comes after it while its connection takes it. So nothing is queued for a
  * slow reader beyond QUEUE_MAX bytes; when the window has moved past its place the connection is
- * aborted: a watch never has a gap. What exists at the start is a vector of items that is read in
+ * aborted: a watch never has a gap. The initial state is a vector of items that is read in
  * the same way. */
 #include "kapid/verbs/watch.h"
 
@@ -223,7 +223,7 @@ static int write_event(struct watcher *w, enum watch_event event, struct item *i
         return r < 0 ? r : write_line(w, line);
 }
 
-/* What the watcher was to see cannot be shown: an ERROR event says why, and the watch ends. */
+/* An object cannot be shown to the watcher: an ERROR event says why, and the watch ends. */
 static void watcher_refuse(struct watcher *w, const struct problem *p) {
         _cleanup_json_ json_t *status = problem_to_status(p, NULL, w->kind->group, w->kind->plural);
         _cleanup_free_ char *text = status ? json_text(status) : NULL;

@@ -1,4 +1,4 @@
-/* What a change means to a watch of a selection; pure, for tests. */
+/* The event of a change for a watch of a selection; pure, for tests. */
 #pragma once
 
 #include "kapid/cache/cache.h"

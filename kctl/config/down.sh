@@ -1,4 +1,4 @@
-# Removes the control plane with everything that it stores. What a node of this machine needs stays.
+# Removes the control plane with everything that it stores. Files that a node on this machine needs stay.
 daemons="kgitd kschedd kreconciled kapid kstored"
 
 for d in $daemons; do

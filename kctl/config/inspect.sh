@@ -1,4 +1,4 @@
-# What kctl must know about a machine, as lines of KEY=VALUE.
+# Prints facts about a machine for kctl, as lines of KEY=VALUE.
 echo uid=$(id -u)
 echo hostname=$(uname -n)
 echo arch=$(uname -m)

@@ -24,7 +24,7 @@ int backup_file_problem(const char *path, const char *what, int error, struct pr
         return problem_set(p, -error, 0, NULL, "%s", strempty(text));
 }
 
-/* What kind of file it is, so that the message names the mistake and not its consequence. */
+/* Finds the kind of the file, so that the message names the mistake and not its consequence. */
 static int check_kind(const char *path, int fd, uint64_t size, struct problem *p) {
         char header[SQLITE_HEADER_SIZE] = "";
         ssize_t n = pread(fd, header, sizeof(header), 0);
@@ -35,8 +35,8 @@ static int check_kind(const char *path, int fd, uint64_t size, struct problem *p
         memcpy(&magic, header + 16, sizeof(magic));
         if (magic == BBOLT_MAGIC)
                 return problem_set(p, EINVAL, 0, NULL,
-                                "%s is a snapshot of etcd, whose database is another one: only "
-                                "etcdctl restores it",
+                                "%s is a snapshot of etcd, which has another format: only etcdctl "
+                                "restores it",
                                 path);
         if (size <= SQLITE_HEADER_SIZE + BACKUP_HASH_SIZE || memcmp(header, "SQLite format 3", 16))
                 return problem_set(p, EINVAL, 0, NULL,

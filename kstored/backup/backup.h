@@ -34,7 +34,7 @@ struct backup_target {
         const char *name; /* of the one member */
         char *const *peer_urls;
         char *const *client_urls;
-        bool force;         /* puts aside the store that is there */
+        bool force;         /* puts the existing store aside */
         bool other_cluster; /* the backup may be of another cluster; this one's id stays */
         bool dry_run;       /* only says whether it would be refused */
 };

@@ -1,4 +1,4 @@
-/* What checking and restoring share. */
+/* Shared by checking and restoring. */
 #pragma once
 
 #include "kstored/backup/backup.h"

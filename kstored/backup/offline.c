@@ -74,7 +74,7 @@ static int print_table(const struct backup_info *i) {
         return fflush(stdout) == 0 ? 0 : -errno;
 }
 
-/* What etcdctl snapshot status says of a file of etcd's. */
+/* The output of etcdctl snapshot status for a file of etcd. */
 static int print_status(const struct backup_info *i, const char *form, struct problem *p) {
         _cleanup_json_ json_t *v = NULL;
         char size[SIZE_TEXT];

@@ -1,4 +1,4 @@
-/* What the program does instead of serving: checking a backup, restoring one, and replacing
+/* Modes of the program other than serving: checking a backup, restoring one, and replacing
  * this member. */
 #pragma once
 

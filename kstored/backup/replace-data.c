@@ -1,4 +1,4 @@
-/* What --replace does with the data directory. */
+/* The part of --replace that works on the data directory. */
 #include "kstored/backup/replace-data.h"
 
 #include <fcntl.h>
@@ -158,7 +158,7 @@ int replace_dir_open(struct replace_dir *ret, const char *data_dir, struct probl
         return 0;
 }
 
-/* Killed in between, the next run finds no directory, and makes an empty one of its own. */
+/* After a kill in between, the next run finds no directory and makes an empty one. */
 int replace_dir_put_aside(struct replace_dir *d, char **ret_aside, struct problem *p) {
         _cleanup_free_ char *aside = file_aside_name(d->path, "replaced");
         int r;

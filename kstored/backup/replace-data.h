@@ -4,7 +4,7 @@
 
 #include "lib/problem.h"
 
-/* What the next start reads in an otherwise empty data directory. */
+/* The file that the next start reads in an otherwise empty data directory. */
 struct replace_ticket {
         uint64_t cluster_id;
         uint64_t member_id;

@@ -227,7 +227,7 @@ static int agree(struct survey *s, const struct server_options *o, struct proble
                 survey_wait(AGAIN_US);
         }
         return problem_set(p, EAGAIN, 0, NULL,
-                        "the others cannot do without this member now: %s (%zu of %zu voters that "
+                        "this member cannot be replaced now: %s (%zu of %zu voters that "
                         "remain). Start those that are down and repeat this; when most of them are "
                         "lost, restore a backup of one that is left: kstored --config FILE "
                         "--restore BACKUP --force",
@@ -287,8 +287,8 @@ static int compare_once(struct survey *s, struct problem *p) {
                 if (hashes[i].hash != hashes[0].hash)
                         return problem_set(p, EUCLEAN, 0, NULL,
                                         "the other members differ from each other at revision "
-                                        "%lld (%s: %08x, %s: %08x): it has to be decided first "
-                                        "which of them is right; keep the data of all",
+                                        "%lld (%s: %08x, %s: %08x): decide first which of them is "
+                                        "right; keep the data of all",
                                         (long long)rev, s->urls[0], hashes[0].hash, s->urls[i],
                                         hashes[i].hash);
         return r < 0 ? r : 1;

@@ -1,4 +1,4 @@
-/* What the other members say before one of them is replaced. */
+/* Asks the other members before one of them is replaced. */
 #pragma once
 
 #include "kstored/server/join.h"

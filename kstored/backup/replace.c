@@ -58,8 +58,8 @@ static int change(const struct survey *s, const char *path, const struct buf *re
                         return r;
                 if (now_mono_us() > end_us)
                         return problem_set(p, ETIMEDOUT, 0, NULL,
-                                        "the others do not change their members: %s; repeat this "
-                                        "when they do",
+                                        "the others refuse to change their members: %s; repeat "
+                                        "this later",
                                         reply->why ? reply->why : "no answer");
                 if (!reported)
                         log_info("Waiting for the others: %s", strempty(reply->why));
@@ -139,8 +139,8 @@ static int become_new(struct survey *s, const struct server_options *o, uint64_t
                         return r;
         }
         return problem_set(p, EREMOTEIO, 0, NULL,
-                        "the others remove and add this member and do not keep to it; look at "
-                        "etcdctl member list and repeat this");
+                        "the others replaced this member, but their member list does not show it; "
+                        "look at etcdctl member list and repeat this");
 }
 
 static int prepare(struct survey *s, const struct server_options *o, struct replace_dir *dir,

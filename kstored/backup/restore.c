@@ -1,7 +1,7 @@
 /* A data directory made of a backup. It is built whole beside the old one and changes places with
  * it in one step, so that a crash leaves one of the two.
  *
- * What changes in the database: this member alone is the cluster, under a new id, so that former
+ * Changes in the database: this member alone is the cluster, under a new id, so that former
  * members that still run cannot take it for their own; it begins a new log (log_base = applied);
  * the revision moves past all that clients may have seen, and everything before it counts as
  * compacted, so that earlier watches must start again instead of waiting for revisions that now
@@ -106,7 +106,7 @@ static int judge(struct target_dir *x, const struct backup_target *t,
         if (x->cluster_id && x->cluster_id != info->cluster_id && !t->other_cluster)
                 return problem_set(p, EINVAL, 0, NULL,
                                 "the backup is of cluster %llx, and %s is of cluster %llx; "
-                                "--other-cluster restores it all the same (with that cluster's "
+                                "--other-cluster restores it anyway (with that cluster's "
                                 "secrets, nodes and service accounts)",
                                 (unsigned long long)info->cluster_id, x->dir,
                                 (unsigned long long)x->cluster_id);
@@ -191,7 +191,8 @@ static int rewrite(struct state *s, struct disk *d, const struct backup_target *
                 return r;
         if (__builtin_add_overflow(MAX(mvcc_rev(s->kv.mvcc), x->revision), BACKUP_REVISION_BUMP,
                             &revision))
-                return problem_set(p, EOVERFLOW, 0, NULL, "the revision has no room to move on");
+                return problem_set(p, EOVERFLOW, 0, NULL,
+                                "the revision cannot be increased any further");
         if (t->other_cluster && x->cluster_id)
                 info->cluster_id = x->cluster_id;
         info->member_id = member_id;

@@ -79,7 +79,7 @@ static int check_invariants(struct disk *d, struct problem *p) {
                         {"SELECT count(*) FROM number WHERE name IN ('cluster_id', 'member_id') "
                          "AND value <> 0",
                                         NULL},
-                        {"SELECT ?1 <= ?2", "its log begins after what is applied"},
+                        {"SELECT ?1 <= ?2", "its log begins after the last applied entry"},
                         {"SELECT ifnull(max(rev), 0) <= ?3 AND ifnull(max(seq), 0) < ?4 FROM "
                          "revision",
                                         "it has changes after its own revision"},

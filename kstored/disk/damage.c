@@ -1,4 +1,4 @@
-/* What is said of damaged data, and the note "kstored.damaged". */
+/* Messages about damaged data, and the note "kstored.damaged". */
 #include "kstored/disk/damage.h"
 
 #include <stdarg.h>

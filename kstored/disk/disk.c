@@ -185,7 +185,7 @@ static int lock_folder(struct disk *d, struct problem *p) {
                 return problem_set(p, EBUSY, 0, NULL,
                                 "the data directory %s is in use by another kstored; stop that one "
                                 "or "
-                                "give this one a --data-dir of its own",
+                                "give this one another --data-dir",
                                 d->folder);
         return 0;
 }

@@ -51,7 +51,7 @@ struct disk_op {
         struct bytes *blob;
 };
 
-/* What one transaction writes. Zero is empty. */
+/* The writes of one transaction. Zero is empty. */
 struct disk_batch {
         uint64_t numbers[DISK_NUMBERS];
         uint32_t numbers_set; /* bit set */
@@ -125,11 +125,11 @@ size_t disk_unsettled_bytes(const struct disk *d);
 /* 1: all that was written is in the database, durably, and SQLite's log is empty; 0: a reader is in
  * the way. The writing thread. */
 int disk_checkpoint(struct disk *d);
-/* A consistent copy of the whole database into a new file, with a connection of its own. Any one
+/* A consistent copy of the whole database into a new file, over a separate connection. Any one
  * thread. */
 int disk_copy(struct disk *d, const char *to);
 
-/* What mvcc_hash() gives, read from the table in its own order, with a connection of its own. Any
+/* The same as mvcc_hash(), read from the table in its own order, over a separate connection. Any
  * one thread. Every row up to rev must be there, and those that compact_rev made needless must be
  * gone; -ESTALE when a later compaction has come, -ECANCELED when *stop was set. */
 int disk_hash(struct disk *d, int64_t rev, int64_t compact_rev, const _Atomic bool *stop,
@@ -147,7 +147,7 @@ int disk_adopt(struct disk *d, const char *path, uint64_t member_id);
  * checks it from end to end: pages, invariants, every row. p says what is wrong.
  */
 int disk_open_copy(struct disk **ret, const char *path, struct problem *p);
-/* Looking for damage, with a connection of its own; any one thread. 0, -EBADMSG, or -ECANCELED when
+/* Looks for damage, over a separate connection; any one thread. 0, -EBADMSG, or -ECANCELED when
  * *stop was set. Rows from *seq on, at most n, every byte of them; *seq becomes INT64_MAX at the
  * end. */
 int disk_scrub(struct disk *d, int64_t *seq, size_t n);
@@ -155,7 +155,7 @@ int disk_scrub(struct disk *d, int64_t *seq, size_t n);
  * of them, which may be transient. */
 int disk_check_pages(struct disk *d, const _Atomic bool *stop);
 
-/* What a database that may be in use is: an error when it is not kstored's or unreadable. */
+/* Identifies a database that may be in use: an error when it is not kstored's or unreadable. */
 int disk_glance(const char *path, uint64_t *ret_cluster_id, int64_t *ret_revision);
 
 struct disk_size {

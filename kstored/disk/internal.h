@@ -1,4 +1,4 @@
-/* What the files of this folder share. */
+/* Shared by disk.c and the other files of kstored/disk/. */
 #pragma once
 
 #include <pthread.h>
@@ -67,13 +67,13 @@ int disk_prepare_reads(struct disk *d);
 int disk_on_commit(void *userdata, sqlite3 *db, const char *name, int pages);
 extern const char *const disk_number_names[DISK_NUMBERS];
 
-/* sum.c: checksums. A row's own stands in its column `sum`: the upper half of all but the
+/* sum.c: checksums. A row's own is in its column `sum`: the upper half of all but the
  * value, the lower half of the value, so that keys can be read and checked without the values. */
 uint64_t disk_row_sum(const struct row *figures, const void *key, const void *value);
 /* Whether all but the value is as it was written. */
 bool disk_key_sum_ok(const struct row *figures, const void *key, uint64_t sum);
 uint64_t disk_op_sum(enum disk_table table, uint64_t id, int64_t value, const void *blob, size_t n);
-/* What rows add to the sum over everything. */
+/* The share of rows in the sum over everything. */
 enum { DISK_REVISION_TABLE = 100 }; /* beside enum disk_table */
 uint64_t disk_sum_part(int table, uint64_t id, uint64_t sum);
 uint64_t disk_number_part(const char *name, uint64_t value);

@@ -107,7 +107,7 @@ static int probe(struct disk *d, int64_t seq, int64_t *ret_seq, int64_t *ret_rev
         return r;
 }
 
-/* Revisions rise with seq, so halving finds it without an index of its own. */
+/* Revisions rise with seq, so a binary search finds it without another index. */
 int disk_find_rev(struct disk *d, int64_t rev, int64_t *ret_seq) {
         int64_t low = 0, high = INT64_MAX - 1, seq = 0, found_rev = 0, best = INT64_MAX;
         sqlite3_stmt *st = NULL;

@@ -1,5 +1,5 @@
 /* Databases of format 1, which had no checksums and held the log in tables of their own: the rows
- * get their checksums here; the log stays as it is until it stands in the log's own files. */
+ * get their checksums here; the log table stays until its entries are in the log's own files. */
 #include "kstored/disk/internal.h"
 
 /* row_sum(seq, rev, key, create_rev, version, lease, value) */

@@ -37,7 +37,7 @@ static inline int64_t index_item_seq(const struct index_item *it) {
         return (int64_t)(it->seq_dead >> 1);
 }
 struct place index_item_newest(const struct index_item *it);
-/* Of the newest change; 0 when that is a deletion. */
+/* The revision of the newest change; 0 when that is a deletion. */
 int64_t index_item_create(const struct index_item *it);
 int64_t index_item_version(const struct index_item *it);
 int64_t index_item_lease(const struct index_item *it);

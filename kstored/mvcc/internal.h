@@ -1,4 +1,4 @@
-/* What mvcc.c and mvcc-compact.c share. */
+/* Shared by mvcc.c and compact.c. */
 #pragma once
 
 #include "kstored/raft/bugs.h"

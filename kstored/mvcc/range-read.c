@@ -210,7 +210,7 @@ static int add_sorted(struct range_read *x, const struct row *row) {
         return 0;
 }
 
-/* A key that is there. Without filters and order nothing has to be read once the limit is reached.
+/* An existing key. Without filters and order nothing has to be read once the limit is reached.
  */
 static int collect(
                 struct range_read *x, struct mvcc *m, const struct place *place, work_left *work) {

@@ -34,7 +34,7 @@ DEFINE_CLEANUP(struct range_read *, range_read_free);
 /* Continues to determine its size: 1 when there is more to do, 0 when it is known, or a negative
  * errno (-ENODATA: a row is gone). */
 int range_read_plan(struct range_read *x, struct mvcc *m, work_left *work);
-/* What is written in all. Only once it is known. */
+/* The total size. Valid only once it is known. */
 uint64_t range_read_size(const struct range_read *x);
 /* Appends to out until it holds `size_max` bytes or the work is spent: 1, 0 at the end, or a
  * negative errno; -ESTALE when it is not what was planned. */

@@ -1,5 +1,5 @@
 /* Memory for a great many small things that live long: no heads, no rounding worth mentioning, and
- * apart from what comes and goes, which would leave holes between them. What is freed serves the
+ * apart from short-lived memory, which would leave holes between them. Freed memory serves the
  * next of its size; the whole goes at once. */
 #pragma once
 

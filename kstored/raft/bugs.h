@@ -11,7 +11,7 @@
         X(NO_SYNC, "no-sync", "saves are not synced") \
         X(OPEN_UNSYNCED, "open-unsynced", "what a start finds on the disk is not made durable") \
         X(VOTE_NOT_SAVED, "vote-not-saved", "term and vote are not written") \
-        X(VOTE_TWICE, "vote-twice", "a member votes for all who ask") \
+        X(VOTE_TWICE, "vote-twice", "a member votes for every candidate") \
         X(VOTE_BLIND, "vote-blind", "votes do not look at the candidate's log") \
         X(READ_AT_ONCE, "read-at-once", "a leader serves reads without asking the others") \
         X(READ_BEFORE_COMMIT, "read-before-commit", \
@@ -23,22 +23,21 @@
         X(TERMS_IGNORED, "terms-ignored", \
                         "a whole state is taken that lacks what was committed here") \
         X(EMPTY_VOTES, "empty-votes", "a member without its data takes part without asking") \
-        X(HEARD_FORGOTTEN, "heard-forgotten", "who was heard is not written") \
-        X(NEWCOMER_STANDS, "newcomer-stands", \
-                        "a new member stands for election before it has a log") \
+        X(HEARD_FORGOTTEN, "heard-forgotten", "the members heard from are not written") \
+        X(NEWCOMER_STANDS, "newcomer-stands", "a new member campaigns before it has a log") \
         X(CHANGE_TWICE, "change-twice", "a second change of members while one is under way") \
         X(SNAPSHOT_LOSES, "snapshot-loses", "a state that is loaded lacks a row") \
         X(WAL_END_AT_DAMAGE, "wal-end-at-damage", "damage in the log is taken for its end") \
         X(WAL_MARK_EARLY, "wal-mark-early", "the log's mark moves before what it vouches for") \
         X(WAL_HEAD_VOTE, "wal-head-vote", "a new segment of the log forgets the vote") \
         X(WAL_TRIM_EARLY, "wal-trim-early", "the log drops what the database may still lose") \
-        X(APPLY_TWICE, "apply-twice", "rows are written without the index they are as of") \
-        X(COMPACT_TOO_MUCH, "compact-too-much", "compaction drops a row that counts") \
-        X(WATCH_GAP, "watch-gap", "a watcher of what is compacted goes on behind the gap") \
+        X(APPLY_TWICE, "apply-twice", "rows are written without the index that they reflect") \
+        X(COMPACT_TOO_MUCH, "compact-too-much", "compaction drops a row that is in use") \
+        X(WATCH_GAP, "watch-gap", "a watcher of a compacted revision continues behind the gap") \
         X(WATCH_TWICE, "watch-twice", "a watcher that has caught up gets its last event again") \
         X(WATCH_RESTORE, "watch-restore", "a snapshot's changes are not sent to watchers") \
         X(LEASE_SHORT, "lease-short", "a new leader gives leases a third of their time") \
-        X(LEASE_OLD_LEADER, "lease-old-leader", "who led until now goes on ending leases")
+        X(LEASE_OLD_LEADER, "lease-old-leader", "a deposed leader keeps ending leases")
 
 enum bug {
         BUG_NONE,

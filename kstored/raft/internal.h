@@ -1,4 +1,4 @@
-/* What the files of the core share. Nothing outside kstored/raft/ includes it. */
+/* Shared by the files of the core. Nothing outside kstored/raft/ includes it. */
 #pragma once
 
 #include "kstored/raft/bugs.h"

@@ -1,10 +1,10 @@
-/* What the leader knows of one member: how far it matches, what is on its way. */
+/* The leader's view of one member: how far it matches, what is in flight. */
 #include "kstored/raft/internal.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* What is sent next is always behind what is known to match; a window holds what it counts. */
+/* The next index to send is above the matched one; the window's counts agree with its content. */
 static void check(const struct progress *p) {
         assert(p->next > p->match);
         assert(p->inflight_count <= RAFT_INFLIGHT_MAX);

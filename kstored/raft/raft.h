@@ -258,7 +258,8 @@ size_t raft_log_bytes(const struct raft *r);
 uint64_t raft_log_excess(const struct raft *r, size_t bytes_max);
 
 void raft_get_status(const struct raft *r, struct raft_status *ret);
-/* What ended the core; its kind is RAFT_CONTRADICTION_NONE when nothing did. Borrowed. */
+/* The contradiction that ended the core; its kind is RAFT_CONTRADICTION_NONE when nothing did.
+ * Borrowed. */
 const struct raft_contradiction *raft_get_contradiction(const struct raft *r);
 size_t raft_get_progress(const struct raft *r, struct raft_progress_view *ret, size_t n);
 const struct raft_config *raft_get_config(const struct raft *r);

@@ -10,7 +10,7 @@
 int read_finish(struct raft *r, const struct pending_read *read, uint64_t index) {
         int e;
 
-        /* What is committed is durable on a majority: the answer needs no local save, which a full
+        /* Committed entries are durable on a majority: the answer needs no local save, which a full
          * disk may delay. */
         if (read->from != 0 && read->from != r->id)
                 return raft_send_now(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,

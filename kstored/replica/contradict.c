@@ -45,8 +45,8 @@ char *replica_contradiction_text(const struct replica *replica) {
         }
         return strformat(
                         "Member %llx (%s), which leads term %llu, %s: one of the two has lost what "
-                        "was acknowledged, that one or this (%llx). Keep the data of both, look "
-                        "which of the machines had trouble, and replace the one that is wrong "
+                        "was acknowledged, that one or this (%llx). Keep the data of both, find "
+                        "out which machine had trouble, and replace the one that is wrong "
                         "from the others: kstored --config FILE --replace on it",
                         leader, name_of(replica, c->leader), (unsigned long long)c->leader_term,
                         strempty(seen), (unsigned long long)replica->member_id);

@@ -1,6 +1,6 @@
 /* The central turn, and what goes to the disk when.
  *
- * A save of the core goes to the log at once. What was applied waits up to half a second, or until
+ * A save of the core goes to the log at once. Applied changes wait up to half a second, or until
  * there is enough of it, for a transaction of the database: the log has it already, so nothing is
  * lost meanwhile. The log keeps what the database may still lose. */
 #include "kstored/replica/replica.h"
@@ -62,7 +62,7 @@ bool replica_check_terms(struct replica *replica, const struct raft_message *m,
 }
 
 void replica_step(struct replica *replica, const struct raft_message *m) {
-        /* What is dropped here is sent again. */
+        /* Dropped messages are sent again. */
         if (replica->fresh ||
                         (m->type != RAFT_MSG_SNAPSHOT_STATUS && !replica_hear(replica, m->from)))
                 return;
@@ -191,7 +191,7 @@ static bool flush_is_due(const struct replica *replica) {
                                replica->state->batch.row_bytes >= REPLICA_FLUSH_BYTES);
 }
 
-/* What was applied goes to the database when it is much, old or asked for. */
+/* Applied changes are written to the database when they are many, old or asked for. */
 static void flush(struct replica *replica) {
         if (replica->failed)
                 return;

@@ -1,11 +1,11 @@
-/* One member without its surroundings: Raft core, state machine and tables brought together.
+/* One member without its I/O: combines Raft core, state machine and tables.
  *
  *   event -> step -> save -> send -> apply        (replica_turn)
  *
  * No clock, thread or socket: the time is given to it, writing and sending are the driver's. The
  * program drives it from an event loop (server.c), tests/sim from a simulated world.
  *
- * What Raft saves goes to the log; what was applied goes to the database, later and in larger
+ * Raft's saves go to the log; applied changes go to the database, later and in larger
  * batches. One write of each is under way at a time; everything that comes meanwhile goes into the
  * next. */
 #pragma once
@@ -60,7 +60,7 @@ struct replica_options {
         size_t log_bytes_max;    /* ... and how large they may be; 0: REPLICA_LOG_BYTES_MAX */
         size_t fragment_bytes;   /* of watch responses */
         bool no_fsync;
-        /* What an empty disk begins with; the members are taken. */
+        /* The initial state of an empty disk; the members are taken. */
         uint64_t cluster_id;
         uint64_t member_id;
         struct member **members;

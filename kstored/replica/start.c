@@ -4,7 +4,7 @@
 #include "kstored/disk/damage.h"
 #include "lib/log.h"
 
-/* What the state machine reads back. Damage ends the member, so that it no longer answers. What
+/* Reads the state machine back. Damage ends the member, so that it no longer answers. What
  * could not be read may be readable later: it fails only the request, and the scrub starts again.
  */
 static int check_source(struct replica *replica, int r) {
@@ -164,7 +164,7 @@ static int check_together(
         if (applied < c->base_index)
                 return damage_problem(p,
                                 "%s holds what was applied up to entry %llu, and its log begins "
-                                "behind entry %llu: what is between them is gone",
+                                "behind entry %llu: the entries between them are missing",
                                 disk_path(replica->disk), (unsigned long long)applied,
                                 (unsigned long long)c->base_index);
         if (applied > last)

@@ -55,7 +55,7 @@ static int add_hosts(struct names *n, char *const *urls) {
         return r;
 }
 
-/* What an earlier start made. */
+/* Files made by an earlier start. */
 static bool still_good(const char *cert_path, const char *key_path) {
         _cleanup_free_ char *cert = NULL, *key = NULL;
         uint64_t end_s;
@@ -110,7 +110,7 @@ static int ensure(const struct server *s, const char *side, const struct names *
                                 streq(side, "peer") ? "peer-auto-tls" : "auto-tls",
                                 text ? text : folder);
         }
-        log_info("Made a certificate for %ss that signed itself: %s", side, *ret_cert);
+        log_info("Made a self-signed certificate for %ss: %s", side, *ret_cert);
         return 0;
 }
 

@@ -82,8 +82,9 @@ static void accuse(struct corrupt_check *c, enum corrupt_verdict verdict, const 
 
         if (verdict == CORRUPT_UNKNOWN) {
                 log_error("Members hold different data at revision %lld, and no majority says who "
-                          "is right (hashes: %s): raising the CORRUPT alarm for nobody. Look which "
-                          "machine had trouble and keep the data of all; then restore a backup of "
+                          "is right (hashes: %s): raising the CORRUPT alarm for nobody. Find out "
+                          "which machine had trouble and keep the data of all; then restore a "
+                          "backup of "
                           "the one that is right, or replace the one that is wrong (kstored "
                           "--config FILE --replace on it), and then: etcdctl alarm disarm",
                                 (long long)c->rev, strempty(all));

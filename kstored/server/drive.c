@@ -1,5 +1,5 @@
-/* What the replica leaves to its driver: writes on threads, messages to members, and what became of
- * requests and reads. */
+/* Work that the replica leaves to its driver: writes on threads, messages to members, and what
+ * became of requests and reads. */
 #include "kstored/server/drive.h"
 
 #include <poll.h>
@@ -73,8 +73,8 @@ static void op_save(void *userdata, const struct wal_batch *b) {
                 server_fatal(s, -ENOBUFS, "The log's thread accepts no more work");
 }
 
-/* What can be freed when the disk is full: SQLite's own log, once its content is in the database,
- * and segments kept for reuse. */
+/* Space that can be freed when the disk is full: SQLite's own log, once its content is in the
+ * database, and segments kept for reuse. */
 static int make_room(struct server *s) {
         int r = disk_checkpoint(s->disk), log = wal_give_back(s->replica->wal);
 

@@ -203,8 +203,8 @@ const struct server_part first_life_part = {.name = "first-life",
 
 char *first_life_refusal(uint64_t member_id, const char *name) {
         return strformat("member %llx (%s) took part in the cluster before, and its data directory "
-                         "is empty now: it has promised what it no longer knows, and must "
-                         "not come back under its old id. Replace it from the others: kstored "
+                         "is empty now: it has lost promises that it made, and must not come back "
+                         "under its old id. Replace it from the others: kstored "
                          "--config FILE --replace (or etcdctl member remove %llx, etcdctl member "
                          "add, and a start with --initial-cluster-state=existing)",
                         (unsigned long long)member_id, name, (unsigned long long)member_id);

@@ -10,7 +10,7 @@ extern const struct server_part first_life_part;
 
 /* It is not the first: stops, and logs what to do. */
 void first_life_over(struct server *s);
-/* A member came in reach: asks again now. */
+/* A member became reachable: asks again now. */
 void first_life_soon(struct server *s);
 /* The message for a person who starts such a member; returned, NULL without memory. */
 char *first_life_refusal(uint64_t member_id, const char *name);

@@ -120,7 +120,7 @@ static int check_first_life(
         return r;
 }
 
-/* What the flags say of a new cluster. Takes nothing; v becomes the members. */
+/* The members of a new cluster from the flags. Takes nothing; v becomes the members. */
 static int found_cluster(struct server *s, struct replica_options *ro, struct member **v,
                 const struct member *self, char **others, struct problem *p) {
         const char *token = strempty(s->options->initial_cluster_token);
@@ -135,7 +135,7 @@ static int found_cluster(struct server *s, struct replica_options *ro, struct me
         return others ? check_first_life(s, self, others, p) : 0;
 }
 
-/* What a running cluster says; v becomes its members. */
+/* Asks a running cluster; v becomes its members. */
 static int join_cluster(struct server *s, struct replica_options *ro, struct member **v,
                 const struct member *self, char **others, struct problem *p) {
         _cleanup_(join_answer_done) struct join_answer a = {0};

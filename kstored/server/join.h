@@ -36,7 +36,7 @@ struct join_reply {
         struct buf bytes;
 };
 
-/* One question to one address, on a loop of its own: for a program that does nothing else
+/* One question to one address, on its own event loop: for a program that does nothing else
  * meanwhile. An error only when it could not be asked; the outcome is in the reply. */
 int join_call(struct join_reply *ret, const struct join_question *q, struct problem *p);
 void join_reply_done(struct join_reply *r);

@@ -1,4 +1,4 @@
-/* What slow clients or large changes have needed lies free among what is in use: it is given back
+/* Memory freed by slow clients or large changes is scattered among memory in use: it is returned
  * to the system once it is much. */
 #include "kstored/server/memory.h"
 

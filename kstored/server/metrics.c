@@ -1,6 +1,6 @@
-/* Metrics with etcd's names and labels. What the server knows anyway is read when /metrics is
- * requested; durations are observed as they happen. Series of a member begin with its first message
- * or ping.
+/* Metrics with etcd's names and labels. Values that the server keeps anyway are read when /metrics
+ * is requested; durations are observed as they happen. Series of a member begin with its first
+ * message or ping.
  */
 #include "kstored/server/metrics.h"
 
@@ -111,24 +111,24 @@ static const struct figure figures[] = {
                 {"etcd_server_proposals_failed_total", "Proposals that failed.", true, failed},
                 {"etcd_server_read_indexes_failed_total", "Read barriers that failed.", true,
                                 reads_failed},
-                {"etcd_server_slow_read_indexes_total",
-                                "Read barriers that had to be asked for again.", true, reads_slow},
+                {"etcd_server_slow_read_indexes_total", "Read barriers that were repeated.", true,
+                                reads_slow},
                 {"etcd_server_slow_apply_total", "Rounds of applying over 100 ms.", true,
                                 slow_applies},
-                {"etcd_server_health_success", "Good answers of /health.", true, health_ok},
-                {"etcd_server_health_failures", "Bad answers of /health.", true, health_failed},
+                {"etcd_server_health_success", "Successful answers of /health.", true, health_ok},
+                {"etcd_server_health_failures", "Failed answers of /health.", true, health_failed},
                 {"etcd_server_quota_backend_bytes", "The quota of the database.", false, quota},
                 {"etcd_server_snapshot_apply_in_progress_total",
-                                "1 while the state of another member is taken in.", false,
+                                "1 while the state of another member is loaded.", false,
                                 receives_snapshot},
                 {"etcd_mvcc_db_total_size_in_bytes", "Size of the database.", false, db_size},
-                {"etcd_mvcc_db_total_size_in_use_in_bytes", "Of it, what is in use.", false,
-                                db_in_use},
+                {"etcd_mvcc_db_total_size_in_use_in_bytes",
+                                "Part of the database file that is in use.", false, db_in_use},
                 {"etcd_debugging_mvcc_keys_total",
                                 "Keys in the index, deleted ones that are not compacted included.",
                                 false, keys},
                 {"etcd_debugging_mvcc_current_revision", "The current revision.", false, revision},
-                {"etcd_debugging_mvcc_compact_revision", "What was compacted last.", false,
+                {"etcd_debugging_mvcc_compact_revision", "The last compacted revision.", false,
                                 compact_revision},
                 {"etcd_debugging_mvcc_watcher_total", "Watchers.", false, watchers},
                 {"etcd_debugging_mvcc_watch_stream_total", "Streams of watchers.", false,
@@ -137,8 +137,8 @@ static const struct figure figures[] = {
                                 true, client_received},
                 {"etcd_network_client_grpc_sent_bytes_total", "Bytes of messages to clients.", true,
                                 client_sent},
-                {"etcd_network_disconnected_peers_total", "Members that went out of reach.", true,
-                                disconnected},
+                {"etcd_network_disconnected_peers_total", "Times that a member became unreachable.",
+                                true, disconnected},
                 {"etcd_disk_defrag_inflight", "Whether defragmenting is under way.", false,
                                 defragmenting},
                 {"os_fd_used", "Open file descriptors.", false, fds},
@@ -244,7 +244,7 @@ static void refresh_members(struct server_metrics *x) {
                 (void)snprintf(labels, sizeof(labels), "Local=\"%llx\",Remote=\"%llx\"",
                                 (unsigned long long)s->member_id, (unsigned long long)sent[i].id);
                 metric_set(metrics_gauge(x->all, "etcd_network_active_peers", labels,
-                                           "Members in reach."),
+                                           "Reachable members."),
                                 sent[i].connected);
         }
         for (size_t i = 0; i < x->received_count; i++) {
@@ -253,7 +253,7 @@ static void refresh_members(struct server_metrics *x) {
                                 (double)x->received[i].bytes);
                 set_for_member(x, true, "etcd_network_peer_received_failures_total", "From",
                                 x->received[i].member,
-                                "Messages of a member that could not be taken.",
+                                "Messages from a member that could not be processed.",
                                 (double)x->received[i].failures);
         }
 }

@@ -56,9 +56,7 @@ static const struct option_row rows[] = {
                                 "NAME", "only clients whose certificate is for one of these hosts",
                                 NULL),
                 ROW("auto-tls", OPTION_BOOL, auto_tls, NULL,
-                                "https for clients with a certificate made here, which nobody "
-                                "signed",
-                                "false"),
+                                "https for clients with a self-signed certificate", "false"),
                 ROW("client-cert-auth", OPTION_BOOL, client_cert_auth, NULL,
                                 "demand client certificates", "false"),
                 ROW("peer-cert-file", OPTION_STRING, peer_cert_file, "FILE",
@@ -77,8 +75,8 @@ static const struct option_row rows[] = {
                                 "NAME", "only members whose certificate is for one of these hosts",
                                 NULL),
                 ROW("peer-auto-tls", OPTION_BOOL, peer_auto_tls, NULL,
-                                "https among members with a certificate made here, which nobody "
-                                "signed: it keeps out listeners, not strangers",
+                                "https among members with self-signed certificates: stops "
+                                "eavesdropping, not impostors",
                                 "false"),
                 ROW("self-signed-cert-validity", OPTION_U32, self_signed_cert_validity, "YEARS",
                                 "how long certificates of --auto-tls and --peer-auto-tls last",
@@ -95,7 +93,7 @@ static const struct option_row rows[] = {
                                 "all",
                                 "0"),
                 ROW("heartbeat-interval", OPTION_U32, heartbeat_ms, "MS",
-                                "time between a leader's signs of life", "100"),
+                                "time between a leader's heartbeats", "100"),
                 ROW("election-timeout", OPTION_U32, election_ms, "MS",
                                 "time without a leader before an election", "1000"),
                 ROW("snapshot-count", OPTION_U64, snapshot_count, "N",
@@ -129,16 +127,15 @@ static const struct option_row rows[] = {
                                 "(which knows only etcd's files) writes it",
                                 NULL),
                 ROW("restore", OPTION_STRING, offline.restore, "FILE",
-                                "instead of serving: make the data directory of a backup, with "
-                                "this "
-                                "member alone (kctl restore does it)",
+                                "instead of serving: make the data directory from a backup, with "
+                                "this member alone (used by kctl restore)",
                                 NULL),
                 ROW("force", OPTION_BOOL, offline.force, NULL,
-                                "with --restore: a store that is there is put aside", "false"),
+                                "with --restore: move an existing store aside", "false"),
                 ROW("other-cluster", OPTION_BOOL, offline.other_cluster, NULL,
                                 "with --restore: also a backup of another cluster", "false"),
                 ROW("dry-run", OPTION_BOOL, offline.dry_run, NULL,
-                                "with --restore: only check whether it would be done", "false"),
+                                "with --restore: only check whether it would work", "false"),
                 ROW("replace", OPTION_BOOL, offline.replace, NULL,
                                 "instead of serving: have this member, which is stopped, replaced "
                                 "by a new one in the cluster of the others; the old data are put "
@@ -192,7 +189,7 @@ static int check_made(const struct side *s, struct problem *p) {
         return 0;
 }
 
-/* What keeps certificates out needs the CA that lets them in. */
+/* Options that reject certificates need the CA that accepts them. */
 static int check_lists(const struct side *s, struct problem *p) {
         const char *list = !isempty(s->crl)       ? "crl-file"
                            : s->allowed_cns       ? "cert-allowed-cn"

@@ -17,7 +17,7 @@ struct server_part {
         size_t size; /* of the private struct: zeroed, the same for the server's life */
         /* Reads the options. Nothing has been opened or made yet. */
         int (*configure)(struct server *s, void *state, struct problem *p);
-        /* The replica and the worker threads are there. */
+        /* The replica and the worker threads exist. */
         int (*start)(struct server *s, void *state, struct problem *p);
         /* In each turn, which follows every event: before the replica's turn, which carries out
          * what is asked of it here ... */

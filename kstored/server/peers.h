@@ -21,7 +21,7 @@ struct peers_options {
         uint64_t linger_ms;
         /* A member reports that this one was removed from the cluster. */
         void (*on_removed)(void *userdata);
-        /* A member came in reach. */
+        /* A member became reachable. */
         void (*on_connected)(void *userdata, uint64_t id);
         /* A member answered a ping. May be NULL. */
         void (*on_round_trip)(void *userdata, uint64_t id, uint64_t us);
@@ -48,7 +48,7 @@ void peers_greet(struct peers *p);
 struct grpc_channel *peers_channel(struct peers *p, uint64_t id);
 /* A new channel to it, the caller's, for transfers that would delay the messages. */
 int peers_dial(struct peers *p, uint64_t id, struct grpc_channel **ret);
-/* What went to a member since it is known; for metrics. */
+/* Traffic to a member since it is known; for metrics. */
 struct peer_sent {
         uint64_t id, bytes, failures;
         bool connected;

@@ -71,7 +71,7 @@ static void on_piece(int result, void *userdata) {
         } else if (!x->pages_done)
                 x->pages_done = true;
         else if (x->seq == INT64_MAX) {
-                log_debug("Looked through %s: it is sound", disk_path(s->disk));
+                log_debug("Checked %s: no damage found", disk_path(s->disk));
                 begin_again(x, AGAIN_MS);
         }
 }

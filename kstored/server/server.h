@@ -1,4 +1,4 @@
-/* One member: Raft core, state machine, disk and clients, brought together on one event loop.
+/* One member: combines Raft core, state machine, disk and clients on one event loop.
  *
  *   event of the loop -> parts: prepare -> replica_turn -> parts: turn        (server_turn)
  *

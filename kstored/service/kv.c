@@ -82,7 +82,7 @@ void service_range(struct grpc_call *call, const void *data, size_t n, void *ser
                 server_read(s, call, data, n, serve_range);
 }
 
-/* What every write must pass before it is proposed. */
+/* Checks of every write before it is proposed. */
 static enum store_error check_write(struct server *s, size_t n, size_t cost) {
         enum store_error e = cost > 0 ? server_check_space(s, cost) : STORE_OK;
 

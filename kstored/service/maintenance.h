@@ -1,4 +1,4 @@
-/* etcdserverpb.Maintenance, without what has a file of its own. */
+/* etcdserverpb.Maintenance, except the calls that have their own files. */
 #pragma once
 
 #include "lib/grpc-server.h"

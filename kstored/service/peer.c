@@ -75,7 +75,7 @@ bool peer_hello_ok(struct server *s, struct grpc_call *call, const Keelsonpeer__
                                 (unsigned long long)s->cluster_id);
         else if (h->from == s->member_id)
                 why = strformat("two processes say they are member %llx: one data directory was "
-                                "copied; empty it and add a member of its own for it",
+                                "copied; empty it and add another member for it",
                                 (unsigned long long)h->from);
         else if (h->to != s->member_id)
                 why = strformat("member %llx answers here, not %llx: a member's peer URL is wrong "

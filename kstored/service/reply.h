@@ -1,4 +1,4 @@
-/* What every service needs: reading a request's message, refusing a call, answering it. */
+/* Helpers of all services: reading a request's message, refusing a call, answering it. */
 #pragma once
 
 #include "kstored/errors.h"

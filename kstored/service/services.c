@@ -1,4 +1,4 @@
-/* Which method of which service is served by what. Methods that are not here are UNIMPLEMENTED. */
+/* The table of services and methods. Methods that are not here are UNIMPLEMENTED. */
 #include "kstored/service/services.h"
 
 #include "kstored/service/cluster.h"

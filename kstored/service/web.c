@@ -1,4 +1,4 @@
-/* What etcd answers over plain HTTP: /health, /livez, /readyz, /version and /metrics, with its
+/* etcd's endpoints over plain HTTP: /health, /livez, /readyz, /version and /metrics, with its
  * words and codes (etcd 3.5's server/etcdserver/api/etcdhttp; livez and readyz as since 3.5.11).
  * Checks that need a majority wait for a read barrier. */
 #include "kstored/service/web.h"

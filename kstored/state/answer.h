@@ -10,7 +10,7 @@ struct answer_part;
 
 struct kv_answer {
         struct buf text;
-        struct answer_part *parts; /* in order of where they stand in the text */
+        struct answer_part *parts; /* in the order of their positions in the text */
         size_t count, allocated;
         size_t open;      /* the innermost message that is open, plus 1 */
         int64_t hold_rev; /* rows of this revision and later are still needed; 0: none */
@@ -33,7 +33,7 @@ void answer_end(struct kv_answer *a, size_t mark);
 void answer_range(struct kv_answer *a, struct range_read *x, int64_t hold_rev);
 /* Puts all of more behind it, which is empty then; no message is open in that. */
 void answer_append(struct kv_answer *a, struct kv_answer *more);
-/* Whether a range stands in it. */
+/* Whether it contains a range. */
 bool answer_is_long(const struct kv_answer *a);
 /* Whether memory was short while it was built. */
 bool answer_failed(const struct kv_answer *a);

@@ -1,4 +1,4 @@
-/* What a log entry of ours says: one byte for what, eight for who asked, then the request's own
+/* Format of our log entries: one byte for the type, eight for the proposer, then the request's own
  * protobuf bytes as the client sent them. */
 #pragma once
 

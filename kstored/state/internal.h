@@ -1,4 +1,4 @@
-/* What the files of the state machine share. */
+/* Shared by the files of the state machine. */
 #pragma once
 
 #include "kstored/state/state.h"

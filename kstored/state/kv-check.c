@@ -1,4 +1,4 @@
-/* What a KV request must satisfy before it is proposed: the same rules and order as etcd's. */
+/* Checks of a KV request before it is proposed: the same rules and order as etcd's. */
 #include "kstored/state/kv.h"
 
 typedef Etcdserverpb__RequestOp Op;

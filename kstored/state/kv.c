@@ -4,7 +4,7 @@
 
 #include "lib/vector.h"
 
-/* What is more than this is read when it is sent, in pieces. */
+/* Larger answers are read when they are sent, in pieces. */
 enum { AT_ONCE_KEYS = 256, AT_ONCE_BYTES = 32 * 1024, AT_ONCE_TEXT_MAX = 256 * 1024 };
 
 static struct key_range range_of(const ProtobufCBinaryData *key, const ProtobufCBinaryData *end) {
@@ -169,7 +169,7 @@ enum store_error kv_range(
         return answer_error(out);
 }
 
-/* What a range shows before it is changed: rows as fields. */
+/* A range's rows as fields, before a change. */
 static int show_previous(struct kv *kv, const ProtobufCBinaryData *key,
                 const ProtobufCBinaryData *end, unsigned field, const struct mvcc_match *matches,
                 size_t n, struct kv_answer *out) {
@@ -408,7 +408,7 @@ static enum store_error check_put_op(struct kv *kv, const Etcdserverpb__RequestO
 static enum store_error check_range_op(struct kv *kv, const Etcdserverpb__RequestOp *op) {
         if (op->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE)
                 return STORE_OK;
-        /* Alone a range takes a negative revision for the present; here etcd takes it at its word,
+        /* Alone a range takes a negative revision as the present; here etcd takes it literally,
          * and calls the compacted revision -1 while there is none. */
         if (op->request_range->revision < (mvcc_compact_rev(kv->mvcc) > 0 ? 0 : -1))
                 return STORE_COMPACTED;

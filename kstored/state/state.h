@@ -67,7 +67,7 @@ struct outcome {
         struct kv_answer *answer; /* fields from 2 on; NULL when no client waits */
 };
 
-/* Applies one committed entry. What goes wrong in the request is in the outcome; a negative errno
+/* Applies one committed entry. A request's failure is in the outcome; a negative errno
  * means that this member cannot continue (no memory, disk). */
 int state_apply(struct state *s, const struct raft_entry *e, struct outcome *o);
 

@@ -30,7 +30,7 @@ void wire_string(struct buf *b, unsigned field, const char *s);
 /* The start of an embedded message of n bytes. */
 void wire_message(struct buf *b, unsigned field, size_t n);
 size_t wire_varint_size(uint64_t v);
-/* What that takes before the bytes. */
+/* The size of that before the bytes. */
 enum { WIRE_MESSAGE_HEAD_MAX = 20 };
 size_t wire_message_head_size(unsigned field, size_t n);
 
@@ -42,7 +42,7 @@ void wire_end(struct buf *b, size_t mark);
 /* mvccpb.KeyValue. */
 enum wire_kv_flags { WIRE_KV_NO_VALUE = 1 };
 void wire_kv(struct buf *b, unsigned field, const struct row *row, unsigned flags);
-/* What wire_kv() writes. */
+/* The size that wire_kv() writes. */
 size_t wire_kv_size(unsigned field, const struct row *row, unsigned flags);
 /* The same without the bytes of the value, which belong after the first ret_before bytes. */
 void wire_kv_edges(struct buf *b, unsigned field, const struct row *row, unsigned flags,

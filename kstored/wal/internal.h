@@ -1,4 +1,4 @@
-/* What wal.c and wal-open.c share. */
+/* Shared by wal.c and open.c. */
 #pragma once
 
 #include <stdatomic.h>

@@ -134,7 +134,7 @@ static int read_blocks(struct log_reader *x) {
                 w->number = b.number;
                 w->before = b.sum;
                 if (b.number == x->mark.number && b.sum != x->mark.sum)
-                        return corrupt(x, "it is not the log that its mark is of");
+                        return corrupt(x, "its mark belongs to another log");
                 if (b.number > x->mark.number && x->first_unmarked == 0)
                         x->first_unmarked = at;
                 at += b.pages_size;
@@ -164,7 +164,7 @@ static int load(struct log_reader *x, const char *name) {
         return r < 0 ? file_trouble(x, name, r) : 0;
 }
 
-/* What a head says must follow from all before it. */
+/* A head's values must follow from all before it. */
 static bool head_fits(const struct log_reader *x, const struct wal_head *h) {
         const struct wal *w = x->w;
 
@@ -295,7 +295,7 @@ static int read_all(struct log_reader *x, const uint64_t *numbers, size_t n) {
         if (i + 1 < n && !bug(BUG_WAL_END_AT_DAMAGE))
                 return corrupt(x, "the first page of the next segment is damaged");
         if (x->mark.number > x->w->number && !bug(BUG_WAL_END_AT_DAMAGE))
-                return corrupt(x, "it ends there, and more was durable");
+                return corrupt(x, "it ends there, but more was durable");
         if (i == n)
                 return 0;
         /* Begun when the process ended: nothing in it was ever relied on. */
@@ -304,7 +304,7 @@ static int read_all(struct log_reader *x, const uint64_t *numbers, size_t n) {
         return r < 0 ? r : load(x, (wal_segment_name(name, numbers[i - 1]), name));
 }
 
-/* What a process that was killed has written may be in the kernel's memory only, and a sync that
+/* Writes of a killed process may be in the kernel's memory only, and a sync that
  * failed then may have made the kernel forget that it has to be written. It is built upon from here
  * on, so it is written again and synced. */
 static int settle(struct log_reader *x) {

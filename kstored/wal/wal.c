@@ -254,7 +254,7 @@ static int write_block(struct wal *w, struct wal_block *x, bool sync) {
         return 0;
 }
 
-/* Segments of which nothing is needed, the oldest first. */
+/* Segments that are no longer needed, the oldest first. */
 static int drop_segments(struct wal *w, uint64_t trim_to) {
         const struct wal_file_ops *ops = w->options.files.ops;
         size_t n = 0;

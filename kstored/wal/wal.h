@@ -44,7 +44,7 @@ void wal_batch_clear(struct wal_batch *b);
 /* Begins a log, durably; one that is there already goes. start: no entries are looked at. */
 int wal_create(struct wal **ret, const struct wal_options *o, const struct wal_contents *start,
                 struct problem *p);
-/* Reads and checks all of it. What a process that was killed has written is durable afterwards.
+/* Reads and checks all of it. Writes of a killed process are durable afterwards.
  * -EUCLEAN with p when it is damaged, -ENOENT when there is none. */
 int wal_open(struct wal **ret, const struct wal_options *o, struct wal_contents *ret_contents,
                 struct problem *p);

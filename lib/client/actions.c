@@ -62,7 +62,7 @@ void actions_requeue(struct actions *a, uint64_t delay_us) {
                 a->requeue_after_us = MAX(delay_us, UINT64_C(1000));
 }
 
-/* The name, or the one in the body of what is to be created. */
+/* The name, or the one in the body of an object to create. */
 static const char *name_of(const struct action *x) {
         const char *name = x->name ? x->name : json_str(x->body, "metadata.name");
 

@@ -1,4 +1,4 @@
-/* What a decision wants done, as data: a list of actions. A pure function writes the list, a test
+/* The actions of a decision, as data: a list. A pure function writes the list, a test
  * compares its text, the executor (executor.h) carries it out.
  *
  * The type of an action is a row of functions and not an enum: each program adds types of its own
@@ -68,7 +68,7 @@ void actions_done(struct actions *a);
 struct action *actions_add(struct actions *a, const struct action_type *type,
                 const struct api_resource *resource, const char *ns, const char *name,
                 json_t *body);
-/* What follows waits for the end of everything before. Does nothing itself. */
+/* A barrier: later actions wait for the end of all earlier ones. */
 void actions_barrier(struct actions *a);
 /* Lowers requeue_after_us to delay_us (1 ms at least). */
 void actions_requeue(struct actions *a, uint64_t delay_us);

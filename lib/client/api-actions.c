@@ -77,7 +77,7 @@ static int start_event(struct running_action *a) {
 
 /* --- guards --- */
 
-/* What is still there is looked for again later. */
+/* Objects that still exist are checked again later. */
 static void refuse(struct running_action *a) {
         const struct action *x = a->action;
         _cleanup_problem_ struct problem p = {0};
@@ -241,8 +241,8 @@ void action_guard_absent(struct actions *a, const struct api_resource *r, const 
 
 void action_event(struct actions *a, const json_t *about, const char *type, const char *reason,
                 const char *fmt, ...) {
-        struct action *x = add_for(a, &action_type_event, api_resource(KIND_EVENTS), about,
-                        json_ref(about));
+        struct action *x = add_for(
+                        a, &action_type_event, api_resource(KIND_EVENTS), about, json_ref(about));
         va_list ap;
 
         x->event_type = action_string(type);

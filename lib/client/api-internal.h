@@ -1,4 +1,4 @@
-/* What the files of lib/client/ share and nobody else sees. */
+/* Shared by the files of lib/client/; private to them. */
 #pragma once
 
 #include "lib/client/api.h"

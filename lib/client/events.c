@@ -118,7 +118,7 @@ static void entry_write(struct entry *e) {
                 log_debug_errno(r, "An event was not recorded");
 }
 
-/* Makes room: drops what is too old, and the oldest when that is not enough. */
+/* Makes room: drops old entries, and the oldest when that is not enough. */
 static void recorder_trim(struct recorder *r, uint64_t now) {
         map_foreach (r->entries, e) {
                 struct entry *x = map_entry_value(e);

@@ -78,7 +78,7 @@ void executor_stop(struct executor *e) {
         e->stopping = true;
 }
 
-/* Of several failures the one that is first in the list counts. */
+/* The failure that is first in the list is reported. */
 static void note_failure(struct executor *e, size_t at, int error, const struct problem *p) {
         e->stopping = true;
         if (e->error < 0 && e->failed_at < at)

@@ -40,7 +40,7 @@ struct executor_options {
 };
 
 int executor_new(struct executor **ret, const struct executor_options *options);
-/* Cancels what is under way: neither on_action() nor done() is called any more. Allowed at any
+/* Cancels what is under way: neither on_action() nor done() is called afterwards. Allowed at any
  * moment, also from the executor's own callbacks. Returns NULL. */
 struct executor *executor_free(struct executor *e);
 DEFINE_CLEANUP(struct executor *, executor_free);

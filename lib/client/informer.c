@@ -432,7 +432,7 @@ static int on_watch_data(struct http_call *call, const char *data, size_t n, voi
                         r = i->line.size > 0 ? on_line(i, i->line.data, i->line.size)
                                              : on_line(i, data, part);
                         if (i->line.allocated > 1024 * 1024)
-                                buf_done(&i->line); /* one giant must not stay for good */
+                                buf_done(&i->line); /* one huge line must not keep its memory */
                         else
                                 buf_reset(&i->line);
                         part++;

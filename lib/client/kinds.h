@@ -53,7 +53,7 @@ struct kind_facts {
         /* Names of objects that the control plane makes in every namespace; ended by NULL. */
         const char *const *in_each_namespace;
         const char *pod_template; /* path of the pod it runs, "" for a Pod itself, NULL: none */
-        const struct kind_health *health;   /* NULL: healthy as soon as it is there */
+        const struct kind_health *health;   /* NULL: healthy as soon as it exists */
         const struct kind_rollout *rollout; /* NULL: none */
         int apply_rank;      /* order of applying, lower first; negative: last (kind_rank()) */
         bool listable;       /* false: answered and forgotten, as a TokenReview */

@@ -5,7 +5,7 @@
 #include "lib/base.h"
 #include "lib/problem.h"
 
-/* What one context says, files already read. All strings owned; NULL when absent. */
+/* The values of one context, files already read. All strings owned; NULL when absent. */
 struct kubeconfig_context {
         char *server; /* "https://host:6443" or "unix:///path" */
         char *ns;     /* never NULL; "default" when the context names none */

@@ -175,8 +175,8 @@ static int pause_until(struct stream *s, uint64_t until_us) {
 /* The program's writes block when the socket is full, so nothing is lost. */
 static void wait_until(struct stream *s, uint64_t until_us) {
         static const char text[] = "keelson: this container writes more than 10000 lines or 8 MiB "
-                                   "in 30 seconds; its output is read again when they are over, "
-                                   "its writes block until then. Nothing is lost. Write less, or "
+                                   "in 30 seconds; its writes block until they are over, then its "
+                                   "output is read again. Nothing is lost. Write less, or "
                                    "to a volume.";
         const struct log_line line = {text, sizeof(text) - 1, true};
         int r;

@@ -1,4 +1,4 @@
-/* One entry a line; a line longer than LOG_LINE_MAX is several, of which only the last is ended. */
+/* One entry a line; a line longer than LOG_LINE_MAX is several, and only the last is terminated. */
 #include "nodeagent/logs/log-collect.h"
 
 int log_line_next(const char *data, size_t n, bool last, struct log_line *ret, size_t *ret_used) {

@@ -273,7 +273,7 @@ static int run(struct reader *r, struct problem *p) {
                 e = flush(r);
         if (e >= 0 && r->request->follow && !r->request->previous && !r->ended)
                 e = follow(r);
-        /* A reader that is gone is not an error. */
+        /* A reader that closed the stream is not an error. */
         if (e < 0 && e != -EPIPE)
                 return problem_set(p, -e, 0, NULL, "cannot read the journal: %s", strerror(-e));
         return 0;

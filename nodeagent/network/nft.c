@@ -219,10 +219,10 @@ static void transaction_done(int result, void *userdata) {
                 restore_after(n, RETRY_US);
         } else if (t->flows_ended < 0)
                 log_warning_errno(t->flows_ended,
-                                "Cannot look for UDP flows to endpoints that are gone; they stay "
-                                "until their senders pause");
+                                "Cannot look for UDP flows to removed endpoints; they stay until "
+                                "their senders pause");
         else if (t->flows_ended > 0)
-                log_debug("Ended %d UDP flows to endpoints that are gone", t->flows_ended);
+                log_debug("Ended %d UDP flows to removed endpoints", t->flows_ended);
         map_foreach (n->leaving, e) {
                 if (result >= 0 && *(uint64_t *)map_entry_value(e) <= t->marks)
                         (void)map_remove(n->leaving, map_entry_key(e));

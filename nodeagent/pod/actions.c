@@ -12,7 +12,7 @@ static void text_of(const struct action *x, struct buf *b) {
                 buf_printf(b, ": %s", x->message);
 }
 
-/* Sent is done: what comes of it is seen in the next look. */
+/* Done once sent: the result is seen in the next look. */
 static int start(struct running_action *a) {
         struct pod_driver *d = a->context;
 

@@ -1,5 +1,5 @@
 /* The actions of a pod's decision: their types, and how a decision writes them down. They are sent
- * and not waited for: what comes of them is seen in the next look. Pure; drive.c carries them out.
+ * and not waited for: the results are seen in the next look. Pure; drive.c carries them out.
  */
 #pragma once
 
@@ -47,7 +47,7 @@ void action_wait(struct actions *a, const char *container, const char *reason, c
 void action_back_off(struct actions *a, const char *container, uint64_t pause_us);
 enum pod_action pod_action_of(const struct action *x);
 
-/* What carries the actions out: the context of the executor (executor_options.context). */
+/* Context of the executor that carries the actions out (executor_options.context). */
 struct pod_driver {
         void (*carry_out)(struct pod_driver *d, const struct action *x);
 };

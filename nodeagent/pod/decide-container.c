@@ -10,7 +10,7 @@ enum {
         QUICK_US = 1000000, /* the first pause, where the runtime does not restart by itself */
         REFUSED_MIN_US = 1000000,
         HEALTHY_US = 600 * 1000000, /* a run as long as this resets the pause */
-        FAILED_US = 500000,         /* failed for so long: the runtime does not restart it */
+        FAILED_US = 500000,         /* failed for this long: the runtime does not restart it */
         REPORT_US = 2 * 1000000,    /* kpod-exec reports a start within this time ... */
         REPORT_LOOK_US = 20000,     /* ... and this is how often its report is looked for */
 };

@@ -151,7 +151,7 @@ static int decide_resources(struct decide *d) {
         if (v->resources_known)
                 return 1;
         decide_all_wait(d, "ContainerCreating",
-                        "waiting for the control plane to hand out the ConfigMaps and Secrets of "
+                        "waiting for the control plane to send the ConfigMaps and Secrets of "
                         "this pod");
         return 0;
 }

@@ -1,9 +1,9 @@
-/* What a pod's machine does next, as a pure function of what is seen: no I/O, no clock.
+/* Decides the next step of a pod's machine, as a pure function of its view: no I/O, no clock.
  *
  *      view.c: struct pod_view --> pod_decide() --> struct pod_decision --> drive.c carries it out
  *
  * The machine is level-triggered: an event only wakes the pod, and each look starts from everything
- * that can be seen. What must be remembered between two looks (when a pause ends, which run was
+ * that can be seen. State that must be kept between two looks (when a pause ends, which run was
  * announced) is in struct pod_memory and struct container_memory. A decision holds their next
  * values; nothing else changes them, the events in the second half of this header aside. */
 #pragma once
@@ -131,7 +131,7 @@ struct decide {
 void decide_wake(struct decide *d, uint64_t at_us);
 /* decide-container.c: what a living pod's container needs. 1 when it runs or has ended well. */
 int decide_container(struct decide *d, size_t i);
-/* What probes and hooks have said of the run that is seen. */
+/* Results of probes and hooks for the present run. */
 void decide_verdicts(struct decide *d, size_t i);
 /* Announces a run that has ended. */
 void decide_note_end(struct decide *d, size_t i);

@@ -1,4 +1,4 @@
-/* What of a pod is on disk: the desired pod (object and resources), and the record of what runs. A
+/* A pod's files on disk: the desired pod (object and resources), and the record of what runs. A
  * pod starts from them without the control plane, and is adopted from them after the agent was
  * restarted. */
 #include "lib/log.h"
@@ -86,8 +86,8 @@ struct pod *pod_load(struct pods *all, const char *uid) {
 
         if (r < 0 || !json_is_object(object) || !streq(object_uid(object), uid) ||
                         !uid_is_valid(uid)) {
-                log_warning("The state of pod %s on disk cannot be read (%s); it is left alone "
-                            "until the control plane says more",
+                log_warning("The state of pod %s on disk cannot be read (%s); leaving it alone "
+                            "until the control plane reports the pod",
                                 uid, strerror(r < 0 ? -r : EBADMSG));
                 return NULL;
         }

@@ -76,7 +76,7 @@ void pod_update(struct pod *p, const json_t *object, bool first) {
                 p->memory.admitted = is_admitted(p, object);
         if (changed) {
                 sandbox_drop_plan(p);
-                /* What is on disk starts without another admission. */
+                /* Pods from disk start without another admission. */
                 if (p->memory.admitted)
                         pod_save_desired(p);
         }

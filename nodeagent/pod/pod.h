@@ -38,7 +38,7 @@ struct container {
         struct container *same_unit;  /* the next one of that name; pods.c */
 };
 
-/* What the containers run in. sandbox.c */
+/* The environment of the containers. sandbox.c */
 struct pod_sandbox {
         char ip[16];
         json_t *resources; /* {"configmaps": {...}, "secrets": {...}} or NULL */
@@ -49,7 +49,7 @@ struct pod_sandbox {
         bool warned;       /* of what the plan leaves out */
 };
 
-/* What was written down. report.c */
+/* The reported state. report.c */
 struct pod_reporting {
         json_t *reported;     /* status written last, or NULL */
         uint64_t reported_us; /* monotonic */
@@ -156,13 +156,13 @@ void pod_waking_done(struct pod *p);
 
 /* ---- view.c, drive.c ---- */
 
-/* What can be seen of the pod. The view borrows from it and from *containers, which has p->count
+/* Fills the view of the pod. The view borrows from it and from *containers, which has p->count
  * elements. */
 void pod_view(struct pod *p, uint64_t now_us, struct pod_view *ret,
                 struct container_view *containers);
 /* One look at the pod: everything that can be done now is done. May free the pod. */
 void pod_look(struct pod *p);
-/* What looks at pods, one at a time. */
+/* Looks at pods, one at a time. */
 int look_new(struct look **ret);
 struct look *look_free(struct look *l);
 
@@ -176,7 +176,7 @@ int pod_add_containers(struct pod *p);
 void pod_free_containers(struct pod *p);
 /* Takes what the record on disk says of it. */
 void container_load(struct container *c, const json_t *saved);
-/* Nothing of it runs, although the record may say so. */
+/* None of its containers run, although the record may say so. */
 void container_not_adopted(struct container *c);
 /* After a reboot: its work is lost, and it runs again. */
 void container_forget_end(struct container *c);
@@ -191,7 +191,7 @@ void container_start_refused(struct container *c, const char *message);
 void container_observe_run(struct container *c, const struct run_state *state);
 /* Every container that has not started waits with this reason. */
 void pod_wait_all(struct pod *p, const char *reason, const char *message);
-/* What was waited for is there. */
+/* The awaited event has come. */
 void pod_wait_over(struct pod *p);
 
 /* ---- container-files.c: what kpod-exec and the program have left ---- */

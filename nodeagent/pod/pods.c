@@ -1,5 +1,5 @@
 /* The set of pods of this node: what comes from the API, from the disk and from the runtime finds
- * its pod here. What a pod then does is its own (pod_look()). */
+ * its pod here. The pod then acts by itself (pod_look()). */
 #include "nodeagent/pod/pods.h"
 
 #include <systemd/sd-id128.h>

@@ -13,7 +13,7 @@ int pods_load(struct pods *p);
 /* The desired pod, new or changed. static pods come from files and are not the API's. */
 enum { POD_STATIC = 1 << 0 };
 int pods_apply(struct pods *p, const json_t *object, unsigned flags);
-/* The API does not have it any more. */
+/* The API no longer has it. */
 void pods_gone(struct pods *p, const char *uid);
 /* The API's list is complete: pods that it does not know (func says no) are gone. */
 void pods_synced(struct pods *p, bool (*is_known)(const char *uid, void *userdata), void *userdata);

@@ -1,4 +1,4 @@
-/* What a pod is doing, written down: the record on disk when it changed, the status to the API when
+/* Reports what a pod does: the record on disk when it changed, the status to the API when
  * it differs from what was written there last, and at the end the deletion of the object. One call
  * is under way at a time. */
 #include "lib/log.h"
@@ -179,7 +179,7 @@ static void on_deleted(int r, const json_t *object, const struct problem *proble
         struct pod *p = userdata;
 
         p->reporting.call = NULL;
-        /* Gone, or another pod has the name by now: either way ours is no more. */
+        /* Deleted, or another pod has the name by now: ours no longer exists. */
         if (r == 0 || r == -ENOENT || r == -ESTALE)
                 pod_set_api_gone(p);
         else

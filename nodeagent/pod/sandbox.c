@@ -1,6 +1,6 @@
-/* What a pod's containers run in: the ConfigMaps and Secrets it uses, its address and network, its
- * volumes, and the plan of its units. Made before anything starts, taken down after everything has
- * ended. */
+/* The environment of a pod's containers: the ConfigMaps and Secrets it uses, its address and
+ * network, its volumes, and the plan of its units. Made before anything starts, taken down after
+ * everything has ended. */
 #include "lib/fileio.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -207,7 +207,7 @@ void sandbox_mend_network(struct pod *p) {
 
 /* ---- the plan ---- */
 
-/* What the pod asks for and does not get as things are; pod_warn_no_effect() names the fields that
+/* Warns of requests that cannot be met at present; pod_warn_no_effect() names the fields that
  * never have an effect. */
 static void warn_once(struct pod *p) {
         const json_t *v;

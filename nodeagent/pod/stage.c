@@ -90,7 +90,7 @@ static int make_place(const char *path, bool folder) {
                 return r;
         for (int i = 0; i < STACKED_MAX && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) >= 0; i++)
                 ;
-        /* What was there for the last start may have been of the other kind. */
+        /* The one of the last start may have been of the other kind. */
         if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) != folder) {
                 r = remove_tree(path);
                 if (r < 0)

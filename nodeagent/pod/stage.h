@@ -1,4 +1,4 @@
-/* What must be looked at in the machine's file system right before a container starts. */
+/* Checks of the machine's file system right before a container starts. */
 #pragma once
 
 #include "lib/json.h"

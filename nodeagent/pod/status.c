@@ -153,7 +153,7 @@ static bool observe_gone(struct container_record *c, uint64_t now_us) {
         c->finished_us = now_us;
         c->exit_code = 255;
         set_text(&c->reason, "ContainerStatusUnknown");
-        set_text(&c->message, "the unit was gone when the agent looked");
+        set_text(&c->message, "the unit had disappeared when the agent checked");
         return true;
 }
 

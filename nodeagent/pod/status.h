@@ -7,7 +7,7 @@
 
 enum container_phase { CONTAINER_WAITING, CONTAINER_RUNNING, CONTAINER_TERMINATED };
 
-/* What kpod-exec reported of a start. */
+/* kpod-exec's report of a start. */
 struct start_report {
         char invocation[RUN_ID_SIZE]; /* "" without a report */
         bool ran;                     /* the program was run: exit codes are its own */

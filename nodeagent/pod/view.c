@@ -1,4 +1,4 @@
-/* What can be seen of a pod, gathered for one decision. Nothing is changed here but what is read
+/* The view of a pod, gathered for one decision. Nothing is changed here but what is read
  * late: kpod-exec's report of a start is a file that nothing announces. */
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"

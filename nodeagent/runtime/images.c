@@ -55,7 +55,7 @@ static bool is_raw(const char *name) {
         return false;
 }
 
-/* Whatever is left is a directory, or refused. */
+/* The rest is a directory, or refused. */
 static bool is_any(const char *name) {
         return true;
 }

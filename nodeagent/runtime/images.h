@@ -1,4 +1,4 @@
-/* What a container's image means on this machine: a step of its own before the plan is made,
+/* Resolves a container's image on this machine: a separate step before the plan is made,
  * because some day an image has to be fetched first. A kind of image is a row in images.c. */
 #pragma once
 

@@ -1,4 +1,4 @@
-/* What follows from a container's state, whatever the driver. Pure. */
+/* Conclusions from a container's state, for every driver. Pure. */
 #include "nodeagent/runtime/runtime.h"
 
 bool run_state_is_running(const struct run_state *s, bool notify) {

@@ -1,4 +1,4 @@
-/* From the interface to the driver that was chosen. */
+/* Calls of the interface go to the chosen driver. */
 #include "nodeagent/runtime/runtime.h"
 
 struct runtime *runtime_free(struct runtime *r) {

@@ -1,7 +1,7 @@
-/* What runs the containers of this node, in neutral terms. The pod machine speaks to this interface
- * only; a driver fills in struct runtime_ops (systemd.c is the first one). A container is known by
- * the name that its plan gave it, a run of it by an id that is new at each start. Calls return at
- * once: what came of them arrives through the callbacks, as a new state. */
+/* The interface to the runtime of this node's containers, in neutral terms. The pod machine speaks
+ * to this interface only; a driver fills in struct runtime_ops (systemd.c is the first one). A
+ * container is known by the name that its plan gave it, a run of it by an id that is new at each
+ * start. Calls return at once: what came of them arrives through the callbacks, as a new state. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -26,13 +26,13 @@ enum run_cause { RUN_CAUSE_OWN, RUN_CAUSE_OUT_OF_MEMORY, RUN_CAUSE_TIMEOUT, RUN_
 
 enum { RUN_ID_SIZE = 33 };
 
-/* What the runtime knows of one container. Strings are borrowed until the next event. */
+/* The runtime's state of one container. Strings are borrowed until the next event. */
 struct run_state {
         enum run_phase phase;
         bool alive;    /* a main process is there */
         bool ready;    /* the program has reported that it is ready, or need not do so */
         bool ended;    /* exit_code, signal and cause of the last main process are known */
-        bool given_up; /* too many restarts: the runtime makes no more of them */
+        bool given_up; /* too many restarts: the runtime has stopped restarting */
         int exit_code; /* 128 + signal when a signal ended it */
         int signal;    /* 0: it exited */
         enum run_cause cause;
@@ -107,7 +107,7 @@ struct runtime_ops {
                         const char *const *containers, size_t count);
 };
 
-/* What a driver's own struct begins with. */
+/* The first member of a driver's own struct. */
 struct runtime {
         const struct runtime_ops *ops;
 };

@@ -25,7 +25,7 @@ enum {
 struct queued_call {
         sd_bus_message *message;
         char *name;
-        bool quiet; /* being there already is no error */
+        bool quiet; /* an existing unit is not an error */
         struct units *units;
         struct queued_call *next;
 };

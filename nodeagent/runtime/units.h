@@ -9,7 +9,7 @@
 
 struct units;
 
-/* What is known of a unit; strings are owned by the driver. */
+/* The state of a unit; strings are owned by the driver. */
 struct unit_state {
         char active[16]; /* active, activating, deactivating, inactive, failed */
         char sub[24];    /* running, auto-restart, exited, ... */
@@ -69,7 +69,7 @@ typedef void (*units_exec_func)(const char *result, void *userdata);
 struct units_exec;
 int units_exec_start(struct units *u, const json_t *unit, units_exec_func done, void *userdata,
                 struct units_exec **ret);
-/* The callback will not be called any more; the unit is stopped. NULL is fine; returns NULL. */
+/* The callback will no longer be called; the unit is stopped. NULL is fine; returns NULL. */
 struct units_exec *units_exec_cancel(struct units_exec *x);
 /* Compares the live values of what can change on a running unit with the description; differences
  * are put back and reported to the function. */

@@ -1,4 +1,4 @@
-/* What a Namespace or a CRD holds that is not from one GitSync: read before it is pruned. */
+/* Objects in a Namespace or of a CRD that are not from one GitSync: read before it is pruned. */
 #pragma once
 
 #include "lib/client/api.h"

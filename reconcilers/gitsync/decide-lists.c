@@ -161,7 +161,7 @@ static char *kept_sentence(const struct inventory_entry *e, enum removal removal
         else if (removal == KEEP_UNSEEN)
                 why = strformat("what it holds cannot be seen (%s)", f->unseen);
         else
-                why = strdup("a link or submodule that came with that commit may stand for it");
+                why = strdup("a link or submodule of that commit may have replaced it");
         assert(why);
         sentence = strformat("%s \"%s\" left Git and was kept: %s; to remove it all the same: kctl "
                              "annotate --overwrite %s %s%s%s keelson.dev/prune=confirmed",

@@ -21,7 +21,7 @@ void decide_hash(const json_t *object, const struct api_resource *resource, cons
         memcpy(ret, hex, INVENTORY_HASH_SIZE - 1);
         ret[INVENTORY_HASH_SIZE - 1] = 0;
         if (!all)
-                ret[0] = 0; /* without memory: as if never applied */
+                ret[0] = 0; /* out of memory: counts as not applied */
 }
 
 static bool is_kind(const json_t *o, const char *group, const char *kind) {

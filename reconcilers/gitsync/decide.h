@@ -1,4 +1,4 @@
-/* What a run does, decided from what it sees: the commit's objects, the inventory and what the API
+/* Decides what a run does from what it sees: the commit's objects, the inventory and what the API
  * says. Pure: no I/O, clock or randomness. */
 #pragma once
 
@@ -8,7 +8,7 @@
 
 /* --- whether a run starts, and with what --- */
 
-/* What is known when a run may start. */
+/* The state in which a run may start. */
 struct run_view {
         bool deleting;                 /* the GitSync is being deleted */
         bool has_finalizer;            /* kgitd's */
@@ -75,7 +75,7 @@ size_t decide_apply(struct wanted *wanted, size_t count, const struct inventory 
  * could not be tried before; otherwise what cannot be tried yet is marked `unchecked`. */
 void decide_trials(struct wanted *wanted, size_t count, bool late, struct actions *ret);
 
-/* What the answer to one dry run means. */
+/* The result of one dry run. */
 struct trial {
         const struct wanted *wanted; /* the commit's */
         size_t count;
@@ -117,7 +117,7 @@ enum brake decide_brake(size_t had, size_t gone, size_t left, unsigned limit_per
 /* "50%" -> 50; the default when absent or none. */
 unsigned decide_limit(const char *text);
 
-/* What is known of an object that left Git. */
+/* An object that is no longer in Git. */
 struct removal_facts {
         bool ours;          /* its labels still name this GitSync */
         const char *prune;  /* its annotation keelson.dev/prune, or NULL */
@@ -145,7 +145,7 @@ struct leaving {
         struct removal_facts facts; /* strings: borrowed from live, or the next two */
         char *holds, *unseen;
 };
-/* What happens to those that left: forget, release, keep or remove. prune: spec.prune. */
+/* Decides about objects no longer in Git: forget, release, keep or remove. prune: spec.prune. */
 void decide_removals(struct leaving *leaving, size_t count, bool prune, struct actions *ret);
 
 /* --- drift --- */
@@ -169,7 +169,7 @@ struct finding {
 /* "revert", "detect" or "off": what the object's own annotation, in Git or on the server, or the
  * GitSync's spec.drift says to do. live may be NULL. */
 const char *decide_drift_word(const json_t *object, const json_t *live, const char *spec_drift);
-/* What happens to those that drifted: put back, report, or ignore. */
+/* Decides about objects that drifted: revert, report, or ignore. */
 void decide_drift(struct finding *findings, size_t count, const char *spec_drift,
                 struct actions *ret);
 

@@ -1,7 +1,7 @@
-/* What `kgitd fetch` may still do while it speaks to a repository's server: write its own mirror,
- * read this machine's names and authorities (and a repository on this machine, where the URL is
- * one), connect to the ports that Git uses. Not: read kgitd's key, other mirrors or anything else,
- * trace kgitd or send it signals, listen, or connect to the API and the store beside it. */
+/* The rights that `kgitd fetch` keeps while it speaks to a repository's server: write its own
+ * mirror, read this machine's names and authorities (and a repository on this machine, where the
+ * URL is one), connect to the ports that Git uses. Not: read kgitd's key, other mirrors or anything
+ * else, trace kgitd or send it signals, listen, or connect to the API and the store beside it. */
 #pragma once
 
 #include "lib/json.h"

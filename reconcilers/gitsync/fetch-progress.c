@@ -1,4 +1,4 @@
-/* libgit2 blocks in system calls and, before 1.7, knows no time-outs of its own: so an alarm ends
+/* libgit2 blocks in system calls and, before 1.7, has no timeouts: so an alarm ends
  * the process, which is one fetch and nothing else. Its handler only writes a text prepared before.
  */
 #include "reconcilers/gitsync/fetch-progress.h"

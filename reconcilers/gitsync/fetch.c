@@ -22,7 +22,7 @@ struct fetch_job {
         git_repository *repo;
         struct renderer renderer;
         unsigned credential_tries;
-        const char *refused; /* why no credentials were given; libgit2 has a message of its own */
+        const char *refused; /* why no credentials were given; libgit2 has its own message */
 };
 
 static const char *field(const struct fetch_job *f, const char *name) {
@@ -122,7 +122,7 @@ static int open_mirror(struct fetch_job *f) {
                                : refuse(f, "cannot make a mirror of", "check the state directory");
 }
 
-/* What to ask for: the ref alone, and of it only the newest commit where libgit2 can (1.7). A
+/* The request: the ref alone, and of it only the newest commit where libgit2 can (1.7). A
  * commit is asked for by its name, which most servers allow; where one does not, all branches come.
  */
 static char *refspec(const struct fetch_job *f, bool whole) {

@@ -1,4 +1,4 @@
-/* What the files of a GitSync share; nothing else includes this. */
+/* Shared by the files of a GitSync; nothing else includes this. */
 #pragma once
 
 #include "lib/client/executor.h"
@@ -104,7 +104,7 @@ struct gitsync {
         unsigned drift_rounds; /* back-off when others write the same fields */
         uint64_t drift_round_us;
 
-        /* What the report will say. */
+        /* Data of the report. */
         bool ok;
         const char *reason;
         char *message;

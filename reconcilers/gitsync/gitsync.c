@@ -349,8 +349,8 @@ static void wait_for_dependency(struct gitsync *s, const char *name) {
 static void report_suspended(struct gitsync *s) {
         _cleanup_problem_ struct problem p = {0};
 
-        problem_set(&p, EAGAIN, 0, NULL, "suspended by spec.suspend; `kctl sync resume %s` ends it",
-                        s->name);
+        problem_set(&p, EAGAIN, 0, NULL,
+                        "suspended by spec.suspend; `kctl sync resume %s` resumes it", s->name);
         gitsync_fail(s, "Suspended", &p);
         s->failures = 0;
 }

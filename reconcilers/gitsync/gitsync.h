@@ -21,7 +21,7 @@
 #include "reconcilers/gitsync/drift.h"
 #include "reconcilers/gitsync/turns.h"
 
-/* What all GitSyncs share; owned by main. */
+/* Shared by all GitSyncs; owned by main. */
 struct gitsync_world {
         sd_event *event;
         struct api_client *client;

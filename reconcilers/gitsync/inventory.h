@@ -1,5 +1,5 @@
-/* What a GitSync has applied: every object with its full identity, what of it was applied (a hash
- * of the manifest) and its state on the server then (a hash of the object). Pure. */
+/* The objects that a GitSync has applied: each with its full identity, what of it was applied (a
+ * hash of the manifest) and its state on the server then (a hash of the object). Pure. */
 #pragma once
 
 #include "lib/client/api.h"

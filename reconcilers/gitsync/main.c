@@ -200,8 +200,8 @@ static int run(struct program_flags *common) {
         if (program_new(&program, &options) < 0)
                 return 1;
         if (!confine_is_there())
-                log_warning("This kernel has no Landlock (Linux 5.13): what is fetched is read "
-                            "within the bounds of kgitd's unit only");
+                log_warning("This kernel has no Landlock (Linux 5.13): fetches are confined by "
+                            "kgitd's unit only");
         r = setup(&k, program);
         if (r < 0)
                 log_error_errno(r, "Cannot start");
@@ -214,7 +214,7 @@ static int run(struct program_flags *common) {
 int main(int argc, char **argv) {
         struct kgitd_flags flags = {0};
         const struct program_entry entry = {.name = "kgitd",
-                        .summary = "Applies what Git says through the API and keeps it so.",
+                        .summary = "Applies manifests from Git through the API and reverts drift.",
                         .rows = rows,
                         .row_count = ELEMENTS(rows),
                         .flags = &flags.common,

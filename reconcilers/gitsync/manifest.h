@@ -25,7 +25,7 @@ struct manifest_set {
         size_t file_count;
         struct manifest_item *items;
         size_t count;
-        json_t *ignored; /* ["file line N (why)"]: documents that are no manifests */
+        json_t *ignored; /* ["file line N (why)"]: documents that are not manifests */
 };
 
 void manifest_set_done(struct manifest_set *s);

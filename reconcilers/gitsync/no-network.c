@@ -1,4 +1,4 @@
-/* A filter of system calls: unlike a network namespace of its own it needs no privileges that would
+/* A filter of system calls: unlike a network namespace it needs no privileges that would
  * weaken the daemon's sandbox. */
 #include "reconcilers/gitsync/no-network.h"
 

@@ -1,4 +1,4 @@
-/* Takes the network from a process for good, and from all that it starts. */
+/* Takes the network from a process and its children, irrevocably. */
 #pragma once
 
 /* From here on no socket but a Unix one can be made (EACCES), by this process, its threads and its

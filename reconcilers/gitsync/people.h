@@ -1,4 +1,4 @@
-/* What people changed with their own tools on an object that Git manages, read from managedFields.
+/* Manual changes on an object that Git manages, read from managedFields.
  * Pure. FieldsV1 as in KEP-555: nested objects, "f:name" a field, "k:{...}" and "v:..." a list's
  * item, "." the thing itself. */
 #pragma once

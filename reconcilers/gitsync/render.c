@@ -146,8 +146,8 @@ static int write_file(struct render_job *r, const json_t *file) {
         int e;
 
         if (!clean || !streq(clean, name) || !*name)
-                return problem_set(r->problem, EINVAL, 0, NULL, "the file name \"%s\" is not taken",
-                                name);
+                return problem_set(r->problem, EINVAL, 0, NULL,
+                                "the file name \"%s\" is not accepted", name);
         if (!text) {
                 if (base64_decode(json_str_or(file, "base64", ""), &data, &n) < 0)
                         return -EINVAL;
@@ -419,7 +419,7 @@ static int render(struct render_job *r, const char *path, struct render_command 
                                 strerror(-e));
         if (!utf8_is_valid(text, n) || memchr(text, 0, n))
                 return problem_set(r->problem, EINVAL, 0, NULL,
-                                "%s cannot be rendered: the result is no UTF-8 text", path);
+                                "%s cannot be rendered: the result is not UTF-8 text", path);
         name = strformat("%s%s%s (rendered)", streq(path, ".") ? "" : path,
                         streq(path, ".") ? "" : "/", file);
         return name && json_array_append_new(files,

@@ -1,5 +1,5 @@
 /* Folders that an external program turns into manifests: kustomize (or kubectl kustomize) and helm.
- * The program runs in a process of its own that is without network, sees programs and its own
+ * The program runs in its own process without network, sees programs and its own
  * folder only, and is bounded in time, memory and size; it works on a copy of the commit's files.
  */
 #pragma once

@@ -3,7 +3,7 @@
  *
  * This file is the only writer of the status. It keeps its own copy of all that the status says
  * (taken over once from the object) and writes the whole of it by server-side apply, one write at a
- * time: a watch that is late can't undo anything. The inventory goes into objects of its own where
+ * time: a watch that is late can't undo anything. The inventory goes into separate objects where
  * it is large; those are written first, then the status that names them, then the ones it named
  * before go. */
 #include "lib/log.h"
@@ -183,7 +183,7 @@ static void write_status(struct gitsync *s) {
                 on_written(-ENOMEM, NULL, out_of_memory(), s);
 }
 
-/* --- the inventory in objects of its own --- */
+/* --- the inventory in separate objects --- */
 
 static json_t *chunk_document(struct gitsync *s, unsigned n, json_t *sets) {
         return json_pack("{s:s, s:s, s:{s:O, s:s, s:[{s:s, s:s, s:s, s:s}]}, s:O}", "apiVersion",

@@ -9,7 +9,7 @@
 static void on_tried(int error, const json_t *answer, const struct problem *p, void *userdata);
 static void on_forced(int error, const json_t *answer, const struct problem *p, void *userdata);
 
-/* What people own on the object as the dry run shows it is taken over before the apply. */
+/* Fields owned by people, as the dry run shows them, are taken over before the apply. */
 static void passed(struct running_action *a, struct wanted *w, const json_t *answer) {
         const json_t *managed = json_at(answer, "metadata.managedFields");
         const struct gitsync *s = gitsync_of(a);

@@ -59,8 +59,8 @@ static void settled(struct running_action *a, const struct wanted *w) {
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
-/* What cannot be put back is left to the next whole run, which reports it until it succeeds. What
- * is only reported is compared again when it changes, or when the API is back. */
+/* Drift that cannot be reverted is left to the next whole run, which reports it until it succeeds.
+ * What is only reported is compared again when it changes, or when the API is back. */
 static void note_failure(struct gitsync *s, const struct wanted *w, const struct problem *p) {
         struct inventory_entry *e = inventory_get(&s->inventory, w->key);
         bool reverts = is_reverted(s, w, gitsync_live(s, w));
@@ -186,7 +186,7 @@ static int start_compare(struct running_action *a) {
         const json_t *live = gitsync_live(s, w);
         char print[INVENTORY_HASH_SIZE];
 
-        /* What was not applied completely is left to the next run. */
+        /* Objects that were not applied completely are left to the next run. */
         if (!e || !streq(e->hash, w->hash) || e->finished || (live && object_is_deleting(live))) {
                 settled(a, w);
                 return 0;

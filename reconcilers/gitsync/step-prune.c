@@ -1,6 +1,6 @@
 /* The last step of a run: what left Git is removed, rank by rank from the last. Each rank is looked
  * at (is the object still this GitSync's, what does a Namespace or a CRD hold?), decided
- * (decide_removals) and carried out before the next one. What must not be removed without a
+ * (decide_removals) and carried out before the next one. Objects that must not be removed without a
  * person's permission is kept, and tried again by later runs. */
 #include "lib/buf.h"
 #include "lib/log.h"
@@ -49,7 +49,7 @@ static void fail(struct running_action *a, int error, const struct problem *p) {
 
 /* --- looking --- */
 
-/* What an action of the type "look" waits for: one of the two. */
+/* The awaited state of an action of the type "look": one of the two. */
 struct looking {
         struct api_call *call;
         struct contents *contents;
@@ -87,7 +87,7 @@ static void on_contents(const char *holds, const char *unseen, void *userdata) {
         look_ended(a);
 }
 
-/* With a Namespace or a CRD all that it holds is removed: looks what that is. */
+/* Removing a Namespace or a CRD removes all that it holds: finds out what that is. */
 static void look_inside(struct running_action *a) {
         struct leaving *l = a->action->subject;
         struct looking *look = a->handle;

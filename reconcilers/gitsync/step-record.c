@@ -25,7 +25,8 @@ static int check_brakes(struct gitsync *s, struct problem *p) {
                         !json_bool_or(s->object, "spec.prune", true))
                 return 0;
         return problem_set(p, EPERM, 0, NULL,
-                        "revision %s %s (%zu of %zu objects); nothing was done. If that is meant: "
+                        "revision %s %s (%zu of %zu objects); nothing was done. If that is "
+                        "intended: "
                         "kctl annotate --overwrite gitsync %s -n %s keelson.dev/prune-confirm=%s%s",
                         r->name,
                         brake == BRAKE_NOTHING_LEFT ? "would remove everything: no object is left"
@@ -101,7 +102,7 @@ static int record_wanted(struct gitsync *s) {
         return 0;
 }
 
-/* What the commit changes of the inventory; -EPERM: a brake holds it. */
+/* The commit's changes of the inventory; -EPERM: stopped by a brake. */
 static int decide_record(struct gitsync *s, struct problem *p) {
         const struct revision *revision = s->revision;
         int r;

@@ -476,7 +476,8 @@ static int export_blob(struct tree_walk *w, const char *path, const git_oid *id,
         if (w->size > FETCH_TOTAL_SIZE_MAX || json_array_size(files) >= FETCH_FILES_MAX)
                 return problem_set(w->problem, EFBIG, 0, NULL,
                                 "the repository is too large to be rendered: more than %i files or "
-                                "%i bytes; put what is rendered into a repository of its own",
+                                "%i bytes; move the folders that are rendered to a separate "
+                                "repository",
                                 FETCH_FILES_MAX, FETCH_TOTAL_SIZE_MAX);
         if (git_blob_lookup(&blob, w->repo, id) < 0)
                 return unreadable(w->problem, path);

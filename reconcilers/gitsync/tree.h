@@ -1,4 +1,4 @@
-/* What of a commit's tree is manifests: files by name, folders that a renderer turns into
+/* Finds the manifests in a commit's tree: files by name, folders that a renderer turns into
  * manifests, patterns that choose, and a note on everything that is left out. Nothing is written to
  * disk; links are followed within the commit only. */
 #pragma once

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the attack suites share: a lab (one that is up already, --name, or one of their own), pods that report what they
+# Shared by the attack suites: a lab (one that is up already, --name, or one of their own), pods that report what they
 # could do, and TAP. Sourced.
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lab
 here=$(readlink -f "$here")

@@ -1,5 +1,5 @@
 /* Real members of kstored under load, while they are killed, stopped, paused, cut off and changed;
- * afterwards everything that clients were told is checked against what is there.
+ * afterwards all answers to clients are checked against the stored state.
  *
  * kill -9 ends a process, not the machine: what it gave to the kernel is kept. Writes that a power
  * cut would lose are the simulator's business (tests/sim).

@@ -1,4 +1,5 @@
-/* After the faults: what clients were told against what is there, and the members with each other.
+/* After the faults: compares the answers to clients with the stored state, and the members with
+ * each other.
  */
 #include "tests/chaos/chaos.h"
 
@@ -257,7 +258,7 @@ static void judge_watchers(struct chaos *c) {
                 if (c->slots[m].watcher != reference)
                         watcher_check_same(reference, c->slots[m].watcher);
         chaos_result(c,
-                        "%u watchers were told every revision in order, once (%zu acknowledged "
+                        "%u watchers got every revision in order, once (%zu acknowledged "
                         "changes; "
                         "taken up %llu times)",
                         c->slot_count, c->change_count, (unsigned long long)resumed);

@@ -43,7 +43,7 @@ static const struct option_row rows[] = {
 static const struct option_program program = {
                 .name = "kstored-chaos",
                 .summary = "Kills, pauses and cuts off members of kstored under load, and checks "
-                           "what clients were told.",
+                           "the answers to clients.",
                 .usage = "--kstored FILE [OPTION...]",
                 .rows = rows,
                 .count = ELEMENTS(rows),

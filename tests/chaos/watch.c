@@ -39,15 +39,13 @@ static void take_event(struct watcher *w, const Mvccpb__Event *e) {
                     (uint64_t)kv->version * 0xbf58476d1ce4e5b9u + (uint64_t)kv->lease;
         last = w->count > 0 ? w->events[w->count - 1].rev : w->base;
         if (seen.rev < last)
-                chaos_fail(w->chaos, "the watcher of %s was told of revision %lld after %lld",
-                                name_of(w), (long long)seen.rev, (long long)last);
+                chaos_fail(w->chaos, "the watcher of %s got revision %lld after %lld", name_of(w),
+                                (long long)seen.rev, (long long)last);
         else if (seen.rev <= w->rev)
-                chaos_fail(w->chaos, "the watcher of %s was told of revision %lld twice",
-                                name_of(w), (long long)seen.rev);
+                chaos_fail(w->chaos, "the watcher of %s got revision %lld twice", name_of(w),
+                                (long long)seen.rev);
         else if (seen.rev > last + 1)
-                chaos_fail(w->chaos,
-                                "the watcher of %s was not told of what is between "
-                                "revisions %lld and %lld",
+                chaos_fail(w->chaos, "the watcher of %s missed revisions between %lld and %lld",
                                 name_of(w), (long long)last, (long long)seen.rev);
         chaos_grow(&w->events, &w->allocated, w->count, sizeof(*w->events));
         w->events[w->count++] = seen;
@@ -63,7 +61,10 @@ static void on_message(struct grpc_client_call *call, const void *data, size_t n
         Etcdserverpb__WatchResponse *r = etcdserverpb__watch_response__unpack(NULL, n, data);
 
         if (!r) {
-                chaos_fail(w->chaos, "the watcher of %s was told what nobody can read", name_of(w));
+                chaos_fail(w->chaos,
+                                "the watcher of %s got an event that cannot be "
+                                "parsed",
+                                name_of(w));
                 return;
         }
         if (r->canceled && r->compact_revision > 0 && w->count == 0)
@@ -74,7 +75,7 @@ static void on_message(struct grpc_client_call *call, const void *data, size_t n
                                 r->compact_revision ? " (compacted)" : "");
         for (size_t i = 0; i < r->n_events; i++)
                 take_event(w, r->events[i]);
-        /* A revision is told whole. */
+        /* A revision is delivered as a whole. */
         if (w->count > 0)
                 w->rev = w->events[w->count - 1].rev;
         if (r->canceled) {
@@ -207,8 +208,8 @@ void watcher_check_acknowledged(struct watcher *w) {
                         told = told || w->events[e].hash == k->hash;
                 if (!told)
                         chaos_fail(w->chaos,
-                                        "the watcher of %s was not told of an acknowledged "
-                                        "change of revision %lld",
+                                        "the watcher of %s missed an acknowledged change of "
+                                        "revision %lld",
                                         name_of(w), (long long)k->rev);
         }
 }
@@ -221,8 +222,8 @@ void watcher_check_same(struct watcher *a, struct watcher *b) {
                                 a->events[i].hash != b->events[k].hash ||
                                 a->events[i].rest != b->events[k].rest) {
                         chaos_fail(a->chaos,
-                                        "the watchers of %s and %s were told different things "
-                                        "of revision %lld",
+                                        "the watchers of %s and %s got different events of "
+                                        "revision %lld",
                                         name_of(a), name_of(b), (long long)a->events[i].rev);
                         return;
                 }

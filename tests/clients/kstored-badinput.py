@@ -97,7 +97,7 @@ def alive():
             return
         if stream == 1 and (kind == RST or flags & END_STREAM):
             break
-    raise SystemExit("the server does not serve any more, or the acknowledged key is gone")
+    raise SystemExit("the server no longer serves, or the acknowledged key is missing")
 
 
 def tolerate(f):

@@ -305,7 +305,7 @@ def ends_damaged(member, folder, why):
     try:
         status = member.process.wait(END_S)
     except subprocess.TimeoutExpired:
-        raise AssertionError(f"it goes on serving after {why}") from None
+        raise AssertionError(f"it continues to serve after {why}") from None
     check_end(member, status, folder, why)
     assert os.path.exists(os.path.join(folder, "kstored.damaged")), f"no note is left of the damage ({why})"
     member.end()
@@ -422,12 +422,12 @@ def report(tally, stores):
         print(f"# {name:24} {how:9} {n}")
     for failure in tally.failures:
         print("# " + failure.replace("\n", "\n#   ")[:3000])
-    print(f"{'not ' if tally.failures else ''}ok 1 - {tally.next} changes of files: each is told or without effect, seed {SEED}")
+    print(f"{'not ' if tally.failures else ''}ok 1 - {tally.next} changes of files: each is reported or without effect, seed {SEED}")
     every = {re.sub(r"0[0-9a-f]{15}", "*", n) for s in stores for n in s["files"]}
     missed = sorted(every - seen)
     told = sum(n for (_, how), n in tally.counts.items() if how in ("refused", "found"))
     enough = (tally.next < 50 or not missed) and tally.next >= min(CHANGES, 50) and told > tally.next // 5
-    print(f"{'' if enough else 'not '}ok 2 - every kind of file was changed, {told} changes were told")
+    print(f"{'' if enough else 'not '}ok 2 - every kind of file was changed, {told} changes were reported")
     if not enough:
         print(f"# {tally.next} changes; not changed: {missed}")
     print("1..2")

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the tests with stock clients share: TAP lines, bounded waits, a control plane of `kctl dev` of their own.
+# Shared by the tests with stock clients: TAP lines, bounded waits, a control plane of `kctl dev` of their own.
 set -u
 here=$(dirname "$(readlink -f "$0")")
 top=${here%/tests/clients}

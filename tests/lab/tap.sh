@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the lab's tests share: TAP lines, bounded waits, their own lab. Sourced after `here` is set to tests/lab.
+# Shared by the lab's tests: TAP lines, bounded waits, their own lab. Sourced after `here` is set to tests/lab.
 # What its machines start from ($root, --root) a test may set before.
 # shellcheck disable=SC2154 # here
 set -u

@@ -192,7 +192,9 @@ static void check_answers(struct world *w) {
                                 (!a->value || streq(a->value, c->value));
                 }
                 if (!found)
-                        fail(w, "a client was told that %s became %s at revision %lld; it did not",
+                        fail(w,
+                                        "a client got %s = %s at revision %lld as an answer; it is "
+                                        "not so",
                                         a->key, a->value ? a->value : "nothing", (long long)a->rev);
         }
         for (size_t i = 0; i < w->old_read_count && !w->failure; i++) {

@@ -12,7 +12,7 @@
  *  - Of unknown ones that are all alike the oldest is taken first.
  *  - Where a key only grows, what it holds must be the beginning of the longest text that was read.
  *
- * Sets of operations are told apart by 128 bits of hash. Were two alike, a good history would be
+ * Sets of operations are distinguished by 128 bits of hash. Were two alike, a good history would be
  * called bad, never a bad one good. */
 #include "tests/sim/linear.h"
 
@@ -502,7 +502,7 @@ static int compare_times(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
-/* The earliest end of an operation at which nothing explains the history any more. */
+/* The earliest end of an operation at which the history can no longer be explained. */
 static int find_cut(const struct linear_op *const *ops, size_t count, uint64_t work_max,
                 uint64_t *work, uint64_t *ret_cut_ns) {
         _cleanup_free_ uint64_t *ends = calloc(count + 1, sizeof(*ends));

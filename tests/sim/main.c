@@ -1,5 +1,5 @@
 /* kstored-sim [SEED] [--seeds N] [--seconds S] [--bug NAME]: runs simulated worlds. A failure is
- * told with its seed; the same seed gives the same run again, with --trace step by step. */
+ * reported with its seed; the same seed gives the same run again, with --trace step by step. */
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -101,7 +101,7 @@ static int read_settings(int argc, char **argv, struct settings *s) {
         return -1;
 }
 
-/* One seed, told to the person. */
+/* Reports one seed. */
 static int run_told(uint64_t seed, bool tracing, uint64_t *ret_hash) {
         struct world *w = calloc(1, sizeof(*w));
         int r;
@@ -185,7 +185,7 @@ static void tell_totals(const struct totals *t, uint64_t us) {
                                 i + 1 < ELEMENTS(names) ? "," : "\n");
 }
 
-/* Many seeds on several processors; the lowest that fails is run again to be told. */
+/* Many seeds on several processors; the lowest that fails is run again for the report. */
 static int run_many(const struct settings *s) {
         struct totals *t = share();
         uint64_t start_us = now_mono_us(), hash, again;

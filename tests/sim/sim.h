@@ -153,7 +153,7 @@ struct node {
         struct disk *disk;
         struct replica *replica;
         bool turning; /* inside replica_turn() */
-        bool dying;   /* a crash in the middle of a turn: nothing leaves any more */
+        bool dying;   /* a crash in the middle of a turn: nothing is sent afterwards */
         enum crash dying_how;
 
         /* Its clock: base_ms at since_us, running at rate_ppm millionths. */
@@ -201,7 +201,7 @@ struct node {
 };
 
 void node_start(struct world *w, struct node *n);
-/* In a turn: at its end, and nothing leaves any more. */
+/* In a turn: at its end, and nothing is sent afterwards. */
 void node_crash(struct world *w, struct node *n, enum crash how);
 void node_stop(struct world *w, struct node *n); /* cleanly */
 void node_turn(struct world *w, struct node *n);
@@ -301,7 +301,7 @@ void check_end(struct world *w);
 
 /* ---- clients.c */
 struct client;
-struct answered { /* a change that a client was told of */
+struct answered { /* a change that a client got an answer for */
         int64_t rev;
         char *key;
         char *value; /* NULL: a deletion */
@@ -354,7 +354,7 @@ struct world {
         struct network network;
         struct story story;
         uint64_t jumped_us; /* all jumps of clocks together */
-        bool healing;       /* nothing goes wrong any more */
+        bool healing;       /* no more faults are injected */
         uint64_t heal_at_us, end_at_us;
         uint64_t snapshot_count;
         uint64_t fault_us, change_us; /* at most, between two faults, changes of members */

@@ -126,8 +126,8 @@ static void judge(struct watcher_client *x, const struct seen *s) {
         case SEEN_PROGRESS:
                 if (x->at < story->change_count && story->changes[x->at].rev <= s->rev)
                         fail(w,
-                                        "watcher %u of [%s, %s) was told that it has everything up "
-                                        "to %lld, but lacks revision %lld",
+                                        "watcher %u of [%s, %s) was notified that it has "
+                                        "everything up to %lld, but lacks revision %lld",
                                         x->number, x->key, x->end, (long long)s->rev,
                                         (long long)story->changes[x->at].rev);
                 return;

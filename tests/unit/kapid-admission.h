@@ -1,4 +1,4 @@
-/* What the tests of admission share: a kapid without store and listeners, one question to its
+/* Shared by the tests of admission: a kapid without store and listeners, one question to its
  * plugins, and what they want to go with the write. */
 #pragma once
 

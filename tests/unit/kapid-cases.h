@@ -1,4 +1,4 @@
-/* What the tests of kapid's pure half share: a registry, JSON with single quotes, comparisons. */
+/* Shared by the tests of kapid's pure half: a registry, JSON with single quotes, comparisons. */
 #pragma once
 
 #include "kapid/pipeline/pipeline.h"

@@ -250,7 +250,7 @@ static void test_informer_pages_and_watch(void **state) {
         informer_free(i);
 }
 
-/* After 410 only the differences are told; the same name with another uid is another object. */
+/* After 410 only the differences are reported; the same name with another uid is another object. */
 static void relist(struct world *w, const char *how) {
         struct informer *i;
 

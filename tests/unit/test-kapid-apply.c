@@ -1,4 +1,4 @@
-/* Server-side apply and field ownership, told as sequences of writes on one object. */
+/* Server-side apply and field ownership, as sequences of writes on one object. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

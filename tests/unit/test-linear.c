@@ -2,7 +2,7 @@
 #include "tests/sim/linear.h"
 #include "tests/unit/unit.h"
 
-/* A history as it is told in the tests: times are small numbers. */
+/* A history in the tests: times are small numbers. */
 struct told {
         struct linear_history h;
 };
@@ -48,7 +48,7 @@ static struct linear_op *cas_op(struct told *t, unsigned client, const char *fro
         return op;
 }
 
-/* The verdict on what was told, which is forgotten. */
+/* The verdict on the history, which is then cleared. */
 static enum linear_verdict judge(struct told *t) {
         _cleanup_linear_report_ struct linear_report r = {0};
 
@@ -263,7 +263,7 @@ static void test_previous(void **state) {
         assert_int_equal(judge(&t), LINEAR_OK);
 }
 
-/* Of several keys the one with the least to read is told, up to where it stops making sense. */
+/* Of several keys the shortest history is reported, up to the contradiction. */
 static void test_report(void **state) {
         _cleanup_linear_report_ struct linear_report r = {0};
         struct told t = {0};

@@ -313,7 +313,7 @@ static void test_job(void **state) {
         assert_int_equal(fake_api_count(t->api, "pods", NULL), 5);
 }
 
-/* No room: told once, and placed as soon as a node comes. */
+/* No room: reported once, and placed as soon as a node comes. */
 static void test_unschedulable(void **state) {
         struct world_under_test *t = *state;
         unsigned writes;

@@ -1,4 +1,4 @@
-/* The pod machine's decisions, told as traces: a scenario of tests/golden/pod-decide is a pod and
+/* The pod machine's decisions, as traces: a scenario of tests/golden/pod-decide is a pod and
  * what is seen of it step by step; its .out has the actions of each step and what is remembered.
  * REWRITE=1 writes the .out files. The trace plays the pure part of the driver: it keeps memory and
  * records. */

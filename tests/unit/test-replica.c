@@ -378,9 +378,9 @@ static void test_an_old_database(void **state) {
                 puts_from(f, 70 + i * 10, 10); /* the log keeps what the database lacks */
         stop(f);
         copy_file(old, db);
-        refused(f, "what is between them is gone");
+        refused(f, "the entries between them are missing");
         copy_file(new, db);
-        refused(f, "what is between them is gone");
+        refused(f, "the entries between them are missing");
 }
 
 /* What was killed before anything was written into the database. */

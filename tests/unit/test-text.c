@@ -117,7 +117,7 @@ static void test_yaml_refusals(void **state) {
                         {"a: [1", "line "},
                         {"a: *x", "line 1 column 4: the alias names no anchor before it"},
                         {"? [a]\n: b", "line 1 column 3: keys must be plain texts"},
-                        {"~: b", "line 1 column 1: null is no key"},
+                        {"~: b", "line 1 column 1: null is not a valid key"},
                         {"y: 1\nyes: 2", "line 2 column 1: key \"true\" is given twice"},
                         {"a: !ruby/object x", "line 1 column 4: tags other"},
                         {"a: \"x\\0y\"", "line 1 column 4: the text holds a NUL"},

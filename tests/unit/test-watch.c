@@ -1,4 +1,4 @@
-/* Watches: what each watcher is told, in which order, and when it is told that it cannot be. */
+/* Watches: the events of each watcher, their order, and cancellations. */
 #include "tests/unit/mvcc-fixture.h"
 
 /* What a stream got, as text. */
@@ -318,7 +318,7 @@ static void test_a_store_replaced_twice(void **state) {
         fixture_free(f);
 }
 
-/* The new store has compacted what a watcher misses: it must be told, as with any other. */
+/* The new store has compacted what a watcher misses: it must be notified, as any other. */
 static void test_a_replaced_store_that_is_compacted(void **state) {
         struct fixture *f = with_puts("ab"), *by = with_puts("ababab"); /* 3 and 7 */
         struct listener *l = malloc(sizeof(*l)), *l2 = malloc(sizeof(*l2));
