@@ -207,11 +207,14 @@ static void decide_one_removal(struct leaving *l, struct actions *ret) {
 }
 
 void decide_removals(struct leaving *leaving, size_t count, bool prune, struct actions *ret) {
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
+                if (leaving[i].error < 0)
+                        continue;
                 if (!prune || !leaving[i].live)
                         add_leaving(ret, &run_action_forget, &leaving[i]);
                 else
                         decide_one_removal(&leaving[i], ret);
+        }
 }
 
 /* --- drift --- */

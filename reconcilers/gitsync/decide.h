@@ -144,8 +144,11 @@ struct leaving {
         json_t *live;               /* NULL: there is nothing, or it is being deleted already */
         struct removal_facts facts; /* strings: borrowed from live, or the next two */
         char *holds, *unseen;
+        int error; /* it could not be looked at, or removed */
+        struct problem problem;
 };
-/* Decides about objects no longer in Git: forget, release, keep or remove. prune: spec.prune. */
+/* Decides about objects no longer in Git: forget, release, keep or remove; nothing about those with
+ * an error. prune: spec.prune. */
 void decide_removals(struct leaving *leaving, size_t count, bool prune, struct actions *ret);
 
 /* --- drift --- */

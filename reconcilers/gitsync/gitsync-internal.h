@@ -80,6 +80,7 @@ struct gitsync {
         bool deleting;
         bool finished;
         bool again;             /* something happened meanwhile */
+        bool start_waits;       /* for the end of the status write under way */
         struct fetch_turn turn; /* its turn of fetching */
         uint64_t progress_us;   /* monotonic: when the status last got the fetch's progress */
         unsigned resolve_tries, failures;
@@ -97,12 +98,13 @@ struct gitsync {
         size_t kept_count;
         bool look_again; /* a kept object changed: try to prune it */
 
-        struct map *suspects;     /* inventory key -> (void *)1: perhaps drifted */
+        struct map *suspects;     /* inventory key -> SUSPECT_...: perhaps drifted */
         struct finding *findings; /* of those that are being compared */
         size_t finding_count;
-        struct map *drifted;   /* inventory key -> (void *)1: reported, left as it is */
-        unsigned drift_rounds; /* back-off when others write the same fields */
-        uint64_t drift_round_us;
+        struct map *drifted;      /* inventory key -> (void *)1: reported, left as it is */
+        unsigned drift_rounds;    /* back-off when others write the same fields */
+        uint64_t drift_round_us;  /* monotonic: when the last round's delay is over */
+        uint64_t suspects_due_us; /* monotonic: not compared before */
 
         /* Data of the report. */
         bool ok;
@@ -110,6 +112,10 @@ struct gitsync {
         char *message;
         struct status_writer writer;
 };
+
+/* Values of gitsync.suspects: changed since it was last looked at, or being compared. */
+#define SUSPECT_NEW ((void *)1)
+#define SUSPECT_SEEN ((void *)2)
 
 #define out_of_memory() (&(struct problem){.message = (char *)"out of memory"})
 
@@ -183,6 +189,11 @@ void gitsync_drift_done(struct gitsync *s);  /* frees what it found */
 void gitsync_watch_all(struct gitsync *s);
 /* The live object of a wanted one as the watch shows it, or NULL. Borrowed. */
 const json_t *gitsync_live(const struct gitsync *s, const struct wanted *w);
+/* Its comparison or its apply begins: what changes from here on makes it a new suspect. */
+void gitsync_suspect_seen(struct gitsync *s, const struct wanted *w);
+/* The comparison or apply has ended well. It is no longer a suspect, unless it changed meanwhile to
+ * something else than what is known to be correct. */
+void gitsync_suspect_settled(struct gitsync *s, const struct wanted *w);
 /* Whether spec.drift is that word. */
 bool gitsync_drift_is(const struct gitsync *s, const char *word);
 
@@ -190,7 +201,7 @@ bool gitsync_drift_is(const struct gitsync *s, const char *word);
 
 int gitsync_status_init(struct gitsync *s);
 void gitsync_status_done(struct gitsync *s);
-/* Takes the status over from the object, once. */
+/* Takes the status over from the object, once. Not while it is being written. */
 void gitsync_status_load(struct gitsync *s);
 void gitsync_condition(struct gitsync *s, const char *type, const char *status, const char *reason,
                 const char *message);

@@ -14,7 +14,7 @@
 #define FINALIZER "keelson.dev/gitsync"
 enum { INTERVAL_DEFAULT_S = 30, INTERVAL_MIN_S = 1, MANAGER_SIZE_MAX = 128 };
 
-enum { SUSPECT_DELAY_US = 100000, RETRY_US = 2000000 };
+enum { SUSPECT_DELAY_US = 100000, DRIFT_QUIET_US = 60000000, RETRY_US = 2000000 };
 
 static void start_run(struct gitsync *s);
 static void decide_start(struct gitsync *s);
@@ -165,6 +165,37 @@ static uint64_t interval_us(const json_t *object) {
         return us - us / 20 + random_below(us / 10 + 1); /* GitSyncs must not poll in lockstep */
 }
 
+/* Backs off when another writer changes the same field again and again, or when drift cannot be
+ * corrected. */
+static uint64_t drift_delay(struct gitsync *s) {
+        uint64_t now = now_mono_us(), delay;
+
+        if (now > s->drift_round_us + DRIFT_QUIET_US)
+                s->drift_rounds = 0;
+        delay = (uint64_t)SUSPECT_DELAY_US << MIN(s->drift_rounds++, 9u);
+        s->drift_round_us = now + delay;
+        return delay;
+}
+
+/* Not even a poke (by our own status write, say) starts their comparison earlier than this. */
+static void suspects_due_in(struct gitsync *s, uint64_t delay) {
+        s->suspects_due_us = now_mono_us() + delay;
+        wake_before(s, delay);
+}
+
+/* At the end of a run. After a comparison they are compared again less and less soon; after a
+ * failure the next whole run must succeed first. */
+static void postpone_suspects(struct gitsync *s, bool good, bool was_drift) {
+        uint64_t now = now_mono_us();
+
+        if (!good)
+                s->suspects_due_us = now + drift_delay(s);
+        else if (was_drift)
+                suspects_due_in(s, drift_delay(s));
+        else
+                suspects_due_in(s, MAX(s->suspects_due_us, now + SUSPECT_DELAY_US) - now);
+}
+
 /* The end of a run: the next one is due after the interval, sooner after failures that may be
  * transient. */
 static void end_run(struct gitsync *s) {
@@ -180,7 +211,7 @@ static void end_run(struct gitsync *s) {
         wake_in(s, s->again ? 0 : delay);
         s->again = false;
         if (map_size(s->suspects) > 0)
-                wake_before(s, SUSPECT_DELAY_US);
+                postpone_suspects(s, /* good= */ s->ok && s->failures == 0, was_drift);
         gitsync_health_soon(s);
 }
 
@@ -326,7 +357,7 @@ static struct run_view see_run(struct gitsync *s) {
                         .inventory_loaded = s->inventory_uid,
                         .suspended = json_bool_or(s->object, "spec.suspend", false),
                         .dependency = missing_dependency(s),
-                        .suspects = map_size(s->suspects),
+                        .suspects = now_mono_us() >= s->suspects_due_us ? map_size(s->suspects) : 0,
                         .drift_off = gitsync_drift_is(s, "off"),
                         .have_current = s->have_current,
                         .failures = s->failures,
@@ -362,7 +393,9 @@ static void decide_start(struct gitsync *s) {
         s->ok = true;
         switch (decide_run(&v)) {
         case RUN_NOTHING:
-                wake_in(s, s->next_poll_us - MIN(s->next_poll_us, now_mono_us()));
+                wake_in(s, s->next_poll_us - MIN(s->next_poll_us, v.now_us));
+                if (map_size(s->suspects) > 0 && s->suspects_due_us > v.now_us)
+                        wake_before(s, s->suspects_due_us - v.now_us);
                 break;
         case RUN_LET_GO:
                 s->finished = true;
@@ -400,6 +433,16 @@ static void start_run(struct gitsync *s) {
                 return;
         }
         s->finished = false;
+        if (!streq_ptr(s->inventory_uid, strempty(object_uid(object)))) {
+                /* Not read yet, or created again under the same name. What is being written of the
+                 * one before needs its inventory. */
+                if (s->writer.writing) {
+                        s->start_waits = true;
+                        return;
+                }
+                s->applied_generation = 0; /* nothing was applied for this one */
+                s->inventory_uid = mfree(s->inventory_uid);
+        }
         json_decref(s->object);
         s->object = json_incref((json_t *)object);
         s->deleting = object_is_deleting(object);
@@ -409,31 +452,19 @@ static void start_run(struct gitsync *s) {
                 wake_in(s, RETRY_US);
                 return;
         }
-        if (s->inventory_uid && !streq(s->inventory_uid, strempty(object_uid(object))))
-                s->inventory_uid = mfree(s->inventory_uid); /* created again under the same name */
         gitsync_status_load(s);
         gitsync_enter(s, GITSYNC_STARTING);
-}
-
-/* Backs off when another writer changes the same field again and again. */
-static uint64_t drift_delay(struct gitsync *s) {
-        uint64_t now = now_mono_us();
-
-        if (now - s->drift_round_us > 60000000)
-                s->drift_rounds = 0;
-        s->drift_round_us = now;
-        return (uint64_t)SUSPECT_DELAY_US << MIN(s->drift_rounds++, 9u);
 }
 
 static void suspect(struct gitsync *s, const struct inventory_entry *e) {
         bool known = map_get(s->suspects, e->key);
 
-        if (map_set(s->suspects, e->key, (void *)1) < 0)
+        if (map_set(s->suspects, e->key, SUSPECT_NEW) < 0)
                 return;
         if (s->state != GITSYNC_IDLE) /* they are compared at the end of the run */
                 return;
         if (!known)
-                wake_before(s, drift_delay(s));
+                suspects_due_in(s, drift_delay(s));
 }
 
 void gitsync_object_changed(struct gitsync *s, const char *user,

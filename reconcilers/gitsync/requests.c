@@ -48,6 +48,8 @@ int gitsync_send_apply(struct running_action *a, const struct wanted *w, enum ap
 
         if (!path)
                 return -ENOMEM;
+        if (mode == APPLY_REAL)
+                gitsync_suspect_seen(s, w);
         r = api_patch_async(
                         gitsync_client(s), path, API_PATCH_APPLY, w->item->object, done, a, &call);
         a->handle = call;

@@ -23,6 +23,7 @@ void gitsync_status_load(struct gitsync *s) {
 
         if (w->status && s->inventory_uid)
                 return;
+        assert(!w->writing);
         json_decref(w->status);
         w->status = json_is_object(old) ? json_deep_copy(old) : json_object();
         names = json_object_get(w->status, "inventoryIn");
@@ -35,6 +36,7 @@ void gitsync_status_load(struct gitsync *s) {
         w->chunked = false;
         free(w->hashes);
         w->hashes = NULL;
+        w->numbers = mfree(w->numbers); /* divides again: the names are another object's */
         w->chunks = 0;
 }
 
@@ -104,6 +106,10 @@ static void write_end(struct gitsync *s, int error) {
                 return;
         }
         w->again = false;
+        if (s->start_waits) {
+                s->start_waits = false;
+                gitsync_poke(s);
+        }
         if (!w->waited)
                 return;
         w->waited = false;
@@ -417,7 +423,7 @@ static void succeed(struct gitsync *s) {
         tell_unwatched(s);
         if (!gitsync_drift_is(s, "detect")) { /* what was only reported is corrected now */
                 map_foreach (s->drifted, m)
-                        (void)map_set(s->suspects, map_entry_key(m), (void *)1);
+                        (void)map_set(s->suspects, map_entry_key(m), SUSPECT_NEW);
                 map_clear(s->drifted);
         }
         if (!streq_ptr(before, s->current.name)) {

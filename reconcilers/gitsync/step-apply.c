@@ -17,7 +17,7 @@ int gitsync_note_applied(struct gitsync *s, const struct wanted *w, const json_t
         e->live[sizeof(e->live) - 1] = 0;
         e->reported[0] = 0;
         e->finished = false;
-        map_remove(s->suspects, w->key);
+        gitsync_suspect_settled(s, w);
         map_remove(s->drifted, w->key);
         s->inventory_dirty = true;
         return 0;

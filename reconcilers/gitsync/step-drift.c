@@ -54,8 +54,26 @@ static void fingerprint(const json_t *object, char ret[static INVENTORY_HASH_SIZ
         ret[INVENTORY_HASH_SIZE - 1] = 0;
 }
 
+void gitsync_suspect_seen(struct gitsync *s, const struct wanted *w) {
+        if (map_get(s->suspects, w->key))
+                (void)map_set(s->suspects, w->key, SUSPECT_SEEN); /* replaces: cannot fail */
+}
+
+/* The event of our own apply may come before its answer: it makes a new suspect, which is correct.
+ */
+void gitsync_suspect_settled(struct gitsync *s, const struct wanted *w) {
+        const struct inventory_entry *e = inventory_get(&s->inventory, w->key);
+        const json_t *live = gitsync_live(s, w);
+        char print[INVENTORY_HASH_SIZE] = "";
+
+        if (live)
+                fingerprint(live, print);
+        if (map_get(s->suspects, w->key) == SUSPECT_SEEN || (e && live && streq(print, e->live)))
+                map_remove(s->suspects, w->key);
+}
+
 static void settled(struct running_action *a, const struct wanted *w) {
-        map_remove(gitsync_of(a)->suspects, w->key);
+        gitsync_suspect_settled(gitsync_of(a), w);
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
@@ -69,8 +87,10 @@ static void note_failure(struct gitsync *s, const struct wanted *w, const struct
                 e->hash[0] = 0;
                 s->inventory_dirty = true;
         }
-        if (reverts || (p->code > 0 && p->code < 500 && p->code != 429))
+        if (reverts)
                 map_remove(s->suspects, w->key);
+        else if (p->code > 0 && p->code < 500 && p->code != 429)
+                gitsync_suspect_settled(s, w);
 }
 
 /* --- comparing --- */
@@ -109,7 +129,8 @@ static void compare(struct running_action *a, const json_t *answer) {
         const json_t *live = gitsync_live(s, f->w);
         char would_be[INVENTORY_HASH_SIZE];
 
-        /* The answer is of another state than the watch has brought: the next event decides. */
+        /* The answer is of another state than the watch has brought: the next event decides, or
+         * the one that came meanwhile and made it a new suspect. */
         if (!e || !live ||
                         !streq(json_str_or(live, "metadata.resourceVersion", ""),
                                         json_str_or(answer, "metadata.resourceVersion", ""))) {
@@ -186,6 +207,7 @@ static int start_compare(struct running_action *a) {
         const json_t *live = gitsync_live(s, w);
         char print[INVENTORY_HASH_SIZE];
 
+        gitsync_suspect_seen(s, w);
         /* Objects that were not applied completely are left to the next run. */
         if (!e || !streq(e->hash, w->hash) || e->finished || (live && object_is_deleting(live))) {
                 settled(a, w);
@@ -248,8 +270,8 @@ static void on_taken_over(
                 put_back_failed(a, error, p);
                 return;
         }
-        if (error < 0) { /* it changed meanwhile: the watch brings what it is now */
-                settled(a, f->w);
+        if (error < 0) { /* it changed meanwhile: it stays a suspect and is compared again */
+                action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
                 return;
         }
         r = gitsync_send_apply(a, f->w, APPLY_REAL, on_put_back);

@@ -30,6 +30,7 @@ static void leaving_done(struct leaving *leaving, size_t count) {
                 json_decref(leaving[i].live);
                 free(leaving[i].holds);
                 free(leaving[i].unseen);
+                problem_done(&leaving[i].problem);
         }
         free(leaving);
 }
@@ -38,13 +39,24 @@ static void ended(struct running_action *a) {
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
+/* What cannot be looked at or removed does not hold up the others of its rank: it is reported after
+ * them. Without any answer of the API the run ends at once. */
 static void fail(struct running_action *a, int error, const struct problem *p) {
-        const struct leaving *l = a->action->subject;
+        struct leaving *l = a->action->subject;
         _cleanup_problem_ struct problem why = {0};
+
+        assert(error < 0);
+        assert(l->error == 0);
 
         problem_set(&why, error, p->code, p->reason, "cannot remove %s \"%s\", which left Git: %s",
                         l->entry->kind, l->entry->name, strempty(p->message));
-        gitsync_action_failed(a, /* item= */ NULL, "PruneFailed", error, &why);
+        if (p->code == 0) {
+                gitsync_action_failed(a, /* item= */ NULL, "PruneFailed", error, &why);
+                return;
+        }
+        l->error = gitsync_blame(
+                        gitsync_of(a), /* item= */ NULL, "PruneFailed", error, &why, &l->problem);
+        ended(a);
 }
 
 /* --- looking --- */
@@ -355,11 +367,21 @@ void gitsync_prune_done(struct gitsync *s) {
 
 static void next_rank(struct gitsync *s);
 
+/* The ranks before it (its Namespace, say) wait for what failed. */
+static void on_rank_pruned(struct gitsync *s) {
+        for (size_t i = 0; i < s->leaving_count; i++)
+                if (s->leaving[i].error < 0) {
+                        gitsync_fail(s, s->leaving[i].problem.reason, &s->leaving[i].problem);
+                        return;
+                }
+        next_rank(s);
+}
+
 static void on_looked(struct gitsync *s) {
         struct actions list = {0};
 
         decide_removals(s->leaving, s->leaving_count, /* prune= */ true, &list);
-        gitsync_carry_out(s, &list, next_rank);
+        gitsync_carry_out(s, &list, on_rank_pruned);
 }
 
 /* All that left, or those of the next rank. */

@@ -307,6 +307,11 @@ static void removes_what_left(void **state) {
                         "keep full Namespace: Namespace \"full\" left Git and was kept: it holds "
                         "Pod \"x\", which is not from this GitSync; to remove it all the same: "
                         "kctl annotate --overwrite namespaces full keelson.dev/prune=confirmed\n");
+        /* What could not be looked at stays as it is, and does not hold up the others. */
+        leaving[0].error = leaving[2].error = leaving[3].error = leaving[4].error = -EACCES;
+        decide_removals(leaving, ELEMENTS(leaving), true, &list);
+        assert_actions(&list, "remove ns/old ConfigMap\n");
+        leaving[0].error = 0;
         /* spec.prune: false */
         decide_removals(leaving, 2, false, &list);
         assert_actions(&list, "forget ns/gone ConfigMap\nforget ns/old ConfigMap\n");

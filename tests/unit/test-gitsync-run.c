@@ -11,14 +11,32 @@ struct world {
         struct gitsync_world gitsync_world;
         struct gitsync *sync;
         char repo[128], data[128];
-        unsigned dry_runs, applies;
+        unsigned dry_runs, applies, take_overs, events;
 };
 
 /* What on_request needs beside the API; one test at a time. */
 static struct world *the_world;
 static const char *asked;  /* the last value of keelson.dev/reconcileAt */
 static const char *broken; /* applying an object of this name fails with 500 */
-static bool broken_checks; /* ... and its dry run is refused with 422 */
+static int broken_checks;  /* ... and its dry run is refused with this code */
+static const char *unseen; /* reading an object of this name is forbidden */
+static const char *shared; /* a person owns a field of the object of this name */
+/* The next dry run of an object of this name is answered later, by release_held(); with
+ * "gitsyncinventories" the next write of a part of the inventory. */
+static const char *hold;
+static struct http_request *held;
+static json_t *held_answer;
+
+static void release_held(int code) {
+        struct http_request *r = TAKE_PTR(held);
+
+        if (code >= 400)
+                fake_refuse(r, code, "InternalError");
+        else
+                fake_respond(r, code, held_answer);
+        json_decref(held_answer);
+        held_answer = NULL;
+}
 
 static void answer_discovery(struct http_request *r) {
         _cleanup_json_ json_t *list = json_pack("{s:s, s:[{s:s, s:s, s:b}]}", "kind",
@@ -42,9 +60,18 @@ static void answer_apply(struct fake_api *a, struct http_request *r, const json_
 
                 the_world->dry_runs++;
                 fake_merge(answer, body);
+                if (shared && streq(object_name(body), shared))
+                        json_object_set_new(json_object_get(answer, "metadata"), "managedFields",
+                                        json_pack("[{s:s, s:s, s:{s:{s:{}}}}]", "manager",
+                                                        "kubectl", "operation", "Update",
+                                                        "fieldsV1", "f:data", "f:extra"));
                 if (is_broken && broken_checks)
-                        fake_refuse(r, 422, "Invalid");
-                else
+                        fake_refuse(r, broken_checks, "Invalid");
+                else if (hold && streq(object_name(body), hold)) {
+                        hold = NULL;
+                        held = r;
+                        held_answer = json_incref(answer);
+                } else
                         fake_respond(r, 200, answer);
                 return;
         }
@@ -66,8 +93,19 @@ static void answer_apply(struct fake_api *a, struct http_request *r, const json_
 
 static bool on_request(struct fake_api *a, struct http_request *r, const json_t *body) {
         const char *type = http_request_header(r, "Content-Type");
+        struct fake_path p;
 
-        if (streq(http_request_path(r), "/api/v1"))
+        fake_parse(http_request_path(r), &p);
+        if (unseen && streq(http_request_method(r), "GET") && streq(p.name, unseen))
+                fake_refuse(r, 403, "Forbidden");
+        else if (hold && endswith(p.collection, hold)) {
+                hold = NULL;
+                held = r;
+        } else if (json_at(body, "metadata.managedFields")) {
+                if (the_world->take_overs++ > 0)
+                        return false;
+                fake_refuse(r, 409, "Conflict");
+        } else if (streq(http_request_path(r), "/api/v1"))
                 answer_discovery(r);
         else if (type && startswith(type, "application/apply-patch"))
                 answer_apply(a, r, body);
@@ -88,6 +126,7 @@ static void on_drift(const char *user, const struct api_resource *resource, cons
                 const char *name, const json_t *object, bool gone, void *userdata) {
         struct world *w = userdata;
 
+        w->events++;
         if (w->sync)
                 gitsync_object_changed(w->sync, user, resource, object, gone);
 }
@@ -176,8 +215,8 @@ static bool is_watched(struct world *w) {
 static void world_start(struct world *w, const char *drift) {
         *w = (struct world){0};
         the_world = w;
-        broken = NULL;
-        broken_checks = false;
+        broken = unseen = shared = hold = NULL;
+        broken_checks = 0;
         assert_int_equal(sd_event_new(&w->event), 0);
         w->api = fake_api_new(w->event);
         w->api->on_request = on_request;
@@ -263,6 +302,28 @@ static void prunes_after_a_failed_run(void **state) {
         world_stop(&w);
 }
 
+/* An object that may not be read does not hold up the others that left Git. */
+static void prunes_beside_what_it_cannot_read(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        write_map(&w, "c", "one");
+        push(&w);
+        ask_now(&w);
+        loop_until(w.event, is_at(&w, "c", "one"));
+        git(&w, "rm b.yaml c.yaml");
+        push(&w);
+        unseen = "b";
+        ask_now(&w);
+        loop_until(w.event, streq(ready(&w), "False"));
+        assert_true(is_at(&w, "b", "one") && is_at(&w, "c", ""));
+        assert_non_null(strstr(status(&w, "message"), "cannot remove ConfigMap \"b\""));
+        unseen = NULL;
+        ask_now(&w);
+        loop_until(w.event, is_at(&w, "b", "") && streq(ready(&w), "True"));
+        world_stop(&w);
+}
+
 static void refuses_a_broken_commit_whole(void **state) {
         struct world w;
 
@@ -272,7 +333,7 @@ static void refuses_a_broken_commit_whole(void **state) {
         write_map(&w, "b", "two");
         push(&w);
         broken = "b";
-        broken_checks = true;
+        broken_checks = 422;
         ask_now(&w);
         loop_until(w.event, streq(ready(&w), "False"));
         assert_int_equal(w.applies, applies);
@@ -289,6 +350,48 @@ static void puts_drift_back(void **state) {
         world_start(&w, "revert");
         meddle(&w, "a", "by hand");
         loop_until(w.event, is_at(&w, "a", "one"));
+        world_stop(&w);
+}
+
+/* It changes again while it is compared, and the watch says so before the comparison's answer. */
+static void puts_back_what_changes_during_the_comparison(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        hold = "a";
+        meddle(&w, "a", "by hand");
+        loop_until(w.event, held);
+        unsigned events = w.events;
+        meddle(&w, "a", "by hand again");
+        loop_until(w.event, w.events > events);
+        release_held(200);
+        loop_until(w.event, is_at(&w, "a", "one"));
+        world_stop(&w);
+}
+
+/* It changes between the comparison and taking over what people own: it is compared again. */
+static void takes_over_after_a_conflict(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        shared = "a";
+        meddle(&w, "a", "by hand");
+        loop_until(w.event, is_at(&w, "a", "one"));
+        assert_int_equal(w.take_overs, 2);
+        world_stop(&w);
+}
+
+/* Comparisons that fail each time become rarer. */
+static void backs_off_when_comparisons_fail(void **state) {
+        struct world w;
+
+        world_start(&w, "detect");
+        broken = "a";
+        broken_checks = 500;
+        unsigned before = w.dry_runs;
+        meddle(&w, "a", "by hand");
+        loop_for_ms(w.event, 3000);
+        assert_in_range(w.dry_runs - before, 2, 6);
         world_stop(&w);
 }
 
@@ -390,6 +493,39 @@ static void keeps_conditions_when_the_watch_is_late(void **state) {
         world_stop(&w);
 }
 
+/* The GitSync is deleted and created again while the parts of its inventory are written. */
+static void waits_for_the_write_of_the_one_before(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        for (unsigned i = 0; i < 210; i++) { /* too many for the status itself */
+                _cleanup_free_ char *name = strformat("m%u", i);
+
+                write_map(&w, name, "one");
+        }
+        push(&w);
+        ask_now(&w);
+        loop_until(w.event, streq(status(&w, "lastHandledReconcileAt"), asked));
+        loop_for_ms(w.event, 500);
+        hold = "gitsyncinventories";
+        json_t *o = json_deep_copy(fake_api_get(w.api, "configmaps", "default/a"));
+        assert_int_equal(json_set_str(o, "data.key", "by hand"), 0);
+        assert_int_equal(json_set_str(o, "data.more", "stays, and changes its entry"), 0);
+        fake_api_put(w.api, "configmaps", o);
+        loop_until(w.event, held && is_at(&w, "a", "one"));
+        o = json_deep_copy(fake_api_get(w.api, "gitsyncs", "default/s"));
+        json_object_del(o, "status");
+        assert_int_equal(json_set_str(o, "metadata.uid", "another"), 0);
+        fake_api_put(w.api, "gitsyncs", o);
+        loop_for_ms(w.event, 300);
+        assert_string_equal(ready(&w), ""); /* it has not started */
+        release_held(500);
+        loop_until(w.event, streq(ready(&w), "True"));
+        assert_true(json_array_size(json_at(fake_api_get(w.api, "gitsyncs", "default/s"),
+                                    "status.inventoryIn")) > 0);
+        world_stop(&w);
+}
+
 /* Everything left the repository: nothing is removed without permission. */
 static void keeps_all_when_nothing_is_left(void **state) {
         struct world w;
@@ -408,13 +544,18 @@ int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(applies_and_prunes),
                         cmocka_unit_test(prunes_after_a_failed_run),
+                        cmocka_unit_test(prunes_beside_what_it_cannot_read),
                         cmocka_unit_test(refuses_a_broken_commit_whole),
                         cmocka_unit_test(puts_drift_back),
+                        cmocka_unit_test(puts_back_what_changes_during_the_comparison),
+                        cmocka_unit_test(takes_over_after_a_conflict),
+                        cmocka_unit_test(backs_off_when_comparisons_fail),
                         cmocka_unit_test(leaves_drift_when_told),
                         cmocka_unit_test(takes_a_new_commit_while_drift_fails),
                         cmocka_unit_test(applies_nothing_after_a_start),
                         cmocka_unit_test(applies_what_a_commit_changes),
                         cmocka_unit_test(keeps_conditions_when_the_watch_is_late),
+                        cmocka_unit_test(waits_for_the_write_of_the_one_before),
                         cmocka_unit_test(keeps_all_when_nothing_is_left),
         };
 
