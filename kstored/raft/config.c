@@ -27,8 +27,8 @@ int raft_change_decode(const uint8_t *data, size_t n, struct raft_change *ret) {
         return 0;
 }
 
-static const struct raft_config *config_newest(const struct raft *r) {
-        return &r->configs[r->config_count - 1];
+static const struct raft_config *config_newest(const struct raft *raft) {
+        return &raft->configs[raft->config_count - 1];
 }
 
 static int config_find(const struct raft_config *c, uint64_t id) {
@@ -78,112 +78,114 @@ int config_apply(const struct raft_config *from, const struct raft_change *c, ui
         return 0;
 }
 
-int config_push(struct raft *r, const struct raft_config *c) {
-        int e = grow((void **)&r->configs, &r->config_allocated, r->config_count + 1, sizeof(*c));
+int config_push(struct raft *raft, const struct raft_config *c) {
+        int r = grow((void **)&raft->configs, &raft->config_allocated, raft->config_count + 1,
+                        sizeof(*c));
 
-        if (e < 0)
-                return e;
+        if (r < 0)
+                return r;
         assert(c->count <= RAFT_MEMBERS_MAX);
-        assert(r->config_count == 0 || c->index > r->configs[r->config_count - 1].index);
-        r->configs[r->config_count++] = *c;
-        return config_sync_peers(r);
+        assert(raft->config_count == 0 || c->index > raft->configs[raft->config_count - 1].index);
+        raft->configs[raft->config_count++] = *c;
+        return config_sync_peers(raft);
 }
 
-int config_append_entry(struct raft *r, const struct raft_entry *entry) {
+int config_append_entry(struct raft *raft, const struct raft_entry *entry) {
         struct raft_config c;
         struct raft_change change;
 
-        if (entry->type != RAFT_ENTRY_CONFIG || entry->index <= config_newest(r)->index)
+        if (entry->type != RAFT_ENTRY_CONFIG || entry->index <= config_newest(raft)->index)
                 return 0;
         /* No leader that runs this code would have accepted a change that changes nothing: it has
          * no effect. */
         if (raft_change_decode(entry->data, entry->size, &change) < 0 ||
-                        config_apply(config_newest(r), &change, entry->index, &c) < 0)
+                        config_apply(config_newest(raft), &change, entry->index, &c) < 0)
                 return 0;
-        return config_push(r, &c);
+        return config_push(raft, &c);
 }
 
-int config_truncate(struct raft *r, uint64_t from) {
-        size_t before = r->config_count;
+int config_truncate(struct raft *raft, uint64_t from) {
+        size_t before = raft->config_count;
 
         assert(before > 0);
-        while (r->config_count > 1 && config_newest(r)->index >= from)
-                r->config_count--;
-        assert(r->config_count > 0); /* the newest committed one stays */
-        return r->config_count == before ? 0 : config_sync_peers(r);
+        while (raft->config_count > 1 && config_newest(raft)->index >= from)
+                raft->config_count--;
+        assert(raft->config_count > 0); /* the newest committed one stays */
+        return raft->config_count == before ? 0 : config_sync_peers(raft);
 }
 
-void config_prune(struct raft *r) {
+void config_prune(struct raft *raft) {
         size_t n = 0;
 
-        while (n + 1 < r->config_count && r->configs[n + 1].index <= r->log.commit)
+        while (n + 1 < raft->config_count && raft->configs[n + 1].index <= raft->log.commit)
                 n++;
-        assert(n < r->config_count);
+        assert(n < raft->config_count);
         if (n > 0) {
-                r->config_count -= n;
-                memmove(r->configs, r->configs + n, r->config_count * sizeof(r->configs[0]));
+                raft->config_count -= n;
+                memmove(raft->configs, raft->configs + n,
+                                raft->config_count * sizeof(raft->configs[0]));
         }
 }
 
-bool config_change_pending(const struct raft *r) {
-        return config_newest(r)->index > r->log.commit;
+bool config_change_pending(const struct raft *raft) {
+        return config_newest(raft)->index > raft->log.commit;
 }
 
-struct progress *peer_find(const struct raft *r, uint64_t id) {
-        for (size_t i = 0; i < r->peer_count; i++)
-                if (r->peers[i]->id == id)
-                        return r->peers[i];
+struct progress *peer_find(const struct raft *raft, uint64_t id) {
+        for (size_t i = 0; i < raft->peer_count; i++)
+                if (raft->peers[i]->id == id)
+                        return raft->peers[i];
         return NULL;
 }
 
 /* Makes the peers those of the newest configuration; known ones keep their progress. */
-int config_sync_peers(struct raft *r) {
-        const struct raft_config *c = config_newest(r);
+int config_sync_peers(struct raft *raft) {
+        const struct raft_config *c = config_newest(raft);
         struct progress *next[RAFT_MEMBERS_MAX] = {0};
 
         for (uint32_t i = 0; i < c->count; i++) {
-                struct progress *p = peer_find(r, c->members[i].id);
+                struct progress *p = peer_find(raft, c->members[i].id);
 
                 if (!p) {
                         p = calloc(1, sizeof(*p));
                         if (!p) {
                                 for (uint32_t k = 0; k < i; k++)
-                                        if (!peer_find(r, next[k]->id))
+                                        if (!peer_find(raft, next[k]->id))
                                                 free(next[k]);
                                 return -ENOMEM;
                         }
                         p->id = c->members[i].id;
                         p->active = true; /* it has a whole period to show itself */
-                        progress_reset(p, log_last(&r->log) + 1);
+                        progress_reset(p, log_last(&raft->log) + 1);
                 }
                 next[i] = p;
         }
-        for (size_t i = 0; i < r->peer_count; i++)
-                if (config_find(c, r->peers[i]->id) < 0)
-                        free(r->peers[i]);
+        for (size_t i = 0; i < raft->peer_count; i++)
+                if (config_find(c, raft->peers[i]->id) < 0)
+                        free(raft->peers[i]);
         for (uint32_t i = 0; i < c->count; i++) {
                 next[i]->learner = c->members[i].learner;
-                r->peers[i] = next[i];
+                raft->peers[i] = next[i];
         }
-        r->peer_count = c->count;
-        assert(r->peer_count <= RAFT_MEMBERS_MAX);
+        raft->peer_count = c->count;
+        assert(raft->peer_count <= RAFT_MEMBERS_MAX);
         return 0;
 }
 
-bool raft_is_voter(const struct raft *r, uint64_t id) {
-        const struct progress *p = peer_find(r, id);
+bool raft_is_voter(const struct raft *raft, uint64_t id) {
+        const struct progress *p = peer_find(raft, id);
 
         return p && !p->learner;
 }
 
-size_t raft_voter_count(const struct raft *r) {
+size_t raft_voter_count(const struct raft *raft) {
         size_t n = 0;
 
-        for (size_t i = 0; i < r->peer_count; i++)
-                n += !r->peers[i]->learner;
+        for (size_t i = 0; i < raft->peer_count; i++)
+                n += !raft->peers[i]->learner;
         return n;
 }
 
-const struct raft_config *raft_get_config(const struct raft *r) {
-        return config_newest(r);
+const struct raft_config *raft_get_config(const struct raft *raft) {
+        return config_newest(raft);
 }

@@ -8,20 +8,20 @@
 #include <errno.h>
 #include <string.h>
 
-int contradict(struct raft *r, const struct raft_contradiction *c) {
-        if (r->contradiction.kind == RAFT_CONTRADICTION_NONE)
-                r->contradiction = *c;
+int contradict(struct raft *raft, const struct raft_contradiction *c) {
+        if (raft->contradiction.kind == RAFT_CONTRADICTION_NONE)
+                raft->contradiction = *c;
         return -EUCLEAN;
 }
 
-const struct raft_contradiction *raft_get_contradiction(const struct raft *r) {
-        return &r->contradiction;
+const struct raft_contradiction *raft_get_contradiction(const struct raft *raft) {
+        return &raft->contradiction;
 }
 
 /* Terms rise along a log, so the terms of entries that are no longer or not yet here are bounded by
  * those of their neighbours that are. */
-static bool can_be(const struct raft *r, uint64_t index, uint64_t term) {
-        const struct raft_log *l = &r->log;
+static bool can_be(const struct raft *raft, uint64_t index, uint64_t term) {
+        const struct raft_log *l = &raft->log;
 
         if (index < l->base_index)
                 return term <= l->base_term;
@@ -31,50 +31,50 @@ static bool can_be(const struct raft *r, uint64_t index, uint64_t term) {
 }
 
 int check_against_committed(
-                struct raft *r, const struct raft_message *m, uint64_t index, uint64_t term) {
-        bool known = index >= r->log.base_index && index <= r->log.commit;
+                struct raft *raft, const struct raft_message *m, uint64_t index, uint64_t term) {
+        bool known = index >= raft->log.base_index && index <= raft->log.commit;
 
-        if (can_be(r, index, term) || bug(BUG_FOLLOW_BLINDLY))
+        if (can_be(raft, index, term) || bug(BUG_FOLLOW_BLINDLY))
                 return 0;
-        return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_ENTRY,
-                                             .leader = m->from,
-                                             .leader_term = m->term,
-                                             .index = index,
-                                             .our_term = known ? log_term(&r->log, index) : 0,
-                                             .their_term = term,
-                                             .our_index = r->log.commit});
+        return contradict(raft, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_ENTRY,
+                                                .leader = m->from,
+                                                .leader_term = m->term,
+                                                .index = index,
+                                                .our_term = known ? log_term(&raft->log, index) : 0,
+                                                .their_term = term,
+                                                .our_index = raft->log.commit});
 }
 
-int check_entry(struct raft *r, const struct raft_message *m, const struct raft_entry *e) {
-        const struct raft_entry *ours = log_at(&r->log, e->index);
-        int q = check_against_committed(r, m, e->index, e->term);
+int check_entry(struct raft *raft, const struct raft_message *m, const struct raft_entry *e) {
+        const struct raft_entry *ours = log_at(&raft->log, e->index);
+        int r = check_against_committed(raft, m, e->index, e->term);
 
-        if (q < 0 || !ours || ours->term != e->term || bug(BUG_FOLLOW_BLINDLY))
-                return q;
+        if (r < 0 || !ours || ours->term != e->term || bug(BUG_FOLLOW_BLINDLY))
+                return r;
         if (ours->type == e->type && ours->size == e->size &&
                         memcmp(ours->data, e->data, e->size) == 0)
                 return 0;
         /* A member voted twice in that term: a disk lost its vote. */
-        return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_ENTRY,
-                                             .leader = m->from,
-                                             .leader_term = m->term,
-                                             .index = e->index,
-                                             .our_term = e->term,
-                                             .their_term = e->term,
-                                             .our_index = r->log.commit});
+        return contradict(raft, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_ENTRY,
+                                                .leader = m->from,
+                                                .leader_term = m->term,
+                                                .index = e->index,
+                                                .our_term = e->term,
+                                                .their_term = e->term,
+                                                .our_index = raft->log.commit});
 }
 
-int raft_check_terms(struct raft *r, const struct raft_message *m,
+int raft_check_terms(struct raft *raft, const struct raft_message *m,
                 const struct raft_term_start *starts, size_t n) {
-        if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
+        if (raft->contradiction.kind != RAFT_CONTRADICTION_NONE)
                 return -EUCLEAN;
-        if (m->term < r->term || bug(BUG_TERMS_IGNORED))
+        if (m->term < raft->term || bug(BUG_TERMS_IGNORED))
                 return 0; /* no longer anybody's leader */
         /* Sent before those entries were committed: it proves nothing; raft_step() compares. */
-        if (m->log_index <= r->log.commit)
+        if (m->log_index <= raft->log.commit)
                 return 0;
         /* The last that begins at or before what is committed here is its term there. */
-        while (n > 0 && starts[n - 1].index > r->log.commit)
+        while (n > 0 && starts[n - 1].index > raft->log.commit)
                 n--;
-        return n > 0 ? check_against_committed(r, m, r->log.commit, starts[n - 1].term) : 0;
+        return n > 0 ? check_against_committed(raft, m, raft->log.commit, starts[n - 1].term) : 0;
 }

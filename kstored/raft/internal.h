@@ -125,36 +125,36 @@ bool log_up_to_date(const struct raft_log *l, uint64_t index, uint64_t term);
 uint64_t log_find_conflict(const struct raft_log *l, uint64_t index, uint64_t term);
 
 /* config.c */
-int config_push(struct raft *r, const struct raft_config *c);
-int config_append_entry(struct raft *r, const struct raft_entry *e);
-int config_truncate(struct raft *r, uint64_t from);
-void config_prune(struct raft *r);
-int config_sync_peers(struct raft *r);
-struct progress *peer_find(const struct raft *r, uint64_t id);
-bool raft_is_voter(const struct raft *r, uint64_t id);
-size_t raft_voter_count(const struct raft *r);
-static inline size_t raft_quorum(const struct raft *r) {
-        return raft_voter_count(r) / 2 + 1;
+int config_push(struct raft *raft, const struct raft_config *c);
+int config_append_entry(struct raft *raft, const struct raft_entry *e);
+int config_truncate(struct raft *raft, uint64_t from);
+void config_prune(struct raft *raft);
+int config_sync_peers(struct raft *raft);
+struct progress *peer_find(const struct raft *raft, uint64_t id);
+bool raft_is_voter(const struct raft *raft, uint64_t id);
+size_t raft_voter_count(const struct raft *raft);
+static inline size_t raft_quorum(const struct raft *raft) {
+        return raft_voter_count(raft) / 2 + 1;
 }
-bool config_change_pending(const struct raft *r);
-bool may_campaign(const struct raft *r);
+bool config_change_pending(const struct raft *raft);
+bool may_campaign(const struct raft *raft);
 /* The configuration after the change; -EEXIST, -ENOENT, -EINVAL. */
 int config_apply(const struct raft_config *from, const struct raft_change *c, uint64_t index,
                 struct raft_config *ret);
 
 /* send.c: takes the references in m.entries */
-int raft_send(struct raft *r, struct raft_message m); /* waits for what is unsaved */
-int raft_send_now(struct raft *r, struct raft_message m);
-int held_release(struct raft *r);
+int raft_send(struct raft *raft, struct raft_message m); /* waits for what is unsaved */
+int raft_send_now(struct raft *raft, struct raft_message m);
+int held_release(struct raft *raft);
 void message_done(struct raft_message *m);
 void messages_clear(struct vector_of_messages *v);
 
 /* role.c */
-void become_follower(struct raft *r, uint64_t term, uint64_t leader);
-int become_leader(struct raft *r);
+void become_follower(struct raft *raft, uint64_t term, uint64_t leader);
+int become_leader(struct raft *raft);
 enum campaign_kind { CAMPAIGN_PRE, CAMPAIGN_REAL, CAMPAIGN_TRANSFER };
-int campaign(struct raft *r, enum campaign_kind kind);
-int count_votes(struct raft *r);
+int campaign(struct raft *raft, enum campaign_kind kind);
+int count_votes(struct raft *raft);
 
 /* progress.c */
 void progress_reset(struct progress *p, uint64_t next);
@@ -167,46 +167,46 @@ void progress_free_to(struct progress *p, uint64_t index);
 bool progress_update(struct progress *p, uint64_t match);
 
 /* replicate.c */
-int append_local(struct raft *r, struct raft_entry *e); /* takes; index and term set here */
-int send_append(struct raft *r, struct progress *p, bool even_empty);
-int broadcast_append(struct raft *r);
-int broadcast_heartbeat(struct raft *r);
-int maybe_commit(struct raft *r);
-bool commit_alone(struct raft *r);
-int follow_commit(struct raft *r, uint64_t commit);
+int append_local(struct raft *raft, struct raft_entry *e); /* takes; index and term set here */
+int send_append(struct raft *raft, struct progress *p, bool even_empty);
+int broadcast_append(struct raft *raft);
+int broadcast_heartbeat(struct raft *raft);
+int maybe_commit(struct raft *raft);
+bool commit_alone(struct raft *raft);
+int follow_commit(struct raft *raft, uint64_t commit);
 
 /* read.c */
 /* A read of this member or of another one: from, context and asked are set. */
-int read_begin(struct raft *r, const struct pending_read *read);
-int read_acked(struct raft *r);
-int read_started_term(struct raft *r);
-void reads_drop(struct raft *r);
+int read_begin(struct raft *raft, const struct pending_read *read);
+int read_acked(struct raft *raft);
+int read_started_term(struct raft *raft);
+void reads_drop(struct raft *raft);
 /* index 0: it must be asked again. */
-int read_finish(struct raft *r, const struct pending_read *read, uint64_t index);
+int read_finish(struct raft *raft, const struct pending_read *read, uint64_t index);
 
 /* contradict.c: -EUCLEAN when an entry of the leader contradicts what was committed here, else
  * 0. */
 int check_against_committed(
-                struct raft *r, const struct raft_message *m, uint64_t index, uint64_t term);
+                struct raft *raft, const struct raft_message *m, uint64_t index, uint64_t term);
 /* The same for the whole entry: there is only one of an index and term. */
-int check_entry(struct raft *r, const struct raft_message *m, const struct raft_entry *e);
+int check_entry(struct raft *raft, const struct raft_message *m, const struct raft_entry *e);
 /* Ends the core. Returns -EUCLEAN. */
-int contradict(struct raft *r, const struct raft_contradiction *c);
+int contradict(struct raft *raft, const struct raft_contradiction *c);
 
 /* One file per received message. */
-int recv_vote(struct raft *r, const struct raft_message *m);
-int recv_vote_reply(struct raft *r, const struct raft_message *m);
-int recv_append(struct raft *r, const struct raft_message *m);
-int recv_append_reply(struct raft *r, const struct raft_message *m);
-int recv_heartbeat(struct raft *r, const struct raft_message *m);
-int recv_heartbeat_reply(struct raft *r, const struct raft_message *m);
-int recv_snapshot(struct raft *r, const struct raft_message *m);
-int recv_snapshot_status(struct raft *r, const struct raft_message *m);
-int recv_timeout_now(struct raft *r, const struct raft_message *m);
-int recv_read_index(struct raft *r, const struct raft_message *m);
-int recv_read_index_reply(struct raft *r, const struct raft_message *m);
-int recv_propose(struct raft *r, const struct raft_message *m);
-int recv_transfer(struct raft *r, const struct raft_message *m);
+int recv_vote(struct raft *raft, const struct raft_message *m);
+int recv_vote_reply(struct raft *raft, const struct raft_message *m);
+int recv_append(struct raft *raft, const struct raft_message *m);
+int recv_append_reply(struct raft *raft, const struct raft_message *m);
+int recv_heartbeat(struct raft *raft, const struct raft_message *m);
+int recv_heartbeat_reply(struct raft *raft, const struct raft_message *m);
+int recv_snapshot(struct raft *raft, const struct raft_message *m);
+int recv_snapshot_status(struct raft *raft, const struct raft_message *m);
+int recv_timeout_now(struct raft *raft, const struct raft_message *m);
+int recv_read_index(struct raft *raft, const struct raft_message *m);
+int recv_read_index_reply(struct raft *raft, const struct raft_message *m);
+int recv_propose(struct raft *raft, const struct raft_message *m);
+int recv_transfer(struct raft *raft, const struct raft_message *m);
 
 /* Grows *v to hold n elements. */
 int grow(void **v, size_t *allocated, size_t n, size_t element);

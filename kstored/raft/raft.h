@@ -209,17 +209,17 @@ struct raft;
 
 /* -ENOMEM, or -EINVAL when what was saved contradicts itself. */
 int raft_new(struct raft **ret, const struct raft_options *options);
-struct raft *raft_free(struct raft *r);
+struct raft *raft_free(struct raft *raft);
 
 /* A message from another member, which need not be known, of any term. -ENOMEM, -EBADMSG; -EUCLEAN
  * when it contradicts what was committed here: from then on this core does nothing. */
-int raft_step(struct raft *r, const struct raft_message *m);
-int raft_tick(struct raft *r);
+int raft_step(struct raft *raft, const struct raft_message *m);
+int raft_tick(struct raft *raft);
 /* Shortens the election timeout: the connection to `lost` broke, which matters if it was the
  * leader, or (0) other members became reachable. Without a leader, this member campaigns within a
  * few ticks. Members do so one after the other, in the order of their ids, so that votes do not
  * split. PreVote makes this harmless if the leader is still alive. */
-void raft_hurry(struct raft *r, uint64_t lost);
+void raft_hurry(struct raft *raft, uint64_t lost);
 /* Where a term's entries begin in a log. */
 struct raft_term_start {
         uint64_t term, index;
@@ -227,43 +227,43 @@ struct raft_term_start {
 /* A state from a leader comes without entries that could be compared with those committed here, but
  * with where the leader's terms began (rising, the newest complete). -EUCLEAN as raft_step() when
  * they contradict. */
-int raft_check_terms(struct raft *r, const struct raft_message *m,
+int raft_check_terms(struct raft *raft, const struct raft_message *m,
                 const struct raft_term_start *starts, size_t n);
 /* Starts an election at once (a cluster of one at its start). */
-int raft_campaign(struct raft *r);
+int raft_campaign(struct raft *raft);
 /* Proposes on the leader, or sends to it. 0, -ENOTCONN when no leader is known or leadership is
  * being handed over, -EAGAIN when too much is under way. */
-int raft_propose(struct raft *r, const void *data, size_t size);
+int raft_propose(struct raft *raft, const void *data, size_t size);
 /* Proposes one change of membership; data follows it in the entry. -EBUSY while another is under
  * way or the leader has not committed in its term, -EEXIST/-ENOENT when it changes nothing,
  * -ENOTCONN when not the leader, -EINVAL when it would leave no voter or too many members. */
 int raft_propose_change(
-                struct raft *r, const struct raft_change *change, const void *data, size_t size);
+                struct raft *raft, const struct raft_change *change, const void *data, size_t size);
 /* Asks for a read barrier; answered in ready.reads with the same context. */
-int raft_read_index(struct raft *r, uint64_t context);
+int raft_read_index(struct raft *raft, uint64_t context);
 /* Hands leadership over (id 0: to the member with the most entries). -ENOTCONN, -ENOENT, -EINVAL.
  */
-int raft_transfer(struct raft *r, uint64_t id);
+int raft_transfer(struct raft *raft, uint64_t id);
 
 /* can_save false: the driver's disk is busy, so nothing is handed out for saving this time. */
-bool raft_ready(struct raft *r, bool can_save, struct raft_ready *ret);
-void raft_advance(struct raft *r);
+bool raft_ready(struct raft *raft, bool can_save, struct raft_ready *ret);
+void raft_advance(struct raft *raft);
 /* The save taken last is durable. */
-int raft_saved(struct raft *r);
+int raft_saved(struct raft *raft);
 /* Forgets entries up to index (applied ones only): a member that needs them gets a snapshot. */
-void raft_compact(struct raft *r, uint64_t index);
+void raft_compact(struct raft *raft, uint64_t index);
 /* Bytes of the data of all entries in the log, and the index up to which it would have to forget
  * entries to hold at most bytes_max (no further than what is applied; 0: nothing). */
-size_t raft_log_bytes(const struct raft *r);
-uint64_t raft_log_excess(const struct raft *r, size_t bytes_max);
+size_t raft_log_bytes(const struct raft *raft);
+uint64_t raft_log_excess(const struct raft *raft, size_t bytes_max);
 
-void raft_get_status(const struct raft *r, struct raft_status *ret);
+void raft_get_status(const struct raft *raft, struct raft_status *ret);
 /* The contradiction that ended the core; its kind is RAFT_CONTRADICTION_NONE when nothing did.
  * Borrowed. */
-const struct raft_contradiction *raft_get_contradiction(const struct raft *r);
-size_t raft_get_progress(const struct raft *r, struct raft_progress_view *ret, size_t n);
-const struct raft_config *raft_get_config(const struct raft *r);
+const struct raft_contradiction *raft_get_contradiction(const struct raft *raft);
+size_t raft_get_progress(const struct raft *raft, struct raft_progress_view *ret, size_t n);
+const struct raft_config *raft_get_config(const struct raft *raft);
 /* Borrowed; NULL when it is not in the log. */
-const struct raft_entry *raft_entry_at(const struct raft *r, uint64_t index);
-uint64_t raft_term_at(const struct raft *r, uint64_t index); /* 0 when not in the log */
+const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);
+uint64_t raft_term_at(const struct raft *raft, uint64_t index); /* 0 when not in the log */
 const char *raft_role_to_string(enum raft_role role);

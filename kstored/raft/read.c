@@ -7,78 +7,80 @@
 #include <stdlib.h>
 #include <string.h>
 
-int read_finish(struct raft *r, const struct pending_read *read, uint64_t index) {
-        int e;
+int read_finish(struct raft *raft, const struct pending_read *read, uint64_t index) {
+        int r;
 
         /* Committed entries are durable on a majority: the answer needs no local save, which a full
          * disk may delay. */
-        if (read->from != 0 && read->from != r->id)
-                return raft_send_now(r, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
-                                                        .to = read->from,
-                                                        .context = read->context,
-                                                        .log_index = index,
-                                                        .log_term = log_term(&r->log, index),
-                                                        .commit = read->asked,
-                                                        .reject = index == 0});
-        e = grow((void **)&r->reads_done, &r->reads_done_allocated, r->reads_done_count + 1,
-                        sizeof(r->reads_done[0]));
-        if (e < 0)
-                return e;
-        r->reads_done[r->reads_done_count++] =
+        if (read->from != 0 && read->from != raft->id)
+                return raft_send_now(raft, (struct raft_message){.type = RAFT_MSG_READ_INDEX_REPLY,
+                                                           .to = read->from,
+                                                           .context = read->context,
+                                                           .log_index = index,
+                                                           .log_term = log_term(&raft->log, index),
+                                                           .commit = read->asked,
+                                                           .reject = index == 0});
+        r = grow((void **)&raft->reads_done, &raft->reads_done_allocated,
+                        raft->reads_done_count + 1, sizeof(raft->reads_done[0]));
+        if (r < 0)
+                return r;
+        raft->reads_done[raft->reads_done_count++] =
                         (struct raft_read){.context = read->context, .index = index};
         return 0;
 }
 
-static bool committed_in_term(const struct raft *r) {
-        return log_term(&r->log, r->log.commit) == r->term || bug(BUG_READ_BEFORE_COMMIT);
+static bool committed_in_term(const struct raft *raft) {
+        return log_term(&raft->log, raft->log.commit) == raft->term || bug(BUG_READ_BEFORE_COMMIT);
 }
 
-int read_begin(struct raft *r, const struct pending_read *read) {
-        int e;
+int read_begin(struct raft *raft, const struct pending_read *read) {
+        int r;
 
-        if (committed_in_term(r) &&
-                        ((raft_quorum(r) == 1 && raft_is_voter(r, r->id)) || bug(BUG_READ_AT_ONCE)))
-                return read_finish(r, read, r->log.commit);
-        if (r->read_count >= RAFT_PENDING_READS_MAX)
-                return read_finish(r, read, 0);
-        e = grow((void **)&r->reads, &r->reads_allocated, r->read_count + 1, sizeof(r->reads[0]));
-        if (e < 0)
-                return e;
-        r->reads[r->read_count] = *read;
-        r->reads[r->read_count].round = 0;
-        r->reads[r->read_count++].index = r->log.commit;
-        return committed_in_term(r) ? read_started_term(r) : 0;
+        if (committed_in_term(raft) && ((raft_quorum(raft) == 1 && raft_is_voter(raft, raft->id)) ||
+                                                       bug(BUG_READ_AT_ONCE)))
+                return read_finish(raft, read, raft->log.commit);
+        if (raft->read_count >= RAFT_PENDING_READS_MAX)
+                return read_finish(raft, read, 0);
+        r = grow((void **)&raft->reads, &raft->reads_allocated, raft->read_count + 1,
+                        sizeof(raft->reads[0]));
+        if (r < 0)
+                return r;
+        raft->reads[raft->read_count] = *read;
+        raft->reads[raft->read_count].round = 0;
+        raft->reads[raft->read_count++].index = raft->log.commit;
+        return committed_in_term(raft) ? read_started_term(raft) : 0;
 }
 
 /* The first commit of the term is there: waiting reads get their index and a round. */
-int read_started_term(struct raft *r) {
+int read_started_term(struct raft *raft) {
         bool waiting = false;
 
-        for (size_t i = 0; i < r->read_count; i++) {
-                if (r->reads[i].round != 0)
+        for (size_t i = 0; i < raft->read_count; i++) {
+                if (raft->reads[i].round != 0)
                         continue;
-                r->reads[i].round = r->read_round + 1;
-                r->reads[i].index = r->log.commit;
+                raft->reads[i].round = raft->read_round + 1;
+                raft->reads[i].index = raft->log.commit;
                 waiting = true;
         }
         if (!waiting)
                 return 0;
-        r->read_round++;
-        if (raft_quorum(r) == 1)
-                return read_acked(r);
-        return broadcast_heartbeat(r);
+        raft->read_round++;
+        if (raft_quorum(raft) == 1)
+                return read_acked(raft);
+        return broadcast_heartbeat(raft);
 }
 
-int read_acked(struct raft *r) {
+int read_acked(struct raft *raft) {
         uint64_t acks[RAFT_MEMBERS_MAX], round;
         size_t n = 0, done = 0;
         int e = 0;
 
-        for (size_t i = 0; i < r->peer_count; i++) {
-                uint64_t a = r->peers[i]->id == r->id ? r->read_round : r->peers[i]->read_ack;
+        for (size_t i = 0; i < raft->peer_count; i++) {
+                uint64_t a = raft->peers[i]->id == raft->id ? raft->read_round
+                                                            : raft->peers[i]->read_ack;
                 size_t k = n;
 
-                if (r->peers[i]->learner)
+                if (raft->peers[i]->learner)
                         continue;
                 for (; k > 0 && acks[k - 1] < a; k--)
                         acks[k] = acks[k - 1];
@@ -88,22 +90,23 @@ int read_acked(struct raft *r) {
         if (n == 0)
                 return 0;
         round = acks[n / 2];
-        while (done < r->read_count && r->reads[done].round != 0 && r->reads[done].round <= round) {
-                int q = read_finish(r, &r->reads[done], r->reads[done].index);
+        while (done < raft->read_count && raft->reads[done].round != 0 &&
+                        raft->reads[done].round <= round) {
+                int q = read_finish(raft, &raft->reads[done], raft->reads[done].index);
 
                 e = e < 0 ? e : q;
                 done++;
         }
-        r->read_count -= done;
+        raft->read_count -= done;
         if (done > 0)
-                memmove(r->reads, r->reads + done, r->read_count * sizeof(r->reads[0]));
+                memmove(raft->reads, raft->reads + done, raft->read_count * sizeof(raft->reads[0]));
         return e;
 }
 
 /* No longer leader: the readers must ask again. */
-void reads_drop(struct raft *r) {
-        for (size_t i = 0; i < r->read_count; i++)
-                (void)read_finish(r, &r->reads[i], 0);
-        r->read_count = 0;
-        r->read_round = 0;
+void reads_drop(struct raft *raft) {
+        for (size_t i = 0; i < raft->read_count; i++)
+                (void)read_finish(raft, &raft->reads[i], 0);
+        raft->read_count = 0;
+        raft->read_round = 0;
 }

@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-static int refused(struct raft *r, struct progress *p, const struct raft_message *m) {
+static int refused(struct raft *raft, struct progress *p, const struct raft_message *m) {
         uint64_t next;
 
         /* Stale: a later append was answered already. */
@@ -14,7 +14,7 @@ static int refused(struct raft *r, struct progress *p, const struct raft_message
                 return 0;
         next = m->hint_index;
         if (m->hint_term > 0)
-                next = log_find_conflict(&r->log, m->hint_index, m->hint_term);
+                next = log_find_conflict(&raft->log, m->hint_index, m->hint_term);
         if (p->state == PROGRESS_REPLICATE)
                 progress_become_probe(p);
         else
@@ -23,41 +23,41 @@ static int refused(struct raft *r, struct progress *p, const struct raft_message
                 p->next = p->match + 1;
         p->paused = false;
         assert(p->next > p->match);
-        return send_append(r, p, true);
+        return send_append(raft, p, true);
 }
 
-int recv_append_reply(struct raft *r, const struct raft_message *m) {
-        struct progress *p = peer_find(r, m->from);
+int recv_append_reply(struct raft *raft, const struct raft_message *m) {
+        struct progress *p = peer_find(raft, m->from);
         bool was_paused;
-        int q;
+        int r;
 
-        if (!p || r->role != RAFT_LEADER)
+        if (!p || raft->role != RAFT_LEADER)
                 return 0;
         p->active = true;
         if (m->reject)
-                return refused(r, p, m);
-        if (m->log_index > log_last(&r->log))
+                return refused(raft, p, m);
+        if (m->log_index > log_last(&raft->log))
                 return 0;
         was_paused = progress_paused(p);
         if (!progress_update(p, m->log_index) && p->state != PROGRESS_PROBE)
                 return 0;
         if (p->state == PROGRESS_PROBE)
                 progress_become_replicate(p);
-        else if (p->state == PROGRESS_SNAPSHOT && p->match + 1 > r->log.base_index) {
+        else if (p->state == PROGRESS_SNAPSHOT && p->match + 1 > raft->log.base_index) {
                 progress_become_probe(p);
                 progress_become_replicate(p);
         } else if (p->state == PROGRESS_REPLICATE)
                 progress_free_to(p, p->match);
-        q = maybe_commit(r);
-        if (q > 0) {
-                q = read_started_term(r);
-                for (size_t i = 0; i < r->peer_count && q >= 0; i++)
-                        if (r->peers[i]->id != r->id)
-                                q = send_append(r, r->peers[i], true);
-        } else if (q == 0)
-                q = send_append(r, p, was_paused);
-        if (q >= 0 && r->transfer_to == p->id && p->match == log_last(&r->log))
-                q = raft_send_now(r,
+        r = maybe_commit(raft);
+        if (r > 0) {
+                r = read_started_term(raft);
+                for (size_t i = 0; i < raft->peer_count && r >= 0; i++)
+                        if (raft->peers[i]->id != raft->id)
+                                r = send_append(raft, raft->peers[i], true);
+        } else if (r == 0)
+                r = send_append(raft, p, was_paused);
+        if (r >= 0 && raft->transfer_to == p->id && p->match == log_last(&raft->log))
+                r = raft_send_now(raft,
                                 (struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW, .to = p->id});
-        return q < 0 ? q : 0;
+        return r < 0 ? r : 0;
 }

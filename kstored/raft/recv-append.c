@@ -10,49 +10,49 @@
 #include <assert.h>
 #include <errno.h>
 
-static int refuse(struct raft *r, const struct raft_message *m) {
-        uint64_t hint = m->log_index < log_last(&r->log) ? m->log_index : log_last(&r->log);
+static int refuse(struct raft *raft, const struct raft_message *m) {
+        uint64_t hint = m->log_index < log_last(&raft->log) ? m->log_index : log_last(&raft->log);
 
-        hint = log_find_conflict(&r->log, hint, m->log_term);
-        return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
-                                            .to = m->from,
-                                            .log_index = m->log_index,
-                                            .reject = true,
-                                            .hint_index = hint,
-                                            .hint_term = log_term(&r->log, hint)});
+        hint = log_find_conflict(&raft->log, hint, m->log_term);
+        return raft_send(raft, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                               .to = m->from,
+                                               .log_index = m->log_index,
+                                               .reject = true,
+                                               .hint_index = hint,
+                                               .hint_term = log_term(&raft->log, hint)});
 }
 
-static int take_entries(struct raft *r, const struct raft_message *m) {
-        if (bug(BUG_TRUNCATE_ALWAYS) && m->log_index >= r->log.commit)
-                log_truncate(&r->log, m->log_index + 1);
+static int take_entries(struct raft *raft, const struct raft_message *m) {
+        if (bug(BUG_TRUNCATE_ALWAYS) && m->log_index >= raft->log.commit)
+                log_truncate(&raft->log, m->log_index + 1);
         for (size_t i = 0; i < m->entry_count; i++) {
                 struct raft_entry *e = m->entries[i];
-                int q;
+                int r;
 
-                if (e->index <= r->log.base_index || log_term(&r->log, e->index) == e->term)
+                if (e->index <= raft->log.base_index || log_term(&raft->log, e->index) == e->term)
                         continue;
-                if (e->index <= log_last(&r->log)) {
+                if (e->index <= log_last(&raft->log)) {
                         /* check_entries() has refused conflicts with what is committed. */
-                        assert(e->index > r->log.commit || bug(BUG_FOLLOW_BLINDLY));
-                        log_truncate(&r->log, e->index);
-                        q = config_truncate(r, e->index);
-                        if (q < 0)
-                                return q;
+                        assert(e->index > raft->log.commit || bug(BUG_FOLLOW_BLINDLY));
+                        log_truncate(&raft->log, e->index);
+                        r = config_truncate(raft, e->index);
+                        if (r < 0)
+                                return r;
                 }
-                assert(e->index == log_last(&r->log) + 1);
-                q = log_append(&r->log, raft_entry_ref(e));
-                if (q < 0)
-                        return q;
-                q = config_append_entry(r, e);
-                if (q < 0)
-                        return q;
+                assert(e->index == log_last(&raft->log) + 1);
+                r = log_append(&raft->log, raft_entry_ref(e));
+                if (r < 0)
+                        return r;
+                r = config_append_entry(raft, e);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
-static int check_entries(struct raft *r, const struct raft_message *m) {
+static int check_entries(struct raft *raft, const struct raft_message *m) {
         uint64_t before = m->log_term;
-        int q;
+        int r;
 
         for (size_t i = 0; i < m->entry_count; i++) {
                 const struct raft_entry *e = m->entries[i];
@@ -61,32 +61,32 @@ static int check_entries(struct raft *r, const struct raft_message *m) {
                         return -EBADMSG;
                 before = e->term;
         }
-        q = check_against_committed(r, m, m->log_index, m->log_term);
-        for (size_t i = 0; i < m->entry_count && q >= 0; i++)
-                q = check_entry(r, m, m->entries[i]);
-        return q;
+        r = check_against_committed(raft, m, m->log_index, m->log_term);
+        for (size_t i = 0; i < m->entry_count && r >= 0; i++)
+                r = check_entry(raft, m, m->entries[i]);
+        return r;
 }
 
-int recv_append(struct raft *r, const struct raft_message *m) {
+int recv_append(struct raft *raft, const struct raft_message *m) {
         uint64_t last = m->log_index + m->entry_count;
-        int q = check_entries(r, m);
+        int r = check_entries(raft, m);
 
-        if (q < 0)
-                return q;
-        if (m->log_index < r->log.commit && last <= r->log.commit)
-                return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
-                                                    .to = m->from,
-                                                    .log_index = r->log.commit});
-        if (m->log_index >= r->log.base_index &&
-                        (m->log_index > log_last(&r->log) ||
-                                        log_term(&r->log, m->log_index) != m->log_term))
-                return refuse(r, m);
-        q = take_entries(r, m);
-        if (q < 0)
-                return q;
-        (void)follow_commit(r, m->commit < last ? m->commit : last);
+        if (r < 0)
+                return r;
+        if (m->log_index < raft->log.commit && last <= raft->log.commit)
+                return raft_send(raft, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                                       .to = m->from,
+                                                       .log_index = raft->log.commit});
+        if (m->log_index >= raft->log.base_index &&
+                        (m->log_index > log_last(&raft->log) ||
+                                        log_term(&raft->log, m->log_index) != m->log_term))
+                return refuse(raft, m);
+        r = take_entries(raft, m);
+        if (r < 0)
+                return r;
+        (void)follow_commit(raft, m->commit < last ? m->commit : last);
         return (bug(BUG_ACK_EARLY) ? raft_send_now : raft_send)(
-                        r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
-                                           .to = m->from,
-                                           .log_index = last});
+                        raft, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                              .to = m->from,
+                                              .log_index = last});
 }

@@ -5,17 +5,17 @@
 
 #include <errno.h>
 
-int recv_propose(struct raft *r, const struct raft_message *m) {
-        if (r->role != RAFT_LEADER)
+int recv_propose(struct raft *raft, const struct raft_message *m) {
+        if (raft->role != RAFT_LEADER)
                 return 0;
         for (size_t i = 0; i < m->entry_count; i++) {
-                int q;
+                int r;
 
                 if (m->entries[i]->type != RAFT_ENTRY_NORMAL || m->entries[i]->size == 0)
                         continue;
-                q = raft_propose(r, m->entries[i]->data, m->entries[i]->size);
-                if (q == -ENOMEM)
-                        return q;
+                r = raft_propose(raft, m->entries[i]->data, m->entries[i]->size);
+                if (r == -ENOMEM)
+                        return r;
         }
         return 0;
 }

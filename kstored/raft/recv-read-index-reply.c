@@ -2,21 +2,22 @@
  * serve a read once it has applied its log up to the index that the leader confirmed. */
 #include "kstored/raft/internal.h"
 
-int recv_read_index_reply(struct raft *r, const struct raft_message *m) {
+int recv_read_index_reply(struct raft *raft, const struct raft_message *m) {
         const struct pending_read read = {.context = m->context};
-        int e;
+        int r;
 
         /* A leader answers once it has committed in its own term, and then it has everything that
          * was committed before it was asked. */
         if (!m->reject && m->log_index < m->commit && !bug(BUG_FOLLOW_BLINDLY))
-                return contradict(r, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_READ,
-                                                     .leader = m->from,
-                                                     .leader_term = m->term,
-                                                     .index = m->log_index,
-                                                     .our_index = m->commit});
+                return contradict(
+                                raft, &(struct raft_contradiction){.kind = RAFT_CONTRADICTION_READ,
+                                                      .leader = m->from,
+                                                      .leader_term = m->term,
+                                                      .index = m->log_index,
+                                                      .our_index = m->commit});
         /* Another entry at that index is a contradiction too. Older leaders send no term. */
-        e = m->reject || m->log_term == 0
+        r = m->reject || m->log_term == 0
                             ? 0
-                            : check_against_committed(r, m, m->log_index, m->log_term);
-        return e < 0 ? e : read_finish(r, &read, m->reject ? 0 : m->log_index);
+                            : check_against_committed(raft, m, m->log_index, m->log_term);
+        return r < 0 ? r : read_finish(raft, &read, m->reject ? 0 : m->log_index);
 }

@@ -2,11 +2,11 @@
  * and answers when a majority has confirmed that it still leads. */
 #include "kstored/raft/internal.h"
 
-int recv_read_index(struct raft *r, const struct raft_message *m) {
+int recv_read_index(struct raft *raft, const struct raft_message *m) {
         const struct pending_read read = {
                         .from = m->from, .context = m->context, .asked = m->commit};
 
-        if (r->role != RAFT_LEADER)
-                return read_finish(r, &read, 0);
-        return read_begin(r, &read);
+        if (raft->role != RAFT_LEADER)
+                return read_finish(raft, &read, 0);
+        return read_begin(raft, &read);
 }

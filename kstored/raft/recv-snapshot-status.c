@@ -2,10 +2,10 @@
  * appends continue after it; failed, then it is tried again. */
 #include "kstored/raft/internal.h"
 
-int recv_snapshot_status(struct raft *r, const struct raft_message *m) {
-        struct progress *p = peer_find(r, m->from);
+int recv_snapshot_status(struct raft *raft, const struct raft_message *m) {
+        struct progress *p = peer_find(raft, m->from);
 
-        if (!p || r->role != RAFT_LEADER || p->state != PROGRESS_SNAPSHOT)
+        if (!p || raft->role != RAFT_LEADER || p->state != PROGRESS_SNAPSHOT)
                 return 0;
         if (m->reject)
                 p->snapshot_index = 0;

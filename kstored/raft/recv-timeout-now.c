@@ -3,8 +3,8 @@
  * refuse. */
 #include "kstored/raft/internal.h"
 
-int recv_timeout_now(struct raft *r, const struct raft_message *m) {
-        if (r->role != RAFT_FOLLOWER || m->from != r->leader)
+int recv_timeout_now(struct raft *raft, const struct raft_message *m) {
+        if (raft->role != RAFT_FOLLOWER || m->from != raft->leader)
                 return 0;
-        return campaign(r, CAMPAIGN_TRANSFER);
+        return campaign(raft, CAMPAIGN_TRANSFER);
 }

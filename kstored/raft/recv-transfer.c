@@ -2,8 +2,8 @@
  * leader. */
 #include "kstored/raft/internal.h"
 
-int recv_transfer(struct raft *r, const struct raft_message *m) {
-        if (r->role == RAFT_LEADER)
-                (void)raft_transfer(r, m->context);
+int recv_transfer(struct raft *raft, const struct raft_message *m) {
+        if (raft->role == RAFT_LEADER)
+                (void)raft_transfer(raft, m->context);
         return 0;
 }

@@ -5,24 +5,24 @@
  */
 #include "kstored/raft/internal.h"
 
-int recv_vote(struct raft *r, const struct raft_message *m) {
+int recv_vote(struct raft *raft, const struct raft_message *m) {
         bool pre = m->type == RAFT_MSG_PRE_VOTE;
-        bool can = r->vote == m->from || (r->vote == 0 && r->leader == 0) ||
-                   (pre && m->term > r->term);
+        bool can = raft->vote == m->from || (raft->vote == 0 && raft->leader == 0) ||
+                   (pre && m->term > raft->term);
         bool grant = (can || bug(BUG_VOTE_TWICE)) &&
-                     (log_up_to_date(&r->log, m->log_index, m->log_term) || bug(BUG_VOTE_BLIND));
+                     (log_up_to_date(&raft->log, m->log_index, m->log_term) || bug(BUG_VOTE_BLIND));
 
         if (grant && !pre) {
-                r->election_elapsed = 0;
-                if (r->vote != m->from) {
-                        r->vote = m->from;
-                        r->state_dirty = true;
+                raft->election_elapsed = 0;
+                if (raft->vote != m->from) {
+                        raft->vote = m->from;
+                        raft->state_dirty = true;
                 }
         }
-        return raft_send(r, (struct raft_message){.type = pre ? RAFT_MSG_PRE_VOTE_REPLY
-                                                              : RAFT_MSG_VOTE_REPLY,
-                                            .to = m->from,
-                                            /* A granted pre-vote is for the next term. */
-                                            .term = grant ? m->term : r->term,
-                                            .reject = !grant});
+        return raft_send(raft, (struct raft_message){.type = pre ? RAFT_MSG_PRE_VOTE_REPLY
+                                                                 : RAFT_MSG_VOTE_REPLY,
+                                               .to = m->from,
+                                               /* A granted pre-vote is for the next term. */
+                                               .term = grant ? m->term : raft->term,
+                                               .reject = !grant});
 }

@@ -23,54 +23,56 @@ void messages_clear(struct vector_of_messages *v) {
         v->count = 0;
 }
 
-int raft_send_now(struct raft *r, struct raft_message m) {
-        int e = grow((void **)&r->out.v, &r->out.allocated, r->out.count + 1, sizeof(m));
+int raft_send_now(struct raft *raft, struct raft_message m) {
+        int r = grow((void **)&raft->out.v, &raft->out.allocated, raft->out.count + 1, sizeof(m));
 
-        if (e < 0) {
+        if (r < 0) {
                 message_done(&m);
-                return e;
+                return r;
         }
-        m.from = r->id;
+        m.from = raft->id;
         if (m.term == 0)
-                m.term = r->term;
-        r->out.v[r->out.count++] = m;
+                m.term = raft->term;
+        raft->out.v[raft->out.count++] = m;
         return 0;
 }
 
-static bool unsaved(const struct raft *r) {
-        return r->state_dirty || r->log.truncate_from != 0 || r->log.next_save <= log_last(&r->log);
+static bool unsaved(const struct raft *raft) {
+        return raft->state_dirty || raft->log.truncate_from != 0 ||
+               raft->log.next_save <= log_last(&raft->log);
 }
 
-int raft_send(struct raft *r, struct raft_message m) {
-        int e;
+int raft_send(struct raft *raft, struct raft_message m) {
+        int r;
 
-        if (!unsaved(r) && !r->saving)
-                return raft_send_now(r, m);
-        e = grow((void **)&r->held, &r->held_allocated, r->held_count + 1, sizeof(r->held[0]));
-        if (e < 0) {
+        if (!unsaved(raft) && !raft->saving)
+                return raft_send_now(raft, m);
+        r = grow((void **)&raft->held, &raft->held_allocated, raft->held_count + 1,
+                        sizeof(raft->held[0]));
+        if (r < 0) {
                 message_done(&m);
-                return e;
+                return r;
         }
-        m.from = r->id;
+        m.from = raft->id;
         if (m.term == 0)
-                m.term = r->term;
-        r->held[r->held_count++] = (struct held_message){
-                        .need = r->saves_begun + (unsaved(r) ? 1 : 0), .m = m};
+                m.term = raft->term;
+        raft->held[raft->held_count++] = (struct held_message){
+                        .need = raft->saves_begun + (unsaved(raft) ? 1 : 0), .m = m};
         return 0;
 }
 
-int held_release(struct raft *r) {
+int held_release(struct raft *raft) {
         size_t n = 0;
         int e = 0;
 
-        while (n < r->held_count && r->held[n].need <= r->saves_done) {
-                int q = raft_send_now(r, r->held[n].m);
+        while (n < raft->held_count && raft->held[n].need <= raft->saves_done) {
+                int q = raft_send_now(raft, raft->held[n].m);
 
                 e = e < 0 ? e : q;
                 n++;
         }
-        r->held_count -= n;
+        raft->held_count -= n;
         if (n > 0)
-                memmove(r->held, r->held + n, r->held_count * sizeof(r->held[0]));
+                memmove(raft->held, raft->held + n, raft->held_count * sizeof(raft->held[0]));
         return e;
 }

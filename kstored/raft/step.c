@@ -4,7 +4,7 @@
 #include <errno.h>
 
 struct row {
-        int (*recv)(struct raft *r, const struct raft_message *m);
+        int (*recv)(struct raft *raft, const struct raft_message *m);
         bool from_leader; /* only a leader sends it: its sender leads the term */
 };
 
@@ -31,55 +31,55 @@ static bool is_vote_request(const struct raft_message *m) {
 
 /* Whether a vote request must be ignored because a leader is known to live (dissertation, section
  * 4.2.3). */
-static bool protected_by_leader(const struct raft *r, const struct raft_message *m) {
-        return is_vote_request(m) && m->context == 0 && r->leader != 0 &&
-               r->election_elapsed < r->election_ticks;
+static bool protected_by_leader(const struct raft *raft, const struct raft_message *m) {
+        return is_vote_request(m) && m->context == 0 && raft->leader != 0 &&
+               raft->election_elapsed < raft->election_ticks;
 }
 
-static void newer_term(struct raft *r, const struct raft_message *m) {
+static void newer_term(struct raft *raft, const struct raft_message *m) {
         if (m->type == RAFT_MSG_PRE_VOTE)
                 return; /* the request is about a term that no member is in yet */
         if (m->type == RAFT_MSG_PRE_VOTE_REPLY && !m->reject)
                 return;
-        become_follower(r, m->term, rows[m->type].from_leader ? m->from : 0);
+        become_follower(raft, m->term, rows[m->type].from_leader ? m->from : 0);
 }
 
-static int older_term(struct raft *r, const struct raft_message *m) {
+static int older_term(struct raft *raft, const struct raft_message *m) {
         /* A stale leader, or one with a lower term than a member that was cut off, learns the newer
          * term. */
         if (rows[m->type].from_leader)
-                return raft_send(r, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
-                                                    .to = m->from,
-                                                    .reject = true,
-                                                    .log_index = m->log_index});
+                return raft_send(raft, (struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                                       .to = m->from,
+                                                       .reject = true,
+                                                       .log_index = m->log_index});
         if (m->type == RAFT_MSG_PRE_VOTE)
-                return raft_send(r, (struct raft_message){.type = RAFT_MSG_PRE_VOTE_REPLY,
-                                                    .to = m->from,
-                                                    .reject = true});
+                return raft_send(raft, (struct raft_message){.type = RAFT_MSG_PRE_VOTE_REPLY,
+                                                       .to = m->from,
+                                                       .reject = true});
         return 0;
 }
 
-int raft_step(struct raft *r, const struct raft_message *m) {
-        if (r->contradiction.kind != RAFT_CONTRADICTION_NONE)
+int raft_step(struct raft *raft, const struct raft_message *m) {
+        if (raft->contradiction.kind != RAFT_CONTRADICTION_NONE)
                 return -EUCLEAN;
         if (m->type == RAFT_MSG_SNAPSHOT_STATUS)
-                return recv_snapshot_status(r, m);
+                return recv_snapshot_status(raft, m);
         if (m->type < RAFT_MSG_PRE_VOTE || m->type > RAFT_MSG_TRANSFER || m->from == 0 ||
-                        m->from == r->id || m->to != r->id)
+                        m->from == raft->id || m->to != raft->id)
                 return -EBADMSG;
-        if (m->term > r->term) {
-                if (protected_by_leader(r, m))
+        if (m->term > raft->term) {
+                if (protected_by_leader(raft, m))
                         return 0;
-                newer_term(r, m);
-        } else if (m->term < r->term)
-                return older_term(r, m);
+                newer_term(raft, m);
+        } else if (m->term < raft->term)
+                return older_term(raft, m);
         if (rows[m->type].from_leader) {
-                if (r->role == RAFT_LEADER)
+                if (raft->role == RAFT_LEADER)
                         return -EBADMSG; /* two leaders in one term: impossible (section 5.2) */
-                if (r->role != RAFT_FOLLOWER)
-                        become_follower(r, m->term, m->from);
-                r->leader = m->from;
-                r->election_elapsed = 0;
+                if (raft->role != RAFT_FOLLOWER)
+                        become_follower(raft, m->term, m->from);
+                raft->leader = m->from;
+                raft->election_elapsed = 0;
         }
-        return rows[m->type].recv(r, m);
+        return rows[m->type].recv(raft, m);
 }
