@@ -105,6 +105,7 @@ struct gitsync {
         unsigned drift_rounds;    /* back-off when others write the same fields */
         uint64_t drift_round_us;  /* monotonic: when the last round's delay is over */
         uint64_t suspects_due_us; /* monotonic: not compared before */
+        bool drift_in_vain;       /* a take-over conflicted */
 
         /* Data of the report. */
         bool ok;

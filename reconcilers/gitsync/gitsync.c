@@ -177,23 +177,17 @@ static uint64_t drift_delay(struct gitsync *s) {
         return delay;
 }
 
-/* Not even a poke (by our own status write, say) starts their comparison earlier than this. */
-static void suspects_due_in(struct gitsync *s, uint64_t delay) {
-        s->suspects_due_us = now_mono_us() + delay;
-        wake_before(s, delay);
-}
-
-/* At the end of a run. After a comparison they are compared again less and less soon; after a
- * failure the next whole run must succeed first. */
-static void postpone_suspects(struct gitsync *s, bool good, bool was_drift) {
+/* At the end of a run. After a failure or a comparison in vain they are compared less and less
+ * soon, and a poke (by our own status write, say) does not start it earlier. */
+static void wake_for_suspects(struct gitsync *s) {
+        bool failed = !s->ok || s->failures > 0;
         uint64_t now = now_mono_us();
 
-        if (!good)
+        if (failed || s->drift_in_vain)
                 s->suspects_due_us = now + drift_delay(s);
-        else if (was_drift)
-                suspects_due_in(s, drift_delay(s));
-        else
-                suspects_due_in(s, MAX(s->suspects_due_us, now + SUSPECT_DELAY_US) - now);
+        s->drift_in_vain = false;
+        if (!failed) /* else a whole run must succeed first */
+                wake_before(s, MAX(s->suspects_due_us, now + SUSPECT_DELAY_US) - now);
 }
 
 /* The end of a run: the next one is due after the interval, sooner after failures that may be
@@ -211,7 +205,7 @@ static void end_run(struct gitsync *s) {
         wake_in(s, s->again ? 0 : delay);
         s->again = false;
         if (map_size(s->suspects) > 0)
-                postpone_suspects(s, /* good= */ s->ok && s->failures == 0, was_drift);
+                wake_for_suspects(s);
         gitsync_health_soon(s);
 }
 
@@ -464,7 +458,7 @@ static void suspect(struct gitsync *s, const struct inventory_entry *e) {
         if (s->state != GITSYNC_IDLE) /* they are compared at the end of the run */
                 return;
         if (!known)
-                suspects_due_in(s, drift_delay(s));
+                wake_before(s, drift_delay(s));
 }
 
 void gitsync_object_changed(struct gitsync *s, const char *user,

@@ -271,6 +271,7 @@ static void on_taken_over(
                 return;
         }
         if (error < 0) { /* it changed meanwhile: it stays a suspect and is compared again */
+                gitsync_of(a)->drift_in_vain = true;
                 action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
                 return;
         }
