@@ -98,7 +98,7 @@ static bool is_good(const json_t *live, const json_t *wanted) {
 }
 
 static int complete(struct bootstrap *b, const struct kind *k, const json_t *live, json_t *object) {
-        const struct machine_context c = {.now_us = now_wall_us()};
+        const struct pipeline_context c = {.now_us = now_wall_us()};
         char uuid[UUID_SIZE], now[TIMEFMT_SIZE];
         int r;
 
@@ -110,10 +110,10 @@ static int complete(struct bootstrap *b, const struct kind *k, const json_t *liv
                              : time_format(c.now_us, now));
         if (r < 0)
                 return r;
-        r = machine_default(k, object);
+        r = pipeline_default(k, object);
         if (r < 0)
                 return r;
-        return machine_prepare_create(k, object, &c);
+        return pipeline_prepare_create(k, object, &c);
 }
 
 /* The first Service takes the first address of the range. */

@@ -44,7 +44,7 @@ int item_as(struct item *it, const struct kind *k, struct item **ret, struct pro
         r = object_as(stored, k, &converted, p);
         if (r < 0)
                 return r;
-        filled = machine_fill(k, converted);
+        filled = pipeline_fill(k, converted);
         if (!filled)
                 return -ENOMEM;
         if (filled != stored) {

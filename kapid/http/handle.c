@@ -45,7 +45,7 @@ static int step_authenticate(struct request *request, struct problem *p) {
 }
 
 static int step_context(struct request *request, struct problem *p) {
-        request->context = (struct machine_context){.now_us = request->now_us,
+        request->context = (struct pipeline_context){.now_us = request->now_us,
                         .user = request->user.name,
                         .user_uid = isempty(request->user.uid) ? NULL : request->user.uid,
                         .groups = request->user.groups};

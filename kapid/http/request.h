@@ -38,12 +38,12 @@ struct request {
         bool dry_run;
         enum field_validation validation;
         enum lane lane;
-        uint64_t started_us;            /* monotonic */
-        uint64_t now_us;                /* wall clock */
-        struct machine_context context; /* borrows from user */
-        struct problem refusal;         /* found before the body came */
-        int refused;                    /* 0, or the refusal's errno */
-        struct fairness_ticket ticket;  /* dispatch.c */
+        uint64_t started_us;             /* monotonic */
+        uint64_t now_us;                 /* wall clock */
+        struct pipeline_context context; /* borrows from user */
+        struct problem refusal;          /* found before the body came */
+        int refused;                     /* 0, or the refusal's errno */
+        struct fairness_ticket ticket;   /* dispatch.c */
         /* Called when the awaited event has come: its turn, fresh caches. */
         void (*next)(struct request *request);
         /* Read by the verb from the body (pipeline/body.h) and the query. */

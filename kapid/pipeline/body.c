@@ -8,7 +8,7 @@ int request_decode(struct request *request, struct problem *p) {
         const char *data = request_body(request, &n);
 
         assert(!request->body.object);
-        return machine_decode(request->kind, request->sub, request_header(request, "Content-Type"),
+        return pipeline_decode(request->kind, request->sub, request_header(request, "Content-Type"),
                         data, n, request->validation, &request->body, p);
 }
 

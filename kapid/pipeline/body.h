@@ -5,7 +5,7 @@
 #include "kapid/patch/managed.h"
 
 /* Decodes the body into request->body, as the kind, or as the subresource's own one. Refusals as
- * machine_decode. */
+ * pipeline_decode. */
 int request_decode(struct request *request, struct problem *p);
 /* Checks name and namespace of a body against the path and fills them in. */
 int request_check_names(struct request *request, json_t *object, struct problem *p);

@@ -27,7 +27,7 @@ static enum encoding encoding_of(const char *content_type) {
         return ENCODING_NONE;
 }
 
-bool machine_can_decode(const char *content_type) {
+bool pipeline_can_decode(const char *content_type) {
         return encoding_of(content_type) != ENCODING_NONE;
 }
 
@@ -185,7 +185,7 @@ static int run_normalise(const struct schema *s, bool custom, const char *kind, 
         return 0;
 }
 
-int machine_decode(const struct kind *k, const struct kind_subresource *sub,
+int pipeline_decode(const struct kind *k, const struct kind_subresource *sub,
                 const char *content_type, const void *data, size_t n,
                 enum field_validation validation, struct decoded *ret, struct problem *p) {
         const struct schema *s = sub && sub->schema ? sub->schema : k->schema;
@@ -210,11 +210,11 @@ int machine_decode(const struct kind *k, const struct kind_subresource *sub,
         return 0;
 }
 
-int machine_normalise(const struct kind *k, json_t *object, char ***unknown, struct problem *p) {
+int pipeline_normalise(const struct kind *k, json_t *object, char ***unknown, struct problem *p) {
         return run_normalise(k->schema, k->custom, k->kind, k->version, object, unknown, p);
 }
 
-int machine_decode_plain(const struct schema *s, const char *kind, const char *content_type,
+int pipeline_decode_plain(const struct schema *s, const char *kind, const char *content_type,
                 const void *data, size_t n, json_t **ret, struct problem *p) {
         _cleanup_strv_free_ char **ignored = NULL;
         _cleanup_json_ json_t *object = NULL;

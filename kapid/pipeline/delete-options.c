@@ -39,7 +39,7 @@ int delete_options_decode(const char *content_type, const void *data, size_t n, 
                 *ret = NULL;
                 return 0;
         }
-        return machine_decode_plain(
+        return pipeline_decode_plain(
                         &delete_options, "DeleteOptions", content_type, data, n, ret, p);
 }
 

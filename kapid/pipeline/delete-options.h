@@ -15,7 +15,7 @@ struct delete_options {
 };
 void delete_options_done(struct delete_options *o);
 
-/* Bytes of a body in any of the encodings (machine_decode) -> DeleteOptions in JSON; no bytes:
+/* Bytes of a body in any of the encodings (pipeline_decode) -> DeleteOptions in JSON; no bytes:
  * NULL. Refusals: 400, 415. */
 int delete_options_decode(const char *content_type, const void *data, size_t n, json_t **ret,
                 struct problem *p);

@@ -17,7 +17,7 @@ int field_validation_parse(const char *word, enum field_validation *ret, struct 
 
 /* The writer and the time; strategies need it (a CSR records its requestor, conditions carry
  * times). */
-struct machine_context {
+struct pipeline_context {
         uint64_t now_us;      /* wall clock */
         const char *user;     /* may be NULL inside kapid itself */
         const char *user_uid; /* may be NULL */
@@ -38,65 +38,65 @@ void decoded_done(struct decoded *d);
  * "" (JSON). Refusals in p: 400 BadRequest (unreadable, wrong apiVersion or kind, strict errors),
  * 415. Values of a wrong type are 400, as typed decoding does for built-in kinds, and left to
  * validation (422) for custom ones. */
-int machine_decode(const struct kind *k, const struct kind_subresource *sub,
+int pipeline_decode(const struct kind *k, const struct kind_subresource *sub,
                 const char *content_type, const void *data, size_t n,
                 enum field_validation validation, struct decoded *ret, struct problem *p);
-/* Whether machine_decode takes that content type at all (415 otherwise). */
-bool machine_can_decode(const char *content_type);
+/* Whether pipeline_decode takes that content type at all (415 otherwise). */
+bool pipeline_can_decode(const char *content_type);
 /* The same for a body that is not of a served kind (DeleteOptions): checks its kind, and its types
  * by the schema; unknown fields are ignored. Never called with an empty body. */
-int machine_decode_plain(const struct schema *s, const char *kind, const char *content_type,
+int pipeline_decode_plain(const struct schema *s, const char *kind, const char *content_type,
                 const void *data, size_t n, json_t **ret, struct problem *p);
 /* Prunes and normalises an object that came otherwise (a patch's result). unknown (may be NULL)
- * collects `unknown field "..."` texts. Refusal as for machine_decode. */
-int machine_normalise(const struct kind *k, json_t *object, char ***unknown, struct problem *p);
+ * collects `unknown field "..."` texts. Refusal as for pipeline_decode. */
+int pipeline_normalise(const struct kind *k, json_t *object, char ***unknown, struct problem *p);
 
 /* Fills in defaults of the schema and of the strategy. */
-int machine_default(const struct kind *k, json_t *object);
+int pipeline_default(const struct kind *k, json_t *object);
 
 /* A stored object with the defaults that its kind has now and it lacks (a definition may have got
  * new ones since): a new reference to the object itself, or to a copy; NULL when out of memory. */
-json_t *machine_fill(const struct kind *k, json_t *stored);
+json_t *pipeline_fill(const struct kind *k, json_t *stored);
 
 /* Whether a PUT must carry a resourceVersion (leases, definitions, custom resources): an update
  * that names none would overwrite what another has written since. */
-bool machine_needs_version(const struct kind *k);
+bool pipeline_needs_version(const struct kind *k);
 
 /* Strategy's part of a create: status dropped (kinds with a status subresource but Node),
  * generation = 1, what the server sets (phase, finalizers of a namespace, controller-uid labels of
  * a Job: metadata.uid must be there). */
-int machine_prepare_create(const struct kind *k, json_t *object, const struct machine_context *c);
+int pipeline_prepare_create(const struct kind *k, json_t *object, const struct pipeline_context *c);
 /* sub NULL for the main path. Main writes keep the old status; status (and approval, finalize)
  * writes keep everything else but labels and annotations are the old ones too; generation grows by
  * the rule. */
-int machine_prepare_update(const struct kind *k, const struct kind_subresource *sub,
-                const json_t *old, json_t *object, const struct machine_context *c);
+int pipeline_prepare_update(const struct kind *k, const struct kind_subresource *sub,
+                const json_t *old, json_t *object, const struct pipeline_context *c);
 
 /* 422 Invalid in p with every finding as a cause: `Pod "x" is invalid: spec.containers[0].name:
  * Required value`. */
-int machine_validate_create(const struct kind *k, const json_t *object, struct problem *p);
+int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p);
 /* Validates the new object and what must not change. */
-int machine_validate_update(const struct kind *k, const struct kind_subresource *sub,
+int pipeline_validate_update(const struct kind *k, const struct kind_subresource *sub,
                 const json_t *old, const json_t *object, struct problem *p);
 /* Appends what the writer of a valid object should know: items of keyed lists that hide earlier
  * ones. -ENOMEM. */
-int machine_warnings(const struct kind *k, const json_t *object, char ***warnings);
+int pipeline_warnings(const struct kind *k, const json_t *object, char ***warnings);
 /* A subresource's own body (Binding, Eviction, TokenRequest, Scale): schema only. Defaults it
  * first. */
-int machine_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,
+int pipeline_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,
                 struct problem *p);
 
 /* The grace period in seconds of a delete: requested is the option's value or -1. 0: goes at once.
  * Only pods have one; -EINVAL never. */
-int64_t machine_grace_seconds(const struct kind *k, const json_t *object, int64_t requested);
+int64_t pipeline_grace_seconds(const struct kind *k, const json_t *object, int64_t requested);
 /* Changes by a delete in an object that it only marks (a Namespace's phase). */
-int machine_prepare_delete(const struct kind *k, json_t *object);
+int pipeline_prepare_delete(const struct kind *k, json_t *object);
 /* Whether finalizers hold the object: a delete marks it only. */
-bool machine_is_held(const struct kind *k, const json_t *object);
+bool pipeline_is_held(const struct kind *k, const json_t *object);
 /* Whether a delete that removes the object answers with it (pods), not with a Status. */
-bool machine_returns_deleted(const struct kind *k);
+bool pipeline_returns_deleted(const struct kind *k);
 /* After the store has taken a write: what follows at once from it (a definition's kinds). */
-void machine_stored(const struct kind *k, struct kind_registry *kinds, const json_t *object);
+void pipeline_stored(const struct kind *k, struct kind_registry *kinds, const json_t *object);
 
 /* A subresource that shows the object in another kind's form (kind_subresource.form). */
 struct subresource_form {

@@ -5,13 +5,13 @@
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 
-int machine_default(const struct kind *k, json_t *object) {
+int pipeline_default(const struct kind *k, json_t *object) {
         int r = schema_default(k->schema, object);
 
         return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
 }
 
-json_t *machine_fill(const struct kind *k, json_t *stored) {
+json_t *pipeline_fill(const struct kind *k, json_t *stored) {
         json_t *filled;
 
         if (!k->fills_defaults)
@@ -27,11 +27,12 @@ json_t *machine_fill(const struct kind *k, json_t *stored) {
         return json_incref(stored);
 }
 
-bool machine_needs_version(const struct kind *k) {
+bool pipeline_needs_version(const struct kind *k) {
         return k->custom || k->strategy->flags & STRATEGY_NEEDS_VERSION;
 }
 
-int machine_prepare_create(const struct kind *k, json_t *object, const struct machine_context *c) {
+int pipeline_prepare_create(
+                const struct kind *k, json_t *object, const struct pipeline_context *c) {
         int r = 0;
 
         if (k->has_status && !(k->strategy->flags & STRATEGY_STATUS_ON_CREATE))
@@ -100,8 +101,8 @@ static bool wanted_differs(const struct kind *k, const json_t *old, const json_t
         return false;
 }
 
-int machine_prepare_update(const struct kind *k, const struct kind_subresource *sub,
-                const json_t *old, json_t *object, const struct machine_context *c) {
+int pipeline_prepare_update(const struct kind *k, const struct kind_subresource *sub,
+                const json_t *old, json_t *object, const struct pipeline_context *c) {
         const char *name = sub ? sub->name : "";
         int64_t generation = object_generation(old);
         int r = 0;
@@ -136,11 +137,11 @@ static void validate_whole(struct findings *f, const struct kind *k, const json_
                 k->strategy->validate(f, object);
 }
 
-int machine_warnings(const struct kind *k, const json_t *object, char ***warnings) {
+int pipeline_warnings(const struct kind *k, const json_t *object, char ***warnings) {
         return k->custom ? 0 : schema_warn_hidden(k->schema, object, warnings);
 }
 
-int machine_validate_create(const struct kind *k, const json_t *object, struct problem *p) {
+int pipeline_validate_create(const struct kind *k, const json_t *object, struct problem *p) {
         _cleanup_findings_ struct findings f = {0};
 
         validate_whole(&f, k, object);
@@ -166,7 +167,7 @@ static void validate_metadata_update(struct findings *f, const json_t *old, cons
                                         json_string_value(item));
 }
 
-int machine_validate_update(const struct kind *k, const struct kind_subresource *sub,
+int pipeline_validate_update(const struct kind *k, const struct kind_subresource *sub,
                 const json_t *old, const json_t *object, struct problem *p) {
         _cleanup_findings_ struct findings f = {0};
 
@@ -177,7 +178,7 @@ int machine_validate_update(const struct kind *k, const struct kind_subresource 
         return findings_problem(&f, k, NULL, object_name(object), p);
 }
 
-int machine_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,
+int pipeline_validate_body(const struct kind *k, const struct kind_subresource *sub, json_t *body,
                 struct problem *p) {
         const struct schema *s = sub->schema ? sub->schema : k->schema;
         _cleanup_findings_ struct findings f = {.built_in = true};
@@ -190,26 +191,26 @@ int machine_validate_body(const struct kind *k, const struct kind_subresource *s
         return findings_problem(&f, k, word, object_name(body), p);
 }
 
-int64_t machine_grace_seconds(const struct kind *k, const json_t *object, int64_t requested) {
+int64_t pipeline_grace_seconds(const struct kind *k, const json_t *object, int64_t requested) {
         return k->strategy->grace_seconds ? k->strategy->grace_seconds(object, requested) : 0;
 }
 
-int machine_prepare_delete(const struct kind *k, json_t *object) {
+int pipeline_prepare_delete(const struct kind *k, json_t *object) {
         return k->strategy->prepare_delete ? k->strategy->prepare_delete(object) : 0;
 }
 
-bool machine_is_held(const struct kind *k, const json_t *object) {
+bool pipeline_is_held(const struct kind *k, const json_t *object) {
         if (json_array_size(json_at(object, "metadata.finalizers")) > 0)
                 return true;
         return k->strategy->flags & STRATEGY_SPEC_FINALIZERS &&
                json_array_size(json_at(object, "spec.finalizers")) > 0;
 }
 
-bool machine_returns_deleted(const struct kind *k) {
+bool pipeline_returns_deleted(const struct kind *k) {
         return k->strategy->flags & STRATEGY_RETURNS_DELETED;
 }
 
-void machine_stored(const struct kind *k, struct kind_registry *kinds, const json_t *object) {
+void pipeline_stored(const struct kind *k, struct kind_registry *kinds, const json_t *object) {
         if (k->strategy->stored)
                 k->strategy->stored(kinds, object);
 }

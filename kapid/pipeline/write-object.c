@@ -84,7 +84,7 @@ static int step_server_metadata(struct passage *a, struct problem *p) {
 }
 
 static int step_defaults(struct passage *a, struct problem *p) {
-        return machine_default(a->write->kind, a->object);
+        return pipeline_default(a->write->kind, a->object);
 }
 
 static int step_ownership(struct passage *a, struct problem *p) {
@@ -104,8 +104,8 @@ static int step_prepare(struct passage *a, struct problem *p) {
         const struct request *request = a->write->request;
 
         if (!a->live)
-                return machine_prepare_create(a->write->kind, a->object, &request->context);
-        return machine_prepare_update(
+                return pipeline_prepare_create(a->write->kind, a->object, &request->context);
+        return pipeline_prepare_update(
                         a->write->kind, request->sub, a->live, a->object, &request->context);
 }
 
@@ -117,8 +117,8 @@ static int step_validate(struct passage *a, struct problem *p) {
         const struct write *w = a->write;
 
         if (!a->live)
-                return machine_validate_create(w->kind, a->object, p);
-        return machine_validate_update(w->kind, w->request->sub, a->live, a->object, p);
+                return pipeline_validate_create(w->kind, a->object, p);
+        return pipeline_validate_update(w->kind, w->request->sub, a->live, a->object, p);
 }
 
 static int step_admit(struct passage *a, struct problem *p) {
@@ -128,7 +128,7 @@ static int step_admit(struct passage *a, struct problem *p) {
 static int step_warnings(struct passage *a, struct problem *p) {
         if (a->write->request->sub)
                 return 0;
-        return machine_warnings(a->write->kind, a->object, &a->decision->warnings);
+        return pipeline_warnings(a->write->kind, a->object, &a->decision->warnings);
 }
 
 /* An apply that changes nothing writes nothing. */
@@ -154,7 +154,7 @@ static const struct {
 
 /* Whether a deleted object goes now. */
 static bool may_go(const struct kind *k, const json_t *object) {
-        return object_is_deleting(object) && !machine_is_held(k, object) &&
+        return object_is_deleting(object) && !pipeline_is_held(k, object) &&
                json_int_or(object, "metadata.deletionGracePeriodSeconds", 0) == 0;
 }
 

@@ -155,7 +155,7 @@ static void on_stored(struct run *run, uint64_t revision) {
                 return;
         }
         if (d->act == DECIDE_PUT)
-                machine_stored(run->kind, run->write.request->api->kinds, d->object);
+                pipeline_stored(run->kind, run->write.request->api->kinds, d->object);
         finish(run, NULL);
 }
 

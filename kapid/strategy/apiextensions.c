@@ -36,7 +36,7 @@ static int crd_defaults(json_t *object) {
 
 /* The names as if nobody else wanted them; admission, which sees the others, settles it
  * (crd-names.h). */
-static int crd_accept(json_t *object, const struct machine_context *c) {
+static int crd_accept(json_t *object, const struct pipeline_context *c) {
         const json_t *versions = json_at(object, "spec.versions"), *v;
         _cleanup_json_ json_t *stored = json_array();
         char now[TIMEFMT_SIZE];
@@ -60,7 +60,7 @@ static int crd_accept(json_t *object, const struct machine_context *c) {
 
 /* The storage versions that objects may be stored in only grow. */
 static int crd_prepare_update(const char *subresource, const json_t *old, json_t *object,
-                const struct machine_context *c) {
+                const struct pipeline_context *c) {
         const json_t *versions = json_at(object, "spec.versions"), *v;
         json_t *stored, *names = (json_t *)json_at(object, "spec.names"), *status;
         size_t i, j;

@@ -45,7 +45,7 @@ static int set_label(json_t *object, const char *where, const char *key, const c
         return json_object_set_new(labels, key, json_string(value)) < 0 ? -ENOMEM : 0;
 }
 
-static int job_prepare_create(json_t *object, const struct machine_context *c) {
+static int job_prepare_create(json_t *object, const struct pipeline_context *c) {
         const char *uid = object_uid(object), *name = object_name(object);
         int r = 0;
 
@@ -64,7 +64,7 @@ static int job_prepare_create(json_t *object, const struct machine_context *c) {
 
 /* A manifest written again without the generated parts keeps them. */
 static int job_prepare_update(const char *subresource, const json_t *old, json_t *object,
-                const struct machine_context *c) {
+                const struct pipeline_context *c) {
         const json_t *before = json_at(old, "spec.template.metadata.labels");
         json_t *selector = (json_t *)json_at(old, "spec.selector");
         int r = 0;

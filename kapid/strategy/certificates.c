@@ -12,7 +12,7 @@ static int set_groups(json_t *spec, char *const *groups) {
         return json_object_set_new(spec, "groups", list) < 0 ? -ENOMEM : 0;
 }
 
-static int csr_prepare_create(json_t *object, const struct machine_context *c) {
+static int csr_prepare_create(json_t *object, const struct pipeline_context *c) {
         json_t *spec = json_object_get(object, "spec");
         int r;
 
@@ -63,7 +63,7 @@ static int merge_conditions(const char *subresource, const json_t *old, json_t *
         return json_set_at(object, "status.conditions", json_incref(list));
 }
 
-static int stamp_conditions(json_t *object, const struct machine_context *c) {
+static int stamp_conditions(json_t *object, const struct pipeline_context *c) {
         json_t *list = json_at_mut(object, "status.conditions"), *item;
         char now[TIMEFMT_SIZE];
         size_t i;
@@ -82,7 +82,7 @@ static int stamp_conditions(json_t *object, const struct machine_context *c) {
 }
 
 static int csr_prepare_update(const char *subresource, const json_t *old, json_t *object,
-                const struct machine_context *c) {
+                const struct pipeline_context *c) {
         json_t *spec = json_object_get(old, "spec"),
                *certificate = (json_t *)json_at(old, "status.certificate");
         int r;

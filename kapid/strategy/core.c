@@ -26,7 +26,7 @@ static int namespace_defaults(json_t *object) {
                                : 0;
 }
 
-static int namespace_prepare_create(json_t *object, const struct machine_context *c) {
+static int namespace_prepare_create(json_t *object, const struct pipeline_context *c) {
         int r = json_set_str(object, "status.phase", "Active");
 
         return r < 0 ? r : json_set_at(object, "spec.finalizers", json_pack("[s]", "kubernetes"));
@@ -34,7 +34,7 @@ static int namespace_prepare_create(json_t *object, const struct machine_context
 
 /* The finalizers of the spec go only through /finalize. */
 static int namespace_prepare_update(const char *subresource, const json_t *old, json_t *object,
-                const struct machine_context *c) {
+                const struct pipeline_context *c) {
         json_t *finalizers = (json_t *)json_at(old, "spec.finalizers");
 
         if (streq(subresource, "finalize"))

@@ -106,7 +106,7 @@ static int add_toleration(json_t *spec, const char *key) {
                                : 0;
 }
 
-static int pod_prepare_create(json_t *pod, const struct machine_context *c) {
+static int pod_prepare_create(json_t *pod, const struct pipeline_context *c) {
         json_t *spec = json_object_get(pod, "spec");
         const char *account = json_str(spec, "serviceAccountName");
         int r;

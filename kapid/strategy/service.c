@@ -112,7 +112,7 @@ static void drop_of_other_type(json_t *spec, const json_t *old) {
 
 /* A writer who leaves out what the server chose gets it again. */
 static int service_prepare_update(const char *subresource, const json_t *old, json_t *service,
-                const struct machine_context *c) {
+                const struct pipeline_context *c) {
         static const char *const kept[] = {
                         "clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"};
         const json_t *before = json_object_get(old, "spec"), *other;

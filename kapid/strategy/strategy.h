@@ -30,9 +30,9 @@ struct kind_strategy {
         unsigned flags;
         const char *pod_template; /* where its pods' template is: "spec.template"; NULL: none */
         int (*defaults)(json_t *object);
-        int (*prepare_create)(json_t *object, const struct machine_context *c);
+        int (*prepare_create)(json_t *object, const struct pipeline_context *c);
         int (*prepare_update)(const char *subresource, const json_t *old, json_t *object,
-                        const struct machine_context *c);
+                        const struct pipeline_context *c);
         void (*validate)(struct findings *f, const json_t *object);
         void (*validate_update)(struct findings *f, const char *subresource, const json_t *old,
                         const json_t *object);

@@ -82,7 +82,7 @@ static int mark_deleted(struct write *w, const json_t *live, json_t *object, int
         r = json_set_int(object, "metadata.deletionGracePeriodSeconds", grace);
         if (r < 0)
                 return r;
-        return machine_prepare_delete(w->kind, object);
+        return pipeline_prepare_delete(w->kind, object);
 }
 
 int delete_decide(struct write *w, const json_t *live, struct decision *ret, struct problem *p) {
@@ -105,8 +105,8 @@ int delete_decide(struct write *w, const json_t *live, struct decision *ret, str
         r = set_finalizers(ret->object, o->propagation);
         if (r < 0)
                 return r;
-        grace = machine_grace_seconds(w->kind, live, o->grace_s);
-        if (grace <= 0 && !machine_is_held(w->kind, ret->object)) {
+        grace = pipeline_grace_seconds(w->kind, live, o->grace_s);
+        if (grace <= 0 && !pipeline_is_held(w->kind, ret->object)) {
                 ret->act = DECIDE_DELETE;
                 return write_admit_deletion(w, ADMISSION_DELETED, ret->object, p);
         }
@@ -122,7 +122,7 @@ static void delete_respond(struct write *w, const struct problem *p) {
 
         if (p)
                 respond_problem(w->request, p);
-        else if (d->act == DECIDE_DELETE && !machine_returns_deleted(w->kind))
+        else if (d->act == DECIDE_DELETE && !pipeline_returns_deleted(w->kind))
                 respond_success(w->request, 200, w->name, object_uid(d->object));
         else
                 respond_object(w->request, 200, d->object);

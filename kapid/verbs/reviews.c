@@ -110,10 +110,10 @@ static int review(struct request *request, struct problem *p) {
         body = request->body.object;
         /* The status is the server's part; clients send an empty one. */
         json_object_del(body, "status");
-        r = machine_default(request->kind, body);
+        r = pipeline_default(request->kind, body);
         if (r < 0)
                 return r;
-        r = machine_validate_create(request->kind, body, p);
+        r = pipeline_validate_create(request->kind, body, p);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTS(reviews); i++)

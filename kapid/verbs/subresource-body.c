@@ -13,7 +13,7 @@ int subresource_body(struct request *request, struct problem *p) {
                 return r;
         /* The status is the server's part; clients send an empty one. */
         json_object_del(request->body.object, "status");
-        r = machine_validate_body(request->kind, request->sub, request->body.object, p);
+        r = pipeline_validate_body(request->kind, request->sub, request->body.object, p);
         if (r < 0)
                 return r;
         request_warn_all(request, request->body.warnings);

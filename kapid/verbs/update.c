@@ -53,7 +53,7 @@ static int need_version(const struct write *w, const json_t *body, struct proble
         static const char why[] = "Invalid value: 0x0: must be specified for an update";
         const char *version = json_str_or(body, "metadata.resourceVersion", "");
 
-        if (!machine_needs_version(w->kind) || (!isempty(version) && !streq(version, "0")))
+        if (!pipeline_needs_version(w->kind) || (!isempty(version) && !streq(version, "0")))
                 return 0;
         problem_set(p, EINVAL, 422, "Invalid", "%s \"%s\" is invalid: metadata.resourceVersion: %s",
                         w->kind->resource, w->name, why);
@@ -90,7 +90,7 @@ static int update_begin(struct request *request, struct problem *p) {
         r = request_check_names(request, request->body.object, p);
         if (r < 0 || !form_of(request))
                 return r;
-        return machine_validate_body(request->kind, request->sub, request->body.object, p);
+        return pipeline_validate_body(request->kind, request->sub, request->body.object, p);
 }
 
 void verb_update(struct request *request) {
@@ -209,7 +209,7 @@ int patch_decide(struct write *w, const json_t *live, struct decision *ret, stru
                 return r;
         if (!form)
                 return write_object(w, live, TAKE_PTR(d.object), FROM_BODY, ret, p);
-        r = machine_validate_body(w->kind, request->sub, d.object, p);
+        r = pipeline_validate_body(w->kind, request->sub, d.object, p);
         if (r < 0)
                 return r;
         return put_form(w, live, d.object, ret, p);

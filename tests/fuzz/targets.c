@@ -130,10 +130,10 @@ static void write_through(
         _cleanup_decoded_ struct decoded d = {0};
         _cleanup_problem_ struct problem p = {0};
 
-        if (machine_decode(k, NULL, content_type, text, n, FIELD_VALIDATION_WARN, &d, &p) < 0)
+        if (pipeline_decode(k, NULL, content_type, text, n, FIELD_VALIDATION_WARN, &d, &p) < 0)
                 return;
-        if (machine_default(k, d.object) == 0)
-                (void)machine_validate_create(k, d.object, &p);
+        if (pipeline_default(k, d.object) == 0)
+                (void)pipeline_validate_create(k, d.object, &p);
 }
 
 static void fuzz_object(const char *text, size_t n) {
@@ -187,10 +187,10 @@ static void fuzz_crd(const char *text, size_t n) {
         if (!crds)
                 crds = kind_registry_find(registry(), "apiextensions.k8s.io", "v1",
                                 "customresourcedefinitions");
-        if (machine_decode(crds, NULL, "application/json", text, n, FIELD_VALIDATION_IGNORE, &d,
+        if (pipeline_decode(crds, NULL, "application/json", text, n, FIELD_VALIDATION_IGNORE, &d,
                             &p) < 0 ||
-                        machine_default(crds, d.object) < 0 ||
-                        machine_validate_create(crds, d.object, &p) < 0 ||
+                        pipeline_default(crds, d.object) < 0 ||
+                        pipeline_validate_create(crds, d.object, &p) < 0 ||
                         kind_registry_add_crd(registry(), d.object, &p) < 0)
                 return;
         (void)kind_registry_remove_crd(registry(), object_name(d.object));

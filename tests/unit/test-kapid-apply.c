@@ -176,13 +176,13 @@ static void test_deployment(void **state) {
                         "'f:livenessProbe':{'f:exec':{'f:command':{}}},'f:ports':{"
                         "'k:{\\u0022containerPort\\u0022:80,\\u0022protocol\\u0022:"
                         "\\u0022TCP\\u0022}':{'.':{},'f:containerPort':{}}}}}}}}}");
-        assert_int_equal(machine_default(k, a), 0);
+        assert_int_equal(pipeline_default(k, a), 0);
         /* Applied again after defaulting: nothing changes. */
         _cleanup_json_ json_t *again = apply(k, a,
                         DEPLOY("'replicas':2,", "{'name':'c','image':'x','ports':[{'containerPort':"
                                                 "80}],'livenessProbe':{'exec':{'command':['t']}}}"),
                         "one", 1);
-        assert_int_equal(machine_default(k, again), 0);
+        assert_int_equal(pipeline_default(k, again), 0);
         assert_int_equal(managed_settle(a, again), 0);
         assert_true(json_equal(a, again));
         /* Without replicas: the default comes back; without the probe: it goes whole. */
@@ -193,7 +193,7 @@ static void test_deployment(void **state) {
         assert_null(json_object_get(
                         json_array_get(json_at(less, "spec.template.spec.containers"), 0),
                         "livenessProbe"));
-        assert_int_equal(machine_default(k, less), 0);
+        assert_int_equal(pipeline_default(k, less), 0);
         assert_int_equal(json_int_or(less, "spec.replicas", 0), 1);
         /* Another manager adds a container; ours goes, theirs stays. */
         _cleanup_json_ json_t *two =

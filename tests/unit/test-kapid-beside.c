@@ -78,7 +78,7 @@ static void test_empty_metadata(void **state) {
                 _cleanup_free_ char *body = quoted(text);
 
                 assert_json(json_object_get(a, "metadata"), "{'name':'m','namespace':'d'}");
-                assert_int_equal(machine_decode(mix(), NULL, NULL, body, strlen(body),
+                assert_int_equal(pipeline_decode(mix(), NULL, NULL, body, strlen(body),
                                                  FIELD_VALIDATION_STRICT, &d, &p),
                                 0);
                 assert_json(json_object_get(d.object, "metadata"), "{'name':'m','namespace':'d'}");
@@ -144,19 +144,19 @@ static void test_nulls(void **state) {
                 _cleanup_decoded_ struct decoded d = {0};
                 _cleanup_free_ char *body = quoted(text);
 
-                assert_int_equal(machine_default(mix(), a), 0);
-                int r = machine_validate_create(mix(), a, &p);
+                assert_int_equal(pipeline_default(mix(), a), 0);
+                int r = pipeline_validate_create(mix(), a, &p);
                 if ((r < 0) != (cases[i].field != NULL))
                         fail_msg("%s: %s", text, strempty(p.message));
                 if (r < 0)
                         assert_string_equal(json_str(json_array_get(p.causes, 0), "field"),
                                         cases[i].field);
                 /* A create or an update drops them. */
-                assert_int_equal(machine_decode(mix(), NULL, NULL, body, strlen(body),
+                assert_int_equal(pipeline_decode(mix(), NULL, NULL, body, strlen(body),
                                                  FIELD_VALIDATION_STRICT, &d, &q),
                                 0);
-                assert_int_equal(machine_default(mix(), d.object), 0);
-                assert_int_equal(machine_validate_create(mix(), d.object, &q), 0);
+                assert_int_equal(pipeline_default(mix(), d.object), 0);
+                assert_int_equal(pipeline_validate_create(mix(), d.object, &q), 0);
         }
 }
 
@@ -217,8 +217,8 @@ static void test_twins(void **state) {
                 _cleanup_problem_ struct problem p = {0}, q = {0};
                 bool refused;
 
-                assert_int_equal(machine_default(k, o), 0);
-                refused = machine_validate_create(k, o, &p) < 0 && p.message &&
+                assert_int_equal(pipeline_default(k, o), 0);
+                refused = pipeline_validate_create(k, o, &p) < 0 && p.message &&
                           strstr(p.message, "Duplicate value");
                 if (refused != cases[i].refused)
                         fail_msg("%s: %s", cases[i].text, strempty(p.message));

@@ -32,12 +32,12 @@ static json_t *definition(const char *plural, const char *kind_name, const char 
 /* As a create does it, up to validation. */
 static int create(json_t *crd, struct problem *p) {
         const struct kind *k = kind("apiextensions.k8s.io", "customresourcedefinitions");
-        struct machine_context c = {.now_us = NOW_S * 1000000ULL};
+        struct pipeline_context c = {.now_us = NOW_S * 1000000ULL};
 
-        assert_int_equal(machine_default(k, crd), 0);
-        assert_int_equal(machine_prepare_create(k, crd, &c), 0);
+        assert_int_equal(pipeline_default(k, crd), 0);
+        assert_int_equal(pipeline_prepare_create(k, crd, &c), 0);
         assert_true(crd_settle_names(registry, NULL, crd, c.now_us) >= 0);
-        return machine_validate_create(k, crd, p);
+        return pipeline_validate_create(k, crd, p);
 }
 
 static json_t *accepted(const char *plural, const char *kind_name, const char *names) {
@@ -192,8 +192,8 @@ static void test_formats(void **state) {
                         object = json_pack("{ss, ss, s{ss, ss}, s{ss}}", "apiVersion",
                                         "crds.example.com/v1", "kind", "Form", "metadata", "name",
                                         "x", "namespace", "d", "spec", "v", text);
-                        if ((machine_normalise(k, object, NULL, &p) == 0 &&
-                                            machine_validate_create(k, object, &p) == 0) != good)
+                        if ((pipeline_normalise(k, object, NULL, &p) == 0 &&
+                                            pipeline_validate_create(k, object, &p) == 0) != good)
                                 fail_msg("%s \"%s\": %s", format_cases[i].format, text,
                                                 strempty(p.message));
                         if (!good && !strstr(p.message, "spec.v in body must be of type "))
@@ -346,10 +346,10 @@ static void test_embedded(void **state) {
                                 cases[i].object);
                 _cleanup_json_ json_t *object = parse(text);
                 _cleanup_problem_ struct problem p = {0};
-                int r = machine_normalise(k, object, NULL, &p);
+                int r = pipeline_normalise(k, object, NULL, &p);
 
                 if (r == 0)
-                        r = machine_validate_create(k, object, &p);
+                        r = pipeline_validate_create(k, object, &p);
                 if ((r == 0) != !cases[i].field ||
                                 (cases[i].field && !streq(strempty(p.field), cases[i].field)))
                         fail_msg("%s: %s", cases[i].object, strempty(p.message));
@@ -357,7 +357,7 @@ static void test_embedded(void **state) {
         pruned = parse("{'apiVersion':'crds.example.com/v1','kind':'E','metadata':{'name':'x'},"
                        "'spec':{'o':{'apiVersion':'v1','kind':'Pod','metadata':{'name':'y','no':1},"
                        "'any':{'z':1}}}}");
-        assert_int_equal(machine_normalise(k, pruned, NULL, &none), 0);
+        assert_int_equal(pipeline_normalise(k, pruned, NULL, &none), 0);
         assert_json(json_at(pruned, "spec.o"),
                         "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'y'},'any':{'z':1}}");
         kind_registry_remove_crd(registry, "es.crds.example.com");
@@ -439,7 +439,7 @@ static void test_hidden(void **state) {
                 _cleanup_json_ json_t *pod = parse(text);
                 _cleanup_strv_free_ char **warnings = NULL;
 
-                assert_int_equal(machine_warnings(kind("", "pods"), pod, &warnings), 0);
+                assert_int_equal(pipeline_warnings(kind("", "pods"), pod, &warnings), 0);
                 assert_int_equal(strv_length(warnings), cases[i].warning ? 1 : 0);
                 if (cases[i].warning)
                         assert_string_equal(warnings[0], cases[i].warning);

@@ -15,7 +15,7 @@ static json_t *decode(const struct kind *k, const char *text) {
         _cleanup_free_ char *s = quoted(text);
         struct decoded d = {0};
 
-        if (machine_decode(k, NULL, "application/json", s, strlen(s), FIELD_VALIDATION_STRICT, &d,
+        if (pipeline_decode(k, NULL, "application/json", s, strlen(s), FIELD_VALIDATION_STRICT, &d,
                             &p) < 0)
                 fail_msg("%s", p.message);
         return d.object;
@@ -27,13 +27,13 @@ static void decode_fails(const struct kind *k, const char *content_type, const c
         _cleanup_decoded_ struct decoded d = {0};
         _cleanup_free_ char *s = quoted(text), *e = quoted(expected);
 
-        assert_true(machine_decode(k, NULL, content_type, s, strlen(s), v, &d, &p) < 0);
+        assert_true(pipeline_decode(k, NULL, content_type, s, strlen(s), v, &d, &p) < 0);
         assert_int_equal(p.code, code);
         if (!strstr(p.message, e))
                 fail_msg("\n got: %s\nwant: %s", p.message, e);
 }
 
-static const struct machine_context context = {
+static const struct pipeline_context context = {
                 .now_us = 1700000000000000, .user = "jane", .user_uid = "u1"};
 
 /* Through create up to validation; the finished object, or NULL with the message in *ret_message.
@@ -44,9 +44,9 @@ static json_t *create(const struct kind *k, const char *text, char **ret_message
 
         assert_int_equal(
                         json_set_str(o, "metadata.uid", "11111111-1111-4111-8111-111111111111"), 0);
-        assert_int_equal(machine_default(k, o), 0);
-        assert_int_equal(machine_prepare_create(k, o, &context), 0);
-        if (machine_validate_create(k, o, &p) < 0) {
+        assert_int_equal(pipeline_default(k, o), 0);
+        assert_int_equal(pipeline_prepare_create(k, o, &context), 0);
+        if (pipeline_validate_create(k, o, &p) < 0) {
                 if (!ret_message)
                         fail_msg("%s", p.message);
                 assert_int_equal(p.code, 422);
@@ -112,7 +112,7 @@ static void test_decode_warns(void **state) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_decoded_ struct decoded d = {0}, e = {0};
 
-        assert_int_equal(machine_decode(kind("", "configmaps"), NULL,
+        assert_int_equal(pipeline_decode(kind("", "configmaps"), NULL,
                                          "application/json; charset=utf-8", text, strlen(text),
                                          FIELD_VALIDATION_WARN, &d, &p),
                         0);
@@ -121,7 +121,7 @@ static void test_decode_warns(void **state) {
         assert_string_equal(d.warnings[1], "unknown field \"dta\"");
         assert_json(d.object, "{'apiVersion':'v1','kind':'ConfigMap','data':{'a':'2'},'metadata':{'"
                               "name':'x'}}");
-        assert_int_equal(machine_decode(kind("", "configmaps"), NULL, NULL, text, strlen(text),
+        assert_int_equal(pipeline_decode(kind("", "configmaps"), NULL, NULL, text, strlen(text),
                                          FIELD_VALIDATION_IGNORE, &e, &p),
                         0);
         assert_int_equal(strv_length(e.warnings), 0);
@@ -132,7 +132,7 @@ static void test_decode_yaml(void **state) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_decoded_ struct decoded d = {0};
 
-        assert_int_equal(machine_decode(kind("", "configmaps"), NULL, "application/yaml", text,
+        assert_int_equal(pipeline_decode(kind("", "configmaps"), NULL, "application/yaml", text,
                                          strlen(text), FIELD_VALIDATION_STRICT, &d, &p),
                         0);
         assert_json(d.object, "{'apiVersion':'v1','kind':'ConfigMap','data':{'a':'1'},'metadata':{'"
@@ -212,9 +212,9 @@ static void test_pod(void **state) {
         assert_int_equal(json_array_size(json_at(o, "spec.tolerations")), 2);
         _cleanup_json_ json_t *changed = json_deep_copy(o);
         json_set_str(json_array_get(json_at_mut(changed, "spec.containers"), 0), "image", "other");
-        assert_int_equal(machine_validate_update(k, NULL, o, changed, &p), 0);
+        assert_int_equal(pipeline_validate_update(k, NULL, o, changed, &p), 0);
         json_set_str(changed, "spec.nodeName", "n1");
-        assert_true(machine_validate_update(k, NULL, o, changed, &p) < 0);
+        assert_true(pipeline_validate_update(k, NULL, o, changed, &p) < 0);
         assert_non_null(strstr(p.message,
                         "spec: Forbidden: pod updates may not change fields other than"));
         create_fails(k, "{'metadata':{'name':'p','namespace':'d'},'spec':{'containers':[]}}",
@@ -243,12 +243,12 @@ static void test_service(void **state) {
         _cleanup_json_ json_t *put = decode(k,
                         "{'metadata':{'name':'s','namespace':'d'},'spec':{'ports':[{'port':81}]}}");
         json_set_at(put, "metadata.uid", json_incref((json_t *)json_at(o, "metadata.uid")));
-        assert_int_equal(machine_default(k, put), 0);
-        assert_int_equal(machine_prepare_update(k, NULL, o, put, &context), 0);
+        assert_int_equal(pipeline_default(k, put), 0);
+        assert_int_equal(pipeline_prepare_update(k, NULL, o, put, &context), 0);
         assert_string_equal(json_str(put, "spec.clusterIP"), "10.96.0.7");
         json_set_str(put, "spec.clusterIP", "10.96.0.8");
         json_set_at(put, "spec.clusterIPs", json_pack("[s]", "10.96.0.8"));
-        assert_true(machine_validate_update(k, NULL, o, put, &p) < 0);
+        assert_true(pipeline_validate_update(k, NULL, o, put, &p) < 0);
         if (!strstr(p.message, "may not change once set"))
                 fail_msg("%s", p.message);
         create_fails(k, "{'metadata':{'name':'1s','namespace':'d'},'spec':{'ports':[{'port':80}]}}",
@@ -272,7 +272,7 @@ static void test_status_and_generation(void **state) {
 
         json_set_int(status, "status.replicas", 3);
         json_set_int(status, "spec.replicas", 9);
-        assert_int_equal(machine_prepare_update(k, kind_subresource_find(k, "status"), o, status,
+        assert_int_equal(pipeline_prepare_update(k, kind_subresource_find(k, "status"), o, status,
                                          &context),
                         0);
         assert_int_equal(json_int_or(status, "spec.replicas", 0), 1);
@@ -281,12 +281,12 @@ static void test_status_and_generation(void **state) {
         spec = json_deep_copy(status);
         json_object_del(spec, "status");
         json_set_int(spec, "spec.replicas", 2);
-        assert_int_equal(machine_prepare_update(k, NULL, status, spec, &context), 0);
+        assert_int_equal(pipeline_prepare_update(k, NULL, status, spec, &context), 0);
         assert_int_equal(json_int_or(spec, "status.replicas", 0), 3);
         assert_int_equal(object_generation(spec), 2);
         label = json_deep_copy(spec);
         json_set_str(label, "metadata.labels.a", "b");
-        assert_int_equal(machine_prepare_update(k, NULL, spec, label, &context), 0);
+        assert_int_equal(pipeline_prepare_update(k, NULL, spec, label, &context), 0);
         assert_int_equal(object_generation(label), 2);
 }
 
@@ -385,11 +385,11 @@ static void test_scale_and_grace(void **state) {
         assert_int_equal(json_int_or(o, "spec.replicas", 0), 5);
         json_set_int(put, "spec.replicas", -2);
         assert_true(scale_form.put(k, o, put, &p) < 0);
-        assert_int_equal(machine_grace_seconds(pods, pod, -1), 7);
-        assert_int_equal(machine_grace_seconds(pods, pod, 0), 0);
+        assert_int_equal(pipeline_grace_seconds(pods, pod, -1), 7);
+        assert_int_equal(pipeline_grace_seconds(pods, pod, 0), 0);
         json_set_str(pod, "status.phase", "Failed");
-        assert_int_equal(machine_grace_seconds(pods, pod, -1), 0);
-        assert_int_equal(machine_grace_seconds(k, o, 30), 0);
+        assert_int_equal(pipeline_grace_seconds(pods, pod, -1), 0);
+        assert_int_equal(pipeline_grace_seconds(k, o, 30), 0);
 }
 
 static void test_delete_options(void **state) {
@@ -438,7 +438,7 @@ static void test_protobuf(void **state) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_decoded_ struct decoded d = {0};
 
-        if (machine_decode(kind("", "namespaces"), NULL, "application/vnd.kubernetes.protobuf",
+        if (pipeline_decode(kind("", "namespaces"), NULL, "application/vnd.kubernetes.protobuf",
                             body, sizeof(body) - 1, FIELD_VALIDATION_STRICT, &d, &p) < 0)
                 fail_msg("%s", p.message);
         assert_json(d.object, "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':'x'}}");
@@ -446,7 +446,7 @@ static void test_protobuf(void **state) {
                 _cleanup_problem_ struct problem q = {0};
                 _cleanup_decoded_ struct decoded cut = {0};
 
-                (void)machine_decode(kind("", "namespaces"), NULL,
+                (void)pipeline_decode(kind("", "namespaces"), NULL,
                                 "application/vnd.kubernetes.protobuf", body, n,
                                 FIELD_VALIDATION_STRICT, &cut, &q);
         }
@@ -478,8 +478,9 @@ static void test_protobuf_deployment(void **state) {
         _cleanup_decoded_ struct decoded d = {0};
         size_t n = unhex(deployment_hex, body);
 
-        if (machine_decode(kind("apps", "deployments"), NULL, "application/vnd.kubernetes.protobuf",
-                            body, n, FIELD_VALIDATION_STRICT, &d, &p) < 0)
+        if (pipeline_decode(kind("apps", "deployments"), NULL,
+                            "application/vnd.kubernetes.protobuf", body, n, FIELD_VALIDATION_STRICT,
+                            &d, &p) < 0)
                 fail_msg("%s", p.message);
         assert_json(json_object_get(d.object, "spec"), "{'replicas':0,'selector':{'matchLabels':{'"
                                                        "app':'d'}},'template':{'metadata':{"
@@ -494,7 +495,7 @@ static void test_protobuf_deployment(void **state) {
                         _cleanup_decoded_ struct decoded e = {0};
 
                         body[i] ^= (unsigned char)(1 << bit);
-                        (void)machine_decode(kind("apps", "deployments"), NULL,
+                        (void)pipeline_decode(kind("apps", "deployments"), NULL,
                                         "application/vnd.kubernetes.protobuf", body, n,
                                         FIELD_VALIDATION_WARN, &e, &q);
                         body[i] ^= (unsigned char)(1 << bit);

@@ -109,7 +109,7 @@ static json_t *random_decoded(struct dice *d, const struct kind *k) {
                         json_pack("{s:s, s:s*, s:s}", "name", "web", "namespace",
                                         k->namespaced ? "d" : NULL, "uid", "u"));
         text = json_dumps(raw, 0);
-        if (machine_decode(k, NULL, NULL, text, strlen(text), FIELD_VALIDATION_STRICT, &decoded,
+        if (pipeline_decode(k, NULL, NULL, text, strlen(text), FIELD_VALIDATION_STRICT, &decoded,
                             &p) < 0)
                 fail_msg("%s: %s\n%s", k->kind, p.message, text);
         return decoded.object;
@@ -125,7 +125,7 @@ static void same(const struct kind *k, const char *what, const json_t *a, const 
 }
 
 static void check_object(struct dice *d, const struct kind *k) {
-        struct machine_context c = {.now_us = 1700000000000000, .user = "u"};
+        struct pipeline_context c = {.now_us = 1700000000000000, .user = "u"};
         _cleanup_json_ json_t *o = random_decoded(d, k), *once = NULL, *twice = NULL,
                               *other = random_decoded(d, k);
         _cleanup_json_ json_t *table = table_new(k, "v1", NULL, true), *merged = NULL,
@@ -134,14 +134,14 @@ static void check_object(struct dice *d, const struct kind *k) {
         struct apply_options a = {.manager = "m", .now_us = c.now_us};
 
         once = json_deep_copy(o);
-        assert_int_equal(machine_normalise(k, once, NULL, &p), 0);
+        assert_int_equal(pipeline_normalise(k, once, NULL, &p), 0);
         same(k, "normalised twice", o, once);
-        assert_int_equal(machine_default(k, once), 0);
+        assert_int_equal(pipeline_default(k, once), 0);
         twice = json_deep_copy(once);
-        assert_int_equal(machine_default(k, twice), 0);
+        assert_int_equal(pipeline_default(k, twice), 0);
         same(k, "defaulted twice", once, twice);
-        assert_int_equal(machine_prepare_create(k, once, &c), 0);
-        (void)machine_validate_create(k, once, &p);
+        assert_int_equal(pipeline_prepare_create(k, once, &c), 0);
+        (void)pipeline_validate_create(k, once, &p);
         assert_int_equal(table_add_row(table, k, once, TABLE_INCLUDE_METADATA, c.now_us), 0);
         assert_int_equal(managed_update(k, NULL, once, &a), 0);
         /* A write of the same changes nothing. */
@@ -149,12 +149,12 @@ static void check_object(struct dice *d, const struct kind *k) {
         twice = json_deep_copy(once);
         assert_int_equal(managed_update(k, once, twice, &a), 0);
         same(k, "updated without a change", once, twice);
-        assert_int_equal(machine_prepare_update(k, NULL, once, twice, &c), 0);
-        (void)machine_validate_update(k, NULL, once, twice, &q);
+        assert_int_equal(pipeline_prepare_update(k, NULL, once, twice, &c), 0);
+        (void)pipeline_validate_update(k, NULL, once, twice, &q);
         /* Another object written over it. */
-        assert_int_equal(machine_default(k, other), 0);
-        assert_int_equal(machine_prepare_update(k, NULL, once, other, &c), 0);
-        (void)machine_validate_update(k, NULL, once, other, &q);
+        assert_int_equal(pipeline_default(k, other), 0);
+        assert_int_equal(pipeline_prepare_update(k, NULL, once, other, &c), 0);
+        (void)pipeline_validate_update(k, NULL, once, other, &q);
         assert_int_equal(managed_update(k, once, other, &a), 0);
         /* An object is its own merge patch. */
         assert_int_equal(patch_merge(once, once, &merged), 0);

@@ -354,29 +354,29 @@ static void custom_fails(const struct kind *k, const char *spec, const char *exp
         _cleanup_problem_ struct problem p = {0};
         _cleanup_decoded_ struct decoded d = {0};
 
-        assert_int_equal(machine_decode(k, NULL, NULL, body, strlen(body), FIELD_VALIDATION_WARN,
+        assert_int_equal(pipeline_decode(k, NULL, NULL, body, strlen(body), FIELD_VALIDATION_WARN,
                                          &d, &p),
                         0);
-        assert_int_equal(machine_default(k, d.object), 0);
-        assert_true(machine_validate_create(k, d.object, &p) < 0);
+        assert_int_equal(pipeline_default(k, d.object), 0);
+        assert_true(pipeline_validate_create(k, d.object, &p) < 0);
         if (!strstr(p.message, want))
                 fail_msg("\n got: %s\nwant: %s", p.message, want);
 }
 
 static void test_crd(void **state) {
         const struct kind *crds = kind("apiextensions.k8s.io", "customresourcedefinitions"), *k;
-        struct machine_context c = {.now_us = now_us};
+        struct pipeline_context c = {.now_us = now_us};
         _cleanup_free_ char *body = quoted(crd_text);
         _cleanup_problem_ struct problem p = {0};
         _cleanup_decoded_ struct decoded d = {0}, w = {0};
         uint64_t generation = kind_registry_generation(registry);
 
-        if (machine_decode(crds, NULL, NULL, body, strlen(body), FIELD_VALIDATION_STRICT, &d, &p) <
+        if (pipeline_decode(crds, NULL, NULL, body, strlen(body), FIELD_VALIDATION_STRICT, &d, &p) <
                         0)
                 fail_msg("%s", p.message);
-        assert_int_equal(machine_default(crds, d.object), 0);
-        assert_int_equal(machine_prepare_create(crds, d.object, &c), 0);
-        if (machine_validate_create(crds, d.object, &p) < 0)
+        assert_int_equal(pipeline_default(crds, d.object), 0);
+        assert_int_equal(pipeline_prepare_create(crds, d.object, &c), 0);
+        if (pipeline_validate_create(crds, d.object, &p) < 0)
                 fail_msg("%s", p.message);
         assert_string_equal(json_str(d.object, "status.acceptedNames.listKind"), "WidgetList");
         assert_int_equal(kind_registry_add_crd(registry, d.object, &p), 0);
@@ -389,14 +389,14 @@ static void test_crd(void **state) {
         static const char widget[] = "{\"metadata\":{\"name\":\"w\",\"namespace\":\"d\"},\"spec\":{"
                                      "\"size\":2,\"x\":1,\"any\":{\"y\":1},\"nul\":null,\"code\":"
                                      "\"123-a\",\"port\":\"http\"}}";
-        assert_int_equal(machine_decode(k, NULL, NULL, widget, strlen(widget),
+        assert_int_equal(pipeline_decode(k, NULL, NULL, widget, strlen(widget),
                                          FIELD_VALIDATION_WARN, &w, &p),
                         0);
         assert_string_equal(w.warnings[0], "unknown field \"spec.x\"");
-        assert_int_equal(machine_default(k, w.object), 0);
+        assert_int_equal(pipeline_default(k, w.object), 0);
         assert_json(json_object_get(w.object, "spec"), "{'size':2,'any':{'y':1},'nul':null,'code':'"
                                                        "123-a','port':'http','color':'red'}");
-        if (machine_validate_create(k, w.object, &p) < 0)
+        if (pipeline_validate_create(k, w.object, &p) < 0)
                 fail_msg("%s", p.message);
         custom_fails(k, "{'size':11}",
                         "Widget.example.com 'w' is invalid: spec.size: Invalid value: 11: "
@@ -459,8 +459,8 @@ static void test_bad_crds(void **state) {
                 else
                         json_set_at(streq(cases[i].path, "storage") ? version : crd, cases[i].path,
                                         json_incref(value));
-                assert_int_equal(machine_default(crds, crd), 0);
-                assert_true(machine_validate_create(crds, crd, &p) < 0);
+                assert_int_equal(pipeline_default(crds, crd), 0);
+                assert_true(pipeline_validate_create(crds, crd, &p) < 0);
                 if (!strstr(p.message, want))
                         fail_msg("\n got: %s\nwant: %s", p.message, want);
         }
