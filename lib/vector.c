@@ -13,6 +13,8 @@ void *vector_grown(void *items, size_t *allocated, size_t count, size_t size) {
         wanted = MAX(count, (size_t)START);
         if (*allocated <= SIZE_MAX / 2)
                 wanted = MAX(wanted, *allocated * 2);
+        if (wanted > PTRDIFF_MAX / size)
+                return NULL;
         grown = reallocarray(items, wanted, size);
         if (!grown)
                 return NULL;
