@@ -64,11 +64,11 @@ libreconcile_a_SOURCES = \
 	reconcilers/endpointslice.c \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
-	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
+	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podcidr.h reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
 	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
-	reconcilers/serviceaccount.c reconcilers/wake.c \
+	reconcilers/serviceaccount.c reconcilers/wake.c reconcilers/wake.h \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)

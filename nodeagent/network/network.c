@@ -552,7 +552,7 @@ int network_pod_up(struct network *n, const char *uid, const char *address, cons
         _cleanup_close_ int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC),
                             ns = -EBADF;
         struct route_spec route = {.destination = address, .source = gateway};
-        struct nl_sock *inside;
+        struct nl_sock *inside = NULL;
         char veth[16];
         int r;
 
@@ -755,7 +755,7 @@ static bool any_address(struct nl_cache *links, struct nl_cache *addresses, char
 
 int network_guess_node_ip(char ret[static 16]) {
         struct nl_cache *routes = NULL, *addresses = NULL, *links = NULL;
-        struct nl_sock *s;
+        struct nl_sock *s = NULL;
         int r = open_socket(&s);
 
         if (r < 0)
