@@ -91,7 +91,7 @@ static void test_alloc_changes(void **state) {
         alloc_observe(api.alloc, "/registry/ranges/nodeports/30001", "a/web", 5);
         assert_int_equal(allocate(live, same, &p), 0);
         assert_int_equal(key_count, 0);
-        /* no node port any more: it is given back */
+        /* The node port is no longer asked for: it is released. */
         assert_int_equal(allocate(live, cluster, &p), 0);
         assert_int_equal(key_count, 1);
         assert_null(keys[0].owner);
