@@ -11,7 +11,7 @@ struct controller {
         const char *name;        /* also its log and metric name */
         enum world_kind primary; /* the kind of its names; WORLD_KINDS_MAX: its names are not those
                                     of objects */
-        uint32_t kinds;          /* WORLD_BIT() of the kinds that wake it */
+        uint64_t kinds;          /* WORLD_BIT() of the kinds that wake it */
         /* An object was created (old NULL), changed, or deleted (gone: object is its last state).
          */
         void (*wake)(const struct world *w, const struct wake *out, enum world_kind kind,

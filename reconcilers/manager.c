@@ -20,7 +20,7 @@ struct manager {
         struct runner **runners;
         struct map *lease_seen;       /* name -> uint64_t, monotonic */
         uint64_t leases_connected_us; /* monotonic; 0: the watch of leases is down */
-        uint32_t wanted;
+        uint64_t wanted;
         bool started, synced, leading;
 };
 

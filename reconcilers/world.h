@@ -10,7 +10,7 @@
 #define WORLD_KIND_ID(name, id, ns, selector) WORLD_##name,
 enum world_kind { WORLD_KINDS(WORLD_KIND_ID) WORLD_KINDS_MAX };
 #undef WORLD_KIND_ID
-#define WORLD_BIT(kind) (UINT32_C(1) << (kind))
+#define WORLD_BIT(kind) (UINT64_C(1) << (kind))
 
 /* One row a kind: its place in the catalogue and which part of it is watched. */
 struct world_kind_row {
