@@ -181,19 +181,28 @@ static int split_leaf(struct index *x, size_t at, size_t slot) {
         return 0;
 }
 
+static int add_first_leaf(struct index *x) {
+        _cleanup_free_ struct leaf *l = NULL;
+        int r = leaf_resize(&l, 1);
+
+        if (r < 0)
+                return r;
+        r = vector_insert(&x->leaves, 0, l);
+        if (r < 0)
+                return r;
+        l = NULL;
+        return 0;
+}
+
 /* Where index_seek() has looked for its key and not found it. */
 static int insert_item(struct index *x, size_t at, size_t slot, struct index_item *it) {
-        struct leaf *l = NULL;
-        int r = 0;
+        struct leaf *l;
+        int r;
 
         if (x->leaves.count == 0) {
-                r = leaf_resize(&l, 1);
-                if (r >= 0)
-                        r = vector_insert(&x->leaves, 0, l);
-                if (r < 0) {
-                        free(l);
+                r = add_first_leaf(x);
+                if (r < 0)
                         return r;
-                }
         }
         if (x->leaves.items[at]->count == LEAF_MAX) {
                 r = split_leaf(x, at, slot);
@@ -204,10 +213,11 @@ static int insert_item(struct index *x, size_t at, size_t slot, struct index_ite
                         at++;
                 }
         }
-        if (x->leaves.items[at]->count == x->leaves.items[at]->allocated)
+        if (x->leaves.items[at]->count == x->leaves.items[at]->allocated) {
                 r = leaf_resize(&x->leaves.items[at], x->leaves.items[at]->count + 1);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         l = x->leaves.items[at];
         memmove(&l->items[slot + 1], &l->items[slot], (l->count - slot) * sizeof(l->items[0]));
         l->items[slot] = it;

@@ -109,25 +109,26 @@ static int tail_reserve(struct mvcc *m) {
 }
 
 /* Takes the row. */
-static int add_row(struct mvcc *m, struct row *row) {
+static int add_row(struct mvcc *m, struct row *taken) {
+        _cleanup_row_ struct row *row = taken;
         struct place place = {.rev = m->rev + 1, .seq_dead = m->next_seq * 2 + (row->version == 0)};
         int r = tail_reserve(m);
 
-        if (r >= 0)
-                r = vector_reserve(&m->changes, 1);
-        if (r >= 0)
-                r = index_add(m->index, row->data, row->key_size, place, row->create, row->version,
-                                row->lease);
-        if (r < 0) {
-                row_unref(row);
+        if (r < 0)
                 return r;
-        }
+        r = vector_reserve(&m->changes, 1);
+        if (r < 0)
+                return r;
+        r = index_add(m->index, row->data, row->key_size, place, row->create, row->version,
+                        row->lease);
+        if (r < 0)
+                return r;
         row->rev = place.rev;
         row->seq = m->next_seq++;
-        m->tail[row->seq & m->tail_mask] = row;
         m->tail_bytes += row_bytes(row);
         m->changes.items[m->changes.count++] = row_ref(row);
         m->txn_changed = true;
+        m->tail[row->seq & m->tail_mask] = TAKE_PTR(row);
         return 0;
 }
 

@@ -24,6 +24,7 @@ struct mvcc;
 int answers_new(struct answers **ret, sd_event *event);
 /* The calls must have ended. */
 struct answers *answers_free(struct answers *x);
+DEFINE_CLEANUP(struct answers *, answers_free);
 
 /* Sends head and then the answer as one message and ends the call. Takes head and answer, which are
  * empty after it; they are freed also when this is refused: -ENOBUFS, -ENOMEM, the call is still
