@@ -298,6 +298,7 @@ static int list(struct wal *w, uint64_t **ret, size_t *ret_count) {
                                 w->spare_count < WAL_SPARES_MAX)
                         snprintf(w->spares[w->spare_count++], WAL_NAME_SIZE, "%s", *name);
         }
+        assert(w->spare_count <= WAL_SPARES_MAX);
         qsort(v, n, sizeof(v[0]), by_number);
         *ret = TAKE_PTR(v);
         *ret_count = n;
@@ -336,6 +337,8 @@ static int write_again(struct log_reader *x) {
         const struct wal_file_ops *ops = w->options.files.ops;
         int r;
 
+        assert(w->file && w->at % WAL_PAGE == 0);
+        assert(x->first_unmarked < x->size);
         if (x->first_unmarked != 0) {
                 r = ops->write(w->file, x->data + x->first_unmarked,
                                 MIN(w->at, x->size) - x->first_unmarked, x->first_unmarked);

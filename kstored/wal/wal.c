@@ -78,6 +78,7 @@ bool wal_segment_number(const char *name, uint64_t *ret) {
 }
 
 int wal_segment_add(struct wal *w, uint64_t number, uint64_t last_index) {
+        assert(w->segments.count == 0 || w->segments.items[w->segments.count - 1].number < number);
         return vector_append(&w->segments,
                         ((struct wal_segment){.number = number, .last_index = last_index}));
 }
@@ -88,6 +89,8 @@ int wal_move_mark(struct wal *w) {
         uint8_t page[WAL_PAGE];
         int r;
 
+        assert(w->mark);
+        assert(w->synced <= w->number);
         wal_mark_encode(&m, page);
         r = w->options.files.ops->write(
                         w->mark, page, sizeof(page), m.number % WAL_MARK_SLOTS * WAL_PAGE);
@@ -216,6 +219,8 @@ static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
         char name[WAL_NAME_SIZE];
         int r;
 
+        assert(x->number == w->number + 1 && x->before == w->before);
+        assert(w->block.size > WAL_PAGE); /* the page of the head, and the block */
         wal_head_encode(&h, (uint8_t *)w->block.data);
         r = wal_block_end(&w->block, WAL_PAGE, h.salt, x);
         if (r < 0)
@@ -243,8 +248,11 @@ static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
 
 static int write_block(struct wal *w, struct wal_block *x, bool sync) {
         const struct wal_file_ops *ops = w->options.files.ops;
-        int r = wal_block_end(&w->block, WAL_PAGE, w->salt, x);
+        int r;
 
+        assert(x->number == w->number + 1 && x->before == w->before);
+        assert(w->file && w->at >= WAL_PAGE && w->at % WAL_PAGE == 0);
+        r = wal_block_end(&w->block, WAL_PAGE, w->salt, x);
         if (r < 0)
                 return r;
         grow(w, x->pages_size);
@@ -292,6 +300,7 @@ static int drop_segments(struct wal *w, uint64_t trim_to) {
         }
         if (n == 0)
                 return r;
+        assert(n < w->segments.count); /* the one that is written stays */
         w->segments.count -= n;
         memmove(w->segments.items, w->segments.items + n,
                         w->segments.count * sizeof(w->segments.items[0]));
@@ -337,9 +346,11 @@ static int append(struct wal *w, const struct wal_batch *b) {
                 w->last_term = b->truncate_term;
         }
         if (b->entry_count > 0) {
+                assert(b->entries[0]->index == w->last_index + 1);
                 w->last_index = b->entries[b->entry_count - 1]->index;
                 w->last_term = b->entries[b->entry_count - 1]->term;
         }
+        assert(w->segments.count > 0);
         w->segments.items[w->segments.count - 1].last_index =
                         MAX(w->segments.items[w->segments.count - 1].last_index, w->last_index);
         if (!b->sync)
@@ -388,6 +399,7 @@ int wal_give_back(const struct wal *w) {
 int wal_finish(struct wal *w) {
         int r;
 
+        assert(w->synced <= w->number);
         if (w->synced < w->number) {
                 r = w->options.files.ops->sync(w->file);
                 w->synced = w->number;
