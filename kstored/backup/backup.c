@@ -1,8 +1,8 @@
 /* Checking a backup and making a data directory of it (docs/backup.md, docs/store-format.md).
  *
- * A backup of format 1 holds a log, and what a member acknowledged may stand only there: so it is
- * applied before it goes, to its end, because this member cannot know which of the last entries a
- * majority has; what was not acknowledged may be there or not. */
+ * A backup of format 1 holds a log, and acknowledged entries may stand only there: so it is applied
+ * before it is removed, to its end, because this member cannot know which of the last entries a
+ * majority has. An entry that was not acknowledged may be applied or not. */
 #include "kstored/backup/internal.h"
 
 #include <fcntl.h>

@@ -43,7 +43,7 @@ static bool shares(char *const *a, char *const *b) {
         return false;
 }
 
-/* ---- who is who */
+/* ---- the members */
 
 /* The others as the options name them, and as an earlier run found them. */
 static int known_urls(struct survey *s, const struct server_options *o, struct problem *p) {
@@ -164,7 +164,7 @@ static int ask_all(struct survey *s, const struct server_options *o, struct prob
         return 0;
 }
 
-/* ---- what they must have in common */
+/* ---- their agreement */
 
 static size_t voters_left(const struct survey *s) {
         size_t n = 0;
@@ -196,7 +196,7 @@ static bool is_reached(const struct survey *s) {
         return false;
 }
 
-/* NULL when they agree; else what is in the way, which may pass. */
+/* NULL when they agree; else the obstacle, which may be transient. */
 static const char *disagreement(const struct survey *s, size_t *ret_follow) {
         size_t follow = 0;
 

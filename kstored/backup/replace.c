@@ -1,5 +1,5 @@
-/* Each step can be repeated, and what it has to do is read off the cluster and the directory, so
- * that it may be killed anywhere: a directory that is empty was put aside; a member with our
+/* Each step can be repeated: the cluster and the directory show what is left to do, so that it may
+ * be killed anywhere: a directory that is empty was put aside; a member with our
  * address that was never started is the one that was added; a ticket says that all is done.
  *
  * Data first: while the old member is still in the cluster an empty directory is refused at a start

@@ -81,7 +81,7 @@ static int in_use_problem(const struct target_dir *x, struct problem *p) {
                         x->dir);
 }
 
-/* The rules of who may be overwritten by what. */
+/* Whether this backup may replace this store. */
 static int judge(struct target_dir *x, const struct backup_target *t,
                 const struct backup_info *info, struct problem *p) {
         if (!x->has_store)

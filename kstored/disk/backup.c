@@ -155,7 +155,7 @@ static int check_rows(struct disk *d, struct problem *p) {
         return r < 0 ? problem_set(p, -r, 0, NULL, "cannot read %s: %s", d->path, strerror(-r)) : 0;
 }
 
-/* A file: URI of a path: what has a meaning in URIs is escaped. */
+/* A file: URI of a path: characters with a meaning in URIs are escaped. */
 static char *file_uri(const char *path) {
         _cleanup_buf_ struct buf b = {0};
 

@@ -194,8 +194,8 @@ int disk_on_commit(void *userdata, sqlite3 *db, const char *name, int pages) {
         return SQLITE_OK;
 }
 
-/* The copy that SQLite makes meanwhile is a file (in $SQLITE_TMPDIR), not memory; and what it
- * leaves in SQLite's log goes at once, also of one that failed. */
+/* The copy that SQLite makes meanwhile is a file (in $SQLITE_TMPDIR), not memory. It fills
+ * SQLite's log, also when it fails: the log is emptied at once. */
 int disk_vacuum(struct disk *d) {
         int r = disk_exec(d->writer, "PRAGMA temp_store=FILE; VACUUM");
 

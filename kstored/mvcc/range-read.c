@@ -171,7 +171,7 @@ static int read_row(struct mvcc *m, int64_t seq, struct row **ret, work_left *wo
         return r;
 }
 
-/* ---- what belongs to the answer, and its size ---- */
+/* ---- the plan: the rows of the answer, and its size ---- */
 
 /* The order of values is that of these numbers, where they differ. */
 static uint64_t value_number(const struct row *row) {
@@ -485,7 +485,7 @@ static int write_rest(struct range_read *x, struct mvcc *m, struct buf *out, siz
         return x->in_row;
 }
 
-/* A row begins; what was planned must not be exceeded. */
+/* A row begins; it must not exceed the plan. */
 static int write_row(struct range_read *x, struct mvcc *m, int64_t seq, struct buf *out,
                 size_t size_max, work_left *work) {
         int r = next_row(x, m, seq, work);

@@ -1,4 +1,4 @@
-/* The central turn, and what goes to the disk when.
+/* The central turn, and the order of writes.
  *
  * A save of the core goes to the log at once. Applied changes wait up to half a second, or until
  * there is enough of it, for a transaction of the database: the log has it already, so nothing is
@@ -138,7 +138,7 @@ static void save_refused(struct replica *replica) {
         replica->log_full = true;
         replica->save_again_ms = replica->now_ms + FULL_RETRY_MS;
         set_disk_full(replica);
-        /* Somebody with space leads better: what cannot be saved here piles up. */
+        /* A member with space leads better: here entries pile up that cannot be saved. */
         if (replica_is_leader(replica))
                 (void)raft_transfer(replica->raft, 0);
 }

@@ -40,7 +40,7 @@ struct replica_ops {
         void (*outcome)(void *userdata, uint64_t id, const struct outcome *o);
         /* A read barrier is known; it may be served once `index` is applied (0: ask again). */
         void (*read_allowed)(void *userdata, const struct raft_read *read);
-        /* Entries were applied or reads allowed: what waited for that can be served. */
+        /* Entries were applied or reads allowed: calls that waited for that can be served. */
         void (*applied)(void *userdata);
         void (*role_changed)(void *userdata, const struct raft_status *status);
         /* This member cannot continue: it does nothing from now on. */

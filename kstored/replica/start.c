@@ -1,11 +1,12 @@
-/* A member's beginning: what the disk holds, or the members that an empty one is given. */
+/* A member's start: from the state on the disk, or, when it is empty, from the given members. */
 #include "kstored/replica/replica.h"
 
 #include "kstored/disk/damage.h"
 #include "lib/log.h"
 
-/* Reads the state machine back. Damage ends the member, so that it no longer answers. What
- * could not be read may be readable later: it fails only the request, and the scrub starts again.
+/* Reads the state machine back. Damage ends the member, so that it no longer answers. A
+ * row that could not be read may be readable later: it fails only the request, and the scrub starts
+ * again.
  */
 static int check_source(struct replica *replica, int r) {
         if (r >= 0)
@@ -108,7 +109,7 @@ static int write_first(
                      : 0;
 }
 
-/* An empty disk: the log comes first, so that a member that knows who it is has one. */
+/* An empty disk: the log comes first, so that a member that has an identity has a log. */
 static int bootstrap(struct replica *replica, struct wal_contents *log, struct problem *p) {
         struct wal_options o;
         int r;

@@ -34,6 +34,6 @@ int answers_send(struct answers *x, struct grpc_call *call, struct buf *head, st
 void answers_set_store(struct answers *x, struct mvcc *mvcc);
 /* Whether a compaction must not drop rows yet. Ends those that have had their time. */
 bool answers_hold(struct answers *x, uint64_t now_ms);
-/* Now and then: gives up what is held for clients that do not read. */
+/* Now and then: frees the memory held for clients that do not read. */
 void answers_idle(struct answers *x);
 size_t answers_count(const struct answers *x);

@@ -1,4 +1,4 @@
-/* A whole state for a member that fell behind what the log still holds: what is in memory is
+/* A whole state for a member that fell behind the log: changes that are only in memory are
  * written, the database is copied on a thread, and the copy is streamed over its own connection,
  * a piece at a time as the other takes them. One at a time; another member waits its turn. After an
  * error the copy starts again from its beginning. */

@@ -321,7 +321,7 @@ static int mark_block(struct wal *w, bool new_segment) {
 
 static int append(struct wal *w, const struct wal_batch *b) {
         struct wal_block x = {.number = w->number + 1, .before = w->before, .synced = w->synced};
-        /* Into an empty segment goes what is larger than one, too. */
+        /* A block that is larger than a segment goes into an empty one, too. */
         bool fits = w->file &&
                     (w->at == WAL_PAGE ||
                                     w->at + w->block.size <= w->options.segment_bytes + WAL_PAGE);
