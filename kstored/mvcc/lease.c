@@ -71,7 +71,7 @@ static void sift_down(struct lessor *l, size_t i, struct lease *x) {
 }
 
 static void heap_push(struct lessor *l, struct lease *x) {
-        assert(l->leading && x->end_ms != UINT64_MAX);
+        assert(l->leading);
         assert(x->heap_at == 0); /* once at most */
         if (vector_reserve(&l->heap, 1) < 0) {
                 l->short_of_memory = true;

@@ -60,7 +60,8 @@ struct replica_options {
         size_t log_bytes_max;    /* ... and how large they may be; 0: REPLICA_LOG_BYTES_MAX */
         size_t fragment_bytes;   /* of watch responses */
         bool no_fsync;
-        /* The initial state of an empty disk; the members are taken. */
+        /* The initial state of an empty disk. Members that are taken become NULL here; those
+         * that an error leaves in the array are the caller's. */
         uint64_t cluster_id;
         uint64_t member_id;
         struct member **members;

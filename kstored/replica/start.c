@@ -4,9 +4,8 @@
 #include "kstored/disk/damage.h"
 #include "lib/log.h"
 
-/* Reads the state machine back. Damage ends the member, so that it no longer answers. A
- * row that could not be read may be readable later: it fails only the request, and the scrub starts
- * again.
+/* Reads the state machine back. Damage ends the member, so that it no longer answers. A row that
+ * could not be read may be readable later: it fails only the request, and the scrub starts again.
  */
 static int check_source(struct replica *replica, int r) {
         if (r >= 0)
