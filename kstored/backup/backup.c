@@ -1,8 +1,8 @@
 /* Checking a backup and making a data directory of it (docs/backup.md, docs/store-format.md).
  *
- * A backup of format 1 holds a log, and what a member acknowledged may stand only there: so it is
- * applied before it goes, to its end, because this member cannot know which of the last entries a
- * majority has; what was not acknowledged may be there or not. */
+ * A backup of format 1 holds a log, and acknowledged entries may stand only there: so it is applied
+ * before it is removed, to its end, because this member cannot know which of the last entries a
+ * majority has. An entry that was not acknowledged may be applied or not. */
 #include "kstored/backup/internal.h"
 
 #include <fcntl.h>
@@ -61,10 +61,10 @@ int backup_open(const char *path, int *ret_fd, struct backup_info *info, struct 
                 return r;
         info->size = (uint64_t)st.st_size - BACKUP_HASH_SIZE;
         r = sha256_file(fd, info->size, have);
-        if (r >= 0 && pread(fd, want, sizeof(want), (off_t)info->size) != sizeof(want))
-                r = -EIO;
         if (r < 0)
                 return backup_file_problem(path, "read", r, p);
+        if (pread(fd, want, sizeof(want), (off_t)info->size) != sizeof(want))
+                return backup_file_problem(path, "read", -EIO, p);
         if (memcmp(want, have, sizeof(want)) != 0)
                 return problem_set(p, EUCLEAN, 0, NULL,
                                 "%s is damaged: its SHA-256 is not the one at its end (cut short "
@@ -111,11 +111,13 @@ static int take_rows(struct state *s, bool keep) {
         struct row **rows = mvcc_take_changes(s->kv.mvcc, &n);
         int r = 0;
 
-        for (size_t i = 0; i < n; i++) {
-                if (keep && r >= 0)
-                        r = disk_batch_row(&s->batch, rows[i]);
-                row_unref(rows[i]);
+        for (size_t i = 0; keep && i < n; i++) {
+                r = disk_batch_row(&s->batch, rows[i]);
+                if (r < 0)
+                        break;
         }
+        for (size_t i = 0; i < n; i++)
+                row_unref(rows[i]);
         free(rows);
         return r;
 }
@@ -132,26 +134,50 @@ int backup_write_batch(struct state *s, struct disk *d, struct problem *p) {
         return 0;
 }
 
-int backup_apply_log(struct state *s, struct disk *from, struct disk *to, struct problem *p) {
-        struct wal_contents log = {0};
+static int apply_entry(struct state *s, const struct raft_entry *e, bool keep) {
+        struct outcome o = {0};
+        int r;
+
+        if (e->index != s->applied + 1)
+                return -EUCLEAN;
+        r = state_apply(s, e, &o);
+        if (r < 0)
+                return r;
+        return take_rows(s, keep);
+}
+
+/* `to` NULL: nothing is kept for a disk. */
+static int apply_entries(struct state *s, const struct wal_contents *log, struct disk *to,
+                struct problem *p) {
         size_t since = 0;
+
+        for (size_t i = 0; i < log->entry_count; i++) {
+                int r;
+
+                if (log->entries[i]->index <= s->applied)
+                        continue;
+                r = apply_entry(s, log->entries[i], to);
+                if (r < 0)
+                        return r;
+                if (!to) {
+                        disk_batch_clear(&s->batch);
+                        continue;
+                }
+                if (++since % APPLY_PIECE != 0)
+                        continue;
+                r = backup_write_batch(s, to, p);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int backup_apply_log(struct state *s, struct disk *from, struct disk *to, struct problem *p) {
+        _cleanup_(wal_contents_done) struct wal_contents log = {0};
         int r = disk_old_log(from, &log);
 
-        for (size_t i = 0; r >= 0 && i < log.entry_count; i++) {
-                const struct raft_entry *e = log.entries[i];
-                struct outcome o = {0};
-
-                if (e->index <= s->applied)
-                        continue;
-                r = e->index == s->applied + 1 ? state_apply(s, e, &o) : -EUCLEAN;
-                if (r >= 0)
-                        r = take_rows(s, to);
-                if (!to)
-                        disk_batch_clear(&s->batch);
-                else if (r >= 0 && ++since % APPLY_PIECE == 0)
-                        r = backup_write_batch(s, to, p);
-        }
-        wal_contents_done(&log);
+        if (r > 0)
+                r = apply_entries(s, &log, to, p);
         if (r == -EPROTO)
                 return problem_set(p, EPROTO, 0, NULL,
                                 "the log in %s holds a command of a newer kstored: use the newer "
@@ -181,19 +207,28 @@ int backup_fill_info(struct state *s, struct disk *d, struct backup_info *info) 
         return 0;
 }
 
-static int check_opened(const char *path, struct backup_info *info, struct problem *p) {
+static int load_copy(const char *path, struct backup_info *info, struct problem *p) {
         _cleanup_(disk_freep) struct disk *d = NULL;
         _cleanup_(state_freep) struct state *s = NULL; /* goes first: it reads from d */
         int r = disk_open_copy(&d, path, p);
 
-        if (r >= 0)
-                r = backup_load_state(&s, d, p);
-        if (r >= 0)
-                r = backup_apply_log(s, d, NULL, p);
-        if (r >= 0)
-                r = backup_fill_info(s, d, info);
-        if (r >= 0)
-                r = mvcc_hash(s->kv.mvcc, info->revision, &info->hash);
+        if (r < 0)
+                return r;
+        r = backup_load_state(&s, d, p);
+        if (r < 0)
+                return r;
+        r = backup_apply_log(s, d, NULL, p);
+        if (r < 0)
+                return r;
+        r = backup_fill_info(s, d, info);
+        if (r < 0)
+                return r;
+        return mvcc_hash(s->kv.mvcc, info->revision, &info->hash);
+}
+
+static int check_opened(const char *path, struct backup_info *info, struct problem *p) {
+        int r = load_copy(path, info, p);
+
         return r < 0 && !p->message ? backup_file_problem(path, "read", r, p) : r;
 }
 
@@ -202,9 +237,11 @@ int backup_check(const char *path, struct backup_info *ret, struct problem *p) {
         struct backup_info info = {0};
         int r = backup_open(path, &fd, &info, p);
 
-        if (r >= 0)
-                r = check_opened(path, &info, p);
-        if (r >= 0)
-                *ret = info;
-        return r;
+        if (r < 0)
+                return r;
+        r = check_opened(path, &info, p);
+        if (r < 0)
+                return r;
+        *ret = info;
+        return 0;
 }

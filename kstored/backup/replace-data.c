@@ -40,8 +40,9 @@ int replace_ticket_read(const char *data_dir, struct replace_ticket *ret, struct
 
         if (r == -ENOENT || r == -ENOTDIR)
                 return 0;
-        if (r >= 0)
-                r = json_parse(text, n, 0, &v, NULL);
+        if (r < 0)
+                return refuse_file(path, "read", r, p);
+        r = json_parse(text, n, 0, &v, NULL);
         if (r < 0)
                 return refuse_file(path, "read", r, p);
         t.cluster_id = read_hex(v, "clusterID");

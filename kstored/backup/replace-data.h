@@ -1,5 +1,5 @@
 /* The data directory of a member that is replaced: the old one is put aside, never deleted, and the
- * new one says as whom the next start joins. */
+ * new one names the member as which the next start joins. */
 #pragma once
 
 #include "lib/problem.h"
@@ -13,7 +13,7 @@ struct replace_ticket {
 void replace_ticket_done(struct replace_ticket *t);
 /* 1, or 0 when there is none. */
 int replace_ticket_read(const char *data_dir, struct replace_ticket *ret, struct problem *p);
-/* It has served its purpose: the database says who this is. */
+/* It has served its purpose: the database has the identity now. */
 void replace_ticket_drop(const char *data_dir);
 
 struct replace_dir {

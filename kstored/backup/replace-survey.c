@@ -43,7 +43,7 @@ static bool shares(char *const *a, char *const *b) {
         return false;
 }
 
-/* ---- who is who */
+/* ---- the members */
 
 /* The others as the options name them, and as an earlier run found them. */
 static int known_urls(struct survey *s, const struct server_options *o, struct problem *p) {
@@ -149,16 +149,22 @@ static int ask_all(struct survey *s, const struct server_options *o, struct prob
         s->newest = first;
         s->cluster_id = first.cluster_id;
         r = find_self(s, o, p);
-        s->answers = r >= 0 ? calloc(RAFT_MEMBERS_MAX, sizeof(*s->answers)) : NULL;
-        if (r >= 0 && !s->answers)
-                r = -ENOMEM;
-        for (size_t i = 0; r >= 0 && i < s->newest.count; i++)
-                if (s->newest.members[i] != s->self)
-                        r = ask_member(s, s->newest.members[i], p);
-        return r;
+        if (r < 0)
+                return r;
+        s->answers = calloc(RAFT_MEMBERS_MAX, sizeof(*s->answers));
+        if (!s->answers)
+                return -ENOMEM;
+        for (size_t i = 0; i < s->newest.count; i++) {
+                if (s->newest.members[i] == s->self)
+                        continue;
+                r = ask_member(s, s->newest.members[i], p);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
-/* ---- what they must have in common */
+/* ---- their agreement */
 
 static size_t voters_left(const struct survey *s) {
         size_t n = 0;
@@ -190,7 +196,7 @@ static bool is_reached(const struct survey *s) {
         return false;
 }
 
-/* NULL when they agree; else what is in the way, which may pass. */
+/* NULL when they agree; else the obstacle, which may be transient. */
 static const char *disagreement(const struct survey *s, size_t *ret_follow) {
         size_t follow = 0;
 
@@ -274,16 +280,19 @@ static int ask_hash(const struct survey *s, size_t i, int64_t rev, struct hash *
 static int compare_once(struct survey *s, struct problem *p) {
         struct hash hashes[RAFT_MEMBERS_MAX] = {0};
         int64_t rev = INT64_MAX;
-        int r = 0;
 
         for (size_t i = 0; i < s->count; i++)
                 rev = MIN(rev, s->answers[i].revision);
-        for (size_t i = 0; i < s->count && r >= 0; i++)
-                r = ask_hash(s, i, rev, &hashes[i], p);
-        for (size_t i = 0; i < s->count && r >= 0; i++)
+        for (size_t i = 0; i < s->count; i++) {
+                int r = ask_hash(s, i, rev, &hashes[i], p);
+
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < s->count; i++)
                 if (!hashes[i].known || hashes[i].compact_rev != hashes[0].compact_rev)
                         return 0; /* compacted meanwhile */
-        for (size_t i = 1; i < s->count && r >= 0; i++)
+        for (size_t i = 1; i < s->count; i++)
                 if (hashes[i].hash != hashes[0].hash)
                         return problem_set(p, EUCLEAN, 0, NULL,
                                         "the other members differ from each other at revision "
@@ -291,7 +300,7 @@ static int compare_once(struct survey *s, struct problem *p) {
                                         "right; keep the data of all",
                                         (long long)rev, s->urls[0], hashes[0].hash, s->urls[i],
                                         hashes[i].hash);
-        return r < 0 ? r : 1;
+        return 1;
 }
 
 static int compare(struct survey *s, const struct server_options *o, struct problem *p) {
@@ -322,7 +331,10 @@ int survey_others(struct survey *s, const struct server_options *o, struct probl
                         .ca = o->peer_trusted_ca_file};
         s->tls = s->tls_files.cert || s->tls_files.ca ? &s->tls_files : NULL;
         r = known_urls(s, o, p);
-        if (r >= 0)
-                r = agree(s, o, p);
-        return r < 0 ? r : compare(s, o, p);
+        if (r < 0)
+                return r;
+        r = agree(s, o, p);
+        if (r < 0)
+                return r;
+        return compare(s, o, p);
 }

@@ -1,5 +1,5 @@
-/* Each step can be repeated, and what it has to do is read off the cluster and the directory, so
- * that it may be killed anywhere: a directory that is empty was put aside; a member with our
+/* Each step can be repeated: the cluster and the directory show what is left to do, so that it may
+ * be killed anywhere: a directory that is empty was put aside; a member with our
  * address that was never started is the one that was added; a ticket says that all is done.
  *
  * Data first: while the old member is still in the cluster an empty directory is refused at a start
@@ -133,8 +133,9 @@ static int become_new(struct survey *s, const struct server_options *o, uint64_t
                         if (r > 0)
                                 return 0;
                 }
-                if (r >= 0)
-                        r = survey_again(s, o, p);
+                if (r < 0)
+                        return r;
+                r = survey_again(s, o, p);
                 if (r < 0)
                         return r;
         }
@@ -145,21 +146,26 @@ static int become_new(struct survey *s, const struct server_options *o, uint64_t
 
 static int prepare(struct survey *s, const struct server_options *o, struct replace_dir *dir,
                 struct replace_result *ret, struct problem *p) {
-        struct replace_ticket t = {.cluster_id = s->cluster_id};
-        int r = 0;
+        _cleanup_(replace_ticket_done) struct replace_ticket t = {.cluster_id = s->cluster_id};
+        int r;
 
-        if (dir->has_data)
+        if (dir->has_data) {
                 r = replace_dir_put_aside(dir, &ret->aside, p);
-        if (r >= 0 && ret->aside)
+                if (r < 0)
+                        return r;
+        }
+        if (ret->aside)
                 log_info("The old data are in %s", ret->aside);
-        if (r >= 0)
-                r = become_new(s, o, &ret->removed, &ret->member_id, p);
-        for (size_t i = 0; r >= 0 && i < s->count; i++)
+        r = become_new(s, o, &ret->removed, &ret->member_id, p);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < s->count; i++) {
                 r = strv_extend(&t.peer_urls, s->urls[i]);
+                if (r < 0)
+                        return r;
+        }
         t.member_id = ret->member_id;
-        if (r >= 0)
-                r = replace_dir_write_ticket(dir, &t, p);
-        replace_ticket_done(&t);
+        r = replace_dir_write_ticket(dir, &t, p);
         if (r < 0)
                 return r;
         ret->cluster_id = s->cluster_id;
@@ -167,9 +173,21 @@ static int prepare(struct survey *s, const struct server_options *o, struct repl
         return 0;
 }
 
-int replace_run(const struct server_options *o, struct replace_result *ret, struct problem *p) {
+static int replace_member(
+                const struct server_options *o, struct replace_result *ret, struct problem *p) {
         _cleanup_(replace_dir_done) struct replace_dir dir = {.lock_fd = -EBADF};
         _cleanup_(survey_done) struct survey s = {0};
+        int r = replace_dir_open(&dir, o->data_dir, p);
+
+        if (r < 0)
+                return r;
+        r = survey_others(&s, o, p);
+        if (r < 0)
+                return r;
+        return prepare(&s, o, &dir, ret, p);
+}
+
+int replace_run(const struct server_options *o, struct replace_result *ret, struct problem *p) {
         struct replace_result result = {0};
         int r;
 
@@ -178,11 +196,7 @@ int replace_run(const struct server_options *o, struct replace_result *ret, stru
                                 "--replace needs what the service is started with, "
                                 "--listen-peer-urls and --initial-advertise-peer-urls among it: "
                                 "give the same --config");
-        r = replace_dir_open(&dir, o->data_dir, p);
-        if (r >= 0)
-                r = survey_others(&s, o, p);
-        if (r >= 0)
-                r = prepare(&s, o, &dir, &result, p);
+        r = replace_member(o, &result, p);
         if (r < 0) {
                 if (result.aside)
                         log_notice("The old data are in %s; run this again to continue",

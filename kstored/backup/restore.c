@@ -81,7 +81,7 @@ static int in_use_problem(const struct target_dir *x, struct problem *p) {
                         x->dir);
 }
 
-/* The rules of who may be overwritten by what. */
+/* Whether this backup may replace this store. */
 static int judge(struct target_dir *x, const struct backup_target *t,
                 const struct backup_info *info, struct problem *p) {
         if (!x->has_store)
@@ -154,29 +154,39 @@ static int copy_database(const char *from, const char *to, struct problem *p) {
 
 /* This member alone, and no alarms: they name members that no longer exist. */
 static int one_member(struct state *s, const struct backup_target *t, uint64_t id) {
-        struct member *m = calloc(1, sizeof(*m));
-        int r = m ? 0 : -ENOMEM;
+        _cleanup_(member_freep) struct member *m = calloc(1, sizeof(*m));
+        int r;
 
-        while (r >= 0 && s->member_count > 0)
+        if (!m)
+                return -ENOMEM;
+        while (s->member_count > 0) {
                 r = state_remove_member(s, s->members[0]->id);
-        for (size_t i = 0; r >= 0 && i < s->alarm_count; i++)
-                r = disk_batch_op(&s->batch, &(struct disk_op){.table = DISK_ALARM,
-                                                             .remove = true,
-                                                             .id = s->alarms[i].member});
-        if (r >= 0) {
-                m->id = id;
-                m->name = strdup(t->name);
-                r = m->name ? 0 : -ENOMEM;
+                if (r < 0)
+                        return r;
         }
-        for (char *const *u = t->peer_urls; r >= 0 && u && *u; u++)
+        for (size_t i = 0; i < s->alarm_count; i++) {
+                struct disk_op op = {
+                                .table = DISK_ALARM, .remove = true, .id = s->alarms[i].member};
+
+                r = disk_batch_op(&s->batch, &op);
+                if (r < 0)
+                        return r;
+        }
+        m->id = id;
+        m->name = strdup(t->name);
+        if (!m->name)
+                return -ENOMEM;
+        for (char *const *u = t->peer_urls; u && *u; u++) {
                 r = strv_extend(&m->peer_urls, *u);
-        for (char *const *u = t->client_urls; r >= 0 && u && *u; u++)
-                r = strv_extend(&m->client_urls, *u);
-        if (r < 0) {
-                member_free(m);
-                return r;
+                if (r < 0)
+                        return r;
         }
-        return state_set_member(s, m);
+        for (char *const *u = t->client_urls; u && *u; u++) {
+                r = strv_extend(&m->client_urls, *u);
+                if (r < 0)
+                        return r;
+        }
+        return state_set_member(s, TAKE_PTR(m));
 }
 
 /* Everything that makes the copy of another member's past a store of its own. */
@@ -227,33 +237,59 @@ static int begin_log(const char *dir, struct state *s, const struct backup_info 
         return r;
 }
 
-static int build(const char *dir, const char *file, const struct backup_target *t,
+static int build_store(const char *dir, const char *file, const struct backup_target *t,
                 const struct target_dir *x, struct backup_info *info, struct problem *p) {
         _cleanup_(disk_freep) struct disk *d = NULL;
         _cleanup_(state_freep) struct state *s = NULL; /* goes first: it reads from d */
         _cleanup_free_ char *database = strformat("%s/kstored.db", dir);
-        int r = database ? copy_database(file, database, p) : -ENOMEM;
+        int r;
 
-        if (r >= 0)
-                r = disk_open(&d, dir, p);
-        if (r >= 0)
-                r = backup_load_state(&s, d, p);
-        if (r >= 0)
-                r = backup_apply_log(s, d, d, p);
-        if (r >= 0)
-                r = backup_fill_info(s, d, info);
-        if (r >= 0)
-                r = rewrite(s, d, t, x, info, p);
-        if (r >= 0)
-                r = begin_log(dir, s, info, p);
-        if (r >= 0)
-                r = disk_drop_old_log(d);
-        return r >= 0 || p->message ? r
-                                    : problem_set(p, -r, 0, NULL, "cannot make %s: %s", database,
-                                                      strerror(-r));
+        if (!database)
+                return -ENOMEM;
+        r = copy_database(file, database, p);
+        if (r < 0)
+                return r;
+        r = disk_open(&d, dir, p);
+        if (r < 0)
+                return r;
+        r = backup_load_state(&s, d, p);
+        if (r < 0)
+                return r;
+        r = backup_apply_log(s, d, d, p);
+        if (r < 0)
+                return r;
+        r = backup_fill_info(s, d, info);
+        if (r < 0)
+                return r;
+        r = rewrite(s, d, t, x, info, p);
+        if (r < 0)
+                return r;
+        r = begin_log(dir, s, info, p);
+        if (r < 0)
+                return r;
+        return disk_drop_old_log(d);
 }
 
-/* The directory and its files belong to whom the old ones belonged, and are on the disk. */
+static int build(const char *dir, const char *file, const struct backup_target *t,
+                const struct target_dir *x, struct backup_info *info, struct problem *p) {
+        int r = build_store(dir, file, t, x, info, p);
+
+        return r >= 0 || p->message ? r
+                                    : problem_set(p, -r, 0, NULL, "cannot make %s/kstored.db: %s",
+                                                      dir, strerror(-r));
+}
+
+static int hand_over_file(const char *path, const struct target_dir *x) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0)
+                return -errno;
+        if (geteuid() == 0 && fchown(fd, x->uid, x->gid) < 0)
+                return -errno;
+        return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* The directory and its files get the owner of the old ones, and are on the disk. */
 static int hand_over(const char *dir, const struct target_dir *x, struct problem *p) {
         _cleanup_strv_free_ char **names = NULL;
         int r = file_list(dir, &names);
@@ -261,37 +297,47 @@ static int hand_over(const char *dir, const struct target_dir *x, struct problem
         if (r < 0)
                 return backup_file_problem(dir, "read", r, p);
         r = strv_extend(&names, ".");
-        for (char **name = names; r >= 0 && *name; name++) {
+        if (r < 0)
+                return backup_file_problem(dir, "hand over", r, p);
+        for (char **name = names; *name; name++) {
                 _cleanup_free_ char *path = strformat("%s/%s", dir, *name);
-                _cleanup_close_ int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
 
-                if (fd < 0)
-                        r = path ? -errno : -ENOMEM;
-                else if (geteuid() == 0 && fchown(fd, x->uid, x->gid) < 0)
-                        r = -errno;
-                else if (fsync(fd) < 0)
-                        r = -errno;
+                r = path ? hand_over_file(path, x) : -ENOMEM;
+                if (r < 0)
+                        return backup_file_problem(dir, "hand over", r, p);
         }
-        return r < 0 ? backup_file_problem(dir, "hand over", r, p) : 0;
+        return 0;
 }
 
-/* made takes the place of x->dir; what stood there is then called `aside`. On failure everything is
- * as before. */
+static int exchange(const char *made, const char *dir, const char *aside) {
+        int r;
+
+        if (renameat2(AT_FDCWD, made, AT_FDCWD, dir, RENAME_EXCHANGE) == 0) {
+                if (rename(made, aside) == 0)
+                        return 0;
+                r = -errno;
+                assert(renameat2(AT_FDCWD, made, AT_FDCWD, dir, RENAME_EXCHANGE) == 0);
+                return r;
+        }
+        if (errno != EINVAL && errno != ENOSYS)
+                return -errno;
+        /* A file system that cannot exchange. */
+        if (rename(dir, aside) < 0)
+                return -errno;
+        if (rename(made, dir) < 0) {
+                r = -errno;
+                (void)rename(aside, dir);
+                return r;
+        }
+        return 0;
+}
+
+/* made becomes x->dir, and the old directory is then called `aside`. On failure everything is as
+ * before. */
 static int change_places(const char *made, const struct target_dir *x, const char *aside,
                 struct problem *p) {
-        bool exchanges = renameat2(AT_FDCWD, made, AT_FDCWD, x->dir, RENAME_EXCHANGE) == 0;
-        int r = exchanges || errno == EINVAL || errno == ENOSYS ? 0 : -errno;
+        int r = exchange(made, x->dir, aside);
 
-        if (r >= 0 && rename(exchanges ? made : x->dir, aside) < 0) {
-                r = -errno;
-                if (exchanges)
-                        assert(renameat2(AT_FDCWD, made, AT_FDCWD, x->dir, RENAME_EXCHANGE) == 0);
-        }
-        /* A file system that cannot exchange. */
-        if (r >= 0 && !exchanges && rename(made, x->dir) < 0) {
-                r = -errno;
-                (void)rename(aside, x->dir);
-        }
         if (r == -EBUSY)
                 return problem_set(p, EBUSY, 0, NULL,
                                 "%s is a mount point, which can not be put aside: make the data "
@@ -307,6 +353,19 @@ static int make_directory(const char *data_dir, struct target_dir *x, struct pro
                      : look(data_dir, x, p);
 }
 
+static int make_and_place(const char *made, const char *aside, const char *file,
+                const struct backup_target *t, const struct target_dir *x, struct backup_info *info,
+                struct problem *p) {
+        int r = build(made, file, t, x, info, p);
+
+        if (r < 0)
+                return r;
+        r = hand_over(made, x, p);
+        if (r < 0)
+                return r;
+        return change_places(made, x, aside, p);
+}
+
 static int restore_into(struct target_dir *x, const char *file, const struct backup_target *t,
                 struct backup_result *ret, struct problem *p) {
         _cleanup_free_ char *made = NULL, *aside = NULL;
@@ -314,25 +373,20 @@ static int restore_into(struct target_dir *x, const char *file, const struct bac
 
         if (r < 0)
                 return r;
-        if (x->lock_fd < 0)
+        if (x->lock_fd < 0) {
                 r = lock(x, p);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         if (x->in_use)
-                r = in_use_problem(x, p);
-        if (r < 0)
-                return r;
+                return in_use_problem(x, p);
         made = strformat("%s.restoring-XXXXXX", x->dir);
         aside = file_aside_name(x->dir, "before-restore");
         if (!made || !aside)
                 return -ENOMEM;
         if (!mkdtemp(made))
                 return backup_file_problem(made, "make", -errno, p);
-        r = build(made, file, t, x, &ret->info, p);
-        if (r >= 0)
-                r = hand_over(made, x, p);
-        if (r >= 0)
-                r = change_places(made, x, aside, p);
+        r = make_and_place(made, aside, file, t, x, &ret->info, p);
         if (r < 0) {
                 (void)remove_tree(made);
                 return r;
@@ -354,22 +408,25 @@ int backup_restore(const char *path, const struct backup_target *target, struct 
         _cleanup_(backup_result_done) struct backup_result result = {0};
         int r = backup_check(path, &result.info, p);
 
-        if (r >= 0)
-                r = look(target->data_dir, &x, p);
+        if (r < 0)
+                return r;
+        r = look(target->data_dir, &x, p);
+        if (r < 0)
+                return r;
         /* A database that is in use is not opened. */
-        if (r < 0)
-                return r;
-        if (x.has_store)
+        if (x.has_store) {
                 r = lock(&x, p);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         r = judge(&x, target, &result.info, p);
         if (r < 0)
                 return r;
-        if (!target->dry_run)
+        if (!target->dry_run) {
                 r = restore_into(&x, path, target, &result, p);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         *ret = result;
         result = (struct backup_result){0};
         return 0;

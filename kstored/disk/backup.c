@@ -7,18 +7,17 @@
 
 /* The value of one column of one row; fallback when there is no row. */
 static int query_or(sqlite3 *db, const char *sql, int64_t fallback, int64_t *ret) {
-        sqlite3_stmt *st = NULL;
-        int r = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
-        if (r == SQLITE_OK)
-                r = sqlite3_step(st);
-        if (r == SQLITE_ROW)
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
                 *ret = sqlite3_column_type(st, 0) == SQLITE_NULL ? fallback
                                                                  : sqlite3_column_int64(st, 0);
-        else if (r == SQLITE_DONE)
+        else if (code == SQLITE_DONE)
                 *ret = fallback;
-        sqlite3_finalize(st);
-        return disk_sqlite_errno(r);
+        return disk_sqlite_errno(code);
 }
 
 /* SQLite may complain in several lines; a refusal is one. */
@@ -32,10 +31,8 @@ static int damaged(const char *path, const char *how, struct problem *p) {
 
 static int check_owner(struct disk *d, struct problem *p) {
         int64_t application = 0, version = 0;
-        int r = query_or(d->reader, "PRAGMA application_id", 0, &application);
+        int r = disk_query_format(d->reader, &application, &version);
 
-        if (r >= 0)
-                r = query_or(d->reader, "PRAGMA user_version", 0, &version);
         if (r == -EUCLEAN)
                 return damaged(d->path, "SQLite cannot read it", p);
         if (r < 0)
@@ -56,19 +53,16 @@ static int check_owner(struct disk *d, struct problem *p) {
 
 /* SQLite's own check of every page; its first complaint is passed on. */
 static int check_pages(struct disk *d, struct problem *p) {
-        sqlite3_stmt *st = NULL;
-        int rc = sqlite3_prepare_v2(d->reader, "PRAGMA integrity_check(1)", -1, &st, NULL), r = 0;
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(d->reader, "PRAGMA integrity_check(1)", -1, &st, NULL);
         const char *said;
 
-        if (rc == SQLITE_OK)
-                rc = sqlite3_step(st);
-        said = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        said = code == SQLITE_ROW ? (const char *)sqlite3_column_text(st, 0) : NULL;
         if (!said)
-                r = damaged(d->path, sqlite3_errmsg(d->reader), p);
-        else if (!streq(said, "ok"))
-                r = damaged(d->path, said, p);
-        sqlite3_finalize(st);
-        return r;
+                return damaged(d->path, sqlite3_errmsg(d->reader), p);
+        return streq(said, "ok") ? 0 : damaged(d->path, said, p);
 }
 
 /* The invariants of docs/store-format.md that need no more than counting. */
@@ -96,26 +90,21 @@ static int check_invariants(struct disk *d, struct problem *p) {
                                 "%s is of a store that was never started: it holds nothing",
                                 d->path);
         for (size_t i = 1; i < ELEMENTS(rules); i++) {
-                sqlite3_stmt *st = NULL;
-                int rc = sqlite3_prepare_v2(d->reader, rules[i].sql, -1, &st, NULL);
+                _cleanup_statement_ sqlite3_stmt *st = NULL;
+                int code = sqlite3_prepare_v2(d->reader, rules[i].sql, -1, &st, NULL);
                 const int64_t values[] = {(int64_t)d->numbers[DISK_LOG_BASE],
                                 (int64_t)d->numbers[DISK_APPLIED],
                                 MAX((int64_t)d->numbers[DISK_REVISION], (int64_t)1),
                                 MAX((int64_t)d->numbers[DISK_NEXT_SEQ], (int64_t)1)};
-                bool holds;
 
-                for (int v = 0; rc == SQLITE_OK && v < sqlite3_bind_parameter_count(st); v++)
-                        rc = sqlite3_bind_int64(st, v + 1, values[v]);
-                if (rc == SQLITE_OK)
-                        rc = sqlite3_step(st);
-                holds = rc == SQLITE_ROW && sqlite3_column_int64(st, 0) != 0;
-                if (rc != SQLITE_ROW)
-                        r = damaged(d->path, sqlite3_errmsg(d->reader), p);
-                else if (!holds)
-                        r = damaged(d->path, rules[i].how, p);
-                sqlite3_finalize(st);
-                if (r < 0)
-                        return r;
+                for (int v = 0; code == SQLITE_OK && v < sqlite3_bind_parameter_count(st); v++)
+                        code = sqlite3_bind_int64(st, v + 1, values[v]);
+                if (code == SQLITE_OK)
+                        code = sqlite3_step(st);
+                if (code != SQLITE_ROW)
+                        return damaged(d->path, sqlite3_errmsg(d->reader), p);
+                if (sqlite3_column_int64(st, 0) == 0)
+                        return damaged(d->path, rules[i].how, p);
         }
         return 0;
 }
@@ -128,30 +117,45 @@ static int ignore_op(const struct disk_op *op, void *userdata) {
         return 0;
 }
 
-/* Every row with its value, and that none is missing. */
-static int check_rows(struct disk *d, struct problem *p) {
+static int read_values(struct disk *d) {
         struct row *rows[64];
         int64_t seq = 0;
-        int n = ELEMENTS(rows), r = disk_load_ops(d, ignore_op, NULL);
+        int n;
 
-        if (r >= 0)
-                r = disk_load_keys(d, ignore_row, NULL);
-        if (r >= 0)
-                r = disk_check_loaded(d);
-        while (r >= 0 && n == ELEMENTS(rows)) {
+        do {
                 n = disk_scan_rows(d, seq, ELEMENTS(rows), rows);
-                r = n < 0 ? n : 0;
                 for (int i = 0; i < n; i++) {
                         seq = rows[i]->seq + 1;
                         row_unref(rows[i]);
                 }
-        }
+        } while (n == ELEMENTS(rows));
+        return MIN(n, 0);
+}
+
+static int read_everything(struct disk *d) {
+        int r = disk_load_ops(d, ignore_op, NULL);
+
+        if (r < 0)
+                return r;
+        r = disk_load_keys(d, ignore_row, NULL);
+        if (r < 0)
+                return r;
+        r = disk_check_loaded(d);
+        if (r < 0)
+                return r;
+        return read_values(d);
+}
+
+/* Every row with its value, and that none is missing. */
+static int check_rows(struct disk *d, struct problem *p) {
+        int r = read_everything(d);
+
         if (r == -EUCLEAN || r == -EBADMSG)
                 return damaged(d->path, "its rows are not those that were written", p);
         return r < 0 ? problem_set(p, -r, 0, NULL, "cannot read %s: %s", d->path, strerror(-r)) : 0;
 }
 
-/* A file: URI of a path: what has a meaning in URIs is escaped. */
+/* A file: URI of a path: characters with a meaning in URIs are escaped. */
 static char *file_uri(const char *path) {
         _cleanup_buf_ struct buf b = {0};
 
@@ -186,9 +190,12 @@ int disk_open_copy(struct disk **ret, const char *path, struct problem *p) {
         r = check_pages(d, p);
         if (r < 0)
                 return r;
-        r = d->unsummed ? disk_view_old(d->reader) : 0;
-        if (r >= 0)
-                r = disk_prepare_reads(d);
+        if (d->unsummed) {
+                r = disk_view_old(d->reader);
+                if (r < 0)
+                        return damaged(path, sqlite3_errmsg(d->reader), p);
+        }
+        r = disk_prepare_reads(d);
         if (r < 0)
                 return damaged(path, sqlite3_errmsg(d->reader), p);
         r = check_invariants(d, p);
@@ -203,19 +210,20 @@ int disk_open_copy(struct disk **ret, const char *path, struct problem *p) {
 
 int disk_glance(const char *path, uint64_t *ret_cluster_id, int64_t *ret_revision) {
         int64_t application = 0, cluster = 0, revision = 0;
-        sqlite3 *db = NULL;
+        _cleanup_db_ sqlite3 *db = NULL;
         int r = disk_connect(path, SQLITE_OPEN_READWRITE, &db);
 
         if (r < 0)
                 return r;
         r = query_or(db, "PRAGMA application_id", 0, &application);
-        if (r >= 0 && application != DISK_APPLICATION_ID)
-                r = -EMEDIUMTYPE;
-        if (r >= 0)
-                r = query_or(db, "SELECT value FROM number WHERE name = 'cluster_id'", 0, &cluster);
-        if (r >= 0)
-                r = query_or(db, "SELECT value FROM number WHERE name = 'revision'", 0, &revision);
-        sqlite3_close(db);
+        if (r < 0)
+                return r;
+        if (application != DISK_APPLICATION_ID)
+                return -EMEDIUMTYPE;
+        r = query_or(db, "SELECT value FROM number WHERE name = 'cluster_id'", 0, &cluster);
+        if (r < 0)
+                return r;
+        r = query_or(db, "SELECT value FROM number WHERE name = 'revision'", 0, &revision);
         if (r < 0)
                 return r;
         *ret_cluster_id = (uint64_t)cluster;

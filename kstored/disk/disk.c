@@ -92,8 +92,8 @@ static const char *const read_sql[DISK_READ_STATEMENTS] = {
                                    "LIMIT 1",
 };
 
-int disk_sqlite_errno(int rc) {
-        switch (rc & 0xff) {
+int disk_sqlite_errno(int code) {
+        switch (code & 0xff) {
         case SQLITE_OK:
         case SQLITE_ROW:
         case SQLITE_DONE:
@@ -121,10 +121,10 @@ int disk_sqlite_errno(int rc) {
         }
 }
 
-int disk_failure_errno(sqlite3 *db, int rc) {
-        int r = (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
+int disk_failure_errno(sqlite3 *db, int code) {
+        int r = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
 
-        return r == ENOSPC || r == EDQUOT ? -ENOSPC : disk_sqlite_errno(rc);
+        return r == ENOSPC || r == EDQUOT ? -ENOSPC : disk_sqlite_errno(code);
 }
 
 int disk_exec(sqlite3 *db, const char *sql) {
@@ -132,45 +132,56 @@ int disk_exec(sqlite3 *db, const char *sql) {
 }
 
 int disk_connect(const char *path, int flags, sqlite3 **ret) {
-        sqlite3 *db = NULL;
-        int r = sqlite3_open_v2(
+        _cleanup_db_ sqlite3 *db = NULL;
+        int code = sqlite3_open_v2(
                         path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 
-        if (r != SQLITE_OK) {
-                sqlite3_close(db);
-                return disk_sqlite_errno(r);
-        }
+        if (code != SQLITE_OK)
+                return disk_sqlite_errno(code);
         sqlite3_busy_timeout(db, BUSY_MS);
-        *ret = db;
+        *ret = TAKE_PTR(db);
         return 0;
 }
 
 int disk_query_number(sqlite3 *db, const char *sql, int64_t *ret) {
-        sqlite3_stmt *st = NULL;
-        int r = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
-        if (r == SQLITE_OK) {
-                r = sqlite3_step(st);
-                if (r == SQLITE_ROW)
-                        *ret = sqlite3_column_int64(st, 0);
-        }
-        sqlite3_finalize(st);
-        return disk_sqlite_errno(r);
+        if (code != SQLITE_OK)
+                return disk_sqlite_errno(code);
+        code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                *ret = sqlite3_column_int64(st, 0);
+        return disk_sqlite_errno(code);
+}
+
+int disk_query_format(sqlite3 *db, int64_t *ret_application, int64_t *ret_version) {
+        int r = disk_query_number(db, "PRAGMA application_id", ret_application);
+
+        if (r < 0)
+                return r;
+        return disk_query_number(db, "PRAGMA user_version", ret_version);
+}
+
+static int make_folder(const char *folder) {
+        struct stat st;
+        int r = mkdir_parents(folder, 0700);
+
+        if (r < 0)
+                return r;
+        if (stat(folder, &st) < 0)
+                return -errno;
+        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
 static int lock_folder(struct disk *d, struct problem *p) {
         _cleanup_free_ char *path = strformat("%s/lock", d->folder);
         _cleanup_free_ char *text = NULL;
-        struct stat st;
         int r;
 
         if (!path)
                 return -ENOMEM;
-        r = mkdir_parents(d->folder, 0700);
-        if (r >= 0 && stat(d->folder, &st) < 0)
-                r = -errno;
-        if (r >= 0 && !S_ISDIR(st.st_mode))
-                r = -ENOTDIR;
+        r = make_folder(d->folder);
         if (r < 0) {
                 text = file_error_text(d->folder, "use the data directory", r);
                 return problem_set(p, -r, 0, NULL, "%s", strempty(text));
@@ -203,12 +214,11 @@ static int refuse_database(struct disk *d, int r, struct problem *p) {
 static int check_format(struct disk *d, struct problem *p) {
         _cleanup_free_ char *sql = NULL;
         int64_t application = 0, version = 0, tables = 0;
-        int r = disk_query_number(d->writer, "PRAGMA application_id", &application);
+        int r = disk_query_format(d->writer, &application, &version);
 
-        if (r >= 0)
-                r = disk_query_number(d->writer, "PRAGMA user_version", &version);
-        if (r >= 0)
-                r = disk_query_number(d->writer, "SELECT count(*) FROM sqlite_master", &tables);
+        if (r < 0)
+                return refuse_database(d, r, p);
+        r = disk_query_number(d->writer, "SELECT count(*) FROM sqlite_master", &tables);
         if (r < 0)
                 return refuse_database(d, r, p);
         if (application == 0 && version == 0 && tables == 0) {
@@ -237,28 +247,28 @@ static int check_format(struct disk *d, struct problem *p) {
 
 static int prepare_all(sqlite3 *db, const char *const *sql, sqlite3_stmt **st, size_t n) {
         for (size_t i = 0; i < n; i++) {
-                int r = sqlite3_prepare_v3(db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
+                int code = sqlite3_prepare_v3(
+                                db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st[i], NULL);
 
-                if (r != SQLITE_OK)
-                        return disk_sqlite_errno(r);
+                if (code != SQLITE_OK)
+                        return disk_sqlite_errno(code);
         }
         return 0;
 }
 
 int disk_load_numbers(sqlite3 *db, struct disk *ret) {
-        sqlite3_stmt *st = NULL;
-        int r = sqlite3_prepare_v2(db, "SELECT name, value FROM number", -1, &st, NULL);
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(db, "SELECT name, value FROM number", -1, &st, NULL);
 
         memset(ret->numbers, 0, sizeof(ret->numbers));
         ret->numbers_there = 0;
         ret->sum = ret->numbers_sum = 0;
-        while (r == SQLITE_OK || r == SQLITE_ROW) {
+        if (code != SQLITE_OK)
+                return disk_sqlite_errno(code);
+        while ((code = sqlite3_step(st)) == SQLITE_ROW) {
                 const char *name;
                 uint64_t value;
 
-                r = sqlite3_step(st);
-                if (r != SQLITE_ROW)
-                        break;
                 name = strempty((const char *)sqlite3_column_text(st, 0));
                 value = (uint64_t)sqlite3_column_int64(st, 1);
                 if (streq(name, "sum")) {
@@ -272,48 +282,73 @@ int disk_load_numbers(sqlite3 *db, struct disk *ret) {
                                 ret->numbers_there |= 1u << i;
                         }
         }
-        sqlite3_finalize(st);
-        return disk_sqlite_errno(r);
+        return disk_sqlite_errno(code);
 }
 
 int disk_prepare_reads(struct disk *d) {
         int64_t filled = 1;
-        int r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
+        int r;
 
-        if (r >= 0)
-                r = disk_load_numbers(d->reader, d);
+        d->is_new = false;
+        r = prepare_all(d->reader, read_sql, d->read, DISK_READ_STATEMENTS);
+        if (r < 0)
+                return r;
+        r = disk_load_numbers(d->reader, d);
+        if (r < 0)
+                return r;
         /* A database whose identity is damaged is not a new one, which would be begun from nothing.
          */
-        if (r >= 0)
-                r = disk_query_number(d->reader, filled_sql, &filled);
+        r = disk_query_number(d->reader, filled_sql, &filled);
+        if (r < 0)
+                return r;
         d->is_new = filled == 0;
-        return r;
+        return 0;
+}
+
+static int open_writer(struct disk *d) {
+        int r = disk_connect(d->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d->writer);
+
+        if (r < 0)
+                return r;
+        /* The page size counts only before the first table is made. */
+        return disk_exec(d->writer, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
+                                    "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
+                                    "PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY;"
+                                    "PRAGMA foreign_keys=OFF");
+}
+
+static int open_reader(struct disk *d) {
+        int r = disk_connect(d->path, SQLITE_OPEN_READONLY, &d->reader);
+
+        if (r < 0)
+                return r;
+        return disk_exec(d->reader, "PRAGMA cache_size=-8192");
+}
+
+static int prepare(struct disk *d) {
+        int r = prepare_all(d->writer, write_sql, d->write, DISK_WRITE_STATEMENTS);
+
+        if (r < 0)
+                return r;
+        r = disk_prepare_reads(d);
+        if (r < 0)
+                return r;
+        return disk_query_number(d->writer, "PRAGMA page_size", &d->page_size);
 }
 
 int disk_open_connections(struct disk *d, struct problem *p) {
-        int r = disk_connect(d->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &d->writer);
+        int r = open_writer(d);
 
-        /* The page size counts only before the first table is made. */
-        if (r >= 0)
-                r = disk_exec(d->writer, "PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
-                                         "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0;"
-                                         "PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY;"
-                                         "PRAGMA foreign_keys=OFF");
         if (r < 0)
                 return refuse_database(d, r, p);
         sqlite3_wal_hook(d->writer, disk_on_commit, d);
         r = check_format(d, p);
         if (r < 0)
                 return r;
-        r = disk_connect(d->path, SQLITE_OPEN_READONLY, &d->reader);
-        if (r >= 0)
-                r = disk_exec(d->reader, "PRAGMA cache_size=-8192");
-        if (r >= 0)
-                r = prepare_all(d->writer, write_sql, d->write, DISK_WRITE_STATEMENTS);
-        if (r >= 0)
-                r = disk_prepare_reads(d);
-        if (r >= 0)
-                r = disk_query_number(d->writer, "PRAGMA page_size", &d->page_size);
+        r = open_reader(d);
+        if (r < 0)
+                return refuse_database(d, r, p);
+        r = prepare(d);
         return r < 0 ? refuse_database(d, r, p) : 0;
 }
 
@@ -363,12 +398,16 @@ int disk_open(struct disk **ret, const char *folder, struct problem *p) {
                                 "another program reads %s, so that it can not be made durable; "
                                 "close that one",
                                 d->path);
-        if (r >= 0)
-                r = disk_write(d, &nothing); /* learns the sizes */
-        if (r >= 0 && disk_size(d).size <= CHECK_PAGES_AT_ONCE_BYTES)
-                r = disk_check_pages(d, NULL);
         if (r < 0)
                 return refuse_database(d, r, p);
+        r = disk_write(d, &nothing); /* learns the sizes */
+        if (r < 0)
+                return refuse_database(d, r, p);
+        if (disk_size(d).size <= CHECK_PAGES_AT_ONCE_BYTES) {
+                r = disk_check_pages(d, NULL);
+                if (r < 0)
+                        return refuse_database(d, r, p);
+        }
         *ret = TAKE_PTR(d);
         return 0;
 }

@@ -85,8 +85,8 @@ bool disk_is_new(const struct disk *d); /* nothing was ever stored */
 const char *disk_path(const struct disk *d);
 unsigned disk_format(const struct disk *d); /* of a copy perhaps an older one */
 
-/* Reading, on the event loop's thread. -EBADMSG: what is there is not what was written. -EUCLEAN:
- * SQLite finds it malformed, or the disk cannot read it. */
+/* Reading, on the event loop's thread. -EBADMSG: these are not the bytes that were written.
+ * -EUCLEAN: SQLite finds it malformed, or the disk cannot read it. */
 /* As of the last write; not to be asked while one is under way. */
 uint64_t disk_number(const struct disk *d, enum disk_number n);
 /* The row with this seq: 1, 0 when it is not there, or an error. */

@@ -7,6 +7,15 @@
 
 #include "kstored/disk/disk.h"
 
+/* Declare a connection before its statements: they are finalized first. */
+DEFINE_CLEANUP(sqlite3 *, sqlite3_close);
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_finalize);
+DEFINE_CLEANUP(sqlite3_stmt *, sqlite3_reset);
+#define _cleanup_db_ _cleanup_(sqlite3_closep)
+#define _cleanup_statement_ _cleanup_(sqlite3_finalizep)
+/* A prepared statement that stays. */
+#define _cleanup_reset_ _cleanup_(sqlite3_resetp)
+
 enum disk_statement {
         DISK_BEGIN,
         DISK_COMMIT_TXN,
@@ -53,12 +62,15 @@ struct disk {
         int64_t page_size;
 };
 
-int disk_sqlite_errno(int rc);
+int disk_sqlite_errno(int code);
 /* The same where the system may have said more: an exhausted quota counts as a full disk. */
-int disk_failure_errno(sqlite3 *db, int rc);
+int disk_failure_errno(sqlite3 *db, int code);
 int disk_exec(sqlite3 *db, const char *sql);
 int disk_connect(const char *path, int flags, sqlite3 **ret);
 int disk_query_number(sqlite3 *db, const char *sql, int64_t *ret);
+/* The marks in SQLite's header: the program that owns the database, and its format. They are 0 in
+ * an empty file. */
+int disk_query_format(sqlite3 *db, int64_t *ret_application, int64_t *ret_version);
 int disk_load_numbers(sqlite3 *db, struct disk *ret); /* numbers, and what goes with them */
 int disk_open_connections(struct disk *d, struct problem *p);
 void disk_close_connections(struct disk *d);

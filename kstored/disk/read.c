@@ -2,19 +2,15 @@
 #include "kstored/disk/internal.h"
 
 int disk_read_row(struct disk *d, int64_t seq, struct row **ret) {
-        sqlite3_stmt *st = d->read[DISK_ROW_GET];
-        int rc, r;
+        _cleanup_reset_ sqlite3_stmt *st = d->read[DISK_ROW_GET];
+        int code, r;
 
         sqlite3_bind_int64(st, 1, seq);
-        rc = sqlite3_step(st);
-        if (rc == SQLITE_ROW) {
-                r = disk_row_from(st, ret);
-                if (r >= 0)
-                        r = 1;
-        } else
-                r = disk_sqlite_errno(rc);
-        sqlite3_reset(st);
-        return r;
+        code = sqlite3_step(st);
+        if (code != SQLITE_ROW)
+                return disk_sqlite_errno(code);
+        r = disk_row_from(st, ret);
+        return r < 0 ? r : 1;
 }
 
 /* One row without its value, in memory that grows as needed; of a statement that selects
@@ -47,44 +43,45 @@ static int key_from(sqlite3_stmt *st, struct row **row, size_t *allocated) {
 }
 
 int disk_read_head(struct disk *d, int64_t seq, struct row **ret) {
-        sqlite3_stmt *st = d->read[DISK_ROW_HEAD];
+        _cleanup_reset_ sqlite3_stmt *st = d->read[DISK_ROW_HEAD];
         _cleanup_free_ struct row *row = NULL;
         size_t allocated = 0;
-        int rc, r;
+        int code, r;
 
         sqlite3_bind_int64(st, 1, seq);
-        rc = sqlite3_step(st);
-        r = disk_sqlite_errno(rc);
-        if (rc == SQLITE_ROW) {
-                r = key_from(st, &row, &allocated);
-                if (r >= 0) {
-                        *ret = TAKE_PTR(row);
-                        r = 1;
-                }
-        }
-        sqlite3_reset(st);
-        return r;
+        code = sqlite3_step(st);
+        if (code != SQLITE_ROW)
+                return disk_sqlite_errno(code);
+        r = key_from(st, &row, &allocated);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(row);
+        return 1;
+}
+
+static void unref_rows(struct row **rows, size_t n) {
+        while (n > 0)
+                row_unref(rows[--n]);
 }
 
 int disk_scan_rows(struct disk *d, int64_t from_seq, size_t n, struct row **ret_rows) {
-        sqlite3_stmt *st = d->read[DISK_ROW_SCAN];
+        _cleanup_reset_ sqlite3_stmt *st = d->read[DISK_ROW_SCAN];
         size_t count = 0;
-        int rc, r = 0;
+        int code, r;
 
         sqlite3_bind_int64(st, 1, from_seq);
         sqlite3_bind_int64(st, 2, (int64_t)n);
-        while ((rc = sqlite3_step(st)) == SQLITE_ROW && count < n) {
+        while ((code = sqlite3_step(st)) == SQLITE_ROW && count < n) {
                 r = disk_row_from(st, &ret_rows[count]);
-                if (r < 0)
-                        break;
+                if (r < 0) {
+                        unref_rows(ret_rows, count);
+                        return r;
+                }
                 count++;
         }
-        sqlite3_reset(st);
-        if (r >= 0)
-                r = disk_sqlite_errno(rc);
+        r = disk_sqlite_errno(code);
         if (r < 0) {
-                while (count > 0)
-                        row_unref(ret_rows[--count]);
+                unref_rows(ret_rows, count);
                 return r;
         }
         return (int)count;
@@ -92,19 +89,16 @@ int disk_scan_rows(struct disk *d, int64_t from_seq, size_t n, struct row **ret_
 
 /* The first row at or after seq: 1 with its figures, 0 when there is none. */
 static int probe(struct disk *d, int64_t seq, int64_t *ret_seq, int64_t *ret_rev) {
-        sqlite3_stmt *st = d->read[DISK_ROW_PROBE];
-        int rc, r;
+        _cleanup_reset_ sqlite3_stmt *st = d->read[DISK_ROW_PROBE];
+        int code;
 
         sqlite3_bind_int64(st, 1, seq);
-        rc = sqlite3_step(st);
-        r = disk_sqlite_errno(rc);
-        if (rc == SQLITE_ROW) {
-                *ret_seq = sqlite3_column_int64(st, 0);
-                *ret_rev = sqlite3_column_int64(st, 1);
-                r = 1;
-        }
-        sqlite3_reset(st);
-        return r;
+        code = sqlite3_step(st);
+        if (code != SQLITE_ROW)
+                return disk_sqlite_errno(code);
+        *ret_seq = sqlite3_column_int64(st, 0);
+        *ret_rev = sqlite3_column_int64(st, 1);
+        return 1;
 }
 
 /* Revisions rise with seq, so a binary search finds it without another index. */
@@ -154,30 +148,30 @@ void disk_read_end(struct disk *d) {
 int disk_load_keys(struct disk *d, int (*func)(const struct row *row, void *userdata),
                 void *userdata) {
         _cleanup_free_ struct row *row = NULL;
-        sqlite3_stmt *st = NULL;
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
         size_t allocated = 0;
         int64_t last = INT64_MIN;
-        int rc = sqlite3_prepare_v2(d->reader,
+        int code = sqlite3_prepare_v2(d->reader,
                         "SELECT " DISK_KEY_COLUMNS " FROM revision ORDER BY seq", -1, &st, NULL);
-        int r = disk_sqlite_errno(rc);
 
         d->rows_sum = 0;
-        while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        if (code != SQLITE_OK)
+                return disk_sqlite_errno(code);
+        while ((code = sqlite3_step(st)) == SQLITE_ROW) {
                 uint64_t sum = (uint64_t)sqlite3_column_int64(st, 6);
+                int r = key_from(st, &row, &allocated);
 
-                r = key_from(st, &row, &allocated);
-                if (r >= 0 && row->seq <= last)
-                        r = -EBADMSG;
                 if (r < 0)
-                        break;
+                        return r;
+                if (row->seq <= last)
+                        return -EBADMSG;
                 last = row->seq;
                 d->rows_sum += disk_sum_part(DISK_REVISION_TABLE, (uint64_t)row->seq, sum);
                 r = func(row, userdata);
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0)
-                r = disk_sqlite_errno(rc);
-        sqlite3_finalize(st);
-        return r;
+        return disk_sqlite_errno(code);
 }
 
 static int load_op(struct disk *d, enum disk_table table, sqlite3_stmt *st,
@@ -200,6 +194,22 @@ static int load_op(struct disk *d, enum disk_table table, sqlite3_stmt *st,
         return func(&op, userdata);
 }
 
+static int load_table(struct disk *d, enum disk_table table, const char *sql,
+                int (*func)(const struct disk_op *op, void *userdata), void *userdata) {
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(d->reader, sql, -1, &st, NULL);
+
+        if (code != SQLITE_OK)
+                return disk_sqlite_errno(code);
+        while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+                int r = load_op(d, table, st, func, userdata);
+
+                if (r < 0)
+                        return r;
+        }
+        return disk_sqlite_errno(code);
+}
+
 int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *userdata),
                 void *userdata) {
         static const char *const sql[] = {
@@ -209,21 +219,15 @@ int disk_load_ops(struct disk *d, int (*func)(const struct disk_op *op, void *us
                         [DISK_HEARD] = "SELECT member, value, sum FROM heard",
                         [DISK_TERM_START] = "SELECT term, idx, sum FROM term_start ORDER BY term",
         };
-        int r = 0;
 
         d->ops_sum = 0;
-        for (size_t table = 0; table < ELEMENTS(sql) && r >= 0; table++) {
-                sqlite3_stmt *st = NULL;
-                int rc = sqlite3_prepare_v2(d->reader, sql[table], -1, &st, NULL);
+        for (size_t table = 0; table < ELEMENTS(sql); table++) {
+                int r = load_table(d, (enum disk_table)table, sql[table], func, userdata);
 
-                r = disk_sqlite_errno(rc);
-                while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
-                        r = load_op(d, (enum disk_table)table, st, func, userdata);
-                if (r >= 0)
-                        r = disk_sqlite_errno(rc);
-                sqlite3_finalize(st);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 int disk_check_loaded(const struct disk *d) {

@@ -44,17 +44,15 @@ static const char take_rows[] =
 
 /* Adds what the rows of one table contribute. */
 static int add_parts(sqlite3 *db, int table, const char *sql, uint64_t *sum) {
-        sqlite3_stmt *st = NULL;
-        int r = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 
-        while (r == SQLITE_OK || r == SQLITE_ROW) {
-                r = sqlite3_step(st);
-                if (r == SQLITE_ROW)
-                        *sum += disk_sum_part(table, (uint64_t)sqlite3_column_int64(st, 0),
-                                        (uint64_t)sqlite3_column_int64(st, 1));
-        }
-        sqlite3_finalize(st);
-        return disk_sqlite_errno(r);
+        if (code != SQLITE_OK)
+                return disk_sqlite_errno(code);
+        while ((code = sqlite3_step(st)) == SQLITE_ROW)
+                *sum += disk_sum_part(table, (uint64_t)sqlite3_column_int64(st, 0),
+                                (uint64_t)sqlite3_column_int64(st, 1));
+        return disk_sqlite_errno(code);
 }
 
 static int store_sum(sqlite3 *db, uint64_t sum) {
@@ -66,28 +64,37 @@ static int store_sum(sqlite3 *db, uint64_t sum) {
 }
 
 static int sum_up(sqlite3 *db) {
+        static const struct {
+                int table;
+                const char *sql;
+        } tables[] = {
+                        {DISK_REVISION_TABLE, "SELECT seq, sum FROM revision"},
+                        {DISK_LEASE, "SELECT id, sum FROM lease"},
+                        {DISK_MEMBER, "SELECT id, sum FROM member"},
+                        {DISK_ALARM, "SELECT member, sum FROM alarm"},
+        };
         struct disk d = {0};
         int r = disk_load_numbers(db, &d);
         uint64_t sum = d.numbers_sum;
 
-        if (r >= 0)
-                r = add_parts(db, DISK_REVISION_TABLE, "SELECT seq, sum FROM revision", &sum);
-        if (r >= 0)
-                r = add_parts(db, DISK_LEASE, "SELECT id, sum FROM lease", &sum);
-        if (r >= 0)
-                r = add_parts(db, DISK_MEMBER, "SELECT id, sum FROM member", &sum);
-        if (r >= 0)
-                r = add_parts(db, DISK_ALARM, "SELECT member, sum FROM alarm", &sum);
-        return r < 0 ? r : store_sum(db, sum);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTS(tables); i++) {
+                r = add_parts(db, tables[i].table, tables[i].sql, &sum);
+                if (r < 0)
+                        return r;
+        }
+        return store_sum(db, sum);
 }
 
 static int add_functions(sqlite3 *db) {
         int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
-        int r = sqlite3_create_function(db, "row_sum", 7, flags, NULL, sql_row_sum, NULL, NULL);
+        int code = sqlite3_create_function(db, "row_sum", 7, flags, NULL, sql_row_sum, NULL, NULL);
 
-        if (r == SQLITE_OK)
-                r = sqlite3_create_function(db, "op_sum", 4, flags, NULL, sql_op_sum, NULL, NULL);
-        return disk_sqlite_errno(r);
+        if (code == SQLITE_OK)
+                code = sqlite3_create_function(
+                                db, "op_sum", 4, flags, NULL, sql_op_sum, NULL, NULL);
+        return disk_sqlite_errno(code);
 }
 
 int disk_view_old(sqlite3 *db) {
@@ -110,6 +117,27 @@ int disk_view_old(sqlite3 *db) {
                                      "member, types, NULL) AS sum FROM main.alarm");
 }
 
+/* In a transaction, which it commits. */
+static int upgrade_rows(sqlite3 *db, const char *set_version) {
+        int r = disk_exec(db, move_rows);
+
+        if (r < 0)
+                return r;
+        r = disk_exec(db, disk_schema);
+        if (r < 0)
+                return r;
+        r = disk_exec(db, take_rows);
+        if (r < 0)
+                return r;
+        r = sum_up(db);
+        if (r < 0)
+                return r;
+        r = disk_exec(db, set_version);
+        if (r < 0)
+                return r;
+        return disk_exec(db, "COMMIT");
+}
+
 int disk_upgrade(sqlite3 *db, int64_t version) {
         _cleanup_free_ char *set_version = strformat("PRAGMA user_version=%d", DISK_FORMAT);
         int r;
@@ -122,17 +150,7 @@ int disk_upgrade(sqlite3 *db, int64_t version) {
         r = disk_exec(db, "BEGIN IMMEDIATE");
         if (r < 0)
                 return r;
-        r = disk_exec(db, move_rows);
-        if (r >= 0)
-                r = disk_exec(db, disk_schema);
-        if (r >= 0)
-                r = disk_exec(db, take_rows);
-        if (r >= 0)
-                r = sum_up(db);
-        if (r >= 0)
-                r = disk_exec(db, set_version);
-        if (r >= 0)
-                r = disk_exec(db, "COMMIT");
+        r = upgrade_rows(db, set_version);
         if (r < 0)
                 (void)disk_exec(db, "ROLLBACK");
         return r;
@@ -144,9 +162,10 @@ static int old_number(sqlite3 *db, const char *name, uint64_t *ret) {
         int64_t v = 0;
         int r = sql ? disk_query_number(db, sql, &v) : -ENOMEM;
 
-        if (r >= 0)
-                *ret = (uint64_t)v;
-        return r;
+        if (r < 0)
+                return r;
+        *ret = (uint64_t)v;
+        return 0;
 }
 
 static int take_entry(struct wal_contents *c, sqlite3_stmt *st) {
@@ -164,13 +183,31 @@ static int take_entry(struct wal_contents *c, sqlite3_stmt *st) {
         return wal_contents_add(c, e);
 }
 
+static int take_entries(struct disk *d, struct wal_contents *c) {
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sqlite3_prepare_v2(d->reader,
+                        "SELECT idx, term, type, data FROM log WHERE idx > ?1 ORDER BY idx", -1,
+                        &st, NULL);
+
+        if (code == SQLITE_OK)
+                code = sqlite3_bind_int64(st, 1, (int64_t)c->base_index);
+        if (code != SQLITE_OK)
+                return disk_sqlite_errno(code);
+        while ((code = sqlite3_step(st)) == SQLITE_ROW) {
+                int r = take_entry(c, st);
+
+                if (r < 0)
+                        return r;
+        }
+        return disk_sqlite_errno(code);
+}
+
 int disk_old_log(struct disk *d, struct wal_contents *ret) {
         struct wal_contents c = {.base_index = d->numbers[DISK_LOG_BASE],
                         .base_term = d->numbers[DISK_LOG_BASE_TERM]};
-        sqlite3_stmt *st = NULL;
         int64_t there = 0;
-        int rc, r = disk_query_number(d->reader,
-                                "SELECT count(*) FROM sqlite_master WHERE name = 'log'", &there);
+        int r = disk_query_number(
+                        d->reader, "SELECT count(*) FROM sqlite_master WHERE name = 'log'", &there);
 
         if (r < 0 || there == 0)
                 return r;
@@ -180,17 +217,7 @@ int disk_old_log(struct disk *d, struct wal_contents *ret) {
         r = old_number(d->reader, "vote", &c.vote);
         if (r < 0)
                 return r;
-        rc = sqlite3_prepare_v2(d->reader,
-                        "SELECT idx, term, type, data FROM log WHERE idx > ?1 ORDER BY idx", -1,
-                        &st, NULL);
-        if (rc == SQLITE_OK)
-                rc = sqlite3_bind_int64(st, 1, (int64_t)c.base_index);
-        r = disk_sqlite_errno(rc);
-        while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
-                r = take_entry(&c, st);
-        if (r >= 0)
-                r = disk_sqlite_errno(rc);
-        sqlite3_finalize(st);
+        r = take_entries(d, &c);
         if (r < 0) {
                 wal_contents_done(&c);
                 return r;
@@ -199,28 +226,42 @@ int disk_old_log(struct disk *d, struct wal_contents *ret) {
         return 1;
 }
 
-int disk_drop_old_log(struct disk *d) {
+/* The number goes, and its part of the sum. */
+static int drop_number(sqlite3 *db, const char *name, uint64_t *sum) {
+        _cleanup_free_ char *sql =
+                        strformat("DELETE FROM number WHERE name = '%s' RETURNING value", name);
+        _cleanup_statement_ sqlite3_stmt *st = NULL;
+        int code = sql ? sqlite3_prepare_v2(db, sql, -1, &st, NULL) : SQLITE_NOMEM;
+
+        if (code == SQLITE_OK)
+                code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
+                *sum -= disk_number_part(name, (uint64_t)sqlite3_column_int64(st, 0));
+        return disk_sqlite_errno(code);
+}
+
+/* One transaction; it stays open when this fails. */
+static int drop_log(sqlite3 *db, uint64_t *sum) {
         static const char *const names[] = {"term", "vote", "commit"};
-        uint64_t sum = d->sum;
-        int r = disk_exec(d->writer, "BEGIN IMMEDIATE; DROP TABLE IF EXISTS log");
+        int r = disk_exec(db, "BEGIN IMMEDIATE; DROP TABLE IF EXISTS log");
 
-        for (size_t i = 0; i < ELEMENTS(names) && r >= 0; i++) {
-                _cleanup_free_ char *sql = strformat(
-                                "DELETE FROM number WHERE name = '%s' RETURNING value", names[i]);
-                sqlite3_stmt *st = NULL;
-                int rc = sql ? sqlite3_prepare_v2(d->writer, sql, -1, &st, NULL) : SQLITE_NOMEM;
-
-                if (rc == SQLITE_OK)
-                        rc = sqlite3_step(st);
-                if (rc == SQLITE_ROW)
-                        sum -= disk_number_part(names[i], (uint64_t)sqlite3_column_int64(st, 0));
-                sqlite3_finalize(st);
-                r = disk_sqlite_errno(rc);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTS(names); i++) {
+                r = drop_number(db, names[i], sum);
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0)
-                r = store_sum(d->writer, sum);
-        if (r >= 0)
-                r = disk_exec(d->writer, "COMMIT");
+        r = store_sum(db, *sum);
+        if (r < 0)
+                return r;
+        return disk_exec(db, "COMMIT");
+}
+
+int disk_drop_old_log(struct disk *d) {
+        uint64_t sum = d->sum;
+        int r = drop_log(d->writer, &sum);
+
         if (r < 0) {
                 (void)disk_exec(d->writer, "ROLLBACK");
                 return r;

@@ -3,38 +3,35 @@
 
 enum { FRAME_HEADER_BYTES = 24 };
 
-static int run(struct disk *d, sqlite3_stmt *st) {
-        int rc = sqlite3_step(st), r;
+static int run(struct disk *d, sqlite3_stmt *statement) {
+        _cleanup_reset_ sqlite3_stmt *st = statement;
+        int code = sqlite3_step(st);
 
-        if (rc != SQLITE_DONE && rc != SQLITE_ROW)
+        if (code != SQLITE_DONE && code != SQLITE_ROW)
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
-        r = disk_failure_errno(d->writer, rc);
-        sqlite3_reset(st);
-        return r;
+        return disk_failure_errno(d->writer, code);
 }
 
 /* A statement that removes a row and returns its checksum: the row's part of the sum goes. */
 static int run_remove(
                 struct disk *d, enum disk_statement which, int table, uint64_t id, uint64_t *sum) {
-        sqlite3_stmt *st = d->write[which];
-        int rc, r;
+        _cleanup_reset_ sqlite3_stmt *st = d->write[which];
+        int code;
 
         sqlite3_bind_int64(st, 1, (int64_t)id);
-        rc = sqlite3_step(st);
-        if (rc == SQLITE_ROW)
+        code = sqlite3_step(st);
+        if (code == SQLITE_ROW)
                 *sum -= disk_sum_part(table, id, (uint64_t)sqlite3_column_int64(st, 0));
-        else if (rc != SQLITE_DONE)
+        else if (code != SQLITE_DONE)
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
-        r = disk_failure_errno(d->writer, rc);
-        sqlite3_reset(st);
-        return r;
+        return disk_failure_errno(d->writer, code);
 }
 
 static int write_rows(struct disk *d, const struct disk_batch *b, uint64_t *sum) {
         sqlite3_stmt *st = d->write[DISK_ROW_INSERT];
-        int r = 0;
+        int r;
 
-        for (size_t i = 0; i < b->rows.count && r >= 0; i++) {
+        for (size_t i = 0; i < b->rows.count; i++) {
                 const struct row *row = b->rows.items[i];
                 uint64_t own = disk_row_sum(row, row->data, row_value(row));
 
@@ -47,12 +44,17 @@ static int write_rows(struct disk *d, const struct disk_batch *b, uint64_t *sum)
                 sqlite3_bind_int64(st, 7, (int64_t)own);
                 sqlite3_bind_blob64(st, 8, row_value(row), row->value_size, SQLITE_STATIC);
                 r = run(d, st);
+                if (r < 0)
+                        return r;
                 *sum += disk_sum_part(DISK_REVISION_TABLE, (uint64_t)row->seq, own);
         }
-        for (size_t i = 0; i < b->dead.count && r >= 0; i++)
+        for (size_t i = 0; i < b->dead.count; i++) {
                 r = run_remove(d, DISK_ROW_DELETE, DISK_REVISION_TABLE, (uint64_t)b->dead.items[i],
                                 sum);
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int write_op(struct disk *d, const struct disk_op *op, uint64_t *sum) {
@@ -81,21 +83,26 @@ static int set_number(struct disk *d, const char *name, uint64_t value) {
 }
 
 static int write_small(struct disk *d, const struct disk_batch *b, uint64_t *sum) {
-        int r = 0;
+        int r;
 
-        for (size_t i = 0; i < b->ops.count && r >= 0; i++)
+        for (size_t i = 0; i < b->ops.count; i++) {
                 r = write_op(d, &b->ops.items[i], sum);
-        for (unsigned i = 0; i < DISK_NUMBERS && r >= 0; i++) {
+                if (r < 0)
+                        return r;
+        }
+        for (unsigned i = 0; i < DISK_NUMBERS; i++) {
                 const char *name = disk_number_names[i];
 
                 if (!(b->numbers_set & (1u << i)))
                         continue;
                 r = set_number(d, name, b->numbers[i]);
+                if (r < 0)
+                        return r;
                 *sum += disk_number_part(name, b->numbers[i]);
                 if (d->numbers_there & (1u << i))
                         *sum -= disk_number_part(name, d->numbers[i]);
         }
-        return r < 0 ? r : set_number(d, "sum", *sum);
+        return set_number(d, "sum", *sum);
 }
 
 static int64_t query_number(struct disk *d, enum disk_statement which) {
@@ -122,19 +129,28 @@ static int set_synchronous(struct disk *d, bool full) {
         return r;
 }
 
+/* Between begin and commit, which it does at the end. */
+static int write_all(struct disk *d, const struct disk_batch *b, uint64_t *sum) {
+        int r = write_rows(d, b, sum);
+
+        if (r < 0)
+                return r;
+        if (!disk_batch_empty(b)) {
+                r = write_small(d, b, sum);
+                if (r < 0)
+                        return r;
+        }
+        learn_sizes(d);
+        return run(d, d->write[DISK_COMMIT_TXN]);
+}
+
 static int write_transaction(struct disk *d, const struct disk_batch *b) {
         uint64_t sum = d->sum;
         int r = run(d, d->write[DISK_BEGIN]);
 
         if (r < 0)
                 return r;
-        r = write_rows(d, b, &sum);
-        if (r >= 0 && !disk_batch_empty(b))
-                r = write_small(d, b, &sum);
-        if (r >= 0) {
-                learn_sizes(d);
-                r = run(d, d->write[DISK_COMMIT_TXN]);
-        }
+        r = write_all(d, b, &sum);
         if (r < 0) {
                 char why[sizeof(d->error)];
 
@@ -152,13 +168,21 @@ static int write_transaction(struct disk *d, const struct disk_batch *b) {
         return 0;
 }
 
-int disk_write(struct disk *d, const struct disk_batch *b) {
-        int r = b->sync ? set_synchronous(d, true) : 0;
+static int write_durably(struct disk *d, const struct disk_batch *b) {
+        int r = set_synchronous(d, true);
 
-        if (r >= 0)
-                r = write_transaction(d, b);
-        if (b->sync)
-                (void)set_synchronous(d, false);
+        if (r < 0)
+                return r;
+        return write_transaction(d, b);
+}
+
+int disk_write(struct disk *d, const struct disk_batch *b) {
+        int r;
+
+        if (!b->sync)
+                return write_transaction(d, b);
+        r = write_durably(d, b);
+        (void)set_synchronous(d, false);
         return r;
 }
 
@@ -170,8 +194,8 @@ int disk_on_commit(void *userdata, sqlite3 *db, const char *name, int pages) {
         return SQLITE_OK;
 }
 
-/* The copy that SQLite makes meanwhile is a file (in $SQLITE_TMPDIR), not memory; and what it
- * leaves in SQLite's log goes at once, also of one that failed. */
+/* The copy that SQLite makes meanwhile is a file (in $SQLITE_TMPDIR), not memory. It fills
+ * SQLite's log, also when it fails: the log is emptied at once. */
 int disk_vacuum(struct disk *d) {
         int r = disk_exec(d->writer, "PRAGMA temp_store=FILE; VACUUM");
 
@@ -186,17 +210,17 @@ int disk_vacuum(struct disk *d) {
 /* SQLite takes the first bad frame of its log for the end, and its frames stay valid after they
  * were copied: so the log is emptied, that nothing in it is ever played into a newer database. */
 int disk_checkpoint(struct disk *d) {
-        int r;
+        int code;
 
-        /* Writes do not wait for who reads, such as a copy under way: later will do. */
+        /* Writes do not wait for a reader, such as a copy in progress: later will do. */
         sqlite3_busy_timeout(d->writer, 0);
-        r = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        code = sqlite3_wal_checkpoint_v2(d->writer, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
         sqlite3_busy_timeout(d->writer, BUSY_MS);
-        if (r == SQLITE_OK)
+        if (code == SQLITE_OK)
                 atomic_store(&d->unsettled_bytes, 0);
-        else if ((r & 0xff) != SQLITE_BUSY && (r & 0xff) != SQLITE_LOCKED) {
+        else if ((code & 0xff) != SQLITE_BUSY && (code & 0xff) != SQLITE_LOCKED) {
                 snprintf(d->error, sizeof(d->error), "%s", sqlite3_errmsg(d->writer));
-                return disk_failure_errno(d->writer, r);
+                return disk_failure_errno(d->writer, code);
         }
-        return r == SQLITE_OK;
+        return code == SQLITE_OK;
 }

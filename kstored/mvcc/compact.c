@@ -6,6 +6,7 @@ int mvcc_compact(struct mvcc *m, int64_t rev) {
                 return -ERANGE;
         if (rev > m->rev)
                 return -EOVERFLOW;
+        assert(!m->in_txn);
         m->compact_rev = rev;
         m->compacting = true;
         m->compact_next = mfree(m->compact_next);
@@ -24,6 +25,8 @@ int mvcc_compact_step(struct mvcc *m, size_t items, void (*dropped)(int64_t seq,
 
         if (!m->compacting)
                 return 0;
+        assert(!m->in_txn); /* a txn holds on to items */
+        assert(from || m->compact_next_size == 0);
         r = index_compact(m->index, m->compact_rev + bug(BUG_COMPACT_TOO_MUCH), strempty(from),
                         m->compact_next_size, items, dropped, userdata, &m->compact_next,
                         &m->compact_next_size);

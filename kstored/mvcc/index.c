@@ -58,10 +58,12 @@ struct index *index_free(struct index *x) {
         if (!x)
                 return NULL;
         for (size_t i = 0; i < x->leaves.count; i++) {
+                x->count -= x->leaves.items[i]->count;
                 for (unsigned k = 0; k < x->leaves.items[i]->count; k++)
                         index_item_free(x, x->leaves.items[i]->items[k]);
                 free(x->leaves.items[i]);
         }
+        assert(x->count == 0);
         vector_done(&x->leaves);
         slab_done(&x->items);
         free(x);
@@ -80,6 +82,7 @@ static int index_item_compare(const struct index_item *it, const void *key, size
 static size_t find_leaf(struct index *x, const void *key, size_t n) {
         size_t low = 0, high = x->leaves.count, hint = x->hint;
 
+        assert(high > 0);
         if (hint < high && index_item_compare(x->leaves.items[hint]->items[0], key, n) <= 0) {
                 if (hint + 1 == high ||
                                 index_item_compare(x->leaves.items[hint + 1]->items[0], key, n) > 0)
@@ -94,13 +97,16 @@ static size_t find_leaf(struct index *x, const void *key, size_t n) {
                 else
                         high = mid;
         }
-        return x->hint = low == 0 ? 0 : low - 1;
+        x->hint = low == 0 ? 0 : low - 1;
+        assert(x->leaves.items[x->hint]->count > 0);
+        return x->hint;
 }
 
 /* The first slot whose key is not below. */
 static unsigned find_slot(const struct leaf *l, const void *key, size_t n) {
         unsigned low = 0, high = l->count;
 
+        assert(l->count > 0 && l->count <= l->allocated);
         while (low < high) {
                 unsigned mid = (low + high) / 2;
 
@@ -127,12 +133,14 @@ void index_seek(struct index *x, const void *key, size_t n, struct index_cursor 
 struct index_item *index_cursor_item(const struct index_cursor *c) {
         if (c->leaf >= c->index->leaves.count)
                 return NULL;
+        assert(c->slot < c->index->leaves.items[c->leaf]->count);
         return c->index->leaves.items[c->leaf]->items[c->slot];
 }
 
 void index_cursor_next(struct index_cursor *c) {
         if (c->leaf >= c->index->leaves.count)
                 return;
+        assert(c->slot < c->index->leaves.items[c->leaf]->count);
         if (++c->slot == c->index->leaves.items[c->leaf]->count) {
                 c->leaf++;
                 c->slot = 0;
@@ -150,8 +158,11 @@ struct index_item *index_get(struct index *x, const void *key, size_t n) {
 
 static int leaf_resize(struct leaf **l, size_t items) {
         size_t want = (items + LEAF_STEP - 1) / LEAF_STEP * LEAF_STEP;
-        struct leaf *n = realloc(*l, sizeof(*n) + want * sizeof(n->items[0]));
+        struct leaf *n;
 
+        assert(items > 0 && items <= LEAF_MAX);
+        assert(!*l || (*l)->count <= want); /* no item is cut off */
+        n = realloc(*l, sizeof(*n) + want * sizeof(n->items[0]));
         if (!n)
                 return -ENOMEM;
         if (!*l)
@@ -165,8 +176,10 @@ static int leaf_resize(struct leaf **l, size_t items) {
 static int split_leaf(struct index *x, size_t at, size_t slot) {
         struct leaf *l = x->leaves.items[at], *n = NULL;
         uint32_t keep = slot == LEAF_MAX && at + 1 == x->leaves.count ? LEAF_MAX - 1 : LEAF_MAX / 2;
-        int r = leaf_resize(&n, l->count - keep);
+        int r;
 
+        assert(l->count == LEAF_MAX && slot <= LEAF_MAX);
+        r = leaf_resize(&n, l->count - keep);
         if (r < 0)
                 return r;
         n->count = l->count - keep;
@@ -177,23 +190,37 @@ static int split_leaf(struct index *x, size_t at, size_t slot) {
                 return r;
         }
         l->count = keep;
+        assert(l->count > 0 && n->count > 0 && l->count + n->count == LEAF_MAX);
         (void)leaf_resize(&x->leaves.items[at], keep);
         return 0;
 }
 
+static int add_first_leaf(struct index *x) {
+        _cleanup_free_ struct leaf *l = NULL;
+        int r = leaf_resize(&l, 1);
+
+        if (r < 0)
+                return r;
+        r = vector_insert(&x->leaves, 0, l);
+        if (r < 0)
+                return r;
+        l = NULL;
+        return 0;
+}
+
+static bool item_before(const struct index_item *a, const struct index_item *b) {
+        return index_item_compare(a, b->key, index_item_key_size(b)) < 0;
+}
+
 /* Where index_seek() has looked for its key and not found it. */
 static int insert_item(struct index *x, size_t at, size_t slot, struct index_item *it) {
-        struct leaf *l = NULL;
-        int r = 0;
+        struct leaf *l;
+        int r;
 
         if (x->leaves.count == 0) {
-                r = leaf_resize(&l, 1);
-                if (r >= 0)
-                        r = vector_insert(&x->leaves, 0, l);
-                if (r < 0) {
-                        free(l);
+                r = add_first_leaf(x);
+                if (r < 0)
                         return r;
-                }
         }
         if (x->leaves.items[at]->count == LEAF_MAX) {
                 r = split_leaf(x, at, slot);
@@ -204,11 +231,15 @@ static int insert_item(struct index *x, size_t at, size_t slot, struct index_ite
                         at++;
                 }
         }
-        if (x->leaves.items[at]->count == x->leaves.items[at]->allocated)
+        if (x->leaves.items[at]->count == x->leaves.items[at]->allocated) {
                 r = leaf_resize(&x->leaves.items[at], x->leaves.items[at]->count + 1);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         l = x->leaves.items[at];
+        assert(slot <= l->count && l->count < l->allocated);
+        assert(slot == 0 || item_before(l->items[slot - 1], it));
+        assert(slot == l->count || item_before(it, l->items[slot]));
         memmove(&l->items[slot + 1], &l->items[slot], (l->count - slot) * sizeof(l->items[0]));
         l->items[slot] = it;
         l->count++;
@@ -237,8 +268,10 @@ int64_t index_item_lease(const struct index_item *it) {
 }
 
 static int more_resize(struct index_item *it, uint32_t places) {
-        struct more *m = realloc(it->more, sizeof(*m) + places * sizeof(m->past[0]));
+        struct more *m;
 
+        assert(!it->more || it->more->count <= places); /* no change is cut off */
+        m = realloc(it->more, sizeof(*m) + places * sizeof(m->past[0]));
         if (!m)
                 return -ENOMEM;
         if (!it->more)
@@ -250,13 +283,17 @@ static int more_resize(struct index_item *it, uint32_t places) {
 
 static int push_past(struct index_item *it) {
         struct more *m = it->more;
-        int r = 0;
 
-        if (!m || m->count == m->allocated)
-                r = more_resize(it, m && m->count > 0 ? m->count * 2 : 2);
-        if (r >= 0)
-                it->more->past[it->more->count++] = index_item_newest(it);
-        return r;
+        if (!m || m->count == m->allocated) {
+                int r = more_resize(it, m && m->count > 0 ? m->count * 2 : 2);
+
+                if (r < 0)
+                        return r;
+        }
+        m = it->more;
+        assert(m->count < m->allocated);
+        m->past[m->count++] = index_item_newest(it);
+        return 0;
 }
 
 static int new_item(
@@ -342,9 +379,11 @@ bool index_item_at(const struct index_item *it, int64_t rev, struct place *ret) 
                 return true;
         }
         n = past_upto(it, rev);
-        if (n > 0)
-                *ret = it->more->past[n - 1];
-        return n > 0;
+        if (n == 0)
+                return false;
+        *ret = it->more->past[n - 1];
+        assert(ret->rev <= rev);
+        return true;
 }
 
 bool index_item_at_seq(
@@ -358,9 +397,11 @@ bool index_item_at_seq(
         n = past_upto(it, rev);
         while (n > 0 && place_seq(&it->more->past[n - 1]) >= below_seq)
                 n--;
-        if (n > 0)
-                *ret = it->more->past[n - 1];
-        return n > 0;
+        if (n == 0)
+                return false;
+        *ret = it->more->past[n - 1];
+        assert(ret->rev <= rev && place_seq(ret) < below_seq);
+        return true;
 }
 
 bool index_item_before(const struct index_item *it, int64_t rev, struct place *ret) {
@@ -372,6 +413,7 @@ static void drop_past(struct index_item *it, uint32_t n, void (*dropped)(int64_t
                 void *userdata) {
         struct more *m = it->more;
 
+        assert(n == 0 || (m && n <= m->count && m->count <= m->allocated));
         for (uint32_t i = 0; i < n; i++)
                 dropped(place_seq(&m->past[i]), userdata);
         if (n == 0)
@@ -414,6 +456,8 @@ static bool compact_item(struct index_item *it, int64_t rev, void (*dropped)(int
 static void remove_slot(struct index *x, size_t at, unsigned slot) {
         struct leaf *l = x->leaves.items[at];
 
+        assert(slot < l->count);
+        assert(x->count >= l->count); /* the index counts what its leaves hold */
         index_item_free(x, l->items[slot]);
         l->count--;
         x->count--;

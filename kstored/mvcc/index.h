@@ -21,8 +21,8 @@ enum { INDEX_KEY_SIZE_MAX = (1 << 24) - 1, INDEX_PLACE_BITS = 48 };
 
 struct more;
 
-/* A key: place of its newest change, and what is left to say of it, if anything is. A million of
- * them are the most of what the store holds in memory. */
+/* A key: the place of its newest change, and the rest of its history, if there is any. With a
+ * million keys these are most of the memory of the store. */
 struct index_item {
         uint64_t rev : INDEX_PLACE_BITS, key_low : 16;
         uint64_t seq_dead : INDEX_PLACE_BITS, key_high : 16;

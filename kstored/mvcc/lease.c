@@ -1,6 +1,6 @@
 /* Leases in a hash by id, each with a hash of its keys. On the leader a heap has each lease once,
- * at a time not later than its end: renewing only moves the end, and a lease that comes up too
- * early goes back into the heap. */
+ * at a time not later than its end (but see lease_renew()): renewing only moves the end, and a
+ * lease that comes up too early goes back into the heap. */
 #include "kstored/mvcc/lease.h"
 
 #include <uthash.h>
@@ -51,12 +51,14 @@ static void place(struct lessor *l, size_t i, struct lease *x) {
 }
 
 static void sift_up(struct lessor *l, size_t i, struct lease *x) {
+        assert(i < l->heap.count);
         for (; i > 0 && l->heap.items[(i - 1) / 2]->due_ms > x->due_ms; i = (i - 1) / 2)
                 place(l, i, l->heap.items[(i - 1) / 2]);
         place(l, i, x);
 }
 
 static void sift_down(struct lessor *l, size_t i, struct lease *x) {
+        assert(i < l->heap.count);
         for (size_t child; (child = 2 * i + 1) < l->heap.count; i = child) {
                 if (child + 1 < l->heap.count &&
                                 l->heap.items[child + 1]->due_ms < l->heap.items[child]->due_ms)
@@ -69,6 +71,8 @@ static void sift_down(struct lessor *l, size_t i, struct lease *x) {
 }
 
 static void heap_push(struct lessor *l, struct lease *x) {
+        assert(l->leading);
+        assert(x->heap_at == 0); /* once at most */
         if (vector_reserve(&l->heap, 1) < 0) {
                 l->short_of_memory = true;
                 return;
@@ -83,6 +87,7 @@ static void heap_remove(struct lessor *l, struct lease *x) {
 
         if (i-- == 0)
                 return;
+        assert(i < l->heap.count && l->heap.items[i] == x);
         x->heap_at = 0;
         last = l->heap.items[--l->heap.count];
         if (last == x)
@@ -166,6 +171,7 @@ void lessor_remove(struct lessor *l, int64_t id) {
         if (!x)
                 return;
         heap_remove(l, x);
+        assert(x->heap_at == 0);
         HASH_DEL(l->leases, x);
         lease_free(x);
 }
@@ -222,6 +228,7 @@ int lease_keys_unsorted(const struct lease *x, struct lease_key **ret, size_t *r
                 return -ENOMEM;
         HASH_ITER(hh, x->keys, a, next)
         v[i++] = (struct lease_key){.key = a->key, .size = a->size};
+        assert(i == n);
         *ret = v;
         *ret_count = n;
         return 0;
@@ -230,9 +237,10 @@ int lease_keys_unsorted(const struct lease *x, struct lease_key **ret, size_t *r
 int lease_keys(const struct lease *x, struct lease_key **ret, size_t *ret_count) {
         int r = lease_keys_unsorted(x, ret, ret_count);
 
-        if (r >= 0)
-                qsort(*ret, *ret_count, sizeof(**ret), compare_keys);
-        return r;
+        if (r < 0)
+                return r;
+        qsort(*ret, *ret_count, sizeof(**ret), compare_keys);
+        return 0;
 }
 
 size_t lessor_count(const struct lessor *l) {
@@ -254,6 +262,7 @@ int lessor_ids(const struct lessor *l, int64_t **ret, size_t *ret_count) {
                 return -ENOMEM;
         HASH_ITER(hh, l->leases, x, next)
         v[i++] = x->id;
+        assert(i == n);
         qsort(v, n, sizeof(*v), compare_ids);
         *ret = v;
         *ret_count = n;
@@ -287,7 +296,8 @@ void lessor_demote(struct lessor *l) {
 }
 
 void lease_renew(struct lease *x, uint64_t now_ms) {
-        /* Later than before: its place in the heap stays right. */
+        /* Its place in the heap stays: it is later than before. Only after a promotion it may be
+         * earlier, by what that added, and the lease ends that much late at most. */
         x->end_ms = now_ms + (uint64_t)x->ttl_s * 1000;
         x->ending = false;
 }
@@ -314,6 +324,7 @@ size_t lessor_expired(
         while (count < n && l->heap.count > 0 && l->heap.items[0]->due_ms <= now_ms) {
                 struct lease *x = l->heap.items[0];
 
+                assert(x->heap_at == 1);
                 heap_remove(l, x);
                 if (x->end_ms <= now_ms) {
                         ret_ids[count++] = x->id;

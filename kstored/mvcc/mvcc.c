@@ -67,12 +67,14 @@ size_t mvcc_key_count(const struct mvcc *m) {
 
 void mvcc_begin(struct mvcc *m) {
         assert(!m->in_txn);
+        assert(m->tail_first <= m->flushed && m->flushed <= m->next_seq);
         m->in_txn = true;
         m->txn_changed = false;
 }
 
 bool mvcc_end(struct mvcc *m) {
         assert(m->in_txn);
+        assert(!m->txn_changed || m->changes.count > 0);
         m->in_txn = false;
         if (m->txn_changed)
                 m->rev++;
@@ -86,6 +88,8 @@ int64_t mvcc_txn_rev(const struct mvcc *m) {
 static void tail_drop_first(struct mvcc *m) {
         struct row *row = m->tail[m->tail_first & m->tail_mask];
 
+        assert(m->tail_first < m->flushed); /* the table has it too */
+        assert(row->seq == m->tail_first && m->tail_bytes >= row_bytes(row));
         m->tail_bytes -= row_bytes(row);
         m->tail[m->tail_first & m->tail_mask] = row_unref(row);
         m->tail_first++;
@@ -95,6 +99,8 @@ static int tail_reserve(struct mvcc *m) {
         size_t size = m->tail ? (size_t)m->tail_mask + 1 : 0, want = size ? size * 2 : 1024;
         struct row **v;
 
+        assert(m->tail_first <= m->next_seq && (size_t)(m->next_seq - m->tail_first) <= size);
+        assert((want & (want - 1)) == 0); /* the mask picks the place */
         if ((size_t)(m->next_seq - m->tail_first) < size)
                 return 0;
         v = calloc(want, sizeof(*v));
@@ -109,25 +115,28 @@ static int tail_reserve(struct mvcc *m) {
 }
 
 /* Takes the row. */
-static int add_row(struct mvcc *m, struct row *row) {
+static int add_row(struct mvcc *m, struct row *taken) {
+        _cleanup_row_ struct row *row = taken;
         struct place place = {.rev = m->rev + 1, .seq_dead = m->next_seq * 2 + (row->version == 0)};
         int r = tail_reserve(m);
 
-        if (r >= 0)
-                r = vector_reserve(&m->changes, 1);
-        if (r >= 0)
-                r = index_add(m->index, row->data, row->key_size, place, row->create, row->version,
-                                row->lease);
-        if (r < 0) {
-                row_unref(row);
+        if (r < 0)
                 return r;
-        }
+        r = vector_reserve(&m->changes, 1);
+        if (r < 0)
+                return r;
+        r = index_add(m->index, row->data, row->key_size, place, row->create, row->version,
+                        row->lease);
+        if (r < 0)
+                return r;
+        assert(m->in_txn);
+        assert(!m->tail[m->next_seq & m->tail_mask]); /* nothing in the ring is overwritten */
         row->rev = place.rev;
         row->seq = m->next_seq++;
-        m->tail[row->seq & m->tail_mask] = row;
         m->tail_bytes += row_bytes(row);
         m->changes.items[m->changes.count++] = row_ref(row);
         m->txn_changed = true;
+        m->tail[place_seq(&place) & m->tail_mask] = TAKE_PTR(row);
         return 0;
 }
 
@@ -166,6 +175,7 @@ int mvcc_delete(struct mvcc *m, const void *key, size_t key_size) {
 struct row **mvcc_take_changes(struct mvcc *m, size_t *ret_count) {
         struct row **v = m->changes.items;
 
+        assert(!m->in_txn); /* whole revisions only */
         *ret_count = m->changes.count;
         m->changes.items = NULL;
         m->changes.count = m->changes.allocated = 0;
@@ -173,6 +183,8 @@ struct row **mvcc_take_changes(struct mvcc *m, size_t *ret_count) {
 }
 
 void mvcc_flushed(struct mvcc *m, int64_t below_seq) {
+        assert(!m->in_txn);
+        assert(below_seq <= m->next_seq);
         if (below_seq > m->flushed)
                 m->flushed = below_seq;
         while (m->tail_first < m->flushed && m->tail_bytes > MVCC_CACHE_BYTES)
@@ -189,6 +201,7 @@ int mvcc_row(struct mvcc *m, int64_t seq, struct row **ret) {
         int r;
 
         if (seq >= m->tail_first && seq < m->next_seq) {
+                assert(m->tail[seq & m->tail_mask]->seq == seq);
                 *ret = row_ref(m->tail[seq & m->tail_mask]);
                 return 0;
         }
@@ -286,6 +299,8 @@ int mvcc_find_rev(struct mvcc *m, int64_t rev, int64_t *ret_seq) {
                         else
                                 high = mid;
                 }
+                assert(low > m->tail_first && m->tail[(low - 1) & m->tail_mask]->rev < rev);
+                assert(low == m->next_seq || m->tail[low & m->tail_mask]->rev >= rev);
                 *ret_seq = low;
                 return 0;
         }
@@ -303,6 +318,7 @@ int mvcc_scan(struct mvcc *m, int64_t from_seq, size_t n, struct row **ret_rows)
 
                 if (r < 0)
                         return r;
+                assert((size_t)r <= n);
                 /* The table may reach into what memory has too. */
                 while (r > 0 && ret_rows[r - 1]->seq >= m->tail_first)
                         row_unref(ret_rows[--r]);
@@ -311,6 +327,7 @@ int mvcc_scan(struct mvcc *m, int64_t from_seq, size_t n, struct row **ret_rows)
                         return (int)count;
                 from_seq = m->tail_first;
         }
+        assert(from_seq >= m->tail_first);
         for (; from_seq < m->next_seq && count < n; from_seq++)
                 ret_rows[count++] = row_ref(m->tail[from_seq & m->tail_mask]);
         return (int)count;

@@ -1,6 +1,7 @@
 /* Keys over time: the current revision, the changes in memory that are not in the table yet, and
- * reads at any revision that was not compacted away. Deterministic: what members apply in the same
- * order gives the same revisions. No I/O of its own: older rows come through a row_source. */
+ * reads at any revision that was not compacted away. Deterministic: members that apply the same
+ * changes in the same order have the same revisions. No I/O of its own: older rows come through a
+ * row_source. */
 #pragma once
 
 #include "kstored/mvcc/index.h"

@@ -171,7 +171,7 @@ static int read_row(struct mvcc *m, int64_t seq, struct row **ret, work_left *wo
         return r;
 }
 
-/* ---- what belongs to the answer, and its size ---- */
+/* ---- the plan: the rows of the answer, and its size ---- */
 
 /* The order of values is that of these numbers, where they differ. */
 static uint64_t value_number(const struct row *row) {
@@ -215,29 +215,29 @@ static int add_sorted(struct range_read *x, const struct row *row) {
 static int collect(
                 struct range_read *x, struct mvcc *m, const struct place *place, work_left *work) {
         _cleanup_row_ struct row *row = NULL;
-        const Request *r = &x->request;
+        const Request *request = &x->request;
         bool by_value = x->sorts &&
-                        r->sort_target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE;
-        bool shows = r->limit <= 0 || x->found < (size_t)r->limit;
-        int q;
+                        request->sort_target == ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__VALUE;
+        bool shows = request->limit <= 0 || x->found < (size_t)request->limit;
+        int r;
 
         x->total++;
-        if (r->count_only || (!x->sorts && !x->filters && !shows)) {
+        if (request->count_only || (!x->sorts && !x->filters && !shows)) {
                 x->found++;
                 return 0;
         }
         if (x->sorts && x->found >= x->collect_max)
                 return 0;
-        q = by_value ? read_row(m, place_seq(place), &row, work)
+        r = by_value ? read_row(m, place_seq(place), &row, work)
                      : read_head(m, place_seq(place), &row, work);
-        if (q < 0)
-                return q;
+        if (r < 0)
+                return r;
         if (!passes(x, row->rev, row->create))
                 return 0;
         if (x->sorts) {
-                q = add_sorted(x, row);
-                if (q < 0)
-                        return q;
+                r = add_sorted(x, row);
+                if (r < 0)
+                        return r;
         }
         if (x->sorts || shows)
                 x->rows_size += wire_kv_size(x->field, row, kv_flags(x));
@@ -485,7 +485,7 @@ static int write_rest(struct range_read *x, struct mvcc *m, struct buf *out, siz
         return x->in_row;
 }
 
-/* A row begins; what was planned must not be exceeded. */
+/* A row begins; it must not exceed the plan. */
 static int write_row(struct range_read *x, struct mvcc *m, int64_t seq, struct buf *out,
                 size_t size_max, work_left *work) {
         int r = next_row(x, m, seq, work);
@@ -523,7 +523,7 @@ static int write_in_order(struct range_read *x, struct mvcc *m, struct buf *out,
                 work_left *work) {
         struct mvcc_walk w;
         const struct index_item *it;
-        int r = 0;
+        int r;
 
         if (x->at == x->shown)
                 return 0;
@@ -538,17 +538,29 @@ static int write_in_order(struct range_read *x, struct mvcc *m, struct buf *out,
                 if (!is_visible(x, it, &place))
                         continue;
                 r = filter_out(x, m, place_seq(&place), work);
-                if (r == 0)
-                        r = write_row(x, m, place_seq(&place), out, size_max, work);
-                else if (r > 0)
-                        r = 0;
-                if (r == 0 && x->at < x->shown)
+                if (r < 0)
+                        return r;
+                if (r > 0)
                         continue;
-                if (r > 0 && keep_place(x, it, true) < 0)
-                        r = -ENOMEM;
-                return r;
+                r = write_row(x, m, place_seq(&place), out, size_max, work);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        return keep_place(x, it, true) < 0 ? -ENOMEM : r;
+                if (x->at == x->shown)
+                        return 0;
         }
         return 0;
+}
+
+static int write_rows(struct range_read *x, struct mvcc *m, struct buf *out, size_t size_max,
+                work_left *work) {
+        int r = write_rest(x, m, out, size_max, work);
+
+        if (r != 0)
+                return r;
+        return x->sorts ? write_sorted(x, m, out, size_max, work)
+                        : write_in_order(x, m, out, size_max, work);
 }
 
 int range_read_write(struct range_read *x, struct mvcc *m, struct buf *out, size_t size_max,
@@ -556,10 +568,7 @@ int range_read_write(struct range_read *x, struct mvcc *m, struct buf *out, size
         int r;
 
         assert(x->phase == WRITE);
-        r = write_rest(x, m, out, size_max, work);
-        if (r == 0)
-                r = x->sorts ? write_sorted(x, m, out, size_max, work)
-                             : write_in_order(x, m, out, size_max, work);
+        r = write_rows(x, m, out, size_max, work);
         if (out->failed)
                 return -ENOMEM;
         if (r != 0)

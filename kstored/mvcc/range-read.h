@@ -1,6 +1,6 @@
 /* One range of keys as of one moment, read in small steps: first its size is determined (and its
  * order, where the client wants one), then it is written. Between steps the store may change in any
- * way; what the range shows does not, as long as rows of its revision are not deleted. It holds no
+ * way, but not the answer, as long as rows of its revision are not deleted. It holds no
  * row but the one it is writing. No clock: a step ends when its budget of work is spent. */
 #pragma once
 

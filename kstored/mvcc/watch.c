@@ -86,6 +86,7 @@ struct hub *hub_free(struct hub *h) {
         if (!h)
                 return NULL;
         assert(LIST_EMPTY(&h->streams));
+        assert(h->count == 0 && !h->keys && TAILQ_EMPTY(&h->dirty));
         buf_done(&h->scratch);
         buf_done(&h->event);
         buf_done(&h->event_prev);
@@ -111,9 +112,11 @@ static struct key_range watcher_range(const struct watcher *w) {
 static void unlink_watcher(struct watcher *w) {
         struct hub *h = w->stream->hub;
 
+        assert(w->synced || !w->of_key);
         if (!w->synced)
                 TAILQ_REMOVE(&h->unsynced, w, link);
         else if (w->of_key) {
+                assert(w->end_size == 0 && !TAILQ_EMPTY(&w->of_key->list));
                 TAILQ_REMOVE(&w->of_key->list, w, link);
                 if (TAILQ_EMPTY(&w->of_key->list)) {
                         HASH_DEL(h->keys, w->of_key);
@@ -126,8 +129,10 @@ static void unlink_watcher(struct watcher *w) {
 
 /* It has everything before from_rev. */
 static void make_unsynced(struct watcher *w, int64_t from_rev) {
+        assert(w->synced);
         w->next_rev = MAX(w->next_rev, from_rev);
         unlink_watcher(w);
+        assert(!w->of_key);
         w->synced = false;
         TAILQ_INSERT_TAIL(&w->stream->hub->unsynced, w, link);
 }
@@ -152,6 +157,7 @@ static void link_synced(struct watcher *w) {
         struct hub *h = w->stream->hub;
         struct key_watchers *k = NULL;
 
+        assert(!w->of_key);
         w->synced = true;
         if (w->end_size > 0) {
                 TAILQ_INSERT_TAIL(&h->ranges, w, link);
@@ -175,6 +181,7 @@ static void link_synced(struct watcher *w) {
 }
 
 static void forget_events(struct watcher *w) {
+        assert(w->stream->gathered >= w->events.size);
         w->stream->gathered -= w->events.size;
         buf_done(&w->events);
         w->events = (struct buf){0};
@@ -183,7 +190,9 @@ static void forget_events(struct watcher *w) {
 static void watcher_free(struct watcher *w) {
         struct hub *h = w->stream->hub;
 
+        assert(h->count > 0);
         unlink_watcher(w);
+        assert(!w->of_key);
         if (w->dirty)
                 TAILQ_REMOVE(&h->dirty, w, dirty_link);
         HASH_DEL(w->stream->watchers, w);
@@ -211,6 +220,7 @@ struct watch_stream *watch_stream_free(struct watch_stream *s) {
                 return NULL;
         HASH_ITER(hh, s->watchers, w, next)
         watcher_free(w);
+        assert(!s->watchers && s->gathered == 0);
         LIST_REMOVE(s, link);
         free(s);
         return NULL;
@@ -318,6 +328,7 @@ static void send_events(struct watcher *w) {
         }
         if (w->events.size == 0)
                 return;
+        assert(w->last_rev >= w->first_rev);
         if ((w->flags & WATCH_FRAGMENT) && w->events.size > h->fragment_bytes)
                 (void)send_fragments(w);
         else {
@@ -378,6 +389,7 @@ static int gather(struct watcher *w, const struct row *row) {
         size_t n;
         int r;
 
+        assert(w->dirty || w->events.size == 0); /* only those in the dirty list are sent */
         if (row->rev + bug(BUG_WATCH_TWICE) < w->next_rev ||
                         (w->flags & (row->version == 0 ? WATCH_NO_DELETE : WATCH_NO_PUT)))
                 return 0;
@@ -403,6 +415,7 @@ static int gather(struct watcher *w, const struct row *row) {
 static void notify_one(struct watcher *w, const struct row *row) {
         int r;
 
+        assert(w->synced);
         if (row->rev < w->next_rev)
                 return;
         if (blocked(w->stream)) {
@@ -594,6 +607,7 @@ static int batch_read(struct row_batch *b, struct mvcc *m, int64_t seq, size_t n
         if (vector_reserve(&b->rows, n) < 0)
                 return -ENOMEM;
         got = mvcc_scan(m, seq, n, b->rows.items + b->rows.count);
+        assert(got <= (int)n);
         for (int i = 0; i < got; i++)
                 b->bytes += row_bytes(b->rows.items[b->rows.count++]);
         return got;
@@ -626,6 +640,7 @@ static int read_revisions(struct hub *h, int64_t rev, struct row_batch *b, int64
                         keep--;
                 if (keep == 0)
                         continue; /* one revision bigger than the batch */
+                assert(keep < b->rows.count);
                 *ret_upto = b->rows.items[b->rows.count - 1]->rev - 1;
                 batch_cut(b, keep);
                 return 0;
@@ -636,6 +651,7 @@ static void catch_up(struct watcher *w, const struct row_batch *b, int64_t upto)
         struct hub *h = w->stream->hub;
         struct key_range range = watcher_range(w);
 
+        assert(!w->synced && !w->of_key);
         for (size_t i = 0; i < b->rows.count; i++) {
                 const struct row *row = b->rows.items[i];
 

@@ -1,5 +1,5 @@
-/* Compares a leader's messages with what is committed here. A leader has everything that was
- * committed in terms before its own, and what is committed never changes (section 5.4 of the Raft
+/* Compares a leader's messages with the committed entries here. A leader has every entry that was
+ * committed in terms before its own, and a committed entry never changes (section 5.4 of the Raft
  * paper): where it seems otherwise, a disk has lost or changed what it had confirmed, here or
  * there. A member that followed it could serve wrong data or destroy the only copy of what was
  * acknowledged, so it stops, and people decide. */

@@ -1,13 +1,14 @@
-/* The Raft core: pure and deterministic. Messages, ticks and proposals go in; what must be saved,
- * sent and applied comes out. No I/O, clock, thread or random source: time is the number of ticks,
- * chance comes from the seed given at the start, so the same input gives the same output.
+/* The Raft core: pure and deterministic. Messages, ticks and proposals go in; the state to save,
+ * the messages to send and the entries to apply come out. No I/O, clock, thread or random source:
+ * time is the number of ticks, chance comes from the seed given at the start, so the same input
+ * gives the same output.
  *
  * The driver's duty, in this order (Ongaro's dissertation, figure 3.1 and section 10.2.1):
  *   1. raft_step(), raft_tick(), raft_propose(), raft_read_index() for what happened;
  *   2. raft_ready(): start saving `save`, send `messages` now (those that depend on a save are held
  *      back here until raft_saved()), apply `committed` in order, answer `reads`;
  *   3. raft_advance(); and raft_saved() when the save is durable. One save is under way at a time:
- *      what comes meanwhile joins the next one. */
+ *      later changes join the next one. */
 #pragma once
 
 #include <stdbool.h>

@@ -73,7 +73,7 @@ int read_started_term(struct raft *raft) {
 int read_acked(struct raft *raft) {
         uint64_t acks[RAFT_MEMBERS_MAX], round;
         size_t n = 0, done = 0;
-        int e = 0;
+        int r = 0;
 
         for (size_t i = 0; i < raft->peer_count; i++) {
                 uint64_t a = raft->peers[i]->id == raft->id ? raft->read_round
@@ -92,15 +92,15 @@ int read_acked(struct raft *raft) {
         round = acks[n / 2];
         while (done < raft->read_count && raft->reads[done].round != 0 &&
                         raft->reads[done].round <= round) {
-                int q = read_finish(raft, &raft->reads[done], raft->reads[done].index);
+                int finished = read_finish(raft, &raft->reads[done], raft->reads[done].index);
 
-                e = e < 0 ? e : q;
+                r = r < 0 ? r : finished; /* the first failure counts; all are finished */
                 done++;
         }
         raft->read_count -= done;
         if (done > 0)
                 memmove(raft->reads, raft->reads + done, raft->read_count * sizeof(raft->reads[0]));
-        return e;
+        return r;
 }
 
 /* No longer leader: the readers must ask again. */

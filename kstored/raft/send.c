@@ -63,16 +63,16 @@ int raft_send(struct raft *raft, struct raft_message m) {
 
 int held_release(struct raft *raft) {
         size_t n = 0;
-        int e = 0;
+        int r = 0;
 
         while (n < raft->held_count && raft->held[n].need <= raft->saves_done) {
-                int q = raft_send_now(raft, raft->held[n].m);
+                int sent = raft_send_now(raft, raft->held[n].m);
 
-                e = e < 0 ? e : q;
+                r = r < 0 ? r : sent; /* the first failure counts; all are sent */
                 n++;
         }
         raft->held_count -= n;
         if (n > 0)
                 memmove(raft->held, raft->held + n, raft->held_count * sizeof(raft->held[0]));
-        return e;
+        return r;
 }

@@ -1,5 +1,5 @@
-/* A leader has contradicted what was committed here (raft/contradict.c): the message for people,
- * and what is sent to the others before this member stops. */
+/* A leader has contradicted what was committed here (raft/contradict.c): the message for the
+ * administrator, and the report to the others before this member stops. */
 #include "kstored/replica/replica.h"
 
 static const char *name_of(const struct replica *replica, uint64_t id) {
@@ -52,8 +52,9 @@ char *replica_contradiction_text(const struct replica *replica) {
                         strempty(seen), (unsigned long long)replica->member_id);
 }
 
-/* Sent through the leader, whichever of the two is right: if the leader has to be replaced, what it
- * acknowledges from now on could be lost too. Member 0 means no member, as in etcd's own check. */
+/* Sent through the leader, whichever of the two is right: if the leader has to be replaced, the
+ * changes that it acknowledges from now on could be lost too. Member 0 means no member, as in
+ * etcd's own check. */
 void replica_report_contradiction(struct replica *replica) {
         const struct raft_contradiction *c = raft_get_contradiction(replica->raft);
         _cleanup_buf_ struct buf b = {0};

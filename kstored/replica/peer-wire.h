@@ -26,7 +26,7 @@ void peer_wire_hello(struct buf *b, unsigned field, const struct peer_hello *h);
 void peer_wire_heard(struct buf *b, unsigned field, const uint64_t *ids, size_t n);
 /* Writes where terms begin as Entries of this field. */
 void peer_wire_terms(struct buf *b, unsigned field, const struct raft_term_start *v, size_t n);
-/* Writes a Message as this field; what b.failed says holds. */
+/* Writes a Message as this field; b->failed when there was no memory. */
 void peer_wire_message(struct buf *b, unsigned field, const struct raft_message *m);
 /* The message with entries of its own, all of which peer_message_done() drops. -EBADMSG when its
  * type or an entry's is invalid or it has more entries than a leader sends, -ENOMEM. */

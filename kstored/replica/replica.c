@@ -1,4 +1,4 @@
-/* The central turn, and what goes to the disk when.
+/* The central turn, and the order of writes.
  *
  * A save of the core goes to the log at once. Applied changes wait up to half a second, or until
  * there is enough of it, for a transaction of the database: the log has it already, so nothing is
@@ -138,7 +138,7 @@ static void save_refused(struct replica *replica) {
         replica->log_full = true;
         replica->save_again_ms = replica->now_ms + FULL_RETRY_MS;
         set_disk_full(replica);
-        /* Somebody with space leads better: what cannot be saved here piles up. */
+        /* A member with space leads better: here entries pile up that cannot be saved. */
         if (replica_is_leader(replica))
                 (void)raft_transfer(replica->raft, 0);
 }
@@ -490,6 +490,24 @@ struct raft_config replica_config(const struct replica *replica) {
         return c;
 }
 
+/* The sent database replaces ours, and the log begins behind it. */
+static int take_state(struct replica *replica, const char *path, const struct raft_message *m) {
+        int r = disk_adopt(replica->disk, path, replica->member_id);
+
+        if (r < 0)
+                return r;
+        r = wal_reset(replica->wal, m->log_index, m->log_term);
+        if (r < 0)
+                return r;
+        r = state_reload(replica->state, replica->disk);
+        if (r < 0)
+                return r;
+        return replica->state->applied == m->log_index &&
+                                               replica->state->applied_term == m->log_term
+                               ? 0
+                               : -EUCLEAN;
+}
+
 int replica_install(struct replica *replica, const char *path, const struct raft_message *m) {
         struct raft_message message = *m;
         struct raft_status status;
@@ -515,14 +533,7 @@ int replica_install(struct replica *replica, const char *path, const struct raft
         }
         had_rev = mvcc_rev(replica->state->kv.mvcc);
         hub_flush(replica->hub);
-        r = disk_adopt(replica->disk, path, replica->member_id);
-        if (r >= 0)
-                r = wal_reset(replica->wal, m->log_index, m->log_term);
-        if (r >= 0)
-                r = state_reload(replica->state, replica->disk);
-        if (r >= 0 && (replica->state->applied != m->log_index ||
-                                      replica->state->applied_term != m->log_term))
-                r = -EUCLEAN;
+        r = take_state(replica, path, m);
         if (r < 0) {
                 replica_fail(replica, r, "Cannot use the state that the leader sent");
                 return r;

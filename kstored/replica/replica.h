@@ -40,7 +40,7 @@ struct replica_ops {
         void (*outcome)(void *userdata, uint64_t id, const struct outcome *o);
         /* A read barrier is known; it may be served once `index` is applied (0: ask again). */
         void (*read_allowed)(void *userdata, const struct raft_read *read);
-        /* Entries were applied or reads allowed: what waited for that can be served. */
+        /* Entries were applied or reads allowed: calls that waited for that can be served. */
         void (*applied)(void *userdata);
         void (*role_changed)(void *userdata, const struct raft_status *status);
         /* This member cannot continue: it does nothing from now on. */
@@ -60,7 +60,8 @@ struct replica_options {
         size_t log_bytes_max;    /* ... and how large they may be; 0: REPLICA_LOG_BYTES_MAX */
         size_t fragment_bytes;   /* of watch responses */
         bool no_fsync;
-        /* The initial state of an empty disk; the members are taken. */
+        /* The initial state of an empty disk. Members that are taken become NULL here; those
+         * that an error leaves in the array are the caller's. */
         uint64_t cluster_id;
         uint64_t member_id;
         struct member **members;

@@ -1,10 +1,10 @@
-/* A member's beginning: what the disk holds, or the members that an empty one is given. */
+/* A member's start: from the state on the disk, or, when it is empty, from the given members. */
 #include "kstored/replica/replica.h"
 
 #include "kstored/disk/damage.h"
 #include "lib/log.h"
 
-/* Reads the state machine back. Damage ends the member, so that it no longer answers. What
+/* Reads the state machine back. Damage ends the member, so that it no longer answers. A row that
  * could not be read may be readable later: it fails only the request, and the scrub starts again.
  */
 static int check_source(struct replica *replica, int r) {
@@ -58,12 +58,17 @@ static struct wal_options log_options(const struct replica *replica) {
                         .step_bytes = replica->options.step_bytes};
 }
 
-/* The members of the options, and who this is; durable before anything follows from it. */
-static int write_first(
-                struct replica *replica, const struct wal_contents *start, struct problem *p) {
+/* Everything is in the database, and nothing in SQLite's log. -EBUSY while somebody reads. */
+static int checkpoint(struct disk *d) {
+        int r = disk_checkpoint(d);
+
+        return r == 0 ? -EBUSY : r;
+}
+
+static int store_first(struct replica *replica, const struct wal_contents *start) {
         struct replica_options *o = &replica->options;
         struct disk_batch *b = &replica->state->batch;
-        int r = 0;
+        int r;
 
         disk_batch_number(b, DISK_MEMBER_ID, replica->member_id);
         disk_batch_number(b, DISK_CLUSTER_ID, replica->cluster_id);
@@ -75,30 +80,35 @@ static int write_first(
                 disk_batch_number(b, DISK_LOG_BASE_TERM, start->base_term);
         }
         /* In a cluster of several it waits to be confirmed: see heard.c. */
-        if (!o->joining && o->member_count > 1)
+        if (!o->joining && o->member_count > 1) {
                 r = disk_batch_op(b,
                                 &(struct disk_op){.table = DISK_HEARD, .id = replica->member_id});
-        for (size_t i = 0; i < o->member_count; i++) {
-                struct member *m = o->members[i];
-
-                o->members[i] = NULL;
-                if (r >= 0)
-                        r = state_set_member(replica->state, m);
-                else
-                        member_free(m);
+                if (r < 0)
+                        return r;
         }
-        if (r >= 0)
-                r = disk_write(replica->disk, b);
-        if (r >= 0)
-                r = disk_checkpoint(replica->disk);
-        if (r == 0)
-                r = -EBUSY; /* there is no reader yet */
+        for (size_t i = 0; i < o->member_count; i++) {
+                r = state_set_member(replica->state, TAKE_PTR(o->members[i]));
+                if (r < 0)
+                        return r;
+        }
+        r = disk_write(replica->disk, b);
+        if (r < 0)
+                return r;
+        return checkpoint(replica->disk);
+}
+
+/* The members of the options and the identity of this one; durable before anything follows from
+ * it. */
+static int write_first(
+                struct replica *replica, const struct wal_contents *start, struct problem *p) {
+        int r = store_first(replica, start);
+
         return r < 0 ? problem_set(p, -r, 0, NULL, "cannot write %s: %s", disk_path(replica->disk),
                                        disk_error_text(replica->disk))
                      : 0;
 }
 
-/* An empty disk: the log comes first, so that a member that knows who it is has one. */
+/* An empty disk: the log comes first, so that a member that has an identity has a log. */
 static int bootstrap(struct replica *replica, struct wal_contents *log, struct problem *p) {
         struct wal_options o;
         int r;
@@ -183,6 +193,10 @@ static int check_together(
         return 0;
 }
 
+static int write_problem(const struct disk *d, int r, struct problem *p) {
+        return problem_set(p, -r, 0, NULL, "cannot write %s: %s", disk_path(d), strerror(-r));
+}
+
 /* The log of a database of format 1 moves to files of its own; again from the start after a crash.
  */
 static int move_old_log(struct replica *replica, struct wal_contents *c, struct problem *p) {
@@ -192,13 +206,11 @@ static int move_old_log(struct replica *replica, struct wal_contents *c, struct 
         if (r < 0)
                 return r;
         r = disk_drop_old_log(replica->disk);
-        if (r >= 0)
-                r = disk_checkpoint(replica->disk);
-        if (r == 0)
-                r = -EBUSY; /* another program reads it: the table may come back */
-        return r < 0 ? problem_set(p, -r, 0, NULL, "cannot write %s: %s", disk_path(replica->disk),
-                                       strerror(-r))
-                     : 0;
+        if (r < 0)
+                return write_problem(replica->disk, r, p);
+        /* While another program reads it, the table may come back. */
+        r = checkpoint(replica->disk);
+        return r < 0 ? write_problem(replica->disk, r, p) : 0;
 }
 
 static int open_log(struct replica *replica, struct wal_contents *c, struct problem *p) {
@@ -206,11 +218,12 @@ static int open_log(struct replica *replica, struct wal_contents *c, struct prob
         uint64_t applied = replica->state->applied, keep = replica->options.snapshot_count;
         int r = disk_old_log(replica->disk, c);
 
+        if (r < 0)
+                return r;
         if (r > 0)
                 return move_old_log(replica, c, p);
         o.skip_to = applied > keep ? applied - keep : 0;
-        if (r >= 0)
-                r = wal_open(&replica->wal, &o, c, p);
+        r = wal_open(&replica->wal, &o, c, p);
         if (r == -ENOENT)
                 return damage_problem(p, "the log beside %s (kstored.log.*) is gone",
                                 disk_path(replica->disk));
@@ -237,38 +250,47 @@ static int load_raft(struct replica *replica, const struct wal_contents *c, stru
                         .entry_count = c->entry_count};
         int r = raft_new(&replica->raft, &o);
 
-        /* As if the first members had always been index 1 (see bootstrap()). */
-        if (r >= 0 && o.snapshot_index == 0 && o.applied > 0)
-                raft_compact(replica->raft, 1);
         if (r == -EINVAL)
                 return damage_problem(p, "the log beside %s contradicts itself",
                                 disk_path(replica->disk));
-        return r;
+        if (r < 0)
+                return r;
+        /* As if the first members had always been index 1 (see bootstrap()). */
+        if (o.snapshot_index == 0 && o.applied > 0)
+                raft_compact(replica->raft, 1);
+        return 0;
 }
 
-static int load(struct replica *replica, struct problem *p) {
-        struct wal_contents log = {0};
+static int load_log(struct replica *replica, struct wal_contents *log, struct problem *p) {
         int r;
 
         if (disk_is_new(replica->disk))
-                r = bootstrap(replica, &log, p);
-        else {
-                replica->member_id = disk_number(replica->disk, DISK_MEMBER_ID);
-                replica->cluster_id = disk_number(replica->disk, DISK_CLUSTER_ID);
-                r = state_load(replica->state, replica->disk, p);
-                if (r >= 0)
-                        r = open_log(replica, &log, p);
-        }
-        if (r >= 0)
-                r = check_together(replica, &log, p);
-        if (r >= 0)
-                r = load_raft(replica, &log, p);
+                return bootstrap(replica, log, p);
+        replica->member_id = disk_number(replica->disk, DISK_MEMBER_ID);
+        replica->cluster_id = disk_number(replica->disk, DISK_CLUSTER_ID);
+        r = state_load(replica->state, replica->disk, p);
+        if (r < 0)
+                return r;
+        return open_log(replica, log, p);
+}
+
+static int load(struct replica *replica, struct problem *p) {
+        _cleanup_(wal_contents_done) struct wal_contents log = {0};
+        int r = load_log(replica, &log, p);
+
+        if (r < 0)
+                return r;
+        r = check_together(replica, &log, p);
+        if (r < 0)
+                return r;
+        r = load_raft(replica, &log, p);
+        if (r < 0)
+                return r;
         replica->settled = replica->state->applied;
         replica->fresh = replica->state->unconfirmed != 0 &&
                          replica->state->unconfirmed == replica->member_id;
         replica->heard_durable = replica->state->heard_count;
-        wal_contents_done(&log);
-        return r;
+        return 0;
 }
 
 int replica_new(struct replica **ret, const struct replica_options *options, uint64_t now_ms,
@@ -295,18 +317,21 @@ int replica_new(struct replica **ret, const struct replica_options *options, uin
         replica->next_tick_ms = now_ms + replica->tick_ms;
         arena_init(&replica->arena);
         r = state_new(&replica->state, &source, MAX(ttl_min_s, (int64_t)1));
-        if (r >= 0)
-                r = load(replica, p);
-        if (r >= 0)
-                r = hub_new(&replica->hub, replica->state->kv.mvcc, options->fragment_bytes);
+        if (r < 0)
+                return r;
+        r = load(replica, p);
+        if (r < 0)
+                return r;
+        r = hub_new(&replica->hub, replica->state->kv.mvcc, options->fragment_bytes);
+        if (r < 0)
+                return r;
         /* No other voter to ask: lead at once. */
-        if (r < 0)
-                return r;
         if (replica->state->member_count == 1 &&
-                        replica->state->members[0]->id == replica->member_id)
+                        replica->state->members[0]->id == replica->member_id) {
                 r = raft_campaign(replica->raft);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         *ret = TAKE_PTR(replica);
         return 0;
 }

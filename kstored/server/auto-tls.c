@@ -48,11 +48,13 @@ static int add_host(struct names *n, const char *url) {
 }
 
 static int add_hosts(struct names *n, char *const *urls) {
-        int r = 0;
+        for (; urls && *urls; urls++) {
+                int r = add_host(n, *urls);
 
-        for (; urls && *urls && r >= 0; urls++)
-                r = add_host(n, *urls);
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 /* Files made by an earlier start. */
@@ -67,21 +69,32 @@ static bool still_good(const char *cert_path, const char *key_path) {
                end_s > now_wall_us() / 1000000 + RENEW_BEFORE_S;
 }
 
-static int make(const char *cert_path, const char *key_path, const struct names *n, unsigned days) {
+static int write_pair(
+                const char *cert_path, const char *key_path, const char *cert, const char *key) {
+        int r = file_write_atomic(key_path, key, strlen(key), 0600);
+
+        if (r < 0)
+                return r;
+        return file_write_atomic(cert_path, cert, strlen(cert), 0644);
+}
+
+static int make(const char *folder, const char *cert_path, const char *key_path,
+                const struct names *n, unsigned days) {
         static const char *const organizations[] = {"keelson", NULL};
         const struct pki_subject subject = {.cn = "kstored",
                         .organizations = organizations,
                         .dns_names = (const char *const *)n->dns,
                         .ip_addresses = (const char *const *)n->ips};
         _cleanup_free_ char *cert = NULL, *key = NULL;
-        int r = pki_self_signed(&subject, PKI_USAGE_CLIENT | PKI_USAGE_SERVER, days, &cert, &key);
+        int r = mkdir_parents(folder, 0700);
 
-        if (r >= 0)
-                r = file_write_atomic(key_path, key, strlen(key), 0600);
-        if (r >= 0)
-                r = file_write_atomic(cert_path, cert, strlen(cert), 0644);
-        if (key)
-                explicit_bzero(key, strlen(key));
+        if (r < 0)
+                return r;
+        r = pki_self_signed(&subject, PKI_USAGE_CLIENT | PKI_USAGE_SERVER, days, &cert, &key);
+        if (r < 0)
+                return r;
+        r = write_pair(cert_path, key_path, cert, key);
+        explicit_bzero(key, strlen(key));
         return r;
 }
 
@@ -100,9 +113,7 @@ static int ensure(const struct server *s, const char *side, const struct names *
                 return -ENOMEM;
         if (still_good(*ret_cert, *ret_key))
                 return 0;
-        r = mkdir_parents(folder, 0700);
-        if (r >= 0)
-                r = make(*ret_cert, *ret_key, n, o->self_signed_cert_validity * DAYS_A_YEAR);
+        r = make(folder, *ret_cert, *ret_key, n, o->self_signed_cert_validity * DAYS_A_YEAR);
         if (r < 0) {
                 _cleanup_free_ char *text = file_error_text(folder, "write", r);
 
@@ -128,15 +139,20 @@ static int client_tls(struct server *s, struct auto_tls *x, struct problem *p) {
         if (!o->auto_tls)
                 return 0;
         r = add_hosts(&n, o->listen_client_urls);
-        if (r >= 0)
-                r = add_hosts(&n, o->advertise_client_urls);
-        if (r >= 0)
-                r = add_hosts(&n, o->listen_metrics_urls);
-        if (r >= 0)
-                r = ensure(s, "client", &n, &x->files[0], &x->files[1], p);
+        if (r < 0)
+                return r;
+        r = add_hosts(&n, o->advertise_client_urls);
+        if (r < 0)
+                return r;
+        r = add_hosts(&n, o->listen_metrics_urls);
+        if (r < 0)
+                return r;
+        r = ensure(s, "client", &n, &x->files[0], &x->files[1], p);
+        if (r < 0)
+                return r;
         s->client_tls.cert = x->files[0];
         s->client_tls.key = x->files[1];
-        return r;
+        return 0;
 }
 
 int server_tls(struct server *s, struct problem *p) {
@@ -155,13 +171,17 @@ int server_tls(struct server *s, struct problem *p) {
         if (r < 0 || !o->peer_auto_tls)
                 return r;
         r = add_hosts(&n, o->listen_peer_urls);
-        if (r >= 0)
-                r = add_hosts(&n, o->initial_advertise_peer_urls);
-        if (r >= 0)
-                r = ensure(s, "peer", &n, &x->files[2], &x->files[3], p);
+        if (r < 0)
+                return r;
+        r = add_hosts(&n, o->initial_advertise_peer_urls);
+        if (r < 0)
+                return r;
+        r = ensure(s, "peer", &n, &x->files[2], &x->files[3], p);
+        if (r < 0)
+                return r;
         s->peer_tls.cert = x->files[2];
         s->peer_tls.key = x->files[3];
-        return r;
+        return 0;
 }
 
 const struct tls_files *server_peer_tls(const struct server *s) {

@@ -1,6 +1,6 @@
 /* Whether a member that begins a cluster with an empty disk does so for the first time. Its data
  * may have been deleted: then it has voted and acknowledged what it no longer knows, and
- * must not take part under its old id. Only the others can tell. */
+ * must not take part under its old id. Only the others know. */
 #pragma once
 
 #include "kstored/server/parts.h"

@@ -43,23 +43,24 @@ int join_call(struct join_reply *ret, const struct join_question *q, struct prob
                         .on_message = on_message,
                         .on_done = on_done,
                         .userdata = &a};
-        _cleanup_(grpc_channel_freep) struct grpc_channel *channel = NULL;
-        int r = sd_event_new(&a.event);
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(grpc_channel_freep) struct grpc_channel *channel = NULL; /* goes first */
+        int r = sd_event_new(&event);
 
         *ret = (struct join_reply){.code = GRPC_UNAVAILABLE};
-        if (r >= 0)
-                r = grpc_channel_new(&channel, a.event, &o, p);
-        if (r >= 0)
-                r = grpc_client_unary(channel, &c, q->data ? q->data : "", q->size, NULL);
-        if (r >= 0)
-                r = sd_event_loop(a.event);
-        channel = grpc_channel_free(channel);
-        sd_event_unref(a.event);
         if (r < 0)
                 return r;
-        if (ret->bytes.failed)
-                r = -ENOMEM;
-        return r;
+        a.event = event;
+        r = grpc_channel_new(&channel, event, &o, p);
+        if (r < 0)
+                return r;
+        r = grpc_client_unary(channel, &c, q->data ? q->data : "", q->size, NULL);
+        if (r < 0)
+                return r;
+        r = sd_event_loop(event);
+        if (r < 0)
+                return r;
+        return ret->bytes.failed ? -ENOMEM : r;
 }
 
 void join_answer_done(struct join_answer *a) {

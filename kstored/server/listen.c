@@ -69,29 +69,36 @@ static int listen_for_peers(struct server *s, struct problem *p) {
         return r;
 }
 
-/* As etcd: with the clients' certificates where it is https. */
-static int listen_for_metrics(struct server *s, struct problem *p) {
-        const struct server_options *o = s->options;
+static int listen_for_metrics_on(struct server *s, const char *address, struct problem *p) {
         struct grpc_server_options g = {
                         .web = service_web, .on_refused = on_client_refused, .userdata = s};
-        int r = 0;
+        _cleanup_free_ char *url =
+                        strstr(address, "://") ? strdup(address) : strformat("http://%s", address);
+        int r;
 
-        for (char **u = o->listen_metrics_urls; r >= 0 && u && *u; u++) {
-                _cleanup_free_ char *url = NULL;
-
-                if (isempty(*u))
-                        continue;
-                url = strstr(*u, "://") ? strdup(*u) : strformat("http://%s", *u);
-                if (!url)
-                        return -ENOMEM;
-                if (!s->web)
-                        r = grpc_server_new(&s->web, s->event, &g);
-                if (r >= 0)
-                        r = grpc_server_listen(s->web, url, &s->client_tls, p);
-                if (r >= 0)
-                        log_info("Serving metrics and health on %s", url);
+        if (!url)
+                return -ENOMEM;
+        if (!s->web) {
+                r = grpc_server_new(&s->web, s->event, &g);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        r = grpc_server_listen(s->web, url, &s->client_tls, p);
+        if (r < 0)
+                return r;
+        log_info("Serving metrics and health on %s", url);
+        return 0;
+}
+
+/* As etcd: with the clients' certificates where it is https. */
+static int listen_for_metrics(struct server *s, struct problem *p) {
+        for (char **u = s->options->listen_metrics_urls; u && *u; u++) {
+                int r = isempty(*u) ? 0 : listen_for_metrics_on(s, *u, p);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 /* How many clients may be connected, so that descriptors are left for everything else. */
@@ -118,14 +125,18 @@ int server_listen(struct server *s, struct problem *p) {
                         .userdata = s};
         int r = grpc_server_new(&s->grpc, s->event, &g);
 
-        for (char **u = o->listen_client_urls; r >= 0 && u && *u; u++) {
+        if (r < 0)
+                return r;
+        for (char **u = o->listen_client_urls; u && *u; u++) {
                 r = grpc_server_listen(s->grpc, *u, &s->client_tls, p);
-                if (r >= 0)
-                        log_info("Serving clients on %s", *u);
+                if (r < 0)
+                        return r;
+                log_info("Serving clients on %s", *u);
         }
-        if (r >= 0)
-                r = listen_for_peers(s, p);
-        return r < 0 ? r : listen_for_metrics(s, p);
+        r = listen_for_peers(s, p);
+        if (r < 0)
+                return r;
+        return listen_for_metrics(s, p);
 }
 
 const struct server_part listen_part = {.name = "listen", .size = sizeof(struct listening)};

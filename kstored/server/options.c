@@ -313,16 +313,21 @@ static int check(const struct server_options *o, struct problem *p) {
         if (r < 0)
                 return r;
         r = check_both_sides(o, p);
-        if (r >= 0)
-                r = check_urls("--advertise-client-urls", o->advertise_client_urls, p);
-        if (r >= 0)
-                r = check_urls("--initial-advertise-peer-urls", o->initial_advertise_peer_urls, p);
-        if (r >= 0 && o->client_cert_auth && isempty(o->trusted_ca_file))
-                r = problem_set(p, EINVAL, 0, NULL, "--client-cert-auth needs --trusted-ca-file");
-        if (r >= 0 && o->peer_client_cert_auth && isempty(o->peer_trusted_ca_file))
-                r = problem_set(p, EINVAL, 0, NULL,
+        if (r < 0)
+                return r;
+        r = check_urls("--advertise-client-urls", o->advertise_client_urls, p);
+        if (r < 0)
+                return r;
+        r = check_urls("--initial-advertise-peer-urls", o->initial_advertise_peer_urls, p);
+        if (r < 0)
+                return r;
+        if (o->client_cert_auth && isempty(o->trusted_ca_file))
+                return problem_set(
+                                p, EINVAL, 0, NULL, "--client-cert-auth needs --trusted-ca-file");
+        if (o->peer_client_cert_auth && isempty(o->peer_trusted_ca_file))
+                return problem_set(p, EINVAL, 0, NULL,
                                 "--peer-client-cert-auth needs --peer-trusted-ca-file");
-        return r < 0 ? r : check_cluster(o->initial_cluster, p);
+        return check_cluster(o->initial_cluster, p);
 }
 
 int options_complete(struct server_options *o, struct problem *p) {

@@ -1,5 +1,5 @@
-/* The links to the other members: for each a connection and on it one stream of Raft messages. What
- * cannot be sent is dropped: Raft sends again what matters. */
+/* The links to the other members: for each a connection and on it one stream of Raft messages. A
+ * message that cannot be sent is dropped: Raft repeats those that matter. */
 #pragma once
 
 #include <systemd/sd-event.h>

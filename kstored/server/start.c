@@ -9,6 +9,17 @@
 #include "lib/log.h"
 #include "lib/random.h"
 
+static int start_replica(struct server *s, struct replica_options *o, struct member **members,
+                struct problem *p) {
+        if (disk_is_new(s->disk)) {
+                int r = identity_first_members(s, o, members, p);
+
+                if (r < 0)
+                        return r;
+        }
+        return replica_new(&s->replica, o, server_now_ms(), p);
+}
+
 static int make_replica(struct server *s, struct problem *p) {
         struct server_options *o = s->options;
         struct member *members[RAFT_MEMBERS_MAX] = {0};
@@ -36,10 +47,7 @@ static int make_replica(struct server *s, struct problem *p) {
                 return r;
         ro.disk = s->disk;
         ro.files = s->log_files;
-        if (disk_is_new(s->disk))
-                r = identity_first_members(s, &ro, members, p);
-        if (r >= 0)
-                r = replica_new(&s->replica, &ro, server_now_ms(), p);
+        r = start_replica(s, &ro, members, p);
         for (size_t i = 0; i < ELEMENTS(members); i++)
                 member_free(members[i]);
         if (r < 0)

@@ -133,45 +133,54 @@ static void fail(struct sending_answer *s, int r) {
 }
 
 /* The size is known: the message begins. */
-static int begin(struct sending_answer *s) {
+static int send_head(struct sending_answer *s) {
         int r = grpc_call_begin(s->call, s->head.size + s->answer.size);
 
-        if (r >= 0)
-                r = grpc_call_piece(s->call, s->head.data, s->head.size);
+        if (r < 0)
+                return r;
+        return grpc_call_piece(s->call, s->head.data, s->head.size);
+}
+
+static int begin(struct sending_answer *s) {
+        int r = send_head(s);
+
         s->begun = r >= 0;
         buf_done(&s->head);
         return r;
 }
 
-/* 1 when there is more to do and the client has room, 0 when it is ended or waits. */
-static int step(struct sending_answer *s) {
+/* 1 when there is more to write, 0 when that was all. */
+static int send_piece(struct sending_answer *s, size_t size_max, work_left *work) {
         _cleanup_buf_ struct buf piece = {0};
+        int r = answer_write(&s->answer, s->all->mvcc, &piece, size_max, work);
+
+        if (r < 0)
+                return r;
+        if (piece.size > 0 && grpc_call_piece(s->call, piece.data, piece.size) < 0)
+                return -ENOMEM;
+        s->moved = true;
+        return r;
+}
+
+/* 1 when there is more to do and the client has room, 0 when it is ended or waits. */
+static int advance(struct sending_answer *s) {
         work_left work = WORK_STEP;
         size_t queued;
-        /* A compaction that is done was not held up for it. */
-        bool gone = is_lost(s) && !mvcc_compacting(s->all->mvcc);
-        int r = gone ? -ENODATA : answer_plan(&s->answer, s->all->mvcc, &work);
+        int r = answer_plan(&s->answer, s->all->mvcc, &work);
 
         count_bytes(s, answer_bytes(&s->answer));
-        if (r > 0)
-                return 1;
-        if (r == 0 && !s->begun)
+        if (r != 0)
+                return r;
+        if (!s->begun) {
                 r = begin(s);
-        if (r < 0) {
-                fail(s, r);
-                return 0;
+                if (r < 0)
+                        return r;
         }
         queued = grpc_call_queued(s->call);
         if (queued < ANSWERS_AHEAD) {
-                r = answer_write(&s->answer, s->all->mvcc, &piece, ANSWERS_AHEAD - queued, &work);
-                if (r >= 0 && piece.size > 0 &&
-                                grpc_call_piece(s->call, piece.data, piece.size) < 0)
-                        r = -ENOMEM;
-                if (r < 0) {
-                        fail(s, r);
-                        return 0;
-                }
-                s->moved = true;
+                r = send_piece(s, ANSWERS_AHEAD - queued, &work);
+                if (r < 0)
+                        return r;
                 if (r == 0) {
                         end(s, GRPC_OK, NULL);
                         return 0;
@@ -182,6 +191,18 @@ static int step(struct sending_answer *s) {
         s->where = WITH_CLIENT;
         TAILQ_REMOVE(&s->all->ready, s, ready_link);
         return 0;
+}
+
+static int step(struct sending_answer *s) {
+        /* A compaction that is done was not held up for it. */
+        bool gone = is_lost(s) && !mvcc_compacting(s->all->mvcc);
+        int r = gone ? -ENODATA : advance(s);
+
+        if (r < 0) {
+                fail(s, r);
+                return 0;
+        }
+        return r;
 }
 
 static void on_drained(struct grpc_call *call, void *userdata) {
@@ -208,7 +229,7 @@ static int on_slice(sd_event_source *source, void *userdata) {
 }
 
 int answers_new(struct answers **ret, sd_event *event) {
-        struct answers *x = calloc(1, sizeof(*x));
+        _cleanup_(answers_freep) struct answers *x = calloc(1, sizeof(*x));
         int r;
 
         if (!x)
@@ -216,13 +237,12 @@ int answers_new(struct answers **ret, sd_event *event) {
         TAILQ_INIT(&x->ready);
         x->event = sd_event_ref(event);
         r = sd_event_add_defer(event, &x->source, on_slice, x);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(x->source, SD_EVENT_OFF);
-        if (r < 0) {
-                answers_free(x);
+        if (r < 0)
                 return r;
-        }
-        *ret = x;
+        r = sd_event_source_set_enabled(x->source, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(x);
         return 0;
 }
 

@@ -24,6 +24,7 @@ struct mvcc;
 int answers_new(struct answers **ret, sd_event *event);
 /* The calls must have ended. */
 struct answers *answers_free(struct answers *x);
+DEFINE_CLEANUP(struct answers *, answers_free);
 
 /* Sends head and then the answer as one message and ends the call. Takes head and answer, which are
  * empty after it; they are freed also when this is refused: -ENOBUFS, -ENOMEM, the call is still
@@ -33,6 +34,6 @@ int answers_send(struct answers *x, struct grpc_call *call, struct buf *head, st
 void answers_set_store(struct answers *x, struct mvcc *mvcc);
 /* Whether a compaction must not drop rows yet. Ends those that have had their time. */
 bool answers_hold(struct answers *x, uint64_t now_ms);
-/* Now and then: gives up what is held for clients that do not read. */
+/* Now and then: frees the memory held for clients that do not read. */
 void answers_idle(struct answers *x);
 size_t answers_count(const struct answers *x);

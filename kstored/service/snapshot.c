@@ -1,4 +1,4 @@
-/* Maintenance.Snapshot: what was applied until now is written to the database, a consistent copy of
+/* Maintenance.Snapshot: all applied changes are written to the database, a consistent copy of
  * it is made beside it on a thread, then streamed as fast as the client takes it, and its SHA-256
  * after it. */
 #include "kstored/service/snapshot.h"

@@ -1,4 +1,4 @@
-/* A whole state for a member that fell behind what the log still holds: what is in memory is
+/* A whole state for a member that fell behind the log: changes that are only in memory are
  * written, the database is copied on a thread, and the copy is streamed over its own connection,
  * a piece at a time as the other takes them. One at a time; another member waits its turn. After an
  * error the copy starts again from its beginning. */
@@ -161,24 +161,30 @@ static int open_copy(struct sending *x) {
         return state_file_open(&x->file, &x->size);
 }
 
-static void on_copied(int result, void *userdata) {
-        struct sending *x = userdata;
+static int start_call(struct sending *x) {
         struct grpc_client_call_options o = {.path = "/keelsonpeer.Peer/InstallSnapshot",
                         .timeout_us = UINT64_MAX,
                         .on_message = on_answer,
                         .on_done = on_done,
                         .on_drained = on_drained,
                         .userdata = x};
-        int r = result;
+        int r = open_copy(x);
 
-        if (r >= 0)
-                r = open_copy(x);
-        if (r >= 0)
-                r = peers_dial(x->server->peers, x->to, &x->channel);
-        if (r >= 0)
-                r = grpc_client_call_start(x->channel, &o, &x->call);
-        if (r >= 0)
-                r = send_first(x);
+        if (r < 0)
+                return r;
+        r = peers_dial(x->server->peers, x->to, &x->channel);
+        if (r < 0)
+                return r;
+        r = grpc_client_call_start(x->channel, &o, &x->call);
+        if (r < 0)
+                return r;
+        return send_first(x);
+}
+
+static void on_copied(int result, void *userdata) {
+        struct sending *x = userdata;
+        int r = result < 0 ? result : start_call(x);
+
         if (r < 0) {
                 finish(x, r == -ENOSPC ? "no space for a copy in the data directory"
                                        : strerror(-r));

@@ -1,4 +1,4 @@
-/* A whole state for a member that fell behind what the log still holds. */
+/* A whole state for a member that fell behind the log. */
 #pragma once
 
 #include "kstored/server/parts.h"

@@ -69,33 +69,43 @@ static bool is_filtered(const Etcdserverpb__RangeRequest *r, const struct row *r
                (r->min_create_revision != 0 && row->create < r->min_create_revision);
 }
 
-/* Rows that are read at once: 1, or 0 when they are too large for that. */
-static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *r,
+/* 1, or 0 when they are too large to be read at once. */
+static int read_matches(struct kv *kv, const Etcdserverpb__RangeRequest *request,
                 const struct mvcc_match *matches, size_t n, struct found_keys *f) {
         size_t bytes = 0;
-        int q = 1;
+
+        for (size_t i = 0; i < n; i++) {
+                struct row *row;
+                int r;
+
+                if (bytes > AT_ONCE_BYTES)
+                        return 0;
+                r = mvcc_row(kv->mvcc, place_seq(&matches[i].place), &row);
+                if (r < 0)
+                        return r;
+                bytes += row_bytes(row);
+                if (is_filtered(request, row))
+                        row_unref(row);
+                else
+                        f->rows[f->count++] = row;
+        }
+        return bytes <= AT_ONCE_BYTES;
+}
+
+/* The same, with one view of the disk. */
+static int read_rows(struct kv *kv, const Etcdserverpb__RangeRequest *request,
+                const struct mvcc_match *matches, size_t n, struct found_keys *f) {
+        int r;
 
         f->rows = malloc(MAX(n, (size_t)1) * sizeof(f->rows[0]));
         if (!f->rows)
                 return -ENOMEM;
         if (n > 1)
                 mvcc_hold(kv->mvcc, true);
-        for (size_t i = 0; i < n && q > 0; i++) {
-                struct row *row;
-
-                q = mvcc_row(kv->mvcc, place_seq(&matches[i].place), &row);
-                if (q < 0)
-                        break;
-                bytes += row_bytes(row);
-                q = bytes <= AT_ONCE_BYTES;
-                if (is_filtered(r, row))
-                        row_unref(row);
-                else
-                        f->rows[f->count++] = row;
-        }
+        r = read_matches(kv, request, matches, n, f);
         if (n > 1)
                 mvcc_hold(kv->mvcc, false);
-        return q;
+        return r;
 }
 
 static enum store_error check_rev(struct kv *kv, int64_t rev) {
@@ -117,34 +127,36 @@ static void range_later(struct kv *kv, const Etcdserverpb__RangeRequest *r, unsi
 
 /* Most ranges are small: 1 when it was written, 0 when it is too large to be. */
 static int range_at_once(
-                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
-        struct key_range range = range_of(&r->key, &r->range_end);
-        bool sorts = r->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
-        bool filters = r->min_mod_revision || r->max_mod_revision || r->min_create_revision ||
-                       r->max_create_revision;
+                struct kv *kv, const Etcdserverpb__RangeRequest *request, struct kv_answer *out) {
+        struct key_range range = range_of(&request->key, &request->range_end);
+        bool sorts = request->sort_order != ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__NONE;
+        bool filters = request->min_mod_revision || request->max_mod_revision ||
+                       request->min_create_revision || request->max_create_revision;
         _cleanup_free_ struct mvcc_match *matches = NULL;
         _cleanup_(found_done) struct found_keys f = {0};
         size_t total = 0, n, show;
-        int q;
+        int r;
 
         if (out->lazy || out->text.size > AT_ONCE_TEXT_MAX)
                 return 0;
-        q = mvcc_range(kv->mvcc, &range, r->revision > 0 ? r->revision : INT64_MAX, AT_ONCE_KEYS,
-                        &matches, &total);
-        if (q < 0)
-                return q == -E2BIG ? 0 : q;
-        n = r->count_only                        ? 0
-            : r->limit > 0 && !sorts && !filters ? MIN(total, (size_t)r->limit + 1)
-                                                 : total;
-        q = read_rows(kv, r, matches, n, &f);
-        if (q <= 0)
-                return q;
-        if (r->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY ||
-                        r->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND)
-                qsort_r(f.rows, f.count, sizeof(f.rows[0]), compare_rows, (void *)(uintptr_t)r);
-        show = r->limit > 0 && f.count > (size_t)r->limit ? (size_t)r->limit : f.count;
+        r = mvcc_range(kv->mvcc, &range, request->revision > 0 ? request->revision : INT64_MAX,
+                        AT_ONCE_KEYS, &matches, &total);
+        if (r < 0)
+                return r == -E2BIG ? 0 : r;
+        n = request->count_only                        ? 0
+            : request->limit > 0 && !sorts && !filters ? MIN(total, (size_t)request->limit + 1)
+                                                       : total;
+        r = read_rows(kv, request, matches, n, &f);
+        if (r <= 0)
+                return r;
+        if (request->sort_target != ETCDSERVERPB__RANGE_REQUEST__SORT_TARGET__KEY ||
+                        request->sort_order == ETCDSERVERPB__RANGE_REQUEST__SORT_ORDER__DESCEND)
+                qsort_r(f.rows, f.count, sizeof(f.rows[0]), compare_rows,
+                                (void *)(uintptr_t)request);
+        show = request->limit > 0 && f.count > (size_t)request->limit ? (size_t)request->limit
+                                                                      : f.count;
         for (size_t i = 0; i < show; i++)
-                wire_kv(&out->text, 2, f.rows[i], r->keys_only ? WIRE_KV_NO_VALUE : 0);
+                wire_kv(&out->text, 2, f.rows[i], request->keys_only ? WIRE_KV_NO_VALUE : 0);
         wire_bool(&out->text, 3, show < f.count);
         wire_uint(&out->text, 4, total);
         return 1;
@@ -155,17 +167,17 @@ static enum store_error answer_error(const struct kv_answer *out) {
 }
 
 enum store_error kv_range(
-                struct kv *kv, const Etcdserverpb__RangeRequest *r, struct kv_answer *out) {
-        enum store_error e = check_rev(kv, r->revision);
-        int q;
+                struct kv *kv, const Etcdserverpb__RangeRequest *request, struct kv_answer *out) {
+        enum store_error e = check_rev(kv, request->revision);
+        int r;
 
         if (e || !out)
                 return e;
-        q = range_at_once(kv, r, out);
-        if (q < 0)
-                return store_error_from_errno(q);
-        if (q == 0)
-                range_later(kv, r, 2, 0, out);
+        r = range_at_once(kv, request, out);
+        if (r < 0)
+                return store_error_from_errno(r);
+        if (r == 0)
+                range_later(kv, request, 2, 0, out);
         return answer_error(out);
 }
 
@@ -173,19 +185,23 @@ enum store_error kv_range(
 static int show_previous(struct kv *kv, const ProtobufCBinaryData *key,
                 const ProtobufCBinaryData *end, unsigned field, const struct mvcc_match *matches,
                 size_t n, struct kv_answer *out) {
-        Etcdserverpb__RangeRequest r = ETCDSERVERPB__RANGE_REQUEST__INIT;
+        Etcdserverpb__RangeRequest request = ETCDSERVERPB__RANGE_REQUEST__INIT;
         _cleanup_(found_done) struct found_keys f = {0};
-        int q = !out->lazy && n <= AT_ONCE_KEYS && out->text.size <= AT_ONCE_TEXT_MAX;
+        bool small = !out->lazy && n <= AT_ONCE_KEYS && out->text.size <= AT_ONCE_TEXT_MAX;
+        int r;
 
-        r.key = *key;
-        r.range_end = *end;
-        if (q > 0)
-                q = read_rows(kv, &r, matches, n, &f);
-        if (q == 0)
-                range_later(kv, &r, field, RANGE_READ_ROWS_ONLY, out);
-        for (size_t i = 0; i < f.count && q > 0; i++)
+        request.key = *key;
+        request.range_end = *end;
+        r = small ? read_rows(kv, &request, matches, n, &f) : 0;
+        if (r < 0)
+                return r;
+        if (r == 0) {
+                range_later(kv, &request, field, RANGE_READ_ROWS_ONLY, out);
+                return 0;
+        }
+        for (size_t i = 0; i < f.count; i++)
                 wire_kv(&out->text, field, f.rows[i], 0);
-        return q < 0 ? q : 0;
+        return 0;
 }
 
 static bool lacks_key(struct kv *kv, const Etcdserverpb__PutRequest *r) {
@@ -196,61 +212,80 @@ static bool lacks_lease(struct kv *kv, const Etcdserverpb__PutRequest *r) {
         return r->lease != 0 && !lessor_find(kv->lessor, r->lease);
 }
 
-enum store_error kv_put(struct kv *kv, const Etcdserverpb__PutRequest *r, struct kv_answer *out) {
+/* Puts the key under its lease in place of the previous one. */
+static int put(struct kv *kv, const ProtobufCBinaryData *key, const void *value, size_t value_size,
+                int64_t old_lease, int64_t lease) {
+        int r = mvcc_put(kv->mvcc, key->data, key->len, value, value_size, lease);
+
+        if (r < 0)
+                return r;
+        return lessor_move_key(kv->lessor, old_lease, lease, key->data, key->len);
+}
+
+enum store_error kv_put(
+                struct kv *kv, const Etcdserverpb__PutRequest *request, struct kv_answer *out) {
         _cleanup_row_ struct row *prev = NULL;
-        const struct index_item *it = mvcc_get(kv->mvcc, r->key.data, r->key.len);
-        const void *value = r->value.data;
-        size_t value_size = r->value.len;
-        int64_t lease = r->lease, old_lease = it ? index_item_lease(it) : 0;
-        int q = 0;
+        const struct index_item *it = mvcc_get(kv->mvcc, request->key.data, request->key.len);
+        const void *value = request->value.data;
+        size_t value_size = request->value.len;
+        int64_t old_lease = it ? index_item_lease(it) : 0;
+        int r;
 
-        if (lacks_lease(kv, r))
+        if (lacks_lease(kv, request))
                 return STORE_LEASE_NOT_FOUND;
-        if (lacks_key(kv, r))
+        if (lacks_key(kv, request))
                 return STORE_KEY_NOT_FOUND;
-        if (it && r->ignore_value)
-                q = mvcc_row(kv->mvcc, index_item_seq(it), &prev);
-        if (q >= 0 && it && r->prev_kv && out) {
-                struct mvcc_match match = {.item = it, .place = index_item_newest(it)};
-
-                q = show_previous(kv, &r->key, &(ProtobufCBinaryData){0}, 2, &match, 1, out);
-        }
-        if (q < 0)
-                return store_error_from_errno(q);
-        if (r->ignore_value) {
+        if (it && request->ignore_value) {
+                r = mvcc_row(kv->mvcc, index_item_seq(it), &prev);
+                if (r < 0)
+                        return store_error_from_errno(r);
                 value = row_value(prev);
                 value_size = prev->value_size;
         }
-        if (r->ignore_lease)
-                lease = old_lease;
-        q = mvcc_put(kv->mvcc, r->key.data, r->key.len, value, value_size, lease);
-        if (q >= 0)
-                q = lessor_move_key(kv->lessor, old_lease, lease, r->key.data, r->key.len);
-        return q < 0 ? store_error_from_errno(q) : answer_error(out);
+        if (it && request->prev_kv && out) {
+                struct mvcc_match match = {.item = it, .place = index_item_newest(it)};
+
+                r = show_previous(kv, &request->key, &(ProtobufCBinaryData){0}, 2, &match, 1, out);
+                if (r < 0)
+                        return store_error_from_errno(r);
+        }
+        r = put(kv, &request->key, value, value_size, old_lease,
+                        request->ignore_lease ? old_lease : request->lease);
+        return r < 0 ? store_error_from_errno(r) : answer_error(out);
 }
 
-enum store_error kv_delete(
-                struct kv *kv, const Etcdserverpb__DeleteRangeRequest *r, struct kv_answer *out) {
-        struct key_range range = range_of(&r->key, &r->range_end);
+static int delete_item(struct kv *kv, const struct index_item *it) {
+        int64_t lease = index_item_lease(it);
+        int r = mvcc_delete(kv->mvcc, it->key, index_item_key_size(it));
+
+        if (r < 0)
+                return r;
+        return lessor_move_key(kv->lessor, lease, 0, it->key, index_item_key_size(it));
+}
+
+enum store_error kv_delete(struct kv *kv, const Etcdserverpb__DeleteRangeRequest *request,
+                struct kv_answer *out) {
+        struct key_range range = range_of(&request->key, &request->range_end);
         _cleanup_free_ struct mvcc_match *matches = NULL;
         size_t n = 0;
-        int q = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
+        int r = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
 
-        if (q >= 0 && out) {
+        if (r < 0)
+                return store_error_from_errno(r);
+        if (out)
                 wire_uint(&out->text, 2, n);
-                if (r->prev_kv && n > 0)
-                        q = show_previous(kv, &r->key, &r->range_end, 3, matches, n, out);
+        if (out && request->prev_kv && n > 0) {
+                r = show_previous(kv, &request->key, &request->range_end, 3, matches, n, out);
+                if (r < 0)
+                        return store_error_from_errno(r);
         }
         /* Deleting adds to items but moves none, so the matches stay good. */
-        for (size_t i = 0; i < n && q >= 0; i++) {
-                const struct index_item *it = matches[i].item;
-                int64_t lease = index_item_lease(it);
-
-                q = mvcc_delete(kv->mvcc, it->key, index_item_key_size(it));
-                if (q >= 0)
-                        q = lessor_move_key(kv->lessor, lease, 0, it->key, index_item_key_size(it));
+        for (size_t i = 0; i < n; i++) {
+                r = delete_item(kv, matches[i].item);
+                if (r < 0)
+                        return store_error_from_errno(r);
         }
-        return q < 0 ? store_error_from_errno(q) : answer_error(out);
+        return answer_error(out);
 }
 
 static bool compare_result(Etcdserverpb__Compare__CompareResult want, int c) {
@@ -343,27 +378,37 @@ static int compare_item(struct kv *kv, const Etcdserverpb__Compare *c, const str
         return 0;
 }
 
-static int compare_all(struct kv *kv, const Etcdserverpb__TxnRequest *r, bool *ret) {
-        for (size_t i = 0; i < r->n_compare; i++) {
-                const Etcdserverpb__Compare *c = r->compare[i];
-                struct key_range range = range_of(&c->key, &c->range_end);
-                _cleanup_free_ struct mvcc_match *matches = NULL;
-                size_t n = 0;
-                bool ok = true;
-                int q = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
+/* All keys of the compare's range; a range without keys compares as one that is not there. */
+static int compare_range(struct kv *kv, const Etcdserverpb__Compare *c, bool *ret) {
+        struct key_range range = range_of(&c->key, &c->range_end);
+        _cleanup_free_ struct mvcc_match *matches = NULL;
+        size_t n = 0;
+        bool ok = true;
+        int r = mvcc_range(kv->mvcc, &range, INT64_MAX, SIZE_MAX, &matches, &n);
 
-                if (q >= 0 && n == 0)
-                        q = compare_item(kv, c, NULL, &ok);
-                for (size_t k = 0; k < n && q >= 0 && ok; k++)
-                        q = compare_item(kv, c, matches[k].item, &ok);
-                if (q < 0)
-                        return q;
-                if (!ok) {
-                        *ret = false;
-                        return 0;
-                }
+        if (r < 0)
+                return r;
+        if (n == 0)
+                return compare_item(kv, c, NULL, ret);
+        for (size_t i = 0; i < n && ok; i++) {
+                r = compare_item(kv, c, matches[i].item, &ok);
+                if (r < 0)
+                        return r;
         }
-        *ret = true;
+        *ret = ok;
+        return 0;
+}
+
+static int compare_all(struct kv *kv, const Etcdserverpb__TxnRequest *request, bool *ret) {
+        bool ok = true;
+
+        for (size_t i = 0; i < request->n_compare && ok; i++) {
+                int r = compare_range(kv, request->compare[i], &ok);
+
+                if (r < 0)
+                        return r;
+        }
+        *ret = ok;
         return 0;
 }
 
@@ -378,19 +423,20 @@ static void path_done(struct path *p) {
         vector_done(&p->taken);
 }
 
-static enum store_error decide(struct kv *kv, const Etcdserverpb__TxnRequest *r, struct path *p) {
+static enum store_error decide(
+                struct kv *kv, const Etcdserverpb__TxnRequest *request, struct path *p) {
         enum store_error e = STORE_OK;
         Etcdserverpb__RequestOp **ops;
         bool then = false;
         size_t n;
-        int q = compare_all(kv, r, &then);
+        int r = compare_all(kv, request, &then);
 
-        if (q < 0)
-                return store_error_from_errno(q);
+        if (r < 0)
+                return store_error_from_errno(r);
         if (vector_append(&p->taken, then) < 0)
                 return STORE_NO_MEMORY;
-        ops = then ? r->success : r->failure;
-        n = then ? r->n_success : r->n_failure;
+        ops = then ? request->success : request->failure;
+        n = then ? request->n_success : request->n_failure;
         for (size_t i = 0; i < n && !e; i++)
                 if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN)
                         e = decide(kv, ops[i]->request_txn, p);
@@ -529,10 +575,13 @@ enum store_error kv_revoke(struct kv *kv, int64_t lease) {
         if (!x)
                 return STORE_LEASE_NOT_FOUND;
         r = lease_keys(x, &keys, &n);
-        for (size_t i = 0; i < n && r >= 0; i++)
-                r = mvcc_delete(kv->mvcc, keys[i].key, keys[i].size);
         if (r < 0)
                 return store_error_from_errno(r);
+        for (size_t i = 0; i < n; i++) {
+                r = mvcc_delete(kv->mvcc, keys[i].key, keys[i].size);
+                if (r < 0)
+                        return store_error_from_errno(r);
+        }
         lessor_remove(kv->lessor, lease);
         return STORE_OK;
 }

@@ -1,6 +1,6 @@
 /* The KV requests of the etcd v3 API on mvcc and leases: checks when they arrive, execution when
  * they are applied. Answers are written as protobuf straight into a buffer, without the outer
- * header; what is large in them is read later, as they are sent (kstored/state/answer.h). */
+ * header; large parts of them are read later, as they are sent (kstored/state/answer.h). */
 #pragma once
 
 #include "kstored/state/answer.h"

@@ -25,25 +25,36 @@ int member_encode(const struct member *m, struct buf *out) {
         return out->failed ? -ENOMEM : 0;
 }
 
-int member_decode(const void *data, size_t n, struct member **ret) {
-        Keelsonpeer__MemberRecord *r = keelsonpeer__member_record__unpack(NULL, n, data);
-        _cleanup_(member_freep) struct member *m = calloc(1, sizeof(*m));
-        int q = m && r ? 0 : m ? -EBADMSG : -ENOMEM;
+static void record_freep(Keelsonpeer__MemberRecord **record) {
+        if (*record)
+                keelsonpeer__member_record__free_unpacked(*record, NULL);
+}
 
-        if (q >= 0) {
-                m->id = r->id;
-                m->learner = r->learner;
-                m->name = strdup(r->name);
-                q = m->name ? 0 : -ENOMEM;
+int member_decode(const void *data, size_t n, struct member **ret) {
+        _cleanup_(record_freep) Keelsonpeer__MemberRecord *record = NULL;
+        _cleanup_(member_freep) struct member *m = calloc(1, sizeof(*m));
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        record = keelsonpeer__member_record__unpack(NULL, n, data);
+        if (!record)
+                return -EBADMSG;
+        m->id = record->id;
+        m->learner = record->learner;
+        m->name = strdup(record->name);
+        if (!m->name)
+                return -ENOMEM;
+        for (size_t i = 0; i < record->n_peer_urls; i++) {
+                r = strv_extend(&m->peer_urls, record->peer_urls[i]);
+                if (r < 0)
+                        return r;
         }
-        for (size_t i = 0; q >= 0 && i < r->n_peer_urls; i++)
-                q = strv_extend(&m->peer_urls, r->peer_urls[i]);
-        for (size_t i = 0; q >= 0 && i < r->n_client_urls; i++)
-                q = strv_extend(&m->client_urls, r->client_urls[i]);
-        if (r)
-                keelsonpeer__member_record__free_unpacked(r, NULL);
-        if (q < 0)
-                return q;
+        for (size_t i = 0; i < record->n_client_urls; i++) {
+                r = strv_extend(&m->client_urls, record->client_urls[i]);
+                if (r < 0)
+                        return r;
+        }
         *ret = TAKE_PTR(m);
         return 0;
 }
@@ -171,43 +182,55 @@ static void list_alarms(const struct state *s, uint64_t member, uint32_t type, s
                                 wire_alarm(out, s->alarms[i].member, t);
 }
 
-int state_apply_alarm(struct state *s, const Etcdserverpb__AlarmRequest *r, struct outcome *o) {
+static int activate(struct state *s, uint64_t member, uint32_t type, struct buf *out) {
+        int r;
+
+        /* Member 0: the members differ, and it is not known which of them is wrong (as etcd). */
+        if (type == 0 || (!state_member(s, member) && !(member == 0 && type == ALARM_CORRUPT)))
+                return 0;
+        r = set_alarm(s, member, types_of(s, member) | 1u << type);
+        wire_alarm(out, member, type);
+        return r;
+}
+
+/* One member's alarm, at place i; type 0: of every type. */
+static int deactivate(struct state *s, size_t i, uint32_t type, struct buf *out) {
+        uint64_t member = s->alarms[i].member;
+        uint32_t types = s->alarms[i].types;
+
+        for (uint32_t t = ALARM_NOSPACE; t <= ALARM_CORRUPT; t++)
+                if ((types & (1u << t)) && (type == 0 || type == t)) {
+                        wire_alarm(out, member, t);
+                        types &= ~(1u << t);
+                }
+        return types == s->alarms[i].types ? 0 : set_alarm(s, member, types);
+}
+
+int state_apply_alarm(
+                struct state *s, const Etcdserverpb__AlarmRequest *request, struct outcome *o) {
         struct buf *out = o->answer ? &o->answer->text : NULL;
-        uint32_t type = (uint32_t)r->alarm;
-        int q = 0;
+        uint32_t type = (uint32_t)request->alarm;
 
         if (type > ALARM_CORRUPT)
                 return 0;
-        switch (r->action) {
+        switch (request->action) {
         case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET:
-                list_alarms(s, r->memberid, type, out);
-                break;
+                list_alarms(s, request->memberid, type, out);
+                return 0;
         case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE:
-                /* Nobody's: members differ, and it is not known who is wrong (as etcd has it). */
-                if (type == 0 || (!state_member(s, r->memberid) &&
-                                                 !(r->memberid == 0 && type == ALARM_CORRUPT)))
-                        break;
-                q = set_alarm(s, r->memberid, types_of(s, r->memberid) | 1u << type);
-                wire_alarm(out, r->memberid, type);
-                break;
+                return activate(s, request->memberid, type, out);
         case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__DEACTIVATE:
-                for (size_t i = s->alarm_count; i-- > 0 && q >= 0;) {
-                        uint64_t member = s->alarms[i].member;
-                        uint32_t types = s->alarms[i].types;
+                for (size_t i = s->alarm_count; i-- > 0;) {
+                        int r;
 
-                        if (r->memberid != 0 && member != r->memberid)
+                        if (request->memberid != 0 && s->alarms[i].member != request->memberid)
                                 continue;
-                        for (uint32_t t = ALARM_NOSPACE; t <= ALARM_CORRUPT; t++)
-                                if ((types & (1u << t)) && (type == 0 || type == t)) {
-                                        wire_alarm(out, member, t);
-                                        types &= ~(1u << t);
-                                }
-                        if (types != s->alarms[i].types)
-                                q = set_alarm(s, member, types);
+                        r = deactivate(s, i, type, out);
+                        if (r < 0)
+                                return r;
                 }
-                break;
+                return 0;
         default:
-                break;
+                return 0;
         }
-        return q;
 }

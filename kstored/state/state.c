@@ -63,9 +63,9 @@ static int load_op(const struct disk_op *op, void *userdata) {
                                        : -EUCLEAN;
         case DISK_MEMBER:
                 r = member_decode(op->blob->data, op->blob->size, &m);
-                if (r >= 0)
-                        r = state_set_member(s, m);
-                return r;
+                if (r < 0)
+                        return r;
+                return state_set_member(s, m);
         case DISK_ALARM:
                 if (s->alarm_count == ALARMS_MAX)
                         return -EUCLEAN;
@@ -99,7 +99,7 @@ static int load_row(const struct row *row, void *userdata) {
                                        row->key_size);
 }
 
-int state_load(struct state *s, struct disk *d, struct problem *p) {
+static int load_tables(struct state *s, struct disk *d) {
         int r;
 
         s->applied = disk_number(d, DISK_APPLIED);
@@ -108,11 +108,18 @@ int state_load(struct state *s, struct disk *d, struct problem *p) {
                         MAX((int64_t)disk_number(d, DISK_NEXT_SEQ), (int64_t)1),
                         (int64_t)disk_number(d, DISK_COMPACT_REV));
         r = disk_load_ops(d, load_op, s);
-        disk_batch_clear(&s->batch); /* what was just read is there already */
-        if (r >= 0)
-                r = disk_load_keys(d, load_row, s);
-        if (r >= 0)
-                r = disk_check_loaded(d);
+        disk_batch_clear(&s->batch); /* the disk has these already */
+        if (r < 0)
+                return r;
+        r = disk_load_keys(d, load_row, s);
+        if (r < 0)
+                return r;
+        return disk_check_loaded(d);
+}
+
+int state_load(struct state *s, struct disk *d, struct problem *p) {
+        int r = load_tables(s, d);
+
         if (r == -EUCLEAN || r == -EBADMSG)
                 return damage_problem(p, "%s is damaged: its rows are not those that were written",
                                 disk_path(d));
@@ -162,12 +169,12 @@ static enum store_error apply_txn(struct state *s, const ProtobufCMessage *m, st
 
 static enum store_error apply_compact(
                 struct state *s, const ProtobufCMessage *m, struct outcome *o) {
-        const Etcdserverpb__CompactionRequest *r = (const Etcdserverpb__CompactionRequest *)m;
-        int q = mvcc_compact(s->kv.mvcc, r->revision);
+        const Etcdserverpb__CompactionRequest *request = (const Etcdserverpb__CompactionRequest *)m;
+        int r = mvcc_compact(s->kv.mvcc, request->revision);
 
-        if (q < 0)
-                return store_error_from_errno(q);
-        disk_batch_number(&s->batch, DISK_COMPACT_REV, (uint64_t)r->revision);
+        if (r < 0)
+                return store_error_from_errno(r);
+        disk_batch_number(&s->batch, DISK_COMPACT_REV, (uint64_t)request->revision);
         return STORE_OK;
 }
 
@@ -211,29 +218,29 @@ static enum store_error apply_alarm(struct state *s, const ProtobufCMessage *m, 
 
 static enum store_error apply_member(
                 struct state *s, const ProtobufCMessage *m, struct outcome *o) {
-        const Keelsonpeer__MemberRecord *r = (const Keelsonpeer__MemberRecord *)m;
-        struct member *known = state_member(s, r->id), *fresh;
+        const Keelsonpeer__MemberRecord *record = (const Keelsonpeer__MemberRecord *)m;
+        _cleanup_(member_freep) struct member *fresh = NULL;
+        struct member *known = state_member(s, record->id);
         _cleanup_buf_ struct buf b = {0};
-        int q;
+        int r;
 
         if (!known)
                 return STORE_MEMBER_NOT_FOUND;
         /* A member says its name and where clients find it; the rest belongs to the configuration.
          */
         (void)member_encode(known, &b);
-        q = b.failed ? -ENOMEM : member_decode(b.data, b.size, &fresh);
-        if (q < 0)
+        r = b.failed ? -ENOMEM : member_decode(b.data, b.size, &fresh);
+        if (r < 0)
                 return STORE_NO_MEMORY;
         free(fresh->name);
-        fresh->name = strdup(r->name);
+        fresh->name = strdup(record->name);
         fresh->client_urls = strv_free(fresh->client_urls);
-        for (size_t i = 0; q >= 0 && i < r->n_client_urls; i++)
-                q = strv_extend(&fresh->client_urls, r->client_urls[i]);
-        if (!fresh->name || q < 0) {
-                member_free(fresh);
+        if (!fresh->name)
                 return STORE_NO_MEMORY;
-        }
-        return store_error_from_errno(state_set_member(s, fresh));
+        for (size_t i = 0; i < record->n_client_urls; i++)
+                if (strv_extend(&fresh->client_urls, record->client_urls[i]) < 0)
+                        return STORE_NO_MEMORY;
+        return store_error_from_errno(state_set_member(s, TAKE_PTR(fresh)));
 }
 
 static enum store_error apply_renew(struct state *s, const ProtobufCMessage *m, struct outcome *o) {
@@ -341,7 +348,7 @@ static int apply_command(struct state *s, const struct raft_entry *e, struct out
 /* The oldest make room. */
 static int note_term(struct state *s, const struct raft_entry *e) {
         struct disk_op op = {.table = DISK_TERM_START, .id = e->term, .value = (int64_t)e->index};
-        int r = 0;
+        int r;
 
         if (s->term_start_count == TERM_STARTS_MAX) {
                 struct disk_op old = {.table = DISK_TERM_START,
@@ -349,13 +356,15 @@ static int note_term(struct state *s, const struct raft_entry *e) {
                                 .id = s->term_starts[0].term};
 
                 r = disk_batch_op(&s->batch, &old);
+                if (r < 0)
+                        return r;
                 s->term_start_count--;
                 memmove(s->term_starts, s->term_starts + 1,
                                 s->term_start_count * sizeof(s->term_starts[0]));
         }
         s->term_starts[s->term_start_count++] =
                         (struct raft_term_start){.term = e->term, .index = e->index};
-        return r < 0 ? r : disk_batch_op(&s->batch, &op);
+        return disk_batch_op(&s->batch, &op);
 }
 
 int state_apply(struct state *s, const struct raft_entry *e, struct outcome *o) {
@@ -371,8 +380,11 @@ int state_apply(struct state *s, const struct raft_entry *e, struct outcome *o) 
         if (r < 0)
                 return r;
         s->applied = e->index;
-        if (r >= 0 && e->term != s->applied_term)
+        if (e->term != s->applied_term) {
                 r = note_term(s, e);
+                if (r < 0)
+                        return r;
+        }
         s->applied_term = e->term;
         o->rev = mvcc_rev(s->kv.mvcc);
         return note_progress(s);

@@ -124,6 +124,7 @@ int wal_block_end(struct buf *b, size_t from, uint64_t salt, struct wal_block *x
                 (void)buf_append(b, zeros, padding);
         if (b->failed)
                 return -ENOMEM;
+        assert(size >= BLOCK_HEADER_SIZE && (b->size - from) % WAL_PAGE == 0);
         if (size - BLOCK_HEADER_SIZE > WAL_PAYLOAD_MAX)
                 return -EFBIG;
         block = (uint8_t *)b->data + from;
@@ -164,6 +165,7 @@ int wal_record_next(const struct wal_block *b, size_t *at, struct wal_record *re
         size_t left = b->size - *at;
         uint64_t w[RECORD_WORDS];
 
+        assert(*at <= b->size);
         if (left == 0)
                 return 0;
         if (left < RECORD_HEADER_SIZE)

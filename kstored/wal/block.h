@@ -6,7 +6,7 @@
 #include "lib/buf.h"
 
 enum {
-        WAL_PAGE = 4096, /* head and blocks begin on a page: what was synced is not written again */
+        WAL_PAGE = 4096, /* head and blocks begin on a page: synced bytes are not written again */
         WAL_FORMAT = 1,
         WAL_PAYLOAD_MAX = 1024 * 1024 * 1024,
 };

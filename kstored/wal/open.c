@@ -145,7 +145,7 @@ static int read_blocks(struct log_reader *x) {
         return 0;
 }
 
-static int load(struct log_reader *x, const char *name) {
+static int read_whole(struct log_reader *x, const char *name) {
         const struct wal_file_ops *ops = x->w->options.files.ops;
         int r;
 
@@ -153,14 +153,22 @@ static int load(struct log_reader *x, const char *name) {
         free(TAKE_PTR(x->data));
         x->size = 0;
         r = ops->open(x->w->options.files.folder, name, false, &x->w->file);
-        if (r >= 0)
-                r = ops->size(x->w->file, &x->size);
-        if (r >= 0 && x->size > READ_BYTES_MAX)
-                r = -EFBIG;
-        if (r >= 0) {
-                x->data = malloc(MAX(x->size, (uint64_t)WAL_PAGE));
-                r = x->data ? ops->read(x->w->file, x->data, x->size, 0) : -ENOMEM;
-        }
+        if (r < 0)
+                return r;
+        r = ops->size(x->w->file, &x->size);
+        if (r < 0)
+                return r;
+        if (x->size > READ_BYTES_MAX)
+                return -EFBIG;
+        x->data = malloc(MAX(x->size, (uint64_t)WAL_PAGE));
+        if (!x->data)
+                return -ENOMEM;
+        return ops->read(x->w->file, x->data, x->size, 0);
+}
+
+static int load(struct log_reader *x, const char *name) {
+        int r = read_whole(x, name);
+
         return r < 0 ? file_trouble(x, name, r) : 0;
 }
 
@@ -208,32 +216,34 @@ static int read_segment(struct log_reader *x, uint64_t number) {
         }
         w->salt = h.salt;
         r = wal_segment_add(w, number, last_index(x->c));
+        if (r < 0)
+                return r;
         x->first_unmarked = 0;
-        if (r >= 0)
-                r = read_blocks(x);
+        r = read_blocks(x);
+        if (r < 0)
+                return r;
         w->size = x->size;
-        return r < 0 ? r : 1;
+        return 1;
 }
 
 /* ---- the mark */
 
-static int open_mark(struct log_reader *x, bool make) {
+static int read_mark(struct log_reader *x) {
         struct wal *w = x->w;
         const struct wal_file_ops *ops = w->options.files.ops;
         uint8_t page[WAL_PAGE];
-        struct wal_mark m;
         uint64_t size = 0;
-        int r = ops->open(w->options.files.folder, WAL_MARK_NAME, make, &w->mark);
+        int r = ops->size(w->mark, &size);
 
-        if (r == -ENOENT)
-                return 0;
-        if (r >= 0)
-                r = ops->size(w->mark, &size);
-        for (uint64_t slot = 0; r >= 0 && slot < WAL_MARK_SLOTS; slot++) {
-                if (size < (slot + 1) * WAL_PAGE)
-                        break;
+        if (r < 0)
+                return r;
+        for (uint64_t slot = 0; slot < WAL_MARK_SLOTS && size >= (slot + 1) * WAL_PAGE; slot++) {
+                struct wal_mark m;
+
                 r = ops->read(w->mark, page, sizeof(page), slot * WAL_PAGE);
-                if (r < 0 || !wal_mark_decode(page, &m))
+                if (r < 0)
+                        return r;
+                if (!wal_mark_decode(page, &m))
                         continue;
                 if (m.member_id != w->options.member_id) {
                         x->stranger = m.member_id;
@@ -243,6 +253,20 @@ static int open_mark(struct log_reader *x, bool make) {
                         x->mark = m;
                 x->marked = true;
         }
+        return 0;
+}
+
+/* 0 also when it is not there. */
+static int open_mark(struct log_reader *x) {
+        struct wal *w = x->w;
+        int r = w->options.files.ops->open(
+                        w->options.files.folder, WAL_MARK_NAME, false /* make */, &w->mark);
+
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return file_trouble(x, WAL_MARK_NAME, r);
+        r = read_mark(x);
         return r < 0 ? file_trouble(x, WAL_MARK_NAME, r) : 0;
 }
 
@@ -274,6 +298,7 @@ static int list(struct wal *w, uint64_t **ret, size_t *ret_count) {
                                 w->spare_count < WAL_SPARES_MAX)
                         snprintf(w->spares[w->spare_count++], WAL_NAME_SIZE, "%s", *name);
         }
+        assert(w->spare_count <= WAL_SPARES_MAX);
         qsort(v, n, sizeof(v[0]), by_number);
         *ret = TAKE_PTR(v);
         *ret_count = n;
@@ -307,26 +332,38 @@ static int read_all(struct log_reader *x, const uint64_t *numbers, size_t n) {
 /* Writes of a killed process may be in the kernel's memory only, and a sync that
  * failed then may have made the kernel forget that it has to be written. It is built upon from here
  * on, so it is written again and synced. */
-static int settle(struct log_reader *x) {
+static int write_again(struct log_reader *x) {
         struct wal *w = x->w;
         const struct wal_file_ops *ops = w->options.files.ops;
-        int r = 0;
+        int r;
+
+        assert(w->file && w->at % WAL_PAGE == 0);
+        assert(x->first_unmarked < x->size);
+        if (x->first_unmarked != 0) {
+                r = ops->write(w->file, x->data + x->first_unmarked,
+                                MIN(w->at, x->size) - x->first_unmarked, x->first_unmarked);
+                if (r < 0)
+                        return r;
+        }
+        r = ops->sync(w->file);
+        if (r < 0)
+                return r;
+        r = ops->sync_names(w->options.files.folder);
+        if (r < 0)
+                return r;
+        w->synced = w->number;
+        r = wal_move_mark(w);
+        if (r < 0)
+                return r;
+        return wal_sync_mark(w);
+}
+
+static int settle(struct log_reader *x) {
+        int r;
 
         if (bug(BUG_OPEN_UNSYNCED))
                 return 0;
-        if (x->first_unmarked != 0)
-                r = ops->write(w->file, x->data + x->first_unmarked,
-                                MIN(w->at, x->size) - x->first_unmarked, x->first_unmarked);
-        if (r >= 0)
-                r = ops->sync(w->file);
-        if (r >= 0)
-                r = ops->sync_names(w->options.files.folder);
-        if (r >= 0) {
-                w->synced = w->number;
-                r = wal_move_mark(w);
-        }
-        if (r >= 0)
-                r = wal_sync_mark(w);
+        r = write_again(x);
         return r < 0 ? problem_set(x->p, -r, 0, NULL, "cannot make the log durable: %s",
                                        strerror(-r))
                      : 0;
@@ -336,7 +373,7 @@ static int open_log(struct log_reader *x) {
         _cleanup_free_ uint64_t *numbers = NULL;
         struct wal *w = x->w;
         size_t n = 0;
-        int r = open_mark(x, false);
+        int r = open_mark(x);
 
         if (r < 0)
                 return r;
@@ -374,10 +411,10 @@ int wal_open(struct wal **ret, const struct wal_options *o, struct wal_contents 
         struct log_reader x = {.c = &c, .p = p};
         int r = wal_new(&w, o);
 
-        if (r >= 0) {
-                x.w = w;
-                r = open_log(&x);
-        }
+        if (r < 0)
+                return r;
+        x.w = w;
+        r = open_log(&x);
         free(x.data);
         if (r < 0) {
                 wal_contents_done(&c);
@@ -400,8 +437,9 @@ int wal_was_written(const struct wal_options *o) {
                 return r;
         x.w = w;
         r = list(w, &numbers, &n);
-        if (r >= 0)
-                r = open_mark(&x, false);
+        if (r < 0)
+                return r;
+        r = open_mark(&x);
         return r < 0 ? r : (n > 0 && numbers[n - 1] > 1) || x.mark.number > 1;
 }
 
@@ -410,16 +448,20 @@ static int remove_all(struct wal *w) {
         _cleanup_strv_free_ char **names = NULL;
         int r = ops->list(w->options.files.folder, &names);
 
-        for (char **name = names; r >= 0 && name && *name; name++)
+        if (r < 0)
+                return r;
+        for (char **name = names; name && *name; name++) {
                 r = ops->remove(w->options.files.folder, *name);
-        return r < 0 ? r : ops->sync_names(w->options.files.folder);
+                if (r < 0)
+                        return r;
+        }
+        return ops->sync_names(w->options.files.folder);
 }
 
-int wal_create(struct wal **ret, const struct wal_options *o, const struct wal_contents *start,
-                struct problem *p) {
-        _cleanup_(wal_freep) struct wal *w = NULL;
-        const struct wal_file_ops *ops = o->files.ops;
+/* An empty log, whose first block says where it starts. */
+static int begin(struct wal *w, const struct wal_contents *start) {
         static const uint8_t zeros[WAL_MARK_SLOTS * WAL_PAGE];
+        const struct wal_file_ops *ops = w->options.files.ops;
         struct wal_batch first = {.term = start->term,
                         .vote = start->vote,
                         .truncate_from = start->base_index + 1,
@@ -427,26 +469,41 @@ int wal_create(struct wal **ret, const struct wal_options *o, const struct wal_c
                         .entries = start->entries,
                         .entry_count = start->entry_count,
                         .sync = true};
+        int r = remove_all(w);
+
+        if (r < 0)
+                return r;
+        r = ops->open(w->options.files.folder, WAL_MARK_NAME, true /* make */, &w->mark);
+        if (r < 0)
+                return r;
+        r = ops->write(w->mark, zeros, sizeof(zeros), 0);
+        if (r < 0)
+                return r;
+        w->last_index = start->base_index;
+        w->last_term = start->base_term;
+        w->term = start->term;
+        w->vote = start->vote;
+        r = wal_write(w, &first);
+        if (r < 0)
+                return r;
+        return wal_sync_mark(w);
+}
+
+static int begin_problem(int r, struct problem *p) {
+        return problem_set(p, -r, 0, NULL, "cannot begin the log: %s%s", strerror(-r),
+                        r == -ENOSPC ? "; make room on the disk" : "");
+}
+
+int wal_create(struct wal **ret, const struct wal_options *o, const struct wal_contents *start,
+                struct problem *p) {
+        _cleanup_(wal_freep) struct wal *w = NULL;
         int r = wal_new(&w, o);
 
-        if (r >= 0)
-                r = remove_all(w);
-        if (r >= 0)
-                r = ops->open(o->files.folder, WAL_MARK_NAME, true, &w->mark);
-        if (r >= 0)
-                r = ops->write(w->mark, zeros, sizeof(zeros), 0);
-        if (r >= 0) {
-                w->last_index = start->base_index;
-                w->last_term = start->base_term;
-                w->term = start->term;
-                w->vote = start->vote;
-                r = wal_write(w, &first);
-        }
-        if (r >= 0)
-                r = wal_sync_mark(w);
         if (r < 0)
-                return problem_set(p, -r, 0, NULL, "cannot begin the log: %s%s", strerror(-r),
-                                r == -ENOSPC ? "; make room on the disk" : "");
+                return begin_problem(r, p);
+        r = begin(w, start);
+        if (r < 0)
+                return begin_problem(r, p);
         *ret = TAKE_PTR(w);
         return 0;
 }

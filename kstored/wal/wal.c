@@ -78,6 +78,7 @@ bool wal_segment_number(const char *name, uint64_t *ret) {
 }
 
 int wal_segment_add(struct wal *w, uint64_t number, uint64_t last_index) {
+        assert(w->segments.count == 0 || w->segments.items[w->segments.count - 1].number < number);
         return vector_append(&w->segments,
                         ((struct wal_segment){.number = number, .last_index = last_index}));
 }
@@ -88,12 +89,15 @@ int wal_move_mark(struct wal *w) {
         uint8_t page[WAL_PAGE];
         int r;
 
+        assert(w->mark);
+        assert(w->synced <= w->number);
         wal_mark_encode(&m, page);
         r = w->options.files.ops->write(
                         w->mark, page, sizeof(page), m.number % WAL_MARK_SLOTS * WAL_PAGE);
-        if (r >= 0)
-                atomic_store(&w->mark_moved, true);
-        return r;
+        if (r < 0)
+                return r;
+        atomic_store(&w->mark_moved, true);
+        return 0;
 }
 
 bool wal_mark_is_ahead(const struct wal *w) {
@@ -101,10 +105,11 @@ bool wal_mark_is_ahead(const struct wal *w) {
 }
 
 int wal_sync_mark(struct wal *w) {
-        int r = 0;
+        int r;
 
-        if (atomic_exchange(&w->mark_moved, false))
-                r = w->options.files.ops->sync(w->mark);
+        if (!atomic_exchange(&w->mark_moved, false))
+                return 0;
+        r = w->options.files.ops->sync(w->mark);
         if (r < 0)
                 atomic_store(&w->mark_moved, true);
         return r;
@@ -157,28 +162,51 @@ static void remove_spares(struct wal *w) {
 static int next_file(struct wal *w, const char *name, struct wal_file **ret, uint64_t *ret_size) {
         const struct wal_file_ops *ops = w->options.files.ops;
         void *folder = w->options.files.folder;
-        int r = 0;
+        int r;
 
         *ret_size = 0;
         while (w->spare_count > 0) {
                 r = ops->rename(folder, w->spares[--w->spare_count], name);
-                if (r != -ENOENT) /* wal_give_back() took it */
+                if (r >= 0)
                         break;
-                r = 0;
+                if (r != -ENOENT) /* wal_give_back() removed it */
+                        return r;
         }
-        if (r < 0)
-                return r;
         r = ops->open(folder, name, true, ret);
         if (r < 0)
                 return r;
         return ops->size(*ret, ret_size);
 }
 
+/* The new segment's file becomes the one that is written, and gets the composed block. *ret is for
+ * the caller to close when this fails; NULL when it was not opened. */
+static int fill_segment(struct wal *w, const char *name, bool sync, struct wal_file **ret) {
+        const struct wal_file_ops *ops = w->options.files.ops;
+        uint64_t size = 0;
+        int r = next_file(w, name, ret, &size);
+
+        if (r < 0)
+                return r;
+        w->file = *ret;
+        w->at = 0;
+        w->size = size;
+        grow(w, w->block.size);
+        r = ops->write(*ret, w->block.data, w->block.size, 0);
+        if (r < 0)
+                return r;
+        if (sync) {
+                r = ops->sync(*ret);
+                if (r < 0)
+                        return r;
+        }
+        return ops->sync_names(w->options.files.folder);
+}
+
 /* Writes the composed block at the head of a new segment. The log is as before when it fails. */
 static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
         const struct wal_file_ops *ops = w->options.files.ops;
         struct wal_file *file = NULL, *old = w->file;
-        uint64_t size = 0, old_at = w->at, old_size = w->size;
+        uint64_t old_at = w->at, old_size = w->size;
         struct wal_head h = {.salt = checksum(&x->number, sizeof(x->number), w->options.seed),
                         .number = x->number,
                         .before = x->before,
@@ -191,6 +219,8 @@ static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
         char name[WAL_NAME_SIZE];
         int r;
 
+        assert(x->number == w->number + 1 && x->before == w->before);
+        assert(w->block.size > WAL_PAGE); /* the page of the head, and the block */
         wal_head_encode(&h, (uint8_t *)w->block.data);
         r = wal_block_end(&w->block, WAL_PAGE, h.salt, x);
         if (r < 0)
@@ -199,18 +229,7 @@ static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
         r = wal_segment_add(w, x->number, w->last_index);
         if (r < 0)
                 return r;
-        r = next_file(w, name, &file, &size);
-        if (r >= 0) {
-                w->file = file;
-                w->at = 0;
-                w->size = size;
-                grow(w, w->block.size);
-                r = ops->write(file, w->block.data, w->block.size, 0);
-        }
-        if (r >= 0 && sync)
-                r = ops->sync(file);
-        if (r >= 0)
-                r = ops->sync_names(w->options.files.folder);
+        r = fill_segment(w, name, sync, &file);
         if (r < 0) {
                 ops->close(file);
                 (void)ops->remove(w->options.files.folder, name);
@@ -229,8 +248,11 @@ static int write_segment(struct wal *w, struct wal_block *x, bool sync) {
 
 static int write_block(struct wal *w, struct wal_block *x, bool sync) {
         const struct wal_file_ops *ops = w->options.files.ops;
-        int r = wal_block_end(&w->block, WAL_PAGE, w->salt, x);
+        int r;
 
+        assert(x->number == w->number + 1 && x->before == w->before);
+        assert(w->file && w->at >= WAL_PAGE && w->at % WAL_PAGE == 0);
+        r = wal_block_end(&w->block, WAL_PAGE, w->salt, x);
         if (r < 0)
                 return r;
         grow(w, x->pages_size);
@@ -245,10 +267,11 @@ static int write_block(struct wal *w, struct wal_block *x, bool sync) {
         r = ops->write(w->file, w->block.data + WAL_PAGE, x->pages_size, w->at);
         if (r < 0)
                 return r;
-        if (sync)
+        if (sync) {
                 r = ops->sync(w->file);
-        if (r < 0)
-                return r;
+                if (r < 0)
+                        return r;
+        }
         w->at += x->pages_size;
         w->size = MAX(w->size, w->at);
         return 0;
@@ -258,7 +281,7 @@ static int write_block(struct wal *w, struct wal_block *x, bool sync) {
 static int drop_segments(struct wal *w, uint64_t trim_to) {
         const struct wal_file_ops *ops = w->options.files.ops;
         size_t n = 0;
-        int r = 0;
+        int r = 0; /* of a segment that can not be removed: it stops here */
 
         while (n + 1 < w->segments.count && w->segments.items[n].last_index <= trim_to) {
                 char name[WAL_NAME_SIZE], spare[WAL_NAME_SIZE];
@@ -277,6 +300,7 @@ static int drop_segments(struct wal *w, uint64_t trim_to) {
         }
         if (n == 0)
                 return r;
+        assert(n < w->segments.count); /* the one that is written stays */
         w->segments.count -= n;
         memmove(w->segments.items, w->segments.items + n,
                         w->segments.count * sizeof(w->segments.items[0]));
@@ -284,9 +308,20 @@ static int drop_segments(struct wal *w, uint64_t trim_to) {
         return ops->sync_names(w->options.files.folder);
 }
 
+/* The block is written, and must not be written again: a mark that lags on a full disk moves with
+ * the next one. A whole segment depends on its head: the mark that covers it is made durable at
+ * once. */
+static int mark_block(struct wal *w, bool new_segment) {
+        int r = wal_move_mark(w);
+
+        if (r >= 0 && new_segment)
+                return w->options.files.ops->sync(w->mark);
+        return r;
+}
+
 static int append(struct wal *w, const struct wal_batch *b) {
         struct wal_block x = {.number = w->number + 1, .before = w->before, .synced = w->synced};
-        /* Into an empty segment goes what is larger than one, too. */
+        /* A block that is larger than a segment goes into an empty one, too. */
         bool fits = w->file &&
                     (w->at == WAL_PAGE ||
                                     w->at + w->block.size <= w->options.segment_bytes + WAL_PAGE);
@@ -311,20 +346,17 @@ static int append(struct wal *w, const struct wal_batch *b) {
                 w->last_term = b->truncate_term;
         }
         if (b->entry_count > 0) {
+                assert(b->entries[0]->index == w->last_index + 1);
                 w->last_index = b->entries[b->entry_count - 1]->index;
                 w->last_term = b->entries[b->entry_count - 1]->term;
         }
+        assert(w->segments.count > 0);
         w->segments.items[w->segments.count - 1].last_index =
                         MAX(w->segments.items[w->segments.count - 1].last_index, w->last_index);
         if (!b->sync)
                 return 0;
         w->synced = w->number;
-        /* The block is written, and must not be written again: a mark that lags moves with the next
-         * one. */
-        r = wal_move_mark(w);
-        /* A whole segment depends on its head: the mark that covers it is made durable at once. */
-        if (r >= 0 && !fits)
-                r = w->options.files.ops->sync(w->mark);
+        r = mark_block(w, !fits);
         return r == -ENOSPC ? 0 : r;
 }
 
@@ -352,20 +384,30 @@ int wal_give_back(const struct wal *w) {
         _cleanup_strv_free_ char **names = NULL;
         int r = ops->list(w->options.files.folder, &names);
 
-        for (char **name = names; r >= 0 && name && *name; name++)
-                if (startswith(*name, WAL_SPARE_PREFIX))
-                        r = ops->remove(w->options.files.folder, *name);
-        return r;
+        if (r < 0)
+                return r;
+        for (char **name = names; name && *name; name++) {
+                if (!startswith(*name, WAL_SPARE_PREFIX))
+                        continue;
+                r = ops->remove(w->options.files.folder, *name);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 int wal_finish(struct wal *w) {
-        int r = 0;
+        int r;
 
+        assert(w->synced <= w->number);
         if (w->synced < w->number) {
                 r = w->options.files.ops->sync(w->file);
                 w->synced = w->number;
-                if (r >= 0)
-                        r = wal_move_mark(w);
+                if (r < 0)
+                        return r;
+                r = wal_move_mark(w);
+                if (r < 0)
+                        return r;
         }
-        return r < 0 ? r : wal_sync_mark(w);
+        return wal_sync_mark(w);
 }

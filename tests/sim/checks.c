@@ -1,5 +1,4 @@
-/* What must hold whatever happens: after every turn of a member, and at the end, when everything
- * has healed. */
+/* Invariants, checked after every turn of a member, and at the end, when everything has healed. */
 #include "kstored/raft/internal.h"
 #include "tests/sim/sim.h"
 
@@ -109,7 +108,7 @@ void check_node(struct world *w, struct node *n) {
         }
 }
 
-/* Who leads has everything that was agreed on in terms before (section 5.4 of the Raft paper). */
+/* A leader has everything that was agreed on in earlier terms (section 5.4 of the Raft paper). */
 void check_leader(struct world *w, struct node *n, uint64_t term) {
         struct raft *r = n->replica->raft;
 

@@ -1,5 +1,5 @@
-/* Clients that read and write registers and lists, one thing at a time each, at whichever member
- * they happen to talk to. What they saw is judged at the end (linear.h). */
+/* Clients that read and write registers and lists, each one operation at a time, at any member.
+ * Their answers are judged at the end (linear.h). */
 #include "proto/rpc.pb-c.h"
 #include "tests/sim/sim.h"
 
@@ -25,7 +25,7 @@ struct request {
         struct buf bytes;
 };
 
-/* What comes back to a client. */
+/* The answer to a client. */
 struct reply {
         enum linear_outcome outcome;
         unsigned flags;

@@ -1,6 +1,6 @@
 /* kstored/disk/disk.h in memory, above a device that keeps a log of frames: each write adds a frame
- * with its length and checksum. What counts after a crash are the whole frames from the beginning,
- * at least those that a checkpoint settled. SQLite promises that and the store relies on no more;
+ * with its length and checksum. After a crash the whole frames from the beginning count, at least
+ * those that a checkpoint settled. SQLite promises that and the store relies on no more;
  * damage behind the last checkpoint looks like the end. */
 #include "tests/sim/sim.h"
 
@@ -39,7 +39,7 @@ static void need(void **v, size_t *allocated, size_t n, size_t element) {
         assert(*v);
 }
 
-/* ---- what a frame holds */
+/* ---- the contents of a frame */
 
 static void put(struct buf *b, const void *data, size_t n) {
         (void)buf_append(b, data, n);
@@ -245,8 +245,8 @@ void device_crash(struct world *w, struct device *dev, enum crash how) {
         size_t size = dev->bytes.size;
 
         if (from < size) {
-                /* What a process was writing ends somewhere; of what was not synced when the power
-                 * fails each sector may or may not be there. */
+                /* The last write of a process ends somewhere. When the power fails, each sector
+                 * that was not synced may or may not be there. */
                 if (!one_in(w, 3))
                         dev->bytes.size = from + below(w, size - from + 1);
                 if (how == CRASH_POWER)

@@ -1,4 +1,4 @@
-/* What goes wrong: machines, disks, networks and clocks, at random, until the world heals. */
+/* Faults of machines, disks, networks and clocks, at random, until the world heals. */
 #include "kstored/raft/internal.h"
 #include "tests/sim/sim.h"
 
@@ -31,7 +31,7 @@ static void start_to_trip(struct world *w, struct node *none, void *data, uint64
                 after(w, between(w, 5 * MS, 150 * MS), n, trip, NULL, NULL, 0);
 }
 
-/* What a process wrote when it was killed is built upon, and lost with the power. */
+/* A killed process leaves unsynced writes: the next one builds on them, then the power fails. */
 static void stumble(struct world *w) {
         struct node *n = NULL;
 

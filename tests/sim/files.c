@@ -1,6 +1,6 @@
-/* kstored/wal/files.h on a simulated disk: what was not synced when the power fails may be there,
- * sector by sector, or not; names that were not synced come and go in order; a process that is
- * killed ends anywhere in what it was writing. */
+/* kstored/wal/files.h on a simulated disk: when the power fails, each sector that was not synced
+ * may be there or not; names that were not synced come and go in order; a process that is killed
+ * ends anywhere in a write. */
 #include "tests/sim/sim.h"
 
 enum { SECTOR_SIZE = 512 };
@@ -99,7 +99,7 @@ static void set(struct sim_names *n, const char *name, struct wal_file *file) {
         x->file = file;
 }
 
-/* What the power would leave after each change of a name since the last sync. */
+/* Notes the names that a power failure would leave, after each change since the last sync. */
 static void note_names(struct sim_folder *d) {
         if (d->step_count == SIM_STEPS_MAX) {
                 names_copy(&d->steps[SIM_STEPS_MAX - 1], &d->names);
@@ -261,7 +261,7 @@ struct wal_folder sim_folder_use(struct sim_folder *d) {
         return (struct wal_folder){.ops = &ops, .folder = d};
 }
 
-/* ---- what goes wrong */
+/* ---- faults */
 
 static void lose_unsynced(struct world *w, struct wal_file *f) {
         unsigned kept_percent = (unsigned)below(w, 4) * 33;

@@ -1,5 +1,5 @@
-/* A disk that silently loses the end of what it had confirmed. No rule of Raft holds then, and what
- * was acknowledged may be gone; but the member that still has it must not go along with the others:
+/* A disk that silently loses the end of what it had confirmed. No rule of Raft holds then, and
+ * acknowledged changes may be lost; but the member that still has them must not follow the others:
  * it answers no fresh read, cuts nothing off, and ends.
  *
  * Of three members c stops, a and b agree on more, both stop, b's disk forgets that; b and c start

@@ -36,7 +36,7 @@ static void on_answer(struct world *w, struct node *n, void *data, uint64_t numb
         node_turn(w, n);
 }
 
-/* At the one that is asked; number: who asks. */
+/* Runs at the member that is asked; number: the one that asks. */
 static void on_question(struct world *w, struct node *n, void *data, uint64_t number) {
         struct node *asker = &w->nodes[number];
         enum first_life_answer a = replica_knows(n->replica, asker->id) ? FIRST_LIFE_KNOWS
@@ -97,6 +97,6 @@ void node_wipe(struct world *w, struct node *n) {
         n->device = (struct device){.number = n->number, .writing_at = SIZE_MAX};
         node_forget_promises(n);
         founders_members(w, n);
-        /* What was on its way when it stopped does not arrive after its next start. */
+        /* Messages in flight when it stopped do not arrive after its next start. */
         after(w, between(w, 2500 * MS, 4000 * MS), NULL, come_back, n, NULL, n->life);
 }

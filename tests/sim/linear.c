@@ -10,7 +10,7 @@
  *    something, and never directly before one that overwrites without looking: then it could as
  *    well never have happened.
  *  - Of unknown ones that are all alike the oldest is taken first.
- *  - Where a key only grows, what it holds must be the beginning of the longest text that was read.
+ *  - Where a key only grows, its value must be the beginning of the longest text that was read.
  *
  * Sets of operations are distinguished by 128 bits of hash. Were two alike, a good history would be
  * called bad, never a bad one good. */
@@ -20,7 +20,7 @@
 
 enum { NONE = -1, ABSENT = 0, TEXTS_MAX = 2000000 };
 
-/* What a key may hold: the word at its end, and the text before it. Equal texts have equal numbers.
+/* A value of a key: the word at its end, and the text before it. Equal texts have equal numbers.
  */
 struct text {
         UT_hash_handle hh;
@@ -127,7 +127,7 @@ static bool saw(const struct linear_op *op) {
         return op->kind == LINEAR_READ || op->flags & LINEAR_SAW;
 }
 
-/* What the key holds after this one. 0 when it does not fit. */
+/* The value of the key after this operation. 0 when it does not fit. */
 static int apply(struct search *s, const struct item *i, uint32_t *ret) {
         const struct linear_op *op = i->op;
         uint32_t text = s->text;
@@ -443,7 +443,7 @@ static void search_done(struct search *s) {
         free(s->spine);
 }
 
-/* The operations of one key as far as they happened until cut_ns: what was under way then has no
+/* The operations of one key as far as they happened until cut_ns: those in flight then have no
  * known outcome. */
 static int search_init(struct search *s, const struct linear_op *const *ops, size_t count,
                 uint64_t cut_ns, uint64_t work_max) {

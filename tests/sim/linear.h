@@ -25,7 +25,7 @@ enum linear_outcome {
 };
 
 enum linear_flags {
-        /* result is what was there before it. Reads have it always. */
+        /* result is the value before it. Reads have it always. */
         LINEAR_SAW = 1 << 0,
         /* A cas found what it expected, and wrote. */
         LINEAR_SWAPPED = 1 << 1,

@@ -30,7 +30,7 @@ struct settings {
         bool quiet;
 };
 
-/* What all jobs together know, in memory that they share. */
+/* The totals of all jobs, in memory that they share. */
 struct totals {
         uint64_t next; /* seed */
         uint64_t done;

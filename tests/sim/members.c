@@ -1,5 +1,5 @@
-/* Members that come and go, and those whose disk is lost: what an administrator does with etcdctl,
- * with the checks of service-cluster.c. */
+/* Members that come and go, and those whose disk is lost: changes as an administrator makes them
+ * with etcdctl, with the checks of service-cluster.c. */
 #include "kstored/raft/internal.h"
 #include "tests/sim/sim.h"
 
@@ -65,7 +65,7 @@ static bool may_start(struct world *w, const struct node *n) {
                (n->added || (!a_leader(w) && one_in(w, 4)));
 }
 
-/* A new member asks another who the others are (join.c). */
+/* A new member asks another for the members (join.c). */
 static void start_new(struct world *w) {
         struct node *asked = some_node(w), *fresh = NULL;
         struct member *v[RAFT_MEMBERS_MAX];

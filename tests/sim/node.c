@@ -1,4 +1,4 @@
-/* One member: what server.c is to the program. Its writes and ticks take simulated time, and its
+/* One member, in the place of server.c. Its writes and ticks take simulated time, and its
  * end may come between any two things it does. */
 #include "kstored/wal/internal.h"
 #include "tests/sim/sim.h"
@@ -23,7 +23,7 @@ bool node_leads(const struct node *n) {
 
 /* ---- writing */
 
-/* What it relies on from here: to be found again after every crash. */
+/* From here on it relies on these: they must be found again after every crash. */
 static void note_promise(struct node *n, const struct wal_batch *b) {
         n->promised_block = n->replica->wal->synced;
         n->promised_term = b->term;
@@ -97,9 +97,9 @@ static void tear_save(struct world *w, struct node *n) {
         (void)wal_write(n->replica->wal, b);
 }
 
-/* ---- what the replica wants */
+/* ---- operations of the replica */
 
-/* Now and then the process ends in the midst of a turn: what it did until now is done. */
+/* Now and then the process ends in the midst of a turn, half of which is done. */
 static void maybe_die(struct node *n) {
         struct world *w = n->world;
 

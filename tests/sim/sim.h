@@ -8,13 +8,13 @@
  *   network.c   messages that get lost, late, doubled and out of order
  *   node.c      one member: its life, its turn, its writes
  *   fresh.c     members that begin empty, for the first time or not
- *   forget.c    a disk that loses what it had confirmed
+ *   forget.c    a disk that loses confirmed writes
  *   snapshot.c  whole states on their way
  *   clients.c   registers and lists, read and written
  *   tenants.c   leases
  *   watchers.c  watches that move from member to member
- *   faults.c    what goes wrong; members.c: members that come and go
- *   checks.c    what must hold, whatever happens; story.c: what the members agreed on */
+ *   faults.c    faults; members.c: members that come and go
+ *   checks.c    invariants; story.c: the history that the members agreed on */
 #pragma once
 
 #include "kstored/raft/bugs.h"
@@ -55,7 +55,7 @@ struct sim_folder {
         size_t budget;
 };
 
-/* ---- disk.c: what is left of a member when its process ends */
+/* ---- disk.c: the part of a member that outlives its process */
 struct device {
         struct buf bytes;    /* the database: frames in order of their writing */
         size_t settled;      /* up to here a checkpoint has made it durable */
@@ -66,14 +66,14 @@ struct device {
 };
 
 enum crash {
-        CRASH_KILL, /* the process ends; what it wrote is with the kernel */
+        CRASH_KILL, /* the process ends; the kernel has its writes */
         CRASH_POWER,
 };
 
 struct wal_folder sim_folder_use(struct sim_folder *d);
 void sim_folder_crash(struct world *w, struct sim_folder *d, enum crash how);
 bool sim_folder_rot(struct world *w, struct sim_folder *d); /* one bit of one file */
-/* What stands in from now, all of it durable. */
+/* A copy of the folder as it is now, all of it durable. */
 void sim_folder_copy(struct sim_folder *to, const struct sim_folder *from);
 void sim_folder_done(struct sim_folder *d);
 
@@ -81,11 +81,11 @@ int sim_disk_open(struct disk **ret, struct device *dev);
 /* disk_write() in two steps, as time passes between them. result 0: the write is done. */
 void sim_disk_begin(struct disk *d, const struct disk_batch *b);
 int sim_disk_end(struct disk *d, const struct disk_batch *b, int result);
-/* What another member can disk_adopt(). */
+/* An image that another member can disk_adopt(). */
 int sim_disk_image(struct disk *d, struct buf *ret);
 void sim_image_numbers(const struct buf *image, uint64_t numbers[static DISK_NUMBERS]);
 void device_crash(struct world *w, struct device *dev, enum crash how);
-/* A disk as it is now, and a disk that goes back to what it was then. Its member is down. */
+/* Copies a disk as it is now, or back, so that it loses later writes. Its member is down. */
 void device_copy(struct device *to, const struct device *from);
 /* One bit turns, of the database or the log. False when there is nothing. */
 bool device_rot(struct world *w, struct device *dev);
@@ -164,7 +164,7 @@ struct node {
         const struct wal_batch *save;   /* under way */
         const struct disk_batch *flush; /* the same */
         bool rotten;                    /* its disk was hurt since it started last */
-        uint64_t promised_block; /* what it relied on to be durable: the log up to here, ... */
+        uint64_t promised_block; /* it relied on these being durable: the log up to here, ... */
         uint64_t promised_term, promised_vote;
         uint64_t disk_slow_us;
         uint64_t disk_full_until_us;
@@ -190,7 +190,7 @@ struct node {
         int64_t checked_rev;
         uint64_t hashed_index;
 
-        /* What a new member begins with. */
+        /* The members that a new one starts with. */
         struct member *members[RAFT_MEMBERS_MAX];
         size_t member_count;
         uint64_t config_index;
@@ -247,7 +247,7 @@ struct network {
 void network_send(struct world *w, struct node *from, const struct raft_message *m);
 bool network_reaches(const struct world *w, const struct node *a, const struct node *b);
 
-/* ---- story.c: what the members agreed on */
+/* ---- story.c: the history that the members agreed on */
 struct agreed {
         bool known;
         uint64_t term, commit_term; /* it was committed no later than in commit_term */
@@ -359,13 +359,13 @@ struct world {
         uint64_t snapshot_count;
         uint64_t fault_us, change_us; /* at most, between two faults, changes of members */
         uint64_t think_us;            /* of clients, at most, between two operations */
-        const char *unrest;           /* what the end is waiting for */
+        const char *unrest;           /* the reason why the end waits */
         bool calm;                    /* no faults at all in this run, members change faster */
         /* A run of forget.c; from where a disk has forgotten nothing else is judged. */
         bool amnesia, forked;
         struct node *witness, *forgetful, *absent;
         uint64_t witness_last, witness_term, forget_above;
-        struct device remembered; /* what the forgetful one goes back to */
+        struct device remembered; /* the disk that the forgetful one goes back to */
 
         struct linear_history history;
         struct answered *answers;
@@ -380,7 +380,7 @@ struct world {
         struct watcher_client *watchers;
         uint64_t next_value;
 
-        /* For people: what the run had in it. */
+        /* Counts of events in the run, for the report. */
         struct {
                 unsigned crashes, power_cuts, elections, snapshots, partitions, changes, rots,
                                 compactions, lease_ends, watch_moves, writes, reads, torn, wipes,

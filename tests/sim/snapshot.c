@@ -1,5 +1,4 @@
-/* Whole states for members that fell behind: what snapshot-send.c and snapshot-receive.c do, in
- * simulated time. */
+/* Whole states for members that fell behind, in simulated time, in place of kstored/snapshot/. */
 #include "tests/sim/sim.h"
 
 struct sending {

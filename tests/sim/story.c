@@ -1,5 +1,5 @@
-/* What the members agreed on, put together from what each of them applied: whoever comes to an
- * index or a revision first writes it down, everybody else must come to the same. */
+/* The history that the members agreed on: the first member that applies an index or reaches a
+ * revision records it, and all others must come to the same. */
 #include "kstored/raft/internal.h"
 #include "proto/rpc.pb-c.h"
 #include "tests/sim/sim.h"
@@ -25,7 +25,7 @@ static struct agreed *agreed_at(struct story *s, uint64_t index) {
         return &s->entries[index];
 }
 
-/* What an entry that is agreed on means for the checkers. */
+/* Notifies the checkers of an entry that was agreed on. */
 static void first_of(struct world *w, const struct raft_entry *e) {
         struct raft_change change;
         Etcdserverpb__LeaseRevokeRequest *r;

@@ -1,5 +1,5 @@
-/* Leases: taken, kept alive for a while, given back or forgotten. One must not end before its time
- * has passed since it was last renewed, on the clock of whoever leads; and all must end. */
+/* Leases: granted, kept alive for a while, revoked or forgotten. One must not expire before its TTL
+ * has passed since its last renewal, on the clock of the leader; and all must expire. */
 #include "proto/rpc.pb-c.h"
 #include "tests/sim/sim.h"
 

@@ -1,5 +1,5 @@
-/* Watches that go on where they were when their member ends. Each must get the changes of its range
- * in order, all of them and each once; only a compaction may leave some out, and says so. */
+/* Watches that continue where they were when their member ends. Each must get the changes of its
+ * range in order, all of them and each once; only a compaction may leave some out, and says so. */
 #include "proto/rpc.pb-c.h"
 #include "tests/sim/sim.h"
 
@@ -175,7 +175,7 @@ bool watchers_at_end(struct world *w) {
 }
 
 void watchers_gone(struct world *w, struct node *n) {
-        watchers_check(w, false); /* what was sent until now counts */
+        watchers_check(w, false); /* events sent until now count */
         for (unsigned i = 0; w->watchers && i < WATCHERS; i++)
                 if (w->watchers[i].node == n)
                         detach(&w->watchers[i]);

@@ -129,7 +129,7 @@ static void run_one(struct world *w) {
                 drop(&e);
                 return;
         }
-        /* A process that is stopped does nothing; what comes waits for it. */
+        /* A process that is stopped does nothing; its events wait. */
         if (e.node && e.node->paused_until_us > w->now_us) {
                 e.at_us = e.node->paused_until_us;
                 e.order = ++w->order;
