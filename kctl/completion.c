@@ -1,5 +1,5 @@
 /* Completion scripts and the man page, made from the tables of verbs and flags. The scripts only
- * ask `kctl __complete WORDS...`, so that they never grow old. */
+ * ask `kctl __complete WORDS...`, so that they are never out of date. */
 #include "kctl/kctl.h"
 #include "kctl/texts.h"
 #include "lib/object.h"

@@ -1,4 +1,4 @@
-/* The configuration that `kctl up` gives the daemons (kctl/config/ *.yaml), and what it changes in
+/* The configuration that `kctl up` writes for the daemons (kctl/config/ *.yaml), and its changes to
  * that of an earlier version (kctl/config/ *.sh). */
 #include "kctl/configs.h"
 

@@ -87,7 +87,7 @@ static int targets_of_files(struct kctl *k, struct targets *ret, struct problem 
         ret->items = calloc(m.count + 1, sizeof(*ret->items));
         if (!ret->items)
                 return -ENOMEM;
-        for (size_t i = m.count; i-- > 0;) { /* last made, first gone */
+        for (size_t i = m.count; i-- > 0;) { /* the last one made is deleted first */
                 struct target *t = &ret->items[ret->count];
 
                 r = kind_find_object(k, object_api_version(m.items[i].object),

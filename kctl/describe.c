@@ -131,7 +131,7 @@ static const char *age_of(const char *time, char buffer[static TIMEFMT_SIZE]) {
                                            : age_format(now > then ? now - then : 0, buffer);
 }
 
-/* Secrets show how much they hold, not what. */
+/* Of a Secret only the sizes are shown. */
 static json_t *presentable(const json_t *o, const struct kind_ref *kind) {
         static const char *const hidden[] = {"managedFields", "resourceVersion", "uid",
                         "generation", "name", "namespace", "labels", "annotations",
@@ -213,7 +213,7 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
         }
 }
 
-/* The pods of a node, with what they ask for. */
+/* The pods of a node, with their requests. */
 static void print_pods_of_node(struct kctl *k, const char *name) {
         _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", name),
                             *path = query ? api_path(api_resource(KIND_PODS), NULL, NULL, NULL,

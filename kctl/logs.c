@@ -40,7 +40,7 @@ static int add_number(struct buf *b, const char *flag, const char *parameter, co
 static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
         const struct kctl_flags *f = &k->flags;
         uint64_t us;
-        int r = 0;
+        int r;
 
         buf_printf(b, "%s%s%s", f->follow ? "&follow=true" : "",
                         f->previous ? "&previous=true" : "",
@@ -51,16 +51,19 @@ static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
                 buf_printf(b, "&container=%s", strempty(c));
         }
         r = add_number(b, "tail", "tailLines", f->tail ? f->tail : f->selector ? "10" : NULL, p);
-        if (r == 0)
-                r = add_number(b, "limit-bytes", "limitBytes", f->limit_bytes, p);
-        if (r == 0 && f->since) {
+        if (r < 0)
+                return r;
+        r = add_number(b, "limit-bytes", "limitBytes", f->limit_bytes, p);
+        if (r < 0)
+                return r;
+        if (f->since) {
                 if (parse_duration_us(f->since, &us) < 0)
                         return problem_set(p, EINVAL, 0, NULL,
                                         "--since %s is not a duration such as 10m", f->since);
                 buf_printf(b, "&sinceSeconds=%llu",
                                 (unsigned long long)(us / 1000000 ? us / 1000000 : 1));
         }
-        if (r == 0 && f->since_time) {
+        if (f->since_time) {
                 if (time_parse(f->since_time, &us) < 0)
                         return problem_set(p, EINVAL, 0, NULL,
                                         "--since-time %s is not a time such as "
@@ -69,7 +72,7 @@ static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
                 _cleanup_free_ char *t = url_escape(f->since_time);
                 buf_printf(b, "&sinceTime=%s", strempty(t));
         }
-        return r;
+        return 0;
 }
 
 static int read_log(struct kctl *k, const char *ns, const char *pod, const char *query, bool prefix,
@@ -103,8 +106,7 @@ static int read_log(struct kctl *k, const char *ns, const char *pod, const char 
         return r;
 }
 
-/* The pods that a workload's selector finds; the newest ready one is the best answer to "its logs".
- */
+/* The pods that a workload's selector finds. */
 static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct problem *p) {
         _cleanup_free_ char *path = target_path(t, NULL, NULL), *labels = NULL, *query = NULL,
                             *pods_path = NULL;
@@ -152,16 +154,19 @@ static int logs_of_list(struct kctl *k, const char *query, struct problem *p) {
         size_t i;
         int r = path ? api_get(k->client, path, &list, p) : -ENOMEM;
 
-        if (r == 0 && k->flags.follow && json_array_size(json_object_get(list, "items")) > 1)
+        if (r < 0)
+                return r;
+        if (k->flags.follow && json_array_size(json_object_get(list, "items")) > 1)
                 return problem_set(p, EINVAL, 0, NULL, "-f follows one pod; the selector finds %zu",
                                 json_array_size(json_object_get(list, "items")));
-        json_array_foreach (json_object_get(list, "items"), i, pod)
-                if (r == 0)
-                        r = read_log(k, object_namespace(pod), object_name(pod), query,
-                                        k->flags.prefix, p);
-        if (r == 0 && i == 0)
+        json_array_foreach (json_object_get(list, "items"), i, pod) {
+                r = read_log(k, object_namespace(pod), object_name(pod), query, k->flags.prefix, p);
+                if (r < 0)
+                        return r;
+        }
+        if (i == 0)
                 fprintf(stderr, "No resources found in %s namespace.\n", kctl_namespace(k));
-        return r;
+        return 0;
 }
 
 static int logs_of_word(struct kctl *k, const char *query, struct problem *p) {
@@ -203,8 +208,9 @@ int kctl_logs(struct kctl *k) {
         if (!kctl_client(k))
                 return EXIT_ERROR;
         r = log_query(k, &query, &p);
-        if (r == 0)
-                r = k->words ? logs_of_word(k, strempty(query.data), &p)
-                             : logs_of_list(k, strempty(query.data), &p);
+        if (r < 0)
+                return kctl_fail(&p);
+        r = k->words ? logs_of_word(k, strempty(query.data), &p)
+                     : logs_of_list(k, strempty(query.data), &p);
         return r < 0 ? kctl_fail(&p) : EXIT_OK;
 }

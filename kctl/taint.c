@@ -96,11 +96,11 @@ static int taint_once(
         taints = json_deep_copy(json_at(node, "spec.taints"));
         if (!taints)
                 taints = json_array();
-        json_array_foreach (changes, i, change)
-                if (r == 0)
-                        r = change_list(k, t->name, taints, change, p);
-        if (r < 0)
-                return r;
+        json_array_foreach (changes, i, change) {
+                r = change_list(k, t->name, taints, change, p);
+                if (r < 0)
+                        return r;
+        }
         patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion",
                         json_str_or(node, "metadata.resourceVersion", ""), "spec", "taints",
                         taints);

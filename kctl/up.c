@@ -1,5 +1,5 @@
 /* kctl up, kctl down: a control plane on a machine, over SSH or here. Every step may be repeated: a
- * second `up` finds what is done. */
+ * second `up` skips the steps that are done. */
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/machine.h"
@@ -41,8 +41,8 @@ static int write_files(struct machine *m, const struct cluster_files *files, str
 }
 
 /* Gives an installation of a version whose store trusted the cluster's CA an authority of the
- * store's own. Where a person arranged members or clients, only they know what those need: it is
- * reported. */
+ * store's own. Where an administrator set up members or clients, kctl cannot know their needs: it
+ * is reported. */
 static int upgrade_store(
                 struct kctl *k, struct machine *m, const char *address, struct problem *p) {
         const char *addresses[] = {address, NULL};
@@ -187,8 +187,8 @@ static int install_files(struct kctl *k, struct machine *m, const struct facts *
         return write_files(m, &files, p);
 }
 
-/* An existing installation keeps its files; what earlier versions did otherwise is brought up
- * to date. */
+/* An existing installation keeps its files; the differences of earlier versions are brought
+ * up to date. */
 static int upgrade_files(
                 struct kctl *k, struct machine *m, const char *address, struct problem *p) {
         int r;
@@ -201,7 +201,7 @@ static int upgrade_files(
 }
 
 /* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,
- * waits for the API and publishes what a join needs. */
+ * waits for the API and publishes the data for joins. */
 static int connect_cluster(struct kctl *k, struct machine *m, const char *server,
                 const char *config_path, struct problem *p) {
         _cleanup_free_ char *admin = read_remote(m, "/etc/keelson/admin.kubeconfig", p), *ca = NULL,

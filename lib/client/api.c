@@ -239,14 +239,18 @@ static int read_object(const struct http_result *result, json_t **ret, struct pr
         return 0;
 }
 
+/* The error of an answer, or its object. ret may be NULL. */
+static int read_answer(const struct http_result *result, json_t **ret, struct problem *p) {
+        int r = api_result_error(result, p);
+
+        return r < 0 || !ret ? r : read_object(result, ret, p);
+}
+
 static void on_call_done(struct http_call *http, const struct http_result *result, void *userdata) {
         struct api_call *call = userdata;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *object = NULL;
-        int r = api_result_error(result, &p);
-
-        if (r == 0)
-                r = read_object(result, &object, &p);
+        int r = read_answer(result, &object, &p);
         for (char *const *w = result->warnings; w && *w; w++)
                 log_debug("The server warns: %s", *w);
         if (call->done)
@@ -350,9 +354,7 @@ int api_request(struct api_client *c, const char *method, const char *path,
         (void)http_client_do(c->http, &options, &result);
         for (char *const *w = result.warnings; w && *w; w++)
                 fprintf(stderr, "Warning: %s\n", *w);
-        r = api_result_error(&result, p);
-        if (r == 0 && ret)
-                r = read_object(&result, &object, p);
+        r = read_answer(&result, ret ? &object : NULL, p);
         http_result_done(&result);
         if (r < 0)
                 return r;
