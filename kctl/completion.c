@@ -41,8 +41,9 @@ static void offer_names(struct kctl *k, const char *kind_word, const char *typed
 
         if (kind_find(k, kind_word, &kind, &p) < 0 || !kctl_client(k))
                 return;
-        path = api_path(&kind.resource, kind.resource.namespaced ? kctl_namespace(k) : NULL, NULL,
-                        NULL, "limit=500&resourceVersion=0");
+        path = api_path(&kind.resource, kind.resource.namespaced ? kctl_namespace(k) : NULL,
+                        /* name= */ NULL,
+                        /* subresource= */ NULL, "limit=500&resourceVersion=0");
         if (path && api_get(k->client, path, &list, &p) == 0)
                 json_array_foreach (json_object_get(list, "items"), i, o)
                         offer(object_name(o), typed);

@@ -50,7 +50,7 @@ static json_t *delete_options(struct kctl *k, struct problem *p) {
 
 static int delete_one(
                 struct kctl *k, const struct target *t, const json_t *options, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL);
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *result = NULL;
         struct doomed doomed;
         char label[320];

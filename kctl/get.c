@@ -114,7 +114,7 @@ static int print_tables(struct kctl *k, const struct targets *t) {
                 if (printed)
                         putchar('\n');
                 print_table(k, all, k->flags.all_namespaces && kind->resource.namespaced,
-                                prefix ? kind_label(kind, label) : NULL, NULL);
+                                prefix ? kind_label(kind, label) : NULL, /* columns= */ NULL);
                 printed = true;
         }
         if (!printed && code == EXIT_OK && !k->flags.ignore_not_found)

@@ -79,7 +79,7 @@ static int read_log(struct kctl *k, const char *ns, const char *pod, const char 
                 struct problem *p) {
         _cleanup_free_ char *path =
                         api_path(api_resource(KIND_PODS), ns, pod, "log", query + (*query == '&'));
-        struct log_output reading = {prefix ? pod : NULL, true};
+        struct log_output reading = {.prefix = prefix ? pod : NULL, .at_line_start = true};
         struct http_result result;
         /* Into a file or a program the log goes as it is. */
         output_exact(k, !isatty(STDOUT_FILENO));
@@ -108,8 +108,8 @@ static int read_log(struct kctl *k, const char *ns, const char *pod, const char 
 
 /* The pods that a workload's selector finds. */
 static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL), *labels = NULL, *query = NULL,
-                            *pods_path = NULL;
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
+                            *labels = NULL, *query = NULL, *pods_path = NULL;
         _cleanup_json_ json_t *o = NULL;
         _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
         int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;
@@ -127,7 +127,9 @@ static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct 
         _cleanup_free_ char *text = label_selector_text(selector);
         labels = text ? url_escape(text) : NULL;
         query = labels ? strformat("labelSelector=%s", labels) : NULL;
-        pods_path = query ? api_path(api_resource(KIND_PODS), t->ns, NULL, NULL, query) : NULL;
+        pods_path = query ? api_path(api_resource(KIND_PODS), t->ns, /* name= */ NULL,
+                                            /* subresource= */ NULL, query)
+                          : NULL;
         return pods_path ? api_get(k->client, pods_path, ret, p) : -ENOMEM;
 }
 
@@ -147,7 +149,8 @@ static const json_t *best_pod(const json_t *list) {
 static int logs_of_list(struct kctl *k, const char *query, struct problem *p) {
         _cleanup_free_ char *labels = selector_query(k, NULL),
                             *path = labels ? api_path(api_resource(KIND_PODS), kctl_namespace(k),
-                                                             NULL, NULL, labels)
+                                                             /* name= */ NULL,
+                                                             /* subresource= */ NULL, labels)
                                            : NULL;
         _cleanup_json_ json_t *list = NULL;
         const json_t *pod;

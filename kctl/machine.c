@@ -367,7 +367,9 @@ int machine_install_bundle(struct machine *m, const char *name, struct problem *
         }
         sha256_hex(data, n, hash);
         command = strformat("test \"$(cat /opt/keelson/.%s 2>/dev/null)\" = %s", name, hash);
-        r = command ? machine_try(m, command, NULL, 0, 30, NULL, NULL, &status, p) : -ENOMEM;
+        r = command ? machine_try(m, command, /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL,
+                                      /* ret_stderr= */ NULL, &status, p)
+                    : -ENOMEM;
         if (r < 0 || status == 0)
                 return r;
         r = unpack_bundle(m, name, hash, data, n, p);

@@ -31,7 +31,7 @@ static int split_words(struct kctl *k, char ***ret_names, json_t *changes, struc
 /* Values that are set already are kept unless --overwrite says otherwise. */
 static int check_overwrite(struct kctl *k, const struct target *t, const char *field,
                 json_t *changes, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL);
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *o = NULL;
         const char *key;
         json_t *v;

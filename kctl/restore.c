@@ -70,7 +70,7 @@ static int stop_daemons(struct machine *m, struct problem *p) {
         return machine_run(m,
                         "systemctl stop keelson-kgitd keelson-kschedd keelson-kreconciled "
                         "keelson-kapid && systemctl stop keelson-kstored",
-                        NULL, 0, SYSTEMCTL_TIMEOUT_S, NULL, p);
+                        /* input= */ NULL, 0, SYSTEMCTL_TIMEOUT_S, /* ret_stdout= */ NULL, p);
 }
 
 /* The first two notify systemd when they are ready, and systemctl waits for that. */
@@ -79,7 +79,7 @@ static int start_daemons(struct machine *m, struct problem *p) {
                         "systemctl start keelson-kstored && systemctl start keelson-kapid; r=$?; "
                         "systemctl start --no-block keelson-kreconciled keelson-kschedd "
                         "keelson-kgitd; exit $r",
-                        NULL, 0, SYSTEMCTL_TIMEOUT_S, NULL, p);
+                        /* input= */ NULL, 0, SYSTEMCTL_TIMEOUT_S, /* ret_stdout= */ NULL, p);
 }
 
 /* The restored data goes aside under a name of its own, the previous data back to its place. */

@@ -51,7 +51,8 @@ int kctl_sync(struct kctl *k) {
         if (t.count == 0)
                 puts("No GitSync is registered; examples/README.md shows one");
         for (size_t i = 0; i < t.count; i++) {
-                _cleanup_free_ char *path = target_path(&t.items[i], NULL, NULL);
+                _cleanup_free_ char *path = target_path(
+                                &t.items[i], /* subresource= */ NULL, /* query= */ NULL);
                 _cleanup_json_ json_t *o = NULL;
                 char applied[64], age[TIMEFMT_SIZE];
                 uint64_t then;

@@ -81,7 +81,7 @@ static int change_list(struct kctl *k, const char *node, json_t *taints, const j
 
 static int taint_once(
                 struct kctl *k, const struct target *t, const json_t *changes, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL),
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
                             *to = target_path(t, NULL,
                                             streq_ptr(k->flags.dry_run, "server")
                                                             ? "fieldManager=kctl&dryRun=All"

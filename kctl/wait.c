@@ -61,8 +61,8 @@ static int on_data(struct http_call *call, const char *data, size_t n, void *use
 static int wait_round(
                 struct kctl *k, const struct target *t, struct object_wait *w, uint64_t left_us) {
         struct target whole = {t->kind, t->ns, NULL};
-        _cleanup_free_ char *path = target_path(t, NULL, NULL), *name = url_escape(t->name),
-                            *query = NULL, *watch = NULL;
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
+                            *name = url_escape(t->name), *query = NULL, *watch = NULL;
         _cleanup_json_ json_t *object = NULL;
         struct http_result result;
         int r;

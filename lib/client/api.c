@@ -297,7 +297,8 @@ static int call_start(struct api_client *c, const char *method, const char *path
 
 int api_get_async(struct api_client *c, const char *path, api_done_func done, void *userdata,
                 struct api_call **ret) {
-        return call_start(c, "GET", path, NULL, NULL, done, userdata, ret);
+        return call_start(c, "GET", path, /* content_type= */ NULL, /* body= */ NULL, done,
+                        userdata, ret);
 }
 
 int api_create_async(struct api_client *c, const char *path, const json_t *body, api_done_func done,
@@ -364,7 +365,7 @@ int api_request(struct api_client *c, const char *method, const char *path,
 }
 
 int api_get(struct api_client *c, const char *path, json_t **ret, struct problem *p) {
-        return api_request(c, "GET", path, NULL, NULL, ret, p);
+        return api_request(c, "GET", path, /* content_type= */ NULL, /* body= */ NULL, ret, p);
 }
 
 int api_patch_request(struct api_client *c, const char *path, enum api_patch kind,

@@ -120,7 +120,7 @@ static void start_next(struct executor *e) {
         e->in_flight++;
         r = x->type->start(a);
         if (r < 0 && a->action == x)
-                action_ended(a, r, NULL, NULL);
+                action_ended(a, r, /* object= */ NULL, /* p= */ NULL);
 }
 
 static void finish(struct executor *e) {

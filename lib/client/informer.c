@@ -511,7 +511,9 @@ static char *request_path(struct informer *i) {
         append_query(&b, "labelSelector", i->label_selector);
         append_query(&b, "fieldSelector", i->field_selector);
         query = buf_take(&b);
-        return query ? api_path(&i->resource, i->ns, NULL, NULL, query) : NULL;
+        return query ? api_path(&i->resource, i->ns, /* name= */ NULL, /* subresource= */ NULL,
+                                       query)
+                     : NULL;
 }
 
 static const char *accept_header(const struct informer *i, bool watch) {

@@ -191,8 +191,10 @@ int leader_new(struct leader **ret, sd_event *event, struct api_client *c,
         l->ns = strdup(options->ns);
         l->name = strdup(options->name);
         l->identity = strdup(options->identity);
-        l->path = api_path(leases, options->ns, options->name, NULL, NULL);
-        l->collection = api_path(leases, options->ns, NULL, NULL, NULL);
+        l->path = api_path(leases, options->ns, options->name, /* subresource= */ NULL,
+                        /* query= */ NULL);
+        l->collection = api_path(leases, options->ns, /* name= */ NULL, /* subresource= */ NULL,
+                        /* query= */ NULL);
         if (!l->ns || !l->name || !l->identity || !l->path || !l->collection)
                 return -ENOMEM;
         r = sd_event_add_time_relative(event, &l->timer, CLOCK_MONOTONIC, 0, 0, on_timer, l);
