@@ -1,6 +1,6 @@
-/* kctl backup: what Maintenance.Snapshot streams, into a file that has its name only once all of it
- * exists and was read again from end to end. On another machine the same verb runs there, and its
- * file is streamed here. */
+/* kctl backup: writes the stream of Maintenance.Snapshot into a file that gets its name only when
+ * it is complete and was read again from end to end. With --control the same verb runs on the other
+ * machine, and its file is streamed here. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <systemd/sd-event.h>
@@ -26,7 +26,7 @@ struct download {
         const char *url, *path;
         int fd;
         uint64_t size;
-        int error; /* with p filled */
+        int failure; /* 0, or a negative error, with p filled */
         struct problem *p;
 };
 
@@ -36,8 +36,8 @@ static void download_done(struct download *f) {
         sd_event_unref(f->event);
 }
 
-static void download_end(struct download *f, int error) {
-        f->error = error;
+static void download_end(struct download *f, int failure) {
+        f->failure = failure;
         (void)sd_event_exit(f->event, 0);
 }
 
@@ -47,21 +47,26 @@ static int write_failed(const char *path, int error, struct problem *p) {
         return problem_set(p, -error, 0, NULL, "%s", strempty(text));
 }
 
+static int write_piece(struct download *f, const void *data, size_t n) {
+        Etcdserverpb__SnapshotResponse *m =
+                        etcdserverpb__snapshot_response__unpack(/* allocator= */ NULL, n, data);
+        int r;
+
+        if (!m)
+                return -ENOMEM;
+        r = file_write_all(f->fd, m->blob.data, m->blob.len);
+        f->size += m->blob.len;
+        etcdserverpb__snapshot_response__free_unpacked(m, /* allocator= */ NULL);
+        return r < 0 ? write_failed(f->path, r, f->p) : 0;
+}
+
 static void on_piece(struct grpc_client_call *call, const void *data, size_t n, void *userdata) {
         struct download *f = userdata;
-        Etcdserverpb__SnapshotResponse *m = etcdserverpb__snapshot_response__unpack(NULL, n, data);
-        int r = m ? 0 : -ENOMEM;
+        int r;
 
-        if (f->error < 0)
+        if (f->failure < 0)
                 return;
-        if (m && m->blob.len > 0) {
-                r = file_write_all(f->fd, m->blob.data, m->blob.len);
-                if (r < 0)
-                        r = write_failed(f->path, r, f->p);
-                f->size += m->blob.len;
-        }
-        if (m)
-                etcdserverpb__snapshot_response__free_unpacked(m, NULL);
+        r = write_piece(f, data, n);
         (void)sd_event_source_set_time_relative(f->stall, f->stall_us);
         if (r < 0)
                 download_end(f, r);
@@ -80,23 +85,14 @@ static void on_streamed(struct grpc_client_call *call, enum grpc_code code, cons
                 void *userdata) {
         struct download *f = userdata;
 
-        if (f->error < 0)
+        if (f->failure < 0)
                 return;
         download_end(f, code == GRPC_OK ? 0 : store_refused(f, code, message));
 }
 
-/* An answer to a linearizable read: what was acknowledged before is in this member's log now. */
-static void on_up_to_date(struct grpc_client_call *call, enum grpc_code code, const char *message,
-                void *userdata) {
-        struct download *f = userdata;
+static int request_snapshot(struct download *f) {
         struct grpc_client_call *stream;
-        int r;
-
-        if (code != GRPC_OK) {
-                download_end(f, store_refused(f, code, message));
-                return;
-        }
-        r = grpc_client_call_start(f->channel,
+        int r = grpc_client_call_start(f->channel,
                         &(struct grpc_client_call_options){
                                         .path = "/etcdserverpb.Maintenance/Snapshot",
                                         .timeout_us = UINT64_MAX,
@@ -104,10 +100,20 @@ static void on_up_to_date(struct grpc_client_call *call, enum grpc_code code, co
                                         .on_done = on_streamed,
                                         .userdata = f},
                         &stream);
-        if (r >= 0)
-                r = grpc_client_call_send(stream, "", 0);
-        if (r >= 0)
-                r = grpc_client_call_half_close(stream);
+        if (r < 0)
+                return r;
+        r = grpc_client_call_send(stream, "", 0);
+        if (r < 0)
+                return r;
+        return grpc_client_call_half_close(stream);
+}
+
+/* An answer to a linearizable read: all that was acknowledged before it is in this member's log. */
+static void on_up_to_date(struct grpc_client_call *call, enum grpc_code code, const char *message,
+                void *userdata) {
+        struct download *f = userdata;
+        int r = code == GRPC_OK ? request_snapshot(f) : store_refused(f, code, message);
+
         if (r < 0)
                 download_end(f, r);
 }
@@ -131,28 +137,33 @@ static int fetch(const char *url, const char *path, int fd, uint64_t stall_us, s
         Etcdserverpb__RangeRequest barrier = ETCDSERVERPB__RANGE_REQUEST__INIT;
         uint8_t packed[32];
         size_t n;
-        int r = sd_event_new(&f.event);
+        int r;
 
         barrier.key = (ProtobufCBinaryData){.data = (uint8_t *)"/registry", .len = 9};
         n = etcdserverpb__range_request__pack(&barrier, packed);
         assert(n <= sizeof(packed));
-        if (r >= 0)
-                r = sd_event_add_time_relative(
-                                f.event, &f.stall, CLOCK_MONOTONIC, stall_us, 0, on_stall, &f);
-        if (r >= 0)
-                r = grpc_channel_new(&f.channel, f.event,
-                                &(struct grpc_channel_options){.endpoints = endpoints}, p);
-        if (r >= 0)
-                r = grpc_client_unary(f.channel,
-                                &(struct grpc_client_call_options){.path = "/etcdserverpb.KV/Range",
-                                                .timeout_us = REACH_TIMEOUT_US,
-                                                .on_message = on_ignored,
-                                                .on_done = on_up_to_date,
-                                                .userdata = &f},
-                                packed, n, NULL);
-        if (r >= 0)
-                r = sd_event_loop(f.event);
-        return r < 0 ? r : f.error;
+        r = sd_event_new(&f.event);
+        if (r < 0)
+                return r;
+        r = sd_event_add_time_relative(
+                        f.event, &f.stall, CLOCK_MONOTONIC, stall_us, 0, on_stall, &f);
+        if (r < 0)
+                return r;
+        r = grpc_channel_new(&f.channel, f.event,
+                        &(struct grpc_channel_options){.endpoints = endpoints}, p);
+        if (r < 0)
+                return r;
+        r = grpc_client_unary(f.channel,
+                        &(struct grpc_client_call_options){.path = "/etcdserverpb.KV/Range",
+                                        .timeout_us = REACH_TIMEOUT_US,
+                                        .on_message = on_ignored,
+                                        .on_done = on_up_to_date,
+                                        .userdata = &f},
+                        packed, n, /* ret_call= */ NULL);
+        if (r < 0)
+                return r;
+        r = sd_event_loop(f.event);
+        return r < 0 ? r : f.failure;
 }
 
 /* The remote machine's file: its bytes arrive on standard output, its messages on standard error.
@@ -165,25 +176,29 @@ struct far {
         struct problem *p;
 };
 
-static int on_far_output(bool is_stderr, const char *data, size_t n, void *userdata) {
-        struct far *x = userdata;
-        int r = 0;
-
-        if (n > 0)
-                x->last_us = now_mono_us();
-        if (n > 0 && is_stderr)
-                r = x->said.size < 65536 ? buf_append(&x->said, data, n) : 0;
-        else if (n > 0) {
-                r = file_write_all(x->fd, data, n);
-                if (r < 0)
-                        r = write_failed(x->path, r, x->p);
-        } else if (now_mono_us() - x->last_us > x->stall_us)
-                r = problem_set(x->p, ETIMEDOUT, 0, NULL, "no data arrived for %llu s",
-                                (unsigned long long)(x->stall_us / 1000000));
-        return r;
+static void far_done(struct far *x) {
+        buf_done(&x->said);
 }
 
-/* The far kctl has checked it there; here only the bytes are compared with the hash after them. */
+static int on_far_output(bool is_stderr, const char *data, size_t n, void *userdata) {
+        struct far *x = userdata;
+        int r;
+
+        if (n == 0)
+                return now_mono_us() - x->last_us <= x->stall_us
+                                       ? 0
+                                       : problem_set(x->p, ETIMEDOUT, 0, NULL,
+                                                         "no data arrived for %llu s",
+                                                         (unsigned long long)(x->stall_us /
+                                                                              1000000));
+        x->last_us = now_mono_us();
+        if (is_stderr)
+                return x->said.size < 65536 ? buf_append(&x->said, data, n) : 0;
+        r = file_write_all(x->fd, data, n);
+        return r < 0 ? write_failed(x->path, r, x->p) : 0;
+}
+
+/* The other machine's kctl has verified it; here only the bytes are compared with their hash. */
 static int fetch_from(struct kctl *k, const char *where, const char *path, int fd,
                 uint64_t stall_us, json_t **ret, struct problem *p) {
         static const char script[] =
@@ -191,40 +206,41 @@ static int fetch_from(struct kctl *k, const char *where, const char *path, int f
                         "trap 'rm -rf \"$d\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
                         "/opt/keelson/bin/kctl backup \"$d/store\" -o json >&2; cat \"$d/store\"";
         _cleanup_(machine_freep) struct machine *m = NULL;
-        struct far x = {.fd = fd,
+        _cleanup_(far_done) struct far x = {.fd = fd,
                         .path = path,
                         .stall_us = stall_us,
                         .last_us = now_mono_us(),
                         .p = p};
-        int status = 0, r = machine_open(&m, k, where, NULL, p);
+        int status = 0, r = machine_open(&m, k, where, /* host_key= */ NULL, p);
 
-        if (r >= 0)
-                r = machine_stream(m, script, on_far_output, &x, &status, p);
-        if (r >= 0 && status != 0) {
+        if (r < 0)
+                return r;
+        r = machine_stream(m, script, on_far_output, &x, &status, p);
+        if (r < 0)
+                return r;
+        if (status != 0) {
                 const char *why = x.said.size ? x.said.data : "it gave no reason";
                 const char *rest = startswith(why, "error: ");
 
-                r = problem_set(p, EIO, 0, NULL, "%s: %.*s", where,
+                return problem_set(p, EIO, 0, NULL, "%s: %.*s", where,
                                 (int)strcspn(rest ? rest : why, "\n"), rest ? rest : why);
-        } else if (r >= 0 && json_parse(strempty(x.said.data), x.said.size, 0, ret, NULL) < 0)
-                r = problem_set(p, EIO, 0, NULL,
+        }
+        if (json_parse(strempty(x.said.data), x.said.size, 0, ret, NULL) < 0)
+                return problem_set(p, EIO, 0, NULL,
                                 "%s: its kctl is another version: its answer is not understood",
                                 where);
-        buf_done(&x.said);
-        return r;
+        return 0;
 }
 
 static int check_hash(int fd, const char *path, struct problem *p) {
         uint8_t want[SHA256_SIZE], have[SHA256_SIZE];
         struct stat st;
-        int r = fstat(fd, &st) < 0 ? -errno : st.st_size > SHA256_SIZE ? 0 : -ENODATA;
 
-        if (r >= 0)
-                r = sha256_file(fd, (uint64_t)st.st_size - SHA256_SIZE, have);
-        if (r >= 0 && pread(fd, want, sizeof(want), st.st_size - SHA256_SIZE) != SHA256_SIZE)
-                r = -EIO;
-        if (r < 0 || memcmp(want, have, sizeof(want)) != 0)
-                return problem_set(p, EIO, 0, NULL, "%s was corrupted on its way; try again", path);
+        if (fstat(fd, &st) < 0 || st.st_size <= SHA256_SIZE ||
+                        sha256_file(fd, (uint64_t)st.st_size - SHA256_SIZE, have) < 0 ||
+                        pread(fd, want, sizeof(want), st.st_size - SHA256_SIZE) != SHA256_SIZE ||
+                        memcmp(want, have, sizeof(want)) != 0)
+                return problem_set(p, EIO, 0, NULL, "%s was corrupted in transit; try again", path);
         return 0;
 }
 
@@ -280,15 +296,23 @@ static int fill(struct kctl *k, const char *path, int fd, json_t **ret, struct p
         if (r < 0)
                 return r;
         if (fsync(fd) < 0)
-                r = write_failed(path, -errno, p);
-        if (r < 0)
-                return r;
+                return write_failed(path, -errno, p);
         r = check_hash(fd, path, p);
         if (r < 0)
                 return r;
-        if (!where)
-                r = check_whole(path, ret, p);
-        return r;
+        return where ? 0 : check_whole(path, ret, p);
+}
+
+/* The file gets its name only when it is complete. */
+static int fill_and_rename(struct kctl *k, const char *part, const char *file, int fd, json_t **ret,
+                struct problem *p) {
+        int r = fill(k, part, fd, ret, p);
+
+        if (r < 0)
+                return r;
+        if (rename(part, file) < 0)
+                return write_failed(file, -errno, p);
+        return file_sync_folder_of(file);
 }
 
 static int backup(struct kctl *k, const char *file, json_t **ret, struct problem *p) {
@@ -304,11 +328,7 @@ static int backup(struct kctl *k, const char *file, json_t **ret, struct problem
         fd = open(part, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 || fchmod(fd, 0600) < 0)
                 return write_failed(part, -errno, p);
-        r = fill(k, part, fd, ret, p);
-        if (r >= 0 && rename(part, file) < 0)
-                r = write_failed(file, -errno, p);
-        if (r >= 0)
-                r = file_sync_folder_of(file);
+        r = fill_and_rename(k, part, file, fd, ret, p);
         if (r < 0)
                 (void)unlink(part);
         return r;
@@ -330,7 +350,7 @@ int kctl_backup(struct kctl *k) {
         file = k->words[0];
         r = backup(k, file, &info, &p);
         if (r < 0)
-                return p.message ? kctl_fail(&p) : kctl_error("%s", strerror(-r));
+                return store_fail(r, &p);
         text = k->flags.output ? json_text(info) : store_info_text(info);
         if (!text)
                 return kctl_error("out of memory");

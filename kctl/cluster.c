@@ -9,6 +9,7 @@
 #include "lib/yaml.h"
 
 enum { CA_DAYS = 3650, CERT_DAYS = 1825 };
+enum secrecy { PUBLIC, SECRET };
 
 void cluster_files_done(struct cluster_files *f) {
         for (size_t i = 0; i < f->count; i++) {
@@ -28,7 +29,7 @@ const char *cluster_file_text(const struct cluster_files *f, const char *name) {
         return NULL;
 }
 
-static int add(struct cluster_files *f, const char *name, char *text_taken, bool secret) {
+static int add(struct cluster_files *f, const char *name, char *text_taken, enum secrecy secrecy) {
         struct cluster_file *items = reallocarray(f->items, f->count + 1, sizeof(*items));
 
         if (!items || !text_taken) {
@@ -36,7 +37,7 @@ static int add(struct cluster_files *f, const char *name, char *text_taken, bool
                 return -ENOMEM;
         }
         f->items = items;
-        items[f->count] = (struct cluster_file){strdup(name), text_taken, secret};
+        items[f->count] = (struct cluster_file){strdup(name), text_taken, secrecy == SECRET};
         return items[f->count++].name ? 0 : -ENOMEM;
 }
 
@@ -71,16 +72,16 @@ static int issue(struct cluster_files *f, const char *ca, const struct pki_subje
 
 /* Adds NAME.crt and NAME.key, of which this takes the texts. */
 static int add_both(struct cluster_files *f, const char *name, char *cert_pem, char *key_pem) {
-        _cleanup_free_ char *crt = strformat("%s.crt", name), *key = strformat("%s.key", name);
-        int r = crt && key ? 0 : -ENOMEM;
+        _cleanup_free_ char *crt = strformat("%s.crt", name), *key = strformat("%s.key", name),
+                            *cert_left = cert_pem, *key_left = key_pem;
+        int r;
 
-        if (r == 0)
-                r = add(f, crt, TAKE_PTR(cert_pem), false);
-        if (r == 0)
-                r = add(f, key, TAKE_PTR(key_pem), true);
-        free(cert_pem);
-        free(key_pem);
-        return r;
+        if (!crt || !key)
+                return -ENOMEM;
+        r = add(f, crt, TAKE_PTR(cert_left), PUBLIC);
+        if (r < 0)
+                return r;
+        return add(f, key, TAKE_PTR(key_left), SECRET);
 }
 
 static int add_authority(struct cluster_files *f, const char *name, const char *cn) {
@@ -106,11 +107,11 @@ static int add_kubeconfig(struct cluster_files *f, const char *file, const char 
         _cleanup_free_ char *cert = NULL, *key = NULL;
         int r = issue(f, "ca", &subject, PKI_USAGE_CLIENT, &cert, &key);
 
-        return r < 0 ? r
-                     : add(f, file,
-                                       kubeconfig_text(context, server,
-                                                       cluster_file_text(f, "ca.crt"), cert, key),
-                                       true);
+        if (r < 0)
+                return r;
+        return add(f, file,
+                        kubeconfig_text(context, server, cluster_file_text(f, "ca.crt"), cert, key),
+                        SECRET);
 }
 
 /* The first address of the service range is the API's own. */
@@ -183,9 +184,10 @@ static int add_peer(struct cluster_files *f, const struct cluster_spec *spec) {
 static int add_store(struct cluster_files *f, const struct cluster_spec *spec) {
         int r = add_authority(f, "store-ca", "keelson store");
 
-        if (r == 0)
-                r = add_pair(f, "store-ca", "store", &(struct pki_subject){.cn = STORE_CLIENT_NAME},
-                                PKI_USAGE_CLIENT);
+        if (r < 0)
+                return r;
+        r = add_pair(f, "store-ca", "store", &(struct pki_subject){.cn = STORE_CLIENT_NAME},
+                        PKI_USAGE_CLIENT);
         return r < 0 ? r : add_peer(f, spec);
 }
 
@@ -204,53 +206,85 @@ int cluster_files_make_store(
         return 0;
 }
 
-static int add_keys(struct cluster_files *f) {
-        char *private = NULL, *public = NULL;
+/* The key that signs the tokens of service accounts. */
+static int add_account_key(struct cluster_files *f, const struct cluster_spec *spec) {
+        _cleanup_free_ char *private = NULL, *public = NULL;
         int r = pki_key_new(&private);
 
-        if (r == 0)
-                r = pki_public_key(private, &public);
-        if (r == 0)
-                r = add(f, "sa.key", TAKE_PTR(private), true);
-        if (r == 0)
-                r = add(f, "sa.pub", TAKE_PTR(public), false);
-        if (r == 0)
-                r = ssh_key_pair_new("keelson-kapid", &private, &public);
-        if (r == 0)
-                r = add(f, "ssh_kapid", TAKE_PTR(private), true);
-        if (r == 0)
-                r = add(f, "ssh_kapid.pub", TAKE_PTR(public), false);
-        free(private);
-        free(public);
-        return r;
+        if (r < 0)
+                return r;
+        r = pki_public_key(private, &public);
+        if (r < 0)
+                return r;
+        r = add(f, "sa.key", TAKE_PTR(private), SECRET);
+        if (r < 0)
+                return r;
+        return add(f, "sa.pub", TAKE_PTR(public), PUBLIC);
+}
+
+/* The key with which kapid reaches the nodes. */
+static int add_ssh_key(struct cluster_files *f, const struct cluster_spec *spec) {
+        _cleanup_free_ char *private = NULL, *public = NULL;
+        int r = ssh_key_pair_new("keelson-kapid", &private, &public);
+
+        if (r < 0)
+                return r;
+        r = add(f, "ssh_kapid", TAKE_PTR(private), SECRET);
+        if (r < 0)
+                return r;
+        return add(f, "ssh_kapid.pub", TAKE_PTR(public), PUBLIC);
+}
+
+static int add_root(struct cluster_files *f, const struct cluster_spec *spec) {
+        return add_authority(f, "ca", "keelson");
+}
+
+static int add_kubeconfigs(struct cluster_files *f, const struct cluster_spec *spec) {
+        _cleanup_free_ char *local = strformat("https://127.0.0.1:%u", spec->port);
+        const struct {
+                const char *file, *context, *server, *cn, *organization;
+        } users[] = {
+                        {"kreconciled.kubeconfig", "keelson", local,
+                                        "system:kube-controller-manager", NULL},
+                        {"kschedd.kubeconfig", "keelson", local, "system:kube-scheduler", NULL},
+                        {"kgitd.kubeconfig", "keelson", local, "system:keelson:kgitd", NULL},
+                        {"admin.kubeconfig", spec->context, spec->server, "kubernetes-admin",
+                                        "system:masters"},
+        };
+
+        if (!local)
+                return -ENOMEM;
+        for (size_t i = 0; i < ELEMENTS(users); i++) {
+                int r = add_kubeconfig(f, users[i].file, users[i].context, users[i].server,
+                                users[i].cn, users[i].organization);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int add_all(struct cluster_files *f, const struct cluster_spec *spec) {
+        /* ca.crt first: files are written from the last to the first, so that its presence marks a
+         * complete set. */
+        static int (*const steps[])(struct cluster_files * f, const struct cluster_spec *spec) = {
+                        add_root, add_server, add_store, add_account_key, add_ssh_key,
+                        add_kubeconfigs};
+
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                int r = steps[i](f, spec);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 int cluster_files_make(
                 const struct cluster_spec *spec, struct cluster_files *ret, struct problem *p) {
-        static const struct {
-                const char *file, *cn;
-        } daemons[] = {
-                        {"kreconciled.kubeconfig", "system:kube-controller-manager"},
-                        {"kschedd.kubeconfig", "system:kube-scheduler"},
-                        {"kgitd.kubeconfig", "system:keelson:kgitd"},
-        };
         _cleanup_cluster_ struct cluster_files f = {0};
-        _cleanup_free_ char *local = strformat("https://127.0.0.1:%u", spec->port);
-        /* ca.crt first: files are written from the last to the first, so that its presence marks a
-         * complete set. */
-        int r = local ? add_authority(&f, "ca", "keelson") : -ENOMEM;
+        int r = add_all(&f, spec);
 
-        if (r == 0)
-                r = add_server(&f, spec);
-        if (r == 0)
-                r = add_store(&f, spec);
-        if (r == 0)
-                r = add_keys(&f);
-        for (size_t i = 0; r == 0 && i < ELEMENTS(daemons); i++)
-                r = add_kubeconfig(&f, daemons[i].file, "keelson", local, daemons[i].cn, NULL);
-        if (r == 0)
-                r = add_kubeconfig(&f, "admin.kubeconfig", spec->context, spec->server,
-                                "kubernetes-admin", "system:masters");
         if (r < 0)
                 return problem_set(p, r, 0, NULL,
                                 "cannot make the cluster's certificates: %s (are the ranges, names "

@@ -12,7 +12,7 @@ struct cluster_spec {
         uint16_t port;
         const char *service_range, *cluster_range;
         const char *advertise_address;
-        const char *pki_dir; /* where the files will lie: "/etc/keelson/pki" */
+        const char *pki_dir; /* where the files are installed: "/etc/keelson/pki" */
         const char *context; /* name of cluster, user and context in the administrator's kubeconfig
                               */
 };
@@ -30,7 +30,7 @@ struct cluster_files {
 void cluster_files_done(struct cluster_files *f);
 #define _cleanup_cluster_ _cleanup_(cluster_files_done)
 
-/* Names in the certificates of the store's own authority: the only ones it lets in. */
+/* Names in the certificates of the store's own authority: it accepts no others. */
 #define STORE_CLIENT_NAME "kapid"
 #define STORE_MEMBER_NAME "kstored"
 
@@ -50,7 +50,7 @@ char *kubeconfig_text(const char *context, const char *server, const char *ca_pe
 /* Adds what `text` (a kubeconfig) holds to the file at path, keeping everything else in it, and
  * makes its context the current one. */
 int kubeconfig_merge(const char *path, const char *text, struct problem *p);
-/* Takes cluster, user and context of that name out again. */
+/* Removes cluster, user and context of that name. */
 int kubeconfig_remove(const char *path, const char *context, struct problem *p);
 /* The file that kubectl would write: --kubeconfig, $KUBECONFIG's first, ~/.kube/config. Caller
  * frees. */

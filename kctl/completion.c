@@ -1,5 +1,5 @@
 /* Completion scripts and the man page, made from the tables of verbs and flags. The scripts only
- * ask `kctl __complete WORDS...`, so that they never grow old. */
+ * ask `kctl __complete WORDS...`, so that they are never out of date. */
 #include "kctl/kctl.h"
 #include "kctl/texts.h"
 #include "lib/object.h"
@@ -41,8 +41,9 @@ static void offer_names(struct kctl *k, const char *kind_word, const char *typed
 
         if (kind_find(k, kind_word, &kind, &p) < 0 || !kctl_client(k))
                 return;
-        path = api_path(&kind.resource, kind.resource.namespaced ? kctl_namespace(k) : NULL, NULL,
-                        NULL, "limit=500&resourceVersion=0");
+        path = api_path(&kind.resource, kind.resource.namespaced ? kctl_namespace(k) : NULL,
+                        /* name= */ NULL,
+                        /* subresource= */ NULL, "limit=500&resourceVersion=0");
         if (path && api_get(k->client, path, &list, &p) == 0)
                 json_array_foreach (json_object_get(list, "items"), i, o)
                         offer(object_name(o), typed);

@@ -1,4 +1,4 @@
-/* The configuration that `kctl up` gives the daemons (kctl/config/ *.yaml), and what it changes in
+/* The configuration that `kctl up` writes for the daemons (kctl/config/ *.yaml), and its changes to
  * that of an earlier version (kctl/config/ *.sh). */
 #include "kctl/configs.h"
 
@@ -47,7 +47,7 @@ int configs_write(struct machine *m, const struct config_spec *spec, struct prob
 }
 
 int configs_refresh(struct machine *m, struct problem *p) {
-        return machine_run(m, text_refresh_sh, NULL, 0, 30, NULL, p);
+        return machine_run(m, text_refresh_sh, /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL, p);
 }
 
 int configs_store_state(struct machine *m, enum store_state *ret, struct problem *p) {
@@ -73,5 +73,5 @@ int configs_name_store_authority(struct machine *m, struct problem *p) {
 
         if (!script)
                 return -ENOMEM;
-        return machine_run(m, script, NULL, 0, 30, NULL, p);
+        return machine_run(m, script, /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL, p);
 }

@@ -13,17 +13,18 @@ struct config_spec {
 
 /* Writes /etc/keelson/{kstored,kapid,kreconciled,kschedd,kgitd}.yaml. */
 int configs_write(struct machine *m, const struct config_spec *spec, struct problem *p);
-/* Gives an earlier version's files what they lack: Unix sockets for health and metrics where there
- * were loopback ports, and the store's socket for its group. Lines that a person changed stay. */
+/* Adds to the files of an earlier version: Unix sockets for health and metrics where there
+ * were loopback ports, and the store's socket for its group. Lines that an administrator changed
+ * are kept. */
 int configs_refresh(struct machine *m, struct problem *p);
 
 enum store_state {
-        STORE_HAS_AUTHORITY,    /* nothing is to be done */
+        STORE_HAS_AUTHORITY,    /* nothing to do */
         STORE_SHARES_AUTHORITY, /* the cluster's, as earlier versions made it, and one member */
-        STORE_IS_ELSEWHERE,     /* members or clients that a person arranged, or an etcd */
+        STORE_IS_ELSEWHERE,     /* members or clients that an administrator set up, or an etcd */
 };
-/* How the store of this control plane knows its clients. */
+/* How the store of this control plane authenticates its clients. */
 int configs_store_state(struct machine *m, enum store_state *ret, struct problem *p);
 /* Makes kstored.yaml and kapid.yaml name the store's own authority and the clients and members
- * that it lets in. */
+ * that it accepts. */
 int configs_name_store_authority(struct machine *m, struct problem *p);

@@ -50,7 +50,7 @@ static json_t *delete_options(struct kctl *k, struct problem *p) {
 
 static int delete_one(
                 struct kctl *k, const struct target *t, const json_t *options, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL);
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *result = NULL;
         struct doomed doomed;
         char label[320];
@@ -87,7 +87,7 @@ static int targets_of_files(struct kctl *k, struct targets *ret, struct problem 
         ret->items = calloc(m.count + 1, sizeof(*ret->items));
         if (!ret->items)
                 return -ENOMEM;
-        for (size_t i = m.count; i-- > 0;) { /* last made, first gone */
+        for (size_t i = m.count; i-- > 0;) { /* the last one made is deleted first */
                 struct target *t = &ret->items[ret->count];
 
                 r = kind_find_object(k, object_api_version(m.items[i].object),

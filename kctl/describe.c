@@ -131,7 +131,7 @@ static const char *age_of(const char *time, char buffer[static TIMEFMT_SIZE]) {
                                            : age_format(now > then ? now - then : 0, buffer);
 }
 
-/* Secrets show how much they hold, not what. */
+/* Of a Secret only the sizes are shown. */
 static json_t *presentable(const json_t *o, const struct kind_ref *kind) {
         static const char *const hidden[] = {"managedFields", "resourceVersion", "uid",
                         "generation", "name", "namespace", "labels", "annotations",
@@ -177,8 +177,9 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
         _cleanup_free_ char *selector = strformat("involvedObject.uid=%s", object_uid(o)),
                             *escaped = selector ? url_escape(selector) : NULL,
                             *query = escaped ? strformat("fieldSelector=%s", escaped) : NULL,
-                            *path = query ? api_path(api_resource(KIND_EVENTS), ns, NULL, NULL,
-                                                            query)
+                            *path = query ? api_path(api_resource(KIND_EVENTS), ns,
+                                                            /* name= */ NULL,
+                                                            /* subresource= */ NULL, query)
                                           : NULL;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *list = NULL;
@@ -213,11 +214,12 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
         }
 }
 
-/* The pods of a node, with what they ask for. */
+/* The pods of a node, with their requests. */
 static void print_pods_of_node(struct kctl *k, const char *name) {
         _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", name),
-                            *path = query ? api_path(api_resource(KIND_PODS), NULL, NULL, NULL,
-                                                            query)
+                            *path = query ? api_path(api_resource(KIND_PODS), /* ns= */ NULL,
+                                                            /* name= */ NULL,
+                                                            /* subresource= */ NULL, query)
                                           : NULL;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *list = NULL;
@@ -234,7 +236,7 @@ static void print_pods_of_node(struct kctl *k, const char *name) {
 }
 
 static int describe(struct kctl *k, const struct target *t, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL);
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *o = NULL, *shown = NULL;
         char age[TIMEFMT_SIZE];
         int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;

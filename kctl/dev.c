@@ -1,5 +1,5 @@
 /* kctl dev: a control plane in the foreground, as children of this process. State, keys, kubeconfig
- * and logs are in one folder; the next start continues from it. When a child dies, everything is
+ * and logs are in one folder; the next start continues from it. When a child exits, everything is
  * stopped and the child is named. */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -48,14 +48,19 @@ struct dev {
         bool stopping, failed;
 };
 
-static int lock_dir(struct dev *d, struct problem *p) {
-        _cleanup_free_ char *path = NULL;
+static int make_dir(struct dev *d) {
         int r = mkdir_parents(d->k->flags.dir, 0700);
 
-        if (r == 0) {
-                d->dir = realpath(d->k->flags.dir, NULL);
-                r = d->dir ? 0 : -errno;
-        }
+        if (r < 0)
+                return r;
+        d->dir = realpath(d->k->flags.dir, /* resolved= */ NULL);
+        return d->dir ? 0 : -errno;
+}
+
+static int lock_dir(struct dev *d, struct problem *p) {
+        _cleanup_free_ char *path = NULL;
+        int r = make_dir(d);
+
         if (r < 0) {
                 _cleanup_free_ char *why = file_error_text(d->k->flags.dir, "make the folder", r);
 
@@ -123,15 +128,18 @@ static int make_files(struct dev *d, struct problem *p) {
                         .pki_dir = pki,
                         .context = "keelson-dev"};
         r = cluster_files_make(&spec, &f, p);
-        for (size_t i = 0; r == 0 && i < f.count; i++) {
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < f.count; i++) {
                 _cleanup_free_ char *path = strformat("%s/%s", pki, f.items[i].name);
 
-                r = path ? file_write_atomic(path, f.items[i].text, strlen(f.items[i].text),
-                                           f.items[i].secret ? 0600 : 0644)
-                         : -ENOMEM;
+                if (!path)
+                        return -ENOMEM;
+                r = file_write_atomic(path, f.items[i].text, strlen(f.items[i].text),
+                                f.items[i].secret ? 0600 : 0644);
+                if (r < 0)
+                        return r;
         }
-        if (r != 0)
-                return r;
         return file_write_atomic(kubeconfig, cluster_file_text(&f, "admin.kubeconfig"),
                         strlen(cluster_file_text(&f, "admin.kubeconfig")), 0600);
 }
@@ -329,7 +337,7 @@ static int start(struct dev *d, struct daemon_child *c, struct problem *p) {
         return r < 0 ? r : 0;
 }
 
-/* All at once: every daemon copes with the others going. */
+/* All at once: every daemon survives the end of the others. */
 static void terminate_all(struct dev *d) {
         for (size_t i = d->started; i-- > 0;)
                 if (d->children[i].pid > 0)
@@ -365,8 +373,8 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
         return 0;
 }
 
-/* Waits, with the loop running so that a child's death is seen, until a path exists or the API is
- * ready. */
+/* Waits, with the loop running so that the exit of a child is noticed, until a path exists or the
+ * API is ready. */
 static int wait_until(struct dev *d, bool (*is_true)(struct dev *d), const char *what,
                 struct problem *p) {
         uint64_t deadline = now_mono_us() + READY_TIMEOUT_US;
@@ -414,14 +422,22 @@ static bool api_is_ready(struct dev *d) {
         return ready;
 }
 
+/* The daemons in the order of their start; is_ready: the next one needs it. */
+static const struct {
+        struct daemon_child child;
+        bool (*is_ready)(struct dev *d);
+        const char *what;
+} start_order[] = {
+                {{.name = "kstored", .folder = "kstored"}, store_is_there, "the store"},
+                {{.name = "kapid", .folder = "kapid"}, api_is_ready, "the API"},
+                {.child = {.name = "kreconciled", .folder = "reconcilers"}},
+                {.child = {.name = "kschedd", .folder = "reconcilers"}},
+                {.child = {.name = "kgitd", .folder = "reconcilers"}},
+};
+_Static_assert(ELEMENTS(start_order) == ELEMENTS(((struct dev *)0)->children),
+                "each daemon has a place in struct dev");
+
 static int bring_up(struct dev *d, struct problem *p) {
-        static const struct daemon_child order[] = {
-                        {.name = "kstored", .folder = "kstored"},
-                        {.name = "kapid", .folder = "kapid"},
-                        {.name = "kreconciled", .folder = "reconcilers"},
-                        {.name = "kschedd", .folder = "reconcilers"},
-                        {.name = "kgitd", .folder = "reconcilers"},
-        };
         _cleanup_free_ char *log = strformat("%s/log", d->dir),
                             *stale = strformat("%s/kstored.sock", d->sockets);
         int r = log && stale ? mkdir_parents(log, 0700) : -ENOMEM;
@@ -429,13 +445,39 @@ static int bring_up(struct dev *d, struct problem *p) {
         if (r < 0)
                 return r;
         (void)unlink(stale);
-        for (size_t i = 0; i < ELEMENTS(order); i++) {
-                d->children[i] = order[i];
+        for (size_t i = 0; i < ELEMENTS(start_order); i++) {
+                d->children[i] = start_order[i].child;
                 r = start(d, &d->children[i], p);
-                if (r == 0 && i == 0)
-                        r = wait_until(d, store_is_there, "the store", p);
-                else if (r == 0 && i == 1)
-                        r = wait_until(d, api_is_ready, "the API", p);
+                if (r < 0)
+                        return r;
+                if (!start_order[i].is_ready)
+                        continue;
+                r = wait_until(d, start_order[i].is_ready, start_order[i].what, p);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int watch_signals(struct dev *d, struct problem *p) {
+        int r = sd_event_default(&d->event);
+
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(d->event, /* ret= */ NULL, SIGTERM, on_signal, d);
+        if (r < 0)
+                return r;
+        r = sd_event_add_signal(d->event, /* ret= */ NULL, SIGINT, on_signal, d);
+        return r < 0 ? r : 0;
+}
+
+static int set_up(struct dev *d, struct problem *p) {
+        static int (*const steps[])(struct dev * d, struct problem * p) = {
+                        lock_dir, check_port, make_files, short_path, watch_signals, bring_up};
+
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                int r = steps[i](d, p);
+
                 if (r < 0)
                         return r;
         }
@@ -456,21 +498,7 @@ int kctl_dev(struct kctl *k) {
         sigaddset(&mask, SIGINT);
         sigaddset(&mask, SIGCHLD);
         sigprocmask(SIG_BLOCK, &mask, NULL);
-        r = lock_dir(&d, &p);
-        if (r == 0)
-                r = check_port(&d, &p);
-        if (r == 0)
-                r = make_files(&d, &p);
-        if (r == 0)
-                r = short_path(&d, &p);
-        if (r == 0)
-                r = sd_event_default(&d.event);
-        if (r >= 0)
-                r = sd_event_add_signal(d.event, NULL, SIGTERM, on_signal, &d);
-        if (r >= 0)
-                r = sd_event_add_signal(d.event, NULL, SIGINT, on_signal, &d);
-        if (r >= 0)
-                r = bring_up(&d, &p);
+        r = set_up(&d, &p);
         if (r == 0) {
                 printf("ready https://127.0.0.1:%u\n", d.port);
                 fflush(stdout);

@@ -18,20 +18,23 @@ static int print_group(struct kctl *k, const char *api_version, struct problem *
         _cleanup_free_ char *path = strformat(
                         "%s/%s", strchr(api_version, '/') ? "/apis" : "/api", api_version);
         _cleanup_json_ json_t *list = NULL;
-        const json_t *r;
+        const json_t *resource;
         size_t i;
-        int q = path ? api_get(k->client, path, &list, p) : -ENOMEM;
+        int r = path ? api_get(k->client, path, &list, p) : -ENOMEM;
 
-        json_array_foreach (json_object_get(list, "resources"), i, r) {
-                _cleanup_free_ char *shorts = join_strings(json_object_get(r, "shortNames"));
+        if (r < 0)
+                return r;
+        json_array_foreach (json_object_get(list, "resources"), i, resource) {
+                _cleanup_free_ char *shorts = join_strings(json_object_get(resource, "shortNames"));
+                const char *name = json_str_or(resource, "name", "");
 
-                if (!strchr(json_str_or(r, "name", ""), '/'))
-                        printf("%-32s %-12s %-34s %-12s %s\n", json_str_or(r, "name", ""),
-                                        strempty(shorts), api_version,
-                                        json_bool_or(r, "namespaced", false) ? "true" : "false",
-                                        json_str_or(r, "kind", ""));
+                if (strchr(name, '/'))
+                        continue;
+                printf("%-32s %-12s %-34s %-12s %s\n", name, strempty(shorts), api_version,
+                                json_bool_or(resource, "namespaced", false) ? "true" : "false",
+                                json_str_or(resource, "kind", ""));
         }
-        return q;
+        return 0;
 }
 
 int kctl_api_resources(struct kctl *k) {

@@ -167,7 +167,8 @@ static int pods_to_evict(struct kctl *k, const char *node, json_t **ret_pods, st
 
         if (!query || !pods)
                 return -ENOMEM;
-        path = api_path(api_resource(KIND_PODS), NULL, NULL, NULL, query);
+        path = api_path(api_resource(KIND_PODS), /* ns= */ NULL, /* name= */ NULL,
+                        /* subresource= */ NULL, query);
         if (!path)
                 return -ENOMEM;
         r = api_get(k->client, path, &list, p);

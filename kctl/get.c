@@ -114,7 +114,7 @@ static int print_tables(struct kctl *k, const struct targets *t) {
                 if (printed)
                         putchar('\n');
                 print_table(k, all, k->flags.all_namespaces && kind->resource.namespaced,
-                                prefix ? kind_label(kind, label) : NULL, NULL);
+                                prefix ? kind_label(kind, label) : NULL, /* columns= */ NULL);
                 printed = true;
         }
         if (!printed && code == EXIT_OK && !k->flags.ignore_not_found)
@@ -178,7 +178,7 @@ static int print_objects(struct kctl *k, const struct targets *t) {
         return code;
 }
 
-/* A watch under way. */
+/* A running watch. */
 struct row_watch {
         struct kctl *k;
         struct buf line;
@@ -237,13 +237,17 @@ static int on_watch_data(struct http_call *call, const char *data, size_t n, voi
         char *newline;
         int r = buf_append(&w->line, data, n);
 
-        while (r == 0 && w->line.size > 0 && (newline = memchr(w->line.data, '\n', w->line.size))) {
+        if (r < 0)
+                return r;
+        while (w->line.size > 0 && (newline = memchr(w->line.data, '\n', w->line.size))) {
                 size_t length = (size_t)(newline - w->line.data);
 
                 r = on_watch_line(w, w->line.data, length);
                 buf_consume(&w->line, length + 1);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 /* Each object of a list as a watch will show it: with its kind, which items come without. */
@@ -251,15 +255,18 @@ static int print_items(struct kctl *k, const json_t *list, const struct kind_ref
                 struct problem *p) {
         json_t *item;
         size_t i;
-        int r = 0;
+        int r;
 
         json_array_foreach (json_object_get(list, "items"), i, item) {
                 _cleanup_json_ json_t *typed = typed_item(list, item, kind);
 
-                if (r == 0)
-                        r = typed ? print_object(k, typed, kind, p) : -ENOMEM;
+                if (!typed)
+                        return -ENOMEM;
+                r = print_object(k, typed, kind, p);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 /* Shows the list once, then follows changes; a stream that ends is resumed where it ended. */

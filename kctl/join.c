@@ -178,7 +178,9 @@ static int read_certificate(struct join *j, const char *path, char **ret_cert) {
 /* Has the API sign the request; the certificate's PEM. */
 static int sign(struct join *j, const char *csr, char **ret_cert) {
         const struct api_resource *csrs = api_resource(KIND_CERTIFICATESIGNINGREQUESTS);
-        _cleanup_free_ char *name = NULL, *list_path = api_path(csrs, NULL, NULL, NULL, NULL),
+        _cleanup_free_ char *name = NULL,
+                            *list_path = api_path(csrs, /* ns= */ NULL, /* name= */ NULL,
+                                            /* subresource= */ NULL, /* query= */ NULL),
                             *path = NULL;
         _cleanup_json_ json_t *body = NULL, *made = NULL;
         uint64_t deadline = now_mono_us() + CERTIFICATE_TIMEOUT_S * 1000000ull;
@@ -187,7 +189,9 @@ static int sign(struct join *j, const char *csr, char **ret_cert) {
 
         random_name_suffix(suffix, 8);
         name = strformat("node-%s-%s", j->name, suffix);
-        path = name ? api_path(csrs, NULL, name, NULL, NULL) : NULL;
+        path = name ? api_path(csrs, /* ns= */ NULL, name, /* subresource= */ NULL,
+                                      /* query= */ NULL)
+                    : NULL;
         body = name ? request_object(name, csr) : NULL;
         if (!body || !list_path || !path)
                 return -ENOMEM;
@@ -268,8 +272,8 @@ static bool tainted(const struct join *j) {
 /* The node is created with the taint, which is not applied later: a second join does not put back a
  * taint that was removed on purpose. */
 static int make_tainted(struct join *j) {
-        _cleanup_free_ char *path =
-                        api_path(api_resource(KIND_NODES), NULL, NULL, NULL, "fieldManager=kctl");
+        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), /* ns= */ NULL,
+                        /* name= */ NULL, /* subresource= */ NULL, "fieldManager=kctl");
         _cleanup_json_ json_t *node = json_pack("{s:s, s:s, s:{s:s}, s:{s:[{s:s, s:s}]}}",
                         "apiVersion", "v1", "kind", "Node", "metadata", "name", j->name, "spec",
                         "taints", "key", CONTROL_PLANE_ROLE, "effect", "NoSchedule");
@@ -306,7 +310,7 @@ static int start_agent(struct join *j) {
                         "/etc/systemd/system/ && systemctl daemon-reload && "
                         "systemctl enable -q keelson-nodeagent && systemctl restart "
                         "keelson-nodeagent",
-                        NULL, 0, 120, NULL, j->problem);
+                        /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL, j->problem);
 }
 
 static int node_is_ready(const json_t *node, void *userdata, struct problem *p) {
@@ -325,7 +329,7 @@ static int wait_node(struct join *j) {
         if (r != -ETIMEDOUT)
                 return r;
         (void)machine_try(j->machine, "journalctl --no-pager -q -n 5 -o cat -u keelson-nodeagent",
-                        NULL, 0, 30, &log, NULL, &status, &p);
+                        /* input= */ NULL, 0, 30, &log, /* ret_stderr= */ NULL, &status, &p);
         return problem_set(j->problem, ETIMEDOUT, 0, NULL,
                         "%s: the node did not become Ready in time. The tail of its agent's log:\n%s",
                         j->name, strempty(log.data));
@@ -433,8 +437,8 @@ static int join_child(struct kctl *k, json_t *data, const char *where) {
 }
 
 static json_t *read_info(struct kctl *k, struct problem *p) {
-        _cleanup_free_ char *path = api_path(
-                        api_resource(KIND_CONFIGMAPS), "kube-system", "keelson-info", NULL, NULL);
+        _cleanup_free_ char *path = api_path(api_resource(KIND_CONFIGMAPS), "kube-system",
+                        "keelson-info", /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *o = NULL;
         int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;
 
@@ -511,11 +515,13 @@ static int clean_machine(struct kctl *k, const json_t *node, struct problem *p) 
         r = machine_open(&m, k, where, object_annotation(node, "keelson.dev/ssh-host-key"), p);
         if (r < 0)
                 return r;
-        return machine_run(m, text_clean_node_sh, NULL, 0, 120, NULL, p);
+        return machine_run(m, text_clean_node_sh, /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL,
+                        p);
 }
 
 static int remove_node(struct kctl *k, const char *name, struct problem *p) {
-        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), NULL, name, NULL, NULL);
+        _cleanup_free_ char *path = api_path(api_resource(KIND_NODES), /* ns= */ NULL, name,
+                        /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *node = NULL;
         int r;
 
@@ -530,7 +536,8 @@ static int remove_node(struct kctl *k, const char *name, struct problem *p) {
                                 "the machine cannot be cleaned (--force removes the node anyway)");
                 return r;
         }
-        r = api_request(k->client, "DELETE", path, NULL, NULL, NULL, p);
+        r = api_request(k->client, "DELETE", path, /* content_type= */ NULL, /* body= */ NULL,
+                        /* ret= */ NULL, p);
         if (r < 0)
                 return r;
         printf("node/%s removed\n", name);

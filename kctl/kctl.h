@@ -50,17 +50,17 @@ extern const struct verb verbs[];
 extern const struct option_row flag_rows[];
 extern const size_t flag_row_count;
 
-/* The API client; NULL after telling the user why there is none. */
+/* The API client; NULL after printing the reason. */
 struct api_client *kctl_client(struct kctl *k);
 /* The namespace asked for, or the context's. Borrowed. */
 const char *kctl_namespace(struct kctl *k);
-/* Tells a failure in kubectl's manner ("Error from server (NotFound): ...", "error: ...") and
+/* Prints a failure in kubectl's manner ("Error from server (NotFound): ...", "error: ...") and
  * returns EXIT_ERROR. */
 int kctl_fail(const struct problem *p);
 int kctl_error(const char *fmt, ...) _printf_(1, 2);
 int kctl_usage(struct kctl *k, const char *fmt, ...) _printf_(2, 3);
 
-/* kinds.c: names of kinds as people type them ("po", "deploy", "deployments.apps", "Deployment").
+/* kinds.c: names of kinds as users type them ("po", "deploy", "deployments.apps", "Deployment").
  */
 struct kind_ref {
         struct api_resource resource; /* strings borrowed from the built-in table or owned by the
@@ -68,7 +68,7 @@ struct kind_ref {
         const char *singular;
         const struct kind_facts *facts; /* NULL: not built in */
 };
-/* 0, or -ENOENT with p telling the nearest names. Unknown names ask the server's discovery once. */
+/* 0, or -ENOENT with p. Names that are not built in are looked up in the server's discovery. */
 int kind_find(struct kctl *k, const char *word, struct kind_ref *ret, struct problem *p);
 /* By apiVersion and kind, as a manifest gives them. */
 int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
@@ -117,7 +117,7 @@ void manifests_done(struct manifests *m);
 #define _cleanup_manifests_ _cleanup_(manifests_done)
 int manifests_read(struct kctl *k, struct manifests *ret, struct problem *p);
 
-/* output.c: what is written to stdout and stderr is shown without control characters of others
+/* output.c: all text on stdout and stderr is shown without control characters of others
  * (lib/plain.h). */
 int output_start(struct kctl *k);
 /* At the end; -EIO when not everything could be written. */

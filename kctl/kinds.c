@@ -1,5 +1,5 @@
-/* Names of kinds as people type them. The catalogue of built-in kinds answers without a request;
- * only for a word that it does not know the server's discovery is read. */
+/* Names of kinds as users type them. The catalogue of built-in kinds answers without a request;
+ * the server's discovery is read only for a word that the catalogue does not have. */
 #include "kctl/kctl.h"
 #include "lib/object.h"
 
@@ -37,7 +37,8 @@ static int from_discovery(
         return 0;
 }
 
-/* Looks through one APIResourceList for a kind (exact) or a word a person typed. 1 when found. */
+/* Looks through one APIResourceList for a kind (exact) or a word that a user typed. 1 when found.
+ */
 static int search_list(
                 const json_t *list, const char *kind, const char *word, struct kind_ref *ret) {
         char group[OBJECT_GROUP_SIZE], version[OBJECT_VERSION_SIZE];
@@ -49,19 +50,22 @@ static int search_list(
                 return 0;
         json_array_foreach (json_object_get(list, "resources"), i, entry) {
                 const char *name = json_str_or(entry, "name", "");
-                struct api_resource r = {
-                                group, version, name, json_str_or(entry, "kind", ""), false};
-                bool match = kind ? streq(kind, r.kind)
-                                  : names_it(&r, json_str_or(entry, "singularName", ""), no_words,
-                                                    word);
+                const struct api_resource resource = {.group = group,
+                                .version = version,
+                                .plural = name,
+                                .kind = json_str_or(entry, "kind", "")};
+                bool match = kind ? streq(kind, resource.kind)
+                                  : names_it(&resource, json_str_or(entry, "singularName", ""),
+                                                    no_words, word);
 
                 if (strchr(name, '/'))
                         continue;
                 json_array_foreach (json_object_get(entry, "shortNames"), j, s)
                         match |= word && streq_ptr(json_string_value(s), word);
                 if (match) {
-                        int q = from_discovery(group, version, entry, ret);
-                        return q < 0 ? q : 1;
+                        int r = from_discovery(group, version, entry, ret);
+
+                        return r < 0 ? r : 1;
                 }
         }
         return 0;
@@ -140,8 +144,8 @@ int kind_find_object(struct kctl *k, const char *api_version, const char *kind,
                 return r;
         return r > 0 ? 0
                      : problem_set(p, ENOENT, 0, NULL,
-                                       "the server knows no kind \"%s\" in version \"%s\"; kctl "
-                                       "api-resources lists those it knows",
+                                       "the server has no kind \"%s\" in version \"%s\"; kctl "
+                                       "api-resources lists those it has",
                                        kind, api_version);
 }
 

@@ -1,4 +1,4 @@
-/* Kubeconfig files that belong to people: other clusters, users and contexts in them are kept as
+/* Kubeconfig files of users: other clusters, users and contexts in them are kept as
  * they are. */
 #include <sys/stat.h>
 
@@ -57,17 +57,26 @@ static void remove_named(json_t *config, const char *list, const char *name) {
                         json_array_remove(items, i);
 }
 
-static int write_config(const char *path, const json_t *config, struct problem *p) {
-        _cleanup_free_ char *text = yaml_text(config), *folder = strdup(path);
+static int write_text(const char *path, const char *text) {
+        _cleanup_free_ char *folder = strdup(path);
         char *slash = folder ? strrchr(folder, '/') : NULL;
-        int r = text && folder ? 0 : -ENOMEM;
+        int r;
 
-        if (r == 0 && slash && slash != folder) {
+        if (!folder)
+                return -ENOMEM;
+        if (slash && slash != folder) {
                 *slash = 0;
                 r = mkdir_parents(folder, 0700);
+                if (r < 0)
+                        return r;
         }
-        if (r == 0)
-                r = file_write_atomic(path, text, strlen(text), 0600);
+        return file_write_atomic(path, text, strlen(text), 0600);
+}
+
+static int write_config(const char *path, const json_t *config, struct problem *p) {
+        _cleanup_free_ char *text = yaml_text(config);
+        int r = text ? write_text(path, text) : -ENOMEM;
+
         if (r < 0) {
                 _cleanup_free_ char *why = file_error_text(path, "write", r);
 
@@ -84,8 +93,9 @@ int kubeconfig_merge(const char *path, const char *text, struct problem *p) {
         size_t i;
         int r = yaml_parse(text, strlen(text), &docs, p);
 
-        if (r == 0)
-                r = read_config(path, &config, p);
+        if (r < 0)
+                return r;
+        r = read_config(path, &config, p);
         if (r < 0)
                 return r;
         fresh = docs.items[0].value;

@@ -24,12 +24,12 @@ kctl/texts.c: lib/text-to-c$(EXEEXT) $(KCTL_TEXT_FILES)
 	lib/text-to-c$(EXEEXT) kctl/texts.h $$words >$@.tmp && mv $@.tmp $@
 kctl_kctl_SOURCES = kctl/main.c
 kctl_kctl_LDADD = libkctl.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
-$(libkctl_a_OBJECTS): $(PROTO_H)
+
 
 check_PROGRAMS += tests/unit/test-kctl
 tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
 tests_unit_test_kctl_LDADD = libkctl.a $(TEST_LIBS)
-$(libkctl_a_OBJECTS): $(KIND_IDS)
+
 check_PROGRAMS += tests/unit/test-template
 tests_unit_test_template_SOURCES = tests/unit/test-template.c tests/unit/unit.h
 tests_unit_test_template_LDADD = libkctl.a $(TEST_LIBS)

@@ -40,7 +40,7 @@ static int add_number(struct buf *b, const char *flag, const char *parameter, co
 static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
         const struct kctl_flags *f = &k->flags;
         uint64_t us;
-        int r = 0;
+        int r;
 
         buf_printf(b, "%s%s%s", f->follow ? "&follow=true" : "",
                         f->previous ? "&previous=true" : "",
@@ -51,16 +51,19 @@ static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
                 buf_printf(b, "&container=%s", strempty(c));
         }
         r = add_number(b, "tail", "tailLines", f->tail ? f->tail : f->selector ? "10" : NULL, p);
-        if (r == 0)
-                r = add_number(b, "limit-bytes", "limitBytes", f->limit_bytes, p);
-        if (r == 0 && f->since) {
+        if (r < 0)
+                return r;
+        r = add_number(b, "limit-bytes", "limitBytes", f->limit_bytes, p);
+        if (r < 0)
+                return r;
+        if (f->since) {
                 if (parse_duration_us(f->since, &us) < 0)
                         return problem_set(p, EINVAL, 0, NULL,
                                         "--since %s is not a duration such as 10m", f->since);
                 buf_printf(b, "&sinceSeconds=%llu",
                                 (unsigned long long)(us / 1000000 ? us / 1000000 : 1));
         }
-        if (r == 0 && f->since_time) {
+        if (f->since_time) {
                 if (time_parse(f->since_time, &us) < 0)
                         return problem_set(p, EINVAL, 0, NULL,
                                         "--since-time %s is not a time such as "
@@ -69,14 +72,14 @@ static int log_query(struct kctl *k, struct buf *b, struct problem *p) {
                 _cleanup_free_ char *t = url_escape(f->since_time);
                 buf_printf(b, "&sinceTime=%s", strempty(t));
         }
-        return r;
+        return 0;
 }
 
 static int read_log(struct kctl *k, const char *ns, const char *pod, const char *query, bool prefix,
                 struct problem *p) {
         _cleanup_free_ char *path =
                         api_path(api_resource(KIND_PODS), ns, pod, "log", query + (*query == '&'));
-        struct log_output reading = {prefix ? pod : NULL, true};
+        struct log_output reading = {.prefix = prefix ? pod : NULL, .at_line_start = true};
         struct http_result result;
         /* Into a file or a program the log goes as it is. */
         output_exact(k, !isatty(STDOUT_FILENO));
@@ -103,11 +106,10 @@ static int read_log(struct kctl *k, const char *ns, const char *pod, const char 
         return r;
 }
 
-/* The pods that a workload's selector finds; the newest ready one is the best answer to "its logs".
- */
+/* The pods that a workload's selector finds. */
 static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL), *labels = NULL, *query = NULL,
-                            *pods_path = NULL;
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
+                            *labels = NULL, *query = NULL, *pods_path = NULL;
         _cleanup_json_ json_t *o = NULL;
         _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
         int r = path ? api_get(k->client, path, &o, p) : -ENOMEM;
@@ -125,7 +127,9 @@ static int pods_of(struct kctl *k, const struct target *t, json_t **ret, struct 
         _cleanup_free_ char *text = label_selector_text(selector);
         labels = text ? url_escape(text) : NULL;
         query = labels ? strformat("labelSelector=%s", labels) : NULL;
-        pods_path = query ? api_path(api_resource(KIND_PODS), t->ns, NULL, NULL, query) : NULL;
+        pods_path = query ? api_path(api_resource(KIND_PODS), t->ns, /* name= */ NULL,
+                                            /* subresource= */ NULL, query)
+                          : NULL;
         return pods_path ? api_get(k->client, pods_path, ret, p) : -ENOMEM;
 }
 
@@ -145,23 +149,27 @@ static const json_t *best_pod(const json_t *list) {
 static int logs_of_list(struct kctl *k, const char *query, struct problem *p) {
         _cleanup_free_ char *labels = selector_query(k, NULL),
                             *path = labels ? api_path(api_resource(KIND_PODS), kctl_namespace(k),
-                                                             NULL, NULL, labels)
+                                                             /* name= */ NULL,
+                                                             /* subresource= */ NULL, labels)
                                            : NULL;
         _cleanup_json_ json_t *list = NULL;
         const json_t *pod;
         size_t i;
         int r = path ? api_get(k->client, path, &list, p) : -ENOMEM;
 
-        if (r == 0 && k->flags.follow && json_array_size(json_object_get(list, "items")) > 1)
+        if (r < 0)
+                return r;
+        if (k->flags.follow && json_array_size(json_object_get(list, "items")) > 1)
                 return problem_set(p, EINVAL, 0, NULL, "-f follows one pod; the selector finds %zu",
                                 json_array_size(json_object_get(list, "items")));
-        json_array_foreach (json_object_get(list, "items"), i, pod)
-                if (r == 0)
-                        r = read_log(k, object_namespace(pod), object_name(pod), query,
-                                        k->flags.prefix, p);
-        if (r == 0 && i == 0)
+        json_array_foreach (json_object_get(list, "items"), i, pod) {
+                r = read_log(k, object_namespace(pod), object_name(pod), query, k->flags.prefix, p);
+                if (r < 0)
+                        return r;
+        }
+        if (i == 0)
                 fprintf(stderr, "No resources found in %s namespace.\n", kctl_namespace(k));
-        return r;
+        return 0;
 }
 
 static int logs_of_word(struct kctl *k, const char *query, struct problem *p) {
@@ -203,8 +211,9 @@ int kctl_logs(struct kctl *k) {
         if (!kctl_client(k))
                 return EXIT_ERROR;
         r = log_query(k, &query, &p);
-        if (r == 0)
-                r = k->words ? logs_of_word(k, strempty(query.data), &p)
-                             : logs_of_list(k, strempty(query.data), &p);
+        if (r < 0)
+                return kctl_fail(&p);
+        r = k->words ? logs_of_word(k, strempty(query.data), &p)
+                     : logs_of_list(k, strempty(query.data), &p);
         return r < 0 ? kctl_fail(&p) : EXIT_OK;
 }

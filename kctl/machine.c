@@ -235,7 +235,7 @@ int machine_try(struct machine *m, const char *command, const void *input, size_
                         ret_status, p);
 }
 
-/* As the far shell shall get it. */
+/* Quoted for the shell of the other machine. */
 static int far_command(struct machine *m, const char *command, char **ret) {
         _cleanup_free_ char *quoted = m->sudo ? shell_quote(command) : NULL;
 
@@ -263,7 +263,7 @@ int machine_feed(struct machine *m, const char *command, int fd, unsigned timeou
         return r < 0 ? r : ssh_conn_feed(m->ssh, full, fd, timeout_s, ret_stderr, ret_status, p);
 }
 
-/* The last line of an output that says something. */
+/* The last line of an output that is not empty. */
 static const char *last_words(struct buf *b) {
         while (b->size > 0 && strchr(" \t\r\n", b->data[b->size - 1]))
                 b->data[--b->size] = 0;
@@ -343,7 +343,7 @@ static int unpack_bundle(struct machine *m, const char *name, const char *hash, 
                                 "%s: the bundle %s could not be unpacked into /opt/keelson "
                                 "(status %i): %s",
                                 m->name, name, status, last_words(&err));
-        /* The loader names the first thing it misses first. */
+        /* The first line of the loader names the first missing library. */
         return problem_set(p, ENOTSUP, 0, NULL,
                         "%s: the programs of this build do not run there, nothing was changed: "
                         "%.*s; build keelson on that machine's release or on an older one (a build "
@@ -367,7 +367,9 @@ int machine_install_bundle(struct machine *m, const char *name, struct problem *
         }
         sha256_hex(data, n, hash);
         command = strformat("test \"$(cat /opt/keelson/.%s 2>/dev/null)\" = %s", name, hash);
-        r = command ? machine_try(m, command, NULL, 0, 30, NULL, NULL, &status, p) : -ENOMEM;
+        r = command ? machine_try(m, command, /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL,
+                                      /* ret_stderr= */ NULL, &status, p)
+                    : -ENOMEM;
         if (r < 0 || status == 0)
                 return r;
         r = unpack_bundle(m, name, hash, data, n, p);

@@ -22,12 +22,12 @@ uint16_t machine_port(const struct machine *m);
  * with the tail of its output. ret_stdout may be NULL. */
 int machine_run(struct machine *m, const char *command, const void *input, size_t input_size,
                 unsigned timeout_s, struct buf *ret_stdout, struct problem *p);
-/* The same, and the exit status is the caller's to judge. */
+/* The same, but any exit status is a success. */
 int machine_try(struct machine *m, const char *command, const void *input, size_t input_size,
                 unsigned timeout_s, struct buf *ret_stdout, struct buf *ret_stderr, int *ret_status,
                 struct problem *p);
-/* The same on a machine over SSH, with its output handed over as it arrives (lib/ssh.h), or with
- * what a file holds as its input. */
+/* The same on a machine over SSH: the output is passed on as it arrives (lib/ssh.h), or the input
+ * is a file. */
 int machine_stream(struct machine *m, const char *command,
                 int (*on_output)(bool is_stderr, const char *data, size_t n, void *userdata),
                 void *userdata, int *ret_status, struct problem *p);

@@ -1,4 +1,4 @@
-/* kctl: the table of verbs, finding the one that is meant, and its flags. */
+/* kctl: the table of verbs, the search for the one that is meant, and its flags. */
 #include <stdarg.h>
 
 #include "kctl/kctl.h"

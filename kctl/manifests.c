@@ -109,23 +109,31 @@ static int is_manifest(const struct dirent *e) {
                                endswith(e->d_name, ".json"));
 }
 
+static int read_entries(struct manifests *m, const char *path, struct dirent *const *entries, int n,
+                struct problem *p) {
+        if (n == 0)
+                return problem_set(p, ENOENT, 0, NULL,
+                                "the folder %s holds no .yaml, .yml or .json file", path);
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *file = strformat("%s/%s", path, entries[i]->d_name);
+                int r = file ? read_file(m, file, p) : -ENOMEM;
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int read_folder(struct manifests *m, const char *path, struct problem *p) {
         struct dirent **entries;
-        int n = scandir(path, &entries, is_manifest, alphasort), r = 0;
+        int n = scandir(path, &entries, is_manifest, alphasort), r;
 
         if (n < 0)
                 return problem_set(p, errno, 0, NULL, "cannot read the folder %s: %s", path,
                                 strerror(errno));
-        if (n == 0)
-                r = problem_set(p, ENOENT, 0, NULL,
-                                "the folder %s holds no .yaml, .yml or .json file", path);
-        for (int i = 0; i < n; i++) {
-                _cleanup_free_ char *file = strformat("%s/%s", path, entries[i]->d_name);
-
-                if (r == 0)
-                        r = file ? read_file(m, file, p) : -ENOMEM;
+        r = read_entries(m, path, entries, n, p);
+        for (int i = 0; i < n; i++)
                 free(entries[i]);
-        }
         free(entries);
         return r;
 }

@@ -2,7 +2,7 @@
 #include "kctl/kctl.h"
 #include "lib/object.h"
 
-/* Splits the words into what names objects and what changes them. */
+/* Splits the words into names of objects and changes. */
 static int split_words(struct kctl *k, char ***ret_names, json_t *changes, struct problem *p) {
         for (char **w = k->words; w && *w; w++) {
                 const char *equals = strchr(*w, '=');
@@ -31,7 +31,7 @@ static int split_words(struct kctl *k, char ***ret_names, json_t *changes, struc
 /* Values that are set already are kept unless --overwrite says otherwise. */
 static int check_overwrite(struct kctl *k, const struct target *t, const char *field,
                 json_t *changes, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL);
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL);
         _cleanup_json_ json_t *o = NULL;
         const char *key;
         json_t *v;
@@ -52,6 +52,21 @@ static int check_overwrite(struct kctl *k, const struct target *t, const char *f
                                         key, json_string_value(old), t->kind.singular, t->name);
         }
         return 0;
+}
+
+static int change_one(struct kctl *k, const struct target *t, const char *field, json_t *changes,
+                const json_t *patch, struct problem *p) {
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL,
+                        streq_ptr(k->flags.dry_run, "server") ? "fieldManager=kctl&dryRun=All"
+                                                              : "fieldManager=kctl");
+        int r;
+
+        if (!path || !patch)
+                return -ENOMEM;
+        r = check_overwrite(k, t, field, changes, p);
+        if (r < 0)
+                return r;
+        return api_patch_request(k->client, path, API_PATCH_MERGE, patch, /* ret= */ NULL, p);
 }
 
 static int change(struct kctl *k, const char *field, const char *done) {
@@ -75,14 +90,7 @@ static int change(struct kctl *k, const char *field, const char *done) {
                 return kctl_fail(&p);
         patch = json_pack("{s:{s:O}}", "metadata", field, changes);
         for (size_t i = 0; i < t.count; i++) {
-                _cleanup_free_ char *path = target_path(&t.items[i], NULL,
-                                streq_ptr(k->flags.dry_run, "server")
-                                                ? "fieldManager=kctl&dryRun=All"
-                                                : "fieldManager=kctl");
-
-                r = path && patch ? check_overwrite(k, &t.items[i], field, changes, &p) : -ENOMEM;
-                if (r == 0)
-                        r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, NULL, &p);
+                r = change_one(k, &t.items[i], field, changes, patch, &p);
                 if (r < 0)
                         code = kctl_fail(&p);
                 else

@@ -26,19 +26,20 @@ static int write_all(int fd, const char *data, size_t n) {
         return 0;
 }
 
-/* As write(2), all or nothing: what was shown of a half would be shown again. */
+static int write_plain(struct output *o, const char *data, size_t n) {
+        _cleanup_buf_ struct buf out = {0};
+        int r = plain_feed(&o->plain, data, n, &out);
+
+        if (r < 0)
+                return r;
+        return write_all(o->fd, out.data, out.size);
+}
+
+/* As write(2), but all or nothing: after a part, the caller would show that part again. */
 static ssize_t output_write(void *cookie, const char *data, size_t n) {
         struct output *o = cookie;
-        _cleanup_buf_ struct buf out = {0};
-        int r;
+        int r = o->exact ? write_all(o->fd, data, n) : write_plain(o, data, n);
 
-        if (o->exact)
-                r = write_all(o->fd, data, n);
-        else {
-                r = plain_feed(&o->plain, data, n, &out);
-                if (r >= 0)
-                        r = write_all(o->fd, out.data, out.size);
-        }
         if (r < 0) {
                 errno = -r;
                 return 0; /* fopencookie(3): an error */

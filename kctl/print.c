@@ -1,4 +1,4 @@
-/* Tables for people, objects for programs. */
+/* Tables for users, objects for programs. */
 #include "kctl/kctl.h"
 #include "lib/jsonpath.h"
 #include "lib/object.h"
@@ -85,51 +85,72 @@ static bool shown(struct kctl *k, const json_t *definition) {
 }
 
 static int header_row(struct kctl *k, const json_t *table, bool with_namespace, char ***ret) {
-        char **row = NULL;
+        _cleanup_strv_free_ char **row = NULL;
         const json_t *d;
         size_t i;
-        int r = with_namespace ? strv_extend(&row, "NAMESPACE") : 0;
+        int r;
 
-        json_array_foreach (json_object_get(table, "columnDefinitions"), i, d)
-                if (r == 0 && shown(k, d)) {
-                        char *name = strdup(json_str_or(d, "name", ""));
+        if (with_namespace) {
+                r = strv_extend(&row, "NAMESPACE");
+                if (r < 0)
+                        return r;
+        }
+        json_array_foreach (json_object_get(table, "columnDefinitions"), i, d) {
+                if (!shown(k, d))
+                        continue;
+                char *name = strdup(json_str_or(d, "name", ""));
 
-                        for (char *c = name; c && *c; c++)
-                                *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
-                        r = push(&row, name);
-                }
-        if (r == 0 && k->flags.show_labels)
+                for (char *c = name; c && *c; c++)
+                        *c = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
+                r = push(&row, name);
+                if (r < 0)
+                        return r;
+        }
+        if (k->flags.show_labels) {
                 r = strv_extend(&row, "LABELS");
-        *ret = row;
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(row);
+        return 0;
+}
+
+/* The text of a cell; the first one begins with the prefix. */
+static char *prefixed_text(const json_t *cell, size_t i, const char *prefix) {
+        _cleanup_free_ char *text = cell_text(cell);
+
+        if (i > 0 || !prefix || !text)
+                return TAKE_PTR(text);
+        return strformat("%s/%s", prefix, text);
 }
 
 static int data_row(struct kctl *k, const json_t *definitions, const json_t *row,
                 bool with_namespace, const char *prefix, char ***ret) {
         const json_t *object = json_object_get(row, "object"),
                      *cells = json_object_get(row, "cells"), *cell;
-        char **out = NULL;
+        _cleanup_strv_free_ char **out = NULL;
         size_t i;
-        int r = with_namespace ? push(&out, strdup(object_namespace(object))) : 0;
+        int r;
 
-        json_array_foreach (cells, i, cell) {
-                char *text;
-
-                if (r < 0 || !shown(k, json_array_get(definitions, i)))
-                        continue;
-                text = cell_text(cell);
-                if (i == 0 && prefix && text) {
-                        char *full = strformat("%s/%s", prefix, text);
-
-                        free(text);
-                        text = full;
-                }
-                r = push(&out, text);
+        if (with_namespace) {
+                r = push(&out, strdup(object_namespace(object)));
+                if (r < 0)
+                        return r;
         }
-        if (r == 0 && k->flags.show_labels)
+        json_array_foreach (cells, i, cell) {
+                if (!shown(k, json_array_get(definitions, i)))
+                        continue;
+                r = push(&out, prefixed_text(cell, i, prefix));
+                if (r < 0)
+                        return r;
+        }
+        if (k->flags.show_labels) {
                 r = push(&out, labels_text(object));
-        *ret = out;
-        return r;
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(out);
+        return 0;
 }
 
 static void print_row(char *const *row, const size_t *widths) {

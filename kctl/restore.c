@@ -1,6 +1,6 @@
-/* kctl restore: the store of a control plane goes back to a backup. kstored does it to the data
- * directory; here the daemons are stopped before and started after it, and the old directory comes
- * back when they do not get well. On another machine the same verb runs there. */
+/* kctl restore: restores the store of a control plane from a backup. kstored replaces the data
+ * directory; kctl stops the daemons before it and starts them after it, and restores the old
+ * directory when they do not become ready. With --control the same verb runs on that machine. */
 #include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
@@ -23,7 +23,7 @@ static void step(struct kctl *k, const char *what) {
         fflush(stdout);
 }
 
-/* The words of kstored: --restore and what belongs to it. */
+/* The arguments of kstored: --restore and those that belong to it. */
 static int restore_words(
                 struct kctl *k, char *const *place, const char *file, bool dry_run, char ***ret) {
         _cleanup_strv_free_ char **words = NULL;
@@ -70,35 +70,42 @@ static int stop_daemons(struct machine *m, struct problem *p) {
         return machine_run(m,
                         "systemctl stop keelson-kgitd keelson-kschedd keelson-kreconciled "
                         "keelson-kapid && systemctl stop keelson-kstored",
-                        NULL, 0, SYSTEMCTL_TIMEOUT_S, NULL, p);
+                        /* input= */ NULL, 0, SYSTEMCTL_TIMEOUT_S, /* ret_stdout= */ NULL, p);
 }
 
-/* The first two tell when they are ready, and systemctl waits for that. */
+/* The first two notify systemd when they are ready, and systemctl waits for that. */
 static int start_daemons(struct machine *m, struct problem *p) {
         return machine_run(m,
                         "systemctl start keelson-kstored && systemctl start keelson-kapid; r=$?; "
                         "systemctl start --no-block keelson-kreconciled keelson-kschedd "
                         "keelson-kgitd; exit $r",
-                        NULL, 0, SYSTEMCTL_TIMEOUT_S, NULL, p);
+                        /* input= */ NULL, 0, SYSTEMCTL_TIMEOUT_S, /* ret_stdout= */ NULL, p);
 }
 
-/* Restores the previous state; what became of it is added to the reason in p. */
+/* The restored data goes aside under a name of its own, the previous data back to its place. */
+static int move_back(struct machine *m, const char *dir, const char *aside, const char *failed,
+                struct problem *p) {
+        int r = stop_daemons(m, p);
+
+        if (r < 0)
+                return r;
+        if (rename(dir, failed) < 0)
+                return problem_set(p, errno, 0, NULL, "cannot rename %s: %s", dir, strerror(errno));
+        if (aside && rename(aside, dir) < 0)
+                return problem_set(
+                                p, errno, 0, NULL, "cannot rename %s: %s", aside, strerror(errno));
+        return start_daemons(m, p);
+}
+
+/* Restores the previous state; the outcome is added to the reason in p. */
 static int put_back(struct machine *m, const json_t *done, struct problem *p) {
         const char *dir = json_str(done, "dataDir"), *aside = json_str(done, "aside");
         _cleanup_free_ char *why = strdup(strempty(p->message)),
                             *failed = strformat("%s.failed-%08llx", strempty(dir),
                                             (unsigned long long)random_below(1ull << 32));
         _cleanup_problem_ struct problem second = {0};
-        int r = dir && why && failed ? stop_daemons(m, &second) : -ENOMEM;
+        int r = dir && why && failed ? move_back(m, dir, aside, failed, &second) : -ENOMEM;
 
-        if (r >= 0 && rename(dir, failed) < 0)
-                r = problem_set(&second, errno, 0, NULL, "cannot rename %s: %s", dir,
-                                strerror(errno));
-        if (r >= 0 && aside && rename(aside, dir) < 0)
-                r = problem_set(&second, errno, 0, NULL, "cannot rename %s: %s", aside,
-                                strerror(errno));
-        if (r >= 0)
-                r = start_daemons(m, &second);
         if (r < 0)
                 return problem_set(p, EIO, 0, NULL,
                                 "%s; and the old store could not be moved back either: %s (it "
@@ -107,6 +114,12 @@ static int put_back(struct machine *m, const json_t *done, struct problem *p) {
         return problem_set(p, EIO, 0, NULL,
                         "%s; the old store is back in place, the restored data is in %s", why,
                         failed);
+}
+
+static int start_and_wait(struct kctl *k, struct machine *m, struct problem *p) {
+        int r = start_daemons(m, p);
+
+        return r < 0 ? r : machine_wait_ready(k, m, ADMIN_CONFIG, p);
 }
 
 static int restore_here(struct kctl *k, const char *file, json_t **ret, struct problem *p) {
@@ -120,11 +133,11 @@ static int restore_here(struct kctl *k, const char *file, json_t **ret, struct p
                 return problem_set(p, ENOENT, 0, NULL,
                                 "this machine is not a control plane (it has no " STORE_CONFIG
                                 "); give --control USER@HOST, or --dir for that of kctl dev");
-        r = machine_open(&m, k, NULL, NULL, p);
-        if (r >= 0) {
-                step(k, "Reading the backup");
-                r = run_restore(k, place, file, true, &before, p);
-        }
+        r = machine_open(&m, k, /* where= */ NULL, /* host_key= */ NULL, p);
+        if (r < 0)
+                return r;
+        step(k, "Reading the backup");
+        r = run_restore(k, place, file, true, &before, p);
         if (r < 0)
                 return r;
         step(k, "Stopping the control plane");
@@ -138,9 +151,7 @@ static int restore_here(struct kctl *k, const char *file, json_t **ret, struct p
                 return r;
         }
         step(k, "Starting the control plane");
-        r = start_daemons(m, p);
-        if (r >= 0)
-                r = machine_wait_ready(k, m, ADMIN_CONFIG, p);
+        r = start_and_wait(k, m, p);
         return r < 0 ? put_back(m, *ret, p) : 0;
 }
 
@@ -159,7 +170,36 @@ static int add_flag(struct buf *command, const char *flag, const char *value) {
         return buf_printf(command, " %s%s", flag, strempty(quoted));
 }
 
-/* The file goes there and its kctl does the rest; its words are passed on, and its exit status. */
+/* The command for the kctl of the other machine: our flags, and the removal of the copied file. It
+ * continues when the connection breaks: half a restore would be worse. */
+static int far_command(struct kctl *k, const char *quoted, struct buf *ret) {
+        char timeout[32] = "";
+        const struct {
+                bool given;
+                const char *flag, *value;
+        } flags[] = {
+                        {k->flags.force, "--force", NULL},
+                        {k->flags.other_cluster, "--other-cluster", NULL},
+                        {k->flags.output != NULL, "--output=", k->flags.output},
+                        {k->flags.timeout_us > 0, "--timeout=", timeout},
+        };
+        int r = buf_printf(ret, "trap '' HUP PIPE; /opt/keelson/bin/kctl restore %s", quoted);
+
+        if (r < 0)
+                return r;
+        snprintf(timeout, sizeof(timeout), "%llus",
+                        (unsigned long long)(k->flags.timeout_us / 1000000));
+        for (size_t i = 0; i < ELEMENTS(flags); i++) {
+                if (!flags[i].given)
+                        continue;
+                r = add_flag(ret, flags[i].flag, flags[i].value);
+                if (r < 0)
+                        return r;
+        }
+        return buf_printf(ret, "; r=$?; rm -rf \"$(dirname %s)\"; exit $r", quoted);
+}
+
+/* Copies the file to the other machine and runs its kctl; passes its output and exit status on. */
 static int restore_there(struct kctl *k, const char *where, const char *file, int *ret_code,
                 struct problem *p) {
         _cleanup_(machine_freep) struct machine *m = NULL;
@@ -178,7 +218,7 @@ static int restore_there(struct kctl *k, const char *where, const char *file, in
                      : NULL;
         if (!put)
                 return -ENOMEM;
-        r = machine_open(&m, k, where, NULL, p);
+        r = machine_open(&m, k, where, /* host_key= */ NULL, p);
         if (r < 0)
                 return r;
         r = machine_feed(m, put, fd, COPY_TIMEOUT_S, &err, &status, p);
@@ -187,22 +227,20 @@ static int restore_there(struct kctl *k, const char *where, const char *file, in
         if (status != 0)
                 return problem_set(p, EIO, 0, NULL, "%s: cannot copy the backup there: %s", where,
                                 err.size ? err.data : "no reason was given");
-        /* It continues when the connection breaks: half a restore would be worse. */
-        buf_printf(&run, "trap '' HUP PIPE; /opt/keelson/bin/kctl restore %s", quoted);
-        if (k->flags.force)
-                r = add_flag(&run, "--force", NULL);
-        if (r >= 0 && k->flags.other_cluster)
-                r = add_flag(&run, "--other-cluster", NULL);
-        if (r >= 0 && k->flags.output)
-                r = add_flag(&run, "--output=", k->flags.output);
-        if (r >= 0 && k->flags.timeout_us)
-                r = buf_printf(&run, " --timeout=%llus",
-                                (unsigned long long)(k->flags.timeout_us / 1000000));
-        if (r >= 0)
-                r = buf_printf(&run, "; r=$?; rm -rf \"$(dirname %s)\"; exit $r", quoted);
+        r = far_command(k, quoted, &run);
         if (r < 0)
                 return r;
         return machine_stream(m, run.data, on_far_output, NULL, ret_code, p);
+}
+
+/* code is the exit status of the other machine's kctl, where it did the work. */
+static int restore(struct kctl *k, const char *where, const char *file, json_t **ret_done,
+                int *ret_code, struct problem *p) {
+        if (where)
+                return restore_there(k, where, file, ret_code, p);
+        if (k->flags.dir)
+                return restore_dev(k, file, ret_done, p);
+        return restore_here(k, file, ret_done, p);
 }
 
 static int print_done(struct kctl *k, const char *file, json_t *done) {
@@ -237,12 +275,10 @@ int kctl_restore(struct kctl *k) {
         signal(SIGPIPE, SIG_IGN);
         file = k->words[0];
         r = store_control_machine(k, &where, &p);
-        if (r >= 0 && where)
-                r = restore_there(k, where, file, &code, &p);
-        else if (r >= 0)
-                r = k->flags.dir ? restore_dev(k, file, &done, &p)
-                                 : restore_here(k, file, &done, &p);
         if (r < 0)
-                return p.message ? kctl_fail(&p) : kctl_error("%s", strerror(-r));
+                return store_fail(r, &p);
+        r = restore(k, where, file, &done, &code, &p);
+        if (r < 0)
+                return store_fail(r, &p);
         return where ? code : print_done(k, file, done);
 }

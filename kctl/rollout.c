@@ -133,9 +133,10 @@ static int compare_revisions(const void *a, const void *b, void *userdata) {
 static int history_read(
                 struct kctl *k, const struct target *t, struct history *ret, struct problem *p) {
         const struct kind_rollout *rollout = t->kind.facts->rollout;
-        _cleanup_free_ char *path = target_path(t, NULL, NULL),
-                            *all = api_path(api_resource(rollout->revisions), t->ns, NULL, NULL,
-                                            NULL);
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
+                            *all = api_path(api_resource(rollout->revisions), t->ns,
+                                            /* name= */ NULL, /* subresource= */ NULL,
+                                            /* query= */ NULL);
         _cleanup_json_ json_t *list = NULL;
         json_t *o;
         size_t i;

@@ -2,37 +2,50 @@
 #include "kctl/kctl.h"
 #include "lib/object.h"
 
+/* With --current-replicas: refuses another number, and binds the patch to the version that was
+ * read. */
+static int expect_current(struct kctl *k, const struct target *t, const char *path, json_t *patch,
+                struct problem *p) {
+        _cleanup_json_ json_t *current = NULL;
+        int64_t expected;
+        int r;
+
+        if (!k->flags.current_replicas)
+                return 0;
+        if (parse_i64(k->flags.current_replicas, &expected) < 0)
+                return problem_set(p, EINVAL, 0, NULL, "--current-replicas %s is not a number",
+                                k->flags.current_replicas);
+        r = api_get(k->client, path, &current, p);
+        if (r < 0)
+                return r;
+        if (json_int_or(current, "spec.replicas", 0) != expected)
+                return problem_set(p, ESTALE, 0, NULL, "%s \"%s\" has %lld replicas, not %lld",
+                                t->kind.singular, t->name,
+                                (long long)json_int_or(current, "spec.replicas", 0),
+                                (long long)expected);
+        json_set_str(patch, "metadata.resourceVersion",
+                        json_str_or(current, "metadata.resourceVersion", ""));
+        return 0;
+}
+
 static int scale_one(struct kctl *k, const struct target *t, int64_t replicas, struct problem *p) {
         _cleanup_free_ char *path = target_path(
                         t, "scale", streq_ptr(k->flags.dry_run, "server") ? "dryRun=All" : NULL);
-        _cleanup_json_ json_t *patch = json_pack("{s:{s:I}}", "spec", "replicas",
-                                              (json_int_t)replicas),
-                              *current = NULL;
-        int64_t expected;
+        _cleanup_json_ json_t *patch =
+                        json_pack("{s:{s:I}}", "spec", "replicas", (json_int_t)replicas);
         char label[320];
-        int r = path && patch ? 0 : -ENOMEM;
+        int r;
 
-        if (r == 0 && k->flags.current_replicas) {
-                if (parse_i64(k->flags.current_replicas, &expected) < 0)
-                        return problem_set(p, EINVAL, 0, NULL,
-                                        "--current-replicas %s is not a number",
-                                        k->flags.current_replicas);
-                r = api_get(k->client, path, &current, p);
-                if (r == 0 && json_int_or(current, "spec.replicas", 0) != expected)
-                        return problem_set(p, ESTALE, 0, NULL,
-                                        "%s \"%s\" has %lld replicas, not %lld", t->kind.singular,
-                                        t->name,
-                                        (long long)json_int_or(current, "spec.replicas", 0),
-                                        (long long)expected);
-                if (r == 0)
-                        json_set_str(patch, "metadata.resourceVersion",
-                                        json_str_or(current, "metadata.resourceVersion", ""));
-        }
-        if (r == 0)
-                r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, NULL, p);
-        if (r == 0)
-                printf("%s/%s scaled\n", kind_label(&t->kind, label), t->name);
-        return r;
+        if (!path || !patch)
+                return -ENOMEM;
+        r = expect_current(k, t, path, patch, p);
+        if (r < 0)
+                return r;
+        r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, /* ret= */ NULL, p);
+        if (r < 0)
+                return r;
+        printf("%s/%s scaled\n", kind_label(&t->kind, label), t->name);
+        return 0;
 }
 
 int kctl_scale(struct kctl *k) {

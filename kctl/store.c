@@ -1,4 +1,4 @@
-/* The store's program as a tool: kctl itself knows nothing of databases. */
+/* The store's program as a tool: kctl itself has no code for databases. */
 #include "kctl/store.h"
 
 #include "lib/json.h"
@@ -77,6 +77,10 @@ char *store_info_text(const json_t *info) {
                         (long long)json_int_or(info, "revision", 0), (long long)keys, plural(keys),
                         (long long)leases, plural(leases),
                         (long long)(json_int_or(info, "size", 0) + 1023) / 1024);
+}
+
+int store_fail(int r, const struct problem *p) {
+        return p->message ? kctl_fail(p) : kctl_error("%s", strerror(-r));
 }
 
 int store_control_machine(struct kctl *k, const char **ret, struct problem *p) {

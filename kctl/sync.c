@@ -1,4 +1,4 @@
-/* kctl sync: what Git says and what is; fetch now; suspend and resume. */
+/* kctl sync: compare Git with the cluster; fetch now; suspend and resume. */
 #include "kctl/kctl.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -51,7 +51,8 @@ int kctl_sync(struct kctl *k) {
         if (t.count == 0)
                 puts("No GitSync is registered; examples/README.md shows one");
         for (size_t i = 0; i < t.count; i++) {
-                _cleanup_free_ char *path = target_path(&t.items[i], NULL, NULL);
+                _cleanup_free_ char *path = target_path(
+                                &t.items[i], /* subresource= */ NULL, /* query= */ NULL);
                 _cleanup_json_ json_t *o = NULL;
                 char applied[64], age[TIMEFMT_SIZE];
                 uint64_t then;
@@ -99,48 +100,52 @@ static int is_handled(const json_t *o, void *userdata, struct problem *p) {
                         json_str_or(o, "status.message", "the sync failed without a message"));
 }
 
+/* Requests a sync at the time now and, with --wait, waits for it; prints the result. */
+static int sync_one(struct kctl *k, const struct target *t, struct problem *p) {
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, "fieldManager=kctl");
+        char now[TIMEFMT_SIZE], revision[64];
+        _cleanup_json_ json_t *patch = json_pack("{s:{s:{s:s}}}", "metadata", "annotations",
+                                              "keelson.dev/reconcileAt",
+                                              time_format_micro(now_wall_us(), now)),
+                              *o = NULL, *after = NULL;
+        int r;
+
+        if (!path || !patch)
+                return -ENOMEM;
+        r = api_patch_request(k->client, path, API_PATCH_MERGE, patch, &o, p);
+        if (r < 0)
+                return r;
+        if (json_bool_or(o, "spec.suspend", false))
+                return problem_set(p, EPERM, 0, NULL,
+                                "GitSync \"%s\" is suspended; kctl sync resume %s resumes it",
+                                t->name, t->name);
+        if (k->flags.wait) {
+                r = wait_for(k, t,
+                                k->flags.timeout_us ? k->flags.timeout_us
+                                                    : SYNC_TIMEOUT_DEFAULT_S * 1000000ull,
+                                is_handled, now, p);
+                if (r < 0)
+                        return r;
+        }
+        (void)api_get(k->client, path, &after, p);
+        printf("gitsync.keelson.dev/%s %s %s\n", t->name,
+                        k->flags.wait ? "applied" : "asked to sync",
+                        k->flags.wait ? short_revision(after, "status.lastAppliedRevision",
+                                                        revision)
+                                      : "");
+        return 0;
+}
+
 int kctl_sync_now(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
-        char now[TIMEFMT_SIZE];
         int code = EXIT_OK;
 
         if (gitsyncs(k, true, &t, &p) < 0)
                 return kctl_fail(&p);
-        for (size_t i = 0; i < t.count; i++) {
-                _cleanup_free_ char *path = target_path(&t.items[i], NULL, "fieldManager=kctl");
-                _cleanup_json_ json_t *patch = json_pack("{s:{s:{s:s}}}", "metadata", "annotations",
-                                                      "keelson.dev/reconcileAt",
-                                                      time_format_micro(now_wall_us(), now)),
-                                      *o = NULL;
-                char revision[64];
-                int r = path && patch ? api_patch_request(k->client, path, API_PATCH_MERGE, patch,
-                                                        &o, &p)
-                                      : -ENOMEM;
-
-                if (r == 0 && json_bool_or(o, "spec.suspend", false))
-                        r = problem_set(&p, EPERM, 0, NULL,
-                                        "GitSync \"%s\" is suspended; kctl sync resume %s resumes "
-                                        "it",
-                                        t.items[i].name, t.items[i].name);
-                if (r == 0 && k->flags.wait)
-                        r = wait_for(k, &t.items[i],
-                                        k->flags.timeout_us ? k->flags.timeout_us
-                                                            : SYNC_TIMEOUT_DEFAULT_S * 1000000ull,
-                                        is_handled, now, &p);
-                if (r < 0) {
+        for (size_t i = 0; i < t.count; i++)
+                if (sync_one(k, &t.items[i], &p) < 0)
                         code = kctl_fail(&p);
-                        continue;
-                }
-                json_decref(o);
-                o = NULL;
-                (void)api_get(k->client, path, &o, &p);
-                printf("gitsync.keelson.dev/%s %s %s\n", t.items[i].name,
-                                k->flags.wait ? "applied" : "asked to sync",
-                                k->flags.wait ? short_revision(o, "status.lastAppliedRevision",
-                                                                revision)
-                                              : "");
-        }
         return code;
 }
 

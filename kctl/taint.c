@@ -81,7 +81,7 @@ static int change_list(struct kctl *k, const char *node, json_t *taints, const j
 
 static int taint_once(
                 struct kctl *k, const struct target *t, const json_t *changes, struct problem *p) {
-        _cleanup_free_ char *path = target_path(t, NULL, NULL),
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
                             *to = target_path(t, NULL,
                                             streq_ptr(k->flags.dry_run, "server")
                                                             ? "fieldManager=kctl&dryRun=All"
@@ -96,11 +96,11 @@ static int taint_once(
         taints = json_deep_copy(json_at(node, "spec.taints"));
         if (!taints)
                 taints = json_array();
-        json_array_foreach (changes, i, change)
-                if (r == 0)
-                        r = change_list(k, t->name, taints, change, p);
-        if (r < 0)
-                return r;
+        json_array_foreach (changes, i, change) {
+                r = change_list(k, t->name, taints, change, p);
+                if (r < 0)
+                        return r;
+        }
         patch = json_pack("{s:{s:s}, s:{s:O}}", "metadata", "resourceVersion",
                         json_str_or(node, "metadata.resourceVersion", ""), "spec", "taints",
                         taints);

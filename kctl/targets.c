@@ -40,7 +40,7 @@ static int add_category(struct kctl *k, const char *word, struct targets *kinds)
 
                 if (!kind_word_in(f->categories, word))
                         continue;
-                r = add(k, kinds, &kind, default_namespace(k), NULL);
+                r = add(k, kinds, &kind, default_namespace(k), /* name= */ NULL);
                 if (r < 0)
                         return r;
                 n++;
@@ -65,8 +65,9 @@ static int parse_kinds(struct kctl *k, const char *word, struct targets *kinds, 
                 if (r > 0)
                         continue;
                 r = kind_find(k, *part, &kind, p);
-                if (r == 0)
-                        r = add(k, kinds, &kind, default_namespace(k), NULL);
+                if (r < 0)
+                        return r;
+                r = add(k, kinds, &kind, default_namespace(k), /* name= */ NULL);
                 if (r < 0)
                         return r;
         }
@@ -153,30 +154,43 @@ char *target_path(const struct target *t, const char *subresource, const char *q
         return api_path(&t->kind.resource, t->ns, t->name, subresource, query);
 }
 
+/* The objects that a target without a name and the selectors stand for. */
+static int add_selected(
+                struct kctl *k, const struct target *t, struct targets *named, struct problem *p) {
+        _cleanup_free_ char *query = selector_query(k, /* more= */ NULL),
+                            *path = query ? target_path(t, /* subresource= */ NULL, query) : NULL;
+        _cleanup_json_ json_t *list = NULL;
+        const json_t *o;
+        size_t i;
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = api_get(k->client, path, &list, p);
+        if (r < 0)
+                return r;
+        json_array_foreach (json_object_get(list, "items"), i, o) {
+                r = add(k, named, &t->kind, object_namespace(o), object_name(o));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int targets_resolve(struct kctl *k, size_t from, struct targets *ret, struct problem *p) {
         _cleanup_targets_ struct targets t = {0}, named = {0};
         int r = targets_parse(k, from, &t, p);
 
-        for (size_t i = 0; r == 0 && i < t.count; i++) {
-                const struct target *x = &t.items[i];
-                _cleanup_free_ char *query = NULL, *path = NULL;
-                _cleanup_json_ json_t *list = NULL;
-                const json_t *o;
-                size_t j;
-
-                if (x->name) {
-                        r = add(k, &named, &x->kind, x->ns, x->name);
-                        continue;
-                }
-                query = selector_query(k, NULL);
-                path = query ? target_path(x, NULL, query) : NULL;
-                r = path ? api_get(k->client, path, &list, p) : -ENOMEM;
-                json_array_foreach (json_object_get(list, "items"), j, o)
-                        if (r == 0)
-                                r = add(k, &named, &x->kind, object_namespace(o), object_name(o));
-        }
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < t.count; i++) {
+                const struct target *x = &t.items[i];
+
+                r = x->name ? add(k, &named, &x->kind, x->ns, x->name)
+                            : add_selected(k, x, &named, p);
+                if (r < 0)
+                        return r;
+        }
         *ret = named;
         named = (struct targets){0};
         return 0;

@@ -1,5 +1,5 @@
 /* kctl up, kctl down: a control plane on a machine, over SSH or here. Every step may be repeated: a
- * second `up` finds what is done. */
+ * second `up` skips the steps that are done. */
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
 #include "kctl/machine.h"
@@ -19,7 +19,7 @@ static int make_folders(struct machine *m, struct problem *p) {
         return machine_run(m,
                         "mkdir -p /etc/keelson/pki && chmod 0755 /etc/keelson && "
                         "chmod 0700 /etc/keelson/pki",
-                        NULL, 0, 30, NULL, p);
+                        /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL, p);
 }
 
 /* ca.crt goes last: its presence marks a complete set. */
@@ -41,8 +41,8 @@ static int write_files(struct machine *m, const struct cluster_files *files, str
 }
 
 /* Gives an installation of a version whose store trusted the cluster's CA an authority of the
- * store's own. Where a person arranged members or clients, only they know what those need: it is
- * reported. */
+ * store's own. Where an administrator set up members or clients, kctl cannot know their needs: it
+ * is reported. */
 static int upgrade_store(
                 struct kctl *k, struct machine *m, const char *address, struct problem *p) {
         const char *addresses[] = {address, NULL};
@@ -61,7 +61,7 @@ static int upgrade_store(
                 return machine_run(m,
                                 "cd /etc/keelson/pki && cp ca.crt store-ca.crt.new && "
                                 "mv store-ca.crt.new store-ca.crt",
-                                NULL, 0, 30, NULL, p);
+                                /* input= */ NULL, 0, 30, /* ret_stdout= */ NULL, p);
         }
         step(k, "Giving the store its own certificate authority");
         r = cluster_files_make_store(&spec, &files, p);
@@ -79,7 +79,8 @@ static void print_trouble(struct machine *m) {
         _cleanup_buf_ struct buf out = {0};
         int status;
 
-        if (machine_try(m, text_units_trouble_sh, NULL, 0, 30, &out, NULL, &status, &p) == 0 &&
+        if (machine_try(m, text_units_trouble_sh, /* input= */ NULL, 0, 30, &out,
+                            /* ret_stderr= */ NULL, &status, &p) == 0 &&
                         out.data)
                 fprintf(stderr, "%s", out.data);
 }
@@ -187,8 +188,8 @@ static int install_files(struct kctl *k, struct machine *m, const struct facts *
         return write_files(m, &files, p);
 }
 
-/* An existing installation keeps its files; what earlier versions did otherwise is brought up
- * to date. */
+/* An existing installation keeps its files; the differences of earlier versions are brought
+ * up to date. */
 static int upgrade_files(
                 struct kctl *k, struct machine *m, const char *address, struct problem *p) {
         int r;
@@ -201,7 +202,7 @@ static int upgrade_files(
 }
 
 /* Makes the cluster known here: merges the administrator's kubeconfig into the file at config_path,
- * waits for the API and publishes what a join needs. */
+ * waits for the API and publishes the data for joins. */
 static int connect_cluster(struct kctl *k, struct machine *m, const char *server,
                 const char *config_path, struct problem *p) {
         _cleanup_free_ char *admin = read_remote(m, "/etc/keelson/admin.kubeconfig", p), *ca = NULL,
@@ -256,7 +257,8 @@ static int up_on(struct kctl *k, struct machine *m, struct problem *p) {
         if (r < 0)
                 return r;
         step(k, "Starting the units");
-        r = machine_run(m, text_start_units_sh, NULL, 0, 90, NULL, p);
+        r = machine_run(m, text_start_units_sh, /* input= */ NULL, 0, 90, /* ret_stdout= */ NULL,
+                        p);
         if (r < 0)
                 return r;
         r = connect_cluster(k, m, server, config_path, p);
@@ -316,7 +318,7 @@ int kctl_down(struct kctl *k) {
                         "This removes the control plane of %s with all it stores", machine_name(m));
         if (!question || !confirmed(k, question))
                 return EXIT_ERROR;
-        if (machine_run(m, text_down_sh, NULL, 0, 120, NULL, &p) < 0)
+        if (machine_run(m, text_down_sh, /* input= */ NULL, 0, 120, /* ret_stdout= */ NULL, &p) < 0)
                 return kctl_fail(&p);
         if (config_path && kubeconfig_remove(config_path, "keelson", &p) < 0)
                 return kctl_fail(&p);

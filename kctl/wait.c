@@ -13,7 +13,7 @@ struct object_wait {
         void *userdata;
         struct problem *problem;
         struct buf line;
-        int result; /* 1 finished, negative error */
+        int outcome; /* of done(): 1 finished, negative error */
         char version[32];
 };
 
@@ -33,15 +33,17 @@ static int on_line(struct object_wait *w, const char *line, size_t n) {
                 snprintf(w->version, sizeof(w->version), "%s", version);
         if (streq(type, "BOOKMARK"))
                 return 0;
-        w->result = w->done(streq(type, "DELETED") ? NULL : object, w->userdata, w->problem);
-        return w->result != 0 ? -ECANCELED : 0;
+        w->outcome = w->done(streq(type, "DELETED") ? NULL : object, w->userdata, w->problem);
+        return w->outcome != 0 ? -ECANCELED : 0;
 }
 
 static int on_data(struct http_call *call, const char *data, size_t n, void *userdata) {
         struct object_wait *w = userdata;
         int r = buf_append(&w->line, data, n);
 
-        while (r == 0 && w->line.size > 0) {
+        if (r < 0)
+                return r;
+        while (w->line.size > 0) {
                 char *newline = memchr(w->line.data, '\n', w->line.size);
 
                 if (!newline)
@@ -49,16 +51,18 @@ static int on_data(struct http_call *call, const char *data, size_t n, void *use
                 size_t length = (size_t)(newline - w->line.data);
                 r = on_line(w, w->line.data, length);
                 buf_consume(&w->line, length + 1);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
 /* One GET and one watch. 0: try again. */
 static int wait_round(
                 struct kctl *k, const struct target *t, struct object_wait *w, uint64_t left_us) {
         struct target whole = {t->kind, t->ns, NULL};
-        _cleanup_free_ char *path = target_path(t, NULL, NULL), *name = url_escape(t->name),
-                            *query = NULL, *watch = NULL;
+        _cleanup_free_ char *path = target_path(t, /* subresource= */ NULL, /* query= */ NULL),
+                            *name = url_escape(t->name), *query = NULL, *watch = NULL;
         _cleanup_json_ json_t *object = NULL;
         struct http_result result;
         int r;
@@ -69,9 +73,9 @@ static int wait_round(
         if (r < 0 && r != -ENOENT)
                 return r == -EACCES || r == -EINVAL ? r
                                                     : 0; /* the server may be back in a moment */
-        w->result = w->done(object, w->userdata, w->problem);
-        if (w->result != 0)
-                return w->result;
+        w->outcome = w->done(object, w->userdata, w->problem);
+        if (w->outcome != 0)
+                return w->outcome;
         query = strformat("watch=true&allowWatchBookmarks=true&fieldSelector=metadata.name%%3D%s&"
                           "resourceVersion=%s&timeoutSeconds=%llu",
                         name, object ? json_str_or(object, "metadata.resourceVersion", "0") : "0",
@@ -88,7 +92,7 @@ static int wait_round(
                                         .userdata = w},
                         &result);
         http_result_done(&result);
-        return w->result;
+        return w->outcome;
 }
 
 int wait_for(struct kctl *k, const struct target *t, uint64_t timeout_us, wait_func done,

@@ -1,4 +1,4 @@
-/* The base header: what every file may use without thinking. Cleanup attributes, pointer hand-over,
+/* The base header: helpers that every file may use. Cleanup attributes, transfer of pointers,
  * always-on assertions, small string and integer helpers. The only header that defines macros. */
 #pragma once
 
@@ -54,7 +54,7 @@ enum { MEMORY_IS_CHECKED = 0 };
 enum { MEMORY_IS_CHECKED = 0 };
 #endif
 
-/* Gives the pointer away: its value, and NULL stays behind. */
+/* Transfers the pointer: the value, and the variable becomes NULL. */
 #define TAKE_PTR(p) \
         ({ \
                 typeof(p) *_pp = &(p); \

@@ -60,7 +60,8 @@ const struct confine_path confine_network_files[] = {
 const size_t confine_network_file_count = ELEMENTS(confine_network_files);
 
 static uint64_t known_fs(long version) {
-        /* Everything of version 1; REFER (2), TRUNCATE (3) and IOCTL_DEV (5) as they came. */
+        /* Everything of version 1; REFER (2), TRUNCATE (3) and IOCTL_DEV (5) with their versions.
+         */
         uint64_t all = LANDLOCK_ACCESS_FS_MAKE_SYM * 2 - 1;
 
         if (version >= 2)
@@ -73,9 +74,8 @@ static uint64_t known_fs(long version) {
 }
 
 static int allow_path(int ruleset, const struct confine_path *p, uint64_t known) {
-        const uint64_t on_files =
-                        LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-                        LANDLOCK_ACCESS_FS_EXECUTE | FS_TRUNCATE;
+        const uint64_t on_files = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                                  LANDLOCK_ACCESS_FS_EXECUTE | FS_TRUNCATE;
         _cleanup_close_ int fd = open(p->path, O_PATH | O_CLOEXEC);
         struct landlock_path_beneath_attr rule = {.parent_fd = fd};
         struct stat st;

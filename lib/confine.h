@@ -27,7 +27,7 @@ struct confine_options {
 
 /* Confined afterwards: 0 files, ports, signals; CONFINE_PARTLY where the kernel knows fewer of
  * them (before 6.12); -EOPNOTSUPP where it has no Landlock at all: nothing holds. Other negative
- * errno: nothing may be relied on. */
+ * errno: no rule is certain to hold. */
 enum { CONFINE_PARTLY = 1 };
 int confine_self(const struct confine_options *options);
 /* Whether the kernel has Landlock and lets this process use it. */

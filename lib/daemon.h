@@ -1,4 +1,4 @@
-/* The common parts of all daemons: one sd-event loop, SIGTERM/SIGINT for a clean end, sd_notify
+/* The common parts of all daemons: one sd-event loop, SIGTERM/SIGINT for a clean exit, sd_notify
  * READY/STOPPING/WATCHDOG, and an HTTP listener with /healthz /livez /readyz /metrics for daemons
  * that have no API of their own. */
 #pragma once
@@ -25,7 +25,8 @@ void daemon_on_stop(struct daemon *d, daemon_stop_func func, void *userdata);
 void daemon_on_ready_check(struct daemon *d, daemon_ready_func func, void *userdata);
 /* Listens on "127.0.0.1:10257" or "unix:///run/keelson/x.sock"; NULL or "" listens nowhere. */
 int daemon_listen_health(struct daemon *d, const char *address, struct problem *p);
-/* Tells systemd READY=1 with a status sentence; may be called again to change the sentence. */
+/* Notifies systemd of READY=1 with a status sentence; may be called again to change the sentence.
+ */
 void daemon_notify_ready(struct daemon *d, const char *status);
 /* Runs until the end; returns the exit code (0 after SIGTERM). */
 int daemon_run(struct daemon *d);

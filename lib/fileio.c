@@ -104,23 +104,30 @@ int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode)
         return file_sync_folder_of(path);
 }
 
+static void close_folder(DIR **d) {
+        if (*d)
+                (void)closedir(*d);
+}
+
 int file_list(const char *path, char ***ret) {
         _cleanup_strv_free_ char **names = NULL;
-        DIR *d = opendir(path);
+        _cleanup_(close_folder) DIR *d = opendir(path);
         struct dirent *e;
-        int r = 0;
+        int r;
 
         if (!d)
                 return -errno;
-        while (r == 0 && (errno = 0, e = readdir(d)))
-                if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
-                        r = strv_extend(&names, e->d_name);
-        if (r == 0)
-                r = -errno;
-        (void)closedir(d);
-        if (r == 0)
-                *ret = TAKE_PTR(names);
-        return r;
+        while ((errno = 0, e = readdir(d))) {
+                if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+                        continue;
+                r = strv_extend(&names, e->d_name);
+                if (r < 0)
+                        return r;
+        }
+        if (errno != 0)
+                return -errno;
+        *ret = TAKE_PTR(names);
+        return 0;
 }
 
 int mkdir_parents(const char *path, mode_t mode) {
@@ -153,7 +160,7 @@ struct removal {
         int top;             /* the tree's own folder */
         dev_t device;        /* other file systems are not entered */
         unsigned long moved; /* folders that this pass has moved up to top */
-        uint64_t serial;     /* starts at random: nobody can have taken the names before */
+        uint64_t serial;     /* starts at random: no other program can have used the names before */
 };
 
 /* Puts a folder that lies too deep right below the top, where the next pass finds it: however deep
@@ -211,10 +218,10 @@ static int remove_entry(struct removal *x, int parent, const char *name, unsigne
         return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* Takes fd. Continues after an error, so that as little as possible is left. */
+/* Takes fd. Continues after an error, so that as little as possible remains. */
 static int remove_children(struct removal *x, int fd, unsigned depth) {
         DIR *d = fdopendir(fd);
-        int r = 0;
+        int first = 0;
 
         if (!d) {
                 close(fd);
@@ -222,12 +229,12 @@ static int remove_children(struct removal *x, int fd, unsigned depth) {
         }
         for (struct dirent *e; (e = readdir(d));)
                 if (!streq(e->d_name, ".") && !streq(e->d_name, "..")) {
-                        int q = remove_entry(x, dirfd(d), e->d_name, depth);
+                        int r = remove_entry(x, dirfd(d), e->d_name, depth);
 
-                        r = r < 0 ? r : q;
+                        first = first < 0 ? first : r;
                 }
         closedir(d);
-        return r;
+        return first;
 }
 
 int remove_tree(const char *path) {

@@ -26,6 +26,6 @@ int remove_tree(const char *path);
 /* Full disk, read-only, no permission: a sentence with path, cause and remedy for a user. Caller
  * frees. */
 char *file_error_text(const char *path, const char *what, int error) _warn_unused_;
-/* A free name for what is put aside: PATH.WHY-20240102T030405Z, and -2 and so on after it. Caller
- * frees; NULL when there is none. */
+/* A free name for a file or folder that is put aside: PATH.WHY-20240102T030405Z, then with -2 and
+ * so on after it. Caller frees; NULL when there is none. */
 char *file_aside_name(const char *path, const char *why) _warn_unused_;

@@ -190,7 +190,7 @@ static void submit_waiting(struct grpc_channel *ch) {
 
         while (ch->up && !ch->going_away && (call = ch->waiting)) {
                 if (call_submit(call) < 0) {
-                        /* Out of memory or of stream ids: this connection takes no more. */
+                        /* Out of memory or of stream ids: this connection is full. */
                         ch->going_away = true;
                         ch->goaway_at_us = h2_now_us();
                         h2_loop_wake_at(&ch->loop, ch->goaway_at_us);
@@ -274,7 +274,7 @@ int grpc_client_unary(struct grpc_channel *ch, const struct grpc_client_call_opt
         return 0;
 }
 
-/* ---- what comes back ---- */
+/* ---- answers ---- */
 
 static int on_header(struct h2_stream *s, const char *name, const char *value) {
         struct grpc_client_call *call = call_of(s);
@@ -295,7 +295,7 @@ static int on_header(struct h2_stream *s, const char *name, const char *value) {
         return 0;
 }
 
-/* The server has ended the stream: the rest of our side is of no use to it. */
+/* The server has ended the stream: it does not need the rest of our side. */
 static void on_remote_end(struct h2_stream *s) {
         struct grpc_client_call *call = call_of(s);
 
@@ -406,7 +406,7 @@ static void retry_in(struct grpc_channel *ch, uint64_t us) {
         (void)sd_event_source_set_enabled(ch->retry, SD_EVENT_ONESHOT);
 }
 
-/* Ends the waiting calls that wait for no better time. */
+/* Ends the waiting calls that do not wait for a connection (fail_fast). */
 static void fail_fast(struct grpc_channel *ch) {
         bool freed = false;
 
@@ -470,7 +470,7 @@ static void on_broken(struct h2_connection *c, const char *why) {
         (void)sd_event_source_set_enabled(ch->ping, SD_EVENT_OFF);
         if (was_up) {
                 set_why(ch, why);
-                ch->address_count = 0; /* names are asked for again */
+                ch->address_count = 0; /* names are resolved again */
                 ch->backoff_us = BACKOFF_MIN_US;
                 if (ch->moving_on)
                         ch->endpoint = (ch->endpoint + 1) % ch->endpoint_count;
@@ -500,28 +500,34 @@ static const struct h2_handler handler = {
                 .on_broken = on_broken,
 };
 
-/* The next of the known addresses. */
-static void connect_address(struct grpc_channel *ch) {
-        const struct grpc_endpoint *e = &ch->endpoints[ch->endpoint];
-        const struct address *a = &ch->addresses[ch->address];
+static int start_connection(
+                struct grpc_channel *ch, const struct grpc_endpoint *e, const struct address *a) {
         _cleanup_close_ int fd =
                         socket(a->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        int r = fd < 0 ? -errno : 0;
+        int r;
 
-        if (r == 0 && connect(fd, (const struct sockaddr *)&a->storage, a->size) < 0 &&
-                        errno != EINPROGRESS)
-                r = -errno;
-        if (r == 0)
-                r = h2_connection_new(&ch->connection, &ch->loop, &handler, ch, fd,
-                                e->tls ? ch->tls : NULL, e->host, false);
-        if (r == 0) {
-                /* Of several endpoints one that hangs does not hold the others up for long. */
-                if (ch->endpoint_count > 1)
-                        ch->connection->deadline_us = MIN(ch->connection->deadline_us,
-                                        h2_now_us() + CONNECT_ONE_OF_SEVERAL_US);
-                TAKE_FD(fd);
+        if (fd < 0)
+                return -errno;
+        if (connect(fd, (const struct sockaddr *)&a->storage, a->size) < 0 && errno != EINPROGRESS)
+                return -errno;
+        r = h2_connection_new(&ch->connection, &ch->loop, &handler, ch, fd, e->tls ? ch->tls : NULL,
+                        e->host, H2_CLIENT);
+        if (r < 0)
+                return r;
+        /* Of several endpoints one that hangs does not hold the others up for long. */
+        if (ch->endpoint_count > 1)
+                ch->connection->deadline_us = MIN(ch->connection->deadline_us,
+                                h2_now_us() + CONNECT_ONE_OF_SEVERAL_US);
+        TAKE_FD(fd);
+        return 0;
+}
+
+/* The next of the known addresses. */
+static void connect_address(struct grpc_channel *ch) {
+        int r = start_connection(ch, &ch->endpoints[ch->endpoint], &ch->addresses[ch->address]);
+
+        if (r >= 0)
                 return;
-        }
         ch->connection = NULL;
         if (++ch->address < ch->address_count) {
                 set_why(ch, strerror(-r));

@@ -16,7 +16,7 @@ struct grpc_channel_options {
                                         "http://127.0.0.1:2379" */
         const struct tls_files *tls; /* NULL: no TLS (unix, http) */
         size_t message_size_max;     /* of received messages; 0: 64 MiB */
-        uint64_t ping_us;            /* how often a silent peer is asked; 0: 10 s */
+        uint64_t ping_us;            /* how often a silent peer gets a PING; 0: 10 s */
         uint64_t backoff_max_us;     /* between attempts to connect; 0: 5 s */
         int64_t priority; /* of what comes in, as sd-event has it, while that is little */
         /* Connection state, for readiness; may be NULL. */
@@ -26,7 +26,7 @@ struct grpc_channel_options {
 
 int grpc_channel_new(struct grpc_channel **ret, sd_event *event,
                 const struct grpc_channel_options *options, struct problem *p);
-/* Calls under way end without their callbacks. Allowed in every callback. */
+/* Calls in flight end without their callbacks. Allowed in every callback. */
 struct grpc_channel *grpc_channel_free(struct grpc_channel *ch);
 DEFINE_CLEANUP(struct grpc_channel *, grpc_channel_free);
 bool grpc_channel_is_connected(const struct grpc_channel *ch);
@@ -36,7 +36,7 @@ const char *grpc_channel_why(const struct grpc_channel *ch);
  * connection. */
 uint64_t grpc_channel_round_trip_us(const struct grpc_channel *ch, uint64_t *ret_number);
 /* This endpoint answers but is of no use (it has no leader, say): the next one is tried. What is
- * under way ends with UNAVAILABLE, from the loop. Without another endpoint nothing happens. */
+ * in flight ends with UNAVAILABLE, from the loop. Without another endpoint nothing happens. */
 void grpc_channel_move_on(struct grpc_channel *ch);
 
 struct grpc_client_call_options {

@@ -1,7 +1,7 @@
 /* Messages out of the bytes of HTTP/2 streams, and into them. A message that comes whole in one
- * piece is handed on without a copy; a part is kept until the rest comes, within a bound for all
- * streams of a connection together (h2_connection.held). The words of refusals are grpc-go's:
- * clients know them. */
+ * piece is passed on without a copy; a part is kept until the rest comes, within a bound for all
+ * streams of a connection together (h2_connection.held). The texts of refusals are grpc-go's,
+ * because clients match on them. */
 #include "lib/grpc-framing.h"
 
 enum { PARTIAL_MESSAGES_MAX = 64 << 20 /* per connection, beyond one whole message */ };

@@ -14,7 +14,7 @@ struct grpc_framing {
         size_t prefix_size;  /* how much of it has come */
         size_t message_size; /* as the prefix said */
         struct buf message;  /* the received part of an incomplete message */
-        bool raw;            /* what is sent brings its own framing */
+        bool raw;            /* sent data has its own framing */
 };
 
 /* One user's side. Both may end the connection. */
@@ -37,5 +37,5 @@ bool grpc_framing_is_cut(struct grpc_framing *f, struct h2_stream *s,
 int grpc_framing_send(const struct grpc_framing *f, struct h2_stream *s, struct bytes *message);
 /* The five bytes before a message of a size. */
 void grpc_framing_prefix(uint8_t ret[static GRPC_PREFIX_SIZE], uint32_t size);
-/* Frees what is kept; before h2_stream_done(). */
+/* Frees the kept data; before h2_stream_done(). */
 void grpc_framing_done(struct grpc_framing *f, struct h2_stream *s);

@@ -20,7 +20,7 @@ enum { GRPC_TIMEOUT_SIZE = 12 };
 void grpc_timeout_format(char buffer[static GRPC_TIMEOUT_SIZE], uint64_t us);
 int grpc_timeout_parse(const char *s, uint64_t *ret_us);
 
-/* grpc-message: percent-encoding of what is not printable ASCII. NULL when out of memory. */
+/* grpc-message: percent-encoding of bytes that are not printable ASCII. NULL when out of memory. */
 char *grpc_message_encode(const char *s) _warn_unused_;
 char *grpc_message_decode(const char *s) _warn_unused_;
 /* The gRPC status for an HTTP status without one. */

@@ -352,7 +352,7 @@ static void serve_web(struct grpc_call *call) {
         o->web(call->web, o->userdata);
 }
 
-/* Where plain HTTP is not served, it gets no answer; nor does what is not HTTP at all: methods
+/* Where plain HTTP is not served, it gets no answer; nor do bytes that are not HTTP at all: methods
  * begin with a capital letter, TLS does not. */
 static void on_stranger(struct h2_connection *c, int fd, struct tls_stream *tls, const void *data,
                 size_t n) {
@@ -388,7 +388,7 @@ static const struct grpc_method *find_method(struct grpc_server *s, const char *
         return NULL;
 }
 
-/* In the words of grpc-go, which clients may know. */
+/* The text of grpc-go: clients may match on it. */
 static void refuse_method(struct grpc_call *call, const char *path) {
         const struct grpc_server *s = call->server;
         const char *service = *path == '/' ? path + 1 : path, *slash = strrchr(service, '/');
@@ -491,7 +491,7 @@ static void on_bad_message(struct h2_stream *s, enum grpc_code code, const char 
 
         if (call->finished)
                 return;
-        if (call->web) { /* nobody else ends one early */
+        if (call->web) { /* no other caller ends one early */
                 TAKE_PTR(call->web)->client = NULL;
                 refuse_http(call, "503");
                 return;
@@ -581,7 +581,8 @@ static void on_client(void *userdata, int fd, struct tls_context *tls, bool over
                 return;
         }
         net_tune(fd);
-        if (h2_connection_new(&c, &s->loop, &handler, s, fd, tls, NULL, true) < 0) {
+        if (h2_connection_new(&c, &s->loop, &handler, s, fd, tls, /* server_name= */ NULL,
+                            H2_SERVER) < 0) {
                 safe_close(fd);
                 return;
         }
@@ -663,7 +664,7 @@ static void on_deadline(struct h2_loop *loop, uint64_t now_us) {
 
 int grpc_server_new(struct grpc_server **ret, sd_event *event,
                 const struct grpc_server_options *options) {
-        struct grpc_server *s = calloc(1, sizeof(*s));
+        _cleanup_(grpc_server_freep) struct grpc_server *s = calloc(1, sizeof(*s));
         int r;
 
         if (!s)
@@ -678,16 +679,17 @@ int grpc_server_new(struct grpc_server **ret, sd_event *event,
                 s->options.connections_max = CONNECTIONS_MAX_DEFAULT;
         s->stats = calloc(MAX(options->method_count, (size_t)1), sizeof(*s->stats));
         r = h2_loop_init(&s->loop, event, on_deadline);
-        if (r >= 0 && !s->stats)
-                r = -ENOMEM;
-        if (r >= 0 && options->web)
-                r = web_gate_new(&s->gate, event, options->web, options->userdata);
-        if (r < 0) {
-                grpc_server_free(s);
+        if (r < 0)
                 return r;
+        if (!s->stats)
+                return -ENOMEM;
+        if (options->web) {
+                r = web_gate_new(&s->gate, event, options->web, options->userdata);
+                if (r < 0)
+                        return r;
         }
         s->loop.priority = options->priority;
-        *ret = s;
+        *ret = TAKE_PTR(s);
         return 0;
 }
 
@@ -701,7 +703,7 @@ struct grpc_server *grpc_server_free(struct grpc_server *s) {
         while (s->connections) {
                 struct h2_connection *c = s->connections;
 
-                /* Calls under way end with a status rather than with the connection. */
+                /* Calls in flight end with a status rather than with the connection. */
                 for (struct h2_stream *stream = c->streams; stream; stream = c->cursor) {
                         c->cursor = stream->next;
                         on_bad_message(stream, GRPC_UNAVAILABLE, "the server is shutting down");

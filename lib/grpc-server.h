@@ -17,8 +17,8 @@ enum { GRPC_SLOWER = 11 };
 
 struct grpc_method {
         const char *path; /* "/etcdserverpb.KV/Range" */
-        /* A whole message has come (unary: the one). data is borrowed. The call may be answered now
-         * or later. */
+        /* A whole message has arrived (unary: the one). data is borrowed. The call may be answered
+         * now or later. */
         void (*on_message)(struct grpc_call *call, const void *data, size_t n, void *userdata);
         /* The client has half-closed; NULL when of no interest. */
         void (*on_half_close)(struct grpc_call *call, void *userdata);
@@ -32,7 +32,7 @@ struct grpc_server_options {
         unsigned connections_max; /* 0: 20000; on Unix sockets there is room for some more */
         unsigned unix_mode;       /* of Unix sockets; 0: 0600 */
         int64_t priority;         /* of what comes in, as sd-event has it, while that is little */
-        /* Asked when a call's headers are there; one that it ends it returns false for. May be
+        /* Called when a call's headers have arrived; returns false when it ended the call. May be
          * NULL. */
         bool (*admit)(struct grpc_call *call, void *userdata);
         /* Plain HTTP (lib/web.h) on the same addresses; NULL: refused. */

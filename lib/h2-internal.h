@@ -4,7 +4,7 @@
 #include "lib/h2.h"
 
 /* h2-stream.c */
-/* Takes a stream out of its connection's list. */
+/* Removes a stream from its connection's list. */
 void h2_stream_unlink(struct h2_stream *s);
 /* Moves up to n queued bytes to out. Returns how many. */
 size_t h2_stream_fill(struct h2_stream *s, uint8_t *out, size_t n);

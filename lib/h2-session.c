@@ -83,7 +83,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         return c->doomed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-/* A server that has said all it has to say does not wait for the rest of the request. */
+/* A server that has sent its whole answer does not wait for the rest of the request. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *userdata) {
         struct h2_connection *c = userdata;
 
@@ -161,7 +161,8 @@ int h2_session_new(struct h2_connection *c) {
                 return -ENOMEM;
         }
         nghttp2_option_set_no_http_messaging(option, c->server);
-        /* For priorities, which nobody uses, it would keep thousands of streams that have ended. */
+        /* For priorities, which no client uses, it would keep thousands of streams that have ended.
+         */
         nghttp2_option_set_no_closed_streams(option, 1);
         r = c->server ? nghttp2_session_server_new3(&c->session, callbacks, c, option, &mem)
                       : nghttp2_session_client_new3(&c->session, callbacks, c, option, &mem);
@@ -172,9 +173,10 @@ int h2_session_new(struct h2_connection *c) {
         /* Servers send no ENABLE_PUSH. */
         r = nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings,
                         ELEMENTS(settings) - (c->server ? 1 : 0));
-        if (r == 0)
-                r = nghttp2_session_set_local_window_size(
-                                c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
+        if (r != 0)
+                return -ENOMEM;
+        r = nghttp2_session_set_local_window_size(
+                        c->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW);
         return r == 0 ? 0 : -ENOMEM;
 }
 

@@ -40,7 +40,7 @@ static void dirty_unlink(struct h2_connection *c) {
         c->dirty_next = NULL;
 }
 
-/* Closes what is left of the streams. */
+/* Closes the remaining streams. */
 static void close_streams(struct h2_connection *c) {
         struct h2_stream *s;
 
@@ -110,7 +110,7 @@ static void flush(struct h2_connection *c);
 
 static void flush_all(struct h2_loop *loop) {
         /* Take the list as it is: what becomes dirty meanwhile has its turn in the next round. A
-         * callback may free the loop, so that only the list is looked at from here on; while there
+         * callback may free the loop, so that only the list is used from here on; while there
          * is a connection in it there is the loop, too. */
         struct h2_connection *round = TAKE_PTR(loop->dirty), *c;
         uint64_t until_us = h2_now_us() + FLUSH_US;
@@ -147,7 +147,7 @@ void h2_connection_dirty(struct h2_connection *c) {
         if (c->dirty_next)
                 c->dirty_next->dirty_link = &c->dirty_next;
         loop->dirty = c;
-        /* A new source each time takes its turn after what is pending already: that makes the
+        /* A new source each time takes its turn after those pending already: that makes the
          * batch. */
         if (!loop->flush && sd_event_add_defer(loop->event, &loop->flush, on_flush, loop) < 0)
                 h2_loop_wake_at(loop, 0);
@@ -212,7 +212,7 @@ static void update_io(struct h2_connection *c, uint32_t events) {
                 c->io_events = events;
 }
 
-static void tell_drained(struct h2_connection *c) {
+static void notify_drained(struct h2_connection *c) {
         struct h2_stream *s;
 
         while (!c->doomed && (s = c->drained)) {
@@ -269,21 +269,25 @@ static int write_out(struct h2_connection *c) {
         return 0;
 }
 
+static int fill_and_write(struct h2_connection *c) {
+        int r = fill_out(c);
+
+        return r < 0 || c->doomed ? r : write_out(c);
+}
+
 static void flush(struct h2_connection *c) {
-        int r = 0;
+        int r;
 
         if (c->state != H2_OPEN || c->doomed)
                 return;
         enter(c);
         /* The rest is sent in the next round, after the other connections' turns. */
-        r = fill_out(c);
-        if (r == 0 && !c->doomed)
-                r = write_out(c);
+        r = fill_and_write(c);
         if (!c->doomed && r == 0 && h2_session_wants_write(c))
                 h2_connection_dirty(c);
         if (!c->read_more)
                 update_io(c, (uint32_t)OPEN_EVENTS | (r == -EAGAIN ? EPOLLOUT : 0));
-        tell_drained(c);
+        notify_drained(c);
         if (c->doomed)
                 ;
         else if (r < 0 && r != -EAGAIN)
@@ -313,7 +317,7 @@ static void set_priority(struct h2_connection *c, int64_t priority) {
                 (void)sd_event_source_set_priority(c->io, priority);
 }
 
-/* Comes again for the rest, which no edge will tell of. */
+/* Runs again for the rest: no edge will report it. */
 static void read_more_later(struct h2_connection *c) {
         c->read_more = true;
         c->io_events = (uint32_t)OPEN_EVENTS | EPOLLOUT; /* writable as good as always */
@@ -388,7 +392,7 @@ static void connection_open(struct h2_connection *c) {
                 flush(c);
 }
 
-/* ---- what else a client may speak ---- */
+/* ---- clients of other protocols ---- */
 
 static void give_away(struct h2_connection *c, const void *data, size_t n) {
         struct tls_stream *tls = TAKE_PTR(c->tls);
@@ -499,9 +503,36 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         return 0;
 }
 
+/* Watches the socket and enters the first state that follows from the role and from TLS. */
+static int connection_start(
+                struct h2_connection *c, int fd, struct tls_context *tls, const char *server_name) {
+        int r = sd_event_add_io(c->loop->event, &c->io, fd, c->io_events, on_io, c);
+
+        if (r < 0)
+                return r;
+        if (c->loop->priority != SD_EVENT_PRIORITY_NORMAL) {
+                r = sd_event_source_set_priority(c->io, c->loop->priority);
+                if (r < 0)
+                        return r;
+        }
+        if (tls)
+                return tls_stream_new(&c->tls, tls, fd, server_name,
+                                c->handler->on_stranger ? "h2,http/1.1" : "h2");
+        if (!c->server)
+                return 0;
+        if (c->handler->on_stranger) {
+                c->state = H2_PREFACE;
+                c->io_events = EPOLLIN | EPOLLRDHUP;
+                return sd_event_source_set_io_events(c->io, c->io_events);
+        }
+        c->state = H2_OPEN;
+        return h2_session_new(c);
+}
+
 int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                 const struct h2_handler *handler, void *owner, int fd, struct tls_context *tls,
-                const char *server_name, bool server) {
+                const char *server_name, enum h2_role role) {
+        const bool server = role == H2_SERVER;
         struct h2_connection *c = calloc(1, sizeof(*c));
         int r;
 
@@ -519,19 +550,7 @@ int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                                              : (uint32_t)OPEN_EVENTS,
                         .received_us = h2_now_us()};
         c->deadline_us = c->received_us + HANDSHAKE_US;
-        r = sd_event_add_io(loop->event, &c->io, fd, c->io_events, on_io, c);
-        if (r >= 0 && loop->priority != SD_EVENT_PRIORITY_NORMAL)
-                r = sd_event_source_set_priority(c->io, loop->priority);
-        if (r >= 0 && tls)
-                r = tls_stream_new(&c->tls, tls, fd, server_name,
-                                handler->on_stranger ? "h2,http/1.1" : "h2");
-        if (r >= 0 && server && !tls && handler->on_stranger) {
-                c->state = H2_PREFACE;
-                r = sd_event_source_set_io_events(c->io, c->io_events = EPOLLIN | EPOLLRDHUP);
-        } else if (r >= 0 && server && !tls) {
-                c->state = H2_OPEN;
-                r = h2_session_new(c);
-        }
+        r = connection_start(c, fd, tls, server_name);
         if (r < 0) {
                 h2_connection_free(c);
                 return r;

@@ -120,16 +120,19 @@ struct h2_stream {
         int32_t id;
         struct h2_piece few[4], *ring; /* to send; the ring begins as the few */
         size_t ring_size, head, count, offset, queued;
-        bool waits;  /* nghttp2 knows that there is nothing to send yet */
-        bool ending; /* ends after what is queued */
-        bool deaf;   /* what still comes is dropped */
+        bool waits;  /* nghttp2 was notified that there is nothing to send yet */
+        bool ending; /* ends after the queued data */
+        bool deaf;   /* further data is dropped */
         uint64_t deadline_us;
 };
 
-/* Takes the socket. tls may be NULL. A client's socket may be still connecting. */
+enum h2_role { H2_CLIENT, H2_SERVER };
+
+/* Takes the socket. tls may be NULL; server_name is the name that a client expects, NULL for a
+ * server. A client's socket may be still connecting. */
 int h2_connection_new(struct h2_connection **ret, struct h2_loop *loop,
                 const struct h2_handler *handler, void *owner, int fd, struct tls_context *tls,
-                const char *server_name, bool server);
+                const char *server_name, enum h2_role role);
 /* Ends it: on_closed for every stream, but no on_broken. Allowed in every callback. */
 struct h2_connection *h2_connection_free(struct h2_connection *c);
 /* Sends GOAWAY, writes what can be written, frees. */
@@ -149,11 +152,11 @@ void h2_stream_done(struct h2_stream *s);
 /* Queues head_size bytes (at most H2_HEAD_MAX) and a body (takes a reference). -ENOBUFS above the
  * bound, -ENOMEM. */
 int h2_stream_send(struct h2_stream *s, const void *head, size_t head_size, struct bytes *body);
-/* Nothing more to send: the stream ends after what is queued. */
+/* Nothing more to send: the stream ends after the queued data. */
 void h2_stream_end(struct h2_stream *s);
 /* Drops pieces that have not been started. */
 void h2_stream_drop_unsent(struct h2_stream *s);
-/* Whether what is queued waits for the peer's window. */
+/* Whether the queued data waits for the peer's window. */
 bool h2_stream_is_blocked(struct h2_stream *s);
 void h2_stream_reset(struct h2_stream *s, uint32_t error);
 /* Submits a request (clients; returns the new stream's id) or a response with the queued pieces. */

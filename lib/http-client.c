@@ -1,7 +1,8 @@
-/* HTTP client: libcurl's multi interface driven by sd-event. curl tells which descriptors and which
- * timer it wants; we forward their events and collect finished transfers from one deferred place.
- * A call may be started or cancelled, and the client freed, from inside any callback: while curl is
- * on the stack (`depth`) handles are neither added nor removed but marked, and on_deferred acts.
+/* HTTP client: libcurl's multi interface driven by sd-event. curl reports which descriptors and
+ * which timer it wants; we forward their events and collect finished transfers from one deferred
+ * place. A call may be started or cancelled, and the client freed, from inside any callback: while
+ * curl is on the stack (`depth`) handles are neither added nor removed but marked, and on_deferred
+ * acts.
  *
  * curl with GnuTLS takes certificates from files only, so that ours (texts) live in memory files,
  * which curl opens by their names under /proc. */
@@ -22,7 +23,7 @@ struct http_client {
         uint64_t connect_timeout_us;
         unsigned depth;          /* > 0: curl or collect() is on the stack */
         bool dying;              /* freed by a callback: the outermost frame does it */
-        struct http_call *calls; /* every call under way */
+        struct http_call *calls; /* every call in flight */
 };
 
 struct http_call {
@@ -60,12 +61,13 @@ static void call_free(struct http_call *c) {
         free(c->body);
         free(c);
 }
+DEFINE_CLEANUP(struct http_call *, call_free);
 
 /* The errno and the words for a transfer that brought no answer. */
 static int transport_error(struct http_call *c, CURLcode code, char **ret_text) {
         static const struct {
                 CURLcode code;
-                int error;
+                int as_errno;
                 const char *remedy;
         } table[] = {
                         {CURLE_COULDNT_RESOLVE_HOST, EHOSTUNREACH, "check the host name"},
@@ -93,21 +95,21 @@ static int transport_error(struct http_call *c, CURLcode code, char **ret_text) 
         const char *why = *c->error_buffer ? c->error_buffer : curl_easy_strerror(code),
                    *remedy = "the request failed";
         const char *where = c->client->unix_path ? c->client->unix_path : c->client->base_url;
-        int error = EIO;
+        int as_errno = EIO;
         long os_error = 0;
 
         for (size_t i = 0; i < ELEMENTS(table); i++)
                 if (table[i].code == code) {
-                        error = table[i].error;
+                        as_errno = table[i].as_errno;
                         remedy = table[i].remedy;
                 }
         if (code == CURLE_COULDNT_CONNECT &&
                         curl_easy_getinfo(c->easy, CURLINFO_OS_ERRNO, &os_error) == CURLE_OK &&
                         (os_error == EHOSTUNREACH || os_error == ENETUNREACH ||
                                         os_error == EACCES || os_error == ENOENT))
-                error = (int)os_error;
+                as_errno = (int)os_error;
         *ret_text = strformat("cannot reach %s: %s (%s)", where, why, remedy);
-        return -error;
+        return -as_errno;
 }
 
 static void call_finish(struct http_call *c, CURLcode code) {
@@ -524,13 +526,24 @@ static int add_named_header(struct http_call *c, const char *name, const char *v
 static int set_headers(struct http_call *c, const struct http_call_options *o) {
         int r = add_named_header(c, "Accept", o->accept ? o->accept : "application/json");
 
-        if (r == 0 && o->content_type)
+        if (r < 0)
+                return r;
+        if (o->content_type) {
                 r = add_named_header(c, "Content-Type", o->content_type);
-        if (r == 0 && c->client->authorization)
+                if (r < 0)
+                        return r;
+        }
+        if (c->client->authorization) {
                 r = add_header(c, c->client->authorization);
-        for (const struct http_header *h = o->headers; r == 0 && h && h->name; h++)
+                if (r < 0)
+                        return r;
+        }
+        for (const struct http_header *h = o->headers; h && h->name; h++) {
                 r = add_named_header(c, h->name, h->value);
-        return r == 0 ? add_header(c, "Expect:") : r; /* no 100-continue round trip */
+                if (r < 0)
+                        return r;
+        }
+        return add_header(c, "Expect:"); /* no 100-continue round trip */
 }
 
 static void set_file(CURL *easy, CURLoption option, int fd) {
@@ -619,7 +632,7 @@ static int call_setup(struct http_call *c, const struct http_call_options *o) {
 
 static int call_new(struct http_client *client, const struct http_call_options *o,
                 struct http_call **ret) {
-        struct http_call *c = calloc(1, sizeof(*c));
+        _cleanup_(call_freep) struct http_call *c = calloc(1, sizeof(*c));
         int r;
 
         if (!c)
@@ -627,19 +640,20 @@ static int call_new(struct http_client *client, const struct http_call_options *
         c->client = client;
         c->options = *o;
         r = call_setup(c, o);
-        if (r == 0 && o->idle_timeout_us && client->event)
+        if (r < 0)
+                return r;
+        if (o->idle_timeout_us && client->event) {
                 r = sd_event_add_time_relative(client->event, &c->idle, CLOCK_MONOTONIC,
                                 o->idle_timeout_us, 0, on_idle, c);
-        if (r < 0) {
-                call_free(c);
-                return r;
+                if (r < 0)
+                        return r;
         }
         c->link = &client->calls;
         c->next = client->calls;
         if (c->next)
                 c->next->link = &c->next;
         client->calls = c;
-        *ret = c;
+        *ret = TAKE_PTR(c);
         return 0;
 }
 

@@ -26,7 +26,7 @@ struct http_client_options {
 /* event may be NULL for programs that only use http_client_do(). */
 int http_client_new(struct http_client **ret, sd_event *event,
                 const struct http_client_options *options);
-/* Cancels every call under way without their callbacks. */
+/* Cancels every call in flight without their callbacks. */
 struct http_client *http_client_free(struct http_client *c);
 DEFINE_CLEANUP(struct http_client *, http_client_free);
 

@@ -4,11 +4,11 @@
  * the program does not say (no `admit`), until its first request's head has come. Strangers, the
  * silent and the half-shaken among them, have a fourth of all connections together and a bounded
  * number per address (IPv6: per /64); beyond either the one that waits longest gives way. Each has
- * a short time to its next request. So whoever can prove a name always finds room. A connection is
- * ended by shutting its socket down: libmicrohttpd then sees its end.
+ * a short time to its next request. So a client that can prove a name always finds room. A
+ * connection is ended by shutting its socket down: libmicrohttpd then sees its end.
  *
  * Bodies are counted per account (a user of the program) and in total. An account gets at most half
- * of what is free, so that several greedy ones leave something to each next one. */
+ * of the free ones, so that several greedy ones leave something to each next one. */
 #include "lib/http-server-internal.h"
 
 #include <arpa/inet.h>

@@ -120,32 +120,32 @@ int http_request_watch(struct http_request *r) {
 
 static void *on_target(void *userdata, const char *target, struct MHD_Connection *mhd) {
         struct http_server *s = userdata;
-        struct http_request *r = calloc(1, sizeof(*r));
+        struct http_request *request = calloc(1, sizeof(*request));
 
-        if (!r)
+        if (!request)
                 return NULL;
-        r->server = s;
-        r->mhd = mhd;
-        r->link = &s->requests;
-        r->next = s->requests;
-        if (r->next)
-                r->next->link = &r->next;
-        s->requests = r;
+        request->server = s;
+        request->mhd = mhd;
+        request->link = &s->requests;
+        request->next = s->requests;
+        if (request->next)
+                request->next->link = &request->next;
+        s->requests = request;
         const union MHD_ConnectionInfo *info =
                         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-        r->carrier = info ? info->socket_context : NULL;
-        if (r->carrier) {
-                http_request_end(r->carrier->request);
-                r->carrier->request = r;
+        request->carrier = info ? info->socket_context : NULL;
+        if (request->carrier) {
+                http_request_end(request->carrier->request);
+                request->carrier->request = request;
         }
-        int error = http_request_parse_target(r, strempty(target));
-        if (error == -E2BIG)
-                r->too_large = true;
-        else if (error < 0) {
-                http_request_end(r);
+        int r = http_request_parse_target(request, strempty(target));
+        if (r == -E2BIG)
+                request->too_large = true;
+        else if (r < 0) {
+                http_request_end(request);
                 return NULL;
         }
-        return r;
+        return request;
 }
 
 static void on_completed(void *userdata, struct MHD_Connection *mhd, void **request,
@@ -455,6 +455,12 @@ static int server_listen(struct http_server *s, struct problem *p) {
         return 0;
 }
 
+static int start_and_watch(struct http_server *s) {
+        int r = start_mhd(s, s->options.tls_cert, s->options.tls_key);
+
+        return r < 0 ? r : watch_mhd(s);
+}
+
 static int server_start(struct http_server *s, struct problem *p) {
         const struct http_server_options *o = &s->options;
         int r;
@@ -475,9 +481,7 @@ static int server_start(struct http_server *s, struct problem *p) {
         r = server_listen(s, p);
         if (r < 0)
                 return r;
-        r = start_mhd(s, o->tls_cert, o->tls_key);
-        if (r >= 0)
-                r = watch_mhd(s);
+        r = start_and_watch(s);
         if (r < 0)
                 return problem_set(
                                 p, -r, 0, NULL, "the HTTP server cannot start: %s", strerror(-r));

@@ -1,5 +1,5 @@
 /* An HTTP server inside an sd-event loop (libmicrohttpd 0.9.75 behind it, one thread). A request is
- * handed over when its body has arrived whole; the handler answers at once or later, with a body or
+ * passed on when its body has arrived whole; the handler answers at once or later, with a body or
  * with a stream. TLS with optional client certificates, or a Unix socket with peer credentials. */
 #pragma once
 
@@ -55,7 +55,7 @@ DEFINE_CLEANUP(struct http_server *, http_server_free);
 uint16_t http_server_port(const struct http_server *s);
 /* Takes a connected socket, as if it had been accepted; no TLS. */
 int http_server_add(struct http_server *s, int fd);
-/* Stops accepting; requests under way continue. */
+/* Stops accepting; requests in flight continue. */
 void http_server_stop_accepting(struct http_server *s);
 /* Replaces the server certificate for new connections (rotation). */
 int http_server_set_certificate(struct http_server *s, const char *tls_cert, const char *tls_key);
@@ -136,7 +136,7 @@ int http_stream_write_copy(struct http_stream *s, const void *data, size_t n);
 size_t http_stream_queued(const struct http_stream *s);
 /* Called each time the queue has become empty: the place to produce more (flow control). */
 void http_stream_on_drained(struct http_stream *s, http_stream_func func, void *userdata);
-/* Sends what is queued, then the final chunk. The handle is gone. */
+/* Sends the queued data, then the final chunk. The handle is gone. */
 void http_stream_end(struct http_stream *s);
 /* Breaks the connection without a final chunk, so that the reader sees a broken stream. The handle
  * is gone. */

@@ -1,5 +1,5 @@
-/* Small helpers over jansson. A json_t that more than one place holds is immutable: whoever wants
- * to change it makes a copy first (json_copy / json_deep_copy), so an object is an immutable,
+/* Small helpers over jansson. A json_t that more than one place holds is immutable: a function that
+ * changes it makes a copy first (json_copy / json_deep_copy), so an object is an immutable,
  * reference-counted tree. */
 #pragma once
 
@@ -15,7 +15,7 @@
 static inline json_t *json_unconst(const json_t *v) {
         return (json_t *)v;
 }
-/* A new reference; NULL for NULL. The tree stays immutable, whoever holds it. */
+/* A new reference; NULL for NULL. The tree stays immutable. */
 static inline json_t *json_ref(const json_t *v) {
         return json_incref(json_unconst(v));
 }

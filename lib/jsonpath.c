@@ -325,7 +325,7 @@ static const json_t *item_at(const json_t *array, int64_t index) {
         return index < 0 ? NULL : json_array_get(array, (size_t)index);
 }
 
-/* From the step `at` on. False when func wants no more. */
+/* From the step `at` on. False when func stops it. */
 static bool walk(const struct walk *w, size_t at, const json_t *v) {
         for (; v; at++) {
                 const struct step *step = &w->path->steps[at];
@@ -488,7 +488,7 @@ static void link_ranges(struct template *t) {
         assert(depth == 0);
 }
 
-/* One printing under way. */
+/* One running print. */
 struct printer {
         const struct template *template;
         struct buf *out;

@@ -36,7 +36,7 @@ static bool asks(const struct no_effect_row *row, const json_t *v) {
         return *text && !streq(text, "false") && !streq(text, "0") && !streq_ptr(text, row->usual);
 }
 
-/* rest is what is left of the row's path; n the length of what stands in s->path so far. */
+/* rest is the remainder of the row's path; n the length of what stands in s->path so far. */
 static void search(
                 struct search *s, const char *rest, const json_t *old, const json_t *v, size_t n) {
         size_t length = strcspn(rest, ".[");

@@ -1,6 +1,6 @@
 /* Fields that are accepted, because Kubernetes' manifests have them, and have no effect here. The
  * table is made at build time from the kinds' documents (x-keelson-no-effect, see
- * kapid/kinds/documents.h); kapid warns whoever writes such a field, the agent says it in an event,
+ * kapid/kinds/documents.h); kapid warns the writer of such a field, the agent says it in an event,
  * docs/fields-without-effect.md lists them. */
 #pragma once
 

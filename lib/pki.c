@@ -340,60 +340,61 @@ static int set_odd(struct pki_request *r, const char *what, const char *which) {
 }
 
 /* More than one CN, or anything in a subject that is neither CN nor O. */
-static int look_at_subject(gnutls_x509_crq_t crq, struct pki_request *r) {
+static int look_at_subject(gnutls_x509_crq_t crq, struct pki_request *request) {
         unsigned names = 0;
 
         for (unsigned i = 0; i < NAMES_MAX; i++) {
                 char oid[128];
                 size_t n = sizeof(oid);
-                int e = gnutls_x509_crq_get_dn_oid(crq, i, oid, &n);
+                int r = gnutls_x509_crq_get_dn_oid(crq, i, oid, &n);
 
-                if (e == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-                        return names > 1 ? set_odd(r, "the subject has more than one CN", "") : 0;
-                if (e < 0)
-                        return set_odd(r, "the subject cannot be read", "");
+                if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                        return names > 1 ? set_odd(request, "the subject has more than one CN", "")
+                                         : 0;
+                if (r < 0)
+                        return set_odd(request, "the subject cannot be read", "");
                 if (streq(oid, GNUTLS_OID_X520_COMMON_NAME))
                         names++;
                 else if (!streq(oid, GNUTLS_OID_X520_ORGANIZATION_NAME) &&
-                                set_odd(r, "the subject has a part beside CN and O", oid) < 0)
+                                set_odd(request, "the subject has a part beside CN and O", oid) < 0)
                         return -ENOMEM;
         }
-        return set_odd(r, "the subject has too many parts", "");
+        return set_odd(request, "the subject has too many parts", "");
 }
 
-static int add_name(struct pki_request *r, unsigned type, const char *name, size_t n) {
+static int add_name(struct pki_request *request, unsigned type, const char *name, size_t n) {
         char text[INET6_ADDRSTRLEN];
 
         if (type == GNUTLS_SAN_IPADDRESS && (n == 4 || n == 16) &&
                         inet_ntop(n == 4 ? AF_INET : AF_INET6, name, text, sizeof(text)))
-                return strv_extend(&r->ip_addresses, text);
+                return strv_extend(&request->ip_addresses, text);
         if (type == GNUTLS_SAN_DNSNAME && utf8_is_valid(name, n)) {
                 _cleanup_free_ char *copy = strndup(name, n);
 
-                return copy ? strv_extend(&r->dns_names, copy) : -ENOMEM;
+                return copy ? strv_extend(&request->dns_names, copy) : -ENOMEM;
         }
-        return set_odd(r, "an alternative name is neither a DNS name nor an address", "");
+        return set_odd(request, "an alternative name is neither a DNS name nor an address", "");
 }
 
-static int look_at_names(gnutls_x509_crq_t crq, struct pki_request *r) {
+static int look_at_names(gnutls_x509_crq_t crq, struct pki_request *request) {
         for (unsigned i = 0; i < NAMES_MAX; i++) {
                 char name[1024];
                 size_t n = sizeof(name);
                 unsigned type = 0;
-                int e = gnutls_x509_crq_get_subject_alt_name(crq, i, name, &n, &type, NULL);
+                int r = gnutls_x509_crq_get_subject_alt_name(crq, i, name, &n, &type, NULL);
 
-                if (e == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
                         return 0;
-                if (e < 0)
-                        return set_odd(r, "an alternative name cannot be read", "");
-                e = add_name(r, type, name, n);
-                if (e < 0)
-                        return e;
+                if (r < 0)
+                        return set_odd(request, "an alternative name cannot be read", "");
+                r = add_name(request, type, name, n);
+                if (r < 0)
+                        return r;
         }
-        return set_odd(r, "there are too many alternative names", "");
+        return set_odd(request, "there are too many alternative names", "");
 }
 
-static int look_at_extensions(gnutls_x509_crq_t crq, struct pki_request *r) {
+static int look_at_extensions(gnutls_x509_crq_t crq, struct pki_request *request) {
         /* Alternative names, key usage, extended key usage, basic constraints, key identifier. */
         static const char *const known[] = {
                         "2.5.29.17", "2.5.29.15", "2.5.29.37", "2.5.29.19", "2.5.29.14"};
@@ -403,20 +404,20 @@ static int look_at_extensions(gnutls_x509_crq_t crq, struct pki_request *r) {
                 char oid[128];
                 size_t n = sizeof(oid), k;
                 unsigned critical;
-                int e = gnutls_x509_crq_get_extension_info(crq, i, oid, &n, &critical);
+                int r = gnutls_x509_crq_get_extension_info(crq, i, oid, &n, &critical);
 
-                if (e == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+                if (r == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
                         break;
-                if (e < 0)
-                        return set_odd(r, "an extension cannot be read", "");
+                if (r < 0)
+                        return set_odd(request, "an extension cannot be read", "");
                 for (k = 0; k < ELEMENTS(known) && !streq(known[k], oid); k++)
                         ;
                 if ((k == ELEMENTS(known) || seen[k]++ > 0) &&
-                                set_odd(r, "an extension that is not expected", oid) < 0)
+                                set_odd(request, "an extension that is not expected", oid) < 0)
                         return -ENOMEM;
         }
         if (gnutls_x509_crq_get_basic_constraints(crq, NULL, &ca, NULL) >= 0 && ca)
-                return set_odd(r, "a certificate of an authority is asked for", "");
+                return set_odd(request, "a certificate of an authority is requested", "");
         return 0;
 }
 

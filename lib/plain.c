@@ -1,4 +1,4 @@
-/* Makes text from outside safe to show: what a person reads is what is there. */
+/* Makes text from outside safe to show: the reader sees the characters that it has. */
 #include "lib/plain.h"
 
 /* The characters that are never shown, beside C0, DEL and bytes that are not UTF-8. */

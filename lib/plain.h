@@ -1,7 +1,7 @@
-/* Text from outside, made safe to show: what would steer a terminal or reorder what a person reads
- * is written as visible characters instead. That is: control characters (C0 but newline and tab
+/* Text from outside, made safe to show: characters that steer a terminal or reorder the text are
+ * replaced by visible ones. These are: control characters (C0 but newline and tab
  * where they are meant, DEL, C1), marks that change the direction of text (Unicode's
- * Bidi_Control), line and paragraph separators, invisible tag characters, and bytes that are no
+ * Bidi_Control), line and paragraph separators, invisible tag characters, and bytes that are not
  * UTF-8. A control character becomes ^[ as terminals show it, another character <U+202E>, a byte
  * \xff. Everything else stays as it is. (CVE-2021-42574 says why direction counts.) */
 #pragma once

@@ -1,4 +1,4 @@
-/* A refusal that a user must understand: what is wrong, where, and what to do. Functions that can
+/* A refusal that a user must understand: the fault, the place, the remedy. Functions that can
  * refuse a user's input take a struct problem *p (never NULL) and return a negative errno with it
  * filled. It maps one to one on the Status object of the API. */
 #pragma once

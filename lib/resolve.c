@@ -11,8 +11,8 @@ struct job {
         atomic_uint refs;
         char *host;
         char port[8];
-        int fd; /* eventfd: written once the result is there */
-        int error;
+        int fd;      /* eventfd: written once the result is there */
+        int outcome; /* of getaddrinfo(): 0 or EAI_... */
         struct addrinfo *addresses;
 };
 
@@ -39,10 +39,10 @@ static void job_run(struct job *j, int flags) {
                         .ai_socktype = SOCK_STREAM,
                         .ai_flags = AI_NUMERICSERV | flags};
 
-        j->error = getaddrinfo(j->host, j->port, &hints, &j->addresses);
+        j->outcome = getaddrinfo(j->host, j->port, &hints, &j->addresses);
 }
 
-static void job_tell(struct job *j) {
+static void job_notify(struct job *j) {
         const uint64_t one = 1;
 
         if (write(j->fd, &one, sizeof(one)) < 0) {
@@ -54,7 +54,7 @@ static void *thread_main(void *userdata) {
         struct job *j = userdata;
 
         job_run(j, AI_ADDRCONFIG);
-        job_tell(j);
+        job_notify(j);
         job_unref(j);
         return NULL;
 }
@@ -82,46 +82,53 @@ static int on_result(sd_event_source *source, int fd, uint32_t revents, void *us
 
         r->io = sd_event_source_disable_unref(r->io);
         r->freed = &freed;
-        r->done(r, r->job->error, r->job->addresses, r->userdata);
+        r->done(r, r->job->outcome, r->job->addresses, r->userdata);
         if (!freed)
                 r->freed = NULL;
         return 0;
 }
 
+static int start(struct resolve *x, sd_event *event, const char *host, uint16_t port) {
+        struct job *j = x->job;
+        int r;
+
+        (void)snprintf(j->port, sizeof(j->port), "%u", port);
+        j->host = strdup(host);
+        if (!j->host)
+                return -ENOMEM;
+        j->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (j->fd < 0)
+                return -errno;
+        r = sd_event_add_io(event, &x->io, j->fd, EPOLLIN, on_result, x);
+        if (r < 0)
+                return r;
+        job_run(j, AI_NUMERICHOST);
+        if (j->outcome == EAI_NONAME)
+                return thread_start(j);
+        job_notify(j);
+        return 0;
+}
+
 int resolve_start(struct resolve **ret, sd_event *event, const char *host, uint16_t port,
                 resolve_func done, void *userdata) {
-        struct resolve *r = calloc(1, sizeof(*r));
+        struct resolve *x = calloc(1, sizeof(*x));
         struct job *j = calloc(1, sizeof(*j));
-        int e = -ENOMEM;
+        int r;
 
-        if (!r || !j) {
-                free(r);
+        if (!x || !j) {
+                free(x);
                 free(j);
                 return -ENOMEM;
         }
-        r->job = j;
-        r->done = done;
-        r->userdata = userdata;
+        *x = (struct resolve){.job = j, .done = done, .userdata = userdata};
+        j->fd = -EBADF;
         atomic_init(&j->refs, 1);
-        (void)snprintf(j->port, sizeof(j->port), "%u", port);
-        j->host = strdup(host);
-        j->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (j->fd < 0)
-                e = -errno;
-        else if (j->host)
-                e = sd_event_add_io(event, &r->io, j->fd, EPOLLIN, on_result, r);
-        if (e >= 0) {
-                job_run(j, AI_NUMERICHOST);
-                if (j->error == EAI_NONAME)
-                        e = thread_start(j);
-                else
-                        job_tell(j);
+        r = start(x, event, host, port);
+        if (r < 0) {
+                resolve_free(x);
+                return r;
         }
-        if (e < 0) {
-                resolve_free(r);
-                return e;
-        }
-        *ret = r;
+        *ret = x;
         return 0;
 }
 

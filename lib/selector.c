@@ -47,7 +47,7 @@ static struct label_term *label_selector_add(
         return &s->terms.items[s->terms.count - 1];
 }
 
-/* One parse under way. */
+/* One running parse. */
 struct cursor {
         const char *text, *at;
         struct problem *problem;

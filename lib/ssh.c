@@ -58,7 +58,7 @@ static int set_options(struct ssh_conn *c, const struct ssh_target *t) {
                         ssh_options_set(c->session, SSH_OPTIONS_USER, t->user ? t->user : "root") <
                                         0)
                 return -ENOMEM;
-        /* Programs that bring their own identity and pinned key must not depend on somebody's
+        /* Programs that bring their own identity and pinned key must not depend on a user's
          * ~/.ssh/config. */
         if (t->identity_file && t->host_key)
                 (void)ssh_options_set(c->session, SSH_OPTIONS_PROCESS_CONFIG, &off);
@@ -145,7 +145,7 @@ static int check_pinned(struct ssh_conn *c, const struct ssh_target *t, struct p
         return problem_set(p, EKEYREJECTED, 0, NULL,
                         "%s: the host key is not the pinned one: it shows %s, pinned is %s; if the "
                         "machine was reinstalled on purpose, join it again, "
-                        "else somebody may be intercepting the connection",
+                        "otherwise the connection may be intercepted",
                         c->where, c->fingerprint, strempty(want));
 }
 
@@ -158,8 +158,8 @@ static int check_known(struct ssh_conn *c, const struct ssh_target *t, struct pr
                 return problem_set(p, EKEYREJECTED, 0, NULL,
                                 "%s: the host key %s is not the one in known_hosts; if the machine "
                                 "was reinstalled on purpose, remove the old line "
-                                "with ssh-keygen -R, else somebody may be intercepting the "
-                                "connection",
+                                "with ssh-keygen -R, otherwise the connection may be "
+                                "intercepted",
                                 c->where, c->fingerprint);
         case SSH_KNOWN_HOSTS_NOT_FOUND:
         case SSH_KNOWN_HOSTS_UNKNOWN:
@@ -225,15 +225,16 @@ int ssh_conn_open(struct ssh_conn **ret, const struct ssh_target *t, struct prob
         if (r < 0)
                 return problem_set(p, r, 0, NULL, "%s: the server showed no host key", c->where);
         r = t->host_key ? check_pinned(c, t, p) : check_known(c, t, p);
-        if (r == 0)
-                r = authenticate(c, t, p);
+        if (r < 0)
+                return r;
+        r = authenticate(c, t, p);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);
         return 0;
 }
 
-/* A command under way. */
+/* A running command. */
 struct run {
         struct ssh_conn *conn;
         ssh_channel channel;
@@ -246,105 +247,105 @@ struct run {
         void *userdata;
 };
 
-static int broken(struct run *r) {
-        return problem_set(r->problem, ECONNRESET, 0, NULL, "%s: the connection broke: %s",
-                        r->conn->where, ssh_get_error(r->conn->session));
+static int broken(struct run *x) {
+        return problem_set(x->problem, ECONNRESET, 0, NULL, "%s: the connection broke: %s",
+                        x->conn->where, ssh_get_error(x->conn->session));
 }
 
-static int open_channel(struct run *r, const char *command) {
-        r->channel = ssh_channel_new(r->conn->session);
-        if (!r->channel)
+static int open_channel(struct run *x, const char *command) {
+        x->channel = ssh_channel_new(x->conn->session);
+        if (!x->channel)
                 return -ENOMEM;
-        if (ssh_channel_open_session(r->channel) != SSH_OK ||
-                        ssh_channel_request_exec(r->channel, command) != SSH_OK)
-                return problem_set(r->problem, EIO, 0, NULL,
-                                "%s: the machine refuses to run a command: %s", r->conn->where,
-                                ssh_get_error(r->conn->session));
+        if (ssh_channel_open_session(x->channel) != SSH_OK ||
+                        ssh_channel_request_exec(x->channel, command) != SSH_OK)
+                return problem_set(x->problem, EIO, 0, NULL,
+                                "%s: the machine refuses to run a command: %s", x->conn->where,
+                                ssh_get_error(x->conn->session));
         return 0;
 }
 
-/* Hands over what has come on one of the two outputs. 1 when something had. */
-static int drain(struct run *r, bool is_stderr) {
+/* Passes the data of one of the two outputs to the caller. 1 when there was some. */
+static int drain(struct run *x, bool is_stderr) {
         char piece[32768];
-        int n = ssh_channel_read_nonblocking(r->channel, piece, sizeof(piece), is_stderr);
+        int n = ssh_channel_read_nonblocking(x->channel, piece, sizeof(piece), is_stderr);
 
         if (n == SSH_ERROR)
-                return broken(r);
+                return broken(x);
         if (n <= 0)
                 return 0;
-        int q = r->on_output(is_stderr, piece, (size_t)n, r->userdata);
-        return q < 0 ? q : 1;
+        int r = x->on_output(is_stderr, piece, (size_t)n, x->userdata);
+        return r < 0 ? r : 1;
 }
 
 /* Writes at most one window of input. 1 while there is more. */
-static int feed(struct run *r, char *piece, size_t size, size_t *have, size_t *sent, bool *ended) {
+static int feed(struct run *x, char *piece, size_t size, size_t *have, size_t *sent, bool *ended) {
         if (*sent == *have && !*ended) {
                 ssize_t n;
 
                 *sent = *have = 0;
-                if (r->input_fd >= 0) {
-                        n = read(r->input_fd, piece, size);
+                if (x->input_fd >= 0) {
+                        n = read(x->input_fd, piece, size);
                         if (n < 0)
                                 return -errno;
                 } else {
-                        n = (ssize_t)MIN(r->input_size, size);
+                        n = (ssize_t)MIN(x->input_size, size);
                         if (n > 0) {
-                                memcpy(piece, r->input, (size_t)n);
-                                r->input += n;
-                                r->input_size -= (size_t)n;
+                                memcpy(piece, x->input, (size_t)n);
+                                x->input += n;
+                                x->input_size -= (size_t)n;
                         }
                 }
                 *have = (size_t)n;
                 if (n == 0) {
                         *ended = true;
-                        if (ssh_channel_send_eof(r->channel) != SSH_OK)
-                                return broken(r);
+                        if (ssh_channel_send_eof(x->channel) != SSH_OK)
+                                return broken(x);
                 }
         }
         if (*ended)
                 return 0;
-        uint32_t window = ssh_channel_window_size(r->channel);
+        uint32_t window = ssh_channel_window_size(x->channel);
         if (window == 0)
                 return 0;
         int n = ssh_channel_write(
-                        r->channel, piece + *sent, (uint32_t)MIN(*have - *sent, (size_t)window));
+                        x->channel, piece + *sent, (uint32_t)MIN(*have - *sent, (size_t)window));
         if (n == SSH_ERROR)
-                return broken(r);
+                return broken(x);
         *sent += (size_t)n;
         return 1;
 }
 
-static int loop(struct run *r) {
+static int loop(struct run *x) {
         size_t have = 0, sent = 0;
         bool ended = false;
         char piece[65536];
 
         for (;;) {
-                int q = feed(r, piece, sizeof(piece), &have, &sent, &ended), a, b;
+                int r = feed(x, piece, sizeof(piece), &have, &sent, &ended), a, b;
 
-                if (q < 0 && !ssh_channel_is_closed(r->channel))
-                        return q;
-                a = drain(r, false);
+                if (r < 0 && !ssh_channel_is_closed(x->channel))
+                        return r;
+                a = drain(x, false);
                 if (a < 0)
                         return a;
-                b = drain(r, true);
+                b = drain(x, true);
                 if (b < 0)
                         return b;
-                if (a > 0 || b > 0 || q > 0)
+                if (a > 0 || b > 0 || r > 0)
                         continue;
-                if (ssh_channel_is_eof(r->channel) || ssh_channel_is_closed(r->channel))
+                if (ssh_channel_is_eof(x->channel) || ssh_channel_is_closed(x->channel))
                         return 0;
-                if (now_mono_us() > r->deadline_us)
-                        return problem_set(r->problem, ETIMEDOUT, 0, NULL,
-                                        "%s: a command did not end in time", r->conn->where);
-                q = r->on_output(false, NULL, 0, r->userdata); /* the caller's chance to stop */
-                if (q < 0)
-                        return q;
-                /* libssh tells of data only, not of a window that opened: look again soon while
+                if (now_mono_us() > x->deadline_us)
+                        return problem_set(x->problem, ETIMEDOUT, 0, NULL,
+                                        "%s: a command did not end in time", x->conn->where);
+                r = x->on_output(false, NULL, 0, x->userdata); /* the caller's chance to stop */
+                if (r < 0)
+                        return r;
+                /* libssh reports data only, not a window that opened: check again soon while
                  * input waits. */
-                if (ssh_channel_poll_timeout(r->channel, ended ? TICK_MS : WINDOW_TICK_MS, 0) ==
+                if (ssh_channel_poll_timeout(x->channel, ended ? TICK_MS : WINDOW_TICK_MS, 0) ==
                                 SSH_ERROR)
-                        return broken(r);
+                        return broken(x);
         }
 }
 
@@ -363,24 +364,32 @@ static int exit_status(ssh_channel channel) {
 #endif
 }
 
-static int run(struct run *r, const char *command, int *ret_status) {
-        int q = open_channel(r, command), status = -1;
+/* -1 as a status: the command was killed by a signal, or the machine went down. */
+static int run_to_end(struct run *x, const char *command, int *ret_status) {
+        int r = open_channel(x, command);
 
-        if (q == 0)
-                q = loop(r);
-        if (q == 0) {
-                /* The status may follow the end of the output. */
-                for (unsigned i = 0; i < 10 && !ssh_channel_is_closed(r->channel); i++)
-                        (void)ssh_channel_poll_timeout(r->channel, TICK_MS, 0);
-                status = exit_status(r->channel);
+        if (r < 0)
+                return r;
+        r = loop(x);
+        if (r < 0)
+                return r;
+        /* The status may follow the end of the output. */
+        for (unsigned i = 0; i < 10 && !ssh_channel_is_closed(x->channel); i++)
+                (void)ssh_channel_poll_timeout(x->channel, TICK_MS, 0);
+        *ret_status = exit_status(x->channel);
+        return 0;
+}
+
+static int run(struct run *x, const char *command, int *ret_status) {
+        int status = -1, r = run_to_end(x, command, &status);
+
+        if (x->channel) {
+                ssh_channel_close(x->channel);
+                ssh_channel_free(x->channel);
         }
-        if (r->channel) {
-                ssh_channel_close(r->channel);
-                ssh_channel_free(r->channel);
-        }
-        if (q < 0)
-                return q;
-        *ret_status = status < 0 ? 128 : status; /* ended by a signal, or the machine went down */
+        if (r < 0)
+                return r;
+        *ret_status = status < 0 ? 128 : status;
         return 0;
 }
 

@@ -1,4 +1,4 @@
-/* Between the TLS files: a context, and what is checked of a peer beyond its signature. */
+/* Between the TLS files: a context, and the checks of a peer beyond its signature. */
 #pragma once
 
 #include <gnutls/gnutls.h>
@@ -19,7 +19,7 @@ struct tls_context {
         unsigned crl_count;
 };
 
-/* Reads the list of revoked certificates. p says what is wrong with it. */
+/* Reads the list of revoked certificates. p names the fault. */
 int tls_crl_load(struct tls_context *c, const char *ca_pem, const char *path, struct problem *p);
 void tls_crl_done(struct tls_context *c);
 /* For a peer whose chain is valid: 0, or negative when it is refused; *ret_why, the caller's, says

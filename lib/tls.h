@@ -22,7 +22,7 @@ struct tls_files {
         /* If there are any: the peer's certificate has one of these common names, or is for one of
          * these hosts. NULL-terminated. */
         char *const *allowed_cns, *const *allowed_hostnames;
-        bool unverified; /* clients: whoever answers; for certificates that nobody signed */
+        bool unverified; /* clients: accept any server; for certificates without a CA */
 };
 
 struct tls_context;

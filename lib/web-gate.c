@@ -3,7 +3,7 @@
  * is some.
  *
  * A relay holds at most one block in each direction, and reads only into an empty one. Nothing here
- * waits: a client that does not read stops what is read from libmicrohttpd, which then stops too.
+ * waits: a client that does not read stops our reading from libmicrohttpd, which then stops too.
  * Relays stand in the order of their deadlines, so that the first is both the next to end and the
  * one that gives way. */
 #include <sys/socket.h>
@@ -349,8 +349,7 @@ int web_gate_new(struct web_gate **ret, sd_event *event, web_handler handler, vo
         r = http_server_new(&g->server, event, &options, &p);
         if (r < 0)
                 return r;
-        r = sd_event_add_time(
-                        event, &g->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_deadline, g);
+        r = sd_event_add_time(event, &g->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_deadline, g);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(g->timer, SD_EVENT_OFF);

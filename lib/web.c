@@ -11,7 +11,7 @@ struct web_request *web_request_new(const char *method, const char *path, const 
         w->query = strdup(query);
         if (w->method && w->path && w->query)
                 return w;
-        web_answer(w, 0, NULL, NULL, 0);
+        web_answer(w, 0, /* type= */ NULL, /* body= */ NULL, 0);
         return NULL;
 }
 

@@ -9,7 +9,7 @@ struct job {
         int (*run)(void *userdata);
         void (*done)(int result, void *userdata);
         void *userdata;
-        int result;
+        int outcome; /* of run() */
 };
 
 struct worker {
@@ -31,7 +31,7 @@ static void *work(void *userdata) {
                 struct job *job;
                 int (*run)(void *);
                 void *argument;
-                int result;
+                int outcome;
 
                 while (w->finished == w->given && !w->ending)
                         pthread_cond_wait(&w->wake, &w->lock);
@@ -41,9 +41,9 @@ static void *work(void *userdata) {
                 run = job->run;
                 argument = job->userdata;
                 pthread_mutex_unlock(&w->lock);
-                result = run(argument);
+                outcome = run(argument);
                 pthread_mutex_lock(&w->lock);
-                job->result = result;
+                job->outcome = outcome;
                 w->finished++;
                 (void)eventfd_write(w->fd, 1);
         }
@@ -68,13 +68,25 @@ static int on_done(sd_event_source *source, int fd, uint32_t revents, void *user
                 w->taken++;
                 pthread_mutex_unlock(&w->lock);
                 if (job.done)
-                        job.done(job.result, job.userdata);
+                        job.done(job.outcome, job.userdata);
         }
 }
 
-int worker_new(struct worker **ret, sd_event *event) {
-        struct worker *w = calloc(1, sizeof(*w));
+static int start_thread(struct worker *w) {
         sigset_t all, before;
+        int r;
+
+        /* Signals belong to the loop. */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = -pthread_create(&w->thread, /* attributes= */ NULL, work, w);
+        pthread_sigmask(SIG_SETMASK, &before, /* oldset= */ NULL);
+        w->started = r == 0;
+        return r;
+}
+
+int worker_new(struct worker **ret, sd_event *event) {
+        _cleanup_(worker_freep) struct worker *w = calloc(1, sizeof(*w));
         int r;
 
         if (!w)
@@ -82,20 +94,15 @@ int worker_new(struct worker **ret, sd_event *event) {
         pthread_mutex_init(&w->lock, NULL);
         pthread_cond_init(&w->wake, NULL);
         w->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        r = w->fd < 0 ? -errno : sd_event_add_io(event, &w->source, w->fd, EPOLLIN, on_done, w);
-        if (r >= 0) {
-                /* Signals belong to the loop. */
-                sigfillset(&all);
-                pthread_sigmask(SIG_SETMASK, &all, &before);
-                r = -pthread_create(&w->thread, NULL, work, w);
-                pthread_sigmask(SIG_SETMASK, &before, NULL);
-                w->started = r == 0;
-        }
-        if (r < 0) {
-                worker_free(w);
+        if (w->fd < 0)
+                return -errno;
+        r = sd_event_add_io(event, &w->source, w->fd, EPOLLIN, on_done, w);
+        if (r < 0)
                 return r;
-        }
-        *ret = w;
+        r = start_thread(w);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(w);
         return 0;
 }
 

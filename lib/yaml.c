@@ -1,6 +1,6 @@
 /* YAML to JSON over libyaml's event parser: a small recursive descent that resolves plain scalars,
  * expands aliases by copies within a bound and remembers the line of each value; and back through
- * libyaml's emitter. Nothing outside this file knows libyaml. */
+ * libyaml's emitter. No other file uses libyaml. */
 #include "lib/yaml.h"
 
 #include <yaml.h>
@@ -35,7 +35,7 @@ static void json_decref_void(void *v) {
         json_decref(v);
 }
 
-/* One parse under way. */
+/* One running parse. */
 struct reader {
         yaml_parser_t parser;
         struct problem *problem;
@@ -45,23 +45,23 @@ struct reader {
         unsigned nodes;
 };
 
-static int refuse(struct reader *r, const yaml_mark_t *mark, const char *why) {
-        return problem_set(r->problem, EINVAL, 400, "BadRequest", "line %zu column %zu: %s",
+static int refuse(struct reader *x, const yaml_mark_t *mark, const char *why) {
+        return problem_set(x->problem, EINVAL, 400, "BadRequest", "line %zu column %zu: %s",
                         mark->line + 1, mark->column + 1, why);
 }
 
-static int next_event(struct reader *r, yaml_event_t *ret) {
-        if (yaml_parser_parse(&r->parser, ret))
+static int next_event(struct reader *x, yaml_event_t *ret) {
+        if (yaml_parser_parse(&x->parser, ret))
                 return 0;
-        if (r->parser.error == YAML_MEMORY_ERROR)
+        if (x->parser.error == YAML_MEMORY_ERROR)
                 return -ENOMEM;
-        if (r->parser.error == YAML_READER_ERROR)
-                return problem_set(r->problem, EINVAL, 400, "BadRequest", "byte %zu: %s",
-                                r->parser.problem_offset, strempty(r->parser.problem));
-        return problem_set(r->problem, EINVAL, 400, "BadRequest", "line %zu column %zu: %s%s%s",
-                        r->parser.problem_mark.line + 1, r->parser.problem_mark.column + 1,
-                        strempty(r->parser.problem), r->parser.context ? " " : "",
-                        strempty(r->parser.context));
+        if (x->parser.error == YAML_READER_ERROR)
+                return problem_set(x->problem, EINVAL, 400, "BadRequest", "byte %zu: %s",
+                                x->parser.problem_offset, strempty(x->parser.problem));
+        return problem_set(x->problem, EINVAL, 400, "BadRequest", "line %zu column %zu: %s%s%s",
+                        x->parser.problem_mark.line + 1, x->parser.problem_mark.column + 1,
+                        strempty(x->parser.problem), x->parser.context ? " " : "",
+                        strempty(x->parser.context));
 }
 
 static bool any_of(const char *s, const char *const *words) {
@@ -173,17 +173,17 @@ static json_t *plain_value(const char *s) {
         return r < 0 ? NULL : json_string(s);
 }
 
-static int scalar_value(struct reader *r, const yaml_event_t *e, json_t **ret) {
+static int scalar_value(struct reader *x, const yaml_event_t *e, json_t **ret) {
         const char *s = (const char *)e->data.scalar.value, *tag = (const char *)e->data.scalar.tag;
         static const char prefix[] = "tag:yaml.org,2002:";
 
         if (e->data.scalar.length != strlen(s) || !utf8_is_valid(s, e->data.scalar.length))
-                return refuse(r, &e->start_mark, "the text holds a NUL or is not UTF-8");
+                return refuse(x, &e->start_mark, "the text holds a NUL or is not UTF-8");
         if (tag && !streq(tag, "!")) {
                 const char *word = startswith(tag, prefix);
 
                 if (!word)
-                        return refuse(r, &e->start_mark,
+                        return refuse(x, &e->start_mark,
                                         "tags other than YAML's own are not allowed");
                 *ret = streq(word, "str") || streq(word, "binary") || streq(word, "timestamp")
                                        ? json_string(s)
@@ -193,31 +193,31 @@ static int scalar_value(struct reader *r, const yaml_event_t *e, json_t **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
-static int read_node(struct reader *r, yaml_event_t *e, unsigned depth, json_t **ret);
+static int read_node(struct reader *x, yaml_event_t *e, unsigned depth, json_t **ret);
 
-static int read_sequence(struct reader *r, unsigned depth, json_t **ret) {
+static int read_sequence(struct reader *x, unsigned depth, json_t **ret) {
         _cleanup_json_ json_t *list = json_array();
-        size_t length = r->path.size;
+        size_t length = x->path.size;
 
         if (!list)
                 return -ENOMEM;
         for (size_t i = 0;; i++) {
                 yaml_event_t e;
                 json_t *item = NULL;
-                int q = next_event(r, &e);
+                int r = next_event(x, &e);
 
-                if (q < 0)
-                        return q;
+                if (r < 0)
+                        return r;
                 if (e.type == YAML_SEQUENCE_END_EVENT) {
                         yaml_event_delete(&e);
                         break;
                 }
-                buf_printf(&r->path, "[%zu]", i);
-                q = read_node(r, &e, depth + 1, &item);
+                buf_printf(&x->path, "[%zu]", i);
+                r = read_node(x, &e, depth + 1, &item);
                 yaml_event_delete(&e);
-                r->path.size = length;
-                if (q < 0)
-                        return q;
+                x->path.size = length;
+                if (r < 0)
+                        return r;
                 if (json_array_append_new(list, item) < 0)
                         return -ENOMEM;
         }
@@ -227,7 +227,7 @@ static int read_sequence(struct reader *r, unsigned depth, json_t **ret) {
 
 /* `<<: *base` (or a list of them): keys that the mapping does not set itself. */
 static int merge_into(
-                struct reader *r, const yaml_mark_t *mark, json_t *object, const json_t *from) {
+                struct reader *x, const yaml_mark_t *mark, json_t *object, const json_t *from) {
         const json_t *item;
         const char *key;
         json_t *v;
@@ -235,15 +235,15 @@ static int merge_into(
 
         if (json_is_array(from)) {
                 json_array_foreach (from, i, item) {
-                        int q = json_is_object(item) ? merge_into(r, mark, object, item)
-                                                     : refuse(r, mark, "<< needs mappings");
-                        if (q < 0)
-                                return q;
+                        int r = json_is_object(item) ? merge_into(x, mark, object, item)
+                                                     : refuse(x, mark, "<< needs mappings");
+                        if (r < 0)
+                                return r;
                 }
                 return 0;
         }
         if (!json_is_object(from))
-                return refuse(r, mark, "<< needs a mapping");
+                return refuse(x, mark, "<< needs a mapping");
         json_object_each (from, key, v)
                 if (!json_object_get(object, key) && json_object_set(object, key, v) < 0)
                         return -ENOMEM;
@@ -266,62 +266,62 @@ static char *key_text(const yaml_event_t *e) {
                                  : json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 }
 
-static int read_pair(struct reader *r, const yaml_event_t *key_event, unsigned depth,
+static int read_pair(struct reader *x, const yaml_event_t *key_event, unsigned depth,
                 json_t *object, json_t *own_keys) {
         _cleanup_free_ char *key = NULL;
         const char *text = (const char *)key_event->data.scalar.value;
         _cleanup_json_ json_t *value = NULL;
-        size_t length = r->path.size;
+        size_t length = x->path.size;
         yaml_event_t e;
-        int q;
+        int r;
 
         if (key_event->type != YAML_SCALAR_EVENT)
-                return refuse(r, &key_event->start_mark, "keys must be plain texts");
+                return refuse(x, &key_event->start_mark, "keys must be plain texts");
         if (key_event->data.scalar.length != strlen(text) ||
                         !utf8_is_valid(text, key_event->data.scalar.length))
-                return refuse(r, &key_event->start_mark, "a key holds a NUL or is not UTF-8");
+                return refuse(x, &key_event->start_mark, "a key holds a NUL or is not UTF-8");
         key = key_text(key_event);
         if (!key)
-                return refuse(r, &key_event->start_mark,
+                return refuse(x, &key_event->start_mark,
                                 "null is not a valid key; put it in quotes");
         if (json_object_get(own_keys, key)) {
                 _cleanup_free_ char *why = strformat("key \"%s\" is given twice", key);
 
-                return refuse(r, &key_event->start_mark, strempty(why));
+                return refuse(x, &key_event->start_mark, strempty(why));
         }
-        buf_printf(&r->path, "%s%s", length > 0 ? "." : "", key);
-        q = next_event(r, &e);
-        if (q < 0)
-                return q;
-        q = read_node(r, &e, depth + 1, &value);
+        buf_printf(&x->path, "%s%s", length > 0 ? "." : "", key);
+        r = next_event(x, &e);
+        if (r < 0)
+                return r;
+        r = read_node(x, &e, depth + 1, &value);
         yaml_event_delete(&e);
-        r->path.size = length;
-        if (q < 0)
-                return q;
+        x->path.size = length;
+        if (r < 0)
+                return r;
         if (streq(key, "<<") && key_event->data.scalar.plain_implicit)
-                return merge_into(r, &key_event->start_mark, object, value);
+                return merge_into(x, &key_event->start_mark, object, value);
         if (json_object_set(object, key, value) < 0 ||
                         json_object_set_new(own_keys, key, json_true()) < 0)
                 return -ENOMEM;
         return 0;
 }
 
-static int read_mapping(struct reader *r, unsigned depth, json_t **ret) {
+static int read_mapping(struct reader *x, unsigned depth, json_t **ret) {
         _cleanup_json_ json_t *object = json_object(), *own_keys = json_object();
 
         if (!object || !own_keys)
                 return -ENOMEM;
         for (;;) {
                 yaml_event_t e;
-                int q = next_event(r, &e);
+                int r = next_event(x, &e);
 
-                if (q < 0)
-                        return q;
+                if (r < 0)
+                        return r;
                 bool end = e.type == YAML_MAPPING_END_EVENT;
-                q = end ? 0 : read_pair(r, &e, depth, object, own_keys);
+                r = end ? 0 : read_pair(x, &e, depth, object, own_keys);
                 yaml_event_delete(&e);
-                if (q < 0)
-                        return q;
+                if (r < 0)
+                        return r;
                 if (end)
                         break;
         }
@@ -349,59 +349,59 @@ static unsigned count_nodes(const json_t *v, unsigned limit) {
         return n;
 }
 
-static int read_alias(struct reader *r, const yaml_event_t *e, json_t **ret) {
-        const json_t *v = map_get(r->anchors, (const char *)e->data.alias.anchor);
+static int read_alias(struct reader *x, const yaml_event_t *e, json_t **ret) {
+        const json_t *v = map_get(x->anchors, (const char *)e->data.alias.anchor);
 
         if (!v)
-                return refuse(r, &e->start_mark, "the alias names no anchor before it");
-        r->nodes += count_nodes(v, YAML_NODES_MAX + 1 - r->nodes);
-        if (r->nodes > YAML_NODES_MAX)
-                return refuse(r, &e->start_mark, "aliases expand to too much");
+                return refuse(x, &e->start_mark, "the alias names no anchor before it");
+        x->nodes += count_nodes(v, YAML_NODES_MAX + 1 - x->nodes);
+        if (x->nodes > YAML_NODES_MAX)
+                return refuse(x, &e->start_mark, "aliases expand to too much");
         *ret = json_deep_copy(v);
         return *ret ? 0 : -ENOMEM;
 }
 
-static int read_node(struct reader *r, yaml_event_t *e, unsigned depth, json_t **ret) {
+static int read_node(struct reader *x, yaml_event_t *e, unsigned depth, json_t **ret) {
         _cleanup_json_ json_t *v = NULL;
         const char *anchor = NULL;
-        int q;
+        int r;
 
         if (depth > YAML_DEPTH_MAX)
-                return refuse(r, &e->start_mark, "nested too deeply");
-        if (++r->nodes > YAML_NODES_MAX)
-                return refuse(r, &e->start_mark, "too many values in one document");
-        if (r->path.failed)
+                return refuse(x, &e->start_mark, "nested too deeply");
+        if (++x->nodes > YAML_NODES_MAX)
+                return refuse(x, &e->start_mark, "too many values in one document");
+        if (x->path.failed)
                 return -ENOMEM;
-        r->path.data[r->path.size] = 0;
-        q = map_set(r->places->lines, r->path.data, (void *)(uintptr_t)(e->start_mark.line + 1));
-        if (q < 0)
-                return q;
+        x->path.data[x->path.size] = 0;
+        r = map_set(x->places->lines, x->path.data, (void *)(uintptr_t)(e->start_mark.line + 1));
+        if (r < 0)
+                return r;
         switch (e->type) {
         case YAML_SCALAR_EVENT:
                 anchor = (const char *)e->data.scalar.anchor;
-                q = scalar_value(r, e, &v);
+                r = scalar_value(x, e, &v);
                 break;
         case YAML_SEQUENCE_START_EVENT:
                 anchor = (const char *)e->data.sequence_start.anchor;
-                q = read_sequence(r, depth, &v);
+                r = read_sequence(x, depth, &v);
                 break;
         case YAML_MAPPING_START_EVENT:
                 anchor = (const char *)e->data.mapping_start.anchor;
-                q = read_mapping(r, depth, &v);
+                r = read_mapping(x, depth, &v);
                 break;
         case YAML_ALIAS_EVENT:
-                q = read_alias(r, e, &v);
+                r = read_alias(x, e, &v);
                 break;
         default:
-                q = refuse(r, &e->start_mark, "a value is missing");
+                r = refuse(x, &e->start_mark, "a value is missing");
         }
-        if (q < 0)
-                return q;
+        if (r < 0)
+                return r;
         if (anchor) {
-                q = map_set(r->anchors, anchor, json_incref(v));
-                if (q < 0) {
+                r = map_set(x->anchors, anchor, json_incref(v));
+                if (r < 0) {
                         json_decref(v);
-                        return q;
+                        return r;
                 }
         }
         *ret = TAKE_PTR(v);
@@ -418,51 +418,51 @@ static int add_document(
         return 0;
 }
 
-static int read_document(struct reader *r, struct yaml_docs *docs) {
+static int read_document(struct reader *x, struct yaml_docs *docs) {
         _cleanup_json_ json_t *value = NULL;
         yaml_event_t e;
-        int q = next_event(r, &e);
+        int r = next_event(x, &e);
 
-        if (q < 0)
-                return q;
+        if (r < 0)
+                return r;
         unsigned line = (unsigned)e.start_mark.line + 1;
-        map_clear(r->anchors);
-        r->nodes = 0;
-        buf_reset(&r->path);
-        buf_append_str(&r->path, "");
-        r->places = calloc(1, sizeof(*r->places));
-        if (r->places)
-                r->places->lines = map_new(NULL);
-        q = r->places && r->places->lines ? read_node(r, &e, 0, &value) : -ENOMEM;
+        map_clear(x->anchors);
+        x->nodes = 0;
+        buf_reset(&x->path);
+        buf_append_str(&x->path, "");
+        x->places = calloc(1, sizeof(*x->places));
+        if (x->places)
+                x->places->lines = map_new(NULL);
+        r = x->places && x->places->lines ? read_node(x, &e, 0, &value) : -ENOMEM;
         yaml_event_delete(&e);
-        if (q < 0)
-                return q;
+        if (r < 0)
+                return r;
         if (json_is_null(value)) { /* an empty document */
-                places_free(TAKE_PTR(r->places));
+                places_free(TAKE_PTR(x->places));
                 return 0;
         }
-        q = add_document(docs, value, line, r->places);
-        if (q == 0)
-                r->places = NULL;
-        return q;
+        r = add_document(docs, value, line, x->places);
+        if (r == 0)
+                x->places = NULL;
+        return r;
 }
 
-static int read_stream(struct reader *r, struct yaml_docs *docs) {
+static int read_stream(struct reader *x, struct yaml_docs *docs) {
         for (;;) {
                 yaml_event_t e;
-                int q = next_event(r, &e);
+                int r = next_event(x, &e);
 
-                if (q < 0)
-                        return q;
+                if (r < 0)
+                        return r;
                 yaml_event_type_t type = e.type;
                 yaml_event_delete(&e);
                 if (type == YAML_STREAM_END_EVENT)
                         return 0;
                 if (type != YAML_DOCUMENT_START_EVENT)
                         continue;
-                q = read_document(r, docs);
-                if (q < 0)
-                        return q;
+                r = read_document(x, docs);
+                if (r < 0)
+                        return r;
         }
 }
 
@@ -498,24 +498,24 @@ static int without_marks(const char *text, size_t *n, char **ret) {
 int yaml_parse(const char *text, size_t n, struct yaml_docs *ret, struct problem *p) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_free_ char *clean = NULL;
-        struct reader r = {.problem = p};
-        int q = without_marks(text, &n, &clean);
+        struct reader x = {.problem = p};
+        int r = without_marks(text, &n, &clean);
 
-        if (q < 0 || !yaml_parser_initialize(&r.parser))
+        if (r < 0 || !yaml_parser_initialize(&x.parser))
                 return -ENOMEM;
-        q = -ENOMEM;
+        r = -ENOMEM;
         if (clean)
                 text = clean;
-        yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, n);
-        r.anchors = map_new(json_decref_void);
-        if (r.anchors)
-                q = read_stream(&r, &docs);
-        yaml_parser_delete(&r.parser);
-        map_free(r.anchors);
-        places_free(r.places);
-        buf_done(&r.path);
-        if (q < 0)
-                return q;
+        yaml_parser_set_input_string(&x.parser, (const unsigned char *)text, n);
+        x.anchors = map_new(json_decref_void);
+        if (x.anchors)
+                r = read_stream(&x, &docs);
+        yaml_parser_delete(&x.parser);
+        map_free(x.anchors);
+        places_free(x.places);
+        buf_done(&x.path);
+        if (r < 0)
+                return r;
         *ret = docs;
         docs = (struct yaml_docs){0};
         return 0;

@@ -17,6 +17,4 @@ proto/%.pb-c.c proto/%.pb-c.h: $(top_srcdir)/proto/%.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC) -I$(top_srcdir) --c_out=. $<
 
 proto/rpc.pb-c.h: proto/kv.pb-c.h
-# Objects that include these headers say so, because automake knows it only after the first build:
-#   $(kapid_kapid_OBJECTS): $(PROTO_H)
-$(libproto_a_OBJECTS): $(PROTO_H)
+

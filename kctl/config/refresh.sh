@@ -1,5 +1,5 @@
 # Brings the configuration of an earlier version up to date. Only lines that an earlier kctl wrote
-# are changed: what a person changed stays.
+# are changed: lines that an administrator changed are kept.
 set -e
 cd /etc/keelson
 

@@ -1,6 +1,6 @@
 # How the store knows its clients. "done": it has an authority of its own; "own": it trusts the
 # cluster's, has one member that an earlier kctl made, on loopback, and the kapid here uses it;
-# "else": a person has changed the members or the clients, or the store is an etcd.
+# "else": an administrator has changed the members or the clients, or the store is an etcd.
 cd /etc/keelson || exit 1
 
 as_written() {

@@ -45,7 +45,7 @@ struct action *actions_add(struct actions *a, const struct action_type *type,
 }
 
 static int barrier_start(struct running_action *a) {
-        action_ended(a, 0, NULL, NULL);
+        action_ended(a, 0, /* object= */ NULL, /* p= */ NULL);
         return 0;
 }
 

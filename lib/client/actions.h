@@ -12,16 +12,16 @@
 struct action;
 struct executor;
 
-/* An action under way, as its type sees it. */
+/* A running action, as its type sees it. */
 struct running_action {
         const struct action *action;
         struct api_client *client; /* executor_options.client */
         void *context;             /* executor_options.context */
-        void *handle;              /* the type's own: what start() began and cancel() gives up */
+        void *handle;              /* the type's own: start() sets it, cancel() frees it */
         struct executor *executor;
 };
 
-/* The action has come to its end; called exactly once for each started action that is not
+/* The action has ended; called exactly once for each started action that is not
  * cancelled, from inside start() or later. error: 0 or a negative errno. object: the result, or
  * NULL; p: why it failed, or NULL. Both are borrowed for the call. `a` is invalid after it. */
 void action_ended(
@@ -34,7 +34,7 @@ struct action_type {
         /* Begins it. A negative errno: it failed to begin, and action_ended() is not called.
          * The handle is set before anything is called that may free the executor. */
         int (*start)(struct running_action *a);
-        /* Gives up what start() began; action_ended() is not called after it. NULL: every action of
+        /* Cancels what start() began; action_ended() is not called after it. NULL: every action of
          * this type has ended when start() returns. */
         void (*cancel)(struct running_action *a);
         /* Writes the rest of its line in actions_text(); NULL: the body as JSON. */

@@ -239,14 +239,18 @@ static int read_object(const struct http_result *result, json_t **ret, struct pr
         return 0;
 }
 
+/* The error of an answer, or its object. ret may be NULL. */
+static int read_answer(const struct http_result *result, json_t **ret, struct problem *p) {
+        int r = api_result_error(result, p);
+
+        return r < 0 || !ret ? r : read_object(result, ret, p);
+}
+
 static void on_call_done(struct http_call *http, const struct http_result *result, void *userdata) {
         struct api_call *call = userdata;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *object = NULL;
-        int r = api_result_error(result, &p);
-
-        if (r == 0)
-                r = read_object(result, &object, &p);
+        int r = read_answer(result, &object, &p);
         for (char *const *w = result->warnings; w && *w; w++)
                 log_debug("The server warns: %s", *w);
         if (call->done)
@@ -293,7 +297,8 @@ static int call_start(struct api_client *c, const char *method, const char *path
 
 int api_get_async(struct api_client *c, const char *path, api_done_func done, void *userdata,
                 struct api_call **ret) {
-        return call_start(c, "GET", path, NULL, NULL, done, userdata, ret);
+        return call_start(c, "GET", path, /* content_type= */ NULL, /* body= */ NULL, done,
+                        userdata, ret);
 }
 
 int api_create_async(struct api_client *c, const char *path, const json_t *body, api_done_func done,
@@ -350,9 +355,7 @@ int api_request(struct api_client *c, const char *method, const char *path,
         (void)http_client_do(c->http, &options, &result);
         for (char *const *w = result.warnings; w && *w; w++)
                 fprintf(stderr, "Warning: %s\n", *w);
-        r = api_result_error(&result, p);
-        if (r == 0 && ret)
-                r = read_object(&result, &object, p);
+        r = read_answer(&result, ret ? &object : NULL, p);
         http_result_done(&result);
         if (r < 0)
                 return r;
@@ -362,7 +365,7 @@ int api_request(struct api_client *c, const char *method, const char *path,
 }
 
 int api_get(struct api_client *c, const char *path, json_t **ret, struct problem *p) {
-        return api_request(c, "GET", path, NULL, NULL, ret, p);
+        return api_request(c, "GET", path, /* content_type= */ NULL, /* body= */ NULL, ret, p);
 }
 
 int api_patch_request(struct api_client *c, const char *path, enum api_patch kind,

@@ -17,7 +17,7 @@ struct api_client_options {
         const char *user_agent; /* "kreconciled/0.1.0"; its part before '/' is the field manager */
 };
 
-/* event NULL: only the blocking calls. p names the file and what is missing. */
+/* event NULL: only the blocking calls. p names the file and the missing part. */
 int api_client_new(struct api_client **ret, sd_event *event,
                 const struct api_client_options *options, struct problem *p);
 struct api_client *api_client_free(struct api_client *c);
@@ -38,7 +38,7 @@ char *api_path(const struct api_resource *r, const char *ns, const char *name,
 
 enum api_patch { API_PATCH_MERGE, API_PATCH_JSON, API_PATCH_STRATEGIC, API_PATCH_APPLY };
 
-/* The answer: object (new reference handed to the callback as borrowed) or a problem. error 0 on
+/* The answer: object (borrowed by the callback) or a problem. error 0 on
  * success. */
 typedef void (*api_done_func)(
                 int error, const json_t *object, const struct problem *p, void *userdata);

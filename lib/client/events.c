@@ -139,9 +139,11 @@ static struct entry *entry_new(struct api_client *c, const json_t *about, const 
                 return NULL;
         e->client = c;
         e->body = event_body(c, about, ns, type, reason, message);
-        e->collection = api_path(events, ns, NULL, NULL, NULL);
+        e->collection = api_path(
+                        events, ns, /* name= */ NULL, /* subresource= */ NULL, /* query= */ NULL);
         if (e->body)
-                e->path = api_path(events, ns, object_name(e->body), NULL, NULL);
+                e->path = api_path(events, ns, object_name(e->body), /* subresource= */ NULL,
+                                /* query= */ NULL);
         if (!e->body || !e->collection || !e->path) {
                 entry_free(e);
                 return NULL;

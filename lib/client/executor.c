@@ -14,11 +14,11 @@ struct executor {
         struct running_action slots[EXECUTOR_PARALLEL_MAX]; /* free: action is NULL */
         unsigned in_flight, window;
         unsigned entered; /* calls out of the executor that have not returned */
-        bool running;     /* a list is under way */
+        bool running;     /* a list is being carried out */
         bool stopping;    /* nothing new is started */
         bool freed;       /* by a callback: the memory goes when that has returned */
 
-        int error; /* the failure that is first in the list; 0: none */
+        int failure; /* the error of the first action of the list that failed; 0: none */
         size_t failed_at;
         struct problem problem;
 };
@@ -81,9 +81,9 @@ void executor_stop(struct executor *e) {
 /* The failure that is first in the list is reported. */
 static void note_failure(struct executor *e, size_t at, int error, const struct problem *p) {
         e->stopping = true;
-        if (e->error < 0 && e->failed_at < at)
+        if (e->failure < 0 && e->failed_at < at)
                 return;
-        e->error = error;
+        e->failure = error;
         e->failed_at = at;
         problem_set(&e->problem, -error, p ? p->code : 0, p ? p->reason : NULL, "%s",
                         p && p->message ? p->message : strerror(-error));
@@ -97,7 +97,7 @@ static bool may_start_next(const struct executor *e) {
                 return false;
         if (e->in_flight == 0)
                 return true;
-        /* A barrier under way is always the last that was started. */
+        /* A running barrier is always the last action that was started. */
         return !e->list.items[e->next].type->barrier && !e->list.items[e->next - 1].type->barrier;
 }
 
@@ -120,16 +120,16 @@ static void start_next(struct executor *e) {
         e->in_flight++;
         r = x->type->start(a);
         if (r < 0 && a->action == x)
-                action_ended(a, r, NULL, NULL);
+                action_ended(a, r, /* object= */ NULL, /* p= */ NULL);
 }
 
 static void finish(struct executor *e) {
         _cleanup_problem_ struct problem p = e->problem;
-        int r = e->error;
+        int r = e->failure;
 
         assert(e->in_flight == 0);
         e->problem = (struct problem){0};
-        e->error = 0;
+        e->failure = 0;
         e->running = false;
         actions_done(&e->list);
         e->options.done(r, &p, e->options.userdata); /* e may be gone after it */

@@ -1,19 +1,19 @@
-/* Carries a list of actions out: the last of the three rooms see, decide, carry out.
+/* Carries a list of actions out: the last of the three steps see, decide, carry out.
  *
  *      executor_run() --> actions, several at a time --> done
  *                          | first failure, or executor_stop():
- *                          '--> nothing new is started; what is under way ends --> done
+ *                          '--> nothing new is started; the running actions end --> done
  *
  * Order. Actions start in the order of the list and run in parallel, but a barrier waits for
  * everything before it, and what follows waits for the barrier.
  *
- * Slow start. At first `parallel_first` actions are under way at a time; each success doubles that
+ * Slow start. At first `parallel_first` actions run at a time; each success doubles that
  * up to `parallel_max` (the controllers of Kubernetes create pods in such batches: what a quota or
  * a webhook refuses is refused once and not a thousand times).
  *
  * Failure. The first failure drops what was not started. done() gets the failure that is first in
- * the list, so that the same list ends with the same words however the answers arrive. What counts
- * as a failure is the caller's choice: is_fine(). */
+ * the list, so that the same list ends with the same message in whatever order the answers arrive.
+ * What counts as a failure is the caller's choice: is_fine(). */
 #pragma once
 
 #include "lib/client/actions.h"
@@ -40,14 +40,14 @@ struct executor_options {
 };
 
 int executor_new(struct executor **ret, const struct executor_options *options);
-/* Cancels what is under way: neither on_action() nor done() is called afterwards. Allowed at any
+/* Cancels the running actions: neither on_action() nor done() is called afterwards. Allowed at any
  * moment, also from the executor's own callbacks. Returns NULL. */
 struct executor *executor_free(struct executor *e);
 DEFINE_CLEANUP(struct executor *, executor_free);
 /* Takes the list (it is empty after it). done() is called exactly once, perhaps before this
- * returns: the executor may be gone then. No other list may be under way. */
+ * returns: the executor may be gone then. No other list may be running. */
 void executor_run(struct executor *e, struct actions *list);
-/* Starts nothing new; done() follows when what is under way has ended. Without effect when no list
- * is under way. */
+/* Starts nothing new; done() follows when the running actions have ended. Without effect when no
+ * list is running. */
 void executor_stop(struct executor *e);
 bool executor_is_running(const struct executor *e);

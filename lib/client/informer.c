@@ -1,7 +1,7 @@
 /* Informer: one resource of the API kept in memory.
  *
  *      idle --> listing --page, page ...--> synced, watching --stream ends--> watching again
- *                 ^                              | 410, ERROR event: the past is gone
+ *                 ^                              | 410, ERROR event: compacted
  *                 '------------------------------'
  *
  * Listing goes in pages; every page is merged at once (each object is held once), entries carry the
@@ -154,7 +154,7 @@ void informer_by_index(const struct informer *i, const char *name, const char *v
 
 /* --- the cache --- */
 
-static void tell(struct informer *i, enum informer_event event, const json_t *old,
+static void notify(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *object) {
         if (i->options.on_event)
                 i->options.on_event(i, event, old, object, i->options.userdata);
@@ -170,7 +170,7 @@ static void cache_remove(struct informer *i, const char *key, json_t *last) {
                 index_remove(&i->indexes[k], item);
         object = json_incref(last ? last : item->object);
         item_free(item);
-        tell(i, INFORMER_DELETED, NULL, object);
+        notify(i, INFORMER_DELETED, NULL, object);
 }
 
 /* Takes object. */
@@ -200,7 +200,7 @@ static void cache_put(struct informer *i, json_t *object) {
         item->listing = i->listing;
         for (size_t k = 0; k < i->index_count; k++)
                 index_insert(&i->indexes[k], item);
-        tell(i, old ? INFORMER_MODIFIED : INFORMER_ADDED, old, new);
+        notify(i, old ? INFORMER_MODIFIED : INFORMER_ADDED, old, new);
 }
 
 static void trim_metadata(json_t *o) {
@@ -346,15 +346,19 @@ static int merge_page(struct informer *i, const struct http_result *result) {
         return 0;
 }
 
+static int read_page(struct informer *i, const struct http_result *result, struct problem *p) {
+        int r = api_result_error(result, p);
+
+        return r < 0 ? r : merge_page(i, result);
+}
+
 static void on_list_done(struct http_call *call, const struct http_result *result, void *userdata) {
         struct informer *i = userdata;
         _cleanup_problem_ struct problem p = {0};
         int r;
 
         i->call = NULL;
-        r = api_result_error(result, &p);
-        if (r == 0)
-                r = merge_page(i, result);
+        r = read_page(i, result, &p);
         if (r < 0) {
                 log_debug("Cannot list %s: %s", i->resource.plural,
                                 p.message ? p.message : strerror(-r));
@@ -465,7 +469,7 @@ static void on_watch_done(
         if (r == -EKEYEXPIRED || i->expired) {
                 log_debug("The history of %s is gone, listing again", i->resource.plural);
                 forget_position(i);
-                /* At once the first time, but a server that always says so must not be hammered. */
+                /* At once the first time, but a server that always says so must not be flooded. */
                 if (i->progressed)
                         start(i);
                 else
@@ -507,7 +511,9 @@ static char *request_path(struct informer *i) {
         append_query(&b, "labelSelector", i->label_selector);
         append_query(&b, "fieldSelector", i->field_selector);
         query = buf_take(&b);
-        return query ? api_path(&i->resource, i->ns, NULL, NULL, query) : NULL;
+        return query ? api_path(&i->resource, i->ns, /* name= */ NULL, /* subresource= */ NULL,
+                                       query)
+                     : NULL;
 }
 
 static const char *accept_header(const struct informer *i, bool watch) {

@@ -1,4 +1,4 @@
-/* The catalogue of kinds: what all programs but kapid know about the built-in kinds. The table is
+/* The catalogue of kinds: the facts of the built-in kinds for all programs but kapid. The table is
  * made at build time from kapid/kinds/ *.yaml by kapid/kinds/kinds-to-c; the keys are described in
  * kapid/kinds/documents.h. Kinds of CustomResourceDefinitions are not in it. */
 #pragma once
@@ -56,8 +56,8 @@ struct kind_facts {
         const struct kind_health *health;   /* NULL: healthy as soon as it exists */
         const struct kind_rollout *rollout; /* NULL: none */
         int apply_rank;      /* order of applying, lower first; negative: last (kind_rank()) */
-        bool listable;       /* false: answered and forgotten, as a TokenReview */
-        bool follows_others; /* records that say nothing of their own, as Events and Endpoints */
+        bool listable;       /* false: answered and not stored, as a TokenReview */
+        bool follows_others; /* copies of facts of other objects, as Events and Endpoints */
         bool confidential;   /* contents are never shown, nor hashed without a salt */
 };
 

@@ -1,7 +1,8 @@
 /* Reading kubeconfig: documents are read in order, the first one that has a name or a
  * current-context wins; relative file names are relative to the document that names them.
  * Certificates may be embedded (base64) or in files; tokens likewise. Exec plugins and auth
- * providers are refused by name, not ignored: a client that silently is nobody only gives riddles.
+ * providers are refused by name, not ignored: a client without an identity would fail
+ * with errors that do not say why.
  */
 #include "lib/client/kubeconfig.h"
 
@@ -273,17 +274,16 @@ static int read_context(const struct documents *d, const char *name, struct kube
 
 int kubeconfig_load(struct kubeconfig_context *ret, const char *path, const char *context,
                 struct problem *p) {
-        struct kubeconfig_context k = {0};
-        struct documents d = {0};
+        _cleanup_(kubeconfig_context_done) struct kubeconfig_context k = {0};
+        _cleanup_(documents_done) struct documents d = {0};
         int r = read_documents(&d, path, p);
 
-        if (r >= 0)
-                r = read_context(&d, context, &k, p);
-        documents_done(&d);
-        if (r < 0) {
-                kubeconfig_context_done(&k);
+        if (r < 0)
                 return r;
-        }
+        r = read_context(&d, context, &k, p);
+        if (r < 0)
+                return r;
         *ret = k;
+        k = (struct kubeconfig_context){0};
         return 0;
 }

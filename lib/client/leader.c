@@ -1,4 +1,4 @@
-/* Leader election on a Lease, after client-go's leaderelection: whoever holds the lease renews it;
+/* Leader election on a Lease, after client-go's leaderelection: the holder of the lease renews it;
  * another takes it when it has seen no change for the lease's duration by its *own* clock (clocks
  * of machines need not agree). A holder that could not renew for the renew deadline, which is
  * shorter than the lease, stops before anyone else can start. Optimistic concurrency
@@ -98,7 +98,7 @@ static void on_written(int error, const json_t *object, const struct problem *p,
                 return;
         }
         log_debug("The lease %s was not taken: %s", l->name, strempty(p->message));
-        /* Someone else was faster, or the answer is lost: look before the next try. */
+        /* Someone else was faster, or the answer is lost: read it before the next try. */
         json_decref(l->lease);
         l->lease = NULL;
         again_after(l, RETRY_US);
@@ -164,7 +164,7 @@ static void on_read(int error, const json_t *object, const struct problem *p, vo
         }
 }
 
-/* A holder writes at once on what it wrote last; others look first. */
+/* A holder writes at once, with the version of its last write; others read first. */
 static void attempt(struct leader *l) {
         if (l->call)
                 return;
@@ -191,8 +191,10 @@ int leader_new(struct leader **ret, sd_event *event, struct api_client *c,
         l->ns = strdup(options->ns);
         l->name = strdup(options->name);
         l->identity = strdup(options->identity);
-        l->path = api_path(leases, options->ns, options->name, NULL, NULL);
-        l->collection = api_path(leases, options->ns, NULL, NULL, NULL);
+        l->path = api_path(leases, options->ns, options->name, /* subresource= */ NULL,
+                        /* query= */ NULL);
+        l->collection = api_path(leases, options->ns, /* name= */ NULL, /* subresource= */ NULL,
+                        /* query= */ NULL);
         if (!l->ns || !l->name || !l->identity || !l->path || !l->collection)
                 return -ENOMEM;
         r = sd_event_add_time_relative(event, &l->timer, CLOCK_MONOTONIC, 0, 0, on_timer, l);

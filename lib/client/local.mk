@@ -17,7 +17,4 @@ tests_unit_test_workqueue_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-executor
 tests_unit_test_executor_SOURCES = tests/unit/test-executor.c tests/unit/unit.h
 tests_unit_test_executor_LDADD = $(TEST_LIBS)
-$(tests_unit_test_executor_OBJECTS): $(KIND_IDS)
 
-# Objects that include lib/client/kinds.h say so, because automake knows it only after the first build.
-$(libclient_a_OBJECTS): $(KIND_IDS)

@@ -5,7 +5,7 @@
  *                        '------ done, dirty --'
  *
  * and beside it may wait on a timer (add_after, back-off) that adds it again. A name's record lives
- * as long as one of those holds or it has failures to remember. Work is handed out from a deferred
+ * as long as one of those holds or it has failures to remember. Work is started from a deferred
  * event source, so that workqueue_add() never calls back into the caller. */
 #include "lib/client/workqueue.h"
 

@@ -23,5 +23,5 @@ void workqueue_add_after(struct workqueue *q, const char *name, uint64_t delay_u
 /* error < 0: again with back-off. requeue_after_us > 0: again then. */
 void workqueue_done(struct workqueue *q, const char *name, int error, uint64_t requeue_after_us);
 size_t workqueue_depth(const struct workqueue *q);
-/* Nothing is handed out while paused (not leader). */
+/* Nothing is started while paused (not leader). */
 void workqueue_set_paused(struct workqueue *q, bool paused);

@@ -135,7 +135,7 @@ EVIL, OTHER = "/api/v1/namespaces/evil", "/api/v1/namespaces/other"
 PS = "pod-security.kubernetes.io/"
 root = person("/O=system:masters/CN=root")
 mallory = person("/CN=mallory")  # edit in the namespace evil
-carol = person("/CN=carol")      # may write namespaces, no more
+carol = person("/CN=carol")      # may write namespaces only
 node = person("/O=system:nodes/CN=system:node:m1")
 
 
@@ -210,7 +210,7 @@ BAD = {
 
 @case
 def _():
-    """each control of the level baseline refuses, whoever asks"""
+    """each control of the level baseline refuses every user"""
     for word, bad in BAD.items():
         mallory.post(f"{EVIL}/pods", bad).must(403, "violates PodSecurity", word)
         root.post(f"{EVIL}/pods", bad).must(403, "violates PodSecurity")
@@ -319,7 +319,7 @@ def _():
 
 @case
 def _():
-    """spec.nodeName does not go past taints"""
+    """spec.nodeName does not bypass taints"""
     mallory.post(f"{EVIL}/pods", pod("n1", {"nodeName": "m2"})).must(403, "spec.nodeName", "control-plane:NoSchedule")
     mallory.post(f"{EVIL}/pods", pod("n1", {"nodeName": "absent"})).must(403, "not there")
     mallory.post(f"{EVIL}/pods", pod("n1", {"nodeName": "m1", "tolerations": SILENT})).must(201)
@@ -487,7 +487,7 @@ def _():
 
 @case
 def _():
-    """kgitd acts as a service account, with its rights and no more"""
+    """kgitd acts as a service account, with its rights only"""
     kgitd = person("/CN=system:keelson:kgitd")
     sa = {"Impersonate_User": "system:serviceaccount:evil:default"}
     kgitd.get(f"{EVIL}/configmaps", **sa).must(403)
@@ -518,7 +518,7 @@ def _():
 
 @case
 def _():
-    """aggregated ClusterRoles take the rules of what is labelled so"""
+    """aggregated ClusterRoles take the rules of the ClusterRoles with their labels"""
     for name, word in (("view", "configmaps"), ("edit", "gitsyncs"), ("admin", "rolebindings")):
         r = root.get(f"{RBAC}/clusterroles/{name}").must(200, word).json
         assert r["aggregationRule"]["clusterRoleSelectors"], r
@@ -635,7 +635,7 @@ def _():
     root.post(f"{EVIL}/serviceaccounts", {"metadata": {"name": "strong"}}).must(201)
     ask("n1", mine, where=f"{EVIL}/serviceaccounts/strong/token").must(403)
     node.post("/api/v1/namespaces/kube-system/serviceaccounts/default/token", {"spec": {}}).must(403)
-    # not even somebody who may ask for any token binds it to a pod of another account
+    # even a user who may request any token cannot bind it to a pod of another account
     root.post(f"{EVIL}/serviceaccounts/strong/token", {"spec": {"boundObjectRef": {
         "kind": "Pod", "apiVersion": "v1", "name": "n1"}}}).must(400, "different serviceaccount")
 

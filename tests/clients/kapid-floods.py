@@ -89,7 +89,7 @@ def rss():
 
 
 def settles(limit, seconds=12):
-    """Memory goes back within some seconds."""
+    """Memory is released within some seconds."""
     end = time.monotonic() + seconds
     while rss() > limit and time.monotonic() < end:
         time.sleep(0.5)
@@ -211,7 +211,7 @@ def half_bodies(admin, token):
         if s:
             s.close()
     after = settles(before + 25)
-    ok("what they took is given back", after < before + 30, f"{before:.0f} MB, then {after:.0f} MB")
+    ok("their memory is released", after < before + 30, f"{before:.0f} MB, then {after:.0f} MB")
     admin.call("DELETE", "/api/v1/namespaces/default/configmaps/beside")
 
 

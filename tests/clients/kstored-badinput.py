@@ -162,7 +162,7 @@ def wrong_messages():
 
 
 def oversized():
-    """Three MiB in one message: told apart from a value that fits, and the connection lives."""
+    """Three MiB in one message: distinguished from a value that fits, and the connection lives."""
     c = Connection()
     size = 3 << 20
     c.send(frame(HEADERS, END_HEADERS, 1, request("/etcdserverpb.KV/Put")))

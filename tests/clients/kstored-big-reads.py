@@ -386,7 +386,7 @@ if sys.argv[1] == "single":
 
     @case
     def _():
-        """who reads late gets what was there when it asked, though all was written over and compacted meanwhile"""
+        """a slow reader gets the state of its request, although all keys were overwritten and compacted meanwhile"""
         c = Raw()
         c.ask("KV/Range", prefix(b"big/"))
         time.sleep(0.3)
@@ -424,7 +424,7 @@ if sys.argv[1] == "single":
 
     @case
     def _():
-        """3,000 leases that end together are gone within five seconds"""
+        """3,000 leases that expire together are removed within five seconds"""
         together(s.grant, [field(1, 2) + field(2, 1000 + i) for i in range(3000)], 500)
         together(s.put_, [field(1, b"l/%d" % i) + field(2, b"x") + field(3, 1000 + i) for i in range(3000)], 500)
         begun, count = None, 3000

@@ -1,7 +1,7 @@
 """Bytes of a member's files that change while it is stopped. Every change is detected at the start or while it serves, or
 it has no effect: an answer that differs is a failure, whatever is said after it. TAP; see kstored-flips.
 
-kstored-flips.py KSTORED DESCRIPTORS SCRATCH SECONDS CHANGES SEED: ends after so many changes or seconds. One change
+kstored-flips.py KSTORED DESCRIPTORS SCRATCH SECONDS CHANGES SEED: ends after CHANGES changes or SECONDS seconds. One change
 again: the seed is printed with each failure, and the same seed makes the same changes in the same order."""
 import contextlib
 import os
@@ -184,7 +184,7 @@ def fill(member, seed):
 
 
 def fill_segments(member):
-    """More than the log puts into one file; the history of it goes."""
+    """More than the log puts into one file; its history is compacted."""
     for _ in range(180):
         answer = member.call("KV.Put", key=b"long", value=b"v" * 100000)
     member.call("KV.Compact", revision=answer.header.revision, physical=True)
@@ -198,7 +198,7 @@ def make_store(name, seed, stop, wait_s, segments=False):
     if segments:
         fill_segments(member)
     compacted, leases = fill(member, seed)
-    time.sleep(wait_s)  # what is applied goes into the database half a second later
+    time.sleep(wait_s)  # applied entries are written to the database half a second later
     for i in range(20):
         member.call("KV.Put", key=b"last/%02d" % i, value=b"v%d" % i, lease=leases[0] if i % 5 == 0 else 0)
     revision = int(member.call("KV.Range", key=b"x").header.revision)
@@ -393,7 +393,7 @@ def work(tally, stores, number):
         change = Change(stores[i % len(stores)], SEED + i)
         try:
             tally.note(change, try_change(change, folder, i % 8 == 0))
-        except Exception as e:  # a test's end is told, whatever it was
+        except Exception as e:  # the end of a test is reported, whatever it was
             with tally.lock:
                 tally.failures.append(f"{change}: {type(e).__name__} {e}")
             tally.note(change, "FAILED")
@@ -425,9 +425,9 @@ def report(tally, stores):
     print(f"{'not ' if tally.failures else ''}ok 1 - {tally.next} changes of files: each is reported or without effect, seed {SEED}")
     every = {re.sub(r"0[0-9a-f]{15}", "*", n) for s in stores for n in s["files"]}
     missed = sorted(every - seen)
-    told = sum(n for (_, how), n in tally.counts.items() if how in ("refused", "found"))
-    enough = (tally.next < 50 or not missed) and tally.next >= min(CHANGES, 50) and told > tally.next // 5
-    print(f"{'' if enough else 'not '}ok 2 - every kind of file was changed, {told} changes were reported")
+    reported = sum(n for (_, how), n in tally.counts.items() if how in ("refused", "found"))
+    enough = (tally.next < 50 or not missed) and tally.next >= min(CHANGES, 50) and reported > tally.next // 5
+    print(f"{'' if enough else 'not '}ok 2 - every kind of file was changed, {reported} changes were reported")
     if not enough:
         print(f"# {tally.next} changes; not changed: {missed}")
     print("1..2")

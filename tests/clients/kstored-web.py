@@ -178,7 +178,7 @@ def case_pipeline():
 
 
 def case_leave():
-    """Who goes away in the middle."""
+    """A client that disconnects in the middle."""
     for _ in range(300):
         s = connect()
         s.sendall(GET % b"/health")

@@ -78,7 +78,7 @@ def lists():
 
 @case
 def watches():
-    """Watch().stream: what is there, then what comes; it ends with its timeout"""
+    """Watch().stream: the present objects, then changes; it ends with its timeout"""
     seen = []
 
     def change():
@@ -100,7 +100,7 @@ def container():
 
 @case
 def workloads():
-    """a Deployment: its ReplicaSet and pods come, it scales, it goes with them"""
+    """a Deployment: its ReplicaSet and pods are created, it scales, it is deleted with them"""
     labels = {"app": "web"}
     apps.create_namespaced_deployment("py", client.V1Deployment(
         metadata=client.V1ObjectMeta(name="web"), spec=client.V1DeploymentSpec(
@@ -179,7 +179,7 @@ def access():
 
 @case
 def goes():
-    """the namespace goes"""
+    """the namespace is deleted"""
     core.delete_namespace("py")
     end = time.time() + 20
     while True:

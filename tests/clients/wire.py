@@ -253,7 +253,7 @@ def freshness():
 
 @case
 def own_writes():
-    """who wrote reads what was written, at once, a hundred times"""
+    """a writer reads its own write, at once, a hundred times"""
     for i in range(100):
         is_(a.merge(CM + "/n0", {"data": {"i": str(i)}}), 200)
         assert is_(a.get(CM + "/n0"), 200).json["data"]["i"] == str(i)
@@ -438,7 +438,7 @@ def services():
 
 @case
 def reviews():
-    """reviews tell what a user may do; impersonation acts as one"""
+    """reviews report the rights of a user; impersonation acts as one"""
     ask = {"spec": {"resourceAttributes": {"verb": "delete", "resource": "pods", "namespace": "x"}}}
     url = "/apis/authorization.k8s.io/v1/"
     assert is_(a.post(url + "selfsubjectaccessreviews", ask), 201).json["status"]["allowed"] is True
@@ -471,7 +471,7 @@ def reviews():
 
 @case
 def tokens():
-    """a service account's token is its user, until the account goes"""
+    """a service account's token is its user, until the account is deleted"""
     sa = NS + "/serviceaccounts"
     is_(a.post(sa, {"metadata": {"name": "t"}}), 201)
     is_(a.post(sa + "/t/token", {"spec": {"expirationSeconds": 10}}), 422, "Invalid")
@@ -493,7 +493,7 @@ def tokens():
 
 @case
 def custom():
-    """a custom kind is served at once, validated, pruned, and goes with its definition"""
+    """a custom kind is served at once, validated, pruned, and is deleted with its definition"""
     crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {
         "size": {"type": "integer", "minimum": 1, "default": 3}}}}}
@@ -613,7 +613,7 @@ def watchers_agree():
     last = is_(a.get(CM), 200).json
     newest = max(int(o["metadata"]["resourceVersion"]) for o in last["items"])
     end[0] = newest
-    is_(a.post(CM, cm("the-end")), 201)  # whoever waits for an event gets one
+    is_(a.post(CM, cm("the-end")), 201)  # so that every waiting watch gets an event
     is_(a.delete(CM + "/the-end"), 200)
     for t in followers:
         t.join()
@@ -648,7 +648,7 @@ def documents():
 
 @case
 def namespace_goes():
-    """a namespace on its way out takes nothing new and goes with what is in it"""
+    """a terminating namespace refuses new objects and is deleted with its own"""
     is_(a.post("/api/v1/namespaces", {"metadata": {"name": "wire2"}}), 201)
     held = "/api/v1/namespaces/wire2/configmaps"
     is_(a.post(held, {"metadata": {"name": "h", "finalizers": ["x.example/y"]}}), 201)

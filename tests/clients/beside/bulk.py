@@ -70,7 +70,7 @@ def compacted(b):
 
 @case
 def leased(b):
-    """a thousand keys on one lease go with it, in one revision"""
+    """a thousand keys on one lease are deleted with it, in one revision"""
     b.call("Lease.LeaseGrant", ID=31, TTL=1000)
     w = Watch(b)
     w.created(b"leased/", b"leased0")

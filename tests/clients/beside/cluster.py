@@ -24,7 +24,7 @@ def learn_ids(b):
 
 @case
 def members(b):
-    """members: the list, and what is refused"""
+    """members: the list, and refused changes"""
     learn_ids(b)
     b.call("Cluster.MemberList", ignore=MEMBERS)
     # linearizable came with 3.5; 3.4 skips the field

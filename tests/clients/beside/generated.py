@@ -1,5 +1,5 @@
 """Calls made at random, from seeds that are always the same: every case is a few hundred calls to both servers, and
-what differs is told with the call, so that it can be tried by hand. Keys, values, revisions and leases are drawn from
+a difference is printed with its call, so that it can be repeated. Keys, values, revisions and leases are drawn from
 few, so that calls meet each other's traces; edges (empty, lowest, highest, negative, future, compacted) come often.
 BESIDE_SEEDS=1000-1099 looks further than the seeds that are always tried."""
 import os
@@ -161,7 +161,7 @@ for number in range(first, last + 1):
 
 
 def watched(seed):
-    """What watches of every kind are told of a walk: those that were there before it and those from inside it."""
+    """The events that watches of every kind get from a walk: watches from before it and from inside it."""
     def steps(b):
         b.level()
         m = Maker(seed)
@@ -178,7 +178,7 @@ def watched(seed):
             w.send(create_request=dict(k, start_revision=m.r.randint(start + 1, max(m.now, start + 1))))
         walk_on(m, b, 60)
         ids += [c.watch_id for c in w.expect(controls=len(kinds))]
-        # Every watch hears of a last change, by which we know that it has told all it had to tell.
+        # Every watch gets a last change, which shows that it has sent all events before it.
         last = b.txn(success=[dict(request_put=dict(key=k, value=b"the end")) for k in KEYS]).message.header.revision
         gone = [kv.key for kv in b.delete(b"\0", b"\0", prev_kv=True).message.prev_kvs]
         finals = {}

@@ -44,7 +44,7 @@ class Schema:
 
 
 def plain(m, ignore=()):
-    """The message as text; what cannot be the same on both is only told to be there (or, with a "-", not told)."""
+    """The message as text; of fields that cannot be equal on both only the presence is shown (or, with a "-", nothing)."""
     same = type(m)()
     same.CopyFrom(m)
     if same.DESCRIPTOR.fields_by_name.get("header") and same.HasField("header"):

@@ -7,7 +7,7 @@ FROM = b"\0"
 
 @case
 def puts(b):
-    """put: what comes back, what is refused"""
+    """put: answers, and refused requests"""
     for i, k in enumerate(KEYS):
         b.put(k, b"value %d" % i)
     b.put(b"k/a", b"second", prev_kv=True)
@@ -105,7 +105,7 @@ def deletes(b):
 
 @case
 def compaction(b):
-    """compaction: what is refused, and what can be read after it"""
+    """compaction: refused requests, and reads after it"""
     for i in range(6):
         b.put(b"c/a", b"%d" % i)
     b.put(b"c/b", b"once")

@@ -34,7 +34,7 @@ def attached(b):
     """keys come to leases and leave them; revoking deletes them, all in one revision"""
     b.call("Lease.LeaseGrant", TTL=500, ID=71)
     b.call("Lease.LeaseGrant", TTL=500, ID=72)
-    # One key at most: etcd tells a lease's keys in no order.
+    # One key at most: etcd lists a lease's keys in no order.
     b.put(b"at/1", b"x", lease=71)
     left(b, 71, keys=True)
     left(b, 71)

@@ -161,7 +161,7 @@ def leadership_moves(t):
 
 @case
 def without_a_leader(t):
-    """while two of three are away: what is refused, when and how; and what continues"""
+    """while two of three are away: refused calls, their time and error; and calls that continue"""
     lone = t.other
     lone.put(b"n/a", b"1")
     lone.range(b"n/a")
@@ -212,7 +212,7 @@ def while_one_is_elected(t):
     old = {s: lone.alone(s, "Maintenance.Status").leader for s in lone.sides}
     t.signal(signal.SIGSTOP, 0)
     try:
-        # Not earlier: what is sent to a leader that is gone is lost, with both.
+        # Not earlier: with both, a request to a lost leader is lost.
         end = time.monotonic() + WAIT_S
         answers = []
         for s in lone.sides:

@@ -146,7 +146,7 @@ def nested(b):
 
 @case
 def counts(b):
-    """txn: as many operations as allowed, and one more; nesting takes from what is left"""
+    """txn: as many operations as allowed, and one more; nested ones count too"""
     for n in (MAX_OPS - 1, MAX_OPS, MAX_OPS + 1):
         b.txn(success=[put(b"m/%d" % i) for i in range(n)])
         b.txn(failure=[get(b"m/%d" % i) for i in range(n)])

@@ -200,7 +200,7 @@ def progress(b):
 
 @case
 def half_closed(b):
-    """watch: a client that has said all it had to say still hears"""
+    """watch: a client that has half-closed still gets events"""
     w = Watch(b)
     w.created(b"hc").half_close()
     b.put(b"hc", b"1")

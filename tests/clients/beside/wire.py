@@ -15,7 +15,7 @@ def unknown(b):
     for path in ("/etcdserverpb.Auth/AuthEnable", "/etcdserverpb.Auth/Authenticate", "/v3lockpb.Lock/Lock",
                  "/v3electionpb.Election/Campaign"):
         b.ours_only(path, b"", "UNIMPLEMENTED")
-    # Paths without two slashes are not asked for: the grpc-go of 3.4 calls them RESOURCE_EXHAUSTED, the present one
+    # Paths without two slashes are not tried: the grpc-go of 3.4 calls them RESOURCE_EXHAUSTED, the present one
     # UNIMPLEMENTED, and so do we.
 
 
