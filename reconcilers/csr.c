@@ -1,7 +1,7 @@
-/* CertificateSigningRequests of Kubernetes' own signers. A table says what each signs: the subject,
- * the names and the usages, exactly; a request that asks for more is neither approved nor signed.
- * Approval is an administrator's (kctl node join does it), with one exception: a node may renew its
- * own client certificate. Old requests are deleted. */
+/* CertificateSigningRequests of Kubernetes' own signers. A table has the rules of each: the
+ * subject, the names and the usages, exactly; a request that asks for more is neither approved nor
+ * signed. Approval is an administrator's (kctl node join does it), with one exception: a node may
+ * renew its own client certificate. Old requests are deleted. */
 #include <stdarg.h>
 
 #include "lib/object.h"
@@ -45,7 +45,7 @@ static _printf_(2, 3) int refuse(struct problem *p, const char *fmt, ...) {
         return problem_set(p, EACCES, 403, "Forbidden", "%s", text);
 }
 
-/* --- what each signer signs --- */
+/* --- the rules of each signer --- */
 
 static int check_node_subject(const struct pki_request *request, struct problem *p) {
         const char *node = startswith(request->cn, NODE_PREFIX);

@@ -43,10 +43,10 @@ struct round {
         uint64_t requeue_after_us;
         struct problem problem;
         int failure;          /* the first error of the round, which `problem` explains */
-        bool touched_primary; /* its status is reported in the next round, from what it is then */
+        bool touched_primary; /* its status is reported in the next round, from its new state */
 };
 
-/* --- what the caches must show --- */
+/* --- writes that the caches must show --- */
 
 static void awaited_free(void *p) {
         struct awaited *a = p;

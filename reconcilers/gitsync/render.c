@@ -185,7 +185,7 @@ static int write_files(struct render_job *job) {
         return 0;
 }
 
-/* The programs of this machine, the folder, and what programs need to start. */
+/* The programs of this machine, the folder, and the files that programs need to start. */
 static int confine(struct render_job *job) {
         static const char *const programs[] = {"/bin", "/sbin", "/usr", "/lib", "/lib64", "/opt"};
         struct confine_path paths[ELEMENTS(programs) + 5] = {{job->dir, CONFINE_WRITE},
@@ -508,7 +508,7 @@ static void be_renderer(int in, int out) {
         _cleanup_free_ char *text = NULL;
         FILE *f = fdopen(in, "r");
 
-        /* The parent is gone: nobody waits for the result. */
+        /* The parent is gone: the result has no reader. */
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         request = f ? json_loadf(f, 0, NULL) : NULL;
         reply = request ? do_job(request) : NULL;

@@ -43,7 +43,7 @@ static void on_taken_over(int r, const json_t *answer, const struct problem *p, 
         const struct wanted *w = a->action->subject;
 
         a->handle = NULL;
-        if (r < 0) /* it changed meanwhile: the watch brings what it is now */
+        if (r < 0) /* it changed meanwhile: the watch brings its new state */
                 log_debug("Cannot take over what people own of %s: %s", w->key,
                                 strempty(p->message));
         r = gitsync_send_apply(a, w, APPLY_REAL, on_applied);

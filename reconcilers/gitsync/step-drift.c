@@ -342,7 +342,7 @@ void gitsync_drift_done(struct gitsync *s) {
         s->finding_count = 0;
 }
 
-/* The condition Drifted: what is reported and not corrected. */
+/* The condition Drifted: the drift that is reported and not corrected. */
 static void report_drifted(struct gitsync *s) {
         size_t n = map_size(s->drifted);
         const json_t *conditions = json_object_get(s->writer.status, "conditions"), *c;

@@ -1,5 +1,5 @@
-/* Two passes over a folder of the commit: the first finds what is there, the second skips what a
- * kustomization includes and reads the rest. */
+/* Two passes over a folder of the commit: the first lists its files, the second skips those that
+ * a kustomization includes and reads the rest. */
 #include "reconcilers/gitsync/tree.h"
 
 #include "lib/pki.h"
