@@ -1,4 +1,4 @@
-/* The API server's parts in one place: what a request can reach. */
+/* The API server's parts in one place, for requests. */
 #pragma once
 
 #include <sys/types.h>

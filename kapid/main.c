@@ -316,6 +316,11 @@ static int prepare(struct server *s, const struct flags *f, struct problem *p) {
         return start(s, f, p);
 }
 
+static int exit_failed(int r, const struct problem *p) {
+        log_error("%s", p->message ? p->message : strerror(-r));
+        return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv) {
         _cleanup_(flags_done) struct flags f = {0};
         _cleanup_(server_done) struct server s = {0};
@@ -328,11 +333,10 @@ int main(int argc, char **argv) {
         r = options_parse(&program, &f, argc, argv, NULL, &p);
         if (r > 0)
                 return EXIT_SUCCESS;
-        if (r >= 0)
-                r = prepare(&s, &f, &p);
-        if (r < 0) {
-                log_error("%s", p.message ? p.message : strerror(-r));
-                return EXIT_FAILURE;
-        }
+        if (r < 0)
+                return exit_failed(r, &p);
+        r = prepare(&s, &f, &p);
+        if (r < 0)
+                return exit_failed(r, &p);
         return daemon_run(s.daemon);
 }

@@ -167,11 +167,17 @@ static int learn_machine(struct agent *a, struct problem *p) {
         return 0;
 }
 
-static int mount_secrets(struct problem *p) {
+static int make_secret_dir(void) {
         int r = mkdir_parents(AGENT_RUN_DIR, 0700);
 
-        if (r >= 0)
-                r = volumes_mount_secrets(AGENT_SECRET_DIR);
+        if (r < 0)
+                return r;
+        return volumes_mount_secrets(AGENT_SECRET_DIR);
+}
+
+static int mount_secrets(struct problem *p) {
+        int r = make_secret_dir();
+
         if (r < 0)
                 return problem_set(p, -r, 0, NULL,
                                 "cannot mount the memory file system for secrets at %s: %s (the "

@@ -66,13 +66,19 @@ static int print_request(const struct csr_options *o, struct problem *p) {
         return fflush(stdout) == 0 ? 0 : -EIO;
 }
 
+static int run(int argc, char **argv, struct csr_options *o, struct problem *p) {
+        int r = options_parse(&program, o, argc, argv, /* ret_words= */ NULL, p);
+
+        if (r != 0) /* refused, or --help was printed */
+                return r;
+        return print_request(o, p);
+}
+
 int csr_main(int argc, char **argv) {
         _cleanup_problem_ struct problem p = {0};
         struct csr_options o = {0};
-        int r = options_parse(&program, &o, argc - 1, argv + 1, /* ret_words= */ NULL, &p);
+        int r = run(argc - 1, argv + 1, &o, &p);
 
-        if (r == 0)
-                r = print_request(&o, &p);
         options_done(&program, &o);
         if (r < 0)
                 fprintf(stderr, "knodeagent csr: %s\n", p.message ? p.message : strerror(-r));

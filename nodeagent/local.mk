@@ -37,7 +37,8 @@ check_PROGRAMS += tests/unit/test-pod-fields
 tests_unit_test_pod_fields_SOURCES = tests/unit/test-pod-fields.c tests/unit/unit.h
 tests_unit_test_pod_fields_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-pod-decide
-tests_unit_test_pod_decide_SOURCES = tests/unit/test-pod-decide.c tests/unit/unit.h
+tests_unit_test_pod_decide_SOURCES = tests/unit/test-pod-decide.c tests/unit/golden.c tests/unit/golden.h \
+	tests/unit/unit.h
 tests_unit_test_pod_decide_LDADD = $(NODEAGENT_TEST_LIBS)
 EXTRA_DIST += tests/golden/pod-decide
 check_PROGRAMS += tests/unit/test-runtime
@@ -45,11 +46,13 @@ tests_unit_test_runtime_SOURCES = tests/unit/test-runtime.c tests/unit/unit.h
 tests_unit_test_runtime_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_unit_properties_SOURCES = tests/unit/test-unit-properties.c tests/unit/unit.h
 tests_unit_test_unit_properties_LDADD = $(NODEAGENT_TEST_LIBS)
-tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/unit.h
+tests_unit_test_pod_to_units_SOURCES = tests/unit/test-pod-to-units.c tests/unit/golden.c tests/unit/golden.h \
+	tests/unit/unit.h
 tests_unit_test_pod_to_units_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_stage_SOURCES = tests/unit/test-stage.c tests/unit/unit.h nodeagent/pod/stage.c nodeagent/pod/stage.h
 tests_unit_test_stage_LDADD = $(NODEAGENT_TEST_LIBS)
-tests_unit_test_services_to_nft_SOURCES = tests/unit/test-services-to-nft.c tests/unit/unit.h
+tests_unit_test_services_to_nft_SOURCES = tests/unit/test-services-to-nft.c tests/unit/golden.c tests/unit/golden.h \
+	tests/unit/unit.h
 tests_unit_test_services_to_nft_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_nodeagent_SOURCES = tests/unit/test-nodeagent.c tests/unit/unit.h
 tests_unit_test_nodeagent_LDADD = $(NODEAGENT_TEST_LIBS)

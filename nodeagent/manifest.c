@@ -127,11 +127,37 @@ static json_t *resources_of(const struct yaml_docs *docs) {
         return out;
 }
 
+static int plan_pod(const json_t *pod, const json_t *resources, const char *node_name, json_t **ret,
+                struct problem *p) {
+        _cleanup_json_ json_t *images = NULL;
+        _cleanup_free_ char *disk = strformat(
+                                            "/var/lib/keelson/nodeagent/pods/%s", object_uid(pod)),
+                            *run = strformat(AGENT_RUN_DIR "/pods/%s", object_uid(pod)),
+                            *secret = strformat(AGENT_SECRET_DIR "/%s", object_uid(pod)),
+                            *netns = strformat("/run/netns/kpod-%s", object_uid(pod));
+        struct pod_facts f = {.node_name = node_name,
+                        .node_ip = "192.0.2.1",
+                        .pod_ip = "10.244.0.2",
+                        .exec_program = "/opt/keelson/bin/kpod-exec",
+                        .cpu_milli = 1000,
+                        .memory_bytes = INT64_C(1) << 30,
+                        .disk_dir = disk,
+                        .run_dir = run,
+                        .secret_dir = secret,
+                        .netns_path = json_bool_or(pod, "spec.hostNetwork", false) ? NULL : netns};
+        int r = images_resolve(pod, &images, p);
+
+        if (r < 0)
+                return r;
+        f.images = images;
+        return pod_to_units(pod, resources, &f, ret, p);
+}
+
 int manifest_print_units(const char *path, const char *node_name) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *resources = NULL;
-        int result = 0, r;
+        bool failed = false;
 
         if (parse_file(path, &docs, &p) < 0) {
                 fprintf(stderr, "knodeagent: %s\n", strempty(p.message));
@@ -140,40 +166,20 @@ int manifest_print_units(const char *path, const char *node_name) {
         resources = resources_of(&docs);
         for (size_t i = 0; i < docs.count; i++) {
                 _cleanup_json_ json_t *pod = pod_of(docs.items[i].value, node_name, ""),
-                                      *plan = NULL, *images = NULL;
-                _cleanup_free_ char *text = NULL, *disk = NULL, *run = NULL, *secret = NULL,
-                                    *netns = NULL;
-                struct pod_facts f = {.node_name = node_name,
-                                .node_ip = "192.0.2.1",
-                                .pod_ip = "10.244.0.2",
-                                .exec_program = "/opt/keelson/bin/kpod-exec",
-                                .cpu_milli = 1000,
-                                .memory_bytes = INT64_C(1) << 30};
+                                      *plan = NULL;
+                _cleanup_problem_ struct problem refusal = {0};
+                _cleanup_free_ char *text = NULL;
 
                 if (!pod)
                         continue;
-                disk = strformat("/var/lib/keelson/nodeagent/pods/%s", object_uid(pod));
-                run = strformat(AGENT_RUN_DIR "/pods/%s", object_uid(pod));
-                secret = strformat(AGENT_SECRET_DIR "/%s", object_uid(pod));
-                netns = strformat("/run/netns/kpod-%s", object_uid(pod));
-                f.disk_dir = disk;
-                f.run_dir = run;
-                f.secret_dir = secret;
-                f.netns_path = json_bool_or(pod, "spec.hostNetwork", false) ? NULL : netns;
-                problem_done(&p);
-                p = (struct problem){0};
-                r = images_resolve(pod, &images, &p);
-                f.images = images;
-                if (r >= 0)
-                        r = pod_to_units(pod, resources, &f, &plan, &p);
-                if (r < 0) {
+                if (plan_pod(pod, resources, node_name, &plan, &refusal) < 0) {
                         fprintf(stderr, "knodeagent: %s: pod %s: %s\n", path, object_name(pod),
-                                        strempty(p.message));
-                        result = 1;
+                                        strempty(refusal.message));
+                        failed = true;
                         continue;
                 }
                 text = json_text_pretty(plan);
                 printf("%s\n", strempty(text));
         }
-        return result;
+        return failed ? 1 : 0;
 }

@@ -203,22 +203,29 @@ static int take_discovery(struct collector *c, const json_t *groups) {
         return 0;
 }
 
+/* 1 after the first half of a discovery, 0 after the second. */
+static int read_discovery(struct collector *c, const struct http_result *result) {
+        _cleanup_json_ json_t *list = NULL;
+        int r;
+
+        if (result->error != 0 || result->code != 200)
+                return -EPROTO;
+        r = json_parse(result->body, result->body_size, 0, &list, NULL);
+        if (r < 0)
+                return r;
+        if (c->core)
+                return take_discovery(c, list);
+        c->core = TAKE_PTR(list);
+        return 1;
+}
+
 static void on_discovered(
                 struct http_call *call, const struct http_result *result, void *userdata) {
         struct collector *c = userdata;
-        _cleanup_json_ json_t *list = NULL;
-        int r = -EPROTO;
+        int r;
 
         c->call = NULL;
-        if (result->error == 0 && result->code == 200)
-                r = json_parse(result->body, result->body_size, 0, &list, NULL);
-        if (r == 0 && !c->core) {
-                c->core = TAKE_PTR(list);
-                discover(c, "/apis");
-                return;
-        }
-        if (r == 0)
-                r = take_discovery(c, list);
+        r = read_discovery(c, result);
         if (r < 0) {
                 json_decref(c->core);
                 c->core = NULL;
@@ -226,7 +233,10 @@ static void on_discovered(
                                 result->error < 0 ? strempty(result->error_text)
                                                   : "unexpected answer");
         }
-        discover_after(c, r < 0 ? DISCOVER_RETRY_US : DISCOVER_US);
+        if (r > 0)
+                discover(c, "/apis");
+        else
+                discover_after(c, r < 0 ? DISCOVER_RETRY_US : DISCOVER_US);
 }
 
 static void discover(struct collector *c, const char *path) {

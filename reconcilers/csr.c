@@ -1,7 +1,7 @@
-/* CertificateSigningRequests of Kubernetes' own signers. A table says what each signs: the subject,
- * the names and the usages, exactly; a request that asks for more is neither approved nor signed.
- * Approval is an administrator's (kctl node join does it), with one exception: a node may renew its
- * own client certificate. Old requests are deleted. */
+/* CertificateSigningRequests of Kubernetes' own signers. A table has the rules of each: the
+ * subject, the names and the usages, exactly; a request that asks for more is neither approved nor
+ * signed. Approval is an administrator's (kctl node join does it), with one exception: a node may
+ * renew its own client certificate. Old requests are deleted. */
 #include <stdarg.h>
 
 #include "lib/object.h"
@@ -45,22 +45,22 @@ static _printf_(2, 3) int refuse(struct problem *p, const char *fmt, ...) {
         return problem_set(p, EACCES, 403, "Forbidden", "%s", text);
 }
 
-/* --- what each signer signs --- */
+/* --- the rules of each signer --- */
 
-static int check_node_subject(const struct pki_request *r, struct problem *p) {
-        const char *node = startswith(r->cn, NODE_PREFIX);
+static int check_node_subject(const struct pki_request *request, struct problem *p) {
+        const char *node = startswith(request->cn, NODE_PREFIX);
 
-        if (isempty(node) || strv_length(r->organizations) != 1 ||
-                        !streq(r->organizations[0], NODES_GROUP))
+        if (isempty(node) || strv_length(request->organizations) != 1 ||
+                        !streq(request->organizations[0], NODES_GROUP))
                 return refuse(p, "the subject is not a node's (CN system:node:<name>, O "
                                  "system:nodes)");
         return 0;
 }
 
-static int check_no_names(const struct pki_request *r, struct problem *p) {
-        const char *name = r->dns_names      ? r->dns_names[0]
-                           : r->ip_addresses ? r->ip_addresses[0]
-                                             : NULL;
+static int check_no_names(const struct pki_request *request, struct problem *p) {
+        const char *name = request->dns_names      ? request->dns_names[0]
+                           : request->ip_addresses ? request->ip_addresses[0]
+                                                   : NULL;
 
         return name ? refuse(p,
                                       "a client's certificate has no alternative names, and this "
@@ -70,21 +70,23 @@ static int check_no_names(const struct pki_request *r, struct problem *p) {
                     : 0;
 }
 
-static int check_node_client(const struct world *w, const json_t *csr, const struct pki_request *r,
-                struct problem *p) {
-        int e = check_node_subject(r, p);
+static int check_node_client(const struct world *w, const json_t *csr,
+                const struct pki_request *request, struct problem *p) {
+        int r = check_node_subject(request, p);
 
-        return e < 0 ? e : check_no_names(r, p);
+        if (r < 0)
+                return r;
+        return check_no_names(request, p);
 }
 
 /* Clients: any name except those with all rights. */
-static int check_client(const struct world *w, const json_t *csr, const struct pki_request *r,
+static int check_client(const struct world *w, const json_t *csr, const struct pki_request *request,
                 struct problem *p) {
-        if (isempty(r->cn))
+        if (isempty(request->cn))
                 return refuse(p, "the subject has no common name");
-        if (strv_contains(r->organizations, "system:masters"))
+        if (strv_contains(request->organizations, "system:masters"))
                 return refuse(p, "the group %s cannot be granted by signing", "system:masters");
-        return check_no_names(r, p);
+        return check_no_names(request, p);
 }
 
 /* Whether a Node's status lists the address. */
@@ -126,24 +128,24 @@ static bool is_anybody_elses(const struct world *w, const char *node, const char
 }
 
 /* A serving certificate of a node: requested by the node itself, for its own name and addresses. */
-static int check_node_serving(const struct world *w, const json_t *csr, const struct pki_request *r,
-                struct problem *p) {
+static int check_node_serving(const struct world *w, const json_t *csr,
+                const struct pki_request *request, struct problem *p) {
         const char *name;
         const json_t *node;
-        int e = check_node_subject(r, p);
+        int r = check_node_subject(request, p);
 
-        if (e < 0)
-                return e;
-        name = r->cn + strlen(NODE_PREFIX);
+        if (r < 0)
+                return r;
+        name = request->cn + strlen(NODE_PREFIX);
         node = world_get(w, WORLD_NODES, NULL, name);
-        if (!streq(json_str_or(csr, "spec.username", ""), r->cn))
+        if (!streq(json_str_or(csr, "spec.username", ""), request->cn))
                 return refuse(p, "only the node itself asks for the certificate of its server");
-        if (!r->dns_names && !r->ip_addresses)
+        if (!request->dns_names && !request->ip_addresses)
                 return refuse(p, "the request names no DNS name or address");
-        for (char **n = r->dns_names; n && *n; n++)
+        for (char **n = request->dns_names; n && *n; n++)
                 if (!streq(*n, name))
                         return refuse(p, "the DNS name %s is not the node's", *n);
-        for (char **n = r->ip_addresses; n && *n; n++)
+        for (char **n = request->ip_addresses; n && *n; n++)
                 if (!node_has_address(node, *n) || is_anybody_elses(w, name, *n))
                         return refuse(p, "the address %s is not the node's alone", *n);
         return 0;
@@ -153,7 +155,7 @@ static const struct signer {
         const char *name;
         unsigned usage;     /* enum pki_usage */
         const char *needed; /* the usage it requires */
-        int (*check)(const struct world *w, const json_t *csr, const struct pki_request *r,
+        int (*check)(const struct world *w, const json_t *csr, const struct pki_request *request,
                         struct problem *p);
 } signers[] = {
                 {SIGNER("kube-apiserver-client"), PKI_USAGE_CLIENT, "client auth", check_client},

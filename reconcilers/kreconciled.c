@@ -85,7 +85,7 @@ static int read_pem(const char *path, char **ret) {
         return r;
 }
 
-/* The settings of the controllers; the key pair is read into cert and key. Logs what is wrong. */
+/* The settings of the controllers; the key pair is read into cert and key. Logs errors. */
 static int make_config(const struct kreconciled_flags *flags, struct world_config *ret, char **cert,
                 char **key) {
         _cleanup_problem_ struct problem p = {0};

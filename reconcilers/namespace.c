@@ -62,7 +62,7 @@ static void namespace_plan(const struct world *w, const char *name, struct actio
         action_update(a, "namespaces", ns, "finalize", without_finalizer(ns));
 }
 
-/* --- what is left --- */
+/* --- remaining objects --- */
 
 /* Counts by name, and the sentence made of them in the order of names. */
 static void count(json_t *counts, const char *name) {

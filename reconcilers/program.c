@@ -40,6 +40,16 @@ static int set_log_level(const struct program_entry *entry, struct problem *p) {
         return 0;
 }
 
+/* 1 when there is nothing left to do, as after --help. */
+static int read_flags(const struct program_entry *entry, const struct option_program *options,
+                int argc, char **argv, struct problem *p) {
+        int r = options_parse(options, entry->flags, argc, argv, /* ret_words= */ NULL, p);
+
+        if (r != 0)
+                return r;
+        return set_log_level(entry, p);
+}
+
 int program_main(int argc, char **argv, const struct program_entry *entry) {
         size_t count = ELEMENTS(common_rows) + entry->row_count;
         _cleanup_free_ struct option_row *rows = calloc(count, sizeof(*rows));
@@ -55,9 +65,7 @@ int program_main(int argc, char **argv, const struct program_entry *entry) {
         memcpy(rows, common_rows, sizeof(common_rows));
         if (entry->row_count > 0)
                 memcpy(rows + ELEMENTS(common_rows), entry->rows, entry->row_count * sizeof(*rows));
-        r = options_parse(&options, entry->flags, argc, argv, /* ret_words= */ NULL, &p);
-        if (r == 0)
-                r = set_log_level(entry, &p);
+        r = read_flags(entry, &options, argc, argv, &p);
         if (r < 0)
                 log_error("%s", strempty(p.message));
         code = r < 0 ? 2 : r > 0 ? 0 : entry->run(entry->flags);

@@ -36,7 +36,7 @@ struct program_options {
         void *userdata;
 };
 
-/* The loop, the client, the health listener. Logs what fails. */
+/* The loop, the client, the health listener. Logs failures. */
 int program_new(struct program **ret, const struct program_options *options);
 /* Gives the lease up. */
 struct program *program_free(struct program *p);

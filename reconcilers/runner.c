@@ -42,11 +42,11 @@ struct round {
         struct api_call *report; /* the write of the status under way */
         uint64_t requeue_after_us;
         struct problem problem;
-        int error;
-        bool touched_primary; /* its status is reported in the next round, from what it is then */
+        int failure;          /* the first error of the round, which `problem` explains */
+        bool touched_primary; /* its status is reported in the next round, from its new state */
 };
 
-/* --- what the caches must show --- */
+/* --- writes that the caches must show --- */
 
 static void awaited_free(void *p) {
         struct awaited *a = p;
@@ -176,7 +176,7 @@ static void round_free_void(void *p) {
 static void round_end(struct round *o) {
         struct runner *runner = o->runner;
         const struct problem *p = &o->problem;
-        int r = o->error;
+        int r = o->failure;
 
         assert(!o->report && !executor_is_running(o->executor));
         assert(map_get(runner->rounds, o->name) == o);
@@ -202,8 +202,8 @@ static void on_reported(int error, const json_t *object, const struct problem *p
                 if (object_resource_version(object) > 0)
                         await_version(o->runner, o->name, o->runner->controller->primary,
                                         object_resource_version(object));
-        } else if (error < 0 && error != -ENOENT && o->error == 0) {
-                o->error = error;
+        } else if (error < 0 && error != -ENOENT && o->failure == 0) {
+                o->failure = error;
                 problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
         }
         round_end(o);
@@ -220,7 +220,7 @@ static void round_report(struct round *o) {
         if (!c->report || o->touched_primary || !runner->leading ||
                         !(object = world_get_key(w, c->primary, o->name)))
                 return round_end(o);
-        status = c->report(w, o->name, o->error < 0 ? &o->problem : NULL);
+        status = c->report(w, o->name, o->failure < 0 ? &o->problem : NULL);
         if (status)
                 diff = json_merge_diff(json_object_get(object, "status"), status);
         if (!diff || json_object_size(diff) == 0)
@@ -232,7 +232,7 @@ static void round_report(struct round *o) {
         if (!body || !path ||
                         api_patch_async(runner->options.client, path, API_PATCH_MERGE, body,
                                         on_reported, o, &o->report) < 0) {
-                o->error = o->error < 0 ? o->error : -ENOMEM;
+                o->failure = o->failure < 0 ? o->failure : -ENOMEM;
                 round_end(o);
         }
 }
@@ -279,8 +279,8 @@ static void on_action(const struct action *x, int error, const json_t *object,
 static void on_carried_out(int error, const struct problem *p, void *userdata) {
         struct round *o = userdata;
 
-        assert(!o->report && o->error == 0);
-        o->error = error;
+        assert(!o->report && o->failure == 0);
+        o->failure = error;
         if (error < 0)
                 problem_set(&o->problem, -error, p->code, p->reason, "%s", strempty(p->message));
         round_report(o);

@@ -1,4 +1,4 @@
-/* The names that a change of an object wakes: what wake functions of controllers report them with.
+/* The names that a change of an object wakes: the wake functions of controllers report them here.
  */
 #pragma once
 

@@ -72,7 +72,7 @@ int admission_run(struct admission_chain *c, struct admission *a, enum admission
         return 0;
 }
 
-/* --- what plugins share --- */
+/* --- shared by plugins --- */
 
 struct item *admission_find(const struct admission *a, const char *group, const char *plural,
                 const char *namespace, const char *name) {

@@ -1,6 +1,6 @@
-/* Admission: what a request may write that no schema and no strategy can say, because it depends on
- * who asks or on other objects. It is a table of named plugins in an order (docs/admission.md);
- * each has rules that say which kinds and operations concern it and what it does then. Plugins read
+/* Admission: the rules of writes that no schema and no strategy can express, because they depend on
+ * the user or on other objects. It is a table of named plugins in an order (docs/admission.md);
+ * each has rules: kinds, operations, and the functions that run for them. Plugins read
  * the caches and write nothing but the new object.
  *
  *      create:  ADMISSION_MAY_CREATE -> (defaults) -> ADMISSION_MUTATE -> (schema) ->

@@ -1,4 +1,4 @@
-/* CertificateSigning: what the signer says about a certificate request (its certificate, and the
+/* CertificateSigning: the signer's part of a certificate request (its certificate, and the
  * conditions, which end a request too) needs the verb `sign` on the signer. */
 #include "kapid/admission/certificate-request.h"
 #include "kapid/admission/plugins.h"

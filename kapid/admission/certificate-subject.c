@@ -1,4 +1,4 @@
-/* CertificateSubjectRestriction: nobody asks for a client certificate in the group system:masters.
+/* CertificateSubjectRestriction: no request for a client certificate in the group system:masters.
  */
 #include "kapid/admission/certificate-request.h"
 #include "kapid/admission/plugins.h"

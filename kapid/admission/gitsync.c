@@ -83,7 +83,7 @@ static bool namespace_is_deleting(const struct admission *a) {
 static int check_deletion(struct admission *a, struct problem *p) {
         if (!acts_as_kgitd(a->live) || may_be_kgitd(a))
                 return 0;
-        /* The collector of what has no owner or namespace left asks for nobody. */
+        /* The garbage collector acts for no user. */
         if (streq(a->user->name, "system:kube-controller-manager") || namespace_is_deleting(a))
                 return 0;
         return refuse(a,

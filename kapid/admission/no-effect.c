@@ -1,5 +1,5 @@
-/* FieldsWithoutEffect: who writes a field that has no effect here is warned, in a Warning header.
- */
+/* FieldsWithoutEffect: a user who writes a field without effect here gets a warning, in a Warning
+ * header. */
 #include "kapid/admission/plugins.h"
 #include "lib/no-effect.h"
 
@@ -9,17 +9,17 @@ enum { NO_EFFECT_MAX = 12 };
 struct found {
         struct admission *admission;
         size_t count;
-        int error;
+        int failure;
 };
 
 static void on_found(void *userdata, const char *path, const char *text) {
         struct found *f = userdata;
         _cleanup_free_ char *warning = NULL;
 
-        if (++f->count > NO_EFFECT_MAX || f->error < 0)
+        if (++f->count > NO_EFFECT_MAX || f->failure < 0)
                 return;
         warning = strformat("%s has no effect: %s", path, text);
-        f->error = warning ? admission_warn(f->admission, warning) : -ENOMEM;
+        f->failure = warning ? admission_warn(f->admission, warning) : -ENOMEM;
 }
 
 static int warn(struct admission *a, struct problem *p) {
@@ -29,7 +29,7 @@ static int warn(struct admission *a, struct problem *p) {
                 return 0;
         no_effect_find(&no_effect_table, a->kind->group, a->kind->kind, a->live, a->object,
                         on_found, &f);
-        return f.error;
+        return f.failure;
 }
 
 static const struct admission_rule rules[] = {

@@ -1,7 +1,7 @@
 /* PodNodeNameRestriction: a pod that names its node at creation goes past the scheduler, and so
  * past taints. A user without the right to create pods/binding may name only an existing node
  * whose taints the pod tolerates. A controller may bind pods, but the template that it makes pods
- * of is somebody else's. */
+ * of is another user's. */
 #include "kapid/admission/plugins.h"
 #include "kapid/admission/tolerations.h"
 #include "kapid/cache/item.h"

@@ -1,7 +1,7 @@
-/* NodeRestriction: what an agent's writes may contain, as in Kubernetes. Which objects it reaches
- * at all is the node authorizer's (kapid/auth/authz-node.c). An agent that was broken into must not
- * make its machine look like another one: labels that draw workloads, taints, owner references and
- * finalizers, the range of its pods' addresses. */
+/* NodeRestriction limits the contents of an agent's writes, as in Kubernetes. Which objects it
+ * reaches at all is the node authorizer's (kapid/auth/authz-node.c). An agent that was broken into
+ * must not make its machine look like another one: labels that draw workloads, taints, owner
+ * references and finalizers, the range of its pods' addresses. */
 #include "kapid/admission/node-restriction.h"
 
 #include "kapid/admission/certificate-request.h"
@@ -96,7 +96,7 @@ int node_restrict_object(const json_t *live, const json_t *object, const char **
         return 1;
 }
 
-/* The node whose agent asks; NULL when somebody else does, or may do everything. */
+/* The node whose agent makes the request; NULL for other users, and for those with all rights. */
 static const char *agent(const struct admission *a) {
         return user_is_master(a->user) ? NULL : user_node(a->user);
 }

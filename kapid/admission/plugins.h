@@ -1,6 +1,6 @@
 /* The admission plugins in the order in which they are asked (docs/admission.md; a test compares
- * the two). First what exists and who is meant, then what the object may contain, in the order of
- * Kubernetes where it has the plugin.
+ * the two). First the plugins about existence and about users, then those about contents, in the
+ * order of Kubernetes where it has the plugin.
  *
  * Webhooks have their places after CustomResourceDefinitionNames (the mutating ones, then the
  * validating ones), and quota after them, before FieldsWithoutEffect: it must count only what all

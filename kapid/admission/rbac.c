@@ -1,6 +1,6 @@
-/* RBACEscalationPrevention: nobody grants more than they have. A user who writes a role needs every
- * right in it, or the verb `escalate` on the role; who writes a binding needs every right of the
- * role that it names, or the verb `bind` on that role. */
+/* RBACEscalationPrevention: a user grants no right that the user lacks. A user who writes a role
+ * needs every right in it, or the verb `escalate` on the role; a user who writes a binding needs
+ * every right of the role that it names, or the verb `bind` on that role. */
 #include "kapid/admission/plugins.h"
 #include "kapid/api.h"
 #include "kapid/auth/authz.h"

@@ -203,7 +203,7 @@ static bool allow_lease(struct api *a, const struct access *access, const char *
                (streq(access->verb, "create") || streq(access->name, node));
 }
 
-/* Certificate requests: making one (admission looks at what is in it), and its own. */
+/* Certificate requests: making one (admission checks its contents), and its own. */
 static bool allow_requests(struct api *a, const struct access *access, const char *node) {
         const char *name = single_name(access);
         _cleanup_json_ json_t *request = NULL;

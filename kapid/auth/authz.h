@@ -37,8 +37,8 @@ void rbac_clear(struct rbac *rbac);
 int rbac_add(struct rbac *rbac, const json_t *object);
 bool rbac_allows(const struct rbac *rbac, const struct access *access);
 /* Whether the user already has every right that the rules (a Role's) give in the namespace ("" for
- * all): nobody hands out more than they have. missing, when not NULL, is set to the first rule that
- * is too much. */
+ * all): a user grants no right that the user lacks. missing, when not NULL, is set to the first
+ * rule that is too much. */
 bool rbac_covers(const struct rbac *rbac, const struct user *u, const char *namespace,
                 const json_t *rules, const json_t **ret_missing);
 /* The rules that apply to a user in a namespace: {resourceRules, nonResourceRules}. */
@@ -47,5 +47,5 @@ json_t *rbac_rules_of(const struct rbac *rbac, const struct user *u, const char 
  */
 const json_t *rbac_role_rules(
                 const struct rbac *rbac, const char *namespace, const json_t *role_ref);
-/* Brings it up to what the caches have. */
+/* Brings it up to date with the caches. */
 int rbac_refresh(struct rbac *rbac, struct api *a);

@@ -4,9 +4,9 @@
  *        '--connected, loaded before--------------^   (compacted meanwhile: LOADING)
  *
  * LOADING reads every key below /registry/ in pages at one revision into a staging set and swaps it
- * in whole; FOLLOWING applies the watch from the revision after. While DOWN what is there is still
- * served to requests that accept any age. A reload empties the windows and ends all followers: what
- * happened in between is not known, and a watch must have no gap. */
+ * in whole; FOLLOWING applies the watch from the revision after. While DOWN the old contents are
+ * still served to requests that accept any age. A reload empties the windows and ends all
+ * followers: the changes in between are not known, and a watch must have no gap. */
 #include "kapid/cache/internal.h"
 
 #include "lib/log.h"
@@ -201,7 +201,7 @@ static void follow(struct caches *cs) {
         cs->state = CACHES_FOLLOWING;
 }
 
-/* Puts the staging set in place of what was there. */
+/* Replaces the contents by the staging set. */
 static int swap_in(struct caches *cs) {
         if (cs->options.on_reset)
                 cs->options.on_reset(cs->options.userdata);

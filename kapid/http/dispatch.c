@@ -1,4 +1,4 @@
-/* Carries out what fairness.c decides. A request's cost is the time that the loop was in its
+/* Carries out the decisions of fairness.c. A request's cost is the time that the loop was in its
  * hands; work in answers of the store that does not come by dispatch_continue() is small and not
  * counted. */
 #include "kapid/http/dispatch.h"

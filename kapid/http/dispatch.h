@@ -1,4 +1,4 @@
-/* Runs requests in the order that fairness gives them: at once while nobody waits, else one after
+/* Runs requests in the order that fairness gives them: at once while no other waits, else one after
  * another in turns of the event loop of some milliseconds, so that what others send is read in
  * between. */
 #pragma once

@@ -83,7 +83,7 @@ enum fairness_level fairness_classify(
         return FAIRNESS_WORKLOAD;
 }
 
-/* Flows that nobody is in and that owe nothing are forgotten when there are many. */
+/* Flows without requests and debts are forgotten when there are many. */
 static void sweep(struct fairness *f) {
         map_foreach (f->flows, e) {
                 struct fairness_flow *flow = map_entry_value(e);

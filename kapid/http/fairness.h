@@ -1,10 +1,10 @@
 /* Which request is served next (as priority and fairness, KEP-1040, in spirit). Requests belong to
- * a level by user and resource, and within it to a flow (a user). Flows are served by what they
- * have cost so far, in a virtual time (start-time fair queuing), so that a user with a thousand
- * requests slows another's one by no more than what is being done just now. Each level has seats: a
- * request holds as many as it is wide (large lists, large bodies) until its answer has been taken;
- * a flow gets at most half of those that are free. Queues and waiting times are bounded. Pure: time
- * comes in, tickets come out. */
+ * a level by user and resource, and within it to a flow (a user). Flows are served by their cost so
+ * far, in a virtual time (start-time fair queuing), so that a user with a thousand
+ * requests delays another user's request at most by the one that is running. Each level has seats:
+ * a request holds as many as it is wide (large lists, large bodies) until its answer has been
+ * taken; a flow gets at most half of those that are free. Queues and waiting times are bounded.
+ * Pure: time comes in, tickets come out. */
 #pragma once
 
 #include <sys/queue.h>
@@ -15,7 +15,7 @@ enum fairness_level {
         FAIRNESS_EXEMPT,    /* root and the cluster's administrators: never refused */
         FAIRNESS_SYSTEM,    /* nodes, controllers, the scheduler; leases of all of them */
         FAIRNESS_WORKLOAD,  /* users and service accounts */
-        FAIRNESS_CATCH_ALL, /* nobody known */
+        FAIRNESS_CATCH_ALL, /* anonymous users */
         FAIRNESS_LEVELS,
 };
 

@@ -125,7 +125,7 @@ static void count(struct request *request, int code) {
                 metric_observe(x, (double)(now_mono_us() - request->started_us) / 1e6);
 }
 
-/* Takes the HTTP request for answering it; NULL when nobody waits for an answer. */
+/* Takes the HTTP request for answering it; NULL when no client waits for an answer. */
 static struct http_request *take_http(struct request *request, int code) {
         struct http_request *http = request->http;
 

@@ -1,4 +1,4 @@
-/* From method, path and query to what is asked: a verb on a resource, or on a plain path. Pure. */
+/* From method, path and query to a verb on a resource, or on a plain path. Pure. */
 #pragma once
 
 #include "lib/problem.h"

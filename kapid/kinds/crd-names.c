@@ -62,11 +62,12 @@ static int set_condition(json_t *crd, const char *type, const char *status, cons
 enum { NAME_OF_RESOURCE, NAME_OF_KIND };
 
 /* Whether another definition of the group has that name. */
-static bool is_taken(const struct kind_registry *r, const json_t *crd, int what, const char *name) {
+static bool is_taken(const struct kind_registry *registry, const json_t *crd, int what,
+                const char *name) {
         const char *group = json_str_or(crd, "spec.group", "");
         const struct kind *k;
 
-        for (size_t i = 0; (k = kind_registry_at(r, i)); i++) {
+        for (size_t i = 0; (k = kind_registry_at(registry, i)); i++) {
                 if (!streq(k->group, group) || streq(kind_document(k), object_name(crd)))
                         continue;
                 if (what == NAME_OF_KIND) {
@@ -84,15 +85,16 @@ static bool is_taken(const struct kind_registry *r, const json_t *crd, int what,
 }
 
 /* The name of the field that is taken, or NULL. */
-static const char *taken(
-                const struct kind_registry *r, const json_t *crd, int what, const char *field) {
+static const char *taken(const struct kind_registry *registry, const json_t *crd, int what,
+                const char *field) {
         const json_t *v = json_get(crd, "spec", "names", field, NULL), *item;
         size_t i;
 
         if (json_is_string(v))
-                return is_taken(r, crd, what, json_string_value(v)) ? json_string_value(v) : NULL;
+                return is_taken(registry, crd, what, json_string_value(v)) ? json_string_value(v)
+                                                                           : NULL;
         json_array_foreach (v, i, item)
-                if (json_is_string(item) && is_taken(r, crd, what, json_string_value(item)))
+                if (json_is_string(item) && is_taken(registry, crd, what, json_string_value(item)))
                         return json_string_value(item);
         return NULL;
 }
@@ -104,8 +106,11 @@ static int keep_old_name(json_t *accepted, const json_t *old, const char *field)
         return v && json_object_set(accepted, field, v) < 0 ? -ENOMEM : 0;
 }
 
-int crd_settle_names(
-                const struct kind_registry *r, const json_t *old, json_t *crd, uint64_t now_us) {
+/* Removes from `accepted` the names that others have, or restores the old ones. Of several such
+ * names *ret_taken is the last one, and *ret_reason belongs to it; both stay NULL without one. */
+static int settle_accepted(const struct kind_registry *registry, const json_t *old,
+                const json_t *crd, json_t *accepted, const char **ret_taken,
+                const char **ret_reason) {
         static const struct {
                 const char *field, *reason;
                 int what;
@@ -116,46 +121,63 @@ int crd_settle_names(
                         {"kind", "KindConflict", NAME_OF_KIND},
                         {"listKind", "ListKindConflict", NAME_OF_KIND},
         };
-        _cleanup_json_ json_t *before = json_deep_copy(json_object_get(crd, "status"));
-        json_t *accepted = json_deep_copy(json_at(crd, "spec.names"));
-        bool was_established = old && condition_is(old, "Established", "True");
-        _cleanup_free_ char *message = NULL;
-        const char *reason = NULL;
-        int e = accepted ? 0 : -ENOMEM;
 
-        for (size_t i = 0; i < ELEMENTS(fields) && e >= 0; i++) {
-                const char *name = taken(r, crd, fields[i].what, fields[i].field);
+        for (size_t i = 0; i < ELEMENTS(fields); i++) {
+                const char *name = taken(registry, crd, fields[i].what, fields[i].field);
+                int r;
 
                 if (!name)
                         continue;
-                reason = fields[i].reason;
-                free(message);
-                message = strformat("\"%s\" is already in use", name);
-                e = message ? keep_old_name(accepted, old, fields[i].field) : -ENOMEM;
+                *ret_taken = name;
+                *ret_reason = fields[i].reason;
+                r = keep_old_name(accepted, old, fields[i].field);
+                if (r < 0)
+                        return r;
         }
-        if (e < 0) {
-                json_decref(accepted);
-                return e;
-        }
-        /* It has no names without the two main ones. */
-        if (json_object_get(accepted, "plural") && json_object_get(accepted, "kind")) {
-                e = json_set_at(crd, "status.acceptedNames", accepted);
-        } else {
-                json_decref(accepted);
-                json_del_at(crd, "status.acceptedNames");
-        }
-        if (e >= 0)
-                e = set_condition(crd, "NamesAccepted", reason ? "False" : "True",
-                                reason ? reason : "NoConflicts",
-                                reason ? message : "no conflicts found", now_us);
-        if (e >= 0 && !(reason && was_established))
-                e = set_condition(crd, "Established", reason ? "False" : "True",
-                                reason ? "NotAccepted" : "InitialNamesAccepted",
-                                reason ? "not all names are accepted"
-                                       : "the initial names have been accepted",
+        return 0;
+}
+
+/* A definition has no names without the two main ones. */
+static int set_accepted(json_t *crd, json_t *accepted) {
+        if (json_object_get(accepted, "plural") && json_object_get(accepted, "kind"))
+                return json_set_at(crd, "status.acceptedNames", json_incref(accepted));
+        json_del_at(crd, "status.acceptedNames");
+        return 0;
+}
+
+int crd_settle_names(const struct kind_registry *registry, const json_t *old, json_t *crd,
+                uint64_t now_us) {
+        _cleanup_json_ json_t *before = json_deep_copy(json_object_get(crd, "status")),
+                              *accepted = json_deep_copy(json_at(crd, "spec.names"));
+        bool was_established = old && condition_is(old, "Established", "True");
+        _cleanup_free_ char *message = NULL;
+        const char *name = NULL, *reason = NULL;
+        int r;
+
+        if (!accepted)
+                return -ENOMEM;
+        r = settle_accepted(registry, old, crd, accepted, &name, &reason);
+        if (r < 0)
+                return r;
+        message = name ? strformat("\"%s\" is already in use", name) : strdup("no conflicts found");
+        if (!message)
+                return -ENOMEM;
+        r = set_accepted(crd, accepted);
+        if (r < 0)
+                return r;
+        r = set_condition(crd, "NamesAccepted", name ? "False" : "True",
+                        name ? reason : "NoConflicts", message, now_us);
+        if (r < 0)
+                return r;
+        if (!name || !was_established) {
+                r = set_condition(crd, "Established", name ? "False" : "True",
+                                name ? "NotAccepted" : "InitialNamesAccepted",
+                                name ? "not all names are accepted"
+                                     : "the initial names have been accepted",
                                 now_us);
-        if (e < 0)
-                return e;
+                if (r < 0)
+                        return r;
+        }
         return !before || !json_equal(before, json_object_get(crd, "status"));
 }
 

@@ -1,10 +1,10 @@
-/* The names of CustomResourceDefinitions: who may have which. Pure. */
+/* The names of CustomResourceDefinitions: each belongs to one definition of a group. Pure. */
 #pragma once
 
 #include "kapid/kinds/kind.h"
 
 /* Sets status.acceptedNames and the conditions NamesAccepted and Established of a definition by
- * what the other definitions of its group have in the registry. A name that another one has is not
+ * the names of the other definitions of its group in the registry. A name in use is not
  * accepted: `old` (the definition before, may be NULL) says which one stays in its place. A
  * definition that was established stays so. 1 when something changed, 0, -ENOMEM. */
 int crd_settle_names(

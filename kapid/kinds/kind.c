@@ -480,58 +480,63 @@ static int compare_versions(const char *a, const char *b) {
 static int compare_entries(const void *a, const void *b) {
         const struct kind *x = &(*(struct kind_entry *const *)a)->kind,
                           *y = &(*(struct kind_entry *const *)b)->kind;
-        int r = strcmp(x->group, y->group);
+        int order = strcmp(x->group, y->group);
 
-        if (r == 0)
-                r = compare_versions(x->version, y->version);
-        return r ? r : strcmp(x->plural, y->plural);
+        if (order != 0)
+                return order;
+        order = compare_versions(x->version, y->version);
+        return order != 0 ? order : strcmp(x->plural, y->plural);
 }
 
 /* The maps and the order after a change. */
-static int reindex(struct kind_registry *r) {
+static int reindex(struct kind_registry *registry) {
         char key[KEY_SIZE];
 
-        if (r->count > 0)
-                qsort(r->entries, r->count, sizeof(*r->entries), compare_entries);
-        map_clear(r->by_plural);
-        map_clear(r->by_kind);
-        for (size_t i = 0; i < r->count; i++) {
-                const struct kind *k = &r->entries[i]->kind;
+        if (registry->count > 0)
+                qsort(registry->entries, registry->count, sizeof(*registry->entries),
+                                compare_entries);
+        map_clear(registry->by_plural);
+        map_clear(registry->by_kind);
+        for (size_t i = 0; i < registry->count; i++) {
+                const struct kind *k = &registry->entries[i]->kind;
 
-                if (map_set(r->by_plural, key_of(key, k->group, k->version, k->plural),
-                                    r->entries[i]) < 0 ||
-                                map_set(r->by_kind, key_of(key, k->group, k->version, k->kind),
-                                                r->entries[i]) < 0)
+                if (map_set(registry->by_plural, key_of(key, k->group, k->version, k->plural),
+                                    registry->entries[i]) < 0 ||
+                                map_set(registry->by_kind,
+                                                key_of(key, k->group, k->version, k->kind),
+                                                registry->entries[i]) < 0)
                         return -ENOMEM;
         }
-        r->generation++;
+        registry->generation++;
         return 0;
 }
 
 /* Takes the entries (not the array). */
-static int registry_add(struct kind_registry *r, struct kind_entry **made, size_t n) {
-        struct kind_entry **grown = reallocarray(r->entries, r->count + n + 1, sizeof(*grown));
+static int registry_add(struct kind_registry *registry, struct kind_entry **made, size_t n) {
+        struct kind_entry **grown =
+                        reallocarray(registry->entries, registry->count + n + 1, sizeof(*grown));
 
         if (!grown) {
                 for (size_t i = 0; i < n; i++)
                         kind_unref(&made[i]->kind);
                 return -ENOMEM;
         }
-        r->entries = grown;
-        memcpy(grown + r->count, made, n * sizeof(*made));
-        r->count += n;
+        registry->entries = grown;
+        memcpy(grown + registry->count, made, n * sizeof(*made));
+        registry->count += n;
         return 0;
 }
 
-static size_t registry_drop(struct kind_registry *r, const char *document) {
-        size_t kept = 0, all = r->count;
+static size_t registry_drop(struct kind_registry *registry, const char *document) {
+        size_t kept = 0, all = registry->count;
 
         for (size_t i = 0; i < all; i++)
-                if (r->entries[i]->kind.custom && streq(r->entries[i]->document, document))
-                        kind_unref(&r->entries[i]->kind);
+                if (registry->entries[i]->kind.custom &&
+                                streq(registry->entries[i]->document, document))
+                        kind_unref(&registry->entries[i]->kind);
                 else
-                        r->entries[kept++] = r->entries[i];
-        r->count = kept;
+                        registry->entries[kept++] = registry->entries[i];
+        registry->count = kept;
         return all - kept;
 }
 
@@ -550,7 +555,7 @@ static int source_new(struct source **ret, const struct schema_set *parent) {
         return 0;
 }
 
-static int load_built_in(struct kind_registry *r, struct problem *p) {
+static int load_built_in(struct kind_registry *registry, struct problem *p) {
         _cleanup_json_ json_t *documents = NULL;
         _cleanup_free_ char *error = NULL;
         const json_t *doc;
@@ -562,7 +567,7 @@ static int load_built_in(struct kind_registry *r, struct problem *p) {
         json_array_foreach (documents, i, doc) {
                 json_t *definitions = json_object_get(doc, "definitions");
 
-                if (definitions && schema_set_define(r->built_in->set, definitions) < 0)
+                if (definitions && schema_set_define(registry->built_in->set, definitions) < 0)
                         return -ENOMEM;
         }
         json_array_foreach (documents, i, doc) {
@@ -571,59 +576,60 @@ static int load_built_in(struct kind_registry *r, struct problem *p) {
 
                 if (!json_object_get(doc, "spec"))
                         continue;
-                int q = make_document(r->built_in, doc, false, &made, &n, p);
-                if (q < 0)
-                        return q;
-                q = registry_add(r, made, n);
+                int r = make_document(registry->built_in, doc, false, &made, &n, p);
+                if (r < 0)
+                        return r;
+                r = registry_add(registry, made, n);
                 free(made);
-                if (q < 0)
-                        return q;
+                if (r < 0)
+                        return r;
         }
         /* Definitions that no kind refers to but the pipeline needs. */
-        if (!schema_set_find(r->built_in->set, "meta.v1.DeleteOptions", p) ||
-                        !schema_set_find(r->built_in->set, "autoscaling.v1.Scale", p) ||
-                        !schema_set_find(r->built_in->set, "meta.v1.ListMeta", p) ||
-                        !schema_set_find(r->built_in->set, "meta.v1.Status", p))
+        if (!schema_set_find(registry->built_in->set, "meta.v1.DeleteOptions", p) ||
+                        !schema_set_find(registry->built_in->set, "autoscaling.v1.Scale", p) ||
+                        !schema_set_find(registry->built_in->set, "meta.v1.ListMeta", p) ||
+                        !schema_set_find(registry->built_in->set, "meta.v1.Status", p))
                 return -EINVAL;
-        schema_set_seal(r->built_in->set);
-        return reindex(r);
+        schema_set_seal(registry->built_in->set);
+        return reindex(registry);
 }
 
 /* A definition may be served again with changes: forms of objects made for an earlier one are known
  * by its number. */
-static void number_kinds(struct kind_registry *r, struct kind_entry **made, size_t n) {
+static void number_kinds(struct kind_registry *registry, struct kind_entry **made, size_t n) {
         for (size_t i = 0; i < n; i++)
-                made[i]->kind.serial = ++r->serial;
+                made[i]->kind.serial = ++registry->serial;
 }
 
 int kind_registry_new(struct kind_registry **ret, struct problem *p) {
-        _cleanup_(kind_registry_freep) struct kind_registry *r = calloc(1, sizeof(*r));
+        _cleanup_(kind_registry_freep) struct kind_registry *registry =
+                        calloc(1, sizeof(*registry));
 
-        if (!r)
+        if (!registry)
                 return -ENOMEM;
-        r->by_plural = map_new(NULL);
-        r->by_kind = map_new(NULL);
-        if (!r->by_plural || !r->by_kind || source_new(&r->built_in, NULL) < 0)
+        registry->by_plural = map_new(NULL);
+        registry->by_kind = map_new(NULL);
+        if (!registry->by_plural || !registry->by_kind || source_new(&registry->built_in, NULL) < 0)
                 return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
-        int q = load_built_in(r, p);
-        if (q < 0)
-                return q == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
-                                    : q;
-        number_kinds(r, r->entries, r->count);
-        *ret = TAKE_PTR(r);
+        int r = load_built_in(registry, p);
+        if (r < 0)
+                return r == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
+                                    : r;
+        number_kinds(registry, registry->entries, registry->count);
+        *ret = TAKE_PTR(registry);
         return 0;
 }
 
-struct kind_registry *kind_registry_free(struct kind_registry *r) {
-        if (!r)
+struct kind_registry *kind_registry_free(struct kind_registry *registry) {
+        if (!registry)
                 return NULL;
-        for (size_t i = 0; i < r->count; i++)
-                kind_unref(&r->entries[i]->kind);
-        free(r->entries);
-        map_free(r->by_plural);
-        map_free(r->by_kind);
-        source_unref(r->built_in);
-        free(r);
+        for (size_t i = 0; i < registry->count; i++)
+                kind_unref(&registry->entries[i]->kind);
+        free(registry->entries);
+        map_free(registry->by_plural);
+        map_free(registry->by_kind);
+        source_unref(registry->built_in);
+        free(registry);
         return NULL;
 }
 
@@ -635,56 +641,57 @@ static const struct kind *lookup(
         return e ? &e->kind : NULL;
 }
 
-const struct kind *kind_registry_find(const struct kind_registry *r, const char *group,
+const struct kind *kind_registry_find(const struct kind_registry *registry, const char *group,
                 const char *version, const char *plural) {
-        return lookup(r->by_plural, group, version, plural);
+        return lookup(registry->by_plural, group, version, plural);
 }
 
-const struct kind *kind_registry_find_kind(const struct kind_registry *r, const char *group,
+const struct kind *kind_registry_find_kind(const struct kind_registry *registry, const char *group,
                 const char *version, const char *kind) {
-        return lookup(r->by_kind, group, version, kind);
+        return lookup(registry->by_kind, group, version, kind);
 }
 
 const struct kind *kind_registry_find_resource(
-                const struct kind_registry *r, const char *group, const char *plural) {
-        for (size_t i = 0; i < r->count; i++)
-                if (streq(r->entries[i]->kind.group, group) &&
-                                streq(r->entries[i]->kind.plural, plural))
-                        return &r->entries[i]->kind;
+                const struct kind_registry *registry, const char *group, const char *plural) {
+        for (size_t i = 0; i < registry->count; i++)
+                if (streq(registry->entries[i]->kind.group, group) &&
+                                streq(registry->entries[i]->kind.plural, plural))
+                        return &registry->entries[i]->kind;
         return NULL;
 }
 
-bool kind_registry_has_group(const struct kind_registry *r, const char *group) {
-        for (size_t i = 0; i < r->count; i++)
-                if (streq(r->entries[i]->kind.group, group))
+bool kind_registry_has_group(const struct kind_registry *registry, const char *group) {
+        for (size_t i = 0; i < registry->count; i++)
+                if (streq(registry->entries[i]->kind.group, group))
                         return true;
         return false;
 }
 
 bool kind_registry_has_group_version(
-                const struct kind_registry *r, const char *group, const char *version) {
-        for (size_t i = 0; i < r->count; i++)
-                if (streq(r->entries[i]->kind.group, group) &&
-                                streq(r->entries[i]->kind.version, version))
+                const struct kind_registry *registry, const char *group, const char *version) {
+        for (size_t i = 0; i < registry->count; i++)
+                if (streq(registry->entries[i]->kind.group, group) &&
+                                streq(registry->entries[i]->kind.version, version))
                         return true;
         return false;
 }
 
-const struct kind *kind_registry_at(const struct kind_registry *r, size_t i) {
-        return i < r->count ? &r->entries[i]->kind : NULL;
+const struct kind *kind_registry_at(const struct kind_registry *registry, size_t i) {
+        return i < registry->count ? &registry->entries[i]->kind : NULL;
 }
 
-uint64_t kind_registry_generation(const struct kind_registry *r) {
-        return r->generation;
+uint64_t kind_registry_generation(const struct kind_registry *registry) {
+        return registry->generation;
 }
 
-static int check_names_free(const struct kind_registry *r, const struct kind *k,
+static int check_names_free(const struct kind_registry *registry, const struct kind *k,
                 const char *document, struct problem *p) {
-        for (size_t i = 0; i < r->count; i++) {
-                const struct kind *other = &r->entries[i]->kind;
+        for (size_t i = 0; i < registry->count; i++) {
+                const struct kind *other = &registry->entries[i]->kind;
                 bool same_kind = streq(other->kind, k->kind);
 
-                if (!streq(other->group, k->group) || streq(r->entries[i]->document, document))
+                if (!streq(other->group, k->group) ||
+                                streq(registry->entries[i]->document, document))
                         continue;
                 if (!other->custom || same_kind || streq(other->plural, k->plural)) {
                         problem_set(p, EEXIST, 422, "Invalid",
@@ -701,42 +708,61 @@ static int check_names_free(const struct kind_registry *r, const struct kind *k,
         return 0;
 }
 
-int kind_registry_add_crd(struct kind_registry *r, const json_t *crd, struct problem *p) {
+static int check_all_names_free(const struct kind_registry *registry, struct kind_entry **made,
+                size_t n, const char *document, struct problem *p) {
+        for (size_t i = 0; i < n; i++) {
+                int r = check_names_free(registry, &made[i]->kind, document, p);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Takes the entries (not the array) in the place of those that the document had. */
+static int registry_replace(struct kind_registry *registry, const char *document,
+                struct kind_entry **made, size_t n) {
+        int r;
+
+        number_kinds(registry, made, n);
+        registry_drop(registry, document);
+        r = registry_add(registry, made, n);
+        if (r < 0)
+                return r;
+        return reindex(registry);
+}
+
+int kind_registry_add_crd(struct kind_registry *registry, const json_t *crd, struct problem *p) {
         const char *document = json_str_or(crd, "metadata.name", "");
         struct kind_entry **made = NULL;
         struct source *source;
         size_t n;
-        int q = source_new(&source, r->built_in->set);
+        int r = source_new(&source, registry->built_in->set);
 
-        if (q < 0)
+        if (r < 0)
                 return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
-        q = make_document(source, crd, true, &made, &n, p);
+        r = make_document(source, crd, true, &made, &n, p);
         source_unref(source);
-        if (q < 0) {
-                if (q != -ENOMEM)
+        if (r < 0) {
+                if (r != -ENOMEM)
                         problem_prefix(p,
                                         "CustomResourceDefinition.apiextensions.k8s.io \"%s\" is "
                                         "invalid",
                                         document);
-                return q;
+                return r;
         }
-        for (size_t i = 0; i < n && q == 0; i++)
-                q = check_names_free(r, &made[i]->kind, document, p);
-        if (q == 0) {
-                number_kinds(r, made, n);
-                registry_drop(r, document);
-                q = registry_add(r, made, n);
-                if (q == 0)
-                        q = reindex(r);
-        } else
+        r = check_all_names_free(registry, made, n, document, p);
+        if (r < 0)
                 for (size_t i = 0; i < n; i++)
                         kind_unref(&made[i]->kind);
+        else
+                r = registry_replace(registry, document, made, n);
         free(made);
-        return q;
+        return r;
 }
 
-int kind_registry_remove_crd(struct kind_registry *r, const char *crd_name) {
-        if (registry_drop(r, crd_name) == 0)
+int kind_registry_remove_crd(struct kind_registry *registry, const char *crd_name) {
+        if (registry_drop(registry, crd_name) == 0)
                 return 0;
-        return reindex(r) < 0 ? -ENOMEM : 1;
+        return reindex(registry) < 0 ? -ENOMEM : 1;
 }

@@ -1,5 +1,5 @@
-/* Kinds: what kapid knows about each resource it serves. Built-in kinds are documents compiled into
- * the program (kapid/kinds/), CustomResourceDefinitions add more at run time on the same path.
+/* Kinds: the description of each resource that kapid serves. Built-in kinds are documents compiled
+ * into the program (kapid/kinds/), CustomResourceDefinitions add more at run time on the same path.
  *
  * A struct kind is one served version of one resource. It is immutable and reference-counted: a
  * request that outlives the current event must hold a reference, because a CRD can go away. */
@@ -123,28 +123,28 @@ bool kind_field_selector_matches(
 struct kind_registry;
 /* Compiles the built-in documents (about a dozen milliseconds, once). */
 int kind_registry_new(struct kind_registry **ret, struct problem *p);
-struct kind_registry *kind_registry_free(struct kind_registry *r);
+struct kind_registry *kind_registry_free(struct kind_registry *registry);
 DEFINE_CLEANUP(struct kind_registry *, kind_registry_free);
 
 /* Borrowed; NULL when unknown. plural is the resource's path segment. */
-const struct kind *kind_registry_find(const struct kind_registry *r, const char *group,
+const struct kind *kind_registry_find(const struct kind_registry *registry, const char *group,
                 const char *version, const char *plural);
-const struct kind *kind_registry_find_kind(const struct kind_registry *r, const char *group,
+const struct kind *kind_registry_find_kind(const struct kind_registry *registry, const char *group,
                 const char *version, const char *kind);
 /* The preferred (first) version of a group's resource; version-less look-ups (RBAC, owner
  * references). */
 const struct kind *kind_registry_find_resource(
-                const struct kind_registry *r, const char *group, const char *plural);
-bool kind_registry_has_group(const struct kind_registry *r, const char *group);
+                const struct kind_registry *registry, const char *group, const char *plural);
+bool kind_registry_has_group(const struct kind_registry *registry, const char *group);
 bool kind_registry_has_group_version(
-                const struct kind_registry *r, const char *group, const char *version);
+                const struct kind_registry *registry, const char *group, const char *version);
 /* Iteration: all kinds, grouped by group and version in order of preference; NULL past the end. */
-const struct kind *kind_registry_at(const struct kind_registry *r, size_t i);
+const struct kind *kind_registry_at(const struct kind_registry *registry, size_t i);
 
 /* Adds or replaces every served version of a (validated) CustomResourceDefinition. A schema that is
  * not structural, or names taken by another kind, is refused with 422 and causes. */
-int kind_registry_add_crd(struct kind_registry *r, const json_t *crd, struct problem *p);
+int kind_registry_add_crd(struct kind_registry *registry, const json_t *crd, struct problem *p);
 /* Removes what the CRD of that name ("widgets.example.com") added; 1 when there was something. */
-int kind_registry_remove_crd(struct kind_registry *r, const char *crd_name);
+int kind_registry_remove_crd(struct kind_registry *registry, const char *crd_name);
 /* Grows with every change: caches of discovery and OpenAPI documents key on it. */
-uint64_t kind_registry_generation(const struct kind_registry *r);
+uint64_t kind_registry_generation(const struct kind_registry *registry);

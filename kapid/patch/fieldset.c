@@ -181,8 +181,8 @@ static int set_of_map(const struct schema *s, const json_t *v, bool with_contain
 
                 if (r < 0)
                         return r;
-                /* Entries of a map belong to who puts them there, even when something is below
-                 * them. */
+                /* Entries of a map belong to the manager that wrote them, even when something is
+                 * below them. */
                 if (node && !f && json_object_size(node) > 0 && !json_object_get(node, "."))
                         json_object_set_new(node, ".", json_object());
                 if (node)

@@ -277,7 +277,7 @@ static void replace_set(struct owner *o, json_t *set) {
         o->set = set;
 }
 
-/* Others lose what the write changed or removed. */
+/* Other managers lose the fields that the write changed or removed. */
 static void owners_lose(struct owners *o, const struct owner *except, const json_t *changed,
                 const json_t *removed) {
         for (size_t i = 0; i < o->count; i++)
@@ -620,8 +620,9 @@ int apply_run(const struct kind *k, const void *data, size_t n, const json_t *li
         _cleanup_json_ json_t *config = NULL, *object = NULL;
         int r = read_intent(k, data, n, strempty(o->subresource), &config, p);
 
-        if (r == 0)
-                r = apply_to(k, live, config, o, &object, p);
+        if (r < 0)
+                return r;
+        r = apply_to(k, live, config, o, &object, p);
         if (r < 0)
                 return r;
         if (managed_settle(live, object) < 0)

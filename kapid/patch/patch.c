@@ -199,6 +199,16 @@ static int take_out(json_t *root, const char *pointer) {
         return json_object_del(parent, segment) < 0 ? -ENOENT : 0;
 }
 
+/* source is the value at from. */
+static int move(json_t **root, const char *from, json_t *source, const char *path) {
+        _cleanup_json_ json_t *kept = json_incref(source);
+        int r = take_out(*root, from);
+
+        if (r < 0)
+                return r;
+        return put(root, path, TAKE_PTR(kept), /* replace= */ false);
+}
+
 static int refuse(struct problem *p, const char *why, const char *op, const char *path) {
         return problem_set(p, EINVAL, 422, "Invalid",
                         "the server rejected our request due to an error in our request: %s "
@@ -238,17 +248,9 @@ static int run_operation(
                         return refuse(p, "the copies are too large", op, path);
                 r = put(root, path, json_deep_copy(source), false);
         } else if (streq(op, "move")) {
-                json_t *kept = json_incref(source);
-
-                if (startswith(path, from) && path[strlen(from)] == '/') {
-                        json_decref(kept);
+                if (startswith(path, from) && path[strlen(from)] == '/')
                         return refuse(p, "a value cannot move into itself", op, path);
-                }
-                r = take_out(*root, from);
-                if (r == 0)
-                        r = put(root, path, kept, false);
-                else
-                        json_decref(kept);
+                r = move(root, from, source, path);
         } else
                 return refuse(p, "unknown operation", op, path);
         if (r == -ENOMEM)
@@ -319,8 +321,9 @@ int patch_run(const struct kind *k, const struct kind_subresource *sub, enum pat
 
         assert(type != PATCH_APPLY);
         r = parse_patch(data, n, &patch, &complaints, p);
-        if (r == 0)
-                r = apply(s, type, target, patch, &result, p);
+        if (r < 0)
+                return r;
+        r = apply(s, type, target, patch, &result, p);
         if (r < 0)
                 return r;
         if (!json_is_object(result))

@@ -138,14 +138,48 @@ static bool has_order(const json_t *patch, const char *field) {
         return false;
 }
 
+static int plain_value(struct merger *m, const struct schema *s, const json_t *v, json_t **ret);
+
+static int plain_fields(struct merger *m, const struct schema *s, json_t *v, json_t *result) {
+        json_t *child, *own;
+        const char *key;
+        int r;
+
+        json_object_foreach (v, key, child) {
+                if (is_directive(key) && s && s->additional && !s->field_count)
+                        return refuse(m, "a map of values takes no directive", key);
+                if (is_directive(key))
+                        continue;
+                r = plain_value(m, s ? schema_child(s, key) : NULL, child, &own);
+                if (r < 0)
+                        return r;
+                if (own && json_object_set_new(result, key, own) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int plain_items(struct merger *m, const struct schema *s, json_t *v, json_t *result) {
+        json_t *child, *own;
+        size_t i;
+        int r;
+
+        json_array_foreach (v, i, child) {
+                r = plain_value(m, s ? s->items : NULL, child, &own);
+                if (r < 0)
+                        return r;
+                if (own && json_array_append_new(result, own) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 /* A patch's value where the object has none: the value itself without nulls, directives, and
  * what carries a $patch (there is nothing that it could replace or delete). *ret is NULL when
  * nothing is left. */
 static int plain_value(struct merger *m, const struct schema *s, const json_t *v, json_t **ret) {
-        json_t *result, *child, *own;
-        const char *key;
-        int r = 0;
-        size_t i;
+        _cleanup_json_ json_t *result = NULL;
+        int r;
 
         *ret = NULL;
         if (json_is_null(v) || directive_of(v))
@@ -157,27 +191,11 @@ static int plain_value(struct merger *m, const struct schema *s, const json_t *v
         result = json_is_object(v) ? json_object() : json_array();
         if (!result)
                 return -ENOMEM;
-        json_object_foreach ((json_t *)v, key, child) {
-                if (is_directive(key) && s && s->additional && !s->field_count)
-                        r = refuse(m, "a map of values takes no directive", key);
-                if (is_directive(key))
-                        continue;
-                if (r == 0)
-                        r = plain_value(m, s ? schema_child(s, key) : NULL, child, &own);
-                if (r == 0 && own && json_object_set_new(result, key, own) < 0)
-                        r = -ENOMEM;
-        }
-        json_array_foreach (v, i, child) {
-                if (r == 0)
-                        r = plain_value(m, s ? s->items : NULL, child, &own);
-                if (r == 0 && own && json_array_append_new(result, own) < 0)
-                        r = -ENOMEM;
-        }
-        if (r < 0) {
-                json_decref(result);
+        r = json_is_object(v) ? plain_fields(m, s, (json_t *)v, result)
+                              : plain_items(m, s, (json_t *)v, result);
+        if (r < 0)
                 return r;
-        }
-        *ret = result;
+        *ret = TAKE_PTR(result);
         return 0;
 }
 

@@ -1,5 +1,5 @@
-/* From requests and writes to admission's questions: plugins get what they may know and nothing of
- * the machinery of a write. */
+/* From requests and writes to admission's questions: plugins see the request and the
+ * objects, not the state of a write. */
 #include "kapid/pipeline/admit.h"
 
 static struct admission of_request(

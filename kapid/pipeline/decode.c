@@ -93,6 +93,12 @@ static int parse_yaml(const void *data, size_t n, json_t **ret, struct problem *
         return 0;
 }
 
+static int bad_protobuf(struct problem *p, int r, const char *why) {
+        if (r == -ENOMEM)
+                return out_of_memory(p);
+        return bad_body(p, why ? why : "not a protobuf object");
+}
+
 static int parse_protobuf(const struct schema *s, const void *data, size_t n, json_t **ret,
                 struct problem *p) {
         _cleanup_free_ char *api_version = NULL, *kind = NULL, *error = NULL;
@@ -101,12 +107,11 @@ static int parse_protobuf(const struct schema *s, const void *data, size_t n, js
         size_t raw_size;
         int r = protobuf_unwrap(data, n, &api_version, &kind, &raw, &raw_size);
 
-        if (r == 0)
-                r = protobuf_decode(s, raw, raw_size, &object, &error);
-        if (r == -ENOMEM)
-                return out_of_memory(p);
         if (r < 0)
-                return bad_body(p, error ? error : "not a protobuf object");
+                return bad_protobuf(p, r, /* why= */ NULL);
+        r = protobuf_decode(s, raw, raw_size, &object, &error);
+        if (r < 0)
+                return bad_protobuf(p, r, error);
         if ((*api_version && json_set_str(object, "apiVersion", api_version) < 0) ||
                         (*kind && json_set_str(object, "kind", kind) < 0))
                 return out_of_memory(p);

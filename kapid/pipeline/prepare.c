@@ -101,22 +101,29 @@ static bool wanted_differs(const struct kind *k, const json_t *old, const json_t
         return false;
 }
 
+/* The parts that this request does not write become the old object's. */
+static int keep_unwritten(const struct kind *k, const struct kind_subresource *sub,
+                const json_t *old, json_t *object) {
+        if (!sub)
+                return k->has_status ? keep(object, old, "status") : 0;
+        if (streq(sub->name, "status") || streq(sub->name, "approval"))
+                return keep_all_but(object, old, "status");
+        return streq(sub->name, "finalize") ? keep_all_but(object, old, "spec") : 0;
+}
+
 int pipeline_prepare_update(const struct kind *k, const struct kind_subresource *sub,
                 const json_t *old, json_t *object, const struct pipeline_context *c) {
         const char *name = sub ? sub->name : "";
         int64_t generation = object_generation(old);
-        int r = 0;
+        int r = keep_unwritten(k, sub, old, object);
 
-        if (!sub && k->has_status)
-                r = keep(object, old, "status");
-        else if (sub && (streq(name, "status") || streq(name, "approval")))
-                r = keep_all_but(object, old, "status");
-        else if (sub && streq(name, "finalize"))
-                r = keep_all_but(object, old, "spec");
-        if (r == 0 && k->strategy->prepare_update)
-                r = k->strategy->prepare_update(name, old, object, c);
         if (r < 0)
                 return r;
+        if (k->strategy->prepare_update) {
+                r = k->strategy->prepare_update(name, old, object, c);
+                if (r < 0)
+                        return r;
+        }
         if (k->strategy->flags & STRATEGY_NO_GENERATION || !k->stored)
                 return 0;
         if (wanted_differs(k, old, object))

@@ -1,6 +1,6 @@
 /* The steps of an object on its way into the store. The order is the API's: ownership comes right
- * after the defaults, so that what the server adds later belongs to nobody; admission changes the
- * object before it is validated and judges it after. */
+ * after the defaults, so that fields which the server adds later have no owner; admission changes
+ * the object before it is validated and judges it after. */
 #include "kapid/pipeline/write-object.h"
 
 #include "kapid/patch/managed.h"

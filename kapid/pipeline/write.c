@@ -108,21 +108,23 @@ static int take_item(struct run *run, struct item *it, bool fresh, struct proble
         return 0;
 }
 
+static int take_value(struct run *run, const struct store_kv *kv, struct problem *p) {
+        _cleanup_item_ struct item *it = NULL;
+        int r = item_new(caches_pool(run->write.request->api->caches), kv->key,
+                        strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
+
+        if (r < 0)
+                return r;
+        return take_item(run, it, /* fresh= */ true, p);
+}
+
 /* Decides again, with the store's value at our key (NULL: nothing) as the live object. */
 static void take_stored(struct run *run, const struct store_kv *kv) {
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_item_ struct item *it = NULL;
         int r;
 
         set_live(run, NULL, 0, true);
-        if (!kv) {
-                decide(run);
-                return;
-        }
-        r = item_new(caches_pool(run->write.request->api->caches), kv->key,
-                        strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
-        if (r >= 0)
-                r = take_item(run, it, true, &p);
+        r = kv ? take_value(run, kv, &p) : 0;
         if (r < 0)
                 fail(run, r, &p);
         else

@@ -18,7 +18,7 @@ struct scan {
         unsigned depth;
         struct buf path;
         char **found;
-        int error;
+        int failure;
 };
 
 static void skip_blanks(struct scan *c) {
@@ -40,14 +40,14 @@ static char *read_string(struct scan *c) {
 
 static void enter(struct scan *c, bool object) {
         if (c->depth >= SCAN_DEPTH_MAX) {
-                c->error = -EINVAL;
+                c->failure = -EINVAL;
                 return;
         }
         struct level *l = &c->levels[c->depth++];
 
         *l = (struct level){.keys = object ? map_new(NULL) : NULL, .path_size = c->path.size};
         if (object && !l->keys)
-                c->error = -ENOMEM;
+                c->failure = -ENOMEM;
         if (!object)
                 buf_append_str(&c->path, "[0]");
         c->s++;
@@ -67,7 +67,7 @@ static void meet_key(struct scan *c, struct level *l) {
         _cleanup_free_ char *key = read_string(c);
 
         if (!key) {
-                c->error = -ENOMEM;
+                c->failure = -ENOMEM;
                 return;
         }
         c->path.size = l->path_size;
@@ -79,9 +79,9 @@ static void meet_key(struct scan *c, struct level *l) {
 
                 if (strv_length(c->found) < DUPLICATES_MAX &&
                                 (!text || strv_extend(&c->found, text) < 0))
-                        c->error = -ENOMEM;
+                        c->failure = -ENOMEM;
         } else if (map_set(l->keys, key, l) < 0)
-                c->error = -ENOMEM;
+                c->failure = -ENOMEM;
         skip_blanks(c);
         if (c->s < c->end && *c->s == ':')
                 c->s++;
@@ -101,7 +101,7 @@ int json_find_duplicates(const char *text, size_t n, char ***ret) {
         struct scan c = {.s = text, .end = text + n};
         bool key_next = false;
 
-        while (c.error == 0) {
+        while (c.failure == 0) {
                 skip_blanks(&c);
                 if (c.s >= c.end)
                         break;
@@ -135,9 +135,9 @@ int json_find_duplicates(const char *text, size_t n, char ***ret) {
         while (c.depth > 0)
                 map_free(c.levels[--c.depth].keys);
         buf_done(&c.path);
-        if (c.error < 0) {
+        if (c.failure < 0) {
                 strv_free(c.found);
-                return c.error;
+                return c.failure;
         }
         *ret = c.found;
         return 0;

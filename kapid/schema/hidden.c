@@ -9,7 +9,7 @@ struct hidden {
         struct findings at; /* for its path only */
         char ***warnings;
         size_t count;
-        int error;
+        int failure;
 };
 
 static const char *path_of(const struct hidden *h) {
@@ -22,7 +22,7 @@ static void warn(struct hidden *h, char *text_taken) {
         if (h->count++ >= HIDDEN_MAX)
                 return;
         if (!text || strv_extend(h->warnings, text) < 0)
-                h->error = -ENOMEM;
+                h->failure = -ENOMEM;
 }
 
 /* An item's identity: its keys, or the item itself; the text is the caller's. */
@@ -72,7 +72,7 @@ static void check_list(struct hidden *h, const struct schema *s, const json_t *l
                         continue;
                 if (!first) {
                         if (!seen || map_set(seen, key, (void *)item) < 0)
-                                h->error = -ENOMEM;
+                                h->failure = -ENOMEM;
                         continue;
                 }
                 if (extends_itself(item))
@@ -103,5 +103,5 @@ int schema_warn_hidden(const struct schema *s, const json_t *object, char ***war
 
         schema_each_list(&h.at, s, object, on_list, &h);
         findings_done(&h.at);
-        return h.error;
+        return h.failure;
 }

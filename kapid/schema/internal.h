@@ -16,8 +16,8 @@ struct normaliser {
 /* Prunes unknown fields, drops nulls, makes quantities, times and integers canonical, in place.
  * -EINVAL with error set, -ENOMEM. Afterwards normaliser_done. */
 int normalise(struct normaliser *n, const struct schema *s, json_t *object);
-/* Labels, annotations, finalizers and owners that are empty are as good as absent: they are taken
- * away, so that nobody owns them. */
+/* Labels, annotations, finalizers and owners that are empty are as good as absent: they are
+ * removed, so that they have no owner. */
 void metadata_drop_empty(json_t *object);
 void normaliser_done(struct normaliser *n);
 #define _cleanup_normaliser_ _cleanup_(normaliser_done)

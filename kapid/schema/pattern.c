@@ -116,12 +116,12 @@ static pcre2_code *compile(struct pattern *p, const struct buf *text, int *ret_e
                         p->cache->compile);
 }
 
-static int compile_error(const struct pattern *p, int error, char **ret_error) {
+static int compile_error(const struct pattern *p, int pcre_error, char **ret_error) {
         PCRE2_UCHAR text[ERROR_SIZE] = "";
 
-        if (error == PCRE2_ERROR_HEAP_FAILED)
+        if (pcre_error == PCRE2_ERROR_HEAP_FAILED)
                 return -ENOMEM;
-        (void)pcre2_get_error_message(error, text, sizeof(text));
+        (void)pcre2_get_error_message(pcre_error, text, sizeof(text));
         *ret_error = strformat("the pattern %.200s cannot be used: %s", p->text, (char *)text);
         return *ret_error ? -EINVAL : -ENOMEM;
 }
@@ -142,7 +142,7 @@ int pattern_compile(struct pattern *p, size_t *size, char **ret_error) {
         _cleanup_buf_ struct buf text = {0}, search = {0};
         uint32_t options = 0;
         pcre2_code *code;
-        int error, r;
+        int pcre_error, r;
 
         if (p->code) {
                 TAILQ_REMOVE(&p->cache->patterns, p, entry);
@@ -152,18 +152,18 @@ int pattern_compile(struct pattern *p, size_t *size, char **ret_error) {
         r = pattern_translate(p->text, &text, ret_error);
         if (r < 0)
                 return r;
-        code = compile(p, &text, &error);
+        code = compile(p, &text, &pcre_error);
         if (!code)
-                return compile_error(p, error, ret_error);
+                return compile_error(p, pcre_error, ret_error);
         (void)pcre2_pattern_info(code, PCRE2_INFO_ALLOPTIONS, &options);
         if (!(options & PCRE2_ANCHORED)) {
                 pcre2_code_free(code);
                 buf_printf(&search, "\\A(?s:.*?)(?:%s)", strempty(text.data));
                 if (search.failed)
                         return -ENOMEM;
-                code = compile(p, &search, &error);
+                code = compile(p, &search, &pcre_error);
                 if (!code)
-                        return compile_error(p, error, ret_error);
+                        return compile_error(p, pcre_error, ret_error);
         }
         add_code(p, code);
         if (size)

@@ -34,13 +34,13 @@ static int fail(struct decoder *d, const char *why) {
         return -EINVAL;
 }
 
-static int read_varint(struct reader *r, uint64_t *ret) {
+static int read_varint(struct reader *in, uint64_t *ret) {
         uint64_t v = 0;
 
         for (unsigned shift = 0; shift < 64; shift += 7) {
-                if (r->s >= r->end)
+                if (in->s >= in->end)
                         return -EINVAL;
-                uint8_t byte = *r->s++;
+                uint8_t byte = *in->s++;
                 v |= (uint64_t)(byte & 0x7f) << shift;
                 if (!(byte & 0x80)) {
                         *ret = v;
@@ -52,64 +52,64 @@ static int read_varint(struct reader *r, uint64_t *ret) {
 
 /* One field: its number, its wire type and its value (a number, or bytes in ret_bytes). 1 past the
  * end. */
-static int read_field(struct reader *r, unsigned *ret_number, unsigned *ret_wire,
+static int read_field(struct reader *in, unsigned *ret_number, unsigned *ret_wire,
                 uint64_t *ret_value, struct reader *ret_bytes) {
         uint64_t tag, n;
 
-        if (r->s == r->end)
+        if (in->s == in->end)
                 return 1;
-        if (read_varint(r, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > 536870911)
+        if (read_varint(in, &tag) < 0 || tag >> 3 == 0 || tag >> 3 > 536870911)
                 return -EINVAL;
         *ret_number = (unsigned)(tag >> 3);
         *ret_wire = (unsigned)(tag & 7);
-        *ret_bytes = (struct reader){r->s, r->s};
+        *ret_bytes = (struct reader){in->s, in->s};
         switch (*ret_wire) {
         case WIRE_VARINT:
-                return read_varint(r, ret_value);
+                return read_varint(in, ret_value);
         case WIRE_BYTES:
-                if (read_varint(r, &n) < 0 || n > (uint64_t)(r->end - r->s))
+                if (read_varint(in, &n) < 0 || n > (uint64_t)(in->end - in->s))
                         return -EINVAL;
-                *ret_bytes = (struct reader){r->s, r->s + n};
-                r->s += n;
+                *ret_bytes = (struct reader){in->s, in->s + n};
+                in->s += n;
                 return 0;
         case WIRE_FIXED64:
         case WIRE_FIXED32:
                 n = *ret_wire == WIRE_FIXED64 ? 8 : 4;
-                if (n > (uint64_t)(r->end - r->s))
+                if (n > (uint64_t)(in->end - in->s))
                         return -EINVAL;
-                r->s += n;
+                in->s += n;
                 return 0;
         default:
                 return -EINVAL;
         }
 }
 
-static size_t size_of(struct reader r) {
-        return (size_t)(r.end - r.s);
+static size_t size_of(struct reader in) {
+        return (size_t)(in.end - in.s);
 }
 
 /* The bytes of field `number` inside a small message; whole message scanned, the last wins. */
-static int sub_bytes(struct reader r, unsigned number, struct reader *ret) {
+static int sub_bytes(struct reader in, unsigned number, struct reader *ret) {
         unsigned field, wire;
         struct reader bytes;
         uint64_t value;
-        int q;
+        int r;
 
-        *ret = (struct reader){r.end, r.end};
-        while ((q = read_field(&r, &field, &wire, &value, &bytes)) == 0)
+        *ret = (struct reader){in.end, in.end};
+        while ((r = read_field(&in, &field, &wire, &value, &bytes)) == 0)
                 if (field == number && wire == WIRE_BYTES)
                         *ret = bytes;
-        return q < 0 ? q : 0;
+        return r < 0 ? r : 0;
 }
 
-static int sub_numbers(struct reader r, int64_t *ret_first, int64_t *ret_second,
+static int sub_numbers(struct reader in, int64_t *ret_first, int64_t *ret_second,
                 struct reader *ret_third) {
         unsigned field, wire;
         struct reader bytes;
         uint64_t value = 0;
-        int q;
+        int r;
 
-        while ((q = read_field(&r, &field, &wire, &value, &bytes)) == 0) {
+        while ((r = read_field(&in, &field, &wire, &value, &bytes)) == 0) {
                 if (field == 1 && wire == WIRE_VARINT)
                         *ret_first = (int64_t)value;
                 else if (field == 2 && wire == WIRE_VARINT)
@@ -117,24 +117,24 @@ static int sub_numbers(struct reader r, int64_t *ret_first, int64_t *ret_second,
                 else if (field == 3 && wire == WIRE_BYTES && ret_third)
                         *ret_third = bytes;
         }
-        return q < 0 ? q : 0;
+        return r < 0 ? r : 0;
 }
 
-static json_t *string_of(struct reader r) {
-        return json_stringn((const char *)r.s, size_of(r));
+static json_t *string_of(struct reader in) {
+        return json_stringn((const char *)in.s, size_of(in));
 }
 
 static int decode_object(
                 struct decoder *d, const struct schema *s, struct reader r, json_t *object);
 
 /* Times are messages {seconds, nanos}; the zero time (no fields) is unset. */
-static int decode_time(struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+static int decode_time(struct decoder *d, const struct schema *s, struct reader in, json_t **ret) {
         char buffer[TIMEFMT_SIZE];
         int64_t seconds = 0, nanos = 0;
 
-        if (sub_numbers(r, &seconds, &nanos, NULL) < 0)
+        if (sub_numbers(in, &seconds, &nanos, NULL) < 0)
                 return fail(d, "a time is malformed");
-        if (size_of(r) == 0 || seconds <= 0 || seconds > 253402300799 || nanos < 0 ||
+        if (size_of(in) == 0 || seconds <= 0 || seconds > 253402300799 || nanos < 0 ||
                         nanos > 999999999)
                 return 0;
         uint64_t us = (uint64_t)seconds * 1000000 + (uint64_t)nanos / 1000;
@@ -143,44 +143,45 @@ static int decode_time(struct decoder *d, const struct schema *s, struct reader 
         return *ret ? 0 : -ENOMEM;
 }
 
-static int decode_string(struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+static int decode_string(
+                struct decoder *d, const struct schema *s, struct reader in, json_t **ret) {
         _cleanup_free_ char *text = NULL;
         struct reader inner;
 
         switch (s->format) {
         case FORMAT_BYTE:
-                text = base64_encode(r.s, size_of(r));
+                text = base64_encode(in.s, size_of(in));
                 *ret = text ? json_string(text) : NULL;
                 return *ret ? 0 : -ENOMEM;
         case FORMAT_QUANTITY:
-                if (sub_bytes(r, 1, &inner) < 0)
+                if (sub_bytes(in, 1, &inner) < 0)
                         return fail(d, "a quantity is malformed");
                 *ret = size_of(inner) > 0 ? string_of(inner) : json_string("0");
                 break;
         case FORMAT_DATE_TIME:
         case FORMAT_MICRO_TIME:
-                return decode_time(d, s, r, ret);
+                return decode_time(d, s, in, ret);
         default:
-                *ret = string_of(r);
+                *ret = string_of(in);
         }
         return *ret ? 0 : fail(d, "a string is not UTF-8");
 }
 
-static int decode_int_or_string(struct decoder *d, struct reader r, json_t **ret) {
-        struct reader text = {r.end, r.end};
+static int decode_int_or_string(struct decoder *d, struct reader in, json_t **ret) {
+        struct reader text = {in.end, in.end};
         int64_t type = 0, number = 0;
 
-        if (sub_numbers(r, &type, &number, &text) < 0)
+        if (sub_numbers(in, &type, &number, &text) < 0)
                 return fail(d, "an int-or-string is malformed");
         *ret = type == 1 ? string_of(text) : json_integer(number);
         return *ret ? 0 : fail(d, "a string is not UTF-8");
 }
 
 /* RawExtension {raw=1} and FieldsV1 {Raw=1}: JSON inside. */
-static int decode_json(struct decoder *d, struct reader r, json_t **ret) {
+static int decode_json(struct decoder *d, struct reader in, json_t **ret) {
         struct reader inner;
 
-        if (sub_bytes(r, 1, &inner) < 0)
+        if (sub_bytes(in, 1, &inner) < 0)
                 return fail(d, "embedded JSON is malformed");
         if (size_of(inner) == 0)
                 return 0;
@@ -189,26 +190,26 @@ static int decode_json(struct decoder *d, struct reader r, json_t **ret) {
         return 0;
 }
 
-static int decode_value(struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+static int decode_value(struct decoder *d, const struct schema *s, struct reader in, json_t **ret) {
         if (s->type == SCHEMA_STRING)
-                return decode_string(d, s, r, ret);
+                return decode_string(d, s, in, ret);
         if (s->type == SCHEMA_INT_OR_STRING)
-                return decode_int_or_string(d, r, ret);
+                return decode_int_or_string(d, in, ret);
         if (s->type == SCHEMA_ANY ||
                         (s->type == SCHEMA_OBJECT && s->flags & SCHEMA_PRESERVE_UNKNOWN &&
                                         s->field_count == 0))
-                return decode_json(d, r, ret);
+                return decode_json(d, in, ret);
         if (s->type != SCHEMA_OBJECT)
                 return fail(d, "a field has another wire type than its kind says");
         *ret = json_object();
         if (!*ret)
                 return -ENOMEM;
-        int q = decode_object(d, s, r, *ret);
-        if (q < 0) {
+        int r = decode_object(d, s, in, *ret);
+        if (r < 0) {
                 json_decref(*ret);
                 *ret = NULL;
         }
-        return q;
+        return r;
 }
 
 static json_t *decode_number(const struct schema *s, uint64_t value) {
@@ -221,40 +222,44 @@ static json_t *decode_number(const struct schema *s, uint64_t value) {
 
 /* ExtraValue and its like: a map's value that is a list is a message {items=1}. */
 static int decode_list_message(
-                struct decoder *d, const struct schema *s, struct reader r, json_t **ret) {
+                struct decoder *d, const struct schema *s, struct reader in, json_t **ret) {
         _cleanup_json_ json_t *list = json_array();
         unsigned field, wire;
         struct reader bytes;
         uint64_t value;
-        int q;
+        int r;
 
-        while (list && (q = read_field(&r, &field, &wire, &value, &bytes)) == 0) {
+        if (!list)
+                return -ENOMEM;
+        while ((r = read_field(&in, &field, &wire, &value, &bytes)) == 0) {
                 json_t *item = NULL;
 
                 if (field != 1 || wire != WIRE_BYTES)
                         continue;
-                q = decode_value(d, s->items, bytes, &item);
-                if (q < 0 || (item && json_array_append_new(list, item) < 0))
-                        return q < 0 ? q : -ENOMEM;
+                r = decode_value(d, s->items, bytes, &item);
+                if (r < 0)
+                        return r;
+                if (item && json_array_append_new(list, item) < 0)
+                        return -ENOMEM;
         }
-        if (!list)
-                return -ENOMEM;
+        if (r < 0)
+                return fail(d, "a list is malformed");
         *ret = TAKE_PTR(list);
-        return q < 0 ? fail(d, "a list is malformed") : 0;
+        return 0;
 }
 
 static int decode_map_entry(
-                struct decoder *d, const struct schema *values, struct reader r, json_t *map) {
+                struct decoder *d, const struct schema *values, struct reader in, json_t *map) {
         struct reader key, content;
         _cleanup_json_ json_t *v = NULL;
-        int q;
+        int r;
 
-        if (sub_bytes(r, 1, &key) < 0 || sub_bytes(r, 2, &content) < 0)
+        if (sub_bytes(in, 1, &key) < 0 || sub_bytes(in, 2, &content) < 0)
                 return fail(d, "a map entry is malformed");
-        q = values->type == SCHEMA_ARRAY ? decode_list_message(d, values, content, &v)
+        r = values->type == SCHEMA_ARRAY ? decode_list_message(d, values, content, &v)
                                          : decode_value(d, values, content, &v);
-        if (q < 0)
-                return q;
+        if (r < 0)
+                return r;
         if (!utf8_is_valid((const char *)key.s, size_of(key)))
                 return fail(d, "a map key is not UTF-8");
         if (!v)
@@ -385,57 +390,58 @@ static bool is_inlined(const struct schema *s, unsigned number) {
         return false;
 }
 
-static int decode_fields(struct decoder *d, const struct schema *s, unsigned outer, struct reader r,
-                json_t *object) {
+static int decode_fields(struct decoder *d, const struct schema *s, unsigned outer,
+                struct reader in, json_t *object) {
         unsigned number, wire;
         struct reader bytes;
         uint64_t value = 0;
-        int q;
+        int r;
 
         if (++d->depth > DEPTH_MAX)
                 return fail(d, "the message is nested too deeply");
-        while ((q = read_field(&r, &number, &wire, &value, &bytes)) == 0) {
+        while ((r = read_field(&in, &number, &wire, &value, &bytes)) == 0) {
                 const struct schema_field *f = field_by_number(s, outer, number);
 
                 if (++d->values > VALUES_MAX)
                         return fail(d, "the message has too many values");
                 if (f)
-                        q = decode_field(d, f, wire, value, bytes, object);
+                        r = decode_field(d, f, wire, value, bytes, object);
                 else if (!outer && wire == WIRE_BYTES && is_inlined(s, number))
-                        q = decode_fields(d, s, number, bytes, object);
-                if (q < 0)
-                        return q;
+                        r = decode_fields(d, s, number, bytes, object);
+                if (r < 0)
+                        return r;
         }
         d->depth--;
-        return q < 0 ? fail(d, "the message is malformed") : 0;
+        return r < 0 ? fail(d, "the message is malformed") : 0;
 }
 
 static int decode_object(
-                struct decoder *d, const struct schema *s, struct reader r, json_t *object) {
-        return decode_fields(d, s, 0, r, object);
+                struct decoder *d, const struct schema *s, struct reader in, json_t *object) {
+        return decode_fields(d, s, 0, in, object);
 }
 
 int protobuf_decode(const struct schema *s, const void *data, size_t n, json_t **ret,
                 char **ret_error) {
         struct decoder d = {.ret_error = ret_error};
-        struct reader r = {data, (const uint8_t *)data + n};
+        struct reader in = {data, (const uint8_t *)data + n};
         _cleanup_json_ json_t *object = json_object();
-        int q = object ? decode_object(&d, s, r, object) : -ENOMEM;
+        int r = object ? decode_object(&d, s, in, object) : -ENOMEM;
 
-        if (q == 0)
-                *ret = TAKE_PTR(object);
-        return q;
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(object);
+        return 0;
 }
 
 int protobuf_unwrap(const void *data, size_t n, char **ret_api_version, char **ret_kind,
                 const void **ret_raw, size_t *ret_raw_size) {
         static const uint8_t magic[] = {'k', '8', 's', 0};
-        struct reader r = {data, (const uint8_t *)data + n}, type, raw, api_version, kind;
+        struct reader in = {data, (const uint8_t *)data + n}, type, raw, api_version, kind;
 
         if (n < sizeof(magic) || memcmp(data, magic, sizeof(magic)) != 0)
                 return -EINVAL;
-        r.s += sizeof(magic);
-        if (sub_bytes(r, 1, &type) < 0 || sub_bytes(r, 2, &raw) < 0 ||
+        in.s += sizeof(magic);
+        if (sub_bytes(in, 1, &type) < 0 || sub_bytes(in, 2, &raw) < 0 ||
                         sub_bytes(type, 1, &api_version) < 0 || sub_bytes(type, 2, &kind) < 0)
                 return -EINVAL;
         if (!utf8_is_valid((const char *)api_version.s, size_of(api_version)) ||

@@ -1,4 +1,4 @@
-/* Service addresses and node ports that are taken: what the keys below /registry/ranges/ say, which
+/* Service addresses and node ports in use: the keys below /registry/ranges/, which
  * the caches report. A writer claims the key in the Service's own transaction, so that two
  * kapids never give the same (kapid/admission/service-ips.c). */
 #pragma once

@@ -1,5 +1,5 @@
-/* CertificateSigningRequests: who asked is recorded by the server; approval and the certificate are
- * written through different subresources. */
+/* CertificateSigningRequests: the server records the user who made the request; approval and the
+ * certificate are written through different subresources. */
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"

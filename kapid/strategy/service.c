@@ -110,7 +110,7 @@ static void drop_of_other_type(json_t *spec, const json_t *old) {
         drop_if_same(spec, old, "healthCheckNodePort");
 }
 
-/* A writer who leaves out what the server chose gets it again. */
+/* Values that the server chose and a write leaves out are kept. */
 static int service_prepare_update(const char *subresource, const json_t *old, json_t *service,
                 const struct pipeline_context *c) {
         static const char *const kept[] = {

@@ -13,7 +13,7 @@
 
 enum { STORE_PAGE = 500 };
 
-/* --- what a list is made of --- */
+/* --- the parts of a list --- */
 
 struct list {
         struct verb_state state;
@@ -25,7 +25,7 @@ struct list {
         uint64_t remaining; /* 0: not known */
         char *last;         /* the last path shown */
         size_t count;
-        /* From the cache: what was there when it began. */
+        /* From the cache: the objects at the time it began. */
         VECTOR(struct item *) found;
         size_t at; /* the next one of found */
         /* The answer: texts in a row, the cache's own in the plain form. The first is the head's.

@@ -39,7 +39,7 @@ struct node_log {
         struct problem problem;
         struct buf errors;
         int status;
-        int error;
+        int failure;
 };
 
 static struct node_log *node_log_free(struct node_log *j) {
@@ -86,11 +86,11 @@ static int on_output(bool is_stderr, const char *data, size_t n, void *userdata)
         return 0;
 }
 
-static void *run(void *userdata) {
-        struct node_log *j = userdata;
+static int stream_log(struct node_log *j) {
         _cleanup_(ssh_conn_freep) struct ssh_conn *c = NULL;
+        int r;
 
-        j->error = ssh_conn_open(&c,
+        r = ssh_conn_open(&c,
                         &(struct ssh_target){.host = j->host,
                                         .port = j->port,
                                         .user = j->user,
@@ -98,8 +98,15 @@ static void *run(void *userdata) {
                                         .host_key = j->host_key,
                                         .timeout_s = CONNECT_S},
                         &j->problem);
-        if (j->error >= 0 && !atomic_load(&j->stop))
-                j->error = ssh_conn_stream(c, j->command, on_output, j, &j->status, &j->problem);
+        if (r < 0 || atomic_load(&j->stop))
+                return r;
+        return ssh_conn_stream(c, j->command, on_output, j, &j->status, &j->problem);
+}
+
+static void *run(void *userdata) {
+        struct node_log *j = userdata;
+
+        j->failure = stream_log(j);
         j->write_fd = safe_close(j->write_fd);
         return NULL;
 }
@@ -139,9 +146,9 @@ static void on_stream_gone(struct http_stream *s, void *userdata) {
 static void refuse(struct node_log *j) {
         _cleanup_problem_ struct problem p = {0};
 
-        if (j->error < 0)
+        if (j->failure < 0)
                 problem_set(&p, EIO, 500, "InternalError", "the node's log cannot be read: %s",
-                                j->problem.message ? j->problem.message : strerror(-j->error));
+                                j->problem.message ? j->problem.message : strerror(-j->failure));
         else
                 problem_set(&p, EINVAL, 400, "BadRequest", "%s",
                                 j->errors.size ? j->errors.data : "the node refused");
@@ -155,14 +162,14 @@ static void job_end(struct node_log *j) {
         while (j->errors.size > 0 && j->errors.data[j->errors.size - 1] == '\n')
                 j->errors.data[--j->errors.size] = 0;
         if (!j->stream && !j->gone && j->request->http) {
-                if (j->error < 0 || j->status != 0)
+                if (j->failure < 0 || j->status != 0)
                         refuse(j);
                 else
                         begin_stream(j);
         }
         if (j->stream) {
-                if (j->error < 0) {
-                        log_debug_errno(j->error, "A log stream from %s broke: %s", j->host,
+                if (j->failure < 0) {
+                        log_debug_errno(j->failure, "A log stream from %s broke: %s", j->host,
                                         strempty(j->problem.message));
                         http_stream_abort(j->stream);
                 } else {
@@ -237,7 +244,7 @@ static int node_log_start(struct node_log *j) {
         return -r;
 }
 
-/* --- what is asked for --- */
+/* --- the request --- */
 
 static const json_t *find_named(const json_t *list, const char *name) {
         const json_t *v;

@@ -187,7 +187,7 @@ int patch_decide(struct write *w, const json_t *live, struct decision *ret, stru
         size_t n;
         int r;
 
-        if (!request->http) /* nobody waits, and the patch went with the client */
+        if (!request->http) /* no client waits, and the patch went with it */
                 return -ECANCELED;
         if (request->patch_type == PATCH_APPLY)
                 return apply_decide(w, live, ret, p);

@@ -173,7 +173,7 @@ static int pause_until(struct stream *s, uint64_t until_us) {
 }
 
 /* The program's writes block when the socket is full, so nothing is lost. */
-static void wait_until(struct stream *s, uint64_t until_us) {
+static int wait_until(struct stream *s, uint64_t until_us) {
         static const char text[] = "keelson: this container writes more than 10000 lines or 8 MiB "
                                    "in 30 seconds; its writes block until they are over, then its "
                                    "output is read again. Nothing is lost. Write less, or "
@@ -183,20 +183,21 @@ static void wait_until(struct stream *s, uint64_t until_us) {
 
         _Static_assert(LOG_BUDGET_LINES == 10000 && LOG_BUDGET_BYTES == 8 << 20, "as in text");
         r = pause_until(s, until_us);
-        if (r >= 0)
-                r = send_line(s, &line);
         if (r < 0)
-                log_warning_errno(r, "Cannot limit the output of %s", s->source->unit);
+                return r;
+        return send_line(s, &line);
 }
 
 static void take_and_count(struct stream *s, size_t bytes) {
         uint64_t lines = take_lines(s, false), now = 0, until;
+        int r;
 
         if (sd_event_now(s->source->collector->event, CLOCK_MONOTONIC, &now) < 0)
                 return;
         until = log_budget_take(&s->budget, now, lines, bytes);
-        if (until > 0)
-                wait_until(s, until);
+        r = until > 0 ? wait_until(s, until) : 0;
+        if (r < 0)
+                log_warning_errno(r, "Cannot limit the output of %s", s->source->unit);
 }
 
 static int on_data(sd_event_source *io, int fd, uint32_t events, void *userdata) {
@@ -410,7 +411,7 @@ static int open_control(struct log_collector *c) {
         return sd_event_add_io(c->event, NULL, c->control, EPOLLIN, on_message, c);
 }
 
-/* ---- what the file descriptor store holds ---- */
+/* ---- the contents of the file descriptor store ---- */
 
 static void restore_source(struct log_collector *c, const char *name, int fd) {
         _cleanup_free_ char *path = about_path(name), *text = NULL,
@@ -478,6 +479,12 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
 static int run_loop(struct log_collector *c) {
         int r;
 
+        c->sources = map_new(source_release);
+        if (!c->sources)
+                return -ENOMEM;
+        r = sd_event_new(&c->event);
+        if (r < 0)
+                return r;
         r = sd_event_add_signal(c->event, NULL, SIGTERM, on_signal, c);
         if (r < 0)
                 return r;
@@ -504,10 +511,7 @@ int log_collect_main(void) {
         sigaddset(&signals, SIGTERM);
         sigaddset(&signals, SIGINT);
         (void)sigprocmask(SIG_BLOCK, &signals, NULL);
-        c.sources = map_new(source_release);
-        r = c.sources ? sd_event_new(&c.event) : -ENOMEM;
-        if (r >= 0)
-                r = run_loop(&c);
+        r = run_loop(&c);
         if (r < 0)
                 log_error_errno(r, "Cannot collect the containers' output");
         map_free(c.sources);

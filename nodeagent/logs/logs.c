@@ -43,40 +43,46 @@ int logs_match(sd_journal *j, const char *uid, const char *container, const char
                 const char *name, *value, *invocation;
         } origins[] = {{"_SYSTEMD_UNIT", LOG_COLLECT_UNIT, "KEELSON_INVOCATION"},
                         {"_TRANSPORT", "stdout", "_SYSTEMD_INVOCATION_ID"}};
-        int r = 0;
 
-        for (size_t i = 0; i < ELEMENTS(origins) && r >= 0; i++) {
-                r = match(j, "KEELSON_POD_UID", uid);
-                if (r >= 0)
-                        r = match(j, "KEELSON_CONTAINER", container);
-                if (r >= 0)
-                        r = match(j, origins[i].name, origins[i].value);
-                if (r >= 0 && invocation)
-                        r = match(j, origins[i].invocation, invocation);
-                if (r >= 0)
-                        r = sd_journal_add_disjunction(j);
+        for (size_t i = 0; i < ELEMENTS(origins); i++) {
+                const struct {
+                        const char *name, *value;
+                } fields[] = {{"KEELSON_POD_UID", uid}, {"KEELSON_CONTAINER", container},
+                                {origins[i].name, origins[i].value},
+                                {origins[i].invocation, invocation}};
+                int r;
+
+                for (size_t k = 0; k < ELEMENTS(fields); k++) {
+                        r = fields[k].value ? match(j, fields[k].name, fields[k].value) : 0;
+                        if (r < 0)
+                                return r;
+                }
+                r = sd_journal_add_disjunction(j);
+                if (r < 0)
+                        return r;
         }
-        return r;
+        return 0;
 }
 
-static int add_matches(struct reader *r, const char *invocation) {
-        return logs_match(r->journal, r->request->uid, r->request->container, invocation);
+static int add_matches(struct reader *reader, const char *invocation) {
+        return logs_match(reader->journal, reader->request->uid, reader->request->container,
+                        invocation);
 }
 
-static int flush(struct reader *r) {
+static int flush(struct reader *reader) {
         size_t done = 0;
 
-        while (done < r->out.size) {
-                ssize_t n = write(STDOUT_FILENO, r->out.data + done, r->out.size - done);
+        while (done < reader->out.size) {
+                ssize_t n = write(STDOUT_FILENO, reader->out.data + done, reader->out.size - done);
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0) {
-                        r->ended = true;
+                        reader->ended = true;
                         return -errno;
                 }
                 done += (size_t)n;
         }
-        buf_reset(&r->out);
+        buf_reset(&reader->out);
         return 0;
 }
 
@@ -86,31 +92,32 @@ static bool has_field(sd_journal *j, const char *name) {
         return sd_journal_get_data(j, name, &data, &n) >= 0;
 }
 
-static void show(struct reader *r) {
-        const struct logs_request *q = r->request;
+static void show(struct reader *reader) {
+        const struct logs_request *q = reader->request;
         const void *data;
         size_t n;
         uint64_t us;
         char stamp[TIMEFMT_SIZE];
 
-        if (sd_journal_get_data(r->journal, "MESSAGE", &data, &n) < 0 || n < 8)
+        if (sd_journal_get_data(reader->journal, "MESSAGE", &data, &n) < 0 || n < 8)
                 return;
-        if (q->timestamps && !r->in_line && sd_journal_get_realtime_usec(r->journal, &us) >= 0) {
+        if (q->timestamps && !reader->in_line &&
+                        sd_journal_get_realtime_usec(reader->journal, &us) >= 0) {
                 time_format_micro(us, stamp);
                 stamp[strcspn(stamp, "Z")] = 0;
-                buf_printf(&r->out, "%s000Z ", stamp);
+                buf_printf(&reader->out, "%s000Z ", stamp);
         }
-        buf_append(&r->out, (const char *)data + 8, n - 8);
-        r->in_line = has_field(r->journal, "KEELSON_PARTIAL");
-        if (!r->in_line)
-                buf_append_char(&r->out, '\n');
-        if (q->limit_bytes > 0 && r->written + r->out.size >= q->limit_bytes) {
-                r->out.size = (size_t)(q->limit_bytes - r->written);
-                r->ended = true;
+        buf_append(&reader->out, (const char *)data + 8, n - 8);
+        reader->in_line = has_field(reader->journal, "KEELSON_PARTIAL");
+        if (!reader->in_line)
+                buf_append_char(&reader->out, '\n');
+        if (q->limit_bytes > 0 && reader->written + reader->out.size >= q->limit_bytes) {
+                reader->out.size = (size_t)(q->limit_bytes - reader->written);
+                reader->ended = true;
         }
-        if (r->out.size >= OUTPUT_SIZE || r->ended) {
-                r->written += r->out.size;
-                (void)flush(r);
+        if (reader->out.size >= OUTPUT_SIZE || reader->ended) {
+                reader->written += reader->out.size;
+                (void)flush(reader);
         }
 }
 
@@ -136,62 +143,65 @@ static int entry_invocation(sd_journal *j, char ret[static INVOCATION_LENGTH + 1
 }
 
 /* The newest run in the journal that is not this one ("": any). 0 when there is none. */
-static int newest_but(struct reader *r, const char *but, char ret[static INVOCATION_LENGTH + 1]) {
+static int newest_but(
+                struct reader *reader, const char *but, char ret[static INVOCATION_LENGTH + 1]) {
         char id[INVOCATION_LENGTH + 1];
-        int e = sd_journal_seek_tail(r->journal);
+        int r = sd_journal_seek_tail(reader->journal);
 
-        while (e >= 0 && (e = sd_journal_previous(r->journal)) > 0)
-                if (entry_invocation(r->journal, id) > 0 && !streq(id, but)) {
+        if (r < 0)
+                return r;
+        while ((r = sd_journal_previous(reader->journal)) > 0)
+                if (entry_invocation(reader->journal, id) > 0 && !streq(id, but)) {
                         memcpy(ret, id, sizeof(id));
                         return 1;
                 }
-        return e;
+        return r;
 }
 
 /* The current run, or one that systemd still knows; else the newest with an entry. */
-static int current_invocation(struct reader *r, char ret[static INVOCATION_LENGTH + 1]) {
-        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", r->unit);
+static int current_invocation(struct reader *reader, char ret[static INVOCATION_LENGTH + 1]) {
+        _cleanup_free_ char *path = strformat("/run/systemd/units/invocation:%s", reader->unit);
         char target[64];
         ssize_t n = path ? readlink(path, target, sizeof(target)) : -1;
 
         if (n != INVOCATION_LENGTH)
-                return newest_but(r, "", ret);
+                return newest_but(reader, "", ret);
         memcpy(ret, target, INVOCATION_LENGTH);
         ret[INVOCATION_LENGTH] = 0;
         return 1;
 }
 
 /* Which run is requested: 1, or 0 when there is none. */
-static int choose(struct reader *r) {
+static int choose(struct reader *reader) {
         char current[INVOCATION_LENGTH + 1] = "";
-        int e = current_invocation(r, current);
+        int r = current_invocation(reader, current);
 
-        if (e > 0 && r->request->previous)
-                return newest_but(r, current, r->invocation);
-        memcpy(r->invocation, current, sizeof(current));
-        return e;
+        if (r > 0 && reader->request->previous)
+                return newest_but(reader, current, reader->invocation);
+        memcpy(reader->invocation, current, sizeof(current));
+        return r;
 }
 
 /* Puts the cursor before the first line to show. */
-static int seek(struct reader *r) {
-        const struct logs_request *q = r->request;
+static int seek(struct reader *reader) {
+        const struct logs_request *q = reader->request;
         uint64_t us;
-        int e;
+        int r;
 
         if (q->tail < 0)
-                return q->since_us > 0 ? sd_journal_seek_realtime_usec(r->journal, q->since_us)
-                                       : sd_journal_seek_head(r->journal);
-        e = sd_journal_seek_tail(r->journal);
-        if (e < 0)
-                return e;
+                return q->since_us > 0 ? sd_journal_seek_realtime_usec(reader->journal, q->since_us)
+                                       : sd_journal_seek_head(reader->journal);
+        r = sd_journal_seek_tail(reader->journal);
+        if (r < 0)
+                return r;
         /* Skips the lines that are to be shown, and one more. */
         for (int64_t i = 0; i <= q->tail; i++) {
-                e = sd_journal_previous(r->journal);
-                if (e < 0)
-                        return e;
-                if (e == 0)
-                        return sd_journal_seek_head(r->journal);
-                if (q->since_us > 0 && sd_journal_get_realtime_usec(r->journal, &us) >= 0 &&
+                r = sd_journal_previous(reader->journal);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        return sd_journal_seek_head(reader->journal);
+                if (q->since_us > 0 && sd_journal_get_realtime_usec(reader->journal, &us) >= 0 &&
                                 us < q->since_us)
                         return 0;
         }
@@ -205,95 +215,130 @@ static bool reader_left(void) {
         return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
-static int follow(struct reader *r) {
+static int follow(struct reader *reader) {
         unsigned quiet = 0;
 
-        while (!r->ended && quiet < QUIET_ROUNDS) {
-                struct pollfd p[] = {{.fd = sd_journal_get_fd(r->journal), .events = POLLIN},
+        while (!reader->ended && quiet < QUIET_ROUNDS) {
+                struct pollfd p[] = {{.fd = sd_journal_get_fd(reader->journal), .events = POLLIN},
                                 {.fd = STDOUT_FILENO}};
                 bool any = false;
-                int e;
+                int r;
 
                 if (p[0].fd < 0)
                         return p[0].fd;
-                e = sd_journal_next(r->journal);
-                while (e > 0 && !r->ended) {
-                        show(r);
+                r = sd_journal_next(reader->journal);
+                while (r > 0 && !reader->ended) {
+                        show(reader);
                         any = true;
-                        e = sd_journal_next(r->journal);
+                        r = sd_journal_next(reader->journal);
                 }
-                r->written += r->out.size;
-                if (e < 0 || flush(r) < 0)
-                        return e;
-                quiet = any || unit_run_goes_on(r->unit, r->invocation) > 0 ? 0 : quiet + 1;
+                reader->written += reader->out.size;
+                if (r < 0)
+                        return r;
+                if (flush(reader) < 0)
+                        return 0;
+                quiet = any || unit_run_goes_on(reader->unit, reader->invocation) > 0 ? 0
+                                                                                      : quiet + 1;
                 (void)poll(p, 2, WAIT_MS);
                 if (reader_left())
                         return 0;
-                e = sd_journal_process(r->journal);
-                if (e < 0)
-                        return e;
+                r = sd_journal_process(reader->journal);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
-static int find_unit(struct reader *r) {
-        const struct logs_request *q = r->request;
+static int find_unit(struct reader *reader) {
+        const struct logs_request *q = reader->request;
 
-        r->unit = pod_unit_name_of(q->ns, q->pod, q->container);
-        return r->unit ? 0 : -ENOMEM;
+        reader->unit = pod_unit_name_of(q->ns, q->pod, q->container);
+        return reader->unit ? 0 : -ENOMEM;
 }
 
-static int run(struct reader *r, struct problem *p) {
+/* Matches the entries of the requested run: 1. 0 when there is none: all runs are matched. */
+static int match_run(struct reader *reader) {
+        int r = find_unit(reader);
+
+        if (r < 0)
+                return r;
+        r = add_matches(reader, /* invocation= */ NULL);
+        if (r < 0)
+                return r;
+        r = choose(reader);
+        if (r <= 0)
+                return r;
+        sd_journal_flush_matches(reader->journal);
+        r = add_matches(reader, reader->invocation);
+        return r < 0 ? r : 1;
+}
+
+static int print(struct reader *reader) {
+        int r = seek(reader);
+
+        if (r < 0)
+                return r;
+        while (!reader->ended && (r = sd_journal_next(reader->journal)) > 0)
+                show(reader);
+        if (r < 0)
+                return r;
+        reader->written += reader->out.size;
+        if (reader->ended)
+                return 0;
+        r = flush(reader);
+        if (r < 0)
+                return r;
+        return reader->request->follow && !reader->request->previous ? follow(reader) : 0;
+}
+
+static int cannot_read(struct problem *p, int r) {
+        return problem_set(p, -r, 0, NULL, "cannot read the journal: %s", strerror(-r));
+}
+
+static int run(struct reader *reader, struct problem *p) {
         /* All of the machine's files: journald keeps the entries of users from 1000 on in separate
          * ones. */
-        int e = sd_journal_open(&r->journal, SD_JOURNAL_LOCAL_ONLY);
+        int r = sd_journal_open(&reader->journal, SD_JOURNAL_LOCAL_ONLY);
 
-        if (e < 0)
-                return problem_set(p, -e, 0, NULL, "cannot open the journal: %s", strerror(-e));
-        (void)sd_journal_set_data_threshold(r->journal, 0);
-        e = find_unit(r);
-        if (e >= 0)
-                e = add_matches(r, NULL);
-        if (e >= 0)
-                e = choose(r);
-        if (e == 0 && r->request->previous)
+        if (r < 0)
+                return problem_set(p, -r, 0, NULL, "cannot open the journal: %s", strerror(-r));
+        (void)sd_journal_set_data_threshold(reader->journal, 0);
+        r = match_run(reader);
+        if (r < 0)
+                return cannot_read(p, r);
+        if (r == 0 && reader->request->previous)
                 return problem_set(p, ENOENT, 400, "BadRequest",
                                 "previous terminated container \"%s\" in pod \"%s\" not found",
-                                r->request->container, r->request->pod);
-        if (e > 0) {
-                sd_journal_flush_matches(r->journal);
-                e = add_matches(r, r->invocation);
-        }
-        if (e >= 0)
-                e = seek(r);
-        while (e >= 0 && !r->ended && (e = sd_journal_next(r->journal)) > 0)
-                show(r);
-        r->written += r->out.size;
-        if (e >= 0 && !r->ended)
-                e = flush(r);
-        if (e >= 0 && r->request->follow && !r->request->previous && !r->ended)
-                e = follow(r);
+                                reader->request->container, reader->request->pod);
+        r = print(reader);
         /* A reader that closed the stream is not an error. */
-        if (e < 0 && e != -EPIPE)
-                return problem_set(p, -e, 0, NULL, "cannot read the journal: %s", strerror(-e));
+        if (r < 0 && r != -EPIPE)
+                return cannot_read(p, r);
         return 0;
+}
+
+static void reader_done(struct reader *reader) {
+        if (reader->journal)
+                sd_journal_close(reader->journal);
+        buf_done(&reader->out);
+        free(reader->unit);
+}
+
+static int exit_failed(int r, const struct problem *p) {
+        fprintf(stderr, "%s\n", p->message ? p->message : strerror(-r));
+        return 1;
 }
 
 int logs_ssh_main(const char *command) {
         _cleanup_(logs_request_done) struct logs_request request = {0};
+        _cleanup_(reader_done) struct reader reader = {.request = &request};
         _cleanup_problem_ struct problem p = {0};
-        struct reader r = {.request = &request};
-        int e = logs_request_parse(strempty(command), &request, &p);
+        int r = logs_request_parse(strempty(command), &request, &p);
 
-        if (e >= 0)
-                e = run(&r, &p);
-        if (r.journal)
-                sd_journal_close(r.journal);
-        buf_done(&r.out);
-        free(r.unit);
-        if (e < 0) {
-                fprintf(stderr, "%s\n", p.message ? p.message : strerror(-e));
-                return 1;
-        }
+        if (r < 0)
+                return exit_failed(r, &p);
+        r = run(&reader, &p);
+        if (r < 0)
+                return exit_failed(r, &p);
         return 0;
 }

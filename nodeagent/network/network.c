@@ -40,6 +40,13 @@ struct network {
         struct map *routes; /* to the pods of other nodes, as last set */
 };
 
+DEFINE_CLEANUP(struct nl_sock *, nl_socket_free);
+DEFINE_CLEANUP(struct nl_cache *, nl_cache_free);
+DEFINE_CLEANUP(struct nl_addr *, nl_addr_put);
+DEFINE_CLEANUP(struct rtnl_addr *, rtnl_addr_put);
+DEFINE_CLEANUP(struct rtnl_link *, rtnl_link_put);
+DEFINE_CLEANUP(struct rtnl_route *, rtnl_route_put);
+
 static int nl_errno(int error) {
         switch (error < 0 ? -error : error) {
         case 0:
@@ -127,23 +134,20 @@ static int link_up(struct nl_sock *s, int index) {
 }
 
 static int address_add(struct nl_sock *s, int index, const char *text) {
-        struct rtnl_addr *address;
-        struct nl_addr *local;
-        int r = nl_addr_parse(text, AF_INET, &local);
+        _cleanup_(rtnl_addr_putp) struct rtnl_addr *address = rtnl_addr_alloc();
+        _cleanup_(nl_addr_putp) struct nl_addr *local = NULL;
+        int r;
 
+        if (!address)
+                return -ENOMEM;
+        r = nl_addr_parse(text, AF_INET, &local);
         if (r < 0)
                 return nl_errno(r);
-        address = rtnl_addr_alloc();
-        r = -NLE_NOMEM;
-        if (address) {
-                rtnl_addr_set_ifindex(address, index);
-                r = rtnl_addr_set_local(address, local);
-        }
-        if (r >= 0)
-                r = rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE);
-        nl_addr_put(local);
-        rtnl_addr_put(address);
-        return nl_errno(r);
+        rtnl_addr_set_ifindex(address, index);
+        r = rtnl_addr_set_local(address, local);
+        if (r < 0)
+                return nl_errno(r);
+        return nl_errno(rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE));
 }
 
 /* Whether it is an IPv4 address of this link; its text without the prefix's length then. */
@@ -192,18 +196,18 @@ static int address_parse(const char *text, struct nl_addr **ret) {
 }
 
 static int route_set_addresses(struct rtnl_route *o, const struct route_spec *route) {
-        struct nl_addr *destination, *source = NULL;
+        _cleanup_(nl_addr_putp) struct nl_addr *destination = NULL, *source = NULL;
         int r = address_parse(route->destination ? route->destination : "0.0.0.0/0", &destination);
 
-        if (r >= 0)
-                r = address_parse(route->source, &source);
-        if (r >= 0)
-                r = rtnl_route_set_dst(o, destination);
-        if (r >= 0 && source)
-                r = rtnl_route_set_pref_src(o, source);
-        nl_addr_put(destination);
-        nl_addr_put(source);
-        return r;
+        if (r < 0)
+                return r;
+        r = address_parse(route->source, &source);
+        if (r < 0)
+                return r;
+        r = rtnl_route_set_dst(o, destination);
+        if (r < 0)
+                return r;
+        return source ? rtnl_route_set_pref_src(o, source) : 0;
 }
 
 static int route_set_hop(struct rtnl_route *o, const struct route_spec *route) {
@@ -244,26 +248,25 @@ static int route_fill(struct rtnl_route *o, const struct route_spec *route) {
 }
 
 static int route_add(struct nl_sock *s, const struct route_spec *route) {
-        struct rtnl_route *o = rtnl_route_alloc();
+        _cleanup_(rtnl_route_putp) struct rtnl_route *o = rtnl_route_alloc();
         int r = o ? route_fill(o, route) : -NLE_NOMEM;
 
-        if (r >= 0)
-                r = rtnl_route_add(s, o, NLM_F_CREATE | NLM_F_REPLACE);
-        rtnl_route_put(o);
-        return nl_errno(r);
+        if (r < 0)
+                return nl_errno(r);
+        return nl_errno(rtnl_route_add(s, o, NLM_F_CREATE | NLM_F_REPLACE));
 }
 
 static int link_make(struct nl_sock *s, const char *name, const char *type) {
-        struct rtnl_link *link = rtnl_link_alloc();
-        int r = -NLE_NOMEM;
+        _cleanup_(rtnl_link_putp) struct rtnl_link *link = rtnl_link_alloc();
+        int r;
 
-        if (link) {
-                rtnl_link_set_name(link, name);
-                r = rtnl_link_set_type(link, type);
-        }
-        if (r >= 0)
-                r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
-        rtnl_link_put(link);
+        if (!link)
+                return -ENOMEM;
+        rtnl_link_set_name(link, name);
+        r = rtnl_link_set_type(link, type);
+        if (r < 0)
+                return nl_errno(r);
+        r = rtnl_link_add(s, link, NLM_F_CREATE | NLM_F_EXCL);
         return r == -NLE_EXIST ? 0 : nl_errno(r);
 }
 
@@ -354,20 +357,20 @@ int network_set_pod_range(struct network *n, const char *cidr, const char *gatew
 
 int network_repair(struct network *n) {
         _cleanup_(map_freep) struct map *routes = TAKE_PTR(n->routes);
-        int result = service_device(n), r;
+        int first_error = service_device(n), r;
 
         /* One failure must not keep the rest from being repaired. */
         if (*n->gateway) {
                 r = network_set_pod_range(n, n->pod_cidr, n->gateway);
-                if (r < 0 && result >= 0)
-                        result = r;
+                if (r < 0 && first_error >= 0)
+                        first_error = r;
         }
         if (routes) {
                 r = network_set_routes(n, routes);
-                if (r < 0 && result >= 0)
-                        result = r;
+                if (r < 0 && first_error >= 0)
+                        first_error = r;
         }
-        return result;
+        return first_error;
 }
 
 char *network_pod_path(const char *uid) {
@@ -754,24 +757,22 @@ static bool any_address(struct nl_cache *links, struct nl_cache *addresses, char
 }
 
 int network_guess_node_ip(char ret[static 16]) {
-        struct nl_cache *routes = NULL, *addresses = NULL, *links = NULL;
-        struct nl_sock *s = NULL;
+        _cleanup_(nl_socket_freep) struct nl_sock *s = NULL;
+        _cleanup_(nl_cache_freep) struct nl_cache *routes = NULL, *addresses = NULL, *links = NULL;
         int r = open_socket(&s);
 
         if (r < 0)
                 return r;
         r = rtnl_route_alloc_cache(s, AF_INET, 0, &routes);
-        if (r >= 0)
-                r = rtnl_addr_alloc_cache(s, &addresses);
-        if (r >= 0)
-                r = rtnl_link_alloc_cache(s, AF_UNSPEC, &links);
         if (r < 0)
-                r = nl_errno(r);
-        else if (!default_address(routes, addresses, ret) && !any_address(links, addresses, ret))
-                r = -ENODEV;
-        nl_cache_free(routes);
-        nl_cache_free(addresses);
-        nl_cache_free(links);
-        nl_socket_free(s);
-        return r < 0 ? r : 0;
+                return nl_errno(r);
+        r = rtnl_addr_alloc_cache(s, &addresses);
+        if (r < 0)
+                return nl_errno(r);
+        r = rtnl_link_alloc_cache(s, AF_UNSPEC, &links);
+        if (r < 0)
+                return nl_errno(r);
+        return default_address(routes, addresses, ret) || any_address(links, addresses, ret)
+                               ? 0
+                               : -ENODEV;
 }

@@ -87,7 +87,7 @@ static void mark(struct nft *n, const char *prefix, const char *name) {
         again(n);
 }
 
-/* ---- what a key should put into the table ---- */
+/* ---- the wanted elements of a key ---- */
 
 /* The API's own addresses: those of the kubeconfig, and the endpoints of its service. */
 static json_t *api_addresses(struct nft *n) {
@@ -427,7 +427,7 @@ bool nft_is_loaded(const struct nft *n) {
         return n->loaded;
 }
 
-/* ---- what changes ---- */
+/* ---- changes ---- */
 
 static bool takes_from_outside(const json_t *service) {
         return json_array_size(json_at(service, "spec.externalIPs")) > 0 ||

@@ -134,6 +134,14 @@ static int index_slice(struct service_table *t, const json_t *slice) {
         return json_array_append(list, (json_t *)slice) < 0 ? -ENOMEM : 0;
 }
 
+static int add_slice(struct service_table *t, const char *key, const json_t *slice) {
+        int r = map_set(t->slices, key, json_incref((json_t *)slice));
+
+        if (r < 0)
+                return r;
+        return index_slice(t, slice);
+}
+
 int service_table_set_slice(struct service_table *t, const json_t *slice) {
         _cleanup_free_ char *key = object_key(slice), *service = service_of(slice), *before = NULL;
         const json_t *old = key ? map_get(t->slices, key) : NULL;
@@ -147,9 +155,7 @@ int service_table_set_slice(struct service_table *t, const json_t *slice) {
                 before = service_of(old);
                 unindex(t, old);
         }
-        r = map_set(t->slices, key, json_incref((json_t *)slice));
-        if (r >= 0)
-                r = index_slice(t, slice);
+        r = add_slice(t, key, slice);
         if (before && !streq_ptr(before, service))
                 touch(t, before);
         touch(t, service);

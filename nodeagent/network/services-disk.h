@@ -4,8 +4,8 @@
 
 #include "lib/json.h"
 
-/* objects: array that nobody changes meanwhile. Blocks (thousands of objects, fsync): call it on a
- * worker thread. The file has mode 0600. */
+/* objects: an array that must not change meanwhile. Blocks (thousands of objects, fsync): call it
+ * on a worker thread. The file has mode 0600. */
 int services_disk_save(const char *path, const json_t *objects);
 /* Calls func for each object of the file; stops with an error at a line that cannot be read.
  * -ENOENT when there is no file. */

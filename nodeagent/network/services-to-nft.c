@@ -307,11 +307,10 @@ static int port_to_model(struct port_context *c, const json_t *port, const json_
                             *external = strformat("ext-%s", c->stem);
         _cleanup_free_ char *go_internal = strformat("goto svc-%s", c->stem),
                             *go_external = strformat("goto ext-%s", c->stem);
-        int r = collect(slices, port, node_name, &all);
 
-        if (r >= 0)
-                r = collect(slices, port, node_name, &local);
-        if (r < 0 || !internal || !external || !go_internal || !go_external) {
+        if (collect(slices, port, node_name, &all) < 0 ||
+                        collect(slices, port, node_name, &local) < 0 || !internal || !external ||
+                        !go_internal || !go_external) {
                 free(all.items);
                 free(local.items);
                 return -ENOMEM;

@@ -1,6 +1,6 @@
 /* The annotations unit.keelson.dev/<Property>. Which namespace may use which property is decided by
- * the API's admission (the pod security level). Here is what belongs to the agent whatever
- * admission allowed: the unit's identity, the other units that it affects, and keelson's own keys,
+ * the API's admission (the pod security level). These belong to the agent, whatever admission
+ * allowed: the unit's identity, the other units that it affects, and keelson's own keys,
  * state and sockets, which are hidden after everything else. Only a container with
  * securityContext.privileged, which owns the machine anyway, is exempt. */
 #include "nodeagent/plan/plan.h"

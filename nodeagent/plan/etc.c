@@ -251,22 +251,25 @@ static int resolv_conf(
              cluster = !isempty(f->cluster_dns) &&
                        (streq(policy, "ClusterFirstWithHostNet") ||
                                        (streq(policy, "ClusterFirst") && !uses_host_network(pod)));
-        _cleanup_(resolver_done) struct resolver r = {json_array(), json_array(), json_object()};
-        int e = 0;
+        _cleanup_(resolver_done) struct resolver resolver = {
+                        json_array(), json_array(), json_object()};
+        int r;
 
-        if (!r.nameservers || !r.searches || !r.options)
+        if (!resolver.nameservers || !resolver.searches || !resolver.options)
                 return -ENOMEM;
         if (!none && !cluster && !config)
                 return 0;
         if (!none)
-                read_resolver(&r, strempty(f->host_resolv));
-        if (cluster)
-                e = use_cluster_dns(pod, f, &r);
-        if (e >= 0)
-                e = add_dns_config(config, &r, p);
-        if (e < 0)
-                return e;
-        write_resolver(&r, out);
+                read_resolver(&resolver, strempty(f->host_resolv));
+        if (cluster) {
+                r = use_cluster_dns(pod, f, &resolver);
+                if (r < 0)
+                        return r;
+        }
+        r = add_dns_config(config, &resolver, p);
+        if (r < 0)
+                return r;
+        write_resolver(&resolver, out);
         return 1;
 }
 

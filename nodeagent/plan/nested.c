@@ -1,5 +1,5 @@
 /* Mounts inside mounts. systemd creates a missing mount point as root and follows any link on the
- * way; inside a volume the pod decides what is there. So the agent opens and creates every mount
+ * way; the contents of a volume are the pod's. So the agent opens and creates every mount
  * point below a volume of the same container before the start (stage.c), without following links.
  */
 #include "nodeagent/plan/plan.h"

@@ -34,6 +34,14 @@ static void on_done(enum exec_outcome outcome, const char *message, void *userda
                                                   : "command failed");
 }
 
+static int start(struct container_exec *x) {
+        int r = volumes_write_commands(x->unit);
+
+        if (r < 0)
+                return r;
+        return runtime_exec(x->container->pod->pods->agent->runtime, x->unit, on_done, x, &x->run);
+}
+
 int container_exec_probe(struct container *c, struct probe *probe, const json_t *command,
                 uint64_t timeout_us) {
         struct pods *all = c->pod->pods;
@@ -56,9 +64,7 @@ int container_exec_probe(struct container *c, struct probe *probe, const json_t 
         }
         *x = (struct container_exec){.container = c, .probe = probe, .unit = run, .next = c->execs};
         c->execs = x;
-        r = volumes_write_commands(run);
-        if (r >= 0)
-                r = runtime_exec(all->agent->runtime, run, on_done, x, &x->run);
+        r = start(x);
         if (r < 0)
                 exec_free(x);
         return r;

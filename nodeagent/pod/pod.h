@@ -135,7 +135,7 @@ struct container *pod_container(struct pod *p, const char *name);
 bool pod_is_host_network(const struct pod *p);
 bool pod_is_terminal(const struct pod *p);
 
-/* ---- pod-disk.c: what of a pod is on disk ---- */
+/* ---- pod-disk.c: a pod's files on disk ---- */
 
 /* Object and resources. Written before anything runs, so that a crash at any instant leaves either
  * nothing or a pod that is found again. */
@@ -174,7 +174,7 @@ const json_t *container_plan(const struct container *c);
 /* Sets up containers and records from the pod's object. */
 int pod_add_containers(struct pod *p);
 void pod_free_containers(struct pod *p);
-/* Takes what the record on disk says of it. */
+/* Sets its fields from the record on disk. */
 void container_load(struct container *c, const json_t *saved);
 /* None of its containers run, although the record may say so. */
 void container_not_adopted(struct container *c);
@@ -186,15 +186,15 @@ void container_commit(struct container *c, const struct container_memory *m);
 void container_start(struct container *c);
 /* The runtime refused the start. */
 void container_start_refused(struct container *c, const char *message);
-/* Takes over what the runtime says, and what was left in files when the program has ended. NULL:
- * the container is gone. */
+/* Observes the runtime's state, and reads the program's files when it has ended. NULL: the
+ * container is gone. */
 void container_observe_run(struct container *c, const struct run_state *state);
 /* Every container that has not started waits with this reason. */
 void pod_wait_all(struct pod *p, const char *reason, const char *message);
 /* The awaited event has come. */
 void pod_wait_over(struct pod *p);
 
-/* ---- container-files.c: what kpod-exec and the program have left ---- */
+/* ---- container-files.c: the files of kpod-exec and of the program ---- */
 
 void container_read_report(struct container *c);
 /* The termination message; NULL: none. Caller frees. */
@@ -251,7 +251,7 @@ void usage_done(struct pod *p);
 
 /* ---- report.c ---- */
 
-/* Record to disk and status to the API, where they differ from what is there. */
+/* Writes the record to disk and the status to the API, where they differ from the last ones. */
 void pod_report(struct pod *p);
 /* An Event about the pod, and a line in the log. */
 void pod_event(struct pod *p, const char *type, const char *reason, const char *fmt, ...)

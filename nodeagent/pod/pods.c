@@ -95,15 +95,24 @@ static void unindex(struct pods *all, struct pod *p) {
         (void)map_steal(all->by_sandbox, p->sandbox_name);
 }
 
+static int index_pod(struct pods *all, struct pod *p) {
+        int r = map_set(all->by_sandbox, p->sandbox_name, p);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < p->count; i++) {
+                r = index_unit(all, &p->containers[i]);
+                if (r < 0)
+                        return r;
+        }
+        return map_set(all->by_uid, p->uid, p);
+}
+
 int pods_add(struct pods *all, struct pod *p) {
         int r;
 
         assert(!map_get(all->by_uid, p->uid));
-        r = map_set(all->by_sandbox, p->sandbox_name, p);
-        for (size_t i = 0; i < p->count && r >= 0; i++)
-                r = index_unit(all, &p->containers[i]);
-        if (r >= 0)
-                r = map_set(all->by_uid, p->uid, p);
+        r = index_pod(all, p);
         if (r < 0)
                 unindex(all, p);
         return r;

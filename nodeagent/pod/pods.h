@@ -8,7 +8,7 @@
 int pods_new(struct pods **ret, struct agent *agent);
 struct pods *pods_free(struct pods *p);
 DEFINE_CLEANUP(struct pods *, pods_free);
-/* Takes up what the disk says ran here; before anything of the API is known. */
+/* Loads the pods on disk, which ran here before; call it before anything of the API is known. */
 int pods_load(struct pods *p);
 /* The desired pod, new or changed. static pods come from files and are not the API's. */
 enum { POD_STATIC = 1 << 0 };
@@ -26,7 +26,7 @@ void pods_wake_ending(struct pods *p);
 void pods_unit_changed(struct pods *p, const char *name, const struct run_state *state);
 void pods_unit_start_error(struct pods *p, const char *name, const char *message);
 void pods_units_listed(struct pods *p);
-/* Compare the live units with what they should be, and put back. */
+/* Compares the live units with their plans, and restores those that differ. */
 void pods_check_units(struct pods *p);
 /* Gives every pod its link, addresses and routes again, where something took them away. */
 void pods_mend_network(struct pods *p);

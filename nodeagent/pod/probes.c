@@ -202,7 +202,7 @@ static int handshake(struct probe *p) {
         return 1;
 }
 
-/* Reads what is there. 1 when the verdict was given. */
+/* Reads the bytes that have arrived. 1 when the verdict was given. */
 static int read_answer(struct probe *p) {
         char data[1024], message[128];
         ssize_t n = stream_read(p, data, sizeof(data));

@@ -309,10 +309,10 @@ static int make_point(const char *upper, const char *target, size_t skip, bool f
                 if (!path)
                         return -ENOMEM;
                 there = lstat(lower, &st) >= 0;
-                /* systemd would make what is missing behind a link outside of the copy. */
+                /* systemd would create the missing target of a link outside of the copy. */
                 if (there && S_ISLNK(st.st_mode) && access(target, F_OK) < 0)
                         return -ELOOP;
-                /* Through a link or at something else: systemd knows what to do. */
+                /* Through a link or at something else: systemd handles both. */
                 if (there && (last || !S_ISDIR(st.st_mode)))
                         break;
                 if (last && !folder) {

@@ -41,6 +41,8 @@ static struct measurement *measurement_free(struct measurement *u) {
         return NULL;
 }
 
+DEFINE_CLEANUP(struct measurement *, measurement_free);
+
 void usage_done(struct pod *p) {
         p->usage.running = measurement_free(p->usage.running);
         p->usage.over = mfree(p->usage.over);
@@ -110,33 +112,45 @@ static int on_answer(sd_event_source *s, int fd, uint32_t revents, void *userdat
         return 0;
 }
 
-static int start(struct pod *p, char *const *argv) {
-        struct measurement *u = calloc(1, sizeof(*u));
+static int spawn_with(
+                char *const *argv, int output, posix_spawn_file_actions_t *actions, pid_t *ret) {
+        int r = -posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO);
+
+        if (r < 0)
+                return r;
+        return -posix_spawnp(ret, argv[0], actions, /* attributes= */ NULL, argv, environ);
+}
+
+static int spawn(char *const *argv, int output, pid_t *ret) {
         posix_spawn_file_actions_t actions;
+        int r = -posix_spawn_file_actions_init(&actions);
+
+        if (r < 0)
+                return r;
+        r = spawn_with(argv, output, &actions, ret);
+        posix_spawn_file_actions_destroy(&actions);
+        return r;
+}
+
+static int start(struct pod *p, char *const *argv) {
+        _cleanup_(measurement_freep) struct measurement *u = calloc(1, sizeof(*u));
+        _cleanup_close_ int output = -EBADF;
         int ends[2], r;
 
         if (!u)
                 return -ENOMEM;
-        if (pipe2(ends, O_CLOEXEC) < 0) {
-                free(u);
+        *u = (struct measurement){.pod = p, .fd = -EBADF};
+        if (pipe2(ends, O_CLOEXEC) < 0)
                 return -errno;
-        }
-        *u = (struct measurement){.pod = p, .fd = ends[0]};
-        r = -posix_spawn_file_actions_init(&actions);
-        if (r >= 0) {
-                r = -posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-                if (r >= 0)
-                        r = -posix_spawnp(&u->pid, argv[0], &actions, NULL, argv, environ);
-                posix_spawn_file_actions_destroy(&actions);
-        }
-        close(ends[1]);
-        if (r >= 0)
-                r = sd_event_add_io(p->pods->agent->event, &u->io, u->fd, EPOLLIN, on_answer, u);
-        if (r < 0) {
-                measurement_free(u);
+        u->fd = ends[0];
+        output = ends[1];
+        r = spawn(argv, output, &u->pid);
+        if (r < 0)
                 return r;
-        }
-        p->usage.running = u;
+        r = sd_event_add_io(p->pods->agent->event, &u->io, u->fd, EPOLLIN, on_answer, u);
+        if (r < 0)
+                return r;
+        p->usage.running = TAKE_PTR(u);
         return 0;
 }
 
@@ -179,16 +193,22 @@ static int command(const struct pod *p, char ***ret) {
         return 0;
 }
 
-void usage_measure(struct pod *p) {
+static int measure(struct pod *p) {
         _cleanup_strv_free_ char **argv = NULL;
+        int r = command(p, &argv);
+
+        if (r < 0)
+                return r;
+        return start(p, argv);
+}
+
+void usage_measure(struct pod *p) {
         int r;
 
         assert(!p->usage.running);
         p->usage.next_us = now_mono_us() + PERIOD_US;
         pod_wake_at(p, p->usage.next_us);
-        r = command(p, &argv);
-        if (r >= 0)
-                r = start(p, argv);
+        r = measure(p);
         if (r < 0)
                 log_warning_errno(r, "Cannot measure the volumes of pod %s/%s with du",
                                 object_namespace(p->object), object_name(p->object));

@@ -1,5 +1,5 @@
-/* The view of a pod, gathered for one decision. Nothing is changed here but what is read
- * late: kpod-exec's report of a start is a file that nothing announces. */
+/* The view of a pod, gathered for one decision. Nothing is changed here, with one
+ * exception that is read late: kpod-exec's report of a start, a file without notification. */
 #include "lib/timefmt.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"

@@ -160,7 +160,7 @@ static int make_files(const json_t *volume, const char *path) {
         return r;
 }
 
-/* Makes what may be made, and looks at what is there. */
+/* Makes the path if the type of the volume allows it, and checks its type. */
 static int look_at_host(const char *path, const char *check, struct stat *ret) {
         if (streq(check, "DirectoryOrCreate")) {
                 int r = mkdir_parents(path, 0755);

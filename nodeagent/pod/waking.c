@@ -35,7 +35,7 @@ void pod_wake_at(struct pod *p, uint64_t mono_us) {
 int pods_on_defer(sd_event_source *s, void *userdata) {
         struct pods *all = userdata;
 
-        /* Not before the runtime has said what is there. */
+        /* Not before the runtime has listed its units. */
         if (!all->units_listed)
                 return 0;
         map_foreach (all->by_uid, e) {

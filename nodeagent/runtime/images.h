@@ -11,7 +11,7 @@
  *      {"root": "directory", "path": "/srv/x"} a root file system in a directory
  *      {"root": "raw", "path": "/srv/x.raw"}   a disk image
  *
- * Pure: the paths are tidy and allowed, but nobody has looked whether they exist. -EINVAL with p
+ * Pure: the paths are tidy and allowed, but it is not checked that they exist. -EINVAL with p
  * (reason InvalidImageName) for the first image that this node cannot run. */
 int images_resolve(const json_t *pod, json_t **ret, struct problem *p);
 /* Why this absolute path can't be a container's root, or NULL. "/" can't; nor folders that pods

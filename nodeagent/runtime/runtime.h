@@ -1,7 +1,7 @@
 /* The interface to the runtime of this node's containers, in neutral terms. The pod machine speaks
  * to this interface only; a driver fills in struct runtime_ops (systemd.c is the first one). A
  * container is known by the name that its plan gave it, a run of it by an id that is new at each
- * start. Calls return at once: what came of them arrives through the callbacks, as a new state. */
+ * start. Calls return at once: their results arrive through the callbacks, as a new state. */
 #pragma once
 
 #include <systemd/sd-event.h>

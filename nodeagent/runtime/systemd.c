@@ -42,7 +42,7 @@ static struct runtime *systemd_free(struct runtime *r) {
         return NULL;
 }
 
-/* Makes sure that somebody listens where the unit writes to. */
+/* Makes sure that the socket to which the unit writes has a listener. */
 static void ensure_logs(struct systemd *s, const json_t *unit) {
         int r = log_sockets_ensure(s->log_sockets, unit);
 

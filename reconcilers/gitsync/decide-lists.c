@@ -1,5 +1,5 @@
 /* The decisions of a run that are lists of actions: which trials, applies, removals and corrections
- * of drift follow from what was seen. */
+ * of drift follow from the views. */
 #include "lib/object.h"
 #include "reconcilers/gitsync/decide.h"
 #include "reconcilers/gitsync/people.h"
@@ -146,7 +146,7 @@ void decide_applies(const struct wanted *wanted, size_t count, bool base, struct
         }
 }
 
-/* --- what left Git --- */
+/* --- objects that left Git --- */
 
 /* A sentence that says why the object is kept, and how to remove it. */
 static char *kept_sentence(const struct inventory_entry *e, enum removal removal,

@@ -6,7 +6,7 @@
 #include "reconcilers/gitsync/inventory.h"
 #include "reconcilers/gitsync/manifest.h"
 
-/* --- whether a run starts, and with what --- */
+/* --- whether a run starts, and with which step --- */
 
 /* The state in which a run may start. */
 struct run_view {
@@ -101,7 +101,7 @@ const char *decide_other_owner(
 /* The applies of this run, rank by rank. base: namespaces and CRDs only. */
 void decide_applies(const struct wanted *wanted, size_t count, bool base, struct actions *ret);
 
-/* --- what left Git --- */
+/* --- objects that left Git --- */
 
 /* Entries that the commit does not have, in reverse order of applying; an array for the caller to
  * free, of borrowed entries. NULL when out of memory. */

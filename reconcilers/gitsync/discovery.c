@@ -108,10 +108,10 @@ static int take_answer(struct discovery *d, const char *api_version, const json_
 }
 
 static void on_answer(int error, const json_t *list, const struct problem *p, void *userdata) {
-        struct refresh *r = userdata;
-        struct refresh it = *r;
+        struct refresh *refresh = userdata;
+        struct refresh it = *refresh;
 
-        free(r);
+        free(refresh);
         if (error == 0)
                 error = take_answer(it.discovery, it.api_version, list);
         else if (error == -ENOENT)
@@ -124,17 +124,17 @@ int discovery_refresh(struct discovery *d, const char *api_version, discovery_do
                 void *userdata, struct api_call **ret) {
         _cleanup_free_ char *path = strformat(
                         "%s/%s", strchr(api_version, '/') ? "/apis" : "/api", api_version);
-        struct refresh *r = calloc(1, sizeof(*r));
-        int q = -ENOMEM;
+        struct refresh *refresh = calloc(1, sizeof(*refresh));
+        int r = -ENOMEM;
 
-        if (!r)
+        if (!refresh)
                 return -ENOMEM;
-        *r = (struct refresh){d, done, userdata, strdup(api_version)};
-        if (path && r->api_version)
-                q = api_get_async(d->client, path, on_answer, r, ret);
-        if (q < 0) {
-                free(r->api_version);
-                free(r);
+        *refresh = (struct refresh){d, done, userdata, strdup(api_version)};
+        if (path && refresh->api_version)
+                r = api_get_async(d->client, path, on_answer, refresh, ret);
+        if (r < 0) {
+                free(refresh->api_version);
+                free(refresh);
         }
-        return q;
+        return r;
 }

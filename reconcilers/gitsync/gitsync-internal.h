@@ -151,7 +151,7 @@ int gitsync_get(struct running_action *a, const char *path, api_done_func done);
 enum apply_mode { APPLY_TRIAL, APPLY_FORCED_TRIAL, APPLY_REAL };
 int gitsync_send_apply(struct running_action *a, const struct wanted *w, enum apply_mode mode,
                 api_done_func done);
-/* Lets our manager own what people's managers own, as the dry run's answer shows it. */
+/* Lets our manager own the fields that other managers own, as the dry run's answer shows them. */
 int gitsync_send_take_over(struct running_action *a, const struct wanted *w, const json_t *managed,
                 const char *version, api_done_func done);
 /* Makes a failure's message for the status: names the file and line of the item (which may be
@@ -180,11 +180,11 @@ void gitsync_apply_begin(struct gitsync *s); /* step-apply.c; also namespaces an
 /* The answer of a real apply: its hashes go into the inventory. */
 int gitsync_note_applied(struct gitsync *s, const struct wanted *w, const json_t *answer);
 void gitsync_prune_begin(struct gitsync *s); /* step-prune.c */
-void gitsync_prune_done(struct gitsync *s);  /* frees what it looked at */
+void gitsync_prune_done(struct gitsync *s);  /* frees its view */
 void gitsync_drift_begin(struct gitsync *s); /* step-drift.c */
-void gitsync_drift_done(struct gitsync *s);  /* frees what it found */
+void gitsync_drift_done(struct gitsync *s);  /* frees its findings */
 
-/* --- step-drift.c: what is watched --- */
+/* --- step-drift.c: watched objects --- */
 
 /* Watches every kind (and namespace) of the current revision. */
 void gitsync_watch_all(struct gitsync *s);
@@ -208,8 +208,8 @@ void gitsync_condition(struct gitsync *s, const char *type, const char *status, 
                 const char *message);
 /* Takes value. */
 void gitsync_status_set(struct gitsync *s, const char *field, json_t *value);
-/* Writes what there is to write. wait: the run continues (in RECORDING and REPORTING) when all of
- * it is written. */
+/* Writes the status and the inventory where they changed. wait: the run continues (in RECORDING and
+ * REPORTING) when all of it is written. */
 void gitsync_status_write(struct gitsync *s, bool wait);
 void gitsync_report_begin(struct gitsync *s);
 /* Judges the health of what was applied, after a moment. */

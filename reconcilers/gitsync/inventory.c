@@ -241,17 +241,18 @@ static void set_hash(char to[static INVENTORY_HASH_SIZE], const char *text) {
 
 static int read_one(struct inventory *v, const json_t *of, const char *ns, const char *name,
                 const char *hash, const char *live, const char *state) {
-        struct api_resource r = {json_str_or(of, "group", ""), json_str_or(of, "version", "v1"),
-                        json_str_or(of, "resource", ""), json_str_or(of, "kind", ""), *ns};
+        const struct api_resource resource = {json_str_or(of, "group", ""),
+                        json_str_or(of, "version", "v1"), json_str_or(of, "resource", ""),
+                        json_str_or(of, "kind", ""), *ns};
         struct inventory_entry *e;
         bool is_new;
-        int q;
+        int r;
 
-        if (isempty(r.kind) || isempty(name))
+        if (isempty(resource.kind) || isempty(name))
                 return 0;
-        q = inventory_put(v, &r, ns, name, &e, &is_new);
-        if (q < 0)
-                return q;
+        r = inventory_put(v, &resource, ns, name, &e, &is_new);
+        if (r < 0)
+                return r;
         set_hash(e->hash, hash);
         set_hash(e->live, live);
         set_state(e, state);

@@ -121,7 +121,7 @@ static void on_leading(bool leading, void *userdata) {
 
         k->leading = leading;
         if (!leading) {
-                map_clear(k->syncs); /* cancels what is under way */
+                map_clear(k->syncs); /* cancels runs under way */
                 return;
         }
         informer_foreach(k->world.gitsyncs, e) want_sync(k, informer_object(e));

@@ -1,5 +1,5 @@
-/* Sets of fields as managedFields writes them: union, difference, and what is left out. Depth is
- * bounded by the parser of JSON texts (100). */
+/* Sets of fields as managedFields writes them: union, difference, and fields without an owner.
+ * Depth is bounded by the parser of JSON texts (100). */
 #include "reconcilers/gitsync/people.h"
 
 #include "lib/buf.h"

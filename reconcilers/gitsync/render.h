@@ -18,12 +18,12 @@ struct renderer {
 
 /* Begins that process; before the caller gives up its own rights, because the renderer needs
  * others. */
-int renderer_start(struct renderer *r);
+int renderer_start(struct renderer *renderer);
 /* Ends it; does nothing when it was not started. */
-void renderer_stop(struct renderer *r);
+void renderer_stop(struct renderer *renderer);
 
 /* Renders answer's folders [{tool, path}] of the commit, each as one more entry of answer's files,
  * and removes `folders` from it. request: that of the fetch, with mirror, name, namespace and, for
  * helm, helm {releaseName, valuesFiles, values}. p has the program's message. Once per renderer. */
-int render_folders(struct renderer *r, git_repository *repo, git_commit *commit,
+int render_folders(struct renderer *renderer, git_repository *repo, git_commit *commit,
                 const json_t *request, json_t *answer, struct problem *p);

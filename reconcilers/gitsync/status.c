@@ -3,9 +3,11 @@
  *
  * This file is the only writer of the status. It keeps its own copy of all that the status says
  * (taken over once from the object) and writes the whole of it by server-side apply, one write at a
- * time: a watch that is late can't undo anything. The inventory goes into separate objects where
- * it is large; those are written first, then the status that names them, then the ones it named
- * before go. */
+ * time: a watch that is late can't undo anything. The write names the object's uid, so that an
+ * object that was created again under the same name never gets it (a resourceVersion, which other
+ * controllers name, would fail at each change of the spec). The inventory goes into separate
+ * objects where it is large; those are written first, then the status that names them, then the
+ * ones it named before go. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/pki.h"
@@ -15,7 +17,7 @@
 
 enum { HEALTH_DEBOUNCE_US = 300000, MESSAGE_MAX = 2000 };
 
-/* --- what it says --- */
+/* --- its contents --- */
 
 void gitsync_status_load(struct gitsync *s) {
         struct status_writer *w = &s->writer;
@@ -173,9 +175,9 @@ static json_t *status_document(struct gitsync *s) {
         if (!status || !items || json_object_set(status, "inventory", items) < 0 ||
                         json_object_set(status, "inventoryIn", w->names) < 0)
                 return NULL;
-        return json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "keelson.dev/v1", "kind",
-                        "GitSync", "metadata", "name", s->name, "namespace", s->ns, "status",
-                        status);
+        return json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:O}", "apiVersion", "keelson.dev/v1",
+                        "kind", "GitSync", "metadata", "name", s->name, "namespace", s->ns, "uid",
+                        object_uid(s->object), "status", status);
 }
 
 static void write_status(struct gitsync *s) {
@@ -379,8 +381,8 @@ static void make_status(struct gitsync *s) {
         }
 }
 
-/* Reports what the identity of the GitSync may not watch, once. */
-static void tell_unwatched(struct gitsync *s) {
+/* Reports the first resource that the identity of the GitSync may not watch, once. */
+static void report_unwatched(struct gitsync *s) {
         const struct wanted *before = NULL;
 
         for (size_t i = 0; i < s->current.count && *s->identity->user; i++) {
@@ -420,8 +422,8 @@ static void succeed(struct gitsync *s) {
                         s->current.summary);
         s->applied_generation = object_generation(s->object);
         gitsync_watch_all(s);
-        tell_unwatched(s);
-        if (!gitsync_drift_is(s, "detect")) { /* what was only reported is corrected now */
+        report_unwatched(s);
+        if (!gitsync_drift_is(s, "detect")) { /* drift that was only reported is corrected now */
                 map_foreach (s->drifted, m)
                         (void)map_set(s->suspects, map_entry_key(m), SUSPECT_NEW);
                 map_clear(s->drifted);
@@ -521,7 +523,7 @@ static int on_health(sd_event_source *source, uint64_t usec, void *userdata) {
         enum health h = judge(s, &why);
         gitsync_condition(s, "Healthy", words[h].status, words[h].reason, strempty(why));
         if (*s->identity->user)
-                tell_unwatched(s);
+                report_unwatched(s);
         gitsync_status_write(s, false);
         return 0;
 }

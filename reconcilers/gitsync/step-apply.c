@@ -38,14 +38,12 @@ static void on_applied(int error, const json_t *answer, const struct problem *p,
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
-static void on_taken_over(
-                int error, const json_t *answer, const struct problem *p, void *userdata) {
+static void on_taken_over(int r, const json_t *answer, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         const struct wanted *w = a->action->subject;
-        int r;
 
         a->handle = NULL;
-        if (error < 0) /* it changed meanwhile: the watch brings what it is now */
+        if (r < 0) /* it changed meanwhile: the watch brings its new state */
                 log_debug("Cannot take over what people own of %s: %s", w->key,
                                 strempty(p->message));
         r = gitsync_send_apply(a, w, APPLY_REAL, on_applied);

@@ -259,18 +259,16 @@ static void on_put_back(int error, const json_t *answer, const struct problem *p
         settled(a, f->w);
 }
 
-static void on_taken_over(
-                int error, const json_t *answer, const struct problem *p, void *userdata) {
+static void on_taken_over(int r, const json_t *answer, const struct problem *p, void *userdata) {
         struct running_action *a = userdata;
         const struct finding *f = a->action->subject;
-        int r;
 
         a->handle = NULL;
-        if (error < 0 && p->code != 409 && error != -ENOENT) {
-                put_back_failed(a, error, p);
+        if (r < 0 && p->code != 409 && r != -ENOENT) {
+                put_back_failed(a, r, p);
                 return;
         }
-        if (error < 0) { /* it changed meanwhile: it stays a suspect and is compared again */
+        if (r < 0) { /* it changed meanwhile: it stays a suspect and is compared again */
                 gitsync_of(a)->drift_in_vain = true;
                 action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
                 return;
@@ -344,7 +342,7 @@ void gitsync_drift_done(struct gitsync *s) {
         s->finding_count = 0;
 }
 
-/* The condition Drifted: what is reported and not corrected. */
+/* The condition Drifted: the drift that is reported and not corrected. */
 static void report_drifted(struct gitsync *s) {
         size_t n = map_size(s->drifted);
         const json_t *conditions = json_object_get(s->writer.status, "conditions"), *c;

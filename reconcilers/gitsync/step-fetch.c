@@ -13,24 +13,27 @@ static void start_child(struct gitsync *s, const json_t *secret);
 
 static int read_revision(struct gitsync *s, const json_t *reply, struct problem *p) {
         struct manifest_owner owner = {s->name, s->ns};
-        struct revision *r = &s->candidate;
+        struct revision *revision = &s->candidate;
         json_t *word;
         size_t i;
+        int r;
 
-        revision_done(r);
-        int q = manifest_set_read(json_object_get(reply, "files"), &owner, &r->set, p);
-        if (q < 0)
-                return q;
-        r->commit = strdup(json_str_or(reply, "commit", ""));
-        r->name = strdup(json_str_or(reply, "revision", ""));
-        r->summary = strdup(json_str_or(reply, "summary", ""));
-        r->ignored = json_is_array(json_object_get(reply, "ignored"))
-                                     ? json_deep_copy(json_object_get(reply, "ignored"))
-                                     : json_array();
-        json_array_foreach (r->set.ignored, i, word)
-                if (json_array_size(r->ignored) < FETCH_IGNORED_MAX)
-                        json_array_append(r->ignored, word);
-        return r->commit && r->name && r->summary && r->ignored ? 0 : -ENOMEM;
+        revision_done(revision);
+        r = manifest_set_read(json_object_get(reply, "files"), &owner, &revision->set, p);
+        if (r < 0)
+                return r;
+        revision->commit = strdup(json_str_or(reply, "commit", ""));
+        revision->name = strdup(json_str_or(reply, "revision", ""));
+        revision->summary = strdup(json_str_or(reply, "summary", ""));
+        revision->ignored = json_is_array(json_object_get(reply, "ignored"))
+                                            ? json_deep_copy(json_object_get(reply, "ignored"))
+                                            : json_array();
+        json_array_foreach (revision->set.ignored, i, word)
+                if (json_array_size(revision->ignored) < FETCH_IGNORED_MAX)
+                        json_array_append(revision->ignored, word);
+        return revision->commit && revision->name && revision->summary && revision->ignored
+                               ? 0
+                               : -ENOMEM;
 }
 
 /* Nothing new in Git: the run ends here, unless something is left to do: a failed run, kept

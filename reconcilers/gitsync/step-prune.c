@@ -1,7 +1,7 @@
-/* The last step of a run: what left Git is removed, rank by rank from the last. Each rank is looked
- * at (is the object still this GitSync's, what does a Namespace or a CRD hold?), decided
- * (decide_removals) and carried out before the next one. Objects that must not be removed without a
- * person's permission is kept, and tried again by later runs. */
+/* The last step of a run: objects that left Git are removed, rank by rank from the last. Each rank
+ * is checked (is the object still this GitSync's, which objects does a Namespace or a CRD hold?),
+ * decided (decide_removals) and carried out before the next one. Objects that must not be removed
+ * without a user's permission are kept, and tried again by later runs. */
 #include "lib/buf.h"
 #include "lib/log.h"
 #include "lib/object.h"
@@ -39,8 +39,8 @@ static void ended(struct running_action *a) {
         action_ended(a, /* error= */ 0, /* object= */ NULL, /* p= */ NULL);
 }
 
-/* What cannot be looked at or removed does not hold up the others of its rank: it is reported after
- * them. Without any answer of the API the run ends at once. */
+/* An object that cannot be read or removed does not hold up the others of its rank: it is reported
+ * after them. Without any answer of the API the run ends at once. */
 static void fail(struct running_action *a, int error, const struct problem *p) {
         struct leaving *l = a->action->subject;
         _cleanup_problem_ struct problem why = {0};
@@ -99,7 +99,7 @@ static void on_contents(const char *holds, const char *unseen, void *userdata) {
         look_ended(a);
 }
 
-/* Removing a Namespace or a CRD removes all that it holds: finds out what that is. */
+/* Removing a Namespace or a CRD removes all objects in it: finds them. */
 static void look_inside(struct running_action *a) {
         struct leaving *l = a->action->subject;
         struct looking *look = a->handle;
@@ -112,7 +112,7 @@ static void look_inside(struct running_action *a) {
         else
                 r = contents_of_crd(&look->contents, gitsync_client(s), l->live, s->ns, s->name,
                                 on_contents, a);
-        if (r == -ENOENT) { /* what can't be read is not removed on a guess */
+        if (r == -ENOENT) { /* an object that can't be read is not removed */
                 l->facts.unseen = "none of its versions is served";
                 look_ended(a);
         } else if (r < 0)
@@ -235,7 +235,7 @@ static int look_start(struct running_action *a) {
 
 /* --- carrying out --- */
 
-/* Removes the entry from the inventory, and what is remembered of the object. */
+/* Removes the entry from the inventory, and all other records of the object. */
 static void forget(struct gitsync *s, struct leaving *l) {
         struct inventory_entry *e = l->entry;
 
@@ -336,7 +336,7 @@ const struct action_type run_action_keep = {
 
 /* --- the step --- */
 
-/* The condition Pruned: what is kept, or that nothing is kept any longer. */
+/* The condition Pruned: the objects that are kept, or that none is kept any longer. */
 static void report_kept(struct gitsync *s) {
         if (s->kept && s->kept_count > 1) {
                 char *more = strformat("%s (and %zu more)", s->kept, s->kept_count - 1);
@@ -367,7 +367,7 @@ void gitsync_prune_done(struct gitsync *s) {
 
 static void next_rank(struct gitsync *s);
 
-/* The ranks before it (its Namespace, say) wait for what failed. */
+/* The ranks before it (its Namespace, say) wait for the failed object. */
 static void on_rank_pruned(struct gitsync *s) {
         for (size_t i = 0; i < s->leaving_count; i++)
                 if (s->leaving[i].error < 0) {

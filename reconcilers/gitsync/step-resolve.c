@@ -155,18 +155,18 @@ static int compare_wanted(const void *a, const void *b) {
         return x->item < y->item ? -1 : x->item > y->item; /* else in the order of the files */
 }
 
-static int make_wanted(struct gitsync *s, struct revision *r, struct problem *p) {
-        r->wanted = calloc(r->set.count + 1, sizeof(*r->wanted));
-        if (!r->wanted)
+static int make_wanted(struct gitsync *s, struct revision *revision, struct problem *p) {
+        revision->wanted = calloc(revision->set.count + 1, sizeof(*revision->wanted));
+        if (!revision->wanted)
                 return -ENOMEM;
-        for (size_t i = 0; i < r->set.count; i++) {
-                const struct manifest_item *item = &r->set.items[i];
-                const struct kept_resource *k = resource_of(s, r, item->object);
-                struct wanted *w = &r->wanted[i];
-                int q = k ? place_item(s, item, &k->resource, p) : -ENOMEM;
+        for (size_t i = 0; i < revision->set.count; i++) {
+                const struct manifest_item *item = &revision->set.items[i];
+                const struct kept_resource *k = resource_of(s, revision, item->object);
+                struct wanted *w = &revision->wanted[i];
+                int r = k ? place_item(s, item, &k->resource, p) : -ENOMEM;
 
-                if (q < 0)
-                        return q;
+                if (r < 0)
+                        return r;
                 *w = (struct wanted){.item = item,
                                 .resource = &k->resource,
                                 .rank = kind_rank(k->resource.group, k->resource.kind),
@@ -174,13 +174,13 @@ static int make_wanted(struct gitsync *s, struct revision *r, struct problem *p)
                 w->key = inventory_key(k->resource.group, k->resource.kind,
                                 k->resource.namespaced ? object_namespace(item->object) : "",
                                 object_name(item->object));
-                r->count = i + 1;
+                revision->count = i + 1;
                 if (!w->key)
                         return -ENOMEM;
                 decide_hash(item->object, &k->resource, s->identity->user, w->hash);
         }
-        qsort(r->wanted, r->count, sizeof(*r->wanted), compare_wanted);
-        return decide_duplicates(r->wanted, r->count, p);
+        qsort(revision->wanted, revision->count, sizeof(*revision->wanted), compare_wanted);
+        return decide_duplicates(revision->wanted, revision->count, p);
 }
 
 /* 0: complete, 1: a request is under way; negative: refused. */

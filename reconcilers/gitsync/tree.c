@@ -1,5 +1,5 @@
-/* Two passes over a folder of the commit: the first finds what is there, the second skips what a
- * kustomization includes and reads the rest. */
+/* Two passes over a folder of the commit: the first lists its files, the second skips those that
+ * a kustomization includes and reads the rest. */
 #include "reconcilers/gitsync/tree.h"
 
 #include "lib/pki.h"
@@ -26,7 +26,7 @@ struct tree_walk {
         json_t *refs; /* what kustomizations include: path -> true */
         json_t *answer;
         struct problem *problem;
-        int error;
+        int failure; /* the error that ended the walk */
 };
 
 static int note(json_t *answer, const char *name, const char *why) {
@@ -188,10 +188,13 @@ static int read_patterns(struct tree_walk *w, const json_t *request) {
         if (!words)
                 return -ENOMEM;
         r = read_ignore_file(w, "");
-        if (r == 0 && *w->path)
-                r = read_ignore_file(w, w->path);
         if (r < 0)
                 return r;
+        if (*w->path) {
+                r = read_ignore_file(w, w->path);
+                if (r < 0)
+                        return r;
+        }
         json_array_foreach (exclude, i, v) {
                 r = add_rule(w, w->path, strempty(json_string_value(v)));
                 if (r < 0)
@@ -245,6 +248,11 @@ static int add_found(struct tree_walk *w, const char *name, const git_oid *id, c
         return w->found[w->count++].name ? 0 : -ENOMEM;
 }
 
+static int note_component(struct tree_walk *w, const char *folder) {
+        return note(w->answer, *folder ? folder : ".",
+                        "a component of kustomize: only other kustomizations use it");
+}
+
 /* Whether the folder is one for a renderer: 1 when it was taken, 0 when its files are plain. */
 static int look_for_renderer(struct tree_walk *w, const char *folder, const git_tree *tree) {
         for (size_t i = 0; i < git_tree_entrycount(tree); i++) {
@@ -268,12 +276,9 @@ static int look_for_renderer(struct tree_walk *w, const char *folder, const git_
                 git_blob_free(blob);
                 if (r == -EINVAL)
                         continue;
-                if (r == 0)
-                        r = note(w->answer, *folder ? folder : ".",
-                                        "a component of kustomize: only other kustomizations use "
-                                        "it");
-                else if (r > 0)
-                        r = add_found(w, folder, NULL, "kustomize");
+                if (r < 0)
+                        return r;
+                r = r > 0 ? add_found(w, folder, NULL, "kustomize") : note_component(w, folder);
                 return r < 0 ? r : 1;
         }
         return 0;
@@ -320,12 +325,12 @@ static int on_entry(const char *root, const git_tree_entry *entry, void *payload
         if (name[0] == '.') /* .git*, .github, editors' files */
                 return 1;
         if (!path)
-                w->error = -ENOMEM;
+                w->failure = -ENOMEM;
         else if (git_tree_entry_type(entry) == GIT_OBJECT_TREE)
-                w->error = on_folder(w, path, entry);
+                w->failure = on_folder(w, path, entry);
         else
-                w->error = on_file(w, path, entry);
-        return w->error;
+                w->failure = on_file(w, path, entry);
+        return w->failure;
 }
 
 /* --- second pass --- */
@@ -436,7 +441,7 @@ static int read_folder(struct tree_walk *w, git_commit *commit, const json_t *re
                 return r;
         /* 1: the folder is a renderer's, and its files are not read. */
         if (r == 0 && git_tree_walk(folder, GIT_TREEWALK_PRE, on_entry, w) < 0)
-                return w->error < 0 ? w->error : unreadable(w->problem, "a folder");
+                return w->failure < 0 ? w->failure : unreadable(w->problem, "a folder");
         return read_found(w);
 }
 
@@ -501,16 +506,16 @@ static int on_export(const char *root, const git_tree_entry *entry, void *payloa
         json_t *files = json_object_get(w->refs, "files");
 
         if (!path)
-                w->error = -ENOMEM;
+                w->failure = -ENOMEM;
         else if (!utf8_is_valid(path, strlen(path)))
                 return mode == GIT_FILEMODE_TREE ? 1 : 0;
         else if (mode == GIT_FILEMODE_LINK) {
                 target = follow(w, path, git_tree_entry_id(entry));
-                w->error = target ? export_blob(w, path, git_tree_entry_id(target), files) : 0;
+                w->failure = target ? export_blob(w, path, git_tree_entry_id(target), files) : 0;
                 git_tree_entry_free(target);
         } else if (mode == GIT_FILEMODE_BLOB || mode == GIT_FILEMODE_BLOB_EXECUTABLE)
-                w->error = export_blob(w, path, git_tree_entry_id(entry), files);
-        return w->error < 0 ? -1 : 0;
+                w->failure = export_blob(w, path, git_tree_entry_id(entry), files);
+        return w->failure < 0 ? -1 : 0;
 }
 
 int tree_export(git_repository *repo, git_commit *commit, json_t *answer, json_t **ret,
@@ -526,7 +531,7 @@ int tree_export(git_repository *repo, git_commit *commit, json_t *answer, json_t
                 return -ENOMEM;
         if (git_commit_tree(&w.root, commit) < 0 ||
                         git_tree_walk(w.root, GIT_TREEWALK_PRE, on_export, &w) < 0)
-                r = w.error < 0 ? w.error : unreadable(p, "the tree");
+                r = w.failure < 0 ? w.failure : unreadable(p, "the tree");
         else
                 *ret = json_incref(files);
         walk_done(&w);

@@ -70,7 +70,7 @@ static inline ProtobufCBinaryData text_data(const char *s) {
 /* ---- proxy.c: what lies between two members ---- */
 
 struct proxy;
-/* Listens on a port of its own; who connects is told by the process that owns the other end. */
+/* Listens on a port of its own; the process that owns the other end is the member that connects. */
 int proxy_new(struct proxy **ret, struct chaos *c, unsigned to);
 struct proxy *proxy_free(struct proxy *p);
 uint16_t proxy_port(const struct proxy *p);
@@ -245,7 +245,7 @@ struct chaos {
 
 uint64_t chaos_now_us(const struct chaos *c); /* since the start */
 uint64_t chaos_now_ns(void);
-/* Something is not as it must be; told with the next line of TAP. */
+/* Something is not as it must be; reported with the next line of TAP. */
 void chaos_fail(struct chaos *c, const char *fmt, ...) _printf_(2, 3);
 void chaos_say(struct chaos *c, const char *fmt, ...) _printf_(2, 3);
 /* A line of TAP: not ok when something failed since the last. */

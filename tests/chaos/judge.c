@@ -14,7 +14,7 @@ static bool are_gone(struct chaos *c, void *userdata) {
 }
 
 /* The end of it says most: the whole is in the history file. */
-static void tell_end(const char *text) {
+static void report_end(const char *text) {
         enum { LINES = 40, COLUMNS = 200 };
         size_t lines = 0;
 
@@ -42,7 +42,7 @@ static void judge_history(struct chaos *c) {
                                 r.verdict == LINEAR_GAVE_UP ? "the search was given up"
                                                             : "no order explains them",
                                 r.key, r.op_count);
-                tell_end(r.text);
+                report_end(r.text);
         }
         chaos_result(c,
                         "the history of %zu operations on %zu keys is linearizable (%llu known, "
@@ -270,7 +270,7 @@ static int compare_gaps(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
-static void tell_gaps(struct chaos *c) {
+static void report_gaps(struct chaos *c) {
         if (c->gap_count == 0)
                 return;
         qsort(c->gaps, c->gap_count, sizeof(*c->gaps), compare_gaps);
@@ -296,7 +296,7 @@ void judge_all(struct chaos *c) {
                         c->faults_done, (double)chaos_now_us(c) / 1e6,
                         (double)c->change_count * 1e6 / (double)chaos_now_us(c),
                         (double)c->success_gap_us / 1e6);
-        tell_gaps(c);
+        report_gaps(c);
         if (!chaos_until(c, GONE_LIMIT_US, are_gone, NULL))
                 chaos_fail(c, "keys of leases that ended are still there after %d s",
                                 GONE_LIMIT_US / 1000000);

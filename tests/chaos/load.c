@@ -1,5 +1,5 @@
 /* Clients: each does one operation after the other on a few keys that all share, with a time limit
- * of its own, and goes to another member when one does not serve. What they were told goes into the
+ * of its own, and goes to another member when one does not serve. Their answers go into the
  * history. Nothing is tried twice: whether the first time did something is what the history is for.
  *
  *   r/PERIOD/K   read, written, compared and swapped, deleted

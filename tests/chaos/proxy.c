@@ -1,7 +1,7 @@
-/* What lies between two members: each is found by the others at a port of ours. Who connects is
- * told by which process owns the other end of the connection, so that each direction between two
- * members can be cut or delayed for itself. What is cut waits, as with packets that get lost and
- * are sent again: it arrives, late, when the way is open again. */
+/* What lies between two members: each is found by the others at a port of ours. The member
+ * that connects is the process that owns the other end of the connection, so that each direction
+ * between two members can be cut or delayed for itself. What is cut waits, as with packets that get
+ * lost and are sent again: it arrives, late, when the way is open again. */
 #include "tests/chaos/chaos.h"
 
 #include <arpa/inet.h>
@@ -157,7 +157,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
         struct connection *x = userdata;
         unsigned i = fd == x->fds[0] ? 0 : 1;
 
-        /* A side that is gone would be told again and again while its way is cut. */
+        /* A side that is gone would be reported again and again while its way is cut. */
         if (events & (EPOLLHUP | EPOLLERR) && is_cut(x->proxy->chaos, &x->ways[i])) {
                 x->gone[i] = true;
                 return sd_event_source_set_enabled(source, SD_EVENT_OFF);

@@ -1,5 +1,5 @@
 /* A watcher of everything on each member. It takes up again where it was when its member comes
- * back; what it is told must be every revision, in order, once. */
+ * back; its events must be every revision, in order, once. */
 #include "tests/chaos/chaos.h"
 
 enum { RETRY_US = 100000 };
@@ -201,12 +201,12 @@ void watcher_check_acknowledged(struct watcher *w) {
 
         for (size_t i = 0; i < c->change_count; i++) {
                 const struct change *k = &c->changes[i];
-                bool told = k->rev <= w->base;
+                bool reported = k->rev <= w->base;
 
                 for (size_t e = find_rev(w, k->rev); e < w->count && w->events[e].rev == k->rev;
                                 e++)
-                        told = told || w->events[e].hash == k->hash;
-                if (!told)
+                        reported = reported || w->events[e].hash == k->hash;
+                if (!reported)
                         chaos_fail(w->chaos,
                                         "the watcher of %s missed an acknowledged change of "
                                         "revision %lld",

@@ -361,6 +361,12 @@ def parts():
     assert now["status"]["collisionCount"] == 3
     is_(a.merge(d + "/d", {"status": {"collisionCount": 5}}), 200)
     assert is_(a.get(d + "/d/status"), 200).json["status"]["collisionCount"] == 3
+    own = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "uid": now["metadata"]["uid"]},
+           "status": {"collisionCount": 4}}
+    is_(a.apply(d + "/d/status?fieldManager=m&force=true", own), 200)
+    other = dict(own, metadata={"name": "d", "uid": "another"}, status={"collisionCount": 5})
+    is_(a.apply(d + "/d/status?fieldManager=m&force=true", other), 409, "Conflict", "UID in precondition: another")
+    assert is_(a.get(d + "/d/status"), 200).json["status"]["collisionCount"] == 4
     is_(a.merge(d + "/d/scale", {"spec": {"replicas": -1}}), 422, "Invalid")
     is_(a.delete(d + "/d"), 200)
 

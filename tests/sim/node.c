@@ -296,7 +296,7 @@ static void hurry(struct world *w, struct node *n, void *data, uint64_t number) 
 }
 
 /* The others notice that their connections to it ended, or that there is one again. */
-static void tell_others(struct world *w, const struct node *n, uint64_t lost) {
+static void notify_others(struct world *w, const struct node *n, uint64_t lost) {
         for (unsigned i = 0; i < w->node_count; i++) {
                 struct node *x = &w->nodes[i];
 
@@ -388,7 +388,7 @@ void node_start(struct world *w, struct node *n) {
                 story_digest(w, n, n->replica->state->applied, node_digest(n));
         tick_at(n, replica_next_ms(n->replica));
         fresh_started(w, n);
-        tell_others(w, n, 0);
+        notify_others(w, n, 0);
         node_turn(w, n);
 }
 
@@ -406,7 +406,7 @@ void node_crash(struct world *w, struct node *n, enum crash how) {
         tear_save(w, n);
         device_crash(w, &n->device, how);
         end_life(w, n);
-        tell_others(w, n, n->id);
+        notify_others(w, n, n->id);
         after(w, delay_us(w, 20 * MS, 800 * MS), NULL, restart, n, NULL, n->life);
 }
 
@@ -414,7 +414,7 @@ void node_stop(struct world *w, struct node *n) {
         replica_last_write(n->replica);
         device_crash(w, &n->device, CRASH_KILL);
         end_life(w, n);
-        tell_others(w, n, n->id);
+        notify_others(w, n, n->id);
 }
 
 void node_done(struct node *n) {

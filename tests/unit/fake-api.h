@@ -223,8 +223,10 @@ static inline void fake_create(
 }
 
 static inline bool fake_conflicts(const json_t *o, const json_t *body) {
-        const char *version = json_str(body, "metadata.resourceVersion");
+        const char *version = json_str(body, "metadata.resourceVersion"), *uid = object_uid(body);
 
+        if (*uid && !streq(uid, object_uid(o)))
+                return true;
         return version && !streq_ptr(version, json_str(o, "metadata.resourceVersion"));
 }
 

@@ -39,7 +39,7 @@ const char *fake_kapid_stored(const struct fake_kapid *f, const char *key);
 int64_t fake_kapid_lease(const struct fake_kapid *f, const char *key);
 /* Stores as another program would; value NULL deletes. */
 void fake_kapid_put(struct fake_kapid *f, const char *key, const char *value);
-/* A request by a user who may do everything, routed; http may be NULL (then nobody is answered). */
+/* A request by a user who may do everything, routed; http may be NULL (then there is no answer). */
 struct request *fake_request(struct fake_kapid *f, struct exchange *x);
 /* Runs the exchange's verb. The caller ends it with exchange_done. */
 void exchange(struct fake_kapid *f, struct exchange *x);

@@ -17,7 +17,7 @@
 struct place {
         char folder[32];
         char *open, *closed, *inside, *outside; /* folders, and a file in each */
-        uint16_t port;                          /* somebody listens there */
+        uint16_t port;                          /* has a listener */
         int listener;
 };
 

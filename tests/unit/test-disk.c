@@ -220,7 +220,7 @@ static void test_formats_that_are_refused(void **state) {
         assert_non_null(strstr(f->p.message, "another program"));
 }
 
-static void test_damage_is_told(void **state) {
+static void test_damage_is_reported(void **state) {
         struct fixture *f = *state;
         _cleanup_free_ char *path = strformat("%s/kstored.db", f->folder);
         _cleanup_free_ char *wal = strformat("%s/kstored.db-wal", f->folder);
@@ -569,7 +569,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(
                                         test_formats_that_are_refused, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leftovers_go, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_damage_is_told, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_damage_is_reported, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_checkpoint_and_copy, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_hash, setup, teardown),
                         cmocka_unit_test_setup_teardown(

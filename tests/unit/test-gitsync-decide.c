@@ -95,7 +95,7 @@ static void applies_what_changed(void **state) {
         assert_int_equal(decide_apply(c->wanted, c->count, &v), 0);
         assert_int_equal(decide_apply(d->wanted, d->count, &v), 1);
         assert_true(d->wanted[1].apply && !d->wanted[0].apply);
-        /* Somebody else who applies is a change. */
+        /* An apply by another manager is a change. */
         decide_hash(c->set.items[0].object, &c->resources[0], "system:serviceaccount:ns:x",
                         c->wanted[0].hash);
         assert_int_equal(decide_apply(c->wanted, c->count, &v), 1);

@@ -195,7 +195,7 @@ static bool is_at(struct world *w, const char *name, const char *value) {
         return streq(value_of(w, name), value);
 }
 
-/* Somebody changes an object by hand. */
+/* A user changes an object. */
 static void meddle(struct world *w, const char *name, const char *value) {
         _cleanup_free_ char *key = strformat("default/%s", name);
         json_t *o = json_deep_copy(fake_api_get(w->api, "configmaps", key));
@@ -252,7 +252,7 @@ static void world_start(struct world *w, const char *drift) {
                         0);
         loop_until(w->event, informer_is_synced(sw->gitsyncs));
         assert_int_equal(gitsync_new(&w->sync, sw, "default", "s"), 0);
-        /* Meddling begins when somebody watches. */
+        /* Meddling begins once the objects are watched. */
         loop_until(w->event, streq(ready(w), "True") && is_watched(w));
         assert_true(is_at(w, "a", "one") && is_at(w, "b", "one"));
 }
@@ -348,7 +348,7 @@ static void puts_drift_back(void **state) {
         struct world w;
 
         world_start(&w, "revert");
-        meddle(&w, "a", "by hand");
+        meddle(&w, "a", "changed");
         loop_until(w.event, is_at(&w, "a", "one"));
         world_stop(&w);
 }
@@ -359,10 +359,10 @@ static void puts_back_what_changes_during_the_comparison(void **state) {
 
         world_start(&w, "revert");
         hold = "a";
-        meddle(&w, "a", "by hand");
+        meddle(&w, "a", "changed");
         loop_until(w.event, held);
         unsigned events = w.events;
-        meddle(&w, "a", "by hand again");
+        meddle(&w, "a", "changed again");
         loop_until(w.event, w.events > events);
         release_held(200);
         loop_until(w.event, is_at(&w, "a", "one"));
@@ -375,7 +375,7 @@ static void takes_over_after_a_conflict(void **state) {
 
         world_start(&w, "revert");
         shared = "a";
-        meddle(&w, "a", "by hand");
+        meddle(&w, "a", "changed");
         loop_until(w.event, is_at(&w, "a", "one"));
         assert_int_equal(w.take_overs, 2);
         world_stop(&w);
@@ -389,22 +389,22 @@ static void backs_off_when_comparisons_fail(void **state) {
         broken = "a";
         broken_checks = 500;
         unsigned before = w.dry_runs;
-        meddle(&w, "a", "by hand");
+        meddle(&w, "a", "changed");
         loop_for_ms(w.event, 3000);
         assert_in_range(w.dry_runs - before, 2, 6);
         world_stop(&w);
 }
 
-static void leaves_drift_when_told(void **state) {
+static void leaves_drift_that_it_only_detects(void **state) {
         struct world w;
 
         world_start(&w, "detect");
         loop_for_ms(w.event, 50);
-        meddle(&w, "a", "by hand");
+        meddle(&w, "a", "changed");
         loop_for_ms(w.event, 300);
         gitsync_poke(w.sync);
         loop_for_ms(w.event, 100);
-        assert_true(is_at(&w, "a", "by hand"));
+        assert_true(is_at(&w, "a", "changed"));
         world_stop(&w);
 }
 
@@ -414,7 +414,7 @@ static void takes_a_new_commit_while_drift_fails(void **state) {
 
         world_start(&w, "revert");
         broken = "a";
-        meddle(&w, "a", "by hand");
+        meddle(&w, "a", "changed");
         loop_until(w.event, streq(ready(&w), "False"));
         git(&w, "rm a.yaml");
         write_map(&w, "b", "two");
@@ -475,16 +475,21 @@ static const char *condition(struct world *w, const char *type) {
                         "status", "");
 }
 
+static struct fake_watch *watch_of_gitsyncs(struct world *w) {
+        for (size_t i = 0; i < FAKE_WATCHES_MAX; i++)
+                if (startswith(w->api->watches[i].prefix, "/apis/keelson.dev/v1/gitsyncs|"))
+                        return &w->api->watches[i];
+        fail_msg("no watch of GitSyncs");
+        return NULL;
+}
+
 /* The watch of the GitSync is late: no condition is lost for it. */
 static void keeps_conditions_when_the_watch_is_late(void **state) {
         struct world w;
 
         world_start(&w, "revert");
-        for (size_t i = 0; i < FAKE_WATCHES_MAX; i++)
-                if (startswith(w.api->watches[i].prefix, "/apis/keelson.dev/v1/gitsyncs|"))
-                        (void)snprintf(w.api->watches[i].prefix, sizeof(w.api->watches[i].prefix),
-                                        "/late|");
-        meddle(&w, "a", "by hand");
+        watch_of_gitsyncs(&w)->prefix[0] = '-'; /* its events are not sent */
+        meddle(&w, "a", "changed");
         loop_until(w.event, is_at(&w, "a", "one") && streq(condition(&w, "Healthy"), "True"));
         loop_for_ms(w.event, 400);
         assert_string_equal(condition(&w, "Ready"), "True");
@@ -509,7 +514,7 @@ static void waits_for_the_write_of_the_one_before(void **state) {
         loop_for_ms(w.event, 500);
         hold = "gitsyncinventories";
         json_t *o = json_deep_copy(fake_api_get(w.api, "configmaps", "default/a"));
-        assert_int_equal(json_set_str(o, "data.key", "by hand"), 0);
+        assert_int_equal(json_set_str(o, "data.key", "changed"), 0);
         assert_int_equal(json_set_str(o, "data.more", "stays, and changes its entry"), 0);
         fake_api_put(w.api, "configmaps", o);
         loop_until(w.event, held && is_at(&w, "a", "one"));
@@ -523,6 +528,30 @@ static void waits_for_the_write_of_the_one_before(void **state) {
         loop_until(w.event, streq(ready(&w), "True"));
         assert_true(json_array_size(json_at(fake_api_get(w.api, "gitsyncs", "default/s"),
                                     "status.inventoryIn")) > 0);
+        world_stop(&w);
+}
+
+/* Created again under the same name, which kgitd has not seen: its status stays its own. */
+static void writes_no_status_of_the_one_before(void **state) {
+        struct world w;
+
+        world_start(&w, "revert");
+        struct fake_watch *watch = watch_of_gitsyncs(&w);
+        json_t *o = json_deep_copy(fake_api_get(w.api, "gitsyncs", "default/s"));
+        unsigned conflicts = w.api->conflicts;
+
+        watch->prefix[0] = '-'; /* its events are not sent */
+        json_object_del(o, "status");
+        assert_int_equal(json_set_str(o, "metadata.uid", "another"), 0);
+        fake_api_put(w.api, "gitsyncs", json_deep_copy(o));
+        meddle(&w, "a", "drift");
+        loop_until(w.event, w.api->conflicts > conflicts);
+        loop_for_ms(w.event, 300);
+        assert_null(json_object_get(fake_api_get(w.api, "gitsyncs", "default/s"), "status"));
+        /* Once it is seen it gets its own. */
+        watch->prefix[0] = '/';
+        fake_api_put(w.api, "gitsyncs", o);
+        loop_until(w.event, streq(ready(&w), "True"));
         world_stop(&w);
 }
 
@@ -550,12 +579,13 @@ int main(int argc, char **argv) {
                         cmocka_unit_test(puts_back_what_changes_during_the_comparison),
                         cmocka_unit_test(takes_over_after_a_conflict),
                         cmocka_unit_test(backs_off_when_comparisons_fail),
-                        cmocka_unit_test(leaves_drift_when_told),
+                        cmocka_unit_test(leaves_drift_that_it_only_detects),
                         cmocka_unit_test(takes_a_new_commit_while_drift_fails),
                         cmocka_unit_test(applies_nothing_after_a_start),
                         cmocka_unit_test(applies_what_a_commit_changes),
                         cmocka_unit_test(keeps_conditions_when_the_watch_is_late),
                         cmocka_unit_test(waits_for_the_write_of_the_one_before),
+                        cmocka_unit_test(writes_no_status_of_the_one_before),
                         cmocka_unit_test(keeps_all_when_nothing_is_left),
         };
 

@@ -205,7 +205,7 @@ static void test_csr(void **state) {
         assert_int_equal(pki_ca_new("ca", 10, &cert, &key), 0);
         f->config.signing_cert_pem = cert;
         f->config.signing_key_pem = key;
-        /* a new node's request waits for somebody to approve it */
+        /* a new node's request waits for approval */
         put_csr(f, "system:node:n1", "system:nodes", "system:bootstrap:x", "");
         assert_plan(f, &csr_controller, "c", "");
         put_csr(f, "system:node:n1", "system:nodes", "system:node:n2", "");
@@ -297,7 +297,7 @@ static void test_signers(void **state) {
                         {"kube-apiserver-client-kubelet", "system:node:n1", "x", CLIENT, NULL,
                                         SUBJECT("system:nodes", "devs"), NULL, NULL},
                         {"kubelet-serving", "system:node:n1", "x", SERVER, NULL, NODES,
-                                        SUBJECT("n1"), NULL}, /* asked by somebody else */
+                                        SUBJECT("n1"), NULL}, /* another user's request */
                         {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,
                                         SUBJECT("kubernetes"), NULL},
                         {"kubelet-serving", "system:node:n1", "system:node:n1", SERVER, NULL, NODES,

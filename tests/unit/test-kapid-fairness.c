@@ -208,7 +208,7 @@ static void test_many_flows(void **state) {
                 fairness_charge(f, &t, 10);
                 fairness_leave(f, &t);
                 t = (struct fairness_ticket){0};
-                /* Somebody with much to do moves the clock on. */
+                /* A user with many requests advances the clock. */
                 assert_int_equal(fairness_enqueue(f, &t, FAIRNESS_WORKLOAD, "busy", 1, 0), 0);
                 assert_non_null(fairness_next(f));
                 fairness_charge(f, &t, 100);

@@ -188,74 +188,72 @@ static void test_put_on_nothing(void **state) {
         "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'x','namespace':'default','uid':'u1'," \
         "'resourceVersion':'7'" metadata "},'spec':{" spec "},'status':{" status "}}"
 
-static void test_delete_decides(void **state) {
-        static const struct {
-                const char *path, *live;
-                struct delete_options options;
-                enum decision_act act;
-                int64_t grace; /* of DECIDE_PUT */
-                int code;
-        } cases[] = {
-                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1}, DECIDE_DELETE, 0, 0},
-                        {CONFIG "/x", NULL, {.grace_s = -1}, DECIDE_NOTHING, 0, 404},
-                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .uid = "u2"}, DECIDE_NOTHING, 0,
-                                        409},
-                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .resource_version = "6"},
-                                        DECIDE_NOTHING, 0, 409},
-                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .resource_version = "7"},
-                                        DECIDE_DELETE, 0, 0},
-                        /* A finalizer of the policy holds it. */
-                        {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .propagation = "Foreground"},
-                                        DECIDE_PUT, 0, 0},
-                        /* A pod that no agent has goes at once, another one has its grace period.
-                         */
-                        {"/api/v1/namespaces/default/pods/x", POD("", "", ""), {.grace_s = -1},
-                                        DECIDE_DELETE, 0, 0},
-                        {"/api/v1/namespaces/default/pods/x",
-                                        POD("", "'nodeName':'n','terminationGracePeriodSeconds':9",
-                                                        ""),
-                                        {.grace_s = -1}, DECIDE_PUT, 9, 0},
-                        {"/api/v1/namespaces/default/pods/x", POD("", "'nodeName':'n'", ""),
-                                        {.grace_s = 3}, DECIDE_PUT, 3, 0},
-                        {"/api/v1/namespaces/default/pods/x", POD("", "'nodeName':'n'", ""),
-                                        {.grace_s = 0}, DECIDE_DELETE, 0, 0},
-                        {"/api/v1/namespaces/default/pods/x",
-                                        POD("", "'nodeName':'n'", "'phase':'Succeeded'"),
-                                        {.grace_s = -1}, DECIDE_DELETE, 0, 0},
-                        {"/api/v1/namespaces/default/pods/x", POD(",'finalizers':['a/b']", "", ""),
-                                        {.grace_s = 0}, DECIDE_PUT, 0, 0},
-                        /* Only of a Namespace do the spec's finalizers hold. */
-                        {CONFIG "/x",
-                                        "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':"
-                                        "'x','namespace':'default'},'spec':{'finalizers':['x']}}",
-                                        {.grace_s = -1}, DECIDE_DELETE, 0, 0},
-                        {"/api/v1/namespaces/x",
-                                        "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':"
-                                        "'x'},'spec':{'finalizers':['kubernetes']}}",
-                                        {.grace_s = -1}, DECIDE_PUT, 0, 0},
-        };
+static const struct delete_case {
+        const char *path, *live;
+        struct delete_options options;
+        enum decision_act act;
+        int64_t grace; /* of DECIDE_PUT */
+        int code;
+} delete_cases[] = {
+                {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1}, DECIDE_DELETE, 0, 0},
+                {CONFIG "/x", NULL, {.grace_s = -1}, DECIDE_NOTHING, 0, 404},
+                {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .uid = "u2"}, DECIDE_NOTHING, 0, 409},
+                {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .resource_version = "6"}, DECIDE_NOTHING,
+                                0, 409},
+                {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .resource_version = "7"}, DECIDE_DELETE,
+                                0, 0},
+                /* A finalizer of the policy holds it. */
+                {CONFIG "/x", LIVE_CONFIG, {.grace_s = -1, .propagation = "Foreground"}, DECIDE_PUT,
+                                0, 0},
+                /* A pod that no agent has goes at once, another one has its grace period.
+                 */
+                {"/api/v1/namespaces/default/pods/x", POD("", "", ""), {.grace_s = -1},
+                                DECIDE_DELETE, 0, 0},
+                {"/api/v1/namespaces/default/pods/x",
+                                POD("", "'nodeName':'n','terminationGracePeriodSeconds':9", ""),
+                                {.grace_s = -1}, DECIDE_PUT, 9, 0},
+                {"/api/v1/namespaces/default/pods/x", POD("", "'nodeName':'n'", ""), {.grace_s = 3},
+                                DECIDE_PUT, 3, 0},
+                {"/api/v1/namespaces/default/pods/x", POD("", "'nodeName':'n'", ""), {.grace_s = 0},
+                                DECIDE_DELETE, 0, 0},
+                {"/api/v1/namespaces/default/pods/x",
+                                POD("", "'nodeName':'n'", "'phase':'Succeeded'"), {.grace_s = -1},
+                                DECIDE_DELETE, 0, 0},
+                {"/api/v1/namespaces/default/pods/x", POD(",'finalizers':['a/b']", "", ""),
+                                {.grace_s = 0}, DECIDE_PUT, 0, 0},
+                /* Only of a Namespace do the spec's finalizers hold. */
+                {CONFIG "/x",
+                                "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':"
+                                "'x','namespace':'default'},'spec':{'finalizers':['x']}}",
+                                {.grace_s = -1}, DECIDE_DELETE, 0, 0},
+                {"/api/v1/namespaces/x",
+                                "{'apiVersion':'v1','kind':'Namespace','metadata':{'name':"
+                                "'x'},'spec':{'finalizers':['kubernetes']}}",
+                                {.grace_s = -1}, DECIDE_PUT, 0, 0},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_(trial_done) struct trial t = {
-                                .x = {.method = "DELETE", .path = cases[i].path}};
+static void test_delete_decides(void **state) {
+        for (size_t i = 0; i < ELEMENTS(delete_cases); i++) {
+                const struct delete_case *c = &delete_cases[i];
+                _cleanup_(trial_done) struct trial t = {.x = {.method = "DELETE", .path = c->path}};
                 const json_t *object;
                 int r;
 
-                trial_begin(&t, cases[i].live);
-                t.request->delete_options = cases[i].options;
+                trial_begin(&t, c->live);
+                t.request->delete_options = c->options;
                 r = run(&t, delete_decide);
                 object = t.decision.object;
-                if ((r < 0) != (cases[i].code > 0) || t.p.code != cases[i].code)
+                if ((r < 0) != (c->code > 0) || t.p.code != c->code)
                         fail_msg("case %zu: %s", i, strempty(t.p.message));
                 if (r < 0)
                         continue;
-                if (t.decision.act != cases[i].act)
+                if (t.decision.act != c->act)
                         fail_msg("case %zu: act %d", i, (int)t.decision.act);
-                assert_true(object_is_deleting(object) == (cases[i].act == DECIDE_PUT));
-                if (cases[i].act == DECIDE_PUT)
+                assert_true(object_is_deleting(object) == (c->act == DECIDE_PUT));
+                if (c->act == DECIDE_PUT)
                         assert_int_equal(json_int_or(object, "metadata.deletionGracePeriodSeconds",
                                                          -1),
-                                        cases[i].grace);
+                                        c->grace);
                 if (streq(t.write.kind->kind, "Namespace"))
                         assert_string_equal(json_str_or(object, "status.phase", ""), "Terminating");
         }
@@ -386,7 +384,7 @@ static void test_conflicts(void **state) {
         _cleanup_json_ json_t *stored = NULL;
 
         put("/registry/configmaps/default/x", live);
-        /* Another one writes in between: the patch is decided again on what is there then. */
+        /* Another one writes in between: the patch is decided again on the new object. */
         f->rival = other;
         assert_int_equal(ask(&patch), 200);
         assert_int_equal(f->txns, 2);
@@ -732,7 +730,7 @@ static void test_writes_are_refused(void **state) {
                         .path = GADGETS("v2"),
                         .body = "{\"apiVersion\":\"test.example.com/v2\",\"kind\":\"Gadget\","
                                 "\"metadata\":{\"name\":\"b\"},\"spec\":{\"magnitude\":\"odd\"}}"};
-        /* From it: what is there cannot be shown. */
+        /* From it: the stored object cannot be shown. */
         _cleanup_exchange_ struct exchange patch = {.method = "PATCH",
                         .path = GADGETS("v2") "/b",
                         .body = "{\"spec\":{\"magnitude\":\"2\"}}",

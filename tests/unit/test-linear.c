@@ -3,11 +3,11 @@
 #include "tests/unit/unit.h"
 
 /* A history in the tests: times are small numbers. */
-struct told {
+struct history {
         struct linear_history h;
 };
 
-static struct linear_op *add(struct told *t, unsigned client, enum linear_kind kind,
+static struct linear_op *add(struct history *t, unsigned client, enum linear_kind kind,
                 const char *argument, uint64_t start, uint64_t end) {
         ssize_t n = linear_begin(&t->h, client, kind, "k", argument, NULL, start);
 
@@ -17,30 +17,31 @@ static struct linear_op *add(struct told *t, unsigned client, enum linear_kind k
         return &t->h.ops[n];
 }
 
-static struct linear_op *write_op(
-                struct told *t, unsigned client, const char *value, uint64_t start, uint64_t end) {
+static struct linear_op *write_op(struct history *t, unsigned client, const char *value,
+                uint64_t start, uint64_t end) {
         return add(t, client, LINEAR_WRITE, value, start, end);
 }
 
-static struct linear_op *append_op(
-                struct told *t, unsigned client, const char *word, uint64_t start, uint64_t end) {
+static struct linear_op *append_op(struct history *t, unsigned client, const char *word,
+                uint64_t start, uint64_t end) {
         return add(t, client, LINEAR_APPEND, word, start, end);
 }
 
-static struct linear_op *delete_op(struct told *t, unsigned client, uint64_t start, uint64_t end) {
+static struct linear_op *delete_op(
+                struct history *t, unsigned client, uint64_t start, uint64_t end) {
         return add(t, client, LINEAR_DELETE, NULL, start, end);
 }
 
-static struct linear_op *read_op(
-                struct told *t, unsigned client, const char *value, uint64_t start, uint64_t end) {
+static struct linear_op *read_op(struct history *t, unsigned client, const char *value,
+                uint64_t start, uint64_t end) {
         struct linear_op *op = add(t, client, LINEAR_READ, NULL, start, end);
 
         op->result = value ? strdup(value) : NULL;
         return op;
 }
 
-static struct linear_op *cas_op(struct told *t, unsigned client, const char *from, const char *to,
-                unsigned flags, uint64_t start, uint64_t end) {
+static struct linear_op *cas_op(struct history *t, unsigned client, const char *from,
+                const char *to, unsigned flags, uint64_t start, uint64_t end) {
         struct linear_op *op = add(t, client, LINEAR_CAS, to, start, end);
 
         op->expected = from ? strdup(from) : NULL;
@@ -49,7 +50,7 @@ static struct linear_op *cas_op(struct told *t, unsigned client, const char *fro
 }
 
 /* The verdict on the history, which is then cleared. */
-static enum linear_verdict judge(struct told *t) {
+static enum linear_verdict judge(struct history *t) {
         _cleanup_linear_report_ struct linear_report r = {0};
 
         assert_int_equal(linear_check(t->h.ops, t->h.count, 0, &r), 0);
@@ -60,7 +61,7 @@ static enum linear_verdict judge(struct told *t) {
 }
 
 static void test_sequential(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         read_op(&t, 1, NULL, 1, 2);
         write_op(&t, 1, "a", 3, 4);
@@ -78,7 +79,7 @@ static void test_sequential(void **state) {
 }
 
 static void test_stale_read(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         write_op(&t, 1, "a", 1, 2);
         write_op(&t, 1, "b", 3, 4);
@@ -97,7 +98,7 @@ static void test_stale_read(void **state) {
 }
 
 static void test_lost_write(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         write_op(&t, 1, "a", 1, 2);
         read_op(&t, 1, NULL, 3, 4);
@@ -110,7 +111,7 @@ static void test_lost_write(void **state) {
 }
 
 static void test_double_append(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         append_op(&t, 1, "a", 1, 2);
         append_op(&t, 2, "b", 1, 4);
@@ -134,7 +135,7 @@ static void test_double_append(void **state) {
 }
 
 static void test_cas(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         write_op(&t, 1, "a", 1, 2);
         cas_op(&t, 1, "b", "c", LINEAR_SWAPPED, 3, 4);
@@ -160,7 +161,7 @@ static void test_cas(void **state) {
 }
 
 static void test_unknown(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         /* Seen later, also much later. */
         write_op(&t, 1, "a", 1, 2);
@@ -205,7 +206,7 @@ static void test_unknown(void **state) {
 }
 
 static void test_failed(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         write_op(&t, 1, "a", 1, 2);
         write_op(&t, 1, "b", 3, 4)->outcome = LINEAR_FAILED;
@@ -218,7 +219,7 @@ static void test_failed(void **state) {
 }
 
 static void test_back_in_time(void **state) {
-        struct told t = {0};
+        struct history t = {0};
 
         /* The write may happen at any time, but what was seen of it stays seen. */
         write_op(&t, 1, "a", 1, 2);
@@ -240,7 +241,7 @@ static void test_back_in_time(void **state) {
 }
 
 static void test_previous(void **state) {
-        struct told t = {0};
+        struct history t = {0};
         struct linear_op *op;
 
         write_op(&t, 1, "a", 1, 2);
@@ -266,7 +267,7 @@ static void test_previous(void **state) {
 /* Of several keys the shortest history is reported, up to the contradiction. */
 static void test_report(void **state) {
         _cleanup_linear_report_ struct linear_report r = {0};
-        struct told t = {0};
+        struct history t = {0};
 
         for (uint64_t i = 0; i < 50; i++) {
                 write_op(&t, 1, "a", 10 * i + 1, 10 * i + 2);
@@ -300,8 +301,8 @@ static uint64_t draw(uint64_t *seed, uint64_t bound) {
 }
 
 /* Histories of a real register: each operation happens at one instant between start and end. */
-static void tell_real(
-                struct told *t, uint64_t seed, size_t count, unsigned unknown_percent, bool lists) {
+static void record_real(struct history *t, uint64_t seed, size_t count, unsigned unknown_percent,
+                bool lists) {
         static char value[1 << 20], words[1 << 20];
         uint64_t now = 1;
         bool there = false;
@@ -357,9 +358,9 @@ static void tell_real(
 
 static void test_random(void **state) {
         for (uint64_t seed = 1; seed <= 300; seed++) {
-                struct told t = {0};
+                struct history t = {0};
 
-                tell_real(&t, seed * 7919, 20 + seed, seed % 4 * 10, seed % 3 == 0);
+                record_real(&t, seed * 7919, 20 + seed, seed % 4 * 10, seed % 3 == 0);
                 if (judge(&t) != LINEAR_OK)
                         fail_msg("the good history of seed %d is called bad", (int)seed);
         }
@@ -410,7 +411,7 @@ static bool explains(const struct linear_op *const *ops, size_t count, unsigned 
         return false;
 }
 
-static void tell_noise(struct told *t, uint64_t *seed, bool lists) {
+static void record_noise(struct history *t, uint64_t *seed, bool lists) {
         static const char *const values[] = {"a", "b", "a b", "b a", "a a", NULL};
         size_t count = 3 + draw(seed, 5);
 
@@ -441,10 +442,10 @@ static void test_against_all_orders(void **state) {
 
         for (size_t n = 0; n < 20000; n++) {
                 const struct linear_op *ops[16];
-                struct told t = {0};
+                struct history t = {0};
                 bool want;
 
-                tell_noise(&t, &seed, n % 2);
+                record_noise(&t, &seed, n % 2);
                 assert_true(t.h.count <= ELEMENTS(ops));
                 for (size_t i = 0; i < t.h.count; i++)
                         ops[i] = &t.h.ops[i];
@@ -460,7 +461,7 @@ static void test_against_all_orders(void **state) {
 /* A search that does not come to an end within the work allowed says so. */
 static void test_gave_up(void **state) {
         _cleanup_linear_report_ struct linear_report r = {0};
-        struct told t = {0};
+        struct history t = {0};
         char word[8];
 
         for (unsigned i = 0; i < 14; i++) {

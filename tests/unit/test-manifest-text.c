@@ -75,7 +75,7 @@ static void test_lists(void **state) {
         assert_string_equal(object_kind(s.items[0].object), "ConfigMap");
         assert_string_equal(object_kind(s.items[1].object), "Secret");
         assert_string_equal(object_api_version(s.items[2].object), "apps/v1");
-        /* a kind of somebody's own that is merely called so */
+        /* a custom kind of the same name */
         read_set("a.yaml", "apiVersion: x.org/v1\nkind: AllowList\nmetadata: {name: a}\nitems: [b]",
                         &t, &p, 0);
         assert_int_equal(t.count, 1);

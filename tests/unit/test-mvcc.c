@@ -205,8 +205,8 @@ static void test_as_etcd(void **state) {
 
         fixture_put(f, "k", "1", 0);
         fixture_put(f, "k", "2", 0);
-        /* Of two mistakes in a put that of the lease is told; in a transaction that of the key, and
-         * that of a put before that of a range. */
+        /* Of two mistakes in a put that of the lease is reported; in a transaction that of the key,
+         * and that of a put before that of a range. */
         p.key = future.key = d.key = (ProtobufCBinaryData){1, (uint8_t *)(uintptr_t) "x"};
         p.ignore_value = true;
         p.lease = 7;
@@ -283,7 +283,8 @@ static void test_leases(void **state) {
         assert_int_equal(lessor_expired(f->kv.lessor, 21499, 1000, ids, 4), 1);
         assert_int_equal(ids[0], 7);
         assert_true(lease_is_ending(lessor_find(f->kv.lessor, 7)));
-        assert_int_equal(lessor_expired(f->kv.lessor, 21500, 1000, ids, 4), 0); /* told already */
+        assert_int_equal(lessor_expired(f->kv.lessor, 21500, 1000, ids, 4),
+                        0); /* reported already */
         assert_int_equal(lessor_expired(f->kv.lessor, 22499, 1000, ids, 4), 1);
         mvcc_begin(f->kv.mvcc);
         assert_int_equal(kv_revoke(&f->kv, 7), STORE_OK);

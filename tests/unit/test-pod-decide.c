@@ -1,14 +1,13 @@
-/* The pod machine's decisions, as traces: a scenario of tests/golden/pod-decide is a pod and
- * what is seen of it step by step; its .out has the actions of each step and what is remembered.
- * REWRITE=1 writes the .out files. The trace plays the pure part of the driver: it keeps memory and
- * records. */
+/* The pod machine's decisions, as traces: a scenario of tests/golden/pod-decide is a pod and its
+ * view step by step; its .out has the actions of each step and the memory after it. The trace plays
+ * the pure part of the driver: it keeps memory and records. */
 #include "tests/unit/unit.h"
 
 #include "lib/buf.h"
-#include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/yaml.h"
 #include "nodeagent/pod/decide.h"
+#include "tests/unit/golden.h"
 
 enum { CONTAINERS_MAX = 4, MONO_S = 1000, WALL_S = 1700000000 };
 
@@ -54,7 +53,7 @@ static void add_containers(struct trace *t) {
                 }
 }
 
-/* What is seen of the pod as a whole: each key of the scenario changes one fact. */
+/* The view of the pod as a whole: each key of the scenario changes one fact. */
 static void see_pod(struct trace *t, const json_t *see) {
         const struct {
                 const char *key;
@@ -292,25 +291,6 @@ static char *run_trace(const char *yaml) {
         return buf_take(&t.out);
 }
 
-static char *golden_path(const char *name, const char *suffix) {
-        return strformat("%s/tests/golden/pod-decide/%s%s", getenv("KEELSON_SRCDIR"), name, suffix);
-}
-
-static void golden(const char *name) {
-        _cleanup_free_ char *in = golden_path(name, ".yaml"), *out = golden_path(name, ".out"),
-                            *yaml = NULL, *want = NULL, *got = NULL;
-        size_t n;
-
-        assert_int_equal(file_read(in, 1 << 20, &yaml, &n), 0);
-        got = run_trace(yaml);
-        if (!isempty(getenv("REWRITE"))) {
-                assert_int_equal(file_write_atomic(out, got, strlen(got), 0644), 0);
-                return;
-        }
-        assert_int_equal(file_read(out, 1 << 20, &want, &n), 0);
-        assert_string_equal(got, want);
-}
-
 static void test_goldens(void **state) {
         static const char *const names[] = {"start", "init-containers", "crash", "back-off",
                         "gives-up", "probes", "startup-probe", "hooks", "post-start", "stop",
@@ -319,7 +299,7 @@ static void test_goldens(void **state) {
                         "resources"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
-                golden(names[i]);
+                golden_check("pod-decide", names[i], run_trace);
 }
 
 int main(void) {

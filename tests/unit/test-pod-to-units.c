@@ -5,18 +5,13 @@
 #include <limits.h>
 
 #include "lib/buf.h"
-#include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/yaml.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/runtime/images.h"
 #include "nodeagent/plan/unit-props.h"
-
-static char *golden_path(const char *name, const char *suffix) {
-        return strformat("%s/tests/golden/pod-to-units/%s%s", getenv("KEELSON_SRCDIR"), name,
-                        suffix);
-}
+#include "tests/unit/golden.h"
 
 static const struct pod_facts facts = {.node_name = "n1",
                 .node_ip = "192.0.2.1",
@@ -62,21 +57,6 @@ static char *convert(const char *yaml) {
         return line;
 }
 
-static void golden(const char *name) {
-        _cleanup_free_ char *in = golden_path(name, ".yaml"), *out = golden_path(name, ".out"),
-                            *yaml = NULL, *want = NULL, *got = NULL;
-        size_t n;
-
-        assert_int_equal(file_read(in, 1 << 20, &yaml, &n), 0);
-        got = convert(yaml);
-        if (!isempty(getenv("REWRITE"))) {
-                assert_int_equal(file_write_atomic(out, got, strlen(got), 0644), 0);
-                return;
-        }
-        assert_int_equal(file_read(out, 1 << 20, &want, &n), 0);
-        assert_string_equal(got, want);
-}
-
 static void test_goldens(void **state) {
         static const char *const names[] = {"minimal", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
@@ -84,7 +64,7 @@ static void test_goldens(void **state) {
                         "refused-sidecar", "sandbox"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
-                golden(names[i]);
+                golden_check("pod-to-units", names[i], convert);
 }
 
 static void test_refusals(void **state) {

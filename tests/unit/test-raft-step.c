@@ -248,8 +248,8 @@ static void test_who_stands_first(void **state) {
         }
 }
 
-/* Another's end, or one that only came in reach, is no reason while there is a leader; and nobody
- * waits longer than without being told. */
+/* Another's end, or one that only came in reach, is no reason while there is a leader; and no
+ * member waits longer than without the notification. */
 static void test_when_nobody_hurries(void **state) {
         struct raft *r = follower_of_1(2, 3, 0), *same = follower_of_1(2, 3, 0);
         struct raft_status s;

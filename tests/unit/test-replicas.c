@@ -102,7 +102,7 @@ static void test_rs_reports(void **state) {
         assert_report(f, &replicaset_controller, "d/web", "readyReplicas", "1");
         assert_report(f, &replicaset_controller, "d/web", "availableReplicas", "1");
         assert_report(f, &replicaset_controller, "d/web", "observedGeneration", "2");
-        /* its node fell silent: the pod's own word does not count any more */
+        /* its node fell silent: the pod's own status no longer counts */
         fake_put(f, WORLD_NODES,
                         "metadata: {name: n1}\nstatus: {conditions: [{type: Ready, status: "
                         "Unknown}]}");
@@ -332,7 +332,7 @@ static void test_deployment_status(void **state) {
                         "ReplicaSetUpdated");
         assert_false(object_condition_true(deployment, "Available"));
 
-        /* no progress: told when the deadline is over, and somebody looks then */
+        /* no progress: reported when the deadline is over, and looked at again then */
         f->world.now_us += 20000000;
         text = fake_plan(f, &deployment_controller, "d/web", &wait);
         assert_int_equal(wait, 40000000);

@@ -3,10 +3,10 @@
  * next one. */
 #include "tests/unit/unit.h"
 
-#include "lib/fileio.h"
 #include "lib/object.h"
 #include "lib/yaml.h"
 #include "nodeagent/network/services-to-nft.h"
+#include "tests/unit/golden.h"
 
 static json_t *model_of(const json_t *step, const char *name) {
         _cleanup_json_ json_t *slices = json_array();
@@ -33,12 +33,15 @@ static void add_names(json_t *names, const json_t *step) {
                 json_object_set_new(names, object_name(v), json_true());
 }
 
-static char *tell(const struct yaml_docs *docs) {
+static char *convert(const char *yaml) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
         _cleanup_buf_ struct buf out = {0};
 
-        for (size_t d = 0; d < docs->count; d++) {
-                const json_t *now = docs->items[d].value,
-                             *before = d > 0 ? docs->items[d - 1].value : NULL;
+        assert_int_equal(yaml_parse(yaml, strlen(yaml), &docs, &p), 0);
+        for (size_t d = 0; d < docs.count; d++) {
+                const json_t *now = docs.items[d].value,
+                             *before = d > 0 ? docs.items[d - 1].value : NULL;
                 _cleanup_json_ json_t *names = json_object();
                 struct nft_frame frame = {"10.244.0.0/16", "10.96.0.0/16"};
                 struct ruleset ruleset = {0};
@@ -62,32 +65,11 @@ static char *tell(const struct yaml_docs *docs) {
         return buf_take(&out);
 }
 
-static void golden(const char *name) {
-        _cleanup_free_ char *in = strformat(
-                        "%s/tests/golden/services-to-nft/%s.yaml", getenv("KEELSON_SRCDIR"), name);
-        _cleanup_free_ char *out = strformat("%s/tests/golden/services-to-nft/%s.out",
-                                            getenv("KEELSON_SRCDIR"), name),
-                            *yaml = NULL, *want = NULL, *got = NULL;
-        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
-        _cleanup_problem_ struct problem p = {0};
-        size_t n;
-
-        assert_int_equal(file_read(in, 1 << 20, &yaml, &n), 0);
-        assert_int_equal(yaml_parse(yaml, n, &docs, &p), 0);
-        got = tell(&docs);
-        if (!isempty(getenv("REWRITE"))) {
-                assert_int_equal(file_write_atomic(out, got, strlen(got), 0644), 0);
-                return;
-        }
-        assert_int_equal(file_read(out, 1 << 20, &want, &n), 0);
-        assert_string_equal(got, want);
-}
-
 static void test_goldens(void **state) {
         static const char *const names[] = {"cluster-ip", "node-port", "affinity", "headless"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
-                golden(names[i]);
+                golden_check("services-to-nft", names[i], convert);
 }
 
 static void test_local_pod(void **state) {

@@ -458,7 +458,7 @@ static bool flip_here(size_t at, bool small) {
         return small ? at % WAL_PAGE < 64 || at % 97 == 0 : at % WAL_PAGE < 112 || at % 211 == 0;
 }
 
-static void test_every_flipped_bit_is_told(void **state) {
+static void test_every_flipped_bit_is_reported(void **state) {
         struct test *t = *state;
         struct wal_saved saved;
         size_t flips = 0, refused = 0, in_marks = 0;
@@ -740,7 +740,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_files_of_others, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_every_change_fails, setup, teardown),
                         cmocka_unit_test_setup_teardown(
-                                        test_every_flipped_bit_is_told, setup, teardown),
+                                        test_every_flipped_bit_is_reported, setup, teardown),
                         cmocka_unit_test_setup_teardown(
                                         test_heads_and_headers_count, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_zeroed_and_swapped, setup, teardown),

@@ -60,7 +60,7 @@ static void say(int fd, const char *text) {
         assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-/* Reads what is there; true at the end of the connection. */
+/* Reads the bytes that have arrived; true at the end of the connection. */
 static bool hear(int fd, struct buf *b) {
         char block[4096];
         ssize_t n;
