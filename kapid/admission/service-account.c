@@ -11,8 +11,7 @@ static int set_account(struct admission *a, struct problem *p) {
 
         if (!account)
                 return -ENOMEM;
-        /* The default account comes a moment after its namespace; a pod
-         * need not wait for it. */
+        /* The default account comes a moment after its namespace; a pod need not wait for it. */
         if (!streq(account, "default") &&
                         !admission_find(a, "", "serviceaccounts", a->namespace, account))
                 return admission_forbidden(a, p,

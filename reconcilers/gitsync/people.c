@@ -1,4 +1,4 @@
-/* Sets of fields as managedFields writes them: union, difference, and fields without an owner.
+/* Sets of fields as managedFields writes them: union, difference, and the part that Git decides on.
  * Depth is bounded by the parser of JSON texts (100). */
 #include "reconcilers/gitsync/people.h"
 
