@@ -1,6 +1,6 @@
 # tests/: the tests that are no C programs; unit tests are registered beside what they test
 check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages
-EXTRA_DIST += tests/names.pl tests/tidy-limits
+EXTRA_DIST += tests/names.pl
 EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/other-release \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root tests/lab/root.sh \
 	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/pods tests/lab/join tests/lab/node tests/lab/story \
