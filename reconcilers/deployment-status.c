@@ -185,6 +185,33 @@ static void available_condition(
                         now, true);
 }
 
+/* What keeps pods from being made or deleted, as the ReplicaSets report it: the new one first. */
+static void failure_condition(const struct rollout *d, json_t *conditions, const char *now) {
+        const json_t *failure = d->new_set ? object_condition(d->new_set, "ReplicaFailure") : NULL;
+        json_t *c;
+        size_t i;
+
+        for (i = 0; i < d->sets.count && !failure; i++)
+                failure = object_condition(d->sets.items[i], "ReplicaFailure");
+        if (failure) {
+                const char *message = json_str_or(failure, "message", "");
+
+                /* A condition that says the same is not written again. */
+                if (streq(json_str_or(find_condition(conditions, "ReplicaFailure"), "message", ""),
+                                    message))
+                        return;
+                condition_set(conditions, "ReplicaFailure", json_str_or(failure, "status", "True"),
+                                json_str_or(failure, "reason", "FailedCreate"), message, now,
+                                /* with_update_time= */ true);
+                return;
+        }
+        json_array_foreach (conditions, i, c)
+                if (streq(json_str_or(c, "type", ""), "ReplicaFailure")) {
+                        json_array_remove(conditions, i);
+                        return;
+                }
+}
+
 json_t *deployment_report(const struct world *w, const char *name, const struct problem *failed) {
         const json_t *deployment = world_get_key(w, WORLD_DEPLOYMENTS, name);
         _cleanup_(rollout_done) struct rollout d = {0};
@@ -205,6 +232,8 @@ json_t *deployment_report(const struct world *w, const char *name, const struct 
                         "availableReplicas", (json_int_t)available, "unavailableReplicas",
                         (json_int_t)MAX(replicas - available, (int64_t)0));
         assert(status);
+        json_object_set_new(status, "terminatingReplicas",
+                        json_integer(sets_status(&d, "terminatingReplicas")));
         collisions = json_int_or(deployment, "status.collisionCount", 0);
         /* The name is taken by another owner's ReplicaSet: the next hash uses another collision
          * count. */
@@ -217,6 +246,7 @@ json_t *deployment_report(const struct world *w, const char *name, const struct 
                 conditions = json_array();
         available_condition(&d, conditions, available, time_format(w->now_us, now));
         progress_condition(&d, w, conditions, status, failed, NULL);
+        failure_condition(&d, conditions, now);
         json_object_set_new(status, "conditions", conditions);
         return status;
 }

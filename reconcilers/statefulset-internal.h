@@ -7,27 +7,27 @@
 #define POD_NAME_LABEL "statefulset.kubernetes.io/pod-name"
 #define POD_INDEX_LABEL "apps.kubernetes.io/pod-index"
 
-struct member {
+struct set_member {
         const json_t *pod;
         int64_t ordinal;
         bool healthy;   /* ready and not terminating */
         bool available; /* healthy for spec.minReadySeconds */
 };
 
-struct members {
-        struct member *items;
+struct set_members {
+        struct set_member *items;
         size_t count, allocated;
 };
 
 struct set {
         const json_t *object;
         struct history history;
-        struct objects pods;      /* its own, whatever their names */
-        struct members replicas;  /* pods with an ordinal that is wanted, lowest first */
-        struct members condemned; /* those with another one, lowest first */
-        int64_t start, wanted;    /* ordinals from start to start + wanted - 1 */
-        bool ordered;             /* podManagementPolicy OrderedReady */
-        bool rolling;             /* updateStrategy RollingUpdate */
+        struct objects pods;          /* its own, whatever their names */
+        struct set_members replicas;  /* pods with an ordinal that is wanted, lowest first */
+        struct set_members condemned; /* those with another one, lowest first */
+        int64_t start, wanted;        /* ordinals from start to start + wanted - 1 */
+        bool ordered;                 /* podManagementPolicy OrderedReady */
+        bool rolling;                 /* updateStrategy RollingUpdate */
         int64_t partition, max_unavailable;
         const json_t *current; /* revision that pods below the partition have; NULL: none yet */
         uint64_t wait_us;      /* until the next pod is available; 0: none is expected to be */
@@ -44,7 +44,7 @@ const json_t *set_revision_for(const struct set *s, int64_t ordinal);
 /* The pod of an ordinal, of that revision; a new reference. */
 json_t *set_pod(const struct set *s, int64_t ordinal, const json_t *revision);
 /* Plans the labels of a pod that lacks them (an adopted one). */
-void set_label_pod(const struct set *s, struct actions *a, const struct member *m);
+void set_label_pod(const struct set *s, struct actions *a, const struct set_member *m);
 void set_create_pod(const struct set *s, struct actions *a, int64_t ordinal);
 void set_delete_pod(const struct set *s, struct actions *a, const json_t *pod);
 

@@ -16,12 +16,12 @@ int64_t set_ordinal_of(const json_t *object, const json_t *pod) {
 }
 
 static int compare_members(const void *x, const void *y) {
-        const struct member *a = x, *b = y;
+        const struct set_member *a = x, *b = y;
 
         return a->ordinal < b->ordinal ? -1 : a->ordinal > b->ordinal;
 }
 
-static void sort_members(struct members *m) {
+static void sort_members(struct set_members *m) {
         if (m->count > 0)
                 qsort(m->items, m->count, sizeof(*m->items), compare_members);
 }
@@ -52,7 +52,7 @@ void set_read(struct set *s, const struct world *w, const json_t *object) {
         world_list(w, WORLD_PODS_BY_OWNER, object_uid(object), &s->pods);
         for (size_t i = 0; i < s->pods.count; i++) {
                 const json_t *pod = s->pods.items[i];
-                struct member m = {.pod = pod, .ordinal = set_ordinal_of(object, pod)};
+                struct set_member m = {.pod = pod, .ordinal = set_ordinal_of(object, pod)};
 
                 if (m.ordinal < 0)
                         continue;
@@ -113,7 +113,7 @@ json_t *set_pod(const struct set *s, int64_t ordinal, const json_t *revision) {
         return pod;
 }
 
-void set_label_pod(const struct set *s, struct actions *a, const struct member *m) {
+void set_label_pod(const struct set *s, struct actions *a, const struct set_member *m) {
         _cleanup_json_ json_t *want = labels_for(
                         s, json_at(m->pod, "metadata.labels"), m->ordinal, object_name(m->pod));
 

@@ -65,7 +65,7 @@ static bool keep_replicas(const struct set *s, const struct world *w, struct act
 
         for (int64_t i = 0; i < s->wanted && created < BURST_MAX; i++) {
                 int64_t ordinal = s->start + i;
-                const struct member *m =
+                const struct set_member *m =
                                 at < s->replicas.count && s->replicas.items[at].ordinal == ordinal
                                                 ? &s->replicas.items[at++]
                                                 : NULL;
@@ -87,7 +87,7 @@ static bool keep_replicas(const struct set *s, const struct world *w, struct act
         return false;
 }
 
-static const struct member *first_unhealthy(const struct members *m) {
+static const struct set_member *first_unhealthy(const struct set_members *m) {
         for (size_t i = 0; i < m->count; i++)
                 if (!m->items[i].healthy)
                         return &m->items[i];
@@ -95,10 +95,10 @@ static const struct member *first_unhealthy(const struct members *m) {
 }
 
 static void remove_condemned(const struct set *s, struct actions *a) {
-        const struct member *unhealthy = first_unhealthy(&s->condemned);
+        const struct set_member *unhealthy = first_unhealthy(&s->condemned);
 
         for (size_t i = s->condemned.count, n = 0; i > 0 && n < BURST_MAX; i--) {
-                const struct member *m = &s->condemned.items[i - 1];
+                const struct set_member *m = &s->condemned.items[i - 1];
 
                 if (!object_is_deleting(m->pod)) {
                         if (s->ordered && !m->healthy && m != unhealthy)
@@ -119,7 +119,7 @@ static void update_replicas(const struct set *s, struct actions *a, bool careful
         for (size_t i = 0; i < s->replicas.count; i++)
                 unavailable += !s->replicas.items[i].available;
         for (size_t i = s->replicas.count; i > 0; i--) {
-                const struct member *m = &s->replicas.items[i - 1];
+                const struct set_member *m = &s->replicas.items[i - 1];
                 const char *revision = object_label(m->pod, REVISION_LABEL);
                 bool right = streq_ptr(revision, object_name(set_revision_for(s, m->ordinal)));
 
@@ -194,10 +194,10 @@ static void statefulset_plan(const struct world *w, const char *name, struct act
                 actions_requeue(a, s.wait_us);
 }
 
-static void count(const struct set *s, const struct members *m, const char *current,
+static void count(const struct set *s, const struct set_members *m, const char *current,
                 const char *update, json_int_t n[static 5]) {
         for (size_t i = 0; i < m->count; i++) {
-                const struct member *x = &m->items[i];
+                const struct set_member *x = &m->items[i];
                 const char *revision = object_label(x->pod, REVISION_LABEL);
                 bool counts = !object_is_deleting(x->pod) && revision;
 

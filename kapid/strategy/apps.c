@@ -168,7 +168,7 @@ static void statefulset_validate(struct findings *f, const json_t *object) {
         }
         at = findings_push(f, "spec.updateStrategy.rollingUpdate");
         if (unavailable && validate_count(f, rolling, "maxUnavailable",
-                                              /* at_most_all= */ true) == 0)
+                                           /* at_most_all= */ true) == 0)
                 finding_add(f, FINDING_INVALID, "maxUnavailable", unavailable, "cannot be 0");
         findings_pop(f, at);
 }

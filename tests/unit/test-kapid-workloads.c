@@ -53,82 +53,82 @@ static void test_defaults(void **state) {
         }
 }
 
-static void test_refusals(void **state) {
-        static const struct {
-                const char *group, *plural, *object, *expected;
-        } cases[] = {
-                        {"apps", "statefulsets", WORKLOAD(",'podManagementPolicy':'Random'"),
-                                        "spec.podManagementPolicy: Unsupported value: 'Random'"},
-                        {"apps", "statefulsets",
-                                        WORKLOAD(",'updateStrategy':{'type':'OnDelete',"
-                                                 "'rollingUpdate':{'partition':1}}"),
-                                        "spec.updateStrategy.rollingUpdate: Invalid value: "
-                                        "{'partition':1}: only allowed for updateStrategy"},
-                        {"apps", "statefulsets",
-                                        WORKLOAD(",'updateStrategy':{'rollingUpdate':{'partition'"
-                                                 ":-1}}"),
-                                        "rollingUpdate.partition: Invalid value: -1"},
-                        {"apps", "statefulsets",
-                                        WORKLOAD(",'updateStrategy':{'rollingUpdate':{"
-                                                 "'maxUnavailable':0}}"),
-                                        "rollingUpdate.maxUnavailable: Invalid value: 0: cannot "
-                                        "be 0"},
-                        {"apps", "statefulsets",
-                                        WORKLOAD(",'updateStrategy':{'rollingUpdate':{"
-                                                 "'maxUnavailable':'101%'}}"),
-                                        "must not be greater than 100%"},
-                        {"apps", "statefulsets", WORKLOAD(",'ordinals':{'start':-1}"),
-                                        "spec.ordinals.start: Invalid value: -1"},
-                        {"apps", "statefulsets", WORKLOAD(",'serviceName':'a.b'"),
-                                        "spec.serviceName: Invalid value: 'a.b'"},
-                        {"apps", "statefulsets",
-                                        "{'metadata':{'name':'we.b','namespace':'d'},'spec':{"
-                                        SELECTOR "," TEMPLATE "}}",
-                                        "metadata.name: Invalid value: 'we.b'"},
-                        {"apps", "statefulsets",
-                                        WORKLOAD(",'persistentVolumeClaimRetentionPolicy':{"
-                                                 "'whenScaled':'Recycle'}"),
-                                        "Unsupported value: 'Recycle'"},
-                        {"apps", "daemonsets",
-                                        WORKLOAD(",'updateStrategy':{'rollingUpdate':{'maxSurge':1"
-                                                 ",'maxUnavailable':1}}"),
-                                        "rollingUpdate.maxSurge: Invalid value: 1: may not be set "
-                                        "when `maxUnavailable` is non-zero"},
-                        {"apps", "daemonsets",
-                                        WORKLOAD(",'updateStrategy':{'rollingUpdate':{'maxSurge':0"
-                                                 ",'maxUnavailable':0}}"),
-                                        "rollingUpdate.maxUnavailable: Required value: cannot be "
-                                        "0 when `maxSurge` is 0"},
-                        {"apps", "daemonsets", "{" META ",'spec':{" SELECTOR ",'template':{"
-                                        "'metadata':{'labels':{'app':'web'}},'spec':{"
-                                        "'restartPolicy':'Never','containers':[{'name':'c'}]}}}}",
-                                        "spec.template.spec.restartPolicy: Unsupported value"},
-                        {"apps", "daemonsets", "{" META ",'spec':{" SELECTOR ",'template':{"
-                                        "'metadata':{'labels':{'app':'web'}},'spec':{"
-                                        "'activeDeadlineSeconds':9,'containers':[{'name':'c'}]}}}}",
-                                        "activeDeadlineSeconds in DaemonSet is not Supported"},
-                        {"apps", "daemonsets",
-                                        "{" META ",'spec':{'selector':{}," TEMPLATE "}}",
-                                        "empty selector is invalid"},
-                        {"apps", "controllerrevisions", "{" META ",'revision':1}",
-                                        "data: Required value: data is mandatory"},
-                        {"apps", "controllerrevisions", "{" META ",'data':{},'revision':-1}",
-                                        "revision: Invalid value: -1"},
-                        {"", "replicationcontrollers",
-                                        "{" META ",'spec':{'selector':{'app':'x'}," TEMPLATE "}}",
-                                        "`selector` does not match template `labels`"},
-                        {"", "replicationcontrollers",
-                                        "{" META ",'spec':{'template':{'spec':{'containers':[{"
-                                        "'name':'c'}]}}}}",
-                                        "spec.selector: Required value"},
-                        {"", "replicationcontrollers", "{" META ",'spec':{'replicas':-1," TEMPLATE
-                                        "}}",
-                                        "spec.replicas: Invalid value: -1"},
-        };
+static const struct {
+        const char *group, *plural, *object, *expected;
+} refusals[] = {
+                {"apps", "statefulsets", WORKLOAD(",'podManagementPolicy':'Random'"),
+                                "spec.podManagementPolicy: Unsupported value: 'Random'"},
+                {"apps", "statefulsets",
+                                WORKLOAD(",'updateStrategy':{'type':'OnDelete',"
+                                         "'rollingUpdate':{'partition':1}}"),
+                                "spec.updateStrategy.rollingUpdate: Invalid value: "
+                                "{'partition':1}: only allowed for updateStrategy"},
+                {"apps", "statefulsets",
+                                WORKLOAD(",'updateStrategy':{'rollingUpdate':{'partition'"
+                                         ":-1}}"),
+                                "rollingUpdate.partition: Invalid value: -1"},
+                {"apps", "statefulsets",
+                                WORKLOAD(",'updateStrategy':{'rollingUpdate':{"
+                                         "'maxUnavailable':0}}"),
+                                "rollingUpdate.maxUnavailable: Invalid value: 0: cannot "
+                                "be 0"},
+                {"apps", "statefulsets",
+                                WORKLOAD(",'updateStrategy':{'rollingUpdate':{"
+                                         "'maxUnavailable':'101%'}}"),
+                                "must not be greater than 100%"},
+                {"apps", "statefulsets", WORKLOAD(",'ordinals':{'start':-1}"),
+                                "spec.ordinals.start: Invalid value: -1"},
+                {"apps", "statefulsets", WORKLOAD(",'serviceName':'a.b'"),
+                                "spec.serviceName: Invalid value: 'a.b'"},
+                {"apps", "statefulsets",
+                                "{'metadata':{'name':'we.b','namespace':'d'},'spec':{" SELECTOR
+                                "," TEMPLATE "}}",
+                                "metadata.name: Invalid value: 'we.b'"},
+                {"apps", "statefulsets",
+                                WORKLOAD(",'persistentVolumeClaimRetentionPolicy':{"
+                                         "'whenScaled':'Recycle'}"),
+                                "Unsupported value: 'Recycle'"},
+                {"apps", "daemonsets",
+                                WORKLOAD(",'updateStrategy':{'rollingUpdate':{'maxSurge':1"
+                                         ",'maxUnavailable':1}}"),
+                                "rollingUpdate.maxSurge: Invalid value: 1: may not be set "
+                                "when `maxUnavailable` is non-zero"},
+                {"apps", "daemonsets",
+                                WORKLOAD(",'updateStrategy':{'rollingUpdate':{'maxSurge':0"
+                                         ",'maxUnavailable':0}}"),
+                                "rollingUpdate.maxUnavailable: Required value: cannot be "
+                                "0 when `maxSurge` is 0"},
+                {"apps", "daemonsets",
+                                "{" META ",'spec':{" SELECTOR ",'template':{"
+                                "'metadata':{'labels':{'app':'web'}},'spec':{"
+                                "'restartPolicy':'Never','containers':[{'name':'c'}]}}}}",
+                                "spec.template.spec.restartPolicy: Unsupported value"},
+                {"apps", "daemonsets",
+                                "{" META ",'spec':{" SELECTOR ",'template':{"
+                                "'metadata':{'labels':{'app':'web'}},'spec':{"
+                                "'activeDeadlineSeconds':9,'containers':[{'name':'c'}]}}}}",
+                                "activeDeadlineSeconds in DaemonSet is not Supported"},
+                {"apps", "daemonsets", "{" META ",'spec':{'selector':{}," TEMPLATE "}}",
+                                "empty selector is invalid"},
+                {"apps", "controllerrevisions", "{" META ",'revision':1}",
+                                "data: Required value: data is mandatory"},
+                {"apps", "controllerrevisions", "{" META ",'data':{},'revision':-1}",
+                                "revision: Invalid value: -1"},
+                {"", "replicationcontrollers",
+                                "{" META ",'spec':{'selector':{'app':'x'}," TEMPLATE "}}",
+                                "`selector` does not match template `labels`"},
+                {"", "replicationcontrollers",
+                                "{" META ",'spec':{'template':{'spec':{'containers':[{"
+                                "'name':'c'}]}}}}",
+                                "spec.selector: Required value"},
+                {"", "replicationcontrollers", "{" META ",'spec':{'replicas':-1," TEMPLATE "}}",
+                                "spec.replicas: Invalid value: -1"},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++)
-                create_fails(kind(cases[i].group, cases[i].plural), cases[i].object,
-                                cases[i].expected);
+static void test_refusals(void **state) {
+        for (size_t i = 0; i < ELEMENTS(refusals); i++)
+                create_fails(kind(refusals[i].group, refusals[i].plural), refusals[i].object,
+                                refusals[i].expected);
 }
 
 static void test_updates(void **state) {
