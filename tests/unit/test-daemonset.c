@@ -100,7 +100,9 @@ static void test_nodes(void **state) {
                                         "create pods d/web-", ""},
                         {"{}", "[{key: node.kubernetes.io/not-ready, effect: NoExecute}]",
                                         "create pods d/web-", ""},
-                        {"{}", "[{key: node.kubernetes.io/network-unavailable, effect: NoSchedule}]",
+                        {"{}",
+                                        "[{key: node.kubernetes.io/network-unavailable, effect: "
+                                        "NoSchedule}]",
                                         "", ""},
                         {"{hostNetwork: true}",
                                         "[{key: node.kubernetes.io/network-unavailable, effect: "
