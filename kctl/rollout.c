@@ -21,7 +21,9 @@ static int rollout_targets(struct kctl *k, struct targets *ret, struct problem *
                                         kind->singular);
                 if (!kind->facts || !kind->facts->rollout)
                         return problem_set(p, EINVAL, 0, NULL,
-                                        "a %s has no rollouts; deployments have", kind->singular);
+                                        "a %s has no rollouts; deployments, statefulsets and "
+                                        "daemonsets have",
+                                        kind->singular);
         }
         return 0;
 }
@@ -48,14 +50,18 @@ static int rollout_print(struct rollout_wait *w, const char *fmt, ...) {
         return 0;
 }
 
+/* A number of pods at a path of the kind's facts, which may be NULL. */
+static int number_at(const json_t *o, const char *path, int fallback) {
+        return path ? (int)json_int_or(o, path, fallback) : fallback;
+}
+
 static int rollout_done(const json_t *o, void *userdata, struct problem *p) {
         struct rollout_wait *w = userdata;
         const struct kind_health *h = w->kind->facts->health;
         const char *kind = w->kind->singular, *name = object_name(o);
-        int wanted = (int)json_int_or(o, h->wanted, 1),
-            current = (int)json_int_or(o, h->current, 0),
-            updated = (int)json_int_or(o, h->updated, 0),
-            available = (int)json_int_or(o, h->available, 0);
+        int wanted = number_at(o, h->wanted, 1), current = number_at(o, h->current, 0),
+            updated = number_at(o, h->updated, 0), available = number_at(o, h->available, 0),
+            held_back = MIN(number_at(o, h->held_back, 0), wanted);
 
         if (!o)
                 return problem_set(p, ENOENT, 404, "NotFound", "the %s is gone", kind);
@@ -68,21 +74,32 @@ static int rollout_done(const json_t *o, void *userdata, struct problem *p) {
                                         "%s \"%s\" %s; kctl describe shows why its pods do not "
                                         "become ready",
                                         kind, name, failed->text);
-        if (updated < wanted)
+        if (h->manual->path &&
+                        streq(json_str_or(o, h->manual->path, ""), strempty(h->manual->value)))
+                return problem_set(p, EINVAL, 0, NULL,
+                                "rollout status is only available for RollingUpdate strategy "
+                                "type; %s \"%s\" updates a pod when it is deleted",
+                                kind, name);
+        if (updated < wanted - held_back)
                 return rollout_print(w,
                                 "Waiting for %s \"%s\" rollout to finish: %i out of %i new "
                                 "replicas have been updated...",
-                                kind, name, updated, wanted);
-        if (current > updated)
+                                kind, name, updated, wanted - held_back);
+        if (current - held_back > updated)
                 return rollout_print(w,
                                 "Waiting for %s \"%s\" rollout to finish: %i old replicas are "
                                 "pending termination...",
-                                kind, name, current - updated);
-        if (available < updated)
+                                kind, name, current - held_back - updated);
+        if (available < MAX(updated, wanted))
                 return rollout_print(w,
                                 "Waiting for %s \"%s\" rollout to finish: %i of %i updated "
                                 "replicas are available...",
-                                kind, name, available, updated);
+                                kind, name, available, MAX(updated, wanted));
+        if (held_back > 0) {
+                printf("partitioned roll out complete: %i new pods have been updated...\n",
+                                updated);
+                return 1;
+        }
         printf("%s \"%s\" successfully rolled out\n", kind, name);
         return 1;
 }
@@ -102,9 +119,12 @@ int kctl_rollout_status(struct kctl *k) {
 
 /* The number of a revision; 0 when the object has none. */
 static int64_t revision_of(const struct kind_rollout *rollout, const json_t *o) {
-        const char *text = object_annotation(o, rollout->revision_annotation);
+        const char *text;
         int64_t v;
 
+        if (rollout->revision_path)
+                return json_int_or(o, rollout->revision_path, 0);
+        text = object_annotation(o, rollout->revision_annotation);
         return text && parse_i64(text, &v) == 0 ? v : 0;
 }
 
@@ -164,29 +184,41 @@ static int history_read(
         return 0;
 }
 
+/* The number of the present revision. */
+static int64_t history_current(const struct history *h) {
+        if (h->rollout->revision_annotation)
+                return revision_of(h->rollout, h->object);
+        return h->count > 0 ? revision_of(h->rollout, h->revisions[h->count - 1]) : 0;
+}
+
 int kctl_rollout_history(struct kctl *k) {
         _cleanup_(history_done) struct history h = {0};
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         char label[320];
+        bool scales;
 
         if (rollout_targets(k, &t, &p) < 0 || history_read(k, &t.items[0], &h, &p) < 0)
                 return kctl_fail(&p);
-        printf("%s/%s\nREVISION   REPLICAS   CHANGE-CAUSE\n", kind_label(&t.items[0].kind, label),
-                        object_name(h.object));
+        /* Revisions that are no workloads themselves have no pods. */
+        scales = !h.rollout->revision_path;
+        printf("%s/%s\nREVISION   %sCHANGE-CAUSE\n", kind_label(&t.items[0].kind, label),
+                        object_name(h.object), scales ? "REPLICAS   " : "");
         for (size_t i = 0; i < h.count; i++) {
                 const char *cause = object_annotation(h.revisions[i], "kubernetes.io/change-cause");
 
-                printf("%-10lld %-10lld %s\n", (long long)revision_of(h.rollout, h.revisions[i]),
-                                (long long)json_int_or(h.revisions[i], "spec.replicas", 0),
-                                cause ? cause : "<none>");
+                printf("%-10lld ", (long long)revision_of(h.rollout, h.revisions[i]));
+                if (scales)
+                        printf("%-10lld ",
+                                        (long long)json_int_or(h.revisions[i], "spec.replicas", 0));
+                puts(cause ? cause : "<none>");
         }
         return EXIT_OK;
 }
 
 /* The revision to return to: the wanted one, or (wanted 0) the one before the current. */
 static const json_t *find_revision(const struct history *h, int64_t wanted) {
-        int64_t current = revision_of(h->rollout, h->object);
+        int64_t current = history_current(h);
         const json_t *best = NULL;
 
         for (size_t i = 0; i < h->count; i++) {
@@ -227,10 +259,14 @@ static int undo(struct kctl *k, const struct target *t, struct problem *p) {
                                 "%s \"%s\" has no %srevision %lld; kctl rollout history lists "
                                 "its revisions",
                                 t->kind.singular, t->name, wanted ? "" : "earlier one than ",
-                                (long long)(wanted ? wanted : revision_of(h.rollout, h.object)));
-        template = json_deep_copy(json_at(revision, t->kind.facts->pod_template));
-        json_object_del(json_object_get(json_object_get(template, "metadata"), "labels"),
-                        h.rollout->hash_label);
+                                (long long)(wanted ? wanted : history_current(&h)));
+        template = json_deep_copy(
+                        json_at(revision, h.rollout->template_path ? h.rollout->template_path
+                                                                   : t->kind.facts->pod_template));
+        if (h.rollout->hash_label)
+                json_object_del(json_object_get(json_object_get(template, "metadata"), "labels"),
+                                h.rollout->hash_label);
+        json_object_del(template, "$patch"); /* of a revision that is kept as a patch */
         patch = json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:O}]", "op", "test", "path",
                         "/metadata/resourceVersion", "value",
                         json_str_or(h.object, "metadata.resourceVersion", ""), "op", "replace",
@@ -274,6 +310,12 @@ static int patch_all(struct kctl *k, const char *(*at)(const struct kind_facts *
                 _cleanup_free_ char *path = target_path(&t.items[i], NULL, "fieldManager=kctl");
                 _cleanup_json_ json_t *patch = json_object();
 
+                if (!at(kind->facts)) {
+                        problem_set(&p, EINVAL, 0, NULL, "the rollout of a %s cannot be paused",
+                                        kind->singular);
+                        code = kctl_fail(&p);
+                        continue;
+                }
                 if (!path || json_set_at(patch, at(kind->facts), json_incref(value)) < 0)
                         return kctl_error("out of memory");
                 if (api_patch_request(k->client, path, API_PATCH_MERGE, patch, NULL, &p) < 0)

@@ -15,8 +15,8 @@ struct rollout {
         const json_t *deployment;
         struct objects sets; /* its ReplicaSets, oldest first, the new one included */
         struct objects orphans;
-        const json_t *new_set; /* the one with the Deployment's present template, or NULL */
-        char hash[16];         /* of the present template */
+        const json_t *new_set;         /* the one with the Deployment's present template, or NULL */
+        char hash[TEMPLATE_HASH_SIZE]; /* of the present template */
         const struct rollout_strategy *strategy;
         int64_t replicas;           /* spec.replicas */
         int64_t surge, unavailable; /* the strategy's maxSurge and maxUnavailable in pods */
@@ -61,8 +61,6 @@ int64_t set_status(const json_t *rs, const char *field); /* status.<field> */
 int64_t sets_spec_replicas(const struct rollout *d);     /* spec.replicas of all sets together */
 int64_t sets_status(const struct rollout *d, const char *field);
 bool rollout_is_complete(const struct rollout *d);
-/* "25%" or a number, of total; percentages rounded as asked. */
-int64_t int_or_percent(const json_t *v, int64_t total, bool round_up, int64_t fallback);
 /* Sets the condition Progressing; when it will time out, *ret_wait_us is lowered to
  * that. */
 void progress_condition(const struct rollout *d, const struct world *w, json_t *conditions,

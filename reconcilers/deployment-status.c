@@ -29,42 +29,6 @@ int64_t sets_status(const struct rollout *d, const char *field) {
         return sum;
 }
 
-int64_t int_or_percent(const json_t *v, int64_t total, bool round_up, int64_t fallback) {
-        const char *s = json_string_value(v);
-        int64_t n;
-
-        if (json_is_integer(v))
-                return MAX((int64_t)json_integer_value(v), (int64_t)0);
-        if (s && *s && s[strlen(s) - 1] == '%') {
-                _cleanup_free_ char *digits = strndup(s, strlen(s) - 1);
-
-                if (digits && parse_i64(digits, &n) >= 0 && n >= 0 && n <= 1000)
-                        return (n * total + (round_up ? 99 : 0)) / 100;
-        } else if (s && parse_i64(s, &n) >= 0 && n >= 0)
-                return n;
-        return fallback;
-}
-
-/* FNV-1a over the template's canonical text, in the alphabet of names. The same template and
- * collision count always give the same name. */
-static void template_hash(const json_t *deployment, char ret[static 16]) {
-        static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-        _cleanup_free_ char *text = json_dumps(json_at(deployment, "spec.template"),
-                        JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
-        int64_t collisions = json_int_or(deployment, "status.collisionCount", 0);
-        uint64_t h = 14695981039346656037u;
-        size_t n;
-
-        assert(text);
-        for (const char *s = text; *s; s++)
-                h = (h ^ (unsigned char)*s) * 1099511628211u;
-        for (int i = 0; i < 8; i++)
-                h = (h ^ (unsigned char)(collisions >> (8 * i))) * 1099511628211u;
-        for (n = 0; n < 10; n++, h /= 27)
-                ret[n] = alphabet[h % 27];
-        ret[n] = 0;
-}
-
 static bool same_template(const json_t *deployment, const json_t *rs) {
         _cleanup_json_ json_t *copy = json_deep_copy(json_at(rs, "spec.template"));
         const json_t *want = json_at(deployment, "spec.template");
@@ -93,7 +57,8 @@ void rollout_read(struct rollout *d, const struct world *w, const json_t *deploy
         world_owned(w, WORLD_REPLICASETS_BY_OWNER, deployment, &d->sets, &d->orphans);
         if (d->sets.count > 0)
                 qsort(d->sets.items, d->sets.count, sizeof(*d->sets.items), compare_created);
-        template_hash(deployment, d->hash);
+        template_hash(json_at(deployment, "spec.template"),
+                        json_int_or(deployment, "status.collisionCount", 0), d->hash);
         /* The oldest of equal ones, so that the choice is stable when there are two. */
         for (size_t i = 0; i < d->sets.count && !d->new_set; i++)
                 if (!object_is_deleting(d->sets.items[i]) &&
@@ -220,6 +185,33 @@ static void available_condition(
                         now, true);
 }
 
+/* What keeps pods from being made or deleted, as the ReplicaSets report it: the new one first. */
+static void failure_condition(const struct rollout *d, json_t *conditions, const char *now) {
+        const json_t *failure = d->new_set ? object_condition(d->new_set, "ReplicaFailure") : NULL;
+        json_t *c;
+        size_t i;
+
+        for (i = 0; i < d->sets.count && !failure; i++)
+                failure = object_condition(d->sets.items[i], "ReplicaFailure");
+        if (failure) {
+                const char *message = json_str_or(failure, "message", "");
+
+                /* A condition that says the same is not written again. */
+                if (streq(json_str_or(find_condition(conditions, "ReplicaFailure"), "message", ""),
+                                    message))
+                        return;
+                condition_set(conditions, "ReplicaFailure", json_str_or(failure, "status", "True"),
+                                json_str_or(failure, "reason", "FailedCreate"), message, now,
+                                /* with_update_time= */ true);
+                return;
+        }
+        json_array_foreach (conditions, i, c)
+                if (streq(json_str_or(c, "type", ""), "ReplicaFailure")) {
+                        json_array_remove(conditions, i);
+                        return;
+                }
+}
+
 json_t *deployment_report(const struct world *w, const char *name, const struct problem *failed) {
         const json_t *deployment = world_get_key(w, WORLD_DEPLOYMENTS, name);
         _cleanup_(rollout_done) struct rollout d = {0};
@@ -240,6 +232,8 @@ json_t *deployment_report(const struct world *w, const char *name, const struct 
                         "availableReplicas", (json_int_t)available, "unavailableReplicas",
                         (json_int_t)MAX(replicas - available, (int64_t)0));
         assert(status);
+        json_object_set_new(status, "terminatingReplicas",
+                        json_integer(sets_status(&d, "terminatingReplicas")));
         collisions = json_int_or(deployment, "status.collisionCount", 0);
         /* The name is taken by another owner's ReplicaSet: the next hash uses another collision
          * count. */
@@ -252,6 +246,7 @@ json_t *deployment_report(const struct world *w, const char *name, const struct 
                 conditions = json_array();
         available_condition(&d, conditions, available, time_format(w->now_us, now));
         progress_condition(&d, w, conditions, status, failed, NULL);
+        failure_condition(&d, conditions, now);
         json_object_set_new(status, "conditions", conditions);
         return status;
 }

@@ -60,12 +60,16 @@ sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
+	reconcilers/daemonset.c reconcilers/daemonset-internal.h reconcilers/daemonset-nodes.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
 	reconcilers/endpointslice.c \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \
+	reconcilers/history.c reconcilers/history.h \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podcidr.h reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
-	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
+	reconcilers/replicas.c reconcilers/replicas.h reconcilers/replicaset.c reconcilers/replicationcontroller.c \
+	reconcilers/statefulset.c reconcilers/statefulset-claims.c reconcilers/statefulset-internal.h reconcilers/statefulset-pods.c \
+	reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c reconcilers/wake.h \
@@ -88,6 +92,13 @@ tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h te
 tests_unit_test_loops_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_rollouts_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-history tests/unit/test-daemonset tests/unit/test-statefulset
+tests_unit_test_history_SOURCES = tests/unit/test-history.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_history_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_daemonset_SOURCES = tests/unit/test-daemonset.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_daemonset_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
 $(libreconcile_a_OBJECTS): $(KIND_IDS)
 $(libgitsync_a_OBJECTS): $(KIND_IDS)
 $(reconcilers_kgitd_OBJECTS): $(KIND_IDS)

@@ -63,6 +63,62 @@ bool pod_is_available(const struct world *w, const json_t *pod, int64_t min_read
         return false;
 }
 
+void pod_create(struct actions *a, const json_t *owner, json_t *pod) {
+        action_create(a, "pods", object_namespace(owner), pod);
+        action_report_end(a, owner, "Create", "Created pod: {}", "Error creating: ");
+}
+
+void pod_delete(struct actions *a, const json_t *owner, const json_t *pod) {
+        action_delete(a, "pods", pod, /* grace_s= */ -1, /* propagation= */ NULL);
+        action_report_end(a, owner, "Delete", "Deleted pod: {}", "Error deleting: ");
+}
+
+void wake_owners_of_node_pods(const struct world *w, const struct wake *out, const json_t *old,
+                const json_t *node, bool gone, const char *group, const char *kind) {
+        _cleanup_objects_ struct objects pods = {0};
+
+        if (!gone && !node_readiness_changed(old, node))
+                return;
+        world_list(w, WORLD_PODS_BY_NODE, object_name(node), &pods);
+        for (size_t i = 0; i < pods.count; i++)
+                wake_controller(out, pods.items[i], group, kind);
+}
+
+int64_t int_or_percent(const json_t *v, int64_t total, bool round_up, int64_t fallback) {
+        const char *s = json_string_value(v);
+        int64_t n;
+
+        if (json_is_integer(v))
+                return MAX((int64_t)json_integer_value(v), (int64_t)0);
+        if (s && *s && s[strlen(s) - 1] == '%') {
+                _cleanup_free_ char *digits = strndup(s, strlen(s) - 1);
+
+                if (digits && parse_i64(digits, &n) >= 0 && n >= 0 && n <= 1000)
+                        return (n * total + (round_up ? 99 : 0)) / 100;
+        } else if (s && parse_i64(s, &n) >= 0 && n >= 0)
+                return n;
+        return fallback;
+}
+
+/* FNV-1a over the template's canonical text, in the alphabet of names. */
+void template_hash(
+                const json_t *template, int64_t collisions, char ret[static TEMPLATE_HASH_SIZE]) {
+        static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
+        _cleanup_free_ char *text =
+                        json_dumps(template, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+        uint64_t h = 14695981039346656037u;
+        size_t n;
+
+        assert(text);
+        for (const char *s = text; *s; s++)
+                h = (h ^ (unsigned char)*s) * 1099511628211u;
+        for (int i = 0; i < 8; i++)
+                h = (h ^ (unsigned char)(collisions >> (8 * i))) * 1099511628211u;
+        for (n = 0; n < 10; n++, h /= 27)
+                ret[n] = alphabet[h % 27];
+        ret[n] = 0;
+}
+
 json_t *controller_ref(const json_t *owner, const char *api_version, const char *kind) {
         return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b}", "apiVersion", api_version, "kind", kind,
                         "name", object_name(owner), "uid", object_uid(owner), "controller", 1,
@@ -107,7 +163,7 @@ void adopt_and_release(struct actions *a, const char *plural, const json_t *owne
         _cleanup_problem_ struct problem p = {0};
         size_t kept = 0;
 
-        if (label_selector_from_json(json_at(owner, "spec.selector"), &selector, &p) < 0)
+        if (label_selector_from_any(json_at(owner, "spec.selector"), &selector, &p) < 0)
                 return;
         for (size_t i = 0; i < owned->count; i++) {
                 const json_t *o = owned->items[i];

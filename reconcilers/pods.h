@@ -1,6 +1,7 @@
 /* Questions about pods that several controllers ask. Pure. */
 #pragma once
 
+#include "reconcilers/wake.h"
 #include "reconcilers/world.h"
 
 /* Failed or Succeeded. */
@@ -25,12 +26,26 @@ uint64_t time_at(const json_t *o, const char *path);
  */
 json_t *pod_from_template(const json_t *template, const json_t *owner, const char *api_version,
                 const char *kind);
+/* A pod of `owner` is created or deleted, and an Event of the owner says so in Kubernetes' words:
+ * SuccessfulCreate "Created pod: NAME". Takes pod. */
+struct actions;
+void pod_create(struct actions *a, const json_t *owner, json_t *pod);
+void pod_delete(struct actions *a, const json_t *owner, const json_t *pod);
+/* Wakes the owners of that kind of the pods of a node whose readiness changed: that of the pods
+ * depends on it. old: NULL for a new node. */
+void wake_owners_of_node_pods(const struct world *w, const struct wake *out, const json_t *old,
+                const json_t *node, bool gone, const char *group, const char *kind);
+/* "25%" or a number, of total; percentages rounded as asked. */
+int64_t int_or_percent(const json_t *v, int64_t total, bool round_up, int64_t fallback);
+/* The hash of a pod template, of letters and digits: part of names and a label. Equal templates and
+ * numbers of collisions give equal hashes. */
+enum { TEMPLATE_HASH_SIZE = 16 };
+void template_hash(const json_t *template, int64_t collisions, char ret[static TEMPLATE_HASH_SIZE]);
 /* A controller's owner reference. */
 json_t *controller_ref(const json_t *owner, const char *api_version, const char *kind);
 /* Adds patches that adopt orphans (ownerReferences extended) and releases owned objects that the
  * owner's selector no longer matches (our reference removed). Released objects leave `owned`,
  * adopted ones enter it. */
-struct actions;
 void adopt_and_release(struct actions *a, const char *plural, const json_t *owner,
                 const char *api_version, const char *kind, struct objects *owned,
                 const struct objects *orphans);

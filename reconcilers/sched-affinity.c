@@ -1,73 +1,5 @@
-/* Node selectors: spec.nodeSelector and node affinity ("Assigning Pods to Nodes"). */
-#include "lib/object.h"
+/* Preferred node affinity. */
 #include "reconcilers/sched-internal.h"
-
-static bool in_values(const json_t *values, const char *value) {
-        json_t *v;
-        size_t i;
-
-        json_array_foreach (values, i, v)
-                if (streq_ptr(json_string_value(v), value))
-                        return true;
-        return false;
-}
-
-static bool expression_matches(const json_t *e, const char *value) {
-        const char *op = json_str_or(e, "operator", "");
-        const json_t *values = json_object_get(e, "values");
-        int64_t have, bound;
-
-        if (streq(op, "Exists"))
-                return value;
-        if (streq(op, "DoesNotExist"))
-                return !value;
-        if (streq(op, "In"))
-                return value && in_values(values, value);
-        if (streq(op, "NotIn"))
-                return !value || !in_values(values, value);
-        if (!value || parse_i64(value, &have) < 0 ||
-                        parse_i64(strempty(json_string_value(json_array_get(values, 0))), &bound) <
-                                        0)
-                return false;
-        return streq(op, "Gt") ? have > bound : streq(op, "Lt") ? have < bound : false;
-}
-
-/* All expressions must match; a term without expressions matches nothing. */
-static bool term_matches(const json_t *term, const json_t *node) {
-        const json_t *labels = json_object_get(term, "matchExpressions");
-        const json_t *fields = json_object_get(term, "matchFields"), *e;
-        size_t i;
-
-        if (json_array_size(labels) == 0 && json_array_size(fields) == 0)
-                return false;
-        json_array_foreach (labels, i, e)
-                if (!expression_matches(e, object_label(node, json_str_or(e, "key", ""))))
-                        return false;
-        json_array_foreach (fields, i, e)
-                if (!streq(json_str_or(e, "key", ""), "metadata.name") ||
-                                !expression_matches(e, object_name(node)))
-                        return false;
-        return true;
-}
-
-bool node_matches_required(const json_t *pod, const json_t *node) {
-        const json_t *required = json_at(pod, "spec.affinity.nodeAffinity."
-                                              "requiredDuringSchedulingIgnoredDuringExecution");
-        const json_t *terms = json_object_get(required, "nodeSelectorTerms"), *term;
-        const char *key;
-        json_t *v;
-        size_t i;
-
-        json_object_foreach ((json_t *)json_at(pod, "spec.nodeSelector"), key, v)
-                if (!streq_ptr(object_label(node, key), json_string_value(v)))
-                        return false;
-        if (!required)
-                return true;
-        json_array_foreach (terms, i, term)
-                if (term_matches(term, node))
-                        return true;
-        return false;
-}
 
 int64_t node_preference(const json_t *pod, const json_t *node) {
         const json_t *list = json_at(pod, "spec.affinity.nodeAffinity."
@@ -77,7 +9,7 @@ int64_t node_preference(const json_t *pod, const json_t *node) {
         size_t i;
 
         json_array_foreach (list, i, p)
-                if (term_matches(json_object_get(p, "preference"), node))
+                if (node_term_matches(json_object_get(p, "preference"), node))
                         sum += json_int_or(p, "weight", 0);
         return sum;
 }

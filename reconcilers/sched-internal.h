@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/buf.h"
+#include "lib/client/node-affinity.h"
 #include "lib/json.h"
 #include "lib/map.h"
 
@@ -100,6 +101,5 @@ const struct sched_node *sched_choose(const struct cluster *c, const struct sche
 /* "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) ...." Caller frees. */
 char *sched_message(const struct cluster *c, const struct reasons *why) _warn_unused_;
 
-/* Node selectors (sched-affinity.c). */
-bool node_matches_required(const json_t *pod, const json_t *node);
+/* The weights of the preferred node affinities that match (sched-affinity.c). */
 int64_t node_preference(const json_t *pod, const json_t *node);

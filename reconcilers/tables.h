@@ -10,6 +10,7 @@
 #define CONTROLLERS(X) \
         X(clusterrole) \
         X(csr) \
+        X(daemonset) \
         X(deployment) \
         X(endpointslice) \
         X(job) \
@@ -18,7 +19,9 @@
         X(podcidr) \
         X(podgc) \
         X(replicaset) \
-        X(serviceaccount)
+        X(replicationcontroller) \
+        X(serviceaccount) \
+        X(statefulset)
 
 /* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
  * kind that is watched. Two parts of one kind are two rows. */
@@ -32,6 +35,11 @@
         X(SERVICEACCOUNTS, KIND_SERVICEACCOUNTS, NULL, NULL) \
         X(DEPLOYMENTS, KIND_DEPLOYMENTS, NULL, NULL) \
         X(REPLICASETS, KIND_REPLICASETS, NULL, NULL) \
+        X(REPLICATIONCONTROLLERS, KIND_REPLICATIONCONTROLLERS, NULL, NULL) \
+        X(STATEFULSETS, KIND_STATEFULSETS, NULL, NULL) \
+        X(DAEMONSETS, KIND_DAEMONSETS, NULL, NULL) \
+        X(REVISIONS, KIND_CONTROLLERREVISIONS, NULL, NULL) \
+        X(CLAIMS, KIND_PERSISTENTVOLUMECLAIMS, NULL, NULL) \
         X(JOBS, KIND_JOBS, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
@@ -49,4 +57,8 @@
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
         X(REPLICASETS_BY_OWNER, REPLICASETS, by_owner) \
         X(REPLICASETS_BY_NS, REPLICASETS, by_ns) \
+        X(REPLICATIONCONTROLLERS_BY_NS, REPLICATIONCONTROLLERS, by_ns) \
+        X(STATEFULSETS_BY_NS, STATEFULSETS, by_ns) \
+        X(DAEMONSETS_BY_NS, DAEMONSETS, by_ns) \
+        X(REVISIONS_BY_OWNER, REVISIONS, by_owner) \
         X(JOBS_BY_NS, JOBS, by_ns)

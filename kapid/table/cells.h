@@ -19,3 +19,12 @@ json_t *cells_pod_gates(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_ready(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_restarts(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_status(const json_t *pod, uint64_t now_us);
+
+/* So have volumes, claims and storage classes, cells-storage.c. */
+json_t *cells_claim_capacity(const json_t *claim, uint64_t now_us);
+json_t *cells_claim_modes(const json_t *claim, uint64_t now_us);
+json_t *cells_storage_class(const json_t *volume_or_claim, uint64_t now_us);
+json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us);
+json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
+json_t *cells_volume_modes(const json_t *volume, uint64_t now_us);
+json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us);

@@ -1,6 +1,8 @@
 /* Recording Events. An entry per (object, reason, message) is kept for ten minutes after its last
  * use: a repetition raises the count of the Event that is there instead of making another. One call
- * at a time an entry and at most one write in ten seconds: a loop that fails fast costs little.
+ * at a time an entry and at most one write in ten seconds: a loop that fails fast costs little. An
+ * object has at most 25 different Events at once and one more every five minutes, as with
+ * Kubernetes' clients: a set of a thousand pods does not write a thousand Events.
  * Everything is bounded; what does not fit is dropped, because events are news, not state. */
 #include <stdarg.h>
 
@@ -14,8 +16,18 @@ enum { ENTRIES_MAX = 2048, MESSAGE_MAX = 1024 };
 #define AGGREGATE_US (10 * 60 * UINT64_C(1000000))
 #define WRITE_INTERVAL_US (10 * UINT64_C(1000000))
 
+/* Different Events of one object: how many at once, and when there is room for one more. */
+enum { BURST = 25, BUDGETS_MAX = 4096 };
+#define REFILL_US (300 * UINT64_C(1000000))
+
 struct recorder {
         struct map *entries;
+        struct map *budgets; /* uid of an object -> struct budget */
+};
+
+struct budget {
+        unsigned left;
+        uint64_t filled_us; /* monotonic */
 };
 
 struct entry {
@@ -48,12 +60,15 @@ struct recorder *recorder_new(void) {
         if (!r)
                 return NULL;
         r->entries = map_new(entry_free);
-        return r->entries ? r : mfree(r);
+        r->budgets = map_new(free);
+        return r->entries && r->budgets ? r : recorder_free(r);
 }
 
 struct recorder *recorder_free(struct recorder *r) {
-        if (r)
+        if (r) {
                 map_free(r->entries);
+                map_free(r->budgets);
+        }
         return mfree(r);
 }
 
@@ -129,6 +144,30 @@ static void recorder_trim(struct recorder *r, uint64_t now) {
         }
 }
 
+/* Whether the object may have one more Event; counts it. */
+static bool budget_take(struct recorder *r, const json_t *about, uint64_t now) {
+        struct budget *b = map_get(r->budgets, object_uid(about));
+        uint64_t refills;
+
+        if (!b) {
+                if (map_size(r->budgets) >= BUDGETS_MAX)
+                        map_clear(r->budgets);
+                b = calloc(1, sizeof(*b));
+                if (!b || map_set(r->budgets, object_uid(about), b) < 0) {
+                        free(b);
+                        return false;
+                }
+                *b = (struct budget){.left = BURST, .filled_us = now};
+        }
+        refills = (now - b->filled_us) / REFILL_US;
+        b->left = (unsigned)MIN(b->left + refills, (uint64_t)BURST);
+        b->filled_us += refills * REFILL_US;
+        if (b->left == 0)
+                return false;
+        b->left--;
+        return true;
+}
+
 static struct entry *entry_new(struct api_client *c, const json_t *about, const char *type,
                 const char *reason, const char *message) {
         const struct api_resource *events = api_resource(KIND_EVENTS);
@@ -172,7 +211,7 @@ void api_event(struct api_client *c, const json_t *about, const char *type, cons
                 return;
         e = map_get(r->entries, key);
         if (!e || now - e->last_us > AGGREGATE_US) {
-                if (e && e->call)
+                if ((e && e->call) || !budget_take(r, about, now))
                         return;
                 recorder_trim(r, now);
                 e = map_size(r->entries) < ENTRIES_MAX ? entry_new(c, about, type, reason, message)

@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include "lib/client/api-actions.h"
+#include "lib/client/executor.h"
 #include "lib/client/informer.h"
 #include "lib/client/leader.h"
 #include "lib/fileio.h"
@@ -397,6 +399,80 @@ static void test_events_aggregate(void **state) {
         assert_non_null(strstr(w->requests, "\"involvedObject\":{\"kind\":\"Pod\""));
 }
 
+static void on_list_done(int error, const struct problem *p, void *userdata) {
+        ((struct world *)userdata)->done++;
+}
+
+/* Carries out a list of one create about an owner; the server answers as w->lists says. */
+static void create_about(struct world *w, const char *owner_uid) {
+        _cleanup_json_ json_t *owner = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "kind",
+                        "StatefulSet", "apiVersion", "apps/v1", "metadata", "name", "web",
+                        "namespace", "d", "uid", owner_uid);
+        struct executor_options options = {
+                        .client = w->client, .done = on_list_done, .userdata = w};
+        _cleanup_(executor_freep) struct executor *e = NULL;
+        _cleanup_actions_ struct actions list = {0};
+        size_t done = w->done;
+
+        w->list_next = 0;
+        w->requests[0] = 0;
+        action_create(&list, "pods", "d",
+                        json_pack("{s:{s:s}}", "metadata", "generateName", "web-"));
+        action_report_end(&list, owner, "Create", "made {} well", "made nothing: ");
+        assert_int_equal(executor_new(&e, &options), 0);
+        executor_run(e, &list);
+        loop_until(w->event, w->done > done);
+        loop_for_ms(w->event, 20);
+}
+
+static void test_actions_report_their_end(void **state) {
+        struct world *w = *state;
+
+        w->list_count = 2;
+        w->lists[1] = (struct answer){201, "{}"};
+        w->lists[0] = (struct answer){201, "{\"metadata\":{\"name\":\"web-x7\"}}"};
+        create_about(w, "u1");
+        assert_non_null(strstr(w->requests, "\"type\":\"Normal\",\"reason\":\"SuccessfulCreate\""
+                                            ",\"message\":\"made web-x7 well\""));
+        w->lists[0] = (struct answer){403,
+                        "{\"kind\":\"Status\",\"code\":403,\"reason\":\"Forbidden\",\"message\":"
+                        "\"no\"}"};
+        create_about(w, "u2");
+        assert_non_null(strstr(w->requests, "\"type\":\"Warning\",\"reason\":\"FailedCreate\","
+                                            "\"message\":\"made nothing: no\""));
+        /* a namespace that ends is no failure of the owner's */
+        w->lists[0] = (struct answer){403,
+                        "{\"kind\":\"Status\",\"code\":403,\"reason\":\"Forbidden\",\"message\":"
+                        "\"no\",\"details\":{\"causes\":[{\"reason\":\"NamespaceTerminating\"}]}}"};
+        create_about(w, "u3");
+        assert_null(strstr(w->requests, "FailedCreate"));
+}
+
+/* An owner of thousands of pods does not cost thousands of events. */
+static void test_events_of_one_object_are_bounded(void **state) {
+        struct world *w = *state;
+        _cleanup_json_ json_t *set = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}}", "kind",
+                        "ReplicaSet", "apiVersion", "apps/v1", "metadata", "name", "a", "namespace",
+                        "d", "uid", "ua");
+        _cleanup_json_ json_t *other = json_deep_copy(set);
+        size_t count = 0;
+
+        w->lists[0] = (struct answer){201, "{}"};
+        w->list_count = 1;
+        json_set_str(other, "metadata.uid", "ub");
+        for (int k = 0; k < 100; k++) {
+                api_event(w->client, set, "Normal", "SuccessfulCreate", "Created pod: a-%d", k);
+                w->requests[0] = 0;
+                loop_for_ms(w->event, 1);
+                count += strstr(w->requests, "Created pod") != NULL;
+        }
+        loop_for_ms(w->event, 20);
+        assert_true(count > 0 && count <= 25);
+        w->requests[0] = 0;
+        api_event(w->client, other, "Normal", "SuccessfulCreate", "Created pod: b-%d", 1);
+        loop_until(w->event, strstr(w->requests, "b-1"));
+}
+
 /* --- kubeconfig --- */
 
 static void write_config(struct world *w, const char *text) {
@@ -509,6 +585,10 @@ int main(void) {
                                         test_apply_names_its_manager, setup, teardown),
                         cmocka_unit_test(test_paths),
                         cmocka_unit_test_setup_teardown(test_events_aggregate, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_actions_report_their_end, setup, teardown),
+                        cmocka_unit_test_setup_teardown(
+                                        test_events_of_one_object_are_bounded, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_kubeconfig, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leader, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leader_waits, setup, teardown),

@@ -155,6 +155,43 @@ static json_t *put_set(struct fake *f, const char *name, const char *image, int 
                         name, image, replicas, available, available);
 }
 
+/* A ReplicationController is the same with a selector that is a map. */
+static void test_replication_controller(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        fake_put(f, WORLD_REPLICATIONCONTROLLERS,
+                        "metadata: {name: web, namespace: d, uid: r, generation: 2}\n"
+                        "spec: {replicas: 2, selector: {app: web}, template: {metadata: {labels: "
+                        "{app: web}}, spec: {containers: [{name: c}]}}}\n");
+        put_pod(f, "stray", NULL, "n1", "Running", true);
+        assert_plan(f, &replicationcontroller_controller, "d/web",
+                        "patch pods d/stray|create pods d/web-");
+        assert_plan_has(f, &replicationcontroller_controller, "d/web",
+                        "{\"apiVersion\":\"v1\",\"blockOwnerDeletion\":true,\"controller\":true,"
+                        "\"kind\":\"ReplicationController\"");
+        assert_plan_has(f, &replicationcontroller_controller, "d/web",
+                        "SuccessfulCreate: Created pod: {}");
+        put_pod(f, "stray", "r", "n1", "Running", true);
+        assert_report(f, &replicationcontroller_controller, "d/web", "readyReplicas", "1");
+        assert_report(f, &replicationcontroller_controller, "d/web", "fullyLabeledReplicas", "1");
+        assert_report(f, &replicationcontroller_controller, "d/web", "observedGeneration", "2");
+        assert_report(f, &replicationcontroller_controller, "d/web", "terminatingReplicas",
+                        "absent");
+}
+
+static void test_terminating(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_rs(f, 1);
+        json_set_str(put_pod(f, "a", "r", "n1", "Running", true), "metadata.deletionTimestamp",
+                        FAKE_NOW);
+        json_set_str(put_pod(f, "b", "r", "n1", "Failed", false), "metadata.deletionTimestamp",
+                        FAKE_NOW);
+        put_pod(f, "c", "r", "n1", "Running", true);
+        assert_report(f, &replicaset_controller, "d/web", "replicas", "1");
+        assert_report(f, &replicaset_controller, "d/web", "terminatingReplicas", "1");
+}
+
 /* "name=replicas" of every set that the plan scales, in its order. */
 static char *scales(struct fake *f) {
         _cleanup_actions_ struct actions a = {0};
@@ -315,6 +352,34 @@ static void test_deployment_history(void **state) {
                         "delete replicasets d/a|delete replicasets d/b");
 }
 
+/* What the ReplicaSets complain of shows in the Deployment, once and as long as they do. */
+static void test_deployment_failure(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_json_ json_t *first = NULL, *second = NULL, *third = NULL;
+        json_t *deployment = put_deployment(f, 2, "one", ""), *set;
+
+        put_set(f, "a", "one", 2, 1, 1, 2);
+        set = f->objects[WORLD_REPLICASETS][0];
+        json_set_int(set, "status.terminatingReplicas", 3);
+        json_set_at(set, "status.conditions",
+                        json_pack("[{s:s, s:s, s:s, s:s}]", "type", "ReplicaFailure", "status",
+                                        "True", "reason", "FailedCreate", "message", "no room"));
+        first = deployment_controller.report(&f->world, "d/web", NULL);
+        json_object_set(deployment, "status", first);
+        assert_string_equal(
+                        json_str_or(object_condition(deployment, "ReplicaFailure"), "message", ""),
+                        "no room");
+        assert_int_equal(json_int_or(first, "terminatingReplicas", 0), 3);
+        f->world.now_us += 7000000;
+        second = deployment_controller.report(&f->world, "d/web", NULL);
+        assert_true(json_equal(json_object_get(first, "conditions"),
+                        json_object_get(second, "conditions")));
+        json_del_at(set, "status.conditions");
+        third = deployment_controller.report(&f->world, "d/web", NULL);
+        json_object_set(deployment, "status", third);
+        assert_null(object_condition(deployment, "ReplicaFailure"));
+}
+
 static void test_deployment_status(void **state) {
         _cleanup_fake_ struct fake *f = fake_new();
         _cleanup_json_ json_t *status = NULL;
@@ -387,6 +452,9 @@ int main(void) {
                         cmocka_unit_test(test_deployment_paused),
                         cmocka_unit_test(test_deployment_proportional),
                         cmocka_unit_test(test_deployment_history),
+                        cmocka_unit_test(test_replication_controller),
+                        cmocka_unit_test(test_terminating),
+                        cmocka_unit_test(test_deployment_failure),
                         cmocka_unit_test(test_deployment_status),
                         cmocka_unit_test(test_deployment_collision),
         };
