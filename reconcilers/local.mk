@@ -60,6 +60,7 @@ sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
+	reconcilers/cronjob.c reconcilers/disruption.c reconcilers/ttl.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
 	reconcilers/endpointslice.c \
 	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \

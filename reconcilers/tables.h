@@ -9,8 +9,10 @@
  * the list: collector.c runs it on the owner graph.) */
 #define CONTROLLERS(X) \
         X(clusterrole) \
+        X(cronjob) \
         X(csr) \
         X(deployment) \
+        X(disruption) \
         X(endpointslice) \
         X(job) \
         X(namespace) \
@@ -18,7 +20,8 @@
         X(podcidr) \
         X(podgc) \
         X(replicaset) \
-        X(serviceaccount)
+        X(serviceaccount) \
+        X(ttl)
 
 /* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
  * kind that is watched. Two parts of one kind are two rows. */
@@ -32,7 +35,11 @@
         X(SERVICEACCOUNTS, KIND_SERVICEACCOUNTS, NULL, NULL) \
         X(DEPLOYMENTS, KIND_DEPLOYMENTS, NULL, NULL) \
         X(REPLICASETS, KIND_REPLICASETS, NULL, NULL) \
+        X(REPLICATIONCONTROLLERS, KIND_REPLICATIONCONTROLLERS, NULL, NULL) \
+        X(STATEFULSETS, KIND_STATEFULSETS, NULL, NULL) \
         X(JOBS, KIND_JOBS, NULL, NULL) \
+        X(CRONJOBS, KIND_CRONJOBS, NULL, NULL) \
+        X(BUDGETS, KIND_PODDISRUPTIONBUDGETS, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
@@ -49,4 +56,6 @@
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
         X(REPLICASETS_BY_OWNER, REPLICASETS, by_owner) \
         X(REPLICASETS_BY_NS, REPLICASETS, by_ns) \
-        X(JOBS_BY_NS, JOBS, by_ns)
+        X(JOBS_BY_NS, JOBS, by_ns) \
+        X(JOBS_BY_OWNER, JOBS, by_owner) \
+        X(BUDGETS_BY_NS, BUDGETS, by_ns)

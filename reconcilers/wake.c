@@ -28,12 +28,10 @@ void wake_controller(
                 wake_key(out, object_namespace(object), json_str_or(ref, "name", ""));
 }
 
-void wake_selecting(const struct world *w, const struct wake *out, enum world_index index,
+void wake_matching(const struct world *w, const struct wake *out, enum world_index index,
                 const json_t *object) {
         _cleanup_objects_ struct objects all = {0};
 
-        if (object_controller_ref(object))
-                return;
         world_list(w, index, object_namespace(object), &all);
         for (size_t i = 0; i < all.count; i++) {
                 _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
@@ -45,4 +43,10 @@ void wake_selecting(const struct world *w, const struct wake *out, enum world_in
                                                 selector, json_at(object, "metadata.labels")))
                         wake_object(out, all.items[i]);
         }
+}
+
+void wake_selecting(const struct world *w, const struct wake *out, enum world_index index,
+                const json_t *object) {
+        if (!object_controller_ref(object))
+                wake_matching(w, out, index, object);
 }

@@ -14,7 +14,9 @@ void wake_object(const struct wake *out, const json_t *object);
 /* The object's controller, when it is of that kind and group. */
 void wake_controller(
                 const struct wake *out, const json_t *object, const char *group, const char *kind);
-/* Those of the index (..._BY_NS) whose spec.selector matches the labels of an object without
- * controller. */
+/* Those of the index (..._BY_NS) whose spec.selector matches the labels of the object. */
+void wake_matching(const struct world *w, const struct wake *out, enum world_index index,
+                const json_t *object);
+/* ... of an object without controller. */
 void wake_selecting(const struct world *w, const struct wake *out, enum world_index index,
                 const json_t *object);

@@ -73,6 +73,10 @@ void world_all(const struct world *w, enum world_kind kind, struct objects *ret)
         w->source->all(w->data, kind, ret);
 }
 
+int world_zone(const struct world *w, const char *name, struct time_zone **ret) {
+        return w->source->zone(w->data, name, ret);
+}
+
 void world_owned(const struct world *w, enum world_index index, const json_t *owner,
                 struct objects *ret_owned, struct objects *ret_orphans) {
         _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
@@ -81,8 +85,8 @@ void world_owned(const struct world *w, enum world_index index, const json_t *ow
         char value[300];
 
         world_list(w, index, object_uid(owner), ret_owned);
-        if (!ret_orphans || label_selector_from_any(
-                                            json_at(owner, "spec.selector"), &selector, &p) < 0)
+        if (!ret_orphans ||
+                        label_selector_from_any(json_at(owner, "spec.selector"), &selector, &p) < 0)
                 return;
         snprintf(value, sizeof(value), "orphan/%s", object_namespace(owner));
         world_list(w, index, value, &all);
