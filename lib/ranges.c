@@ -55,6 +55,13 @@ int ranges_add(struct ranges *r, uint32_t n) {
         return 0;
 }
 
+void ranges_cut(struct ranges *r, uint32_t limit) {
+        while (r->count > 0 && r->items[r->count - 1].first >= limit)
+                r->count--;
+        if (r->count > 0 && r->items[r->count - 1].last >= limit)
+                r->items[r->count - 1].last = limit - 1;
+}
+
 uint64_t ranges_count(const struct ranges *r) {
         uint64_t n = 0;
 

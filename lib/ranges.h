@@ -25,6 +25,8 @@ int ranges_parse(const char *text, uint32_t limit, struct ranges *ret, const cha
 char *ranges_text(const struct ranges *r) _warn_unused_;
 /* Adds one number. 0 or -ENOMEM. */
 int ranges_add(struct ranges *r, uint32_t n);
+/* Removes the numbers from `limit` on. */
+void ranges_cut(struct ranges *r, uint32_t limit);
 bool ranges_have(const struct ranges *r, uint32_t n);
 /* The smallest number from `from` on that is not in it. */
 uint32_t ranges_next_free(const struct ranges *r, uint32_t from);

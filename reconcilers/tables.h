@@ -46,11 +46,13 @@
 
 /* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the
  * uid of the controlling owner, or "orphan/<namespace>" without one; by_node: spec.nodeName, "" for
- * pods on none; by_service: "namespace/service". */
+ * pods on none; by_service: "namespace/service"; by_job: the same of a job that owns
+ * them, whatever its uid. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
         X(PODS_BY_NS, PODS, by_ns) \
+        X(PODS_BY_JOB, PODS, by_job) \
         X(SERVICES_BY_NS, SERVICES, by_ns) \
         X(SLICES_BY_SERVICE, ENDPOINTSLICES, by_service) \
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \

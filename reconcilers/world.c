@@ -34,6 +34,15 @@ static const char *by_service(const json_t *o, char *buffer, size_t n) {
         return buffer;
 }
 
+static const char *by_job(const json_t *o, char *buffer, size_t n) {
+        const json_t *ref = object_controller_ref(o);
+
+        if (!ref || !streq(json_str_or(ref, "kind", ""), "Job"))
+                return NULL;
+        snprintf(buffer, n, "%s/%s", object_namespace(o), json_str_or(ref, "name", ""));
+        return buffer;
+}
+
 #define INDEX_ROW(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, by},
 const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {WORLD_INDEXES(INDEX_ROW)};
 
