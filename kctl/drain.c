@@ -111,43 +111,88 @@ static int judge_pod(struct kctl *k, const json_t *pod, struct problem *p) {
         return 1;
 }
 
-static int evict(struct kctl *k, const json_t *pod, uint64_t deadline, struct problem *p) {
+/* The budget that refused, in the server's words. */
+static const char *why_blocked(const struct problem *p) {
+        const json_t *cause;
+        size_t i;
+
+        json_array_foreach (p->causes, i, cause)
+                if (streq(json_str_or(cause, "reason", ""), "DisruptionBudget"))
+                        return json_str_or(cause, "message", "");
+        return strempty(p->message);
+}
+
+/* One attempt. 0: it is going; 1: a budget does not allow it now, p says which. */
+static int evict(struct kctl *k, const json_t *pod, struct problem *p) {
         const struct api_resource *pods = api_resource(KIND_PODS);
+        bool plain = k->flags.disable_eviction;
         _cleanup_free_ char *path = api_path(pods, object_namespace(pod), object_name(pod),
-                        k->flags.disable_eviction ? NULL : "eviction", NULL);
+                        plain ? NULL : "eviction", NULL);
         _cleanup_json_ json_t *options = json_object(), *body = NULL;
         int64_t grace;
-        bool reported = false;
+        int r;
 
         if (k->flags.grace_period && parse_i64(k->flags.grace_period, &grace) == 0 && grace >= 0)
                 json_object_set_new(options, "gracePeriodSeconds", json_integer(grace));
-        body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "policy/v1", "kind",
-                        "Eviction", "metadata", "name", object_name(pod), "namespace",
-                        object_namespace(pod), "deleteOptions", options);
+        body = plain ? json_ref(options)
+                     : json_pack("{s:s, s:s, s:{s:s, s:s}, s:O}", "apiVersion", "policy/v1", "kind",
+                                       "Eviction", "metadata", "name", object_name(pod),
+                                       "namespace", object_namespace(pod), "deleteOptions",
+                                       options);
         if (!path || !body)
                 return -ENOMEM;
-        printf("evicting pod %s/%s\n", object_namespace(pod), object_name(pod));
-        fflush(stdout);
-        for (;;) {
-                int r = k->flags.disable_eviction
-                                        ? api_request(k->client, "DELETE", path, "application/json",
-                                                          options, NULL, p)
-                                        : api_request(k->client, "POST", path, "application/json",
-                                                          body, NULL, p);
+        r = api_request(k->client, plain ? "DELETE" : "POST", path, "application/json", body,
+                        /* ret= */ NULL, p);
+        if (r == 0 || r == -ENOENT)
+                return 0;
+        return p->code == 429 ? 1 : r;
+}
 
-                if (r == 0 || r == -ENOENT)
+/* Evicts all of them, each as soon as its budget allows it. A blocked pod does not hold up others:
+ * their end may be what it waits for. */
+static int evict_all(struct kctl *k, const json_t *pods, uint64_t deadline, struct problem *p) {
+        _cleanup_json_ json_t *left = json_shallow_copy(pods);
+
+        if (!left)
+                return -ENOMEM;
+        for (bool first = true;; first = false) {
+                _cleanup_json_ json_t *blocked = json_array();
+                json_t *pod;
+                size_t i;
+
+                json_array_foreach (left, i, pod) {
+                        int r;
+
+                        if (first)
+                                printf("evicting pod %s/%s\n", object_namespace(pod),
+                                                object_name(pod));
+                        r = evict(k, pod, p);
+                        if (r < 0)
+                                return r;
+                        if (r == 0)
+                                continue;
+                        if (first)
+                                printf("pod/%s cannot be evicted yet: %s (trying again)\n",
+                                                object_name(pod), why_blocked(p));
+                        if (json_array_append(blocked, pod) < 0)
+                                return -ENOMEM;
+                }
+                fflush(stdout);
+                if (json_array_size(blocked) == 0)
                         return 0;
-                if (p->code != 429)
-                        return r;
-                if (now_mono_us() > deadline)
+                if (now_mono_us() > deadline) {
+                        _cleanup_free_ char *why = strdup(why_blocked(p));
+
                         return problem_set(p, ETIMEDOUT, 0, NULL,
-                                        "pod \"%s\" cannot be evicted in time: its disruption "
-                                        "budget does not allow it",
-                                        object_name(pod));
-                if (!reported)
-                        printf("pod %s: %s (trying again)\n", object_name(pod),
-                                        strempty(p->message));
-                reported = true;
+                                        "%zu pods cannot be evicted in time, pod \"%s\" among "
+                                        "them: %s",
+                                        json_array_size(blocked),
+                                        object_name(json_array_get(
+                                                        blocked, json_array_size(blocked) - 1)),
+                                        strempty(why));
+                }
+                json_decref(left);
+                left = TAKE_PTR(blocked);
                 usleep(EVICT_RETRY_US);
         }
 }
@@ -196,11 +241,9 @@ static int drain_node(struct kctl *k, const struct target *t, struct problem *p)
         r = pods_to_evict(k, t->name, &pods, p);
         if (r < 0)
                 return r;
-        json_array_foreach (pods, i, pod) {
-                r = evict(k, pod, deadline, p);
-                if (r < 0)
-                        return r;
-        }
+        r = evict_all(k, pods, deadline, p);
+        if (r < 0)
+                return r;
         json_array_foreach (pods, i, pod) {
                 const struct target target = {kind_ref_of(KIND_PODS), (char *)object_namespace(pod),
                                 (char *)object_name(pod)};

@@ -60,11 +60,24 @@ sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
-	reconcilers/daemonset.c reconcilers/daemonset-internal.h reconcilers/daemonset-nodes.c \
+	reconcilers/daemonset.c \
+	reconcilers/daemonset-internal.h \
+	reconcilers/daemonset-nodes.c \
+	reconcilers/cronjob.c \
+	reconcilers/disruption.c \
+	reconcilers/ttl.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
 	reconcilers/endpointslice.c \
-	reconcilers/gc.c reconcilers/graph.c reconcilers/graph.h reconcilers/job.c \
-	reconcilers/history.c reconcilers/history.h \
+	reconcilers/gc.c \
+	reconcilers/graph.c \
+	reconcilers/graph.h \
+	reconcilers/job.c \
+	reconcilers/history.c \
+	reconcilers/history.h \
+	reconcilers/job-internal.h \
+	reconcilers/job-policy.c \
+	reconcilers/job-pods.c \
+	reconcilers/job-view.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podcidr.h reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
 	reconcilers/replicas.c reconcilers/replicas.h reconcilers/replicaset.c reconcilers/replicationcontroller.c \
@@ -86,6 +99,9 @@ tests_unit_test_nodes_SOURCES = tests/unit/test-nodes.c tests/unit/fake-world.h 
 tests_unit_test_nodes_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_jobs_SOURCES = tests/unit/test-jobs.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_jobs_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-batch
+tests_unit_test_batch_SOURCES = tests/unit/test-batch.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_batch_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/unit.h
 tests_unit_test_sched_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h tests/unit/loop.h tests/unit/unit.h

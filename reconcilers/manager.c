@@ -63,8 +63,12 @@ static uint64_t source_lease_seen(void *data, const char *name) {
         return at ? MAX(*at, m->leases_connected_us) : m->leases_connected_us;
 }
 
+static int source_zone(void *data, const char *name, struct time_zone **ret) {
+        return time_zone_load(name, ret);
+}
+
 static const struct world_source live_source = {
-                source_get, source_list, source_all, source_lease_seen};
+                source_get, source_list, source_all, source_lease_seen, source_zone};
 
 const struct world *manager_world(struct manager *m) {
         m->world.now_us = now_wall_us();

@@ -9,9 +9,11 @@
  * the list: collector.c runs it on the owner graph.) */
 #define CONTROLLERS(X) \
         X(clusterrole) \
+        X(cronjob) \
         X(csr) \
         X(daemonset) \
         X(deployment) \
+        X(disruption) \
         X(endpointslice) \
         X(job) \
         X(namespace) \
@@ -21,7 +23,8 @@
         X(replicaset) \
         X(replicationcontroller) \
         X(serviceaccount) \
-        X(statefulset)
+        X(statefulset) \
+        X(ttl)
 
 /* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
  * kind that is watched. Two parts of one kind are two rows. */
@@ -41,17 +44,21 @@
         X(REVISIONS, KIND_CONTROLLERREVISIONS, NULL, NULL) \
         X(CLAIMS, KIND_PERSISTENTVOLUMECLAIMS, NULL, NULL) \
         X(JOBS, KIND_JOBS, NULL, NULL) \
+        X(CRONJOBS, KIND_CRONJOBS, NULL, NULL) \
+        X(BUDGETS, KIND_PODDISRUPTIONBUDGETS, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
 
 /* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the
  * uid of the controlling owner, or "orphan/<namespace>" without one; by_node: spec.nodeName, "" for
- * pods on none; by_service: "namespace/service". */
+ * pods on none; by_service: "namespace/service"; by_job: the same of a job that owns
+ * them, whatever its uid. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
         X(PODS_BY_NS, PODS, by_ns) \
+        X(PODS_BY_JOB, PODS, by_job) \
         X(SERVICES_BY_NS, SERVICES, by_ns) \
         X(SLICES_BY_SERVICE, ENDPOINTSLICES, by_service) \
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
@@ -61,4 +68,6 @@
         X(STATEFULSETS_BY_NS, STATEFULSETS, by_ns) \
         X(DAEMONSETS_BY_NS, DAEMONSETS, by_ns) \
         X(REVISIONS_BY_OWNER, REVISIONS, by_owner) \
-        X(JOBS_BY_NS, JOBS, by_ns)
+        X(JOBS_BY_NS, JOBS, by_ns) \
+        X(JOBS_BY_OWNER, JOBS, by_owner) \
+        X(BUDGETS_BY_NS, BUDGETS, by_ns)

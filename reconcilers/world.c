@@ -34,6 +34,15 @@ static const char *by_service(const json_t *o, char *buffer, size_t n) {
         return buffer;
 }
 
+static const char *by_job(const json_t *o, char *buffer, size_t n) {
+        const json_t *ref = object_controller_ref(o);
+
+        if (!ref || !streq(json_str_or(ref, "kind", ""), "Job"))
+                return NULL;
+        snprintf(buffer, n, "%s/%s", object_namespace(o), json_str_or(ref, "name", ""));
+        return buffer;
+}
+
 #define INDEX_ROW(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, by},
 const struct world_index_row world_indexes[WORLD_INDEXES_MAX] = {WORLD_INDEXES(INDEX_ROW)};
 
@@ -73,6 +82,10 @@ void world_all(const struct world *w, enum world_kind kind, struct objects *ret)
         w->source->all(w->data, kind, ret);
 }
 
+int world_zone(const struct world *w, const char *name, struct time_zone **ret) {
+        return w->source->zone(w->data, name, ret);
+}
+
 void world_owned(const struct world *w, enum world_index index, const json_t *owner,
                 struct objects *ret_owned, struct objects *ret_orphans) {
         _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
@@ -81,8 +94,8 @@ void world_owned(const struct world *w, enum world_index index, const json_t *ow
         char value[300];
 
         world_list(w, index, object_uid(owner), ret_owned);
-        if (!ret_orphans || label_selector_from_any(
-                                            json_at(owner, "spec.selector"), &selector, &p) < 0)
+        if (!ret_orphans ||
+                        label_selector_from_any(json_at(owner, "spec.selector"), &selector, &p) < 0)
                 return;
         snprintf(value, sizeof(value), "orphan/%s", object_namespace(owner));
         world_list(w, index, value, &all);

@@ -5,6 +5,7 @@
 
 #include "lib/client/api.h"
 #include "lib/json.h"
+#include "lib/time-zone.h"
 #include "reconcilers/tables.h"
 
 #define WORLD_KIND_ID(name, id, ns, selector) WORLD_##name,
@@ -47,6 +48,8 @@ struct world_source {
         void (*all)(void *data, enum world_kind kind, struct objects *ret);
         /* Monotonic local time at which the lease was last seen to change; 0: never seen. */
         uint64_t (*lease_seen)(void *data, const char *name);
+        /* time_zone_load() */
+        int (*zone)(void *data, const char *name, struct time_zone **ret);
 };
 
 struct world_config {
@@ -78,3 +81,5 @@ void world_all(const struct world *w, enum world_kind kind, struct objects *ret)
  * selector (a LabelSelector) matches, in `orphans`. index is one of the ..._BY_OWNER. */
 void world_owned(const struct world *w, enum world_index index, const json_t *owner,
                 struct objects *ret_owned, struct objects *ret_orphans);
+/* A time zone of the tz database, the caller's. Negative errnos as time_zone_load(). */
+int world_zone(const struct world *w, const char *name, struct time_zone **ret);

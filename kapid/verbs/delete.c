@@ -8,21 +8,22 @@
 #include "lib/object.h"
 #include "lib/timefmt.h"
 
-static int check_preconditions(const struct write *w, const json_t *live, struct problem *p) {
-        const struct delete_options *o = &w->request->delete_options;
+int delete_check_preconditions(const struct request *request, const struct kind *k,
+                const json_t *live, struct problem *p) {
+        const struct delete_options *o = &request->delete_options;
         const char *version = json_str_or(live, "metadata.resourceVersion", "");
 
         if (!isempty(o->uid) && !streq(o->uid, object_uid(live)))
                 return problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
                                 "UID in precondition: %s, UID in object meta: %s",
-                                w->kind->resource, w->name, o->uid, object_uid(live));
+                                k->resource, object_name(live), o->uid, object_uid(live));
         if (!isempty(o->resource_version) && !streq(o->resource_version, version))
                 return problem_set(p, EEXIST, 409, "Conflict",
                                 "Operation cannot be fulfilled on %s \"%s\": Precondition failed: "
                                 "ResourceVersion in precondition: %s, ResourceVersion in object "
                                 "meta: %s",
-                                w->kind->resource, w->name, o->resource_version, version);
+                                k->resource, object_name(live), o->resource_version, version);
         return 0;
 }
 
@@ -92,7 +93,7 @@ int delete_decide(struct write *w, const json_t *live, struct decision *ret, str
 
         if (!live)
                 return problem_not_found(p, w->kind, w->name);
-        r = check_preconditions(w, live, p);
+        r = delete_check_preconditions(w->request, w->kind, live, p);
         if (r < 0)
                 return r;
         r = write_admit_deletion(w, ADMISSION_MAY_DELETE, live, p);

@@ -1,13 +1,44 @@
-/* Evictions: a delete that a PodDisruptionBudget may refuse (budget.c). */
-#include "kapid/cache/forms.h"
+/* Evictions: a delete that a PodDisruptionBudget may refuse.
+ *
+ *      the pod and its budget, fresh from the store
+ *        | terminating: deleted
+ *        | finished, not started, or unhealthy where the budget allows it: deleted if it is still
+ *        |   what was judged (its resourceVersion), else judged again
+ *        ' charged: the budget's status loses one disruption and lists the pod, in one write
+ * against its resourceVersion (budget_decide); then deleted
+ *
+ * So two evictions never spend the same disruption, whichever kapid they ask. */
 #include "kapid/verbs/budget.h"
+#include "kapid/verbs/delete.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
 
+enum { JUDGEMENTS_MAX = 8 };
+
+struct eviction {
+        struct verb_state state;
+        unsigned judgements;
+        bool pinned; /* the delete is for the pod as it was judged */
+};
+
+static void eviction_free(struct verb_state *s) {
+        free(container_of(s, struct eviction, state));
+}
+
+static struct eviction *eviction_of(struct request *request) {
+        return container_of(request->state, struct eviction, state);
+}
+
+static void judge(struct request *request);
+
 static void eviction_respond(struct write *w, const struct problem *p) {
-        if (p)
+        struct eviction *e = eviction_of(w->request);
+
+        if (p && p->code == 409 && e->pinned && e->judgements < JUDGEMENTS_MAX)
+                request_freshen(w->request, judge);
+        else if (p)
                 respond_problem(w->request, p);
         else
                 respond_created(w->request);
@@ -25,28 +56,66 @@ static void budget_charged(struct write *w, const struct problem *p) {
                 evict(w->request);
 }
 
-/* Whether the pod's end disrupts anything. */
-static bool is_ending(const json_t *pod) {
+/* Whether the pod's end disrupts nothing, because it serves nothing. */
+static bool is_idle(const json_t *pod) {
         const char *phase = json_str_or(pod, "status.phase", "");
 
-        return streq(phase, "Succeeded") || streq(phase, "Failed") || object_is_deleting(pod);
+        return streq(phase, "Succeeded") || streq(phase, "Failed") || streq(phase, "Pending");
 }
 
-/* 1: budget is the pod's, to be charged; 0: it has none. */
-static int find_budget(const struct request *request, struct budget *ret, struct problem *p) {
+/* The delete fails if the pod is no longer what it is now. */
+static int pin(struct request *request, const json_t *pod) {
+        struct delete_options *o = &request->delete_options;
+        _cleanup_json_ json_t *body = o->body ? json_deep_copy(o->body) : json_object();
+        int r;
+
+        if (!isempty(o->resource_version) && !eviction_of(request)->pinned)
+                return 0; /* the client's own, which was checked */
+        if (!body)
+                return -ENOMEM;
+        r = json_set_str(body, "preconditions.resourceVersion",
+                        json_str_or(pod, "metadata.resourceVersion", ""));
+        if (r < 0)
+                return r;
+        json_decref(o->body);
+        o->body = TAKE_PTR(body);
+        o->uid = json_str(o->body, "preconditions.uid");
+        o->resource_version = json_str(o->body, "preconditions.resourceVersion");
+        eviction_of(request)->pinned = true;
+        return 0;
+}
+
+/* 1: budget must be charged for the pod; 0: it may go. */
+static int look(struct request *request, struct budget *budget, struct problem *p) {
         _cleanup_json_ json_t *pod = NULL;
         int r = request_object(request, &pod, p);
 
-        if (r < 0 || is_ending(pod))
+        if (r < 0)
                 return r;
-        return budget_find(request, pod, ret, p);
+        if (!eviction_of(request)->pinned) {
+                r = delete_check_preconditions(request, request->kind, pod, p);
+                if (r < 0)
+                        return r;
+        }
+        if (object_is_deleting(pod))
+                return 0;
+        if (is_idle(pod))
+                return pin(request, pod);
+        r = budget_find(request, pod, budget, p);
+        if (r <= 0)
+                return r;
+        if (!object_condition_true(pod, "Ready") && budget_spares_unhealthy(budget))
+                return pin(request, pod);
+        return 1;
 }
 
-static void evict_now(struct request *request) {
+static void judge(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_(budget_done) struct budget budget = {0};
-        int r = find_budget(request, &budget, &p);
+        int r;
 
+        eviction_of(request)->judgements++;
+        r = look(request, &budget, &p);
         if (r < 0)
                 respond_error(request, r, &p);
         else if (r > 0)
@@ -60,6 +129,7 @@ static void evict_now(struct request *request) {
 
 static int eviction_begin(struct request *request, struct problem *p) {
         struct delete_options *o = &request->delete_options;
+        struct eviction *e;
         int r = subresource_body(request, p);
 
         if (r < 0)
@@ -72,6 +142,11 @@ static int eviction_begin(struct request *request, struct problem *p) {
         o->propagation = "Background";
         /* A dry run that the body asks for must not spend the budget either. */
         request->dry_run |= o->dry_run;
+        e = calloc(1, sizeof(*e));
+        if (!e)
+                return -ENOMEM;
+        e->state.free = eviction_free;
+        request->state = &e->state;
         return 0;
 }
 
@@ -82,5 +157,5 @@ void verb_eviction(struct request *request) {
         if (r < 0)
                 respond_error(request, r, &p);
         else
-                request_freshen(request, evict_now);
+                request_freshen(request, judge);
 }

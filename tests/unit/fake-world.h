@@ -54,8 +54,13 @@ static inline uint64_t fake_lease_seen(void *data, const char *name) {
         return ((struct fake *)data)->lease_seen_us;
 }
 
+static inline int fake_zone(void *data, const char *name, struct time_zone **ret) {
+        return time_zone_load(name, ret);
+}
+
 static inline struct fake *fake_new(void) {
-        static const struct world_source source = {fake_get, fake_list, fake_all, fake_lease_seen};
+        static const struct world_source source = {
+                        fake_get, fake_list, fake_all, fake_lease_seen, fake_zone};
         struct fake *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
