@@ -8,17 +8,22 @@
 /* X(name): the controller name_controller, in a file of that name. (The garbage collector is not in
  * the list: collector.c runs it on the owner graph.) */
 #define CONTROLLERS(X) \
+        X(claimprotection) \
         X(clusterrole) \
         X(csr) \
         X(deployment) \
         X(endpointslice) \
+        X(ephemeralclaim) \
         X(job) \
         X(namespace) \
         X(node) \
         X(podcidr) \
         X(podgc) \
         X(replicaset) \
-        X(serviceaccount)
+        X(serviceaccount) \
+        X(volume) \
+        X(volumeclaim) \
+        X(volumeprotection)
 
 /* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
  * kind that is watched. Two parts of one kind are two rows. */
@@ -33,13 +38,18 @@
         X(DEPLOYMENTS, KIND_DEPLOYMENTS, NULL, NULL) \
         X(REPLICASETS, KIND_REPLICASETS, NULL, NULL) \
         X(JOBS, KIND_JOBS, NULL, NULL) \
+        X(VOLUMES, KIND_PERSISTENTVOLUMES, NULL, NULL) \
+        X(CLAIMS, KIND_PERSISTENTVOLUMECLAIMS, NULL, NULL) \
+        X(CLASSES, KIND_STORAGECLASSES, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
 
 /* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the
  * uid of the controlling owner, or "orphan/<namespace>" without one; by_node: spec.nodeName, "" for
- * pods on none; by_service: "namespace/service". */
+ * pods on none; by_service: "namespace/service"; by_claim: "namespace/name" of a volume's claimRef;
+ * by_free_class: the class of a volume without claimRef; by_volume_node: the node of a volume that
+ * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim that has none. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
@@ -49,4 +59,9 @@
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
         X(REPLICASETS_BY_OWNER, REPLICASETS, by_owner) \
         X(REPLICASETS_BY_NS, REPLICASETS, by_ns) \
-        X(JOBS_BY_NS, JOBS, by_ns)
+        X(JOBS_BY_NS, JOBS, by_ns) \
+        X(VOLUMES_BY_CLAIM, VOLUMES, by_claim) \
+        X(VOLUMES_FREE_BY_CLASS, VOLUMES, by_free_class) \
+        X(VOLUMES_BY_NODE, VOLUMES, by_volume_node) \
+        X(CLAIMS_BY_VOLUME, CLAIMS, by_volume) \
+        X(CLAIMS_WAITING_BY_CLASS, CLAIMS, by_waiting_class)
