@@ -49,7 +49,7 @@
  * uid of the controlling owner, or "orphan/<namespace>" without one; by_node: spec.nodeName, "" for
  * pods on none; by_service: "namespace/service"; by_claim: "namespace/name" of a volume's claimRef;
  * by_free_class: the class of a volume without claimRef; by_volume_node: the node of a volume that
- * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim that has none. */
+ * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim without one. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
