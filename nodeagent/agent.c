@@ -13,6 +13,7 @@
 #include "nodeagent/manifest.h"
 #include "nodeagent/network/network-watch.h"
 #include "nodeagent/node.h"
+#include "nodeagent/pod/local-volumes.h"
 #include "nodeagent/pod/pods.h"
 #include "nodeagent/pod/volumes.h"
 #include "nodeagent/renew.h"
@@ -282,6 +283,9 @@ static int start_api(struct agent *a, struct problem *p) {
         r = watches_new(&a->watches, a);
         if (r < 0)
                 return r;
+        r = local_volumes_new(&a->local_volumes, a);
+        if (r < 0)
+                return r;
         return renew_new(&a->renew, a);
 }
 
@@ -328,6 +332,7 @@ int agent_start(struct agent *a, struct problem *p) {
 void agent_done(struct agent *a) {
         unit_watch_free(a->unit_watch);
         renew_free(a->renew);
+        local_volumes_free(a->local_volumes);
         watches_free(a->watches);
         node_free(a->node);
         pods_free(a->pods);

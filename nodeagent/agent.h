@@ -19,6 +19,7 @@ struct node;
 struct renew;
 struct unit_watch;
 struct log_sockets;
+struct local_volumes;
 
 struct agent_config {
         char *node_name;
@@ -51,6 +52,7 @@ struct agent {
         struct nft *nft;
         struct pods *pods;
         struct watches *watches;
+        struct local_volumes *local_volumes;
         struct node *node;
         struct renew *renew;
         struct unit_watch *unit_watch;

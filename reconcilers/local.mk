@@ -86,6 +86,9 @@ libreconcile_a_SOURCES = \
 	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c reconcilers/wake.h \
+	reconcilers/storage/claimprotection.c reconcilers/storage/ephemeralclaim.c reconcilers/storage/match.c \
+	reconcilers/storage/provision.c reconcilers/storage/storage.h reconcilers/storage/volume.c \
+	reconcilers/storage/volumeclaim.c reconcilers/storage/volumeprotection.c \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
@@ -108,13 +111,29 @@ tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h te
 tests_unit_test_loops_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_rollouts_LDADD = libreconcile.a $(TEST_LIBS)
-check_PROGRAMS += tests/unit/test-history tests/unit/test-daemonset tests/unit/test-statefulset
-tests_unit_test_history_SOURCES = tests/unit/test-history.c tests/unit/fake-world.h tests/unit/unit.h
-tests_unit_test_history_LDADD = libreconcile.a $(TEST_LIBS)
-tests_unit_test_daemonset_SOURCES = tests/unit/test-daemonset.c tests/unit/fake-world.h tests/unit/unit.h
-tests_unit_test_daemonset_LDADD = libreconcile.a $(TEST_LIBS)
-tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/fake-world.h tests/unit/unit.h
-tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
+	check_PROGRAMS \
+	+= \
+	tests/unit/test-history \
+	tests/unit/test-daemonset \
+	tests/unit/test-statefulset \
+	tests_unit_test_history_SOURCES \
+	= \
+	tests/unit/test-history.c \
+	tests/unit/fake-world.h \
+	tests/unit/unit.h \
+	tests_unit_test_history_LDADD \
+	libreconcile.a \
+	$(TEST_LIBS) \
+	tests_unit_test_daemonset_SOURCES \
+	tests/unit/test-daemonset.c \
+	tests_unit_test_daemonset_LDADD \
+	tests_unit_test_statefulset_SOURCES \
+	tests/unit/test-statefulset.c \
+	tests_unit_test_statefulset_LDADD \
+	tests/unit/test-storage \
+	tests_unit_test_storage_SOURCES \
+	tests/unit/test-storage.c \
+	tests_unit_test_storage_LDADD
 $(libreconcile_a_OBJECTS): $(KIND_IDS)
 $(libgitsync_a_OBJECTS): $(KIND_IDS)
 $(reconcilers_kgitd_OBJECTS): $(KIND_IDS)

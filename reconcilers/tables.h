@@ -8,6 +8,7 @@
 /* X(name): the controller name_controller, in a file of that name. (The garbage collector is not in
  * the list: collector.c runs it on the owner graph.) */
 #define CONTROLLERS(X) \
+        X(claimprotection) \
         X(clusterrole) \
         X(cronjob) \
         X(csr) \
@@ -15,6 +16,7 @@
         X(deployment) \
         X(disruption) \
         X(endpointslice) \
+        X(ephemeralclaim) \
         X(job) \
         X(namespace) \
         X(node) \
@@ -24,7 +26,10 @@
         X(replicationcontroller) \
         X(serviceaccount) \
         X(statefulset) \
-        X(ttl)
+        X(ttl) \
+        X(volume) \
+        X(volumeclaim) \
+        X(volumeprotection)
 
 /* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
  * kind that is watched. Two parts of one kind are two rows. */
@@ -42,10 +47,12 @@
         X(STATEFULSETS, KIND_STATEFULSETS, NULL, NULL) \
         X(DAEMONSETS, KIND_DAEMONSETS, NULL, NULL) \
         X(REVISIONS, KIND_CONTROLLERREVISIONS, NULL, NULL) \
-        X(CLAIMS, KIND_PERSISTENTVOLUMECLAIMS, NULL, NULL) \
         X(JOBS, KIND_JOBS, NULL, NULL) \
         X(CRONJOBS, KIND_CRONJOBS, NULL, NULL) \
         X(BUDGETS, KIND_PODDISRUPTIONBUDGETS, NULL, NULL) \
+        X(VOLUMES, KIND_PERSISTENTVOLUMES, NULL, NULL) \
+        X(CLAIMS, KIND_PERSISTENTVOLUMECLAIMS, NULL, NULL) \
+        X(CLASSES, KIND_STORAGECLASSES, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
@@ -53,7 +60,9 @@
 /* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the
  * uid of the controlling owner, or "orphan/<namespace>" without one; by_node: spec.nodeName, "" for
  * pods on none; by_service: "namespace/service"; by_job: the same of a job that owns
- * them, whatever its uid. */
+ * them, whatever its uid; by_claim: "namespace/name" of a volume's claimRef;
+ * by_free_class: the class of a volume without claimRef; by_volume_node: the node of a volume that
+ * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim without one. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
@@ -70,4 +79,9 @@
         X(REVISIONS_BY_OWNER, REVISIONS, by_owner) \
         X(JOBS_BY_NS, JOBS, by_ns) \
         X(JOBS_BY_OWNER, JOBS, by_owner) \
-        X(BUDGETS_BY_NS, BUDGETS, by_ns)
+        X(BUDGETS_BY_NS, BUDGETS, by_ns) \
+        X(VOLUMES_BY_CLAIM, VOLUMES, by_claim) \
+        X(VOLUMES_FREE_BY_CLASS, VOLUMES, by_free_class) \
+        X(VOLUMES_BY_NODE, VOLUMES, by_volume_node) \
+        X(CLAIMS_BY_VOLUME, CLAIMS, by_volume) \
+        X(CLAIMS_WAITING_BY_CLASS, CLAIMS, by_waiting_class)

@@ -1,6 +1,7 @@
 /* The kinds and indexes that controllers share, and reading through a source. */
 #include "reconcilers/world.h"
 
+#include "lib/client/volumes.h"
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "lib/vector.h"
@@ -41,6 +42,33 @@ static const char *by_job(const json_t *o, char *buffer, size_t n) {
                 return NULL;
         snprintf(buffer, n, "%s/%s", object_namespace(o), json_str_or(ref, "name", ""));
         return buffer;
+}
+
+static const char *by_claim(const json_t *o, char *buffer, size_t n) {
+        const char *name = json_str(o, "spec.claimRef.name");
+
+        if (!name)
+                return NULL;
+        snprintf(buffer, n, "%s/%s", json_str_or(o, "spec.claimRef.namespace", ""), name);
+        return buffer;
+}
+
+static const char *by_free_class(const json_t *o, char *buffer, size_t n) {
+        return json_at(o, "spec.claimRef") ? NULL : volume_class(o);
+}
+
+static const char *by_volume_node(const json_t *o, char *buffer, size_t n) {
+        return object_label(o, VOLUME_NODE_LABEL);
+}
+
+static const char *by_volume(const json_t *o, char *buffer, size_t n) {
+        const char *name = json_str_or(o, "spec.volumeName", "");
+
+        return *name ? name : NULL;
+}
+
+static const char *by_waiting_class(const json_t *o, char *buffer, size_t n) {
+        return *json_str_or(o, "spec.volumeName", "") ? NULL : volume_class(o);
 }
 
 #define INDEX_ROW(name, kind, by) [WORLD_##name] = {#by, WORLD_##kind, by},

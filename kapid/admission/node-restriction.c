@@ -117,6 +117,44 @@ static int refuse_pod(struct admission *a, struct problem *p) {
         return agent(a) ? admission_forbidden(a, p, "an agent may not create pods") : 0;
 }
 
+#define DATA_FINALIZER "keelson.dev/volume-data"
+
+/* Without the finalizer, and without what every write changes. NULL when out of memory. */
+static json_t *without_data_finalizer(const json_t *volume) {
+        _cleanup_json_ json_t *copy = json_deep_copy(volume), *kept = json_array();
+        const json_t *f;
+        size_t i;
+
+        if (!copy || !kept)
+                return NULL;
+        json_array_foreach (json_at(volume, "metadata.finalizers"), i, f)
+                if (!streq(strempty(json_string_value(f)), DATA_FINALIZER) &&
+                                json_array_append(kept, json_unconst(f)) < 0)
+                        return NULL;
+        json_del_at(copy, "metadata.managedFields");
+        json_del_at(copy, "metadata.resourceVersion");
+        if (json_set_at(copy, "metadata.finalizers", json_ref(kept)) < 0)
+                return NULL;
+        return TAKE_PTR(copy);
+}
+
+/* An agent only reports that the data of a deleted volume is gone. */
+static int check_volume(struct admission *a, struct problem *p) {
+        _cleanup_json_ json_t *before = NULL, *after = NULL;
+
+        if (!agent(a))
+                return 0;
+        before = without_data_finalizer(a->live);
+        after = without_data_finalizer(a->object);
+        if (!before || !after)
+                return -ENOMEM;
+        if (object_is_deleting(a->live) && json_equal(before, after))
+                return 0;
+        return admission_forbidden(a, p,
+                        "an agent may only remove the finalizer " DATA_FINALIZER
+                        " from a volume that is being deleted");
+}
+
 static int check_lease(struct admission *a, struct problem *p) {
         const char *node = agent(a);
 
@@ -154,6 +192,10 @@ static const struct admission_rule rules[] = {
                                 .operations = ADMIT_WRITE,
                                 .validate = check_node},
                 {.group = "", .plural = "pods", .operations = ADMIT_CREATE, .validate = refuse_pod},
+                {.group = "",
+                                .plural = "persistentvolumes",
+                                .operations = ADMIT_UPDATE,
+                                .validate = check_volume},
                 {.group = "coordination.k8s.io",
                                 .plural = "leases",
                                 .operations = ADMIT_WRITE,

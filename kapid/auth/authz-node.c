@@ -5,6 +5,9 @@
 
 #include "lib/object.h"
 
+/* lib/client/volumes.h: VOLUME_NODE_LABEL. */
+#define NODE_VOLUMES_LABEL "keelson.dev/node"
+
 /* Whether a pod of the namespace on the node refers to the object. */
 typedef bool (*pod_refers)(const json_t *pod, const char *name);
 
@@ -85,7 +88,19 @@ static bool refers_to_account(const json_t *pod, const char *name) {
 }
 
 static bool refers_to_claim(const json_t *pod, const char *name) {
-        return volumes_refer(pod, "persistentVolumeClaim.claimName", "", name);
+        const char *volume = startswith(name, object_name(pod));
+        const json_t *v;
+        size_t i;
+
+        if (volumes_refer(pod, "persistentVolumeClaim.claimName", "", name))
+                return true;
+        /* The claim of an ephemeral volume is "POD-VOLUME". */
+        if (!volume || *volume != '-')
+                return false;
+        json_array_foreach (json_at(pod, "spec.volumes"), i, v)
+                if (json_at(v, "ephemeral") && streq(json_str_or(v, "name", ""), volume + 1))
+                        return true;
+        return false;
 }
 
 /* Whether the selector holds path=value. */
@@ -177,6 +192,36 @@ static bool allow_claims(struct api *a, const struct access *access, const char 
         return allow_referred(a, access, node, refers_to_claim);
 }
 
+/* A volume whose data the agent of this node keeps and removes. */
+static bool is_kept_by(const json_t *volume, const char *node) {
+        return streq(strempty(object_label(volume, NODE_VOLUMES_LABEL)), node);
+}
+
+/* The volumes that claims of its pods are bound to, and those of its own disk: these by one label,
+ * which only administrators and controllers set. Admission: it removes its finalizer only. */
+static bool allow_volumes(struct api *a, const struct access *access, const char *node) {
+        const char *label = access->labels ? startswith(access->labels, NODE_VOLUMES_LABEL "=")
+                                           : NULL,
+                   *claim;
+        _cleanup_json_ json_t *volume = NULL;
+        struct item *it;
+
+        if (!isempty(access->subresource))
+                return false;
+        if (isempty(access->name))
+                return is_read(access) && label && streq(label, node);
+        it = api_find(a, "", "persistentvolumes", "", access->name);
+        volume = it ? item_object(it) : NULL;
+        if (!volume)
+                return false;
+        if (is_kept_by(volume, node))
+                return streq(access->verb, "get") || streq(access->verb, "patch");
+        claim = json_str_or(volume, "spec.claimRef.name", "");
+        return streq(access->verb, "get") && *claim &&
+               any_pod(a, node, json_str_or(volume, "spec.claimRef.namespace", ""), claim,
+                               refers_to_claim);
+}
+
 static bool allow_accounts(struct api *a, const struct access *access, const char *node) {
         if (!streq(access->subresource, "token"))
                 return allow_referred(a, access, node, refers_to_account);
@@ -232,6 +277,7 @@ bool authorize_node(struct api *a, const struct access *access, const char *node
                         {"", "secrets", allow_secrets},
                         {"", "configmaps", allow_configmaps},
                         {"", "persistentvolumeclaims", allow_claims},
+                        {"", "persistentvolumes", allow_volumes},
                         {"", "serviceaccounts", allow_accounts},
                         {"", "events", allow_events},
                         {"", "services", allow_read},

@@ -15,6 +15,7 @@ struct access {
         const char *namespace, *name;
         const char *path;
         const struct field_selector *fields; /* of a list, watch or deletecollection; may be NULL */
+        const char *labels; /* text of the label selector of the same; may be NULL */
 };
 
 bool authorize(struct api *a, const struct access *access);

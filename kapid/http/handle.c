@@ -118,6 +118,7 @@ static int step_authorize(struct request *request, struct problem *p) {
                         field_selector_parse(text, &fields, p) < 0)
                 return -EINVAL;
         access.fields = fields;
+        access.labels = isempty(t->name) ? request_query(request, "labelSelector") : NULL;
         return authorize(request->api, &access) ? 0 : access_refused(&access, request->kind, p);
 }
 

@@ -42,12 +42,12 @@ char *pod_slice_name(const char *uid) _warn_unused_;
  * ends in it: "[1a2b3c4d]". */
 uint32_t pod_container_hash(const json_t *pod, const json_t *container);
 
-/* The ConfigMaps and Secrets a pod needs: {"configmaps": {name: optional}, "secrets": {name:
- * optional}}. */
+/* The objects a pod needs: {"configmaps": {name: optional}, "secrets": {name: optional}, "claims":
+ * {name: false}}; "claims" only when there are some. */
 json_t *pod_references(const json_t *pod) _warn_unused_;
 
-/* resources: {"configmaps": {name: object}, "secrets": {name: object}}; missing optional ones are
- * left out.
+/* resources: {"configmaps": {name: object}, "secrets": {name: object}, "claims": {name: object},
+ * "volumes": {name: the volume that a claim is bound to}}; missing optional ones are left out.
  *
  * Returns {"slice": unit, "volumes": [volume], "initContainers": [unit], "containers": [unit],
  * "warnings": [text]}; "warnings" only when there are some: fields that do not have their effect,
@@ -106,9 +106,14 @@ void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *vo
 /* {variable: value} of the services that the container may use. -E2BIG: too many. */
 int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **ret);
 
-/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host", "path", ...}. */
+/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host"|"claim", "path", ...}. A
+ * "claim" is a folder that stays when the pod ends; "make": it is created where it is missing;
+ * "readOnly": no container may write to it. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
+/* The volume of a claim (plan/claims.c). -EAGAIN with p: the claim is not bound yet. */
+int pod_claim_volume(const json_t *pod, const json_t *volume, const json_t *resources,
+                const struct pod_facts *facts, json_t **ret, struct problem *p);
 /* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be resolved
  * when the container starts: {"path": the source of the bind, "volume", "type", "root", "sub",
  * "make": whether a missing folder is created}. names: the container's environment. */

@@ -3,6 +3,7 @@
  * ramfs, never on disk. */
 #include "nodeagent/plan/plan.h"
 
+#include "lib/client/volumes.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/quantity.h"
@@ -237,7 +238,8 @@ static json_t *plan_volume(struct volume_context *c, const json_t *volume, struc
         if (!source && json_object_size(volume) > 1) {
                 problem_set(p, EINVAL, 0, REASON,
                                 "volume %s: its kind is not supported; use emptyDir, hostPath, "
-                                "configMap, secret, downwardAPI or projected",
+                                "configMap, secret, downwardAPI, projected or "
+                                "persistentVolumeClaim",
                                 c->name);
                 return NULL;
         }
@@ -268,7 +270,13 @@ int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_fac
                 if (!path_is_relative(c.name) || strchr(c.name, '/'))
                         return problem_set(p, EINVAL, 0, REASON, "volume name '%s' is not valid",
                                         c.name);
-                planned = plan_volume(&c, v, p);
+                if (json_at(v, "persistentVolumeClaim") || json_at(v, "ephemeral")) {
+                        int r = pod_claim_volume(pod, v, resources, facts, &planned, p);
+
+                        if (r < 0)
+                                return r;
+                } else
+                        planned = plan_volume(&c, v, p);
                 if (!planned)
                         return -EINVAL;
                 if (fs_group >= 0)
@@ -391,7 +399,8 @@ int pod_mounts(const json_t *container, const json_t *volumes, const json_t *nam
                         return r;
                 bind_add(properties,
                                 streq(json_str_or(volume, "type", ""), "files") ||
-                                                json_bool_or(m, "readOnly", false),
+                                                json_bool_or(m, "readOnly", false) ||
+                                                json_bool_or(volume, "readOnly", false),
                                 source, target);
         }
         return 0;
@@ -408,6 +417,16 @@ static void reference_add(json_t *out, bool secret, const json_t *ref, const cha
         if (json_is_false(json_object_get(map, name)))
                 optional = false;
         json_object_set_new(map, name, json_boolean(optional));
+}
+
+static void claim_add(json_t *out, const json_t *pod, const json_t *volume) {
+        _cleanup_free_ char *name = NULL;
+
+        if (pod_claim_name(pod, volume, &name) >= 0 && name) {
+                if (!json_object_get(out, "claims"))
+                        json_object_set_new(out, "claims", json_object());
+                json_object_set_new(json_object_get(out, "claims"), name, json_false());
+        }
 }
 
 static void references_of_container(json_t *out, const json_t *container) {
@@ -436,6 +455,7 @@ json_t *pod_references(const json_t *pod) {
         json_array_foreach (json_at(pod, "spec.volumes"), i, v) {
                 reference_add(out, false, json_at(v, "configMap"), "name");
                 reference_add(out, true, json_at(v, "secret"), "secretName");
+                claim_add(out, pod, v);
                 json_array_foreach (json_at(v, "projected.sources"), j, s) {
                         reference_add(out, false, json_at(s, "configMap"), "name");
                         reference_add(out, true, json_at(s, "secret"), "name");

@@ -1,4 +1,5 @@
-/* One GET per object; they run side by side and the callback comes after the last answer. */
+/* One GET per object; they run side by side and the callback comes after the last answer. A claim
+ * that is bound is followed by a GET of its volume, in the same item. */
 #include "nodeagent/pod/fetch.h"
 
 #include "lib/object.h"
@@ -6,13 +7,21 @@
 struct fetch_item {
         struct fetch *fetch;
         struct api_call *call;
-        const char *kind; /* static: "configmaps" or "secrets" */
+        const char *kind; /* static: a row of kinds */
         char *name;
+        char *volume; /* of a claim, when it is asked for */
 };
+
+static const struct {
+        const char *key; /* in resources */
+        enum kind_id id;
+} kinds[] = {{"configmaps", KIND_CONFIGMAPS}, {"secrets", KIND_SECRETS},
+                {"claims", KIND_PERSISTENTVOLUMECLAIMS}};
 
 struct fetch {
         struct fetch_item *items;
         size_t count, pending;
+        struct api_client *api;
         json_t *resources;
         json_t *old;
         bool complete;
@@ -24,6 +33,7 @@ static void fetch_free(struct fetch *f) {
         for (size_t i = 0; i < f->count; i++) {
                 api_call_cancel(f->items[i].call);
                 free(f->items[i].name);
+                free(f->items[i].volume);
         }
         free(f->items);
         json_decref(f->resources);
@@ -47,37 +57,84 @@ static void finish(struct fetch *f) {
         done(resources, complete, userdata);
 }
 
+static int fetch_volume(struct fetch_item *item, const json_t *claim);
+
+/* Keeps an object, or what was known of it before when it could not be fetched. */
+static void keep(struct fetch *f, const char *key, const char *name, int error,
+                const json_t *object) {
+        const json_t *old = json_get(f->old, key, name, NULL);
+
+        if (error != 0 && error != -ENOENT) {
+                f->complete = false;
+                object = old;
+        } else if (error != 0)
+                object = NULL;
+        if (!object)
+                return;
+        if (!json_object_get(f->resources, key))
+                json_object_set_new(f->resources, key, json_object());
+        json_object_set(json_object_get(f->resources, key), name, json_unconst(object));
+}
+
 static void on_answer(int error, const json_t *object, const struct problem *p, void *userdata) {
         struct fetch_item *item = userdata;
         struct fetch *f = item->fetch;
-        const json_t *old = json_get(f->old, item->kind, item->name, NULL);
 
         item->call = NULL;
-        if (error == 0)
-                json_object_set(json_object_get(f->resources, item->kind), item->name,
-                                json_unconst(object));
-        else if (error != -ENOENT) {
-                f->complete = false;
-                if (old)
-                        json_object_set(json_object_get(f->resources, item->kind), item->name,
-                                        json_unconst(old));
-        }
+        keep(f, item->kind, item->name, error, object);
+        if (error == 0 && streq(item->kind, "claims") && fetch_volume(item, object) > 0)
+                return;
         if (--f->pending == 0)
                 finish(f);
 }
 
+static void on_volume(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct fetch_item *item = userdata;
+        struct fetch *f = item->fetch;
+
+        item->call = NULL;
+        keep(f, "volumes", item->volume, error, object);
+        if (--f->pending == 0)
+                finish(f);
+}
+
+/* 1 when its volume is being fetched. */
+static int fetch_volume(struct fetch_item *item, const json_t *claim) {
+        const char *name = json_str_or(claim, "spec.volumeName", "");
+        _cleanup_free_ char *path = NULL;
+        struct fetch *f = item->fetch;
+
+        if (!*name)
+                return 0;
+        path = api_path(api_resource(KIND_PERSISTENTVOLUMES), NULL, name, NULL, NULL);
+        item->volume = strdup(name);
+        if (path && item->volume && api_get_async(f->api, path, on_volume, item, &item->call) >= 0)
+                return 1;
+        f->complete = false;
+        return 0;
+}
+
+static int start_item(struct fetch *f, const char *ns, size_t kind, const char *name) {
+        struct fetch_item *item = &f->items[f->count++];
+        _cleanup_free_ char *path = api_path(api_resource(kinds[kind].id), ns, name, NULL, NULL);
+
+        *item = (struct fetch_item){.fetch = f, .kind = kinds[kind].key, .name = strdup(name)};
+        if (!path || !item->name)
+                return -ENOMEM;
+        return api_get_async(f->api, path, on_answer, item, &item->call);
+}
+
 int fetch_start(struct fetch **ret, struct api_client *api, const char *ns,
                 const json_t *references, const json_t *old, fetch_done_func done, void *userdata) {
-        static const char *const kinds[] = {"configmaps", "secrets"};
         struct fetch *f = calloc(1, sizeof(*f));
         size_t n = 0;
 
         if (!f)
                 return -ENOMEM;
         for (size_t k = 0; k < ELEMENTS(kinds); k++)
-                n += json_object_size(json_at(references, kinds[k]));
-        *f = (struct fetch){.complete = true, .done = done, .userdata = userdata};
-        f->resources = json_pack("{s:{}, s:{}}", kinds[0], kinds[1]);
+                n += json_object_size(json_at(references, kinds[k].key));
+        *f = (struct fetch){.api = api, .complete = true, .done = done, .userdata = userdata};
+        f->resources = json_pack("{s:{}, s:{}}", "configmaps", "secrets");
         f->old = json_incref(json_unconst(old));
         f->items = calloc(MAX(n, (size_t)1), sizeof(*f->items));
         if (!f->resources || !f->items) {
@@ -88,16 +145,8 @@ int fetch_start(struct fetch **ret, struct api_client *api, const char *ns,
                 const char *name;
                 json_t *v;
 
-                json_object_each (json_at(references, kinds[k]), name, v) {
-                        struct fetch_item *item = &f->items[f->count++];
-                        _cleanup_free_ char *path =
-                                        api_path(api_resource_find(kinds[k]), ns, name, NULL, NULL);
-
-                        *item = (struct fetch_item){
-                                        .fetch = f, .kind = kinds[k], .name = strdup(name)};
-                        if (!path || !item->name ||
-                                        api_get_async(api, path, on_answer, item, &item->call) <
-                                                        0) {
+                json_object_each (json_at(references, kinds[k].key), name, v) {
+                        if (start_item(f, ns, k, name) < 0) {
                                 fetch_free(f);
                                 return -ENOMEM;
                         }

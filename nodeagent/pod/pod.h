@@ -209,7 +209,7 @@ void sandbox_done(struct pod *p);
 void sandbox_drop_plan(struct pod *p);
 /* Asks for the ConfigMaps and Secrets; the pod is woken when they are there. */
 void sandbox_fetch(struct pod *p);
-/* Whether the pod uses ConfigMaps or Secrets. */
+/* Whether the pod uses ConfigMaps, Secrets or claims. */
 bool sandbox_wants_resources(const struct pod *p);
 /* Network, volumes, plan and the runtime's sandbox, as far as they are missing. 1 when all is
  * there; 0: not now, the containers say why and the pod is woken for the next try. */

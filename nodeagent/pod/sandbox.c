@@ -46,7 +46,8 @@ bool sandbox_wants_resources(const struct pod *p) {
         _cleanup_json_ json_t *references = pod_references(p->object);
 
         return json_object_size(json_at(references, "configmaps")) > 0 ||
-               json_object_size(json_at(references, "secrets")) > 0;
+               json_object_size(json_at(references, "secrets")) > 0 ||
+               json_object_size(json_at(references, "claims")) > 0;
 }
 
 static void on_fetched(const json_t *resources, bool complete, void *userdata) {
@@ -266,6 +267,14 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
         return 0;
 }
 
+/* The event's reason for a container's waiting reason. */
+static const char *plan_event(const char *reason) {
+        if (streq(reason, "InvalidImageName"))
+                return "InspectFailed";
+        /* A volume is not there yet. */
+        return streq(reason, "ContainerCreating") ? "FailedMount" : "Failed";
+}
+
 int sandbox_ensure_plan(struct pod *p) {
         struct pod_sandbox *s = &p->sandbox;
         _cleanup_problem_ struct problem problem = {0};
@@ -278,9 +287,7 @@ int sandbox_ensure_plan(struct pod *p) {
                 const char *reason = problem.reason ? problem.reason : "CreateContainerConfigError";
                 const char *message = problem.message ? problem.message : strerror(-r);
 
-                pod_event(p, "Warning",
-                                streq(reason, "InvalidImageName") ? "InspectFailed" : "Failed",
-                                "%s", message);
+                pod_event(p, "Warning", plan_event(reason), "%s", message);
                 s->fetch_us = MIN(s->fetch_us, now_mono_us() + RETRY_US);
                 return not_now(p, reason, message, 2 * RETRY_US);
         }

@@ -210,6 +210,34 @@ static int make_memory(const json_t *volume, const char *path) {
         return mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0 ? -errno : 0;
 }
 
+/* The folder of a claimed volume. A new one is as open as an emptyDir; it lies in a folder that
+ * only root can enter. What is there keeps its owner and mode, but for the pod's group. */
+static int make_claim(const json_t *volume, const char *path) {
+        const json_t *group = json_object_get(volume, "group");
+        bool make = json_bool_or(volume, "make", false);
+        _cleanup_free_ char *dir = strndup(path, (size_t)(strrchr(path, '/') - path));
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        if (!dir)
+                return -ENOMEM;
+        r = make ? mkdir_parents(dir, 0700) : 0;
+        if (r < 0)
+                return r;
+        if (make && mkdir(path, 0700) >= 0 && chmod(path, 0777) < 0)
+                return -errno;
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (!group || st.st_gid == (gid_t)json_integer_value(group))
+                return 0;
+        /* New files in it get the group, too. */
+        if (fchown(fd, (uid_t)-1, (gid_t)json_integer_value(group)) < 0)
+                return -errno;
+        return fchmod(fd, (st.st_mode & 07777) | 02070) < 0 ? -errno : 0;
+}
+
 /* A folder of the pod's own. */
 static int make_own(const json_t *volume, const char *path) {
         const char *type = json_str_or(volume, "type", "");
@@ -237,7 +265,8 @@ static int make_volume(const json_t *volume, struct problem *p) {
 
         if (streq(json_str_or(volume, "type", ""), "host"))
                 return make_host(volume, path, p);
-        r = make_own(volume, path);
+        r = streq(json_str_or(volume, "type", ""), "claim") ? make_claim(volume, path)
+                                                            : make_own(volume, path);
         if (r < 0)
                 return problem_set(p, -r, 0, REASON, "volume %s: %s: %s",
                                 json_str_or(volume, "name", ""), path, strerror(-r));

@@ -129,6 +129,27 @@ static const struct refusal {
                                                           "'kubernetes.io/kubelet-serving',"
                                                           "'request':'AGENT'}}"},
                                 403, "an agent may ask for a certificate of its own node only"},
+                {"NodeRestriction", ADMISSION_VALIDATE,
+                                {.user = "system:node:n1",
+                                                .user_group = "system:nodes",
+                                                .group = "",
+                                                .plural = "persistentvolumes",
+                                                .name = "v",
+                                                .live = "{'metadata':{'finalizers':["
+                                                        "'keelson.dev/volume-data']}}",
+                                                .object = "{'metadata':{'finalizers':[]}}"},
+                                403, "from a volume that is being deleted"},
+                {"NodeRestriction", ADMISSION_VALIDATE,
+                                {.user = "system:node:n1",
+                                                .user_group = "system:nodes",
+                                                .group = "",
+                                                .plural = "persistentvolumes",
+                                                .name = "v",
+                                                .live = "{'metadata':{'deletionTimestamp':'x',"
+                                                        "'finalizers':['a/b']}}",
+                                                .object = "{'metadata':{'deletionTimestamp':'x',"
+                                                          "'finalizers':[]}}"},
+                                403, "an agent may only remove the finalizer"},
                 {"PodSecurity", ADMISSION_VALIDATE,
                                 {.group = "",
                                                 .plural = "pods",

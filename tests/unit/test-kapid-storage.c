@@ -316,6 +316,116 @@ static void test_filled(void **state) {
         forget();
 }
 
+/* What the certificate of node n1 may do with volumes and claims. */
+static const struct {
+        const char *verb, *resource, *namespace, *name, *subresource, *labels;
+        bool allowed;
+} rights[] = {
+                {"get", "persistentvolumeclaims", "shop", "data", "", NULL, true},
+                {"get", "persistentvolumeclaims", "shop", "web-scratch", "", NULL, true},
+                {"get", "persistentvolumeclaims", "shop", "other", "", NULL, false},
+                {"get", "persistentvolumeclaims", "open", "data", "", NULL, false},
+                {"list", "persistentvolumeclaims", "shop", "", "", NULL, false},
+                {"update", "persistentvolumeclaims", "shop", "data", "status", NULL, false},
+                /* the volume of a claim of its pod: only to read */
+                {"get", "persistentvolumes", "", "share", "", NULL, true},
+                {"patch", "persistentvolumes", "", "share", "", NULL, false},
+                {"delete", "persistentvolumes", "", "share", "", NULL, false},
+                /* its own disk's */
+                {"get", "persistentvolumes", "", "mine", "", NULL, true},
+                {"patch", "persistentvolumes", "", "mine", "", NULL, true},
+                {"update", "persistentvolumes", "", "mine", "", NULL, false},
+                {"delete", "persistentvolumes", "", "mine", "", NULL, false},
+                {"patch", "persistentvolumes", "", "mine", "status", NULL, false},
+                {"create", "persistentvolumes", "", "", "", "keelson.dev/node=n1", false},
+                /* another node's, and all */
+                {"get", "persistentvolumes", "", "theirs", "", NULL, false},
+                {"patch", "persistentvolumes", "", "theirs", "", NULL, false},
+                {"get", "persistentvolumes", "", "none", "", NULL, false},
+                {"watch", "persistentvolumes", "", "", "", "keelson.dev/node=n1", true},
+                {"list", "persistentvolumes", "", "", "", "keelson.dev/node=n1", true},
+                {"deletecollection", "persistentvolumes", "", "", "", "keelson.dev/node=n1", false},
+                {"list", "persistentvolumes", "", "", "", "keelson.dev/node=n2", false},
+                {"list", "persistentvolumes", "", "", "", "keelson.dev/node in (n1,n2)", false},
+                {"list", "persistentvolumes", "", "", "", NULL, false},
+                {"list", "persistentvolumes", "", "", "", "", false},
+};
+
+static void test_node_rights(void **state) {
+        const struct user user = {.name = (char *)"system:node:n1"};
+
+        put("", "pods", "shop/web",
+                        "{'metadata':{'name':'web','namespace':'shop'},'spec':{'nodeName':'n1',"
+                        "'volumes':[{'name':'a','persistentVolumeClaim':{'claimName':'data'}},{"
+                        "'name':'scratch','ephemeral':{}}]}}");
+        put("", "pods", "shop/db",
+                        "{'metadata':{'name':'db','namespace':'shop'},'spec':{'nodeName':'n2',"
+                        "'volumes':[{'name':'a','persistentVolumeClaim':{'claimName':'other'}}]}}");
+        put("", "persistentvolumes", "share",
+                        "{'metadata':{'name':'share'},'spec':{'claimRef':{'namespace':'shop',"
+                        "'name':'data'}}}");
+        put("", "persistentvolumes", "mine",
+                        "{'metadata':{'name':'mine','labels':{'keelson.dev/node':'n1'}}}");
+        put("", "persistentvolumes", "theirs",
+                        "{'metadata':{'name':'theirs','labels':{'keelson.dev/node':'n2'}},'spec':{"
+                        "'claimRef':{'namespace':'shop','name':'other'}}}");
+        for (size_t i = 0; i < ELEMENTS(rights); i++) {
+                const struct access access = {.user = &user,
+                                .verb = rights[i].verb,
+                                .group = "",
+                                .version = "v1",
+                                .resource = rights[i].resource,
+                                .namespace = rights[i].namespace,
+                                .name = rights[i].name,
+                                .subresource = rights[i].subresource,
+                                .labels = rights[i].labels};
+
+                if (authorize_node(&api, &access, "n1") != rights[i].allowed)
+                        fail_msg("%s %s/%s %s", rights[i].verb, rights[i].resource, rights[i].name,
+                                        strempty(rights[i].labels));
+        }
+}
+
+/* An agent removes its finalizer from a deleted volume, and changes nothing else. */
+static void test_node_writes(void **state) {
+        static const struct question q = {.user = "system:node:n1",
+                        .user_group = "system:nodes",
+                        .group = "",
+                        .plural = "persistentvolumes",
+                        .name = "v"};
+        static const struct {
+                const char *live, *object;
+                bool allowed;
+        } cases[] = {
+#define GONE "'deletionTimestamp':'2024-01-01T00:00:00Z','finalizers':["
+                        {"{'metadata':{" GONE "'a/b','keelson.dev/volume-data']}}",
+                                        "{'metadata':{" GONE "'a/b']}}", true},
+                        {"{'metadata':{" GONE "'keelson.dev/volume-data']}}",
+                                        "{'metadata':{" GONE "]}}", true},
+                        {"{'metadata':{" GONE "'a/b','keelson.dev/volume-data']}}",
+                                        "{'metadata':{" GONE "]}}", false},
+                        {"{'metadata':{" GONE "'keelson.dev/volume-data']}}",
+                                        "{'metadata':{" GONE "],'labels':{'a':'b'}}}", false},
+                        {"{'metadata':{" GONE "'keelson.dev/volume-data']},'spec':{}}",
+                                        "{'metadata':{" GONE "]},'spec':{'local':{}}}", false},
+                        {"{'metadata':{'finalizers':['keelson.dev/volume-data']}}",
+                                        "{'metadata':{'finalizers':[]}}", false},
+        };
+        _cleanup_(admission_chain_freep) struct admission_chain *all =
+                        chain_new(&(struct admission_options){0}, NULL);
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_problem_ struct problem p = {0};
+                _cleanup_json_ json_t *live = parse(cases[i].live),
+                                      *object = parse(cases[i].object);
+                int r = run(all, &q, ADMISSION_VALIDATE, live, object, &p);
+
+                if ((r >= 0) != cases[i].allowed)
+                        fail_msg("%s: %s", cases[i].object, strempty(p.message));
+                forget();
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_creates),
@@ -324,6 +434,8 @@ int main(void) {
                         cmocka_unit_test(test_phase_time),
                         cmocka_unit_test(test_rows),
                         cmocka_unit_test(test_filled),
+                        cmocka_unit_test(test_node_rights),
+                        cmocka_unit_test(test_node_writes),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -24,10 +24,19 @@ static const struct pod_facts facts = {.node_name = "n1",
                 .cpu_milli = 4000,
                 .memory_bytes = INT64_C(1) << 33};
 
+/* Where pod_to_units() looks for objects of the kind. */
+static const char *key_of(const char *kind) {
+        return streq(kind, "Secret")                  ? "secrets"
+               : streq(kind, "PersistentVolumeClaim") ? "claims"
+               : streq(kind, "PersistentVolume")      ? "volumes"
+                                                      : "configmaps";
+}
+
 static char *convert(const char *yaml) {
         _cleanup_yaml_docs_ struct yaml_docs docs = {0};
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *resources = json_pack("{s:{}, s:{}}", "configmaps", "secrets"),
+        _cleanup_json_ json_t *resources = json_pack("{s:{}, s:{}, s:{}, s:{}}", "configmaps",
+                                              "secrets", "claims", "volumes"),
                               *plan = NULL, *images = NULL;
         struct pod_facts f = facts;
         const json_t *pod = NULL;
@@ -39,9 +48,7 @@ static char *convert(const char *yaml) {
                 if (streq(object_kind(o), "Pod"))
                         pod = o;
                 else
-                        json_object_set(json_object_get(resources, streq(object_kind(o), "Secret")
-                                                                                   ? "secrets"
-                                                                                   : "configmaps"),
+                        json_object_set(json_object_get(resources, key_of(object_kind(o))),
                                         object_name(o), o);
         }
         if (json_bool_or(pod, "spec.hostNetwork", false))
@@ -61,7 +68,8 @@ static void test_goldens(void **state) {
         static const char *const names[] = {"minimal", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
-                        "refused-sidecar", "sandbox"};
+                        "refused-sidecar", "sandbox", "claims", "refused-claim", "refused-owner",
+                        "refused-node", "refused-volume"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-to-units", names[i], convert);

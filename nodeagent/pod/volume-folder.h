@@ -1,0 +1,15 @@
+/* The folder of a local volume of this node: whether it goes, and removing it. */
+#pragma once
+
+#include "lib/json.h"
+
+/* What follows from a volume, as a pure function of it. */
+enum volume_end {
+        VOLUME_STAYS,   /* it is not deleted, is in use by a claim, or is not this node's */
+        VOLUME_KEEPS,   /* its data stays (Retain); only the finalizer goes */
+        VOLUME_REMOVES, /* its folder is removed first */
+};
+enum volume_end local_volume_end(const json_t *volume, const char *node);
+/* Removes the folder `name` in dir. No link is followed, and no mount is crossed. 0 also when there
+ * is none; -EINVAL: not the name of a folder. */
+int local_volume_remove(const char *dir, const char *name);

@@ -1,0 +1,26 @@
+/* What the controllers of volumes and claims share. Pure. */
+#pragma once
+
+#include "lib/client/volumes.h"
+#include "reconcilers/controller.h"
+
+/* Whether the volume is bound to, or kept for, this very claim. */
+bool volume_is_for(const json_t *volume, const json_t *claim);
+/* Whether it is bound to it: its reference has the claim's uid. */
+bool volume_is_bound_to(const json_t *volume, const json_t *claim);
+/* The volume that was kept for the claim before it was there; NULL: none. */
+const json_t *volume_kept_for(const struct world *w, const json_t *claim);
+/* Why the volume cannot serve the claim, as an event says it; NULL: it can. */
+const char *volume_mismatch(const json_t *volume, const json_t *claim);
+/* The smallest free volume that can serve the claim; NULL: none. */
+const json_t *volume_best_for(const struct world *w, const json_t *claim);
+
+/* Makes a volume for the claim, or says in an event why not. class: its StorageClass. */
+void storage_provision(
+                const struct world *w, const json_t *claim, const json_t *class, struct actions *a);
+/* A ready node that takes work and that the class allows (NULL: any), the same one for the same
+ * uid; NULL: none. */
+const json_t *storage_node_for(const struct world *w, const json_t *class, const char *uid);
+/* Removes the finalizer from the object. */
+void storage_remove_finalizer(
+                struct actions *a, const char *plural, const json_t *object, const char *finalizer);

@@ -1,0 +1,358 @@
+/* Plans of the controllers of volumes and claims: binding, provisioning, phases, reclaiming,
+ * protection, ephemeral claims. */
+#include "tests/unit/fake-world.h"
+
+static void put_claim(struct fake *f, const char *name, const char *metadata, const char *spec,
+                const char *status) {
+        fake_put(f, WORLD_CLAIMS,
+                        "metadata: {name: %s, namespace: d, uid: u-%s, resourceVersion: '5' %s}\n"
+                        "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 2Gi}}"
+                        " %s}\nstatus: {phase: Pending %s}\n",
+                        name, name, metadata, spec, status);
+}
+
+static void put_volume(struct fake *f, const char *name, const char *size, const char *metadata,
+                const char *spec, const char *phase) {
+        fake_put(f, WORLD_VOLUMES,
+                        "metadata: {name: %s, uid: u-%s, resourceVersion: '7' %s}\n"
+                        "spec: {capacity: {storage: %s}, accessModes: [ReadWriteOnce], hostPath: "
+                        "{path: /a} %s}\nstatus: {phase: %s}\n",
+                        name, name, metadata, size, spec, phase);
+}
+
+static void put_class(struct fake *f, const char *name, const char *provisioner, const char *more) {
+        fake_put(f, WORLD_CLASSES,
+                        "metadata: {name: %s}\nprovisioner: %s\nreclaimPolicy: Delete\n%s", name,
+                        provisioner, more);
+}
+
+static void put_node(struct fake *f, const char *name, const char *labels, const char *spec) {
+        fake_put(f, WORLD_NODES,
+                        "metadata: {name: %s, labels: {kubernetes.io/hostname: %s %s}}\nspec: {%s}\n"
+                        "status: {conditions: [{type: Ready, status: 'True'}]}\n",
+                        name, name, labels, spec);
+}
+
+#define BOUND ", annotations: {pv.kubernetes.io/bind-completed: 'yes'}"
+#define REF(claim, uid) ", claimRef: {namespace: d, name: " claim ", uid: " uid "}"
+
+/* The smallest that is large enough and of the class, mode and labels. */
+static void test_best_volume(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", "", ", selector: {matchLabels: {a: b}}", "");
+        put_volume(f, "small", "1Gi", ", labels: {a: b}", "", "Available");
+        put_volume(f, "large", "9Gi", ", labels: {a: b}", "", "Available");
+        put_volume(f, "other", "2Gi", "", "", "Available");
+        put_volume(f, "classy", "2Gi", ", labels: {a: b}", ", storageClassName: s", "Available");
+        put_volume(f, "block", "2Gi", ", labels: {a: b}", ", volumeMode: Block", "Available");
+        put_volume(f, "new", "2Gi", ", labels: {a: b}", "", "Pending");
+        put_volume(f, "taken", "2Gi", ", labels: {a: b}", REF("x", "u-x"), "Bound");
+        assert_plan(f, &volumeclaim_controller, "d/c", "patch persistentvolumes large");
+        put_volume(f, "fits", "2Gi", ", labels: {a: b}", "", "Available");
+        assert_plan(f, &volumeclaim_controller, "d/c", "patch persistentvolumes fits");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"annotations\":{\"pv.kubernetes.io/bound-by-controller\":\"yes\"}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "\"uid\":\"u-c\"");
+        /* One that is kept for the claim goes before all others. */
+        put_volume(f, "kept", "1Ti", "", ", claimRef: {namespace: d, name: c}", "Available");
+        assert_plan(f, &volumeclaim_controller, "d/c", "patch persistentvolumes kept");
+}
+
+/* The volume has the claim; now the claim gets the volume. */
+static void test_second_write(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", "", "", "");
+        put_volume(f, "v", "2Gi", "", REF("c", "u-c"), "Available");
+        assert_plan(f, &volumeclaim_controller, "d/c", "patch persistentvolumeclaims d/c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "\"volumeName\":\"v\"");
+        put_claim(f, "c", BOUND, ", volumeName: v", "");
+        assert_plan(f, &volumeclaim_controller, "d/c", "");
+        assert_report(f, &volumeclaim_controller, "d/c", "phase", "\"Bound\"");
+        assert_report(f, &volumeclaim_controller, "d/c", "capacity.storage", "\"2Gi\"");
+        assert_report(f, &volumeclaim_controller, "d/c", "accessModes", "[\"ReadWriteOnce\"]");
+        assert_report(f, &volume_controller, "v", "phase", "\"Bound\"");
+}
+
+static void test_named_volume(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", "", ", volumeName: v", "");
+        assert_plan(f, &volumeclaim_controller, "d/c", "");
+        put_volume(f, "v", "1Gi", "", "", "Available");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "VolumeMismatch: Cannot bind to requested volume \"v\": requested PV is too "
+                        "small");
+        put_volume(f, "v", "2Gi", "", REF("x", "u-x"), "Bound");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "FailedBinding: volume \"v\" already bound to a different claim.");
+        put_volume(f, "v", "2Gi", "", "", "Available");
+        assert_plan(f, &volumeclaim_controller, "d/c", "patch persistentvolumes v");
+}
+
+static void test_lost(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", BOUND, ", volumeName: v", ", capacity: {storage: 2Gi}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "ClaimLost: Bound claim has lost its");
+        assert_report(f, &volumeclaim_controller, "d/c", "phase", "\"Lost\"");
+        assert_report(f, &volumeclaim_controller, "d/c", "capacity", "absent");
+        put_volume(f, "v", "2Gi", "", REF("x", "u-x"), "Bound");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "ClaimMisbound: Two claims are bound");
+}
+
+static void test_events(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", "", "", "");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "FailedBinding: no persistent volumes available for this claim and no "
+                        "storage class is set");
+        put_claim(f, "c", "", ", storageClassName: s", "");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "ProvisioningFailed: storageclass.storage.k8s.io \"s\" not found");
+        put_class(f, "s", "example.com/x", "");
+        assert_plan(f, &volumeclaim_controller, "d/c",
+                        "patch persistentvolumeclaims d/c|event events d/c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "ExternalProvisioning: Waiting for a volume to be created either by the "
+                        "external provisioner 'example.com/x'");
+        put_class(f, "s", "example.com/x", "volumeBindingMode: WaitForFirstConsumer\n");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "WaitForFirstConsumer: waiting for first consumer to be created before "
+                        "binding");
+        /* The default class came later. */
+        put_claim(f, "c", "", "", "");
+        put_class(f, "s", "keelson.dev/local", "allowVolumeExpansion: true\n");
+        fake_put(f, WORLD_CLASSES,
+                        "metadata: {name: s, annotations: {storageclass.kubernetes.io/"
+                        "is-default-class: 'true'}}\nprovisioner: keelson.dev/local\n");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "{\"storageClassName\":\"s\"}");
+}
+
+static void test_local(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_class(f, "s", "keelson.dev/local", "volumeBindingMode: WaitForFirstConsumer\n");
+        put_claim(f, "c", ", annotations: {volume.kubernetes.io/selected-node: n2}",
+                        ", storageClassName: s", "");
+        assert_plan(f, &volumeclaim_controller, "d/c",
+                        "event events d/c|guard-absent nodes n2|patch persistentvolumeclaims d/c");
+        put_node(f, "n1", "", "");
+        put_node(f, "n2", "", "");
+        assert_plan(f, &volumeclaim_controller, "d/c", "create persistentvolumes pvc-u-c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"local\":{\"path\":\"/var/lib/keelson/volumes/pvc-u-c\"}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"labels\":{\"keelson.dev/node\":\"n2\"}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"matchExpressions\":[{\"key\":\"kubernetes.io/hostname\",\"operator\":"
+                        "\"In\",\"values\":[\"n2\"]}]");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"finalizers\":[\"keelson.dev/volume-data\"]");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"persistentVolumeReclaimPolicy\":\"Delete\"");
+}
+
+/* Without a scheduler's choice: only nodes that take work, and that the class allows. */
+static void test_local_immediate(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_class(f, "s", "keelson.dev/local",
+                        "allowedTopologies: [{matchLabelExpressions: [{key: zone, values: [a]}]}]\n");
+        put_claim(f, "c", "", ", storageClassName: s", "");
+        put_node(f, "n1", ", zone: b", "");
+        put_node(f, "n2", ", zone: a", "unschedulable: true");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "ProvisioningFailed: failed to provision volume with StorageClass \"s\": no "
+                        "ready node takes volumes of the class");
+        put_node(f, "n3", ", zone: a", "");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "\"keelson.dev/node\":\"n3\"");
+}
+
+static void test_not_provisioned(void **state) {
+        static const struct {
+                const char *class, *provisioner, *claim, *why;
+        } cases[] = {
+                        {"", "keelson.dev/local", ", selector: {}", "Selector is not supported"},
+                        {"", "keelson.dev/local", ", volumeMode: Block", "block devices"},
+                        {"", "keelson.dev/local", ", dataSource: {kind: x, name: y}",
+                                        "the claim has a data source"},
+                        {"", "keelson.dev/local", ", accessModes: [ReadWriteMany]",
+                                        "a local volume is on one node"},
+                        {"mountOptions: [ro]\n", "keelson.dev/local", "",
+                                        "Mount options are not supported by the provisioner"},
+                        {"parameters: {a: b}\n", "keelson.dev/local", "", "has none"},
+                        {"", "keelson.dev/nfs", "", "needs the parameters server and share"},
+                        {"parameters: {server: s, share: /a/../b}\n", "keelson.dev/nfs", "",
+                                        "needs the parameters server and share"},
+                        {"", "kubernetes.io/no-provisioner", "", "created by an administrator"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_fake_ struct fake *f = fake_new();
+                _cleanup_free_ char *text = NULL;
+
+                put_node(f, "n1", "", "");
+                put_class(f, "s", cases[i].provisioner, cases[i].class);
+                fake_put(f, WORLD_CLAIMS,
+                                "metadata: {name: c, namespace: d, uid: u-c}\nspec: {"
+                                "storageClassName: s, resources: {requests: {storage: 1Gi}} %s}\n",
+                                cases[i].claim);
+                text = fake_plan(f, &volumeclaim_controller, "d/c", NULL);
+                if (!strstr(text, "ProvisioningFailed") || !strstr(text, cases[i].why) ||
+                                strstr(text, "create persistent"))
+                        fail_msg("%s: %s", cases[i].why, text);
+        }
+}
+
+static void test_nfs(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_class(f, "s", "keelson.dev/nfs",
+                        "parameters: {server: files, share: /export/}\nmountOptions: [soft]\n");
+        fake_put(f, WORLD_CLAIMS,
+                        "metadata: {name: c, namespace: d, uid: u-c}\nspec: {storageClassName: s, "
+                        "accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}\n");
+        assert_plan(f, &volumeclaim_controller, "d/c", "create persistentvolumes pvc-u-c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"nfs\":{\"path\":\"/export/pvc-u-c\",\"server\":\"files\"}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "\"mountOptions\":[\"soft\"]");
+}
+
+#define OURS ", annotations: {pv.kubernetes.io/provisioned-by: keelson.dev/local}"
+
+static void test_expansion(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", BOUND, ", volumeName: v", "");
+        put_volume(f, "v", "1Gi", OURS, REF("c", "u-c"), "Bound");
+        assert_plan(f, &volumeclaim_controller, "d/c",
+                        "patch persistentvolumes v|event events d/c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "{\"storage\":\"2Gi\"}");
+        put_volume(f, "v", "1Gi", "", REF("c", "u-c"), "Bound");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "ExternalExpanding");
+}
+
+static void test_reclaim(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        const char *delete = REF("c", "u-c") ", persistentVolumeReclaimPolicy: Delete";
+
+        put_volume(f, "v", "1Gi", "", "", "Pending");
+        assert_report(f, &volume_controller, "v", "phase", "\"Available\"");
+        put_volume(f, "v", "1Gi", "", REF("c", "u-c"), "Bound");
+        assert_plan(f, &volume_controller, "v", "");
+        assert_report(f, &volume_controller, "v", "phase", "\"Released\"");
+        /* Another claim of that name is not the one. */
+        put_claim(f, "c", "", "", "");
+        put_volume(f, "v", "1Gi", "", REF("c", "old"), "Bound");
+        assert_report(f, &volume_controller, "v", "phase", "\"Released\"");
+        fake_clear(f, WORLD_CLAIMS);
+        put_volume(f, "v", "1Gi", "", delete, "Released");
+        assert_plan_has(f, &volume_controller, "v", "VolumeFailedDelete");
+        assert_report(f, &volume_controller, "v", "phase", "\"Failed\"");
+        put_volume(f, "v", "1Gi", OURS, delete, "Bound");
+        assert_plan(f, &volume_controller, "v", "");
+        put_volume(f, "v", "1Gi", OURS, delete, "Released");
+        assert_plan(f, &volume_controller, "v",
+                        "guard-absent persistentvolumeclaims d/c|delete persistentvolumes v");
+}
+
+/* A claim that has taken another volume. */
+static void test_misbound(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", BOUND, ", volumeName: w", "");
+        put_volume(f, "v", "1Gi", ", annotations: {pv.kubernetes.io/bound-by-controller: 'yes'}",
+                        REF("c", "u-c"), "Available");
+        assert_plan_has(f, &volume_controller, "v", "\"spec\":{\"claimRef\":null}");
+        put_volume(f, "v", "1Gi", "", REF("c", "u-c"), "Available");
+        assert_plan_has(f, &volume_controller, "v", "\"spec\":{\"claimRef\":{\"uid\":null}}");
+}
+
+#define DELETING ", deletionTimestamp: '2026-01-01T11:00:00Z', finalizers: [a/b, "
+
+static void test_data(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        const char *labels = DELETING "keelson.dev/volume-data], labels: {keelson.dev/node: n1}";
+
+        put_node(f, "n1", "", "");
+        put_volume(f, "v", "1Gi", labels, "", "Released");
+        assert_plan(f, &volume_controller, "v", "");
+        fake_clear(f, WORLD_NODES);
+        assert_plan(f, &volume_controller, "v",
+                        "guard-absent nodes n1|event events v|patch persistentvolumes v");
+        assert_plan_has(f, &volume_controller, "v", "\"finalizers\":[\"a/b\"]");
+        /* A share is reached from any node. */
+        put_node(f, "n2", "", "");
+        put_volume(f, "v", "1Gi", labels, ", nfs: {server: s, path: /a}", "Released");
+        assert_plan_has(f, &volume_controller, "v", "\"keelson.dev/node\":\"n2\"");
+        /* It is bound still. */
+        put_volume(f, "v", "1Gi", DELETING "keelson.dev/volume-data, kubernetes.io/pv-protection]",
+                        "", "Bound");
+        assert_plan(f, &volume_controller, "v", "");
+}
+
+static void test_protection(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_claim(f, "c", DELETING "kubernetes.io/pvc-protection]", "", "");
+        fake_put(f, WORLD_PODS,
+                        "metadata: {name: p, namespace: d}\nspec: {volumes: [{name: x, "
+                        "persistentVolumeClaim: {claimName: c}}]}\nstatus: {phase: Running}\n");
+        assert_plan(f, &claimprotection_controller, "d/c", "");
+        fake_put(f, WORLD_PODS,
+                        "metadata: {name: p, namespace: d}\nspec: {volumes: [{name: x, "
+                        "persistentVolumeClaim: {claimName: c}}]}\nstatus: {phase: Failed}\n");
+        assert_plan_has(f, &claimprotection_controller, "d/c", "\"finalizers\":[\"a/b\"]");
+        put_claim(f, "c", "", "", "");
+        assert_plan(f, &claimprotection_controller, "d/c", "");
+        put_volume(f, "v", "1Gi", DELETING "kubernetes.io/pv-protection]", REF("c", "u-c"),
+                        "Bound");
+        assert_plan(f, &volumeprotection_controller, "v", "");
+        fake_clear(f, WORLD_CLAIMS);
+        assert_plan(f, &volumeprotection_controller, "v",
+                        "guard-absent persistentvolumeclaims d/c|patch persistentvolumes v");
+}
+
+static void test_ephemeral(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        fake_put(f, WORLD_PODS,
+                        "metadata: {name: p, namespace: d, uid: u-p}\nspec: {volumes: [{name: x, "
+                        "ephemeral: {volumeClaimTemplate: {metadata: {labels: {a: b}}, spec: "
+                        "{accessModes: [ReadWriteOnce]}}}}]}\nstatus: {phase: Pending}\n");
+        assert_plan(f, &ephemeralclaim_controller, "d/p", "create persistentvolumeclaims d/p-x");
+        assert_plan_has(f, &ephemeralclaim_controller, "d/p", "\"labels\":{\"a\":\"b\"}");
+        assert_plan_has(f, &ephemeralclaim_controller, "d/p", "\"uid\":\"u-p\"");
+        put_claim(f, "p-x", "", "", "");
+        assert_plan_has(f, &ephemeralclaim_controller, "d/p",
+                        "EphemeralVolumeCreationFailed: ephemeral volume x: PVC d/p-x was not "
+                        "created for the pod");
+        put_claim(f, "p-x", ", ownerReferences: [{kind: Pod, name: p, uid: u-p, controller: true}]",
+                        "", "");
+        assert_plan(f, &ephemeralclaim_controller, "d/p", "");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_best_volume),
+                        cmocka_unit_test(test_second_write),
+                        cmocka_unit_test(test_named_volume),
+                        cmocka_unit_test(test_lost),
+                        cmocka_unit_test(test_events),
+                        cmocka_unit_test(test_local),
+                        cmocka_unit_test(test_local_immediate),
+                        cmocka_unit_test(test_not_provisioned),
+                        cmocka_unit_test(test_nfs),
+                        cmocka_unit_test(test_expansion),
+                        cmocka_unit_test(test_reclaim),
+                        cmocka_unit_test(test_misbound),
+                        cmocka_unit_test(test_data),
+                        cmocka_unit_test(test_protection),
+                        cmocka_unit_test(test_ephemeral),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

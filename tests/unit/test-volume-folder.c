@@ -1,0 +1,97 @@
+/* Which local volumes an agent removes, and how. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/fileio.h"
+#include "lib/object.h"
+#include "nodeagent/pod/volume-folder.h"
+
+static json_t *volume(void) {
+        json_t *v = json_pack("{s:{s:s, s:s, s:{s:s}, s:{s:s}, s:[s]}, s:{s:s, s:{s:s}}}",
+                        "metadata", "name", "pvc-1", "deletionTimestamp", "2026-01-01T00:00:00Z",
+                        "labels", "keelson.dev/node", "n1", "annotations",
+                        "pv.kubernetes.io/provisioned-by", "keelson.dev/local", "finalizers",
+                        "keelson.dev/volume-data", "spec", "persistentVolumeReclaimPolicy",
+                        "Delete", "local", "path", "/var/lib/keelson/volumes/pvc-1");
+
+        assert_non_null(v);
+        return v;
+}
+
+/* One change that makes it stay, or keep its data. */
+static void test_end(void **state) {
+        static const struct {
+                const char *path, *value;
+                enum volume_end end;
+        } cases[] = {
+                        {"metadata.name", "pvc-1", VOLUME_REMOVES},
+                        {"spec.persistentVolumeReclaimPolicy", "Retain", VOLUME_KEEPS},
+                        {"spec.local.path", "/etc", VOLUME_STAYS},
+                        {"spec.local.path", "/var/lib/keelson/volumes/pvc-2", VOLUME_STAYS},
+                        {"spec.local.path", "/var/lib/keelson/volumes/../../../etc", VOLUME_STAYS},
+                        {"metadata.deletionTimestamp", NULL, VOLUME_STAYS},
+                        {"metadata.finalizers", NULL, VOLUME_STAYS},
+                        {"metadata.annotations", NULL, VOLUME_STAYS},
+                        {"metadata.labels", NULL, VOLUME_STAYS},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *v = volume();
+
+                if (cases[i].value)
+                        json_set_str(v, cases[i].path, cases[i].value);
+                else
+                        json_del_at(v, cases[i].path);
+                assert_int_equal(local_volume_end(v, "n1"), cases[i].end);
+                assert_int_equal(local_volume_end(v, "n2"), VOLUME_STAYS);
+        }
+}
+
+/* A claim has it still. */
+static void test_protected(void **state) {
+        _cleanup_json_ json_t *v = volume();
+
+        json_array_append_new(json_at_mut(v, "metadata.finalizers"),
+                        json_string("kubernetes.io/pv-protection"));
+        assert_int_equal(local_volume_end(v, "n1"), VOLUME_STAYS);
+}
+
+static void test_remove(void **state) {
+        char dir[] = "/tmp/test-volume-folder-XXXXXX";
+        _cleanup_free_ char *outside = NULL, *folder = NULL, *link = NULL, *file = NULL,
+                            *inside = NULL;
+
+        assert_non_null(mkdtemp(dir));
+        outside = strformat("%s/outside", dir);
+        folder = strformat("%s/volumes/pvc-1", dir);
+        inside = strformat("%s/volumes/pvc-1/a/b", dir);
+        link = strformat("%s/volumes/pvc-1/link", dir);
+        file = strformat("%s/volumes", dir);
+        assert_int_equal(mkdir_parents(inside, 0755), 0);
+        assert_int_equal(mkdir_parents(outside, 0755), 0);
+        assert_int_equal(symlink(outside, link), 0);
+        assert_int_equal(local_volume_remove(file, "pvc-1"), 0);
+        assert_int_equal(access(folder, F_OK), -1);
+        assert_int_equal(access(outside, F_OK), 0);
+        assert_int_equal(local_volume_remove(file, "pvc-1"), 0);
+        assert_int_equal(local_volume_remove(file, ".."), -EINVAL);
+        assert_int_equal(local_volume_remove(file, ""), -EINVAL);
+        assert_int_equal(local_volume_remove(file, "../outside"), -EINVAL);
+        /* a link in the folder's place is not followed */
+        assert_int_equal(symlink(outside, folder), 0);
+        assert_int_equal(local_volume_remove(file, "pvc-1"), -ENOTDIR);
+        assert_int_equal(access(outside, F_OK), 0);
+        assert_int_equal(remove_tree(dir), 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                        cmocka_unit_test(test_end),
+                        cmocka_unit_test(test_protected),
+                        cmocka_unit_test(test_remove),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
