@@ -68,7 +68,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
-	reconcilers/serviceaccount.c reconcilers/wake.c reconcilers/wake.h \
+	reconcilers/resourcequota.c reconcilers/serviceaccount.c reconcilers/wake.c reconcilers/wake.h \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)

@@ -18,6 +18,7 @@
         X(podcidr) \
         X(podgc) \
         X(replicaset) \
+        X(resourcequota) \
         X(serviceaccount)
 
 /* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
@@ -35,6 +36,7 @@
         X(JOBS, KIND_JOBS, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
+        X(RESOURCEQUOTAS, KIND_RESOURCEQUOTAS, NULL, NULL) \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
 
 /* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the
@@ -49,4 +51,5 @@
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
         X(REPLICASETS_BY_OWNER, REPLICASETS, by_owner) \
         X(REPLICASETS_BY_NS, REPLICASETS, by_ns) \
+        X(RESOURCEQUOTAS_BY_NS, RESOURCEQUOTAS, by_ns) \
         X(JOBS_BY_NS, JOBS, by_ns)
