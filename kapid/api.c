@@ -3,6 +3,7 @@
 #include "kapid/api.h"
 
 #include "kapid/store/alloc.h"
+#include "kapid/admission/quota-accounts.h"
 #include "kapid/auth/authz.h"
 #include "kapid/bootstrap.h"
 #include "kapid/kinds/crds.h"
@@ -10,6 +11,7 @@
 #include "kapid/store/compact.h"
 #include "kapid/http/paths.h"
 #include "kapid/pipeline/leases.h"
+#include "kapid/pipeline/turns.h"
 #include "kapid/trim.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
@@ -18,11 +20,13 @@ static void on_change(struct cache *c, const struct change *change, void *userda
         struct api *a = userdata;
 
         if (change) {
+                quotas_on_change(a->quotas, c, change);
                 if (streq(cache_prefix(c), crd_prefix))
                         crds_on_change(a, change);
                 return;
         }
         crds_load(a);
+        quotas_on_change(a->quotas, NULL, NULL);
         if (!a->bootstrap && bootstrap_start(&a->bootstrap, a) < 0)
                 log_error("Cannot create the bootstrap objects");
 }
@@ -113,15 +117,21 @@ static int add_parts(struct api *a, struct problem *p) {
         a->rbac = rbac_new();
         a->documents = documents_new();
         a->leases = leases_new();
-        return a->rbac && a->documents && a->leases ? 0 : -ENOMEM;
+        a->quotas = quotas_new(a);
+        return a->rbac && a->documents && a->leases && a->quotas ? 0 : -ENOMEM;
 }
 
 static int add_caches(struct api *a) {
-        return caches_new(&a->caches, a->event,
+        int r = caches_new(&a->caches, a->event,
                         &(struct caches_options){.on_change = on_change,
                                         .on_range = on_range,
                                         .on_reset = on_reset,
                                         .userdata = a});
+
+        if (r < 0)
+                return r;
+        a->turns = turns_new(a->caches);
+        return a->turns ? 0 : -ENOMEM;
 }
 
 int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
@@ -171,7 +181,9 @@ struct api *api_free(struct api *a) {
         bootstrap_free(a->bootstrap);
         store_free(a->store);
         dispatch_free(a->dispatch);
+        turns_free(a->turns);
         caches_free(a->caches);
+        quotas_free(a->quotas);
         documents_free(a->documents);
         leases_free(a->leases);
         rbac_free(a->rbac);

@@ -18,10 +18,12 @@ struct compact;
 struct dispatch;
 struct documents;
 struct leases;
+struct quotas;
 struct rbac;
 struct request;
 struct sign_key;
 struct trim;
+struct turns;
 
 enum {
         API_STREAMS_MAX = 20000, /* half of what is left for one user */
@@ -50,7 +52,9 @@ struct api {
         struct rbac *rbac;
         struct alloc *alloc;
         struct admission_chain *admission;
-        struct sign_key *jwt; /* NULL: no service-account tokens */
+        struct quotas *quotas; /* what every ResourceQuota counts */
+        struct turns *turns;   /* of the writes that are charged to them */
+        struct sign_key *jwt;  /* NULL: no service-account tokens */
         struct documents *documents;
         struct bootstrap *bootstrap;
         struct compact *compact;

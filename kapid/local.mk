@@ -29,6 +29,7 @@ libkapid_core_a_SOURCES = \
 	kapid/schema/schema.h kapid/schema/validate.c kapid/schema/internal.h \
 	kapid/discovery/discovery.c kapid/discovery/openapi-v2.c kapid/discovery/openapi.c \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
+	kapid/admission/pod-amounts.c kapid/admission/pod-amounts.h kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
 	kapid/table/cells-pod.c \
@@ -45,7 +46,8 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
 	kapid/strategy/job.c \
-	kapid/strategy/policy.c
+	kapid/strategy/policy.c \
+	kapid/strategy/quota.c
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
@@ -119,6 +121,7 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/default-storage-class.c \
 	kapid/admission/definition-names.c \
 	kapid/admission/gitsync.c \
+	kapid/admission/limit-ranger.c \
 	kapid/admission/namespace-lifecycle.c \
 	kapid/admission/no-effect.c \
 	kapid/admission/node-connection.c \
@@ -127,7 +130,9 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/pod-security-namespace.c kapid/admission/pod-security-namespace.h \
 	kapid/admission/pod-security-plugin.c \
 	kapid/admission/priority.c \
+	kapid/admission/quota-accounts.c kapid/admission/quota-accounts.h \
 	kapid/admission/rbac.c \
+	kapid/admission/resource-quota.c \
 	kapid/admission/service-account.c \
 	kapid/admission/service-addresses.c \
 	kapid/admission/service-ips.c \
@@ -146,7 +151,7 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/delete-collection.c kapid/verbs/eviction.c kapid/verbs/selection.c \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
-	kapid/lookup.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
 nodist_libkapid_api_a_SOURCES = kapid/bootstrap-objects.c
@@ -191,3 +196,6 @@ tests_unit_test_boundaries_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-writes
 tests_unit_test_kapid_writes_SOURCES = tests/unit/test-kapid-writes.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
 tests_unit_test_kapid_writes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-quota
+tests_unit_test_kapid_quota_SOURCES = tests/unit/test-kapid-quota.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
+tests_unit_test_kapid_quota_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

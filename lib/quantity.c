@@ -8,7 +8,7 @@ struct parsed {
         __int128 mantissa;
         int exponent; /* decimal, from the point and the suffix */
         int shift;    /* 10 per Ki step */
-        enum { FAMILY_DECIMAL, FAMILY_BINARY, FAMILY_EXPONENT } family;
+        enum quantity_family family;
 };
 
 static const struct suffix {
@@ -42,14 +42,14 @@ static int parse_suffix(const char *s, struct parsed *q) {
                 if (parse_i64(digits, &exponent) < 0 || exponent < -30 || exponent > 30)
                         return -EINVAL;
                 q->exponent += (int)exponent;
-                q->family = FAMILY_EXPONENT;
+                q->family = QUANTITY_EXPONENT;
                 return 0;
         }
         for (size_t i = 0; i < ELEMENTS(suffixes); i++)
                 if (streq(s, suffixes[i].text)) {
                         q->exponent += suffixes[i].exponent;
                         q->shift = suffixes[i].shift;
-                        q->family = q->shift ? FAMILY_BINARY : FAMILY_DECIMAL;
+                        q->family = q->shift ? QUANTITY_BINARY : QUANTITY_DECIMAL;
                         return 0;
                 }
         return -EINVAL;
@@ -84,8 +84,8 @@ static int parse_quantity(const char *s, struct parsed *ret) {
         return 0;
 }
 
-/* Value times 10^more, rounded away from zero. */
-static int scaled(struct parsed q, int more, int64_t *ret) {
+/* Value times 10^more, rounded away from zero; at most max. */
+static int scaled_wide(struct parsed q, int more, __int128 max, __int128 *ret) {
         __int128 v = q.mantissa;
         int exponent = q.exponent + more;
         bool inexact = false;
@@ -98,7 +98,7 @@ static int scaled(struct parsed q, int more, int64_t *ret) {
                 v *= (__int128)1 << q.shift; /* not <<: it may be negative */
         }
         for (; exponent > 0 && v != 0; exponent--) {
-                if (v > (__int128)INT64_MAX * 10 || v < -(__int128)INT64_MAX * 10)
+                if (v > max || v < -max)
                         return -ERANGE;
                 v *= 10;
         }
@@ -108,8 +108,18 @@ static int scaled(struct parsed q, int more, int64_t *ret) {
         }
         if (inexact || (v == 0 && q.mantissa != 0))
                 v += q.mantissa > 0 ? 1 : -1;
-        if (v > INT64_MAX || v < -(__int128)INT64_MAX)
+        if (v > max || v < -max)
                 return -ERANGE;
+        *ret = v;
+        return 0;
+}
+
+static int scaled(struct parsed q, int more, int64_t *ret) {
+        __int128 v;
+        int r = scaled_wide(q, more, INT64_MAX, &v);
+
+        if (r < 0)
+                return r;
         *ret = (int64_t)v;
         return 0;
 }
@@ -220,7 +230,7 @@ static int canonical_decimal(struct parsed q, char **ret) {
                 v /= 1000;
                 step++;
         }
-        if (q.family == FAMILY_EXPONENT && step != 3) {
+        if (q.family == QUANTITY_EXPONENT && step != 3) {
                 *ret = strformat("%llde%i", (long long)v, ((int)step - 3) * 3);
                 return *ret ? 0 : -ENOMEM;
         }
@@ -237,9 +247,68 @@ int quantity_canonical(const char *s, char **ret) {
                 return r;
         /* A binary quantity below 1024 or with a fraction is written in decimal form, as the API
          * does. */
-        if (q.family == FAMILY_BINARY && scaled(q, 3, &milli) == 0 && milli % 1000 == 0)
+        if (q.family == QUANTITY_BINARY && scaled(q, 3, &milli) == 0 && milli % 1000 == 0)
                 return canonical_binary(q, ret);
-        if (q.family == FAMILY_BINARY && scaled(q, 3, &milli) < 0)
+        if (q.family == QUANTITY_BINARY && scaled(q, 3, &milli) < 0)
                 return canonical_binary(q, ret);
         return canonical_decimal(q, ret);
+}
+
+int quantity_read(const json_t *v, struct quantity *ret) {
+        char buffer[352];
+        const char *s = quantity_text(v, buffer, sizeof(buffer));
+        struct parsed q;
+        __int128 milli;
+        int r;
+
+        if (!s)
+                return -EINVAL;
+        r = parse_quantity(s, &q);
+        if (r < 0)
+                return r;
+        r = scaled_wide(q, 3, (__int128)1 << 100, &milli);
+        if (r < 0)
+                return r;
+        *ret = (struct quantity){.milli = milli, .family = q.family};
+        return 0;
+}
+
+void quantity_add(struct quantity *sum, struct quantity q, int times) {
+        if (sum->milli == 0)
+                sum->family = q.family;
+        sum->milli += q.milli * times;
+}
+
+/* The largest suffix that needs no fraction; steps of 1000 or 1024 from `first` on. */
+static char *wide_text(__int128 v, unsigned base, const char *const *names, size_t count) {
+        char digits[48], *at = digits + sizeof(digits);
+        bool negative = v < 0;
+        size_t step = 0;
+
+        while (v != 0 && v % base == 0 && step + 1 < count) {
+                v /= base;
+                step++;
+        }
+        *--at = 0;
+        if (negative)
+                v = -v;
+        do {
+                *--at = (char)('0' + (int)(v % 10));
+                v /= 10;
+        } while (v != 0);
+        return strformat("%s%s%s", negative ? "-" : "", at, names[step]);
+}
+
+char *quantity_write(struct quantity q) {
+        static const char *const decimal[] = {"m", "", "k", "M", "G", "T", "P", "E"},
+                                 *const exponent[] = {"e-3", "", "e3", "e6", "e9", "e12", "e15",
+                                                 "e18"},
+                                 *const binary[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
+
+        if (q.milli == 0)
+                return strdup("0");
+        if (q.family == QUANTITY_BINARY && q.milli % 1000 == 0)
+                return wide_text(q.milli / 1000, 1024, binary, ELEMENTS(binary));
+        return wide_text(q.milli, 1000, q.family == QUANTITY_EXPONENT ? exponent : decimal,
+                        ELEMENTS(decimal));
 }

@@ -95,6 +95,7 @@ void collector_on_change(struct collector *c, const struct api_resource *resourc
                 return;
         }
         graph_remove(&c->graph, object_uid(object));
+        manager_on_deleted(c->options.manager, resource, object);
         if (!c->whole)
                 return;
         n = graph_get(&c->graph, object_uid(object));

@@ -85,10 +85,18 @@ libreconcile_a_SOURCES = \
 	reconcilers/runner.c reconcilers/runner.h \
 	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
 	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
-	reconcilers/serviceaccount.c reconcilers/wake.c reconcilers/wake.h \
-	reconcilers/storage/claimprotection.c reconcilers/storage/ephemeralclaim.c reconcilers/storage/match.c \
-	reconcilers/storage/provision.c reconcilers/storage/storage.h reconcilers/storage/volume.c \
-	reconcilers/storage/volumeclaim.c reconcilers/storage/volumeprotection.c \
+	reconcilers/serviceaccount.c \
+	reconcilers/wake.c \
+	reconcilers/wake.h \
+	reconcilers/storage/claimprotection.c \
+	reconcilers/storage/ephemeralclaim.c \
+	reconcilers/storage/match.c \
+	reconcilers/storage/provision.c \
+	reconcilers/storage/storage.h \
+	reconcilers/storage/volume.c \
+	reconcilers/storage/volumeclaim.c \
+	reconcilers/storage/volumeprotection.c \
+	reconcilers/resourcequota.c \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)

@@ -243,6 +243,12 @@ static void add_namespace(struct manager *m, const char *name) {
                         runner_add(m->runners[n], name);
 }
 
+void manager_on_deleted(
+                struct manager *m, const struct api_resource *resource, const json_t *object) {
+        for (size_t n = 0; m->synced && n < m->options.count; n++)
+                runner_on_deleted(m->runners[n], resource, object);
+}
+
 void manager_wake_namespace(struct manager *m, const char *name) {
         const json_t *ns = world_get(&m->world, WORLD_NAMESPACES, NULL, name);
 

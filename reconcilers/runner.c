@@ -401,3 +401,12 @@ void runner_on_event(struct runner *runner, enum world_kind kind, const json_t *
                 }
         }
 }
+
+void runner_on_deleted(
+                struct runner *runner, const struct api_resource *resource, const json_t *object) {
+        const struct world *w = runner->options.world(runner->options.userdata);
+        struct wake out = {add_name, runner};
+
+        if (runner->controller->deleted)
+                runner->controller->deleted(w, &out, resource, object);
+}

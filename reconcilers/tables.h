@@ -29,7 +29,8 @@
         X(ttl) \
         X(volume) \
         X(volumeclaim) \
-        X(volumeprotection)
+        X(volumeprotection) \
+        X(resourcequota)
 
 /* X(NAME, kind id, namespace or NULL for all, field selector or NULL): WORLD_NAME, the part of the
  * kind that is watched. Two parts of one kind are two rows. */
@@ -55,6 +56,7 @@
         X(CLASSES, KIND_STORAGECLASSES, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
+        X(RESOURCEQUOTAS, KIND_RESOURCEQUOTAS, NULL, NULL) \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
 
 /* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the
@@ -84,4 +86,5 @@
         X(VOLUMES_FREE_BY_CLASS, VOLUMES, by_free_class) \
         X(VOLUMES_BY_NODE, VOLUMES, by_volume_node) \
         X(CLAIMS_BY_VOLUME, CLAIMS, by_volume) \
-        X(CLAIMS_WAITING_BY_CLASS, CLAIMS, by_waiting_class)
+        X(CLAIMS_WAITING_BY_CLASS, CLAIMS, by_waiting_class) \
+        X(RESOURCEQUOTAS_BY_NS, RESOURCEQUOTAS, by_ns)

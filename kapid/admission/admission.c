@@ -30,6 +30,8 @@ static admission_hook rule_hook(const struct admission_rule *rule, enum admissio
                 return rule->mutate;
         case ADMISSION_VALIDATE:
                 return rule->validate;
+        case ADMISSION_CHARGE:
+                return rule->charge;
         case ADMISSION_MAY_DELETE:
                 return rule->may_delete;
         case ADMISSION_DELETED:
@@ -129,4 +131,8 @@ int admission_claim(struct admission *a, const char *key, const char *owner) {
 
 int admission_release(struct admission *a, const char *key) {
         return a->add_key(a->userdata, key, NULL);
+}
+
+int admission_replace(struct admission *a, const char *key, const char *value, uint64_t revision) {
+        return a->replace_key(a->userdata, key, value, revision);
 }

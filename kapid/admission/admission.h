@@ -3,10 +3,11 @@
  * each has rules: kinds, operations, and the functions that run for them. Plugins read
  * the caches and write nothing but the new object.
  *
- *      create:  ADMISSION_MAY_CREATE -> (defaults) -> ADMISSION_MUTATE -> (schema) ->
- * ADMISSION_VALIDATE update:                          (defaults) -> ADMISSION_MUTATE -> (schema) ->
- * ADMISSION_VALIDATE delete:  ADMISSION_MAY_DELETE -> ... -> ADMISSION_DELETED, with what removes
- * the object
+ *      create:  ADMISSION_MAY_CREATE -> (defaults) -> ADMISSION_MUTATE -> (schema)
+ *                      -> ADMISSION_VALIDATE -> ADMISSION_CHARGE
+ *      update:  (defaults) -> ADMISSION_MUTATE -> (schema) -> ADMISSION_VALIDATE
+ *                      -> ADMISSION_CHARGE
+ *      delete:  ADMISSION_MAY_DELETE -> ... -> ADMISSION_DELETED, with what removes the object
  *
  * A new plugin is a file beside this one and a row in plugins.h. */
 #pragma once
@@ -35,6 +36,10 @@ enum admission_stage {
         ADMISSION_MUTATE,
         /* Refuses, or warns about, the object as it will be stored. */
         ADMISSION_VALIDATE,
+        /* Charges what the write uses to quotas: after everything else, for every object that is
+         * stored, by any verb, right before the store's transaction. The caches hold all that
+         * earlier writes of the namespace have charged here. */
+        ADMISSION_CHARGE,
         /* Refuses the deletion of `live`. */
         ADMISSION_MAY_DELETE,
         /* `live` is removed by this write: gives back what it held. */
@@ -59,6 +64,9 @@ struct admission {
         /* Another key that belongs to the same transaction: owner claims it if it is free, NULL
          * gives it back. Used by admission_claim() and admission_release(). */
         int (*add_key)(void *userdata, const char *key, const char *owner);
+        /* Another object that changes in the same transaction, if it is still at that revision;
+         * value: what is stored. Used by admission_replace(). */
+        int (*replace_key)(void *userdata, const char *key, const char *value, uint64_t revision);
         void *userdata;
         const struct admission_rule *rule; /* the rule that matched; set by admission_run() */
 };
@@ -70,7 +78,7 @@ struct admission_rule {
         const char *group, *plural; /* plural NULL: every kind */
         const char *subresource;    /* NULL: the object itself; "*": it and all its subresources */
         unsigned operations;        /* of enum admission_operation */
-        admission_hook may_create, mutate, validate, may_delete, deleted;
+        admission_hook may_create, mutate, validate, charge, may_delete, deleted;
 };
 struct admission_plugin {
         bool safeguard; /* without it users get more rights: "*" does not switch it off */
@@ -119,3 +127,4 @@ bool admission_may(const struct admission *a, const struct admission_right *righ
 int admission_warn(struct admission *a, const char *text);
 int admission_claim(struct admission *a, const char *key, const char *owner);
 int admission_release(struct admission *a, const char *key);
+int admission_replace(struct admission *a, const char *key, const char *value, uint64_t revision);

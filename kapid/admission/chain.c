@@ -39,7 +39,7 @@ static bool is_asked(const struct admission_plugin *plugin, size_t operation, si
                 if (!(rule->operations & (1U << operation)))
                         continue;
                 if (type == 0 ? rule->mutate || (delete &&rule->deleted)
-                              : rule->validate || (create && rule->may_create) ||
+                              : rule->validate || rule->charge || (create && rule->may_create) ||
                                                                 (delete &&rule->may_delete))
                         return true;
         }

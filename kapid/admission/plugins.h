@@ -3,8 +3,7 @@
  * order of Kubernetes where it has the plugin.
  *
  * Webhooks have their places after CustomResourceDefinitionNames (the mutating ones, then the
- * validating ones), and quota after them, before FieldsWithoutEffect: it must count only what all
- * the others let in. */
+ * validating ones). ResourceQuota is last: it counts only what all the others let in. */
 #pragma once
 
 #include "kapid/admission/admission.h"
@@ -15,6 +14,7 @@
         X("ServiceAccount", admission_service_account) \
         X("NodeConnectionRestriction", admission_node_connection) \
         X("NodeRestriction", admission_node_restriction) \
+        X("LimitRanger", admission_limit_ranger) \
         X("PodSecurity", admission_pod_security) \
         X("PodNodeNameRestriction", admission_node_name) \
         X("Priority", admission_priority) \
@@ -29,7 +29,8 @@
         X("CertificateSigning", admission_certificate_signing) \
         X("CertificateSubjectRestriction", admission_certificate_subject) \
         X("CustomResourceDefinitionNames", admission_definition_names) \
-        X("FieldsWithoutEffect", admission_no_effect)
+        X("FieldsWithoutEffect", admission_no_effect) \
+        X("ResourceQuota", admission_resource_quota)
 
 #define ADMISSION_PLUGIN_DECLARE(name, plugin) extern const struct admission_plugin plugin;
 ADMISSION_PLUGINS(ADMISSION_PLUGIN_DECLARE)

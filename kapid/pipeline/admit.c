@@ -2,6 +2,8 @@
  * objects, not the state of a write. */
 #include "kapid/pipeline/admit.h"
 
+#include "kapid/admission/quota-accounts.h"
+
 static struct admission of_request(
                 const struct request *request, enum admission_operation operation) {
         const struct route *route = &request->route;
@@ -21,6 +23,10 @@ static int add_key(void *userdata, const char *key, const char *owner) {
         return decision_add_key(userdata, key, owner, owner != NULL);
 }
 
+static int replace_key(void *userdata, const char *key, const char *value, uint64_t revision) {
+        return decision_replace_key(userdata, key, value, revision);
+}
+
 static struct admission of_write(struct write *w, enum admission_operation operation) {
         struct admission a = of_request(w->request, operation);
 
@@ -29,6 +35,7 @@ static struct admission of_write(struct write *w, enum admission_operation opera
         a.name = w->name;
         a.warnings = &w->decision->warnings;
         a.add_key = add_key;
+        a.replace_key = replace_key;
         a.userdata = w->decision;
         return a;
 }
@@ -47,6 +54,21 @@ int write_admit(struct write *w, enum admission_stage stage, const json_t *live,
         a.object = object;
         a.draft = stage == ADMISSION_MUTATE ? object : NULL;
         return admission_run(w->request->api->admission, &a, stage, p);
+}
+
+bool write_is_charged(const struct write *w) {
+        return w->kind->namespaced && quotas_has(w->request->api->quotas, w->namespace);
+}
+
+int write_charge(struct write *w, const json_t *live, struct problem *p) {
+        struct admission a = of_write(w, live ? ADMIT_UPDATE : ADMIT_CREATE);
+
+        /* A write of another object than the request's (a budget) is of that object itself. */
+        if (w->kind != w->request->kind)
+                a.subresource = "";
+        a.live = live;
+        a.object = w->decision->object;
+        return admission_run(w->request->api->admission, &a, ADMISSION_CHARGE, p);
 }
 
 int write_admit_deletion(struct write *w, enum admission_stage stage, const json_t *live,

@@ -11,6 +11,10 @@ int request_may_create(struct request *request, struct problem *p);
  */
 int write_admit(struct write *w, enum admission_stage stage, const json_t *live, json_t *object,
                 struct problem *p);
+/* Whether what is stored in the namespace is charged to any quota. */
+bool write_is_charged(const struct write *w);
+/* ADMISSION_CHARGE for what w->decision is to store. */
+int write_charge(struct write *w, const json_t *live, struct problem *p);
 /* ADMISSION_MAY_DELETE and ADMISSION_DELETED. */
 int write_admit_deletion(
                 struct write *w, enum admission_stage stage, const json_t *live, struct problem *p);

@@ -1,11 +1,17 @@
 /* Life cycle of decisions. */
 #include "kapid/pipeline/decision.h"
 
-void decision_done(struct decision *d) {
-        for (size_t i = 0; i < d->key_count; i++) {
-                free(d->keys[i].key);
-                free(d->keys[i].value);
+void decision_drop_keys(struct decision *d, size_t count) {
+        while (d->key_count > count) {
+                struct decision_key *k = &d->keys[--d->key_count];
+
+                free(k->key);
+                free(k->value);
         }
+}
+
+void decision_done(struct decision *d) {
+        decision_drop_keys(d, 0);
         json_decref(d->object);
         free(d->name);
         strv_free(d->warnings);
@@ -23,6 +29,18 @@ int decision_add_key(struct decision *d, const char *key, const char *value, boo
         k->value = value ? strdup(value) : NULL;
         d->key_count++; /* decision_done() frees a half-made one, too */
         return k->key && (k->value || !value) ? 0 : -ENOMEM;
+}
+
+int decision_replace_key(
+                struct decision *d, const char *key, const char *value, uint64_t revision) {
+        int r;
+
+        assert(revision > 0);
+        r = decision_add_key(d, key, value, false);
+        if (r < 0)
+                return r;
+        d->keys[d->key_count - 1].revision = revision;
+        return 0;
 }
 
 int decision_warn(struct decision *d, char *const *texts) {

@@ -11,7 +11,9 @@ enum decision_act {
         DECIDE_RENAME,  /* `name` is tried instead, a free name (generateName) */
 };
 
-enum { DECISION_KEYS_MAX = 40 };
+/* A Service's addresses and ports, and as many quotas. With the object itself they fit into one
+ * transaction of the store (STORE_TXN_MAX). */
+enum { DECISION_KEYS_MAX = 80 };
 
 struct decision {
         enum decision_act act;
@@ -21,11 +23,12 @@ struct decision {
         bool created;   /* there was nothing before: 201 */
         bool no_retry;  /* the client named the revision: a conflict is the client's to solve */
         char **warnings; /* owned */
-        /* Keys that are written in the same txn (service addresses). */
+        /* Keys that are written in the same txn (service addresses, what quotas have used). */
         struct decision_key {
                 char *key;
-                char *value; /* NULL: deleted */
-                bool claim;  /* it must not be there yet */
+                char *value;       /* NULL: deleted */
+                bool claim;        /* it must not be there yet */
+                uint64_t revision; /* not 0: its last change must still be this one */
         } keys[DECISION_KEYS_MAX];
         size_t key_count;
 };
@@ -35,5 +38,9 @@ void decision_done(struct decision *d);
 #define _cleanup_decision_ _cleanup_(decision_done)
 /* Copies key and value. -ENOMEM, -E2BIG beyond DECISION_KEYS_MAX. */
 int decision_add_key(struct decision *d, const char *key, const char *value, bool claim);
+/* The same for a key that is there and was read at that revision. */
+int decision_replace_key(struct decision *d, const char *key, const char *value, uint64_t revision);
+/* Leaves the first `count` keys. */
+void decision_drop_keys(struct decision *d, size_t count);
 /* Adds texts for Warning headers (a NULL-terminated vector or NULL). -ENOMEM. */
 int decision_warn(struct decision *d, char *const *texts);

@@ -93,6 +93,10 @@ int64_t pipeline_grace_seconds(const struct kind *k, const json_t *object, int64
 int pipeline_prepare_delete(const struct kind *k, json_t *object);
 /* Whether finalizers hold the object: a delete marks it only. */
 bool pipeline_is_held(const struct kind *k, const json_t *object);
+/* Whether a write of it is answered once the caches have it, because admission reads them. */
+bool pipeline_is_read_at_once(const struct kind *k);
+/* Whether a write of that subresource counts what the caches hold, and needs fresh ones. */
+bool pipeline_counts_status(const struct kind *k, const struct kind_subresource *sub);
 /* Whether a delete that removes the object answers with it (pods), not with a Status. */
 bool pipeline_returns_deleted(const struct kind *k);
 /* After the store has taken a write: what follows at once from it (a definition's kinds). */

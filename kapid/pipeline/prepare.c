@@ -213,6 +213,14 @@ bool pipeline_is_held(const struct kind *k, const json_t *object) {
                json_array_size(json_at(object, "spec.finalizers")) > 0;
 }
 
+bool pipeline_is_read_at_once(const struct kind *k) {
+        return k->strategy->flags & STRATEGY_READ_AT_ONCE;
+}
+
+bool pipeline_counts_status(const struct kind *k, const struct kind_subresource *sub) {
+        return k->strategy->flags & STRATEGY_STATUS_COUNTED && sub && streq(sub->name, "status");
+}
+
 bool pipeline_returns_deleted(const struct kind *k) {
         return k->strategy->flags & STRATEGY_RETURNS_DELETED;
 }

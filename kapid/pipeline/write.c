@@ -4,8 +4,10 @@
 #include <inttypes.h>
 
 #include "kapid/cache/forms.h"
+#include "kapid/pipeline/admit.h"
 #include "kapid/pipeline/convert.h"
 #include "kapid/pipeline/leases.h"
+#include "kapid/pipeline/turns.h"
 #include "kapid/store/alloc.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -22,16 +24,24 @@ struct run {
         json_t *live;      /* NULL: not stored */
         uint64_t revision; /* of live; 0: not stored */
         bool fresh;        /* live is the store's own, or the guard is to find out */
-        unsigned attempts;
+        unsigned attempts, charge_attempts;
         char *text; /* what is stored */
         int64_t lease;
+        struct turn turn;         /* of those that are charged to the namespace's quotas */
+        uint64_t stored_revision; /* 0: nothing was stored (yet) */
+        bool confirmed;           /* the caches were freshened after a refusal by quotas */
 };
+
+/* How long the caches may take to hold what the store has; longer, and the work continues without:
+ * guards keep it right. */
+enum { CATCH_UP_US = 2 * 1000 * 1000 };
 
 static void decide(struct run *run);
 
 static struct run *run_free(struct run *run) {
         if (!run)
                 return NULL;
+        turns_leave(run->write.request->api->turns, &run->turn, run->stored_revision);
         decision_done(&run->decision);
         json_decref(run->live);
         free(run->namespace);
@@ -108,34 +118,35 @@ static int take_item(struct run *run, struct item *it, bool fresh, struct proble
         return 0;
 }
 
-static int take_value(struct run *run, const struct store_kv *kv, struct problem *p) {
+/* The store's value at our key (NULL: nothing) becomes the live object. */
+static int take_stored(struct run *run, const struct store_kv *kv, struct problem *p) {
         _cleanup_item_ struct item *it = NULL;
-        int r = item_new(caches_pool(run->write.request->api->caches), kv->key,
-                        strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
-
-        if (r < 0)
-                return r;
-        return take_item(run, it, /* fresh= */ true, p);
-}
-
-/* Decides again, with the store's value at our key (NULL: nothing) as the live object. */
-static void take_stored(struct run *run, const struct store_kv *kv) {
-        _cleanup_problem_ struct problem p = {0};
         int r;
 
         set_live(run, NULL, 0, true);
-        r = kv ? take_value(run, kv, &p) : 0;
+        if (!kv)
+                return 0;
+        r = item_new(caches_pool(run->write.request->api->caches), kv->key,
+                        strlen(run->kind->storage_prefix), kv->value, kv->size, kv->revision, &it);
+        if (r < 0)
+                return r;
+        return take_item(run, it, true, p);
+}
+
+static void on_read(const struct store_result *res, void *userdata) {
+        _cleanup_problem_ struct problem p = {0};
+        struct run *run = userdata;
+        int r;
+
+        if (res->error) {
+                fail_store(run, res);
+                return;
+        }
+        r = take_stored(run, res->count > 0 ? &res->kvs[0] : NULL, &p);
         if (r < 0)
                 fail(run, r, &p);
         else
                 decide(run);
-}
-
-static void on_read(const struct store_result *res, void *userdata) {
-        if (res->error)
-                fail_store(userdata, res);
-        else
-                take_stored(userdata, res->count > 0 ? &res->kvs[0] : NULL);
 }
 
 static void read_store(struct run *run) {
@@ -146,11 +157,17 @@ static void read_store(struct run *run) {
                 fail_start(run, r);
 }
 
+static void on_in_cache(int error, void *userdata) {
+        finish(userdata, NULL);
+}
+
 static void on_stored(struct run *run, uint64_t revision) {
         _cleanup_problem_ struct problem p = {0};
+        struct caches *caches = run->write.request->api->caches;
         struct decision *d = &run->decision;
         char number[24];
 
+        run->stored_revision = revision;
         snprintf(number, sizeof(number), "%" PRIu64, revision);
         if (d->object && json_set_str(d->object, "metadata.resourceVersion", number) < 0) {
                 fail(run, -ENOMEM, &p);
@@ -158,13 +175,38 @@ static void on_stored(struct run *run, uint64_t revision) {
         }
         if (d->act == DECIDE_PUT)
                 pipeline_stored(run->kind, run->write.request->api->kinds, d->object);
+        if (pipeline_is_read_at_once(run->kind) &&
+                        caches_wait(caches, revision, CATCH_UP_US, on_in_cache, run) >= 0)
+                return;
         finish(run, NULL);
 }
 
-/* A guard did not hold: another has written our key, or has claimed one of the others. */
+static bool is_charged(const struct decision *d) {
+        for (size_t i = 0; i < d->key_count; i++)
+                if (d->keys[i].revision > 0)
+                        return true;
+        return false;
+}
+
+static void on_caught_up(int error, void *userdata) {
+        decide(userdata);
+}
+
+/* Whether it is tried again after a guard did not hold. Other kapids charge the same quotas: that
+ * may happen more often than that another writes the same object. */
+static bool try_again(struct run *run, bool changed) {
+        if (is_charged(&run->decision) && !changed)
+                return ++run->charge_attempts < WRITE_CHARGE_ATTEMPTS_MAX;
+        return ++run->attempts < WRITE_ATTEMPTS_MAX && !(run->decision.no_retry && changed);
+}
+
+/* A guard did not hold: another has written our key, or has claimed one of the others, or has
+ * charged a quota. */
 static void on_guard_failed(struct run *run, const struct store_result *res) {
         _cleanup_problem_ struct problem p = {0};
         const struct store_kv *mine = NULL;
+        bool charged = is_charged(&run->decision);
+        int r;
 
         for (size_t i = 0; i < res->count; i++) {
                 const struct store_kv *kv = &res->kvs[i];
@@ -175,12 +217,17 @@ static void on_guard_failed(struct run *run, const struct store_result *res) {
                         alloc_observe(run->write.request->api->alloc, kv->key, kv->value, kv->size);
         }
         bool changed = (mine ? mine->revision : 0) != run->revision;
-        if (++run->attempts >= WRITE_ATTEMPTS_MAX || (run->decision.no_retry && changed)) {
+        if (!try_again(run, changed)) {
                 problem_conflict(&p, run->kind, run->name, NULL);
                 finish(run, &p);
                 return;
         }
-        take_stored(run, mine);
+        r = take_stored(run, mine, &p);
+        if (r < 0)
+                fail(run, r, &p);
+        else if (!charged || caches_wait(run->write.request->api->caches, res->revision,
+                                             CATCH_UP_US, on_caught_up, run) < 0)
+                decide(run);
 }
 
 static void on_txn(const struct store_result *res, void *userdata) {
@@ -220,8 +267,9 @@ static void run_txn(struct run *run) {
         for (size_t i = 0; i < run->decision.key_count; i++) {
                 const struct decision_key *k = &run->decision.keys[i];
 
-                if (k->claim)
-                        guards[txn.guard_count++] = (struct store_guard){.key = k->key};
+                if (k->claim || k->revision > 0)
+                        guards[txn.guard_count++] = (struct store_guard){
+                                        .key = k->key, .revision = k->revision};
                 ops[txn.op_count++] = (struct store_op){.key = k->key,
                                 .value = k->value,
                                 .size = k->value ? strlen(k->value) : 0};
@@ -278,6 +326,65 @@ static void rename_and_decide(struct run *run) {
         decide(run);
 }
 
+static void charge(struct run *run);
+
+static void on_turn(struct turn *turn) {
+        charge(container_of(turn, struct run, turn));
+}
+
+/* Quotas refuse it. It is decided again on the store's object and on fresh caches, before that
+ * counts: something may have been deleted a moment ago. Others need not wait for it. */
+static void confirm_refusal(struct run *run, int error, struct problem *p) {
+        struct api *api = run->write.request->api;
+
+        turns_leave(api->turns, &run->turn, 0);
+        if (!run->fresh) {
+                read_store(run);
+                return;
+        }
+        if (!run->confirmed) {
+                run->confirmed = true;
+                if (caches_freshen(api->caches, on_caught_up, run) >= 0)
+                        return;
+        }
+        fail(run, error, p);
+}
+
+/* Stores what was charged, when it is our turn: else the charge is made again then. */
+static void store_in_turn(struct run *run, size_t keys_before) {
+        _cleanup_problem_ struct problem p = {0};
+        int r;
+
+        if (run->turn.is_mine) {
+                store_it(run);
+                return;
+        }
+        run->turn.func = on_turn;
+        r = turns_take(run->write.request->api->turns, run->namespace, &run->turn);
+        if (r < 0)
+                fail(run, r, &p);
+        else if (r > 0)
+                store_it(run);
+        else
+                decision_drop_keys(&run->decision, keys_before);
+}
+
+/* What is stored is charged to the quotas of its namespace. */
+static void charge(struct run *run) {
+        _cleanup_problem_ struct problem p = {0};
+        size_t keys_before = run->decision.key_count;
+        int r = write_charge(&run->write, run->live, &p);
+
+        if (r < 0)
+                confirm_refusal(run, r, &p);
+        else if (run->write.request->dry_run)
+                finish(run, NULL);
+        else if (is_charged(&run->decision))
+                store_in_turn(run, keys_before);
+        else
+                store_it(run);
+}
+
 static void decide(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         struct decision *d = &run->decision;
@@ -298,6 +405,8 @@ static void decide(struct run *run) {
         assert(d->act != DECIDE_PUT || d->object);
         if (d->act == DECIDE_RENAME)
                 rename_and_decide(run);
+        else if (d->act == DECIDE_PUT && write_is_charged(&run->write))
+                charge(run);
         else if (d->act == DECIDE_NOTHING || dry_run)
                 finish(run, NULL);
         else

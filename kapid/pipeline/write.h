@@ -2,7 +2,7 @@
  * if it is unchanged since; else decide again on the present state.
  *
  *      READ --(cache or store)--> DECIDE --nothing to do--> done
- *        ^                           '--> (lease) --> TXN --guard held--> done
+ *        ^                           '--> (charge, in turn) --> (lease) --> TXN --held--> done
  *        '------------- the present state -------------'
  *
  * The first reading comes from the cache, which may be moments old: a refusal or "nothing changed"
@@ -12,7 +12,8 @@
 #include "kapid/http/request.h"
 #include "kapid/pipeline/decision.h"
 
-enum { WRITE_ATTEMPTS_MAX = 8 };
+/* Against other writers of the object; against others that charge the same quotas. */
+enum { WRITE_ATTEMPTS_MAX = 8, WRITE_CHARGE_ATTEMPTS_MAX = 50 };
 
 /* The facts of one write, for its decide, admission and its end. All borrowed. */
 struct write {

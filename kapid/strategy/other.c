@@ -30,23 +30,55 @@ static void slice_validate_update(struct findings *f, const char *subresource, c
         strategy_validate_immutable(f, old, object, "addressType");
 }
 
-static void priorityclass_validate(struct findings *f, const json_t *object) {
-        const json_t *value = json_object_get(object, "value");
+/* The classes that every cluster has (KEP-268); their names begin with "system-", which no other
+ * class's name does. */
+static const struct {
+        const char *name;
+        int64_t value;
+} system_classes[] = {
+                {"system-cluster-critical", 2000000000},
+                {"system-node-critical", 2000001000},
+};
 
-        if (startswith(object_name(object), "system-")) {
-                if (!streq(object_name(object), "system-node-critical") &&
-                                !streq(object_name(object), "system-cluster-critical"))
-                        finding_add(f, FINDING_FORBIDDEN, "metadata.name", NULL,
-                                        "priority class names with 'system-' prefix are reserved "
-                                        "for system use only");
-        } else if (json_integer_value(value) > 1000000000)
-                finding_add(f, FINDING_FORBIDDEN, "value", NULL,
-                                "maximum allowed value of a user defined priority is 1000000000");
+static char *system_class_error(const json_t *object) {
+        const char *name = object_name(object);
+
+        for (size_t i = 0; i < ELEMENTS(system_classes); i++) {
+                if (!streq(name, system_classes[i].name))
+                        continue;
+                if (json_int_or(object, "value", 0) != system_classes[i].value)
+                        return strformat("value of %s PriorityClass must be %lld", name,
+                                        (long long)system_classes[i].value);
+                if (json_bool_or(object, "globalDefault", false))
+                        return strformat("globalDefault of %s PriorityClass must be false", name);
+                return NULL;
+        }
+        return strformat("%s is not a known system priority class", name);
+}
+
+static void priorityclass_validate(struct findings *f, const json_t *object) {
+        _cleanup_free_ char *error = NULL;
+
+        if (!startswith(object_name(object), "system-")) {
+                if (json_int_or(object, "value", 0) > 1000000000)
+                        finding_add(f, FINDING_FORBIDDEN, "value", NULL,
+                                        "maximum allowed value of a user defined priority is "
+                                        "1000000000");
+                return;
+        }
+        error = system_class_error(object);
+        if (error)
+                finding_add(f, FINDING_FORBIDDEN, "metadata.name", NULL,
+                                "priority class names with 'system-' prefix are reserved for "
+                                "system use only. error: %s",
+                                error);
 }
 
 static void priorityclass_validate_update(struct findings *f, const char *subresource,
                 const json_t *old, const json_t *object) {
-        strategy_validate_immutable(f, old, object, "value");
+        if (json_int_or(old, "value", 0) != json_int_or(object, "value", 0))
+                finding_add(f, FINDING_FORBIDDEN, "value", NULL,
+                                "may not be changed in an update.");
         strategy_validate_immutable(f, old, object, "preemptionPolicy");
 }
 
@@ -60,6 +92,7 @@ const struct kind_strategy strategies_other[] = {
                                 .validate_update = slice_validate_update},
                 {.group = "scheduling.k8s.io",
                                 .kind = "PriorityClass",
+                                .flags = STRATEGY_READ_AT_ONCE,
                                 .validate = priorityclass_validate,
                                 .validate_update = priorityclass_validate_update},
                 {0},

@@ -22,6 +22,11 @@ enum strategy_flag {
         STRATEGY_SPEC_FINALIZERS = 1 << 4,
         /* A delete that removes the object answers with the object, not with a Status: Pod. */
         STRATEGY_RETURNS_DELETED = 1 << 5,
+        /* Admission reads the object from the cache: a write of it is answered once it is there. */
+        STRATEGY_READ_AT_ONCE = 1 << 6,
+        /* The server counts the status itself, from caches that are freshened before a write of it:
+         * ResourceQuota. */
+        STRATEGY_STATUS_COUNTED = 1 << 7,
 };
 
 struct kind_strategy {
@@ -56,7 +61,7 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind);
 extern const struct kind_strategy strategies_core[], strategies_pod[], strategies_service[],
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
                 strategies_apiextensions[], strategies_keelson[], strategies_policy[],
-                strategies_storage[], strategies_other[];
+                strategies_storage[], strategies_other[], strategies_quota[];
 
 /* Shared checks. */
 /* metadata of any object: name, labels, annotations, owner references, finalizers. */

@@ -396,6 +396,42 @@ static json_t *binding_accounts(const json_t *o, uint64_t now_us) {
         return subjects(o, "ServiceAccount");
 }
 
+static int by_text(const void *a, const void *b) {
+        return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "pods: 3/10, secrets: 0/5": the used and allowed amounts of a quota whose names begin with
+ * "limits." or not, sorted. */
+static json_t *quota_amounts(const json_t *o, bool limits) {
+        const json_t *hard = json_at(o, "status.hard"), *used = json_at(o, "status.used");
+        size_t n = 0, size = json_object_size(hard);
+        const char **names = calloc(size + 1, sizeof(*names));
+        _cleanup_buf_ struct buf b = {0};
+        const char *key;
+        json_t *v;
+
+        if (!names)
+                return NULL;
+        json_object_foreach ((json_t *)hard, key, v)
+                if ((startswith(key, "limits.") != NULL) == limits)
+                        names[n++] = key;
+        qsort(names, n, sizeof(*names), by_text);
+        for (size_t i = 0; i < n; i++)
+                buf_printf(&b, "%s%s: %s/%s", i > 0 ? ", " : "", names[i],
+                                strempty(json_string_value(json_object_get(used, names[i]))),
+                                strempty(json_string_value(json_object_get(hard, names[i]))));
+        free(names);
+        return of_buf(&b, "");
+}
+
+static json_t *quota_requests(const json_t *o, uint64_t now_us) {
+        return quota_amounts(o, false);
+}
+
+static json_t *quota_limits(const json_t *o, uint64_t now_us) {
+        return quota_amounts(o, true);
+}
+
 cell_func cells_find(const char *name) {
         static const struct {
                 const char *name;
@@ -435,6 +471,8 @@ cell_func cells_find(const char *name) {
                         {"pod-ready", cells_pod_ready},
                         {"pod-restarts", cells_pod_restarts},
                         {"pod-status", cells_pod_status},
+                        {"quota-limits", quota_limits},
+                        {"quota-requests", quota_requests},
                         {"service-addresses", service_addresses},
                         {"service-ports", service_ports},
                         {"service-selector", service_selector},

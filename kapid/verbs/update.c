@@ -93,6 +93,18 @@ static int update_begin(struct request *request, struct problem *p) {
         return pipeline_validate_body(request->kind, request->sub, request->body.object, p);
 }
 
+/* A status that the server counts is counted from caches that are as new as the request. */
+static void start(struct request *request, void (*write)(struct request *request)) {
+        if (pipeline_counts_status(request->kind, request->sub))
+                request_freshen(request, write);
+        else
+                write(request);
+}
+
+static void update_write(struct request *request) {
+        write_start(request, &(struct write_options){.decide = put_decide});
+}
+
 void verb_update(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         int r = update_begin(request, &p);
@@ -100,7 +112,7 @@ void verb_update(struct request *request) {
         if (r < 0)
                 respond_error(request, r, &p);
         else
-                write_start(request, &(struct write_options){.decide = put_decide});
+                start(request, update_write);
 }
 
 /* --- PATCH --- */
@@ -231,6 +243,10 @@ static int patch_begin(struct request *request, struct problem *p) {
         return 0;
 }
 
+static void patch_write(struct request *request) {
+        write_start(request, &(struct write_options){.decide = patch_decide});
+}
+
 void verb_patch(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
         int r = patch_begin(request, &p);
@@ -238,5 +254,5 @@ void verb_patch(struct request *request) {
         if (r < 0)
                 respond_error(request, r, &p);
         else
-                write_start(request, &(struct write_options){.decide = patch_decide});
+                start(request, patch_write);
 }

@@ -4,9 +4,11 @@
 
 #include "tests/unit/fake-kapid.h"
 
+#include "kapid/admission/quota-accounts.h"
 #include "kapid/auth/authz.h"
 #include "kapid/kinds/crds.h"
 #include "kapid/pipeline/leases.h"
+#include "kapid/pipeline/turns.h"
 #include "kapid/store/alloc.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/daemon.h"
@@ -92,17 +94,61 @@ int store_read_index(struct store *s, store_done done, void *userdata) {
         return 0;
 }
 
-int store_txn(struct store *s, const struct store_txn *t, store_done done, void *userdata) {
+/* A txn that waits for fake_kapid_answer(). */
+static struct held {
+        struct store_guard guards[4];
+        struct store_op ops[4];
+        struct store_txn txn;
+        store_done done;
+        void *userdata;
+} held[KEYS_MAX];
+static size_t held_count;
+
+static void hold(const struct store_txn *t, store_done done, void *userdata) {
+        struct held *h = &held[held_count++];
+
+        assert_true(held_count < KEYS_MAX);
+        assert_true(t->guard_count <= ELEMENTS(h->guards) && t->op_count <= ELEMENTS(h->ops));
+        *h = (struct held){.txn = *t, .done = done, .userdata = userdata};
+        for (size_t i = 0; i < t->guard_count; i++)
+                h->guards[i] = (struct store_guard){
+                                strdup(t->guards[i].key), t->guards[i].revision};
+        for (size_t i = 0; i < t->op_count; i++) {
+                h->ops[i] = t->ops[i];
+                h->ops[i].key = strdup(t->ops[i].key);
+                h->ops[i].value = t->ops[i].value ? strdup(t->ops[i].value) : NULL;
+        }
+}
+
+static int carry_out(const struct store_txn *t, store_done done, void *userdata);
+
+bool fake_kapid_answer(struct fake_kapid *f) {
+        struct held h;
+
+        if (held_count == 0)
+                return false;
+        h = held[0];
+        memmove(held, held + 1, --held_count * sizeof(held[0]));
+        h.txn.guards = h.guards;
+        h.txn.ops = h.ops;
+        carry_out(&h.txn, h.done, h.userdata);
+        for (size_t i = 0; i < h.txn.guard_count; i++)
+                free((char *)h.guards[i].key);
+        for (size_t i = 0; i < h.txn.op_count; i++) {
+                free((char *)h.ops[i].key);
+                free((char *)h.ops[i].value);
+        }
+        return true;
+}
+
+static int carry_out(const struct store_txn *t, store_done done, void *userdata) {
         struct store_kv kvs[STORE_TXN_MAX];
         struct store_result res = {.message = "", .kvs = kvs, .succeeded = true};
 
-        if (fake->error)
-                return failed(done, userdata);
-        fake->txns++;
         if (fake->rival) {
-                const char *rival = TAKE_PTR(fake->rival);
+                const char *rival = TAKE_PTR(fake->rival), *key = TAKE_PTR(fake->rival_key);
 
-                fake_kapid_put(fake, t->ops[0].key, *rival ? rival : NULL);
+                fake_kapid_put(fake, key ? key : t->ops[0].key, *rival ? rival : NULL);
         }
         for (size_t i = 0; i < t->guard_count; i++) {
                 const struct fake_key *k = find_key(t->guards[i].key);
@@ -124,6 +170,16 @@ int store_txn(struct store *s, const struct store_txn *t, store_done done, void 
         }
         res.revision = revision;
         done(&res, userdata);
+        return 0;
+}
+
+int store_txn(struct store *s, const struct store_txn *t, store_done done, void *userdata) {
+        if (fake->error)
+                return failed(done, userdata);
+        fake->txns++;
+        if (!fake->hold)
+                return carry_out(t, done, userdata);
+        hold(t, done, userdata);
         return 0;
 }
 
@@ -305,6 +361,12 @@ bool daemon_is_ready(struct daemon *d, const char **ret_why) {
 
 /* --- kapid --- */
 
+static void on_cache_change(struct cache *c, const struct change *change, void *userdata) {
+        struct fake_kapid *f = userdata;
+
+        quotas_on_change(f->api.quotas, c, change);
+}
+
 struct fake_kapid *fake_kapid_new(void) {
         struct fake_kapid *f = calloc(1, sizeof(*f));
         _cleanup_problem_ struct problem p = {0};
@@ -323,7 +385,13 @@ struct fake_kapid *fake_kapid_new(void) {
         f->api.rbac = rbac_new();
         f->api.leases = leases_new();
         assert_true(metrics && f->api.rbac && f->api.leases);
-        assert_int_equal(caches_new(&f->api.caches, f->event, &(struct caches_options){0}), 0);
+        f->api.quotas = quotas_new(&f->api);
+        assert_int_equal(caches_new(&f->api.caches, f->event,
+                                         &(struct caches_options){.on_change = on_cache_change,
+                                                         .userdata = f}),
+                        0);
+        f->api.turns = turns_new(f->api.caches);
+        assert_true(f->api.quotas && f->api.turns);
         caches_follow(f->api.caches, f->api.store);
         fake_kapid_put(f, "/registry/namespaces/default",
                         "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":"
@@ -340,7 +408,9 @@ struct fake_kapid *fake_kapid_free(struct fake_kapid *f) {
                 free(keys[key_count].value);
         }
         revision = 0;
+        turns_free(f->api.turns);
         caches_free(f->api.caches);
+        quotas_free(f->api.quotas);
         leases_free(f->api.leases);
         rbac_free(f->api.rbac);
         admission_chain_free(f->api.admission);

@@ -25,9 +25,11 @@ struct fake_kapid {
         sd_event *event;
         struct api api;
         uint64_t leases_granted;
-        unsigned txns;     /* that were asked for */
-        const char *rival; /* before the next txn another writer stores this at its key */
-        int error;         /* every call of the store fails with it; 0: none */
+        unsigned txns;         /* that were asked for */
+        const char *rival;     /* before the next txn another writer stores this at its key... */
+        const char *rival_key; /* ...or at this one */
+        bool hold;             /* txns are answered by fake_kapid_answer() only */
+        int error;             /* every call of the store fails with it; 0: none */
 };
 
 /* Starts with the built-in kinds and the namespace "default". */
@@ -39,6 +41,8 @@ const char *fake_kapid_stored(const struct fake_kapid *f, const char *key);
 int64_t fake_kapid_lease(const struct fake_kapid *f, const char *key);
 /* Stores as another program would; value NULL deletes. */
 void fake_kapid_put(struct fake_kapid *f, const char *key, const char *value);
+/* Answers the txn that has waited longest; false: none waits. */
+bool fake_kapid_answer(struct fake_kapid *f);
 /* A request by a user who may do everything, routed; http may be NULL (then there is no answer). */
 struct request *fake_request(struct fake_kapid *f, struct exchange *x);
 /* Runs the exchange's verb. The caller ends it with exchange_done. */

@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include "kapid/admission/plugins.h"
+#include "kapid/admission/quota-accounts.h"
 #include "kapid/api.h"
 #include "kapid/auth/authz.h"
 #include "kapid/store/alloc.h"
@@ -35,7 +36,18 @@ static _unused_ void put(
         caches_feed_done(api.caches, revision);
 }
 
+static _unused_ void on_change(struct cache *c, const struct change *change, void *userdata) {
+        quotas_on_change(api.quotas, c, change);
+}
+
 static _unused_ void fill(void) {
+        put("", "namespaces", "bounded", "{'metadata':{'name':'bounded'}}");
+        put("", "limitranges", "bounded/l",
+                        "{'metadata':{'name':'l','namespace':'bounded'},'spec':{'limits':[{'type':"
+                        "'Container','max':{'cpu':'1'}}]}}");
+        put("", "resourcequotas", "bounded/q",
+                        "{'metadata':{'name':'q','namespace':'bounded'},'spec':{'hard':{'secrets':"
+                        "'0'}}}");
         put("", "namespaces", "shop", "{'metadata':{'name':'shop'}}");
         put("", "namespaces", "open",
                         "{'metadata':{'name':'open','labels':{"
@@ -83,7 +95,11 @@ static _unused_ int set_up(void **state) {
         assert_true(sd_event_new(&api.event) >= 0);
         assert_int_equal(kind_registry_new(&api.kinds, &p), 0);
         assert_int_equal(alloc_new(&api.alloc, api.options.service_range, &p), 0);
-        assert_int_equal(caches_new(&api.caches, api.event, &(struct caches_options){0}), 0);
+        api.quotas = quotas_new(&api);
+        assert_non_null(api.quotas);
+        assert_int_equal(caches_new(&api.caches, api.event,
+                                         &(struct caches_options){.on_change = on_change}),
+                        0);
         api.rbac = rbac_new();
         assert_non_null(api.rbac);
         fill();
@@ -97,6 +113,7 @@ static _unused_ int tear_down(void **state) {
         free(agent_request);
         rbac_free(api.rbac);
         caches_free(api.caches);
+        quotas_free(api.quotas);
         alloc_free(api.alloc);
         kind_registry_free(api.kinds);
         sd_event_unref(api.event);

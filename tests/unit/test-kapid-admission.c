@@ -55,7 +55,51 @@ static const struct refusal {
                                                 .namespace = "shop",
                                                 .name = "p",
                                                 .object = "{'spec':{'priority':8}}"},
-                                403, "the integer value of priority must not be provided"},
+                                403, "the integer value of priority (8) must not be provided"},
+                {"Priority", ADMISSION_MUTATE,
+                                {.group = "",
+                                                .plural = "pods",
+                                                .namespace = "shop",
+                                                .name = "p",
+                                                .object = "{'spec':{'preemptionPolicy':"
+                                                          "'PreemptLowerPriority'}}"},
+                                403,
+                                "the string value of PreemptionPolicy (PreemptLowerPriority) must "
+                                "not be provided in pod spec; priority admission controller "
+                                "computed Never"},
+                {"Priority", ADMISSION_VALIDATE,
+                                {.group = "scheduling.k8s.io",
+                                                .plural = "priorityclasses",
+                                                .name = "other",
+                                                .object = "{'value':9,'globalDefault':true}"},
+                                403,
+                                "priorityclasses.scheduling.k8s.io \"other\" is forbidden: "
+                                "PriorityClass usual is already marked as default. Only one "
+                                "default can exist"},
+                {"Priority", ADMISSION_MAY_DELETE,
+                                {.group = "scheduling.k8s.io",
+                                                .plural = "priorityclasses",
+                                                .name = "system-node-critical",
+                                                .live = "{}"},
+                                403, "this is a system priority class and cannot be deleted"},
+                {"LimitRanger", ADMISSION_VALIDATE,
+                                {.group = "",
+                                                .plural = "pods",
+                                                .namespace = "bounded",
+                                                .name = "p",
+                                                .object = "{" POD "}}"},
+                                403,
+                                "pods \"p\" is forbidden: maximum cpu usage per Container is 1.  "
+                                "No limit is specified"},
+                {"ResourceQuota", ADMISSION_CHARGE,
+                                {.group = "",
+                                                .plural = "secrets",
+                                                .namespace = "bounded",
+                                                .name = "s",
+                                                .object = "{}"},
+                                403,
+                                "secrets \"s\" is forbidden: exceeded quota: q, requested: "
+                                "secrets=1, used: secrets=0, limited: secrets=0"},
                 {"PersistentVolumeClaimResize", ADMISSION_VALIDATE,
                                 {.group = "",
                                                 .plural = "persistentvolumeclaims",
@@ -411,7 +455,8 @@ static void test_pod_is_filled(void **state) {
                          "'priorityClassName':'usual','preemptionPolicy':'Never','priority':7}}");
         assert_int_equal(run(all, &q, ADMISSION_MUTATE, NULL, critical, &p), 0);
         assert_json(critical, "{'spec':{'serviceAccount':'builder','serviceAccountName':'builder',"
-                              "'priorityClassName':'system-node-critical','priority':2000001000}}");
+                              "'priorityClassName':'system-node-critical','preemptionPolicy':"
+                              "'PreemptLowerPriority','priority':2000001000}}");
         /* an update is left as it is */
         assert_int_equal(run(all, &q, ADMISSION_MUTATE, pod, pod, &p), 0);
         assert_int_equal(json_int_or(pod, "spec.priority", 0), 7);
@@ -464,11 +509,11 @@ static char *const *list(const char *text) {
 static void test_order(void **state) {
         assert_order(&(struct admission_options){0}, ADMISSION_PLUGIN_WORDS);
         assert_order(&(struct admission_options){.disable = list("*")},
-                        " NodeConnectionRestriction NodeRestriction PodSecurity "
+                        " NodeConnectionRestriction NodeRestriction LimitRanger PodSecurity "
                         "PodNodeNameRestriction Priority ServiceIPAllocation "
                         "ServiceAddressRestriction GitSyncImpersonation "
                         "RBACEscalationPrevention CertificateApproval CertificateSigning "
-                        "CertificateSubjectRestriction");
+                        "CertificateSubjectRestriction ResourceQuota");
         assert_order(
                         &(struct admission_options){
                                         .disable = list("*,PodSecurity,GitSyncImpersonation"
@@ -476,9 +521,9 @@ static void test_order(void **state) {
                                         .enable = list("ServiceAccount"),
                                         .order = list("RBACEscalationPrevention,ServiceAccount")},
                         " RBACEscalationPrevention ServiceAccount NodeConnectionRestriction "
-                        "PodNodeNameRestriction Priority ServiceIPAllocation "
+                        "LimitRanger PodNodeNameRestriction Priority ServiceIPAllocation "
                         "ServiceAddressRestriction CertificateApproval "
-                        "CertificateSigning CertificateSubjectRestriction");
+                        "CertificateSigning CertificateSubjectRestriction ResourceQuota");
 }
 
 static void test_bad_flags(void **state) {
@@ -553,7 +598,7 @@ static void test_figures(void **state) {
         /* those after the refusal were not asked, and there is nothing for what is never asked */
         assert_non_null(strstr(b.data, COUNT "{name=\"FieldsWithoutEffect\",operation=\"CREATE\","
                                              "rejected=\"false\",type=\"validate\"} 3\n"));
-        assert_null(strstr(b.data, "{name=\"Priority\",operation=\"DELETE\""));
+        assert_null(strstr(b.data, "{name=\"PodSecurity\",operation=\"DELETE\""));
         forget();
 }
 

@@ -1,0 +1,17 @@
+/* How much of a resource a pod asks for as a whole. Pure; LimitRanger and ResourceQuota read it. */
+#pragma once
+
+#include "lib/json.h"
+#include "lib/quantity.h"
+
+/* side: "requests" or "limits"; spec: the pod's. The larger of what its containers need together
+ * (with the init containers that run beside them) and what any init container needs while it runs;
+ * the overhead comes on top, and spec.resources stands for the containers where it names the
+ * resource (KEP-753, KEP-688, KEP-2837). False: nothing in the pod names the resource. Amounts that
+ * cannot be read count as 0: validation has refused them before. */
+bool pod_amount(const json_t *spec, const char *side, const char *resource, struct quantity *ret);
+/* The container's own amount; false when it names none. */
+bool container_amount(const json_t *container, const char *side, const char *resource,
+                struct quantity *ret);
+/* Whether no container names an amount of cpu or memory above 0: quality class BestEffort. */
+bool pod_is_best_effort(const json_t *spec);
