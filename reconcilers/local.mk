@@ -66,26 +66,29 @@ libreconcile_a_SOURCES = \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podcidr.h reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
 	reconcilers/replicaset.c reconcilers/runner.c reconcilers/runner.h \
-	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
-	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c reconcilers/wake.c reconcilers/wake.h \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
-reconcilers_kschedd_SOURCES = reconcilers/kschedd.c reconcilers/program.c reconcilers/program.h
-reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
+# The scheduler's driver: queue, watches, bindings (its pure half is lib/sched/)
+libreconcile_a_SOURCES += \
+	reconcilers/sched/bind.c reconcilers/sched/internal.h reconcilers/sched/queue.c reconcilers/sched/queue.h \
+	reconcilers/sched/report.c reconcilers/sched/scheduler.c reconcilers/sched/scheduler.h reconcilers/sched/watch.c
+reconcilers_kschedd_SOURCES = reconcilers/sched/kschedd.c reconcilers/program.c reconcilers/program.h
+reconcilers_kschedd_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
+check_PROGRAMS += tests/unit/test-sched-queue
+tests_unit_test_sched_queue_SOURCES = tests/unit/test-sched-queue.c tests/unit/unit.h
+tests_unit_test_sched_queue_LDADD = libreconcile.a $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched tests/unit/test-loops tests/unit/test-rollouts
+check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-loops tests/unit/test-rollouts
 tests_unit_test_replicas_SOURCES = tests/unit/test-replicas.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_replicas_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_nodes_SOURCES = tests/unit/test-nodes.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_nodes_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_jobs_SOURCES = tests/unit/test-jobs.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_jobs_LDADD = libreconcile.a $(TEST_LIBS)
-tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/unit.h
-tests_unit_test_sched_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h tests/unit/loop.h tests/unit/unit.h
-tests_unit_test_loops_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_loops_LDADD = libreconcile.a libsched.a $(TEST_LIBS)
 tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_rollouts_LDADD = libreconcile.a $(TEST_LIBS)
 $(libreconcile_a_OBJECTS): $(KIND_IDS)

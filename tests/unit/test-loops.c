@@ -6,7 +6,7 @@
 #include "reconcilers/collector.h"
 #include "reconcilers/manager.h"
 #include "reconcilers/pods.h"
-#include "reconcilers/scheduler.h"
+#include "reconcilers/sched/scheduler.h"
 
 static const struct controller *const controllers[] = {&deployment_controller,
                 &replicaset_controller, &endpointslice_controller, &node_controller,
