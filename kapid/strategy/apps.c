@@ -23,24 +23,6 @@ static int deployment_defaults(json_t *object) {
         return r < 0 ? r : template_defaults(object);
 }
 
-/* A count or a percentage; *ret is the number, -EINVAL for anything else. */
-static int count_or_percent(const json_t *v, int64_t *ret) {
-        const char *text = json_string_value(v);
-        char number[16];
-        size_t n;
-
-        if (json_is_integer(v)) {
-                *ret = json_integer_value(v);
-                return 0;
-        }
-        n = text ? strlen(text) : 0;
-        if (n < 2 || n > sizeof(number) || text[n - 1] != '%')
-                return -EINVAL;
-        memcpy(number, text, n - 1);
-        number[n - 1] = 0;
-        return parse_i64(number, ret);
-}
-
 static void validate_rolling(struct findings *f, const json_t *rolling) {
         static const char *const fields[] = {"maxUnavailable", "maxSurge"};
         int64_t v[2] = {0, 0};
@@ -50,15 +32,8 @@ static void validate_rolling(struct findings *f, const json_t *rolling) {
 
                 if (!field)
                         continue;
-                if (count_or_percent(field, &v[i]) < 0) {
+                if (strategy_count_or_percent(f, fields[i], field, &v[i]) < 0)
                         v[i] = 1;
-                        finding_add(f, FINDING_INVALID, fields[i], field,
-                                        "a valid percent string must be a numeric string followed "
-                                        "by an ending '%%' (e.g. '1%%',  or "
-                                        "'93%%', regex used for validation is '[0-9]+%%')");
-                } else if (v[i] < 0)
-                        finding_add(f, FINDING_INVALID, fields[i], field,
-                                        "must be greater than or equal to 0");
                 else if (i == 0 && json_is_string(field) && v[i] > 100)
                         finding_add(f, FINDING_INVALID, fields[i], field,
                                         "must not be greater than 100%%");
