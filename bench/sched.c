@@ -1,6 +1,6 @@
-/* `make bench-sched`: the scheduler's core without an API. Nodes in zones, running pods, and pending
- * pods that are read, placed and counted one after another, as kschedd does it. Prints decisions in
- * a second of processor time. Every choice looks at all nodes. */
+/* `make bench-sched`: the scheduler's core without an API. Nodes in zones, running pods, and
+ * pending pods that are read, placed and counted one after another, as kschedd does it. Prints
+ * decisions in a second of processor time. Every choice looks at all nodes. */
 #include <time.h>
 
 #include "lib/random.h"
@@ -27,9 +27,8 @@ static json_t *checked(json_t *v) {
 static json_t *make_node(unsigned i) {
         _cleanup_free_ char *name = strformat("node-%u", i), *zone = strformat("z%u", i % ZONES);
 
-        json_t *node = checked(json_pack(
-                        "{s:{s:s, s:{s:s, s:s, s:s}}, s:{}, s:{s:{s:s, s:s, s:s}, "
-                        "s:[{s:s, s:s}]}}",
+        json_t *node = checked(json_pack("{s:{s:s, s:{s:s, s:s, s:s}}, s:{}, s:{s:{s:s, s:s, s:s}, "
+                                         "s:[{s:s, s:s}]}}",
                         "metadata", "name", name, "labels", "kubernetes.io/hostname", name,
                         "topology.kubernetes.io/zone", zone, "disk", i % 3 ? "hdd" : "ssd", "spec",
                         "status", "allocatable", "cpu", "32", "memory", "128Gi", "pods", "110",
@@ -130,8 +129,8 @@ static void run(const char *what, const struct sizes *sizes, bool mixed, bool ow
         }
         printf("%-44s %8.0f decisions/s, %8.0f with reading the pod; placed %u of %u\n", what,
                         sizes->pending * 1e6 / (double)MAX(choose_us, UINT64_C(1)),
-                        sizes->pending * 1e6 / (double)MAX(choose_us + read_us, UINT64_C(1)), placed,
-                        sizes->pending);
+                        sizes->pending * 1e6 / (double)MAX(choose_us + read_us, UINT64_C(1)),
+                        placed, sizes->pending);
         for (unsigned i = 0; i < sizes->pending; i++)
                 json_decref(pods[i]);
         free(pods);

@@ -72,8 +72,9 @@ reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
 # The scheduler's driver: queue, watches, bindings (its pure half is lib/sched/)
 libreconcile_a_SOURCES += \
-	reconcilers/sched/bind.c reconcilers/sched/internal.h reconcilers/sched/queue.c reconcilers/sched/queue.h \
-	reconcilers/sched/report.c reconcilers/sched/scheduler.c reconcilers/sched/scheduler.h reconcilers/sched/watch.c
+	reconcilers/sched/bind.c reconcilers/sched/claims.c reconcilers/sched/internal.h reconcilers/sched/queue.c reconcilers/sched/queue.h \
+	reconcilers/sched/report.c reconcilers/sched/scheduler.c reconcilers/sched/scheduler.h reconcilers/sched/watch.c \
+	reconcilers/sched/write.c
 reconcilers_kschedd_SOURCES = reconcilers/sched/kschedd.c reconcilers/program.c reconcilers/program.h
 reconcilers_kschedd_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
 check_PROGRAMS += tests/unit/test-sched-queue

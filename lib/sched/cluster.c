@@ -2,6 +2,7 @@
  * single changes; a pod counts once, on the node that it is on or was just assigned to. */
 #include "lib/object.h"
 #include "lib/sched/internal.h"
+#include "lib/sched/volumes.h"
 #include "lib/timefmt.h"
 
 static struct map *new_map(map_free_func func) {
@@ -22,6 +23,9 @@ struct sched_cluster *sched_cluster_new(void) {
         c->pods = new_map(NULL);
         c->namespaces = new_map(decref);
         c->budgets = new_map(decref);
+        c->claims = new_map(decref);
+        c->storage_classes = new_map(decref);
+        c->volumes = new_map(NULL);
         c->shapes = new_map(NULL);
         c->classes = new_map(NULL);
         c->selectors = new_map(NULL);
@@ -46,12 +50,13 @@ struct sched_cluster *sched_cluster_free(struct sched_cluster *c) {
         for (size_t i = 0; i < c->profiles.count; i++)
                 sched_profile_free(c, c->profiles.items[i]);
         vector_done(&c->profiles);
+        sched_volumes_free(c);
         sched_tallies_trim(c, 0);
         map_foreach (c->shapes, e)
                 sched_shape_free(c, map_entry_value(e));
         /* Pods and profiles are gone, so nothing refers to these. */
-        assert(map_size(c->classes) == 0 && map_size(c->selectors) == 0 &&
-                        map_size(c->keys) == 0 && map_size(c->filters) == 0);
+        assert(map_size(c->classes) == 0 && map_size(c->selectors) == 0 && map_size(c->keys) == 0 &&
+                        map_size(c->filters) == 0);
         map_free(c->nodes);
         map_free(c->pods);
         map_free(c->namespaces);
@@ -273,9 +278,8 @@ uint32_t sched_cluster_put_pod(struct sched_cluster *c, const json_t *pod) {
                 return 0;
         }
         events = (requests_less(p->shape, old->shape) ? SCHED_POD_GONE : 0) |
-                 (p->class != old->class || p->terminating != old->terminating
-                                                 ? SCHED_POD_CHANGED
-                                                 : 0) |
+                 (p->class != old->class || p->terminating != old->terminating ? SCHED_POD_CHANGED
+                                                                               : 0) |
                  (!streq(old->node->name, node) ? SCHED_POD_GONE | SCHED_POD_PLACED : 0);
         sched_cluster_forget(c, object_uid(pod));
         place(c, p, node);

@@ -131,13 +131,13 @@ int sched_decision_again(struct sched_decision *d, struct sched_reasons *why) {
         return 0;
 }
 
-enum sched_verdict sched_decision_node(const struct sched_decision *d,
+int sched_decision_node(const struct sched_decision *d,
                 const struct sched_node *node, struct sched_reasons *why) {
         const struct sched_profile *profile = d->profile;
 
         for (size_t k = 0; k < sched_plugins_count; k++) {
                 const struct sched_plugin *p = &sched_plugins[k];
-                enum sched_verdict v = FITS;
+                int v = FITS;
 
                 if (why)
                         why->refusing = p->name;
@@ -218,10 +218,8 @@ int sched_decision_begin(struct sched_decision *d, struct sched_cluster *c, stru
                 struct sched_reasons *why) {
         int r;
 
-        *d = (struct sched_decision){.cluster = c,
-                        .profile = pod->profile,
-                        .pod = pod,
-                        .slots = c->slots.count};
+        *d = (struct sched_decision){
+                        .cluster = c, .profile = pod->profile, .pod = pod, .slots = c->slots.count};
         d->scan = sched_scan_get(c, pod->profile, pod->shape);
         sched_grow(&c->refused, &c->refused_allocated, d->slots, sizeof(*c->refused), 0);
         sched_grow(&c->total, &c->total_allocated, d->slots, sizeof(*c->total), 0);
@@ -243,6 +241,8 @@ int sched_decision_begin(struct sched_decision *d, struct sched_cluster *c, stru
 
 void sched_decision_done(struct sched_decision *d) {
         vector_done(&d->refusing);
+        vector_done(&d->volume_filters);
+        vector_done(&d->unbound);
 }
 
 /* --- scores --- */

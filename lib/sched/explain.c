@@ -14,8 +14,8 @@ struct table {
         size_t count;
 };
 
-static void add_score(struct row *row, const char *plugin, int64_t raw, int64_t score,
-                unsigned weight) {
+static void add_score(
+                struct row *row, const char *plugin, int64_t raw, int64_t score, unsigned weight) {
         assert(json_object_set_new(row->plugins, plugin,
                                json_pack("{s:I, s:I, s:i}", "raw", (json_int_t)raw, "score",
                                                (json_int_t)score, "weight", (int)weight)) == 0);

@@ -77,7 +77,7 @@ struct sched_key {
         struct {
                 char *value; /* NULL: free */
                 int32_t nodes;
-        } *domains;
+        } * domains;
         size_t count, allocated;
         LIST_ENTRY(sched_key) all;
 };
@@ -99,10 +99,10 @@ struct sched_node_filter {
 
 /* One rule about pods: of which namespaces, with which labels, of which controller. */
 struct sched_match {
-        char **namespaces;                   /* these ... */
+        char **namespaces;                    /* these ... */
         struct label_selector *of_namespaces; /* ... and those with such labels; NULL: none */
-        struct label_selector *labels;       /* NULL: any */
-        char *owner;                         /* uid of the controller; NULL: any */
+        struct label_selector *labels;        /* NULL: any */
+        char *owner;                          /* uid of the controller; NULL: any */
 };
 
 /* Pods that all of the rules match. */
@@ -175,7 +175,7 @@ struct sched_class {
         unsigned refs;
         char *ns, *owner;
         json_t *labels;
-        LIST_HEAD(, sched_pod) pods;              /* placed ones */
+        LIST_HEAD(, sched_pod) pods;               /* placed ones */
         VECTOR(struct sched_selector *) selectors; /* that match it */
 };
 
@@ -239,8 +239,8 @@ enum { RAW_MAX = 4 };
 struct sched_scan {
         uint64_t seen, images_epoch;
         size_t slots;
-        uint8_t *refused; /* 0, or 1 + the first plugin that refuses; NO_NODE: an empty slot */
-        int32_t *sum;     /* weighted scores that need no scaling; -1: refused */
+        uint8_t *refused;      /* 0, or 1 + the first plugin that refuses; NO_NODE: an empty slot */
+        int32_t *sum;          /* weighted scores that need no scaling; -1: refused */
         int32_t *raw[RAW_MAX]; /* scores that are scaled over the nodes that fit */
         size_t raw_set[RAW_MAX]; /* nodes with another value than 0 */
 };
@@ -250,9 +250,11 @@ enum { NO_NODE = 255, BY_NOMINATED = 254 };
 
 enum { CHANGES_MAX = 1 << 14 };
 struct sched_cluster {
-        struct map *nodes, *pods; /* name -> node; uid -> placed pod */
-        struct map *namespaces;   /* name -> labels */
-        struct map *budgets;      /* key -> PodDisruptionBudget as json_t */
+        struct map *nodes, *pods;             /* name -> node; uid -> placed pod */
+        struct map *namespaces;               /* name -> labels */
+        struct map *budgets;                  /* key -> PodDisruptionBudget as json_t */
+        struct map *claims, *storage_classes; /* key or name -> json_t */
+        struct map *volumes;                  /* name -> struct sched_volume */
         struct map *shapes, *classes, *selectors, *keys, *filters, *images;
         char *resource_names[RESOURCES_MAX];
         size_t resource_count;
@@ -294,8 +296,8 @@ struct sched_decision {
         struct sched_pod *pod;
         struct sched_scan *scan;
         size_t slots;
-        uint8_t *refused;   /* as in the scan, and by the others */
-        int32_t *total;     /* -1: refused */
+        uint8_t *refused;         /* as in the scan, and by the others */
+        int32_t *total;           /* -1: refused */
         bool active[PLUGINS_MAX]; /* wide filters that have something to say */
         /* PodTopologySpread */
         struct {
@@ -306,19 +308,23 @@ struct sched_decision {
         /* InterPodAffinity */
         VECTOR(const struct sched_held *) refusing; /* terms of placed pods against this one */
         bool first; /* no pod that its affinity names is there, and it is one itself */
+        /* VolumeBinding */
+        VECTOR(const struct sched_node_filter *) volume_filters; /* of volumes of bound claims */
+        VECTOR(const json_t *) unbound;                          /* claims that wait for a node */
+        bool volume_missing;
 };
 
-/* Whether the pod may run there; adds the reasons why not when why is not NULL. */
-typedef enum sched_verdict sched_filter_func(const struct sched_cluster *c,
+/* Whether the pod may run there (enum sched_verdict); adds the reasons why not when why is not NULL.
+ */
+typedef int sched_filter_func(const struct sched_cluster *c,
                 const struct sched_profile *profile, const struct sched_shape *shape,
                 const struct sched_node *node, struct sched_reasons *why);
-typedef int64_t sched_score_func(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node);
+typedef int64_t sched_score_func(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node);
 /* Prepares a decision. 0: it has nothing to say; 1: ask the filter; negative: no node will do, and
  * why->whole says why. */
 typedef int sched_begin_func(struct sched_decision *d, struct sched_reasons *why);
-typedef enum sched_verdict sched_wide_filter_func(const struct sched_decision *d,
+typedef int sched_wide_filter_func(const struct sched_decision *d,
                 const struct sched_node *node, struct sched_reasons *why);
 /* Scores 0..100 of the nodes that fit (total >= 0), by slot. False: nothing to say. */
 typedef bool sched_wide_score_func(const struct sched_decision *d, double *scores);
@@ -359,7 +365,7 @@ struct sched_point { /* utilization 0..100, score 0..10 */
 struct sched_profile {
         char *name;
         unsigned index;
-        bool filters[PLUGINS_MAX];   /* by plugin */
+        bool filters[PLUGINS_MAX];    /* by plugin */
         unsigned scores[PLUGINS_MAX]; /* weights; 0: off */
         bool preempts;
         /* NodeResourcesFit and NodeResourcesBalancedAllocation */
@@ -397,13 +403,12 @@ void sched_scan_free(struct sched_scan *s);
  * NULL: taints do not matter. keys: a strv of labels that must exist, copied. */
 struct sched_node_filter *sched_filter_get(struct sched_cluster *c, const json_t *selector,
                 const json_t *terms, const json_t *tolerations, char *const *keys);
-struct sched_node_filter *sched_filter_put(
-                struct sched_cluster *c, struct sched_node_filter *f);
+struct sched_node_filter *sched_filter_put(struct sched_cluster *c, struct sched_node_filter *f);
 void sched_filter_judge(struct sched_node_filter *f, const struct sched_node *node);
 void sched_tolerations_parse(const json_t *list, struct sched_tolerations *ret);
 void sched_tolerations_done(struct sched_tolerations *t);
-bool sched_tolerates(const struct sched_tolerations *t, const char *key, const char *value,
-                int effect);
+bool sched_tolerates(
+                const struct sched_tolerations *t, const char *key, const char *value, int effect);
 int sched_effect(const char *text);
 
 /* terms.c */
@@ -462,8 +467,8 @@ int sched_decision_begin(struct sched_decision *d, struct sched_cluster *c, stru
                 struct sched_reasons *why);
 void sched_decision_done(struct sched_decision *d);
 /* Every filter on one node as the cluster is now (begin again after a change of pods). */
-enum sched_verdict sched_decision_node(
-                const struct sched_decision *d, const struct sched_node *node, struct sched_reasons *why);
+int sched_decision_node(const struct sched_decision *d,
+                const struct sched_node *node, struct sched_reasons *why);
 /* The wide plugins' begin() alone, after pods were moved. As sched_decision_begin(). */
 int sched_decision_again(struct sched_decision *d, struct sched_reasons *why);
 /* Counts the pods that were promised the node, when their priority is at least that of the
@@ -471,8 +476,8 @@ int sched_decision_again(struct sched_decision *d, struct sched_reasons *why);
 size_t sched_attach_nominated(struct sched_decision *d, struct sched_node *node);
 void sched_detach_nominated(struct sched_decision *d, struct sched_node *node);
 /* Adds the scores to the totals. explain: called for each plugin, or NULL. */
-typedef void (*sched_scores_func)(
-                const struct sched_decision *d, size_t plugin, const double *scores, void *userdata);
+typedef void (*sched_scores_func)(const struct sched_decision *d, size_t plugin,
+                const double *scores, void *userdata);
 void sched_decision_score(struct sched_decision *d, sched_scores_func explain, void *userdata);
 
 /* The plugins' functions, each in plugin-<topic>.c. */
@@ -480,6 +485,6 @@ sched_filter_func sched_unschedulable_filter, sched_ready_filter, sched_name_fil
                 sched_taints_filter, sched_affinity_filter, sched_ports_filter, sched_fit_filter;
 sched_score_func sched_taints_score, sched_affinity_score, sched_fit_score, sched_balanced_score,
                 sched_images_score;
-sched_begin_func sched_spread_begin, sched_interpod_begin;
-sched_wide_filter_func sched_spread_filter, sched_interpod_filter;
+sched_begin_func sched_volumes_begin, sched_spread_begin, sched_interpod_begin;
+sched_wide_filter_func sched_volumes_filter, sched_spread_filter, sched_interpod_filter;
 sched_wide_score_func sched_spread_score, sched_interpod_score;

@@ -18,7 +18,9 @@ libsched_a_SOURCES = \
 	lib/sched/reasons.c \
 	lib/sched/sched.h \
 	lib/sched/shape.c \
-	lib/sched/terms.c
+	lib/sched/terms.c \
+	lib/sched/volumes.c \
+	lib/sched/volumes.h
 
 check_PROGRAMS += tests/unit/test-sched tests/unit/test-sched-terms tests/unit/test-sched-preempt
 tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/sched.h tests/unit/unit.h

@@ -35,8 +35,8 @@ void sched_tolerations_done(struct sched_tolerations *t) {
         vector_done(t);
 }
 
-bool sched_tolerates(const struct sched_tolerations *t, const char *key, const char *value,
-                int effect) {
+bool sched_tolerates(
+                const struct sched_tolerations *t, const char *key, const char *value, int effect) {
         for (size_t i = 0; i < t->count; i++) {
                 const struct sched_toleration *x = &t->items[i];
 
@@ -115,13 +115,13 @@ static bool selector_matches(const json_t *selector, const json_t *node) {
         const char *key;
         json_t *v;
 
-        json_object_each(selector, key, v) if (!streq_ptr(object_label(node, key),
-                                                               json_string_value(v))) return false;
+        json_object_each (selector, key, v)
+                if (!streq_ptr(object_label(node, key), json_string_value(v)))
+                        return false;
         return true;
 }
 
-static bool taints_are_tolerated(
-                const struct sched_tolerations *t, const struct sched_node *node) {
+static bool taints_are_tolerated(const struct sched_tolerations *t, const struct sched_node *node) {
         for (size_t i = 0; i < node->taints.count; i++) {
                 const struct sched_taint *x = &node->taints.items[i];
 
@@ -144,8 +144,7 @@ void sched_filter_judge(struct sched_node_filter *f, const struct sched_node *no
         sched_grow(&f->match, &f->slots, (size_t)node->slot + 1, sizeof(*f->match), 0);
         f->match[node->slot] = selector_matches(f->selector, o) &&
                                (!f->has_terms || any_term_matches(f->terms, o)) &&
-                               (!f->judges_taints ||
-                                               taints_are_tolerated(&f->tolerations, node)) &&
+                               (!f->judges_taints || taints_are_tolerated(&f->tolerations, node)) &&
                                has_keys(f->keys, o);
 }
 

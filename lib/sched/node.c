@@ -72,7 +72,7 @@ static void read_allocatable(struct sched_cluster *c, struct sched_node *n, cons
         json_t *v;
 
         n->allocatable = (struct sched_resources){0};
-        json_object_each(json_at(node, "status.allocatable"), name, v) {
+        json_object_each (json_at(node, "status.allocatable"), name, v) {
                 unsigned id = sched_resource_id(c, name);
 
                 if (id < RESOURCES_MAX)
@@ -154,8 +154,7 @@ static uint32_t node_events(const json_t *old, const json_t *node) {
         uint32_t events = 0;
 
         if (!old)
-                return SCHED_NODE_ADDED | SCHED_NODE_LABELS | SCHED_NODE_TAINTS |
-                       SCHED_NODE_IMAGES;
+                return SCHED_NODE_ADDED | SCHED_NODE_LABELS | SCHED_NODE_TAINTS | SCHED_NODE_IMAGES;
         if (!same_at(old, node, "status.allocatable") ||
                         object_condition_true(node, "Ready") !=
                                         object_condition_true(old, "Ready") ||

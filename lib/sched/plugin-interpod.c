@@ -41,8 +41,8 @@ static bool near_enough(const struct sched_decision *d, int32_t slot) {
         return there || d->first;
 }
 
-enum sched_verdict sched_interpod_filter(const struct sched_decision *d,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_interpod_filter(const struct sched_decision *d, const struct sched_node *node,
+                struct sched_reasons *why) {
         const struct sched_pod *pod = d->pod;
 
         if (pod->affinity.count > 0 && !near_enough(d, node->slot)) {

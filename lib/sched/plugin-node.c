@@ -2,9 +2,9 @@
  * NodeAffinity. */
 #include "lib/sched/internal.h"
 
-enum sched_verdict sched_unschedulable_filter(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_unschedulable_filter(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why) {
         if (!node->unschedulable || shape->tolerates_unschedulable)
                 return FITS;
         sched_reason(why, "node(s) were unschedulable");
@@ -12,27 +12,27 @@ enum sched_verdict sched_unschedulable_filter(const struct sched_cluster *c,
 }
 
 /* A node that has never reported ready may not have the taint yet. */
-enum sched_verdict sched_ready_filter(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_ready_filter(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why) {
         if ((node->ready || shape->tolerates_not_ready) && !node->deleting)
                 return FITS;
         sched_reason(why, node->deleting ? "node(s) were being deleted" : "node(s) were not ready");
         return UNRESOLVABLE;
 }
 
-enum sched_verdict sched_name_filter(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_name_filter(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why) {
         if (!*shape->node_name || streq(shape->node_name, node->name))
                 return FITS;
         sched_reason(why, "node(s) didn't match the requested node name");
         return UNRESOLVABLE;
 }
 
-enum sched_verdict sched_taints_filter(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_taints_filter(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why) {
         for (size_t i = 0; i < node->taints.count; i++) {
                 const struct sched_taint *t = &node->taints.items[i];
 
@@ -59,9 +59,9 @@ int64_t sched_taints_score(const struct sched_cluster *c, const struct sched_pro
         return n;
 }
 
-enum sched_verdict sched_affinity_filter(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_affinity_filter(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why) {
         if (profile->added && !profile->added->match[node->slot]) {
                 sched_reason(why, "node(s) didn't match scheduler-enforced node affinity");
                 return UNRESOLVABLE;

@@ -11,9 +11,9 @@ static bool clash(const struct sched_port *a, const struct sched_port *b) {
                (!*a->ip || !*b->ip || streq(a->ip, b->ip));
 }
 
-enum sched_verdict sched_ports_filter(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_ports_filter(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why) {
         for (size_t i = 0; i < shape->ports.count; i++)
                 for (size_t k = 0; k < node->ports.count; k++)
                         if (clash(&shape->ports.items[i], node->ports.items[k])) {
@@ -38,9 +38,9 @@ static bool is_ignored(const struct sched_profile *profile, const char *name) {
         return false;
 }
 
-enum sched_verdict sched_fit_filter(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_fit_filter(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why) {
         bool refused = false, unresolvable = false;
 
         if ((int64_t)node->pods.count + 1 > node->pods_max) {
@@ -86,23 +86,20 @@ static bool asks_for(const struct sched_shape *shape, unsigned id) {
 
 /* The points of the shape, with straight lines between them; scores 0..10 become 0..100. */
 static int64_t ratio_score(const struct sched_profile *profile, int64_t utilization) {
-        int64_t before_u = 0, before_s = 0;
+        int64_t last_u = 0, last_s = 0;
 
         for (size_t i = 0; i < profile->shape.count; i++) {
                 int64_t u = profile->shape.items[i].utilization;
                 int64_t s = profile->shape.items[i].score * 10;
 
+                if (utilization <= u && (i == 0 || u == last_u))
+                        return s;
                 if (utilization <= u)
-                        return i == 0 || u == before_u
-                                               ? s
-                                               : before_s + (s - before_s) *
-                                                                            (utilization -
-                                                                                            before_u) /
-                                                                            (u - before_u);
-                before_u = u;
-                before_s = s;
+                        return last_s + (s - last_s) * (utilization - last_u) / (u - last_u);
+                last_u = u;
+                last_s = s;
         }
-        return before_s;
+        return last_s;
 }
 
 static int64_t resource_score(const struct sched_profile *profile, int64_t total, int64_t used) {

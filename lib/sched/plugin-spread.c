@@ -39,8 +39,8 @@ int sched_spread_begin(struct sched_decision *d, struct sched_reasons *why) {
         return d->hard_count > 0;
 }
 
-enum sched_verdict sched_spread_filter(const struct sched_decision *d,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_spread_filter(const struct sched_decision *d, const struct sched_node *node,
+                struct sched_reasons *why) {
         for (size_t i = 0; i < d->hard_count; i++) {
                 const struct sched_spread *x = d->hard[i].constraint;
                 const struct sched_tally *t = x->tally;

@@ -43,6 +43,12 @@ const struct sched_plugin sched_plugins[] = {
                                 .weight = 1,
                                 .events = SCHED_NODE_ADDED | SCHED_POD_GONE,
                                 .advice = "lower the pod's requests, add a node, or remove pods"},
+                {.name = "VolumeBinding",
+                                .begin = sched_volumes_begin,
+                                .wide_filter = sched_volumes_filter,
+                                .events = SCHED_NODE_ADDED | SCHED_NODE_LABELS | SCHED_VOLUMES,
+                                .advice = "kctl describe pvc NAME shows what the claim waits for; "
+                                          "a volume that is bound to a node keeps its pod there"},
                 {.name = "PodTopologySpread",
                                 .begin = sched_spread_begin,
                                 .wide_filter = sched_spread_filter,

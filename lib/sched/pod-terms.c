@@ -6,15 +6,16 @@
 /* --- rules --- */
 
 static void add_expression(
-                json_t *selector, const char *key, const char *operator, const char *value) {
+                json_t *selector, const char *key, const char *operator, const char * value) {
         json_t *list = json_object_get(selector, "matchExpressions");
 
         if (!list) {
                 list = json_array();
                 assert(list && json_object_set_new(selector, "matchExpressions", list) == 0);
         }
-        assert(json_array_append_new(list, json_pack("{s:s, s:s, s:[s]}", "key", key, "operator",
-                                                           operator, "values", value)) == 0);
+        assert(json_array_append_new(
+                               list, json_pack("{s:s, s:s, s:[s]}", "key", key,
+                                                     "operator", operator, "values", value)) == 0);
 }
 
 /* The labelSelector with the pod's own values of matchLabelKeys and mismatchLabelKeys (KEP-3243,
@@ -93,8 +94,7 @@ static void hold(struct sched_cluster *c, struct sched_pod *p, const json_t *ter
         sched_selector_put(c, s);
 }
 
-static struct sched_tally *watch(
-                struct sched_cluster *c, const json_t *term, const json_t *pod) {
+static struct sched_tally *watch(struct sched_cluster *c, const json_t *term, const json_t *pod) {
         struct sched_match rule = affinity_rule(term, pod);
         struct sched_selector *s = sched_selector_get(c, &rule, 1);
         struct sched_tally *t = sched_tally_get(
@@ -151,7 +151,8 @@ static void read_affinity(struct sched_cluster *c, struct sched_pod *p, const js
                         inner = json_object_get(term, "podAffinityTerm");
                         hold(c, p, inner, pod, HELD_PREFERRED, weight);
                         if (p->profile)
-                                sched_append(&p->preferred, ((struct sched_weighted){
+                                sched_append(&p->preferred,
+                                                ((struct sched_weighted){
                                                                 watch(c, inner, pod), weight}));
                 }
         }

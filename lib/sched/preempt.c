@@ -55,8 +55,8 @@ static void budgets_read(const struct sched_cluster *c, struct budgets *ret) {
 
 static void budgets_reset(struct budgets *b) {
         for (size_t i = 0; i < b->count; i++)
-                b->items[i].allowed = json_int_or(
-                                b->items[i].object, "status.disruptionsAllowed", 0);
+                b->items[i].allowed =
+                                json_int_or(b->items[i].object, "status.disruptionsAllowed", 0);
 }
 
 static void budgets_done(struct budgets *b) {

@@ -4,8 +4,8 @@
 /* Plugins that kube-scheduler has and that are not rows of ours: what they do is always on, or
  * nothing here needs it. Naming them is allowed. */
 static const char *const fixed[] = {"DefaultBinder", "DefaultPreemption", "DynamicResources",
-                "NodeVolumeLimits", "PrioritySort", "SchedulingGates", "VolumeBinding",
-                "VolumeRestrictions", "VolumeZone"};
+                "NodeVolumeLimits", "PrioritySort", "SchedulingGates", "VolumeRestrictions",
+                "VolumeZone"};
 
 static void add_resource(struct sched_cluster *c, struct sched_profile *p, const char *name,
                 int64_t weight, bool balanced) {
@@ -100,9 +100,7 @@ static int switch_plugin(struct sched_profile *profile, const char *point, const
                 if (filter)
                         profile->filters[k] = on && (x->filter || x->wide_filter);
                 if (score && (x->score || x->wide_score))
-                        profile->scores[k] = !on           ? 0
-                                             : weight == 0 ? usual
-                                                           : (unsigned)weight;
+                        profile->scores[k] = !on ? 0 : weight == 0 ? usual : (unsigned)weight;
         }
         if ((both || streq(point, "postFilter")) && (all || streq(name, "DefaultPreemption")))
                 profile->preempts = on;
@@ -118,9 +116,8 @@ static int read_plugins(struct sched_profile *profile, const json_t *plugins, st
 
         for (size_t k = 0; k < ELEMENTS(points); k++)
                 for (size_t l = 0; l < ELEMENTS(lists); l++)
-                        json_array_foreach (
-                                        json_object_get(json_object_get(plugins, points[k]),
-                                                        lists[l]),
+                        json_array_foreach (json_object_get(json_object_get(plugins, points[k]),
+                                                            lists[l]),
                                         i, v) {
                                 int r = switch_plugin(profile, points[k],
                                                 json_str_or(v, "name", ""), l == 1,
@@ -231,8 +228,8 @@ static int read_spread(struct sched_cluster *c, struct sched_profile *profile, c
         if (streq(type, "System")) {
                 if (json_array_size(list) == 0)
                         return 0;
-                return problem_set(p, EINVAL, 0, NULL,
-                                "defaultConstraints need defaultingType: List");
+                return problem_set(
+                                p, EINVAL, 0, NULL, "defaultConstraints need defaultingType: List");
         }
         if (!streq(type, "List"))
                 return problem_set(p, EINVAL, 0, NULL,
@@ -244,8 +241,8 @@ static int read_spread(struct sched_cluster *c, struct sched_profile *profile, c
 static int read_affinity(struct sched_cluster *c, struct sched_profile *profile, const json_t *args,
                 struct problem *p) {
         const json_t *added = json_object_get(args, "addedAffinity"), *v;
-        const json_t *terms = json_at(added,
-                        "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
+        const json_t *terms = json_at(
+                        added, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
         size_t i;
 
         profile->added = sched_filter_get(c, /* selector= */ NULL, terms, /* tolerations= */ NULL,
@@ -309,8 +306,8 @@ int sched_profile_add(struct sched_cluster *c, const json_t *v, const struct sch
         int r;
 
         if (sched_profile_for(c, name))
-                return problem_set(p, EINVAL, 0, NULL,
-                                "two profiles have the schedulerName \"%s\"", name);
+                return problem_set(p, EINVAL, 0, NULL, "two profiles have the schedulerName \"%s\"",
+                                name);
         if (c->profiles.count == SCHED_PROFILES_MAX)
                 return problem_set(p, E2BIG, 0, NULL, "a scheduler has at most %d profiles",
                                 SCHED_PROFILES_MAX);

@@ -96,10 +96,9 @@ char *sched_advice(const struct sched_reasons *why) {
         }
         for (size_t i = 0; i < why->count; i++) {
                 const char *advice = advice_of(why->items[i].plugin);
-                _cleanup_free_ char *line =
-                                advice ? strformat("%zu %s: %s", why->items[i].count,
-                                                         why->items[i].text, advice)
-                                       : NULL;
+                _cleanup_free_ char *line = advice ? strformat("%zu %s: %s", why->items[i].count,
+                                                                     why->items[i].text, advice)
+                                                   : NULL;
 
                 if (advice && (!line || strv_extend(&lines, line) < 0))
                         return NULL;

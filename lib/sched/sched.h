@@ -47,6 +47,14 @@ void sched_cluster_remove_namespace(struct sched_cluster *c, const json_t *ns);
 void sched_cluster_put_budget(struct sched_cluster *c, const json_t *budget);
 void sched_cluster_remove_budget(struct sched_cluster *c, const json_t *budget);
 
+/* PersistentVolumeClaims, PersistentVolumes and StorageClasses, for VolumeBinding. */
+uint32_t sched_cluster_put_claim(struct sched_cluster *c, const json_t *claim);
+void sched_cluster_remove_claim(struct sched_cluster *c, const json_t *claim);
+uint32_t sched_cluster_put_volume(struct sched_cluster *c, const json_t *volume);
+void sched_cluster_remove_volume(struct sched_cluster *c, const json_t *volume);
+uint32_t sched_cluster_put_storage_class(struct sched_cluster *c, const json_t *class);
+void sched_cluster_remove_storage_class(struct sched_cluster *c, const json_t *class);
+
 /* Counts a pod on a node before its binding is seen: the next choice sees it. */
 void sched_cluster_assume(struct sched_cluster *c, const struct sched_pod *pod, const char *node);
 /* The pod of that uid is no longer counted, wherever it was. */
@@ -89,6 +97,12 @@ const char *sched_pod_key(const struct sched_pod *pod); /* "namespace/name" */
 const char *sched_pod_uid(const struct sched_pod *pod);
 int32_t sched_pod_priority(const struct sched_pod *pod);
 
+/* How many of the pod's claims have no volume yet; it may be bound to the node when there are none.
+ * *ret_to_select: the names of those that are to be annotated with the node, so that they get one
+ * there (a strv, the caller frees). -ENOENT: a claim is gone. */
+int sched_pod_claims_to_bind(const struct sched_cluster *c, const struct sched_pod *pod,
+                const char *node, char ***ret_to_select);
+
 /* --- the choice --- */
 
 /* Why nodes were refused. Zero-initialise. Texts are copied, a text counts once for each node. */
@@ -97,7 +111,7 @@ struct sched_reasons {
                 char *text;
                 size_t count;
                 const char *plugin;
-        } *items;
+        } * items;
         size_t count, allocated;
         char *whole;          /* one reason for all nodes: "pod has unbound ..." */
         uint32_t events;      /* SCHED_*: what may unblock it, over the plugins that refused */
@@ -108,8 +122,7 @@ void sched_reasons_done(struct sched_reasons *r);
 
 /* The best node's name, or NULL with the reasons. tie: a random number that decides between equal
  * nodes. `why` is only filled when there is no node. Borrowed until the cluster changes. */
-const char *sched_choose(
-                struct sched_cluster *c, struct sched_pod *pod, uint64_t tie,
+const char *sched_choose(struct sched_cluster *c, struct sched_pod *pod, uint64_t tie,
                 struct sched_reasons *why);
 /* "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) ...." Caller frees. */
 char *sched_message(const struct sched_cluster *c, const struct sched_reasons *why) _warn_unused_;

@@ -68,7 +68,7 @@ static void add_list(struct sched_cluster *c, struct sched_resources *r, const j
         const char *name;
         json_t *v;
 
-        json_object_each(list, name, v) {
+        json_object_each (list, name, v) {
                 unsigned id = sched_resource_id(c, name);
                 int64_t sum;
 
@@ -83,7 +83,7 @@ static void override_list(struct sched_cluster *c, struct sched_resources *r, co
         const char *name;
         json_t *v;
 
-        json_object_each(list, name, v) {
+        json_object_each (list, name, v) {
                 unsigned id = sched_resource_id(c, name);
 
                 if (id < RESOURCES_MAX)
@@ -231,8 +231,7 @@ static void add_ports(struct sched_ports *ports, const json_t *container, bool h
         }
 }
 
-static void read_containers(
-                struct sched_cluster *c, struct sched_shape *s, const json_t *pod) {
+static void read_containers(struct sched_cluster *c, struct sched_shape *s, const json_t *pod) {
         static const char *const lists[] = {"spec.containers", "spec.initContainers"};
         bool host_network = json_bool_or(pod, "spec.hostNetwork", false);
         const json_t *container;
@@ -252,8 +251,8 @@ static void read_containers(
 
 static void read_affinity(struct sched_cluster *c, struct sched_shape *s, const json_t *pod) {
         const json_t *affinity = json_at(pod, "spec.affinity.nodeAffinity"), *p;
-        const json_t *required = json_object_get(
-                        affinity, "requiredDuringSchedulingIgnoredDuringExecution");
+        const json_t *required =
+                        json_object_get(affinity, "requiredDuringSchedulingIgnoredDuringExecution");
         _cleanup_json_ json_t *none = required ? json_array() : NULL;
         const json_t *terms = json_object_get(required, "nodeSelectorTerms");
         size_t i;
@@ -263,7 +262,7 @@ static void read_affinity(struct sched_cluster *c, struct sched_shape *s, const 
                         /* keys= */ NULL);
         json_array_foreach (json_object_get(affinity,
                                             "preferredDuringSchedulingIgnoredDuringExecution"),
-                            i, p) {
+                        i, p) {
                 _cleanup_json_ json_t *one = json_array();
 
                 assert(one && json_array_append(one, json_object_get(p, "preference")) == 0);
@@ -292,8 +291,8 @@ static struct sched_shape *shape_new(
         sched_tolerations_parse(json_at(pod, "spec.tolerations"), &s->tolerations);
         s->tolerates_unschedulable = sched_tolerates(&s->tolerations,
                         "node.kubernetes.io/unschedulable", "", EFFECT_NO_SCHEDULE);
-        s->tolerates_not_ready = sched_tolerates(&s->tolerations, "node.kubernetes.io/not-ready",
-                        "", EFFECT_NO_SCHEDULE);
+        s->tolerates_not_ready = sched_tolerates(
+                        &s->tolerations, "node.kubernetes.io/not-ready", "", EFFECT_NO_SCHEDULE);
         s->node_name = sched_strdup(pending ? json_str_or(pod, "spec.nodeName", "") : "");
         return s;
 }

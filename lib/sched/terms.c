@@ -105,11 +105,9 @@ static char *selector_text(const struct sched_match *rules, size_t count) {
         for (size_t i = 0; i < count; i++) {
                 _cleanup_free_ char *ns = strv_join(rules[i].namespaces, ",");
                 _cleanup_free_ char *of =
-                                rules[i].of_namespaces
-                                                ? label_selector_text(rules[i].of_namespaces)
-                                                : sched_strdup("-");
-                _cleanup_free_ char *labels = rules[i].labels
-                                                              ? label_selector_text(rules[i].labels)
+                                rules[i].of_namespaces ? label_selector_text(rules[i].of_namespaces)
+                                                       : sched_strdup("-");
+                _cleanup_free_ char *labels = rules[i].labels ? label_selector_text(rules[i].labels)
                                                               : sched_strdup("-");
 
                 assert(of && labels);
@@ -124,9 +122,8 @@ static bool rule_matches(const struct sched_cluster *c, const struct sched_match
         if (m->owner && !streq(m->owner, class->owner))
                 return false;
         if (!strv_contains(m->namespaces, class->ns) &&
-                        !(m->of_namespaces &&
-                                        label_selector_matches(m->of_namespaces,
-                                                        map_get(c->namespaces, class->ns))))
+                        !(m->of_namespaces && label_selector_matches(m->of_namespaces,
+                                                              map_get(c->namespaces, class->ns))))
                 return false;
         return !m->labels || label_selector_matches(m->labels, class->labels);
 }

@@ -41,16 +41,17 @@ static int read_config(const char *path, json_t **ret) {
         if (r < 0)
                 return log_error_errno(r, "Cannot read --scheduler-config %s", path);
         r = yaml_parse(text, n, &docs, &p);
-        if (r >= 0 && docs.count == 0)
-                r = problem_set(&p, EINVAL, 0, NULL, "it is empty");
         if (r < 0) {
                 log_error("--scheduler-config %s: %s", path, strempty(p.message));
                 return r;
         }
+        if (docs.count == 0) {
+                log_error("--scheduler-config %s is empty", path);
+                return -EINVAL;
+        }
         *ret = json_incref(docs.items[0].value);
         return 0;
 }
-
 
 struct kschedd {
         struct scheduler *scheduler;

@@ -127,7 +127,9 @@ static void move(struct sched_queue *q, struct entry *e, enum state state) {
 }
 
 static uint64_t backoff_of(unsigned attempts) {
-        return MIN(BACKOFF_MIN_US << MIN(attempts > 0 ? attempts - 1 : 0u, 10u), BACKOFF_MAX_US);
+        unsigned doublings = attempts > 0 ? MIN(attempts - 1, 10u) : 0;
+
+        return MIN(BACKOFF_MIN_US << doublings, BACKOFF_MAX_US);
 }
 
 static void set_payload(struct sched_queue *q, struct entry *e, void *payload) {
@@ -275,7 +277,8 @@ void sched_queue_retry(struct sched_queue *q, const char *key, uint64_t now_us) 
 }
 
 void sched_queue_wake(struct sched_queue *q, uint32_t events, uint64_t now_us,
-                bool (*may_help)(const char *key, void *payload, uint32_t waits_for, void *userdata),
+                bool (*may_help)(
+                                const char *key, void *payload, uint32_t waits_for, void *userdata),
                 void *userdata) {
         struct entry *e, *next;
 

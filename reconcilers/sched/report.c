@@ -1,68 +1,18 @@
 /* What users see of a pod that found no node: its PodScheduled condition, an Event, and with
- * preemption the nominated node and the end of the victims. A request for each, bounded by
- * WRITES_MAX: the loop waits before it tries further pods. */
+ * preemption the nominated node and the end of the victims. */
 #include "lib/log.h"
 #include "lib/object.h"
-#include "lib/random.h"
 #include "lib/timefmt.h"
 #include "reconcilers/pods.h"
 #include "reconcilers/sched/internal.h"
-
-/* --- requests --- */
-
-struct write {
-        struct scheduler *scheduler;
-        struct api_call *call;
-        char id[UUID_SIZE];
-};
-
-void scheduler_write_free(void *p) {
-        struct write *w = p;
-
-        if (!w)
-                return;
-        api_call_cancel(w->call);
-        free(w);
-}
-
-static void on_written(int error, const json_t *object, const struct problem *p, void *userdata) {
-        struct write *w = userdata;
-        struct scheduler *s = w->scheduler;
-
-        w->call = NULL;
-        if (error < 0 && error != -ENOENT && error != -ESTALE)
-                log_debug("A write about a pod without a node failed: %s", strempty(p->message));
-        map_steal(s->writes, w->id);
-        scheduler_write_free(w);
-        scheduler_arm(s);
-}
-
-static struct write *write_new(struct scheduler *s) {
-        struct write *w = calloc(1, sizeof(*w));
-
-        assert(w);
-        w->scheduler = s;
-        random_uuid(w->id);
-        assert(map_set(s->writes, w->id, w) >= 0);
-        return w;
-}
-
-static void write_failed(struct scheduler *s, struct write *w) {
-        map_steal(s->writes, w->id);
-        scheduler_write_free(w);
-}
 
 static void patch_status(struct scheduler *s, const json_t *pod, json_t *status) {
         _cleanup_json_ json_t *body = json_pack("{s:{s:s}, s:o}", "metadata", "resourceVersion",
                         json_str_or(pod, "metadata.resourceVersion", ""), "status", status);
         _cleanup_free_ char *path = api_path(api_resource(KIND_PODS), object_namespace(pod),
                         object_name(pod), "status", NULL);
-        struct write *w = write_new(s);
 
-        if (!body || !path ||
-                        api_patch_async(s->options.client, path, API_PATCH_MERGE, body, on_written,
-                                        w, &w->call) < 0)
-                write_failed(s, w);
+        scheduler_write_patch(s, path, body);
 }
 
 static json_t *conditions_with(const json_t *pod, const char *type, const char *status,
@@ -86,17 +36,10 @@ static void evict(struct scheduler *s, const struct sched_pod *pod, const json_t
         _cleanup_json_ json_t *options = json_pack("{s:s, s:s, s:{s:s}}", "apiVersion", "v1",
                         "kind", "DeleteOptions", "preconditions", "uid", object_uid(victim));
         json_t *conditions = conditions_with(victim, "DisruptionTarget", "True",
-                        "PreemptionByScheduler",
-                        "preempting to accommodate a higher priority pod");
-        struct write *w = write_new(s);
+                        "PreemptionByScheduler", "preempting to accommodate a higher priority pod");
 
         patch_status(s, victim, json_pack("{s:o}", "conditions", conditions));
-        if (!path || !options ||
-                        api_delete_async(s->options.client, path, options, on_written, w,
-                                        &w->call) < 0) {
-                write_failed(s, w);
-                return;
-        }
+        scheduler_write_delete(s, path, options);
         metric_add(s->preempted_total, 1);
         log_info("Pod %s is deleted from node %s to make room for pod %s", object_name(victim),
                         node, sched_pod_key(pod));
@@ -137,8 +80,7 @@ void scheduler_report(struct scheduler *s, struct sched_pod *pod, const json_t *
                         streq(json_str_or(was, "message", ""), message))
                 return;
         status = json_pack("{s:o}", "conditions",
-                        conditions_with(object, "PodScheduled", "False", "Unschedulable",
-                                        message));
+                        conditions_with(object, "PodScheduled", "False", "Unschedulable", message));
         assert(status);
         if (preemption->node && !streq(preemption->node, nominated))
                 json_object_set_new(status, "nominatedNodeName", json_string(preemption->node));

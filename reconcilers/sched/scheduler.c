@@ -18,6 +18,8 @@
 
 /* Choices in one turn of the loop, so that sockets and timers are looked at in between. */
 enum { CHOICES_A_TURN = 32 };
+/* How often pods that wait for volumes are looked at without an event. */
+#define WAITING_LOOK_US (5 * UINT64_C(1000000))
 
 /* --- one pod --- */
 
@@ -46,6 +48,19 @@ static void no_node(struct scheduler *s, const char *key, struct sched_pod *pod,
         sched_queue_park(s->queue, key, why->events, now_mono_us());
 }
 
+static int bind_or_wait(struct scheduler *s, struct sched_pod *pod, const json_t *object,
+                const char *node) {
+        _cleanup_strv_free_ char **to_select = NULL;
+        int r = sched_pod_claims_to_bind(s->cluster, pod, node, &to_select);
+
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return scheduler_bind(s, pod, object, node);
+        scheduler_wait_for_claims(s, pod, object, node, to_select);
+        return 0;
+}
+
 static void place(struct scheduler *s, const char *key) {
         const json_t *object = scheduler_pod(s, key);
         const struct sched_profile *profile = scheduler_profile_of(s, object);
@@ -64,7 +79,7 @@ static void place(struct scheduler *s, const char *key) {
         metric_observe(s->choice, (double)(now_mono_us() - begin) / 1e6);
         if (!node)
                 no_node(s, key, pod, object, &why);
-        else if (scheduler_bind(s, pod, object, node) < 0)
+        else if (bind_or_wait(s, pod, object, node) < 0)
                 sched_queue_retry(s->queue, key, now_mono_us());
 }
 
@@ -78,6 +93,8 @@ static bool may_work(const struct scheduler *s) {
 static void set_timer(struct scheduler *s) {
         uint64_t next = sched_queue_next_us(s->queue);
 
+        if (map_size(s->waiting) > 0)
+                next = MIN(next, now_mono_us() + WAITING_LOOK_US);
         if (next == UINT64_MAX) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
                 return;
@@ -96,6 +113,7 @@ static int on_work(sd_event_source *source, void *userdata) {
 
         if (!may_work(s))
                 return 0;
+        scheduler_check_claims(s);
         scheduler_apply_wakes(s);
         for (unsigned i = 0; i < CHOICES_A_TURN && may_work(s); i++) {
                 const char *key = sched_queue_pop(s->queue, now_mono_us());
@@ -153,8 +171,8 @@ static int make_metrics(struct scheduler *s) {
                         "Time from the choice of a node to the answer to its binding.");
         s->choice = metrics_histogram(m, "keelson_scheduler_choice_seconds", "",
                         "Time that the choice of a node took.");
-        return s->bound_total && s->unschedulable_total && s->refused_total &&
-                                               s->preempted_total && s->latency && s->choice
+        return s->bound_total && s->unschedulable_total && s->refused_total && s->preempted_total &&
+                                               s->latency && s->choice
                                ? 0
                                : -ENOMEM;
 }
@@ -165,24 +183,16 @@ static void free_payload(void *payload, void *userdata) {
         sched_pod_free(s->cluster, payload);
 }
 
-static int read_profiles(struct scheduler *s) {
-        _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *only = NULL;
+static int read_profiles(struct scheduler *s, struct problem *p) {
+        _cleanup_json_ json_t *only = json_pack("{s:s}", "schedulerName", s->options.name);
         const struct sched_profile *profile;
-        int r;
 
-        if (s->options.config) {
-                r = sched_profiles_read(s->cluster, s->options.config, &p);
-                if (r == 0)
-                        r = problem_set(&p, EINVAL, 0, NULL, "profiles: is empty: name at least "
-                                                             "one, with a schedulerName");
-        } else {
-                only = json_pack("{s:s}", "schedulerName", s->options.name);
-                r = only ? sched_profile_add(s->cluster, only, &profile, &p) : -ENOMEM;
-        }
-        if (r < 0)
-                log_error("The scheduler's configuration: %s", strempty(p.message));
-        return MIN(r, 0);
+        if (!s->options.config)
+                return only ? sched_profile_add(s->cluster, only, &profile, p) : -ENOMEM;
+        if (json_array_size(json_object_get(s->options.config, "profiles")) == 0)
+                return problem_set(p, EINVAL, 0, NULL,
+                                "profiles: is empty: name at least one, with a schedulerName");
+        return sched_profiles_read(s->cluster, s->options.config, p);
 }
 
 static int make_sources(struct scheduler *s) {
@@ -203,6 +213,7 @@ static int make_sources(struct scheduler *s) {
 int scheduler_new(struct scheduler **ret, const struct scheduler_options *options) {
         _cleanup_(scheduler_freep) struct scheduler *s = calloc(1, sizeof(*s));
         struct sched_queue_options queue = {.free_payload = free_payload, .userdata = s};
+        _cleanup_problem_ struct problem p = {0};
         int r;
 
         if (!s)
@@ -210,13 +221,16 @@ int scheduler_new(struct scheduler **ret, const struct scheduler_options *option
         s->options = *options;
         s->bindings = map_new(scheduler_binding_free);
         s->writes = map_new(scheduler_write_free);
-        if (!s->bindings || !s->writes)
+        s->waiting = map_new(scheduler_waiting_free);
+        if (!s->bindings || !s->writes || !s->waiting)
                 return -ENOMEM;
         s->cluster = sched_cluster_new();
         s->queue = sched_queue_new(&queue);
-        r = read_profiles(s);
-        if (r < 0)
+        r = read_profiles(s, &p);
+        if (r < 0) {
+                log_error("The scheduler's configuration: %s", strempty(p.message));
                 return r;
+        }
         r = make_metrics(s);
         if (r < 0)
                 return r;
@@ -232,6 +246,7 @@ struct scheduler *scheduler_free(struct scheduler *s) {
                 return NULL;
         map_free(s->bindings);
         map_free(s->writes);
+        map_free(s->waiting);
         for (size_t i = 0; i < WATCHES; i++)
                 informer_free(s->watches[i]);
         sd_event_source_disable_unref(s->work);

@@ -1,5 +1,5 @@
-/* The API's events: what they change in the cluster and in the queue, and which parked pods they may
- * unblock. */
+/* The API's events: what they change in the cluster and in the queue, and which parked pods they
+ * may unblock. */
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -92,7 +92,7 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
                                            : sched_cluster_put_pod(s->cluster, pod);
         scheduler_wake(s, events, node);
         if (event == INFORMER_DELETED || !scheduler_profile_of(s, pod)) {
-                if (!map_get(s->bindings, key))
+                if (!map_get(s->bindings, key) && !map_get(s->waiting, key))
                         sched_queue_remove(s->queue, key);
                 return;
         }
@@ -135,6 +135,37 @@ static void on_budget(struct informer *i, enum informer_event event, const json_
                 sched_cluster_put_budget(s->cluster, budget);
 }
 
+static void on_claim(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *claim, void *userdata) {
+        struct scheduler *s = userdata;
+
+        if (event == INFORMER_DELETED)
+                sched_cluster_remove_claim(s->cluster, claim);
+        else
+                scheduler_wake(s, sched_cluster_put_claim(s->cluster, claim), NULL);
+        scheduler_arm(s);
+}
+
+static void on_volume(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *volume, void *userdata) {
+        struct scheduler *s = userdata;
+
+        if (event == INFORMER_DELETED)
+                sched_cluster_remove_volume(s->cluster, volume);
+        else
+                scheduler_wake(s, sched_cluster_put_volume(s->cluster, volume), NULL);
+}
+
+static void on_storage_class(struct informer *i, enum informer_event event, const json_t *old,
+                const json_t *class, void *userdata) {
+        struct scheduler *s = userdata;
+
+        if (event == INFORMER_DELETED)
+                sched_cluster_remove_storage_class(s->cluster, class);
+        else
+                scheduler_wake(s, sched_cluster_put_storage_class(s->cluster, class), NULL);
+}
+
 static void on_synced(struct informer *i, void *userdata) {
         scheduler_arm(userdata);
 }
@@ -148,6 +179,9 @@ static const struct {
                 [WATCH_PODS] = {"", "pods", on_pod},
                 [WATCH_NAMESPACES] = {"", "namespaces", on_namespace},
                 [WATCH_BUDGETS] = {"policy", "poddisruptionbudgets", on_budget},
+                [WATCH_CLAIMS] = {"", "persistentvolumeclaims", on_claim},
+                [WATCH_VOLUMES] = {"", "persistentvolumes", on_volume},
+                [WATCH_STORAGE_CLASSES] = {"storage.k8s.io", "storageclasses", on_storage_class},
 };
 
 int scheduler_watch(struct scheduler *s) {

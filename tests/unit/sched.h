@@ -30,21 +30,21 @@ static _unused_ struct sched_cluster *cluster_new(void) {
 }
 
 /* A ready node of 2 cpus, 4 GiB and 3 pods; labels and spec are the insides of YAML maps. */
-static _unused_ void add_node(struct sched_cluster *c, const char *name, const char *labels,
-                const char *spec) {
-        _cleanup_json_ json_t *node = yaml(
-                        "metadata: {name: %s, labels: {kubernetes.io/hostname: %s%s%s}}\n"
-                        "spec: {%s}\n"
-                        "status: {allocatable: {cpu: '2', memory: 4Gi, pods: '3'}, "
-                        "conditions: [{type: Ready, status: 'True'}]}\n",
-                        name, name, *labels ? ", " : "", labels, spec);
+static _unused_ void add_node(
+                struct sched_cluster *c, const char *name, const char *labels, const char *spec) {
+        _cleanup_json_ json_t *node =
+                        yaml("metadata: {name: %s, labels: {kubernetes.io/hostname: %s%s%s}}\n"
+                             "spec: {%s}\n"
+                             "status: {allocatable: {cpu: '2', memory: 4Gi, pods: '3'}, "
+                             "conditions: [{type: Ready, status: 'True'}]}\n",
+                                        name, name, *labels ? ", " : "", labels, spec);
 
         sched_cluster_put_node(c, node);
 }
 
 /* A pod "d/name" with the uid "u-name", labels app: owner. */
-static _unused_ json_t *pod(const char *name, const char *owner, const char *spec,
-                const char *requests) {
+static _unused_ json_t *pod(
+                const char *name, const char *owner, const char *spec, const char *requests) {
         return yaml("metadata: {name: %s, namespace: d, uid: u-%s, labels: {app: '%s'}, "
                     "ownerReferences: [{uid: '%s', controller: true}]}\n"
                     "spec: {%s%scontainers: [{name: c, resources: {requests: {%s}}}]}\n"

@@ -24,16 +24,14 @@ static const struct scene scenes[] = {
                                 .node = "b",
                                 .victims = "d/b1"},
                 {.what = "only as many as needed, the most important stay",
-                                .pods = {{"a1", "a", "cpu: 600m", 1},
-                                                {"a2", "a", "cpu: 600m", 3},
+                                .pods = {{"a1", "a", "cpu: 600m", 1}, {"a2", "a", "cpu: 600m", 3},
                                                 {"a3", "a", "cpu: 600m", 2},
                                                 {"b1", "b", "cpu: '2'", 50}},
                                 .requests = "cpu: '1'",
                                 .node = "a",
                                 .victims = "d/a3,d/a1"},
                 {.what = "fewer victims when their priorities are equal",
-                                .pods = {{"a1", "a", "cpu: '1'", 1},
-                                                {"a2", "a", "cpu: '1'", 1},
+                                .pods = {{"a1", "a", "cpu: '1'", 1}, {"a2", "a", "cpu: '1'", 1},
                                                 {"b1", "b", "cpu: '2'", 1}},
                                 .requests = "cpu: '2'",
                                 .node = "b",
@@ -57,7 +55,8 @@ static const struct scene scenes[] = {
                                 .node = "b",
                                 .victims = "d/b1"},
                 {.what = "nobody is of lower priority",
-                                .pods = {{"a1", "a", "cpu: '2'", 500}, {"b1", "b", "cpu: '2'", 100}},
+                                .pods = {{"a1", "a", "cpu: '2'", 500},
+                                                {"b1", "b", "cpu: '2'", 100}},
                                 .requests = "cpu: '1'",
                                 .message = "0/3 nodes are available: 1 Preemption is not helpful "
                                            "for scheduling, 2 No preemption victims found for "
@@ -84,10 +83,8 @@ static const struct scene scenes[] = {
                                 .node = "a",
                                 .victims = "d/a1"},
                 {.what = "room for one pod more",
-                                .pods = {{"a1", "a", "cpu: '2'", 500},
-                                                {"b1", "b", "", 1},
-                                                {"b2", "b", "", 2},
-                                                {"b3", "b", "", 500}},
+                                .pods = {{"a1", "a", "cpu: '2'", 500}, {"b1", "b", "", 1},
+                                                {"b2", "b", "", 2}, {"b3", "b", "", 500}},
                                 .requests = "cpu: '2'",
                                 .node = "b",
                                 .victims = "d/b1"},
@@ -104,8 +101,8 @@ static struct sched_cluster *scene_set(const struct scene *x) {
                 _cleanup_free_ char *spec = strformat("nodeName: %s, priority: %d%s%s", r->node,
                                 r->priority, isempty(r->more) ? "" : ", ", strempty(r->more));
                 _cleanup_json_ json_t *o = pod(r->name, r->name, spec, r->requests);
-                _cleanup_free_ char *time = strformat("2026-01-01T%s:00:00Z",
-                                r->started ? r->started : "00");
+                _cleanup_free_ char *time =
+                                strformat("2026-01-01T%s:00:00Z", r->started ? r->started : "00");
 
                 json_set_str(o, "status.startTime", time);
                 sched_cluster_put_pod(c, o);

@@ -41,8 +41,8 @@ static const struct interpod_case interpod[] = {
                 /* the first of its kind may go anywhere that has the key */
                 {{{0}},
                                 "tolerations: [{operator: Exists}], nodeSelector: "
-                                "{kubernetes.io/hostname: x1}, " NEAR("podAffinity", "zone",
-                                                                     APP("o")),
+                                "{kubernetes.io/hostname: x1}, " NEAR(
+                                                "podAffinity", "zone", APP("o")),
                                 "0/4 nodes are available: 1 " NO_AFFINITY
                                 ", 3 node(s) didn't match Pod's node affinity/selector."},
                 {{{0}}, NEAR("podAffinity", "zone", APP("o")) ", nodeSelector: {disk: ssd}", "a2"},
@@ -50,7 +50,7 @@ static const struct interpod_case interpod[] = {
                 {{{"p1", "db", "b1", ""}},
                                 "affinity: {podAffinity: {" REQUIRED
                                 ": [{topologyKey: zone, " APP("db") "}, {topologyKey: "
-                                "zone, " APP("web") "}]}}",
+                                                                    "zone, " APP("web") "}]}}",
                                 "0/4 nodes are available: 1 node(s) had untolerated taint {k: }, "
                                 "3 " NO_AFFINITY "."},
                 {{{"p1", "web", "a1", ""}, {"p2", "web", "b1", ""}},
@@ -154,8 +154,9 @@ static const struct interpod_case spread[] = {
                                 SPREAD(2, "zone", APP("o")) ", nodeSelector: {zone: a}", "a1"},
                 /* nodes outside the selector count when the policy says so */
                 {{{"p1", "o", "a1", ""}, {"p2", "o", "a2", ""}},
-                                SPREAD(2, "zone", "nodeAffinityPolicy: Ignore, " APP("o"))
-                                ", nodeSelector: {zone: a}",
+                                SPREAD(2, "zone",
+                                                "nodeAffinityPolicy: Ignore, " APP(
+                                                                "o")) ", nodeSelector: {zone: a}",
                                 "0/4 nodes are available: 1 node(s) didn't match Pod's node "
                                 "affinity/selector, " TAINTED ", 2 " NO_SPREAD "."},
                 /* too few domains: the smallest count is 0 */
@@ -210,9 +211,10 @@ static void test_terminating(void **state) {
 /* Counts follow what happens after they began: pods, labels of nodes and of namespaces. */
 static void test_counts_follow(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = zones();
-        _cleanup_json_ json_t *o = pod("p", "o", NEAR("podAffinity", "zone",
-                                                       "namespaceSelector: {matchLabels: {team: "
-                                                       "t}}, " APP("db")),
+        _cleanup_json_ json_t *o = pod("p", "o",
+                        NEAR("podAffinity", "zone",
+                                        "namespaceSelector: {matchLabels: {team: "
+                                        "t}}, " APP("db")),
                         "");
         _cleanup_json_ json_t *ns = yaml("metadata: {name: d, labels: {team: t}}");
         _cleanup_json_ json_t *db = pod("p1", "db", "nodeName: a1", "");
@@ -245,8 +247,8 @@ static uint64_t next(uint64_t *seed) {
 static void test_tallies_equal_new_ones(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = zones();
         static const char *const nodes[] = {"a1", "a2", "b1", "x1"};
-        _cleanup_json_ json_t *o = pod("p", "o",
-                        SPREAD(1, "zone", "nodeTaintsPolicy: Honor, " APP("o")), "");
+        _cleanup_json_ json_t *o =
+                        pod("p", "o", SPREAD(1, "zone", "nodeTaintsPolicy: Honor, " APP("o")), "");
         struct sched_pod *p = read_pod(c, o);
         const struct sched_tally *t = p->spread.items[0].tally;
         uint64_t seed = 7;

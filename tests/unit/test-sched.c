@@ -173,8 +173,8 @@ static void test_scores(void **state) {
                 const char *a, *b;           /* what is different, before the pods on a and b */
                 const char *on_a, *on_b, *spec, *requests, *expected;
         } cases[] = {
-                        {"NodeResourcesFit", "{}", "", "", "cpu: 500m", "cpu: 600m", "",
-                                        "cpu: 10m", "a"},
+                        {"NodeResourcesFit", "{}", "", "", "cpu: 500m", "cpu: 600m", "", "cpu: 10m",
+                                        "a"},
                         {"NodeResourcesFit", "{scoringStrategy: {type: MostAllocated}}", "", "",
                                         "cpu: 500m", "cpu: 600m", "", "cpu: 10m", "b"},
                         {"NodeResourcesFit",
@@ -185,9 +185,8 @@ static void test_scores(void **state) {
                                         "100, score: 0}]}}}",
                                         "", "", "cpu: 900m", "cpu: 1500m", "", "cpu: 100m", "a"},
                         /* half of the cpu and of the memory is balanced */
-                        {"NodeResourcesBalancedAllocation", "{}", "", "",
-                                        "cpu: '1', memory: 1Gi", "cpu: '1', memory: 2Gi", "",
-                                        "cpu: 1m, memory: 1Mi", "b"},
+                        {"NodeResourcesBalancedAllocation", "{}", "", "", "cpu: '1', memory: 1Gi",
+                                        "cpu: '1', memory: 2Gi", "", "cpu: 1m, memory: 1Mi", "b"},
                         {"TaintToleration", "{}",
                                         "taints: [{key: k, value: v, effect: PreferNoSchedule}]",
                                         "", "", "cpu: 900m", "", "", "b"},
@@ -205,10 +204,10 @@ static void test_scores(void **state) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_(sched_cluster_freep) struct sched_cluster *c = sched_cluster_new();
-                _cleanup_json_ json_t *config = yaml(
-                                "{plugins: {score: {disabled: [{name: '*'}], enabled: [{name: "
-                                "%s}]}}, pluginConfig: [{name: %s, args: %s}]}",
-                                cases[i].plugin, cases[i].plugin, cases[i].config);
+                _cleanup_json_ json_t *config =
+                                yaml("{plugins: {score: {disabled: [{name: '*'}], enabled: [{name: "
+                                     "%s}]}}, pluginConfig: [{name: %s, args: %s}]}",
+                                                cases[i].plugin, cases[i].plugin, cases[i].config);
                 const struct sched_profile *profile;
 
                 assert_int_equal(sched_profile_add(c, config, &profile, NULL), 0);
@@ -222,11 +221,11 @@ static void test_scores(void **state) {
 
 static void test_images(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
-        _cleanup_json_ json_t *with = yaml(
-                        "metadata: {name: b, labels: {kubernetes.io/hostname: b}}\n"
-                        "status: {allocatable: {cpu: '2', memory: 4Gi}, images: [{names: "
-                        "['example.com/app:latest'], sizeBytes: 900000000}], "
-                        "conditions: [{type: Ready, status: 'True'}]}");
+        _cleanup_json_ json_t *with =
+                        yaml("metadata: {name: b, labels: {kubernetes.io/hostname: b}}\n"
+                             "status: {allocatable: {cpu: '2', memory: 4Gi}, images: [{names: "
+                             "['example.com/app:latest'], sizeBytes: 900000000}], "
+                             "conditions: [{type: Ready, status: 'True'}]}");
         _cleanup_json_ json_t *p = yaml("metadata: {name: p, uid: p}\nspec: {containers: "
                                         "[{image: example.com/app}]}");
         _cleanup_free_ char *node = NULL, *other = NULL;
@@ -267,10 +266,9 @@ static void test_profiles(void **state) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_(sched_cluster_freep) struct sched_cluster *c = sched_cluster_new();
-                _cleanup_json_ json_t *v = yaml(
-                                "apiVersion: kubescheduler.config.k8s.io/v1\n"
-                                "kind: KubeSchedulerConfiguration\n"
-                                "profiles: [{schedulerName: own, %s}]",
+                _cleanup_json_ json_t *v = yaml("apiVersion: kubescheduler.config.k8s.io/v1\n"
+                                                "kind: KubeSchedulerConfiguration\n"
+                                                "profiles: [{schedulerName: own, %s}]",
                                 cases[i].profile);
                 _cleanup_problem_ struct problem p = {0};
                 int r = sched_profiles_read(c, v, &p);
@@ -289,11 +287,11 @@ static void test_profiles(void **state) {
 /* A filter that is off does not refuse; node affinity of the profile does. */
 static void test_profile_filters(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = sched_cluster_new();
-        _cleanup_json_ json_t *v = yaml(
-                        "{plugins: {multiPoint: {disabled: [{name: NodeResourcesFit}]}}, "
-                        "pluginConfig: [{name: NodeAffinity, args: {addedAffinity: "
-                        "{requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: "
-                        "[{matchExpressions: [{key: disk, operator: Exists}]}]}}}}]}");
+        _cleanup_json_ json_t *v =
+                        yaml("{plugins: {multiPoint: {disabled: [{name: NodeResourcesFit}]}}, "
+                             "pluginConfig: [{name: NodeAffinity, args: {addedAffinity: "
+                             "{requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: "
+                             "[{matchExpressions: [{key: disk, operator: Exists}]}]}}}}]}");
         const struct sched_profile *profile;
 
         assert_int_equal(sched_profile_add(c, v, &profile, NULL), 0);
@@ -329,7 +327,7 @@ static void test_fair_ties(void **state) {
 static void test_advice(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
         _cleanup_json_ json_t *o = pod("p", "", "", "cpu: 3"), *small = pod("q", "", "", ""),
-                               *v = NULL, *w = NULL;
+                              *v = NULL, *w = NULL;
         struct sched_pod *p, *q;
 
         add_node(c, "a", "", "");
