@@ -69,6 +69,9 @@ VERB(kctl_sync, "sync", "[NAME...]",
 VERB(kctl_explain, "explain", "KIND[.FIELD...]",
      "Explain the fields of a kind", "kinds",
      "recursive")
+VERB(kctl_explain_placement, "explain-placement", "POD...",
+     "Explain the scheduler's choice: which nodes are refused and why, and how the others score", "pods",
+     "output")
 VERB(kctl_events, "events", "",
      "Show events, oldest first", NULL,
      "all-namespaces", "watch", "field-selector")

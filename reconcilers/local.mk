@@ -83,8 +83,6 @@ libreconcile_a_SOURCES = \
 	reconcilers/replicas.c reconcilers/replicas.h reconcilers/replicaset.c reconcilers/replicationcontroller.c \
 	reconcilers/statefulset.c reconcilers/statefulset-claims.c reconcilers/statefulset-internal.h reconcilers/statefulset-pods.c \
 	reconcilers/runner.c reconcilers/runner.h \
-	reconcilers/sched-affinity.c reconcilers/sched-choice.c reconcilers/sched-cluster.c reconcilers/sched-plugins.c \
-	reconcilers/sched-internal.h reconcilers/scheduler.c reconcilers/scheduler.h \
 	reconcilers/serviceaccount.c \
 	reconcilers/wake.c \
 	reconcilers/wake.h \
@@ -100,10 +98,18 @@ libreconcile_a_SOURCES = \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
 reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
-reconcilers_kschedd_SOURCES = reconcilers/kschedd.c reconcilers/program.c reconcilers/program.h
-reconcilers_kschedd_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
+# The scheduler's driver: queue, watches, bindings (its pure half is lib/sched/)
+libreconcile_a_SOURCES += \
+	reconcilers/sched/bind.c reconcilers/sched/claims.c reconcilers/sched/internal.h reconcilers/sched/queue.c reconcilers/sched/queue.h \
+	reconcilers/sched/report.c reconcilers/sched/scheduler.c reconcilers/sched/scheduler.h reconcilers/sched/watch.c \
+	reconcilers/sched/write.c
+reconcilers_kschedd_SOURCES = reconcilers/sched/kschedd.c reconcilers/program.c reconcilers/program.h
+reconcilers_kschedd_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
+check_PROGRAMS += tests/unit/test-sched-queue
+tests_unit_test_sched_queue_SOURCES = tests/unit/test-sched-queue.c tests/unit/unit.h
+tests_unit_test_sched_queue_LDADD = libreconcile.a $(TEST_LIBS)
 
-check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-sched tests/unit/test-loops tests/unit/test-rollouts
+check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-loops tests/unit/test-rollouts
 tests_unit_test_replicas_SOURCES = tests/unit/test-replicas.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_replicas_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_nodes_SOURCES = tests/unit/test-nodes.c tests/unit/fake-world.h tests/unit/unit.h
@@ -113,35 +119,19 @@ tests_unit_test_jobs_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-batch
 tests_unit_test_batch_SOURCES = tests/unit/test-batch.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_batch_LDADD = libreconcile.a $(TEST_LIBS)
-tests_unit_test_sched_SOURCES = tests/unit/test-sched.c tests/unit/unit.h
-tests_unit_test_sched_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h tests/unit/loop.h tests/unit/unit.h
-tests_unit_test_loops_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_loops_LDADD = libreconcile.a libsched.a $(TEST_LIBS)
 tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_rollouts_LDADD = libreconcile.a $(TEST_LIBS)
-	check_PROGRAMS \
-	+= \
-	tests/unit/test-history \
-	tests/unit/test-daemonset \
-	tests/unit/test-statefulset \
-	tests_unit_test_history_SOURCES \
-	= \
-	tests/unit/test-history.c \
-	tests/unit/fake-world.h \
-	tests/unit/unit.h \
-	tests_unit_test_history_LDADD \
-	libreconcile.a \
-	$(TEST_LIBS) \
-	tests_unit_test_daemonset_SOURCES \
-	tests/unit/test-daemonset.c \
-	tests_unit_test_daemonset_LDADD \
-	tests_unit_test_statefulset_SOURCES \
-	tests/unit/test-statefulset.c \
-	tests_unit_test_statefulset_LDADD \
-	tests/unit/test-storage \
-	tests_unit_test_storage_SOURCES \
-	tests/unit/test-storage.c \
-	tests_unit_test_storage_LDADD
+check_PROGRAMS += tests/unit/test-history tests/unit/test-daemonset tests/unit/test-statefulset tests/unit/test-storage
+tests_unit_test_history_SOURCES = tests/unit/test-history.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_history_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_daemonset_SOURCES = tests/unit/test-daemonset.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_daemonset_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
+tests_unit_test_storage_SOURCES = tests/unit/test-storage.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
 $(libreconcile_a_OBJECTS): $(KIND_IDS)
 $(libgitsync_a_OBJECTS): $(KIND_IDS)
 $(reconcilers_kgitd_OBJECTS): $(KIND_IDS)

@@ -106,7 +106,8 @@ static int start_election(struct program *program) {
         _cleanup_free_ char *identity = NULL;
         char host[256] = "", uuid[UUID_SIZE];
         struct leader_options options = {.ns = "kube-system",
-                        .name = program->options.name,
+                        .name = program->options.lease ? program->options.lease
+                                                       : program->options.name,
                         .on_started = on_started,
                         .on_stopped = on_stopped,
                         .userdata = program};

@@ -28,6 +28,7 @@ int program_main(int argc, char **argv, const struct program_entry *entry);
 
 struct program_options {
         const char *name;
+        const char *lease; /* in kube-system; NULL: name */
         const struct program_flags *flags; /* borrowed */
         /* Called when leadership comes and goes; at once with true when election is off. */
         void (*on_leading)(bool leading, void *userdata);

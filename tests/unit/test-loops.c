@@ -6,7 +6,7 @@
 #include "reconcilers/collector.h"
 #include "reconcilers/manager.h"
 #include "reconcilers/pods.h"
-#include "reconcilers/scheduler.h"
+#include "reconcilers/sched/scheduler.h"
 
 static const struct controller *const controllers[] = {&deployment_controller,
                 &replicaset_controller, &endpointslice_controller, &node_controller,
@@ -328,7 +328,8 @@ static void test_unschedulable(void **state) {
                                                      "PodScheduled"),
                                             "message"),
                         "0/3 nodes are available: 3 node(s) didn't match Pod's node "
-                        "affinity/selector.");
+                        "affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is "
+                        "not helpful for scheduling.");
         loop_until(t->event, fake_api_count(t->api, "events", NULL) == 1);
         loop_for_ms(t->event, 20);
         writes = t->api->writes;

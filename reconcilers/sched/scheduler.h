@@ -1,5 +1,5 @@
-/* The scheduler's driver: informers of pods and nodes feed the cluster, a queue holds the pods
- * without a node, the choice is bound through pods/binding. */
+/* The scheduler's driver: informers feed the cluster (lib/sched/), a queue holds the pods without a
+ * node, choices are bound through pods/binding, several at a time. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -13,9 +13,11 @@ struct scheduler_options {
         sd_event *event;
         struct api_client *client;
         struct metrics *metrics;
-        const char *name; /* pods with this spec.schedulerName are ours; borrowed */
+        const char *name;     /* of the default profile: pods with this spec.schedulerName */
+        const json_t *config; /* a KubeSchedulerConfiguration instead, or NULL; both borrowed */
 };
 
+/* Logs what is wrong with the configuration. -EINVAL, -ENOMEM. */
 int scheduler_new(struct scheduler **ret, const struct scheduler_options *options);
 struct scheduler *scheduler_free(struct scheduler *s);
 DEFINE_CLEANUP(struct scheduler *, scheduler_free);

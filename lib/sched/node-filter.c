@@ -1,0 +1,211 @@
+/* Rules about nodes: spec.nodeSelector and node affinity ("Assigning Pods to Nodes"), tolerations,
+ * labels that must exist. A filter keeps its answer for every node; a node that comes or changes is
+ * judged once. */
+#include "lib/object.h"
+#include "lib/sched/internal.h"
+
+int sched_effect(const char *text) {
+        return streq(text, "NoSchedule")         ? EFFECT_NO_SCHEDULE
+               : streq(text, "PreferNoSchedule") ? EFFECT_PREFER
+               : streq(text, "NoExecute")        ? EFFECT_NO_EXECUTE
+                                                 : EFFECT_ANY;
+}
+
+/* --- tolerations --- */
+
+void sched_tolerations_parse(const json_t *list, struct sched_tolerations *ret) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v) {
+                struct sched_toleration t = {.key = sched_strdup(json_str_or(v, "key", "")),
+                                .value = sched_strdup(json_str_or(v, "value", "")),
+                                .effect = sched_effect(json_str_or(v, "effect", "")),
+                                .exists = streq(json_str_or(v, "operator", "Equal"), "Exists")};
+
+                sched_append(ret, t);
+        }
+}
+
+void sched_tolerations_done(struct sched_tolerations *t) {
+        for (size_t i = 0; i < t->count; i++) {
+                free(t->items[i].key);
+                free(t->items[i].value);
+        }
+        vector_done(t);
+}
+
+bool sched_tolerates(
+                const struct sched_tolerations *t, const char *key, const char *value, int effect) {
+        for (size_t i = 0; i < t->count; i++) {
+                const struct sched_toleration *x = &t->items[i];
+
+                if (x->effect != EFFECT_ANY && x->effect != effect)
+                        continue;
+                if (*x->key && !streq(x->key, key))
+                        continue;
+                /* An empty key with Equal tolerates nothing. */
+                if (x->exists || (*x->key && streq(x->value, value)))
+                        return true;
+        }
+        return false;
+}
+
+/* --- expressions --- */
+
+static bool in_values(const json_t *values, const char *value) {
+        json_t *v;
+        size_t i;
+
+        json_array_foreach (values, i, v)
+                if (streq_ptr(json_string_value(v), value))
+                        return true;
+        return false;
+}
+
+static bool expression_matches(const json_t *e, const char *value) {
+        const char *op = json_str_or(e, "operator", "");
+        const json_t *values = json_object_get(e, "values");
+        int64_t have, bound;
+
+        if (streq(op, "Exists"))
+                return value;
+        if (streq(op, "DoesNotExist"))
+                return !value;
+        if (streq(op, "In"))
+                return value && in_values(values, value);
+        if (streq(op, "NotIn"))
+                return !value || !in_values(values, value);
+        if (!value || parse_i64(value, &have) < 0 ||
+                        parse_i64(strempty(json_string_value(json_array_get(values, 0))), &bound) <
+                                        0)
+                return false;
+        return streq(op, "Gt") ? have > bound : streq(op, "Lt") ? have < bound : false;
+}
+
+/* All expressions must match; a term without expressions matches nothing. */
+static bool term_matches(const json_t *term, const json_t *node) {
+        const json_t *labels = json_object_get(term, "matchExpressions");
+        const json_t *fields = json_object_get(term, "matchFields"), *e;
+        size_t i;
+
+        if (json_array_size(labels) == 0 && json_array_size(fields) == 0)
+                return false;
+        json_array_foreach (labels, i, e)
+                if (!expression_matches(e, object_label(node, json_str_or(e, "key", ""))))
+                        return false;
+        json_array_foreach (fields, i, e)
+                if (!streq(json_str_or(e, "key", ""), "metadata.name") ||
+                                !expression_matches(e, object_name(node)))
+                        return false;
+        return true;
+}
+
+static bool any_term_matches(const json_t *terms, const json_t *node) {
+        const json_t *term;
+        size_t i;
+
+        json_array_foreach (terms, i, term)
+                if (term_matches(term, node))
+                        return true;
+        return false;
+}
+
+static bool selector_matches(const json_t *selector, const json_t *node) {
+        const char *key;
+        json_t *v;
+
+        json_object_each (selector, key, v)
+                if (!streq_ptr(object_label(node, key), json_string_value(v)))
+                        return false;
+        return true;
+}
+
+static bool taints_are_tolerated(const struct sched_tolerations *t, const struct sched_node *node) {
+        for (size_t i = 0; i < node->taints.count; i++) {
+                const struct sched_taint *x = &node->taints.items[i];
+
+                if (x->effect != EFFECT_PREFER && !sched_tolerates(t, x->key, x->value, x->effect))
+                        return false;
+        }
+        return true;
+}
+
+static bool has_keys(char *const *keys, const json_t *node) {
+        for (size_t i = 0; keys && keys[i]; i++)
+                if (!object_label(node, keys[i]))
+                        return false;
+        return true;
+}
+
+void sched_filter_judge(struct sched_node_filter *f, const struct sched_node *node) {
+        const json_t *o = node->object;
+
+        sched_grow(&f->match, &f->slots, (size_t)node->slot + 1, sizeof(*f->match), 0);
+        f->match[node->slot] = selector_matches(f->selector, o) &&
+                               (!f->has_terms || any_term_matches(f->terms, o)) &&
+                               (!f->judges_taints || taints_are_tolerated(&f->tolerations, node)) &&
+                               has_keys(f->keys, o);
+}
+
+/* --- filters --- */
+
+static char *text_of(const json_t *v) {
+        char *s = v ? json_text(v) : sched_strdup("-");
+
+        assert(s);
+        return s;
+}
+
+struct sched_node_filter *sched_filter_get(struct sched_cluster *c, const json_t *selector,
+                const json_t *terms, const json_t *tolerations, char *const *keys) {
+        _cleanup_free_ char *a = NULL, *b = NULL, *d = NULL, *e = strv_join(keys, ","),
+                            *text = NULL;
+        struct sched_node_filter *f;
+
+        if (json_object_size(selector) == 0)
+                selector = NULL;
+        if (!selector && !terms && !tolerations && strv_length(keys) == 0)
+                return NULL;
+        a = text_of(selector);
+        b = text_of(terms);
+        d = text_of(tolerations);
+        text = strformat("%s %s %s %s", a, b, d, strempty(e));
+        assert(text);
+        f = map_get(c->filters, text);
+        if (f) {
+                f->refs++;
+                return f;
+        }
+        f = sched_alloc(1, sizeof(*f));
+        *f = (struct sched_node_filter){.text = TAKE_PTR(text),
+                        .refs = 1,
+                        .selector = json_ref(selector),
+                        .terms = json_ref(terms),
+                        .has_terms = terms,
+                        .judges_taints = tolerations};
+        sched_tolerations_parse(tolerations, &f->tolerations);
+        for (size_t i = 0; keys && keys[i]; i++)
+                assert(strv_extend(&f->keys, keys[i]) >= 0);
+        assert(map_set(c->filters, f->text, f) >= 0);
+        LIST_INSERT_HEAD(&c->all_filters, f, all);
+        for (size_t i = 0; i < c->slots.count; i++)
+                if (c->slots.items[i])
+                        sched_filter_judge(f, c->slots.items[i]);
+        return f;
+}
+
+struct sched_node_filter *sched_filter_put(struct sched_cluster *c, struct sched_node_filter *f) {
+        if (!f || --f->refs > 0)
+                return NULL;
+        LIST_REMOVE(f, all);
+        map_steal(c->filters, f->text);
+        json_decref(f->selector);
+        json_decref(f->terms);
+        sched_tolerations_done(&f->tolerations);
+        strv_free(f->keys);
+        free(f->match);
+        free(f->text);
+        free(f);
+        return NULL;
+}
