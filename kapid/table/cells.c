@@ -381,6 +381,8 @@ cell_func cells_find(const char *name) {
                         {"binding-groups", binding_groups},
                         {"binding-role", binding_role},
                         {"binding-users", binding_users},
+                        {"claim-access-modes", cells_claim_modes},
+                        {"claim-capacity", cells_claim_capacity},
                         {"cronjob-active", cells_cronjob_active},
                         {"cronjob-containers", cells_cronjob_containers},
                         {"cronjob-images", cells_cronjob_images},
@@ -413,8 +415,13 @@ cell_func cells_find(const char *name) {
                         {"service-selector", service_selector},
                         {"slice-endpoints", slice_endpoints},
                         {"slice-ports", slice_ports},
+                        {"storage-class", cells_storage_class},
+                        {"storage-class-name", cells_storage_class_name},
                         {"template-containers", template_containers},
                         {"template-images", template_images},
+                        {"volume-access-modes", cells_volume_modes},
+                        {"volume-claim", cells_volume_claim},
+                        {"volume-phase", cells_volume_phase},
                         {"workload-selector", workload_selector},
         };
 
