@@ -27,7 +27,8 @@ VERB(kctl_rollout_status, "rollout status", "KIND/NAME",
      "Wait until a rollout is done", "objects",
      "timeout", "watch")
 VERB(kctl_rollout_history, "rollout history", "KIND/NAME",
-     "Show the revisions of a rollout", "objects")
+     "Show the revisions of a rollout", "objects",
+     "revision")
 VERB(kctl_rollout_undo, "rollout undo", "KIND/NAME",
      "Return to an earlier revision", "objects",
      "to-revision", "dry-run")

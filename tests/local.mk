@@ -3,7 +3,7 @@ check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages
 EXTRA_DIST += tests/names.pl
 EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/other-release \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root tests/lab/root.sh \
-	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/pods tests/lab/join tests/lab/node tests/lab/story \
+	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/apps tests/lab/pods tests/lab/join tests/lab/node tests/lab/story \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers tests/clients/apps tests/clients/fake-nodes.py tests/clients/gitsync-sources tests/clients/disk-faults.c tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/wireclient.py \

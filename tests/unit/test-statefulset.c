@@ -156,7 +156,7 @@ static void test_ordered(void **state) {
                         {"r:new r:new r:new r:new r:new", "d4"},
                         {"r:new r:new r:new r:new t:new", ""},
                         {"r:new r:new r:new u:new", "d3"},
-                        {"r:new r:new r:new u:new u:new", ""},
+                        {"r:new r:new r:new u:new u:new", "d4"},
                         {"r:new r:new u:new r:new", ""},
                         {"r:new r:new - r:new", "c2"},
         };
