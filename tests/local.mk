@@ -3,7 +3,16 @@ check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages
 EXTRA_DIST += tests/names.pl
 EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/other-release \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root tests/lab/root.sh \
-	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/apps tests/lab/pods tests/lab/join tests/lab/node tests/lab/story \
+	tests/lab/pick \
+	tests/lab/ask.pl \
+	tests/lab/tap.sh \
+	tests/lab/verbs \
+	tests/lab/apps \
+	tests/lab/pods \
+	tests/lab/join \
+	tests/lab/node \
+	tests/lab/story \
+	tests/lab/storage \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \
@@ -16,8 +25,15 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/wire.py \
 	tests/clients/wireclient.py \
 	tests/clients/batch \
-	tests/clients/definitions tests/clients/definitions.py \
-	tests/clients/scheduler tests/clients/scheduler.py tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd \
+	tests/clients/definitions \
+	tests/clients/definitions.py \
+	tests/clients/scheduler \
+	tests/clients/scheduler.py \
+	tests/clients/python \
+	tests/clients/python.py \
+	tests/clients/etcdctl \
+	tests/clients/etcdctl-beside-etcd \
+	tests/clients/storage \
 	tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members \
 	tests/clients/kstored-replace tests/clients/cluster.sh tests/clients/kstored-chaos tests/clients/kstored-web \
 	tests/clients/kstored-web.py tests/clients/limits-beside-etcd tests/clients/kstored-big-reads \
