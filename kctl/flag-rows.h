@@ -53,6 +53,8 @@ FLAG_STRING(advertise_address, "advertise-address", 0, "IP", "Address under whic
 FLAG_STRING(service_range, "service-cluster-ip-range", 0, "CIDR", "Addresses of services", "10.96.0.0/16")
 FLAG_STRING(cluster_range, "cluster-cidr", 0, "CIDR", "Addresses of pods", "10.244.0.0/16")
 FLAG_STRING(reason, "reason", 0, "TEXT", "The reason; stored in an annotation", NULL)
+FLAG_STRING(hard, "hard", 0, "AMOUNTS", "Allowed amounts: pods=10,requests.cpu=4,count/jobs.batch=5", NULL)
+FLAG_STRING(scopes, "scopes", 0, "SCOPES", "Count only objects of these scopes: BestEffort,NotTerminating", NULL)
 FLAG_STRING(api_group, "api-group", 0, "GROUP", "Only this group", NULL)
 FLAG_STRINGS(control, "control", 0, "USER@HOST", "Machine of the control plane (otherwise this one)", NULL)
 FLAG_STRING(store, "store", 0, "URL", "Where kstored listens: unix:///path or http://host:port", NULL)
