@@ -25,7 +25,6 @@ kctl/texts.c: lib/text-to-c$(EXEEXT) $(KCTL_TEXT_FILES)
 kctl_kctl_SOURCES = kctl/main.c
 kctl_kctl_LDADD = libkctl.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 
-
 check_PROGRAMS += tests/unit/test-kctl
 tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
 tests_unit_test_kctl_LDADD = libkctl.a $(TEST_LIBS)

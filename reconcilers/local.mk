@@ -88,8 +88,3 @@ tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h te
 tests_unit_test_loops_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_rollouts_LDADD = libreconcile.a $(TEST_LIBS)
-$(libreconcile_a_OBJECTS): $(KIND_IDS)
-$(libgitsync_a_OBJECTS): $(KIND_IDS)
-$(reconcilers_kgitd_OBJECTS): $(KIND_IDS)
-$(reconcilers_kreconciled_OBJECTS): $(KIND_IDS)
-$(reconcilers_kschedd_OBJECTS): $(KIND_IDS)
