@@ -74,7 +74,6 @@ lib/client/kind-ids.stamp: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 kapid/kinds/kind-facts.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
 	kapid/kinds/kinds-to-c$(EXEEXT) --facts $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
-$(libkinds_a_OBJECTS): $(KIND_IDS)
 check_SCRIPTS += tests/fields
 EXTRA_DIST += tests/fields
 check_PROGRAMS += tests/unit/test-no-effect
@@ -160,8 +159,6 @@ kapid/bootstrap-objects.c: lib/text-to-c$(EXEEXT) kapid/bootstrap.yaml
 	bootstrap_objects=$(srcdir)/kapid/bootstrap.yaml >$@.tmp && mv $@.tmp $@
 CLEANFILES += kapid/bootstrap-objects.c
 EXTRA_DIST += kapid/bootstrap.yaml
-kapid/store/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
-kapid/store/store.$(OBJEXT): $(PROTO_H)
 sbin_PROGRAMS += kapid/kapid
 kapid_kapid_SOURCES = kapid/main.c
 KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PCRE2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)

@@ -43,7 +43,6 @@ kctl/texts.c: lib/text-to-c$(EXEEXT) $(KCTL_TEXT_FILES)
 	lib/text-to-c$(EXEEXT) kctl/texts.h $$words >$@.tmp && mv $@.tmp $@
 kctl_kctl_SOURCES = kctl/main.c
 kctl_kctl_LDADD = libkctl.a libsched.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
-
 check_PROGRAMS += tests/unit/test-kctl
 tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
 tests_unit_test_kctl_LDADD = libkctl.a libsched.a $(TEST_LIBS)

@@ -135,8 +135,3 @@ tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/f
 tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_storage_SOURCES = tests/unit/test-storage.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
-$(libreconcile_a_OBJECTS): $(KIND_IDS)
-$(libgitsync_a_OBJECTS): $(KIND_IDS)
-$(reconcilers_kgitd_OBJECTS): $(KIND_IDS)
-$(reconcilers_kreconciled_OBJECTS): $(KIND_IDS)
-$(reconcilers_kschedd_OBJECTS): $(KIND_IDS)

@@ -60,13 +60,11 @@ tests_chaos_kstored_chaos_SOURCES = tests/chaos/chaos.h tests/chaos/cluster.c te
 	tests/chaos/leases.c tests/chaos/load.c tests/chaos/main.c tests/chaos/nemesis.c tests/chaos/proxy.c \
 	tests/chaos/rpc.c tests/chaos/watch.c
 tests_chaos_kstored_chaos_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_chaos_kstored_chaos_OBJECTS): $(PROTO_H)
 
 # Changes a value where no checksum shows it: for tests/clients/kstored-members.
 noinst_PROGRAMS += tests/clients/forge
 tests_clients_forge_SOURCES = tests/clients/forge.c
 tests_clients_forge_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_clients_forge_OBJECTS): $(PROTO_H)
 
 # The store's real code in simulated worlds, with places where bugs can be planted: kstored/raft/bugs.h.
 noinst_PROGRAMS += tests/sim/kstored-sim
@@ -77,7 +75,6 @@ tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim
 tests_sim_kstored_sim_CPPFLAGS = $(AM_CPPFLAGS) -DKSTORED_BUGS
 tests_sim_kstored_sim_CFLAGS = $(AM_CFLAGS) -O2
 tests_sim_kstored_sim_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_sim_kstored_sim_OBJECTS): $(PROTO_H)
 
 # `make sim-long SECONDS=600`: as many worlds as the time allows, from a seed of its own each time.
 .PHONY: sim-long
