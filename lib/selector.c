@@ -334,6 +334,21 @@ int label_selector_from_map(const json_t *map, struct label_selector **ret) {
         return 0;
 }
 
+bool label_selector_is_map(const json_t *v) {
+        const char *key;
+        json_t *value;
+
+        json_object_foreach ((json_t *)v, key, value)
+                if (!json_is_string(value))
+                        return false;
+        return json_object_size(v) > 0;
+}
+
+int label_selector_from_any(const json_t *v, struct label_selector **ret, struct problem *p) {
+        return label_selector_is_map(v) ? label_selector_from_map(v, ret)
+                                        : label_selector_from_json(v, ret, p);
+}
+
 static bool label_term_matches(const struct label_term *t, const json_t *labels) {
         const char *value = json_string_value(json_object_get(labels, t->key));
         int64_t have, want;

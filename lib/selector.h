@@ -11,6 +11,10 @@ int label_selector_parse(const char *text, struct label_selector **ret, struct p
 int label_selector_from_json(const json_t *v, struct label_selector **ret, struct problem *p);
 /* From a map of labels as in Service.spec.selector: all must be equal; empty: nothing. */
 int label_selector_from_map(const json_t *map, struct label_selector **ret);
+/* spec.selector of what owns pods: a LabelSelector, or a map of labels as a ReplicationController
+ * has. Their values differ in type, so the form shows. */
+bool label_selector_is_map(const json_t *v);
+int label_selector_from_any(const json_t *v, struct label_selector **ret, struct problem *p);
 struct label_selector *label_selector_free(struct label_selector *s);
 DEFINE_CLEANUP(struct label_selector *, label_selector_free);
 /* labels: the object's metadata.labels, may be NULL. */

@@ -240,17 +240,11 @@ static void round_report(struct round *o) {
 /* As good as done: the object is gone already, or its namespace is being deleted. */
 static bool failure_is_fine(
                 const struct action *x, int error, const struct problem *p, void *userdata) {
-        const json_t *cause;
-        size_t i;
-
         if (x->type == &action_type_delete && (error == -ENOENT || error == -ESTALE))
                 return true;
         if (x->type == &action_type_patch && error == -ENOENT)
                 return true;
-        json_array_foreach (p ? p->causes : NULL, i, cause)
-                if (streq(json_str_or(cause, "reason", ""), "NamespaceTerminating"))
-                        return true;
-        return false;
+        return problem_is_end_of_namespace(p);
 }
 
 static bool touches_primary(const struct round *o, const struct action *x) {

@@ -39,7 +39,7 @@ void wake_selecting(const struct world *w, const struct wake *out, enum world_in
                 _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
                 _cleanup_problem_ struct problem p = {0};
 
-                if (label_selector_from_json(
+                if (label_selector_from_any(
                                     json_at(all.items[i], "spec.selector"), &selector, &p) >= 0 &&
                                 label_selector_matches(
                                                 selector, json_at(object, "metadata.labels")))

@@ -81,7 +81,7 @@ void world_owned(const struct world *w, enum world_index index, const json_t *ow
         char value[300];
 
         world_list(w, index, object_uid(owner), ret_owned);
-        if (!ret_orphans || label_selector_from_json(
+        if (!ret_orphans || label_selector_from_any(
                                             json_at(owner, "spec.selector"), &selector, &p) < 0)
                 return;
         snprintf(value, sizeof(value), "orphan/%s", object_namespace(owner));

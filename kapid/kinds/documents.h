@@ -16,10 +16,12 @@
  *       health          when an object is healthy: observed (path of the observed generation),
  *                       failed and ready (rules: {condition, reason, path, value, text}), otherwise
  *                       (what to say when no rule of ready holds), replicas (paths: wanted,
- *                       updated, current, available);
+ *                       updated, current, available, and heldBack: the number that stays as it
+ *                       was; manual: a rule for "people replace the pods");
  *       rollout         its changes are rolled out in steps (kctl rollout): paused (path),
- *                       revisions (plural of the kind that keeps them), revisionAnnotation,
- *                       hashLabel;
+ *                       revisions (plural of the kind that keeps them), revisionAnnotation or
+ *                       revisionPath (where the revision's number is), templatePath (of the pod
+ *                       template in a revision, where it is not the object's), hashLabel;
  *       followsOthers   objects are records about others and keep no namespace from being pruned;
  *       inEachNamespace names of objects that the control plane makes in every namespace;
  *       confidential    contents are neither shown nor hashed without a salt;

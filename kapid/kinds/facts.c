@@ -79,24 +79,34 @@ static char *value_text(const json_t *v) {
                                    : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
 }
 
+static void append_rule(struct buf *b, const json_t *rule) {
+        _cleanup_free_ char *value = value_text(json_object_get(rule, "value"));
+
+        buf_append_char(b, '{');
+        text_member(b, "condition", rule, "condition");
+        text_member(b, "reason", rule, "reason");
+        text_member(b, "path", rule, "path");
+        buf_append_str(b, ".value = ");
+        c_string(b, value);
+        buf_append_str(b, ", ");
+        text_member(b, "text", rule, "text");
+        buf_append_str(b, "}, ");
+}
+
 static void rules_member(struct buf *b, const char *member, const json_t *rules) {
         const json_t *rule;
         size_t i;
 
         buf_printf(b, ".%s = (const struct kind_rule[]){", member);
-        json_array_foreach (rules, i, rule) {
-                _cleanup_free_ char *value = value_text(json_object_get(rule, "value"));
+        json_array_foreach (rules, i, rule)
+                append_rule(b, rule);
+        buf_append_str(b, "{0}}, ");
+}
 
-                buf_append_char(b, '{');
-                text_member(b, "condition", rule, "condition");
-                text_member(b, "reason", rule, "reason");
-                text_member(b, "path", rule, "path");
-                buf_append_str(b, ".value = ");
-                c_string(b, value);
-                buf_append_str(b, ", ");
-                text_member(b, "text", rule, "text");
-                buf_append_str(b, "}, ");
-        }
+static void manual_member(struct buf *b, const json_t *rule) {
+        buf_append_str(b, ".manual = (const struct kind_rule[]){");
+        if (rule)
+                append_rule(b, rule);
         buf_append_str(b, "{0}}, ");
 }
 
@@ -114,6 +124,8 @@ static void health_member(struct buf *b, const json_t *health) {
         text_member(b, "updated", replicas, "updated");
         text_member(b, "current", replicas, "current");
         text_member(b, "available", replicas, "available");
+        text_member(b, "held_back", replicas, "heldBack");
+        manual_member(b, json_object_get(replicas, "manual"));
         buf_append_str(b, "}, ");
 }
 
@@ -131,6 +143,8 @@ static void rollout_member(struct buf *b, const json_t *documents, const json_t 
                 }
         buf_append_str(b, ", ");
         text_member(b, "revision_annotation", rollout, "revisionAnnotation");
+        text_member(b, "revision_path", rollout, "revisionPath");
+        text_member(b, "template_path", rollout, "templatePath");
         text_member(b, "hash_label", rollout, "hashLabel");
         text_member(b, "paused", rollout, "paused");
         buf_append_str(b, "}, ");
@@ -170,11 +184,12 @@ static int check(const json_t *facts, const char *kind) {
         if (r < 0)
                 return r;
         r = keys_are(json_at(facts, "health.replicas"), kind, "x-keelson.health.replicas",
-                        "wanted updated current available");
+                        "wanted updated current available heldBack manual");
         if (r < 0)
                 return r;
         return keys_are(json_object_get(facts, "rollout"), kind, "x-keelson.rollout",
-                        "paused revisions revisionAnnotation hashLabel");
+                        "paused revisions revisionAnnotation revisionPath templatePath "
+                        "hashLabel");
 }
 
 static bool has_list(const json_t *version) {

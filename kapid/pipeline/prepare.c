@@ -250,7 +250,7 @@ static json_t *scale_get(const struct kind *k, const json_t *object) {
                 _cleanup_(label_selector_freep) struct label_selector *s = NULL;
                 _cleanup_problem_ struct problem p = {0};
 
-                if (label_selector_from_json(selector, &s, &p) == 0)
+                if (label_selector_from_any(selector, &s, &p) == 0)
                         text = label_selector_text(s);
         }
         if (text && json_set_str(scale, "status.selector", text) < 0) {

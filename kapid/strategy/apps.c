@@ -1,4 +1,7 @@
-/* Deployments and ReplicaSets: defaults of the roll-out, selector against template. */
+/* What keeps pods running: Deployments, ReplicaSets, StatefulSets, DaemonSets, and the core group's
+ * ReplicationController. Defaults of the roll-out, selector against template, what an update may
+ * change. And ControllerRevisions, which never change. */
+#include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 
@@ -41,29 +44,33 @@ static int count_or_percent(const json_t *v, int64_t *ret) {
         return parse_i64(number, ret);
 }
 
-static void validate_rolling(struct findings *f, const json_t *rolling) {
-        static const char *const fields[] = {"maxUnavailable", "maxSurge"};
-        int64_t v[2] = {0, 0};
+/* A number of pods of a roll-out; returns it, 0 when it is absent and 1 when it is not valid. */
+static int64_t validate_count(
+                struct findings *f, const json_t *rolling, const char *name, bool at_most_all) {
+        const json_t *field = json_object_get(rolling, name);
+        int64_t v;
 
-        for (size_t i = 0; i < ELEMENTS(fields); i++) {
-                const json_t *field = json_object_get(rolling, fields[i]);
-
-                if (!field)
-                        continue;
-                if (count_or_percent(field, &v[i]) < 0) {
-                        v[i] = 1;
-                        finding_add(f, FINDING_INVALID, fields[i], field,
-                                        "a valid percent string must be a numeric string followed "
-                                        "by an ending '%%' (e.g. '1%%',  or "
-                                        "'93%%', regex used for validation is '[0-9]+%%')");
-                } else if (v[i] < 0)
-                        finding_add(f, FINDING_INVALID, fields[i], field,
-                                        "must be greater than or equal to 0");
-                else if (i == 0 && json_is_string(field) && v[i] > 100)
-                        finding_add(f, FINDING_INVALID, fields[i], field,
-                                        "must not be greater than 100%%");
+        if (!field)
+                return 0;
+        if (count_or_percent(field, &v) < 0) {
+                finding_add(f, FINDING_INVALID, name, field,
+                                "a valid percent string must be a numeric string followed by an "
+                                "ending '%%' (e.g. '1%%',  or '93%%', regex used for validation "
+                                "is '[0-9]+%%')");
+                return 1;
         }
-        if (v[0] == 0 && v[1] == 0)
+        if (v < 0)
+                finding_add(f, FINDING_INVALID, name, field, "must be greater than or equal to 0");
+        else if (at_most_all && json_is_string(field) && v > 100)
+                finding_add(f, FINDING_INVALID, name, field, "must not be greater than 100%%");
+        return v;
+}
+
+static void validate_rolling(struct findings *f, const json_t *rolling) {
+        int64_t unavailable = validate_count(f, rolling, "maxUnavailable", /* at_most_all= */ true),
+                surge = validate_count(f, rolling, "maxSurge", /* at_most_all= */ false);
+
+        if (unavailable == 0 && surge == 0)
                 finding_add(f, FINDING_INVALID, "maxUnavailable",
                                 json_object_get(rolling, "maxUnavailable")
                                                 ? json_object_get(rolling, "maxUnavailable")
@@ -78,13 +85,24 @@ static void validate_running(struct findings *f, const json_t *spec) {
         if (policy && !streq(json_string_value(policy), "Always"))
                 finding_add(f, FINDING_NOT_SUPPORTED, "restartPolicy", policy,
                                 "supported values: \"Always\"");
-        if (json_object_get(spec, "activeDeadlineSeconds"))
-                finding_add(f, FINDING_FORBIDDEN, "activeDeadlineSeconds", NULL,
-                                "activeDeadlineSeconds in ReplicaSet is not Supported");
+}
+
+static void validate_no_deadline(struct findings *f, const json_t *object, const char *kind) {
+        if (json_at(object, "spec.template.spec.activeDeadlineSeconds"))
+                finding_add(f, FINDING_FORBIDDEN, "spec.template.spec.activeDeadlineSeconds", NULL,
+                                "activeDeadlineSeconds in %s is not Supported", kind);
 }
 
 static void replicaset_validate(struct findings *f, const json_t *object) {
         strategy_validate_template(f, object, validate_running);
+        validate_no_deadline(f, object, "ReplicaSet");
+}
+
+static void controller_validate(struct findings *f, const json_t *object) {
+        if (json_object_size(json_at(object, "spec.selector")) == 0)
+                finding_add(f, FINDING_REQUIRED, "spec.selector", NULL, NULL);
+        strategy_validate_template(f, object, validate_running);
+        validate_no_deadline(f, object, "ReplicationController");
 }
 
 static void deployment_validate(struct findings *f, const json_t *object) {
@@ -93,6 +111,7 @@ static void deployment_validate(struct findings *f, const json_t *object) {
         size_t at;
 
         strategy_validate_template(f, object, validate_running);
+        validate_no_deadline(f, object, "ReplicaSet");
         if (rolling && streq(json_str_or(strategy, "type", ""), "Recreate"))
                 finding_add(f, FINDING_FORBIDDEN, "spec.strategy.rollingUpdate", NULL,
                                 "may not be specified when strategy `type` is 'Recreate'");
@@ -111,6 +130,142 @@ static void deployment_validate(struct findings *f, const json_t *object) {
 static void validate_selector_kept(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
         strategy_validate_immutable(f, old, object, "spec.selector");
+}
+
+/* --- StatefulSet --- */
+
+static int statefulset_defaults(json_t *object) {
+        json_t *strategy = json_at_mut(object, "spec.updateStrategy");
+
+        if (streq(json_str_or(strategy, "type", ""), "RollingUpdate") &&
+                        !json_at(strategy, "rollingUpdate.partition")) {
+                int r = json_set_int(strategy, "rollingUpdate.partition", 0);
+
+                if (r < 0)
+                        return r;
+        }
+        return template_defaults(object);
+}
+
+static void statefulset_validate(struct findings *f, const json_t *object) {
+        const json_t *strategy = json_at(object, "spec.updateStrategy"),
+                     *rolling = json_object_get(strategy, "rollingUpdate"),
+                     *unavailable = json_object_get(rolling, "maxUnavailable"),
+                     *service = json_at(object, "spec.serviceName");
+        const char *error;
+        size_t at;
+
+        strategy_validate_template(f, object, validate_running);
+        validate_no_deadline(f, object, "StatefulSet");
+        /* It becomes the subdomain of the pods. */
+        if (service && *strempty(json_string_value(service)) &&
+                        (error = format_check(FORMAT_DNS1123_LABEL, json_string_value(service))))
+                finding_add(f, FINDING_INVALID, "spec.serviceName", service, "%s", error);
+        if (rolling && streq(json_str_or(strategy, "type", ""), "OnDelete")) {
+                finding_add(f, FINDING_INVALID, "spec.updateStrategy.rollingUpdate", rolling,
+                                "only allowed for updateStrategy 'RollingUpdate'");
+                return;
+        }
+        at = findings_push(f, "spec.updateStrategy.rollingUpdate");
+        if (unavailable && validate_count(f, rolling, "maxUnavailable",
+                                              /* at_most_all= */ true) == 0)
+                finding_add(f, FINDING_INVALID, "maxUnavailable", unavailable, "cannot be 0");
+        findings_pop(f, at);
+}
+
+static void statefulset_validate_update(struct findings *f, const char *subresource,
+                const json_t *old, const json_t *object) {
+        static const char *const mutable[] = {"replicas", "ordinals", "template", "updateStrategy",
+                        "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy",
+                        "minReadySeconds"};
+        _cleanup_json_ json_t *was = json_copy((json_t *)json_object_get(old, "spec")),
+                              *is = json_copy((json_t *)json_object_get(object, "spec"));
+
+        for (size_t i = 0; i < ELEMENTS(mutable); i++) {
+                json_object_del(was, mutable[i]);
+                json_object_del(is, mutable[i]);
+        }
+        if (was && is && !json_equal(was, is))
+                finding_add(f, FINDING_FORBIDDEN, "spec", NULL,
+                                "updates to statefulset spec for fields other than 'replicas', "
+                                "'ordinals', 'template', 'updateStrategy', "
+                                "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' "
+                                "and 'minReadySeconds' are forbidden");
+}
+
+/* --- DaemonSet --- */
+
+static int daemonset_defaults(json_t *object) {
+        json_t *strategy = json_at_mut(object, "spec.updateStrategy");
+        static const struct {
+                const char *path;
+                int value;
+        } defaults[] = {{"rollingUpdate.maxUnavailable", 1}, {"rollingUpdate.maxSurge", 0}};
+
+        for (size_t i = 0; i < ELEMENTS(defaults); i++) {
+                int r;
+
+                if (!streq(json_str_or(strategy, "type", ""), "RollingUpdate") ||
+                                json_at(strategy, defaults[i].path))
+                        continue;
+                r = json_set_int(strategy, defaults[i].path, defaults[i].value);
+                if (r < 0)
+                        return r;
+        }
+        return template_defaults(object);
+}
+
+static void daemonset_validate(struct findings *f, const json_t *object) {
+        const json_t *strategy = json_at(object, "spec.updateStrategy"),
+                     *rolling = json_object_get(strategy, "rollingUpdate");
+        int64_t unavailable, surge;
+        size_t at;
+
+        strategy_validate_template(f, object, validate_running);
+        validate_no_deadline(f, object, "DaemonSet");
+        if (!streq(json_str_or(strategy, "type", ""), "RollingUpdate"))
+                return;
+        at = findings_push(f, "spec.updateStrategy.rollingUpdate");
+        unavailable = validate_count(f, rolling, "maxUnavailable", /* at_most_all= */ true);
+        surge = validate_count(f, rolling, "maxSurge", /* at_most_all= */ true);
+        if (unavailable != 0 && surge != 0)
+                finding_add(f, FINDING_INVALID, "maxSurge", json_object_get(rolling, "maxSurge"),
+                                "may not be set when `maxUnavailable` is non-zero");
+        else if (unavailable == 0 && surge == 0)
+                finding_add(f, FINDING_REQUIRED, "maxUnavailable", NULL,
+                                "cannot be 0 when `maxSurge` is 0");
+        findings_pop(f, at);
+}
+
+/* --- ControllerRevision --- */
+
+static void revision_validate(struct findings *f, const json_t *object) {
+        if (!json_object_get(object, "data"))
+                finding_add(f, FINDING_REQUIRED, "data", NULL, "data is mandatory");
+}
+
+static void revision_validate_update(struct findings *f, const char *subresource, const json_t *old,
+                const json_t *object) {
+        strategy_validate_immutable(f, old, object, "data");
+}
+
+/* --- ReplicaSet and ReplicationController --- */
+
+/* A ReplicationController takes its selector and its labels from the template. */
+static int controller_defaults(json_t *object) {
+        json_t *labels = json_at_mut(object, "spec.template.metadata.labels");
+        static const char *const taken[] = {"spec.selector", "metadata.labels"};
+
+        for (size_t i = 0; i < ELEMENTS(taken) && json_object_size(labels) > 0; i++) {
+                int r;
+
+                if (json_object_size(json_at(object, taken[i])) > 0)
+                        continue;
+                r = json_set_at(object, taken[i], json_deep_copy(labels));
+                if (r < 0)
+                        return r;
+        }
+        return template_defaults(object);
 }
 
 /* A ReplicaSet without a selector takes its template's labels. */
@@ -136,5 +291,28 @@ const struct kind_strategy strategies_apps[] = {
                                 .defaults = replicaset_defaults,
                                 .validate = replicaset_validate,
                                 .validate_update = validate_selector_kept},
+                {.group = "apps",
+                                .kind = "StatefulSet",
+                                .name = NAME_LABEL,
+                                .pod_template = "spec.template",
+                                .defaults = statefulset_defaults,
+                                .validate = statefulset_validate,
+                                .validate_update = statefulset_validate_update},
+                {.group = "apps",
+                                .kind = "DaemonSet",
+                                .pod_template = "spec.template",
+                                .defaults = daemonset_defaults,
+                                .validate = daemonset_validate,
+                                .validate_update = validate_selector_kept},
+                {.group = "apps",
+                                .kind = "ControllerRevision",
+                                .flags = STRATEGY_NO_GENERATION,
+                                .validate = revision_validate,
+                                .validate_update = revision_validate_update},
+                {.group = "",
+                                .kind = "ReplicationController",
+                                .pod_template = "spec.template",
+                                .defaults = controller_defaults,
+                                .validate = controller_validate},
                 {0},
 };

@@ -167,17 +167,19 @@ static void validate_selection(struct findings *f, const json_t *object) {
         const json_t *labels = json_at(object, "spec.template.metadata.labels");
         _cleanup_(label_selector_freep) struct label_selector *s = NULL;
         _cleanup_problem_ struct problem p = {0};
+        bool map = label_selector_is_map(selector);
         size_t at = findings_push(f, "spec.selector");
 
-        strategy_validate_label_selector(f, selector);
+        if (!map)
+                strategy_validate_label_selector(f, selector);
         findings_pop(f, at);
         if (!json_is_object(selector))
                 return;
-        if (json_object_size(json_object_get(selector, "matchLabels")) == 0 &&
+        if (!map && json_object_size(json_object_get(selector, "matchLabels")) == 0 &&
                         json_array_size(json_object_get(selector, "matchExpressions")) == 0)
                 finding_add(f, FINDING_INVALID, "spec.selector", selector,
                                 "empty selector is invalid for this kind");
-        else if (label_selector_from_json(selector, &s, &p) == 0 &&
+        else if (label_selector_from_any(selector, &s, &p) == 0 &&
                         !label_selector_matches(s, labels)) {
                 _cleanup_json_ json_t *none = json_object();
 

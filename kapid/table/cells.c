@@ -47,7 +47,7 @@ static json_t *selector_cell(const json_t *selector) {
         _cleanup_problem_ struct problem p = {0};
         _cleanup_free_ char *text = NULL;
 
-        if (json_is_object(selector) && label_selector_from_json(selector, &s, &p) == 0)
+        if (json_is_object(selector) && label_selector_from_any(selector, &s, &p) == 0)
                 text = label_selector_text(s);
         return or_none(text);
 }
@@ -64,7 +64,7 @@ static json_t *workload_selector(const json_t *o, uint64_t now_us) {
         return selector_cell(json_at(o, "spec.selector"));
 }
 
-static json_t *deployment_ready(const json_t *o, uint64_t now_us) {
+static json_t *workload_ready(const json_t *o, uint64_t now_us) {
         return json_sprintf("%lld/%lld", (long long)json_int_or(o, "status.readyReplicas", 0),
                         (long long)json_int_or(o, "spec.replicas", 0));
 }
@@ -145,15 +145,40 @@ static json_t *service_ports(const json_t *o, uint64_t now_us) {
         return of_buf(&b, "<none>");
 }
 
-static json_t *service_selector(const json_t *o, uint64_t now_us) {
+/* "a=b,c=d" of a map. */
+static json_t *map_cell(const json_t *map) {
         _cleanup_buf_ struct buf b = {0};
         const char *key;
         json_t *v;
 
-        json_object_foreach ((json_t *)json_at(o, "spec.selector"), key, v)
+        json_object_foreach ((json_t *)map, key, v)
                 buf_printf(&b, "%s%s=%s", b.size > 0 ? "," : "", key,
                                 strempty(json_string_value(v)));
         return of_buf(&b, "<none>");
+}
+
+static json_t *service_selector(const json_t *o, uint64_t now_us) {
+        return map_cell(json_at(o, "spec.selector"));
+}
+
+static json_t *template_nodes(const json_t *o, uint64_t now_us) {
+        return map_cell(json_at(o, "spec.template.spec.nodeSelector"));
+}
+
+/* "statefulset.apps/web" */
+static json_t *controller(const json_t *o, uint64_t now_us) {
+        const json_t *ref = object_controller_ref(o);
+        char group[OBJECT_GROUP_SIZE] = "", version[OBJECT_VERSION_SIZE];
+        _cleanup_free_ char *kind = strdup(json_str_or(ref, "kind", ""));
+
+        if (!ref)
+                return json_string("<none>");
+        for (char *s = kind; s && *s; s++)
+                if (*s >= 'A' && *s <= 'Z')
+                        *s = (char)(*s - 'A' + 'a');
+        (void)object_split_api_version(json_str_or(ref, "apiVersion", ""), group, version);
+        return json_sprintf("%s%s%s/%s", strempty(kind), *group ? "." : "", group,
+                        json_str_or(ref, "name", ""));
 }
 
 static json_t *data_count(const json_t *o, uint64_t now_us) {
@@ -381,10 +406,10 @@ cell_func cells_find(const char *name) {
                         {"binding-groups", binding_groups},
                         {"binding-role", binding_role},
                         {"binding-users", binding_users},
+                        {"controller", controller},
                         {"csr-condition", csr_condition},
                         {"csr-duration", csr_duration},
                         {"data-count", data_count},
-                        {"deployment-ready", deployment_ready},
                         {"endpoints", endpoints},
                         {"event-count", event_count},
                         {"event-first-seen", event_first_seen},
@@ -409,6 +434,8 @@ cell_func cells_find(const char *name) {
                         {"slice-ports", slice_ports},
                         {"template-containers", template_containers},
                         {"template-images", template_images},
+                        {"template-nodes", template_nodes},
+                        {"workload-ready", workload_ready},
                         {"workload-selector", workload_selector},
         };
 

@@ -14,6 +14,9 @@ static void action_done(struct action *x) {
         free(x->event_type);
         free(x->reason);
         free(x->message);
+        json_decref(x->about);
+        free(x->done);
+        free(x->failed);
 }
 
 void actions_done(struct actions *a) {
@@ -42,6 +45,15 @@ struct action *actions_add(struct actions *a, const struct action_type *type,
         assert(type && type->start);
         assert(vector_append(a, x) >= 0);
         return &a->items[a->count - 1];
+}
+
+void actions_append(struct actions *a, struct actions *more) {
+        for (size_t i = 0; i < more->count; i++)
+                assert(vector_append(a, more->items[i]) >= 0);
+        if (more->requeue_after_us > 0)
+                actions_requeue(a, more->requeue_after_us);
+        more->count = 0;
+        actions_done(more);
 }
 
 static int barrier_start(struct running_action *a) {
@@ -86,6 +98,8 @@ static void action_text(const struct action *x, struct buf *b) {
 
                 buf_printf(b, " %s", strempty(body));
         }
+        if (x->about)
+                buf_printf(b, " Successful%s: %s", x->verb, x->done);
         buf_append_char(b, '\n');
 }
 

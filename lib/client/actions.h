@@ -49,6 +49,10 @@ struct action {
         char *query; /* of the request; encoded, without '?' */
         json_t *body;
         char *event_type, *reason, *message; /* of an Event */
+        /* Its end becomes an Event about another object, its owner (action_report_end()). */
+        json_t *about;
+        const char *verb; /* static: "Create" */
+        char *done, *failed;
         void *subject; /* borrowed: what the type's functions work on; must outlive the action */
 };
 
@@ -68,6 +72,8 @@ void actions_done(struct actions *a);
 struct action *actions_add(struct actions *a, const struct action_type *type,
                 const struct api_resource *resource, const char *ns, const char *name,
                 json_t *body);
+/* Moves the actions of `more` to the end of the list; lowers requeue_after_us to that of more. */
+void actions_append(struct actions *a, struct actions *more);
 /* A barrier: later actions wait for the end of all earlier ones. */
 void actions_barrier(struct actions *a);
 /* Lowers requeue_after_us to delay_us (1 ms at least). */

@@ -7,7 +7,40 @@
 
 /* --- carrying out --- */
 
+bool problem_is_end_of_namespace(const struct problem *p) {
+        const json_t *cause;
+        size_t i;
+
+        json_array_foreach (p ? p->causes : NULL, i, cause)
+                if (streq(json_str_or(cause, "reason", ""), "NamespaceTerminating"))
+                        return true;
+        return false;
+}
+
+static void report_end(const struct running_action *a, int error, const json_t *object,
+                const struct problem *p) {
+        const struct action *x = a->action;
+        const char *mark = strstr(x->done, "{}"), *name = x->name ? x->name : object_name(object);
+        char reason[64];
+
+        (void)snprintf(reason, sizeof(reason), "%s%s", error == 0 ? "Successful" : "Failed",
+                        x->verb);
+        if (error == 0 && mark)
+                api_event(a->client, x->about, "Normal", reason, "%.*s%s%s", (int)(mark - x->done),
+                                x->done, name, mark + 2);
+        else if (error == 0)
+                api_event(a->client, x->about, "Normal", reason, "%s", x->done);
+        /* A delete of what is gone, or changed since, is decided again and no news. */
+        else if (error != -ENOENT && error != -ESTALE && !problem_is_end_of_namespace(p))
+                api_event(a->client, x->about, "Warning", reason, "%s%s", x->failed,
+                                p ? strempty(p->message) : strerror(-error));
+}
+
 static void on_answer(int error, const json_t *object, const struct problem *p, void *userdata) {
+        struct running_action *a = userdata;
+
+        if (a->action->about)
+                report_end(a, error, object, p);
         action_ended(userdata, error, object, p);
 }
 
@@ -237,6 +270,17 @@ void action_guard_absent(struct actions *a, const struct api_resource *r, const 
         assert(r && name);
         x = actions_add(a, &action_type_guard_absent, r, ns, name, /* body= */ NULL);
         x->uid = action_string(uid);
+}
+
+void action_report_end(struct actions *a, const json_t *about, const char *verb, const char *done,
+                const char *failed) {
+        struct action *x = &a->items[a->count - 1];
+
+        assert(a->count > 0 && !x->about);
+        x->about = json_ref(about);
+        x->verb = verb;
+        x->done = action_string(done);
+        x->failed = action_string(failed);
 }
 
 void action_event(struct actions *a, const json_t *about, const char *type, const char *reason,

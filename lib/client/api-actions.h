@@ -36,6 +36,14 @@ void action_guard_empty(struct actions *a, const struct api_resource *r, const c
 /* uid may be NULL or "": any object of that name counts. */
 void action_guard_absent(struct actions *a, const struct api_resource *r, const char *ns,
                 const char *name, const char *uid);
+/* Reports the end of the last action of the list in an Event about `about`, as Kubernetes'
+ * controllers do: Successful<verb> with `done`, in which {} stands for the object's name, or
+ * Failed<verb> with `failed` and the error. verb: "Create", "Delete"; it must be static. The end of
+ * a namespace is no failure. */
+void action_report_end(struct actions *a, const json_t *about, const char *verb, const char *done,
+                const char *failed);
+/* Whether a create was refused because its namespace is being deleted. p may be NULL. */
+bool problem_is_end_of_namespace(const struct problem *p);
 /* type: "Normal" or "Warning". fmt: the message. */
 void action_event(struct actions *a, const json_t *about, const char *type, const char *reason,
                 const char *fmt, ...) _printf_(5, 6);

@@ -32,12 +32,19 @@ struct kind_health {
         const struct kind_rule *ready;
         const char *otherwise; /* predicate when no rule of `ready` holds: "has not completed" */
         const char *wanted, *updated, *current, *available; /* numbers of replicas */
+        const char *held_back; /* path: so many replicas stay as they were on purpose */
+        /* One rule or none: when it holds, people replace the pods, and being updated is not
+         * waited for. Never NULL. */
+        const struct kind_rule *manual;
 };
 
 /* A kind whose changes are rolled out in steps. */
 struct kind_rollout {
         enum kind_id revisions; /* objects it owns, one a revision of its pod template */
-        const char *revision_annotation;
+        /* Where the number of a revision is: an annotation, also of the object for the present one,
+         * or a path in the revision; the other one is NULL. */
+        const char *revision_annotation, *revision_path;
+        const char *template_path; /* of the pod template in a revision; NULL: as in the object */
         const char *hash_label; /* a label of the revisions' template that the kind itself sets */
         const char *paused;     /* path of the field that pauses it */
 };

@@ -54,21 +54,22 @@ static const struct kind_rule *find_rule(const struct kind_rule *rules, const js
 }
 
 static int number_at(const json_t *o, const char *path, int fallback) {
-        return (int)json_int_or(o, path, fallback);
+        return path ? (int)json_int_or(o, path, fallback) : fallback;
 }
 
 static enum health replica_health(const struct kind_health *h, const json_t *o, char **ret_why) {
         int wanted = number_at(o, h->wanted, 1), available = number_at(o, h->available, 0);
 
-        if (h->updated) {
+        if (h->updated && !find_rule(h->manual, o)) {
                 int updated = number_at(o, h->updated, 0), current = number_at(o, h->current, 0);
+                int held = h->held_back ? MIN(number_at(o, h->held_back, 0), wanted) : 0;
 
-                if (updated < wanted)
+                if (updated < wanted - held)
                         return progressing(ret_why, strformat("%i of %i replicas are updated",
-                                                                    updated, wanted));
-                if (current > updated)
+                                                                    updated, wanted - held));
+                if (current - held > updated)
                         return progressing(ret_why, strformat("%i old replicas are still there",
-                                                                    current - updated));
+                                                                    current - held - updated));
         }
         if (available < wanted)
                 return progressing(ret_why,

@@ -118,6 +118,15 @@ static void test_fingerprint(void **state) {
         assert_non_null(json_at(a, "status.s")); /* the object itself is untouched */
 }
 
+#define STATEFULSET(strategy, updated, available) \
+        "{\"apiVersion\":\"apps/v1\",\"kind\":\"StatefulSet\",\"spec\":{\"replicas\":2," \
+        "\"updateStrategy\":" strategy "},\"status\":{\"replicas\":2,\"updatedReplicas\":" updated \
+        ",\"availableReplicas\":" available "}}"
+#define DAEMONSET(updated, available) \
+        "{\"apiVersion\":\"apps/v1\",\"kind\":\"DaemonSet\",\"status\":{" \
+        "\"desiredNumberScheduled\":3,\"updatedNumberScheduled\":" updated \
+        ",\"numberAvailable\":" available "}}"
+
 static void test_health(void **state) {
         static const struct {
                 const char *object;
@@ -142,6 +151,17 @@ static void test_health(void **state) {
                          "v1\",\"kind\":\"Deployment\",\"metadata\":{\"generation\":1},\"spec\":{"
                          "\"replicas\":0},\"status\":{\"observedGeneration\":1}}",
                                         HEALTH_READY},
+                        {STATEFULSET("{}", "2", "2"), HEALTH_READY},
+                        {STATEFULSET("{}", "1", "2"), HEALTH_PROGRESSING},
+                        {STATEFULSET("{}", "2", "1"), HEALTH_PROGRESSING},
+                        {STATEFULSET("{\"rollingUpdate\":{\"partition\":1}}", "1", "2"),
+                                        HEALTH_READY},
+                        {STATEFULSET("{\"rollingUpdate\":{\"partition\":7}}", "0", "2"),
+                                        HEALTH_READY},
+                        {STATEFULSET("{\"type\":\"OnDelete\"}", "0", "2"), HEALTH_READY},
+                        {DAEMONSET("3", "3"), HEALTH_READY},
+                        {DAEMONSET("2", "3"), HEALTH_PROGRESSING},
+                        {DAEMONSET("3", "2"), HEALTH_PROGRESSING},
                         {"{\"apiVersion\":\"batch/"
                          "v1\",\"kind\":\"Job\",\"status\":{\"conditions\":[{\"type\":\"Failed\","
                          "\"status\":\"True\"}]}}",
