@@ -71,3 +71,10 @@ tests_unit_test_jsonpath_SOURCES = tests/unit/test-jsonpath.c tests/unit/unit.h
 tests_unit_test_jsonpath_LDADD = $(TEST_LIBS)
 tests_unit_test_vector_SOURCES = tests/unit/test-vector.c tests/unit/unit.h
 tests_unit_test_vector_LDADD = $(TEST_LIBS)
+
+# Schedules, time zones, sets of numbers
+libkeelson_a_SOURCES += lib/cron.c lib/cron.h lib/ranges.c lib/ranges.h lib/time-zone.c lib/time-zone.h \
+	lib/time-zone-rule.c lib/time-zone-rule.h
+check_PROGRAMS += tests/unit/test-cron
+tests_unit_test_cron_SOURCES = tests/unit/test-cron.c tests/unit/unit.h
+tests_unit_test_cron_LDADD = $(TEST_LIBS)

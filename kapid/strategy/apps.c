@@ -26,24 +26,6 @@ static int deployment_defaults(json_t *object) {
         return r < 0 ? r : template_defaults(object);
 }
 
-/* A count or a percentage; *ret is the number, -EINVAL for anything else. */
-static int count_or_percent(const json_t *v, int64_t *ret) {
-        const char *text = json_string_value(v);
-        char number[16];
-        size_t n;
-
-        if (json_is_integer(v)) {
-                *ret = json_integer_value(v);
-                return 0;
-        }
-        n = text ? strlen(text) : 0;
-        if (n < 2 || n > sizeof(number) || text[n - 1] != '%')
-                return -EINVAL;
-        memcpy(number, text, n - 1);
-        number[n - 1] = 0;
-        return parse_i64(number, ret);
-}
-
 /* A number of pods of a roll-out; returns it, 0 when it is absent and 1 when it is not valid. */
 static int64_t validate_count(
                 struct findings *f, const json_t *rolling, const char *name, bool at_most_all) {
@@ -52,16 +34,9 @@ static int64_t validate_count(
 
         if (!field)
                 return 0;
-        if (count_or_percent(field, &v) < 0) {
-                finding_add(f, FINDING_INVALID, name, field,
-                                "a valid percent string must be a numeric string followed by an "
-                                "ending '%%' (e.g. '1%%',  or '93%%', regex used for validation "
-                                "is '[0-9]+%%')");
+        if (strategy_count_or_percent(f, name, field, &v) < 0)
                 return 1;
-        }
-        if (v < 0)
-                finding_add(f, FINDING_INVALID, name, field, "must be greater than or equal to 0");
-        else if (at_most_all && json_is_string(field) && v > 100)
+        if (at_most_all && json_is_string(field) && v > 100)
                 finding_add(f, FINDING_INVALID, name, field, "must not be greater than 100%%");
         return v;
 }
@@ -168,7 +143,7 @@ static void statefulset_validate(struct findings *f, const json_t *object) {
         }
         at = findings_push(f, "spec.updateStrategy.rollingUpdate");
         if (unavailable && validate_count(f, rolling, "maxUnavailable",
-                                              /* at_most_all= */ true) == 0)
+                                           /* at_most_all= */ true) == 0)
                 finding_add(f, FINDING_INVALID, "maxUnavailable", unavailable, "cannot be 0");
         findings_pop(f, at);
 }

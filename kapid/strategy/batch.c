@@ -1,35 +1,51 @@
-/* Jobs: the server makes the selector from the job's uid, so that two jobs never share pods. */
+/* Jobs and CronJobs: the server makes a job's selector from its uid, so that two jobs never share
+ * pods. */
 #include "kapid/strategy/strategy.h"
+
+#include "lib/cron.h"
 #include "lib/object.h"
 
 static const char *const owner_labels[] = {"batch.kubernetes.io/controller-uid", "controller-uid"};
 static const char *const name_labels[] = {"batch.kubernetes.io/job-name", "job-name"};
 
+static int default_int(json_t *spec, const char *field, int64_t value) {
+        return json_object_get(spec, field) ? 0 : json_set_int(spec, field, value);
+}
+
+static int default_str(json_t *spec, const char *field, const char *value) {
+        return json_object_get(spec, field) ? 0 : json_set_str(spec, field, value);
+}
+
+/* Not in the schema, because a CronJob's template of a job does not get them. */
 static int job_defaults(json_t *object) {
         json_t *spec = json_object_get(object, "spec"),
                *pod = json_at_mut(object, "spec.template.spec");
         bool indexed_limit = json_object_get(spec, "backoffLimitPerIndex") != NULL;
-        int r = 0;
+        int r;
 
         if (!json_is_object(spec))
                 return 0;
-        if (!json_object_get(spec, "completions") && !json_object_get(spec, "parallelism"))
-                r = json_set_int(spec, "completions", 1);
+        r = json_object_get(spec, "parallelism") ? 0 : default_int(spec, "completions", 1);
         if (r < 0)
                 return r;
-        if (!json_object_get(spec, "parallelism"))
-                r = json_set_int(spec, "parallelism", 1);
+        r = default_int(spec, "parallelism", 1);
         if (r < 0)
                 return r;
-        if (!json_object_get(spec, "backoffLimit"))
-                r = json_set_int(spec, "backoffLimit", indexed_limit ? INT32_MAX : 6);
+        r = default_int(spec, "backoffLimit", indexed_limit ? INT32_MAX : 6);
         if (r < 0)
                 return r;
-        if (!json_object_get(spec, "podReplacementPolicy"))
-                r = json_set_str(spec, "podReplacementPolicy",
-                                json_object_get(spec, "podFailurePolicy") ? "Failed"
-                                                                          : "TerminatingOrFailed");
-        return r < 0 || !json_is_object(pod) ? r : strategy_default_pod_spec(pod);
+        r = default_str(spec, "completionMode", "NonIndexed");
+        if (r < 0)
+                return r;
+        r = default_str(spec, "podReplacementPolicy",
+                        json_object_get(spec, "podFailurePolicy") ? "Failed"
+                                                                  : "TerminatingOrFailed");
+        if (r < 0)
+                return r;
+        if (!json_object_get(spec, "suspend") &&
+                        json_object_set_new(spec, "suspend", json_false()) < 0)
+                return -ENOMEM;
+        return json_is_object(pod) ? strategy_default_pod_spec(pod) : 0;
 }
 
 static int set_label(json_t *object, const char *where, const char *key, const char *value) {
@@ -85,34 +101,169 @@ static int job_prepare_update(const char *subresource, const json_t *old, json_t
         return r;
 }
 
-/* Rules for pods that run to completion. */
-static void validate_finishing(struct findings *f, const json_t *spec) {
-        const json_t *policy = json_object_get(spec, "restartPolicy");
+/* A Job's labels and selector are those that the server made, unless the user said otherwise. */
+static void validate_generated(struct findings *f, const json_t *object) {
+        const json_t *selector = json_at(object, "spec.selector"),
+                     *uid = json_get(selector, "matchLabels", owner_labels[0], NULL);
 
-        if (!policy || streq(json_string_value(policy), "Always"))
-                finding_add(f, FINDING_REQUIRED, "restartPolicy", NULL,
-                                "valid values: \"OnFailure\", \"Never\"");
+        if (json_bool_or(object, "spec.manualSelector", false))
+                return;
+        if (!selector)
+                finding_add(f, FINDING_REQUIRED, "spec.selector", NULL, NULL);
+        else if (!streq_ptr(json_string_value(uid), object_uid(object)) &&
+                        !streq_ptr(json_string_value(json_get(
+                                                   selector, "matchLabels", owner_labels[1], NULL)),
+                                        object_uid(object)))
+                finding_add(f, FINDING_INVALID, "spec.selector", selector,
+                                "`selector` not auto-generated");
 }
 
 static void job_validate(struct findings *f, const json_t *object) {
-        strategy_validate_template(f, object, validate_finishing);
-        if (streq(json_str_or(object, "spec.completionMode", ""), "Indexed") &&
-                        !json_at(object, "spec.completions"))
-                finding_add(f, FINDING_REQUIRED, "spec.completions", NULL,
-                                "when completion mode is Indexed");
+        validate_generated(f, object);
+        strategy_validate_template(f, object, strategy_validate_finishing);
+        strategy_validate_job(f, object);
+}
+
+/* Indexed jobs grow and shrink when completions and parallelism change together. */
+static void validate_completions(struct findings *f, const json_t *old, const json_t *object) {
+        const json_t *before = json_at(old, "spec.completions"),
+                     *after = json_at(object, "spec.completions");
+
+        if (json_same(before, after))
+                return;
+        if (!streq(json_str_or(object, "spec.completionMode", ""), "Indexed"))
+                strategy_validate_immutable(f, old, object, "spec.completions");
+        else if (!json_same(before, json_at(old, "spec.parallelism")) ||
+                        !json_same(after, json_at(object, "spec.parallelism")))
+                finding_add(f, FINDING_INVALID, "spec.completions", after ? after : json_null(),
+                                "can only be modified in tandem with parallelism");
+}
+
+/* Where the pods of a suspended job will run may still be changed. */
+static void validate_template_kept(struct findings *f, const json_t *old, const json_t *object) {
+        static const char *const mutable[] = {"spec.template.metadata.annotations",
+                        "spec.template.metadata.labels", "spec.template.spec.nodeSelector",
+                        "spec.template.spec.tolerations", "spec.template.spec.schedulingGates",
+                        "spec.template.spec.affinity.nodeAffinity"};
+        static const char affinity[] = "spec.template.spec.affinity";
+        _cleanup_json_ json_t *a = NULL, *b = NULL;
+
+        if (!json_bool_or(old, "spec.suspend", false) || json_at(old, "status.startTime")) {
+                strategy_validate_immutable(f, old, object, "spec.template");
+                return;
+        }
+        a = json_deep_copy(old);
+        b = json_deep_copy(object);
+        if (!a || !b) {
+                f->failed = true;
+                return;
+        }
+        for (size_t i = 0; i < ELEMENTS(mutable); i++) {
+                json_del_at(a, mutable[i]);
+                json_del_at(b, mutable[i]);
+        }
+        if (json_object_size(json_at(a, affinity)) == 0)
+                json_del_at(a, affinity);
+        if (json_object_size(json_at(b, affinity)) == 0)
+                json_del_at(b, affinity);
+        strategy_validate_immutable(f, a, b, "spec.template");
 }
 
 static void job_validate_update(struct findings *f, const char *subresource, const json_t *old,
                 const json_t *object) {
-        static const char *const fixed[] = {"spec.selector", "spec.completions",
-                        "spec.completionMode", "spec.backoffLimitPerIndex",
-                        "spec.podFailurePolicy"};
+        static const char *const fixed[] = {"spec.selector", "spec.completionMode",
+                        "spec.backoffLimitPerIndex", "spec.managedBy", "spec.podFailurePolicy",
+                        "spec.successPolicy"};
 
         for (size_t i = 0; i < ELEMENTS(fixed); i++)
                 strategy_validate_immutable(f, old, object, fixed[i]);
-        /* A suspended job that has not started may still change where its pods run. */
-        if (!json_bool_or(old, "spec.suspend", false) || json_at(old, "status.startTime"))
-                strategy_validate_immutable(f, old, object, "spec.template");
+        validate_completions(f, old, object);
+        validate_template_kept(f, old, object);
+}
+
+/* CronJobs. */
+
+enum { CRONJOB_NAME_MAX = 52 }; /* a job's name has 63, of which the time takes 11 */
+
+static int cronjob_defaults(json_t *object) {
+        json_t *pod = json_at_mut(object, "spec.jobTemplate.spec.template.spec");
+
+        return json_is_object(pod) ? strategy_default_pod_spec(pod) : 0;
+}
+
+static void validate_schedule(struct findings *f, const json_t *schedule) {
+        const char *text = strempty(json_string_value(schedule));
+        _cleanup_problem_ struct problem p = {0};
+        struct cron c;
+        int r;
+
+        if (!*text) {
+                finding_add(f, FINDING_REQUIRED, "spec.schedule", NULL, NULL);
+                return;
+        }
+        if (strstr(text, "TZ")) {
+                finding_add(f, FINDING_INVALID, "spec.schedule", schedule,
+                                "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+                return;
+        }
+        r = cron_parse(text, &c, &p);
+        if (r == -EINVAL)
+                finding_add(f, FINDING_INVALID, "spec.schedule", schedule, "%s", p.message);
+        else if (r < 0)
+                f->failed = true;
+}
+
+static void validate_zone(struct findings *f, const json_t *zone) {
+        _cleanup_(time_zone_freep) struct time_zone *loaded = NULL;
+        const char *name = strempty(json_string_value(zone));
+        int r;
+
+        if (!zone)
+                return;
+        if (!*name)
+                finding_add(f, FINDING_INVALID, "spec.timeZone", zone,
+                                "timeZone must be nil or non-empty string");
+        else if (strcaseeq(name, "Local"))
+                finding_add(f, FINDING_INVALID, "spec.timeZone", zone,
+                                "timeZone must be an explicit time zone as defined in "
+                                "https://www.iana.org/time-zones");
+        else {
+                r = time_zone_load(name, &loaded);
+                if (r == -ENOMEM)
+                        f->failed = true;
+                else if (r < 0)
+                        finding_add(f, FINDING_INVALID, "spec.timeZone", zone,
+                                        "unknown time zone %s: the tz database of the API server's "
+                                        "machine (package tzdata) has none of this name",
+                                        name);
+        }
+}
+
+static void cronjob_validate(struct findings *f, const json_t *object) {
+        const json_t *template = json_at(object, "spec.jobTemplate"),
+                     *manual = json_at(template, "spec.manualSelector"),
+                     *selector = json_at(template, "spec.selector"),
+                     *name = json_at(object, "metadata.name");
+        size_t at;
+
+        if (json_string_length(name) > CRONJOB_NAME_MAX)
+                finding_add(f, FINDING_INVALID, "metadata.name", name,
+                                "must be no more than %i characters", CRONJOB_NAME_MAX);
+        validate_schedule(f, json_at(object, "spec.schedule"));
+        validate_zone(f, json_at(object, "spec.timeZone"));
+        at = findings_push(f, "spec.jobTemplate");
+        if (selector)
+                finding_add(f, FINDING_INVALID, "spec.selector", selector,
+                                "`selector` will be auto-generated");
+        if (json_is_true(manual))
+                finding_add(f, FINDING_NOT_SUPPORTED, "spec.manualSelector", manual,
+                                "supported values: \"nil\", \"false\"");
+        if (json_is_object(json_object_get(template, "spec"))) {
+                strategy_validate_template(f, template, strategy_validate_finishing);
+                strategy_validate_job(f, template);
+        } else
+                finding_add(f, FINDING_REQUIRED, "spec.template", NULL, NULL);
+        findings_pop(f, at);
 }
 
 const struct kind_strategy strategies_batch[] = {
@@ -124,5 +275,10 @@ const struct kind_strategy strategies_batch[] = {
                                 .prepare_update = job_prepare_update,
                                 .validate = job_validate,
                                 .validate_update = job_validate_update},
+                {.group = "batch",
+                                .kind = "CronJob",
+                                .pod_template = "spec.jobTemplate.spec.template",
+                                .defaults = cronjob_defaults,
+                                .validate = cronjob_validate},
                 {0},
 };

@@ -54,7 +54,6 @@ const struct kind_strategy strategies_other[] = {
                 {.group = "coordination.k8s.io",
                                 .kind = "Lease",
                                 .flags = STRATEGY_NO_GENERATION | STRATEGY_NEEDS_VERSION},
-                {.group = "policy", .kind = "PodDisruptionBudget", .flags = STRATEGY_NEEDS_VERSION},
                 {.group = "discovery.k8s.io",
                                 .kind = "EndpointSlice",
                                 .validate = slice_validate,

@@ -10,7 +10,7 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind) {
         static const struct kind_strategy *const all[] = {strategies_core, strategies_pod,
                         strategies_service, strategies_apps, strategies_batch,
                         strategies_certificates, strategies_rbac, strategies_apiextensions,
-                        strategies_keelson, strategies_other};
+                        strategies_keelson, strategies_policy, strategies_other};
         static const struct kind_strategy none = {.name = NAME_SUBDOMAIN};
 
         for (size_t i = 0; i < ELEMENTS(all); i++)
@@ -214,4 +214,40 @@ void strategy_validate_immutable(
 
         if (a != b && (!a || !b || !json_equal(a, b)))
                 finding_add(f, FINDING_INVALID, path, b ? b : json_null(), "field is immutable");
+}
+
+static int read_count_or_percent(const json_t *v, int64_t *ret) {
+        const char *text = json_string_value(v);
+        char number[16];
+        size_t n;
+
+        if (json_is_integer(v)) {
+                *ret = json_integer_value(v);
+                return 0;
+        }
+        n = text ? strlen(text) : 0;
+        if (n < 2 || n > sizeof(number) || text[n - 1] != '%')
+                return -EINVAL;
+        memcpy(number, text, n - 1);
+        number[n - 1] = 0;
+        return parse_i64(number, ret);
+}
+
+int strategy_count_or_percent(
+                struct findings *f, const char *field, const json_t *v, int64_t *ret) {
+        int64_t n;
+
+        if (read_count_or_percent(v, &n) < 0) {
+                finding_add(f, FINDING_INVALID, field, v,
+                                "a valid percent string must be a numeric string followed by an "
+                                "ending '%%' (e.g. '1%%',  or '93%%', regex used for validation is "
+                                "'[0-9]+%%')");
+                return -EINVAL;
+        }
+        if (n < 0) {
+                finding_add(f, FINDING_INVALID, field, v, "must be greater than or equal to 0");
+                return -EINVAL;
+        }
+        *ret = n;
+        return 0;
 }

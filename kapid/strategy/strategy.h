@@ -55,7 +55,8 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind);
 /* The groups' tables, ended by an entry without kind. */
 extern const struct kind_strategy strategies_core[], strategies_pod[], strategies_service[],
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
-                strategies_apiextensions[], strategies_keelson[], strategies_other[];
+                strategies_apiextensions[], strategies_keelson[], strategies_policy[],
+                strategies_other[];
 
 /* Shared checks. */
 /* metadata of any object: name, labels, annotations, owner references, finalizers. */
@@ -75,6 +76,13 @@ int strategy_default_pod_spec(json_t *spec);
  * else holds for it. */
 void strategy_validate_template(struct findings *f, const json_t *object,
                 void (*more)(struct findings *f, const json_t *spec));
+/* The field v, at the path's end and `field`, as a count or a percentage ("25%"), which *ret is.
+ * For anything else, and for negative ones, -EINVAL and a finding. */
+int strategy_count_or_percent(struct findings *f, const char *field, const json_t *v, int64_t *ret);
+/* Rules for the pod of a template that runs to completion, for strategy_validate_template(). */
+void strategy_validate_finishing(struct findings *f, const json_t *spec);
+/* "spec" of a Job or of a template of one, at the path's end, but its pod's template. */
+void strategy_validate_job(struct findings *f, const json_t *object);
 /* An immutable field at a dotted path. */
 void strategy_validate_immutable(
                 struct findings *f, const json_t *old, const json_t *object, const char *path);

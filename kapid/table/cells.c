@@ -42,7 +42,7 @@ json_t *cells_containers(const json_t *pod_spec, const char *field) {
         return of_buf(&b, "<none>");
 }
 
-static json_t *selector_cell(const json_t *selector) {
+json_t *cells_selector(const json_t *selector) {
         _cleanup_(label_selector_freep) struct label_selector *s = NULL;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_free_ char *text = NULL;
@@ -61,7 +61,7 @@ static json_t *template_images(const json_t *o, uint64_t now_us) {
 }
 
 static json_t *workload_selector(const json_t *o, uint64_t now_us) {
-        return selector_cell(json_at(o, "spec.selector"));
+        return cells_selector(json_at(o, "spec.selector"));
 }
 
 static json_t *workload_ready(const json_t *o, uint64_t now_us) {
@@ -407,6 +407,12 @@ cell_func cells_find(const char *name) {
                         {"binding-role", binding_role},
                         {"binding-users", binding_users},
                         {"controller", controller},
+                        {"cronjob-active", cells_cronjob_active},
+                        {"cronjob-containers", cells_cronjob_containers},
+                        {"cronjob-images", cells_cronjob_images},
+                        {"cronjob-last-schedule", cells_cronjob_last_schedule},
+                        {"cronjob-selector", cells_cronjob_selector},
+                        {"cronjob-suspend", cells_cronjob_suspend},
                         {"csr-condition", csr_condition},
                         {"csr-duration", csr_duration},
                         {"data-count", data_count},

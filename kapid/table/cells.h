@@ -13,9 +13,19 @@ cell_func cells_find(const char *name);
 json_t *cells_age(const char *since, uint64_t now_us);
 /* Names, or images, of a pod's containers, joined by commas. */
 json_t *cells_containers(const json_t *pod_spec, const char *field);
+/* A LabelSelector as text; "<none>" without one. */
+json_t *cells_selector(const json_t *selector);
 
 /* Pods have a file of their own, cells-pod.c. */
 json_t *cells_pod_gates(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_ready(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_restarts(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_status(const json_t *pod, uint64_t now_us);
+
+/* CronJobs likewise, cells-cronjob.c. */
+json_t *cells_cronjob_active(const json_t *cronjob, uint64_t now_us);
+json_t *cells_cronjob_containers(const json_t *cronjob, uint64_t now_us);
+json_t *cells_cronjob_images(const json_t *cronjob, uint64_t now_us);
+json_t *cells_cronjob_last_schedule(const json_t *cronjob, uint64_t now_us);
+json_t *cells_cronjob_selector(const json_t *cronjob, uint64_t now_us);
+json_t *cells_cronjob_suspend(const json_t *cronjob, uint64_t now_us);
