@@ -7,8 +7,9 @@ KIND_DOCUMENTS = \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
-	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml \
-	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml
+	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/networking.yaml \
+	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
+	kapid/kinds/storage.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
 kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.c kapid/kinds/no-effect.h \
 	kapid/kinds/c-text.c kapid/kinds/c-text.h kapid/kinds/facts.c kapid/kinds/facts.h
@@ -30,10 +31,10 @@ libkapid_core_a_SOURCES = \
 	kapid/patch/fieldset.c kapid/patch/fieldset.h kapid/patch/managed.c kapid/patch/patch.c kapid/patch/strategic.c \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
-	kapid/table/cells-cronjob.c kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
+	kapid/table/cells-cronjob.c kapid/table/cells-networking.c kapid/table/cells-pod.c kapid/table/cells-storage.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
-	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
-	kapid/strategy/job.c kapid/strategy/policy.c kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/strategy.c kapid/strategy/strategy.h
+	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/networking.c kapid/strategy/other.c kapid/strategy/pod.c \
+	kapid/strategy/job.c kapid/strategy/policy.c kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/storage.c kapid/strategy/strategy.c kapid/strategy/strategy.h
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
@@ -98,11 +99,14 @@ noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
 	kapid/admission/admission.c kapid/admission/admission.h \
 	kapid/admission/chain.c kapid/admission/chain.h kapid/admission/plugins.h \
+	kapid/admission/default-ingress-class.c \
 	kapid/admission/addresses.c kapid/admission/addresses.h \
 	kapid/admission/certificate-approval.c \
 	kapid/admission/certificate-request.c kapid/admission/certificate-request.h \
 	kapid/admission/certificate-signing.c \
 	kapid/admission/certificate-subject.c \
+	kapid/admission/claim-resize.c \
+	kapid/admission/default-storage-class.c \
 	kapid/admission/definition-names.c \
 	kapid/admission/gitsync.c \
 	kapid/admission/namespace-lifecycle.c \
@@ -117,6 +121,7 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/service-account.c \
 	kapid/admission/service-addresses.c \
 	kapid/admission/service-ips.c \
+	kapid/admission/storage-in-use.c \
 	kapid/admission/tolerations.c kapid/admission/tolerations.h \
 	kapid/pipeline/admit.c kapid/pipeline/admit.h
 libkapid_api_a_SOURCES += \
@@ -149,6 +154,9 @@ kapid_kapid_LDADD = $(KAPID_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-fairness
 tests_unit_test_kapid_fairness_SOURCES = tests/unit/test-kapid-fairness.c
 tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-storage
+tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
+tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-crds
 tests_unit_test_kapid_crds_SOURCES = tests/unit/test-kapid-crds.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_crds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

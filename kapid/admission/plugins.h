@@ -18,6 +18,9 @@
         X("PodSecurity", admission_pod_security) \
         X("PodNodeNameRestriction", admission_node_name) \
         X("Priority", admission_priority) \
+        X("DefaultStorageClass", admission_default_storage_class) \
+        X("StorageObjectInUseProtection", admission_storage_in_use) \
+        X("PersistentVolumeClaimResize", admission_claim_resize) \
         X("ServiceIPAllocation", admission_service_ips) \
         X("ServiceAddressRestriction", admission_service_addresses) \
         X("GitSyncImpersonation", admission_gitsync) \

@@ -378,6 +378,21 @@ static void validate_containers(
         }
 }
 
+static void validate_ephemeral(struct findings *f, const json_t *source, size_t index) {
+        const json_t *template = json_object_get(source, "volumeClaimTemplate");
+        size_t at = findings_push(f, "volumes");
+
+        findings_push_index(f, index);
+        findings_push(f, "ephemeral");
+        if (!template)
+                finding_add(f, FINDING_REQUIRED, "volumeClaimTemplate", NULL, NULL);
+        else {
+                findings_push(f, "volumeClaimTemplate");
+                strategy_validate_claim_template(f, template);
+        }
+        findings_pop(f, at);
+}
+
 static void validate_volumes(struct findings *f, const json_t *spec) {
         const json_t *volume;
         size_t i;
@@ -391,6 +406,8 @@ static void validate_volumes(struct findings *f, const json_t *spec) {
                 else if (n > 1)
                         finding_add(f, FINDING_FORBIDDEN, path, NULL,
                                         "may not specify more than 1 volume type");
+                if (json_object_get(volume, "ephemeral"))
+                        validate_ephemeral(f, json_object_get(volume, "ephemeral"), i);
         }
 }
 

@@ -55,7 +55,8 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind);
 /* The groups' tables, ended by an entry without kind. */
 extern const struct kind_strategy strategies_core[], strategies_pod[], strategies_service[],
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
-                strategies_apiextensions[], strategies_keelson[], strategies_policy[],
+                strategies_apiextensions[], strategies_keelson[], strategies_networking[],
+                strategies_policy[], strategies_storage[],
                 strategies_other[];
 
 /* Shared checks. */
@@ -69,6 +70,11 @@ void strategy_validate_embedded(struct findings *f, const struct schema *s, cons
 void strategy_validate_label_selector(struct findings *f, const json_t *selector);
 /* The pod of a pod or a template at the path's end ("spec", "spec.template.spec"). */
 void strategy_validate_pod_spec(struct findings *f, const json_t *spec);
+/* The spec of a claim, and a template of one in a pod (spec.volumes[].ephemeral), at the path's
+ * end.
+ */
+void strategy_validate_claim_spec(struct findings *f, const json_t *spec);
+void strategy_validate_claim_template(struct findings *f, const json_t *template);
 /* Defaults that depend on other fields of a pod spec. */
 int strategy_default_pod_spec(json_t *spec);
 /* spec.template of what makes pods: its labels must match spec.selector, which must select

@@ -29,3 +29,12 @@ json_t *cells_cronjob_images(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_last_schedule(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_selector(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_suspend(const json_t *cronjob, uint64_t now_us);
+
+/* So have volumes, claims and storage classes, cells-storage.c. */
+json_t *cells_claim_capacity(const json_t *claim, uint64_t now_us);
+json_t *cells_claim_modes(const json_t *claim, uint64_t now_us);
+json_t *cells_storage_class(const json_t *volume_or_claim, uint64_t now_us);
+json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us);
+json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
+json_t *cells_volume_modes(const json_t *volume, uint64_t now_us);
+json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us);

@@ -56,6 +56,16 @@ static const struct refusal {
                                                 .name = "p",
                                                 .object = "{'spec':{'priority':8}}"},
                                 403, "the integer value of priority must not be provided"},
+                {"PersistentVolumeClaimResize", ADMISSION_VALIDATE,
+                                {.group = "",
+                                                .plural = "persistentvolumeclaims",
+                                                .namespace = "shop",
+                                                .name = "c",
+                                                .live = "{'spec':{'resources':{'requests':{"
+                                                        "'storage':'1Gi'}}}}",
+                                                .object = "{'spec':{'resources':{'requests':{"
+                                                          "'storage':'2Gi'}}}}"},
+                                403, "the storageclass that provisions the pvc must support"},
                 {"NodeConnectionRestriction", ADMISSION_VALIDATE,
                                 {.group = "",
                                                 .plural = "nodes",
@@ -579,8 +589,9 @@ static void test_help(void **state) {
 
 /* Every plugin has a refusal above, or is tested for what it fills in or warns about. */
 static void test_all_are_tested(void **state) {
-        static const char *const others[] = {
-                        "CustomResourceDefinitionNames", "FieldsWithoutEffect"};
+        static const char *const others[] = {"CustomResourceDefinitionNames", "FieldsWithoutEffect",
+                        /* test-kapid-storage */
+                        "DefaultStorageClass", "StorageObjectInUseProtection"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++) {
                 bool found = false;

@@ -1,0 +1,70 @@
+/* Cells of volumes, claims and storage classes. */
+#include "kapid/table/cells.h"
+
+#include "lib/buf.h"
+#include "lib/object.h"
+
+static json_t *modes_cell(const json_t *modes) {
+        static const struct {
+                const char *mode, *shown;
+        } all[] = {{"ReadWriteOnce", "RWO"}, {"ReadOnlyMany", "ROX"}, {"ReadWriteMany", "RWX"},
+                        {"ReadWriteOncePod", "RWOP"}};
+        _cleanup_buf_ struct buf b = {0};
+        const json_t *mode;
+        size_t i;
+
+        for (size_t m = 0; m < ELEMENTS(all); m++)
+                json_array_foreach (modes, i, mode)
+                        if (streq(strempty(json_string_value(mode)), all[m].mode)) {
+                                buf_printf(&b, "%s%s", b.size > 0 ? "," : "", all[m].shown);
+                                break;
+                        }
+        return json_string(b.size > 0 ? b.data : "");
+}
+
+json_t *cells_volume_modes(const json_t *volume, uint64_t now_us) {
+        return modes_cell(json_at(volume, "spec.accessModes"));
+}
+
+/* Those of the volume, once the claim has one. */
+json_t *cells_claim_modes(const json_t *claim, uint64_t now_us) {
+        bool bound = *json_str_or(claim, "spec.volumeName", "");
+
+        return modes_cell(bound ? json_at(claim, "status.accessModes") : NULL);
+}
+
+json_t *cells_claim_capacity(const json_t *claim, uint64_t now_us) {
+        bool bound = *json_str_or(claim, "spec.volumeName", "");
+
+        return json_string(bound ? json_str_or(claim, "status.capacity.storage", "") : "");
+}
+
+json_t *cells_volume_claim(const json_t *volume, uint64_t now_us) {
+        const json_t *claim = json_at(volume, "spec.claimRef");
+
+        if (!claim)
+                return json_string("");
+        return json_sprintf("%s/%s", json_str_or(claim, "namespace", ""),
+                        json_str_or(claim, "name", ""));
+}
+
+json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us) {
+        return json_string(object_is_deleting(volume_or_claim)
+                                           ? "Terminating"
+                                           : json_str_or(volume_or_claim, "status.phase", ""));
+}
+
+json_t *cells_storage_class(const json_t *volume_or_claim, uint64_t now_us) {
+        const char *old = object_annotation(
+                        volume_or_claim, "volume.beta.kubernetes.io/storage-class");
+
+        return json_string(old ? old : json_str_or(volume_or_claim, "spec.storageClassName", ""));
+}
+
+json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us) {
+        const char *is_default = object_annotation(
+                        storage_class, "storageclass.kubernetes.io/is-default-class");
+
+        return json_sprintf("%s%s", object_name(storage_class),
+                        streq(strempty(is_default), "true") ? " (default)" : "");
+}
