@@ -99,6 +99,7 @@ noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
 	kapid/admission/admission.c kapid/admission/admission.h \
 	kapid/admission/chain.c kapid/admission/chain.h kapid/admission/plugins.h \
+	kapid/admission/default-class.c kapid/admission/default-class.h \
 	kapid/admission/default-ingress-class.c \
 	kapid/admission/addresses.c kapid/admission/addresses.h \
 	kapid/admission/certificate-approval.c \
@@ -157,6 +158,10 @@ tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-networking
+tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-admission.h tests/unit/kapid-create.h
+tests_unit_test_kapid_networking_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-crds
 tests_unit_test_kapid_crds_SOURCES = tests/unit/test-kapid-crds.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_crds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -38,3 +38,10 @@ json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us);
 json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_modes(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us);
+
+/* And what is about traffic, cells-networking.c. */
+json_t *cells_ingress_addresses(const json_t *ingress, uint64_t now_us);
+json_t *cells_ingress_hosts(const json_t *ingress, uint64_t now_us);
+json_t *cells_ingress_ports(const json_t *ingress, uint64_t now_us);
+json_t *cells_ingressclass_parameters(const json_t *ingress_class, uint64_t now_us);
+json_t *cells_policy_selector(const json_t *policy, uint64_t now_us);
