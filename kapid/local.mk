@@ -7,7 +7,7 @@ KIND_DOCUMENTS = \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
-	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml \
+	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/networking.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
 	kapid/kinds/storage.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
@@ -38,8 +38,12 @@ libkapid_core_a_SOURCES = \
 	kapid/table/cells.h \
 	kapid/table/table.c \
 	kapid/table/cells-cronjob.c \
+	kapid/table/cells-cronjob.c kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
+>> \
+=======
+	kapid/table/cells-cronjob.c kapid/table/cells-networking.c kapid/table/cells-pod.c kapid/table/cells-storage.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
+>>>>>>> theirs
 	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
-	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
 	kapid/strategy/rbac.c \
 	kapid/strategy/service.c \
 	kapid/strategy/storage.c \
@@ -47,7 +51,13 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/strategy.h \
 	kapid/strategy/job.c \
 	kapid/strategy/policy.c \
-	kapid/strategy/quota.c
+	kapid/strategy/quota.c \
+	kapid/strategy/job.c kapid/strategy/policy.c kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/strategy.c kapid/strategy/strategy.h \
+>>
+=======
+	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/networking.c kapid/strategy/other.c kapid/strategy/pod.c \
+	kapid/strategy/job.c kapid/strategy/policy.c kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/storage.c kapid/strategy/strategy.c kapid/strategy/strategy.h
+>>>>>>> theirs
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
@@ -111,6 +121,8 @@ noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
 	kapid/admission/admission.c kapid/admission/admission.h \
 	kapid/admission/chain.c kapid/admission/chain.h kapid/admission/plugins.h \
+	kapid/admission/default-class.c kapid/admission/default-class.h \
+	kapid/admission/default-ingress-class.c \
 	kapid/admission/addresses.c kapid/admission/addresses.h \
 	kapid/admission/certificate-approval.c \
 	kapid/admission/certificate-request.c kapid/admission/certificate-request.h \
@@ -169,6 +181,10 @@ tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-networking
+tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-admission.h tests/unit/kapid-create.h
+tests_unit_test_kapid_networking_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-crds
 tests_unit_test_kapid_crds_SOURCES = tests/unit/test-kapid-crds.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_crds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
