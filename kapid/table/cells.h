@@ -43,8 +43,6 @@ json_t *cells_cronjob_images(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_last_schedule(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_selector(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_suspend(const json_t *cronjob, uint64_t now_us);
->>
-=======
 
 /* And what is about traffic, cells-networking.c. */
 json_t *cells_ingress_addresses(const json_t *ingress, uint64_t now_us);
@@ -52,4 +50,3 @@ json_t *cells_ingress_hosts(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingress_ports(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingressclass_parameters(const json_t *ingress_class, uint64_t now_us);
 json_t *cells_policy_selector(const json_t *policy, uint64_t now_us);
->>>>>>> theirs
