@@ -25,6 +25,13 @@ uint64_t time_at(const json_t *o, const char *path);
  */
 json_t *pod_from_template(const json_t *template, const json_t *owner, const char *api_version,
                 const char *kind);
+/* Says in the pod's status why it is deleted (the condition DisruptionTarget, what a Job's
+ * podFailurePolicy asks for); a barrier and the delete come after it. failed: nobody is left to
+ * report its end, so its phase becomes Failed. Nothing for a pod that has ended or says so already.
+ */
+struct actions;
+void pod_disrupt(struct actions *a, const json_t *pod, const char *reason, const char *message,
+                bool failed, uint64_t now_us);
 /* A controller's owner reference. */
 json_t *controller_ref(const json_t *owner, const char *api_version, const char *kind);
 /* Adds patches that adopt orphans (ownerReferences extended) and releases owned objects that the
