@@ -1,6 +1,7 @@
 /* Build-time program: reads the kinds' YAML documents and writes them as one JSON array in a C
  * string, so that kapid carries them and needs no YAML at start. With --no-effect it writes the
- * table of fields without effect instead, with --no-effect-list the same for people; with --ids and
+ * table of fields without effect instead, with --no-effect-list the same for people and with
+ * --coverage how much of each kind has an effect; with --ids and
  * --facts the catalogue of kinds that the other programs use (lib/client/kinds.h). */
 #include "kapid/kinds/facts.h"
 #include "kapid/kinds/no-effect.h"
@@ -64,6 +65,8 @@ int main(int argc, char **argv) {
                 no_effect_write_c(all);
         else if (argc > 1 && streq(argv[1], "--no-effect-list"))
                 no_effect_write_list(all);
+        else if (argc > 1 && streq(argv[1], "--coverage"))
+                no_effect_write_coverage(all);
         else if (argc > 1 && streq(argv[1], "--ids"))
                 facts_write_ids(all);
         else if (argc > 1 && streq(argv[1], "--facts")) {

@@ -1,5 +1,5 @@
-/* Finds the fields that the documents call without effect and writes the table of lib/no-effect.h,
- * or the list of docs/fields-without-effect.md. */
+/* Walks the fields of the kinds' documents and finds those called without effect: writes the table
+ * of lib/no-effect.h, the list of docs/fields-without-effect.md or the counts of docs/kinds.md. */
 #include "kapid/kinds/no-effect.h"
 
 #include "kapid/kinds/c-text.h"
@@ -11,6 +11,8 @@ struct walk {
         const char *kind;
         struct buf rows;
         size_t count;
+        bool no_templates; /* their fields are those of Pod */
+        size_t realized;   /* fields with an effect that have no fields of their own */
 };
 
 static const json_t *definition(const json_t *documents, const char *name) {
@@ -47,7 +49,8 @@ static void walk(struct walk *w, const json_t *schema, const char *path,
 
         if (ref)
                 schema = definition(w->documents, ref);
-        if (!schema || is_entered(before, schema))
+        if (!schema || is_entered(before, schema) ||
+                        (w->no_templates && ref && streq(ref, "core.v1.PodTemplateSpec")))
                 return;
         here.schema = schema;
         json_object_foreach (json_object_get(schema, "properties"), key, field) {
@@ -57,10 +60,15 @@ static void walk(struct walk *w, const json_t *schema, const char *path,
                 assert(at);
                 if (streq(at, "status") || streq(at, "metadata"))
                         continue;
-                if (json_object_get(field, "x-keelson-no-effect"))
+                if (json_object_get(field, "x-keelson-no-effect")) {
                         w->row(w, at, field);
-                else
+                } else {
+                        size_t before_it = w->realized + w->count;
+
                         walk(w, field, at, &here);
+                        if (w->realized + w->count == before_it)
+                                w->realized++;
+                }
         }
         if (json_object_get(schema, "items")) {
                 _cleanup_free_ char *at = strformat("%s[]", path);
@@ -116,6 +124,11 @@ static void document_row(struct walk *w, const char *path, const json_t *field) 
                         text_of(field));
 }
 
+/* The fields of a pod template count under Pod. */
+static void count_row(struct walk *w, const char *path, const json_t *field) {
+        w->count++;
+}
+
 static void each_kind(const json_t *documents,
                 void (*row)(struct walk *w, const char *path, const json_t *field),
                 void (*done)(const struct walk *w, const json_t *document, struct buf *kinds),
@@ -127,17 +140,20 @@ static void each_kind(const json_t *documents,
                 const json_t *version = json_array_get(json_at(d, "spec.versions"), 0);
                 struct walk w = {.documents = documents,
                                 .row = row,
+                                .no_templates = row == count_row,
                                 .kind = json_str_or(d, "spec.names.kind", "")};
 
                 walk(&w, json_at(version, "schema.openAPIV3Schema"), "", NULL);
                 assert(!w.rows.failed);
-                if (done && w.count > 0)
+                if (done)
                         done(&w, d, kinds);
                 buf_done(&w.rows);
         }
 }
 
 static void c_kind(const struct walk *w, const json_t *document, struct buf *kinds) {
+        if (w->count == 0)
+                return;
         printf("static const struct no_effect_row rows_%zu[] = {\n%s};\n", kinds->size,
                         w->rows.data);
         buf_printf(kinds, "        {\"%s\", \"%s\", rows_%zu, %zu},\n",
@@ -158,4 +174,26 @@ void no_effect_write_c(const json_t *documents) {
 void no_effect_write_list(const json_t *documents) {
         printf("| kind | field | why |\n|---|---|---|\n");
         each_kind(documents, document_row, NULL, NULL);
+}
+
+static void coverage_row(const struct walk *w, const json_t *document, struct buf *kinds) {
+        const char *group = json_str_or(document, "spec.group", ""), *separator = "";
+        const json_t *version;
+        size_t i;
+
+        if (!*w->kind)
+                return;
+        printf("| %s | `", w->kind);
+        json_array_foreach (json_at(document, "spec.versions"), i, version) {
+                printf("%s%s%s%s", separator, group, *group ? "/" : "",
+                                json_str_or(version, "name", ""));
+                separator = "`, `";
+        }
+        printf("` | %zu | %zu |\n", w->realized, w->count);
+}
+
+void no_effect_write_coverage(const json_t *documents) {
+        printf("| kind | versions | fields with effect | kept with a warning |\n"
+               "|---|---|---|---|\n");
+        each_kind(documents, count_row, coverage_row, NULL);
 }
