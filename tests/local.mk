@@ -6,7 +6,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/pods tests/lab/join tests/lab/node tests/lab/story \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
-	tests/clients/controllers tests/clients/gitsync-sources tests/clients/disk-faults.c tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/wireclient.py \
+	tests/clients/controllers tests/clients/corpus tests/corpus tests/clients/old-versions tests/clients/gitsync-sources tests/clients/disk-faults.c tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/wireclient.py \
 	tests/clients/definitions tests/clients/definitions.py \
 	tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd \
 	tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members \
