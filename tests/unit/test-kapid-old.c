@@ -5,10 +5,10 @@
 #include "tests/unit/kapid-create.h"
 
 static int start(void **state) {
-        char *settings[] = {"extensions/v1beta1", "apps/v1beta1=true", "apps/v1beta2",
-                        "networking.k8s.io/v1beta1", "policy/v1beta1", NULL};
+        static const char *const settings[] = {"extensions/v1beta1", "apps/v1beta1=true",
+                        "apps/v1beta2", "networking.k8s.io/v1beta1", "policy/v1beta1", NULL};
         _cleanup_problem_ struct problem p = {0};
-        int r = kind_registry_new_with(&registry, settings, &p);
+        int r = kind_registry_new_with(&registry, (char *const *)settings, &p);
 
         if (r < 0)
                 fprintf(stderr, "%s\n", strempty(p.message));
