@@ -60,6 +60,7 @@ const struct kind_strategy strategies_policy[] = {
                 {.group = "policy",
                                 .kind = "PodDisruptionBudget",
                                 .flags = STRATEGY_NEEDS_VERSION,
+                                .convert = strategy_convert_budget,
                                 .prepare_create = budget_prepare_create,
                                 .validate = budget_validate,
                                 .validate_update = budget_validate_update},
