@@ -591,6 +591,50 @@ static void test_limit_bounds(void **state) {
         }
 }
 
+/* The range came after the claim; what deletes the claim must not be stopped by it. */
+static void test_limits_of_deleted_claims(void **state) {
+        fake_kapid_put(f, "/registry/persistentvolumeclaims/default/c",
+                        "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{"
+                        "\"name\":\"c\",\"namespace\":\"default\",\"finalizers\":[\"a.b/c\"]},"
+                        "\"spec\":{\"volumeMode\":\"Filesystem\",\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{"
+                        "\"storage\":\"9Gi\"}}},\"status\":{\"phase\":\"Pending\"}}");
+        limits("{'type':'PersistentVolumeClaim','max':{'storage':'1Gi'}}");
+        ask("PATCH", NS "persistentvolumeclaims/c", "{'metadata':{'labels':{'a':'b'}}}", 403,
+                        "maximum storage usage per PersistentVolumeClaim is 1Gi");
+        ask("DELETE", NS "persistentvolumeclaims/c", NULL, 200, NULL);
+        ask("PATCH", NS "persistentvolumeclaims/c", "{'metadata':{'finalizers':null}}", 200, NULL);
+        assert_null(fake_kapid_stored(f, "/registry/persistentvolumeclaims/default/c"));
+}
+
+/* What a pod says about itself as a whole does not hide what its containers ask for. */
+static void test_whole_pods(void **state) {
+        static const char *const refused[] = {"'overhead':{'cpu':'-9'}",
+                        "'resources':{'requests':{'cpu':'-9'}}",
+                        "'resources':{'limits':{'memory':'-9'}}"};
+
+        quota("{'hard':{'requests.cpu':'3','limits.memory':'1Gi'}}");
+        for (size_t i = 0; i < ELEMENTS(refused); i++) {
+                _cleanup_free_ char *rest =
+                                strformat(POD("a", "%s,'containers':[{'name':'c','image':'host'}]"),
+                                                refused[i]);
+
+                post("pods", "Pod", rest, 422, "must be greater than or equal to 0");
+        }
+        post("pods", "Pod",
+                        POD("a", "'resources':{'requests':{'cpu':'1m'},'limits':{'memory':'1Mi'}}," CONTAINERS(
+                                                 "{'requests':{'cpu':'1'},'limits':{'memory':'2Gi'}}")),
+                        403, "exceeded quota: q, requested: limits.memory=2Gi,");
+        post("pods", "Pod",
+                        POD("a", "'resources':{'requests':{'cpu':'1'},'limits':{'memory':'1Mi'}}," CONTAINERS(
+                                                 "{}")),
+                        403, "failed quota: q: must specify limits.memory for: c");
+        post("pods", "Pod",
+                        POD("a", "'resources':{'requests':{'cpu':'2'}},'overhead':{'cpu':'1'}," CONTAINERS(
+                                                 "{'limits':{'memory':'1Gi'}}")),
+                        201, NULL);
+        expect_used("{'requests.cpu':'3','limits.memory':'1Gi'}");
+}
+
 int main(void) {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
         const struct CMUnitTest tests[] = {
@@ -611,6 +655,8 @@ int main(void) {
                         TEST(test_warnings),
                         TEST(test_limit_defaults),
                         TEST(test_limit_bounds),
+                        TEST(test_limits_of_deleted_claims),
+                        TEST(test_whole_pods),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
