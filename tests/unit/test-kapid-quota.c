@@ -498,6 +498,24 @@ static void test_invalid(void **state) {
         post("pods", "Pod", PLAIN("a"), 403, "exceeded quota: q");
 }
 
+/* Lists that are compared item by item are short. */
+static void test_long_lists(void **state) {
+        static const struct {
+                const char *plural, *kind, *field, *item;
+        } lists[] = {{"resourcequotas", "ResourceQuota", "scopes", "'Terminating',"},
+                        {"limitranges", "LimitRange", "limits", "{'type':'a/b'},"}};
+
+        for (size_t i = 0; i < ELEMENTS(lists); i++) {
+                _cleanup_buf_ struct buf b = {0};
+
+                buf_printf(&b, "'metadata':{'name':'x'},'spec':{'%s':[", lists[i].field);
+                for (int n = 0; n < 100; n++)
+                        buf_append_str(&b, lists[i].item);
+                buf_printf(&b, "%.*s]}", (int)strlen(lists[i].item) - 1, lists[i].item);
+                post(lists[i].plural, lists[i].kind, b.data, 422, "must have at most 100 items");
+        }
+}
+
 static void test_warnings(void **state) {
         _cleanup_free_ char *body = quoted(
                         "{'apiVersion':'v1','kind':'ResourceQuota','metadata':{'name':'q'},'spec':"
@@ -652,6 +670,7 @@ int main(void) {
                         TEST(test_race),
                         TEST(test_others_pass),
                         TEST(test_invalid),
+                        TEST(test_long_lists),
                         TEST(test_warnings),
                         TEST(test_limit_defaults),
                         TEST(test_limit_bounds),
