@@ -427,6 +427,37 @@ static void test_others_pass(void **state) {
         exchange_done(&two);
 }
 
+/* One of three goes away while it waits: nothing is stored for it, and the next one gets on. */
+static void test_client_goes(void **state) {
+        struct exchange x[3];
+        char *bodies[3];
+
+        quota("{'hard':{'configmaps':'10'}}");
+        f->hold = true;
+        f->txns = 0;
+        for (int i = 0; i < 3; i++) {
+                bodies[i] = strformat("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
+                                      "\"name\":\"c%d\"}}",
+                                i);
+                x[i] = (struct exchange){
+                                .method = "POST", .path = NS "configmaps", .body = bodies[i]};
+                exchange(f, &x[i]);
+        }
+        exchange_done(&x[1]);
+        while (fake_kapid_answer(f))
+                ;
+        f->hold = false;
+        assert_int_equal(f->txns, 2);
+        assert_int_equal(x[0].code, 201);
+        assert_int_equal(x[2].code, 201);
+        assert_null(fake_kapid_stored(f, "/registry/configmaps/default/c1"));
+        expect_used("{'configmaps':'2'}");
+        exchange_done(&x[0]);
+        exchange_done(&x[2]);
+        for (int i = 0; i < 3; i++)
+                free(bodies[i]);
+}
+
 /* --- validation --- */
 
 static const struct {
@@ -669,6 +700,7 @@ int main(void) {
                         TEST(test_rival),
                         TEST(test_race),
                         TEST(test_others_pass),
+                        TEST(test_client_goes),
                         TEST(test_invalid),
                         TEST(test_long_lists),
                         TEST(test_warnings),
