@@ -7,7 +7,7 @@ KIND_DOCUMENTS = \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
-	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml \
+	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/networking.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
 	kapid/kinds/storage.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
@@ -32,22 +32,31 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/pod-amounts.c kapid/admission/pod-amounts.h kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
-	kapid/table/cells-pod.c \
-	kapid/table/cells-storage.c \
-	kapid/table/cells.c \
-	kapid/table/cells.h \
-	kapid/table/table.c \
-	kapid/table/cells-cronjob.c \
-	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
-	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/other.c kapid/strategy/pod.c \
+	kapid/strategy/apiextensions.c \
+	kapid/strategy/apps.c \
+	kapid/strategy/batch.c \
+	kapid/strategy/certificates.c \
+	kapid/strategy/core.c \
+	kapid/strategy/embedded.c \
+	kapid/strategy/job.c \
+	kapid/strategy/keelson.c \
+	kapid/strategy/networking.c \
+	kapid/strategy/other.c \
+	kapid/strategy/pod.c \
+	kapid/strategy/policy.c \
+	kapid/strategy/quota.c \
 	kapid/strategy/rbac.c \
 	kapid/strategy/service.c \
 	kapid/strategy/storage.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
-	kapid/strategy/job.c \
-	kapid/strategy/policy.c \
-	kapid/strategy/quota.c
+	kapid/table/cells-cronjob.c \
+	kapid/table/cells-networking.c \
+	kapid/table/cells-pod.c \
+	kapid/table/cells-storage.c \
+	kapid/table/cells.c \
+	kapid/table/cells.h \
+	kapid/table/table.c
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
@@ -74,7 +83,6 @@ lib/client/kind-ids.stamp: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 kapid/kinds/kind-facts.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
 	kapid/kinds/kinds-to-c$(EXEEXT) --facts $(KIND_DOCUMENTS:%=$(srcdir)/%) >$@.tmp && mv $@.tmp $@
-$(libkinds_a_OBJECTS): $(KIND_IDS)
 check_SCRIPTS += tests/fields
 EXTRA_DIST += tests/fields
 check_PROGRAMS += tests/unit/test-no-effect
@@ -112,6 +120,8 @@ noinst_LIBRARIES += libkapid_api.a
 libkapid_api_a_SOURCES = \
 	kapid/admission/admission.c kapid/admission/admission.h \
 	kapid/admission/chain.c kapid/admission/chain.h kapid/admission/plugins.h \
+	kapid/admission/default-class.c kapid/admission/default-class.h \
+	kapid/admission/default-ingress-class.c \
 	kapid/admission/addresses.c kapid/admission/addresses.h \
 	kapid/admission/certificate-approval.c \
 	kapid/admission/certificate-request.c kapid/admission/certificate-request.h \
@@ -160,8 +170,6 @@ kapid/bootstrap-objects.c: lib/text-to-c$(EXEEXT) kapid/bootstrap.yaml
 	bootstrap_objects=$(srcdir)/kapid/bootstrap.yaml >$@.tmp && mv $@.tmp $@
 CLEANFILES += kapid/bootstrap-objects.c
 EXTRA_DIST += kapid/bootstrap.yaml
-kapid/store/libkapid_api_a-store.$(OBJEXT): $(PROTO_H)
-kapid/store/store.$(OBJEXT): $(PROTO_H)
 sbin_PROGRAMS += kapid/kapid
 kapid_kapid_SOURCES = kapid/main.c
 KAPID_LIBS = libkapid_api.a libkapid_core.a libproto.a libkeelson.a $(PCRE2_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
@@ -172,6 +180,10 @@ tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-networking
+tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-admission.h tests/unit/kapid-create.h
+tests_unit_test_kapid_networking_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-crds
 tests_unit_test_kapid_crds_SOURCES = tests/unit/test-kapid-crds.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_crds_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -32,11 +32,12 @@ const char *cluster_file_text(const struct cluster_files *f, const char *name) {
 static int add(struct cluster_files *f, const char *name, char *text_taken, enum secrecy secrecy) {
         struct cluster_file *items = reallocarray(f->items, f->count + 1, sizeof(*items));
 
+        if (items)
+                f->items = items;
         if (!items || !text_taken) {
                 free(text_taken);
                 return -ENOMEM;
         }
-        f->items = items;
         items[f->count] = (struct cluster_file){strdup(name), text_taken, secrecy == SECRET};
         return items[f->count++].name ? 0 : -ENOMEM;
 }

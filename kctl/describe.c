@@ -1,6 +1,7 @@
 /* kctl describe: the object's fields in readable form, what belongs to it, and its events. The form
  * follows the object, not its kind, so that every kind has one; only what needs a second request is
  * special. */
+#include "kctl/describe-quota.h"
 #include "kctl/kctl.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
@@ -254,8 +255,15 @@ static int describe(struct kctl *k, const struct target *t, struct problem *p) {
         printf("%-*s%s (%s ago)\n", COLUMN,
                         "Created:", json_str_or(o, "metadata.creationTimestamp", ""),
                         age_of(json_str(o, "metadata.creationTimestamp"), age));
-        print_members(shown, 0);
+        if (streq(t->kind.resource.kind, "ResourceQuota"))
+                describe_quota(o, /* titled= */ false);
+        else if (streq(t->kind.resource.kind, "LimitRange"))
+                describe_limit_range(o);
+        else
+                print_members(shown, 0);
         print_conditions(o);
+        if (streq(t->kind.resource.kind, "Namespace"))
+                describe_bounds(k, object_name(o));
         if (streq(t->kind.resource.kind, "Node"))
                 print_pods_of_node(k, object_name(o));
         print_events(k, o, &t->kind);

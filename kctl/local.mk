@@ -3,8 +3,27 @@ bin_PROGRAMS += kctl/kctl
 noinst_LIBRARIES += libkctl.a
 libkctl_a_CPPFLAGS = $(AM_CPPFLAGS) -DKEELSON_LIBEXECDIR='"$(libexecdir)"' -DKEELSON_SBINDIR='"$(sbindir)"'
 libkctl_a_SOURCES = \
-	kctl/apply.c kctl/backup.c kctl/cluster.c kctl/cluster.h kctl/completion.c kctl/configs.c kctl/configs.h kctl/delete.c kctl/describe.c kctl/dev.c \
-	kctl/discover.c kctl/drain.c kctl/explain-placement.c kctl/flags.c kctl/get.c kctl/join.c kctl/kctl.h kctl/kinds.c \
+	kctl/apply.c \
+	kctl/backup.c \
+	kctl/cluster.c \
+	kctl/cluster.h \
+	kctl/completion.c \
+	kctl/configs.c \
+	kctl/configs.h \
+	kctl/delete.c \
+	kctl/describe.c \
+	kctl/dev.c \
+	kctl/discover.c \
+	kctl/drain.c \
+	kctl/explain-placement.c \
+	kctl/flags.c \
+	kctl/get.c \
+	kctl/join.c \
+	kctl/kctl.h \
+	kctl/kinds.c \
+	kctl/create.c \
+	kctl/describe-quota.c \
+	kctl/describe-quota.h \
 	kctl/kubeconfig-write.c kctl/logs.c kctl/machine.c kctl/machine.h kctl/manifests.c kctl/metadata.c kctl/output.c kctl/print.c \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h
@@ -24,7 +43,6 @@ kctl/texts.c: lib/text-to-c$(EXEEXT) $(KCTL_TEXT_FILES)
 	lib/text-to-c$(EXEEXT) kctl/texts.h $$words >$@.tmp && mv $@.tmp $@
 kctl_kctl_SOURCES = kctl/main.c
 kctl_kctl_LDADD = libkctl.a libsched.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
-
 check_PROGRAMS += tests/unit/test-kctl
 tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
 tests_unit_test_kctl_LDADD = libkctl.a libsched.a $(TEST_LIBS)

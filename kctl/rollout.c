@@ -6,6 +6,7 @@
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "lib/timefmt.h"
+#include "lib/yaml.h"
 
 /* The objects named on the command line; each has a name and a kind that rolls out. */
 static int rollout_targets(struct kctl *k, struct targets *ret, struct problem *p) {
@@ -184,6 +185,57 @@ static int history_read(
         return 0;
 }
 
+/* The pod template of a revision, without what the controller has added; a new reference. */
+static json_t *template_of(const struct target *t, const json_t *revision) {
+        const struct kind_rollout *rollout = t->kind.facts->rollout;
+        json_t *template = json_deep_copy(
+                        json_at(revision, rollout->template_path ? rollout->template_path
+                                                                 : t->kind.facts->pod_template));
+
+        if (rollout->hash_label)
+                json_object_del(json_object_get(json_object_get(template, "metadata"), "labels"),
+                                rollout->hash_label);
+        json_object_del(template, "$patch"); /* of a revision that is kept as a patch */
+        return template;
+}
+
+/* A flag's number of a revision, 0 when it is not given. */
+static int revision_flag(const char *text, const char *flag, int64_t *ret, struct problem *p) {
+        int64_t v = 0;
+
+        if (text && (parse_i64(text, &v) < 0 || v < 0))
+                return problem_set(p, EINVAL, 0, NULL, "--%s %s is not a number", flag, text);
+        *ret = v;
+        return 0;
+}
+
+static int no_such_revision(const struct target *t, int64_t wanted, struct problem *p) {
+        return problem_set(p, ENOENT, 0, NULL,
+                        "%s \"%s\" has no revision %lld; kctl rollout history lists its revisions",
+                        t->kind.singular, t->name, (long long)wanted);
+}
+
+static int print_revision(const struct target *t, const struct history *h, int64_t wanted,
+                struct problem *p) {
+        char label[320];
+
+        for (size_t i = 0; i < h->count; i++) {
+                _cleanup_json_ json_t *template = NULL;
+                _cleanup_free_ char *text = NULL;
+
+                if (revision_of(h->rollout, h->revisions[i]) != wanted)
+                        continue;
+                template = template_of(t, h->revisions[i]);
+                text = template ? yaml_text(template) : NULL;
+                if (!text)
+                        return -ENOMEM;
+                printf("%s/%s with revision #%lld\n%s", kind_label(&t->kind, label),
+                                object_name(h->object), (long long)wanted, text);
+                return 0;
+        }
+        return no_such_revision(t, wanted, p);
+}
+
 /* The number of the present revision. */
 static int64_t history_current(const struct history *h) {
         if (h->rollout->revision_annotation)
@@ -196,10 +248,16 @@ int kctl_rollout_history(struct kctl *k) {
         _cleanup_targets_ struct targets t = {0};
         _cleanup_problem_ struct problem p = {0};
         char label[320];
+        int64_t wanted = 0;
         bool scales;
 
-        if (rollout_targets(k, &t, &p) < 0 || history_read(k, &t.items[0], &h, &p) < 0)
+        if (revision_flag(k->flags.shown_revision, "revision", &wanted, &p) < 0 ||
+                        rollout_targets(k, &t, &p) < 0 ||
+                        history_read(k, &t.items[0], &h, &p) < 0 ||
+                        (wanted > 0 && print_revision(&t.items[0], &h, wanted, &p) < 0))
                 return kctl_fail(&p);
+        if (wanted > 0)
+                return EXIT_OK;
         /* Revisions that are no workloads themselves have no pods. */
         scales = !h.rollout->revision_path;
         printf("%s/%s\nREVISION   %sCHANGE-CAUSE\n", kind_label(&t.items[0].kind, label),
@@ -242,9 +300,9 @@ static int undo(struct kctl *k, const struct target *t, struct problem *p) {
         char label[320];
         int r;
 
-        if (k->flags.revision && (parse_i64(k->flags.revision, &wanted) < 0 || wanted < 0))
-                return problem_set(p, EINVAL, 0, NULL, "--to-revision %s is not a number",
-                                k->flags.revision);
+        r = revision_flag(k->flags.revision, "to-revision", &wanted, p);
+        if (r < 0)
+                return r;
         if (!path || !pointer)
                 return -ENOMEM;
         for (char *s = pointer; *s; s++)
@@ -254,19 +312,13 @@ static int undo(struct kctl *k, const struct target *t, struct problem *p) {
         if (r < 0)
                 return r;
         revision = find_revision(&h, wanted);
+        if (!revision && wanted > 0)
+                return no_such_revision(t, wanted, p);
         if (!revision)
                 return problem_set(p, ENOENT, 0, NULL,
-                                "%s \"%s\" has no %srevision %lld; kctl rollout history lists "
-                                "its revisions",
-                                t->kind.singular, t->name, wanted ? "" : "earlier one than ",
-                                (long long)(wanted ? wanted : history_current(&h)));
-        template = json_deep_copy(
-                        json_at(revision, h.rollout->template_path ? h.rollout->template_path
-                                                                   : t->kind.facts->pod_template));
-        if (h.rollout->hash_label)
-                json_object_del(json_object_get(json_object_get(template, "metadata"), "labels"),
-                                h.rollout->hash_label);
-        json_object_del(template, "$patch"); /* of a revision that is kept as a patch */
+                                "%s \"%s\" has no earlier revision than %lld to return to",
+                                t->kind.singular, t->name, (long long)history_current(&h));
+        template = template_of(t, revision);
         patch = json_pack("[{s:s, s:s, s:s}, {s:s, s:s, s:O}]", "op", "test", "path",
                         "/metadata/resourceVersion", "value",
                         json_str_or(h.object, "metadata.resourceVersion", ""), "op", "replace",

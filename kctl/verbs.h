@@ -13,6 +13,9 @@ VERB(kctl_describe, "describe", "KIND [NAME...] | KIND/NAME...",
 VERB(kctl_apply, "apply", "-f FILE...",
      "Create and change objects as files describe them (server-side apply)", "files",
      "filename", "dry-run", "force-conflicts", "field-manager", "output")
+VERB(kctl_create_quota, "create quota", "NAME --hard RESOURCE=AMOUNT,...",
+     "Limit what a namespace may use", NULL,
+     "hard", "scopes", "dry-run", "output")
 VERB(kctl_delete, "delete", "KIND NAME... | KIND/NAME... | -f FILE...",
      "Delete objects", "objects",
      "filename", "selector", "field-selector", "all", "all-namespaces", "cascade", "force",
@@ -27,7 +30,8 @@ VERB(kctl_rollout_status, "rollout status", "KIND/NAME",
      "Wait until a rollout is done", "objects",
      "timeout", "watch")
 VERB(kctl_rollout_history, "rollout history", "KIND/NAME",
-     "Show the revisions of a rollout", "objects")
+     "Show the revisions of a rollout", "objects",
+     "revision")
 VERB(kctl_rollout_undo, "rollout undo", "KIND/NAME",
      "Return to an earlier revision", "objects",
      "to-revision", "dry-run")

@@ -124,8 +124,6 @@ kstored_kstored_SOURCES = \
 KSTORED_LIBS = libkstored.a libproto.a libkeelson.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(KEELSON_LIBS)
 kstored_kstored_LDADD = $(KSTORED_LIBS)
 
-$(libkstored_a_OBJECTS) $(kstored_kstored_OBJECTS): $(PROTO_H)
-
 check_PROGRAMS += tests/unit/test-raft
 tests_unit_test_raft_SOURCES = tests/unit/raft-cluster.c tests/unit/raft-cluster.h tests/unit/test-raft.c tests/unit/unit.h
 tests_unit_test_raft_LDADD = libkstored.a $(TEST_LIBS)
@@ -141,38 +139,30 @@ tests_unit_test_corrupt_judge_LDADD = libkstored.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-first-life
 tests_unit_test_first_life_SOURCES = tests/unit/test-first-life.c tests/unit/unit.h
 tests_unit_test_first_life_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_first_life_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-mvcc
 tests_unit_test_mvcc_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-mvcc.c tests/unit/unit.h
 tests_unit_test_mvcc_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_mvcc_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-answers
 tests_unit_test_answers_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-answers.c tests/unit/unit.h
 tests_unit_test_answers_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_answers_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-watch
 tests_unit_test_watch_SOURCES = tests/unit/mvcc-fixture.c tests/unit/mvcc-fixture.h tests/unit/test-watch.c tests/unit/unit.h
 tests_unit_test_watch_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_watch_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-disk
 tests_unit_test_disk_SOURCES = tests/unit/test-disk.c tests/unit/unit.h
 tests_unit_test_disk_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-disk-sum
 tests_unit_test_disk_sum_SOURCES = tests/unit/disk-format-1.c tests/unit/disk-format-1.h tests/unit/test-disk-sum.c tests/unit/unit.h
 tests_unit_test_disk_sum_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_disk_sum_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-wal
 tests_unit_test_wal_SOURCES = tests/unit/test-wal.c tests/unit/unit.h tests/unit/wal-fixture.c tests/unit/wal-fixture.h
 tests_unit_test_wal_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-backup
 tests_unit_test_backup_SOURCES = tests/unit/disk-format-1.c tests/unit/disk-format-1.h tests/unit/test-backup.c tests/unit/unit.h
 tests_unit_test_backup_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_backup_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-peer-wire
 tests_unit_test_peer_wire_SOURCES = tests/unit/test-peer-wire.c tests/unit/unit.h
 tests_unit_test_peer_wire_LDADD = libkstored.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_peer_wire_OBJECTS): $(PROTO_H)
 check_PROGRAMS += tests/unit/test-replica
 tests_unit_test_replica_SOURCES = tests/unit/disk-format-1.c tests/unit/disk-format-1.h tests/unit/test-replica.c tests/unit/unit.h
 tests_unit_test_replica_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_unit_test_replica_OBJECTS): $(PROTO_H)

@@ -32,6 +32,7 @@ enum {
         EXIT_NOT_STARTED = 128,
         FILE_SIZE_MAX = 16 * 1024 * 1024,
         MESSAGE_MAX = 1024,
+        LOCK_TRIES = 1 << 17, /* some tenths of a second; the agent locks it for one read */
 };
 
 static const char magic[] = "kpod-exec 1\n";
@@ -72,17 +73,29 @@ static int write_report(const char *path, const char *word, const char *text) {
         return fd;
 }
 
+/* Locks the report. False when others held locks on it during all tries. There is no pause between
+ * them, because a wait with a bound would need another system call. True also without flock(): then
+ * the agent has no lock either. */
+static bool lock_report(int fd) {
+        for (unsigned i = 0; i < LOCK_TRIES; i++)
+                if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+                        return true;
+        return false;
+}
+
 /* "ran" cannot be written after the program has replaced this one. It is written before, and the
  * file stays locked until then (O_CLOEXEC) or until the end: the agent believes it once the lock is
- * gone. */
+ * gone. So without the lock it is not written. */
 static void report_run(const char *path) {
         int fd;
 
         if (!path)
                 return;
         fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (fd >= 0)
-                (void)flock(fd, LOCK_EX | LOCK_NB);
+        if (fd >= 0 && !lock_report(fd)) {
+                close(fd);
+                return;
+        }
         fd = write_report(path, "ran", "");
         if (fd >= 0)
                 close(fd);

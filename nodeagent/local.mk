@@ -66,4 +66,3 @@ tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/un
 tests_unit_test_volume_folder_LDADD = $(NODEAGENT_TEST_LIBS)
 check_SCRIPTS += tests/unit/kpod-exec
 EXTRA_DIST += tests/unit/kpod-exec tests/golden/pod-to-units tests/golden/services-to-nft
-$(nodeagent_libnodeagent_a_OBJECTS) $(nodeagent_knodeagent_OBJECTS): $(KIND_IDS)

@@ -17,4 +17,3 @@ proto/%.pb-c.c proto/%.pb-c.h: $(top_srcdir)/proto/%.proto
 	$(AM_V_GEN)$(MKDIR_P) proto && $(PROTOC) -I$(top_srcdir) --c_out=. $<
 
 proto/rpc.pb-c.h: proto/kv.pb-c.h
-

@@ -142,7 +142,14 @@ static void maybe_whole(struct collector *c) {
 }
 
 static void on_synced(struct informer *i, void *userdata) {
-        maybe_whole(userdata);
+        struct collector *c = userdata;
+
+        maybe_whole(c);
+        /* Objects of a new kind may have come and gone before it was watched. */
+        for (size_t n = 0; n < c->catalogue.count; n++)
+                if (c->catalogue.items[n]->informer == i)
+                        manager_on_deleted(c->options.manager, &c->catalogue.items[n]->resource,
+                                        /* object= */ NULL);
 }
 
 void collector_on_world_synced(struct collector *c) {

@@ -16,8 +16,9 @@ struct controller {
          */
         void (*wake)(const struct world *w, const struct wake *out, enum world_kind kind,
                         const json_t *old, const json_t *object, bool gone);
-        /* An object of any served kind was deleted, also of those that the world does not have.
-         * NULL: does not matter. */
+        /* An object of any served kind was deleted, also of those that the world does not have;
+         * object NULL: some may have been, before the kind was watched. The function may be NULL.
+         */
         void (*deleted)(const struct world *w, const struct wake *out, const struct api_resource *r,
                         const json_t *object);
         void (*plan)(const struct world *w, const char *name, struct actions *a);

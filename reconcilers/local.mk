@@ -121,9 +121,12 @@ tests_unit_test_batch_SOURCES = tests/unit/test-batch.c tests/unit/fake-world.h 
 tests_unit_test_batch_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_loops_SOURCES = tests/unit/test-loops.c tests/unit/fake-api.h tests/unit/loop.h tests/unit/unit.h
 tests_unit_test_loops_LDADD = libreconcile.a libsched.a $(TEST_LIBS)
-tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_rollouts_SOURCES = tests/unit/test-rollouts.c tests/unit/simulation.h tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_rollouts_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-history tests/unit/test-daemonset tests/unit/test-statefulset tests/unit/test-storage
+check_PROGRAMS += tests/unit/test-rollouts-numbered
+tests_unit_test_rollouts_numbered_SOURCES = tests/unit/test-rollouts-numbered.c tests/unit/simulation.h tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_rollouts_numbered_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_history_SOURCES = tests/unit/test-history.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_history_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_daemonset_SOURCES = tests/unit/test-daemonset.c tests/unit/fake-world.h tests/unit/unit.h
@@ -132,8 +135,3 @@ tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/f
 tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_storage_SOURCES = tests/unit/test-storage.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
-$(libreconcile_a_OBJECTS): $(KIND_IDS)
-$(libgitsync_a_OBJECTS): $(KIND_IDS)
-$(reconcilers_kgitd_OBJECTS): $(KIND_IDS)
-$(reconcilers_kreconciled_OBJECTS): $(KIND_IDS)
-$(reconcilers_kschedd_OBJECTS): $(KIND_IDS)

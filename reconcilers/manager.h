@@ -33,7 +33,7 @@ bool manager_is_synced(const struct manager *m);
 /* The owner graph is complete: namespaces may be emptied. */
 void manager_set_graph(
                 struct manager *m, const struct graph *graph, const struct catalogue *catalogue);
-/* An object of any kind was deleted. */
+/* An object of any kind was deleted; NULL: some may have been, of all namespaces. */
 void manager_on_deleted(
                 struct manager *m, const struct api_resource *resource, const json_t *object);
 /* The namespace of that name has no content left. */

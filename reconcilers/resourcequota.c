@@ -33,12 +33,15 @@ static bool counts(const char *resource, const struct api_resource *r) {
         return strncmp(resource, r->plural, n) == 0 && (resource[n] == 0 || resource[n] == '.');
 }
 
-/* Wakes the quotas of the object's namespace that count it. */
+/* Wakes the quotas of the object's namespace (NULL: of all) that count it. */
 static void wake_counting(const struct world *w, const struct wake *out,
                 const struct api_resource *r, const json_t *object) {
         _cleanup_objects_ struct objects quotas = {0};
 
-        world_list(w, WORLD_RESOURCEQUOTAS_BY_NS, object_namespace(object), &quotas);
+        if (object)
+                world_list(w, WORLD_RESOURCEQUOTAS_BY_NS, object_namespace(object), &quotas);
+        else
+                world_all(w, WORLD_RESOURCEQUOTAS, &quotas);
         for (size_t i = 0; i < quotas.count; i++) {
                 const char *key;
                 json_t *v;

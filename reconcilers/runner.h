@@ -41,7 +41,7 @@ DEFINE_CLEANUP(struct runner *, runner_free);
 /* Not leading: no round is started, and those under way start no further action. */
 void runner_set_leading(struct runner *r, bool leading);
 void runner_add(struct runner *r, const char *name);
-/* Passes the deletion of an object of any kind to the controller's deleted(). */
+/* Passes the deletion of an object of any kind to the controller's deleted(); NULL as there. */
 void runner_on_deleted(struct runner *r, const struct api_resource *resource, const json_t *object);
 /* Passes a change to the controller's wake(), and continues with names that waited for it. */
 void runner_on_event(struct runner *r, enum world_kind kind, const json_t *old,

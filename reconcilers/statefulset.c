@@ -7,11 +7,13 @@
  *
  * OrderedReady: the first two stop at the first pod that is not ready, Parallel: they do not.
  *
- * One thing is better than in Kubernetes. There, a pod of a broken revision stops everything that
+ * Two things are better than in Kubernetes. There, a pod of a broken revision stops everything that
  * follows until it becomes ready, which it never does, and a rollback waits until somebody deletes
- * that pod ("Forced rollback" in the manual). Here the update goes on where the others stop, and a
- * pod that is not ready and has the wrong revision is replaced: nothing that works is lost by it.
- * It waits its turn when max_unavailable pods of the new revision are not ready themselves. */
+ * that pod ("Forced rollback" in the manual). Here the update continues where the others stop, and
+ * a pod that is not ready and has the wrong revision is replaced: nothing that works is lost by it.
+ * It waits its turn when max_unavailable pods of the new revision are not ready themselves. And
+ * there, of two pods that are scaled away and not ready, the higher one waits until the lower one
+ * is ready; here it is deleted. */
 #include "lib/map.h"
 #include "lib/object.h"
 #include "reconcilers/statefulset-internal.h"
@@ -87,22 +89,11 @@ static bool keep_replicas(const struct set *s, const struct world *w, struct act
         return false;
 }
 
-static const struct set_member *first_unhealthy(const struct set_members *m) {
-        for (size_t i = 0; i < m->count; i++)
-                if (!m->items[i].healthy)
-                        return &m->items[i];
-        return NULL;
-}
-
 static void remove_condemned(const struct set *s, struct actions *a) {
-        const struct set_member *unhealthy = first_unhealthy(&s->condemned);
-
         for (size_t i = s->condemned.count, n = 0; i > 0 && n < BURST_MAX; i--) {
                 const struct set_member *m = &s->condemned.items[i - 1];
 
                 if (!object_is_deleting(m->pod)) {
-                        if (s->ordered && !m->healthy && m != unhealthy)
-                                return; /* one below it comes first */
                         set_delete_pod(s, a, m->pod);
                         n++;
                 }

@@ -3,12 +3,39 @@ check_SCRIPTS += tests/layers tests/tidy tests/scripts tests/packages
 EXTRA_DIST += tests/names.pl
 EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/scripts tests/packages tests/other-release \
 	tests/lab/lab tests/lab/lab-layer tests/lab/lab-machine tests/lab/lab-root tests/lab/root.sh \
-	tests/lab/pick tests/lab/ask.pl tests/lab/tap.sh tests/lab/verbs tests/lab/pods tests/lab/join tests/lab/node tests/lab/story \
+	tests/lab/pick \
+	tests/lab/ask.pl \
+	tests/lab/tap.sh \
+	tests/lab/verbs \
+	tests/lab/apps \
+	tests/lab/pods \
+	tests/lab/join \
+	tests/lab/node \
+	tests/lab/story \
+	tests/lab/storage \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
-	tests/clients/controllers tests/clients/apps tests/clients/fake-nodes.py tests/clients/gitsync-sources tests/clients/disk-faults.c tests/clients/kubectl tests/clients/wire tests/clients/wire.py tests/clients/wireclient.py \
-	tests/clients/definitions tests/clients/definitions.py \
-	tests/clients/python tests/clients/python.py tests/clients/etcdctl tests/clients/etcdctl-beside-etcd \
+	tests/clients/controllers \
+	tests/clients/apps \
+	tests/clients/fake-nodes.py \
+	tests/clients/gitsync-sources \
+	tests/clients/disk-faults.c \
+	tests/clients/kubectl \
+	tests/clients/wire \
+	tests/clients/wire.py \
+	tests/clients/wireclient.py \
+	tests/clients/batch \
+	tests/clients/definitions \
+	tests/clients/definitions.py \
+	tests/clients/scheduler \
+	tests/clients/scheduler.py \
+	tests/clients/python \
+	tests/clients/python.py \
+	tests/clients/etcdctl \
+	tests/clients/etcdctl-beside-etcd \
+	tests/clients/storage \
+	tests/clients/quota \
+	tests/clients/quota.py \
 	tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members \
 	tests/clients/kstored-replace tests/clients/cluster.sh tests/clients/kstored-chaos tests/clients/kstored-web \
 	tests/clients/kstored-web.py tests/clients/limits-beside-etcd tests/clients/kstored-big-reads \
@@ -33,13 +60,11 @@ tests_chaos_kstored_chaos_SOURCES = tests/chaos/chaos.h tests/chaos/cluster.c te
 	tests/chaos/leases.c tests/chaos/load.c tests/chaos/main.c tests/chaos/nemesis.c tests/chaos/proxy.c \
 	tests/chaos/rpc.c tests/chaos/watch.c
 tests_chaos_kstored_chaos_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_chaos_kstored_chaos_OBJECTS): $(PROTO_H)
 
 # Changes a value where no checksum shows it: for tests/clients/kstored-members.
 noinst_PROGRAMS += tests/clients/forge
 tests_clients_forge_SOURCES = tests/clients/forge.c
 tests_clients_forge_LDADD = libkstored.a libproto.a $(SQLITE_LIBS) $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_clients_forge_OBJECTS): $(PROTO_H)
 
 # The store's real code in simulated worlds, with places where bugs can be planted: kstored/raft/bugs.h.
 noinst_PROGRAMS += tests/sim/kstored-sim
@@ -50,7 +75,6 @@ tests_sim_kstored_sim_SOURCES = tests/sim/checks.c tests/sim/clients.c tests/sim
 tests_sim_kstored_sim_CPPFLAGS = $(AM_CPPFLAGS) -DKSTORED_BUGS
 tests_sim_kstored_sim_CFLAGS = $(AM_CFLAGS) -O2
 tests_sim_kstored_sim_LDADD = liblinear.a libproto.a $(PROTOBUF_C_LIBS) $(TEST_LIBS)
-$(tests_sim_kstored_sim_OBJECTS): $(PROTO_H)
 
 # `make sim-long SECONDS=600`: as many worlds as the time allows, from a seed of its own each time.
 .PHONY: sim-long

@@ -28,6 +28,7 @@
         X("CertificateApproval", admission_certificate_approval) \
         X("CertificateSigning", admission_certificate_signing) \
         X("CertificateSubjectRestriction", admission_certificate_subject) \
+        X("DefaultIngressClass", admission_default_ingress_class) \
         X("CustomResourceDefinitionNames", admission_definition_names) \
         X("FieldsWithoutEffect", admission_no_effect) \
         X("ResourceQuota", admission_resource_quota)

@@ -14,6 +14,7 @@
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/object.h"
+#include "lib/timefmt.h"
 
 enum { JUDGEMENTS_MAX = 8 };
 
@@ -44,9 +45,42 @@ static void eviction_respond(struct write *w, const struct problem *p) {
                 respond_created(w->request);
 }
 
+/* Says why the pod ends: what a Job's podFailurePolicy asks for. */
+static int add_condition(json_t *pod, const char *now) {
+        json_t *list = json_at_mut(pod, "status.conditions");
+        int r;
+
+        if (object_condition(pod, "DisruptionTarget"))
+                return 0;
+        if (!list) {
+                r = json_set_at(pod, "status.conditions", json_array());
+                if (r < 0)
+                        return r;
+                list = json_at_mut(pod, "status.conditions");
+        }
+        return json_array_append_new(list,
+                               json_pack("{ss, ss, ss, ss, ss}", "type", "DisruptionTarget",
+                                               "status", "True", "reason", "EvictionByEvictionAPI",
+                                               "message", "Eviction API: evicting",
+                                               "lastTransitionTime", now)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int evict_decide(
+                struct write *w, const json_t *live, struct decision *ret, struct problem *p) {
+        const char *phase = json_str_or(live, "status.phase", "");
+        char now[TIMEFMT_SIZE];
+        int r = delete_decide(w, live, ret, p);
+
+        if (r < 0 || ret->act != DECIDE_PUT || streq(phase, "Succeeded") || streq(phase, "Failed"))
+                return r;
+        return add_condition(ret->object, time_format(w->request->now_us, now));
+}
+
 static void evict(struct request *request) {
         write_start(request,
-                        &(struct write_options){.decide = delete_decide, .done = eviction_respond});
+                        &(struct write_options){.decide = evict_decide, .done = eviction_respond});
 }
 
 static void budget_charged(struct write *w, const struct problem *p) {

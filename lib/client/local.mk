@@ -24,4 +24,3 @@ tests_unit_test_workqueue_LDADD = $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-executor
 tests_unit_test_executor_SOURCES = tests/unit/test-executor.c tests/unit/unit.h
 tests_unit_test_executor_LDADD = $(TEST_LIBS)
-

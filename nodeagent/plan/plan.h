@@ -27,6 +27,9 @@ struct pod_facts {
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
         bool no_user_namespaces; /* the kernel has none, or they are switched off */
+        /* Set by pod_to_units() for its parts: the folder of the first claim that the pod may write
+         * to, or NULL. Pods that have it one after another get the same dynamic user. */
+        const char *claimed;
 };
 
 /* "kpod-<namespace>_<pod>_<container>.service". Where that is too long for a unit's name, the pod's

@@ -463,6 +463,17 @@ static int all_volumes(const json_t *pod, const json_t *resources, const struct 
         return 0;
 }
 
+static const char *claimed_folder(const json_t *volumes) {
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (volumes, i, v)
+                if (streq(json_str_or(v, "type", ""), "claim") &&
+                                !json_bool_or(v, "readOnly", false))
+                        return json_str(v, "path");
+        return NULL;
+}
+
 int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p) {
         static const struct {
@@ -470,11 +481,13 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
                 bool init;
         } lists[] = {{"initContainers", true}, {"containers", false}};
         _cleanup_json_ json_t *out = json_object(), *volumes = NULL, *warnings = NULL;
+        struct pod_facts known = *facts;
         int r;
 
         r = all_volumes(pod, resources, facts, &volumes, p);
         if (r < 0)
                 return r;
+        known.claimed = claimed_folder(volumes);
         warnings = warnings_of(pod, facts);
         if (json_array_size(warnings) > 0)
                 json_object_set(out, "warnings", warnings);
@@ -483,7 +496,7 @@ int pod_to_units(const json_t *pod, const json_t *resources, const struct pod_fa
         for (size_t l = 0; l < ELEMENTS(lists); l++) {
                 json_t *units = NULL;
 
-                r = units_of(pod, lists[l].init, resources, volumes, facts, &units, p);
+                r = units_of(pod, lists[l].init, resources, volumes, &known, &units, p);
                 if (r < 0)
                         return r;
                 if (json_object_set_new(out, lists[l].name, units) < 0)

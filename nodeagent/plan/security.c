@@ -215,12 +215,13 @@ static int seccomp(struct context *c, uint64_t bounding) {
 }
 
 /* One user for all containers of a pod and for the commands of their probes, the same at every
- * start: systemd derives its number from the name. */
+ * start: systemd derives its number from the name. With a claim the name follows from the claimed
+ * folder, so that the next pod may write what this one has written. */
 static int dynamic_user(struct context *c) {
-        const char *uid = object_uid(c->pod);
+        const char *of = c->facts->claimed ? c->facts->claimed : object_uid(c->pod);
         char digest[65];
 
-        sha256_hex(uid, strlen(uid), digest);
+        sha256_hex(of, strlen(of), digest);
         c->dynamic = true;
         json_object_set_new(c->properties, "DynamicUser", json_true());
         return json_object_set_new(c->properties, "User", json_sprintf("kp-%.16s", digest)) < 0

@@ -656,7 +656,8 @@ static void test_help(void **state) {
 /* Every plugin has a refusal above, or is tested for what it fills in or warns about. */
 static void test_all_are_tested(void **state) {
         static const char *const others[] = {"CustomResourceDefinitionNames", "FieldsWithoutEffect",
-                        /* test-kapid-storage */
+                        /* test-kapid-networking, test-kapid-storage */
+                        "DefaultIngressClass",
                         "DefaultStorageClass", "StorageObjectInUseProtection"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++) {
