@@ -215,6 +215,10 @@ tests_unit_test_boundaries_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-writes
 tests_unit_test_kapid_writes_SOURCES = tests/unit/test-kapid-writes.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
 tests_unit_test_kapid_writes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-eviction
+tests_unit_test_kapid_eviction_SOURCES = tests/unit/test-kapid-eviction.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
+tests_unit_test_kapid_eviction_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test-kapid-quota
 tests_unit_test_kapid_quota_SOURCES = tests/unit/test-kapid-quota.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
 tests_unit_test_kapid_quota_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

@@ -190,18 +190,34 @@ int pipeline_validate_create(const struct kind *k, const json_t *object, struct 
         return findings_problem(&f, k, NULL, object_name(object), p);
 }
 
+/* The strings of a list as keys. NULL when out of memory. */
+static json_t *set_of(const json_t *list) {
+        _cleanup_json_ json_t *set = json_object();
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v)
+                if (json_is_string(v) &&
+                                json_object_set_new(set, json_string_value(v), json_true()) < 0)
+                        return NULL;
+        return TAKE_PTR(set);
+}
+
 static void validate_metadata_update(struct findings *f, const json_t *old, const json_t *object) {
         static const char *const fixed[] = {"metadata.name", "metadata.namespace", "metadata.uid",
                         "metadata.creationTimestamp"};
         const json_t *list = json_at(object, "metadata.finalizers"), *item;
+        _cleanup_json_ json_t *had = NULL;
         size_t i;
 
         for (i = 0; i < ELEMENTS(fixed); i++)
                 strategy_validate_immutable(f, old, object, fixed[i]);
         if (!object_is_deleting(old))
                 return;
+        had = set_of(json_at(old, "metadata.finalizers"));
+        f->failed |= !had;
         json_array_foreach (list, i, item)
-                if (json_is_string(item) && !object_has_finalizer(old, json_string_value(item)))
+                if (json_is_string(item) && !json_object_get(had, json_string_value(item)))
                         finding_add(f, FINDING_FORBIDDEN, "metadata.finalizers", NULL,
                                         "no new finalizers can be added if the object is being "
                                         "deleted, found new "

@@ -238,9 +238,11 @@ static void validate_failure_policy(struct findings *f, const json_t *spec) {
         if (replacement && !streq(strempty(json_string_value(replacement)), "Failed"))
                 finding_add(f, FINDING_NOT_SUPPORTED, "podReplacementPolicy", replacement,
                                 "supported values: \"Failed\"");
-        if (json_array_size(rules) > RULES_MAX)
+        if (json_array_size(rules) > RULES_MAX) {
                 finding_add(f, FINDING_TOO_MANY, "podFailurePolicy.rules", NULL,
                                 "must have at most %i items", RULES_MAX);
+                return;
+        }
         json_array_foreach (rules, i, rule) {
                 size_t at = findings_push(f, "podFailurePolicy.rules");
 
@@ -300,9 +302,11 @@ static void validate_success_policy(struct findings *f, const json_t *spec, bool
                 finding_add(f, FINDING_REQUIRED, "successPolicy.rules", NULL,
                                 "at least one rules must be specified when the successPolicy is "
                                 "specified");
-        if (json_array_size(rules) > RULES_MAX)
+        if (json_array_size(rules) > RULES_MAX) {
                 finding_add(f, FINDING_TOO_MANY, "successPolicy.rules", NULL,
                                 "must have at most %i items", RULES_MAX);
+                return;
+        }
         json_array_foreach (rules, i, rule) {
                 size_t at = findings_push(f, "successPolicy.rules");
 
