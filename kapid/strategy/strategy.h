@@ -58,8 +58,7 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind);
 extern const struct kind_strategy strategies_core[], strategies_pod[], strategies_service[],
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
                 strategies_apiextensions[], strategies_keelson[], strategies_networking[],
-                strategies_policy[], strategies_storage[],
-                strategies_other[];
+                strategies_policy[], strategies_storage[], strategies_other[];
 
 /* Shared checks. */
 /* metadata of any object: name, labels, annotations, owner references, finalizers. */

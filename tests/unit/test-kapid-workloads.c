@@ -91,8 +91,8 @@ static void test_refusals(void **state) {
                         {"apps", "statefulsets", WORKLOAD(",'serviceName':'a.b'"),
                                         "spec.serviceName: Invalid value: 'a.b'"},
                         {"apps", "statefulsets",
-                                        "{'metadata':{'name':'we.b','namespace':'d'},'spec':{"
-                                        SELECTOR "," TEMPLATE "}}",
+                                        "{'metadata':{'name':'we.b','namespace':'d'},'spec':{" SELECTOR
+                                        "," TEMPLATE "}}",
                                         "metadata.name: Invalid value: 'we.b'"},
                         {"apps", "statefulsets",
                                         WORKLOAD(",'persistentVolumeClaimRetentionPolicy':{"
@@ -108,16 +108,17 @@ static void test_refusals(void **state) {
                                                  ",'maxUnavailable':0}}"),
                                         "rollingUpdate.maxUnavailable: Required value: cannot be "
                                         "0 when `maxSurge` is 0"},
-                        {"apps", "daemonsets", "{" META ",'spec':{" SELECTOR ",'template':{"
+                        {"apps", "daemonsets",
+                                        "{" META ",'spec':{" SELECTOR ",'template':{"
                                         "'metadata':{'labels':{'app':'web'}},'spec':{"
                                         "'restartPolicy':'Never','containers':[{'name':'c'}]}}}}",
                                         "spec.template.spec.restartPolicy: Unsupported value"},
-                        {"apps", "daemonsets", "{" META ",'spec':{" SELECTOR ",'template':{"
+                        {"apps", "daemonsets",
+                                        "{" META ",'spec':{" SELECTOR ",'template':{"
                                         "'metadata':{'labels':{'app':'web'}},'spec':{"
                                         "'activeDeadlineSeconds':9,'containers':[{'name':'c'}]}}}}",
                                         "activeDeadlineSeconds in DaemonSet is not Supported"},
-                        {"apps", "daemonsets",
-                                        "{" META ",'spec':{'selector':{}," TEMPLATE "}}",
+                        {"apps", "daemonsets", "{" META ",'spec':{'selector':{}," TEMPLATE "}}",
                                         "empty selector is invalid"},
                         {"apps", "controllerrevisions", "{" META ",'revision':1}",
                                         "data: Required value: data is mandatory"},
@@ -130,8 +131,8 @@ static void test_refusals(void **state) {
                                         "{" META ",'spec':{'template':{'spec':{'containers':[{"
                                         "'name':'c'}]}}}}",
                                         "spec.selector: Required value"},
-                        {"", "replicationcontrollers", "{" META ",'spec':{'replicas':-1," TEMPLATE
-                                        "}}",
+                        {"", "replicationcontrollers",
+                                        "{" META ",'spec':{'replicas':-1," TEMPLATE "}}",
                                         "spec.replicas: Invalid value: -1"},
         };
 
