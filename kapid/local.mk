@@ -213,11 +213,14 @@ tests_unit_test_pod_security_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_boundaries_SOURCES = tests/unit/test-boundaries.c tests/unit/kapid-cases.h
 tests_unit_test_boundaries_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-writes
+check_PROGRAMS += tests/unit/test-kapid-eviction
+tests_unit_test_kapid_eviction_SOURCES = tests/unit/test-kapid-eviction.c tests/unit/unit.h
+tests_unit_test_kapid_eviction_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_writes_SOURCES = tests/unit/test-kapid-writes.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
 tests_unit_test_kapid_writes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
-check_PROGRAMS += tests/unit/test-kapid-eviction
-tests_unit_test_kapid_eviction_SOURCES = tests/unit/test-kapid-eviction.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
-tests_unit_test_kapid_eviction_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-eviction-races
+tests_unit_test_kapid_eviction_races_SOURCES = tests/unit/test-kapid-eviction-races.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h tests/unit/unit.h
+tests_unit_test_kapid_eviction_races_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += tests/unit/test-kapid-quota
 tests_unit_test_kapid_quota_SOURCES = tests/unit/test-kapid-quota.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h

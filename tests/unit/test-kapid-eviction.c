@@ -1,105 +1,126 @@
-/* Evictions against pods and budgets that others change in between. */
+/* What an eviction does to a PodDisruptionBudget. */
 #include "tests/unit/unit.h"
 
+#include "kapid/verbs/budget.h"
+#include "kapid/verbs/internal.h"
 #include "lib/object.h"
-#include "tests/unit/fake-kapid.h"
 
-static struct fake_kapid *f;
+#define BUDGET(generation, more) \
+        "{\"metadata\": {\"generation\": " generation \
+        "}, \"status\": {\"observedGeneration\": 1" more "}}"
 
-#define NS "/api/v1/namespaces/default/"
-#define POD_KEY "/registry/pods/default/a"
-#define BUDGET_KEY "/registry/poddisruptionbudgets/default/b"
-#define POD(uid, phase, conditions) \
-        "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"namespace\":" \
-        "\"default\",\"uid\":\"" uid "\",\"labels\":{\"app\":\"web\"}},\"spec\":{\"nodeName\":" \
-        "\"n1\",\"containers\":[{\"name\":\"c\",\"image\":\"host\"}]},\"status\":{\"phase\":" \
-        "\"" phase "\",\"conditions\":[" conditions "]}}"
-#define READY "{\"type\":\"Ready\",\"status\":\"True\"}"
+static const struct {
+        const char *live;
+        int code, left; /* disruptions, where it is granted */
+        const char *cause;
+} cases[] = {
+                {NULL, 0, 0, NULL},
+                {BUDGET("1", ", \"disruptionsAllowed\": 2"), 0, 1, NULL},
+                {BUDGET("1", ", \"disruptionsAllowed\": 1, \"conditions\": [{\"type\": "
+                             "\"DisruptionAllowed\", \"status\": \"True\"}]"),
+                                0, 0, NULL},
+                {BUDGET("1", ", \"desiredHealthy\": 3, \"currentHealthy\": 2"), 429, 0,
+                                "The disruption budget b needs 3 healthy pods and has 2 currently"},
+                {BUDGET("1", ", \"conditions\": [{\"type\": \"DisruptionAllowed\", \"reason\": "
+                             "\"SyncFailed\", \"message\": \"why\"}]"),
+                                429, 0,
+                                "The disruption budget b does not allow evicting pods currently "
+                                "because it failed sync: why"},
+                {BUDGET("2", ", \"disruptionsAllowed\": 2"), 429, 0,
+                                "The disruption budget b is still being processed by the server."},
+                {BUDGET("1", ", \"disruptionsAllowed\": -1"), 403, 0, NULL},
+};
 
-static int setup(void **state) {
-        f = fake_kapid_new();
-        fake_kapid_put(f, BUDGET_KEY,
-                        "{\"apiVersion\":\"policy/v1\",\"kind\":\"PodDisruptionBudget\","
-                        "\"metadata\":{\"name\":\"b\",\"namespace\":\"default\",\"generation\":1},"
-                        "\"spec\":{\"minAvailable\":1,\"selector\":{\"matchLabels\":{\"app\":"
-                        "\"web\"}}},\"status\":{\"observedGeneration\":1,\"disruptionsAllowed\":3,"
-                        "\"currentHealthy\":4,\"desiredHealthy\":1,\"expectedPods\":4}}");
-        return 0;
+static void check_granted(const struct decision *d, int left) {
+        const json_t *condition = object_condition(d->object, "DisruptionAllowed");
+
+        assert_int_equal(d->act, DECIDE_PUT);
+        assert_int_equal(json_int_or(d->object, "status.disruptionsAllowed", -1), left);
+        assert_string_equal(json_str(d->object, "status.disruptedPods.p"), "2024-01-02T03:04:05Z");
+        /* the last one is spent: the condition says so in the same write */
+        if (condition) {
+                assert_string_equal(json_str(condition, "status"), "False");
+                assert_string_equal(json_str(condition, "reason"), "InsufficientPods");
+        }
 }
 
-static int teardown(void **state) {
-        f = fake_kapid_free(f);
-        return 0;
+static void test_budget_decides(void **state) {
+        struct request request = {.now_us = UINT64_C(1704164645000000), .route.name = "p"};
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *live =
+                                cases[i].live ? json_loads(cases[i].live, 0, NULL) : NULL;
+                struct write w = {.request = &request, .name = "b"};
+                _cleanup_decision_ struct decision d = {0};
+                _cleanup_problem_ struct problem p = {0};
+                int r = budget_decide(&w, live, &d, &p);
+
+                assert_true(live || !cases[i].live);
+                assert_int_equal(r<0, cases[i].code> 0);
+                assert_int_equal(p.code, cases[i].code);
+                /* others would make clients of Go wait without a word */
+                assert_int_equal(p.retry_after_s, i == 5 ? 10 : 0);
+                if (cases[i].cause)
+                        assert_string_equal(json_str(json_array_get(p.causes, 0), "message"),
+                                        cases[i].cause);
+                if (r == 0 && live)
+                        check_granted(&d, cases[i].left);
+                else
+                        assert_int_equal(d.act, DECIDE_NOTHING);
+        }
 }
 
-static void evict(const char *options, int code) {
-        _cleanup_free_ char *body = strformat(
-                        "{\"apiVersion\":\"policy/v1\",\"kind\":\"Eviction\",\"metadata\":{"
-                        "\"name\":\"a\"},\"deleteOptions\":%s}",
-                        options);
-        _cleanup_(exchange_done) struct exchange x = {
-                        .method = "POST", .path = NS "pods/a/eviction", .body = body};
+static void test_too_many_disrupted(void **state) {
+        _cleanup_json_ json_t *live =
+                        json_loads(BUDGET("1", ", \"disruptionsAllowed\": 2"), 0, NULL);
+        struct request request = {.now_us = UINT64_C(1704164645000000), .route.name = "p"};
+        struct write w = {.request = &request, .name = "b"};
+        _cleanup_decision_ struct decision d = {0};
+        _cleanup_problem_ struct problem p = {0};
+        char path[64];
 
-        exchange(f, &x);
-        buf_append(&x.answer, "", 1);
-        if (x.code != code)
-                fail_msg("got: %d %s\nwant: %d", x.code, x.answer.data, code);
+        for (int i = 0; i <= 2000; i++) {
+                snprintf(path, sizeof(path), "status.disruptedPods.p%i", i);
+                assert_int_equal(json_set_str(live, path, "2024-01-02T03:04:05Z"), 0);
+        }
+        assert_true(budget_decide(&w, live, &d, &p) < 0);
+        assert_int_equal(p.code, 403);
 }
 
-static int64_t allowed(void) {
-        _cleanup_json_ json_t *budget = json_loads(fake_kapid_stored(f, BUDGET_KEY), 0, NULL);
+static void test_unhealthy(void **state) {
+        static const struct {
+                const char *budget;
+                bool spared;
+        } rows[] = {
+                        {"{\"spec\": {}, \"status\": {\"desiredHealthy\": 2, "
+                         "\"currentHealthy\": 2}}",
+                                        true},
+                        {"{\"spec\": {}, \"status\": {\"desiredHealthy\": 2, "
+                         "\"currentHealthy\": 1}}",
+                                        false},
+                        {"{\"spec\": {}, \"status\": {}}", false},
+                        {"{\"spec\": {\"unhealthyPodEvictionPolicy\": \"IfHealthyBudget\"}, "
+                         "\"status\": {\"desiredHealthy\": 2, \"currentHealthy\": 1}}",
+                                        false},
+                        {"{\"spec\": {\"unhealthyPodEvictionPolicy\": \"AlwaysAllow\"}, "
+                         "\"status\": {\"desiredHealthy\": 2, \"currentHealthy\": 1}}",
+                                        true},
+        };
 
-        return json_int_or(budget, "status.disruptionsAllowed", -1);
-}
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                _cleanup_json_ json_t *object = json_loads(rows[i].budget, 0, NULL);
+                struct budget b = {.object = object};
 
-static bool is_leaving(void) {
-        const char *stored = fake_kapid_stored(f, POD_KEY);
-        _cleanup_json_ json_t *pod = stored ? json_loads(stored, 0, NULL) : NULL;
-
-        return !pod || object_is_deleting(pod);
-}
-
-static void test_ready(void **state) {
-        fake_kapid_put(f, POD_KEY, POD("u", "Running", READY));
-        evict("{}", 201);
-        assert_true(is_leaving());
-        assert_int_equal(allowed(), 2);
-}
-
-static void test_pending(void **state) {
-        fake_kapid_put(f, POD_KEY, POD("u", "Pending", ""));
-        evict("{}", 201);
-        assert_true(is_leaving());
-        assert_int_equal(allowed(), 3);
-}
-
-/* The pod begins to serve between the judgement and the delete: it costs one disruption, once. */
-static void test_starts_meanwhile(void **state) {
-        fake_kapid_put(f, POD_KEY, POD("u", "Pending", ""));
-        f->rival = POD("u", "Running", READY);
-        f->rival_key = POD_KEY;
-        evict("{}", 201);
-        assert_true(is_leaving());
-        assert_int_equal(allowed(), 2);
-}
-
-/* Another pod of the name is not the one that the client means. */
-static void test_replaced_meanwhile(void **state) {
-        fake_kapid_put(f, POD_KEY, POD("u", "Pending", ""));
-        f->rival = POD("v", "Running", READY);
-        f->rival_key = POD_KEY;
-        evict("{\"preconditions\":{\"uid\":\"u\"}}", 409);
-        assert_false(is_leaving());
-        assert_int_equal(allowed(), 3);
+                assert_non_null(object);
+                assert_int_equal(budget_spares_unhealthy(&b), rows[i].spared);
+        }
 }
 
 int main(void) {
-#define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
         const struct CMUnitTest tests[] = {
-                        TEST(test_ready),
-                        TEST(test_pending),
-                        TEST(test_starts_meanwhile),
-                        TEST(test_replaced_meanwhile),
+                        cmocka_unit_test(test_budget_decides),
+                        cmocka_unit_test(test_too_many_disrupted),
+                        cmocka_unit_test(test_unhealthy),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
