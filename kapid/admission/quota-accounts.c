@@ -23,6 +23,7 @@ struct space {
 struct quotas {
         struct api *api;
         struct map *spaces;
+        struct cache *pod_cache, *quota_cache; /* found when they are needed first */
 };
 
 enum { NAMESPACE_MAX = 64 };
@@ -69,6 +70,19 @@ struct quotas *quotas_free(struct quotas *q) {
         return mfree(q);
 }
 
+/* Every change comes here: the registry is asked for these two once. NULL: out of memory. */
+static struct cache *pods_of(struct quotas *q) {
+        if (!q->pod_cache)
+                q->pod_cache = api_cache(q->api, "", "pods");
+        return q->pod_cache;
+}
+
+static struct cache *quotas_of(struct quotas *q) {
+        if (!q->quota_cache)
+                q->quota_cache = api_cache(q->api, "", "resourcequotas");
+        return q->quota_cache;
+}
+
 static struct space *space_of(const struct quotas *q, const char *namespace) {
         return q && map_size(q->spaces) > 0 ? map_get(q->spaces, namespace) : NULL;
 }
@@ -106,7 +120,7 @@ static int track_pod(struct space *s, const char *name, const json_t *pod, uint6
 }
 
 static int track_all(struct quotas *q, struct space *s, const char *prefix, uint64_t now_us) {
-        struct cache *c = api_cache(q->api, "", "pods");
+        struct cache *c = pods_of(q);
 
         if (!c)
                 return -ENOMEM;
@@ -295,6 +309,7 @@ static int put_account(
 /* One object before and after; parsed when the first account wants it. */
 struct difference {
         const struct change *change;
+        const struct cache *cache;
         const char *prefix, *name;
         json_t *before, *after;
         bool parsed;
@@ -342,27 +357,27 @@ static void follow_all(struct quotas *q, struct space *s, struct difference *d) 
         bool was_released = map_get(s->released, d->name) != NULL;
         struct quota_account *a;
 
-        if (streq(d->prefix, cache_prefix(api_cache(q->api, "", "pods"))) &&
+        if (d->cache == pods_of(q) &&
                         (parse(d) < 0 || track_pod(s, d->name, d->after, now_wall_us()) < 0))
                 all_are_stale(s);
         LIST_FOREACH(a, &s->accounts, entry)
         follow(s, a, d, was_released);
 }
 
-/* The change is of a quota itself. A quota that does not fit into memory is not enforced, and the
- * next change of it is tried again: kapid has other troubles then. */
+/* The change is of a quota itself. Out of memory, what was known of it stays until its next change:
+ * the guard of a charge then does not hold, and the write is refused. */
 static void on_quota(struct quotas *q, const char *namespace, const char *name,
                 const struct change *change) {
         _cleanup_json_ json_t *quota = change->after ? item_object(change->after) : NULL;
 
         if (quota)
                 (void)put_account(q, namespace, name, quota);
-        else
+        else if (!change->after)
                 remove_account(q, namespace, name);
 }
 
 static void reload(struct quotas *q) {
-        struct cache *c = api_cache(q->api, "", "resourcequotas");
+        struct cache *c = quotas_of(q);
 
         map_clear(q->spaces);
         for (struct item *it = c ? cache_first(c, "") : NULL; it; it = cache_next(c, it)) {
@@ -389,14 +404,16 @@ void quotas_on_change(struct quotas *q, const struct cache *c, const struct chan
         namespace[slash - path] = 0;
         s = space_of(q, namespace);
         if (s) {
-                struct difference d = {
-                                .change = change, .prefix = cache_prefix(c), .name = slash + 1};
+                struct difference d = {.change = change,
+                                .cache = c,
+                                .prefix = cache_prefix(c),
+                                .name = slash + 1};
 
                 follow_all(q, s, &d);
                 json_decref(d.before);
                 json_decref(d.after);
         }
-        if (streq(cache_prefix(c), cache_prefix(api_cache(q->api, "", "resourcequotas"))))
+        if (c == quotas_of(q))
                 on_quota(q, namespace, slash + 1, change);
 }
 
