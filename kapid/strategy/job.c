@@ -215,10 +215,10 @@ static void validate_failure_rule(struct findings *f, const json_t *rule, const 
                 validate_exit_codes(f, codes, json_at(spec, "template.spec"));
         validate_patterns(f, patterns);
         if (codes && json_array_size(patterns) > 0)
-                finding_add(f, FINDING_INVALID, "", rule,
+                finding_add(f, FINDING_INVALID, NULL, rule,
                                 "specifying both OnExitCodes and OnPodConditions is not supported");
         if (!codes && json_array_size(patterns) == 0)
-                finding_add(f, FINDING_INVALID, "", rule,
+                finding_add(f, FINDING_INVALID, NULL, rule,
                                 "specifying one of OnExitCodes and OnPodConditions is required");
 }
 
@@ -262,7 +262,7 @@ static void validate_success_rule(struct findings *f, const json_t *rule, int64_
         int r = 0;
 
         if (!count && !indexes)
-                finding_add(f, FINDING_REQUIRED, "", NULL,
+                finding_add(f, FINDING_REQUIRED, NULL, NULL,
                                 "at least one of succeededCount or succeededIndexes must be "
                                 "specified");
         if (json_string_length(indexes) > SUCCEEDED_INDEXES_SIZE_MAX)

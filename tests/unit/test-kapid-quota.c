@@ -563,6 +563,18 @@ static void test_warnings(void **state) {
         assert_non_null(strstr(x.warnings.data, "spec.hard[count/none] has no effect: no kind"));
         assert_non_null(strstr(x.warnings.data, "spec.hard[count/nodes] has no effect: objects"));
         assert_null(strstr(x.warnings.data, "[pods]"));
+        body = mfree(body);
+        exchange_done(&x);
+        body = quoted("{'apiVersion':'v1','kind':'LimitRange','metadata':{'name':'l'},'spec':{"
+                      "'limits':[{'type':'PersistentVolumeClaim','max':{'storage':'1Gi'},'default':"
+                      "{'storage':'1'}},{'type':'example.com/x','max':{'cpu':'1'}}]}}");
+        x = (struct exchange){.method = "POST", .path = NS "limitranges", .body = body};
+        exchange(f, &x);
+        assert_int_equal(x.code, 201);
+        buf_append(&x.warnings, "", 1);
+        assert_non_null(strstr(x.warnings.data, "spec.limits[0].default has no effect: a volume"));
+        assert_non_null(strstr(x.warnings.data, "spec.limits[1].type has no effect: no object"));
+        assert_null(strstr(x.warnings.data, "max"));
 }
 
 /* --- limit ranges --- */

@@ -315,21 +315,31 @@ static void test_apply_decides(void **state) {
         assert_int_equal(again.p.code, 404);
 }
 
+#define SEEN "'metadata':{'generation':1},'status':{'observedGeneration':1,"
+
 static void test_budget_decides(void **state) {
         static const struct {
                 const char *live;
                 enum decision_act act;
-                int code;
+                int code, retry_s;
+                const char *cause; /* of a 429 */
         } cases[] = {
-                        {NULL, DECIDE_NOTHING, 0},
-                        {"{'metadata':{'generation':1},'status':{'observedGeneration':1,"
-                         "'disruptionsAllowed':2}}",
-                                        DECIDE_PUT, 0},
-                        {"{'metadata':{'generation':1},'status':{'observedGeneration':1}}",
-                                        DECIDE_NOTHING, 429},
+                        {NULL, DECIDE_NOTHING, 0, 0, NULL},
+                        {"{" SEEN "'disruptionsAllowed':2}}", DECIDE_PUT, 0, 0, NULL},
+                        {"{" SEEN "'desiredHealthy':3,'currentHealthy':2}}", DECIDE_NOTHING, 429, 0,
+                                        "The disruption budget x needs 3 healthy pods and has 2 "
+                                        "currently"},
+                        {"{" SEEN "'conditions':[{'type':'DisruptionAllowed','status':'False',"
+                         "'reason':'SyncFailed','message':'why'}]}}",
+                                        DECIDE_NOTHING, 429, 0,
+                                        "The disruption budget x does not allow evicting pods "
+                                        "currently because it failed sync: why"},
                         {"{'metadata':{'generation':2},'status':{'observedGeneration':1,"
                          "'disruptionsAllowed':2}}",
-                                        DECIDE_NOTHING, 429},
+                                        DECIDE_NOTHING, 429, 10,
+                                        "The disruption budget x is still being processed by the "
+                                        "server."},
+                        {"{" SEEN "'disruptionsAllowed':-1}}", DECIDE_NOTHING, 403, 0, NULL},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
@@ -340,13 +350,31 @@ static void test_budget_decides(void **state) {
                 trial_begin(&t, cases[i].live);
                 r = run(&t, budget_decide);
                 if ((r < 0) != (cases[i].code > 0) || t.p.code != cases[i].code ||
+                                t.p.retry_after_s != cases[i].retry_s ||
                                 (r >= 0 && t.decision.act != cases[i].act))
                         fail_msg("case %zu: %s", i, strempty(t.p.message));
+                if (cases[i].cause)
+                        assert_string_equal(json_str(json_array_get(t.p.causes, 0), "message"),
+                                        cases[i].cause);
                 if (cases[i].act != DECIDE_PUT)
                         continue;
                 assert_int_equal(json_int_or(t.decision.object, "status.disruptionsAllowed", 0), 1);
                 assert_non_null(json_at(t.decision.object, "status.disruptedPods.x"));
         }
+}
+
+/* The last disruption is spent: the condition says so in the same write. */
+static void test_budget_is_spent(void **state) {
+        _cleanup_(trial_done) struct trial t = {.x = {.method = "POST", .path = CONFIG "/x"}};
+        const json_t *c;
+
+        trial_begin(&t, "{" SEEN "'disruptionsAllowed':1,'conditions':[{'type':"
+                        "'DisruptionAllowed','status':'True','reason':'SufficientPods'}]}}");
+        assert_int_equal(run(&t, budget_decide), 0);
+        c = object_condition(t.decision.object, "DisruptionAllowed");
+        assert_string_equal(json_str(c, "status"), "False");
+        assert_string_equal(json_str(c, "reason"), "InsufficientPods");
+        assert_int_equal(json_int_or(t.decision.object, "status.disruptionsAllowed", -1), 0);
 }
 
 /* --- carrying out --- */
@@ -773,6 +801,7 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_delete_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_apply_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_budget_decides, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_budget_is_spent, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_names_taken, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leases, setup, teardown),
