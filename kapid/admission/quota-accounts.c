@@ -165,12 +165,12 @@ static struct quantity amount_of(const struct quota_spec *spec, const struct quo
         return quota_measure_object(m, object, ended);
 }
 
-static int count_measure(struct quotas *q, const struct space *s, const char *prefix,
-                const struct quota_spec *spec, const struct quota_measure *m,
-                struct quantity *ret) {
-        struct cache *c = m->plural ? api_cache(q->api, m->group, m->plural) : NULL;
+/* Counts the objects of one measure's kind for all measures of that kind, each object read once. */
+static int count_kind(struct quotas *q, const struct space *s, const char *prefix,
+                const struct quota_spec *spec, const struct quota_measure *kind,
+                struct quantity *used) {
+        struct cache *c = api_cache(q->api, kind->group, kind->plural);
 
-        *ret = (struct quantity){0};
         if (!c)
                 return 0; /* such objects do not exist */
         for (struct item *it = cache_first(c, prefix); it && startswith(item_path(it), prefix);
@@ -180,9 +180,27 @@ static int count_measure(struct quotas *q, const struct space *s, const char *pr
 
                 if (!object)
                         return -ENOMEM;
-                quantity_add(ret, amount_of(spec, m, object, has_ended(s, m, name, object)), 1);
+                for (size_t i = 0; i < spec->count; i++) {
+                        const struct quota_measure *m = &spec->measures[i];
+
+                        if (!quota_measure_is_of(m, kind->group, kind->plural))
+                                continue;
+                        quantity_add(&used[i],
+                                        amount_of(spec, m, object, has_ended(s, m, name, object)),
+                                        1);
+                }
         }
         return 0;
+}
+
+/* Whether a measure before the i-th one is of the same kind. */
+static bool is_counted(const struct quota_spec *spec, size_t i) {
+        const struct quota_measure *m = &spec->measures[i];
+
+        for (size_t j = 0; j < i; j++)
+                if (quota_measure_is_of(&spec->measures[j], m->group, m->plural))
+                        return true;
+        return false;
 }
 
 int quotas_count(struct quotas *q, const char *namespace, const struct quota_spec *spec,
@@ -192,9 +210,14 @@ int quotas_count(struct quotas *q, const char *namespace, const struct quota_spe
 
         if (!prefix)
                 return -ENOMEM;
+        for (size_t i = 0; i < spec->count; i++)
+                used[i] = (struct quantity){0};
         for (size_t i = 0; i < spec->count; i++) {
-                int r = count_measure(q, s, prefix, spec, &spec->measures[i], &used[i]);
+                int r;
 
+                if (!spec->measures[i].plural || is_counted(spec, i))
+                        continue;
+                r = count_kind(q, s, prefix, spec, &spec->measures[i], used);
                 if (r < 0)
                         return r;
         }
@@ -239,20 +262,28 @@ static int account_new(struct quotas *q, const char *name, const json_t *quota,
         return 0;
 }
 
-static int space_new(struct quotas *q, const char *namespace, struct space **ret) {
+static int space_fill(struct quotas *q, struct space *s, const char *namespace) {
         _cleanup_free_ char *prefix = strformat("%s/", namespace);
-        struct space *s = calloc(1, sizeof(*s));
-        int r = -ENOMEM;
+        int r;
 
-        if (!s)
-                return -ENOMEM;
         s->terminating = map_new(free);
         s->released = map_new(NULL);
         s->next_due_us = UINT64_MAX;
-        if (prefix && s->terminating && s->released)
-                r = track_all(q, s, prefix, now_wall_us());
-        if (r >= 0)
-                r = map_set(q->spaces, namespace, s);
+        if (!prefix || !s->terminating || !s->released)
+                return -ENOMEM;
+        r = track_all(q, s, prefix, now_wall_us());
+        if (r < 0)
+                return r;
+        return map_set(q->spaces, namespace, s);
+}
+
+static int space_new(struct quotas *q, const char *namespace, struct space **ret) {
+        struct space *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        r = space_fill(q, s, namespace);
         if (r < 0) {
                 space_free(s);
                 return r;

@@ -201,6 +201,21 @@ static void test_counts(void **state) {
                         "exceeded quota: q");
 }
 
+/* An object that is written in an old version, of another group, is the same object. */
+static void test_old_versions(void **state) {
+        static const char *const settings[] = {"extensions/v1beta1", NULL};
+        _cleanup_problem_ struct problem p = {0};
+
+        kind_registry_free(f->api.kinds);
+        assert_int_equal(kind_registry_new_with(&f->api.kinds, (char *const *)settings, &p), 0);
+        quota("{'hard':{'count/deployments.apps':'0'}}");
+        ask("POST", "/apis/extensions/v1beta1/namespaces/default/deployments",
+                        "{'apiVersion':'extensions/v1beta1','kind':'Deployment','metadata':{'name':"
+                        "'d'},'spec':{'template':{'metadata':{'labels':{'a':'b'}},'spec':{"
+                        "'containers':[{'name':'c','image':'host'}]}}}}",
+                        403, "exceeded quota: q, requested: count/deployments.apps=1");
+}
+
 /* --- scopes --- */
 
 #define SCOPES(x) "{'hard':{'pods':'1'},'scopes':[" x "]}"
@@ -704,6 +719,7 @@ int main(void) {
                         TEST(test_init_containers),
                         TEST(test_services),
                         TEST(test_counts),
+                        TEST(test_old_versions),
                         TEST(test_scopes),
                         TEST(test_scope_changes),
                         TEST(test_status_is_counted),
