@@ -317,8 +317,7 @@ struct sched_decision {
 };
 
 /* Whether the pod may run there (enum sched_verdict); adds the reasons why not when why is not
- * NULL.
- */
+ * NULL. */
 typedef int sched_filter_func(const struct sched_cluster *c, const struct sched_profile *profile,
                 const struct sched_shape *shape, const struct sched_node *node,
                 struct sched_reasons *why);

@@ -135,11 +135,16 @@ static void reverse(const struct sched_decision *d, double *scores) {
         }
         for (int64_t k = 0; k <= max && k < TABLE_MAX; k++)
                 table[k] = (double)reversed(k, min, max);
-        for (size_t i = 0; i < d->slots; i++)
-                scores[i] = scores[i] < 0 ? 0
-                            : scores[i] < TABLE_MAX
-                                            ? table[(int)scores[i]]
-                                            : (double)reversed((int64_t)scores[i], min, max);
+        for (size_t i = 0; i < d->slots; i++) {
+                double score = scores[i];
+
+                if (score < 0)
+                        scores[i] = 0;
+                else if (score < TABLE_MAX)
+                        scores[i] = table[(int)score];
+                else
+                        scores[i] = (double)reversed((int64_t)score, min, max);
+        }
 }
 
 bool sched_spread_score(const struct sched_decision *d, double *scores) {
