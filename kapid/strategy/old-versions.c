@@ -99,16 +99,15 @@ static int backend_to_new(json_t *backend) {
 static int backend_to_old(json_t *backend) {
         const json_t *name = json_at(backend, "service.name"),
                      *port = json_at(backend, "service.port.name");
-        int r = 0;
 
         if (!port)
                 port = json_at(backend, "service.port.number");
-        if (name)
-                r = json_object_set(backend, "serviceName", (json_t *)name);
-        if (r == 0 && port)
-                r = json_object_set(backend, "servicePort", (json_t *)port);
+        if (name && json_object_set(backend, "serviceName", (json_t *)name) < 0)
+                return -ENOMEM;
+        if (port && json_object_set(backend, "servicePort", (json_t *)port) < 0)
+                return -ENOMEM;
         json_object_del(backend, "service");
-        return r < 0 ? -ENOMEM : 0;
+        return 0;
 }
 
 /* spec[from] becomes spec[to]. */
