@@ -83,17 +83,23 @@ int strategy_default_old(const char *api_version, json_t *object) {
 static int backend_to_new(json_t *backend) {
         const json_t *name = json_object_get(backend, "serviceName"),
                      *port = json_object_get(backend, "servicePort");
-        int r = 0;
+        int r;
 
-        if (name)
+        if (name) {
                 r = json_set_at(backend, "service.name", json_incref((json_t *)name));
-        if (r == 0 && port && !(json_is_integer(port) && json_integer_value(port) == 0))
+                if (r < 0)
+                        return r;
+        }
+        if (port && !(json_is_integer(port) && json_integer_value(port) == 0)) {
                 r = json_set_at(backend,
                                 json_is_string(port) ? "service.port.name" : "service.port.number",
                                 json_incref((json_t *)port));
+                if (r < 0)
+                        return r;
+        }
         json_object_del(backend, "serviceName");
         json_object_del(backend, "servicePort");
-        return r;
+        return 0;
 }
 
 static int backend_to_old(json_t *backend) {
