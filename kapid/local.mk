@@ -32,32 +32,31 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/pod-amounts.c kapid/admission/pod-amounts.h kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
-	kapid/table/cells-pod.c \
-	kapid/table/cells-storage.c \
-	kapid/table/cells.c \
-	kapid/table/cells.h \
-	kapid/table/table.c \
-	kapid/table/cells-cronjob.c \
-	kapid/table/cells-cronjob.c kapid/table/cells-pod.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
->> \
-=======
-	kapid/table/cells-cronjob.c kapid/table/cells-networking.c kapid/table/cells-pod.c kapid/table/cells-storage.c kapid/table/cells.c kapid/table/cells.h kapid/table/table.c \
->>>>>>> theirs
-	kapid/strategy/apiextensions.c kapid/strategy/apps.c kapid/strategy/batch.c kapid/strategy/certificates.c \
+	kapid/strategy/apiextensions.c \
+	kapid/strategy/apps.c \
+	kapid/strategy/batch.c \
+	kapid/strategy/certificates.c \
+	kapid/strategy/core.c \
+	kapid/strategy/embedded.c \
+	kapid/strategy/job.c \
+	kapid/strategy/keelson.c \
+	kapid/strategy/networking.c \
+	kapid/strategy/other.c \
+	kapid/strategy/pod.c \
+	kapid/strategy/policy.c \
+	kapid/strategy/quota.c \
 	kapid/strategy/rbac.c \
 	kapid/strategy/service.c \
 	kapid/strategy/storage.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
-	kapid/strategy/job.c \
-	kapid/strategy/policy.c \
-	kapid/strategy/quota.c \
-	kapid/strategy/job.c kapid/strategy/policy.c kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/strategy.c kapid/strategy/strategy.h \
->>
-=======
-	kapid/strategy/core.c kapid/strategy/embedded.c kapid/strategy/keelson.c kapid/strategy/networking.c kapid/strategy/other.c kapid/strategy/pod.c \
-	kapid/strategy/job.c kapid/strategy/policy.c kapid/strategy/rbac.c kapid/strategy/service.c kapid/strategy/storage.c kapid/strategy/strategy.c kapid/strategy/strategy.h
->>>>>>> theirs
+	kapid/table/cells-cronjob.c \
+	kapid/table/cells-networking.c \
+	kapid/table/cells-pod.c \
+	kapid/table/cells-storage.c \
+	kapid/table/cells.c \
+	kapid/table/cells.h \
+	kapid/table/table.c
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \

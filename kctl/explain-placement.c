@@ -30,27 +30,25 @@ static void put_storage_class(struct sched_cluster *c, const json_t *o) {
 }
 
 static const struct {
-        const char *group, *plural;
+        enum kind_id kind;
         void (*put)(struct sched_cluster *c, const json_t *o);
 } read_kinds[] = {
-                {"", "nodes", put_node},
-                {"", "pods", put_pod},
-                {"", "namespaces", put_namespace},
-                {"", "persistentvolumeclaims", put_claim},
-                {"", "persistentvolumes", put_volume},
-                {"storage.k8s.io", "storageclasses", put_storage_class},
+                {KIND_NODES, put_node},
+                {KIND_PODS, put_pod},
+                {KIND_NAMESPACES, put_namespace},
+                {KIND_PERSISTENTVOLUMECLAIMS, put_claim},
+                {KIND_PERSISTENTVOLUMES, put_volume},
+                {KIND_STORAGECLASSES, put_storage_class},
 };
 
 static int read_kind(struct kctl *k, struct sched_cluster *c, size_t i, struct problem *p) {
-        const struct kind_facts *kind = kind_facts_find(read_kinds[i].group, read_kinds[i].plural);
-        _cleanup_free_ char *path = kind ? api_path(&kind->resource, NULL, NULL, NULL, NULL) : NULL;
+        _cleanup_free_ char *path =
+                        api_path(api_resource(read_kinds[i].kind), NULL, NULL, NULL, NULL);
         _cleanup_json_ json_t *list = NULL;
         const json_t *o;
         size_t n;
         int r;
 
-        if (!kind)
-                return 0;
         if (!path)
                 return -ENOMEM;
         r = api_get(k->client, path, &list, p);

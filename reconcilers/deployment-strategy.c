@@ -158,10 +158,51 @@ static int64_t fair_share(const struct rollout *d, const json_t *rs, int64_t del
         return delta > 0 ? clamp(share, 0, delta) : clamp(share, delta, 0);
 }
 
+struct share {
+        const json_t *set;
+        int64_t size, change;
+        size_t age; /* its place in rollout.sets: the oldest is 0 */
+        bool growing;
+};
+
+/* The largest first; of equal ones the newest when growing, the oldest when shrinking. */
+static int compare_shares(const void *x, const void *y) {
+        const struct share *a = x, *b = y;
+
+        if (a->size != b->size)
+                return a->size > b->size ? -1 : 1;
+        return (a->age > b->age) == a->growing ? -1 : 1;
+}
+
+/* Each set gets its fair share of the change; what rounding leaves goes to the largest. */
+static void scale_in_proportion(const struct rollout *d, struct actions *a) {
+        int64_t allowed = d->replicas > 0 ? d->replicas + d->surge : 0;
+        int64_t delta = allowed - sets_spec_replicas(d), left = delta;
+        struct share *shares = calloc(d->sets.count, sizeof(*shares));
+        size_t n = 0;
+
+        assert(shares);
+        for (size_t i = 0; i < d->sets.count; i++)
+                if (set_replicas(d->sets.items[i]) > 0)
+                        shares[n++] = (struct share){.set = d->sets.items[i],
+                                        .size = set_replicas(d->sets.items[i]),
+                                        .age = i,
+                                        .growing = delta > 0};
+        qsort(shares, n, sizeof(*shares), compare_shares);
+        for (size_t i = 0; i < n; i++) {
+                shares[i].change = fair_share(d, shares[i].set, left);
+                left -= shares[i].change;
+        }
+        shares[0].change += left;
+        for (size_t i = 0; i < n; i++)
+                rollout_scale(d, a, shares[i].set,
+                                MAX(shares[i].size + shares[i].change, (int64_t)0));
+        free(shares);
+}
+
 void rollout_scale_all(const struct rollout *d, struct actions *a) {
         const json_t *active = NULL;
         size_t active_count = 0;
-        int64_t allowed, delta;
 
         for (size_t i = 0; i < d->sets.count; i++)
                 if (set_replicas(d->sets.items[i]) > 0) {
@@ -170,27 +211,8 @@ void rollout_scale_all(const struct rollout *d, struct actions *a) {
                 }
         if (active_count == 0)
                 active = d->new_set;
-        if (active_count <= 1) {
-                if (active)
-                        rollout_scale(d, a, active, d->replicas);
-                return;
-        }
-        if (!d->strategy->keeps_several_sets)
-                return;
-        allowed = d->replicas > 0 ? d->replicas + d->surge : 0;
-        delta = allowed - sets_spec_replicas(d);
-        int64_t left = delta;
-        /* Newest first when growing, oldest first when shrinking; the rest goes to the first. */
-        for (size_t i = 0; i < d->sets.count; i++) {
-                const json_t *rs = d->sets.items[delta > 0 ? d->sets.count - 1 - i : i];
-                int64_t share;
-
-                if (set_replicas(rs) == 0)
-                        continue;
-                active_count--;
-                share = active_count == 0 ? left : fair_share(d, rs, left);
-                share = MAX(share, -set_replicas(rs));
-                left -= share;
-                rollout_scale(d, a, rs, set_replicas(rs) + share);
-        }
+        if (active_count > 1 && d->strategy->keeps_several_sets)
+                scale_in_proportion(d, a);
+        else if (active_count <= 1 && active)
+                rollout_scale(d, a, active, d->replicas);
 }

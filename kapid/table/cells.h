@@ -21,6 +21,7 @@ json_t *cells_pod_gates(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_ready(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_restarts(const json_t *pod, uint64_t now_us);
 json_t *cells_pod_status(const json_t *pod, uint64_t now_us);
+
 /* CronJobs likewise, cells-cronjob.c. */
 json_t *cells_cronjob_active(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_containers(const json_t *cronjob, uint64_t now_us);
@@ -28,6 +29,7 @@ json_t *cells_cronjob_images(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_last_schedule(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_selector(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_suspend(const json_t *cronjob, uint64_t now_us);
+
 /* So have volumes, claims and storage classes, cells-storage.c. */
 json_t *cells_claim_capacity(const json_t *claim, uint64_t now_us);
 json_t *cells_claim_modes(const json_t *claim, uint64_t now_us);
@@ -36,15 +38,6 @@ json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us);
 json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_modes(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us);
-/* CronJobs likewise, cells-cronjob.c. */
-json_t *cells_cronjob_active(const json_t *cronjob, uint64_t now_us);
-json_t *cells_cronjob_containers(const json_t *cronjob, uint64_t now_us);
-json_t *cells_cronjob_images(const json_t *cronjob, uint64_t now_us);
-json_t *cells_cronjob_last_schedule(const json_t *cronjob, uint64_t now_us);
-json_t *cells_cronjob_selector(const json_t *cronjob, uint64_t now_us);
-json_t *cells_cronjob_suspend(const json_t *cronjob, uint64_t now_us);
->>
-=======
 
 /* And what is about traffic, cells-networking.c. */
 json_t *cells_ingress_addresses(const json_t *ingress, uint64_t now_us);
@@ -52,4 +45,3 @@ json_t *cells_ingress_hosts(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingress_ports(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingressclass_parameters(const json_t *ingress_class, uint64_t now_us);
 json_t *cells_policy_selector(const json_t *policy, uint64_t now_us);
->>>>>>> theirs

@@ -349,7 +349,7 @@ uint32_t sched_cluster_put_namespace(struct sched_cluster *c, const json_t *ns) 
         if (json_same(map_get(c->namespaces, name), labels))
                 return 0;
         if (labels)
-                assert(map_set(c->namespaces, name, json_ref(labels)) >= 0);
+                sched_keep(c->namespaces, name, labels);
         else
                 map_remove(c->namespaces, name);
         sched_selector_recheck(c, name);
@@ -364,7 +364,8 @@ void sched_cluster_remove_namespace(struct sched_cluster *c, const json_t *ns) {
 void sched_cluster_put_budget(struct sched_cluster *c, const json_t *budget) {
         _cleanup_free_ char *key = object_key(budget);
 
-        assert(key && map_set(c->budgets, key, json_ref(budget)) >= 0);
+        assert(key);
+        sched_keep(c->budgets, key, budget);
 }
 
 void sched_cluster_remove_budget(struct sched_cluster *c, const json_t *budget) {

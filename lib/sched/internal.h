@@ -15,6 +15,8 @@
 
 void *sched_alloc(size_t count, size_t size); /* zeroed, never NULL */
 char *sched_strdup(const char *s);            /* never NULL; NULL is "" */
+/* Keeps a reference to the object under the key, in a map that releases its values. */
+void sched_keep(struct map *m, const char *key, const json_t *object);
 /* `*items` grows to `count` items of `size`, the new ones filled with the byte `fill`. */
 void sched_grow(void *items, size_t *allocated, size_t count, size_t size, int fill);
 

@@ -27,6 +27,11 @@ char *sched_strdup(const char *s) {
         return copy;
 }
 
+void sched_keep(struct map *m, const char *key, const json_t *object) {
+        if (map_get(m, key) != object)
+                assert(map_set(m, key, json_ref(object)) >= 0);
+}
+
 void sched_grow(void *items, size_t *allocated, size_t count, size_t size, int fill) {
         void **at = items;
         size_t more = MAX(count, *allocated * 2);

@@ -31,7 +31,8 @@ uint32_t sched_cluster_put_claim(struct sched_cluster *c, const json_t *claim) {
                     json_same(json_at(old, "metadata.annotations"),
                                     json_at(claim, "metadata.annotations"));
 
-        assert(key && map_set(c->claims, key, json_ref(claim)) >= 0);
+        assert(key);
+        sched_keep(c->claims, key, claim);
         return same ? 0 : SCHED_VOLUMES;
 }
 
@@ -63,7 +64,7 @@ void sched_cluster_remove_volume(struct sched_cluster *c, const json_t *volume) 
 }
 
 uint32_t sched_cluster_put_storage_class(struct sched_cluster *c, const json_t *class) {
-        assert(map_set(c->storage_classes, object_name(class), json_ref(class)) >= 0);
+        sched_keep(c->storage_classes, object_name(class), class);
         return SCHED_VOLUMES;
 }
 

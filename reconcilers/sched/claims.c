@@ -27,10 +27,10 @@ void scheduler_waiting_free(void *p) {
 }
 
 static void select_node(struct scheduler *s, const char *ns, const char *claim, const char *node) {
-        const struct kind_facts *kind = kind_facts_find("", "persistentvolumeclaims");
         _cleanup_json_ json_t *body = json_pack("{s:{s:{s:s}}}", "metadata", "annotations",
                         "volume.kubernetes.io/selected-node", node);
-        _cleanup_free_ char *path = kind ? api_path(&kind->resource, ns, claim, NULL, NULL) : NULL;
+        _cleanup_free_ char *path =
+                        api_path(api_resource(KIND_PERSISTENTVOLUMECLAIMS), ns, claim, NULL, NULL);
 
         scheduler_write_patch(s, path, body);
 }

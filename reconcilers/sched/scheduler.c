@@ -134,10 +134,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 bool scheduler_is_synced(const struct scheduler *s) {
-        if (!s->watches[WATCH_NODES])
-                return false;
         for (size_t i = 0; i < WATCHES; i++)
-                if (s->watches[i] && !informer_is_synced(s->watches[i]))
+                if (!s->watches[i] || !informer_is_synced(s->watches[i]))
                         return false;
         return true;
 }

@@ -185,30 +185,28 @@ static void on_synced(struct informer *i, void *userdata) {
 }
 
 static const struct {
-        const char *group, *plural;
+        enum kind_id kind;
         void (*on_event)(struct informer *i, enum informer_event event, const json_t *old,
                         const json_t *object, void *userdata);
 } watched[WATCHES] = {
-                [WATCH_NODES] = {"", "nodes", on_node},
-                [WATCH_PODS] = {"", "pods", on_pod},
-                [WATCH_NAMESPACES] = {"", "namespaces", on_namespace},
-                [WATCH_BUDGETS] = {"policy", "poddisruptionbudgets", on_budget},
-                [WATCH_CLAIMS] = {"", "persistentvolumeclaims", on_claim},
-                [WATCH_VOLUMES] = {"", "persistentvolumes", on_volume},
-                [WATCH_STORAGE_CLASSES] = {"storage.k8s.io", "storageclasses", on_storage_class},
+                [WATCH_NODES] = {KIND_NODES, on_node},
+                [WATCH_PODS] = {KIND_PODS, on_pod},
+                [WATCH_NAMESPACES] = {KIND_NAMESPACES, on_namespace},
+                [WATCH_BUDGETS] = {KIND_PODDISRUPTIONBUDGETS, on_budget},
+                [WATCH_CLAIMS] = {KIND_PERSISTENTVOLUMECLAIMS, on_claim},
+                [WATCH_VOLUMES] = {KIND_PERSISTENTVOLUMES, on_volume},
+                [WATCH_STORAGE_CLASSES] = {KIND_STORAGECLASSES, on_storage_class},
 };
 
 int scheduler_watch(struct scheduler *s) {
         for (size_t i = 0; i < WATCHES; i++) {
-                const struct kind_facts *kind =
-                                kind_facts_find(watched[i].group, watched[i].plural);
-                struct informer_options options = {.resource = kind ? &kind->resource : NULL,
+                struct informer_options options = {.resource = api_resource(watched[i].kind),
                                 .on_event = watched[i].on_event,
                                 .on_synced = on_synced,
                                 .userdata = s};
                 int r;
 
-                if (s->watches[i] || !kind)
+                if (s->watches[i])
                         continue;
                 r = informer_new(&s->watches[i], s->options.client, &options);
                 if (r < 0)

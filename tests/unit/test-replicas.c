@@ -334,7 +334,22 @@ static void test_deployment_proportional(void **state) {
                         "deployment.kubernetes.io/max-replicas", json_string("13"));
         json_object_set_new(json_at_mut(f->objects[WORLD_REPLICASETS][1], "metadata.annotations"),
                         "deployment.kubernetes.io/max-replicas", json_string("13"));
-        assert_scales(f, "new=9 old=14");
+        assert_scales(f, "old=14 new=9");
+        /* the largest, then the newest: 3 x 14 / 12 is 3.5, and there is room for one */
+        fake_clear(f, WORLD_REPLICASETS);
+        put_deployment(f, 12, "two",
+                        "strategy: {rollingUpdate: {maxSurge: 2, maxUnavailable: 2}},");
+        put_set(f, "a", "zero", 3, 3, 1, 10);
+        put_set(f, "b", "one", 3, 3, 2, 10);
+        put_set(f, "c", "two", 6, 6, 3, 10);
+        for (int i = 0; i < 3; i++)
+                json_object_set_new(json_at_mut(f->objects[WORLD_REPLICASETS][i],
+                                                    "metadata.annotations"),
+                                "deployment.kubernetes.io/max-replicas", json_string("12"));
+        assert_scales(f, "c=7 b=4 a=3");
+        /* shrinking from 12 to 7: 4, 2 and 2 are one too many, which the largest gives */
+        put_deployment(f, 5, "two", "strategy: {rollingUpdate: {maxSurge: 2, maxUnavailable: 2}},");
+        assert_scales(f, "c=3 a=2 b=2");
 }
 
 static void test_deployment_history(void **state) {

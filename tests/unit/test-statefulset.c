@@ -414,6 +414,29 @@ static void test_history(void **state) {
         assert_plan(f, &statefulset_controller, KEY, "delete controllerrevisions d/ancient");
 }
 
+static void count_key(void *userdata, const char *key) {
+        assert_string_equal(key, KEY);
+        ++*(int *)userdata;
+}
+
+static void test_wakes(void **state) {
+        _cleanup_fake_ struct fake *f = world(1, "OrderedReady", ROLLING, CLAIMS);
+        int count = 0;
+        const struct wake out = {count_key, &count};
+        json_t *claim = put_claim(f, 0, ""), *pod = put_pod(f, 0, "new", 'r');
+
+        /* A claim that is gone may be what a pod waits for; a new one is the set's own doing. */
+        statefulset_controller.wake(&f->world, &out, WORLD_CLAIMS, NULL, claim, false);
+        assert_int_equal(count, 0);
+        statefulset_controller.wake(&f->world, &out, WORLD_CLAIMS, claim, claim, true);
+        assert_int_equal(count, 1);
+        statefulset_controller.wake(&f->world, &out, WORLD_PODS, NULL, pod, false);
+        assert_int_equal(count, 2);
+        statefulset_controller.wake(&f->world, &out, WORLD_REVISIONS, NULL,
+                        f->objects[WORLD_REVISIONS][0], false);
+        assert_int_equal(count, 3);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_pod),
@@ -432,6 +455,7 @@ int main(void) {
                         cmocka_unit_test(test_retention),
                         cmocka_unit_test(test_status),
                         cmocka_unit_test(test_history),
+                        cmocka_unit_test(test_wakes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
