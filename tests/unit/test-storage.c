@@ -327,7 +327,7 @@ static void test_protection(void **state) {
 
         put_claim(f, "c", DELETING "kubernetes.io/pvc-protection]", "", "");
         fake_put(f, WORLD_PODS,
-                        "metadata: {name: p, namespace: d}\nspec: {nodeName: n, volumes: [{name: "
+                        "metadata: {name: p, namespace: d}\nspec: {nodeName: n1, volumes: [{name: "
                         "x, persistentVolumeClaim: {claimName: c}}]}\nstatus: {phase: Running}\n");
         assert_plan(f, &claimprotection_controller, "d/c", "");
         /* A pod without a node waits for a claim that is not being deleted. */
