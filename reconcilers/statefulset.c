@@ -20,6 +20,16 @@
 
 enum { BURST_MAX = 500 };
 
+/* The sets that have a claim of that name, whoever made it. */
+static void wake_users(const struct world *w, const struct wake *out, const json_t *claim) {
+        _cleanup_objects_ struct objects sets = {0};
+
+        world_list(w, WORLD_STATEFULSETS_BY_NS, object_namespace(claim), &sets);
+        for (size_t i = 0; i < sets.count; i++)
+                if (set_names_claim(sets.items[i], object_name(claim)))
+                        wake_object(out, sets.items[i]);
+}
+
 static void statefulset_wake(const struct world *w, const struct wake *out, enum world_kind kind,
                 const json_t *old, const json_t *object, bool gone) {
         switch (kind) {
@@ -37,9 +47,10 @@ static void statefulset_wake(const struct world *w, const struct wake *out, enum
                 wake_owners_of_node_pods(w, out, old, object, gone, "apps", "StatefulSet");
                 break;
         case WORLD_CLAIMS:
-                /* A pod may wait until a claim of its name is gone. */
-                if (gone)
-                        wake_matching(w, out, WORLD_STATEFULSETS_BY_NS, object);
+                /* A pod may wait until a claim of its name is gone or has another owner. */
+                if (gone || (old && !json_same(json_at(old, "metadata.ownerReferences"),
+                                                    json_at(object, "metadata.ownerReferences"))))
+                        wake_users(w, out, object);
                 break;
         default:
                 break;
