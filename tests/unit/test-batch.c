@@ -393,6 +393,7 @@ static void test_ttl(void **state) {
                         {"conditions: [{type: Failed, status: 'True', lastTransitionTime: "
                          "'2026-01-01T11:59:50Z'}]",
                                         "", 20000000},
+                        {"conditions: [{type: Complete, status: 'True'}]", "", 0},
                         {"conditions: [{type: Failed, status: 'False', lastTransitionTime: "
                          "'2026-01-01T11:00:00Z'}]",
                                         "", 0},
