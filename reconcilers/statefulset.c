@@ -113,8 +113,9 @@ static void remove_condemned(const struct set *s, struct actions *a) {
         }
 }
 
-/* Deletes pods of another revision than theirs, the highest ordinals first. With `careful` healthy
- * pods stay. */
+/* Deletes pods of another revision than theirs, the highest ordinals first. Healthy pods
+ * stay below the partition (one that is raised does not take back what was updated), and with
+ * `careful` everywhere. */
 static void update_replicas(const struct set *s, struct actions *a, bool careful) {
         int64_t unavailable = s->wanted - (int64_t)s->replicas.count, in_flight = 0;
 
@@ -123,15 +124,16 @@ static void update_replicas(const struct set *s, struct actions *a, bool careful
         for (size_t i = s->replicas.count; i > 0; i--) {
                 const struct set_member *m = &s->replicas.items[i - 1];
                 const char *revision = object_label(m->pod, REVISION_LABEL);
-                bool right = streq_ptr(revision, object_name(set_revision_for(s, m->ordinal)));
+                bool right = streq_ptr(revision, object_name(set_revision_for(s, m->ordinal))),
+                     below = m->ordinal - s->start < s->partition;
 
                 if (object_is_deleting(m->pod) || right) {
-                        in_flight += !m->available && m->ordinal - s->start >= s->partition;
+                        in_flight += !m->available && !below;
                         continue;
                 }
                 if (pod_is_finished(m->pod)) /* replaced already */
                         continue;
-                if (m->healthy ? careful || unavailable >= s->max_unavailable
+                if (m->healthy ? below || careful || unavailable >= s->max_unavailable
                                : in_flight >= s->max_unavailable)
                         continue;
                 unavailable += m->available;

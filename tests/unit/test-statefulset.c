@@ -219,7 +219,8 @@ static void test_rolls(void **state) {
 static void test_partition(void **state) {
         static const struct step steps[] = {
                         {"r:old r:old r:old", "d2"}, {"r:old r:old r:new", ""},
-                        {"r:old r:new r:new", "d1"}, /* the partition was raised */
+                        {"r:old r:new r:new", ""},   /* the partition was raised */
+                        {"r:old u:new r:new", "d1"}, /* nothing is lost by it */
         };
         _cleanup_fake_ struct fake *f = world(3, "OrderedReady",
                         "{type: RollingUpdate, rollingUpdate: {partition: 2}}", "");
