@@ -248,7 +248,7 @@ static void create_indexes(
                                                            job_pod_number(before->pod,
                                                                            JOB_INDEX_IGNORED) +
                                                            1,
-                                        job_pod_ended_us(before->pod), w->now_us);
+                                        job_pod_ended_us(v, before->pod), w->now_us);
                 if (pause > 0) {
                         actions_requeue(a, pause);
                         continue;
