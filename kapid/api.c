@@ -102,7 +102,7 @@ static int add_parts(struct api *a, struct problem *p) {
         const struct api_options *o = &a->options;
         int r;
 
-        r = kind_registry_new(&a->kinds, p);
+        r = kind_registry_new_with(&a->kinds, o->runtime_config, p);
         if (r < 0)
                 return r;
         r = alloc_new(&a->alloc, o->service_range, p);

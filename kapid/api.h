@@ -37,6 +37,7 @@ struct api_options {
         const char *ssh_key_file;  /* NULL: no logs */
         const char *sa_key_pem;    /* NULL: no tokens */
         const char *issuer;
+        char *const *runtime_config;              /* old versions: kapid/kinds/versions.h */
         enum security_level pod_security_default; /* of namespaces without the label */
         char *const *external_ip_ranges;          /* NULL: none */
         struct admission_options admission;

@@ -16,7 +16,7 @@ kapid_kinds_kinds_to_c_SOURCES = kapid/kinds/kinds-to-c.c kapid/kinds/no-effect.
 kapid_kinds_kinds_to_c_LDADD = libkeelson.a $(FOREIGN_LIBS)
 noinst_LIBRARIES += libkapid_core.a
 libkapid_core_a_SOURCES = \
-	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
+	kapid/kinds/crd-names.c kapid/kinds/crd-names.h kapid/kinds/kind.c kapid/kinds/kind.h kapid/kinds/versions.c kapid/kinds/versions.h kapid/pipeline/pipeline.h kapid/patch/managed.h kapid/patch/patch.h kapid/table/table.h kapid/discovery/discovery.h \
 	kapid/kinds/documents.h \
 	kapid/schema/check-defaults.c kapid/pipeline/convert.c kapid/pipeline/convert.h kapid/pipeline/decode.c \
 	kapid/pipeline/decision.c kapid/pipeline/decision.h kapid/pipeline/delete-options.c \
@@ -56,7 +56,8 @@ libkapid_core_a_SOURCES = \
 	kapid/table/cells-storage.c \
 	kapid/table/cells.c \
 	kapid/table/cells.h \
-	kapid/table/table.c
+	kapid/table/table.c \
+	kapid/strategy/old-versions.c
 nodist_libkapid_core_a_SOURCES = kapid/kinds/documents.c kapid/kinds/no-effect-table.c
 kapid/kinds/documents.c: kapid/kinds/kinds-to-c$(EXEEXT) $(KIND_DOCUMENTS)
 	$(AM_V_GEN)$(MKDIR_P) kapid/kinds && \
@@ -93,9 +94,15 @@ KAPID_CORE_LIBS = libkapid_core.a $(PCRE2_LIBS) $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-machine
 tests_unit_test_kapid_machine_SOURCES = tests/unit/test-kapid-machine.c tests/unit/kapid-create.h tests/unit/kapid-cases.h
 tests_unit_test_kapid_machine_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-batch
+tests_unit_test_kapid_batch_SOURCES = tests/unit/test-kapid-batch.c tests/unit/kapid-create.h tests/unit/kapid-cases.h
+tests_unit_test_kapid_batch_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-workloads
 tests_unit_test_kapid_workloads_SOURCES = tests/unit/test-kapid-workloads.c tests/unit/kapid-create.h tests/unit/kapid-cases.h
 tests_unit_test_kapid_workloads_LDADD = $(KAPID_CORE_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-old
+tests_unit_test_kapid_old_SOURCES = tests/unit/test-kapid-old.c tests/unit/kapid-create.h tests/unit/kapid-cases.h
+tests_unit_test_kapid_old_LDADD = $(KAPID_CORE_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-patch tests/unit/test-kapid-apply
 tests_unit_test_kapid_patch_SOURCES = tests/unit/test-kapid-patch.c tests/unit/kapid-cases.h
 tests_unit_test_kapid_patch_LDADD = $(KAPID_CORE_LIBS)
@@ -206,8 +213,15 @@ tests_unit_test_pod_security_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_boundaries_SOURCES = tests/unit/test-boundaries.c tests/unit/kapid-cases.h
 tests_unit_test_boundaries_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-writes
+check_PROGRAMS += tests/unit/test-kapid-eviction
+tests_unit_test_kapid_eviction_SOURCES = tests/unit/test-kapid-eviction.c tests/unit/unit.h
+tests_unit_test_kapid_eviction_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_kapid_writes_SOURCES = tests/unit/test-kapid-writes.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
 tests_unit_test_kapid_writes_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-eviction-races
+tests_unit_test_kapid_eviction_races_SOURCES = tests/unit/test-kapid-eviction-races.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h tests/unit/unit.h
+tests_unit_test_kapid_eviction_races_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += tests/unit/test-kapid-quota
 tests_unit_test_kapid_quota_SOURCES = tests/unit/test-kapid-quota.c tests/unit/fake-kapid.c tests/unit/fake-kapid.h
 tests_unit_test_kapid_quota_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)

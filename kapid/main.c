@@ -30,6 +30,7 @@ struct flags {
         char *advertise;
         char *pod_security;
         char **external_ip_ranges;
+        char **runtime_config;
         char **admission_disable, **admission_enable, **admission_order;
         char *log_level;
 };
@@ -79,6 +80,11 @@ static const struct option_row rows[] = {
                                 offsetof(struct flags, external_ip_ranges), "CIDR[,CIDR]",
                                 "Addresses that every Service may take as an external address; "
                                 "others need the verb use-external-ips",
+                                NULL},
+                {"runtime-config", 0, OPTION_STRINGS, offsetof(struct flags, runtime_config),
+                                "GROUP/VERSION[=BOOL][,...]",
+                                "Old versions of kinds to serve, such as extensions/v1beta1; none "
+                                "is served without this flag",
                                 NULL},
                 {"disable-admission-plugins", 0, OPTION_STRINGS,
                                 offsetof(struct flags, admission_disable), "NAME[,NAME]",
@@ -248,6 +254,7 @@ static int read_policies(const struct flags *f, struct api_options *o, struct pr
                 if (address_range_check(f->external_ip_ranges[i], p) < 0)
                         return problem_prefix(p, "--external-ip-ranges"), -EINVAL;
         o->external_ip_ranges = f->external_ip_ranges;
+        o->runtime_config = f->runtime_config;
         o->admission = (struct admission_options){.disable = f->admission_disable,
                         .enable = f->admission_enable,
                         .order = f->admission_order};

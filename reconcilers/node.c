@@ -222,9 +222,22 @@ static bool mark_not_ready(const struct world *w, const json_t *pod, struct acti
         return true;
 }
 
+/* Whether a pod must leave the node now; else looks again when it must. */
+static bool eviction_due(const struct world *w, const json_t *node, const json_t *pod,
+                bool own_fault, struct actions *a) {
+        uint64_t when;
+
+        if (object_is_deleting(pod) || pod_is_finished(pod))
+                return false;
+        when = eviction_time(w, node, pod, own_fault);
+        if (when > w->now_us && when != UINT64_MAX)
+                actions_requeue(a, when - w->now_us);
+        return when <= w->now_us;
+}
+
 /* The pods of a node that has NoExecute taints or is silent. */
 static void treat_pods(const struct world *w, const json_t *node, struct actions *a) {
-        _cleanup_objects_ struct objects pods = {0};
+        _cleanup_objects_ struct objects pods = {0}, due = {0};
         bool own_fault = !any_node_ready(w);
         bool silent = streq(json_str_or(object_condition(node, "Ready"), "status", ""), "Unknown");
         bool marked = false;
@@ -236,20 +249,22 @@ static void treat_pods(const struct world *w, const json_t *node, struct actions
                 actions_requeue(a, 1000); /* evictions once the cache shows those changes */
                 return;
         }
-        for (size_t i = 0; i < pods.count; i++) {
-                const json_t *pod = pods.items[i];
-                uint64_t when;
+        for (size_t i = 0; i < pods.count; i++)
+                if (eviction_due(w, node, pods.items[i], own_fault, a)) {
+                        objects_add(&due, pods.items[i]);
+                        pod_disrupt(a, pods.items[i], "DeletionByTaintManager",
+                                        "Taint manager: deleting due to NoExecute taint",
+                                        /* failed= */ false, w->now_us);
+                }
+        if (due.count > 0)
+                actions_barrier(a);
+        for (size_t i = 0; i < due.count; i++) {
+                const json_t *pod = due.items[i];
 
-                if (object_is_deleting(pod) || pod_is_finished(pod))
-                        continue;
-                when = eviction_time(w, node, pod, own_fault);
-                if (when <= w->now_us) {
-                        action_event(a, pod, "Normal", "TaintManagerEviction",
-                                        "Deleting pod %s/%s from node %s", object_namespace(pod),
-                                        object_name(pod), object_name(node));
-                        action_delete(a, "pods", pod, -1, NULL);
-                } else if (when != UINT64_MAX)
-                        actions_requeue(a, when - w->now_us);
+                action_event(a, pod, "Normal", "TaintManagerEviction",
+                                "Deleting pod %s/%s from node %s", object_namespace(pod),
+                                object_name(pod), object_name(node));
+                action_delete(a, "pods", pod, -1, NULL);
         }
         /* No event of this node follows when another one comes back. */
         if (own_fault && pods.count > 0)

@@ -37,6 +37,9 @@ static void podgc_plan(const struct world *w, const char *name, struct actions *
         if (world_get(w, WORLD_NODES, NULL, node))
                 return;
         action_guard_absent(a, api_resource(KIND_NODES), NULL, node, NULL);
+        pod_disrupt(a, pod, "DeletionByPodGC", "PodGC: node no longer exists", /* failed= */ true,
+                        w->now_us);
+        actions_barrier(a);
         action_delete(a, "pods", pod, 0, NULL);
 }
 

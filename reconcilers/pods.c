@@ -215,3 +215,23 @@ void condition_set(json_t *conditions, const char *type, const char *status, con
         else
                 json_array_append_new(conditions, new);
 }
+
+void pod_disrupt(struct actions *a, const json_t *pod, const char *reason, const char *message,
+                bool failed, uint64_t now_us) {
+        json_t *status, *conditions;
+        char now[TIMEFMT_SIZE];
+
+        if (pod_is_finished(pod) || (!failed && object_condition_true(pod, "DisruptionTarget")))
+                return;
+        conditions = json_deep_copy(json_at(pod, "status.conditions"));
+        if (!conditions)
+                conditions = json_array();
+        if (!object_condition_true(pod, "DisruptionTarget"))
+                condition_set(conditions, "DisruptionTarget", "True", reason, message,
+                                time_format(now_us, now), false);
+        status = json_pack("{s:o}", "conditions", conditions);
+        assert(status);
+        if (failed)
+                assert(json_object_set_new(status, "phase", json_string("Failed")) == 0);
+        action_patch(a, "pods", pod, "status", json_pack("{s:o}", "status", status));
+}

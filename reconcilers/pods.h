@@ -41,6 +41,12 @@ int64_t int_or_percent(const json_t *v, int64_t total, bool round_up, int64_t fa
  * numbers of collisions give equal hashes. */
 enum { TEMPLATE_HASH_SIZE = 16 };
 void template_hash(const json_t *template, int64_t collisions, char ret[static TEMPLATE_HASH_SIZE]);
+/* Says in the pod's status why it is deleted (the condition DisruptionTarget, what a Job's
+ * podFailurePolicy asks for); a barrier and the delete come after it. failed: nobody is left to
+ * report its end, so its phase becomes Failed. Nothing for a pod that has ended or says so already.
+ */
+void pod_disrupt(struct actions *a, const json_t *pod, const char *reason, const char *message,
+                bool failed, uint64_t now_us);
 /* A controller's owner reference. */
 json_t *controller_ref(const json_t *owner, const char *api_version, const char *kind);
 /* Adds patches that adopt orphans (ownerReferences extended) and releases owned objects that the

@@ -11,13 +11,29 @@
 #define RESYNC_US (5 * 60 * UINT64_C(1000000))
 #define SECOND_US UINT64_C(1000000)
 
+static bool is_of_claims(const char *resource) {
+        return strstr(resource, "storageclass.storage.k8s.io/") ||
+               streq(resource, "requests.storage") || streq(resource, "persistentvolumeclaims");
+}
+
+/* All requests and limits but those of claims. */
+static bool is_of_pods(const char *resource) {
+        static const char *const words[] = {"pods", "cpu", "memory", "ephemeral-storage"},
+                                 *const beginnings[] = {"requests.", "limits.", "hugepages-"};
+
+        for (size_t i = 0; i < ELEMENTS(words); i++)
+                if (streq(resource, words[i]))
+                        return true;
+        for (size_t i = 0; i < ELEMENTS(beginnings); i++)
+                if (startswith(resource, beginnings[i]))
+                        return !is_of_claims(resource);
+        return false;
+}
+
 /* Whether a resource of a quota is about the kind: "pods" and "requests.cpu" about pods,
- * "count/deployments.apps" about Deployments. A resource of nodes is about pods, whatever it is. */
+ * "count/deployments.apps" about Deployments. */
 static bool counts(const char *resource, const struct api_resource *r) {
         const char *count = startswith(resource, "count/");
-        bool of_claims = strstr(resource, "storageclass.storage.k8s.io/") ||
-                         streq(resource, "requests.storage") ||
-                         streq(resource, "persistentvolumeclaims");
         size_t n = strlen(r->plural);
 
         if (count)
@@ -27,9 +43,9 @@ static bool counts(const char *resource, const struct api_resource *r) {
         if (*r->group)
                 return false;
         if (streq(r->plural, "pods"))
-                return !of_claims;
+                return is_of_pods(resource);
         if (streq(r->plural, "persistentvolumeclaims"))
-                return of_claims;
+                return is_of_claims(resource);
         return strncmp(resource, r->plural, n) == 0 && (resource[n] == 0 || resource[n] == '.');
 }
 

@@ -36,6 +36,9 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/storage \
 	tests/clients/quota \
 	tests/clients/quota.py \
+	tests/clients/corpus \
+	tests/corpus \
+	tests/clients/old-versions \
 	tests/clients/kstored-durability tests/clients/kstored-grows tests/clients/kstored-members \
 	tests/clients/kstored-replace tests/clients/cluster.sh tests/clients/kstored-chaos tests/clients/kstored-web \
 	tests/clients/kstored-web.py tests/clients/limits-beside-etcd tests/clients/kstored-big-reads \

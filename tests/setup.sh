@@ -7,7 +7,7 @@
 packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsqlite3-dev libjansson-dev libyaml-dev
         libgnutls28-dev libmicrohttpd-dev libcurl4-gnutls-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler
         'libssh-gcrypt-dev|libssh-dev' libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libnl-nf-3-dev libwslay-dev
-        libcmocka-dev uthash-dev libbsd-dev libxxhash-dev libpcre2-dev libseccomp-dev)
+        libcmocka-dev uthash-dev libbsd-dev libxxhash-dev libpcre2-dev libseccomp-dev tzdata)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps)
 packages_check=(python3-kubernetes python3-grpcio python3-protobuf python3-h2 openssl jq clang libclang-rt-dev mmdebstrap
         xz-utils)

@@ -15,7 +15,7 @@ static bool rule_matches(const struct admission_rule *rule, const struct admissi
         if (!(rule->operations & a->operation))
                 return false;
         if (rule->plural && (!streq(rule->plural, a->kind->plural) ||
-                                            !streq(rule->group, a->kind->group)))
+                                            !streq(rule->group, a->kind->storage_group)))
                 return false;
         return rule->subresource ? streq(rule->subresource, "*") ||
                                                    streq(rule->subresource, a->subresource)

@@ -292,11 +292,55 @@ static int check_claim(struct admission *a, const json_t *range, struct problem 
         return r < 0 ? r : refuse(a, errors, p);
 }
 
+/* A claim that is being deleted loses its finalizers whatever the ranges say now. */
 static int check_claims(struct admission *a, struct problem *p) {
+        if (a->live && object_is_deleting(a->live))
+                return 0;
         return each_range(a, check_claim, p);
 }
 
+/* --- the ranges themselves --- */
+
+/* Fields that say nothing about a type: a claim has a request and no limits, and no default. */
+static const char *const claim_useless[] = {"default", "defaultRequest", "maxLimitRequestRatio"};
+
+static int warn_one(struct admission *a, size_t index, const char *field, const char *why) {
+        _cleanup_free_ char *text =
+                        strformat("spec.limits[%zu].%s has no effect: %s", index, field, why);
+
+        return text ? admission_warn(a, text) : -ENOMEM;
+}
+
+static int warn_useless(struct admission *a, struct problem *p) {
+        const json_t *limits = json_at(a->object, "spec.limits"), *limit;
+        size_t i;
+        int r = 0;
+
+        if (json_same(limits, json_at(a->live, "spec.limits")))
+                return 0;
+        json_array_foreach (limits, i, limit) {
+                const char *type = json_str_or(limit, "type", "");
+
+                if (strchr(type, '/'))
+                        r = warn_one(a, i, "type", "no object is of this type");
+                for (size_t n = 0; r >= 0 && streq(type, "PersistentVolumeClaim") &&
+                                   n < ELEMENTS(claim_useless);
+                                n++)
+                        if (json_object_size(json_object_get(limit, claim_useless[n])) > 0)
+                                r = warn_one(a, i, claim_useless[n],
+                                                "a volume claim has a request only, which is "
+                                                "always given");
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static const struct admission_rule rules[] = {
+                {.group = "",
+                                .plural = "limitranges",
+                                .operations = ADMIT_WRITE,
+                                .validate = warn_useless},
                 {.group = "",
                                 .plural = "pods",
                                 .operations = ADMIT_CREATE,

@@ -27,7 +27,7 @@ static int warn(struct admission *a, struct problem *p) {
 
         if (a->kind->custom)
                 return 0;
-        no_effect_find(&no_effect_table, a->kind->group, a->kind->kind, a->live, a->object,
+        no_effect_find(&no_effect_table, a->kind->storage_group, a->kind->kind, a->live, a->object,
                         on_found, &f);
         return f.failure;
 }

@@ -58,11 +58,13 @@ bool pod_amount(const json_t *spec, const char *side, const char *resource, stru
         struct quantity whole, extra;
         bool named = containers_amount(spec, side, resource, ret);
 
-        if (container_amount(spec, side, resource, &whole)) { /* spec.resources */
-                *ret = whole;
+        /* No node holds a pod to its spec.resources: its containers use what they ask for. */
+        if (container_amount(spec, side, resource, &whole)) {
+                if (!named || whole.milli > ret->milli)
+                        *ret = whole;
                 named = true;
         }
-        if (!overhead || quantity_read(overhead, &extra) < 0)
+        if (!overhead || quantity_read(overhead, &extra) < 0 || extra.milli < 0)
                 return named;
         /* A pod without a limit has none with its overhead either. */
         if (streq(side, "limits") && ret->milli == 0)

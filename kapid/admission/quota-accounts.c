@@ -23,6 +23,7 @@ struct space {
 struct quotas {
         struct api *api;
         struct map *spaces;
+        struct cache *pod_cache, *quota_cache; /* found when they are needed first */
 };
 
 enum { NAMESPACE_MAX = 64 };
@@ -69,6 +70,19 @@ struct quotas *quotas_free(struct quotas *q) {
         return mfree(q);
 }
 
+/* Every change comes here: the registry is asked for these two once. NULL: out of memory. */
+static struct cache *pods_of(struct quotas *q) {
+        if (!q->pod_cache)
+                q->pod_cache = api_cache(q->api, "", "pods");
+        return q->pod_cache;
+}
+
+static struct cache *quotas_of(struct quotas *q) {
+        if (!q->quota_cache)
+                q->quota_cache = api_cache(q->api, "", "resourcequotas");
+        return q->quota_cache;
+}
+
 static struct space *space_of(const struct quotas *q, const char *namespace) {
         return q && map_size(q->spaces) > 0 ? map_get(q->spaces, namespace) : NULL;
 }
@@ -106,7 +120,7 @@ static int track_pod(struct space *s, const char *name, const json_t *pod, uint6
 }
 
 static int track_all(struct quotas *q, struct space *s, const char *prefix, uint64_t now_us) {
-        struct cache *c = api_cache(q->api, "", "pods");
+        struct cache *c = pods_of(q);
 
         if (!c)
                 return -ENOMEM;
@@ -151,12 +165,12 @@ static struct quantity amount_of(const struct quota_spec *spec, const struct quo
         return quota_measure_object(m, object, ended);
 }
 
-static int count_measure(struct quotas *q, const struct space *s, const char *prefix,
-                const struct quota_spec *spec, const struct quota_measure *m,
-                struct quantity *ret) {
-        struct cache *c = m->plural ? api_cache(q->api, m->group, m->plural) : NULL;
+/* Counts the objects of one measure's kind for all measures of that kind, each object read once. */
+static int count_kind(struct quotas *q, const struct space *s, const char *prefix,
+                const struct quota_spec *spec, const struct quota_measure *kind,
+                struct quantity *used) {
+        struct cache *c = api_cache(q->api, kind->group, kind->plural);
 
-        *ret = (struct quantity){0};
         if (!c)
                 return 0; /* such objects do not exist */
         for (struct item *it = cache_first(c, prefix); it && startswith(item_path(it), prefix);
@@ -166,9 +180,27 @@ static int count_measure(struct quotas *q, const struct space *s, const char *pr
 
                 if (!object)
                         return -ENOMEM;
-                quantity_add(ret, amount_of(spec, m, object, has_ended(s, m, name, object)), 1);
+                for (size_t i = 0; i < spec->count; i++) {
+                        const struct quota_measure *m = &spec->measures[i];
+
+                        if (!quota_measure_is_of(m, kind->group, kind->plural))
+                                continue;
+                        quantity_add(&used[i],
+                                        amount_of(spec, m, object, has_ended(s, m, name, object)),
+                                        1);
+                }
         }
         return 0;
+}
+
+/* Whether a measure before the i-th one is of the same kind. */
+static bool is_counted(const struct quota_spec *spec, size_t i) {
+        const struct quota_measure *m = &spec->measures[i];
+
+        for (size_t j = 0; j < i; j++)
+                if (quota_measure_is_of(&spec->measures[j], m->group, m->plural))
+                        return true;
+        return false;
 }
 
 int quotas_count(struct quotas *q, const char *namespace, const struct quota_spec *spec,
@@ -178,9 +210,14 @@ int quotas_count(struct quotas *q, const char *namespace, const struct quota_spe
 
         if (!prefix)
                 return -ENOMEM;
+        for (size_t i = 0; i < spec->count; i++)
+                used[i] = (struct quantity){0};
         for (size_t i = 0; i < spec->count; i++) {
-                int r = count_measure(q, s, prefix, spec, &spec->measures[i], &used[i]);
+                int r;
 
+                if (!spec->measures[i].plural || is_counted(spec, i))
+                        continue;
+                r = count_kind(q, s, prefix, spec, &spec->measures[i], used);
                 if (r < 0)
                         return r;
         }
@@ -225,20 +262,28 @@ static int account_new(struct quotas *q, const char *name, const json_t *quota,
         return 0;
 }
 
-static int space_new(struct quotas *q, const char *namespace, struct space **ret) {
+static int space_fill(struct quotas *q, struct space *s, const char *namespace) {
         _cleanup_free_ char *prefix = strformat("%s/", namespace);
-        struct space *s = calloc(1, sizeof(*s));
-        int r = -ENOMEM;
+        int r;
 
-        if (!s)
-                return -ENOMEM;
         s->terminating = map_new(free);
         s->released = map_new(NULL);
         s->next_due_us = UINT64_MAX;
-        if (prefix && s->terminating && s->released)
-                r = track_all(q, s, prefix, now_wall_us());
-        if (r >= 0)
-                r = map_set(q->spaces, namespace, s);
+        if (!prefix || !s->terminating || !s->released)
+                return -ENOMEM;
+        r = track_all(q, s, prefix, now_wall_us());
+        if (r < 0)
+                return r;
+        return map_set(q->spaces, namespace, s);
+}
+
+static int space_new(struct quotas *q, const char *namespace, struct space **ret) {
+        struct space *s = calloc(1, sizeof(*s));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        r = space_fill(q, s, namespace);
         if (r < 0) {
                 space_free(s);
                 return r;
@@ -295,6 +340,7 @@ static int put_account(
 /* One object before and after; parsed when the first account wants it. */
 struct difference {
         const struct change *change;
+        const struct cache *cache;
         const char *prefix, *name;
         json_t *before, *after;
         bool parsed;
@@ -342,27 +388,27 @@ static void follow_all(struct quotas *q, struct space *s, struct difference *d) 
         bool was_released = map_get(s->released, d->name) != NULL;
         struct quota_account *a;
 
-        if (streq(d->prefix, cache_prefix(api_cache(q->api, "", "pods"))) &&
+        if (d->cache == pods_of(q) &&
                         (parse(d) < 0 || track_pod(s, d->name, d->after, now_wall_us()) < 0))
                 all_are_stale(s);
         LIST_FOREACH(a, &s->accounts, entry)
         follow(s, a, d, was_released);
 }
 
-/* The change is of a quota itself. A quota that does not fit into memory is not enforced, and the
- * next change of it is tried again: kapid has other troubles then. */
+/* The change is of a quota itself. Out of memory, what was known of it stays until its next change:
+ * the guard of a charge then does not hold, and the write is refused. */
 static void on_quota(struct quotas *q, const char *namespace, const char *name,
                 const struct change *change) {
         _cleanup_json_ json_t *quota = change->after ? item_object(change->after) : NULL;
 
         if (quota)
                 (void)put_account(q, namespace, name, quota);
-        else
+        else if (!change->after)
                 remove_account(q, namespace, name);
 }
 
 static void reload(struct quotas *q) {
-        struct cache *c = api_cache(q->api, "", "resourcequotas");
+        struct cache *c = quotas_of(q);
 
         map_clear(q->spaces);
         for (struct item *it = c ? cache_first(c, "") : NULL; it; it = cache_next(c, it)) {
@@ -389,14 +435,16 @@ void quotas_on_change(struct quotas *q, const struct cache *c, const struct chan
         namespace[slash - path] = 0;
         s = space_of(q, namespace);
         if (s) {
-                struct difference d = {
-                                .change = change, .prefix = cache_prefix(c), .name = slash + 1};
+                struct difference d = {.change = change,
+                                .cache = c,
+                                .prefix = cache_prefix(c),
+                                .name = slash + 1};
 
                 follow_all(q, s, &d);
                 json_decref(d.before);
                 json_decref(d.after);
         }
-        if (streq(cache_prefix(c), cache_prefix(api_cache(q->api, "", "resourcequotas"))))
+        if (c == quotas_of(q))
                 on_quota(q, namespace, slash + 1, change);
 }
 

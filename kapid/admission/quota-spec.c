@@ -359,7 +359,8 @@ static int lacking(const struct quota_measure *m, const json_t *pod, char ***ret
         struct quantity q;
         size_t i;
 
-        if (container_amount(spec, side, m->of, &q)) /* the pod as a whole says it */
+        /* The pod as a whole says it, and it is counted; but that limits no container. */
+        if (m->what == QUOTA_POD_REQUESTS && container_amount(spec, side, m->of, &q))
                 return 0;
         for (size_t l = 0; l < ELEMENTS(lists); l++)
                 json_array_foreach (json_object_get(spec, lists[l]), i, container) {

@@ -47,7 +47,8 @@ static int bill_make(
                 const struct quota_measure *m = &spec->measures[i];
                 struct quantity added;
 
-                if (!quota_measure_is_of(m, a->kind->group, a->kind->plural))
+                /* By what is stored: old versions may have another group. */
+                if (!streq_ptr(account->prefixes[i], a->kind->storage_prefix))
                         continue;
                 added = amount_of(a, spec, m, a->object);
                 quantity_add(&added, amount_of(a, spec, m, a->live), -1);

@@ -5,6 +5,7 @@
 #include "kapid/kinds/kind.h"
 
 #include "kapid/kinds/documents.h"
+#include "kapid/kinds/versions.h"
 #include "kapid/pipeline/pipeline.h"
 #include "kapid/schema/schema.h"
 #include "kapid/strategy/strategy.h"
@@ -145,6 +146,18 @@ static const json_t *names_of(const struct maker *m) {
                                : accepted;
 }
 
+/* A version that is served only where it is asked for. */
+static bool is_old(const struct maker *m) {
+        return !m->custom && json_bool_or(m->version, "x-keelson.old", false);
+}
+
+/* What an old version has in common with the first one. */
+static const json_t *shared_of(const struct maker *m, const char *path) {
+        return json_at(is_old(m) ? json_array_get(json_object_get(m->spec, "versions"), 0)
+                                 : m->version,
+                        path);
+}
+
 static int make_deprecation(struct maker *m) {
         const char *own = json_str(m->version, "deprecationWarning");
         _cleanup_free_ char *text = NULL;
@@ -159,7 +172,8 @@ static int make_deprecation(struct maker *m) {
 
 static int make_names(struct maker *m) {
         const json_t *names = names_of(m);
-        const char *group = json_str_or(m->spec, "group", ""),
+        const char *stored = json_str_or(m->spec, "group", ""),
+                   *group = is_old(m) ? versions_group(m->spec, m->version) : stored,
                    *plural = json_str_or(names, "plural", "");
         const char *kind = json_str_or(names, "kind", ""),
                    *version = json_str_or(m->version, "name", "");
@@ -178,6 +192,7 @@ static int make_names(struct maker *m) {
                 if (*s >= 'A' && *s <= 'Z')
                         *s = (char)(*s - 'A' + 'a');
         k->group = copy(m, group);
+        k->storage_group = copy(m, stored);
         k->version = copy(m, version);
         k->api_version = copy(m, api_version);
         k->plural = copy(m, plural);
@@ -186,8 +201,9 @@ static int make_names(struct maker *m) {
         k->list_kind = copy(m, json_str_or(names, "listKind", list_kind));
         k->resource = copy(m, resource);
         k->storage_prefix = copy(m, prefix);
-        if (!k->group || !k->version || !k->api_version || !k->plural || !k->singular || !k->kind ||
-                        !k->list_kind || !k->resource || !k->storage_prefix ||
+        if (!k->group || !k->storage_group || !k->version || !k->api_version || !k->plural ||
+                        !k->singular || !k->kind || !k->list_kind || !k->resource ||
+                        !k->storage_prefix ||
                         schema_set_strings(m->source->set, json_object_get(names, "shortNames"),
                                         (char ***)&k->short_names) < 0 ||
                         schema_set_strings(m->source->set, json_object_get(names, "categories"),
@@ -215,7 +231,7 @@ static int make_cell(struct maker *m, const json_t *column, struct kind_column *
 }
 
 static int make_columns(struct maker *m) {
-        const json_t *list = json_object_get(m->version, "additionalPrinterColumns"), *item;
+        const json_t *list = shared_of(m, "additionalPrinterColumns"), *item;
         bool own_name = json_bool_or(m->version, "x-keelson.ownNameColumn", false);
         size_t n = json_array_size(list), i, used = 0;
         struct kind_column *c = schema_set_alloc(m->source->set, (n + 2) * sizeof(*c));
@@ -273,7 +289,7 @@ static int make_extra_subresource(struct maker *m, const json_t *doc, struct kin
 
 static int make_subresources(struct maker *m) {
         const json_t *extra = json_at(m->version, "x-keelson.subresources"), *item;
-        const json_t *scale = json_at(m->version, "subresources.scale");
+        const json_t *scale = shared_of(m, "subresources.scale");
         size_t i, used = 0;
         struct kind_subresource *s =
                         schema_set_alloc(m->source->set, (json_array_size(extra) + 2) * sizeof(*s));
@@ -281,7 +297,7 @@ static int make_subresources(struct maker *m) {
 
         if (!s)
                 return -ENOMEM;
-        if (json_at(m->version, "subresources.status")) {
+        if (shared_of(m, "subresources.status")) {
                 k->has_status = true;
                 s[used++] = (struct kind_subresource){.name = "status",
                                 .group = k->group,
@@ -324,7 +340,7 @@ static int make_subresources(struct maker *m) {
 }
 
 static int make_fields(struct maker *m) {
-        const json_t *list = json_object_get(m->version, "selectableFields"), *item;
+        const json_t *list = shared_of(m, "selectableFields"), *item;
         size_t n = json_array_size(list), i, used = 0;
         char **v;
 
@@ -373,10 +389,28 @@ static int make_kind(struct maker *m, size_t index, struct kind_entry **ret) {
                 return r;
         k->fills_defaults = m->custom && schema_has_defaults(k->schema);
         k->has_embedded = m->custom && schema_has_embedded(k->schema);
-        k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->group, k->kind);
+        k->strategy = m->custom ? strategy_find("", "") : strategy_find(k->storage_group, k->kind);
         *ret = e;
         k = NULL;
         return 0;
+}
+
+static bool is_served(const struct maker *m, char *const *settings) {
+        if (!is_old(m))
+                return json_bool_or(m->version, "served", true);
+        return versions_are_on(settings, versions_group(m->spec, m->version),
+                        json_str_or(m->version, "name", ""));
+}
+
+static int make_storage_version(struct maker *m, const char *version) {
+        struct kind *k = m->k;
+        _cleanup_free_ char *both = *k->storage_group
+                                                    ? strformat("%s/%s", k->storage_group, version)
+                                                    : strdup(version);
+
+        k->storage_version = copy(m, version);
+        k->storage_api_version = copy(m, both);
+        return k->storage_version && k->storage_api_version ? 0 : -ENOMEM;
 }
 
 static const char *storage_version_of(const json_t *versions) {
@@ -391,7 +425,8 @@ static const char *storage_version_of(const json_t *versions) {
 
 /* Makes every served version of one document; *ret is an array of *ret_count entries. */
 static int make_document(struct source *source, const json_t *crd, bool custom,
-                struct kind_entry ***ret, size_t *ret_count, struct problem *p) {
+                char *const *settings, struct kind_entry ***ret, size_t *ret_count,
+                struct problem *p) {
         const json_t *versions = json_at(crd, "spec.versions"), *v;
         struct kind_entry **made = calloc(json_array_size(versions) + 1, sizeof(*made));
         size_t i, n = 0;
@@ -406,7 +441,7 @@ static int make_document(struct source *source, const json_t *crd, bool custom,
                                         .custom = custom,
                                         .p = p};
 
-                        if (!json_bool_or(v, "served", true))
+                        if (!is_served(&m, settings))
                                 continue;
                         if (i >= CRD_VERSIONS_MAX)
                                 r = problem_set(p, EINVAL, 422, "Invalid",
@@ -416,8 +451,10 @@ static int make_document(struct source *source, const json_t *crd, bool custom,
                                 r = make_kind(&m, i, &made[n]);
                         if (r < 0)
                                 break;
-                        made[n]->kind.storage_version = copy(&m, storage_version_of(versions));
-                        n++;
+                        m.k = &made[n++]->kind;
+                        r = make_storage_version(&m, storage_version_of(versions));
+                        if (r < 0)
+                                break;
                 }
         if (r < 0) {
                 for (i = 0; i < n; i++)
@@ -437,46 +474,6 @@ static const char *key_of(char key[static KEY_SIZE], const char *group, const ch
         return n < 0 || n >= KEY_SIZE ? "" : key;
 }
 
-/* v1 before v1beta2 before v1beta1 before v1alpha1; then by name, as the API orders versions. */
-static int version_rank(
-                const char *v, unsigned *ret_stage, unsigned *ret_major, unsigned *ret_minor) {
-        char *end;
-
-        *ret_stage = *ret_major = *ret_minor = 0;
-        if (*v != 'v' || v[1] < '1' || v[1] > '9')
-                return 0;
-        *ret_major = (unsigned)strtoul(v + 1, &end, 10);
-        if (!*end) {
-                *ret_stage = 3;
-                return 1;
-        }
-        const char *number = startswith(end, "beta");
-        *ret_stage = 2;
-        if (!number) {
-                number = startswith(end, "alpha");
-                *ret_stage = 1;
-        }
-        if (!number || *number < '1' || *number > '9') {
-                *ret_stage = 0;
-                return 0;
-        }
-        *ret_minor = (unsigned)strtoul(number, &end, 10);
-        if (*end)
-                *ret_stage = 0;
-        return *ret_stage > 0;
-}
-
-static int compare_versions(const char *a, const char *b) {
-        unsigned x[3], y[3];
-
-        version_rank(a, &x[0], &x[1], &x[2]);
-        version_rank(b, &y[0], &y[1], &y[2]);
-        for (size_t i = 0; i < ELEMENTS(x); i++)
-                if (x[i] != y[i])
-                        return x[i] > y[i] ? -1 : 1;
-        return strcmp(a, b);
-}
-
 static int compare_entries(const void *a, const void *b) {
         const struct kind *x = &(*(struct kind_entry *const *)a)->kind,
                           *y = &(*(struct kind_entry *const *)b)->kind;
@@ -484,7 +481,7 @@ static int compare_entries(const void *a, const void *b) {
 
         if (order != 0)
                 return order;
-        order = compare_versions(x->version, y->version);
+        order = versions_compare(x->version, y->version);
         return order != 0 ? order : strcmp(x->plural, y->plural);
 }
 
@@ -555,15 +552,19 @@ static int source_new(struct source **ret, const struct schema_set *parent) {
         return 0;
 }
 
-static int load_built_in(struct kind_registry *registry, struct problem *p) {
+static int load_built_in(struct kind_registry *registry, char *const *settings, struct problem *p) {
         _cleanup_json_ json_t *documents = NULL;
         _cleanup_free_ char *error = NULL;
         const json_t *doc;
         size_t i;
+        int r;
 
         if (json_parse(kind_documents, kind_documents_size, 0, &documents, &error) < 0)
                 return problem_set(p, EINVAL, 500, "InternalError", "built-in kinds: %s",
                                 strempty(error));
+        r = versions_check(documents, settings, p);
+        if (r < 0)
+                return r;
         json_array_foreach (documents, i, doc) {
                 json_t *definitions = json_object_get(doc, "definitions");
 
@@ -576,7 +577,7 @@ static int load_built_in(struct kind_registry *registry, struct problem *p) {
 
                 if (!json_object_get(doc, "spec"))
                         continue;
-                int r = make_document(registry->built_in, doc, false, &made, &n, p);
+                r = make_document(registry->built_in, doc, false, settings, &made, &n, p);
                 if (r < 0)
                         return r;
                 r = registry_add(registry, made, n);
@@ -602,6 +603,10 @@ static void number_kinds(struct kind_registry *registry, struct kind_entry **mad
 }
 
 int kind_registry_new(struct kind_registry **ret, struct problem *p) {
+        return kind_registry_new_with(ret, NULL, p);
+}
+
+int kind_registry_new_with(struct kind_registry **ret, char *const *settings, struct problem *p) {
         _cleanup_(kind_registry_freep) struct kind_registry *registry =
                         calloc(1, sizeof(*registry));
 
@@ -611,7 +616,7 @@ int kind_registry_new(struct kind_registry **ret, struct problem *p) {
         registry->by_kind = map_new(NULL);
         if (!registry->by_plural || !registry->by_kind || source_new(&registry->built_in, NULL) < 0)
                 return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
-        int r = load_built_in(registry, p);
+        int r = load_built_in(registry, settings, p);
         if (r < 0)
                 return r == -ENOMEM ? problem_set(p, ENOMEM, 500, "InternalError", "out of memory")
                                     : r;
@@ -741,7 +746,7 @@ int kind_registry_add_crd(struct kind_registry *registry, const json_t *crd, str
 
         if (r < 0)
                 return problem_set(p, ENOMEM, 500, "InternalError", "out of memory");
-        r = make_document(source, crd, true, &made, &n, p);
+        r = make_document(source, crd, true, NULL, &made, &n, p);
         source_unref(source);
         if (r < 0) {
                 if (r != -ENOMEM)

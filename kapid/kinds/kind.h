@@ -38,7 +38,7 @@ struct kind_subresource {
         const char *group;
         const char *version;
         const char *kind;
-        const struct schema *schema; /* of that body; NULL when there is none (log) */
+        const struct schema *schema;         /* of that body; NULL when there is none (log) */
         const struct subresource_form *form; /* NULL: it is read and written as the whole object */
 };
 
@@ -82,8 +82,8 @@ struct kind {
         bool fills_defaults; /* custom, and its schema has defaults: stored objects may lack them */
         bool has_embedded;   /* its schema has whole objects inside */
         unsigned ttl_s;      /* the store deletes objects after this many seconds; 0: never */
-        unsigned ttl_share_s; /* objects written within this many seconds share a lease */
-        uint64_t serial;     /* no other kind had or will have it while kapid runs; never 0 */
+        unsigned ttl_share_s;    /* objects written within this many seconds share a lease */
+        uint64_t serial;         /* no other kind had or will have it while kapid runs; never 0 */
         const char *deprecation; /* what to warn users of this version with; NULL: nothing */
         unsigned verbs;
         const struct kind_subresource *subresources;
@@ -92,10 +92,12 @@ struct kind {
         const struct schema *schema;       /* of the whole object */
         const struct kind_column *columns; /* of its Table, the name column first */
         size_t column_count;
-        char *const *selectable_fields; /* field selector keys besides metadata.name and
-                                           metadata.namespace */
-        const char *storage_prefix;     /* "/registry/pods/" or "/registry/example.com/widgets/" */
-        const char *storage_version;    /* the version in which it is stored ("v1") */
+        char *const *selectable_fields;  /* field selector keys besides metadata.name and
+                                            metadata.namespace */
+        const char *storage_prefix;      /* "/registry/pods/" or "/registry/example.com/widgets/" */
+        const char *storage_version;     /* the version in which it is stored ("v1") */
+        const char *storage_group;       /* its group: another one for old versions ("apps") */
+        const char *storage_api_version; /* both ("apps/v1") */
         const struct kind_strategy *strategy; /* never NULL */
 };
 
@@ -123,6 +125,10 @@ bool kind_field_selector_matches(
 struct kind_registry;
 /* Compiles the built-in documents (about a dozen milliseconds, once). */
 int kind_registry_new(struct kind_registry **ret, struct problem *p);
+/* The same, with old versions of built-in kinds: settings are "extensions/v1beta1" or
+ * "extensions/v1beta1=true" (or =false, the default), a vector ended by NULL; NULL: none. -EINVAL
+ * with p for a version that cannot be switched (p lists those that can). */
+int kind_registry_new_with(struct kind_registry **ret, char *const *settings, struct problem *p);
 struct kind_registry *kind_registry_free(struct kind_registry *registry);
 DEFINE_CLEANUP(struct kind_registry *, kind_registry_free);
 

@@ -177,7 +177,7 @@ void no_effect_write_list(const json_t *documents) {
 }
 
 static void coverage_row(const struct walk *w, const json_t *document, struct buf *kinds) {
-        const char *group = json_str_or(document, "spec.group", ""), *separator = "";
+        const char *stored = json_str_or(document, "spec.group", ""), *separator = "";
         const json_t *version;
         size_t i;
 
@@ -185,6 +185,8 @@ static void coverage_row(const struct walk *w, const json_t *document, struct bu
                 return;
         printf("| %s | `", w->kind);
         json_array_foreach (json_at(document, "spec.versions"), i, version) {
+                const char *group = json_str_or(version, "x-keelson.group", stored);
+
                 printf("%s%s%s%s", separator, group, *group ? "/" : "",
                                 json_str_or(version, "name", ""));
                 separator = "`, `";

@@ -5,9 +5,8 @@
 #include "lib/object.h"
 
 /* Changes the object in place. Where a convert gives no code, 500: the client did nothing wrong. */
-static int convert(const struct kind *k, const char *version, json_t *object, struct problem *p) {
-        const char *group = k->group;
-        _cleanup_free_ char *api_version = NULL;
+static int convert(const struct kind *k, const char *version, const char *api_version,
+                json_t *object, struct problem *p) {
         int r;
 
         if (k->strategy->convert) {
@@ -24,8 +23,7 @@ static int convert(const struct kind *k, const char *version, json_t *object, st
                         return r;
                 }
         }
-        api_version = isempty(group) ? strdup(version) : strformat("%s/%s", group, version);
-        return api_version ? json_set_str(object, "apiVersion", api_version) : -ENOMEM;
+        return json_set_str(object, "apiVersion", api_version);
 }
 
 int object_as(const json_t *object, const struct kind *k, json_t **ret, struct problem *p) {
@@ -39,7 +37,7 @@ int object_as(const json_t *object, const struct kind *k, json_t **ret, struct p
         copy = json_deep_copy(object);
         if (!copy)
                 return -ENOMEM;
-        r = convert(k, k->version, copy, p);
+        r = convert(k, k->version, k->api_version, copy, p);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(copy);
@@ -50,13 +48,13 @@ int kind_store_form(const struct kind *k, const json_t *object, json_t **ret, st
         _cleanup_json_ json_t *form = NULL, *metadata = NULL;
         int r;
 
-        if (streq(k->version, k->storage_version)) {
+        if (streq(k->api_version, k->storage_api_version)) {
                 form = json_copy((json_t *)object);
         } else {
                 form = json_deep_copy(object);
                 if (!form)
                         return -ENOMEM;
-                r = convert(k, k->storage_version, form, p);
+                r = convert(k, k->storage_version, k->storage_api_version, form, p);
                 if (r < 0)
                         return r;
         }

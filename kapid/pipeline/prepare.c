@@ -1,13 +1,20 @@
 /* Defaulting, preparing and validating in the order that write-object.c gives, with what each
  * kind's strategy adds; grace periods and the scale subresource. */
 #include "kapid/pipeline/pipeline.h"
+
+#include "kapid/pipeline/convert.h"
 #include "kapid/schema/internal.h"
 #include "kapid/strategy/strategy.h"
 #include "lib/object.h"
 
 int pipeline_default(const struct kind *k, json_t *object) {
-        int r = schema_default(k->schema, object);
+        int r = 0;
 
+        if (k->strategy->old_defaults && !streq(k->api_version, k->storage_api_version))
+                r = k->strategy->old_defaults(k->api_version, object);
+        if (r < 0)
+                return r;
+        r = schema_default(k->schema, object);
         return r == 0 && k->strategy->defaults ? k->strategy->defaults(object) : r;
 }
 
@@ -131,6 +138,34 @@ int pipeline_prepare_update(const struct kind *k, const struct kind_subresource 
         return json_set_int(object, "metadata.generation", MAX(generation, (int64_t)1));
 }
 
+/* What the rules of the kind are about: the object in the version that is stored. A new reference;
+ * NULL with a failed list of findings. */
+static json_t *ruled_form(struct findings *f, const struct kind *k, const json_t *object) {
+        _cleanup_problem_ struct problem p = {0};
+        json_t *form = NULL;
+
+        if (k->custom || !k->strategy->convert || streq(k->api_version, k->storage_api_version))
+                return json_incref((json_t *)object);
+        if (kind_store_form(k, object, &form, &p) < 0)
+                f->failed = true;
+        return form;
+}
+
+static void validate_rules(struct findings *f, const struct kind *k, const json_t *object) {
+        _cleanup_json_ json_t *form = ruled_form(f, k, object);
+
+        if (form)
+                k->strategy->validate(f, form);
+}
+
+static void validate_rules_update(struct findings *f, const struct kind *k, const char *subresource,
+                const json_t *old, const json_t *object) {
+        _cleanup_json_ json_t *was = ruled_form(f, k, old), *is = ruled_form(f, k, object);
+
+        if (was && is)
+                k->strategy->validate_update(f, subresource, was, is);
+}
+
 static void validate_whole(struct findings *f, const struct kind *k, const json_t *object) {
         f->built_in = !k->custom;
         if (k->stored)
@@ -141,7 +176,7 @@ static void validate_whole(struct findings *f, const struct kind *k, const json_
                 strategy_validate_embedded(f, k->schema, object);
         /* Strategies read typed fields: they run only on what has the right shape. */
         if (k->strategy->validate && findings_count(f) == 0)
-                k->strategy->validate(f, object);
+                validate_rules(f, k, object);
 }
 
 int pipeline_warnings(const struct kind *k, const json_t *object, char ***warnings) {
@@ -155,18 +190,34 @@ int pipeline_validate_create(const struct kind *k, const json_t *object, struct 
         return findings_problem(&f, k, NULL, object_name(object), p);
 }
 
+/* The strings of a list as keys. NULL when out of memory. */
+static json_t *set_of(const json_t *list) {
+        _cleanup_json_ json_t *set = json_object();
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (list, i, v)
+                if (json_is_string(v) &&
+                                json_object_set_new(set, json_string_value(v), json_true()) < 0)
+                        return NULL;
+        return TAKE_PTR(set);
+}
+
 static void validate_metadata_update(struct findings *f, const json_t *old, const json_t *object) {
         static const char *const fixed[] = {"metadata.name", "metadata.namespace", "metadata.uid",
                         "metadata.creationTimestamp"};
         const json_t *list = json_at(object, "metadata.finalizers"), *item;
+        _cleanup_json_ json_t *had = NULL;
         size_t i;
 
         for (i = 0; i < ELEMENTS(fixed); i++)
                 strategy_validate_immutable(f, old, object, fixed[i]);
         if (!object_is_deleting(old))
                 return;
+        had = set_of(json_at(old, "metadata.finalizers"));
+        f->failed |= !had;
         json_array_foreach (list, i, item)
-                if (json_is_string(item) && !object_has_finalizer(old, json_string_value(item)))
+                if (json_is_string(item) && !json_object_get(had, json_string_value(item)))
                         finding_add(f, FINDING_FORBIDDEN, "metadata.finalizers", NULL,
                                         "no new finalizers can be added if the object is being "
                                         "deleted, found new "
@@ -181,7 +232,7 @@ int pipeline_validate_update(const struct kind *k, const struct kind_subresource
         validate_whole(&f, k, object);
         validate_metadata_update(&f, old, object);
         if (k->strategy->validate_update && findings_count(&f) == 0)
-                k->strategy->validate_update(&f, sub ? sub->name : "", old, object);
+                validate_rules_update(&f, k, sub ? sub->name : "", old, object);
         return findings_problem(&f, k, NULL, object_name(object), p);
 }
 

@@ -35,6 +35,8 @@ struct run {
 /* How long the caches may take to hold what the store has; longer, and the work continues without:
  * guards keep it right. */
 enum { CATCH_UP_US = 2 * 1000 * 1000 };
+/* How often a charge is tried on caches that did not catch up in that time. */
+enum { LATE_ATTEMPTS_MAX = 5 };
 
 static void decide(struct run *run);
 
@@ -192,6 +194,16 @@ static void on_caught_up(int error, void *userdata) {
         decide(userdata);
 }
 
+/* While the caches stay behind, a quota that another kapid has charged cannot be charged here. That
+ * is found out in a few attempts, because the others of the namespace wait meanwhile. */
+static void on_quota_caught_up(int error, void *userdata) {
+        struct run *run = userdata;
+
+        if (error)
+                run->charge_attempts += WRITE_CHARGE_ATTEMPTS_MAX / LATE_ATTEMPTS_MAX;
+        decide(run);
+}
+
 /* Whether it is tried again after a guard did not hold. Other kapids charge the same quotas: that
  * may happen more often than that another writes the same object. */
 static bool try_again(struct run *run, bool changed) {
@@ -226,7 +238,7 @@ static void on_guard_failed(struct run *run, const struct store_result *res) {
         if (r < 0)
                 fail(run, r, &p);
         else if (!charged || caches_wait(run->write.request->api->caches, res->revision,
-                                             CATCH_UP_US, on_caught_up, run) < 0)
+                                             CATCH_UP_US, on_quota_caught_up, run) < 0)
                 decide(run);
 }
 
@@ -328,8 +340,15 @@ static void rename_and_decide(struct run *run) {
 
 static void charge(struct run *run);
 
+/* A write whose client has gone meanwhile is not made: others wait behind it. */
 static void on_turn(struct turn *turn) {
-        charge(container_of(turn, struct run, turn));
+        struct run *run = container_of(turn, struct run, turn);
+        _cleanup_problem_ struct problem p = {0};
+
+        if (run->write.request->http)
+                charge(run);
+        else
+                fail(run, -ECANCELED, &p);
 }
 
 /* Quotas refuse it. It is decided again on the store's object and on fresh caches, before that

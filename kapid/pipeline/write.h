@@ -13,7 +13,7 @@
 #include "kapid/pipeline/decision.h"
 
 /* Against other writers of the object; against others that charge the same quotas. */
-enum { WRITE_ATTEMPTS_MAX = 8, WRITE_CHARGE_ATTEMPTS_MAX = 50 };
+enum { WRITE_ATTEMPTS_MAX = 8, WRITE_CHARGE_ATTEMPTS_MAX = 200 };
 
 /* The facts of one write, for its decide, admission and its end. All borrowed. */
 struct write {

@@ -122,15 +122,39 @@ static int statefulset_defaults(json_t *object) {
         return template_defaults(object);
 }
 
+/* The StatefulSet as its pods see it: a volume for each claim template. NULL: out of memory. */
+static json_t *with_claims(const json_t *object) {
+        _cleanup_json_ json_t *copy = json_deep_copy(object), *volumes = json_array();
+        const json_t *item;
+        size_t i;
+        int r = copy && volumes ? 0 : -ENOMEM;
+
+        json_array_foreach (json_at(object, "spec.template.spec.volumes"), i, item)
+                r |= json_array_append(volumes, (json_t *)item);
+        json_array_foreach (json_at(object, "spec.volumeClaimTemplates"), i, item)
+                r |= json_array_append_new(
+                                volumes, json_pack("{s:s, s:{s:s}}", "name", object_name(item),
+                                                         "persistentVolumeClaim", "claimName",
+                                                         object_name(item)));
+        if (r < 0 || json_set_at(copy, "spec.template.spec.volumes", TAKE_PTR(volumes)) < 0)
+                return NULL;
+        return TAKE_PTR(copy);
+}
+
 static void statefulset_validate(struct findings *f, const json_t *object) {
         const json_t *strategy = json_at(object, "spec.updateStrategy"),
                      *rolling = json_object_get(strategy, "rollingUpdate"),
                      *unavailable = json_object_get(rolling, "maxUnavailable"),
                      *service = json_at(object, "spec.serviceName");
+        bool has_claims = json_array_size(json_at(object, "spec.volumeClaimTemplates")) > 0 &&
+                          json_at(object, "spec.template.spec");
+        _cleanup_json_ json_t *mounted = has_claims ? with_claims(object) : NULL;
         const char *error;
         size_t at;
 
-        strategy_validate_template(f, object, validate_running);
+        if (has_claims && !mounted)
+                f->failed = true;
+        strategy_validate_template(f, mounted ? mounted : object, validate_running);
         validate_no_deadline(f, object, "StatefulSet");
         /* It becomes the subdomain of the pods. */
         if (service && *strempty(json_string_value(service)) &&
@@ -258,12 +282,14 @@ const struct kind_strategy strategies_apps[] = {
                                 .kind = "Deployment",
                                 .pod_template = "spec.template",
                                 .defaults = deployment_defaults,
+                                .old_defaults = strategy_default_old,
                                 .validate = deployment_validate,
                                 .validate_update = validate_selector_kept},
                 {.group = "apps",
                                 .kind = "ReplicaSet",
                                 .pod_template = "spec.template",
                                 .defaults = replicaset_defaults,
+                                .old_defaults = strategy_default_old,
                                 .validate = replicaset_validate,
                                 .validate_update = validate_selector_kept},
                 {.group = "apps",
@@ -271,12 +297,14 @@ const struct kind_strategy strategies_apps[] = {
                                 .name = NAME_LABEL,
                                 .pod_template = "spec.template",
                                 .defaults = statefulset_defaults,
+                                .old_defaults = strategy_default_old,
                                 .validate = statefulset_validate,
                                 .validate_update = statefulset_validate_update},
                 {.group = "apps",
                                 .kind = "DaemonSet",
                                 .pod_template = "spec.template",
                                 .defaults = daemonset_defaults,
+                                .old_defaults = strategy_default_old,
                                 .validate = daemonset_validate,
                                 .validate_update = validate_selector_kept},
                 {.group = "apps",

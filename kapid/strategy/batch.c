@@ -106,10 +106,10 @@ static void validate_generated(struct findings *f, const json_t *object) {
         const json_t *selector = json_at(object, "spec.selector"),
                      *uid = json_get(selector, "matchLabels", owner_labels[0], NULL);
 
-        if (json_bool_or(object, "spec.manualSelector", false))
-                return;
         if (!selector)
                 finding_add(f, FINDING_REQUIRED, "spec.selector", NULL, NULL);
+        else if (json_bool_or(object, "spec.manualSelector", false))
+                return;
         else if (!streq_ptr(json_string_value(uid), object_uid(object)) &&
                         !streq_ptr(json_string_value(json_get(
                                                    selector, "matchLabels", owner_labels[1], NULL)),

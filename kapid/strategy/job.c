@@ -215,10 +215,10 @@ static void validate_failure_rule(struct findings *f, const json_t *rule, const 
                 validate_exit_codes(f, codes, json_at(spec, "template.spec"));
         validate_patterns(f, patterns);
         if (codes && json_array_size(patterns) > 0)
-                finding_add(f, FINDING_INVALID, "", rule,
+                finding_add(f, FINDING_INVALID, NULL, rule,
                                 "specifying both OnExitCodes and OnPodConditions is not supported");
         if (!codes && json_array_size(patterns) == 0)
-                finding_add(f, FINDING_INVALID, "", rule,
+                finding_add(f, FINDING_INVALID, NULL, rule,
                                 "specifying one of OnExitCodes and OnPodConditions is required");
 }
 
@@ -238,9 +238,11 @@ static void validate_failure_policy(struct findings *f, const json_t *spec) {
         if (replacement && !streq(strempty(json_string_value(replacement)), "Failed"))
                 finding_add(f, FINDING_NOT_SUPPORTED, "podReplacementPolicy", replacement,
                                 "supported values: \"Failed\"");
-        if (json_array_size(rules) > RULES_MAX)
+        if (json_array_size(rules) > RULES_MAX) {
                 finding_add(f, FINDING_TOO_MANY, "podFailurePolicy.rules", NULL,
                                 "must have at most %i items", RULES_MAX);
+                return;
+        }
         json_array_foreach (rules, i, rule) {
                 size_t at = findings_push(f, "podFailurePolicy.rules");
 
@@ -260,7 +262,7 @@ static void validate_success_rule(struct findings *f, const json_t *rule, int64_
         int r = 0;
 
         if (!count && !indexes)
-                finding_add(f, FINDING_REQUIRED, "", NULL,
+                finding_add(f, FINDING_REQUIRED, NULL, NULL,
                                 "at least one of succeededCount or succeededIndexes must be "
                                 "specified");
         if (json_string_length(indexes) > SUCCEEDED_INDEXES_SIZE_MAX)
@@ -300,9 +302,11 @@ static void validate_success_policy(struct findings *f, const json_t *spec, bool
                 finding_add(f, FINDING_REQUIRED, "successPolicy.rules", NULL,
                                 "at least one rules must be specified when the successPolicy is "
                                 "specified");
-        if (json_array_size(rules) > RULES_MAX)
+        if (json_array_size(rules) > RULES_MAX) {
                 finding_add(f, FINDING_TOO_MANY, "successPolicy.rules", NULL,
                                 "must have at most %i items", RULES_MAX);
+                return;
+        }
         json_array_foreach (rules, i, rule) {
                 size_t at = findings_push(f, "successPolicy.rules");
 

@@ -191,9 +191,10 @@ static void validate_env(struct findings *f, const json_t *container) {
         }
 }
 
-static void validate_resources(struct findings *f, const json_t *container) {
-        const json_t *limits = json_at(container, "resources.limits"),
-                     *requests = json_at(container, "resources.requests");
+/* of: a container, or the pod's spec. */
+static void validate_resources(struct findings *f, const json_t *of) {
+        const json_t *limits = json_at(of, "resources.limits"),
+                     *requests = json_at(of, "resources.requests");
         size_t at = findings_push(f, "resources");
         const char *key;
         json_t *v;
@@ -222,6 +223,22 @@ static void validate_resources(struct findings *f, const json_t *container) {
                                         "must be greater than or equal to 0");
         }
         findings_pop(f, at);
+}
+
+/* It is added to the requests of the containers: a negative one would hide them. */
+static void validate_overhead(struct findings *f, const json_t *spec) {
+        const char *key;
+        json_t *v;
+
+        json_object_each (json_object_get(spec, "overhead"), key, v) {
+                _cleanup_free_ char *path = strformat("overhead[%s]", key);
+                int sign;
+
+                f->failed |= !path;
+                if (quantity_compare(v, NULL, &sign) == 0 && sign < 0)
+                        finding_add(f, FINDING_INVALID, path, v,
+                                        "must be greater than or equal to 0");
+        }
 }
 
 /* A port given by number must be one; by name it must look like one. */
@@ -451,6 +468,8 @@ void strategy_validate_pod_spec(struct findings *f, const json_t *spec) {
         f->failed |= !volumes;
         for (size_t l = 0; l < ELEMENTS(container_lists); l++)
                 validate_containers(f, spec, volumes, l);
+        validate_resources(f, spec);
+        validate_overhead(f, spec);
         validate_host_ports(f, spec);
         validate_volumes(f, spec);
         validate_tolerations(f, spec);

@@ -31,7 +31,7 @@ static void budget_validate(struct findings *f, const json_t *object) {
         size_t at = findings_push(f, "spec"), inner;
 
         if (json_object_get(spec, "minAvailable") && json_object_get(spec, "maxUnavailable"))
-                finding_add(f, FINDING_INVALID, "", spec,
+                finding_add(f, FINDING_INVALID, NULL, spec,
                                 "minAvailable and maxUnavailable cannot be both set");
         validate_amount(f, spec, "minAvailable");
         validate_amount(f, spec, "maxUnavailable");
@@ -60,6 +60,7 @@ const struct kind_strategy strategies_policy[] = {
                 {.group = "policy",
                                 .kind = "PodDisruptionBudget",
                                 .flags = STRATEGY_NEEDS_VERSION,
+                                .convert = strategy_convert_budget,
                                 .prepare_create = budget_prepare_create,
                                 .validate = budget_validate,
                                 .validate_update = budget_validate_update},

@@ -35,6 +35,8 @@ struct kind_strategy {
         unsigned flags;
         const char *pod_template; /* where its pods' template is: "spec.template"; NULL: none */
         int (*defaults)(json_t *object);
+        /* Defaults that an old version has and the others have not, before those of the schema. */
+        int (*old_defaults)(const char *api_version, json_t *object);
         int (*prepare_create)(json_t *object, const struct pipeline_context *c);
         int (*prepare_update)(const char *subresource, const json_t *old, json_t *object,
                         const struct pipeline_context *c);
@@ -93,6 +95,12 @@ int strategy_count_or_percent(struct findings *f, const char *field, const json_
 void strategy_validate_finishing(struct findings *f, const json_t *spec);
 /* "spec" of a Job or of a template of one, at the path's end, but its pod's template. */
 void strategy_validate_job(struct findings *f, const json_t *object);
+/* For old versions (old-versions.c): the defaults of Deployments and their like; conversions. */
+int strategy_default_old(const char *api_version, json_t *object);
+int strategy_convert_ingress(
+                const struct kind *k, const char *to_version, json_t *object, struct problem *p);
+int strategy_convert_budget(
+                const struct kind *k, const char *to_version, json_t *object, struct problem *p);
 /* An immutable field at a dotted path. */
 void strategy_validate_immutable(
                 struct findings *f, const json_t *old, const json_t *object, const char *path);

@@ -25,8 +25,9 @@ static int budget_selects(struct item *it, const struct kind *k, const json_t *p
 
         if (r < 0)
                 return r;
-        if (label_selector_from_json(json_at(budget, "spec.selector"), &s, &ignored) < 0)
-                return 0;
+        r = label_selector_from_json(json_at(budget, "spec.selector"), &s, &ignored);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
         if (!label_selector_matches(s, json_get(pod, "metadata", "labels", NULL)))
                 return 0;
         *ret = TAKE_PTR(budget);

@@ -97,13 +97,21 @@ static bool is_idle(const json_t *pod) {
         return streq(phase, "Succeeded") || streq(phase, "Failed") || streq(phase, "Pending");
 }
 
+/* The options that the delete gets instead of those that it has. */
+static void set_options(struct delete_options *o, json_t *body_taken) {
+        json_decref(o->body);
+        o->body = body_taken;
+        o->uid = json_str(o->body, "preconditions.uid");
+        o->resource_version = json_str(o->body, "preconditions.resourceVersion");
+}
+
 /* The delete fails if the pod is no longer what it is now. */
 static int pin(struct request *request, const json_t *pod) {
         struct delete_options *o = &request->delete_options;
         _cleanup_json_ json_t *body = o->body ? json_deep_copy(o->body) : json_object();
         int r;
 
-        if (!isempty(o->resource_version) && !eviction_of(request)->pinned)
+        if (!isempty(o->resource_version))
                 return 0; /* the client's own, which was checked */
         if (!body)
                 return -ENOMEM;
@@ -111,26 +119,40 @@ static int pin(struct request *request, const json_t *pod) {
                         json_str_or(pod, "metadata.resourceVersion", ""));
         if (r < 0)
                 return r;
-        json_decref(o->body);
-        o->body = TAKE_PTR(body);
-        o->uid = json_str(o->body, "preconditions.uid");
-        o->resource_version = json_str(o->body, "preconditions.resourceVersion");
+        set_options(o, TAKE_PTR(body));
         eviction_of(request)->pinned = true;
+        return 0;
+}
+
+/* The pod that was judged is no longer there: the next judgement pins another one, or none. */
+static int unpin(struct request *request) {
+        struct delete_options *o = &request->delete_options;
+        json_t *body;
+
+        if (!eviction_of(request)->pinned)
+                return 0;
+        body = json_deep_copy(o->body);
+        if (!body)
+                return -ENOMEM;
+        json_del_at(body, "preconditions.resourceVersion");
+        set_options(o, body);
+        eviction_of(request)->pinned = false;
         return 0;
 }
 
 /* 1: budget must be charged for the pod; 0: it may go. */
 static int look(struct request *request, struct budget *budget, struct problem *p) {
         _cleanup_json_ json_t *pod = NULL;
-        int r = request_object(request, &pod, p);
+        int r = unpin(request);
 
         if (r < 0)
                 return r;
-        if (!eviction_of(request)->pinned) {
-                r = delete_check_preconditions(request, request->kind, pod, p);
-                if (r < 0)
-                        return r;
-        }
+        r = request_object(request, &pod, p);
+        if (r < 0)
+                return r;
+        r = delete_check_preconditions(request, request->kind, pod, p);
+        if (r < 0)
+                return r;
         if (object_is_deleting(pod))
                 return 0;
         if (is_idle(pod))

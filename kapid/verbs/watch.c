@@ -154,7 +154,7 @@ static int line_of_event(struct watcher *w, enum watch_event event, struct item 
 
         if (w->form != FORM_OBJECT)
                 return line_formed(w, event, it, ret, p);
-        if (shared && streq(w->kind->version, w->kind->storage_version))
+        if (shared && streq(w->kind->api_version, w->kind->storage_api_version))
                 slot = &shared->lines[event - 1];
         if (slot && *slot) {
                 *ret = bytes_ref(*slot);

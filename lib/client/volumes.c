@@ -25,7 +25,5 @@ const char *volume_class(const json_t *volume_or_claim) {
 }
 
 bool volume_is_ours(const json_t *volume) {
-        const char *by = strempty(object_annotation(volume, VOLUME_PROVISIONED_BY));
-
-        return streq(by, PROVISIONER_LOCAL) || streq(by, PROVISIONER_NFS);
+        return streq(strempty(object_annotation(volume, VOLUME_PROVISIONED_BY)), PROVISIONER_LOCAL);
 }

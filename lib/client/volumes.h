@@ -10,10 +10,9 @@
 #define VOLUME_SELECTED_NODE "volume.kubernetes.io/selected-node"
 #define VOLUME_PROVISIONER "volume.kubernetes.io/storage-provisioner"
 
-/* The provisioners that kreconciled and the agents are. A volume of theirs keeps the finalizer
- * until the agent of the node in its label has removed the data. */
+/* The provisioner that kreconciled and the agents are. A volume of it keeps the finalizer until the
+ * agent of the node in its label has removed the data. */
 #define PROVISIONER_LOCAL "keelson.dev/local"
-#define PROVISIONER_NFS "keelson.dev/nfs"
 #define VOLUME_DATA_FINALIZER "keelson.dev/volume-data"
 #define VOLUME_NODE_LABEL "keelson.dev/node"
 /* Where the folders of local volumes are, each named as its volume. */
@@ -25,5 +24,5 @@ int pod_claim_name(const json_t *pod, const json_t *volume, char **ret);
 /* The class of a claim or volume: of the annotation that came before the field, or of the field; ""
  * without one. */
 const char *volume_class(const json_t *volume_or_claim);
-/* Whether the volume was made by one of the provisioners above. */
+/* Whether the volume was made by the provisioner above. */
 bool volume_is_ours(const json_t *volume);

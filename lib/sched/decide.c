@@ -131,8 +131,8 @@ int sched_decision_again(struct sched_decision *d, struct sched_reasons *why) {
         return 0;
 }
 
-int sched_decision_node(const struct sched_decision *d,
-                const struct sched_node *node, struct sched_reasons *why) {
+int sched_decision_node(const struct sched_decision *d, const struct sched_node *node,
+                struct sched_reasons *why) {
         const struct sched_profile *profile = d->profile;
 
         for (size_t k = 0; k < sched_plugins_count; k++) {
@@ -298,12 +298,14 @@ static const struct sched_node *pick(const struct sched_decision *d, uint64_t ti
         int32_t best = -1;
         size_t equal = 0, n;
 
-        for (size_t i = 0; i < d->slots; i++)
-                best = total[i] > best ? total[i] : best;
+        for (size_t i = 0; i < d->slots; i++) {
+                if (total[i] < best)
+                        continue;
+                equal = total[i] > best ? 1 : equal + 1;
+                best = total[i];
+        }
         if (best < 0)
                 return NULL;
-        for (size_t i = 0; i < d->slots; i++)
-                equal += total[i] == best;
         n = tie % equal;
         for (size_t i = 0; i < d->slots; i++)
                 if (total[i] == best && n-- == 0)

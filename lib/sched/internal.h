@@ -319,18 +319,18 @@ struct sched_decision {
         bool volume_missing;
 };
 
-/* Whether the pod may run there (enum sched_verdict); adds the reasons why not when why is not NULL.
- */
-typedef int sched_filter_func(const struct sched_cluster *c,
-                const struct sched_profile *profile, const struct sched_shape *shape,
-                const struct sched_node *node, struct sched_reasons *why);
+/* Whether the pod may run there (enum sched_verdict); adds the reasons why not when why is not
+ * NULL. */
+typedef int sched_filter_func(const struct sched_cluster *c, const struct sched_profile *profile,
+                const struct sched_shape *shape, const struct sched_node *node,
+                struct sched_reasons *why);
 typedef int64_t sched_score_func(const struct sched_cluster *c, const struct sched_profile *profile,
                 const struct sched_shape *shape, const struct sched_node *node);
 /* Prepares a decision. 0: it has nothing to say; 1: ask the filter; negative: no node will do, and
  * why->whole says why. */
 typedef int sched_begin_func(struct sched_decision *d, struct sched_reasons *why);
-typedef int sched_wide_filter_func(const struct sched_decision *d,
-                const struct sched_node *node, struct sched_reasons *why);
+typedef int sched_wide_filter_func(const struct sched_decision *d, const struct sched_node *node,
+                struct sched_reasons *why);
 /* Scores 0..100 of the nodes that fit (total >= 0), by slot. False: nothing to say. */
 typedef bool sched_wide_score_func(const struct sched_decision *d, double *scores);
 
@@ -472,8 +472,8 @@ int sched_decision_begin(struct sched_decision *d, struct sched_cluster *c, stru
                 struct sched_reasons *why);
 void sched_decision_done(struct sched_decision *d);
 /* Every filter on one node as the cluster is now (begin again after a change of pods). */
-int sched_decision_node(const struct sched_decision *d,
-                const struct sched_node *node, struct sched_reasons *why);
+int sched_decision_node(const struct sched_decision *d, const struct sched_node *node,
+                struct sched_reasons *why);
 /* The wide plugins' begin() alone, after pods were moved. As sched_decision_begin(). */
 int sched_decision_again(struct sched_decision *d, struct sched_reasons *why);
 /* Counts the pods that were promised the node, when their priority is at least that of the

@@ -70,9 +70,11 @@ int sched_interpod_filter(const struct sched_decision *d, const struct sched_nod
 /* --- score --- */
 
 static bool add(const struct sched_decision *d, const struct sched_key *key, const int32_t *counts,
-                size_t known, double weight, double *scores) {
+                size_t known, double weight, bool cleared, double *scores) {
         size_t slots = MIN(d->slots, key->slots);
 
+        for (size_t i = 0; i < d->slots && !cleared; i++)
+                scores[i] = 0;
         for (size_t i = 0; i < slots; i++) {
                 int32_t domain = key->domain[i];
 
@@ -95,6 +97,7 @@ static int64_t held_weight(const struct sched_profile *profile, const struct sch
         return 0;
 }
 
+/* Adds what there is; the scores are cleared before the first. */
 static bool add_all(const struct sched_decision *d, double *scores) {
         const struct sched_pod *pod = d->pod;
         const struct sched_class *class = pod->class;
@@ -106,8 +109,8 @@ static bool add_all(const struct sched_decision *d, double *scores) {
                 const struct sched_tally *t = pod->preferred.items[i].tally;
 
                 if (t->total != 0)
-                        any |= add(d, t->key, t->counts, t->counts_allocated,
-                                        (double)pod->preferred.items[i].weight, scores);
+                        any = add(d, t->key, t->counts, t->counts_allocated,
+                                        (double)pod->preferred.items[i].weight, any, scores);
         }
         for (size_t i = 0; i < class->selectors.count; i++) {
                 const struct sched_selector *s = class->selectors.items[i];
@@ -117,8 +120,8 @@ static bool add_all(const struct sched_decision *d, double *scores) {
                         int64_t weight = held_weight(d->profile, h);
 
                         if (h->total != 0 && weight != 0)
-                                any |= add(d, h->key, h->counts, h->counts_allocated,
-                                                (double)weight, scores);
+                                any = add(d, h->key, h->counts, h->counts_allocated, (double)weight,
+                                                any, scores);
                 }
         }
         return any;
@@ -128,8 +131,6 @@ bool sched_interpod_score(const struct sched_decision *d, double *scores) {
         double min = 0, max = 0;
         bool first = true;
 
-        for (size_t i = 0; i < d->slots; i++)
-                scores[i] = 0;
         if (!add_all(d, scores))
                 return false;
         for (size_t i = 0; i < d->slots; i++) {

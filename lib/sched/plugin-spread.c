@@ -74,28 +74,25 @@ static bool is_ignored(const struct sched_pod *pod, int32_t slot) {
         return false;
 }
 
-/* Few domains weigh less than many: log(domains + 2). */
-static double weight_of(const struct sched_decision *d, const struct sched_spread *x,
+/* Few domains weigh less than many: log(domains + 2). fit: nodes that fit and count. */
+static double weight_of(const struct sched_decision *d, const struct sched_spread *x, size_t fit,
                 const double *scores) {
         const struct sched_key *key = x->tally->key;
         size_t size = 0;
+        uint8_t *seen;
 
-        if (x->hostname) {
-                for (size_t i = 0; i < d->slots; i++)
-                        size += scores[i] >= 0;
-        } else {
-                uint8_t *seen = sched_alloc(key->count + 1, 1);
+        if (x->hostname)
+                return log((double)fit + 2);
+        seen = sched_alloc(key->count + 1, 1);
+        for (size_t i = 0; i < d->slots && size < key->count; i++) {
+                int32_t domain = scores[i] >= 0 ? sched_domain(key, (int32_t)i) : -1;
 
-                for (size_t i = 0; i < d->slots && size < key->count; i++) {
-                        int32_t domain = scores[i] >= 0 ? sched_domain(key, (int32_t)i) : -1;
-
-                        if (domain >= 0 && !seen[domain]) {
-                                seen[domain] = 1;
-                                size++;
-                        }
+                if (domain >= 0 && !seen[domain]) {
+                        seen[domain] = 1;
+                        size++;
                 }
-                free(seen);
         }
+        free(seen);
         return log((double)size + 2);
 }
 
@@ -117,37 +114,57 @@ static void add_constraint(const struct sched_decision *d, const struct sched_sp
 }
 
 /* The fewer pods, the better: the smallest sum becomes 100. */
+static int64_t reversed(int64_t score, int64_t min, int64_t max) {
+        return max <= 0 ? 100 : 100 * (max + min - score) / max;
+}
+
+enum { TABLE_MAX = 512 }; /* sums are small: a table saves a division for each node */
+
 static void reverse(const struct sched_decision *d, double *scores) {
-        double min = INFINITY, max = 0;
+        int64_t min = INT64_MAX, max = 0;
+        double table[TABLE_MAX];
 
         for (size_t i = 0; i < d->slots; i++) {
+                int64_t score = (int64_t)(scores[i] + 0.5);
+
                 if (scores[i] < 0)
                         continue;
-                scores[i] = floor(scores[i] + 0.5);
-                min = scores[i] < min ? scores[i] : min;
-                max = scores[i] > max ? scores[i] : max;
+                scores[i] = (double)score;
+                min = score < min ? score : min;
+                max = score > max ? score : max;
         }
-        for (size_t i = 0; i < d->slots; i++)
-                scores[i] = scores[i] < 0 ? 0
-                            : max <= 0    ? 100
-                                          : floor(100 * (max + min - scores[i]) / max);
+        for (int64_t k = 0; k <= max && k < TABLE_MAX; k++)
+                table[k] = (double)reversed(k, min, max);
+        for (size_t i = 0; i < d->slots; i++) {
+                double score = scores[i];
+
+                if (score < 0)
+                        scores[i] = 0;
+                else if (score < TABLE_MAX)
+                        scores[i] = table[(int)score];
+                else
+                        scores[i] = (double)reversed((int64_t)score, min, max);
+        }
 }
 
 bool sched_spread_score(const struct sched_decision *d, double *scores) {
         const struct sched_pod *pod = d->pod;
+        size_t fit = 0;
         bool any = false;
 
         for (size_t i = 0; i < pod->spread.count; i++)
                 any |= !pod->spread.items[i].hard;
         if (!any)
                 return false;
-        for (size_t i = 0; i < d->slots; i++)
+        for (size_t i = 0; i < d->slots; i++) {
                 scores[i] = d->total[i] < 0 || is_ignored(pod, (int32_t)i) ? -1 : 0;
+                fit += scores[i] >= 0;
+        }
         for (size_t i = 0; i < pod->spread.count; i++) {
                 const struct sched_spread *x = &pod->spread.items[i];
 
                 if (!x->hard)
-                        add_constraint(d, x, weight_of(d, x, scores), scores);
+                        add_constraint(d, x, weight_of(d, x, fit, scores), scores);
         }
         reverse(d, scores);
         return true;

@@ -337,7 +337,8 @@ bool pods_use_volume(const struct pods *p, const char *volume) {
         map_foreach (p->by_uid, e) {
                 const struct pod *pod = map_entry_value(e);
 
-                if (json_get(pod->sandbox.resources, "volumes", volume, NULL))
+                if (!pod_is_terminal(pod) &&
+                                json_get(pod->sandbox.resources, "volumes", volume, NULL))
                         return true;
         }
         return false;

@@ -275,6 +275,15 @@ static const char *plan_event(const char *reason) {
         return streq(reason, "ContainerCreating") ? "FailedMount" : "Failed";
 }
 
+/* Whether its containers wait with this message already. */
+static bool waits_for(const struct pod *p, const char *message) {
+        for (size_t i = 0; i < p->count; i++)
+                if (p->records[i].phase == CONTAINER_WAITING &&
+                                streq_ptr(p->records[i].message, message))
+                        return true;
+        return false;
+}
+
 int sandbox_ensure_plan(struct pod *p) {
         struct pod_sandbox *s = &p->sandbox;
         _cleanup_problem_ struct problem problem = {0};
@@ -287,7 +296,8 @@ int sandbox_ensure_plan(struct pod *p) {
                 const char *reason = problem.reason ? problem.reason : "CreateContainerConfigError";
                 const char *message = problem.message ? problem.message : strerror(-r);
 
-                pod_event(p, "Warning", plan_event(reason), "%s", message);
+                if (!waits_for(p, message))
+                        pod_event(p, "Warning", plan_event(reason), "%s", message);
                 s->fetch_us = MIN(s->fetch_us, now_mono_us() + RETRY_US);
                 return not_now(p, reason, message, 2 * RETRY_US);
         }

@@ -1,6 +1,6 @@
-/* The provisioners keelson.dev/local and keelson.dev/nfs: a claim and its class become a volume. A
- * class of another provisioner leaves it to that program, which finds the claim by an annotation,
- * as in Kubernetes. */
+/* The provisioner keelson.dev/local: a claim and its class become a volume on a node. A class of
+ * another provisioner leaves it to that program, which finds the claim by an annotation, as in
+ * Kubernetes. */
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "reconcilers/pods.h"
@@ -61,7 +61,10 @@ static bool is_allowed(const json_t *class, const json_t *node) {
         return json_array_size(terms) == 0;
 }
 
-const json_t *storage_node_for(const struct world *w, const json_t *class, const char *uid) {
+/* A ready node that takes work and that the class allows, the same one for the same uid; NULL:
+ * none.
+ */
+static const json_t *node_for(const struct world *w, const json_t *class, const char *uid) {
         _cleanup_objects_ struct objects nodes = {0};
         const json_t *best = NULL;
 
@@ -79,8 +82,11 @@ const json_t *storage_node_for(const struct world *w, const json_t *class, const
 
 /* ---- what cannot be made ---- */
 
-/* NULL, or why neither provisioner can make a volume for the claim. */
-static const char *refusal(const json_t *claim) {
+/* NULL, or why no volume can be made for the claim. */
+static const char *refusal(const json_t *claim, const json_t *class) {
+        const json_t *mode;
+        size_t i;
+
         if (json_at(claim, "spec.dataSource") || json_at(claim, "spec.dataSourceRef"))
                 return "the claim has a data source, and there are no snapshots or copies of "
                        "volumes; remove spec.dataSource";
@@ -89,13 +95,6 @@ static const char *refusal(const json_t *claim) {
                        "or create a volume that it selects";
         if (streq(json_str_or(claim, "spec.volumeMode", ""), "Block"))
                 return "block devices are not provisioned; use volumeMode: Filesystem";
-        return NULL;
-}
-
-static const char *local_refusal(const json_t *claim, const json_t *class) {
-        const json_t *mode;
-        size_t i;
-
         json_array_foreach (json_at(claim, "spec.accessModes"), i, mode)
                 if (!startswith(strempty(json_string_value(mode)), "ReadWriteOnce"))
                         return "a local volume is on one node; use the access mode ReadWriteOnce "
@@ -105,17 +104,6 @@ static const char *local_refusal(const json_t *claim, const json_t *class) {
                        "has mount options";
         if (json_object_size(json_object_get(class, "parameters")) > 0)
                 return "the StorageClass has parameters, and " PROVISIONER_LOCAL " has none";
-        return NULL;
-}
-
-static const char *nfs_refusal(const json_t *class) {
-        const json_t *parameters = json_object_get(class, "parameters");
-        const char *share = json_str_or(parameters, "share", "");
-
-        if (!*json_str_or(parameters, "server", "") || *share != '/' || strstr(share, ".."))
-                return "the StorageClass needs the parameters server and share, an absolute path";
-        if (json_object_size(parameters) > 2)
-                return "the StorageClass has other parameters than server and share";
         return NULL;
 }
 
@@ -155,22 +143,6 @@ static void add_local(json_t *volume, const json_t *node) {
                                json_pack("{s:s}", VOLUME_NODE_LABEL, object_name(node))) >= 0);
 }
 
-static void add_nfs(json_t *volume, const json_t *class) {
-        const char *share = json_str_or(class, "parameters.share", "");
-        const json_t *options = json_object_get(class, "mountOptions");
-        size_t n = strlen(share);
-
-        while (n > 0 && share[n - 1] == '/')
-                n--;
-        assert(json_set_at(volume, "spec.nfs",
-                               json_pack("{s:s, s:o}", "server",
-                                               json_str_or(class, "parameters.server", ""), "path",
-                                               json_sprintf("%.*s/%s", (int)n, share,
-                                                               object_name(volume)))) >= 0);
-        if (json_array_size(options) > 0)
-                assert(json_set_at(volume, "spec.mountOptions", json_ref(options)) >= 0);
-}
-
 static void failed(struct actions *a, const json_t *claim, const json_t *class, const char *why) {
         action_event(a, claim, "Warning", "ProvisioningFailed",
                         "failed to provision volume with StorageClass \"%s\": %s",
@@ -189,7 +161,7 @@ static const json_t *local_node(const struct world *w, const json_t *claim, cons
                 struct actions *a) {
         const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
         const json_t *node = selected ? world_get(w, WORLD_NODES, NULL, selected)
-                                      : storage_node_for(w, class, object_uid(claim));
+                                      : node_for(w, class, object_uid(claim));
 
         if (node)
                 return node;
@@ -235,30 +207,25 @@ static void leave_to_others(const json_t *claim, const json_t *class, struct act
 
 void storage_provision(const struct world *w, const json_t *claim, const json_t *class,
                 struct actions *a) {
-        const char *provisioner = json_str_or(class, "provisioner", ""), *why;
-        bool local = streq(provisioner, PROVISIONER_LOCAL);
         _cleanup_free_ char *name = strformat("pvc-%s", object_uid(claim));
-        const json_t *node = NULL;
+        const json_t *node;
+        const char *why;
         json_t *volume;
 
         assert(name);
-        if (!local && !streq(provisioner, PROVISIONER_NFS)) {
+        if (!streq(json_str_or(class, "provisioner", ""), PROVISIONER_LOCAL)) {
                 leave_to_others(claim, class, a);
                 return;
         }
-        why = refusal(claim);
-        if (!why)
-                why = local ? local_refusal(claim, class) : nfs_refusal(class);
+        why = refusal(claim, class);
         if (why) {
                 failed(a, claim, class, why);
                 return;
         }
-        if (local && !(node = local_node(w, claim, class, a)))
+        node = local_node(w, claim, class, a);
+        if (!node)
                 return;
         volume = volume_base(claim, class, name);
-        if (local)
-                add_local(volume, node);
-        else
-                add_nfs(volume, class);
+        add_local(volume, node);
         action_create(a, "persistentvolumes", NULL, volume);
 }

@@ -19,9 +19,6 @@ const json_t *volume_best_for(const struct world *w, const json_t *claim, const 
 /* Makes a volume for the claim, or says in an event why not. class: its StorageClass. */
 void storage_provision(
                 const struct world *w, const json_t *claim, const json_t *class, struct actions *a);
-/* A ready node that takes work and that the class allows (NULL: any), the same one for the same
- * uid; NULL: none. */
-const json_t *storage_node_for(const struct world *w, const json_t *class, const char *uid);
 /* Removes the finalizer from the object. */
 void storage_remove_finalizer(
                 struct actions *a, const char *plural, const json_t *object, const char *finalizer);

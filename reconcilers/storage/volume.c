@@ -1,10 +1,7 @@
 /* PersistentVolumes: their phase, and what becomes of them when their claim is gone. A volume of
- * keelson's own provisioners with the policy Delete is deleted here; it stays in the API until an
- * agent has removed its data (finalizer keelson.dev/volume-data): that of the node where a local
- * volume is, or that of any ready node, which is chosen here, for an NFS share. When the node is
- * gone for good, so is the data, and the finalizer is removed here. */
+ * keelson.dev/local with the policy Delete is deleted here; it stays in the API until the agent of
+ * its node has removed its data (finalizer keelson.dev/volume-data). */
 #include "lib/object.h"
-#include "reconcilers/pods.h"
 #include "reconcilers/storage/storage.h"
 
 #define VOLUMES "persistentvolumes"
@@ -29,7 +26,7 @@ static void volume_wake(const struct world *w, const struct wake *out, enum worl
         if (kind == WORLD_CLAIMS) {
                 snprintf(key, sizeof(key), "%s/%s", object_namespace(object), object_name(object));
                 world_list(w, WORLD_VOLUMES_BY_CLAIM, key, &volumes);
-        } else if (kind == WORLD_NODES && (gone || node_readiness_changed(old, object)))
+        } else if (kind == WORLD_NODES && gone)
                 world_list(w, WORLD_VOLUMES_BY_NODE, object_name(object), &volumes);
         for (size_t i = 0; i < volumes.count; i++)
                 wake_object(out, volumes.items[i]);
@@ -93,31 +90,19 @@ static void plan_misbound(const json_t *volume, const json_t *claim, struct acti
                                 json_pack("{s:{s:{s:n}}}", "spec", "claimRef", "uid"));
 }
 
-/* Who removes the data of a volume that is being deleted. */
+/* The folder of a volume whose node is gone for good is gone, too. */
 static void plan_deleting(const struct world *w, const json_t *volume, struct actions *a) {
         const char *node = object_label(volume, VOLUME_NODE_LABEL);
-        const json_t *object = node ? world_get(w, WORLD_NODES, NULL, node) : NULL, *chosen;
 
         if (!object_has_finalizer(volume, VOLUME_DATA_FINALIZER) ||
-                        object_has_finalizer(volume, "kubernetes.io/pv-protection"))
+                        object_has_finalizer(volume, "kubernetes.io/pv-protection") ||
+                        (node && world_get(w, WORLD_NODES, NULL, node)))
                 return;
-        if (json_at(volume, "spec.nfs")) {
-                if (object && node_is_ready(object))
-                        return;
-                chosen = storage_node_for(w, NULL, object_uid(volume));
-                if (chosen)
-                        action_patch(a, VOLUMES, volume, NULL,
-                                        json_pack("{s:{s:{s:s}}}", "metadata", "labels",
-                                                        VOLUME_NODE_LABEL, object_name(chosen)));
-                else
-                        actions_requeue(a, UINT64_C(30) * 1000000);
-        } else if (!object) {
-                if (node)
-                        action_guard_absent(a, api_resource(KIND_NODES), NULL, node, NULL);
-                action_event(a, volume, "Warning", "VolumeDataLost",
-                                "its node %s is gone, and the folder with it", strempty(node));
-                storage_remove_finalizer(a, VOLUMES, volume, VOLUME_DATA_FINALIZER);
-        }
+        if (node)
+                action_guard_absent(a, api_resource(KIND_NODES), NULL, node, NULL);
+        action_event(a, volume, "Warning", "VolumeDataLost",
+                        "its node %s is gone, and the folder with it", strempty(node));
+        storage_remove_finalizer(a, VOLUMES, volume, VOLUME_DATA_FINALIZER);
 }
 
 static void volume_plan(const struct world *w, const char *name, struct actions *a) {

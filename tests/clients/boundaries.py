@@ -613,6 +613,46 @@ def _():
 
 @case
 def _():
+    """volumes: those of its disk, and those of its pods' claims"""
+    volumes = "/api/v1/persistentvolumes"
+    protected = "kubernetes.io/pv-protection"
+
+    def volume(name, label, claim=None):
+        spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/srv"}}
+        if claim:
+            spec["claimRef"] = {"namespace": "evil", "name": claim}
+        root.post(volumes, {"metadata": {"name": name, "labels": {"keelson.dev/node": label},
+                                         "finalizers": ["keelson.dev/volume-data"]}, "spec": spec}).must(201)
+    volume("disk-1", "m1")
+    volume("disk-2", "m2")
+    volume("used", "m2", "used")
+    volume("unused", "m2", "unused")
+    user = pod("user", {"nodeName": "m1"})
+    user["spec"]["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": "used"}}]
+    root.post(f"{EVIL}/pods", user).must(201)
+    for name, code in (("disk-1", 200), ("disk-2", 403), ("used", 200), ("unused", 403), ("absent", 403)):
+        node.get(f"{volumes}/{name}").must(code)
+    for selector, code in (("", 403), ("?labelSelector=keelson.dev%2Fnode%3Dm1", 200),
+                           ("?labelSelector=keelson.dev%2Fnode%3Dm2", 403),
+                           ("?labelSelector=keelson.dev%2Fnode+in+(m1,m2)", 403), ("?labelSelector=a%21%3Db", 403)):
+        node.get(volumes + selector).must(code)
+    free = {"metadata": {"finalizers": [protected]}}
+    node.merge(f"{volumes}/disk-1", free).must(403, "from a volume that is being deleted")
+    root.delete(f"{volumes}/disk-1")
+    node.merge(f"{volumes}/disk-1", {"metadata": {"labels": {"keelson.dev/node": "m2"}}}).must(403)
+    node.merge(f"{volumes}/disk-1", {"spec": {"persistentVolumeReclaimPolicy": "Delete"}}).must(403)
+    node.merge(f"{volumes}/disk-1/status", {"status": {"phase": "Available"}}).must(403)
+    node.delete(f"{volumes}/disk-2").must(403)
+    root.delete(f"{volumes}/used")
+    node.merge(f"{volumes}/used", free).must(403)
+    left = root.get(f"{volumes}/disk-1").json["metadata"]["finalizers"]
+    left.remove("keelson.dev/volume-data")
+    node.merge(f"{volumes}/disk-1", {"metadata": {"finalizers": left}}).must(200)
+    root.delete(f"{EVIL}/pods/user")
+
+
+@case
+def _():
     """tokens: of accounts of its pods, bound to them, for a day"""
     token = f"{EVIL}/serviceaccounts/default/token"
     mine = root.get(f"{EVIL}/pods/n1").json["metadata"]["uid"]

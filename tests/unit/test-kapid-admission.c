@@ -657,8 +657,8 @@ static void test_help(void **state) {
 static void test_all_are_tested(void **state) {
         static const char *const others[] = {"CustomResourceDefinitionNames", "FieldsWithoutEffect",
                         /* test-kapid-networking, test-kapid-storage */
-                        "DefaultIngressClass",
-                        "DefaultStorageClass", "StorageObjectInUseProtection"};
+                        "DefaultIngressClass", "DefaultStorageClass",
+                        "StorageObjectInUseProtection"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++) {
                 bool found = false;

@@ -201,6 +201,21 @@ static void test_counts(void **state) {
                         "exceeded quota: q");
 }
 
+/* An object that is written in an old version, of another group, is the same object. */
+static void test_old_versions(void **state) {
+        static const char *const settings[] = {"extensions/v1beta1", NULL};
+        _cleanup_problem_ struct problem p = {0};
+
+        kind_registry_free(f->api.kinds);
+        assert_int_equal(kind_registry_new_with(&f->api.kinds, (char *const *)settings, &p), 0);
+        quota("{'hard':{'count/deployments.apps':'0'}}");
+        ask("POST", "/apis/extensions/v1beta1/namespaces/default/deployments",
+                        "{'apiVersion':'extensions/v1beta1','kind':'Deployment','metadata':{'name':"
+                        "'d'},'spec':{'template':{'metadata':{'labels':{'a':'b'}},'spec':{"
+                        "'containers':[{'name':'c','image':'host'}]}}}}",
+                        403, "exceeded quota: q, requested: count/deployments.apps=1");
+}
+
 /* --- scopes --- */
 
 #define SCOPES(x) "{'hard':{'pods':'1'},'scopes':[" x "]}"
@@ -427,6 +442,37 @@ static void test_others_pass(void **state) {
         exchange_done(&two);
 }
 
+/* One of three goes away while it waits: nothing is stored for it, and the next one gets on. */
+static void test_client_goes(void **state) {
+        struct exchange x[3];
+        char *bodies[3];
+
+        quota("{'hard':{'configmaps':'10'}}");
+        f->hold = true;
+        f->txns = 0;
+        for (int i = 0; i < 3; i++) {
+                bodies[i] = strformat("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{"
+                                      "\"name\":\"c%d\"}}",
+                                i);
+                x[i] = (struct exchange){
+                                .method = "POST", .path = NS "configmaps", .body = bodies[i]};
+                exchange(f, &x[i]);
+        }
+        exchange_done(&x[1]);
+        while (fake_kapid_answer(f))
+                ;
+        f->hold = false;
+        assert_int_equal(f->txns, 2);
+        assert_int_equal(x[0].code, 201);
+        assert_int_equal(x[2].code, 201);
+        assert_null(fake_kapid_stored(f, "/registry/configmaps/default/c1"));
+        expect_used("{'configmaps':'2'}");
+        exchange_done(&x[0]);
+        exchange_done(&x[2]);
+        for (int i = 0; i < 3; i++)
+                free(bodies[i]);
+}
+
 /* --- validation --- */
 
 static const struct {
@@ -498,6 +544,24 @@ static void test_invalid(void **state) {
         post("pods", "Pod", PLAIN("a"), 403, "exceeded quota: q");
 }
 
+/* Lists that are compared item by item are short. */
+static void test_long_lists(void **state) {
+        static const struct {
+                const char *plural, *kind, *field, *item;
+        } lists[] = {{"resourcequotas", "ResourceQuota", "scopes", "'Terminating',"},
+                        {"limitranges", "LimitRange", "limits", "{'type':'a/b'},"}};
+
+        for (size_t i = 0; i < ELEMENTS(lists); i++) {
+                _cleanup_buf_ struct buf b = {0};
+
+                buf_printf(&b, "'metadata':{'name':'x'},'spec':{'%s':[", lists[i].field);
+                for (int n = 0; n < 100; n++)
+                        buf_append_str(&b, lists[i].item);
+                buf_printf(&b, "%.*s]}", (int)strlen(lists[i].item) - 1, lists[i].item);
+                post(lists[i].plural, lists[i].kind, b.data, 422, "must have at most 100 items");
+        }
+}
+
 static void test_warnings(void **state) {
         _cleanup_free_ char *body = quoted(
                         "{'apiVersion':'v1','kind':'ResourceQuota','metadata':{'name':'q'},'spec':"
@@ -514,6 +578,18 @@ static void test_warnings(void **state) {
         assert_non_null(strstr(x.warnings.data, "spec.hard[count/none] has no effect: no kind"));
         assert_non_null(strstr(x.warnings.data, "spec.hard[count/nodes] has no effect: objects"));
         assert_null(strstr(x.warnings.data, "[pods]"));
+        body = mfree(body);
+        exchange_done(&x);
+        body = quoted("{'apiVersion':'v1','kind':'LimitRange','metadata':{'name':'l'},'spec':{"
+                      "'limits':[{'type':'PersistentVolumeClaim','max':{'storage':'1Gi'},'default':"
+                      "{'storage':'1'}},{'type':'example.com/x','max':{'cpu':'1'}}]}}");
+        x = (struct exchange){.method = "POST", .path = NS "limitranges", .body = body};
+        exchange(f, &x);
+        assert_int_equal(x.code, 201);
+        buf_append(&x.warnings, "", 1);
+        assert_non_null(strstr(x.warnings.data, "spec.limits[0].default has no effect: a volume"));
+        assert_non_null(strstr(x.warnings.data, "spec.limits[1].type has no effect: no object"));
+        assert_null(strstr(x.warnings.data, "max"));
 }
 
 /* --- limit ranges --- */
@@ -591,6 +667,50 @@ static void test_limit_bounds(void **state) {
         }
 }
 
+/* The range came after the claim; what deletes the claim must not be stopped by it. */
+static void test_limits_of_deleted_claims(void **state) {
+        fake_kapid_put(f, "/registry/persistentvolumeclaims/default/c",
+                        "{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolumeClaim\",\"metadata\":{"
+                        "\"name\":\"c\",\"namespace\":\"default\",\"finalizers\":[\"a.b/c\"]},"
+                        "\"spec\":{\"volumeMode\":\"Filesystem\",\"accessModes\":[\"ReadWriteOnce\"],\"resources\":{\"requests\":{"
+                        "\"storage\":\"9Gi\"}}},\"status\":{\"phase\":\"Pending\"}}");
+        limits("{'type':'PersistentVolumeClaim','max':{'storage':'1Gi'}}");
+        ask("PATCH", NS "persistentvolumeclaims/c", "{'metadata':{'labels':{'a':'b'}}}", 403,
+                        "maximum storage usage per PersistentVolumeClaim is 1Gi");
+        ask("DELETE", NS "persistentvolumeclaims/c", NULL, 200, NULL);
+        ask("PATCH", NS "persistentvolumeclaims/c", "{'metadata':{'finalizers':null}}", 200, NULL);
+        assert_null(fake_kapid_stored(f, "/registry/persistentvolumeclaims/default/c"));
+}
+
+/* What a pod says about itself as a whole does not hide what its containers ask for. */
+static void test_whole_pods(void **state) {
+        static const char *const refused[] = {"'overhead':{'cpu':'-9'}",
+                        "'resources':{'requests':{'cpu':'-9'}}",
+                        "'resources':{'limits':{'memory':'-9'}}"};
+
+        quota("{'hard':{'requests.cpu':'3','limits.memory':'1Gi'}}");
+        for (size_t i = 0; i < ELEMENTS(refused); i++) {
+                _cleanup_free_ char *rest =
+                                strformat(POD("a", "%s,'containers':[{'name':'c','image':'host'}]"),
+                                                refused[i]);
+
+                post("pods", "Pod", rest, 422, "must be greater than or equal to 0");
+        }
+        post("pods", "Pod",
+                        POD("a", "'resources':{'requests':{'cpu':'1m'},'limits':{'memory':'1Mi'}}," CONTAINERS(
+                                                 "{'requests':{'cpu':'1'},'limits':{'memory':'2Gi'}}")),
+                        403, "exceeded quota: q, requested: limits.memory=2Gi,");
+        post("pods", "Pod",
+                        POD("a", "'resources':{'requests':{'cpu':'1'},'limits':{'memory':'1Mi'}}," CONTAINERS(
+                                                 "{}")),
+                        403, "failed quota: q: must specify limits.memory for: c");
+        post("pods", "Pod",
+                        POD("a", "'resources':{'requests':{'cpu':'2'}},'overhead':{'cpu':'1'}," CONTAINERS(
+                                                 "{'limits':{'memory':'1Gi'}}")),
+                        201, NULL);
+        expect_used("{'requests.cpu':'3','limits.memory':'1Gi'}");
+}
+
 int main(void) {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, setup, teardown)
         const struct CMUnitTest tests[] = {
@@ -599,6 +719,7 @@ int main(void) {
                         TEST(test_init_containers),
                         TEST(test_services),
                         TEST(test_counts),
+                        TEST(test_old_versions),
                         TEST(test_scopes),
                         TEST(test_scope_changes),
                         TEST(test_status_is_counted),
@@ -607,10 +728,14 @@ int main(void) {
                         TEST(test_rival),
                         TEST(test_race),
                         TEST(test_others_pass),
+                        TEST(test_client_goes),
                         TEST(test_invalid),
+                        TEST(test_long_lists),
                         TEST(test_warnings),
                         TEST(test_limit_defaults),
                         TEST(test_limit_bounds),
+                        TEST(test_limits_of_deleted_claims),
+                        TEST(test_whole_pods),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,15 @@ static void test_defaults(void **state) {
                                         "spec.persistentVolumeClaimRetentionPolicy",
                                         "{'whenDeleted':'Retain','whenScaled':'Retain'}"},
                         {"apps", "statefulsets", WORKLOAD(""), "spec.replicas", "1"},
+                        {"apps", "statefulsets",
+                                        "{" META ",'spec':{" SELECTOR
+                                        ",'template':{'metadata':{'labels':{'app':'web'}},'spec':{"
+                                        "'containers':[{'name':'c','volumeMounts':[{'name':'data',"
+                                        "'mountPath':'/data'}]}]}},'volumeClaimTemplates':[{"
+                                        "'metadata':{'name':'data'},'spec':{'accessModes':["
+                                        "'ReadWriteOnce'],'resources':{'requests':{'storage':'1Gi'"
+                                        "}}}}]}}",
+                                        "spec.replicas", "1"},
                         {"apps", "statefulsets", WORKLOAD(""), "spec.revisionHistoryLimit", "10"},
                         {"apps", "daemonsets", WORKLOAD(""), "spec.updateStrategy",
                                         "{'type':'RollingUpdate','rollingUpdate':{'maxSurge':0,"

@@ -315,40 +315,6 @@ static void test_apply_decides(void **state) {
         assert_int_equal(again.p.code, 404);
 }
 
-static void test_budget_decides(void **state) {
-        static const struct {
-                const char *live;
-                enum decision_act act;
-                int code;
-        } cases[] = {
-                        {NULL, DECIDE_NOTHING, 0},
-                        {"{'metadata':{'generation':1},'status':{'observedGeneration':1,"
-                         "'disruptionsAllowed':2}}",
-                                        DECIDE_PUT, 0},
-                        {"{'metadata':{'generation':1},'status':{'observedGeneration':1}}",
-                                        DECIDE_NOTHING, 429},
-                        {"{'metadata':{'generation':2},'status':{'observedGeneration':1,"
-                         "'disruptionsAllowed':2}}",
-                                        DECIDE_NOTHING, 429},
-        };
-
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_(trial_done) struct trial t = {
-                                .x = {.method = "POST", .path = CONFIG "/x"}};
-                int r;
-
-                trial_begin(&t, cases[i].live);
-                r = run(&t, budget_decide);
-                if ((r < 0) != (cases[i].code > 0) || t.p.code != cases[i].code ||
-                                (r >= 0 && t.decision.act != cases[i].act))
-                        fail_msg("case %zu: %s", i, strempty(t.p.message));
-                if (cases[i].act != DECIDE_PUT)
-                        continue;
-                assert_int_equal(json_int_or(t.decision.object, "status.disruptionsAllowed", 0), 1);
-                assert_non_null(json_at(t.decision.object, "status.disruptedPods.x"));
-        }
-}
-
 /* --- carrying out --- */
 
 static int ask(struct exchange *x) {
@@ -772,7 +738,6 @@ int main(void) {
                         cmocka_unit_test_setup_teardown(test_delete_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_delete_again, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_apply_decides, setup, teardown),
-                        cmocka_unit_test_setup_teardown(test_budget_decides, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_names_taken, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_leases, setup, teardown),

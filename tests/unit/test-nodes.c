@@ -102,8 +102,9 @@ static void test_eviction(void **state) {
         text = fake_plan(f, &node_controller, "n", &wait);
         assert_int_equal(wait, 15000000);
         assert_plan(f, &node_controller, "n",
-                        "event events d/due|delete pods d/due|event events d/now|delete pods "
-                        "d/now");
+                        "patch pods d/due|patch pods d/now|barrier|event events d/due|delete pods "
+                        "d/due|event events d/now|delete pods d/now");
+        assert_plan_has(f, &node_controller, "n", "\"reason\":\"DeletionByTaintManager\"");
         /* graceful: on the node nobody says they are gone */
         assert_null(strstr(text, "gracePeriodSeconds"));
 }
@@ -125,7 +126,8 @@ static void test_pods_of_a_lost_node(void **state) {
                         "\",\"status\":\"False\",\"type\":\"Ready\"}]}");
         json_object_set_new(json_array_get(json_at(pod, "status.conditions"), 0), "status",
                         json_string("False"));
-        assert_plan(f, &node_controller, "n", "event events d/ready|delete pods d/ready");
+        assert_plan(f, &node_controller, "n",
+                        "patch pods d/ready|barrier|event events d/ready|delete pods d/ready");
         put_node(f, "other", "Unknown", ""); /* the fault is more likely ours */
         json_object_set_new(json_array_get(json_at(pod, "status.conditions"), 0), "status",
                         json_string("True"));
@@ -148,7 +150,9 @@ static void test_podgc(void **state) {
         json_t *pod;
 
         put_pod(f, "a", "lost", "");
-        assert_plan(f, &podgc_controller, "d/a", "guard-absent nodes lost|delete pods d/a");
+        assert_plan(f, &podgc_controller, "d/a",
+                        "guard-absent nodes lost|patch pods d/a|barrier|delete pods d/a");
+        assert_plan_has(f, &podgc_controller, "d/a", "\"phase\":\"Failed\"");
         assert_plan_has(f, &podgc_controller, "d/a", "\"gracePeriodSeconds\":0");
         put_node(f, "lost", "Unknown", "");
         assert_plan(f, &podgc_controller, "d/a", ""); /* unreachable is not gone */

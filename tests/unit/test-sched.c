@@ -369,84 +369,85 @@ static void test_advice(void **state) {
 }
 
 /* Claims: what they are, and where the pod may go. Node a has disk 1, node b another zone. */
-static void test_volumes(void **state) {
-        static const struct {
-                const char *claim;  /* spec and status; NULL: there is no such claim */
-                const char *meta;   /* further metadata */
-                const char *volume; /* spec, or NULL */
-                const char *class;  /* of the StorageClass "c" */
-                const char *expected;
-                int unbound; /* on node b */
-        } cases[] = {
-                        {.expected = "0/2 nodes are available: persistentvolumeclaim \"data\" not "
-                                     "found."},
-                        {.claim = "spec: {storageClassName: c}",
-                                        .class = "volumeBindingMode: Immediate",
-                                        .expected = "0/2 nodes are available: pod has unbound "
-                                                    "immediate PersistentVolumeClaims."},
-                        {.claim = "spec: {volumeName: v}\nstatus: {phase: Bound}",
-                                        .volume = "{nodeAffinity: {required: {nodeSelectorTerms: "
-                                                  "[{matchExpressions: [{key: "
-                                                  "kubernetes.io/hostname, operator: In, values: "
-                                                  "[b]}]}]}}}",
-                                        .class = "x: y",
-                                        .expected = "b"},
-                        {.claim = "spec: {volumeName: v}\nstatus: {phase: Bound}",
-                                        .volume = "{nodeAffinity: {required: {nodeSelectorTerms: "
-                                                  "[{matchExpressions: [{key: "
-                                                  "kubernetes.io/hostname, operator: In, values: "
-                                                  "[z]}]}]}}}",
-                                        .class = "x: y",
-                                        .expected = "0/2 nodes are available: 2 node(s) had volume "
-                                                    "node affinity conflict."},
-                        {.claim = "spec: {volumeName: v}\nstatus: {phase: Bound}",
-                                        .class = "x: y",
-                                        .expected = "0/2 nodes are available: 2 node(s) "
-                                                    "unavailable due to one or more pvc(s) bound "
-                                                    "to non-existent pv(s)."},
-                        {.claim = "spec: {storageClassName: c}",
-                                        .class = "volumeBindingMode: WaitForFirstConsumer, "
-                                                 "provisioner: p, allowedTopologies: "
-                                                 "[{matchLabelExpressions: [{key: "
-                                                 "kubernetes.io/hostname, values: [b]}]}]",
-                                        .expected = "b",
-                                        .unbound = 1},
-                        {.claim = "spec: {storageClassName: c, accessModes: [ReadWriteOnce], "
-                                  "resources: {requests: {storage: 2Gi}}}",
-                                        .volume = "{storageClassName: c, accessModes: "
-                                                  "[ReadWriteOnce], capacity: {storage: 3Gi}, "
-                                                  "nodeAffinity: {required: {nodeSelectorTerms: "
-                                                  "[{matchExpressions: [{key: "
-                                                  "kubernetes.io/hostname, operator: In, values: "
-                                                  "[b]}]}]}}}",
-                                        .class = "volumeBindingMode: WaitForFirstConsumer, "
-                                                 "provisioner: kubernetes.io/no-provisioner",
-                                        .expected = "b",
-                                        .unbound = 1},
-                        {.claim = "spec: {storageClassName: c, accessModes: [ReadWriteOnce], "
-                                  "resources: {requests: {storage: 4Gi}}}",
-                                        .volume = "{storageClassName: c, accessModes: "
-                                                  "[ReadWriteOnce], capacity: {storage: 3Gi}}",
-                                        .class = "volumeBindingMode: WaitForFirstConsumer, "
-                                                 "provisioner: kubernetes.io/no-provisioner",
-                                        .expected = "0/2 nodes are available: 2 node(s) didn't "
-                                                    "find available persistent volumes to bind."},
-                        {.claim = "spec: {storageClassName: c, selector: {matchLabels: {a: b}}}",
-                                        .volume = "{storageClassName: c, capacity: {storage: 3Gi}}",
-                                        .class = "volumeBindingMode: WaitForFirstConsumer, "
-                                                 "provisioner: kubernetes.io/no-provisioner",
-                                        .expected = "0/2 nodes are available: 2 node(s) didn't "
-                                                    "find available persistent volumes to bind."},
-                        {.claim = "spec: {storageClassName: c}",
-                                        .meta = ", annotations: "
-                                                "{volume.kubernetes.io/selected-node: b}",
-                                        .class = "volumeBindingMode: WaitForFirstConsumer, "
-                                                 "provisioner: p",
-                                        .expected = "b",
-                                        .unbound = 1},
-        };
+static const struct volume_case {
+        const char *claim;  /* spec and status; NULL: there is no such claim */
+        const char *meta;   /* further metadata */
+        const char *volume; /* spec, or NULL */
+        const char *class;  /* of the StorageClass "c" */
+        const char *expected;
+        int unbound; /* on node b */
+} volume_cases[] = {
+                {.expected = "0/2 nodes are available: persistentvolumeclaim \"data\" not "
+                             "found."},
+                {.claim = "spec: {storageClassName: c}",
+                                .class = "volumeBindingMode: Immediate",
+                                .expected = "0/2 nodes are available: pod has unbound "
+                                            "immediate PersistentVolumeClaims."},
+                {.claim = "spec: {volumeName: v}\nstatus: {phase: Bound}",
+                                .volume = "{nodeAffinity: {required: {nodeSelectorTerms: "
+                                          "[{matchExpressions: [{key: "
+                                          "kubernetes.io/hostname, operator: In, values: "
+                                          "[b]}]}]}}}",
+                                .class = "x: y",
+                                .expected = "b"},
+                {.claim = "spec: {volumeName: v}\nstatus: {phase: Bound}",
+                                .volume = "{nodeAffinity: {required: {nodeSelectorTerms: "
+                                          "[{matchExpressions: [{key: "
+                                          "kubernetes.io/hostname, operator: In, values: "
+                                          "[z]}]}]}}}",
+                                .class = "x: y",
+                                .expected = "0/2 nodes are available: 2 node(s) had volume "
+                                            "node affinity conflict."},
+                {.claim = "spec: {volumeName: v}\nstatus: {phase: Bound}",
+                                .class = "x: y",
+                                .expected = "0/2 nodes are available: 2 node(s) "
+                                            "unavailable due to one or more pvc(s) bound "
+                                            "to non-existent pv(s)."},
+                {.claim = "spec: {storageClassName: c}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: p, allowedTopologies: "
+                                         "[{matchLabelExpressions: [{key: "
+                                         "kubernetes.io/hostname, values: [b]}]}]",
+                                .expected = "b",
+                                .unbound = 1},
+                {.claim = "spec: {storageClassName: c, accessModes: [ReadWriteOnce], "
+                          "resources: {requests: {storage: 2Gi}}}",
+                                .volume = "{storageClassName: c, accessModes: "
+                                          "[ReadWriteOnce], capacity: {storage: 3Gi}, "
+                                          "nodeAffinity: {required: {nodeSelectorTerms: "
+                                          "[{matchExpressions: [{key: "
+                                          "kubernetes.io/hostname, operator: In, values: "
+                                          "[b]}]}]}}}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: kubernetes.io/no-provisioner",
+                                .expected = "b",
+                                .unbound = 1},
+                {.claim = "spec: {storageClassName: c, accessModes: [ReadWriteOnce], "
+                          "resources: {requests: {storage: 4Gi}}}",
+                                .volume = "{storageClassName: c, accessModes: "
+                                          "[ReadWriteOnce], capacity: {storage: 3Gi}}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: kubernetes.io/no-provisioner",
+                                .expected = "0/2 nodes are available: 2 node(s) didn't "
+                                            "find available persistent volumes to bind."},
+                {.claim = "spec: {storageClassName: c, selector: {matchLabels: {a: b}}}",
+                                .volume = "{storageClassName: c, capacity: {storage: 3Gi}}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: kubernetes.io/no-provisioner",
+                                .expected = "0/2 nodes are available: 2 node(s) didn't "
+                                            "find available persistent volumes to bind."},
+                {.claim = "spec: {storageClassName: c}",
+                                .meta = ", annotations: "
+                                        "{volume.kubernetes.io/selected-node: b}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: p",
+                                .expected = "b",
+                                .unbound = 1},
+};
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+static void test_volumes(void **state) {
+        for (size_t i = 0; i < ELEMENTS(volume_cases); i++) {
+                const struct volume_case *x = &volume_cases[i];
                 _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
                 _cleanup_json_ json_t *o = pod("p", "o",
                                 "volumes: [{persistentVolumeClaim: {claimName: data}}]", "");
@@ -456,33 +457,30 @@ static void test_volumes(void **state) {
 
                 add_node(c, "a", "", "");
                 add_node(c, "b", "", "");
-                if (cases[i].claim) {
+                if (x->claim) {
                         _cleanup_json_ json_t *claim =
                                         yaml("metadata: {name: data, namespace: d%s}\n%s",
-                                                        strempty(cases[i].meta), cases[i].claim);
-                        _cleanup_json_ json_t *class =
-                                        yaml("{metadata: {name: c}, %s}", cases[i].class);
+                                                        strempty(x->meta), x->claim);
+                        _cleanup_json_ json_t *class = yaml("{metadata: {name: c}, %s}", x->class);
 
                         assert_int_equal(sched_cluster_put_claim(c, claim), SCHED_VOLUMES);
                         assert_int_equal(sched_cluster_put_claim(c, claim), 0);
                         sched_cluster_put_storage_class(c, class);
                 }
-                if (cases[i].volume) {
+                if (x->volume) {
                         _cleanup_json_ json_t *volume =
                                         yaml("{metadata: {name: v}, spec: %s, status: {phase: "
                                              "Available}}",
-                                                        cases[i].volume);
+                                                        x->volume);
 
                         sched_cluster_put_volume(c, volume);
                 }
                 node = place(c, o);
-                if (!streq(node, cases[i].expected))
+                if (!streq(node, x->expected))
                         fail_msg("case %zu: %s", i, node);
-                if (cases[i].claim && streq(node, "b")) {
-                        assert_int_equal(sched_pod_claims_to_bind(c, p, "b", &select),
-                                        cases[i].unbound);
-                        assert_int_equal(strv_length(select),
-                                        cases[i].unbound && !cases[i].meta ? 1 : 0);
+                if (x->claim && streq(node, "b")) {
+                        assert_int_equal(sched_pod_claims_to_bind(c, p, "b", &select), x->unbound);
+                        assert_int_equal(strv_length(select), x->unbound && !x->meta ? 1 : 0);
                 }
                 sched_pod_free(c, p);
         }

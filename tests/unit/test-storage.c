@@ -184,9 +184,6 @@ static void test_not_provisioned(void **state) {
                         {"mountOptions: [ro]\n", "keelson.dev/local", "",
                                         "Mount options are not supported by the provisioner"},
                         {"parameters: {a: b}\n", "keelson.dev/local", "", "has none"},
-                        {"", "keelson.dev/nfs", "", "needs the parameters server and share"},
-                        {"parameters: {server: s, share: /a/../b}\n", "keelson.dev/nfs", "",
-                                        "needs the parameters server and share"},
                         {"", "kubernetes.io/no-provisioner", "", "created by an administrator"},
         };
 
@@ -233,20 +230,6 @@ static void test_local_static(void **state) {
                         "event events d/c|patch persistentvolumeclaims d/c");
         assert_plan_has(f, &volumeclaim_controller, "d/c",
                         "\"volume.kubernetes.io/selected-node\":null");
-}
-
-static void test_nfs(void **state) {
-        _cleanup_fake_ struct fake *f = fake_new();
-
-        put_class(f, "s", "keelson.dev/nfs",
-                        "parameters: {server: files, share: /export/}\nmountOptions: [soft]\n");
-        fake_put(f, WORLD_CLAIMS,
-                        "metadata: {name: c, namespace: d, uid: u-c}\nspec: {storageClassName: s, "
-                        "accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}\n");
-        assert_plan(f, &volumeclaim_controller, "d/c", "create persistentvolumes pvc-u-c");
-        assert_plan_has(f, &volumeclaim_controller, "d/c",
-                        "\"nfs\":{\"path\":\"/export/pvc-u-c\",\"server\":\"files\"}");
-        assert_plan_has(f, &volumeclaim_controller, "d/c", "\"mountOptions\":[\"soft\"]");
 }
 
 #define OURS ", annotations: {pv.kubernetes.io/provisioned-by: keelson.dev/local}"
@@ -312,10 +295,6 @@ static void test_data(void **state) {
         assert_plan(f, &volume_controller, "v",
                         "guard-absent nodes n1|event events v|patch persistentvolumes v");
         assert_plan_has(f, &volume_controller, "v", "\"finalizers\":[\"a/b\"]");
-        /* A share is reached from any node. */
-        put_node(f, "n2", "", "");
-        put_volume(f, "v", "1Gi", labels, ", nfs: {server: s, path: /a}", "Released");
-        assert_plan_has(f, &volume_controller, "v", "\"keelson.dev/node\":\"n2\"");
         /* It is bound still. */
         put_volume(f, "v", "1Gi", DELETING "keelson.dev/volume-data, kubernetes.io/pv-protection]",
                         "", "Bound");
@@ -379,7 +358,6 @@ int main(void) {
                         cmocka_unit_test(test_local_immediate),
                         cmocka_unit_test(test_not_provisioned),
                         cmocka_unit_test(test_local_static),
-                        cmocka_unit_test(test_nfs),
                         cmocka_unit_test(test_expansion),
                         cmocka_unit_test(test_reclaim),
                         cmocka_unit_test(test_misbound),

@@ -308,6 +308,48 @@ static void test_quantities(void **state) {
         }
 }
 
+static void test_quantity_sums(void **state) {
+        static const struct {
+                const char *a, *b, *sum, *difference;
+        } cases[] = {
+                        {"1", "2", "3", "-1"},
+                        {"600m", "400m", "1", "200m"},
+                        {"100m", "1500m", "1600m", "-1400m"},
+                        {"512Mi", "512Mi", "1Gi", "0"},
+                        {"1Gi", "1", "1073741825", "1073741823"},
+                        {"1Gi", "100m", "1073741824100m", "1073741823900m"},
+                        {"512M", "512M", "1024M", "0"},
+                        {"1M", "1Ki", "1001024", "998976"},
+                        {"0", "1Ki", "1Ki", "-1Ki"},
+                        {"1e3", "2e3", "3e3", "-1e3"},
+                        /* more than 64 bits of thousandths hold */
+                        {"9Ei", "9Ei", "18Ei", "0"},
+                        {"10E", "10E", "20E", "0"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *a = json_string(cases[i].a), *b = json_string(cases[i].b);
+                _cleanup_free_ char *plus = NULL, *minus = NULL;
+                struct quantity sum = {0}, difference = {0}, q;
+
+                assert_int_equal(quantity_read(a, &q), 0);
+                quantity_add(&sum, q, 1);
+                quantity_add(&difference, q, 1);
+                assert_int_equal(quantity_read(b, &q), 0);
+                quantity_add(&sum, q, 1);
+                quantity_add(&difference, q, -1);
+                plus = quantity_write(sum);
+                minus = quantity_write(difference);
+                assert_string_equal(plus, cases[i].sum);
+                assert_string_equal(minus, cases[i].difference);
+        }
+        _cleanup_json_ json_t *bad = json_true(), *huge = json_string("1e30");
+        struct quantity q;
+
+        assert_int_equal(quantity_read(bad, &q), -EINVAL);
+        assert_int_equal(quantity_read(huge, &q), -ERANGE);
+}
+
 static void test_quantity_compare(void **state) {
         static const struct {
                 const char *a, *b;
@@ -370,6 +412,7 @@ int main(void) {
                         cmocka_unit_test(test_label_selector_objects),
                         cmocka_unit_test(test_field_selectors),
                         cmocka_unit_test(test_quantities),
+                        cmocka_unit_test(test_quantity_sums),
                         cmocka_unit_test(test_quantity_compare),
                         cmocka_unit_test(test_problem_status),
         };

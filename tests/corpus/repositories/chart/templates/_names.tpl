@@ -1,0 +1,3 @@
+{{- define "tiny.name" -}}
+{{ .Release.Name }}-{{ .Chart.Name }}
+{{- end -}}
