@@ -169,7 +169,7 @@ static void delete_job(const json_t *cronjob, const json_t *job, struct actions 
         if (object_is_deleting(job))
                 return;
         action_delete(a, "jobs", job, /* grace_s= */ -1, "Background");
-        action_report_end(a, cronjob, "Delete", strempty(done), "Error deleting job");
+        action_report_end(a, cronjob, "Delete", strempty(done), "Error deleting job: ");
 }
 
 static void record_start(const json_t *cronjob, int64_t at, struct actions *a) {
@@ -208,7 +208,7 @@ static void start_run(const struct view *v, const struct world *w, const struct 
                 if (is_active_run(v, v->jobs.items[i]))
                         delete_job(v->cronjob, v->jobs.items[i], a);
         action_create(a, "jobs", object_namespace(v->cronjob), job_of_run(v->cronjob, zone, at));
-        action_report_end(a, v->cronjob, "Create", "Created job {}", "Error creating job");
+        action_report_end(a, v->cronjob, "Create", "Created job {}", "Error creating job: ");
         /* Recorded only when the job is there. */
         actions_barrier(a);
         record_start(v->cronjob, at, a);

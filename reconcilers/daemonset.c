@@ -65,11 +65,14 @@ static uint64_t ended_at(const json_t *pod) {
 }
 
 /* Failures on the node up to this failed pod, and when it is replaced. */
-static int64_t failures_with(const json_t *pod, uint64_t *ret_due_us) {
+static int64_t failures_with(const json_t *pod, uint64_t now_us, uint64_t *ret_due_us) {
         uint64_t ended = ended_at(pod), created = object_created_us(pod), pause;
-        bool anew = ended > created && ended - created >= BACKOFF_RESET_US;
-        int64_t before = anew ? 0 : daemon_failures(pod);
+        int64_t before;
 
+        /* The node's clock is ahead: no wait until that time. */
+        if (ended > now_us)
+                ended = MIN(created, now_us);
+        before = ended > created && ended - created >= BACKOFF_RESET_US ? 0 : daemon_failures(pod);
         pause = BACKOFF_BASE_US << MIN(before, (int64_t)DOUBLINGS_MAX);
         *ret_due_us = ended + MIN(pause, BACKOFF_MAX_US);
         return before + 1;
@@ -94,7 +97,7 @@ static void replace_finished(const struct daemons *d, const struct world *w, str
                 const struct daemon_node *n) {
         bool failed = streq(json_str_or(n->finished, "status.phase", ""), "Failed");
         uint64_t due;
-        int64_t failures = failures_with(n->finished, &due);
+        int64_t failures = failures_with(n->finished, w->now_us, &due);
 
         if (due > w->now_us) {
                 actions_requeue(a, due - w->now_us);

@@ -36,6 +36,7 @@ struct job_pod {
 
 struct job_view {
         const json_t *job;
+        uint64_t now_us;
         struct objects pods, orphans;
         struct job_pod *items;            /* of pods.items, sorted by index */
         int64_t parallelism, completions; /* completions -1: a work queue */
@@ -67,8 +68,8 @@ bool job_pod_counts_failed(const struct job_view *v, const struct job_pod *x);
 bool job_is_settled(const struct job_view *v);
 /* An annotation of a pod that holds a number; 0 when it has none. */
 int64_t job_pod_number(const json_t *pod, const char *annotation);
-/* When a pod ended, as well as that can be known. */
-uint64_t job_pod_ended_us(const json_t *pod);
+/* When a pod ended, as well as that can be known; never later than now. */
+uint64_t job_pod_ended_us(const struct job_view *v, const json_t *pod);
 
 /* podFailurePolicy (job-policy.c): what the first rule that matches says of a failed pod, JOB_COUNT
  * without one. *ret_message (may be NULL; the caller's): for JOB_FAIL_JOB why. */

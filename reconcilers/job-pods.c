@@ -113,7 +113,7 @@ static void create(const struct job_view *v, struct actions *a, int64_t index,
         if (index >= 0)
                 set_index(pod, v, index, before);
         action_create(a, "pods", object_namespace(v->job), pod);
-        action_report_end(a, v->job, "Create", "Created pod: {}", "Error creating");
+        action_report_end(a, v->job, "Create", "Created pod: {}", "Error creating: ");
 }
 
 /* --- fewer --- */
@@ -131,24 +131,26 @@ static void delete_pod(const struct job_view *v, struct actions *a, const json_t
         _cleanup_free_ char *done = strformat("Deleted pod: %s", object_name(pod));
 
         action_delete(a, "pods", pod, /* grace_s= */ -1, /* propagation= */ NULL);
-        action_report_end(a, v->job, "Delete", strempty(done), "Error deleting");
+        action_report_end(a, v->job, "Delete", strempty(done), "Error deleting: ");
 }
 
 /* Whether an active pod has an index that another one further on has too, or none. */
 static bool is_surplus(const struct job_view *v, size_t i) {
         const struct job_pod *x = &v->items[i];
+        size_t from = i;
 
         if (!v->indexed)
                 return false;
         if (x->index < 0)
                 return true;
-        for (size_t k = 0; k < v->pods.count; k++) {
+        /* The pods of an index are neighbours. */
+        while (from > 0 && v->items[from - 1].index == x->index)
+                from--;
+        for (size_t k = from; k < v->pods.count && v->items[k].index == x->index; k++) {
                 const struct job_pod *y = &v->items[k];
                 int of_x = progress_of(x->pod), of_y = progress_of(y->pod);
 
-                if (y->index > x->index)
-                        break;
-                if (k != i && y->index == x->index && y->state == JOB_POD_ACTIVE &&
+                if (k != i && y->state == JOB_POD_ACTIVE &&
                                 (of_y > of_x || (of_y == of_x && k < i)))
                         return true;
         }
@@ -246,7 +248,7 @@ static void create_indexes(
                                                            job_pod_number(before->pod,
                                                                            JOB_INDEX_IGNORED) +
                                                            1,
-                                        job_pod_ended_us(before->pod), w->now_us);
+                                        job_pod_ended_us(v, before->pod), w->now_us);
                 if (pause > 0) {
                         actions_requeue(a, pause);
                         continue;

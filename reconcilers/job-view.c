@@ -51,7 +51,7 @@ static uint64_t containers_ended_us(const json_t *pod) {
         return latest;
 }
 
-uint64_t job_pod_ended_us(const json_t *pod) {
+uint64_t job_pod_ended_us(const struct job_view *v, const json_t *pod) {
         uint64_t at = containers_ended_us(pod);
         const json_t *ready = object_condition(pod, "Ready");
 
@@ -65,7 +65,8 @@ uint64_t job_pod_ended_us(const json_t *pod) {
                 at = time_at(pod, "metadata.deletionTimestamp");
                 at -= MIN(at, grace * 1000000);
         }
-        return at ? at : object_created_us(pod);
+        /* A node's clock may be ahead: nothing waits until that time. */
+        return at > 0 && at <= v->now_us ? at : MIN(object_created_us(pod), v->now_us);
 }
 
 static bool list_has(const json_t *list, const char *uid) {
@@ -150,10 +151,10 @@ static void count_running(struct job_view *v, const struct world *w) {
                 } else
                         v->terminating += object_is_deleting(x->pod) && !pod_is_finished(x->pod);
                 if (x->state == JOB_POD_SUCCEEDED)
-                        v->last_success_us = MAX(v->last_success_us, job_pod_ended_us(x->pod));
+                        v->last_success_us = MAX(v->last_success_us, job_pod_ended_us(v, x->pod));
         }
         for (size_t i = 0; i < v->pods.count; i++) {
-                uint64_t ended = job_pod_ended_us(v->items[i].pod);
+                uint64_t ended = job_pod_ended_us(v, v->items[i].pod);
 
                 if (v->items[i].state != JOB_POD_FAILED || ended <= v->last_success_us)
                         continue;
@@ -201,8 +202,8 @@ static void delay_last_failure(struct job_view *v, size_t from, size_t to) {
                         continue;
                 if (!last || attempts_of(x) > attempts_of(last) ||
                                 (attempts_of(x) == attempts_of(last) &&
-                                                job_pod_ended_us(x->pod) >
-                                                                job_pod_ended_us(last->pod)))
+                                                job_pod_ended_us(v, x->pod) >
+                                                                job_pod_ended_us(v, last->pod)))
                         last = x;
         }
         if (last)
@@ -365,7 +366,7 @@ static void count_delayed(struct job_view *v) {
 }
 
 void job_view_read(struct job_view *v, const struct world *w, const json_t *job) {
-        *v = (struct job_view){.job = job};
+        *v = (struct job_view){.job = job, .now_us = w->now_us};
         v->parallelism = json_int_or(job, "spec.parallelism", 1);
         v->completions = json_int_or(job, "spec.completions", -1);
         v->indexed = v->completions >= 0 &&

@@ -26,7 +26,11 @@ static void job_wake(const struct world *w, const struct wake *out, enum world_k
                 const json_t *old, const json_t *object, bool gone) {
         if (kind == WORLD_JOBS)
                 wake_object(out, object);
+        else if (kind == WORLD_NODES)
+                wake_owners_of_node_pods(w, out, old, object, gone, "batch", "Job");
         else if (kind == WORLD_PODS) {
+                if (old)
+                        wake_controller(out, old, "batch", "Job");
                 wake_controller(out, object, "batch", "Job");
                 wake_selecting(w, out, WORLD_JOBS_BY_NS, object);
         }
@@ -64,8 +68,10 @@ static void free_orphans(const struct world *w, const char *key, struct actions 
         }
 }
 
-/* Orphans become the job's with its finalizer, so that they are counted. */
-static void adopt(const struct job_view *v, struct actions *a) {
+/* Orphans become the job's with its finalizer, so that they are counted. False: there are none. */
+static bool adopt(const struct job_view *v, struct actions *a) {
+        size_t before = a->count;
+
         for (size_t i = 0; i < v->orphans.count; i++) {
                 const json_t *pod = v->orphans.items[i];
                 json_t *refs, *finalizers;
@@ -85,6 +91,7 @@ static void adopt(const struct job_view *v, struct actions *a) {
                                 json_pack("{s:{s:o, s:o}}", "metadata", "ownerReferences", refs,
                                                 "finalizers", finalizers));
         }
+        return a->count > before;
 }
 
 /* Step 2: whether the status holds what is needed of a pod, or nothing is. */
@@ -161,10 +168,8 @@ static void job_plan(const struct world *w, const char *name, struct actions *a)
         plan_events(&v, a);
         if (v.verdict || v.suspended)
                 job_delete_active(&v, a, v.active);
-        else {
-                adopt(&v, a);
+        else if (!adopt(&v, a)) /* adopted pods are counted before others are made */
                 job_adjust(&v, w, a);
-        }
         if (!v.verdict)
                 wait_for_deadline(&v, w, a);
 }

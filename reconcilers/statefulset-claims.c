@@ -16,6 +16,20 @@ static char *claim_name(const json_t *template, const char *pod_name) {
         return name;
 }
 
+bool set_names_claim(const json_t *object, const char *claim) {
+        const json_t *template;
+        size_t i;
+
+        json_array_foreach (json_at(object, "spec.volumeClaimTemplates"), i, template) {
+                _cleanup_free_ char *prefix = claim_name(template, object_name(object));
+                const char *rest = startswith(claim, prefix);
+
+                if (rest && *rest == '-' && rest[1] && !rest[1 + strspn(rest + 1, "0123456789")])
+                        return true;
+        }
+        return false;
+}
+
 static bool policy_deletes(const struct set *s, const char *when) {
         return streq(json_str_or(json_at(s->object, "spec.persistentVolumeClaimRetentionPolicy"),
                                      when, ""),

@@ -50,6 +50,8 @@ void set_delete_pod(const struct set *s, struct actions *a, const json_t *pod);
 
 /* --- statefulset-claims.c: a claim of each template for each pod --- */
 
+/* Whether a claim of that name is the claim of a pod of the set. */
+bool set_names_claim(const json_t *object, const char *claim);
 /* Plans the claims that the pod of an ordinal lacks. False: it has to wait, because a claim is
  * being deleted, or will be with an earlier pod of that name. pod: NULL when it does not exist. */
 bool set_create_claims(const struct set *s, const struct world *w, struct actions *a,

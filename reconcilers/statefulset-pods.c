@@ -47,7 +47,8 @@ void set_read(struct set *s, const struct world *w, const json_t *object) {
         read_strategy(s);
         history_read(&s->history, w, object, "StatefulSet");
         s->current = history_find(&s->history, json_str_or(object, "status.currentRevision", ""));
-        if (!s->current)
+        /* One that people have made in its place may lack the pod. */
+        if (!s->current || !json_at(s->current, "data.spec.template.spec"))
                 s->current = s->history.update;
         world_list(w, WORLD_PODS_BY_OWNER, object_uid(object), &s->pods);
         for (size_t i = 0; i < s->pods.count; i++) {

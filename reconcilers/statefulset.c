@@ -20,6 +20,16 @@
 
 enum { BURST_MAX = 500 };
 
+/* The sets that have a claim of that name, whoever made it. */
+static void wake_users(const struct world *w, const struct wake *out, const json_t *claim) {
+        _cleanup_objects_ struct objects sets = {0};
+
+        world_list(w, WORLD_STATEFULSETS_BY_NS, object_namespace(claim), &sets);
+        for (size_t i = 0; i < sets.count; i++)
+                if (set_names_claim(sets.items[i], object_name(claim)))
+                        wake_object(out, sets.items[i]);
+}
+
 static void statefulset_wake(const struct world *w, const struct wake *out, enum world_kind kind,
                 const json_t *old, const json_t *object, bool gone) {
         switch (kind) {
@@ -37,9 +47,10 @@ static void statefulset_wake(const struct world *w, const struct wake *out, enum
                 wake_owners_of_node_pods(w, out, old, object, gone, "apps", "StatefulSet");
                 break;
         case WORLD_CLAIMS:
-                /* A pod may wait until a claim of its name is gone. */
-                if (gone)
-                        wake_matching(w, out, WORLD_STATEFULSETS_BY_NS, object);
+                /* A pod may wait until a claim of its name is gone or has another owner. */
+                if (gone || (old && !json_same(json_at(old, "metadata.ownerReferences"),
+                                                    json_at(object, "metadata.ownerReferences"))))
+                        wake_users(w, out, object);
                 break;
         default:
                 break;
@@ -102,8 +113,9 @@ static void remove_condemned(const struct set *s, struct actions *a) {
         }
 }
 
-/* Deletes pods of another revision than theirs, the highest ordinals first. With `careful` healthy
- * pods stay. */
+/* Deletes pods of another revision than theirs, the highest ordinals first. Healthy pods
+ * stay below the partition (one that is raised does not take back what was updated), and with
+ * `careful` everywhere. */
 static void update_replicas(const struct set *s, struct actions *a, bool careful) {
         int64_t unavailable = s->wanted - (int64_t)s->replicas.count, in_flight = 0;
 
@@ -112,15 +124,16 @@ static void update_replicas(const struct set *s, struct actions *a, bool careful
         for (size_t i = s->replicas.count; i > 0; i--) {
                 const struct set_member *m = &s->replicas.items[i - 1];
                 const char *revision = object_label(m->pod, REVISION_LABEL);
-                bool right = streq_ptr(revision, object_name(set_revision_for(s, m->ordinal)));
+                bool right = streq_ptr(revision, object_name(set_revision_for(s, m->ordinal))),
+                     below = m->ordinal - s->start < s->partition;
 
                 if (object_is_deleting(m->pod) || right) {
-                        in_flight += !m->available && m->ordinal - s->start >= s->partition;
+                        in_flight += !m->available && !below;
                         continue;
                 }
                 if (pod_is_finished(m->pod)) /* replaced already */
                         continue;
-                if (m->healthy ? careful || unavailable >= s->max_unavailable
+                if (m->healthy ? below || careful || unavailable >= s->max_unavailable
                                : in_flight >= s->max_unavailable)
                         continue;
                 unavailable += m->available;

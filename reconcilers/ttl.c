@@ -24,8 +24,11 @@ static void ttl_plan(const struct world *w, const char *name, struct actions *a)
 
         if (!end || !json_is_integer(ttl) || object_is_deleting(job))
                 return;
-        due = time_at(end, "lastTransitionTime") +
-              (uint64_t)MAX(json_integer_value(ttl), (json_int_t)0) * 1000000;
+        /* Nothing is deleted by a time that is not known. */
+        due = time_at(end, "lastTransitionTime");
+        if (due == 0)
+                return;
+        due += (uint64_t)MAX(json_integer_value(ttl), (json_int_t)0) * 1000000;
         if (due <= w->now_us)
                 action_delete(a, "jobs", job, /* grace_s= */ -1, "Foreground");
         else

@@ -25,6 +25,7 @@ void sched_grow(void *items, size_t *allocated, size_t count, size_t size, int f
 enum { RESOURCE_CPU, RESOURCE_MEMORY, RESOURCE_STORAGE, RESOURCES_MAX = 32 };
 struct sched_resources {
         int64_t v[RESOURCES_MAX];
+        bool unknown; /* and resources that there was no id for */
 };
 struct sched_amount {
         unsigned id;
@@ -158,6 +159,7 @@ struct sched_shape {
         char *signature;
         unsigned refs;
         VECTOR(struct sched_amount) requests;
+        bool wants_unknown;              /* and resources beyond RESOURCES_MAX: no node has them */
         int64_t score_cpu, score_memory; /* requests, or small defaults where there are none */
         struct sched_ports ports;
         struct sched_images images;
@@ -257,6 +259,7 @@ struct sched_cluster {
         struct map *budgets;                  /* key -> PodDisruptionBudget as json_t */
         struct map *claims, *storage_classes; /* key or name -> json_t */
         struct map *volumes;                  /* name -> struct sched_volume */
+        LIST_HEAD(, sched_volume) unbound_volumes;
         struct map *shapes, *classes, *selectors, *keys, *filters, *images;
         char *resource_names[RESOURCES_MAX];
         size_t resource_count;

@@ -47,6 +47,11 @@ int sched_fit_filter(const struct sched_cluster *c, const struct sched_profile *
                 sched_reason(why, "Too many pods");
                 refused = true;
         }
+        if (shape->wants_unknown) {
+                sched_reason(why, "Insufficient resources: there are more than %i different ones",
+                                RESOURCES_MAX);
+                refused = unresolvable = true;
+        }
         for (size_t i = 0; i < shape->requests.count; i++) {
                 const struct sched_amount *a = &shape->requests.items[i];
                 const char *name = c->resource_names[a->id];

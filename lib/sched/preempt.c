@@ -264,6 +264,7 @@ void sched_preempt(struct sched_cluster *c, struct sched_pod *pod, uint64_t offs
                         assert(strv_extend(&ret->victims, best.victims.items[i].pod->key) >= 0);
         } else if (c->node_count > 0)
                 ret->message = text_or_die(sched_message(c, &why));
+        ret->is_hopeless = !best.node;
         candidate_done(&best);
         sched_decision_done(&d);
 }

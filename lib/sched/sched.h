@@ -145,6 +145,7 @@ struct sched_preemption {
         char **victims; /* their keys, the most important first */
         unsigned violations;
         char *message; /* why there is none, in Kubernetes' words */
+        bool is_hopeless; /* no node has victims that help: what was promised before is void */
 };
 void sched_preemption_done(struct sched_preemption *p);
 /* The victims whose end makes room for the pod: kube-scheduler's DefaultPreemption. Call it after

@@ -77,6 +77,7 @@ static void add_list(struct sched_cluster *c, struct sched_resources *r, const j
                 unsigned id = sched_resource_id(c, name);
                 int64_t sum;
 
+                r->unknown |= id == RESOURCES_MAX;
                 if (id < RESOURCES_MAX && !__builtin_add_overflow(r->v[id],
                                                           sched_resource_amount(id, v), &sum))
                         r->v[id] = sum;
@@ -91,6 +92,7 @@ static void override_list(struct sched_cluster *c, struct sched_resources *r, co
         json_object_each (list, name, v) {
                 unsigned id = sched_resource_id(c, name);
 
+                r->unknown |= id == RESOURCES_MAX;
                 if (id < RESOURCES_MAX)
                         r->v[id] = sched_resource_amount(id, v);
         }
@@ -119,7 +121,9 @@ static void pod_requests(struct sched_cluster *c, const json_t *pod, struct sche
                 }
                 for (size_t k = 0; k < RESOURCES_MAX; k++)
                         init_max.v[k] = MAX(init_max.v[k], now.v[k]);
+                init_max.unknown |= now.unknown;
         }
+        ret->unknown = sum.unknown || init_max.unknown;
         for (size_t k = 0; k < RESOURCES_MAX; k++)
                 ret->v[k] = MAX(sum.v[k], init_max.v[k]);
         override_list(c, ret, json_at(pod, "spec.resources.requests"));
@@ -183,8 +187,8 @@ void sched_images_done(struct sched_cluster *c, struct sched_images *images) {
 /* --- shapes --- */
 
 static const char *const container_fields[] = {"resources", "ports", "image", "restartPolicy"};
-static const char *const pod_fields[] = {"spec.resources", "spec.overhead", "spec.nodeSelector",
-                "spec.affinity.nodeAffinity", "spec.tolerations"};
+static const char *const pod_fields[] = {"spec.hostNetwork", "spec.resources", "spec.overhead",
+                "spec.nodeSelector", "spec.affinity.nodeAffinity", "spec.tolerations"};
 
 static void append_json(struct buf *b, const json_t *v) {
         _cleanup_free_ char *text = v ? json_text(v) : NULL;
@@ -290,6 +294,7 @@ static struct sched_shape *shape_new(
         for (unsigned k = 0; k < RESOURCES_MAX; k++)
                 if (requests.v[k] > 0)
                         sched_append(&s->requests, ((struct sched_amount){k, requests.v[k]}));
+        s->wants_unknown = requests.unknown;
         score_figures(s, pod);
         read_containers(c, s, pod);
         read_affinity(c, s, pod);

@@ -8,6 +8,8 @@ static const char *const selected_node = "volume.kubernetes.io/selected-node";
 static void volume_free(struct sched_cluster *c, struct sched_volume *v) {
         if (!v)
                 return;
+        if (v->is_unbound)
+                LIST_REMOVE(v, unbound);
         sched_filter_put(c, v->filter);
         json_decref(v->object);
         free(v);
@@ -48,6 +50,9 @@ uint32_t sched_cluster_put_volume(struct sched_cluster *c, const json_t *volume)
         v->object = json_ref(volume);
         v->filter = sched_filter_get(c, /* selector= */ NULL, terms, /* tolerations= */ NULL,
                         /* keys= */ NULL);
+        v->is_unbound = !streq(json_str_or(volume, "status.phase", ""), "Bound");
+        if (v->is_unbound)
+                LIST_INSERT_HEAD(&c->unbound_volumes, v, unbound);
         old = map_steal(c->volumes, object_name(volume));
         volume_free(c, old);
         assert(map_set(c->volumes, object_name(volume), v) >= 0);
@@ -154,13 +159,30 @@ static bool has_modes(const json_t *volume, const json_t *claim) {
         return true;
 }
 
+/* The reference may name the claim before it was there, without its uid. */
+static bool is_kept_for(const json_t *ref, const json_t *claim) {
+        const char *uid = json_str_or(ref, "uid", "");
+
+        return streq(json_str_or(ref, "name", ""), object_name(claim)) &&
+               streq(json_str_or(ref, "namespace", ""), object_namespace(claim)) &&
+               (!*uid || streq(uid, object_uid(claim)));
+}
+
+static bool is_selected(const json_t *volume, const json_t *claim) {
+        const json_t *wanted = json_at(claim, "spec.selector");
+        _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
+
+        return !wanted || (label_selector_from_json(wanted, &selector, NULL) >= 0 &&
+                                          label_selector_matches(selector,
+                                                          json_at(volume, "metadata.labels")));
+}
+
 static bool is_free_for(const json_t *volume, const json_t *claim) {
         const json_t *ref = json_at(volume, "spec.claimRef");
         int order = 0;
 
-        if (ref && !(streq(json_str_or(ref, "name", ""), object_name(claim)) &&
-                                   streq(json_str_or(ref, "namespace", ""),
-                                                   object_namespace(claim))))
+        if (ref ? !is_kept_for(ref, claim)
+                : !streq(json_str_or(volume, "status.phase", ""), "Available"))
                 return false;
         return !object_is_deleting(volume) &&
                streq(json_str_or(volume, "spec.storageClassName", ""), class_of(claim)) &&
@@ -169,7 +191,7 @@ static bool is_free_for(const json_t *volume, const json_t *claim) {
                has_modes(volume, claim) &&
                quantity_compare(json_at(volume, "spec.capacity.storage"),
                                json_at(claim, "spec.resources.requests.storage"), &order) >= 0 &&
-               order >= 0;
+               order >= 0 && is_selected(volume, claim);
 }
 
 /* allowedTopologies: one of the terms, of which all labels must have one of the values. */
@@ -198,12 +220,11 @@ static bool can_be_bound_on(
                 const struct sched_cluster *c, const json_t *claim, const struct sched_node *node) {
         const json_t *class = map_get(c->storage_classes, class_of(claim));
         const char *selected = object_annotation(claim, selected_node);
+        const struct sched_volume *v;
 
         if (selected)
                 return streq(selected, node->name); /* it is being made for that node */
-        map_foreach (c->volumes, e) {
-                const struct sched_volume *v = map_entry_value(e);
-
+        LIST_FOREACH(v, &c->unbound_volumes, unbound) {
                 if ((!v->filter || v->filter->match[node->slot]) && is_free_for(v->object, claim))
                         return true;
         }

@@ -7,6 +7,8 @@
 struct sched_volume {
         json_t *object;
         struct sched_node_filter *filter; /* its nodeAffinity; NULL: any node */
+        bool is_unbound;                  /* in the cluster's list of these */
+        LIST_ENTRY(sched_volume) unbound;
 };
 
 void sched_volumes_free(struct sched_cluster *c);

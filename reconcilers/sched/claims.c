@@ -54,7 +54,11 @@ void scheduler_wait_for_claims(struct scheduler *s, struct sched_pod *pod, const
 }
 
 static void give_up(struct scheduler *s, const char *key, const struct waiting *w) {
-        sched_cluster_forget(s->cluster, w->uid);
+        const json_t *pod = scheduler_pod(s, key);
+
+        /* If another scheduler has bound it, the watch has counted it where it is. */
+        if (!pod || !streq(object_uid(pod), w->uid) || !*json_str_or(pod, "spec.nodeName", ""))
+                sched_cluster_forget(s->cluster, w->uid);
         sched_queue_retry(s->queue, key, now_mono_us());
 }
 

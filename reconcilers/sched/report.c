@@ -73,9 +73,14 @@ void scheduler_report(struct scheduler *s, struct sched_pod *pod, const json_t *
         assert(message);
         api_event(s->options.client, object, "Warning", "FailedScheduling", "%s", message);
         log_debug("No node for pod %s: %s", sched_pod_key(pod), message);
+        if (preemption->is_hopeless)
+                sched_cluster_nominate(s->cluster, pod, NULL);
         if (preemption->node) {
                 sched_cluster_nominate(s->cluster, pod, preemption->node);
                 evict_victims(s, pod, preemption);
+        } else if (preemption->is_hopeless && *nominated) {
+                /* Others may have the room that was kept for it. */
+                scheduler_wake(s, SCHED_POD_GONE, nominated);
         } else if (streq(json_str_or(was, "status", ""), "False") &&
                         streq(json_str_or(was, "message", ""), message))
                 return;
@@ -84,5 +89,7 @@ void scheduler_report(struct scheduler *s, struct sched_pod *pod, const json_t *
         assert(status);
         if (preemption->node && !streq(preemption->node, nominated))
                 json_object_set_new(status, "nominatedNodeName", json_string(preemption->node));
+        else if (preemption->is_hopeless && *nominated)
+                json_object_set_new(status, "nominatedNodeName", json_null());
         patch_status(s, object, status);
 }

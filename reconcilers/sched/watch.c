@@ -79,6 +79,17 @@ static bool spec_changed(const json_t *old, const json_t *pod) {
                !json_same(json_at(old, "metadata.labels"), json_at(pod, "metadata.labels"));
 }
 
+/* A pod that had a node promised is gone or on another node: the room is for others. */
+static void wake_promised(struct scheduler *s, const json_t *old, bool gone, const json_t *pod) {
+        const char *promised = json_str_or(old, "status.nominatedNodeName", ""),
+                   *on = json_str_or(pod, "spec.nodeName", "");
+
+        if (!*promised || *json_str_or(old, "spec.nodeName", ""))
+                return;
+        if (gone || pod_is_finished(pod) || (*on && !streq(on, promised)))
+                scheduler_wake(s, SCHED_POD_GONE, promised);
+}
+
 static void on_pod(struct informer *i, enum informer_event event, const json_t *old,
                 const json_t *pod, void *userdata) {
         struct scheduler *s = userdata;
@@ -91,6 +102,7 @@ static void on_pod(struct informer *i, enum informer_event event, const json_t *
         events = event == INFORMER_DELETED ? sched_cluster_remove_pod(s->cluster, pod)
                                            : sched_cluster_put_pod(s->cluster, pod);
         scheduler_wake(s, events, node);
+        wake_promised(s, event == INFORMER_DELETED ? pod : old, event == INFORMER_DELETED, pod);
         if (event == INFORMER_DELETED || !scheduler_profile_of(s, pod)) {
                 if (!map_get(s->bindings, key) && !map_get(s->waiting, key))
                         sched_queue_remove(s->queue, key);
@@ -109,9 +121,11 @@ static void on_node(struct informer *i, enum informer_event event, const json_t 
                 const json_t *node, void *userdata) {
         struct scheduler *s = userdata;
 
-        if (event == INFORMER_DELETED)
+        if (event == INFORMER_DELETED) {
                 sched_cluster_remove_node(s->cluster, node);
-        else
+                /* Without its domain pods may be spread well enough elsewhere. */
+                scheduler_wake(s, SCHED_NODE_LABELS, NULL);
+        } else
                 scheduler_wake(s, sched_cluster_put_node(s->cluster, node), object_name(node));
 }
 

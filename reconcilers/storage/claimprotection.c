@@ -57,7 +57,8 @@ static bool is_used(const struct world *w, const json_t *claim) {
 
         world_list(w, WORLD_PODS_BY_NS, object_namespace(claim), &pods);
         for (size_t i = 0; i < pods.count; i++)
-                if (!pod_is_finished(pods.items[i]) &&
+                if (*json_str_or(pods.items[i], "spec.nodeName", "") &&
+                                !pod_is_finished(pods.items[i]) &&
                                 any_claim(pods.items[i], is_name, (void *)object_name(claim)))
                         return true;
         return false;

@@ -1,5 +1,6 @@
 /* Which volume serves which claim, as Kubernetes decides it: the one that was kept for the claim,
  * or else the smallest that is large enough. */
+#include "lib/client/node-affinity.h"
 #include "lib/object.h"
 #include "lib/quantity.h"
 #include "lib/selector.h"
@@ -73,7 +74,21 @@ static bool is_better(const json_t *volume, const json_t *than) {
         return order < 0 || (order == 0 && strcmp(object_name(volume), object_name(than)) < 0);
 }
 
-const json_t *volume_best_for(const struct world *w, const json_t *claim) {
+/* Whether the volume can be used on the node; NULL: on any. */
+static bool is_for_node(const json_t *volume, const json_t *node) {
+        const json_t *terms = json_at(volume, "spec.nodeAffinity.required.nodeSelectorTerms"),
+                     *term;
+        size_t i;
+
+        if (!node || !terms)
+                return true;
+        json_array_foreach (terms, i, term)
+                if (node_term_matches(term, node))
+                        return true;
+        return false;
+}
+
+const json_t *volume_best_for(const struct world *w, const json_t *claim, const json_t *node) {
         const json_t *wanted = json_at(claim, "spec.selector"), *best = NULL;
         _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
         _cleanup_problem_ struct problem p = {0};
@@ -86,7 +101,8 @@ const json_t *volume_best_for(const struct world *w, const json_t *claim) {
                 const json_t *v = volumes.items[i];
 
                 if (!streq(json_str_or(v, "status.phase", ""), "Available") ||
-                                volume_mismatch(v, claim) || !is_better(v, best))
+                                volume_mismatch(v, claim) || !is_for_node(v, node) ||
+                                !is_better(v, best))
                         continue;
                 if (!selector || label_selector_matches(selector, json_at(v, "metadata.labels")))
                         best = v;

@@ -149,6 +149,13 @@ static void failed(struct actions *a, const json_t *claim, const json_t *class, 
                         object_name(class), why);
 }
 
+/* kschedd chooses another node. */
+static void unselect_node(const json_t *claim, struct actions *a) {
+        action_patch(a, "persistentvolumeclaims", claim, NULL,
+                        json_pack("{s:{s:{s:n}}}", "metadata", "annotations",
+                                        VOLUME_SELECTED_NODE));
+}
+
 /* The node was chosen by kschedd, or is chosen here. NULL: not now, and it is said why. */
 static const json_t *local_node(const struct world *w, const json_t *claim, const json_t *class,
                 struct actions *a) {
@@ -161,9 +168,7 @@ static const json_t *local_node(const struct world *w, const json_t *claim, cons
         if (selected) {
                 failed(a, claim, class, "the node that was selected is gone; another one is");
                 action_guard_absent(a, api_resource(KIND_NODES), NULL, selected, NULL);
-                action_patch(a, "persistentvolumeclaims", claim, NULL,
-                                json_pack("{s:{s:{s:n}}}", "metadata", "annotations",
-                                                VOLUME_SELECTED_NODE));
+                unselect_node(claim, a);
         } else {
                 failed(a, claim, class, "no ready node takes volumes of the class");
                 actions_requeue(a, UINT64_C(30) * 1000000);
@@ -181,6 +186,9 @@ static void leave_to_others(const json_t *claim, const json_t *class, struct act
                                 "no volume of the class \"%s\" fits, and its volumes are created "
                                 "by an administrator",
                                 object_name(class));
+                /* Another claim was faster there. */
+                if (object_annotation(claim, VOLUME_SELECTED_NODE))
+                        unselect_node(claim, a);
                 return;
         }
         if (!streq_ptr(told, provisioner))

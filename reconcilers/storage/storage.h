@@ -12,8 +12,9 @@ bool volume_is_bound_to(const json_t *volume, const json_t *claim);
 const json_t *volume_kept_for(const struct world *w, const json_t *claim);
 /* Why the volume cannot serve the claim, as an event says it; NULL: it can. */
 const char *volume_mismatch(const json_t *volume, const json_t *claim);
-/* The smallest free volume that can serve the claim; NULL: none. */
-const json_t *volume_best_for(const struct world *w, const json_t *claim);
+/* The smallest free volume that can serve the claim on the node (NULL: wherever it is); NULL:
+ * none. */
+const json_t *volume_best_for(const struct world *w, const json_t *claim, const json_t *node);
 
 /* Makes a volume for the claim, or says in an event why not. class: its StorageClass. */
 void storage_provision(

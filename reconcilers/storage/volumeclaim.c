@@ -140,13 +140,15 @@ static void plan_unbound(const struct world *w, const json_t *claim, struct acti
                                                                      volume_class(claim))
                                                    : NULL;
         bool waits = streq(json_str_or(class, "volumeBindingMode", ""), "WaitForFirstConsumer");
+        const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
+        const json_t *node = waits && selected ? world_get(w, WORLD_NODES, NULL, selected) : NULL;
         const json_t *volume = volume_kept_for(w, claim);
 
-        if (!volume && !waits)
-                volume = volume_best_for(w, claim);
+        if (!volume && (!waits || node))
+                volume = volume_best_for(w, claim, node);
         if (volume)
                 bind(volume, claim, a);
-        else if (waits && !object_annotation(claim, VOLUME_SELECTED_NODE))
+        else if (waits && !selected)
                 action_event(a, claim, "Normal", "WaitForFirstConsumer",
                                 "waiting for first consumer to be created before binding");
         else

@@ -227,6 +227,10 @@ static void test_job_index_attempts(void **state) {
         put_pod(f, "a 0 Failed at=11:50:00 tried=0");
         assert_plan_has(f, &job_controller, "d/j",
                         "\"batch.kubernetes.io/job-index-failure-count\":\"1\"");
+        /* The node's clock is ahead. */
+        put_pod(f, "a 0 Failed at=23:00:00 tried=0");
+        assert_plan_has(f, &job_controller, "d/j",
+                        "\"batch.kubernetes.io/job-index-failure-count\":\"1\"");
         put_job(f,
                         PER_INDEX "completions: 1, podFailurePolicy: {rules: [{action: Ignore, "
                                   "onPodConditions: [{type: DisruptionTarget, status: 'True'}]}]}",
@@ -393,6 +397,7 @@ static void test_ttl(void **state) {
                         {"conditions: [{type: Failed, status: 'True', lastTransitionTime: "
                          "'2026-01-01T11:59:50Z'}]",
                                         "", 20000000},
+                        {"conditions: [{type: Complete, status: 'True'}]", "", 0},
                         {"conditions: [{type: Failed, status: 'False', lastTransitionTime: "
                          "'2026-01-01T11:00:00Z'}]",
                                         "", 0},

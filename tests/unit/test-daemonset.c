@@ -253,6 +253,7 @@ static void test_backs_off(void **state) {
                         {3, "11:59:30", "11:59:50", 0, "\"4\""},
                         {60, "11:50:00", "11:59:00", 840, NULL},  /* 15 minutes at most */
                         {60, "11:00:00", "11:59:58", 0, "\"1\""}, /* it ran for long */
+                        {3, "11:59:50", "23:59:58", 0, "\"4\""},  /* the node's clock is ahead */
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {

@@ -38,6 +38,36 @@ static void test_job_starts(void **state) {
         assert_plan(f, &job_controller, "d/j", "event events d/j");
 }
 
+static void count_wake(void *userdata, const char *key) {
+        assert_string_equal(key, "d/j");
+        ++*(int *)userdata;
+}
+
+/* Adopted pods are counted before others are made; a pod that left the job wakes it, and so does
+ * the end of its node. */
+static void test_job_pods_of_others(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_json_ json_t *left = NULL;
+        int n = 0;
+        const struct wake out = {count_wake, &n};
+        json_t *pod;
+
+        put_job(f, "parallelism: 2, completions: 2, selector: {matchLabels: {a: b}}", "");
+        pod = put_pod(f, "p", "Running", true);
+        left = json_deep_copy(pod);
+        json_object_del(json_object_get(left, "metadata"), "ownerReferences");
+        job_controller.wake(&f->world, &out, WORLD_PODS, pod, left, /* gone= */ false);
+        assert_int_equal(n, 1);
+        json_set_str(pod, "spec.nodeName", "n1");
+        fake_put(f, WORLD_NODES, "metadata: {name: n1}\n");
+        job_controller.wake(&f->world, &out, WORLD_NODES, f->objects[WORLD_NODES][0],
+                        f->objects[WORLD_NODES][0], /* gone= */ true);
+        assert_int_equal(n, 2);
+        json_object_del(json_object_get(pod, "metadata"), "ownerReferences");
+        json_set_str(pod, "metadata.labels.a", "b");
+        assert_plan(f, &job_controller, "d/j", "patch pods d/p");
+}
+
 /* The three steps of counting, and that none of them may be done twice or skipped. */
 static void test_job_counts_exactly(void **state) {
         _cleanup_fake_ struct fake *f = fake_new();
@@ -577,6 +607,7 @@ static void test_namespace(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_job_starts),
+                        cmocka_unit_test(test_job_pods_of_others),
                         cmocka_unit_test(test_job_counts_exactly),
                         cmocka_unit_test(test_job_completes),
                         cmocka_unit_test(test_job_fails),

@@ -136,7 +136,8 @@ static void test_scenes(void **state) {
                         victims = strv_join(result.victims, ",");
                         if (!streq(strempty(result.node), strempty(x->node)) ||
                                         !streq(strempty(victims), strempty(x->victims)) ||
-                                        !streq(strempty(result.message), strempty(x->message)))
+                                        !streq(strempty(result.message), strempty(x->message)) ||
+                                        result.is_hopeless != (!x->node && !x->spec))
                                 fail_msg("%s: node %s, victims %s, message %s", x->what,
                                                 strempty(result.node), strempty(victims),
                                                 strempty(result.message));

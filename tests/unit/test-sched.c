@@ -25,6 +25,21 @@ static void test_resources(void **state) {
                         "0/2 nodes are available: 1 Insufficient cpu, 1 Too many pods.");
 }
 
+/* What there is no room for in the table of resources is refused, not forgotten. */
+static void test_many_resources(void **state) {
+        _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
+        _cleanup_buf_ struct buf many = {0};
+
+        add_node(c, "a", "", "");
+        for (int i = 0; i < RESOURCES_MAX; i++)
+                buf_printf(&many, "%sexample.com/r%i: 1", i > 0 ? ", " : "", i);
+        add_pod(c, "p", "p", "a", "", many.data);
+        assert_place(c, "q", "", "example.com/other: 1",
+                        "0/1 nodes are available: 1 Insufficient resources: there are more than 32 "
+                        "different ones.");
+        assert_place(c, "q", "", "cpu: 1m", "a");
+}
+
 static void test_counting(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
         _cleanup_json_ json_t *o = pod("p", "o", "", "cpu: '2'");
@@ -415,6 +430,12 @@ static const struct volume_case {
                                          "provisioner: kubernetes.io/no-provisioner",
                                 .expected = "0/2 nodes are available: 2 node(s) didn't "
                                             "find available persistent volumes to bind."},
+                {.claim = "spec: {storageClassName: c, selector: {matchLabels: {a: b}}}",
+                                .volume = "{storageClassName: c, capacity: {storage: 3Gi}}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: kubernetes.io/no-provisioner",
+                                .expected = "0/2 nodes are available: 2 node(s) didn't "
+                                            "find available persistent volumes to bind."},
                 {.claim = "spec: {storageClassName: c}",
                                 .meta = ", annotations: "
                                         "{volume.kubernetes.io/selected-node: b}",
@@ -448,7 +469,9 @@ static void test_volumes(void **state) {
                 }
                 if (x->volume) {
                         _cleanup_json_ json_t *volume =
-                                        yaml("{metadata: {name: v}, spec: %s}", x->volume);
+                                        yaml("{metadata: {name: v}, spec: %s, status: {phase: "
+                                             "Available}}",
+                                                        x->volume);
 
                         sched_cluster_put_volume(c, volume);
                 }
@@ -466,6 +489,7 @@ static void test_volumes(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_resources),
+                        cmocka_unit_test(test_many_resources),
                         cmocka_unit_test(test_counting),
                         cmocka_unit_test(test_init_containers),
                         cmocka_unit_test(test_nodes_that_do_not_match),

@@ -219,7 +219,8 @@ static void test_rolls(void **state) {
 static void test_partition(void **state) {
         static const struct step steps[] = {
                         {"r:old r:old r:old", "d2"}, {"r:old r:old r:new", ""},
-                        {"r:old r:new r:new", "d1"}, /* the partition was raised */
+                        {"r:old r:new r:new", ""},   /* the partition was raised */
+                        {"r:old u:new r:new", "d1"}, /* nothing is lost by it */
         };
         _cleanup_fake_ struct fake *f = world(3, "OrderedReady",
                         "{type: RollingUpdate, rollingUpdate: {partition: 2}}", "");
@@ -341,6 +342,47 @@ static void test_claims(void **state) {
         assert_plan(f, &statefulset_controller, KEY, "create persistentvolumeclaims d/data-web-0");
 }
 
+static void count_wake(void *userdata, const char *key) {
+        assert_string_equal(key, KEY);
+        (*(int *)userdata)++;
+}
+
+/* The end of a claim wakes the set by the claim's name: people's claims have other labels. */
+static void test_claim_wakes(void **state) {
+        static const struct {
+                const char *name;
+                int wakes;
+        } cases[] = {{"data-web-0", 1}, {"data-web-12", 1}, {"data-web-", 0}, {"data-web-x", 0},
+                        {"data-webs-0", 0}, {"other-web-0", 0}};
+        _cleanup_fake_ struct fake *f = world(2, "OrderedReady", ROLLING, CLAIMS);
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *claim = json_pack("{s:{s:s, s:s}}", "metadata", "name",
+                                cases[i].name, "namespace", "d");
+                int n = 0;
+                const struct wake out = {count_wake, &n};
+
+                statefulset_controller.wake(
+                                &f->world, &out, WORLD_CLAIMS, NULL, claim, /* gone= */ true);
+                assert_int_equal(n, cases[i].wakes);
+        }
+}
+
+/* A revision in the place of the current one that holds no pod is not used. */
+static void test_odd_revision(void **state) {
+        _cleanup_fake_ struct fake *f = world(1, "OrderedReady",
+                        "{type: RollingUpdate, rollingUpdate: "
+                        "{partition: 1}}",
+                        "");
+
+        fake_clear(f, WORLD_REVISIONS);
+        put_revision(f, "new", 2, "new");
+        fake_put(f, WORLD_REVISIONS,
+                        "metadata: {name: old, namespace: d, uid: u-old, labels: {app: web}, " OWNER
+                        "}\nrevision: 1\ndata: {}\n");
+        assert_plan_has(f, &statefulset_controller, KEY, "\"image\":\"new\"");
+}
+
 /* The policy; the claim's owner before; of pod 0, which stays, and of pod 1, which is scaled away:
  * the owner after ("-": no change). */
 static void test_retention(void **state) {
@@ -452,6 +494,8 @@ int main(void) {
                         cmocka_unit_test(test_events),
                         cmocka_unit_test(test_adopts),
                         cmocka_unit_test(test_claims),
+                        cmocka_unit_test(test_claim_wakes),
+                        cmocka_unit_test(test_odd_revision),
                         cmocka_unit_test(test_retention),
                         cmocka_unit_test(test_status),
                         cmocka_unit_test(test_history),

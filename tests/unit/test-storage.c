@@ -204,6 +204,34 @@ static void test_not_provisioned(void **state) {
         }
 }
 
+/* Volumes of administrators, of a class that waits for the node: bound when kschedd has chosen it.
+ */
+static void test_local_static(void **state) {
+        static const char *const on = ", storageClassName: s, nodeAffinity: {required: "
+                                      "{nodeSelectorTerms: [{matchExpressions: [{key: "
+                                      "kubernetes.io/hostname, operator: In, values: [%s]}]}]}}";
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *on_n1 = strformat(on, "n1"), *on_n2 = strformat(on, "n2");
+
+        put_class(f, "s", "kubernetes.io/no-provisioner",
+                        "volumeBindingMode: WaitForFirstConsumer\n");
+        put_node(f, "n1", "", "");
+        put_node(f, "n2", "", "");
+        put_volume(f, "v1", "2Gi", "", on_n1, "Available");
+        put_volume(f, "v2", "9Gi", "", on_n2, "Available");
+        put_claim(f, "c", "", ", storageClassName: s", "");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "WaitForFirstConsumer");
+        put_claim(f, "c", ", annotations: {volume.kubernetes.io/selected-node: n2}",
+                        ", storageClassName: s", "");
+        assert_plan(f, &volumeclaim_controller, "d/c", "patch persistentvolumes v2");
+        /* Another claim has got it: another node is chosen. */
+        put_volume(f, "v2", "9Gi", "", REF("x", "u-x"), "Bound");
+        assert_plan(f, &volumeclaim_controller, "d/c",
+                        "event events d/c|patch persistentvolumeclaims d/c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"volume.kubernetes.io/selected-node\":null");
+}
+
 #define OURS ", annotations: {pv.kubernetes.io/provisioned-by: keelson.dev/local}"
 
 static void test_expansion(void **state) {
@@ -278,9 +306,14 @@ static void test_protection(void **state) {
 
         put_claim(f, "c", DELETING "kubernetes.io/pvc-protection]", "", "");
         fake_put(f, WORLD_PODS,
-                        "metadata: {name: p, namespace: d}\nspec: {volumes: [{name: x, "
-                        "persistentVolumeClaim: {claimName: c}}]}\nstatus: {phase: Running}\n");
+                        "metadata: {name: p, namespace: d}\nspec: {nodeName: n1, volumes: [{name: "
+                        "x, persistentVolumeClaim: {claimName: c}}]}\nstatus: {phase: Running}\n");
         assert_plan(f, &claimprotection_controller, "d/c", "");
+        /* A pod without a node waits for a claim that is not being deleted. */
+        fake_put(f, WORLD_PODS,
+                        "metadata: {name: p, namespace: d}\nspec: {volumes: [{name: x, "
+                        "persistentVolumeClaim: {claimName: c}}]}\nstatus: {phase: Pending}\n");
+        assert_plan_has(f, &claimprotection_controller, "d/c", "\"finalizers\":[\"a/b\"]");
         fake_put(f, WORLD_PODS,
                         "metadata: {name: p, namespace: d}\nspec: {volumes: [{name: x, "
                         "persistentVolumeClaim: {claimName: c}}]}\nstatus: {phase: Failed}\n");
@@ -324,6 +357,7 @@ int main(void) {
                         cmocka_unit_test(test_local),
                         cmocka_unit_test(test_local_immediate),
                         cmocka_unit_test(test_not_provisioned),
+                        cmocka_unit_test(test_local_static),
                         cmocka_unit_test(test_expansion),
                         cmocka_unit_test(test_reclaim),
                         cmocka_unit_test(test_misbound),
