@@ -58,7 +58,7 @@ void job_view_read(struct job_view *v, const struct world *w, const json_t *job)
 void job_view_done(struct job_view *v);
 /* "Complete" or "Failed" holds. */
 bool job_is_finished(const json_t *job);
-/* Whether the controller itself ends the pods, for a reason that is no failure of theirs. */
+/* Whether the controller itself ends the pods, for a reason that is not a failure of theirs. */
 bool job_lets_go(const json_t *job);
 /* Another controller handles the job (spec.managedBy). */
 bool job_is_foreign(const json_t *job);

@@ -20,7 +20,7 @@
 
 enum { BURST_MAX = 500 };
 
-/* The sets that have a claim of that name, whoever made it. */
+/* The sets that have a claim of that name, even one that a person made. */
 static void wake_users(const struct world *w, const struct wake *out, const json_t *claim) {
         _cleanup_objects_ struct objects sets = {0};
 

@@ -39,7 +39,7 @@ void action_guard_absent(struct actions *a, const struct api_resource *r, const 
 /* Reports the end of the last action of the list in an Event about `about`, as Kubernetes'
  * controllers do: Successful<verb> with `done`, in which {} stands for the object's name, or
  * Failed<verb> with `failed` and the error. verb: "Create", "Delete"; it must be static. The end of
- * a namespace is no failure. */
+ * a namespace is not a failure. */
 void action_report_end(struct actions *a, const json_t *about, const char *verb, const char *done,
                 const char *failed);
 /* Whether a create was refused because its namespace is being deleted. p may be NULL. */

@@ -32,7 +32,7 @@ struct kind_health {
         const struct kind_rule *ready;
         const char *otherwise; /* predicate when no rule of `ready` holds: "has not completed" */
         const char *wanted, *updated, *current, *available; /* numbers of replicas */
-        const char *held_back; /* path: so many replicas stay as they were on purpose */
+        const char *held_back; /* path: the number of replicas that stay as they were on purpose */
         /* One rule or none: when it holds, people replace the pods, and being updated is not
          * waited for. Never NULL. */
         const struct kind_rule *manual;

@@ -179,7 +179,7 @@ static const json_t *local_node(const struct world *w, const json_t *claim, cons
 /* A program of someone else makes the volume; it looks for its name in this annotation. */
 static void leave_to_others(const json_t *claim, const json_t *class, struct actions *a) {
         const char *provisioner = json_str_or(class, "provisioner", ""),
-                   *told = object_annotation(claim, VOLUME_PROVISIONER);
+                   *wanted = object_annotation(claim, VOLUME_PROVISIONER);
 
         if (streq(provisioner, "kubernetes.io/no-provisioner")) {
                 action_event(a, claim, "Warning", "ProvisioningFailed",
@@ -191,7 +191,7 @@ static void leave_to_others(const json_t *claim, const json_t *class, struct act
                         unselect_node(claim, a);
                 return;
         }
-        if (!streq_ptr(told, provisioner))
+        if (!streq_ptr(wanted, provisioner))
                 action_patch(a, "persistentvolumeclaims", claim, NULL,
                                 json_pack("{s:{s:{s:s, s:s}}}", "metadata", "annotations",
                                                 VOLUME_PROVISIONER, provisioner,

@@ -440,7 +440,7 @@ static void test_actions_report_their_end(void **state) {
         create_about(w, "u2");
         assert_non_null(strstr(w->requests, "\"type\":\"Warning\",\"reason\":\"FailedCreate\","
                                             "\"message\":\"made nothing: no\""));
-        /* a namespace that ends is no failure of the owner's */
+        /* a namespace that ends is not a failure of the owner's */
         w->lists[0] = (struct answer){403,
                         "{\"kind\":\"Status\",\"code\":403,\"reason\":\"Forbidden\",\"message\":"
                         "\"no\",\"details\":{\"causes\":[{\"reason\":\"NamespaceTerminating\"}]}}"};

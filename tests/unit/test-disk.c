@@ -473,7 +473,7 @@ static void test_a_copy_takes_the_place(void **state) {
         assert_int_equal(disk_adopt(f->disk, copy, 5), 0);
         assert_int_equal(access(copy, F_OK), -1);
         assert_adopted(f);
-        /* It goes on from there. */
+        /* It continues from there. */
         write_rows(f, 301, 1);
         assert_int_equal(disk_checkpoint(f->disk), 1);
         reopen(f);

@@ -166,7 +166,7 @@ static void test_job_suspends(void **state) {
         put_job(f, "suspend: true", "startTime: '2026-01-01T11:59:30Z'");
         pod = put_pod(f, "a", "Running", true);
         assert_plan(f, &job_controller, "d/j", "event events d/j|delete pods d/a");
-        /* we end it ourselves: that is no failure, and nobody has to count it */
+        /* we end it ourselves: that is not a failure and is not counted */
         json_set_str(pod, "metadata.deletionTimestamp", FAKE_NOW);
         assert_plan(f, &job_controller, "d/j", "patch pods d/a|event events d/j");
         assert_report(f, &job_controller, "d/j", "uncountedTerminatedPods", "{}");

@@ -117,7 +117,7 @@ static void test_a_late_state_leaves_the_log(void **state) {
         assert_false(t.of_type.reject);
         assert_int_equal(t.of_type.log_index, 4);
         assert_int_equal(raft_term_at(r, 6), 3);
-        /* The leader goes on after it as if nothing had been. */
+        /* The leader continues after it as if nothing had happened. */
         append(r, 2, 3, 6, 1, 7);
         t = turn(r, true, RAFT_MSG_APPEND_REPLY);
         assert_int_equal(t.committed_last, 7);

@@ -308,7 +308,7 @@ static void test_deployment_paused(void **state) {
         put_deployment(f, 3, "two", "paused: true,");
         put_set(f, "old", "one", 3, 3, 1, 3);
         assert_scales(f, "");
-        put_deployment(f, 5, "two", "paused: true,"); /* scaling goes on */
+        put_deployment(f, 5, "two", "paused: true,"); /* scaling continues */
         assert_scales(f, "old=5");
         assert_report(f, &deployment_controller, "d/web", "conditions",
                         "[{\"type\":\"Available\",\"status\":\"False\",\"reason\":"
