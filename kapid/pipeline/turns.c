@@ -1,4 +1,4 @@
-/* A line for each key in which somebody stands. */
+/* A queue of writes for each key; the first of a queue has the turn. */
 #include "kapid/pipeline/turns.h"
 
 #include "lib/map.h"
@@ -17,7 +17,7 @@ struct turn_line {
         char *key;
         TAILQ_HEAD(, turn) waiting;
         unsigned in_a_row; /* turns that have written since the last pause */
-        bool taken;        /* somebody has the turn, or the caches have not caught up */
+        bool taken;        /* a write has the turn, or the caches have not caught up */
         bool passing;      /* next() calls one that waited: */
         bool again;        /* that one has left already */
 };
