@@ -196,7 +196,8 @@ static void test_phase_time(void **state) {
         const struct kind_subresource *status = kind_subresource_find(k, "status");
         const struct pipeline_context later = {.now_us = 1700000060000000};
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *old = create("persistentvolumes", PV(LOCAL), &p), *same, *bound;
+        _cleanup_json_ json_t *old = create("persistentvolumes", PV(LOCAL), &p), *same = NULL,
+                              *bound = NULL;
 
         same = json_deep_copy(old);
         bound = json_deep_copy(old);
@@ -207,8 +208,6 @@ static void test_phase_time(void **state) {
         assert_int_equal(pipeline_prepare_update(k, status, old, bound, &later), 0);
         assert_string_equal(json_str_or(bound, "status.lastPhaseTransitionTime", ""),
                         "2023-11-14T22:14:20Z");
-        json_decref(same);
-        json_decref(bound);
 }
 
 static const struct {
