@@ -27,6 +27,7 @@ struct pod_facts {
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
         bool no_user_namespaces; /* the kernel has none, or they are switched off */
+        const json_t *node;      /* the Node object; NULL: not known yet */
         /* Set by pod_to_units() for its parts: the folder of the first claim that the pod may write
          * to, or NULL. Pods that have it one after another get the same dynamic user. */
         const char *claimed;
@@ -117,6 +118,10 @@ int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_fac
 /* The volume of a claim (plan/claims.c). -EAGAIN with p: the claim is not bound yet. */
 int pod_claim_volume(const json_t *pod, const json_t *volume, const json_t *resources,
                 const struct pod_facts *facts, json_t **ret, struct problem *p);
+/* The fresh resources of a pod that has started, with the claims and volumes that it has had
+ * `before` where these are gone or a claim of that name is bound elsewhere: its processes still use
+ * them. The caller unrefs. -ENOMEM. */
+int pod_keep_claims(const json_t *before, const json_t *fresh, json_t **ret);
 /* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be resolved
  * when the container starts: {"path": the source of the bind, "volume", "type", "root", "sub",
  * "make": whether a missing folder is created}. names: the container's environment. */

@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/node.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/fetch.h"
 #include "nodeagent/pod/pod.h"
@@ -50,16 +51,29 @@ bool sandbox_wants_resources(const struct pod *p) {
                json_object_size(json_at(references, "claims")) > 0;
 }
 
+static bool has_started(const struct pod *p) {
+        for (size_t i = 0; i < p->count; i++)
+                if (p->records[i].phase != CONTAINER_WAITING || p->records[i].last)
+                        return true;
+        return false;
+}
+
 static void on_fetched(const json_t *resources, bool complete, void *userdata) {
         struct pod *p = userdata;
         struct pod_sandbox *s = &p->sandbox;
-        bool changed = !s->resources || !json_equal(s->resources, resources);
+        _cleanup_json_ json_t *kept = NULL;
+        int r = 0;
 
         s->fetch = NULL;
         s->fetch_us = now_mono_us() + (complete ? REFRESH_US : RETRY_US);
-        if (changed && (complete || s->resources)) {
+        if (has_started(p))
+                r = pod_keep_claims(s->resources, resources, &kept);
+        else
+                kept = json_ref(resources);
+        if (r >= 0 && (complete || s->resources) &&
+                        (!s->resources || !json_equal(s->resources, kept))) {
                 json_decref(s->resources);
-                s->resources = json_ref(resources);
+                s->resources = TAKE_PTR(kept);
                 sandbox_drop_plan(p);
                 pod_save_desired(p);
         }
@@ -253,6 +267,7 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
                         HOST_FILE_MAX, &resolv, &n);
         facts.host_hosts = hosts;
         facts.host_resolv = resolv;
+        facts.node = a->node ? node_object(a->node) : NULL;
         r = images_resolve(p->object, &images, problem);
         if (r < 0)
                 return r;
