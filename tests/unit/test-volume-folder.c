@@ -58,6 +58,35 @@ static void test_protected(void **state) {
         assert_int_equal(local_volume_end(v, "n1"), VOLUME_STAYS);
 }
 
+static void test_turns(void **state) {
+        static const struct {
+                const char *last, *a, *b;
+                bool before;
+        } cases[] = {
+                        {NULL, "v1", "v2", true},
+                        {NULL, "v2", "v1", false},
+                        {"v1", "v1", "v2", false},
+                        {"v1", "v2", "v1", true},
+                        {"v1", "v2", "v3", true},
+                        {"v3", "v1", "v2", true},
+                        {"v2", "v3", "v1", true},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *a = volume(), *b = volume();
+
+                json_set_str(a, "metadata.name", cases[i].a);
+                json_set_str(b, "metadata.name", cases[i].b);
+                assert_int_equal(local_volume_is_before(cases[i].last, a, b), cases[i].before);
+        }
+}
+
+/* A folder that is a mount point stays, with what is in it: /proc is one everywhere. */
+static void test_mounted(void **state) {
+        assert_int_equal(local_volume_remove("/", "proc"), -EXDEV);
+        assert_int_equal(access("/proc/self", F_OK), 0);
+}
+
 static void test_remove(void **state) {
         char dir[] = "/tmp/test-volume-folder-XXXXXX";
         _cleanup_free_ char *outside = NULL, *folder = NULL, *link = NULL, *file = NULL,
@@ -90,6 +119,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_end),
                         cmocka_unit_test(test_protected),
+                        cmocka_unit_test(test_turns),
+                        cmocka_unit_test(test_mounted),
                         cmocka_unit_test(test_remove),
         };
 
