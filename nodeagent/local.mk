@@ -62,7 +62,8 @@ tests_unit_test_node_pods_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_node_services_SOURCES = tests/unit/test-node-services.c tests/unit/unit.h
 tests_unit_test_node_services_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-volume-folder
-tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/unit/unit.h
+tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/unit/unit.h \
+	nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
 tests_unit_test_volume_folder_LDADD = $(NODEAGENT_TEST_LIBS)
 check_SCRIPTS += tests/unit/kpod-exec
 EXTRA_DIST += tests/unit/kpod-exec tests/golden/pod-to-units tests/golden/services-to-nft
