@@ -92,6 +92,14 @@ static int check_node(const struct claim_context *c, const json_t *volume) {
                         c->facts->node_name);
 }
 
+/* A folder that keelson has made for some volume. An administrator may give one that was kept
+ * (Retain) to a volume of another name. */
+static bool is_kept_folder(const char *path) {
+        const char *name = startswith(path, LOCAL_VOLUMES_DIR "/");
+
+        return name && *name && *name != '.' && !strchr(name, '/');
+}
+
 static int plan_source(const struct claim_context *c, const json_t *volume, json_t **ret) {
         const char *name = json_str_or(c->volume, "name", "");
         _cleanup_free_ char *path = NULL;
@@ -101,8 +109,9 @@ static int plan_source(const struct claim_context *c, const json_t *volume, json
                 r = local_path(c, volume, &path);
                 if (r < 0)
                         return r;
-                *ret = json_pack("{s:s, s:s, s:s, s:b}", "name", name, "type", "claim", "path",
-                                path, "make", volume_is_ours(volume));
+                *ret = json_pack("{s:s, s:s, s:s, s:b}", "name", name, "type",
+                                is_kept_folder(path) ? "claim" : "local", "path", path, "make",
+                                volume_is_ours(volume));
                 return *ret ? 0 : -ENOMEM;
         }
         path = pod_path_tidy(json_str_or(volume, "spec.hostPath.path", ""));

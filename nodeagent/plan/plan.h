@@ -110,9 +110,9 @@ void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *vo
 /* {variable: value} of the services that the container may use. -E2BIG: too many. */
 int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **ret);
 
-/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host"|"claim", "path", ...}. A
- * "claim" is a folder that stays when the pod ends; "make": it is created where it is missing;
- * "readOnly": no container may write to it. */
+/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host"|"claim"|"local", "path", ...}.
+ * A "claim" is a folder in LOCAL_VOLUMES_DIR, a "local" one a folder elsewhere; both stay when the
+ * pod ends. "make": it is created where it is missing; "readOnly": no container may write to it. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
 /* The volume of a claim (plan/claims.c). -EAGAIN with p: the claim is not bound yet. */
@@ -166,6 +166,8 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
 /* Whether this absolute path is, or is inside, a path that pods never see; or contains one. */
 bool pod_path_is_hidden(const char *path);
 bool pod_path_holds_hidden(const char *path);
+/* Whether a planned volume is a folder of the machine, which may hold hidden paths. */
+bool pod_volume_is_of_machine(const json_t *volume);
 
 /* Whether the pod asks for readiness by sd_notify for this container (annotation
  * keelson.dev/readiness: notify, or "<container>.keelson.dev/readiness"). */

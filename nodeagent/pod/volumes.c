@@ -281,13 +281,13 @@ static int make_own(const json_t *volume, const char *path) {
 }
 
 static int make_volume(const json_t *volume, struct problem *p) {
-        const char *path = json_str_or(volume, "path", "");
+        const char *path = json_str_or(volume, "path", ""), *type = json_str_or(volume, "type", "");
         int r;
 
-        if (streq(json_str_or(volume, "type", ""), "host"))
+        if (streq(type, "host"))
                 return make_host(volume, path, p);
-        r = streq(json_str_or(volume, "type", ""), "claim") ? make_claim(volume, path)
-                                                            : make_own(volume, path);
+        r = streq(type, "claim") || streq(type, "local") ? make_claim(volume, path)
+                                                         : make_own(volume, path);
         if (r < 0)
                 return problem_set(p, -r, 0, REASON, "volume %s: %s: %s",
                                 json_str_or(volume, "name", ""), path, strerror(-r));

@@ -70,7 +70,8 @@ static void test_goldens(void **state) {
         static const char *const names[] = {"minimal", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
-                        "refused-sidecar", "sandbox", "claims", "refused-claim", "refused-owner",
+                        "refused-sidecar", "sandbox", "claims", "local-root",
+                        "refused-claim", "refused-owner",
                         "refused-node", "refused-affinity", "refused-volume"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
