@@ -360,7 +360,7 @@ void sandbox_clean(struct pod *p) {
                 names[i] = p->records[i].name;
         runtime_remove(p->pods->agent->runtime, p->uid, p->sandbox_name, names, p->count);
         remove_network(p);
-        r = volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
+        r = volumes_remove(p->pods->agent->trash, p->disk_dir, p->run_dir, p->secret_dir);
         if (r < 0)
                 log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",
                                 object_namespace(p->object), object_name(p->object));

@@ -407,7 +407,8 @@ void volumes_remove_commands(const json_t *unit) {
         }
 }
 
-int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir) {
+int volumes_remove(struct trash *trash, const char *disk_dir, const char *run_dir,
+                const char *secret_dir) {
         _cleanup_free_ char *disk = strformat("%s/volumes", disk_dir);
         int r, result = 0;
 
@@ -420,7 +421,7 @@ int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret
         r = remove_tree(secret_dir);
         if (r < 0)
                 result = r;
-        r = remove_tree(disk);
+        r = trash_put(trash, disk);
         return r < 0 ? r : result;
 }
 

@@ -70,9 +70,8 @@ static void test_goldens(void **state) {
         static const char *const names[] = {"minimal", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
-                        "refused-sidecar", "sandbox", "claims", "local-root",
-                        "refused-claim", "refused-owner",
-                        "refused-node", "refused-affinity", "refused-volume"};
+                        "refused-sidecar", "sandbox", "claims", "local-root", "refused-claim",
+                        "refused-owner", "refused-node", "refused-affinity", "refused-volume"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-to-units", names[i], convert);
@@ -108,8 +107,7 @@ static void test_keep_claims(void **state) {
                                               "volumes: {v1: {metadata: {name: v1}}}}");
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_json_ json_t *fresh = parse(cases[i].fresh),
-                                      *same = parse(cases[i].fresh),
+                _cleanup_json_ json_t *fresh = parse(cases[i].fresh), *same = parse(cases[i].fresh),
                                       *claims = parse(cases[i].claims),
                                       *volumes = parse(cases[i].volumes), *out = NULL;
 
@@ -456,11 +454,11 @@ static void test_hash_follows_the_container(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
-                        cmocka_unit_test(test_keep_claims),
-                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
-                        cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
-                        cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
-                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_keep_claims), cmocka_unit_test(test_refusals),
+                        cmocka_unit_test(test_expansion), cmocka_unit_test(test_names),
+                        cmocka_unit_test(test_long_names), cmocka_unit_test(test_command_file),
+                        cmocka_unit_test(test_exec_unit), cmocka_unit_test(test_references),
+                        cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container),
                         cmocka_unit_test(test_mounts_in_volumes),
                         cmocka_unit_test(test_many_groups), cmocka_unit_test(test_many_variables),

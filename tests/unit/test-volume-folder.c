@@ -6,6 +6,7 @@
 
 #include "lib/fileio.h"
 #include "lib/object.h"
+#include "nodeagent/pod/trash.h"
 #include "nodeagent/pod/volume-folder.h"
 #include "nodeagent/pod/volumes.h"
 
@@ -116,8 +117,8 @@ static void test_make(void **state) {
                 struct stat st = {0};
 
                 if (cases[i].group)
-                        json_object_set_new(json_array_get(plan, 0), "group",
-                                        json_integer(getgid()));
+                        json_object_set_new(
+                                        json_array_get(plan, 0), "group", json_integer(getgid()));
                 /* what a crash has left */
                 assert_int_equal(mkdir_parents(fresh, 0700), 0);
                 if (cases[i].mode) {
@@ -128,6 +129,42 @@ static void test_make(void **state) {
                 (void)stat(path, &st);
                 assert_int_equal(st.st_mode & 07777, cases[i].after);
         }
+        assert_int_equal(remove_tree(dir), 0);
+}
+
+static bool is_empty(const char *dir) {
+        _cleanup_strv_free_ char **names = NULL;
+
+        assert_int_equal(file_list(dir, &names), 0);
+        return !names;
+}
+
+/* What was put there, and what an agent before has left. */
+static void test_trash(void **state) {
+        char dir[] = "/tmp/test-volume-folder-XXXXXX";
+        _cleanup_free_ char *trash = NULL, *left = NULL, *volumes = NULL, *inside = NULL;
+        struct trash *t = NULL;
+        sd_event *event = NULL;
+
+        assert_non_null(mkdtemp(dir));
+        trash = strformat("%s/removed", dir);
+        left = strformat("%s/removed/1/a", dir);
+        volumes = strformat("%s/volumes", dir);
+        inside = strformat("%s/volumes/v/a", dir);
+        assert_int_equal(mkdir_parents(left, 0700), 0);
+        assert_true(sd_event_new(&event) >= 0);
+        assert_int_equal(trash_new(&t, event, trash), 0);
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(mkdir_parents(inside, 0700), 0);
+                assert_int_equal(trash_put(t, volumes), 0);
+                assert_int_equal(access(volumes, F_OK), -1);
+                assert_int_equal(trash_put(t, volumes), 0);
+        }
+        for (int i = 0; i < 1000 && !is_empty(trash); i++)
+                assert_true(sd_event_run(event, 10000) >= 0);
+        assert_true(is_empty(trash));
+        trash_free(t);
+        sd_event_unref(event);
         assert_int_equal(remove_tree(dir), 0);
 }
 
@@ -164,6 +201,7 @@ int main(void) {
                         cmocka_unit_test(test_end),
                         cmocka_unit_test(test_protected),
                         cmocka_unit_test(test_make),
+                        cmocka_unit_test(test_trash),
                         cmocka_unit_test(test_turns),
                         cmocka_unit_test(test_mounted),
                         cmocka_unit_test(test_remove),
