@@ -333,12 +333,20 @@ void pods_check_units(struct pods *all) {
         }
 }
 
+/* Whether processes of it may run: of one that has failed as a whole (a deadline, an eviction) they
+ * do until its grace period ends. */
+static bool may_run(const struct pod *p) {
+        for (size_t i = 0; i < p->count; i++)
+                if (p->records[i].phase == CONTAINER_RUNNING)
+                        return true;
+        return !pod_is_terminal(p);
+}
+
 bool pods_use_volume(const struct pods *p, const char *volume) {
         map_foreach (p->by_uid, e) {
                 const struct pod *pod = map_entry_value(e);
 
-                if (!pod_is_terminal(pod) &&
-                                json_get(pod->sandbox.resources, "volumes", volume, NULL))
+                if (may_run(pod) && json_get(pod->sandbox.resources, "volumes", volume, NULL))
                         return true;
         }
         return false;
