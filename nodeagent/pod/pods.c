@@ -342,11 +342,25 @@ static bool may_run(const struct pod *p) {
         return !pod_is_terminal(p);
 }
 
+static bool has_volume(const struct pod *p, const char *volume) {
+        return may_run(p) && json_get(p->sandbox.resources, "volumes", volume, NULL);
+}
+
+const struct pod *pods_holder_of(const struct pods *p, const char *volume) {
+        map_foreach (p->by_uid, e) {
+                const struct pod *pod = map_entry_value(e);
+
+                if ((pod->sandbox.ready || pod_has_started(pod)) && has_volume(pod, volume))
+                        return pod;
+        }
+        return NULL;
+}
+
 bool pods_use_volume(const struct pods *p, const char *volume) {
         map_foreach (p->by_uid, e) {
                 const struct pod *pod = map_entry_value(e);
 
-                if (may_run(pod) && json_get(pod->sandbox.resources, "volumes", volume, NULL))
+                if (has_volume(pod, volume))
                         return true;
         }
         return false;

@@ -51,13 +51,6 @@ bool sandbox_wants_resources(const struct pod *p) {
                json_object_size(json_at(references, "claims")) > 0;
 }
 
-static bool has_started(const struct pod *p) {
-        for (size_t i = 0; i < p->count; i++)
-                if (p->records[i].phase != CONTAINER_WAITING || p->records[i].last)
-                        return true;
-        return false;
-}
-
 static void on_fetched(const json_t *resources, bool complete, void *userdata) {
         struct pod *p = userdata;
         struct pod_sandbox *s = &p->sandbox;
@@ -66,7 +59,7 @@ static void on_fetched(const json_t *resources, bool complete, void *userdata) {
 
         s->fetch = NULL;
         s->fetch_us = now_mono_us() + (complete ? REFRESH_US : RETRY_US);
-        if (has_started(p))
+        if (pod_has_started(p))
                 r = pod_keep_claims(s->resources, resources, &kept);
         else
                 kept = json_ref(resources);
@@ -235,6 +228,34 @@ static void warn_once(struct pod *p) {
         p->sandbox.warned = true;
 }
 
+static bool is_for_one_pod(const json_t *volume) {
+        const json_t *modes = json_at(volume, "spec.accessModes");
+
+        return json_array_size(modes) == 1 &&
+               streq_ptr(json_string_value(json_array_get(modes, 0)), "ReadWriteOncePod");
+}
+
+/* A pod that has not started yet waits for another one that has such a volume. */
+static int check_only_user(const struct pod *p, struct problem *problem) {
+        const char *name;
+        json_t *volume;
+
+        if (p->sandbox.ready || pod_has_started(p))
+                return 0;
+        json_object_each (json_object_get(p->sandbox.resources, "volumes"), name, volume) {
+                const struct pod *other =
+                                is_for_one_pod(volume) ? pods_holder_of(p->pods, name) : NULL;
+
+                if (other && other != p)
+                        return problem_set(problem, EAGAIN, 0, "ContainerCreating",
+                                        "volume %s has the access mode ReadWriteOncePod, and pod "
+                                        "%s/%s has it",
+                                        name, object_namespace(other->object),
+                                        object_name(other->object));
+        }
+        return 0;
+}
+
 static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
         struct agent *a = p->pods->agent;
         const char *ns = object_namespace(p->object);
@@ -273,6 +294,9 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
                 return r;
         facts.images = images;
         r = pod_to_units(p->object, p->sandbox.resources, &facts, &plan, problem);
+        if (r < 0)
+                return r;
+        r = check_only_user(p, problem);
         if (r < 0)
                 return r;
         r = volumes_make(json_at(plan, "volumes"), problem);
