@@ -15,6 +15,7 @@
 #include "nodeagent/node.h"
 #include "nodeagent/pod/local-volumes.h"
 #include "nodeagent/pod/pods.h"
+#include "nodeagent/pod/trash.h"
 #include "nodeagent/pod/volumes.h"
 #include "nodeagent/renew.h"
 #include "nodeagent/unit-watch.h"
@@ -187,10 +188,23 @@ static int mount_secrets(struct problem *p) {
         return 0;
 }
 
+static int open_trash(struct agent *a, struct problem *p) {
+        _cleanup_free_ char *dir = strformat("%s/removed", a->config.data_dir), *text = NULL;
+        int r = dir ? trash_new(&a->trash, a->event, dir) : -ENOMEM;
+
+        if (r >= 0)
+                return 0;
+        text = file_error_text(strempty(dir), "use", r);
+        return problem_set(p, -r, 0, NULL, "%s", strempty(text));
+}
+
 static int open_state(struct agent *a, struct problem *p) {
         _cleanup_json_ json_t *node = NULL;
         int r = statedir_new(&a->statedir, a->config.data_dir, p);
 
+        if (r < 0)
+                return r;
+        r = open_trash(a, p);
         if (r < 0)
                 return r;
         r = mount_secrets(p);
@@ -344,6 +358,7 @@ void agent_done(struct agent *a) {
         network_free(a->network);
         ipam_free(a->ipam);
         statedir_free(a->statedir);
+        trash_free(a->trash);
         daemon_free(a->daemon);
         machine_facts_done(&a->machine);
 }

@@ -20,6 +20,7 @@ struct renew;
 struct unit_watch;
 struct log_sockets;
 struct local_volumes;
+struct trash;
 
 struct agent_config {
         char *node_name;
@@ -49,6 +50,7 @@ struct agent {
         struct network_watch *network_watch;
         struct ipam *ipam; /* NULL until the node's pod range is known */
         struct statedir *statedir;
+        struct trash *trash; /* of pods that have ended */
         struct nft *nft;
         struct pods *pods;
         struct watches *watches;

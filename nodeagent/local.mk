@@ -23,7 +23,7 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/pod/container-files.c nodeagent/pod/fetch.c nodeagent/pod/fetch.h nodeagent/pod/local-volumes.c nodeagent/pod/local-volumes.h nodeagent/network/network.c nodeagent/network/network.h nodeagent/network/network-watch.c nodeagent/network/network-watch.h \
 	nodeagent/network/conntrack.c nodeagent/network/conntrack.h nodeagent/network/nft.c nodeagent/network/nft.h nodeagent/network/nft-monitor.c nodeagent/network/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod/exec.c nodeagent/pod/hooks.c nodeagent/pod/no-effect.c nodeagent/pod/report.c \
 	nodeagent/pod/container.c nodeagent/pod/drive.c nodeagent/pod/pod.c nodeagent/pod/pod.h nodeagent/pod/pod-disk.c \
-	nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/probing.c nodeagent/pod/sandbox.c nodeagent/pod/view.c \
+	nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/probing.c nodeagent/pod/sandbox.c nodeagent/pod/trash.c nodeagent/pod/trash.h nodeagent/pod/view.c \
 	nodeagent/pod/waking.c nodeagent/runtime/runtime.c nodeagent/runtime/systemd.c \
 	nodeagent/logs/log-collect.c nodeagent/logs/log-sockets.c nodeagent/logs/log-sockets.h nodeagent/logs/logs.c nodeagent/manifest.c nodeagent/manifest.h \
 	nodeagent/renew.c nodeagent/renew.h nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/usage.c nodeagent/watches.c nodeagent/watches.h nodeagent/runtime/unit-ask.c nodeagent/runtime/unit-ask.h nodeagent/runtime/units.c nodeagent/pod/users.c nodeagent/pod/users.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
@@ -62,7 +62,9 @@ tests_unit_test_node_pods_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_node_services_SOURCES = tests/unit/test-node-services.c tests/unit/unit.h
 tests_unit_test_node_services_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-volume-folder
-tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/unit/unit.h
+tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/unit/unit.h \
+	nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/trash.c nodeagent/pod/trash.h \
+	nodeagent/pod/volumes.c nodeagent/pod/volumes.h
 tests_unit_test_volume_folder_LDADD = $(NODEAGENT_TEST_LIBS)
 check_SCRIPTS += tests/unit/kpod-exec
 EXTRA_DIST += tests/unit/kpod-exec tests/golden/pod-to-units tests/golden/services-to-nft

@@ -256,6 +256,10 @@ void node_observed(struct node *n, const json_t *object) {
         report(n);
 }
 
+const json_t *node_object(const struct node *n) {
+        return n->object;
+}
+
 bool node_is_in_touch(const struct node *n) {
         return n->renewed_us > 0 &&
                now_mono_us() < n->renewed_us + (uint64_t)LEASE_SECONDS * 1000000;

@@ -11,6 +11,8 @@ DEFINE_CLEANUP(struct node *, node_free);
 /* Reports the Node object that the watch has seen; NULL: it does not exist. Called after the first
  * list, and on changes. */
 void node_observed(struct node *n, const json_t *object);
+/* The Node object as it was observed last; NULL: none. Borrowed until the next one. */
+const json_t *node_object(const struct node *n);
 /* Whether the last renewal of the lease is still valid. */
 bool node_is_in_touch(const struct node *n);
 

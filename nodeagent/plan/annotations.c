@@ -96,6 +96,12 @@ bool pod_path_holds_hidden(const char *path) {
         return false;
 }
 
+bool pod_volume_is_of_machine(const json_t *volume) {
+        const char *type = json_str_or(volume, "type", "");
+
+        return streq(type, "host") || streq(type, "local");
+}
+
 static int may_be_set(const char *key, const char *property, const char *value, struct problem *p) {
         for (size_t i = 0; i < ELEMENTS(kept_properties); i++) {
                 const struct kept_property *k = &kept_properties[i];
@@ -232,8 +238,7 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
 
                 if (!target)
                         return -ENOMEM;
-                if (!streq(json_str_or(volume, "type", ""), "host") ||
-                                *json_str_or(m, "subPath", "") ||
+                if (!pod_volume_is_of_machine(volume) || *json_str_or(m, "subPath", "") ||
                                 *json_str_or(m, "subPathExpr", ""))
                         continue;
                 r = hide_in_mount(properties, image, json_str_or(volume, "path", ""), target);

@@ -1,5 +1,6 @@
 /* Volumes of a pod that are PersistentVolumeClaims: the claim, the volume that it is bound to, and
  * the folder where that is on this machine. A claim that is not bound yet makes the pod wait. */
+#include "lib/client/node-affinity.h"
 #include "lib/client/volumes.h"
 #include "lib/object.h"
 #include "nodeagent/plan/plan.h"
@@ -74,6 +75,31 @@ static int local_path(const struct claim_context *c, const json_t *volume, char 
         return 0;
 }
 
+/* A volume that is on other nodes: what is at its path here belongs to somebody else. */
+static int check_node(const struct claim_context *c, const json_t *volume) {
+        const json_t *required = json_at(volume, "spec.nodeAffinity.required"), *term;
+        size_t i;
+
+        if (!required || !c->facts->node)
+                return 0;
+        json_array_foreach (json_object_get(required, "nodeSelectorTerms"), i, term)
+                if (node_term_matches(term, c->facts->node))
+                        return 0;
+        return problem_set(c->p, EINVAL, 0, REFUSED,
+                        "volume %s: the node affinity of volume %s does not allow node %s; remove "
+                        "spec.nodeName from the pod, so that it is placed where the volume is",
+                        json_str_or(c->volume, "name", ""), object_name(volume),
+                        c->facts->node_name);
+}
+
+/* A folder that keelson has made for some volume. An administrator may give one that was kept
+ * (Retain) to a volume of another name. */
+static bool is_kept_folder(const char *path) {
+        const char *name = startswith(path, LOCAL_VOLUMES_DIR "/");
+
+        return name && *name && *name != '.' && !strchr(name, '/');
+}
+
 static int plan_source(const struct claim_context *c, const json_t *volume, json_t **ret) {
         const char *name = json_str_or(c->volume, "name", "");
         _cleanup_free_ char *path = NULL;
@@ -83,8 +109,9 @@ static int plan_source(const struct claim_context *c, const json_t *volume, json
                 r = local_path(c, volume, &path);
                 if (r < 0)
                         return r;
-                *ret = json_pack("{s:s, s:s, s:s, s:b}", "name", name, "type", "claim", "path",
-                                path, "make", volume_is_ours(volume));
+                *ret = json_pack("{s:s, s:s, s:s, s:b}", "name", name, "type",
+                                is_kept_folder(path) ? "claim" : "local", "path", path, "make",
+                                volume_is_ours(volume));
                 return *ret ? 0 : -ENOMEM;
         }
         path = pod_path_tidy(json_str_or(volume, "spec.hostPath.path", ""));
@@ -118,11 +145,59 @@ int pod_claim_volume(const json_t *pod, const json_t *volume, const json_t *reso
                                 "volume %s: volume %s is a block device, which containers do not "
                                 "get; use volumeMode: Filesystem",
                                 json_str_or(volume, "name", ""), object_name(bound));
+        r = check_node(&c, bound);
+        if (r < 0)
+                return r;
         r = plan_source(&c, bound, &planned);
         if (r < 0)
                 return r;
         if (json_bool_or(volume, "persistentVolumeClaim.readOnly", false))
                 json_object_set_new(planned, "readOnly", json_true());
         *ret = planned;
+        return 0;
+}
+
+/* Puts a claim and its volume, as they were, into the fresh objects. */
+static int keep_claim(json_t *out, const char *name, const json_t *claim, const json_t *volume) {
+        static const char *const keys[] = {"claims", "volumes"};
+        const json_t *objects[] = {claim, volume};
+        const char *names[] = {name, object_name(volume)};
+
+        for (size_t i = 0; i < ELEMENTS(keys); i++) {
+                /* The maps are shared with the answer. */
+                json_t *map = json_object_get(out, keys[i]),
+                       *own = map ? json_shallow_copy(map) : json_object();
+
+                if (!own || json_object_set(own, names[i], json_unconst(objects[i])) < 0 ||
+                                json_object_set(out, keys[i], own) < 0) {
+                        json_decref(own);
+                        return -ENOMEM;
+                }
+                json_decref(own);
+        }
+        return 0;
+}
+
+int pod_keep_claims(const json_t *before, const json_t *fresh, json_t **ret) {
+        _cleanup_json_ json_t *out = json_shallow_copy(fresh);
+        const char *name;
+        json_t *claim;
+
+        if (!out)
+                return -ENOMEM;
+        json_object_each (json_object_get(before, "claims"), name, claim) {
+                const char *bound = json_str_or(claim, "spec.volumeName", "");
+                const json_t *volume = json_get(before, "volumes", bound, NULL),
+                             *now = json_get(fresh, "claims", name, NULL);
+                int r;
+
+                if (!volume || (streq(json_str_or(now, "spec.volumeName", ""), bound) &&
+                                               json_get(fresh, "volumes", bound, NULL)))
+                        continue;
+                r = keep_claim(out, name, claim, volume);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(out);
         return 0;
 }

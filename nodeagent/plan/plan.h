@@ -27,6 +27,7 @@ struct pod_facts {
         int64_t cpu_milli;          /* of the node, for resourceFieldRef without a limit */
         int64_t memory_bytes;
         bool no_user_namespaces; /* the kernel has none, or they are switched off */
+        const json_t *node;      /* the Node object; NULL: not known yet */
         /* Set by pod_to_units() for its parts: the folder of the first claim that the pod may write
          * to, or NULL. Pods that have it one after another get the same dynamic user. */
         const char *claimed;
@@ -109,14 +110,18 @@ void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *vo
 /* {variable: value} of the services that the container may use. -E2BIG: too many. */
 int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **ret);
 
-/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host"|"claim", "path", ...}. A
- * "claim" is a folder that stays when the pod ends; "make": it is created where it is missing;
- * "readOnly": no container may write to it. */
+/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host"|"claim"|"local", "path", ...}.
+ * A "claim" is a folder in LOCAL_VOLUMES_DIR, a "local" one a folder elsewhere; both stay when the
+ * pod ends. "make": it is created where it is missing; "readOnly": no container may write to it. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
 /* The volume of a claim (plan/claims.c). -EAGAIN with p: the claim is not bound yet. */
 int pod_claim_volume(const json_t *pod, const json_t *volume, const json_t *resources,
                 const struct pod_facts *facts, json_t **ret, struct problem *p);
+/* The fresh resources of a pod that has started, with the claims and volumes that it has had
+ * `before` where these are gone or a claim of that name is bound elsewhere: its processes still use
+ * them. The caller unrefs. -ENOMEM. */
+int pod_keep_claims(const json_t *before, const json_t *fresh, json_t **ret);
 /* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be resolved
  * when the container starts: {"path": the source of the bind, "volume", "type", "root", "sub",
  * "make": whether a missing folder is created}. names: the container's environment. */
@@ -161,6 +166,8 @@ int pod_protect(const json_t *container, const json_t *volumes, json_t *properti
 /* Whether this absolute path is, or is inside, a path that pods never see; or contains one. */
 bool pod_path_is_hidden(const char *path);
 bool pod_path_holds_hidden(const char *path);
+/* Whether a planned volume is a folder of the machine, which may hold hidden paths. */
+bool pod_volume_is_of_machine(const json_t *volume);
 
 /* Whether the pod asks for readiness by sd_notify for this container (annotation
  * keelson.dev/readiness: notify, or "<container>.keelson.dev/readiness"). */

@@ -468,7 +468,8 @@ static const char *claimed_folder(const json_t *volumes) {
         size_t i;
 
         json_array_foreach (volumes, i, v)
-                if (streq(json_str_or(v, "type", ""), "claim") &&
+                if ((streq(json_str_or(v, "type", ""), "claim") ||
+                                    streq(json_str_or(v, "type", ""), "local")) &&
                                 !json_bool_or(v, "readOnly", false))
                         return json_str(v, "path");
         return NULL;

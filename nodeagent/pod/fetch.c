@@ -57,7 +57,7 @@ static void finish(struct fetch *f) {
         done(resources, complete, userdata);
 }
 
-static int fetch_volume(struct fetch_item *item, const json_t *claim);
+static int follow_claim(struct fetch_item *item, int error, const json_t *claim);
 
 /* Keeps an object, or what was known of it before when it could not be fetched. */
 static void keep(struct fetch *f, const char *key, const char *name, int error,
@@ -82,7 +82,9 @@ static void on_answer(int error, const json_t *object, const struct problem *p, 
 
         item->call = NULL;
         keep(f, item->kind, item->name, error, object);
-        if (error == 0 && streq(item->kind, "claims") && fetch_volume(item, object) > 0)
+        if (streq(item->kind, "claims") &&
+                        follow_claim(item, error,
+                                        json_get(f->resources, "claims", item->name, NULL)) > 0)
                 return;
         if (--f->pending == 0)
                 finish(f);
@@ -98,19 +100,24 @@ static void on_volume(int error, const json_t *object, const struct problem *p, 
                 finish(f);
 }
 
-/* 1 when its volume is being fetched. */
-static int fetch_volume(struct fetch_item *item, const json_t *claim) {
+/* 1 when the claim's volume is being fetched. A claim that is known from before only keeps the
+ * volume of before. */
+static int follow_claim(struct fetch_item *item, int error, const json_t *claim) {
         const char *name = json_str_or(claim, "spec.volumeName", "");
         _cleanup_free_ char *path = NULL;
         struct fetch *f = item->fetch;
 
         if (!*name)
                 return 0;
+        if (error != 0) {
+                keep(f, "volumes", name, error, /* object= */ NULL);
+                return 0;
+        }
         path = api_path(api_resource(KIND_PERSISTENTVOLUMES), NULL, name, NULL, NULL);
         item->volume = strdup(name);
         if (path && item->volume && api_get_async(f->api, path, on_volume, item, &item->call) >= 0)
                 return 1;
-        f->complete = false;
+        keep(f, "volumes", name, -ENOMEM, /* object= */ NULL);
         return 0;
 }
 

@@ -1,5 +1,6 @@
 /* A volume is looked at when it changes, and again after a failure. Its folder is removed on a
- * thread, for it may hold anything; one at a time, and never while a pod of this node has it. */
+ * thread, for it may hold anything; one at a time, and never while a pod of this node has it. They
+ * take turns by name, so that one whose folder cannot be removed does not hold up the others. */
 #include "nodeagent/pod/local-volumes.h"
 
 #include "lib/client/informer.h"
@@ -19,6 +20,8 @@ struct local_volumes {
         sd_event_source *timer;
         char *selector;
         char *removing; /* the volume whose folder is being removed, or whose patch is sent */
+        char *uid;      /* of the same */
+        char *last;     /* the name of the one before */
         struct api_call *call;
 };
 
@@ -42,6 +45,14 @@ static void look_later(struct local_volumes *l) {
         look_in(l, LOOK_AGAIN_US);
 }
 
+/* The turn of a volume is over; the next one comes after this time. */
+static void end_turn(struct local_volumes *l, uint64_t delay_us) {
+        free(l->last);
+        l->last = TAKE_PTR(l->removing);
+        l->uid = mfree(l->uid);
+        look_in(l, delay_us);
+}
+
 static void on_patched(int error, const json_t *object, const struct problem *p, void *userdata) {
         struct local_volumes *l = userdata;
 
@@ -49,9 +60,8 @@ static void on_patched(int error, const json_t *object, const struct problem *p,
         if (error < 0 && error != -ENOENT)
                 log_warning("Cannot report that the data of volume %s is gone: %s", l->removing,
                                 p ? strempty(p->message) : strerror(-error));
-        free(TAKE_PTR(l->removing));
-        /* The next one, once the cache has lost this one; after a failure this one again. */
-        look_in(l, error < 0 ? LOOK_AGAIN_US : LOOK_SOON_US);
+        /* The next one, once the cache has lost this one. */
+        end_turn(l, error < 0 ? LOOK_AGAIN_US : LOOK_SOON_US);
 }
 
 static json_t *finalizers_left(const json_t *volume) {
@@ -76,8 +86,7 @@ static void release(struct local_volumes *l, const json_t *volume) {
                         api_patch_async(l->agent->api, path, API_PATCH_MERGE, body, on_patched, l,
                                         &l->call) >= 0)
                 return;
-        free(TAKE_PTR(l->removing));
-        look_later(l);
+        end_turn(l, LOOK_AGAIN_US);
 }
 
 static int run_remove(void *userdata) {
@@ -96,43 +105,41 @@ static void on_removed(int result, void *userdata) {
                                 l->removing);
         else
                 log_info("Removed the folder of volume %s", l->removing);
-        if (result >= 0 && volume) {
+        /* Another volume of that name is not released. */
+        if (result >= 0 && volume && streq(object_uid(volume), l->uid))
                 release(l, volume);
-                return;
-        }
-        free(TAKE_PTR(l->removing));
-        look_later(l);
+        else
+                end_turn(l, result < 0 ? LOOK_AGAIN_US : LOOK_SOON_US);
 }
 
 static void start(struct local_volumes *l, const json_t *volume, enum volume_end end) {
         l->removing = strdup(object_name(volume));
-        if (!l->removing)
-                look_later(l);
-        else if (end == VOLUME_KEEPS)
+        l->uid = strdup(object_uid(volume));
+        if (l->removing && l->uid && end == VOLUME_KEEPS)
                 release(l, volume);
-        else if (worker_submit(l->worker, run_remove, on_removed, l) < 0) {
-                free(TAKE_PTR(l->removing));
-                look_later(l);
-        }
+        else if (!l->removing || !l->uid || worker_submit(l->worker, run_remove, on_removed, l) < 0)
+                end_turn(l, LOOK_AGAIN_US);
 }
 
-/* Begins with one volume, if there is one. */
+/* Begins with the next volume, if there is one. */
 static void look(struct local_volumes *l) {
+        const char *node = l->agent->config.node_name;
+        const json_t *next = NULL;
+
         if (l->removing)
                 return;
         informer_foreach(l->informer, e) {
                 const json_t *volume = informer_object(e);
-                enum volume_end end = local_volume_end(volume, l->agent->config.node_name);
 
-                if (end == VOLUME_STAYS)
+                if (local_volume_end(volume, node) == VOLUME_STAYS)
                         continue;
-                if (pods_use_volume(l->agent->pods, object_name(volume))) {
+                if (pods_use_volume(l->agent->pods, object_name(volume)))
                         look_later(l);
-                        continue;
-                }
-                start(l, volume, end);
-                return;
+                else if (!next || local_volume_is_before(l->last, volume, next))
+                        next = volume;
         }
+        if (next)
+                start(l, next, local_volume_end(next, node));
 }
 
 static void on_volume(struct informer *i, enum informer_event event, const json_t *old,
@@ -180,6 +187,8 @@ struct local_volumes *local_volumes_free(struct local_volumes *l) {
         informer_free(l->informer);
         sd_event_source_disable_unref(l->timer);
         free(l->removing);
+        free(l->uid);
+        free(l->last);
         free(l->selector);
         free(l);
         return NULL;

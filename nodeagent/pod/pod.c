@@ -131,6 +131,13 @@ bool pod_is_host_network(const struct pod *p) {
         return json_bool_or(p->object, "spec.hostNetwork", false);
 }
 
+bool pod_has_started(const struct pod *p) {
+        for (size_t i = 0; i < p->count; i++)
+                if (p->records[i].phase != CONTAINER_WAITING || p->records[i].last)
+                        return true;
+        return false;
+}
+
 bool pod_is_terminal(const struct pod *p) {
         struct status_facts f = {.failed_reason = p->failed_reason};
         const char *phase = status_phase(p->object, p->records, p->count, &f);

@@ -111,6 +111,10 @@ struct pods {
         bool node_seen;
 };
 
+/* A pod that has the PersistentVolume of that name: one that is ready to run with it or runs, not
+ * one that waits; NULL: none. pods.c */
+const struct pod *pods_holder_of(const struct pods *p, const char *volume);
+
 /* ---- pod.c ---- */
 
 /* A pod that waits to be looked at; nothing runs yet and nothing is on disk. NULL: no memory. The
@@ -134,6 +138,8 @@ void pod_commit(struct pod *p, const struct pod_decision *d);
 struct container *pod_container(struct pod *p, const char *name);
 bool pod_is_host_network(const struct pod *p);
 bool pod_is_terminal(const struct pod *p);
+/* Whether some container of it has been started, now or before. */
+bool pod_has_started(const struct pod *p);
 
 /* ---- pod-disk.c: a pod's files on disk ---- */
 

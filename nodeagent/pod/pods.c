@@ -333,12 +333,34 @@ void pods_check_units(struct pods *all) {
         }
 }
 
+/* Whether processes of it may run: of one that has failed as a whole (a deadline, an eviction) they
+ * do until its grace period ends. */
+static bool may_run(const struct pod *p) {
+        for (size_t i = 0; i < p->count; i++)
+                if (p->records[i].phase == CONTAINER_RUNNING)
+                        return true;
+        return !pod_is_terminal(p);
+}
+
+static bool has_volume(const struct pod *p, const char *volume) {
+        return may_run(p) && json_get(p->sandbox.resources, "volumes", volume, NULL);
+}
+
+const struct pod *pods_holder_of(const struct pods *p, const char *volume) {
+        map_foreach (p->by_uid, e) {
+                const struct pod *pod = map_entry_value(e);
+
+                if ((pod->sandbox.ready || pod_has_started(pod)) && has_volume(pod, volume))
+                        return pod;
+        }
+        return NULL;
+}
+
 bool pods_use_volume(const struct pods *p, const char *volume) {
         map_foreach (p->by_uid, e) {
                 const struct pod *pod = map_entry_value(e);
 
-                if (!pod_is_terminal(pod) &&
-                                json_get(pod->sandbox.resources, "volumes", volume, NULL))
+                if (has_volume(pod, volume))
                         return true;
         }
         return false;

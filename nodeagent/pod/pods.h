@@ -33,5 +33,5 @@ void pods_mend_network(struct pods *p);
 /* Calls for every pod's object (resource accounting). */
 void pods_each(struct pods *p, void (*func)(const json_t *object, void *userdata), void *userdata);
 size_t pods_count(const struct pods *p);
-/* Whether one that has not ended uses the PersistentVolume of that name. */
+/* Whether one of which processes may run uses the PersistentVolume of that name. */
 bool pods_use_volume(const struct pods *p, const char *volume);

@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "nodeagent/node.h"
 #include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/fetch.h"
 #include "nodeagent/pod/pod.h"
@@ -53,13 +54,19 @@ bool sandbox_wants_resources(const struct pod *p) {
 static void on_fetched(const json_t *resources, bool complete, void *userdata) {
         struct pod *p = userdata;
         struct pod_sandbox *s = &p->sandbox;
-        bool changed = !s->resources || !json_equal(s->resources, resources);
+        _cleanup_json_ json_t *kept = NULL;
+        int r = 0;
 
         s->fetch = NULL;
         s->fetch_us = now_mono_us() + (complete ? REFRESH_US : RETRY_US);
-        if (changed && (complete || s->resources)) {
+        if (pod_has_started(p))
+                r = pod_keep_claims(s->resources, resources, &kept);
+        else
+                kept = json_ref(resources);
+        if (r >= 0 && (complete || s->resources) &&
+                        (!s->resources || !json_equal(s->resources, kept))) {
                 json_decref(s->resources);
-                s->resources = json_ref(resources);
+                s->resources = TAKE_PTR(kept);
                 sandbox_drop_plan(p);
                 pod_save_desired(p);
         }
@@ -221,6 +228,34 @@ static void warn_once(struct pod *p) {
         p->sandbox.warned = true;
 }
 
+static bool is_for_one_pod(const json_t *volume) {
+        const json_t *modes = json_at(volume, "spec.accessModes");
+
+        return json_array_size(modes) == 1 &&
+               streq_ptr(json_string_value(json_array_get(modes, 0)), "ReadWriteOncePod");
+}
+
+/* A pod that has not started yet waits for another one that has such a volume. */
+static int check_only_user(const struct pod *p, struct problem *problem) {
+        const char *name;
+        json_t *volume;
+
+        if (p->sandbox.ready || pod_has_started(p))
+                return 0;
+        json_object_each (json_object_get(p->sandbox.resources, "volumes"), name, volume) {
+                const struct pod *other =
+                                is_for_one_pod(volume) ? pods_holder_of(p->pods, name) : NULL;
+
+                if (other && other != p)
+                        return problem_set(problem, EAGAIN, 0, "ContainerCreating",
+                                        "volume %s has the access mode ReadWriteOncePod, and pod "
+                                        "%s/%s has it",
+                                        name, object_namespace(other->object),
+                                        object_name(other->object));
+        }
+        return 0;
+}
+
 static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
         struct agent *a = p->pods->agent;
         const char *ns = object_namespace(p->object);
@@ -253,11 +288,15 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
                         HOST_FILE_MAX, &resolv, &n);
         facts.host_hosts = hosts;
         facts.host_resolv = resolv;
+        facts.node = a->node ? node_object(a->node) : NULL;
         r = images_resolve(p->object, &images, problem);
         if (r < 0)
                 return r;
         facts.images = images;
         r = pod_to_units(p->object, p->sandbox.resources, &facts, &plan, problem);
+        if (r < 0)
+                return r;
+        r = check_only_user(p, problem);
         if (r < 0)
                 return r;
         r = volumes_make(json_at(plan, "volumes"), problem);
@@ -345,7 +384,7 @@ void sandbox_clean(struct pod *p) {
                 names[i] = p->records[i].name;
         runtime_remove(p->pods->agent->runtime, p->uid, p->sandbox_name, names, p->count);
         remove_network(p);
-        r = volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
+        r = volumes_remove(p->pods->agent->trash, p->disk_dir, p->run_dir, p->secret_dir);
         if (r < 0)
                 log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",
                                 object_namespace(p->object), object_name(p->object));

@@ -132,7 +132,7 @@ static int check_host_part(const json_t *unit, const json_t *s, int fd, struct p
         _cleanup_free_ char *real = NULL;
         int r;
 
-        if (!streq(json_str_or(s, "type", ""), "host") || json_bool_or(unit, "privileged", false))
+        if (!pod_volume_is_of_machine(s) || json_bool_or(unit, "privileged", false))
                 return 0;
         r = real_path(fd, &real);
         if (r < 0)
@@ -269,7 +269,7 @@ static int check_host_folders(const json_t *unit, const json_t *volumes, struct 
                 _cleanup_free_ char *real = NULL;
                 bool used = false;
 
-                if (!streq(json_str_or(v, "type", ""), "host"))
+                if (!pod_volume_is_of_machine(v))
                         continue;
                 for (size_t k = 0; k < ELEMENTS(keys); k++)
                         json_array_foreach (json_at(unit, keys[k]), j, b)
@@ -280,7 +280,7 @@ static int check_host_folders(const json_t *unit, const json_t *volumes, struct 
                                              (streq(real, path) || !pod_path_holds_hidden(real))))
                         continue;
                 return problem_set(p, EINVAL, 0, REASON,
-                                "volume %s: hostPath %s is %s, which is or holds what pods must "
+                                "volume %s: the path %s is %s, which is or holds what pods must "
                                 "not see",
                                 json_str_or(v, "name", ""), path, real);
         }

@@ -217,5 +217,5 @@ void usage_measure(struct pod *p) {
 void usage_sweep(struct pod *p) {
         assert(!p->usage.swept && p->failed_reason);
         p->usage.swept = true;
-        (void)volumes_remove(p->disk_dir, p->run_dir, p->secret_dir);
+        (void)volumes_remove(p->pods->agent->trash, p->disk_dir, p->run_dir, p->secret_dir);
 }

@@ -1,6 +1,7 @@
 /* The name of the folder is the volume's, and nothing else that the volume says is believed. */
 #include "nodeagent/pod/volume-folder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "lib/client/volumes.h"
@@ -23,6 +24,21 @@ enum volume_end local_volume_end(const json_t *volume, const char *node) {
                                : VOLUME_KEEPS;
 }
 
+bool local_volume_is_before(const char *last, const json_t *a, const json_t *b) {
+        bool a_waits = !last || strcmp(object_name(a), last) > 0,
+             b_waits = !last || strcmp(object_name(b), last) > 0;
+
+        return a_waits != b_waits ? a_waits : strcmp(object_name(a), object_name(b)) < 0;
+}
+
+/* Whether something is mounted at path itself, of whatever device. */
+static bool is_mounted(const char *path) {
+        struct statx st;
+
+        return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, /* mask= */ 0, &st) >= 0 &&
+               (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 int local_volume_remove(const char *dir, const char *name) {
         _cleanup_free_ char *path = NULL;
         struct stat st;
@@ -37,5 +53,7 @@ int local_volume_remove(const char *dir, const char *name) {
                 return errno == ENOENT ? 0 : -errno;
         if (!S_ISDIR(st.st_mode))
                 return -ENOTDIR;
+        if (is_mounted(path))
+                return -EXDEV;
         return remove_tree(path);
 }

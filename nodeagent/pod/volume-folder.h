@@ -10,6 +10,9 @@ enum volume_end {
         VOLUME_REMOVES, /* its folder is removed first */
 };
 enum volume_end local_volume_end(const json_t *volume, const char *node);
+/* The order in which deleted volumes have their turns: by name, those after `last` (the name of the
+ * last one; may be NULL) first. Whether a comes before b. */
+bool local_volume_is_before(const char *last, const json_t *a, const json_t *b);
 /* Removes the folder `name` in dir. No link is followed, and no mount is crossed. 0 also when there
- * is none; -EINVAL: not the name of a folder. */
+ * is none; -EINVAL: not the name of a folder; -EXDEV: something is mounted there or in it. */
 int local_volume_remove(const char *dir, const char *name);

@@ -210,27 +210,48 @@ static int make_memory(const json_t *volume, const char *path) {
         return mount("tmpfs", path, "tmpfs", MS_NODEV | MS_NOSUID, options) < 0 ? -errno : 0;
 }
 
-/* The folder of a claimed volume. A new one is as open as an emptyDir; it lies in a folder that
- * only root can enter. What is there keeps its owner and mode, but for the pod's group. */
-static int make_claim(const json_t *volume, const char *path) {
-        const json_t *group = json_object_get(volume, "group");
-        bool make = json_bool_or(volume, "make", false);
-        _cleanup_free_ char *dir = strndup(path, (size_t)(strrchr(path, '/') - path));
-        _cleanup_close_ int fd = -EBADF;
+/* A new folder of a local volume, as open as an emptyDir; it lies in a folder that only root can
+ * enter. It gets its name last: a crash leaves none that the pod cannot write to. */
+static int make_local(const char *path) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *dir = strndup(path, (size_t)(slash - path)),
+                            *fresh = dir ? strformat("%s/.new-%.200s", dir, slash + 1) : NULL;
         struct stat st;
         int r;
 
-        if (!dir)
+        if (!fresh)
                 return -ENOMEM;
-        r = make ? mkdir_parents(dir, 0700) : 0;
+        if (lstat(path, &st) >= 0)
+                return 0;
+        if (errno != ENOENT)
+                return -errno;
+        r = mkdir_parents(dir, 0700);
         if (r < 0)
                 return r;
-        if (make && mkdir(path, 0700) >= 0 && chmod(path, 0777) < 0)
+        if (mkdir(fresh, 0700) < 0 && errno != EEXIST)
                 return -errno;
+        if (chmod(fresh, 0777) < 0 || rename(fresh, path) < 0)
+                return -errno;
+        return 0;
+}
+
+/* The folder of a claimed volume. What is there keeps its owner and mode, but for the pod's group,
+ * which is left as it is where the pod only reads. */
+static int make_claim(const json_t *volume, const char *path) {
+        const json_t *group = json_bool_or(volume, "readOnly", false)
+                                              ? NULL
+                                              : json_object_get(volume, "group");
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r = json_bool_or(volume, "make", false) ? make_local(path) : 0;
+
+        if (r < 0)
+                return r;
         fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
-        if (!group || st.st_gid == (gid_t)json_integer_value(group))
+        if (!group || (st.st_gid == (gid_t)json_integer_value(group) &&
+                                      (st.st_mode & 02070) == 02070))
                 return 0;
         /* New files in it get the group, too. */
         if (fchown(fd, (uid_t)-1, (gid_t)json_integer_value(group)) < 0)
@@ -260,13 +281,13 @@ static int make_own(const json_t *volume, const char *path) {
 }
 
 static int make_volume(const json_t *volume, struct problem *p) {
-        const char *path = json_str_or(volume, "path", "");
+        const char *path = json_str_or(volume, "path", ""), *type = json_str_or(volume, "type", "");
         int r;
 
-        if (streq(json_str_or(volume, "type", ""), "host"))
+        if (streq(type, "host"))
                 return make_host(volume, path, p);
-        r = streq(json_str_or(volume, "type", ""), "claim") ? make_claim(volume, path)
-                                                            : make_own(volume, path);
+        r = streq(type, "claim") || streq(type, "local") ? make_claim(volume, path)
+                                                         : make_own(volume, path);
         if (r < 0)
                 return problem_set(p, -r, 0, REASON, "volume %s: %s: %s",
                                 json_str_or(volume, "name", ""), path, strerror(-r));
@@ -386,7 +407,8 @@ void volumes_remove_commands(const json_t *unit) {
         }
 }
 
-int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir) {
+int volumes_remove(struct trash *trash, const char *disk_dir, const char *run_dir,
+                const char *secret_dir) {
         _cleanup_free_ char *disk = strformat("%s/volumes", disk_dir);
         int r, result = 0;
 
@@ -399,7 +421,7 @@ int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret
         r = remove_tree(secret_dir);
         if (r < 0)
                 result = r;
-        r = remove_tree(disk);
+        r = trash_put(trash, disk);
         return r < 0 ? r : result;
 }
 

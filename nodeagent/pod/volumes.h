@@ -3,6 +3,7 @@
 
 #include "lib/json.h"
 #include "lib/problem.h"
+#include "nodeagent/pod/trash.h"
 
 /* Mounts the ramfs for secrets, once at start: they never reach a disk, not by swapping either. */
 int volumes_mount_secrets(const char *dir);
@@ -13,8 +14,9 @@ int volumes_make(const json_t *volumes, struct problem *p);
 int volumes_write_commands(const json_t *unit);
 /* Removes the command files again (those of a unit that ran once). */
 void volumes_remove_commands(const json_t *unit);
-/* Removes what is in these folders, mounts first. */
-int volumes_remove(const char *disk_dir, const char *run_dir, const char *secret_dir);
+/* Removes what is in these folders, mounts first; the volumes on disk through trash. */
+int volumes_remove(struct trash *trash, const char *disk_dir, const char *run_dir,
+                const char *secret_dir);
 /* Removes the folders in dir whose names (uids) the function does not know, mounts first. */
 void volumes_sweep(
                 const char *dir, bool (*is_known)(const char *uid, void *userdata), void *userdata);

@@ -47,6 +47,8 @@ static char *convert(const char *yaml) {
                 json_t *o = docs.items[i].value;
                 if (streq(object_kind(o), "Pod"))
                         pod = o;
+                else if (streq(object_kind(o), "Node"))
+                        f.node = o;
                 else
                         json_object_set(json_object_get(resources, key_of(object_kind(o))),
                                         object_name(o), o);
@@ -68,11 +70,52 @@ static void test_goldens(void **state) {
         static const char *const names[] = {"minimal", "environment", "volumes", "security",
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
-                        "refused-sidecar", "sandbox", "claims", "refused-claim", "refused-owner",
-                        "refused-node", "refused-volume"};
+                        "refused-sidecar", "sandbox", "claims", "local-root", "refused-claim",
+                        "refused-owner", "refused-node", "refused-affinity", "refused-volume"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-to-units", names[i], convert);
+}
+
+static json_t *parse(const char *yaml) {
+        _cleanup_yaml_docs_ struct yaml_docs docs = {0};
+        _cleanup_problem_ struct problem p = {0};
+
+        assert_int_equal(yaml_parse(yaml, strlen(yaml), &docs, &p), 0);
+        assert_int_equal(docs.count, 1);
+        return json_ref(docs.items[0].value);
+}
+
+/* What a pod that has started keeps of its claims. */
+static void test_keep_claims(void **state) {
+        static const struct {
+                const char *fresh, *claims, *volumes; /* the keys that result */
+        } cases[] = {
+                        {"{}", "{a: {spec: {volumeName: v1}}}", "{v1: {metadata: {name: v1}}}"},
+                        /* another claim of that name */
+                        {"{claims: {a: {spec: {volumeName: v2}}}, volumes: {v2: {}}}",
+                                        "{a: {spec: {volumeName: v1}}}",
+                                        "{v1: {metadata: {name: v1}}, v2: {}}"},
+                        /* only the volume is gone */
+                        {"{claims: {a: {spec: {volumeName: v1}}}}", "{a: {spec: {volumeName: v1}}}",
+                                        "{v1: {metadata: {name: v1}}}"},
+                        /* both are newer */
+                        {"{claims: {a: {new: 1, spec: {volumeName: v1}}}, volumes: {v1: {new: 1}}}",
+                                        "{a: {new: 1, spec: {volumeName: v1}}}", "{v1: {new: 1}}"},
+        };
+        _cleanup_json_ json_t *before = parse("{claims: {a: {spec: {volumeName: v1}}, b: {}}, "
+                                              "volumes: {v1: {metadata: {name: v1}}}}");
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *fresh = parse(cases[i].fresh), *same = parse(cases[i].fresh),
+                                      *claims = parse(cases[i].claims),
+                                      *volumes = parse(cases[i].volumes), *out = NULL;
+
+                assert_int_equal(pod_keep_claims(before, fresh, &out), 0);
+                assert_true(json_equal(json_object_get(out, "claims"), claims));
+                assert_true(json_equal(json_object_get(out, "volumes"), volumes));
+                assert_true(json_equal(fresh, same));
+        }
 }
 
 static void test_refusals(void **state) {
@@ -411,10 +454,11 @@ static void test_hash_follows_the_container(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
-                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
-                        cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
-                        cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
-                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_keep_claims), cmocka_unit_test(test_refusals),
+                        cmocka_unit_test(test_expansion), cmocka_unit_test(test_names),
+                        cmocka_unit_test(test_long_names), cmocka_unit_test(test_command_file),
+                        cmocka_unit_test(test_exec_unit), cmocka_unit_test(test_references),
+                        cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container),
                         cmocka_unit_test(test_mounts_in_volumes),
                         cmocka_unit_test(test_many_groups), cmocka_unit_test(test_many_variables),
