@@ -2,8 +2,8 @@
  * before the new one is made; with one the new pod runs beside the old one until it is available.
  *
  * A failed pod is replaced after a pause that doubles with each failure on that node (1 s up to 15
- * minutes). The number of failures is an annotation of the pods, so that a new leader continues where
- * the last one stopped. */
+ * minutes). The number of failures is an annotation of the pods, so that a new leader continues
+ * where the last one stopped. */
 #include "lib/object.h"
 #include "reconcilers/daemonset-internal.h"
 

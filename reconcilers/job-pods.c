@@ -183,7 +183,7 @@ static int64_t delete_surplus(const struct job_view *v, struct actions *a) {
 
 /* --- more --- */
 
-/* How long to wait after that number of failures, of which the last was at `since_us`; 0: not at all. */
+/* How long to wait after that number of failures, the last of them at `since_us`; 0: not at all. */
 static uint64_t pause_left(int64_t failures, uint64_t since_us, uint64_t now_us) {
         uint64_t pause = failures < 7 ? BACKOFF_BASE_US << MAX(failures - 1, INT64_C(0))
                                       : BACKOFF_MAX_US;

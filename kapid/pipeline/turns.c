@@ -7,9 +7,9 @@
  * transaction keep it right. */
 enum { CATCH_UP_US = 2 * 1000 * 1000 };
 
-/* After this number of writes in a row the line pauses, longer than another kapid needs for a transaction.
- * Without it one that lost the race for the quota once would lose it again: it sees the change when
- * our next one does, and has more to do. */
+/* After this number of writes in a row the line pauses, longer than another kapid needs for a
+ * transaction. Without it one that lost the race for the quota once would lose it again: it sees
+ * the change when our next one does, and has more to do. */
 enum { IN_A_ROW_MAX = 16, PAUSE_US = 8 * 1000 };
 
 struct turn_line {
