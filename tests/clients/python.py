@@ -23,7 +23,7 @@ def case(f):
     except Exception as e:  # pylint: disable=broad-except
         failures += 1
         print(f"not ok {tests} - {text}")
-        print("# " + repr(e).replace("\n", "\n# ")[:900], flush=True)
+        print("# " + f"{type(e).__name__}: {e}".replace("\n", "\n# ")[:900], flush=True)
     return f
 
 
@@ -98,6 +98,19 @@ def container():
     return client.V1Container(name="c", image="host", command=["sleep", "1"])
 
 
+def replace_scale(replicas):
+    """reads and replaces; once more when the controller has written the status in between"""
+    end = time.time() + 20
+    while True:
+        scale = apps.read_namespaced_deployment_scale("web", "py")
+        scale.spec.replicas = replicas
+        try:
+            return apps.replace_namespaced_deployment_scale("web", "py", scale)
+        except ApiException as e:
+            if e.status != 409 or time.time() > end:
+                raise
+
+
 @case
 def workloads():
     """a Deployment: its ReplicaSet and pods are created, it scales, it is deleted with them"""
@@ -118,9 +131,7 @@ def workloads():
     scale = apps.patch_namespaced_deployment_scale("web", "py", {"spec": {"replicas": 3}})
     assert scale.spec.replicas == 3
     count(3)
-    scale = apps.read_namespaced_deployment_scale("web", "py")
-    scale.spec.replicas = 1
-    apps.replace_namespaced_deployment_scale("web", "py", scale)
+    replace_scale(1)
     count(1)
     apps.delete_namespaced_deployment("web", "py", propagation_policy="Foreground")
     count(0)
