@@ -18,7 +18,7 @@ struct cron {
         int64_t every_s;                        /* "@every": the others mean nothing; 0: no */
 };
 
-/* -EINVAL with what is wrong, and where, in p's message. */
+/* -EINVAL with the fault and its place in p's message. */
 int cron_parse(const char *text, struct cron *ret, struct problem *p);
 /* The first instant of the schedule after `after`, in seconds since the epoch. 0, or -ENOENT when
  * there is none within CRON_YEARS (the 30th of February). zone NULL: UTC. Needs at most a few

@@ -271,7 +271,7 @@ static void plan_runs(const struct view *v, const struct world *w, struct action
                 start_run(v, w, zone, due.last, a);
 }
 
-/* --- what has ended --- */
+/* --- ended pods --- */
 
 static uint64_t order_of(const json_t *job) {
         uint64_t started = time_at(job, "status.startTime");

@@ -9,7 +9,7 @@
 
 #define BACKOFF_BASE_US UINT64_C(1000000)
 #define BACKOFF_MAX_US (900 * UINT64_C(1000000))
-/* A pod that ran so long has not failed again and again. */
+/* A pod that ran this long has not failed again and again. */
 #define BACKOFF_RESET_US (1800 * UINT64_C(1000000))
 
 enum { BURST_MAX = 250, DOUBLINGS_MAX = 20 };

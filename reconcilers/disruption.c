@@ -14,7 +14,7 @@
 
 #define DELETION_TIMEOUT_US (120 * UINT64_C(1000000))
 
-/* What is derived from a budget and its pods. */
+/* Derived from a budget and its pods. */
 struct view {
         const json_t *budget;
         struct objects pods;   /* those that it selects */

@@ -1,4 +1,4 @@
-/* The policies of a job: what a failure means, and when it has succeeded enough. */
+/* The policies of a job: the meaning of a failure, and when it has succeeded. */
 #include "lib/object.h"
 #include "reconcilers/job-internal.h"
 

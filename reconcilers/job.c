@@ -94,7 +94,7 @@ static bool adopt(const struct job_view *v, struct actions *a) {
         return a->count > before;
 }
 
-/* Step 2: whether the status holds what is needed of a pod, or nothing is. */
+/* Step 2: whether the status has counted the pod, or need not count it. */
 static bool is_accounted(
                 const struct job_view *v, const struct job_pod *x, const struct ranges *written) {
         if (x->noted)

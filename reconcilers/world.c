@@ -1,7 +1,7 @@
 /* The kinds and indexes that controllers share, and reading through a source. */
 #include "reconcilers/world.h"
 
-#include "lib/client/volumes.h"
+#include "lib/volumes.h"
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "lib/vector.h"

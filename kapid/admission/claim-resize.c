@@ -4,10 +4,10 @@
 #include "kapid/api.h"
 #include "lib/object.h"
 #include "lib/quantity.h"
+#include "lib/volumes.h"
 
 static bool class_allows(const struct admission *a) {
-        const char *beta = object_annotation(a->object, "volume.beta.kubernetes.io/storage-class");
-        const char *name = beta ? beta : json_str_or(a->object, "spec.storageClassName", "");
+        const char *name = volume_class(a->object);
         struct item *it = isempty(name) ? NULL
                                         : admission_find(a, "storage.k8s.io", "storageclasses", "",
                                                           name);

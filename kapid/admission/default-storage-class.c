@@ -3,6 +3,7 @@
 #include "kapid/admission/default-class.h"
 #include "kapid/admission/plugins.h"
 #include "lib/object.h"
+#include "lib/volumes.h"
 
 static const char *const marks[] = {"storageclass.kubernetes.io/is-default-class",
                 "storageclass.beta.kubernetes.io/is-default-class", NULL};
@@ -10,8 +11,7 @@ static const char *const marks[] = {"storageclass.kubernetes.io/is-default-class
 static int set_class(struct admission *a, struct problem *p) {
         _cleanup_json_ json_t *class = NULL;
 
-        if (json_at(a->draft, "spec.storageClassName") ||
-                        object_annotation(a->draft, "volume.beta.kubernetes.io/storage-class"))
+        if (json_at(a->draft, "spec.storageClassName") || object_annotation(a->draft, VOLUME_CLASS))
                 return 0;
         class = default_class_find(a, "storage.k8s.io", "storageclasses", marks);
         return class ? json_set_str(a->draft, "spec.storageClassName", object_name(class)) : 0;

@@ -126,7 +126,7 @@ static int fill(struct admission *a, struct problem *p) {
 
 /* --- bounds --- */
 
-/* What is compared with a limit's item: the amounts of one container, pod or claim. */
+/* The amounts of one container, pod or claim, to compare with a limit's item. */
 struct measured {
         const char *type; /* of the limit */
         bool (*amount)(const json_t *of, const char *side, const char *resource,

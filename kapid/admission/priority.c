@@ -2,16 +2,8 @@
  * that is the default for all. Only one class may be that default. */
 #include "kapid/admission/plugins.h"
 #include "kapid/api.h"
+#include "kapid/strategy/strategy.h"
 #include "lib/object.h"
-
-/* The classes that every cluster has, also before anybody has made them (KEP-268). */
-static const struct {
-        const char *name;
-        int64_t value;
-} system_classes[] = {
-                {"system-cluster-critical", 2000000000},
-                {"system-node-critical", 2000001000},
-};
 
 /* The class that is the default for all; of several the one of the lowest value. NULL: none. */
 static json_t *find_default(struct cache *classes) {
@@ -45,15 +37,16 @@ static json_t *find_class(const struct admission *a, const char *name) {
 
 /* -ENOENT: there is no such class. */
 static int find_value(const char *name, const json_t *class, int64_t *ret) {
+        const struct system_class *system;
+
         *ret = json_int_or(class, "value", 0);
         if (class || isempty(name))
                 return 0;
-        for (size_t i = 0; i < ELEMENTS(system_classes); i++)
-                if (streq(name, system_classes[i].name)) {
-                        *ret = system_classes[i].value;
-                        return 0;
-                }
-        return -ENOENT;
+        system = system_class_find(name);
+        if (!system)
+                return -ENOENT;
+        *ret = system->value;
+        return 0;
 }
 
 static int set_value(struct admission *a, int64_t value, struct problem *p) {
@@ -114,10 +107,9 @@ static int check_default(struct admission *a, struct problem *p) {
 }
 
 static int keep_system_class(struct admission *a, struct problem *p) {
-        for (size_t i = 0; i < ELEMENTS(system_classes); i++)
-                if (streq(a->name, system_classes[i].name))
-                        return admission_forbidden(a, p,
-                                        "this is a system priority class and cannot be deleted");
+        if (system_class_find(a->name))
+                return admission_forbidden(
+                                a, p, "this is a system priority class and cannot be deleted");
         return 0;
 }
 

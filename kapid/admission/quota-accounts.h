@@ -21,7 +21,7 @@ struct quota_account {
         struct quota_spec spec;
         char **prefixes;       /* of the store's keys that each measure counts; NULL: nothing */
         struct quantity *used; /* by measure */
-        bool stale;            /* used is to be counted from nothing */
+        bool stale;            /* used must be counted from nothing */
 };
 
 struct quotas *quotas_new(struct api *api) _warn_unused_;

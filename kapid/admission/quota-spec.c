@@ -5,6 +5,7 @@
 #include "kapid/admission/pod-amounts.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "lib/volumes.h"
 
 /* --- measures --- */
 
@@ -297,12 +298,6 @@ static int64_t node_ports(const json_t *service) {
         return n;
 }
 
-static const char *claim_class(const json_t *claim) {
-        const char *old = object_annotation(claim, "volume.beta.kubernetes.io/storage-class");
-
-        return old ? old : json_str_or(claim, "spec.storageClassName", "");
-}
-
 struct quantity quota_measure_object(
                 const struct quota_measure *m, const json_t *object, bool ended) {
         const json_t *spec = json_object_get(object, "spec");
@@ -329,7 +324,7 @@ struct quantity quota_measure_object(
                                                   1000};
         case QUOTA_CLAIMS:
         case QUOTA_CLAIM_STORAGE:
-                if (m->storage_class && !streq(m->storage_class, claim_class(object)))
+                if (m->storage_class && !streq(m->storage_class, volume_class(object)))
                         return q;
                 if (m->what == QUOTA_CLAIMS)
                         return (struct quantity){.milli = 1000};
@@ -339,7 +334,7 @@ struct quantity quota_measure_object(
         assert_not_reached();
 }
 
-/* --- what a pod must say --- */
+/* --- required requests and limits --- */
 
 /* Only these, for historical reasons: they were there before the quality classes. */
 static bool demands(const struct quota_measure *m) {

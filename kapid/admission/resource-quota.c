@@ -13,7 +13,7 @@
 #include "lib/buf.h"
 #include "lib/object.h"
 
-/* What a write adds to one quota, by measure. */
+/* The amounts that a write adds to one quota, by measure. */
 struct bill {
         const struct quota_account *account;
         struct quantity *added;
@@ -24,7 +24,7 @@ static void bill_done(struct bill *b) {
         free(b->added);
 }
 
-/* --- what a write adds --- */
+/* --- the amounts of a write --- */
 
 static struct quantity amount_of(const struct admission *a, const struct quota_spec *spec,
                 const struct quota_measure *m, const json_t *object) {
@@ -140,7 +140,7 @@ static int set_used(json_t *status, const char *resource, struct quantity q) {
                                : -ENOMEM;
 }
 
-/* The object gets its status: what it allows, and what is used. */
+/* The object gets its status: hard and used. */
 static int set_status(json_t *object, const struct quota_spec *spec, const struct quantity *used) {
         json_t *status = json_pack("{s:{}}", "used");
 
@@ -224,7 +224,7 @@ static int charge(struct admission *a, struct problem *p) {
         return 0;
 }
 
-/* What the quota in draft counts. A quota that does not exist yet counts itself. */
+/* The usage of the quota in draft. A quota that does not exist yet counts itself. */
 static int count(struct admission *a, const struct quota_spec *spec, struct quantity *used) {
         struct quotas *q = a->api->quotas;
         const struct quota_account *account = quotas_find(q, a->namespace, a->name);

@@ -4,9 +4,7 @@
 #include "kapid/auth/authz.h"
 
 #include "lib/object.h"
-
-/* lib/client/volumes.h: VOLUME_NODE_LABEL. */
-#define NODE_VOLUMES_LABEL "keelson.dev/node"
+#include "lib/volumes.h"
 
 /* Whether a pod of the namespace on the node refers to the object. */
 typedef bool (*pod_refers)(const json_t *pod, const char *name);
@@ -194,13 +192,13 @@ static bool allow_claims(struct api *a, const struct access *access, const char 
 
 /* A volume whose data the agent of this node keeps and removes. */
 static bool is_kept_by(const json_t *volume, const char *node) {
-        return streq(strempty(object_label(volume, NODE_VOLUMES_LABEL)), node);
+        return streq(strempty(object_label(volume, VOLUME_NODE_LABEL)), node);
 }
 
 /* The volumes that claims of its pods are bound to, and those of its own disk: these by one label,
  * which only administrators and controllers set. Admission: it removes its finalizer only. */
 static bool allow_volumes(struct api *a, const struct access *access, const char *node) {
-        const char *label = access->labels ? startswith(access->labels, NODE_VOLUMES_LABEL "=")
+        const char *label = access->labels ? startswith(access->labels, VOLUME_NODE_LABEL "=")
                                            : NULL,
                    *claim;
         _cleanup_json_ json_t *volume = NULL;

@@ -26,5 +26,5 @@ struct turn {
 /* 1: it is turn's now; 0: turn->func is called once when it is, never before this returns. key: a
  * namespace. -ENOMEM. */
 int turns_take(struct turns *t, const char *key, struct turn *turn);
-/* Ends it, whether it waits or has it. revision: of what was written; 0: nothing was. */
+/* Leaves the queue, waiting or not. revision: of the write; 0: nothing was written. */
 void turns_leave(struct turns *t, struct turn *turn, uint64_t revision);

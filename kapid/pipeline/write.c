@@ -388,7 +388,7 @@ static void store_in_turn(struct run *run, size_t keys_before) {
                 decision_drop_keys(&run->decision, keys_before);
 }
 
-/* What is stored is charged to the quotas of its namespace. */
+/* Charges the object to the quotas of its namespace. */
 static void charge(struct run *run) {
         _cleanup_problem_ struct problem p = {0};
         size_t keys_before = run->decision.key_count;

@@ -30,30 +30,30 @@ static void slice_validate_update(struct findings *f, const char *subresource, c
         strategy_validate_immutable(f, old, object, "addressType");
 }
 
-/* The classes that every cluster has (KEP-268); their names begin with "system-", which no other
- * class's name does. */
-static const struct {
-        const char *name;
-        int64_t value;
-} system_classes[] = {
-                {"system-cluster-critical", 2000000000},
-                {"system-node-critical", 2000001000},
-};
+const struct system_class *system_class_find(const char *name) {
+        static const struct system_class classes[] = {
+                        {"system-cluster-critical", 2000000000},
+                        {"system-node-critical", 2000001000},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(classes); i++)
+                if (streq(name, classes[i].name))
+                        return &classes[i];
+        return NULL;
+}
 
 static char *system_class_error(const json_t *object) {
         const char *name = object_name(object);
+        const struct system_class *class = system_class_find(name);
 
-        for (size_t i = 0; i < ELEMENTS(system_classes); i++) {
-                if (!streq(name, system_classes[i].name))
-                        continue;
-                if (json_int_or(object, "value", 0) != system_classes[i].value)
-                        return strformat("value of %s PriorityClass must be %lld", name,
-                                        (long long)system_classes[i].value);
-                if (json_bool_or(object, "globalDefault", false))
-                        return strformat("globalDefault of %s PriorityClass must be false", name);
-                return NULL;
-        }
-        return strformat("%s is not a known system priority class", name);
+        if (!class)
+                return strformat("%s is not a known system priority class", name);
+        if (json_int_or(object, "value", 0) != class->value)
+                return strformat("value of %s PriorityClass must be %lld", name,
+                                (long long)class->value);
+        if (json_bool_or(object, "globalDefault", false))
+                return strformat("globalDefault of %s PriorityClass must be false", name);
+        return NULL;
 }
 
 static void priorityclass_validate(struct findings *f, const json_t *object) {

@@ -65,6 +65,15 @@ extern const struct kind_strategy strategies_core[], strategies_pod[], strategie
                 strategies_apiextensions[], strategies_keelson[], strategies_networking[],
                 strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[];
 
+/* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
+ * "system-", which no other class's name does. */
+struct system_class {
+        const char *name;
+        int64_t value;
+};
+/* NULL: there is no such one. */
+const struct system_class *system_class_find(const char *name);
+
 /* Shared checks. */
 /* metadata of any object: name, labels, annotations, owner references, finalizers. */
 void strategy_validate_metadata(

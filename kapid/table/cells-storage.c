@@ -3,6 +3,7 @@
 
 #include "lib/buf.h"
 #include "lib/object.h"
+#include "lib/volumes.h"
 
 static json_t *modes_cell(const json_t *modes) {
         static const struct {
@@ -55,10 +56,7 @@ json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us) {
 }
 
 json_t *cells_storage_class(const json_t *volume_or_claim, uint64_t now_us) {
-        const char *old = object_annotation(
-                        volume_or_claim, "volume.beta.kubernetes.io/storage-class");
-
-        return json_string(old ? old : json_str_or(volume_or_claim, "spec.storageClassName", ""));
+        return json_string(volume_class(volume_or_claim));
 }
 
 json_t *cells_storage_class_name(const json_t *storage_class, uint64_t now_us) {

@@ -30,7 +30,7 @@ json_t *cells_cronjob_last_schedule(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_selector(const json_t *cronjob, uint64_t now_us);
 json_t *cells_cronjob_suspend(const json_t *cronjob, uint64_t now_us);
 
-/* So have volumes, claims and storage classes, cells-storage.c. */
+/* Volumes, claims and storage classes, cells-storage.c. */
 json_t *cells_claim_capacity(const json_t *claim, uint64_t now_us);
 json_t *cells_claim_modes(const json_t *claim, uint64_t now_us);
 json_t *cells_storage_class(const json_t *volume_or_claim, uint64_t now_us);
@@ -39,7 +39,7 @@ json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_modes(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us);
 
-/* And what is about traffic, cells-networking.c. */
+/* Ingresses and NetworkPolicies, cells-networking.c. */
 json_t *cells_ingress_addresses(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingress_hosts(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingress_ports(const json_t *ingress, uint64_t now_us);

@@ -45,7 +45,7 @@ static void eviction_respond(struct write *w, const struct problem *p) {
                 respond_created(w->request);
 }
 
-/* Says why the pod ends: what a Job's podFailurePolicy asks for. */
+/* Says why the pod ends, for a Job's podFailurePolicy. */
 static int add_condition(json_t *pod, const char *now) {
         json_t *list = json_at_mut(pod, "status.conditions");
         int r;
@@ -105,7 +105,7 @@ static void set_options(struct delete_options *o, json_t *body_taken) {
         o->resource_version = json_str(o->body, "preconditions.resourceVersion");
 }
 
-/* The delete fails if the pod is no longer what it is now. */
+/* The delete fails if the pod has changed since. */
 static int pin(struct request *request, const json_t *pod) {
         struct delete_options *o = &request->delete_options;
         _cleanup_json_ json_t *body = o->body ? json_deep_copy(o->body) : json_object();

@@ -7,14 +7,10 @@ libclient_a_SOURCES = \
 	lib/client/informer.c lib/client/informer.h \
 	lib/client/kubeconfig.c lib/client/kubeconfig.h \
 	lib/client/leader.c lib/client/leader.h lib/client/kinds.c lib/client/kinds.h \
-	lib/client/node-affinity.c \
-	lib/client/node-affinity.h \
 	lib/client/taints.c \
 	lib/client/taints.h \
 	lib/client/workqueue.c \
-	lib/client/workqueue.h \
-	lib/client/volumes.c \
-	lib/client/volumes.h
+	lib/client/workqueue.h
 
 check_PROGRAMS += tests/unit/test-client tests/unit/test-workqueue
 tests_unit_test_client_SOURCES = tests/unit/test-client.c tests/unit/loop.h tests/unit/unit.h

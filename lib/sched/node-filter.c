@@ -1,6 +1,7 @@
 /* Rules about nodes: spec.nodeSelector and node affinity ("Assigning Pods to Nodes"), tolerations,
  * labels that must exist. A filter keeps its answer for every node; a node that comes or changes is
  * judged once. */
+#include "lib/node-affinity.h"
 #include "lib/object.h"
 #include "lib/sched/internal.h"
 
@@ -51,75 +52,7 @@ bool sched_tolerates(
         return false;
 }
 
-/* --- expressions --- */
-
-static bool in_values(const json_t *values, const char *value) {
-        json_t *v;
-        size_t i;
-
-        json_array_foreach (values, i, v)
-                if (streq_ptr(json_string_value(v), value))
-                        return true;
-        return false;
-}
-
-static bool expression_matches(const json_t *e, const char *value) {
-        const char *op = json_str_or(e, "operator", "");
-        const json_t *values = json_object_get(e, "values");
-        int64_t have, bound;
-
-        if (streq(op, "Exists"))
-                return value;
-        if (streq(op, "DoesNotExist"))
-                return !value;
-        if (streq(op, "In"))
-                return value && in_values(values, value);
-        if (streq(op, "NotIn"))
-                return !value || !in_values(values, value);
-        if (!value || parse_i64(value, &have) < 0 ||
-                        parse_i64(strempty(json_string_value(json_array_get(values, 0))), &bound) <
-                                        0)
-                return false;
-        return streq(op, "Gt") ? have > bound : streq(op, "Lt") ? have < bound : false;
-}
-
-/* All expressions must match; a term without expressions matches nothing. */
-static bool term_matches(const json_t *term, const json_t *node) {
-        const json_t *labels = json_object_get(term, "matchExpressions");
-        const json_t *fields = json_object_get(term, "matchFields"), *e;
-        size_t i;
-
-        if (json_array_size(labels) == 0 && json_array_size(fields) == 0)
-                return false;
-        json_array_foreach (labels, i, e)
-                if (!expression_matches(e, object_label(node, json_str_or(e, "key", ""))))
-                        return false;
-        json_array_foreach (fields, i, e)
-                if (!streq(json_str_or(e, "key", ""), "metadata.name") ||
-                                !expression_matches(e, object_name(node)))
-                        return false;
-        return true;
-}
-
-static bool any_term_matches(const json_t *terms, const json_t *node) {
-        const json_t *term;
-        size_t i;
-
-        json_array_foreach (terms, i, term)
-                if (term_matches(term, node))
-                        return true;
-        return false;
-}
-
-static bool selector_matches(const json_t *selector, const json_t *node) {
-        const char *key;
-        json_t *v;
-
-        json_object_each (selector, key, v)
-                if (!streq_ptr(object_label(node, key), json_string_value(v)))
-                        return false;
-        return true;
-}
+/* --- judging a node --- */
 
 static bool taints_are_tolerated(const struct sched_tolerations *t, const struct sched_node *node) {
         for (size_t i = 0; i < node->taints.count; i++) {
@@ -142,8 +75,8 @@ void sched_filter_judge(struct sched_node_filter *f, const struct sched_node *no
         const json_t *o = node->object;
 
         sched_grow(&f->match, &f->slots, (size_t)node->slot + 1, sizeof(*f->match), 0);
-        f->match[node->slot] = selector_matches(f->selector, o) &&
-                               (!f->has_terms || any_term_matches(f->terms, o)) &&
+        f->match[node->slot] = node_has_labels(f->selector, o) &&
+                               (!f->has_terms || node_terms_match(f->terms, o)) &&
                                (!f->judges_taints || taints_are_tolerated(&f->tolerations, node)) &&
                                has_keys(f->keys, o);
 }

@@ -84,7 +84,7 @@ static bool add(const struct sched_decision *d, const struct sched_key *key, con
         return true;
 }
 
-/* What a term of placed pods is worth for this pod. */
+/* The weight of a term of placed pods for this pod. */
 static int64_t held_weight(const struct sched_profile *profile, const struct sched_held *h) {
         switch (h->kind) {
         case HELD_AFFINITY:
@@ -97,7 +97,7 @@ static int64_t held_weight(const struct sched_profile *profile, const struct sch
         return 0;
 }
 
-/* Adds what there is; the scores are cleared before the first. */
+/* Adds the scores; they are cleared before the first. */
 static bool add_all(const struct sched_decision *d, double *scores) {
         const struct sched_pod *pod = d->pod;
         const struct sched_class *class = pod->class;

@@ -1,4 +1,4 @@
-/* Plugins about what a node has left: NodePorts, NodeResourcesFit, NodeResourcesBalancedAllocation,
+/* Plugins about a node's free room: NodePorts, NodeResourcesFit, NodeResourcesBalancedAllocation,
  * ImageLocality. */
 #include <math.h>
 
@@ -67,7 +67,7 @@ int sched_fit_filter(const struct sched_cluster *c, const struct sched_profile *
         return unresolvable ? UNRESOLVABLE : refused ? REFUSED : FITS;
 }
 
-/* What is in use with the pod, for scores. */
+/* The usage with the pod, for scores. */
 static int64_t used_with(const struct sched_shape *shape, const struct sched_node *node,
                 unsigned id, bool assumed) {
         int64_t more = 0;

@@ -104,7 +104,7 @@ static struct sched_tally *watch(struct sched_cluster *c, const json_t *term, co
         return t;
 }
 
-/* What the pod asks of others. Required affinity means pods that match all of its terms. */
+/* The pod's own rules. Required affinity means pods that match all of its terms. */
 static void read_pending(struct sched_cluster *c, struct sched_pod *p, const json_t *pod) {
         const json_t *affinity = json_at(pod, "spec.affinity.podAffinity." REQUIRED), *term;
         const json_t *anti = json_at(pod, "spec.affinity.podAntiAffinity." REQUIRED);

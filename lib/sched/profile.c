@@ -1,8 +1,8 @@
-/* Profiles: the default one, and what a KubeSchedulerConfiguration changes in it. */
+/* Profiles: the default one, and the changes of a KubeSchedulerConfiguration. */
 #include "lib/sched/internal.h"
 
-/* Plugins that kube-scheduler has and that are not rows of ours: what they do is always on, or
- * nothing here needs it. Naming them is allowed. */
+/* Plugins of kube-scheduler that have no row here: their function is always on, or not needed. A
+ * configuration may name them. */
 static const char *const fixed[] = {"DefaultBinder", "DefaultPreemption", "DynamicResources",
                 "NodeVolumeLimits", "PrioritySort", "SchedulingGates", "VolumeRestrictions",
                 "VolumeZone"};

@@ -84,7 +84,7 @@ static void add_list(struct sched_cluster *c, struct sched_resources *r, const j
         }
 }
 
-/* What the pod as a whole asks for (spec.resources) counts instead of its containers' sum. */
+/* The requests of the pod as a whole (spec.resources) count instead of its containers' sum. */
 static void override_list(struct sched_cluster *c, struct sched_resources *r, const json_t *list) {
         const char *name;
         json_t *v;

@@ -1,9 +1,7 @@
 /* Claims, volumes and storage classes, as far as they decide where a pod may run. */
 #include "lib/object.h"
-#include "lib/quantity.h"
 #include "lib/sched/volumes.h"
-
-static const char *const selected_node = "volume.kubernetes.io/selected-node";
+#include "lib/volumes.h"
 
 static void volume_free(struct sched_cluster *c, struct sched_volume *v) {
         if (!v)
@@ -74,15 +72,9 @@ void sched_cluster_remove_storage_class(struct sched_cluster *c, const json_t *c
 
 /* --- claims --- */
 
-static const char *class_of(const json_t *claim) {
-        const char *old = object_annotation(claim, "volume.beta.kubernetes.io/storage-class");
-
-        return old ? old : json_str_or(claim, "spec.storageClassName", "");
-}
-
 bool sched_claim_is_bound(const json_t *claim) {
         return *json_str_or(claim, "spec.volumeName", "") &&
-               (object_annotation(claim, "pv.kubernetes.io/bind-completed") ||
+               (object_annotation(claim, VOLUME_BIND_COMPLETED) ||
                                streq(json_str_or(claim, "status.phase", ""), "Bound"));
 }
 
@@ -132,7 +124,7 @@ int sched_volumes_begin(struct sched_decision *d, struct sched_reasons *why) {
                         add_bound(d, claim);
                         continue;
                 }
-                class = map_get(c->storage_classes, class_of(claim));
+                class = map_get(c->storage_classes, volume_class(claim));
                 if (!waits_for_a_pod(class) || *json_str_or(claim, "spec.volumeName", "")) {
                         sched_reason_whole(why, "pod has unbound immediate PersistentVolumeClaims");
                         return -EAGAIN;
@@ -144,30 +136,6 @@ int sched_volumes_begin(struct sched_decision *d, struct sched_reasons *why) {
 
 /* --- volumes for claims that wait for a node --- */
 
-static bool has_modes(const json_t *volume, const json_t *claim) {
-        const json_t *want, *have;
-        size_t i, k;
-
-        json_array_foreach (json_at(claim, "spec.accessModes"), i, want) {
-                bool found = false;
-
-                json_array_foreach (json_at(volume, "spec.accessModes"), k, have)
-                        found |= json_equal(json_unconst(want), json_unconst(have));
-                if (!found)
-                        return false;
-        }
-        return true;
-}
-
-/* The reference may name the claim before it was there, without its uid. */
-static bool is_kept_for(const json_t *ref, const json_t *claim) {
-        const char *uid = json_str_or(ref, "uid", "");
-
-        return streq(json_str_or(ref, "name", ""), object_name(claim)) &&
-               streq(json_str_or(ref, "namespace", ""), object_namespace(claim)) &&
-               (!*uid || streq(uid, object_uid(claim)));
-}
-
 static bool is_selected(const json_t *volume, const json_t *claim) {
         const json_t *wanted = json_at(claim, "spec.selector");
         _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
@@ -178,20 +146,11 @@ static bool is_selected(const json_t *volume, const json_t *claim) {
 }
 
 static bool is_free_for(const json_t *volume, const json_t *claim) {
-        const json_t *ref = json_at(volume, "spec.claimRef");
-        int order = 0;
-
-        if (ref ? !is_kept_for(ref, claim)
-                : !streq(json_str_or(volume, "status.phase", ""), "Available"))
+        if (json_at(volume, "spec.claimRef") ? !volume_is_for(volume, claim)
+                                             : !streq(json_str_or(volume, "status.phase", ""),
+                                                               "Available"))
                 return false;
-        return !object_is_deleting(volume) &&
-               streq(json_str_or(volume, "spec.storageClassName", ""), class_of(claim)) &&
-               streq(json_str_or(volume, "spec.volumeMode", "Filesystem"),
-                               json_str_or(claim, "spec.volumeMode", "Filesystem")) &&
-               has_modes(volume, claim) &&
-               quantity_compare(json_at(volume, "spec.capacity.storage"),
-                               json_at(claim, "spec.resources.requests.storage"), &order) >= 0 &&
-               order >= 0 && is_selected(volume, claim);
+        return !volume_mismatch(volume, claim) && is_selected(volume, claim);
 }
 
 /* allowedTopologies: one of the terms, of which all labels must have one of the values. */
@@ -218,8 +177,8 @@ static bool topology_allows(const json_t *class, const json_t *node) {
 
 static bool can_be_bound_on(
                 const struct sched_cluster *c, const json_t *claim, const struct sched_node *node) {
-        const json_t *class = map_get(c->storage_classes, class_of(claim));
-        const char *selected = object_annotation(claim, selected_node);
+        const json_t *class = map_get(c->storage_classes, volume_class(claim));
+        const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
         const struct sched_volume *v;
 
         if (selected)
@@ -268,7 +227,7 @@ int sched_pod_claims_to_bind(const struct sched_cluster *c, const struct sched_p
                 if (sched_claim_is_bound(claim))
                         continue;
                 unbound++;
-                if (!streq_ptr(object_annotation(claim, selected_node), node))
+                if (!streq_ptr(object_annotation(claim, VOLUME_SELECTED_NODE), node))
                         assert(strv_extend(&list, pod->claims[i]) >= 0);
         }
         *ret_to_select = TAKE_PTR(list);

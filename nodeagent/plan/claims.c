@@ -1,7 +1,7 @@
 /* Volumes of a pod that are PersistentVolumeClaims: the claim, the volume that it is bound to, and
  * the folder where that is on this machine. A claim that is not bound yet makes the pod wait. */
-#include "lib/client/node-affinity.h"
-#include "lib/client/volumes.h"
+#include "lib/node-affinity.h"
+#include "lib/volumes.h"
 #include "lib/object.h"
 #include "nodeagent/plan/plan.h"
 
@@ -75,16 +75,14 @@ static int local_path(const struct claim_context *c, const json_t *volume, char 
         return 0;
 }
 
-/* A volume that is on other nodes: what is at its path here belongs to somebody else. */
+/* A volume of other nodes: its path here leads to foreign files. */
 static int check_node(const struct claim_context *c, const json_t *volume) {
-        const json_t *required = json_at(volume, "spec.nodeAffinity.required"), *term;
-        size_t i;
+        const json_t *required = json_at(volume, "spec.nodeAffinity.required");
 
-        if (!required || !c->facts->node)
+        if (!required || !c->facts->node ||
+                        node_terms_match(json_object_get(required, "nodeSelectorTerms"),
+                                        c->facts->node))
                 return 0;
-        json_array_foreach (json_object_get(required, "nodeSelectorTerms"), i, term)
-                if (node_term_matches(term, c->facts->node))
-                        return 0;
         return problem_set(c->p, EINVAL, 0, REFUSED,
                         "volume %s: the node affinity of volume %s does not allow node %s; remove "
                         "spec.nodeName from the pod, so that it is placed where the volume is",

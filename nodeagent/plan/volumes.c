@@ -3,7 +3,7 @@
  * ramfs, never on disk. */
 #include "nodeagent/plan/plan.h"
 
-#include "lib/client/volumes.h"
+#include "lib/volumes.h"
 #include "lib/object.h"
 #include "lib/pki.h"
 #include "lib/quantity.h"

@@ -59,7 +59,7 @@ static void finish(struct fetch *f) {
 
 static int follow_claim(struct fetch_item *item, int error, const json_t *claim);
 
-/* Keeps an object, or what was known of it before when it could not be fetched. */
+/* Keeps an object, or its last known state when it could not be fetched. */
 static void keep(struct fetch *f, const char *key, const char *name, int error,
                 const json_t *object) {
         const json_t *old = json_get(f->old, key, name, NULL);

@@ -4,7 +4,7 @@
 #include "nodeagent/pod/local-volumes.h"
 
 #include "lib/client/informer.h"
-#include "lib/client/volumes.h"
+#include "lib/volumes.h"
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/worker.h"

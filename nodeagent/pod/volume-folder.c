@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "lib/client/volumes.h"
+#include "lib/volumes.h"
 #include "lib/fileio.h"
 #include "lib/object.h"
 

@@ -5,6 +5,7 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "lib/volumes.h"
 #include "reconcilers/sched/internal.h"
 
 #define CLAIMS_MAX_US (10 * 60 * UINT64_C(1000000)) /* bindTimeoutSeconds of kube-scheduler */
@@ -27,8 +28,8 @@ void scheduler_waiting_free(void *p) {
 }
 
 static void select_node(struct scheduler *s, const char *ns, const char *claim, const char *node) {
-        _cleanup_json_ json_t *body = json_pack("{s:{s:{s:s}}}", "metadata", "annotations",
-                        "volume.kubernetes.io/selected-node", node);
+        _cleanup_json_ json_t *body = json_pack(
+                        "{s:{s:{s:s}}}", "metadata", "annotations", VOLUME_SELECTED_NODE, node);
         _cleanup_free_ char *path =
                         api_path(api_resource(KIND_PERSISTENTVOLUMECLAIMS), ns, claim, NULL, NULL);
 

@@ -54,7 +54,7 @@ const json_t *scheduler_pod(const struct scheduler *s, const char *key);
 const struct sched_profile *scheduler_profile_of(const struct scheduler *s, const json_t *pod);
 /* Events (SCHED_*) that may unblock parked pods, on a node or anywhere (NULL). */
 void scheduler_wake(struct scheduler *s, uint32_t events, const char *node);
-/* Tries what the collected events may have unblocked. */
+/* Tries the pods that the collected events may have unblocked. */
 void scheduler_apply_wakes(struct scheduler *s);
 void scheduler_wakes_done(struct scheduler *s);
 

@@ -17,7 +17,7 @@ struct scheduler_options {
         const json_t *config; /* a KubeSchedulerConfiguration instead, or NULL; both borrowed */
 };
 
-/* Logs what is wrong with the configuration. -EINVAL, -ENOMEM. */
+/* Logs the faults of the configuration. -EINVAL, -ENOMEM. */
 int scheduler_new(struct scheduler **ret, const struct scheduler_options *options);
 struct scheduler *scheduler_free(struct scheduler *s);
 DEFINE_CLEANUP(struct scheduler *, scheduler_free);

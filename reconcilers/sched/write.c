@@ -41,7 +41,7 @@ static struct write *write_new(struct scheduler *s) {
         return w;
 }
 
-/* What is not sent now is decided again later. */
+/* Patches that are not sent now are decided again later. */
 static void write_failed(struct scheduler *s, struct write *w, int r) {
         log_debug("A write of the scheduler could not be sent: %s", strerror(-r));
         map_steal(s->writes, w->id);

@@ -1,54 +1,14 @@
 /* Which volume serves which claim, as Kubernetes decides it: the one that was kept for the claim,
  * or else the smallest that is large enough. */
-#include "lib/client/node-affinity.h"
+#include "lib/node-affinity.h"
 #include "lib/object.h"
 #include "lib/quantity.h"
 #include "lib/selector.h"
 #include "reconcilers/storage/storage.h"
 
-bool volume_is_for(const json_t *volume, const json_t *claim) {
-        const char *uid = json_str_or(volume, "spec.claimRef.uid", "");
-
-        return streq(json_str_or(volume, "spec.claimRef.name", ""), object_name(claim)) &&
-               streq(json_str_or(volume, "spec.claimRef.namespace", ""), object_namespace(claim)) &&
-               (!*uid || streq(uid, object_uid(claim)));
-}
-
 bool volume_is_bound_to(const json_t *volume, const json_t *claim) {
         return *object_uid(claim) &&
                streq(json_str_or(volume, "spec.claimRef.uid", ""), object_uid(claim));
-}
-
-static bool has_mode(const json_t *volume, const char *mode) {
-        const json_t *m;
-        size_t i;
-
-        json_array_foreach (json_at(volume, "spec.accessModes"), i, m)
-                if (streq(strempty(json_string_value(m)), mode))
-                        return true;
-        return false;
-}
-
-const char *volume_mismatch(const json_t *volume, const json_t *claim) {
-        const json_t *mode;
-        size_t i;
-        int order;
-
-        if (object_is_deleting(volume))
-                return "the volume is being deleted";
-        if (quantity_compare(json_at(volume, "spec.capacity.storage"),
-                            json_at(claim, "spec.resources.requests.storage"), &order) < 0 ||
-                        order < 0)
-                return "requested PV is too small";
-        if (!streq(volume_class(volume), volume_class(claim)))
-                return "storageClassName does not match";
-        if (!streq(json_str_or(volume, "spec.volumeMode", "Filesystem"),
-                            json_str_or(claim, "spec.volumeMode", "Filesystem")))
-                return "incompatible volumeMode";
-        json_array_foreach (json_at(claim, "spec.accessModes"), i, mode)
-                if (!has_mode(volume, strempty(json_string_value(mode))))
-                        return "incompatible accessMode";
-        return NULL;
 }
 
 const json_t *volume_kept_for(const struct world *w, const json_t *claim) {
@@ -76,16 +36,9 @@ static bool is_better(const json_t *volume, const json_t *than) {
 
 /* Whether the volume can be used on the node; NULL: on any. */
 static bool is_for_node(const json_t *volume, const json_t *node) {
-        const json_t *terms = json_at(volume, "spec.nodeAffinity.required.nodeSelectorTerms"),
-                     *term;
-        size_t i;
+        const json_t *terms = json_at(volume, "spec.nodeAffinity.required.nodeSelectorTerms");
 
-        if (!node || !terms)
-                return true;
-        json_array_foreach (terms, i, term)
-                if (node_term_matches(term, node))
-                        return true;
-        return false;
+        return !node || !terms || node_terms_match(terms, node);
 }
 
 const json_t *volume_best_for(const struct world *w, const json_t *claim, const json_t *node) {

@@ -1,17 +1,13 @@
-/* What the controllers of volumes and claims share. Pure. */
+/* Shared by the controllers of volumes and claims. Pure. */
 #pragma once
 
-#include "lib/client/volumes.h"
+#include "lib/volumes.h"
 #include "reconcilers/controller.h"
 
-/* Whether the volume is bound to, or kept for, this very claim. */
-bool volume_is_for(const json_t *volume, const json_t *claim);
 /* Whether it is bound to it: its reference has the claim's uid. */
 bool volume_is_bound_to(const json_t *volume, const json_t *claim);
 /* The volume that was kept for the claim before it was there; NULL: none. */
 const json_t *volume_kept_for(const struct world *w, const json_t *claim);
-/* Why the volume cannot serve the claim, as an event says it; NULL: it can. */
-const char *volume_mismatch(const json_t *volume, const json_t *claim);
 /* The smallest free volume that can serve the claim on the node (NULL: wherever it is); NULL:
  * none. */
 const json_t *volume_best_for(const struct world *w, const json_t *claim, const json_t *node);

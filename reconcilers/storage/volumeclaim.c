@@ -109,11 +109,11 @@ static const json_t *default_class(const struct world *w) {
         return found;
 }
 
-/* No volume fits: makes one, or says what the claim waits for. */
+/* No volume fits: makes one, or reports the reason for waiting. */
 static void plan_missing(const struct world *w, const json_t *claim, const json_t *class,
                 struct actions *a) {
         bool named = json_at(claim, "spec.storageClassName") ||
-                     object_annotation(claim, "volume.beta.kubernetes.io/storage-class");
+                     object_annotation(claim, VOLUME_CLASS);
 
         if (!named) {
                 class = default_class(w);

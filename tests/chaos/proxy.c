@@ -1,4 +1,4 @@
-/* What lies between two members: each is found by the others at a port of ours. The member
+/* A proxy between two members: the others reach a member at a port of the proxy. The member
  * that connects is the process that owns the other end of the connection, so that each direction
  * between two members can be cut or delayed for itself. What is cut waits, as with packets that get
  * lost and are sent again: it arrives, late, when the way is open again. */

@@ -42,7 +42,7 @@ static const struct kind *old(const char *api_version, const char *plural) {
         "[{'host':'h.org','http':{'paths':[{'path':'/','pathType':'ImplementationSpecific'," \
         "'backend':{'service':{'name':'b','port':{'name':'http'}}}}]}}]"
 
-/* What is stored of an object made through an old version. */
+/* The stored form of an object made through an old version. */
 static void test_stored(void **state) {
         static const struct {
                 const char *api_version, *plural, *object, *path, *expected;

@@ -538,7 +538,7 @@ static void test_invalid(void **state) {
         quota(SCOPES("'BestEffort'"));
         ask("PATCH", NS "resourcequotas/q", "{'spec':{'scopes':['NotBestEffort']}}", 422,
                         "spec.scopes: Invalid value: [\\\"NotBestEffort\\\"]: field is immutable");
-        /* What is allowed may change, and is enforced at once. */
+        /* The allowed amounts may change, and hold at once. */
         ask("PATCH", NS "resourcequotas/q", "{'spec':{'hard':{'pods':'0'}}}", 200, NULL);
         expect_used("{'pods':'0'}");
         post("pods", "Pod", PLAIN("a"), 403, "exceeded quota: q");
@@ -682,7 +682,7 @@ static void test_limits_of_deleted_claims(void **state) {
         assert_null(fake_kapid_stored(f, "/registry/persistentvolumeclaims/default/c"));
 }
 
-/* What a pod says about itself as a whole does not hide what its containers ask for. */
+/* The pod's own amounts do not hide those of its containers. */
 static void test_whole_pods(void **state) {
         static const char *const refused[] = {"'overhead':{'cpu':'-9'}",
                         "'resources':{'requests':{'cpu':'-9'}}",

@@ -270,7 +270,7 @@ static void test_rows(void **state) {
         }
 }
 
-/* What the plugins fill into a new object. */
+/* The plugins' defaults in a new object. */
 static void assert_filled(const char *plural, const char *text, const char *expected) {
         _cleanup_(admission_chain_freep) struct admission_chain *all =
                         chain_new(&(struct admission_options){0}, NULL);
@@ -315,7 +315,7 @@ static void test_filled(void **state) {
         forget();
 }
 
-/* What the certificate of node n1 may do with volumes and claims. */
+/* The rights of node n1's certificate on volumes and claims. */
 static const struct {
         const char *verb, *resource, *namespace, *name, *subresource, *labels;
         bool allowed;

@@ -86,7 +86,7 @@ static json_t *parse(const char *yaml) {
         return json_ref(docs.items[0].value);
 }
 
-/* What a pod that has started keeps of its claims. */
+/* A pod that has started keeps its claims. */
 static void test_keep_claims(void **state) {
         static const struct {
                 const char *fresh, *claims, *volumes; /* the keys that result */

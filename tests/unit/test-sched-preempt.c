@@ -166,7 +166,7 @@ static void test_nominated(void **state) {
         first = place(c, promised);
         assert_string_equal(first, "a");
         add_node(c, "b", "", "");
-        add_pod(c, "x", "x", "a", "", "cpu: 500m"); /* somebody was faster */
+        add_pod(c, "x", "x", "a", "", "cpu: 500m"); /* another writer was faster */
         assert_place(c, "p", "priority: 100", "cpu: '2'", "b");
         sched_cluster_nominate(c, p, NULL);
         assert_place(c, "q", "nodeSelector: {kubernetes.io/hostname: a}", "cpu: '1'", "a");

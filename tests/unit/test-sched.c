@@ -25,7 +25,7 @@ static void test_resources(void **state) {
                         "0/2 nodes are available: 1 Insufficient cpu, 1 Too many pods.");
 }
 
-/* What there is no room for in the table of resources is refused, not forgotten. */
+/* A resource without room in the table is refused, not forgotten. */
 static void test_many_resources(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
         _cleanup_buf_ struct buf many = {0};

@@ -145,7 +145,7 @@ static void test_ordered(void **state) {
                         {"r:new u:new", ""},
                         {"r:new r:new", "c2"},
                         {"r:new r:new r:new", ""},
-                        /* a gap is filled first, and only when what is before it is ready */
+                        /* a gap is filled first, and only when the pods before it are ready */
                         {"r:new - r:new", "c1"},
                         {"u:new - r:new", ""},
                         {"t:new - -", ""},
@@ -196,7 +196,7 @@ static void test_rolls(void **state) {
                         {"r:old r:old u:new", ""},
                         {"r:old r:old r:new", "d1"},
                         {"r:new r:new r:new", ""},
-                        /* what is not ready waits for nobody when it is next */
+                        /* a pod that is not ready does not wait when it is next */
                         {"r:old r:old u:old", "d2"},
                         {"r:old u:old r:new", "d1"},
                         /* a pod of the new revision that is not ready stops the update */

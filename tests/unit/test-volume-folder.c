@@ -139,7 +139,7 @@ static bool is_empty(const char *dir) {
         return !names;
 }
 
-/* What was put there, and what an agent before has left. */
+/* Folders of this agent and of the one before. */
 static void test_trash(void **state) {
         char dir[] = "/tmp/test-volume-folder-XXXXXX";
         _cleanup_free_ char *trash = NULL, *left = NULL, *volumes = NULL, *inside = NULL;

@@ -1,5 +1,5 @@
 /* Node selectors as the "Assigning Pods to Nodes" page says. */
-#include "lib/client/node-affinity.h"
+#include "lib/node-affinity.h"
 
 #include "lib/object.h"
 
@@ -33,7 +33,8 @@ static bool expression_matches(const json_t *e, const char *value) {
         return streq(op, "Gt") ? have > bound : streq(op, "Lt") ? have < bound : false;
 }
 
-bool node_term_matches(const json_t *term, const json_t *node) {
+/* All expressions must match; a term without any matches nothing. */
+static bool term_matches(const json_t *term, const json_t *node) {
         const json_t *labels = json_object_get(term, "matchExpressions");
         const json_t *fields = json_object_get(term, "matchFields"), *e;
         size_t i;
@@ -50,21 +51,31 @@ bool node_term_matches(const json_t *term, const json_t *node) {
         return true;
 }
 
+bool node_terms_match(const json_t *terms, const json_t *node) {
+        const json_t *term;
+        size_t i;
+
+        json_array_foreach (terms, i, term)
+                if (term_matches(term, node))
+                        return true;
+        return false;
+}
+
+bool node_has_labels(const json_t *labels, const json_t *node) {
+        const char *key;
+        json_t *v;
+
+        json_object_each (labels, key, v)
+                if (!streq_ptr(object_label(node, key), json_string_value(v)))
+                        return false;
+        return true;
+}
+
 bool node_matches_required(const json_t *pod, const json_t *node) {
         const json_t *required = json_at(pod, "spec.affinity.nodeAffinity."
                                               "requiredDuringSchedulingIgnoredDuringExecution");
-        const json_t *terms = json_object_get(required, "nodeSelectorTerms"), *term;
-        const char *key;
-        json_t *v;
-        size_t i;
 
-        json_object_foreach ((json_t *)json_at(pod, "spec.nodeSelector"), key, v)
-                if (!streq_ptr(object_label(node, key), json_string_value(v)))
-                        return false;
-        if (!required)
-                return true;
-        json_array_foreach (terms, i, term)
-                if (node_term_matches(term, node))
-                        return true;
-        return false;
+        return node_has_labels(json_at(pod, "spec.nodeSelector"), node) &&
+               (!required || node_terms_match(
+                                             json_object_get(required, "nodeSelectorTerms"), node));
 }

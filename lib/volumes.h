@@ -8,6 +8,8 @@
 #define VOLUME_BOUND_BY_CONTROLLER "pv.kubernetes.io/bound-by-controller"
 #define VOLUME_PROVISIONED_BY "pv.kubernetes.io/provisioned-by"
 #define VOLUME_SELECTED_NODE "volume.kubernetes.io/selected-node"
+/* The field spec.storageClassName before it was one. */
+#define VOLUME_CLASS "volume.beta.kubernetes.io/storage-class"
 #define VOLUME_PROVISIONER "volume.kubernetes.io/storage-provisioner"
 
 /* The provisioner that kreconciled and the agents are. A volume of it keeps the finalizer until the
@@ -26,3 +28,7 @@ int pod_claim_name(const json_t *pod, const json_t *volume, char **ret);
 const char *volume_class(const json_t *volume_or_claim);
 /* Whether the volume was made by the provisioner above. */
 bool volume_is_ours(const json_t *volume);
+/* Whether the volume is bound to, or kept for, this very claim. */
+bool volume_is_for(const json_t *volume, const json_t *claim);
+/* Why the volume cannot serve the claim, as an event says it (its selector apart); NULL: it can. */
+const char *volume_mismatch(const json_t *volume, const json_t *claim);
