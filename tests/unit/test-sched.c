@@ -430,6 +430,12 @@ static const struct volume_case {
                                          "provisioner: kubernetes.io/no-provisioner",
                                 .expected = "0/2 nodes are available: 2 node(s) didn't "
                                             "find available persistent volumes to bind."},
+                {.claim = "spec: {storageClassName: c}",
+                                .volume = "{storageClassName: other, capacity: {storage: 3Gi}}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: kubernetes.io/no-provisioner",
+                                .expected = "0/2 nodes are available: 2 node(s) didn't "
+                                            "find available persistent volumes to bind."},
                 {.claim = "spec: {storageClassName: c, selector: {matchLabels: {a: b}}}",
                                 .volume = "{storageClassName: c, capacity: {storage: 3Gi}}",
                                 .class = "volumeBindingMode: WaitForFirstConsumer, "

@@ -1,5 +1,6 @@
 /* Plans of the controllers of volumes and claims: binding, provisioning, phases, reclaiming,
  * protection, ephemeral claims. */
+#include "lib/volumes.h"
 #include "tests/unit/fake-world.h"
 
 static void put_claim(struct fake *f, const char *name, const char *metadata, const char *spec,
@@ -57,6 +58,44 @@ static void test_best_volume(void **state) {
         /* One that is kept for the claim goes before all others. */
         put_volume(f, "kept", "1Ti", "", ", claimRef: {namespace: d, name: c}", "Available");
         assert_plan(f, &volumeclaim_controller, "d/c", "patch persistentvolumes kept");
+}
+
+static const struct {
+        const char *volume, *size, *claim; /* further metadata; requested; further spec */
+        const char *expected;              /* NULL: it can serve */
+} mismatches[] = {
+                {"", "2Gi", "", NULL},
+                {"deletionTimestamp: '2026-01-01T00:00:00Z'", "1Gi", "",
+                                "the volume is being deleted"},
+                {"", "3Gi", "", "requested PV is too small"},
+                {"", "1Gi", ", storageClassName: s", "storageClassName does not match"},
+                {"annotations: {volume.beta.kubernetes.io/storage-class: s}", "1Gi",
+                                ", storageClassName: s", NULL},
+                {"annotations: {volume.beta.kubernetes.io/storage-class: t}", "1Gi",
+                                ", storageClassName: s", "storageClassName does not match"},
+                {"", "1Gi", ", volumeMode: Block", "incompatible volumeMode"},
+                {"", "1Gi", ", accessModes: [ReadWriteOnce, ReadWriteMany]",
+                                "incompatible accessMode"},
+};
+
+/* The scheduler asks the same as the binder (lib/volumes.h). */
+static void test_mismatch(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        for (size_t i = 0; i < ELEMENTS(mismatches); i++) {
+                const json_t *volume = fake_put(f, WORLD_VOLUMES,
+                                "metadata: {name: v, %s}\nspec: {capacity: {storage: 2Gi}, "
+                                "accessModes: [ReadWriteOnce, ReadOnlyMany]}\n",
+                                mismatches[i].volume);
+                const json_t *claim = fake_put(f, WORLD_CLAIMS,
+                                "metadata: {name: c, namespace: d}\nspec: {resources: {requests: "
+                                "{storage: %s}}%s}\n",
+                                mismatches[i].size, mismatches[i].claim);
+                const char *why = volume_mismatch(volume, claim);
+
+                if (!streq_ptr(why, mismatches[i].expected))
+                        fail_msg("case %zu: %s", i, strempty(why));
+        }
 }
 
 /* The volume has the claim; now the claim gets the volume. */
@@ -350,6 +389,7 @@ static void test_ephemeral(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_best_volume),
+                        cmocka_unit_test(test_mismatch),
                         cmocka_unit_test(test_second_write),
                         cmocka_unit_test(test_named_volume),
                         cmocka_unit_test(test_lost),
