@@ -6,7 +6,7 @@ set -u
 top=${here%/tests/lab}
 export KEELSON_BUILDDIR=${KEELSON_BUILDDIR:-$top/build}
 pick=$here/pick
-name=story keep='' short='' shared='' namespace='' root=${root:-host}
+name=story keep='' short='' shared='' namespace='' evident='' root=${root:-host}
 tests=0 failures=0
 scratch=$(mktemp -d)
 
@@ -103,9 +103,11 @@ json() {
 
 # What helps to understand a failure: printed as comments when a test bails out.
 evidence() {
+        evident=1
         {
                 kctl get nodes,pods -A -o wide
                 kctl get events -A | tail -n 25
+                [[ ! $shared ]] || return
                 kctl get gitsync -A -o yaml | tail -n 30
                 for node in $(lab list | awk '/^n[0-9]/ { print $1 }'); do
                         echo "--- $node"
@@ -116,7 +118,7 @@ evidence() {
 
 done_testing() {
         echo "1..$tests"
-        [[ $failures -eq 0 ]] || evidence
+        [[ $failures -eq 0 || $evident ]] || evidence
         exit $((failures > 0))
 }
 
@@ -124,7 +126,8 @@ done_testing() {
 # name, which kctl uses. The machines are the story's own, or with --shared those that tests/lab/fleet has booted.
 fleet() {
         if [[ ! $shared ]]; then lab up --nodes 3 && lab cluster || return 1; fi
-        within 60 nodes_ready 3 && kctl create namespace "$namespace"
+        within 60 nodes_ready 3 || return 1
+        printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n' "$namespace" | kctl apply -f -
 }
 
 nodes_ready() {
