@@ -6,10 +6,9 @@
 #include "lib/selector.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/pods.h"
+#include "reconcilers/slices.h"
 
 enum { ENDPOINTS_PER_SLICE_MAX = 100, GROUPS_MAX = 32 };
-#define MANAGED_BY "endpointslice-controller.k8s.io"
-#define SERVICE_LABEL "kubernetes.io/service-name"
 #define HEADLESS_LABEL "service.kubernetes.io/headless"
 
 static bool selects(const json_t *service, const json_t *pod) {
@@ -50,10 +49,8 @@ static void endpointslice_wake(const struct world *w, const struct wake *out, en
                         wake_services_of(w, out, old);
                 break;
         case WORLD_ENDPOINTSLICES:
-                service = object_label(object, SERVICE_LABEL);
-                if (service && streq_ptr(object_label(object,
-                                                         "endpointslice.kubernetes.io/managed-by"),
-                                               MANAGED_BY))
+                service = object_label(object, SLICE_SERVICE_LABEL);
+                if (service && slice_is_managed_by(object, SLICE_MANAGED_BY_SERVICES))
                         wake_key(out, object_namespace(object), service);
                 break;
         case WORLD_NODES:
@@ -181,9 +178,8 @@ static json_t *labels_of(const json_t *service) {
 
         json_object_foreach ((json_t *)json_at(service, "metadata.labels"), key, v)
                 json_object_set(labels, key, v);
-        json_object_set_new(labels, SERVICE_LABEL, json_string(object_name(service)));
-        json_object_set_new(
-                        labels, "endpointslice.kubernetes.io/managed-by", json_string(MANAGED_BY));
+        json_object_set_new(labels, SLICE_SERVICE_LABEL, json_string(object_name(service)));
+        json_object_set_new(labels, SLICE_MANAGED_BY_LABEL, json_string(SLICE_MANAGED_BY_SERVICES));
         if (streq(json_str_or(service, "spec.clusterIP", ""), "None"))
                 json_object_set_new(labels, HEADLESS_LABEL, json_string(""));
         else
@@ -289,8 +285,7 @@ static bool is_ours(const json_t *slice, const json_t *service) {
         const json_t *ref = object_controller_ref(slice);
 
         return !object_is_deleting(slice) &&
-               streq_ptr(object_label(slice, "endpointslice.kubernetes.io/managed-by"),
-                               MANAGED_BY) &&
+               slice_is_managed_by(slice, SLICE_MANAGED_BY_SERVICES) &&
                (!service || !ref || streq(json_str_or(ref, "uid", ""), object_uid(service)));
 }
 
@@ -298,9 +293,7 @@ static void endpointslice_plan(const struct world *w, const char *name, struct a
         const json_t *service = world_get_key(w, WORLD_SERVICES, name);
         _cleanup_objects_ struct objects slices = {0}, unused = {0};
         _cleanup_(groups_done) struct groups groups = {0};
-        bool wanted = service && !object_is_deleting(service) &&
-                      json_object_size(json_at(service, "spec.selector")) > 0 &&
-                      !streq(json_str_or(service, "spec.type", ""), "ExternalName");
+        bool wanted = service && !object_is_deleting(service) && service_has_selector(service);
         size_t placed = 0;
 
         world_list(w, WORLD_SLICES_BY_SERVICE, name, &slices);

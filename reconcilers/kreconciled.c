@@ -57,7 +57,7 @@ static void on_leading(bool leading, void *userdata) {
 static void on_change(enum world_kind kind, const json_t *object, bool gone, void *userdata) {
         struct kreconciled *k = userdata;
 
-        if (!world_kinds[kind].ns)
+        if (world_kind_is_whole(kind))
                 collector_on_change(k->collector, world_resource(kind), object, gone);
 }
 

@@ -67,7 +67,12 @@ libreconcile_a_SOURCES = \
 	reconcilers/disruption.c \
 	reconcilers/ttl.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
+	reconcilers/endpoints.c \
 	reconcilers/endpointslice.c \
+	reconcilers/endpointslicemirroring.c \
+	reconcilers/slices.c \
+	reconcilers/slices.h \
+	reconcilers/rootca.c \
 	reconcilers/gc.c \
 	reconcilers/graph.c \
 	reconcilers/graph.h \
@@ -112,6 +117,9 @@ tests_unit_test_sched_queue_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-replicas tests/unit/test-nodes tests/unit/test-jobs tests/unit/test-loops tests/unit/test-rollouts
 tests_unit_test_replicas_SOURCES = tests/unit/test-replicas.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_replicas_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-endpoints
+tests_unit_test_endpoints_SOURCES = tests/unit/test-endpoints.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_endpoints_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-resourcequota
 tests_unit_test_resourcequota_SOURCES = tests/unit/test-resourcequota.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_resourcequota_LDADD = libreconcile.a $(TEST_LIBS)

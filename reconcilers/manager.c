@@ -274,7 +274,7 @@ bool manager_is_synced(const struct manager *m) {
 
 bool manager_watches(const struct manager *m, const struct api_resource *resource) {
         for (int k = 0; k < WORLD_KINDS_MAX; k++)
-                if ((m->wanted & WORLD_BIT(k)) && !world_kinds[k].ns &&
+                if ((m->wanted & WORLD_BIT(k)) && world_kind_is_whole(k) &&
                                 streq(world_resource(k)->plural, resource->plural) &&
                                 streq(world_resource(k)->group, resource->group))
                         return true;

@@ -85,11 +85,7 @@ static bool awaited_is_over(struct runner *runner, const char *name, struct awai
 static bool kind_of_resource(const struct api_resource *resource, const char *ns, const char *name,
                 enum world_kind *ret) {
         for (int k = 0; k < WORLD_KINDS_MAX; k++) {
-                const struct world_kind_row *row = &world_kinds[k];
-
-                if (world_resource(k) != resource)
-                        continue;
-                if (row->ns && !streq(row->ns, strempty(ns)))
+                if (world_resource(k) != resource || !world_kind_holds(k, ns, name))
                         continue;
                 *ret = (enum world_kind)k;
                 return true;

@@ -15,7 +15,9 @@
         X(daemonset) \
         X(deployment) \
         X(disruption) \
+        X(endpoints) \
         X(endpointslice) \
+        X(endpointslicemirroring) \
         X(ephemeralclaim) \
         X(job) \
         X(namespace) \
@@ -24,6 +26,7 @@
         X(podgc) \
         X(replicaset) \
         X(replicationcontroller) \
+        X(rootca) \
         X(serviceaccount) \
         X(statefulset) \
         X(ttl) \
@@ -40,6 +43,7 @@
         X(LEASES, KIND_LEASES, "kube-node-lease", NULL) \
         X(PODS, KIND_PODS, NULL, NULL) \
         X(SERVICES, KIND_SERVICES, NULL, NULL) \
+        X(ENDPOINTS, KIND_ENDPOINTS, NULL, NULL) \
         X(ENDPOINTSLICES, KIND_ENDPOINTSLICES, NULL, NULL) \
         X(SERVICEACCOUNTS, KIND_SERVICEACCOUNTS, NULL, NULL) \
         X(DEPLOYMENTS, KIND_DEPLOYMENTS, NULL, NULL) \
@@ -57,6 +61,7 @@
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
         X(RESOURCEQUOTAS, KIND_RESOURCEQUOTAS, NULL, NULL) \
+        X(ROOT_CAS, KIND_CONFIGMAPS, NULL, "metadata.name=kube-root-ca.crt") \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
 
 /* X(NAME, KIND of WORLD_KINDS, by): WORLD_NAME, an index by that function of world.c. by_owner: the

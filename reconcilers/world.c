@@ -9,6 +9,16 @@
 #define KIND_ROW(name, id, ns, selector) [WORLD_##name] = {id, ns, selector},
 const struct world_kind_row world_kinds[WORLD_KINDS_MAX] = {WORLD_KINDS(KIND_ROW)};
 
+bool world_kind_holds(enum world_kind kind, const char *ns, const char *name) {
+        const struct world_kind_row *row = &world_kinds[kind];
+        const char *only = row->field_selector ? startswith(row->field_selector, "metadata.name=")
+                                               : NULL;
+
+        if (row->ns && !streq(row->ns, strempty(ns)))
+                return false;
+        return !only || streq(only, strempty(name));
+}
+
 static const char *by_owner(const json_t *o, char *buffer, size_t n) {
         const json_t *ref = object_controller_ref(o);
 

@@ -20,6 +20,12 @@ struct world_kind_row {
         const char *field_selector;
 };
 extern const struct world_kind_row world_kinds[WORLD_KINDS_MAX];
+/* Whether all objects of the kind are watched, and not a part of them. */
+static inline bool world_kind_is_whole(enum world_kind kind) {
+        return !world_kinds[kind].ns && !world_kinds[kind].field_selector;
+}
+/* Whether the row's part of its kind holds the object of that name. */
+bool world_kind_holds(enum world_kind kind, const char *ns, const char *name);
 static inline const struct api_resource *world_resource(enum world_kind kind) {
         return api_resource(world_kinds[kind].id);
 }

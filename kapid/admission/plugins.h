@@ -12,6 +12,7 @@
 #define ADMISSION_PLUGINS(X) \
         X("NamespaceLifecycle", admission_namespace_lifecycle) \
         X("ServiceAccount", admission_service_account) \
+        X("ServiceAccountToken", admission_service_account_secret) \
         X("NodeConnectionRestriction", admission_node_connection) \
         X("NodeRestriction", admission_node_restriction) \
         X("LimitRanger", admission_limit_ranger) \

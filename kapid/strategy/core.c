@@ -196,8 +196,14 @@ static void secret_validate(struct findings *f, const json_t *object) {
                         {"kubernetes.io/ssh-auth", "ssh-privatekey"},
                         {"kubernetes.io/dockerconfigjson", ".dockerconfigjson"},
                         {"kubernetes.io/dockercfg", ".dockercfg"}};
+        static const char account[] = "kubernetes.io/service-account.name";
         const char *type = json_str_or(object, "type", "");
 
+        if (streq(type, "kubernetes.io/service-account-token") &&
+                        isempty(object_annotation(object, account)))
+                finding_add(f, FINDING_REQUIRED,
+                                "metadata.annotations[kubernetes.io/service-account.name]", NULL,
+                                NULL);
         if (validate_data(f, object, "data") / 4 * 3 > DATA_SIZE_MAX)
                 finding_add(f, FINDING_TOO_LONG, "data", NULL, "may not be more than %i bytes",
                                 DATA_SIZE_MAX);

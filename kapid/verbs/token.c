@@ -1,12 +1,12 @@
 /* TokenRequests: tokens for service accounts (KEP-1205), bound to an existing Pod or Secret
  * where the request says so, so that they end with it. An agent gets only tokens that are bound to
  * a pod which runs on its node with that account, and for a day at most. */
+#include "kapid/auth/account-token.h"
 #include "kapid/auth/jwt.h"
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
 #include "lib/crypto.h"
 #include "lib/object.h"
-#include "lib/random.h"
 #include "lib/timefmt.h"
 
 enum {
@@ -96,33 +96,21 @@ static int check_bound(struct request *request, json_t *body, struct problem *p)
 
 static json_t *token_claims(struct request *request, const json_t *account, const json_t *body,
                 uint64_t end_s) {
-        uint64_t now_s = request->now_us / 1000000;
-        const json_t *bound = json_at(body, "spec.boundObjectRef"),
-                     *audiences = json_at(body, "spec.audiences");
+        const json_t *bound = json_at(body, "spec.boundObjectRef");
         const struct bound_kind *k = bound ? bound_kind_find(bound) : NULL;
-        _cleanup_free_ char *subject = strformat("system:serviceaccount:%s:%s",
-                        request->route.namespace, request->route.name);
-        char id[UUID_SIZE];
-        json_t *claims;
+        struct account_token t = {
+                        .issuer = request->api->options.issuer,
+                        .namespace = request->route.namespace,
+                        .account = account,
+                        .audiences = json_at(body, "spec.audiences"),
+                        .bound_claim = k ? k->claim : NULL,
+                        .bound_name = json_str_or(bound, "name", ""),
+                        .bound_uid = json_str_or(bound, "uid", ""),
+                        .now_s = request->now_us / 1000000,
+                        .end_s = end_s,
+        };
 
-        if (!subject)
-                return NULL;
-        claims = json_pack("{ss, ss, sI, sI, sI, ss, s{ss, s{ss, ss}}}", "iss",
-                        request->api->options.issuer, "sub", subject, "iat", (json_int_t)now_s,
-                        "nbf", (json_int_t)now_s, "exp", (json_int_t)end_s, "jti", random_uuid(id),
-                        "kubernetes.io", "namespace", request->route.namespace, "serviceaccount",
-                        "name", request->route.name, "uid", object_uid(account));
-        if (!claims)
-                return NULL;
-        if (json_array_size(audiences) > 0)
-                json_object_set(claims, "aud", (json_t *)audiences);
-        else
-                json_object_set_new(claims, "aud", json_pack("[s]", request->api->options.issuer));
-        if (k)
-                json_object_set_new(json_object_get(claims, "kubernetes.io"), k->claim,
-                                json_pack("{ss, ss}", "name", json_str_or(bound, "name", ""), "uid",
-                                                json_str_or(bound, "uid", "")));
-        return claims;
+        return account_token_claims(&t);
 }
 
 static int check_request(struct request *request, json_t *body, struct problem *p) {
