@@ -7,7 +7,7 @@ KIND_DOCUMENTS = \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
-	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/networking.yaml \
+	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/metrics.yaml kapid/kinds/networking.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
 	kapid/kinds/storage.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
@@ -51,6 +51,7 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
 	kapid/table/cells-cronjob.c \
+	kapid/table/cells-metrics.c \
 	kapid/table/cells-networking.c \
 	kapid/table/cells-pod.c \
 	kapid/table/cells-storage.c \
@@ -169,6 +170,7 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
 	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
 nodist_libkapid_api_a_SOURCES = kapid/bootstrap-objects.c

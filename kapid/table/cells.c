@@ -467,6 +467,8 @@ cell_func cells_find(const char *name) {
                         {"job-completions", job_completions},
                         {"job-duration", job_duration},
                         {"job-status", job_status},
+                        {"metrics-cpu", cells_metrics_cpu},
+                        {"metrics-memory", cells_metrics_memory},
                         {"node-external-ip", node_external_ip},
                         {"node-internal-ip", node_internal_ip},
                         {"node-roles", node_roles},
