@@ -34,6 +34,7 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/pod-security-restricted.c \
 	kapid/strategy/apiextensions.c \
 	kapid/strategy/apps.c \
+	kapid/strategy/autoscaling.c kapid/strategy/autoscaling-v1.c \
 	kapid/strategy/batch.c \
 	kapid/strategy/certificates.c \
 	kapid/strategy/core.c \
@@ -50,6 +51,7 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/storage.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
+	kapid/table/cells-autoscaling.c \
 	kapid/table/cells-cronjob.c \
 	kapid/table/cells-metrics.c \
 	kapid/table/cells-networking.c \

@@ -460,6 +460,8 @@ cell_func cells_find(const char *name) {
                         {"event-last-seen", event_last_seen},
                         {"event-object", event_object},
                         {"event-source", event_source},
+                        {"hpa-reference", cells_hpa_reference},
+                        {"hpa-targets", cells_hpa_targets},
                         {"ingress-addresses", cells_ingress_addresses},
                         {"ingress-hosts", cells_ingress_hosts},
                         {"ingress-ports", cells_ingress_ports},
