@@ -59,6 +59,9 @@ tests_unit_test_gitsync_run_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
+	reconcilers/autoscaler.c reconcilers/autoscaler.h \
+	reconcilers/horizontalpodautoscaler.c reconcilers/horizontalpodautoscaler.h \
+	reconcilers/horizontalpodautoscaler-behavior.c reconcilers/horizontalpodautoscaler-metrics.c \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
 	reconcilers/daemonset.c \
 	reconcilers/daemonset-internal.h \
