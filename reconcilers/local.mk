@@ -141,3 +141,6 @@ tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/f
 tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_storage_SOURCES = tests/unit/test-storage.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-autoscaling
+tests_unit_test_autoscaling_SOURCES = tests/unit/test-autoscaling.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_autoscaling_LDADD = libreconcile.a $(TEST_LIBS)
