@@ -13,6 +13,7 @@
 #include "kapid/pipeline/leases.h"
 #include "kapid/pipeline/turns.h"
 #include "kapid/trim.h"
+#include "kapid/usage.h"
 #include "lib/crypto.h"
 #include "lib/log.h"
 
@@ -118,7 +119,8 @@ static int add_parts(struct api *a, struct problem *p) {
         a->documents = documents_new();
         a->leases = leases_new();
         a->quotas = quotas_new(a);
-        return a->rbac && a->documents && a->leases && a->quotas ? 0 : -ENOMEM;
+        a->usages = usages_new();
+        return a->rbac && a->documents && a->leases && a->quotas && a->usages ? 0 : -ENOMEM;
 }
 
 static int add_caches(struct api *a) {
@@ -183,6 +185,7 @@ struct api *api_free(struct api *a) {
         dispatch_free(a->dispatch);
         turns_free(a->turns);
         caches_free(a->caches);
+        usages_free(a->usages);
         quotas_free(a->quotas);
         documents_free(a->documents);
         leases_free(a->leases);

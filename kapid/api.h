@@ -24,6 +24,7 @@ struct request;
 struct sign_key;
 struct trim;
 struct turns;
+struct usages;
 
 enum {
         API_STREAMS_MAX = 20000, /* half of what is left for one user */
@@ -61,6 +62,7 @@ struct api {
         struct compact *compact;
         struct dispatch *dispatch;
         struct trim *trim;
+        struct usages *usages; /* what agents measured */
         bool bootstrapped;     /* the bootstrap objects exist */
         struct leases *leases; /* of objects that end by themselves */
         unsigned reads, writes, streams, log_streams;

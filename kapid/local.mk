@@ -7,7 +7,7 @@ KIND_DOCUMENTS = \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
-	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/networking.yaml \
+	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/metrics.yaml kapid/kinds/networking.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
 	kapid/kinds/storage.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
@@ -34,6 +34,7 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/pod-security-restricted.c \
 	kapid/strategy/apiextensions.c \
 	kapid/strategy/apps.c \
+	kapid/strategy/autoscaling.c kapid/strategy/autoscaling-v1.c \
 	kapid/strategy/batch.c \
 	kapid/strategy/certificates.c \
 	kapid/strategy/core.c \
@@ -50,7 +51,9 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/storage.c \
 	kapid/strategy/strategy.c \
 	kapid/strategy/strategy.h \
+	kapid/table/cells-autoscaling.c \
 	kapid/table/cells-cronjob.c \
+	kapid/table/cells-metrics.c \
 	kapid/table/cells-networking.c \
 	kapid/table/cells-pod.c \
 	kapid/table/cells-storage.c \
@@ -170,6 +173,7 @@ libkapid_api_a_SOURCES += \
 	kapid/verbs/selection.h kapid/verbs/subresource-body.c kapid/verbs/subresource-body.h \
 	kapid/pipeline/body.c kapid/pipeline/body.h kapid/pipeline/write-object.h kapid/http/handle.h \
 	kapid/pipeline/turns.c kapid/pipeline/turns.h kapid/lookup.c kapid/trim.c kapid/trim.h kapid/verbs/update.c \
+	kapid/usage.c kapid/usage.h kapid/verbs/metrics.c kapid/verbs/usage.c \
 	kapid/auth/user.c kapid/auth/user.h kapid/verbs/verbs.c kapid/verbs/verbs.h kapid/verbs/watch.c kapid/verbs/watch.h kapid/pipeline/write.c \
 	kapid/pipeline/write.h
 nodist_libkapid_api_a_SOURCES = kapid/bootstrap-objects.c
@@ -188,6 +192,10 @@ tests_unit_test_kapid_fairness_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-storage
 tests_unit_test_kapid_storage_SOURCES = tests/unit/test-kapid-storage.c tests/unit/kapid-cases.h tests/unit/kapid-admission.h
 tests_unit_test_kapid_storage_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/test-kapid-autoscaling
+tests_unit_test_kapid_autoscaling_SOURCES = tests/unit/test-kapid-autoscaling.c tests/unit/kapid-cases.h \
+	tests/unit/kapid-create.h tests/unit/unit.h
+tests_unit_test_kapid_autoscaling_LDADD = $(KAPID_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += tests/unit/test-kapid-networking
 tests_unit_test_kapid_networking_SOURCES = tests/unit/test-kapid-networking.c tests/unit/kapid-cases.h \
 	tests/unit/kapid-admission.h tests/unit/kapid-create.h

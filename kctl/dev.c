@@ -203,6 +203,7 @@ static const struct dev_argument dev_arguments[] = {
                 {"kreconciled", "--cluster-cidr=", VALUE_TEXT, CLUSTER_RANGE},
                 {"kreconciled", "--cluster-signing-cert-file=", VALUE_DIR, "/pki/ca.crt"},
                 {"kreconciled", "--cluster-signing-key-file=", VALUE_DIR, "/pki/ca.key"},
+                {"kreconciled", "--horizontal-pod-autoscaler-sync-period=", VALUE_TEXT, "2s"},
                 {"kgitd", "--data-dir=", VALUE_DIR, "/kgitd"},
 };
 

@@ -26,6 +26,7 @@ libkctl_a_SOURCES = \
 	kctl/describe-quota.h \
 	kctl/kubeconfig-write.c kctl/logs.c kctl/machine.c kctl/machine.h kctl/manifests.c kctl/metadata.c kctl/output.c kctl/print.c \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
+	kctl/top.c \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h
 nodist_libkctl_a_SOURCES = kctl/texts.c
 

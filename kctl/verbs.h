@@ -76,6 +76,12 @@ VERB(kctl_explain, "explain", "KIND[.FIELD...]",
 VERB(kctl_explain_placement, "explain-placement", "POD...",
      "Explain the scheduler's choice: which nodes are refused and why, and how the others score", "pods",
      "output")
+VERB(kctl_top_node, "top node", "[NAME]",
+     "Show what nodes use", "nodes",
+     "selector", "sort-by", "no-headers")
+VERB(kctl_top_pod, "top pod", "[NAME]",
+     "Show what pods use", "pods",
+     "all-namespaces", "containers", "selector", "field-selector", "sort-by", "no-headers")
 VERB(kctl_events, "events", "",
      "Show events, oldest first", NULL,
      "all-namespaces", "watch", "field-selector")

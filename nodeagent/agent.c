@@ -11,6 +11,7 @@
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/machine.h"
 #include "nodeagent/manifest.h"
+#include "nodeagent/measure.h"
 #include "nodeagent/network/network-watch.h"
 #include "nodeagent/node.h"
 #include "nodeagent/pod/local-volumes.h"
@@ -300,6 +301,9 @@ static int start_api(struct agent *a, struct problem *p) {
         r = local_volumes_new(&a->local_volumes, a);
         if (r < 0)
                 return r;
+        r = measure_new(&a->measure, a);
+        if (r < 0)
+                return r;
         return renew_new(&a->renew, a);
 }
 
@@ -346,6 +350,7 @@ int agent_start(struct agent *a, struct problem *p) {
 void agent_done(struct agent *a) {
         unit_watch_free(a->unit_watch);
         renew_free(a->renew);
+        measure_free(a->measure);
         local_volumes_free(a->local_volumes);
         watches_free(a->watches);
         node_free(a->node);

@@ -21,6 +21,7 @@ struct unit_watch;
 struct log_sockets;
 struct local_volumes;
 struct trash;
+struct measure;
 
 struct agent_config {
         char *node_name;
@@ -57,6 +58,7 @@ struct agent {
         struct local_volumes *local_volumes;
         struct node *node;
         struct renew *renew;
+        struct measure *measure;
         struct unit_watch *unit_watch;
         struct machine_facts machine;
         char node_ip[16];

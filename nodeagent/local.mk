@@ -16,11 +16,12 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/pod/decide-container.c nodeagent/pod/decide-end.c nodeagent/runtime/images.c nodeagent/runtime/images.h \
 	nodeagent/runtime/run-state.c nodeagent/runtime/runtime.h nodeagent/runtime/systemd-state.c nodeagent/runtime/systemd.h \
 	nodeagent/pod/volume-folder.c nodeagent/pod/volume-folder.h \
+	nodeagent/measure.h nodeagent/measure-rates.c \
 	nodeagent/statedir.c nodeagent/statedir.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
 	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
 	nodeagent/agent.c nodeagent/agent.h nodeagent/clean.c nodeagent/clean.h nodeagent/unit-watch.c nodeagent/unit-watch.h nodeagent/machine.c nodeagent/machine.h \
-	nodeagent/main.c nodeagent/csr.c nodeagent/csr.h nodeagent/pod/container-files.c nodeagent/pod/fetch.c nodeagent/pod/fetch.h nodeagent/pod/local-volumes.c nodeagent/pod/local-volumes.h nodeagent/network/network.c nodeagent/network/network.h nodeagent/network/network-watch.c nodeagent/network/network-watch.h \
+	nodeagent/main.c nodeagent/measure.c nodeagent/csr.c nodeagent/csr.h nodeagent/pod/container-files.c nodeagent/pod/fetch.c nodeagent/pod/fetch.h nodeagent/pod/local-volumes.c nodeagent/pod/local-volumes.h nodeagent/network/network.c nodeagent/network/network.h nodeagent/network/network-watch.c nodeagent/network/network-watch.h \
 	nodeagent/network/conntrack.c nodeagent/network/conntrack.h nodeagent/network/nft.c nodeagent/network/nft.h nodeagent/network/nft-monitor.c nodeagent/network/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod/exec.c nodeagent/pod/hooks.c nodeagent/pod/no-effect.c nodeagent/pod/report.c \
 	nodeagent/pod/container.c nodeagent/pod/drive.c nodeagent/pod/pod.c nodeagent/pod/pod.h nodeagent/pod/pod-disk.c \
 	nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/probing.c nodeagent/pod/sandbox.c nodeagent/pod/trash.c nodeagent/pod/trash.h nodeagent/pod/view.c \

@@ -1,6 +1,8 @@
 /* kreconciled: the controllers. Wiring only. */
 #include "lib/fileio.h"
 #include "lib/log.h"
+#include "lib/quantity.h"
+#include "reconcilers/autoscaler.h"
 #include "reconcilers/podcidr.h"
 #include "reconcilers/collector.h"
 #include "reconcilers/manager.h"
@@ -14,6 +16,8 @@ struct kreconciled_flags {
         uint32_t node_cidr_mask_size;
         char *signing_cert_file, *signing_key_file;
         uint64_t node_monitor_grace_us;
+        uint64_t hpa_period_us, hpa_initialization_us, hpa_readiness_us, hpa_downscale_us;
+        char *hpa_tolerance;
 };
 
 #define AT(field) offsetof(struct kreconciled_flags, field)
@@ -30,6 +34,23 @@ static const struct option_row rows[] = {
                 {"node-monitor-grace-period", 0, OPTION_DURATION, AT(node_monitor_grace_us), "TIME",
                                 "how long a node may be silent before it counts as unreachable",
                                 "40s"},
+                {"horizontal-pod-autoscaler-sync-period", 0, OPTION_DURATION, AT(hpa_period_us),
+                                "TIME", "how often HorizontalPodAutoscalers decide", "15s"},
+                {"horizontal-pod-autoscaler-tolerance", 0, OPTION_STRING, AT(hpa_tolerance),
+                                "SHARE", "deviation of a metric from its target that they ignore",
+                                "0.1"},
+                {"horizontal-pod-autoscaler-downscale-stabilization", 0, OPTION_DURATION,
+                                AT(hpa_downscale_us), "TIME",
+                                "how long a higher number of pods is remembered", "5m"},
+                {"horizontal-pod-autoscaler-cpu-initialization-period", 0, OPTION_DURATION,
+                                AT(hpa_initialization_us), "TIME",
+                                "how long after a pod's start its CPU counts only if it is ready",
+                                "5m"},
+                {"horizontal-pod-autoscaler-initial-readiness-delay", 0, OPTION_DURATION,
+                                AT(hpa_readiness_us), "TIME",
+                                "how long after its start a pod may become ready for the first "
+                                "time",
+                                "30s"},
 };
 #define CONTROLLER_ROW(name) &name##_controller,
 static const struct controller *const controllers[] = {CONTROLLERS(CONTROLLER_ROW)};
@@ -37,6 +58,7 @@ static const struct controller *const controllers[] = {CONTROLLERS(CONTROLLER_RO
 struct kreconciled {
         struct manager *manager;
         struct collector *collector;
+        struct autoscaler *autoscaler;
 };
 
 static int set_leading(struct kreconciled *k, bool leading) {
@@ -44,6 +66,7 @@ static int set_leading(struct kreconciled *k, bool leading) {
 
         if (r < 0)
                 return r;
+        autoscaler_set_leading(k->autoscaler, leading);
         return collector_set_leading(k->collector, leading);
 }
 
@@ -112,14 +135,39 @@ static int make_config(const struct kreconciled_flags *flags, struct world_confi
         return r;
 }
 
-static int setup(
-                struct kreconciled *k, struct program *program, const struct world_config *config) {
+/* The settings of the autoscaler. Logs errors. */
+static int make_autoscaler_config(
+                const struct kreconciled_flags *flags, struct autoscaler_options *ret) {
+        int64_t tolerance;
+
+        if (quantity_parse_str_milli(flags->hpa_tolerance, &tolerance) < 0 || tolerance < 0 ||
+                        tolerance > 1000) {
+                log_error("--horizontal-pod-autoscaler-tolerance %s: use a share from 0 to 1, as "
+                          "0.1",
+                                flags->hpa_tolerance);
+                return -EINVAL;
+        }
+        if (flags->hpa_period_us < 1000000) {
+                log_error("--horizontal-pod-autoscaler-sync-period must be at least 1s");
+                return -EINVAL;
+        }
+        *ret = (struct autoscaler_options){.period_us = flags->hpa_period_us,
+                        .config = {.tolerance = (double)tolerance / 1000,
+                                        .initial_readiness_us = flags->hpa_readiness_us,
+                                        .cpu_initialization_us = flags->hpa_initialization_us,
+                                        .downscale_us = flags->hpa_downscale_us}};
+        return 0;
+}
+
+static int setup(struct kreconciled *k, struct program *program, const struct world_config *config,
+                struct autoscaler_options *autoscaler) {
         struct manager_options manager = {.event = daemon_event(program_daemon(program)),
                         .client = program_client(program),
                         .metrics = daemon_metrics(program_daemon(program)),
                         .config = config,
                         .controllers = controllers,
                         .count = ELEMENTS(controllers),
+                        .kinds = AUTOSCALER_KINDS,
                         .listener = on_change,
                         .on_synced = on_synced,
                         .userdata = k};
@@ -129,6 +177,12 @@ static int setup(
         int r;
 
         r = manager_new(&k->manager, &manager);
+        if (r < 0)
+                return r;
+        autoscaler->event = manager.event;
+        autoscaler->client = manager.client;
+        autoscaler->manager = k->manager;
+        r = autoscaler_new(&k->autoscaler, autoscaler);
         if (r < 0)
                 return r;
         collector.manager = k->manager;
@@ -141,6 +195,7 @@ static int run(struct program_flags *common) {
         _cleanup_(program_freep) struct program *program = NULL;
         _cleanup_free_ char *cert = NULL, *key = NULL;
         struct world_config config;
+        struct autoscaler_options autoscaler;
         struct kreconciled k = {0};
         struct program_options options = {.name = "kreconciled",
                         .flags = common,
@@ -151,13 +206,16 @@ static int run(struct program_flags *common) {
 
         if (make_config(flags, &config, &cert, &key) < 0)
                 return 1;
+        if (make_autoscaler_config(flags, &autoscaler) < 0)
+                return 1;
         if (program_new(&program, &options) < 0)
                 return 1;
-        r = setup(&k, program, &config);
+        r = setup(&k, program, &config, &autoscaler);
         if (r < 0)
                 log_error_errno(r, "Cannot start");
         else
                 code = program_run(program);
+        autoscaler_free(k.autoscaler);
         collector_free(k.collector);
         manager_free(k.manager);
         return code;

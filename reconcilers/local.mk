@@ -59,6 +59,9 @@ tests_unit_test_gitsync_run_LDADD = libgitsync.a $(TEST_LIBS) $(GITSYNC_LIBS)
 sbin_PROGRAMS += reconcilers/kreconciled reconcilers/kschedd
 noinst_LIBRARIES += libreconcile.a
 libreconcile_a_SOURCES = \
+	reconcilers/autoscaler.c reconcilers/autoscaler.h \
+	reconcilers/horizontalpodautoscaler.c reconcilers/horizontalpodautoscaler.h \
+	reconcilers/horizontalpodautoscaler-behavior.c reconcilers/horizontalpodautoscaler-metrics.c \
 	reconcilers/collector.c reconcilers/collector.h reconcilers/controller.h reconcilers/clusterrole.c reconcilers/csr.c \
 	reconcilers/daemonset.c \
 	reconcilers/daemonset-internal.h \
@@ -146,3 +149,6 @@ tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/f
 tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_storage_SOURCES = tests/unit/test-storage.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-autoscaling
+tests_unit_test_autoscaling_SOURCES = tests/unit/test-autoscaling.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_autoscaling_LDADD = libreconcile.a $(TEST_LIBS)

@@ -187,6 +187,7 @@ int manager_new(struct manager **ret, const struct manager_options *options) {
                 return -ENOMEM;
         m->options = *options;
         m->world = (struct world){.source = &live_source, .data = m, .config = options->config};
+        m->wanted = options->kinds;
         m->lease_seen = map_new(free);
         m->runners = calloc(options->count, sizeof(*m->runners));
         if (!m->lease_seen || !m->runners)

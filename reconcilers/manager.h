@@ -18,6 +18,7 @@ struct manager_options {
         const struct world_config *config;
         const struct controller *const *controllers;
         size_t count;
+        uint64_t kinds; /* WORLD_BIT() of those that something else than a controller reads */
         manager_listener listener;
         void (*on_synced)(void *userdata);
         void *userdata;

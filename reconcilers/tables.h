@@ -6,7 +6,8 @@
 /* clang-format off */
 
 /* X(name): the controller name_controller, in a file of that name. (The garbage collector is not in
- * the list: collector.c runs it on the owner graph.) */
+ * the list: collector.c runs it on the owner graph; nor is the autoscaler: autoscaler.c runs it on a
+ * timer.) */
 #define CONTROLLERS(X) \
         X(claimprotection) \
         X(clusterrole) \
@@ -54,6 +55,7 @@
         X(REVISIONS, KIND_CONTROLLERREVISIONS, NULL, NULL) \
         X(JOBS, KIND_JOBS, NULL, NULL) \
         X(CRONJOBS, KIND_CRONJOBS, NULL, NULL) \
+        X(AUTOSCALERS, KIND_HORIZONTALPODAUTOSCALERS, NULL, NULL) \
         X(BUDGETS, KIND_PODDISRUPTIONBUDGETS, NULL, NULL) \
         X(VOLUMES, KIND_PERSISTENTVOLUMES, NULL, NULL) \
         X(CLAIMS, KIND_PERSISTENTVOLUMECLAIMS, NULL, NULL) \

@@ -12,6 +12,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/join \
 	tests/lab/node \
 	tests/lab/story \
+	tests/lab/stories/autoscaling \
 	tests/lab/stories/storage \
 	tests/lab/stories/workloads \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
@@ -25,6 +26,8 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/wire \
 	tests/clients/wire.py \
 	tests/clients/wireclient.py \
+	tests/clients/autoscaling \
+	tests/clients/autoscaling.py \
 	tests/clients/batch \
 	tests/clients/definitions \
 	tests/clients/definitions.py \

@@ -165,8 +165,11 @@ static bool allow_nodes(struct api *a, const struct access *access, const char *
                 return true; /* its routes go to all of them */
         if (streq(access->verb, "create"))
                 return isempty(access->subresource); /* admission: only its own */
-        return streq(access->name, node) &&
-               (isempty(access->subresource) || streq(access->subresource, "status")) &&
+        if (!streq(access->name, node))
+                return false;
+        if (streq(access->subresource, "usage"))
+                return streq(access->verb, "update");
+        return (isempty(access->subresource) || streq(access->subresource, "status")) &&
                (streq(access->verb, "update") || streq(access->verb, "patch"));
 }
 

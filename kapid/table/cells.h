@@ -39,6 +39,14 @@ json_t *cells_volume_claim(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_modes(const json_t *volume, uint64_t now_us);
 json_t *cells_volume_phase(const json_t *volume_or_claim, uint64_t now_us);
 
+/* HorizontalPodAutoscalers, cells-autoscaling.c. */
+json_t *cells_hpa_reference(const json_t *hpa, uint64_t now_us);
+json_t *cells_hpa_targets(const json_t *hpa, uint64_t now_us);
+
+/* metrics.k8s.io, cells-metrics.c. */
+json_t *cells_metrics_cpu(const json_t *pod, uint64_t now_us);
+json_t *cells_metrics_memory(const json_t *pod, uint64_t now_us);
+
 /* Ingresses and NetworkPolicies, cells-networking.c. */
 json_t *cells_ingress_addresses(const json_t *ingress, uint64_t now_us);
 json_t *cells_ingress_hosts(const json_t *ingress, uint64_t now_us);

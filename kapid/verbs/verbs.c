@@ -16,7 +16,7 @@ static const struct {
                 {"deletecollection", KIND_DELETECOLLECTION, verb_delete_collection},
 };
 
-/* Handlers of a POST (or, for log, a GET) to a subresource; all others read or write a part of the
+/* Handlers of a POST (or, for log, a GET, for usage a PUT) to a subresource; all others read or write a part of the
  * object. */
 static const struct {
         const char *name;
@@ -27,6 +27,7 @@ static const struct {
                 {"eviction", "create", verb_eviction},
                 {"token", "create", verb_token},
                 {"log", "get", verb_log},
+                {"usage", "update", verb_usage},
 };
 
 static void run_subresource(
@@ -67,8 +68,10 @@ void verb_run(struct request *request) {
                                 ((table[i].bit & (KIND_UPDATE | KIND_PATCH)) &&
                                                 isempty(request->route.name)))
                         break;
-                if (!request->kind->stored)
+                if (!request->kind->stored && table[i].bit == KIND_CREATE)
                         verb_review(request);
+                else if (!request->kind->stored)
+                        verb_metrics(request);
                 else
                         table[i].run(request);
                 return;

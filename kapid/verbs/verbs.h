@@ -16,9 +16,12 @@ void verb_delete(struct request *request);
 void verb_delete_collection(struct request *request);
 /* Kinds that are answered and not stored: reviews. */
 void verb_review(struct request *request);
+/* ... and metrics.k8s.io, made from what agents report. */
+void verb_metrics(struct request *request);
 
 /* Subresources that are more than a part of the object. */
 void verb_binding(struct request *request);
 void verb_eviction(struct request *request);
 void verb_token(struct request *request);
 void verb_log(struct request *request);
+void verb_usage(struct request *request);

@@ -90,9 +90,12 @@ static const struct pod_field fields[] = {
                 {"securityContext.runAsUser", "User", number_as_text, .flags = FIELD_INHERITED},
                 {"spec.activeDeadlineSeconds", "RuntimeMaxUSec", seconds_as_usec,
                                 .flags = FIELD_OF_POD},
+                /* Usage is reported; on control groups v1 the default is no. */
+                {NULL, "CPUAccounting", .constant = "true"},
                 /* systemd ignores it by default; programs in a pipe rely on it. */
                 {NULL, "IgnoreSIGPIPE", .constant = "false"},
                 {NULL, "KillMode", .constant = "\"mixed\""},
+                {NULL, "MemoryAccounting", .constant = "true"},
                 /* Bytes as they came: no "<3>" is a level. */
                 {NULL, "SyslogLevelPrefix", .constant = "false"},
                 /* Processes and threads of a container. */

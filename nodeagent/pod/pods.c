@@ -207,6 +207,20 @@ void pods_each(struct pods *all, void (*func)(const json_t *object, void *userda
                 func(((struct pod *)map_entry_value(e))->object, userdata);
 }
 
+void pods_each_container(struct pods *all,
+                void (*func)(const json_t *pod, const char *container, const char *unit,
+                                void *userdata),
+                void *userdata) {
+        map_foreach (all->by_uid, e) {
+                const struct pod *p = map_entry_value(e);
+
+                for (size_t i = 0; i < p->count; i++)
+                        if (p->containers[i].unit)
+                                func(p->object, p->records[i].name, p->containers[i].unit,
+                                                userdata);
+        }
+}
+
 /* ---- from the disk ---- */
 
 static void load_one(const char *uid, void *userdata) {

@@ -32,6 +32,11 @@ void pods_check_units(struct pods *p);
 void pods_mend_network(struct pods *p);
 /* Calls for every pod's object (resource accounting). */
 void pods_each(struct pods *p, void (*func)(const json_t *object, void *userdata), void *userdata);
+/* Calls for every container, one pod after another; unit: its name in the runtime. */
+void pods_each_container(struct pods *p,
+                void (*func)(const json_t *pod, const char *container, const char *unit,
+                                void *userdata),
+                void *userdata);
 size_t pods_count(const struct pods *p);
 /* Whether one of which processes may run uses the PersistentVolume of that name. */
 bool pods_use_volume(const struct pods *p, const char *volume);

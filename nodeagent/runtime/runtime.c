@@ -33,6 +33,11 @@ int runtime_state(struct runtime *r, const char *name, struct run_state *ret) {
         return r->ops->state(r, name, ret);
 }
 
+int runtime_usage(
+                struct runtime *r, const char *name, runtime_usage_func done, void *userdata) {
+        return r->ops->usage(r, name, done, userdata);
+}
+
 int runtime_exec(struct runtime *r, const json_t *unit, runtime_exec_func done, void *userdata,
                 struct runtime_exec **ret) {
         return r->ops->exec(r, unit, done, userdata, ret);

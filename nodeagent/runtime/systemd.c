@@ -94,6 +94,11 @@ static int systemd_state(struct runtime *r, const char *name, struct run_state *
         return 1;
 }
 
+static int systemd_usage(
+                struct runtime *r, const char *name, runtime_usage_func done, void *userdata) {
+        return units_usage(of(r)->units, name, done, userdata);
+}
+
 static void on_exec_done(const char *result, void *userdata) {
         static const struct {
                 const char *result;
@@ -212,6 +217,7 @@ static const struct runtime_ops systemd_ops = {.name = "systemd",
                 .kill = systemd_kill,
                 .clear = systemd_clear,
                 .state = systemd_state,
+                .usage = systemd_usage,
                 .exec = systemd_exec,
                 .exec_cancel = systemd_exec_cancel,
                 .logs = systemd_logs,

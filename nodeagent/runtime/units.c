@@ -685,3 +685,84 @@ int units_check(struct units *u, const json_t *unit, units_drift_func on_drift, 
                 check_free(c);
         return r;
 }
+
+/* --- usage: two properties, asked for at the same time --- */
+
+struct usage {
+        units_usage_func done;
+        void *userdata;
+        char *name;
+        uint64_t cpu_ns, memory_bytes; /* UINT64_MAX: not known, as systemd has it */
+        unsigned refs, waiting;
+};
+
+static void usage_unref(void *userdata) {
+        struct usage *g = userdata;
+
+        if (--g->refs > 0)
+                return;
+        free(g->name);
+        free(g);
+}
+
+static int on_amount(sd_bus_message *m, struct usage *g, uint64_t *ret) {
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "v", "t", ret) < 0)
+                *ret = UINT64_MAX;
+        if (--g->waiting == 0)
+                g->done(g->name, g->cpu_ns != UINT64_MAX && g->memory_bytes != UINT64_MAX,
+                                g->cpu_ns, g->memory_bytes, g->userdata);
+        return 0;
+}
+
+static int on_cpu(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct usage *g = userdata;
+
+        return on_amount(m, g, &g->cpu_ns);
+}
+
+static int on_memory(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        struct usage *g = userdata;
+
+        return on_amount(m, g, &g->memory_bytes);
+}
+
+/* The slot holds a reference of g, also when the bus is closed before the answer. */
+static int ask_amount(struct units *u, const char *path, const char *property,
+                sd_bus_message_handler_t handler, struct usage *g) {
+        sd_bus_slot *slot = NULL;
+        int r = sd_bus_call_method_async(u->bus, &slot, MANAGER, path,
+                        "org.freedesktop.DBus.Properties", "Get", handler, g, "ss",
+                        MANAGER ".Service", property);
+
+        if (r < 0)
+                return r;
+        g->refs++;
+        g->waiting++;
+        (void)sd_bus_slot_set_destroy_callback(slot, usage_unref);
+        (void)sd_bus_slot_set_floating(slot, 1);
+        sd_bus_slot_unref(slot);
+        return 0;
+}
+
+int units_usage(struct units *u, const char *name, units_usage_func done, void *userdata) {
+        _cleanup_free_ char *path = NULL;
+        struct usage *g;
+        int r = sd_bus_path_encode(UNIT_PATH, name, &path);
+
+        if (r < 0)
+                return r;
+        g = calloc(1, sizeof(*g));
+        if (!g)
+                return -ENOMEM;
+        *g = (struct usage){.done = done,
+                        .userdata = userdata,
+                        .name = strdup(name),
+                        .cpu_ns = UINT64_MAX,
+                        .memory_bytes = UINT64_MAX,
+                        .refs = 1};
+        r = g->name ? ask_amount(u, path, "CPUUsageNSec", on_cpu, g) : -ENOMEM;
+        if (r >= 0)
+                (void)ask_amount(u, path, "MemoryCurrent", on_memory, g);
+        usage_unref(g);
+        return r;
+}
