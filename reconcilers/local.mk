@@ -78,6 +78,10 @@ libreconcile_a_SOURCES = \
 	reconcilers/job-policy.c \
 	reconcilers/job-pods.c \
 	reconcilers/job-view.c \
+	reconcilers/loadbalancer.c \
+	reconcilers/loadbalancer-internal.h \
+	reconcilers/loadbalancer-nodes.c \
+	reconcilers/loadbalancer-view.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podcidr.h reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
 	reconcilers/replicas.c reconcilers/replicas.h reconcilers/replicaset.c reconcilers/replicationcontroller.c \

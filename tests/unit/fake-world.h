@@ -16,7 +16,7 @@ enum { FAKE_OBJECTS_MAX = 600 };
 struct fake {
         json_t *objects[WORLD_KINDS_MAX][FAKE_OBJECTS_MAX];
         size_t counts[WORLD_KINDS_MAX];
-        uint64_t lease_seen_us;
+        uint64_t lease_seen_us, lease_unbroken_us;
         struct world_config config;
         struct world world;
 };
@@ -54,13 +54,18 @@ static inline uint64_t fake_lease_seen(void *data, const char *name) {
         return ((struct fake *)data)->lease_seen_us;
 }
 
+static inline uint64_t fake_lease_unbroken(void *data, const char *name) {
+        return ((struct fake *)data)->lease_unbroken_us;
+}
+
 static inline int fake_zone(void *data, const char *name, struct time_zone **ret) {
         return time_zone_load(name, ret);
 }
 
 static inline struct fake *fake_new(void) {
         static const struct world_source source = {
-                        fake_get, fake_list, fake_all, fake_lease_seen, fake_zone};
+                        fake_get, fake_list, fake_all, fake_lease_seen, fake_lease_unbroken,
+                        fake_zone};
         struct fake *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
