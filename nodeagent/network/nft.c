@@ -127,6 +127,8 @@ static void say_once(struct nft *n, const char *key, const char *what, const cha
 static void on_refused(const char *key, const char *element, const char *holder, void *userdata) {
         _cleanup_free_ char *why = strformat("%s has it already", holder);
 
+        if (startswith(element, "balanced "))
+                return; /* services share a load balancer's address: one of them is enough */
         say_once(userdata, key, element, strempty(why));
 }
 
