@@ -79,3 +79,6 @@ libkeelson_a_SOURCES += lib/cron.c lib/cron.h lib/ranges.c lib/ranges.h lib/time
 check_PROGRAMS += tests/unit/test-cron
 tests_unit_test_cron_SOURCES = tests/unit/test-cron.c tests/unit/unit.h
 tests_unit_test_cron_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-address
+tests_unit_test_address_SOURCES = tests/unit/test-address.c tests/unit/unit.h
+tests_unit_test_address_LDADD = $(TEST_LIBS)

@@ -566,6 +566,17 @@ static void place(struct lb_view *v, const json_t *service, const char *key, con
         }
 }
 
+static void remove_unused(struct lb_view *v) {
+        map_foreach (v->entries, i) {
+                struct lb_entry *e = map_entry_value(i);
+
+                if (json_array_size(e->services) > 0)
+                        continue;
+                e->pool->in_use--;
+                map_remove(v->entries, map_entry_key(i));
+        }
+}
+
 void lb_allocate(struct lb_view *v) {
         _cleanup_objects_ struct objects services = {0};
         _cleanup_json_ json_t *have = NULL;
@@ -582,6 +593,7 @@ void lb_allocate(struct lb_view *v) {
                 if (lb_is_ours(services.items[i]))
                         adopt(v, services.items[i], key);
         }
+        remove_unused(v);
         have = addresses_by_service(v);
         for (size_t i = 0; i < services.count; i++) {
                 _cleanup_free_ char *key = object_key(services.items[i]);
@@ -589,13 +601,5 @@ void lb_allocate(struct lb_view *v) {
                 assert(key);
                 if (lb_wants(services.items[i]))
                         place(v, services.items[i], key, json_object_get(have, key));
-        }
-        map_foreach (v->entries, i) {
-                struct lb_entry *e = map_entry_value(i);
-
-                if (json_array_size(e->services) == 0) {
-                        e->pool->in_use--;
-                        map_remove(v->entries, e->text);
-                }
         }
 }

@@ -142,3 +142,6 @@ tests_unit_test_statefulset_SOURCES = tests/unit/test-statefulset.c tests/unit/f
 tests_unit_test_statefulset_LDADD = libreconcile.a $(TEST_LIBS)
 tests_unit_test_storage_SOURCES = tests/unit/test-storage.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-loadbalancer
+tests_unit_test_loadbalancer_SOURCES = tests/unit/test-loadbalancer.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_loadbalancer_LDADD = libreconcile.a nodeagent/libnodeagent.a $(TEST_LIBS)

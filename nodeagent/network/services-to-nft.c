@@ -262,6 +262,8 @@ static void external_address(
 static void source_rules(struct port_context *c, const char *verdict) {
         json_t *rules = json_array();
         _cleanup_free_ char *name = strformat("lb-%s", c->stem);
+        struct address node = address_parse(strempty(c->facts->node_ip));
+        bool node_passes = false;
         const json_t *v;
         size_t i;
 
@@ -272,11 +274,15 @@ static void source_rules(struct port_context *c, const char *verdict) {
                 if (address_range_parse(text, &r) < 0 || r.first.size != 4 ||
                                 text[strspn(text, "0123456789./")])
                         continue;
+                node_passes |= address_range_has(&r, &node);
                 json_array_append_new(rules, endswith(text, "/0") ? json_string(verdict)
                                                                    : json_sprintf("ip saddr %s %s",
                                                                                      text,
                                                                                      verdict));
         }
+        /* The machine that carries the address asks with the address itself as its own. */
+        if (node_passes)
+                json_array_append_new(rules, json_sprintf("fib saddr type local %s", verdict));
         json_array_append_new(rules, json_string("drop"));
         if (name)
                 chain(c->model, name, rules);

@@ -17,6 +17,7 @@ struct fake {
         json_t *objects[WORLD_KINDS_MAX][FAKE_OBJECTS_MAX];
         size_t counts[WORLD_KINDS_MAX];
         uint64_t lease_seen_us, lease_unbroken_us;
+        uint64_t pulse_seen_us; /* of the lease keelson.load-balancer */
         struct world_config config;
         struct world world;
 };
@@ -51,7 +52,9 @@ static inline void fake_all(void *data, enum world_kind kind, struct objects *re
 }
 
 static inline uint64_t fake_lease_seen(void *data, const char *name) {
-        return ((struct fake *)data)->lease_seen_us;
+        const struct fake *f = data;
+
+        return streq(name, "keelson.load-balancer") ? f->pulse_seen_us : f->lease_seen_us;
 }
 
 static inline uint64_t fake_lease_unbroken(void *data, const char *name) {
