@@ -35,6 +35,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/python.py \
 	tests/clients/etcdctl \
 	tests/clients/etcdctl-beside-etcd \
+	tests/clients/loadbalancer \
 	tests/clients/storage \
 	tests/clients/quota \
 	tests/clients/quota.py \
