@@ -1,5 +1,5 @@
-/* The pools' status is the order, the addresses on the links are what is; each event and each second
- * brings the two together.
+/* The pools' status is the order, the addresses on the links are what is; each event and each
+ * second brings the two together.
  *
  *      the pool names this node   the address is put on a link and announced, and the node renews
  *                                 its lease every second
@@ -20,9 +20,9 @@
 enum {
         TICK_US = 1000000,
         CARRIED_VALID_S = 4,
-        ANNOUNCEMENTS = 4,      /* one at once, the others every second: some may be lost */
-        IN_TOUCH_US = 2000000,  /* as long after a renewal nobody else can have been chosen */
-        GIVEN_UP_US = 3000000,  /* how long the pools' word does not count after giving up */
+        ANNOUNCEMENTS = 4,     /* one at once, the others every second: some may be lost */
+        IN_TOUCH_US = 2000000, /* as long after a renewal nobody else can have been chosen */
+        GIVEN_UP_US = 3000000, /* how long the pools' word does not count after giving up */
 };
 
 /* An address that this node carries. */
@@ -152,20 +152,27 @@ static void log_failure(struct load_balancer *l, const char *text, const char *p
                 log_warning_errno(r, "Cannot answer for the load balancer address %s", text);
 }
 
+static int take_and_hold(struct load_balancer *l, const char *text) {
+        if (!map_get(l->items, text)) {
+                int r = take(l, text);
+
+                if (r < 0)
+                        return r;
+        }
+        return hold(l, map_get(l->items, text));
+}
+
 static void hold_all(struct load_balancer *l, const json_t *want) {
         const char *text;
         json_t *pool;
 
         json_object_foreach (json_unconst(want), text, pool) {
                 bool is_new = !map_get(l->items, text);
-                int r = 0;
+                int r;
 
                 if (was_given_up(l, text))
                         continue;
-                if (is_new)
-                        r = take(l, text);
-                if (r >= 0)
-                        r = hold(l, map_get(l->items, text));
+                r = take_and_hold(l, text);
                 if (r < 0) {
                         log_failure(l, text, json_string_value(pool), r);
                         map_remove(l->items, text);
@@ -198,8 +205,8 @@ static json_t *wanted(struct load_balancer *l) {
         json_t *want = json_object();
 
         informer_foreach(l->pools, e) {
-                if (want && load_balancer_addresses(informer_object(e),
-                                            l->agent->config.node_name, want) < 0) {
+                if (want && load_balancer_addresses(informer_object(e), l->agent->config.node_name,
+                                            want) < 0) {
                         json_decref(want);
                         return NULL;
                 }
@@ -217,8 +224,9 @@ static void settle(struct load_balancer *l) {
         }
         map_foreach (l->items, i)
                 if (!wants(want, map_entry_key(i)))
-                        drop(l, map_entry_key(i), "the control plane gave it to another node, or "
-                                                  "its services are gone");
+                        drop(l, map_entry_key(i),
+                                        "the control plane gave it to another node, or "
+                                        "its services are gone");
         r = carried_refresh(l->carried);
         if (r < 0)
                 log_warning_errno(r, "Cannot read the machine's addresses");

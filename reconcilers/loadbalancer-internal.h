@@ -69,8 +69,8 @@ struct lb_refusal {
 };
 /* An address of the family for the service: an entry that it may share, or a new one. NULL, and
  * *ret says why; its message is the caller's. */
-struct lb_entry *lb_place(struct lb_view *v, const json_t *service, unsigned size,
-                struct lb_refusal *ret);
+struct lb_entry *lb_place(
+                struct lb_view *v, const json_t *service, unsigned size, struct lb_refusal *ret);
 /* Releases what services no longer have, keeps what they show, places those without. */
 void lb_allocate(struct lb_view *v);
 /* Chooses a node for every address. a: when to look again. */

@@ -17,7 +17,7 @@ enum {
         SILENT_US = 2000000,
         GRACE_US = 3000000, /* after the start */
         PROOF_US = 1500000, /* how long after its last renewal our own must have been seen */
-        AGAIN_US = 100000, /* while that proof is missing */
+        AGAIN_US = 100000,  /* while that proof is missing */
         LATER_US = 1000000,
 };
 
@@ -39,8 +39,6 @@ static bool is_silent(const struct choice *c, const char *node) {
 
         if (!lease)
                 return false;
-        if (!*json_str_or(lease, "spec.holderIdentity", ""))
-                return true; /* the machine is being switched off */
         if (json_int_or(lease, "spec.leaseDurationSeconds", 0) > LEASE_SECONDS_MAX)
                 return false;
         seen = MAX(w->source->lease_seen(w->data, node), w->started_us + GRACE_US);
@@ -79,12 +77,12 @@ static void find_silent(struct choice *c) {
 static bool is_allowed(const struct lb_pool *pool, const json_t *node) {
         return !object_label(node, EXCLUDE_LABEL) &&
                (!pool->nodes || label_selector_matches(
-                                               pool->nodes, json_at(node, "metadata.labels")));
+                                                pool->nodes, json_at(node, "metadata.labels")));
 }
 
 static bool is_fit(const struct choice *c, const struct lb_pool *pool, const json_t *node) {
-        return node && is_allowed(pool, node) && !object_is_deleting(node) &&
-               node_is_ready(node) && !json_bool_or(node, "spec.unschedulable", false) &&
+        return node && is_allowed(pool, node) && !object_is_deleting(node) && node_is_ready(node) &&
+               !json_bool_or(node, "spec.unschedulable", false) &&
                !map_get(c->silent, object_name(node));
 }
 

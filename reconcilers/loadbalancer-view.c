@@ -134,8 +134,7 @@ bool lb_accepts(const struct lb_view *v, const struct lb_entry *e, const json_t 
                         (asked.size == 0 && *addresses_asked(service)))
                 return false;
         json_array_foreach (e->services, i, key) {
-                const json_t *other =
-                                world_get_key(v->w, WORLD_SERVICES, json_string_value(key));
+                const json_t *other = world_get_key(v->w, WORLD_SERVICES, json_string_value(key));
 
                 if (other && streq(object_uid(other), object_uid(service)))
                         return true;
@@ -155,8 +154,8 @@ static void entry_free(void *p) {
         free(e);
 }
 
-static struct lb_entry *entry_new(struct lb_view *v, struct lb_pool *pool,
-                const struct address *address) {
+static struct lb_entry *entry_new(
+                struct lb_view *v, struct lb_pool *pool, const struct address *address) {
         struct lb_entry *e = calloc(1, sizeof(*e));
 
         assert(e);
@@ -309,8 +308,7 @@ static const char *reserved_by(struct lb_view *v, const char *text) {
 
 /* --- placing --- */
 
-static void refuse(struct lb_refusal *ret, const char *reason, const char *fmt, ...)
-                _printf_(3, 4);
+static void refuse(struct lb_refusal *ret, const char *reason, const char *fmt, ...) _printf_(3, 4);
 static void refuse(struct lb_refusal *ret, const char *reason, const char *fmt, ...) {
         va_list ap;
 
@@ -321,8 +319,8 @@ static void refuse(struct lb_refusal *ret, const char *reason, const char *fmt, 
         va_end(ap);
 }
 
-static bool pool_admits(const struct lb_view *v, const struct lb_pool *pool,
-                const json_t *service) {
+static bool pool_admits(
+                const struct lb_view *v, const struct lb_pool *pool, const json_t *service) {
         const json_t *ns = world_get(v->w, WORLD_NAMESPACES, NULL, object_namespace(service));
 
         return (!pool->namespaces || label_selector_matches(pool->namespaces,
@@ -363,8 +361,9 @@ static struct lb_entry *place_asked(struct lb_view *v, const json_t *service,
         else if (e)
                 return e;
         else if (pool->in_use >= LB_ADDRESSES_MAX)
-                refuse(ret, "PoolEmpty", "the AddressPool \"%s\" has %d addresses in use, which "
-                                         "is the most that one pool can have; make another pool",
+                refuse(ret, "PoolEmpty",
+                                "the AddressPool \"%s\" has %d addresses in use, which "
+                                "is the most that one pool can have; make another pool",
                                 object_name(pool->object), LB_ADDRESSES_MAX);
         else
                 return entry_new(v, pool, asked);
@@ -392,8 +391,8 @@ static struct address free_address(struct lb_view *v, const struct lb_pool *pool
 }
 
 /* An address that services of the same key have already. */
-static struct lb_entry *shared_entry(
-                struct lb_view *v, const struct lb_pool *pool, const json_t *service, unsigned size) {
+static struct lb_entry *shared_entry(struct lb_view *v, const struct lb_pool *pool,
+                const json_t *service, unsigned size) {
         if (!*sharing_key(service))
                 return NULL;
         map_foreach (v->entries, i) {
@@ -406,8 +405,8 @@ static struct lb_entry *shared_entry(
         return NULL;
 }
 
-static struct lb_entry *place_any(struct lb_view *v, const json_t *service, unsigned size,
-                struct lb_refusal *ret) {
+static struct lb_entry *place_any(
+                struct lb_view *v, const json_t *service, unsigned size, struct lb_refusal *ret) {
         const char *asked = pool_asked(service);
         size_t fitting = 0;
 
@@ -446,8 +445,8 @@ static struct lb_entry *place_any(struct lb_view *v, const json_t *service, unsi
         return NULL;
 }
 
-struct lb_entry *lb_place(struct lb_view *v, const json_t *service, unsigned size,
-                struct lb_refusal *ret) {
+struct lb_entry *lb_place(
+                struct lb_view *v, const json_t *service, unsigned size, struct lb_refusal *ret) {
         struct address asked = asked_of_family(service, size);
 
         if (asked.size > 0)
@@ -464,11 +463,11 @@ struct lb_entry *lb_place(struct lb_view *v, const json_t *service, unsigned siz
 static int compare_services(const void *a, const void *b) {
         const json_t *x = *(const json_t *const *)a, *y = *(const json_t *const *)b;
         uint64_t s = object_created_us(x), t = object_created_us(y);
-        int r = s < t ? -1 : s > t;
+        int by_ns = strcmp(object_namespace(x), object_namespace(y));
 
-        if (r == 0)
-                r = strcmp(object_namespace(x), object_namespace(y));
-        return r != 0 ? r : strcmp(object_name(x), object_name(y));
+        if (s != t)
+                return s < t ? -1 : 1;
+        return by_ns != 0 ? by_ns : strcmp(object_name(x), object_name(y));
 }
 
 /* Services that are gone, or neither may have the address nor show it, leave the entry. */
@@ -512,8 +511,8 @@ static void adopt(struct lb_view *v, const json_t *service, const char *key) {
 static bool has_family(const struct lb_view *v, const struct objects *entries, const json_t *s,
                 unsigned size) {
         for (size_t i = 0; i < entries->count; i++) {
-                const struct lb_entry *e = map_get(v->entries,
-                                json_string_value(entries->items[i]));
+                const struct lb_entry *e =
+                                map_get(v->entries, json_string_value(entries->items[i]));
 
                 if (e && e->address.size == size && lb_accepts(v, e, s))
                         return true;

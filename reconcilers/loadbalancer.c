@@ -100,10 +100,6 @@ static void loadbalancer_wake(const struct world *w, const struct wake *out, enu
                 if (gone || node_changed(old, object))
                         wake_pools(out);
                 break;
-        case WORLD_LEASES:
-                if (!*json_str_or(object, "spec.holderIdentity", "") || gone)
-                        wake_pools(out);
-                break;
         case WORLD_ENDPOINTSLICES:
                 wake_service_of_slice(w, out, object);
                 break;
@@ -139,11 +135,11 @@ static json_t *rows_of(const struct lb_view *v, const struct lb_pool *pool) {
         if (entries.count > 0)
                 qsort(entries.items, entries.count, sizeof(*entries.items), compare_entries);
         for (size_t i = 0; i < entries.count; i++)
-                assert(json_array_append_new(rows,
-                                       json_pack("{s:s, s:s*, s:O}", "address",
-                                                       entries.items[i]->text, "node",
-                                                       entries.items[i]->node, "services",
-                                                       entries.items[i]->services)) >= 0);
+                assert(json_array_append_new(
+                                       rows, json_pack("{s:s, s:s*, s:O}", "address",
+                                                             entries.items[i]->text, "node",
+                                                             entries.items[i]->node, "services",
+                                                             entries.items[i]->services)) >= 0);
         vector_done(&entries);
         return rows;
 }
@@ -203,8 +199,8 @@ static void plan_pulse(const struct world *w, struct actions *a) {
                 return;
         if (lease && w->mono_us < due)
                 return actions_requeue(a, due - w->mono_us);
-        spec = json_pack("{s:s, s:i, s:s}", "holderIdentity", "kreconciled",
-                        "leaseDurationSeconds", 1, "renewTime", time_format_micro(w->now_us, now));
+        spec = json_pack("{s:s, s:i, s:s}", "holderIdentity", "kreconciled", "leaseDurationSeconds",
+                        1, "renewTime", time_format_micro(w->now_us, now));
         if (lease)
                 action_patch(a, "leases", lease, NULL, json_pack("{s:o}", "spec", spec));
         else
@@ -329,8 +325,7 @@ static void show(const struct world *w, struct actions *a, const json_t *service
                         json_pack("{s:{s:{s:O}, s:o}}", "status", "loadBalancer", "ingress",
                                         o->ingress, "conditions",
                                         conditions_of(w, service, o->reason ? "False" : "True",
-                                                        o->reason ? o->reason : "Assigned",
-                                                        text)));
+                                                        o->reason ? o->reason : "Assigned", text)));
 }
 
 static void keep_finalizer(struct actions *a, const json_t *service, bool keep) {

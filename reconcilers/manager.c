@@ -81,9 +81,8 @@ static int source_zone(void *data, const char *name, struct time_zone **ret) {
         return time_zone_load(name, ret);
 }
 
-static const struct world_source live_source = {
-                source_get, source_list, source_all, source_lease_seen, source_lease_unbroken,
-                source_zone};
+static const struct world_source live_source = {source_get, source_list, source_all,
+                source_lease_seen, source_lease_unbroken, source_zone};
 
 const struct world *manager_world(struct manager *m) {
         m->world.now_us = now_wall_us();

@@ -66,7 +66,8 @@
  * pods on none; by_service: "namespace/service"; by_job: the same of a job that owns
  * them, whatever its uid; by_claim: "namespace/name" of a volume's claimRef;
  * by_free_class: the class of a volume without claimRef; by_volume_node: the node of a volume that
- * keelson made; by_balanced: "1" for services of type LoadBalancer, and those that were; by_volume: a claim's volume; by_waiting_class: the class of a claim without one. */
+ * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim without one;
+ * by_balanced: "1" for services of type LoadBalancer, and those that were. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \

@@ -14,8 +14,7 @@ struct checked {
         struct address_range range;
 };
 
-static int refuse(const struct checked *c, struct problem *p, const char *fmt, ...)
-                _printf_(3, 4);
+static int refuse(const struct checked *c, struct problem *p, const char *fmt, ...) _printf_(3, 4);
 static int refuse(const struct checked *c, struct problem *p, const char *fmt, ...) {
         _cleanup_free_ char *quoted = strformat("\"%.128s\"", c->text), *why = NULL;
         char field[64];
@@ -80,8 +79,7 @@ static int check_pool(struct admission *a, struct problem *p) {
                                        json_at(a->object, "spec.addresses")))
                 return 0;
         json_array_foreach (json_at(a->object, "spec.addresses"), i, v) {
-                struct checked c = {
-                                .a = a, .index = i, .text = strempty(json_string_value(v))};
+                struct checked c = {.a = a, .index = i, .text = strempty(json_string_value(v))};
                 int r;
 
                 if (address_range_parse(c.text, &c.range) < 0)

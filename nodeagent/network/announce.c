@@ -202,8 +202,7 @@ static int send_arp(struct announce *n, const struct address *a, int link,
 static int send_advertisement(struct announce *n, const struct address *a, int link,
                 const unsigned char mac[static MAC_SIZE]) {
         struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_scope_id = (unsigned)link};
-        struct advertisement packet = {
-                        .head.nd_na_hdr.icmp6_type = ND_NEIGHBOR_ADVERT,
+        struct advertisement packet = {.head.nd_na_hdr.icmp6_type = ND_NEIGHBOR_ADVERT,
                         .option = {.nd_opt_type = ND_OPT_TARGET_LINKADDR, .nd_opt_len = 1}};
 
         if (n->icmp6 < 0)

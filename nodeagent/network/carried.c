@@ -67,8 +67,7 @@ static int on_address(struct nl_msg *message, void *userdata) {
         memcpy(s.address.octets, nla_data(local), s.address.size);
         s.ours = (attributes[IFA_PROTO] &&
                                  nla_get_u8(attributes[IFA_PROTO]) == NETWORK_ROUTE_PROTOCOL) ||
-                 (attributes[IFA_LABEL] &&
-                                 nla_strcmp(attributes[IFA_LABEL], CARRIED_LABEL) == 0);
+                 (attributes[IFA_LABEL] && nla_strcmp(attributes[IFA_LABEL], CARRIED_LABEL) == 0);
         if (vector_append(&c->seen, s) < 0)
                 c->failed = true;
         return NL_OK;
@@ -167,8 +166,7 @@ void carried_each(const struct carried *c,
 }
 
 /* The head of a message about the address; NULL when out of memory. */
-static struct nl_msg *message_about(
-                const struct address *a, int link, int type, int flags) {
+static struct nl_msg *message_about(const struct address *a, int link, int type, int flags) {
         struct ifaddrmsg m = {.ifa_family = a->size == 4 ? AF_INET : AF_INET6,
                         .ifa_prefixlen = (unsigned char)(a->size * 8),
                         /* No source address of anything that leaves the machine. */
@@ -188,20 +186,13 @@ int carried_put(struct carried *c, const struct address *a, int link, uint32_t v
         /* Not preferred: never a source address. No duplicate address detection: the one that
          * carried it before may still answer. */
         struct ifa_cacheinfo life = {.ifa_prefered = 0, .ifa_valid = valid_s};
-        _cleanup_(nlmsg_freep) struct nl_msg *message = message_about(
-                        a, link, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
-        int r;
+        _cleanup_(nlmsg_freep) struct nl_msg *message =
+                        message_about(a, link, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
 
-        if (!message)
-                return -ENOMEM;
-        r = nla_put(message, IFA_CACHEINFO, sizeof(life), &life);
-        if (r >= 0)
-                r = nla_put_u32(message, IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE);
-        if (r >= 0)
-                r = nla_put_u8(message, IFA_PROTO, NETWORK_ROUTE_PROTOCOL);
-        if (r >= 0 && a->size == 4)
-                r = nla_put_string(message, IFA_LABEL, CARRIED_LABEL);
-        if (r < 0)
+        if (!message || nla_put(message, IFA_CACHEINFO, sizeof(life), &life) < 0 ||
+                        nla_put_u32(message, IFA_FLAGS, IFA_F_NODAD | IFA_F_NOPREFIXROUTE) < 0 ||
+                        nla_put_u8(message, IFA_PROTO, NETWORK_ROUTE_PROTOCOL) < 0 ||
+                        (a->size == 4 && nla_put_string(message, IFA_LABEL, CARRIED_LABEL) < 0))
                 return -ENOMEM;
         return error_of(nl_send_sync(c->socket, TAKE_PTR(message)));
 }

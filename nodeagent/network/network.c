@@ -151,7 +151,8 @@ static int address_add(struct nl_sock *s, int index, const char *text) {
         return nl_errno(rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE));
 }
 
-/* Whether it is an IPv4 address of this link, and not of a load balancer; its text without the prefix's length then. */
+/* Whether it is an IPv4 address of this link, and not of a load balancer; its text without the
+ * prefix's length then. */
 static bool address_of_link(struct rtnl_addr *a, int index, char ret[static 16]) {
         char text[64];
 
@@ -199,7 +200,8 @@ static int parse_nl_address(const char *text, struct nl_addr **ret) {
 
 static int route_set_addresses(struct rtnl_route *o, const struct route_spec *route) {
         _cleanup_(nl_addr_putp) struct nl_addr *destination = NULL, *source = NULL;
-        int r = parse_nl_address(route->destination ? route->destination : "0.0.0.0/0", &destination);
+        int r = parse_nl_address(
+                        route->destination ? route->destination : "0.0.0.0/0", &destination);
 
         if (r < 0)
                 return r;

@@ -127,7 +127,7 @@ static void say_once(struct nft *n, const char *key, const char *what, const cha
 static void on_refused(const char *key, const char *element, const char *holder, void *userdata) {
         _cleanup_free_ char *why = strformat("%s has it already", holder);
 
-        if (startswith(element, "balanced "))
+        if (startswith(element, "balanced"))
                 return; /* services share a load balancer's address: one of them is enough */
         say_once(userdata, key, element, strempty(why));
 }
@@ -602,9 +602,9 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         n->leaving = map_new(free);
         n->warned = map_new(NULL);
         n->context = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!n->node_name || !n->node_ip || !n->cluster_cidr || !n->service_cidr || !n->table || !n->claims ||
-                        !n->reserved || !n->guarded || !n->pods || !n->models || !n->dirty ||
-                        !n->leaving || !n->warned || !n->context)
+        if (!n->node_name || !n->node_ip || !n->cluster_cidr || !n->service_cidr || !n->table ||
+                        !n->claims || !n->reserved || !n->guarded || !n->pods || !n->models ||
+                        !n->dirty || !n->leaving || !n->warned || !n->context)
                 return -ENOMEM;
         if (nft_ctx_buffer_output(n->context) != 0 || nft_ctx_buffer_error(n->context) != 0)
                 return -ENOMEM;

@@ -257,8 +257,8 @@ static void external_address(
                 one_address(c, map, address, verdict);
 }
 
-/* Rules that let only spec.loadBalancerSourceRanges pass, in the chain lb-STEM. A range of the other
- * family lets nobody of this one pass. */
+/* Rules that let only spec.loadBalancerSourceRanges pass, in the chain lb-STEM. A range of the
+ * other family lets nobody of this one pass. */
 static void source_rules(struct port_context *c, const char *verdict) {
         json_t *rules = json_array();
         _cleanup_free_ char *name = strformat("lb-%s", c->stem);
@@ -276,9 +276,8 @@ static void source_rules(struct port_context *c, const char *verdict) {
                         continue;
                 node_passes |= address_range_has(&r, &node);
                 json_array_append_new(rules, endswith(text, "/0") ? json_string(verdict)
-                                                                   : json_sprintf("ip saddr %s %s",
-                                                                                     text,
-                                                                                     verdict));
+                                                                  : json_sprintf("ip saddr %s %s",
+                                                                                    text, verdict));
         }
         /* The machine that carries the address asks with the address itself as its own. */
         if (node_passes)
@@ -296,6 +295,8 @@ static void balanced_address(
         bool filtered = json_array_size(json_at(c->service, "spec.loadBalancerSourceRanges")) > 0;
         _cleanup_free_ char *go = strformat("goto lb-%s", c->stem);
 
+        if (address_parse(address).size == 16 && !address[strspn(address, "0123456789abcdef:")])
+                element(c->model, "balanced6", json_string(address), "");
         if (!address_is_plain(address) || !go)
                 return;
         if (!address_is_reserved(c->facts, address))
@@ -562,6 +563,7 @@ static const struct {
                                 "verdict; }",
                                 true},
                 {"balanced", "set balanced { type ipv4_addr; }", false},
+                {"balanced6", "set balanced6 { type ipv6_addr; }", false},
                 {"hairpin", "set hairpin { type ipv4_addr . ipv4_addr; }", false},
                 {"protected", "set protected { type ipv4_addr . inet_proto . inet_service; }",
                                 false},
@@ -602,11 +604,11 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
                             "    ip daddr @balanced fib daddr type local " PORTS " goto refuse\n"
                             "    ip daddr . meta l4proto . th dport vmap @refused\n"
                             "    ip daddr @balanced " PORTS " goto refuse\n"
+                            "    ip6 daddr @balanced6 " PORTS " goto refuse\n"
                             "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
                             "dport vmap @refused-nodeports\n");
         if (!isempty(f->service_cidr))
-                buf_printf(out, "    ip daddr %s " PORTS " goto refuse\n",
-                                f->service_cidr);
+                buf_printf(out, "    ip daddr %s " PORTS " goto refuse\n", f->service_cidr);
         buf_append_str(out, "  }\n"
                             "  chain filter-input {\n    type filter hook input priority filter; "
                             "policy accept;\n    ct state new jump refuse-check\n  }\n"

@@ -66,9 +66,8 @@ static inline int fake_zone(void *data, const char *name, struct time_zone **ret
 }
 
 static inline struct fake *fake_new(void) {
-        static const struct world_source source = {
-                        fake_get, fake_list, fake_all, fake_lease_seen, fake_lease_unbroken,
-                        fake_zone};
+        static const struct world_source source = {fake_get, fake_list, fake_all, fake_lease_seen,
+                        fake_lease_unbroken, fake_zone};
         struct fake *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);

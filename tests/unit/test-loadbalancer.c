@@ -1,5 +1,5 @@
-/* The plans of load balancers: who gets which address, which node carries it, and when a silent node
- * loses it. Tables of cases; the pools' status after a plan is compared as text. */
+/* The plans of load balancers: who gets which address, which node carries it, and when a silent
+ * node loses it. Tables of cases; the pools' status after a plan is compared as text. */
 #include "nodeagent/load-balancer.h"
 #include "reconcilers/loadbalancer-internal.h"
 #include "tests/unit/fake-world.h"
@@ -152,8 +152,8 @@ static void test_one_service(void **state) {
 
 /* Services that must not get one here. */
 static void test_not_ours(void **state) {
-        static const char *const specs[] = {", loadBalancerClass: example.org/other",
-                        ", type: ClusterIP"};
+        static const char *const specs[] = {
+                        ", loadBalancerClass: example.org/other", ", type: ClusterIP"};
 
         for (size_t i = 0; i < ELEMENTS(specs); i++) {
                 _cleanup_fake_ struct fake *f = world_of_nodes(1);
@@ -278,8 +278,7 @@ static void test_node_lost(void **state) {
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_fake_ struct fake *f = world_of_nodes(2);
-                _cleanup_free_ char *expected =
-                                strformat("192.0.2.10 %s d/a", cases[i].expected);
+                _cleanup_free_ char *expected = strformat("192.0.2.10 %s d/a", cases[i].expected);
 
                 put_pool(f, "lan",
                                 TEN ", nodeSelector: {matchExpressions: [{key: zone, operator: "
@@ -339,34 +338,32 @@ static void test_silence(void **state) {
         static const struct {
                 double lease, pulse, unbroken, started;
                 int seconds;
-                const char *holder, *expected;
+                const char *expected;
         } cases[] = {
-                        {1.9, 0.1, 60, 60, 2, "n1", "n1"},
-                        {2.1, 0.1, 60, 60, 2, "n1", "n2"},
+                        {1.9, 0.1, 60, 60, 2, "n1"},
+                        {2.1, 0.1, 60, 60, 2, "n2"},
                         /* a node that does not renew every second */
-                        {30, 0.1, 60, 60, 40, "n1", "n1"},
+                        {30, 0.1, 60, 60, 40, "n1"},
                         /* our own renewals do not get through either */
-                        {2.1, 2.0, 60, 60, 2, "n1", "n1"},
-                        {2.1, 0.8, 60, 60, 2, "n1", "n1"},
+                        {2.1, 2.0, 60, 60, 2, "n1"},
+                        {2.1, 0.8, 60, 60, 2, "n1"},
                         /* ... or only again for a moment */
-                        {9, 0.1, 1.9, 60, 2, "n1", "n1"},
-                        {9, 0.1, 2.1, 60, 2, "n1", "n2"},
+                        {9, 0.1, 1.9, 60, 2, "n1"},
+                        {9, 0.1, 2.1, 60, 2, "n2"},
                         /* the controller has just started */
-                        {9, 0.1, 9, 4, 2, "n1", "n1"},
-                        {9, 0.1, 9, 6, 2, "n1", "n2"},
-                        /* the machine is being switched off */
-                        {0.1, 0.1, 60, 60, 2, "", "n2"},
+                        {9, 0.1, 9, 4, 2, "n1"},
+                        {9, 0.1, 9, 6, 2, "n2"},
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_fake_ struct fake *f = world_of_nodes(2);
-                _cleanup_free_ char *expected =
-                                strformat("192.0.2.10 %s d/a", cases[i].expected), *got = NULL;
+                _cleanup_free_ char *expected = strformat("192.0.2.10 %s d/a", cases[i].expected),
+                                    *got = NULL;
                 uint64_t now = f->world.mono_us;
 
                 put_pool(f, "lan", TEN, ONE);
                 put_service(f, "a", 1, "", "", "{ip: 192.0.2.10, ipMode: VIP}");
-                put_lease(f, "n1", cases[i].holder, cases[i].seconds);
+                put_lease(f, "n1", "n1", cases[i].seconds);
                 f->lease_seen_us = now - (uint64_t)(cases[i].lease * SECOND);
                 f->pulse_seen_us = now - (uint64_t)(cases[i].pulse * SECOND);
                 f->lease_unbroken_us = now - (uint64_t)(cases[i].unbroken * SECOND);
@@ -418,10 +415,10 @@ static void test_pulse(void **state) {
 static void test_addresses_of_node(void **state) {
         _cleanup_json_ json_t *want = json_object(), *pool = NULL;
 
-        pool = json_pack("{s:{s:s}, s:{s:[{s:s, s:s}, {s:s, s:s}, {s:s}, {s:s, s:s}]}}",
-                        "metadata", "name", "lan", "status", "addresses", "address", "192.0.2.10",
-                        "node", "n1", "address", "192.0.2.11", "node", "n2", "address",
-                        "192.0.2.12", "address", "192.0.2.13; drop", "node", "n1");
+        pool = json_pack("{s:{s:s}, s:{s:[{s:s, s:s}, {s:s, s:s}, {s:s}, {s:s, s:s}]}}", "metadata",
+                        "name", "lan", "status", "addresses", "address", "192.0.2.10", "node", "n1",
+                        "address", "192.0.2.11", "node", "n2", "address", "192.0.2.12", "address",
+                        "192.0.2.13; drop", "node", "n1");
         assert_non_null(pool);
         assert_int_equal(load_balancer_addresses(pool, "n1", want), 0);
         assert_int_equal(json_object_size(want), 1);

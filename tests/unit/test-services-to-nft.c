@@ -68,8 +68,8 @@ static char *convert(const char *yaml) {
 }
 
 static void test_goldens(void **state) {
-        static const char *const names[] = {"cluster-ip", "node-port", "affinity", "headless",
-                        "load-balancer"};
+        static const char *const names[] = {
+                        "cluster-ip", "node-port", "affinity", "headless", "load-balancer"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("services-to-nft", names[i], convert);
