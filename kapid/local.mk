@@ -7,7 +7,12 @@ KIND_DOCUMENTS = \
 	kapid/kinds/apiextensions.yaml kapid/kinds/authentication.yaml \
 	kapid/kinds/authorization.yaml kapid/kinds/autoscaling.yaml \
 	kapid/kinds/certificates.yaml kapid/kinds/coordination.yaml \
-	kapid/kinds/discovery.yaml kapid/kinds/keelson.yaml kapid/kinds/meta.yaml kapid/kinds/metrics.yaml kapid/kinds/networking.yaml \
+	kapid/kinds/discovery.yaml \
+	kapid/kinds/keelson.yaml \
+	kapid/kinds/meta.yaml \
+	kapid/kinds/metrics.yaml \
+	kapid/kinds/networking.yaml \
+	kapid/kinds/keelson-network.yaml \
 	kapid/kinds/policy.yaml kapid/kinds/rbac.yaml kapid/kinds/scheduling.yaml \
 	kapid/kinds/storage.yaml
 noinst_PROGRAMS += kapid/kinds/kinds-to-c
@@ -32,6 +37,7 @@ libkapid_core_a_SOURCES = \
 	kapid/admission/pod-amounts.c kapid/admission/pod-amounts.h kapid/admission/quota-spec.c kapid/admission/quota-spec.h \
 	kapid/admission/pod-security.c kapid/admission/pod-security.h kapid/admission/pod-security-internal.h kapid/admission/pod-security-baseline.c \
 	kapid/admission/pod-security-restricted.c \
+	kapid/strategy/addresspool.c \
 	kapid/strategy/apiextensions.c \
 	kapid/strategy/apps.c \
 	kapid/strategy/autoscaling.c kapid/strategy/autoscaling-v1.c \
@@ -140,6 +146,7 @@ libkapid_api_a_SOURCES = \
 	kapid/admission/claim-resize.c \
 	kapid/admission/default-storage-class.c \
 	kapid/admission/definition-names.c \
+	kapid/admission/address-pool.c \
 	kapid/admission/gitsync.c \
 	kapid/admission/limit-ranger.c \
 	kapid/admission/namespace-lifecycle.c \

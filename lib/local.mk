@@ -19,7 +19,7 @@ lib_text_to_c_LDADD = libkeelson.a $(KEELSON_LIBS)
 libkeelson_a_SOURCES += \
 	lib/grpc.c lib/grpc-client.c lib/grpc-framing.c lib/grpc-framing.h lib/grpc-internal.h lib/grpc-listen.c lib/grpc-listen.h lib/grpc-server.c lib/h2.c lib/h2.h lib/h2-internal.h lib/h2-session.c lib/h2-stream.c \
 	lib/http-limits.c lib/http-request.c lib/http-server.c lib/http-server-internal.h lib/http-stream.c \
-	lib/net.c lib/net.h lib/resolve.c lib/resolve.h lib/tls.c \
+	lib/address.c lib/address.h lib/net.c lib/net.h lib/resolve.c lib/resolve.h lib/tls.c \
 	lib/tls-internal.h lib/tls-lists.c lib/web.c lib/web.h lib/web-gate.c lib/worker.c lib/worker.h
 check_PROGRAMS += tests/unit/test-web
 tests_unit_test_web_SOURCES = tests/unit/test-web.c tests/unit/loop.h tests/unit/unit.h
@@ -79,3 +79,6 @@ libkeelson_a_SOURCES += lib/cron.c lib/cron.h lib/ranges.c lib/ranges.h lib/time
 check_PROGRAMS += tests/unit/test-cron
 tests_unit_test_cron_SOURCES = tests/unit/test-cron.c tests/unit/unit.h
 tests_unit_test_cron_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-address
+tests_unit_test_address_SOURCES = tests/unit/test-address.c tests/unit/unit.h
+tests_unit_test_address_LDADD = $(TEST_LIBS)

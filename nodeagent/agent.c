@@ -7,6 +7,7 @@
 
 #include "lib/fileio.h"
 #include "lib/log.h"
+#include "nodeagent/load-balancer.h"
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/logs/log-sockets.h"
 #include "nodeagent/machine.h"
@@ -304,6 +305,9 @@ static int start_api(struct agent *a, struct problem *p) {
         r = measure_new(&a->measure, a);
         if (r < 0)
                 return r;
+        r = load_balancer_new(&a->load_balancer, a);
+        if (r < 0)
+                return r;
         return renew_new(&a->renew, a);
 }
 
@@ -351,6 +355,7 @@ void agent_done(struct agent *a) {
         unit_watch_free(a->unit_watch);
         renew_free(a->renew);
         measure_free(a->measure);
+        load_balancer_free(a->load_balancer);
         local_volumes_free(a->local_volumes);
         watches_free(a->watches);
         node_free(a->node);

@@ -20,6 +20,7 @@ struct renew;
 struct unit_watch;
 struct log_sockets;
 struct local_volumes;
+struct load_balancer;
 struct trash;
 struct measure;
 
@@ -56,6 +57,7 @@ struct agent {
         struct pods *pods;
         struct watches *watches;
         struct local_volumes *local_volumes;
+        struct load_balancer *load_balancer;
         struct node *node;
         struct renew *renew;
         struct measure *measure;

@@ -7,6 +7,7 @@ nodeagent_kpod_exec_LDFLAGS = -static -Wl,-z,relro,-z,now -Wl,--gc-sections
 # The pure part: pods, services, statuses as data; the unit tests link it alone.
 noinst_LIBRARIES += nodeagent/libnodeagent.a
 nodeagent_libnodeagent_a_SOURCES = \
+	nodeagent/load-balancer-plan.c nodeagent/load-balancer.h \
 	nodeagent/network/ipam.c nodeagent/network/ipam.h nodeagent/node-status.c nodeagent/plan/plan.h nodeagent/plan/command.c nodeagent/plan/devices.c nodeagent/plan/env.c nodeagent/plan/etc.c nodeagent/plan/nested.c nodeagent/plan/security.c nodeagent/plan/annotations.c \
 	nodeagent/pod/admission.c nodeagent/pod/admission.h nodeagent/plan/service-env.c \
 	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/pod-to-units.c nodeagent/plan/claims.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h \
@@ -21,7 +22,24 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
 	nodeagent/agent.c nodeagent/agent.h nodeagent/clean.c nodeagent/clean.h nodeagent/unit-watch.c nodeagent/unit-watch.h nodeagent/machine.c nodeagent/machine.h \
-	nodeagent/main.c nodeagent/measure.c nodeagent/csr.c nodeagent/csr.h nodeagent/pod/container-files.c nodeagent/pod/fetch.c nodeagent/pod/fetch.h nodeagent/pod/local-volumes.c nodeagent/pod/local-volumes.h nodeagent/network/network.c nodeagent/network/network.h nodeagent/network/network-watch.c nodeagent/network/network-watch.h \
+	nodeagent/main.c \
+	nodeagent/measure.c \
+	nodeagent/csr.c \
+	nodeagent/csr.h \
+	nodeagent/pod/container-files.c \
+	nodeagent/pod/fetch.c \
+	nodeagent/pod/fetch.h \
+	nodeagent/pod/local-volumes.c \
+	nodeagent/pod/local-volumes.h \
+	nodeagent/network/network.c \
+	nodeagent/network/network.h \
+	nodeagent/network/network-watch.c \
+	nodeagent/network/network-watch.h \
+	nodeagent/load-balancer.c \
+	nodeagent/network/announce.c \
+	nodeagent/network/announce.h \
+	nodeagent/network/carried.c \
+	nodeagent/network/carried.h \
 	nodeagent/network/conntrack.c nodeagent/network/conntrack.h nodeagent/network/nft.c nodeagent/network/nft.h nodeagent/network/nft-monitor.c nodeagent/network/nft-monitor.h nodeagent/node.c nodeagent/node.h nodeagent/pod/exec.c nodeagent/pod/hooks.c nodeagent/pod/no-effect.c nodeagent/pod/report.c \
 	nodeagent/pod/container.c nodeagent/pod/drive.c nodeagent/pod/pod.c nodeagent/pod/pod.h nodeagent/pod/pod-disk.c \
 	nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/probing.c nodeagent/pod/sandbox.c nodeagent/pod/trash.c nodeagent/pod/trash.h nodeagent/pod/view.c \

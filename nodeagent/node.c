@@ -16,7 +16,14 @@
 #include "nodeagent/pod/pods.h"
 
 #define LEASE_NAMESPACE "kube-node-lease"
-enum { LEASE_SECONDS = 40, STATUS_FULL_US = 300 * 1000000 };
+enum {
+        LEASE_SECONDS = 40,
+        STATUS_FULL_US = 300 * 1000000,
+        /* While the node carries addresses. The controller moves them after two seconds. */
+        CARRYING_LEASE_SECONDS = 2,
+        CARRYING_RENEW_US = 1000000,
+        CARRYING_CALL_US = 2000000, /* a call that takes longer is given up */
+};
 
 struct node {
         struct agent *agent;
@@ -26,6 +33,9 @@ struct node {
         json_t *reported;
         uint64_t reported_us;
         uint64_t renewed_us;
+        bool carrying;
+        sd_event_source *carrying_timer;
+        uint64_t lease_call_us; /* when it began */
         struct api_call *lease_call, *status_call, *object_call;
         char *os_image;
         char machine_id[33], boot_id[33], runtime[80];
@@ -179,7 +189,8 @@ static json_t *lease_spec(struct node *n) {
         char now[TIMEFMT_SIZE];
 
         return json_pack("{s:s, s:i, s:s}", "holderIdentity", n->agent->config.node_name,
-                        "leaseDurationSeconds", LEASE_SECONDS, "renewTime",
+                        "leaseDurationSeconds",
+                        n->carrying ? CARRYING_LEASE_SECONDS : LEASE_SECONDS, "renewTime",
                         time_format_micro(now_wall_us(), now));
 }
 
@@ -219,9 +230,36 @@ static void renew(struct node *n) {
 
         /* A hanging call must not delay the next one. */
         n->lease_call = api_call_cancel(n->lease_call);
+        n->lease_call_us = now_mono_us();
         if (path && body)
                 (void)api_patch_async(n->agent->api, path, API_PATCH_MERGE, body, on_lease, n,
                                 &n->lease_call);
+}
+
+static int on_carrying(sd_event_source *s, uint64_t usec, void *userdata) {
+        struct node *n = userdata;
+
+        if (!n->lease_call || now_mono_us() > n->lease_call_us + CARRYING_CALL_US)
+                renew(n);
+        (void)sd_event_source_set_time_relative(s, CARRYING_RENEW_US);
+        (void)sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+void node_set_carrying(struct node *n, bool carrying) {
+        if (carrying == n->carrying)
+                return;
+        n->carrying = carrying;
+        renew(n);
+        n->carrying_timer = sd_event_source_disable_unref(n->carrying_timer);
+        if (carrying)
+                (void)sd_event_add_time_relative(n->agent->event, &n->carrying_timer,
+                                CLOCK_MONOTONIC, CARRYING_RENEW_US, CARRYING_RENEW_US / 20,
+                                on_carrying, n);
+}
+
+uint64_t node_renewed_us(const struct node *n) {
+        return n->renewed_us;
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -292,6 +330,7 @@ struct node *node_free(struct node *n) {
         if (!n)
                 return NULL;
         sd_event_source_disable_unref(n->timer);
+        sd_event_source_disable_unref(n->carrying_timer);
         api_call_cancel(n->lease_call);
         api_call_cancel(n->status_call);
         api_call_cancel(n->object_call);

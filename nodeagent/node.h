@@ -13,6 +13,11 @@ DEFINE_CLEANUP(struct node *, node_free);
 void node_observed(struct node *n, const json_t *object);
 /* The Node object as it was observed last; NULL: none. Borrowed until the next one. */
 const json_t *node_object(const struct node *n);
+/* The node carries addresses of load balancers: its lease is renewed every second, and says so in
+ * leaseDurationSeconds; or it no longer does. Renews at once when that changes. */
+void node_set_carrying(struct node *n, bool carrying);
+/* When the lease was last renewed, monotonic; 0: never. */
+uint64_t node_renewed_us(const struct node *n);
 /* Whether the last renewal of the lease is still valid. */
 bool node_is_in_touch(const struct node *n);
 

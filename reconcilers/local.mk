@@ -86,6 +86,10 @@ libreconcile_a_SOURCES = \
 	reconcilers/job-policy.c \
 	reconcilers/job-pods.c \
 	reconcilers/job-view.c \
+	reconcilers/loadbalancer.c \
+	reconcilers/loadbalancer-internal.h \
+	reconcilers/loadbalancer-nodes.c \
+	reconcilers/loadbalancer-view.c \
 	reconcilers/jsondiff.c reconcilers/jsondiff.h reconcilers/manager.c reconcilers/manager.h \
 	reconcilers/namespace.c reconcilers/node.c reconcilers/podcidr.c reconcilers/podcidr.h reconcilers/podgc.c reconcilers/pods.c reconcilers/pods.h \
 	reconcilers/replicas.c reconcilers/replicas.h reconcilers/replicaset.c reconcilers/replicationcontroller.c \
@@ -152,3 +156,6 @@ tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-autoscaling
 tests_unit_test_autoscaling_SOURCES = tests/unit/test-autoscaling.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_autoscaling_LDADD = libreconcile.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-loadbalancer
+tests_unit_test_loadbalancer_SOURCES = tests/unit/test-loadbalancer.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_loadbalancer_LDADD = libreconcile.a nodeagent/libnodeagent.a $(TEST_LIBS)

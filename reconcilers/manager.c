@@ -13,12 +13,17 @@ struct kind_watch {
         struct informer *informer; /* NULL: no controller wants it */
 };
 
+/* When a lease was seen to change; monotonic. */
+struct sight {
+        uint64_t at_us, unbroken_us;
+};
+
 struct manager {
         struct manager_options options;
         struct world world;
         struct kind_watch kinds[WORLD_KINDS_MAX];
         struct runner **runners;
-        struct map *lease_seen;       /* name -> uint64_t, monotonic */
+        struct map *lease_seen;       /* name -> struct sight */
         uint64_t leases_connected_us; /* monotonic; 0: the watch of leases is down */
         uint64_t wanted;
         bool started, synced, leading;
@@ -54,21 +59,30 @@ static void source_all(void *data, enum world_kind kind, struct objects *ret) {
 
 static uint64_t source_lease_seen(void *data, const char *name) {
         struct manager *m = data;
-        const uint64_t *at = map_get(m->lease_seen, name);
+        const struct sight *sight = map_get(m->lease_seen, name);
 
         /* While the watch of leases is down no lease counts as silent; the time before it came back
          * does not count either. */
         if (m->leases_connected_us == 0)
                 return now_mono_us();
-        return at ? MAX(*at, m->leases_connected_us) : m->leases_connected_us;
+        return sight ? MAX(sight->at_us, m->leases_connected_us) : m->leases_connected_us;
+}
+
+static uint64_t source_lease_unbroken(void *data, const char *name) {
+        struct manager *m = data;
+        const struct sight *sight = map_get(m->lease_seen, name);
+
+        if (m->leases_connected_us == 0 || !sight)
+                return now_mono_us();
+        return MAX(sight->unbroken_us, m->leases_connected_us);
 }
 
 static int source_zone(void *data, const char *name, struct time_zone **ret) {
         return time_zone_load(name, ret);
 }
 
-static const struct world_source live_source = {
-                source_get, source_list, source_all, source_lease_seen, source_zone};
+static const struct world_source live_source = {source_get, source_list, source_all,
+                source_lease_seen, source_lease_unbroken, source_zone};
 
 const struct world *manager_world(struct manager *m) {
         m->world.now_us = now_wall_us();
@@ -88,16 +102,20 @@ static uint64_t runner_seen_version(void *userdata, enum world_kind kind) {
 }
 
 static void note_lease(struct manager *m, const json_t *object, bool gone) {
-        uint64_t *at;
+        struct sight *sight = map_get(m->lease_seen, object_name(object));
+        uint64_t now = now_mono_us();
 
         if (gone) {
                 map_remove(m->lease_seen, object_name(object));
                 return;
         }
-        at = malloc(sizeof(*at));
-        assert(at);
-        *at = now_mono_us();
-        assert(map_set(m->lease_seen, object_name(object), at) >= 0);
+        if (!sight) {
+                sight = calloc(1, sizeof(*sight));
+                assert(sight && map_set(m->lease_seen, object_name(object), sight) >= 0);
+        }
+        if (now > sight->at_us + LEASE_GAP_US)
+                sight->unbroken_us = now;
+        sight->at_us = now;
 }
 
 static void on_event(struct informer *i, enum informer_event event, const json_t *old,

@@ -21,6 +21,7 @@
         X(endpointslicemirroring) \
         X(ephemeralclaim) \
         X(job) \
+        X(loadbalancer) \
         X(namespace) \
         X(node) \
         X(podcidr) \
@@ -45,6 +46,7 @@
         X(PODS, KIND_PODS, NULL, NULL) \
         X(SERVICES, KIND_SERVICES, NULL, NULL) \
         X(ENDPOINTS, KIND_ENDPOINTS, NULL, NULL) \
+        X(ADDRESSPOOLS, KIND_ADDRESSPOOLS, NULL, NULL) \
         X(ENDPOINTSLICES, KIND_ENDPOINTSLICES, NULL, NULL) \
         X(SERVICEACCOUNTS, KIND_SERVICEACCOUNTS, NULL, NULL) \
         X(DEPLOYMENTS, KIND_DEPLOYMENTS, NULL, NULL) \
@@ -71,13 +73,15 @@
  * pods on none; by_service: "namespace/service"; by_job: the same of a job that owns
  * them, whatever its uid; by_claim: "namespace/name" of a volume's claimRef;
  * by_free_class: the class of a volume without claimRef; by_volume_node: the node of a volume that
- * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim without one. */
+ * keelson made; by_volume: a claim's volume; by_waiting_class: the class of a claim without one;
+ * by_balanced: "1" for services of type LoadBalancer, and those that were. */
 #define WORLD_INDEXES(X) \
         X(PODS_BY_OWNER, PODS, by_owner) \
         X(PODS_BY_NODE, PODS, by_node) \
         X(PODS_BY_NS, PODS, by_ns) \
         X(PODS_BY_JOB, PODS, by_job) \
         X(SERVICES_BY_NS, SERVICES, by_ns) \
+        X(SERVICES_BALANCED, SERVICES, by_balanced) \
         X(SLICES_BY_SERVICE, ENDPOINTSLICES, by_service) \
         X(DEPLOYMENTS_BY_NS, DEPLOYMENTS, by_ns) \
         X(REPLICASETS_BY_OWNER, REPLICASETS, by_owner) \

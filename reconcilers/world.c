@@ -45,6 +45,14 @@ static const char *by_service(const json_t *o, char *buffer, size_t n) {
         return buffer;
 }
 
+static const char *by_balanced(const json_t *o, char *buffer, size_t n) {
+        return streq(json_str_or(o, "spec.type", ""), "LoadBalancer") ||
+                                               object_has_finalizer(o, "service.kubernetes.io/"
+                                                                       "load-balancer-cleanup")
+                               ? "1"
+                               : NULL;
+}
+
 static const char *by_job(const json_t *o, char *buffer, size_t n) {
         const json_t *ref = object_controller_ref(o);
 

@@ -48,12 +48,17 @@ void objects_done(struct objects *o);
 #define _cleanup_objects_ _cleanup_(objects_done)
 void objects_add(struct objects *o, const json_t *object);
 
+/* A lease that is renewed twice a second: three renewals in a row were not seen. */
+#define LEASE_GAP_US UINT64_C(1200000)
+
 struct world_source {
         const json_t *(*get)(void *data, enum world_kind kind, const char *ns, const char *name);
         void (*list)(void *data, enum world_index index, const char *value, struct objects *ret);
         void (*all)(void *data, enum world_kind kind, struct objects *ret);
         /* Monotonic local time at which the lease was last seen to change; 0: never seen. */
         uint64_t (*lease_seen)(void *data, const char *name);
+        /* Since when its changes were seen with no gap above LEASE_GAP_US between two. */
+        uint64_t (*lease_unbroken)(void *data, const char *name);
         /* time_zone_load() */
         int (*zone)(void *data, const char *name, struct time_zone **ret);
 };

@@ -13,6 +13,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/node \
 	tests/lab/story \
 	tests/lab/stories/autoscaling \
+	tests/lab/stories/loadbalancer \
 	tests/lab/stories/storage \
 	tests/lab/stories/workloads \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
@@ -37,6 +38,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/python.py \
 	tests/clients/etcdctl \
 	tests/clients/etcdctl-beside-etcd \
+	tests/clients/loadbalancer \
 	tests/clients/storage \
 	tests/clients/quota \
 	tests/clients/quota.py \

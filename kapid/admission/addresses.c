@@ -2,73 +2,25 @@
  */
 #include "kapid/admission/addresses.h"
 
-#include <arpa/inet.h>
-
-struct address {
-        unsigned char octets[16];
-        unsigned size; /* 4 or 16; 0: none */
-};
-
-static struct address parse(const char *text) {
-        static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-        struct address a = {0};
-
-        if (inet_pton(AF_INET, text, a.octets) == 1) {
-                a.size = 4;
-        } else if (inet_pton(AF_INET6, text, a.octets) == 1) {
-                a.size = 16;
-                if (memcmp(a.octets, mapped, sizeof(mapped)) == 0) {
-                        memmove(a.octets, a.octets + 12, 4);
-                        a.size = 4;
-                }
-        }
-        return a;
-}
-
-static bool has_prefix(const struct address *a, const struct address *net, unsigned bits) {
-        if (a->size != net->size || bits > a->size * 8)
-                return false;
-        if (memcmp(a->octets, net->octets, bits / 8) != 0)
-                return false;
-        return bits % 8 == 0 ||
-               ((a->octets[bits / 8] ^ net->octets[bits / 8]) >> (8 - bits % 8)) == 0;
-}
-
-/* -EINVAL when it is not a range. */
-static int parse_range(const char *range, struct address *ret_net, unsigned *ret_bits) {
-        const char *slash = strchr(range, '/');
-        _cleanup_free_ char *net = strndup(range, slash ? (size_t)(slash - range) : strlen(range));
-        uint32_t bits;
-
-        if (!net)
-                return -ENOMEM;
-        *ret_net = parse(net);
-        bits = ret_net->size * 8;
-        if (ret_net->size == 0 ||
-                        (slash && (parse_u32(slash + 1, &bits) < 0 || bits > ret_net->size * 8)))
-                return -EINVAL;
-        *ret_bits = bits;
-        return 0;
-}
+#include "lib/address.h"
 
 bool address_in_range(const char *text, const char *range) {
-        struct address a = parse(text), net;
-        unsigned bits;
+        struct address a = address_parse(text);
+        struct address_range r;
 
-        return a.size > 0 && parse_range(range, &net, &bits) >= 0 && has_prefix(&a, &net, bits);
+        return a.size > 0 && address_range_parse(range, &r) >= 0 && address_range_has(&r, &a);
 }
 
 bool address_equal(const char *a, const char *b) {
-        struct address x = parse(a), y = parse(b);
+        struct address x = address_parse(a), y = address_parse(b);
 
-        return x.size > 0 && x.size == y.size && memcmp(x.octets, y.octets, x.size) == 0;
+        return x.size > 0 && address_compare(&x, &y) == 0;
 }
 
 int address_range_check(const char *range, struct problem *p) {
-        struct address net;
-        unsigned bits;
+        struct address_range r;
 
-        return parse_range(range, &net, &bits) >= 0
+        return address_range_parse(range, &r) >= 0
                                ? 0
                                : problem_set(p, EINVAL, 0, NULL,
                                                  "\"%s\" is not a range of addresses such as "
@@ -100,9 +52,7 @@ const char *address_special(const char *text) {
 }
 
 const char *address_canonical(const char *text, char buffer[static ADDRESS_TEXT_SIZE]) {
-        struct address a = parse(text);
+        struct address a = address_parse(text);
 
-        return a.size > 0 ? inet_ntop(a.size == 4 ? AF_INET : AF_INET6, a.octets, buffer,
-                                            ADDRESS_TEXT_SIZE)
-                          : NULL;
+        return a.size > 0 ? address_text(&a, buffer) : NULL;
 }

@@ -1,7 +1,7 @@
 /* IP addresses that nobody may claim for a Service or an endpoint, and ranges. Pure. */
 #pragma once
 
-#include "lib/base.h"
+#include "lib/address.h"
 #include "lib/problem.h"
 
 /* Why an address cannot belong to a Service or an endpoint, in the API's words ("may not be in the
@@ -17,5 +17,4 @@ int address_range_check(const char *range, struct problem *p);
 bool address_equal(const char *a, const char *b);
 /* The address in its usual form (an IPv4 address inside an IPv6 one as IPv4); NULL when it is not
  * an address. */
-enum { ADDRESS_TEXT_SIZE = 46 };
 const char *address_canonical(const char *text, char buffer[static ADDRESS_TEXT_SIZE]);

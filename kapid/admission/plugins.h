@@ -24,6 +24,7 @@
         X("PersistentVolumeClaimResize", admission_claim_resize) \
         X("ServiceIPAllocation", admission_service_ips) \
         X("ServiceAddressRestriction", admission_service_addresses) \
+        X("AddressPoolOverlap", admission_address_pool) \
         X("GitSyncImpersonation", admission_gitsync) \
         X("RBACEscalationPrevention", admission_rbac) \
         X("CertificateApproval", admission_certificate_approval) \

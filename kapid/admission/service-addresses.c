@@ -97,6 +97,24 @@ static bool in_allowed_range(const struct admission *a, const char *address) {
         return false;
 }
 
+/* The addresses of pools are there for all services; reconcilers/loadbalancer.c decides who gets
+ * which. */
+static bool in_pool(const struct admission *a, const char *address) {
+        struct cache *pools = api_cache(a->api, "keelson.dev", "addresspools");
+
+        for (struct item *it = pools ? cache_first(pools, "") : NULL; it;
+                        it = cache_next(pools, it)) {
+                _cleanup_json_ json_t *pool = item_object(it);
+                const json_t *v;
+                size_t i;
+
+                json_array_foreach (json_at(pool, "spec.addresses"), i, v)
+                        if (address_in_range(address, strempty(json_string_value(v))))
+                                return true;
+        }
+        return false;
+}
+
 static bool may_use_any(const struct admission *a) {
         return admission_may(a, &(struct admission_right){.verb = "use-external-ips",
                                                 .resource = "services",
@@ -104,14 +122,17 @@ static bool may_use_any(const struct admission *a) {
                                                 .name = a->name});
 }
 
-static int check_drawn(
-                struct admission *a, const char *field, const char *address, struct problem *p) {
+/* pooled: an address of an AddressPool is allowed too. */
+static int check_drawn(struct admission *a, const char *field, const char *address, bool pooled,
+                struct problem *p) {
         const char *why = address_special(address);
 
         if (!why)
                 why = owner_of(a, address);
         if (why)
                 return invalid(a, field, address, why, p);
+        if (pooled && in_pool(a, address))
+                return 0;
         if (in_allowed_range(a, address) || may_use_any(a))
                 return 0;
         return admission_forbidden(a, p,
@@ -139,7 +160,7 @@ static int check_list(
                         return -ENOMEM;
                 if (isempty(address) || was_there(before, member, address))
                         continue;
-                r = check_drawn(a, field, address, p);
+                r = check_drawn(a, field, address, /* pooled= */ false, p);
                 if (r < 0)
                         return r;
         }
@@ -173,7 +194,7 @@ static int check_service(struct admission *a, struct problem *p) {
         if (r < 0)
                 return r;
         if (!isempty(wanted) && !streq(wanted, json_str_or(a->live, "spec.loadBalancerIP", ""))) {
-                r = check_drawn(a, "spec.loadBalancerIP", wanted, p);
+                r = check_drawn(a, "spec.loadBalancerIP", wanted, /* pooled= */ true, p);
                 if (r < 0)
                         return r;
         }

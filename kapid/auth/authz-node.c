@@ -286,6 +286,7 @@ bool authorize_node(struct api *a, const struct access *access, const char *node
                         {"", "namespaces", allow_read},
                         {"coordination.k8s.io", "leases", allow_lease},
                         {"discovery.k8s.io", "endpointslices", allow_read},
+                        {"keelson.dev", "addresspools", allow_read},
                         {"certificates.k8s.io", "certificatesigningrequests", allow_requests},
                         {"events.k8s.io", "events", allow_new_events},
                         {"scheduling.k8s.io", NULL, allow_read},

@@ -4,6 +4,13 @@
 
 #include "kapid/schema/format.h"
 #include "kapid/strategy/strategy.h"
+#include "lib/address.h"
+
+#define NODE_PORTS_WANTED "allocateLoadBalancerNodePorts"
+
+/* Only services of type LoadBalancer have them. */
+static const char *const of_load_balancers[] = {
+                NODE_PORTS_WANTED, "loadBalancerClass", "loadBalancerIP"};
 
 static bool is_headless(const json_t *spec) {
         return streq(json_str_or(spec, "clusterIP", ""), "None");
@@ -45,6 +52,10 @@ static int service_defaults(json_t *service) {
                 return r;
         if (has_type(spec, "NodePort") || has_type(spec, "LoadBalancer"))
                 r = set_if_absent(spec, "externalTrafficPolicy", "Cluster");
+        if (r < 0)
+                return r;
+        if (has_type(spec, "LoadBalancer") && !json_object_get(spec, NODE_PORTS_WANTED))
+                r = json_object_set_new(spec, NODE_PORTS_WANTED, json_true()) < 0 ? -ENOMEM : 0;
         if (r < 0)
                 return r;
         r = set_if_absent(spec, "internalTrafficPolicy", "Cluster");
@@ -101,6 +112,9 @@ static void drop_of_other_type(json_t *spec, const json_t *old) {
         if (has_type(spec, "ExternalName") && !has_type(old, "ExternalName"))
                 for (i = 0; i < ELEMENTS(addresses); i++)
                         drop_if_same(spec, old, addresses[i]);
+        if (has_type(old, "LoadBalancer") && !has_type(spec, "LoadBalancer"))
+                for (i = 0; i < ELEMENTS(of_load_balancers); i++)
+                        drop_if_same(spec, old, of_load_balancers[i]);
         if (!uses_node_ports(old) || uses_node_ports(spec))
                 return;
         if (node_ports_are_old(spec, old))
@@ -205,6 +219,31 @@ static void validate_addresses(struct findings *f, const json_t *spec) {
                                         format_check(FORMAT_IP, json_string_value(item)));
 }
 
+static void validate_load_balancer(struct findings *f, const json_t *spec) {
+        const json_t *ranges = json_object_get(spec, "loadBalancerSourceRanges"), *v,
+                     *class = json_object_get(spec, "loadBalancerClass");
+        struct address_range range;
+        size_t i;
+
+        if (!has_type(spec, "LoadBalancer"))
+                for (i = 0; i < 2; i++)
+                        if (json_object_get(spec, of_load_balancers[i]))
+                                finding_add(f, FINDING_FORBIDDEN, of_load_balancers[i], NULL,
+                                                "may only be used when `type` is 'LoadBalancer'");
+        if (!has_type(spec, "LoadBalancer") && json_array_size(ranges) > 0)
+                finding_add(f, FINDING_FORBIDDEN, "loadBalancerSourceRanges", NULL,
+                                "may only be used when `type` is 'LoadBalancer'");
+        if (class && format_check(FORMAT_QUALIFIED_NAME, strempty(json_string_value(class))))
+                finding_add(f, FINDING_INVALID, "loadBalancerClass", class, "%s",
+                                format_check(FORMAT_QUALIFIED_NAME,
+                                                strempty(json_string_value(class))));
+        json_array_foreach (ranges, i, v)
+                if (!strchr(strempty(json_string_value(v)), '/') ||
+                                address_range_parse(json_string_value(v), &range) < 0)
+                        finding_add(f, FINDING_INVALID, "loadBalancerSourceRanges", v,
+                                        "must be a network such as 10.0.0.0/8");
+}
+
 static void service_validate(struct findings *f, const json_t *service) {
         const json_t *spec = json_object_get(service, "spec"),
                      *ports = json_object_get(spec, "ports"), *v;
@@ -223,6 +262,7 @@ static void service_validate(struct findings *f, const json_t *service) {
         if (has_type(spec, "ExternalName") && !*json_str_or(spec, "externalName", ""))
                 finding_add(f, FINDING_REQUIRED, "externalName", NULL, NULL);
         validate_addresses(f, spec);
+        validate_load_balancer(f, spec);
         json_object_foreach (json_object_get(spec, "selector"), key, v) {
                 _cleanup_json_ json_t *name = json_string(key);
 
@@ -244,6 +284,12 @@ static void service_validate_update(struct findings *f, const char *subresource,
         const char *a = json_str_or(before, "clusterIP", ""),
                    *b = json_str_or(after, "clusterIP", "");
 
+        if (has_type(before, "LoadBalancer") && has_type(after, "LoadBalancer") &&
+                        !streq_ptr(json_str(before, "loadBalancerClass"),
+                                        json_str(after, "loadBalancerClass")))
+                finding_add(f, FINDING_INVALID, "spec.loadBalancerClass",
+                                json_object_get(after, "loadBalancerClass"),
+                                "may not change once set");
         if (has_type(before, "ExternalName") || has_type(after, "ExternalName") || !*a ||
                         streq(a, b))
                 return;

@@ -63,7 +63,8 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind);
 extern const struct kind_strategy strategies_core[], strategies_pod[], strategies_service[],
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
                 strategies_apiextensions[], strategies_keelson[], strategies_networking[],
-                strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[], strategies_autoscaling[];
+                strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[],
+                strategies_autoscaling[], strategies_addresspool[];
 
 /* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
  * "system-", which no other class's name does. */

@@ -19,6 +19,7 @@
 
 #include "lib/fileio.h"
 #include "lib/log.h"
+#include "nodeagent/network/carried.h"
 
 #define NETNS_DIR "/run/netns"
 #define NETNS_PREFIX "kpod-"
@@ -150,12 +151,14 @@ static int address_add(struct nl_sock *s, int index, const char *text) {
         return nl_errno(rtnl_addr_add(s, address, NLM_F_CREATE | NLM_F_REPLACE));
 }
 
-/* Whether it is an IPv4 address of this link; its text without the prefix's length then. */
+/* Whether it is an IPv4 address of this link, and not of a load balancer; its text without the
+ * prefix's length then. */
 static bool address_of_link(struct rtnl_addr *a, int index, char ret[static 16]) {
         char text[64];
 
         if (rtnl_addr_get_ifindex(a) != index || rtnl_addr_get_family(a) != AF_INET ||
-                        !rtnl_addr_get_local(a))
+                        !rtnl_addr_get_local(a) ||
+                        streq(strempty(rtnl_addr_get_label(a)), CARRIED_LABEL))
                 return false;
         nl_addr2str(rtnl_addr_get_local(a), text, sizeof(text));
         text[strcspn(text, "/")] = 0;
@@ -190,18 +193,19 @@ struct route_spec {
 };
 
 /* *ret is NULL for NULL, else the parsed address; the caller puts it. */
-static int address_parse(const char *text, struct nl_addr **ret) {
+static int parse_nl_address(const char *text, struct nl_addr **ret) {
         *ret = NULL;
         return text ? nl_addr_parse(text, AF_INET, ret) : 0;
 }
 
 static int route_set_addresses(struct rtnl_route *o, const struct route_spec *route) {
         _cleanup_(nl_addr_putp) struct nl_addr *destination = NULL, *source = NULL;
-        int r = address_parse(route->destination ? route->destination : "0.0.0.0/0", &destination);
+        int r = parse_nl_address(
+                        route->destination ? route->destination : "0.0.0.0/0", &destination);
 
         if (r < 0)
                 return r;
-        r = address_parse(route->source, &source);
+        r = parse_nl_address(route->source, &source);
         if (r < 0)
                 return r;
         r = rtnl_route_set_dst(o, destination);
@@ -213,7 +217,7 @@ static int route_set_addresses(struct rtnl_route *o, const struct route_spec *ro
 static int route_set_hop(struct rtnl_route *o, const struct route_spec *route) {
         struct rtnl_nexthop *hop;
         struct nl_addr *gateway;
-        int r = address_parse(route->gateway, &gateway);
+        int r = parse_nl_address(route->gateway, &gateway);
 
         if (r < 0)
                 return r;

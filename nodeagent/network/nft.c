@@ -43,7 +43,7 @@ struct transaction {
 struct nft {
         sd_event *event;
         struct nft_options options;
-        char *node_name, *cluster_cidr, *service_cidr, *api;
+        char *node_name, *node_ip, *cluster_cidr, *service_cidr, *api;
         struct nft_ctx *context; /* the thread's while a transaction runs */
         struct worker *worker;
         struct nft_monitor *monitor;
@@ -127,6 +127,8 @@ static void say_once(struct nft *n, const char *key, const char *what, const cha
 static void on_refused(const char *key, const char *element, const char *holder, void *userdata) {
         _cleanup_free_ char *why = strformat("%s has it already", holder);
 
+        if (startswith(element, "balanced"))
+                return; /* services share a load balancer's address: one of them is enough */
         say_once(userdata, key, element, strempty(why));
 }
 
@@ -138,7 +140,10 @@ static void on_free(const char *key, void *userdata) {
 static json_t *wanted(struct nft *n, const char *key, size_t *cost) {
         struct nft_claims_callbacks callbacks = {on_refused, on_free, n};
         const char *name = startswith(key, "svc:"), *address;
-        struct service_facts facts = {n->node_name, n->service_cidr, n->guarded};
+        struct service_facts facts = {.node_name = n->node_name,
+                        .service_cidr = n->service_cidr,
+                        .node_ip = n->node_ip,
+                        .reserved = n->guarded};
         json_t *model = NULL, *v;
         const json_t *service, *slices, *slice;
         size_t i;
@@ -584,6 +589,7 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         n->event = sd_event_ref(event);
         n->options = *options;
         n->node_name = strdup(options->node_name);
+        n->node_ip = strdup(options->node_ip);
         n->cluster_cidr = strdup(strempty(options->cluster_cidr));
         n->service_cidr = strdup(strempty(options->service_cidr));
         n->table = service_table_new(on_touched, n);
@@ -596,9 +602,9 @@ int nft_new(struct nft **ret, sd_event *event, const struct nft_options *options
         n->leaving = map_new(free);
         n->warned = map_new(NULL);
         n->context = nft_ctx_new(NFT_CTX_DEFAULT);
-        if (!n->node_name || !n->cluster_cidr || !n->service_cidr || !n->table || !n->claims ||
-                        !n->reserved || !n->guarded || !n->pods || !n->models || !n->dirty ||
-                        !n->leaving || !n->warned || !n->context)
+        if (!n->node_name || !n->node_ip || !n->cluster_cidr || !n->service_cidr || !n->table ||
+                        !n->claims || !n->reserved || !n->guarded || !n->pods || !n->models ||
+                        !n->dirty || !n->leaving || !n->warned || !n->context)
                 return -ENOMEM;
         if (nft_ctx_buffer_output(n->context) != 0 || nft_ctx_buffer_error(n->context) != 0)
                 return -ENOMEM;
@@ -646,6 +652,7 @@ struct nft *nft_free(struct nft *n) {
         map_free(n->leaving);
         map_free(n->warned);
         free(n->node_name);
+        free(n->node_ip);
         free(n->cluster_cidr);
         free(n->service_cidr);
         free(n->api);

@@ -9,9 +9,12 @@
 
 #include <arpa/inet.h>
 
+#include "lib/address.h"
 #include "lib/object.h"
 
 #define TABLE "inet keelson"
+/* What has ports. */
+#define PORTS "meta l4proto { tcp, udp, sctp }"
 
 /* Services with more endpoints have their own chain. */
 enum { PICK_MAX = 32 };
@@ -254,6 +257,61 @@ static void external_address(
                 one_address(c, map, address, verdict);
 }
 
+/* Rules that let only spec.loadBalancerSourceRanges pass, in the chain lb-STEM. A range of the
+ * other family lets nobody of this one pass. */
+static void source_rules(struct port_context *c, const char *verdict) {
+        json_t *rules = json_array();
+        _cleanup_free_ char *name = strformat("lb-%s", c->stem);
+        struct address node = address_parse(strempty(c->facts->node_ip));
+        bool node_passes = false;
+        const json_t *v;
+        size_t i;
+
+        json_array_foreach (json_at(c->service, "spec.loadBalancerSourceRanges"), i, v) {
+                const char *text = strempty(json_string_value(v));
+                struct address_range r;
+
+                if (address_range_parse(text, &r) < 0 || r.first.size != 4 ||
+                                text[strspn(text, "0123456789./")])
+                        continue;
+                node_passes |= address_range_has(&r, &node);
+                json_array_append_new(rules, endswith(text, "/0") ? json_string(verdict)
+                                                                  : json_sprintf("ip saddr %s %s",
+                                                                                    text, verdict));
+        }
+        /* The machine that carries the address asks with the address itself as its own. */
+        if (node_passes)
+                json_array_append_new(rules, json_sprintf("fib saddr type local %s", verdict));
+        json_array_append_new(rules, json_string("drop"));
+        if (name)
+                chain(c->model, name, rules);
+}
+
+/* An address of a load balancer: one node carries it, the rules of all know it, and what is no port
+ * of its services is refused (the set `balanced`). Where a service that is answered only next to
+ * its endpoints has none, the packet goes its way to the node that carries the address. */
+static void balanced_address(
+                struct port_context *c, const char *map, const char *address, const char *verdict) {
+        bool filtered = json_array_size(json_at(c->service, "spec.loadBalancerSourceRanges")) > 0;
+        _cleanup_free_ char *go = strformat("goto lb-%s", c->stem);
+
+        if (address_parse(address).size == 16 && !address[strspn(address, "0123456789abcdef:")])
+                element(c->model, "balanced6", json_string(address), "");
+        if (!address_is_plain(address) || !go)
+                return;
+        if (!address_is_reserved(c->facts, address))
+                element(c->model, "balanced", json_string(address), "");
+        if (streq(verdict, "drop")) {
+                external_address(c, "refused", address, "return");
+                return;
+        }
+        if (filtered && streq(map, "services")) {
+                source_rules(c, verdict);
+                verdict = go;
+        }
+        external_address(c, map, address, verdict);
+}
+
 static bool cluster_ip_is_usable(const struct port_context *c, const char *address) {
         return address_is_plain(address) &&
                !(c->facts->reserved && map_get(c->facts->reserved, address));
@@ -270,7 +328,8 @@ static void port_addresses(struct port_context *c, const char *map, const char *
         json_array_foreach (json_at(c->service, "spec.externalIPs"), i, v)
                 external_address(c, map, strempty(json_string_value(v)), external);
         json_array_foreach (json_at(c->service, "status.loadBalancer.ingress"), i, v)
-                external_address(c, map, json_str_or(v, "ip", ""), external);
+                if (!streq(json_str_or(v, "ipMode", "VIP"), "Proxy"))
+                        balanced_address(c, map, json_str_or(v, "ip", ""), external);
         if (c->node_port > 0)
                 flow(c, "*", c->node_port);
 }
@@ -503,6 +562,8 @@ static const struct {
                                 "map hostports { type ipv4_addr . inet_proto . inet_service : "
                                 "verdict; }",
                                 true},
+                {"balanced", "set balanced { type ipv4_addr; }", false},
+                {"balanced6", "set balanced6 { type ipv6_addr; }", false},
                 {"hairpin", "set hairpin { type ipv4_addr . ipv4_addr; }", false},
                 {"protected", "set protected { type ipv4_addr . inet_proto . inet_service; }",
                                 false},
@@ -528,6 +589,7 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
                             "  chain dispatch {\n"
                             "    ip daddr . meta l4proto . th dport @protected return\n"
                             "    ip daddr . meta l4proto . th dport vmap @services\n"
+                            "    ip daddr @balanced return\n"
                             "    fib daddr type local ip daddr . meta l4proto . th dport vmap "
                             "@hostports\n"
                             "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
@@ -539,12 +601,14 @@ static void frame_text(const struct nft_frame *f, struct buf *out) {
                             "accept;\n    jump dispatch\n  }\n"
                             "  chain refuse-check {\n"
                             "    ip daddr . meta l4proto . th dport @protected return\n"
+                            "    ip daddr @balanced fib daddr type local " PORTS " goto refuse\n"
                             "    ip daddr . meta l4proto . th dport vmap @refused\n"
+                            "    ip daddr @balanced " PORTS " goto refuse\n"
+                            "    ip6 daddr @balanced6 " PORTS " goto refuse\n"
                             "    ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th "
                             "dport vmap @refused-nodeports\n");
         if (!isempty(f->service_cidr))
-                buf_printf(out, "    ip daddr %s meta l4proto { tcp, udp, sctp } goto refuse\n",
-                                f->service_cidr);
+                buf_printf(out, "    ip daddr %s " PORTS " goto refuse\n", f->service_cidr);
         buf_append_str(out, "  }\n"
                             "  chain filter-input {\n    type filter hook input priority filter; "
                             "policy accept;\n    ct state new jump refuse-check\n  }\n"

@@ -15,6 +15,7 @@
 struct service_facts {
         const char *node_name;      /* distinguishes local endpoints */
         const char *service_cidr;   /* "10.96.0.0/16"; NULL or "": not known */
+        const char *node_ip;        /* "10.98.0.12"; NULL: not known */
         const struct map *reserved; /* addresses of nodes and of the API; values are not used */
 };
 

@@ -16,7 +16,8 @@ enum { FAKE_OBJECTS_MAX = 600 };
 struct fake {
         json_t *objects[WORLD_KINDS_MAX][FAKE_OBJECTS_MAX];
         size_t counts[WORLD_KINDS_MAX];
-        uint64_t lease_seen_us;
+        uint64_t lease_seen_us, lease_unbroken_us;
+        uint64_t pulse_seen_us; /* of the lease keelson.load-balancer */
         struct world_config config;
         struct world world;
 };
@@ -51,7 +52,13 @@ static inline void fake_all(void *data, enum world_kind kind, struct objects *re
 }
 
 static inline uint64_t fake_lease_seen(void *data, const char *name) {
-        return ((struct fake *)data)->lease_seen_us;
+        const struct fake *f = data;
+
+        return streq(name, "keelson.load-balancer") ? f->pulse_seen_us : f->lease_seen_us;
+}
+
+static inline uint64_t fake_lease_unbroken(void *data, const char *name) {
+        return ((struct fake *)data)->lease_unbroken_us;
 }
 
 static inline int fake_zone(void *data, const char *name, struct time_zone **ret) {
@@ -59,8 +66,8 @@ static inline int fake_zone(void *data, const char *name, struct time_zone **ret
 }
 
 static inline struct fake *fake_new(void) {
-        static const struct world_source source = {
-                        fake_get, fake_list, fake_all, fake_lease_seen, fake_zone};
+        static const struct world_source source = {fake_get, fake_list, fake_all, fake_lease_seen,
+                        fake_lease_unbroken, fake_zone};
         struct fake *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);

@@ -54,8 +54,7 @@ static void test_silent(void **state) {
 }
 
 static void test_one_value(void **state) {
-        check("", "Service", NULL, "spec: {type: LoadBalancer}", "spec.type");
-        check("", "Service", NULL, "spec: {type: NodePort}", "");
+        check("", "Service", NULL, "spec: {type: LoadBalancer, loadBalancerIP: 192.0.2.1}", "");
         check("", "Pod", NULL, "spec: {automountServiceAccountToken: true}",
                         "spec.automountServiceAccountToken");
         check("", "Pod", NULL, "spec: {automountServiceAccountToken: false}", "");

@@ -171,7 +171,8 @@ static void test_reserved_addresses(void **state) {
                         "10.96.3.3", "ports", "port", 6443, "protocol", "UDP", "externalIPs", mine,
                         node, dns, "status", "loadBalancer", "ingress", "ip", other);
         _cleanup_json_ json_t *slices = json_array(), *model = NULL, *text = NULL;
-        struct service_facts facts = {"n1", "10.96.0.0/16", reserved};
+        struct service_facts facts = {
+                        .node_name = "n1", .service_cidr = "10.96.0.0/16", .reserved = reserved};
 
         json_array_append_new(slices, slice_of(1, 1, "evil", true));
         json_object_set_new(json_array_get(json_object_get(json_array_get(slices, 0), "ports"), 0),

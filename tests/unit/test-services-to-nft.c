@@ -22,7 +22,9 @@ static json_t *model_of(const json_t *step, const char *name) {
                 if (streq(strempty(object_label(v, "kubernetes.io/service-name")), name))
                         json_array_append(slices, (json_t *)v);
         return service_to_model(service, slices,
-                        &(struct service_facts){.node_name = "n1", .service_cidr = "10.96.0.0/16"});
+                        &(struct service_facts){.node_name = "n1",
+                                        .service_cidr = "10.96.0.0/16",
+                                        .node_ip = "203.0.113.7"});
 }
 
 static void add_names(json_t *names, const json_t *step) {
@@ -66,7 +68,8 @@ static char *convert(const char *yaml) {
 }
 
 static void test_goldens(void **state) {
-        static const char *const names[] = {"cluster-ip", "node-port", "affinity", "headless"};
+        static const char *const names[] = {
+                        "cluster-ip", "node-port", "affinity", "headless", "load-balancer"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("services-to-nft", names[i], convert);
