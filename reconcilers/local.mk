@@ -69,6 +69,9 @@ libreconcile_a_SOURCES = \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
 	reconcilers/endpointslice.c \
 	reconcilers/gc.c \
+	reconcilers/ingress.c \
+	reconcilers/ingress/class.c \
+	reconcilers/ingress/class.h \
 	reconcilers/graph.c \
 	reconcilers/graph.h \
 	reconcilers/job.c \

@@ -7,6 +7,7 @@
 
 #include "lib/object.h"
 #include "lib/vector.h"
+#include "reconcilers/ingress/class.h"
 #include "reconcilers/ingress/internal.h"
 
 void ingress_finding(struct ingress_draft *d, const json_t *ingress, const char *reason,
@@ -77,27 +78,13 @@ const json_t *ingress_secret(struct ingress_draft *d, const char *ns, const char
         return look_for(d, "secret", ns, name) ? d->view->secret(d->view->data, ns, name) : NULL;
 }
 
-/* --- classes --- */
-
-static bool is_default_class(const json_t *class) {
-        return streq(strempty(object_annotation(
-                                     class, "ingressclass.kubernetes.io/is-default-class")),
-                        "true");
-}
-
-bool ingress_is_ours(const json_t *ingress, const json_t *classes) {
-        const char *name = json_str(ingress, "spec.ingressClassName");
+static bool is_ours(const struct ingress_draft *d, const json_t *ingress) {
         const json_t *class;
         size_t i;
 
-        if (!name) /* the way before classes existed */
-                name = object_annotation(ingress, "kubernetes.io/ingress.class");
-        json_array_foreach (classes, i, class) {
-                if (!streq(json_str_or(class, "spec.controller", ""), INGRESS_CONTROLLER))
-                        continue;
-                if (name ? streq(object_name(class), name) : is_default_class(class))
+        json_array_foreach (d->view->classes, i, class)
+                if (ingress_class_has(class, ingress))
                         return true;
-        }
         return false;
 }
 
@@ -123,7 +110,7 @@ static void sort_ours(struct ingress_draft *d, struct by_age *ret) {
         size_t i;
 
         json_array_foreach (d->view->ingresses, i, o)
-                if (!object_is_deleting(o) && ingress_is_ours(o, d->view->classes) &&
+                if (!object_is_deleting(o) && is_ours(d, o) &&
                                 ingress_is_host(object_namespace(o), /* wildcard= */ false) &&
                                 ingress_is_host(object_name(o), /* wildcard= */ false))
                         assert(vector_append(ret, o) >= 0);

@@ -20,8 +20,6 @@
 
 #include "lib/json.h"
 
-#define INGRESS_CONTROLLER "keelson.dev/ingress"
-
 /* What the configuration needs beside the objects; all borrowed. */
 struct ingress_options {
         const char *bind_address; /* "*", "127.0.0.1"; "[::]" accepts IPv4, too */
@@ -47,7 +45,5 @@ struct ingress_view {
 
 /* A new object as described above. Never NULL: out of memory ends the program. */
 json_t *ingress_decide(const struct ingress_view *view) _warn_unused_;
-/* Whether an Ingress belongs to a class of this controller. classes: array. */
-bool ingress_is_ours(const json_t *ingress, const json_t *classes);
 /* Whether two decisions differ at most in endpoints and findings: then no reload is needed. */
 bool ingress_same_structure(const json_t *a, const json_t *b);

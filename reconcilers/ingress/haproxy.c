@@ -154,7 +154,7 @@ static int on_master_exit(sd_event_source *s, const siginfo_t *si, void *userdat
 static int start_master(struct haproxy *h) {
         _cleanup_free_ char *config = strformat("%s/current/haproxy.cfg", h->options.run_dir),
                             *control = strformat("%s/master.sock", h->options.run_dir);
-        const char *const words[] = {"haproxy", "-W", "-db", "-f", config, "-S", control, NULL};
+        const char *const words[] = {"haproxy", "-W", "-db", "-q", "-f", config, "-S", control, NULL};
         int r;
 
         if (!config || !control)

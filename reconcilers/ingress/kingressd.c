@@ -3,6 +3,7 @@
  * Ingresses as their events. (status.loadBalancer is written by kreconciled.) */
 #include <linux/magic.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -16,7 +17,7 @@
 #include "reconcilers/ingress/haproxy.h"
 #include "reconcilers/program.h"
 
-enum { FALLBACK_DAYS = 3650, THREADS_MAX = 4, REFUSED_MAX = 1000 };
+enum { FALLBACK_DAYS = 3650, THREADS_MAX = 4, REFUSED_MAX = 1000, OWN_FILES = 200 };
 #define DEBOUNCE_US UINT64_C(50000)
 
 struct kingressd_flags {
@@ -358,6 +359,20 @@ static int make_fallback(struct kingressd *k) {
         return k->fallback_pem ? 0 : -ENOMEM;
 }
 
+/* Each connection of a client needs two file descriptors, and haproxy some for itself. */
+static unsigned connections_max(unsigned wanted) {
+        struct rlimit files;
+        unsigned fit;
+
+        if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= 2 * (uint64_t)wanted + OWN_FILES)
+                return wanted;
+        fit = files.rlim_cur > 2 * OWN_FILES ? (unsigned)(files.rlim_cur - OWN_FILES) / 2
+                                             : OWN_FILES / 2;
+        log_notice("This process may have %llu open files: %u connections instead of %u",
+                        (unsigned long long)files.rlim_cur, fit, wanted);
+        return fit;
+}
+
 static void set_options(struct kingressd *k) {
         const struct kingressd_flags *f = k->flags;
         long processors = sysconf(_SC_NPROCESSORS_ONLN),
@@ -371,7 +386,7 @@ static void set_options(struct kingressd *k) {
                         .http_port = f->http_port,
                         .https_port = f->https_port,
                         .threads = (unsigned)MAX(threads, 1L),
-                        .connections_max = f->connections_max,
+                        .connections_max = connections_max(f->connections_max),
                         .run_dir = f->run_dir,
                         .default_certificate = f->default_certificate,
                         .fallback_pem = k->fallback_pem,

@@ -4,6 +4,7 @@ noinst_LIBRARIES += libingress.a
 libingress_a_SOURCES = \
 	reconcilers/ingress/backend.c \
 	reconcilers/ingress/certificate.c \
+	reconcilers/ingress/class.c reconcilers/ingress/class.h \
 	reconcilers/ingress/decide.c reconcilers/ingress/decide.h \
 	reconcilers/ingress/folder.c reconcilers/ingress/folder.h \
 	reconcilers/ingress/haproxy.c reconcilers/ingress/haproxy.h \
@@ -17,4 +18,7 @@ reconcilers_ingress_kingressd_LDADD = libingress.a libkeelson.a $(KEELSON_LIBS)
 check_PROGRAMS += tests/unit/test-ingress
 tests_unit_test_ingress_SOURCES = tests/unit/test-ingress.c tests/unit/golden.c tests/unit/golden.h tests/unit/unit.h
 tests_unit_test_ingress_LDADD = libingress.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-ingress-status
+tests_unit_test_ingress_status_SOURCES = tests/unit/test-ingress-status.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_ingress_status_LDADD = libreconcile.a $(TEST_LIBS)
 EXTRA_DIST += tests/golden/ingress
