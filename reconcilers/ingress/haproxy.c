@@ -27,7 +27,7 @@
 /* Reloads: the pause after one doubles while they follow each other, so that old workers, which
  * need memory, cannot pile up. */
 #define PAUSE_MIN_US UINT64_C(500000)
-#define PAUSE_MAX_US UINT64_C(10000000)
+#define PAUSE_MAX_US UINT64_C(3000000)
 #define RETRY_US UINT64_C(30000000)
 #define RESTART_US UINT64_C(1000000)
 

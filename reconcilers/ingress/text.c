@@ -14,7 +14,7 @@ static const char globals[] =
                 "        setenv KEELSON_GENERATION @GENERATION@\n"
                 /* Old workers serve their last connections, but not for ever. */
                 "        hard-stop-after 10m\n"
-                "        mworker-max-reloads 8\n"
+                "        mworker-max-reloads 10\n"
                 "        ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets\n"
                 "\n"
                 "defaults\n"
