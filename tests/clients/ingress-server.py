@@ -2,7 +2,8 @@
 # Backends and load for the tests of Ingresses.
 #   serve NAME ADDRESS:PORT [tls CERT KEY]   answers with its name, the path and what the proxy says about the client;
 #                                            ends on SIGTERM, after the requests in progress
-#   load URL HOST N THREADS                  N requests; prints how many failed, and the names of those that answered
+#   load URL HOST N THREADS [PAUSE]          N requests; prints how many failed, and the names of those that answered;
+#                                            PAUSE: seconds between the requests of a thread
 #   socket ADDRESS:PORT HOST PATH            asks for a WebSocket and prints what comes back for "ping"
 import collections
 import http.client
@@ -13,6 +14,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 import urllib.parse
 
 
@@ -48,6 +50,9 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 256
     allow_reuse_address = True
 
+    def handle_error(self, request, client_address):
+        pass  # the proxy closes idle connections with a reset
+
 
 def serve(name, where, *tls):
     address, port = where.rsplit(":", 1)
@@ -63,7 +68,7 @@ def serve(name, where, *tls):
     server.socket.close()
 
 
-def load(url, host, count, threads):
+def load(url, host, count, threads, pause=0):
     where = urllib.parse.urlsplit(url)
     names, failures, lock = collections.Counter(), [], threading.Lock()
     turns = iter(range(int(count)))
@@ -83,6 +88,7 @@ def load(url, host, count, threads):
                 turn = next(turns, None)
             if turn is None:
                 return
+            time.sleep(float(pause))
             try:
                 connection.request("GET", where.path or "/", headers={"Host": host})
                 answer = connection.getresponse()
