@@ -24,7 +24,7 @@ libkctl_a_SOURCES = \
 	kctl/create.c \
 	kctl/describe-quota.c \
 	kctl/describe-quota.h \
-	kctl/kubeconfig-write.c kctl/logs.c kctl/machine.c kctl/machine.h kctl/manifests.c kctl/metadata.c kctl/output.c kctl/print.c \
+	kctl/ingress.c kctl/ingress.h kctl/kubeconfig-write.c kctl/logs.c kctl/machine.c kctl/machine.h kctl/manifests.c kctl/metadata.c kctl/output.c kctl/print.c \
 	kctl/restore.c kctl/rollout.c kctl/scale.c kctl/store.c kctl/store.h kctl/sync.c kctl/taint.c kctl/targets.c kctl/up.c kctl/wait.c \
 	kctl/top.c \
 	kctl/template.c kctl/template.h kctl/texts.h kctl/flag-rows.h kctl/verbs.h
@@ -33,7 +33,7 @@ nodist_libkctl_a_SOURCES = kctl/texts.c
 # Configurations, scripts for machines and completion scripts, compiled in: text_NAME[], with _ for . and -.
 KCTL_TEXTS = \
 	allow-kapid.sh clean-node.sh completion.bash completion.fish completion.zsh down.sh inspect.sh \
-	kapid.yaml kgitd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
+	kapid.yaml kgitd.yaml kingressd.yaml kreconciled.yaml kschedd.yaml kstored.yaml node.kubeconfig nodeagent.yaml \
 	refresh.sh start-units.sh store-authority.sh store-state.sh units-trouble.sh unpack.sh
 KCTL_TEXT_FILES = $(KCTL_TEXTS:%=kctl/config/%)
 EXTRA_DIST += $(KCTL_TEXT_FILES)

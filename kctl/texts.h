@@ -11,6 +11,7 @@ extern const char text_down_sh[];
 extern const char text_inspect_sh[];
 extern const char text_kapid_yaml[];
 extern const char text_kgitd_yaml[];
+extern const char text_kingressd_yaml[];
 extern const char text_kreconciled_yaml[];
 extern const char text_kschedd_yaml[];
 extern const char text_kstored_yaml[];

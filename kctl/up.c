@@ -2,6 +2,7 @@
  * second `up` skips the steps that are done. */
 #include "kctl/cluster.h"
 #include "kctl/configs.h"
+#include "kctl/ingress.h"
 #include "kctl/machine.h"
 #include "kctl/texts.h"
 #include "lib/buf.h"
@@ -224,7 +225,10 @@ static int connect_cluster(struct kctl *k, struct machine *m, const char *server
         r = machine_wait_ready(k, m, config_path, p);
         if (r < 0)
                 return r;
-        return publish_info(k, ca, ssh_key, server, p);
+        r = publish_info(k, ca, ssh_key, server, p);
+        if (r < 0)
+                return r;
+        return kctl_install_ingress(k, m, server, ca, p);
 }
 
 static int up_on(struct kctl *k, struct machine *m, struct problem *p) {

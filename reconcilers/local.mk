@@ -77,6 +77,9 @@ libreconcile_a_SOURCES = \
 	reconcilers/slices.h \
 	reconcilers/rootca.c \
 	reconcilers/gc.c \
+	reconcilers/ingress.c \
+	reconcilers/ingress/class.c \
+	reconcilers/ingress/class.h \
 	reconcilers/graph.c \
 	reconcilers/graph.h \
 	reconcilers/job.c \

@@ -20,6 +20,7 @@
         X(endpointslice) \
         X(endpointslicemirroring) \
         X(ephemeralclaim) \
+        X(ingress) \
         X(job) \
         X(loadbalancer) \
         X(namespace) \
@@ -62,6 +63,8 @@
         X(VOLUMES, KIND_PERSISTENTVOLUMES, NULL, NULL) \
         X(CLAIMS, KIND_PERSISTENTVOLUMECLAIMS, NULL, NULL) \
         X(CLASSES, KIND_STORAGECLASSES, NULL, NULL) \
+        X(INGRESSES, KIND_INGRESSES, NULL, NULL) \
+        X(INGRESSCLASSES, KIND_INGRESSCLASSES, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
         X(RESOURCEQUOTAS, KIND_RESOURCEQUOTAS, NULL, NULL) \

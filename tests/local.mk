@@ -14,11 +14,14 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/story \
 	tests/lab/stories/autoscaling \
 	tests/lab/stories/loadbalancer \
+	tests/lab/stories/ingress \
 	tests/lab/stories/storage \
 	tests/lab/stories/workloads \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \
+	tests/clients/ingress \
+	tests/clients/ingress-server.py \
 	tests/clients/apps \
 	tests/clients/fake-nodes.py \
 	tests/clients/gitsync-sources \

@@ -22,10 +22,11 @@ units/%.service: $(top_srcdir)/units/%.service.in
 bundle/units/%.service: $(top_srcdir)/units/%.service.in
 	$(AM_V_GEN)$(MKDIR_P) bundle/units && $(SED) 's|@daemondir@|/opt/keelson/bin|' $< >$@.new && mv $@.new $@
 
-# The programs of each bundle, each with its unit.
+# The programs of each bundle, each with its unit; those that run in pods of the nodes have none.
 PROGRAMS_MADE = $(bin_PROGRAMS) $(sbin_PROGRAMS)
-BUNDLE_AGENT = $(filter nodeagent/%,$(PROGRAMS_MADE))
-BUNDLE_CONTROL = $(filter kstored/% kapid/% reconcilers/% kctl/%,$(PROGRAMS_MADE))
+BUNDLE_NODE_PODS = reconcilers/ingress/kingressd
+BUNDLE_AGENT = $(filter nodeagent/% $(BUNDLE_NODE_PODS),$(PROGRAMS_MADE))
+BUNDLE_CONTROL = $(filter-out $(BUNDLE_NODE_PODS),$(filter kstored/% kapid/% reconcilers/% kctl/%,$(PROGRAMS_MADE)))
 bundledir = $(libexecdir)/keelson
 nodist_bundle_DATA = bundle/agent.tar.gz bundle/control.tar.gz
 CLEANFILES += $(nodist_bundle_DATA)
