@@ -14,6 +14,7 @@
         X(csr) \
         X(daemonset) \
         X(deployment) \
+        X(descheduling) \
         X(disruption) \
         X(endpointslice) \
         X(ephemeralclaim) \
@@ -56,6 +57,8 @@
         X(CLASSES, KIND_STORAGECLASSES, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
+        X(DESCHEDULINGS, KIND_DESCHEDULINGS, NULL, NULL) \
+        X(PRIORITYCLASSES, KIND_PRIORITYCLASSES, NULL, NULL) \
         X(RESOURCEQUOTAS, KIND_RESOURCEQUOTAS, NULL, NULL) \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")
 

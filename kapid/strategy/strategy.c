@@ -10,8 +10,8 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind) {
         static const struct kind_strategy *const all[] = {strategies_core, strategies_pod,
                         strategies_service, strategies_apps, strategies_batch,
                         strategies_certificates, strategies_rbac, strategies_apiextensions,
-                        strategies_keelson, strategies_networking, strategies_policy,
-                        strategies_storage, strategies_other, strategies_quota};
+                        strategies_keelson, strategies_descheduling, strategies_networking,
+                        strategies_policy, strategies_storage, strategies_other, strategies_quota};
         static const struct kind_strategy none = {.name = NAME_SUBDOMAIN};
 
         for (size_t i = 0; i < ELEMENTS(all); i++)
