@@ -17,6 +17,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \
 	tests/clients/apps \
+	tests/clients/descheduling \
 	tests/clients/fake-nodes.py \
 	tests/clients/gitsync-sources \
 	tests/clients/disk-faults.c \
