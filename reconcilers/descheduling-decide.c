@@ -107,6 +107,18 @@ static void forget_asked(struct desched *d) {
         d->to = mfree(d->to);
 }
 
+bool desched_shrink(struct desched *d) {
+        d->move = sched_move_free(d->move);
+        if (d->pods.count > 0) {
+                struct desched_pod *x = d->pods.items[--d->pods.count];
+
+                json_decref(x->object);
+                free(x);
+                return true;
+        }
+        return sched_cluster_forget_one(d->cluster);
+}
+
 struct desched *desched_free(struct desched *d) {
         if (!d)
                 return NULL;

@@ -3,7 +3,8 @@
  *      objects of the caches, by reference
  *        -> slices: fed into the decision (descheduling.h), then its steps
  *        -> EVICT: POST pods/eviction, the answer goes back into the decision, more slices
- *        -> END, or a reason to stop: the report is written to the status
+ *        -> END, or a reason to stop: the memory is freed in slices, the report is written to the
+ *           status
  *
  * A slice ends after SLICE_US, so that the other controllers run in between. Evictions go out one
  * by one: each changes what the next decision sees. The caches' objects are not copied; those that
@@ -37,6 +38,7 @@ struct run {
         uint64_t started_us;  /* wall clock */
         uint64_t progress_us; /* monotonic: when the status was last written */
         uint64_t busy_us, longest_us;
+        json_t *report; /* the run is over: what is written when its memory is free again */
         bool dry;
 };
 
@@ -50,6 +52,7 @@ static struct run *run_free(struct run *o) {
         vector_done(&o->inputs);
         desched_free(o->desched);
         json_decref(o->object);
+        json_decref(o->report);
         free(o);
         return NULL;
 }
@@ -84,28 +87,37 @@ static int patch_status(struct run *o, json_t *status_taken, api_done_func done)
         return api_patch_async(o->action->client, path, API_PATCH_MERGE, body, done, o, &o->call);
 }
 
-/* result: "Completed", "Stopped" or "Failed"; why: the message, NULL: the report's own. */
+/* result: "Completed", "Stopped" or "Failed"; why: the message, NULL: the report's own. Written by
+ * write_report() at the end of the slices. */
 static void run_end(struct run *o, const char *result, const char *why) {
         char started[TIMEFMT_SIZE], now[TIMEFMT_SIZE];
-        json_t *report;
+
+        o->report = o->desched ? desched_report(o->desched) : json_object();
+        assert(o->report);
+        if (why)
+                assert(json_set_str(o->report, "message", why) >= 0);
+        assert(json_set_str(o->report, "result", result) >= 0);
+        assert(json_set_str(o->report, "startTime", time_format(o->started_us, started)) >= 0);
+        assert(json_set_str(o->report, "completionTime", time_format(now_wall_us(), now)) >= 0);
+        assert(json_object_set_new(o->report, "dryRun", json_boolean(o->dry)) == 0);
+}
+
+static void write_report(struct run *o) {
+        const char *result = json_str_or(o->report, "result", ""),
+                   *message = json_str_or(o->report, "message", "");
+        bool completed = streq(result, "Completed");
         int r;
 
         run_pause(o);
-        report = o->desched ? desched_report(o->desched) : json_object();
-        assert(report);
-        if (why)
-                assert(json_set_str(report, "message", why) >= 0);
-        assert(json_set_str(report, "result", result) >= 0);
-        assert(json_set_str(report, "startTime", time_format(o->started_us, started)) >= 0);
-        assert(json_set_str(report, "completionTime", time_format(now_wall_us(), now)) >= 0);
-        assert(json_object_set_new(report, "dryRun", json_boolean(o->dry)) == 0);
         log_debug("descheduling %s: %s: %s; %llu ms of work, the longest slice %llu us",
-                        object_name(o->object), result, json_str_or(report, "message", ""),
+                        object_name(o->object), result, message,
                         (unsigned long long)(o->busy_us / 1000), (unsigned long long)o->longest_us);
-        api_event(o->action->client, o->object, streq(result, "Completed") ? "Normal" : "Warning",
-                        streq(result, "Completed") ? o->dry ? "DryRun" : "Descheduled" : result,
-                        "%s", json_str_or(report, "message", ""));
-        r = patch_status(o, json_pack("{s:n, s:o}", "running", "lastRun", report), on_reported);
+        api_event(o->action->client, o->object, completed ? "Normal" : "Warning",
+                        !completed ? result
+                        : o->dry   ? "DryRun"
+                                   : "Descheduled",
+                        "%s", message);
+        r = patch_status(o, json_pack("{s:n, s:O}", "running", "lastRun", o->report), on_reported);
         if (r < 0)
                 on_reported(r, /* object= */ NULL, /* p= */ NULL, o);
 }
@@ -157,7 +169,8 @@ static void on_evicted(int error, const json_t *object, const struct problem *p,
         report_progress(o);
 }
 
-static void evict(struct run *o) {
+/* True: an answer must come first. */
+static bool evict(struct run *o) {
         _cleanup_json_ json_t *body = NULL;
         _cleanup_free_ char *path = NULL;
         struct desched_eviction e;
@@ -166,7 +179,7 @@ static void evict(struct run *o) {
         desched_eviction(o->desched, &e);
         if (o->dry) {
                 desched_answer(o->desched, DESCHED_WOULD_EVICT, /* message= */ NULL);
-                return;
+                return false;
         }
         body = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{s:{s:s}}}", "apiVersion", "policy/v1", "kind",
                         "Eviction", "metadata", "name", object_name(e.pod), "namespace",
@@ -179,6 +192,7 @@ static void evict(struct run *o) {
         r = api_create_async(o->action->client, path, body, on_evicted, o, &o->call);
         if (r < 0)
                 on_evicted(r, /* object= */ NULL, /* p= */ NULL, o);
+        return true;
 }
 
 /* --- slices --- */
@@ -207,39 +221,49 @@ static void feed(struct run *o) {
         json_decref(x->object);
 }
 
-/* True: the slice is over, because the run waits for an answer or has ended. */
+/* Frees the run's memory piece by piece, then writes the report. */
+static bool wind_up(struct run *o) {
+        if (o->next < o->inputs.count) {
+                json_decref(o->inputs.items[o->next++].object);
+                return false;
+        }
+        if (o->desched && desched_shrink(o->desched))
+                return false;
+        write_report(o);
+        return true;
+}
+
+/* A piece of work. True: the slice is over, because the run waits for an answer. */
 static bool work(struct run *o) {
+        if (o->report)
+                return wind_up(o);
         if (o->next < o->inputs.count) {
                 feed(o);
                 return false;
         }
         switch (desched_step(o->desched)) {
-        case DESCHED_MORE:
-                return false;
         case DESCHED_EVICT:
-                evict(o);
-                return true;
+                return evict(o);
         case DESCHED_END:
                 run_end(o, "Completed", /* why= */ NULL);
-                return true;
+                break;
+        case DESCHED_MORE:
+                break;
         }
-        return true;
+        return false;
 }
 
 static int on_slice(sd_event_source *source, void *userdata) {
         struct run *o = userdata;
         uint64_t begin = now_mono_us(), now = begin;
-        const char *why = why_stop(o);
+        const char *why = o->report ? NULL : why_stop(o);
 
-        if (why) {
+        if (why)
                 run_end(o, "Stopped", why);
-                return 0;
-        }
-        /* The run may be gone when work() is over: the times are added before. */
         while (now - begin < SLICE_US) {
                 uint64_t before = now;
 
-                if (work(o))
+                if (work(o)) /* o may be gone */
                         return 0;
                 now = now_mono_us();
                 o->busy_us += now - before;
@@ -312,9 +336,8 @@ static int start_run(struct running_action *a) {
         r = prepare(o, &p);
         a->handle = o;
         if (r < 0)
-                run_end(TAKE_PTR(o), "Failed", strempty(p.message));
-        else
-                run_continue(TAKE_PTR(o));
+                run_end(o, "Failed", strempty(p.message));
+        run_continue(TAKE_PTR(o));
         return 0;
 }
 

@@ -21,6 +21,10 @@ int desched_new(struct desched **ret, const json_t *spec, int32_t priority_thres
 struct desched *desched_free(struct desched *d);
 DEFINE_CLEANUP(struct desched *, desched_free);
 
+/* Frees a part of it, to do that in small pieces; false: no large part is left. Only desched_free()
+ * may follow. */
+bool desched_shrink(struct desched *d);
+
 /* Adds an object: WORLD_NODES first, then WORLD_NAMESPACES, PODS, CLAIMS, VOLUMES or CLASSES in any
  * order. Keeps a reference. */
 void desched_put(struct desched *d, enum world_kind kind, const json_t *object);

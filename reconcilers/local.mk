@@ -145,3 +145,11 @@ tests_unit_test_storage_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-descheduling
 tests_unit_test_descheduling_SOURCES = tests/unit/test-descheduling.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_descheduling_LDADD = libreconcile.a libsched.a $(TEST_LIBS)
+
+# `make bench-deschedule`: a run's decisions alone. DESCHEDULE='NODES PODS' for other sizes.
+noinst_PROGRAMS += bench/deschedule
+bench_deschedule_SOURCES = bench/deschedule.c
+bench_deschedule_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
+.PHONY: bench-deschedule
+bench-deschedule: bench/deschedule
+	bench/deschedule $(DESCHEDULE)

@@ -59,6 +59,8 @@ void sched_cluster_remove_storage_class(struct sched_cluster *c, const json_t *c
 void sched_cluster_assume(struct sched_cluster *c, const struct sched_pod *pod, const char *node);
 /* The pod of that uid is no longer counted, wherever it was. */
 void sched_cluster_forget(struct sched_cluster *c, const char *uid);
+/* Forgets a pod, whichever; false: none is left. To free a large cluster piece by piece. */
+bool sched_cluster_forget_one(struct sched_cluster *c);
 /* Counts a pending pod (still pending) as if it were on that node for pods of its or a lower
  * priority; NULL: no longer. Borrows the pod, which must be un-nominated before it is freed. */
 void sched_cluster_nominate(struct sched_cluster *c, struct sched_pod *pod, const char *node);
