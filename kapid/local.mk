@@ -46,6 +46,7 @@ libkapid_core_a_SOURCES = \
 	kapid/strategy/core.c \
 	kapid/strategy/embedded.c \
 	kapid/strategy/job.c \
+	kapid/strategy/descheduling.c \
 	kapid/strategy/keelson.c \
 	kapid/strategy/networking.c \
 	kapid/strategy/other.c \

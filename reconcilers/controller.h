@@ -12,6 +12,7 @@ struct controller {
         enum world_kind primary; /* the kind of its names; WORLD_KINDS_MAX: its names are not those
                                     of objects */
         uint64_t kinds;          /* WORLD_BIT() of the kinds that wake it */
+        unsigned rounds_max;     /* names that are worked on at once; 0: RUNNER_ROUNDS_MAX */
         /* An object was created (old NULL), changed, or deleted (gone: object is its last state).
          */
         void (*wake)(const struct world *w, const struct wake *out, enum world_kind kind,

@@ -12,11 +12,9 @@
 #include "lib/timefmt.h"
 #include "reconcilers/controller.h"
 #include "reconcilers/pods.h"
+#include "reconcilers/schedule.h"
 
 #define SCHEDULED "batch.kubernetes.io/cronjob-scheduled-timestamp"
-
-/* More missed runs than these are an event: a clock that jumped, or a schedule without deadline. */
-enum { MISSED_MANY = 100 };
 
 struct view {
         const json_t *cronjob;
@@ -68,56 +66,6 @@ static int64_t last_started(const struct view *v) {
                         last = MAX(last, (int64_t)(us / 1000000));
         }
         return last;
-}
-
-/* --- which run is due --- */
-
-struct due {
-        int64_t last; /* the run to start; 0: none */
-        int64_t next; /* the one after now; 0: there will be none */
-        bool many;    /* were missed before it */
-};
-
-/* The last instant of the schedule up to `now`, of which there is one after `from`: the largest x
- * after which the next instant is not later than now, by bisection. */
-static int64_t last_until(
-                const struct cron *c, const struct time_zone *zone, int64_t from, int64_t now) {
-        int64_t low = from, high = now, next;
-
-        while (high - low > 1) {
-                int64_t middle = low + (high - low) / 2;
-
-                if (cron_next(c, zone, middle, &next) == 0 && next <= now)
-                        low = middle;
-                else
-                        high = middle;
-        }
-        return cron_next(c, zone, low, &next) == 0 ? next : 0;
-}
-
-static void find_due(const struct cron *c, const struct time_zone *zone, int64_t from, int64_t now,
-                struct due *ret) {
-        int64_t at = from, next = 0;
-        int missed = 0;
-
-        *ret = (struct due){0};
-        if (c->every_s > 0) {
-                int64_t runs = now > from ? (now - from) / c->every_s : 0;
-
-                *ret = (struct due){.last = runs > 0 ? from + runs * c->every_s : 0,
-                                .next = from + (runs + 1) * c->every_s,
-                                .many = runs > MISSED_MANY};
-                return;
-        }
-        while (cron_next(c, zone, at, &next) == 0 && next <= now && missed <= MISSED_MANY) {
-                ret->last = at = next;
-                missed++;
-        }
-        ret->many = missed > MISSED_MANY;
-        if (ret->many && cron_next(c, zone, at, &next) == 0 && next <= now)
-                ret->last = last_until(c, zone, at, now);
-        if (cron_next(c, zone, MAX(now, from), &next) == 0)
-                ret->next = next;
 }
 
 /* --- what to do --- */
@@ -252,11 +200,11 @@ static void plan_runs(const struct view *v, const struct world *w, struct action
         int64_t deadline = json_int_or(v->cronjob, "spec.startingDeadlineSeconds", -1);
         _cleanup_(time_zone_freep) struct time_zone *zone = NULL;
         struct cron c;
-        struct due due;
+        struct schedule_due due;
 
         if (read_schedule(v, w, &c, &zone, a) < 0)
                 return;
-        find_due(&c, zone, from, now, &due);
+        schedule_find_due(&c, zone, from, now, &due);
         if (due.many && deadline < 0)
                 action_event(a, v->cronjob, "Warning", "TooManyMissedTimes",
                                 "too many missed start times. Set or decrease "

@@ -67,6 +67,9 @@ libreconcile_a_SOURCES = \
 	reconcilers/daemonset-internal.h \
 	reconcilers/daemonset-nodes.c \
 	reconcilers/cronjob.c \
+	reconcilers/descheduling.c reconcilers/descheduling.h reconcilers/descheduling-internal.h \
+	reconcilers/descheduling-decide.c reconcilers/descheduling-filter.c reconcilers/descheduling-report.c \
+	reconcilers/descheduling-run.c reconcilers/descheduling-strategies.c \
 	reconcilers/disruption.c \
 	reconcilers/ttl.c \
 	reconcilers/deployment.c reconcilers/deployment-internal.h reconcilers/deployment-status.c reconcilers/deployment-strategy.c \
@@ -98,6 +101,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/replicas.c reconcilers/replicas.h reconcilers/replicaset.c reconcilers/replicationcontroller.c \
 	reconcilers/statefulset.c reconcilers/statefulset-claims.c reconcilers/statefulset-internal.h reconcilers/statefulset-pods.c \
 	reconcilers/runner.c reconcilers/runner.h \
+	reconcilers/schedule.c reconcilers/schedule.h \
 	reconcilers/serviceaccount.c \
 	reconcilers/wake.c \
 	reconcilers/wake.h \
@@ -112,7 +116,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/resourcequota.c \
 	reconcilers/tables.h reconcilers/world.c reconcilers/world.h
 reconcilers_kreconciled_SOURCES = reconcilers/kreconciled.c reconcilers/program.c reconcilers/program.h
-reconcilers_kreconciled_LDADD = libreconcile.a libkeelson.a $(KEELSON_LIBS)
+reconcilers_kreconciled_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
 # The scheduler's driver: queue, watches, bindings (its pure half is lib/sched/)
 libreconcile_a_SOURCES += \
 	reconcilers/sched/bind.c reconcilers/sched/claims.c reconcilers/sched/internal.h reconcilers/sched/queue.c reconcilers/sched/queue.h \
@@ -162,3 +166,14 @@ tests_unit_test_autoscaling_LDADD = libreconcile.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-loadbalancer
 tests_unit_test_loadbalancer_SOURCES = tests/unit/test-loadbalancer.c tests/unit/fake-world.h tests/unit/unit.h
 tests_unit_test_loadbalancer_LDADD = libreconcile.a nodeagent/libnodeagent.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-descheduling
+tests_unit_test_descheduling_SOURCES = tests/unit/test-descheduling.c tests/unit/fake-world.h tests/unit/unit.h
+tests_unit_test_descheduling_LDADD = libreconcile.a libsched.a $(TEST_LIBS)
+
+# `make bench-deschedule`: a run's decisions alone. DESCHEDULE='NODES PODS' for other sizes.
+noinst_PROGRAMS += bench/deschedule
+bench_deschedule_SOURCES = bench/deschedule.c
+bench_deschedule_LDADD = libreconcile.a libsched.a libkeelson.a $(KEELSON_LIBS)
+.PHONY: bench-deschedule
+bench-deschedule: bench/deschedule
+	bench/deschedule $(DESCHEDULE)

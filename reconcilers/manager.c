@@ -90,7 +90,7 @@ const struct world *manager_world(struct manager *m) {
         return &m->world;
 }
 
-static const struct world *runner_world(void *userdata) {
+static const struct world *world_for_runner(void *userdata) {
         return manager_world(userdata);
 }
 
@@ -215,7 +215,7 @@ int manager_new(struct manager **ret, const struct manager_options *options) {
                                 .client = options->client,
                                 .metrics = options->metrics,
                                 .controller = options->controllers[n],
-                                .world = runner_world,
+                                .world = world_for_runner,
                                 .seen_version = runner_seen_version,
                                 .userdata = m};
 

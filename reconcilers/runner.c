@@ -284,6 +284,7 @@ static struct round *round_new(struct runner *runner, const char *name) {
         assert(o->name && !map_get(runner->rounds, name));
         assert(executor_new(&o->executor,
                                &(struct executor_options){.client = runner->options.client,
+                                               .context = runner,
                                                .is_fine = failure_is_fine,
                                                .on_action = on_action,
                                                .done = on_carried_out,
@@ -330,8 +331,10 @@ static int make_metrics(struct runner *runner) {
 
 int runner_new(struct runner **ret, const struct runner_options *options) {
         _cleanup_(runner_freep) struct runner *runner = calloc(1, sizeof(*runner));
-        struct workqueue_options queue = {
-                        .parallel_max = RUNNER_ROUNDS_MAX, .work = work, .userdata = runner};
+        unsigned rounds = options->controller->rounds_max;
+        struct workqueue_options queue = {.parallel_max = rounds ? rounds : RUNNER_ROUNDS_MAX,
+                        .work = work,
+                        .userdata = runner};
         int r;
 
         if (!runner)
@@ -405,4 +408,16 @@ void runner_on_deleted(
 
         if (runner->controller->deleted)
                 runner->controller->deleted(w, &out, resource, object);
+}
+
+sd_event *runner_event(const struct runner *runner) {
+        return runner->options.event;
+}
+
+const struct world *runner_world(const struct runner *runner) {
+        return runner->options.world(runner->options.userdata);
+}
+
+bool runner_is_leading(const struct runner *runner) {
+        return runner->leading;
 }

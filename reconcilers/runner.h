@@ -46,3 +46,10 @@ void runner_on_deleted(struct runner *r, const struct api_resource *resource, co
 /* Passes a change to the controller's wake(), and continues with names that waited for it. */
 void runner_on_event(struct runner *r, enum world_kind kind, const json_t *old,
                 const json_t *object, bool gone);
+
+/* For actions that are the controller's own (their running_action.context is the runner): the event
+ * loop, the world as it is now, and whether the action may still change something. An action that
+ * takes long ends soon after that is false. */
+sd_event *runner_event(const struct runner *r);
+const struct world *runner_world(const struct runner *r);
+bool runner_is_leading(const struct runner *r);

@@ -15,6 +15,7 @@
         X(csr) \
         X(daemonset) \
         X(deployment) \
+        X(descheduling) \
         X(disruption) \
         X(endpoints) \
         X(endpointslice) \
@@ -67,6 +68,8 @@
         X(INGRESSCLASSES, KIND_INGRESSCLASSES, NULL, NULL) \
         X(CSRS, KIND_CERTIFICATESIGNINGREQUESTS, NULL, NULL) \
         X(CLUSTERROLES, KIND_CLUSTERROLES, NULL, NULL) \
+        X(DESCHEDULINGS, KIND_DESCHEDULINGS, NULL, NULL) \
+        X(PRIORITYCLASSES, KIND_PRIORITYCLASSES, NULL, NULL) \
         X(RESOURCEQUOTAS, KIND_RESOURCEQUOTAS, NULL, NULL) \
         X(ROOT_CAS, KIND_CONFIGMAPS, NULL, "metadata.name=kube-root-ca.crt") \
         X(CIDR_RECORDS, KIND_CONFIGMAPS, "kube-system", "metadata.name=keelson-pod-cidrs")

@@ -15,6 +15,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/stories/autoscaling \
 	tests/lab/stories/loadbalancer \
 	tests/lab/stories/ingress \
+	tests/lab/stories/descheduling \
 	tests/lab/stories/storage \
 	tests/lab/stories/workloads \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
@@ -23,6 +24,7 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/clients/ingress \
 	tests/clients/ingress-server.py \
 	tests/clients/apps \
+	tests/clients/descheduling \
 	tests/clients/fake-nodes.py \
 	tests/clients/gitsync-sources \
 	tests/clients/disk-faults.c \

@@ -191,7 +191,7 @@ static int cronjob_defaults(json_t *object) {
         return json_is_object(pod) ? strategy_default_pod_spec(pod) : 0;
 }
 
-static void validate_schedule(struct findings *f, const json_t *schedule) {
+void strategy_validate_schedule(struct findings *f, const json_t *schedule) {
         const char *text = strempty(json_string_value(schedule));
         _cleanup_problem_ struct problem p = {0};
         struct cron c;
@@ -213,7 +213,7 @@ static void validate_schedule(struct findings *f, const json_t *schedule) {
                 f->failed = true;
 }
 
-static void validate_zone(struct findings *f, const json_t *zone) {
+void strategy_validate_zone(struct findings *f, const json_t *zone) {
         _cleanup_(time_zone_freep) struct time_zone *loaded = NULL;
         const char *name = strempty(json_string_value(zone));
         int r;
@@ -249,8 +249,8 @@ static void cronjob_validate(struct findings *f, const json_t *object) {
         if (json_string_length(name) > CRONJOB_NAME_MAX)
                 finding_add(f, FINDING_INVALID, "metadata.name", name,
                                 "must be no more than %i characters", CRONJOB_NAME_MAX);
-        validate_schedule(f, json_at(object, "spec.schedule"));
-        validate_zone(f, json_at(object, "spec.timeZone"));
+        strategy_validate_schedule(f, json_at(object, "spec.schedule"));
+        strategy_validate_zone(f, json_at(object, "spec.timeZone"));
         at = findings_push(f, "spec.jobTemplate");
         if (selector)
                 finding_add(f, FINDING_INVALID, "spec.selector", selector,

@@ -64,7 +64,7 @@ extern const struct kind_strategy strategies_core[], strategies_pod[], strategie
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
                 strategies_apiextensions[], strategies_keelson[], strategies_networking[],
                 strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[],
-                strategies_autoscaling[], strategies_addresspool[];
+                strategies_autoscaling[], strategies_addresspool[], strategies_descheduling[];
 
 /* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
  * "system-", which no other class's name does. */
@@ -101,6 +101,9 @@ void strategy_validate_template(struct findings *f, const json_t *object,
 /* The field v, at the path's end and `field`, as a count or a percentage ("25%"), which *ret is.
  * For anything else, and for negative ones, -EINVAL and a finding. */
 int strategy_count_or_percent(struct findings *f, const char *field, const json_t *v, int64_t *ret);
+/* spec.schedule (required, cron) and spec.timeZone (may be NULL) of what runs at times. */
+void strategy_validate_schedule(struct findings *f, const json_t *schedule);
+void strategy_validate_zone(struct findings *f, const json_t *zone);
 /* Rules for the pod of a template that runs to completion, for strategy_validate_template(). */
 void strategy_validate_finishing(struct findings *f, const json_t *spec);
 /* "spec" of a Job or of a template of one, at the path's end, but its pod's template. */

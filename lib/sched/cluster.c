@@ -226,6 +226,15 @@ void sched_cluster_forget(struct sched_cluster *c, const char *uid) {
         sched_node_maybe_drop(c, n);
 }
 
+bool sched_cluster_forget_one(struct sched_cluster *c) {
+        const struct map_entry *first = map_first(c->pods);
+
+        if (!first)
+                return false;
+        sched_cluster_forget(c, map_entry_key(first));
+        return true;
+}
+
 static bool occupies_a_node(const json_t *pod) {
         const char *phase = json_str_or(pod, "status.phase", "");
 

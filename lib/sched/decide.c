@@ -292,8 +292,7 @@ void sched_decision_score(struct sched_decision *d, sched_scores_func explain, v
         }
 }
 
-/* Of the best nodes the one that `tie` says; NULL when none fits. */
-static const struct sched_node *pick(const struct sched_decision *d, uint64_t tie) {
+const struct sched_node *sched_decision_pick(const struct sched_decision *d, uint64_t tie) {
         const int32_t *total = d->total;
         int32_t best = -1;
         size_t equal = 0, n;
@@ -347,7 +346,7 @@ const char *sched_choose(struct sched_cluster *c, struct sched_pod *pod, uint64_
                 best = promised;
         else {
                 sched_decision_score(&d, /* explain= */ NULL, /* userdata= */ NULL);
-                best = pick(&d, tie);
+                best = sched_decision_pick(&d, tie);
         }
         if (best)
                 sched_reasons_done(why);

@@ -415,6 +415,10 @@ void sched_tolerations_done(struct sched_tolerations *t);
 bool sched_tolerates(
                 const struct sched_tolerations *t, const char *key, const char *value, int effect);
 int sched_effect(const char *text);
+/* The next taint, from index *at on, that forbids pods of the shape the node and that they do not
+ * tolerate. NULL: none. *at: the index after it. */
+const struct sched_taint *sched_next_untolerated(
+                const struct sched_shape *shape, const struct sched_node *node, size_t *at);
 
 /* terms.c */
 struct sched_key *sched_key_get(struct sched_cluster *c, const char *name);
@@ -484,6 +488,8 @@ void sched_detach_nominated(struct sched_decision *d, struct sched_node *node);
 typedef void (*sched_scores_func)(const struct sched_decision *d, size_t plugin,
                 const double *scores, void *userdata);
 void sched_decision_score(struct sched_decision *d, sched_scores_func explain, void *userdata);
+/* Of the best nodes the one that `tie` says; NULL when none fits. */
+const struct sched_node *sched_decision_pick(const struct sched_decision *d, uint64_t tie);
 
 /* The plugins' functions, each in plugin-<topic>.c. */
 sched_filter_func sched_unschedulable_filter, sched_ready_filter, sched_name_filter,
@@ -492,4 +498,9 @@ sched_score_func sched_taints_score, sched_affinity_score, sched_fit_score, sche
                 sched_images_score;
 sched_begin_func sched_volumes_begin, sched_spread_begin, sched_interpod_begin;
 sched_wide_filter_func sched_volumes_filter, sched_spread_filter, sched_interpod_filter;
+/* The part of sched_interpod_filter() that keeps pods apart. */
+sched_wide_filter_func sched_interpod_apart;
+/* Whether the pod on the node would exceed the maxSkew of one of its constraints; soft: those of
+ * ScheduleAnyway too, but not the profile's defaults. */
+bool sched_spread_exceeds(const struct sched_pod *pod, const struct sched_node *node, bool soft);
 sched_wide_score_func sched_spread_score, sched_interpod_score;

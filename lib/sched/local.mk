@@ -5,6 +5,7 @@ libsched_a_SOURCES = \
 	lib/sched/decide.c \
 	lib/sched/explain.c \
 	lib/sched/internal.h \
+	lib/sched/move.c \
 	lib/sched/node.c \
 	lib/sched/node-filter.c \
 	lib/sched/plugin-interpod.c \

@@ -52,6 +52,23 @@ bool sched_tolerates(
         return false;
 }
 
+/* PreferNoSchedule forbids nothing. */
+static bool forbids(const struct sched_taint *t) {
+        return t->effect == EFFECT_NO_SCHEDULE || t->effect == EFFECT_NO_EXECUTE;
+}
+
+const struct sched_taint *sched_next_untolerated(
+                const struct sched_shape *shape, const struct sched_node *node, size_t *at) {
+        while (*at < node->taints.count) {
+                const struct sched_taint *t = &node->taints.items[(*at)++];
+
+                if (forbids(t) &&
+                                !sched_tolerates(&shape->tolerations, t->key, t->value, t->effect))
+                        return t;
+        }
+        return NULL;
+}
+
 /* --- judging a node --- */
 
 static bool taints_are_tolerated(const struct sched_tolerations *t, const struct sched_node *node) {

@@ -41,14 +41,10 @@ static bool near_enough(const struct sched_decision *d, int32_t slot) {
         return there || d->first;
 }
 
-int sched_interpod_filter(const struct sched_decision *d, const struct sched_node *node,
+int sched_interpod_apart(const struct sched_decision *d, const struct sched_node *node,
                 struct sched_reasons *why) {
         const struct sched_pod *pod = d->pod;
 
-        if (pod->affinity.count > 0 && !near_enough(d, node->slot)) {
-                sched_reason(why, "node(s) didn't match pod affinity rules");
-                return UNRESOLVABLE;
-        }
         for (size_t i = 0; i < pod->anti.count; i++)
                 if (tally_at(pod->anti.items[i], node->slot) > 0) {
                         sched_reason(why, "node(s) didn't match pod anti-affinity rules");
@@ -65,6 +61,15 @@ int sched_interpod_filter(const struct sched_decision *d, const struct sched_nod
                 }
         }
         return FITS;
+}
+
+int sched_interpod_filter(const struct sched_decision *d, const struct sched_node *node,
+                struct sched_reasons *why) {
+        if (d->pod->affinity.count > 0 && !near_enough(d, node->slot)) {
+                sched_reason(why, "node(s) didn't match pod affinity rules");
+                return UNRESOLVABLE;
+        }
+        return sched_interpod_apart(d, node, why);
 }
 
 /* --- score --- */

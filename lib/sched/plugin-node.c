@@ -33,16 +33,13 @@ int sched_name_filter(const struct sched_cluster *c, const struct sched_profile 
 int sched_taints_filter(const struct sched_cluster *c, const struct sched_profile *profile,
                 const struct sched_shape *shape, const struct sched_node *node,
                 struct sched_reasons *why) {
-        for (size_t i = 0; i < node->taints.count; i++) {
-                const struct sched_taint *t = &node->taints.items[i];
+        size_t at = 0;
+        const struct sched_taint *t = sched_next_untolerated(shape, node, &at);
 
-                if (t->effect == EFFECT_PREFER || t->effect == EFFECT_ANY ||
-                                sched_tolerates(&shape->tolerations, t->key, t->value, t->effect))
-                        continue;
-                sched_reason(why, "node(s) had untolerated taint {%s: %s}", t->key, t->value);
-                return UNRESOLVABLE;
-        }
-        return FITS;
+        if (!t)
+                return FITS;
+        sched_reason(why, "node(s) had untolerated taint {%s: %s}", t->key, t->value);
+        return UNRESOLVABLE;
 }
 
 /* How many PreferNoSchedule taints the pod does not tolerate. */

@@ -39,26 +39,43 @@ int sched_spread_begin(struct sched_decision *d, struct sched_reasons *why) {
         return d->hard_count > 0;
 }
 
+/* One pod more in the domain, and it differs too much from the emptiest. */
+static bool exceeds(const struct sched_spread *x, int32_t domain, int64_t min) {
+        const struct sched_tally *t = x->tally;
+
+        return sched_count_at(t->counts, t->counts_allocated, domain) + x->self - min > x->max_skew;
+}
+
 int sched_spread_filter(const struct sched_decision *d, const struct sched_node *node,
                 struct sched_reasons *why) {
         for (size_t i = 0; i < d->hard_count; i++) {
                 const struct sched_spread *x = d->hard[i].constraint;
-                const struct sched_tally *t = x->tally;
-                int32_t domain = sched_domain(t->key, node->slot);
+                int32_t domain = sched_domain(x->tally->key, node->slot);
 
                 if (domain < 0) {
                         sched_reason(why, "node(s) didn't match pod topology spread constraints "
                                           "(missing required label)");
                         return UNRESOLVABLE;
                 }
-                if (sched_count_at(t->counts, t->counts_allocated, domain) + x->self -
-                                                d->hard[i].min <=
-                                x->max_skew)
+                if (!exceeds(x, domain, d->hard[i].min))
                         continue;
                 sched_reason(why, "node(s) didn't match pod topology spread constraints");
                 return REFUSED;
         }
         return FITS;
+}
+
+bool sched_spread_exceeds(const struct sched_pod *pod, const struct sched_node *node, bool soft) {
+        for (size_t i = 0; i < pod->spread.count; i++) {
+                const struct sched_spread *x = &pod->spread.items[i];
+                int32_t domain = sched_domain(x->tally->key, node->slot);
+
+                if (!x->hard && (!soft || pod->spread_by_default))
+                        continue;
+                if (domain < 0 ? x->hard : exceeds(x, domain, smallest(x)))
+                        return true;
+        }
+        return false;
 }
 
 /* --- score --- */

@@ -59,6 +59,8 @@ void sched_cluster_remove_storage_class(struct sched_cluster *c, const json_t *c
 void sched_cluster_assume(struct sched_cluster *c, const struct sched_pod *pod, const char *node);
 /* The pod of that uid is no longer counted, wherever it was. */
 void sched_cluster_forget(struct sched_cluster *c, const char *uid);
+/* Forgets a pod, whichever; false: none is left. To free a large cluster piece by piece. */
+bool sched_cluster_forget_one(struct sched_cluster *c);
 /* Counts a pending pod (still pending) as if it were on that node for pods of its or a lower
  * priority; NULL: no longer. Borrows the pod, which must be un-nominated before it is freed. */
 void sched_cluster_nominate(struct sched_cluster *c, struct sched_pod *pod, const char *node);
@@ -144,7 +146,7 @@ struct sched_preemption {
         char *node;     /* where the pod will fit; NULL: nowhere */
         char **victims; /* their keys, the most important first */
         unsigned violations;
-        char *message; /* why there is none, in Kubernetes' words */
+        char *message;    /* why there is none, in Kubernetes' words */
         bool is_hopeless; /* no node has victims that help: what was promised before is void */
 };
 void sched_preemption_done(struct sched_preemption *p);
@@ -152,3 +154,49 @@ void sched_preemption_done(struct sched_preemption *p);
  * a choice that found no node. offset: a random number, where the search begins. */
 void sched_preempt(struct sched_cluster *c, struct sched_pod *pod, uint64_t offset,
                 struct sched_preemption *ret);
+
+/* --- placed pods that may have to move, for a descheduler (move.c) --- */
+
+/* How much of a resource the pods of the node request, and how much it has: "cpu" in thousandths,
+ * "pods", others in whole units. False: the cluster has no such node. */
+struct sched_usage {
+        int64_t used, allocatable;
+};
+bool sched_cluster_usage(const struct sched_cluster *c, const char *node, const char *resource,
+                struct sched_usage *ret);
+/* Whether the node itself lets new pods come: ready, neither unschedulable nor being deleted. */
+bool sched_cluster_node_is_open(const struct sched_cluster *c, const char *node);
+
+/* About the placed pod of that uid, on the node where it is; false when there is none. */
+/* How much of a resource it requests, as sched_cluster_usage(); "pods": 1. */
+int64_t sched_placed_request(const struct sched_cluster *c, const char *uid, const char *resource);
+/* Its node selector or required node affinity no longer allows the node (plugin NodeAffinity). */
+bool sched_placed_breaks_affinity(const struct sched_cluster *c,
+                const struct sched_profile *profile, const char *uid);
+/* The first taint of the node, as "key=value:Effect", that forbids it the node (plugin
+ * TaintToleration) and is not among `excluded` ("key" or "key=value", a strv). NULL: none. Caller
+ * frees. */
+char *sched_placed_untolerated(const struct sched_cluster *c, const char *uid,
+                char *const *excluded) _warn_unused_;
+/* Whether a required anti-affinity, its own or another pod's, may concern it at all. A cheap no. */
+bool sched_placed_may_clash(const struct sched_cluster *c, const char *uid);
+
+/* A placed pod that has left its node in thought: it is not counted, and the questions are those
+ * that the scheduler would ask about it now. Free it before the cluster changes otherwise. */
+struct sched_move;
+/* pod: the object of a placed pod; borrowed for the call. NULL: it is on no node that is known. */
+struct sched_move *sched_move_new(
+                struct sched_cluster *c, const struct sched_profile *profile, const json_t *pod);
+/* The pod is on its node again. */
+struct sched_move *sched_move_free(struct sched_move *m);
+DEFINE_CLEANUP(struct sched_move *, sched_move_free);
+/* A required anti-affinity forbids its node (plugin InterPodAffinity without affinity). */
+bool sched_move_clashes(const struct sched_move *m);
+/* On its node it would exceed a maxSkew of its topology spread constraints (plugin
+ * PodTopologySpread); soft: those of ScheduleAnyway count too. */
+bool sched_move_skews(const struct sched_move *m, bool soft);
+/* Where the scheduler would place it now; of equal nodes its own. NULL: nowhere. *ret_elsewhere:
+ * whether another node than its own would take it. Borrowed until the cluster changes. */
+const char *sched_move_choose(struct sched_move *m, bool *ret_elsewhere);
+/* Frees m; the pod is counted on that node from now on, or on none (NULL). */
+void sched_move_to(struct sched_move *m, const char *node);
