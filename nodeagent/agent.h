@@ -20,6 +20,7 @@ struct renew;
 struct unit_watch;
 struct log_sockets;
 struct local_volumes;
+struct shares;
 struct trash;
 
 struct agent_config {
@@ -52,6 +53,7 @@ struct agent {
         struct statedir *statedir;
         struct trash *trash; /* of pods that have ended */
         struct nft *nft;
+        struct shares *shares; /* NFS */
         struct pods *pods;
         struct watches *watches;
         struct local_volumes *local_volumes;

@@ -284,6 +284,8 @@ static int make_volume(const json_t *volume, struct problem *p) {
         const char *path = json_str_or(volume, "path", ""), *type = json_str_or(volume, "type", "");
         int r;
 
+        if (streq(type, "share"))
+                return 0; /* shares_prepare() has made it */
         if (streq(type, "host"))
                 return make_host(volume, path, p);
         r = streq(type, "claim") || streq(type, "local") ? make_claim(volume, path)
