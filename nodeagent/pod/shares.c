@@ -3,6 +3,7 @@
  * for it after a pause. */
 #include "nodeagent/pod/shares.h"
 
+#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "lib/fileio.h"
@@ -22,6 +23,7 @@ enum {
         EXEC_TIMEOUT_US = 30 * 1000000,
         RETRY_US = 15 * 1000000,
         ERROR_SIZE_MAX = 4096,
+        WORDS_MAX = 300,
 };
 
 /* A share that is being mounted, or could not be. */
@@ -56,20 +58,40 @@ static bool has_mount_program(void) {
         return access("/sbin/mount.nfs", X_OK) >= 0 || access("/usr/sbin/mount.nfs", X_OK) >= 0;
 }
 
-/* Why a mount unit has failed, and what helps. Caller frees. */
-static char *failure_text(const char *unit, const char *what, const char *result) {
-        if (streq(result, "timeout"))
+/* The last line that mount(8) has written in this run of the unit; NULL: none. Caller frees. */
+static char *last_words(const char *invocation) {
+        sd_journal *j = NULL;
+        char match[sizeof("_SYSTEMD_INVOCATION_ID=") + 32], *text = NULL;
+        const void *data;
+        size_t n;
+
+        snprintf(match, sizeof(match), "_SYSTEMD_INVOCATION_ID=%s", invocation);
+        if (!*invocation || sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY) < 0)
+                return NULL;
+        if (sd_journal_add_match(j, match, 0) >= 0 && sd_journal_seek_tail(j) >= 0 &&
+                        sd_journal_previous(j) > 0 &&
+                        sd_journal_get_data(j, "MESSAGE", &data, &n) >= 0 && n > 8)
+                text = strndup((const char *)data + 8, MIN(n - 8, (size_t)WORDS_MAX));
+        sd_journal_close(j);
+        return text;
+}
+
+/* Why a mount unit has failed, and what helps. state: NULL when it is gone already. Caller frees. */
+static char *failure_text(const char *unit, const char *what, const struct unit_state *state) {
+        _cleanup_free_ char *said = NULL;
+
+        if (state && streq(state->result, "timeout"))
                 return strformat("NFS share %s: the server did not answer within %d s; check that it "
                                  "runs, and that this node may reach its port 2049",
                                 what, MOUNT_TIMEOUT_US / 1000000);
-        if (!kernel_has_nfs())
-                return strformat("NFS share %s: the kernel of this node has no NFS client; load "
-                                 "its module (modprobe nfs), or use another kernel",
-                                what);
-        return strformat("NFS share %s: mounting it failed; `journalctl -u %s` on this node has the "
-                         "reason. Check server, path, mount options, and that the server exports "
-                         "the path to this node",
-                        what, unit);
+        said = state ? last_words(state->invocation) : NULL;
+        return strformat("NFS share %s: mounting it failed%s%s; %s (`journalctl -u %s` on this node)",
+                        what, said ? ": " : "", strempty(said),
+                        kernel_has_nfs() ? "check server, path and mount options, and that the "
+                                           "server exports the path to this node"
+                                         : "the kernel of this node has no NFS client: load it with "
+                                           "`modprobe nfs`, or use another kernel",
+                        unit);
 }
 
 static void fail(struct attempt *a, char *why) {
@@ -89,10 +111,10 @@ static void on_mount(const char *name, const struct unit_state *state, const cha
         else if (a && !a->failed && error)
                 fail(a, strformat("NFS share %s: systemd refused to mount it: %s", a->what, error));
         else if (a && !a->failed && state && streq(state->active, "failed"))
-                fail(a, failure_text(name, a->what, state->result));
+                fail(a, failure_text(name, a->what, state));
         /* A unit that ended while nobody looked. */
         else if (a && !a->failed && !state)
-                fail(a, failure_text(name, a->what, ""));
+                fail(a, failure_text(name, a->what, /* state= */ NULL));
         else if (state)
                 return;
         if (s->agent->pods)
