@@ -18,6 +18,9 @@
 #define PROVISIONER_NFS "keelson.dev/nfs"
 #define VOLUME_DATA_FINALIZER "keelson.dev/volume-data"
 #define VOLUME_NODE_LABEL "keelson.dev/node"
+/* A label of nodes, set by their agents: how the sizes of local volumes are limited there
+ * ("project-quota", "btrfs-quota", "unlimited"). A volume has the same as an annotation. */
+#define VOLUME_SIZE_LABEL "keelson.dev/volume-size"
 /* Where the folders of local volumes are, each named as its volume. */
 #define LOCAL_VOLUMES_DIR "/var/lib/keelson/volumes"
 /* Annotations of a volume of keelson.dev/nfs: the path of the share, below which spec.nfs.path is;

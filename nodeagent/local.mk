@@ -15,7 +15,7 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/pod/actions.c nodeagent/pod/actions.h nodeagent/pod/decide.c nodeagent/pod/decide.h \
 	nodeagent/pod/decide-container.c nodeagent/pod/decide-end.c nodeagent/runtime/images.c nodeagent/runtime/images.h \
 	nodeagent/runtime/run-state.c nodeagent/runtime/runtime.h nodeagent/runtime/systemd-state.c nodeagent/runtime/systemd.h \
-	nodeagent/pod/volume-folder.c nodeagent/pod/volume-folder.h \
+	nodeagent/pod/folder-size.c nodeagent/pod/folder-size.h nodeagent/pod/volume-folder.c nodeagent/pod/volume-folder.h \
 	nodeagent/statedir.c nodeagent/statedir.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
 	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
@@ -62,6 +62,9 @@ tests_unit_test_node_pods_SOURCES = tests/unit/test-node-pods.c tests/unit/unit.
 tests_unit_test_node_pods_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_node_services_SOURCES = tests/unit/test-node-services.c tests/unit/unit.h
 tests_unit_test_node_services_LDADD = $(NODEAGENT_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-folder-size
+tests_unit_test_folder_size_SOURCES = tests/unit/test-folder-size.c tests/unit/unit.h
+tests_unit_test_folder_size_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-share-folder
 tests_unit_test_share_folder_SOURCES = tests/unit/test-share-folder.c tests/unit/unit.h \
 	nodeagent/pod/share-folder.c nodeagent/pod/share-folder.h nodeagent/pod/stage.c nodeagent/pod/stage.h

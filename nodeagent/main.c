@@ -97,7 +97,7 @@ static const struct subcommand subcommands[] = {
                 {"logs-collect", 0, .run = run_logs_collect}, /* keelson-logs.service */
                 {"share-bind", 5, .run = run_share_bind},     /* folders of NFS shares */
                 {"share-remove", 4, .run = run_share_remove},
-                {"clean", 0, .run = run_clean},               /* of a node that leaves */
+                {"clean", 0, .run = run_clean}, /* of a node that leaves */
                 {"csr", ANY_ARGUMENTS, .run_with_own_options = csr_main},
 };
 

@@ -179,7 +179,8 @@ static bool can_be_bound_on(
                 const struct sched_cluster *c, const json_t *claim, const struct sched_node *node) {
         const json_t *class = map_get(c->storage_classes, volume_class(claim));
         const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
-        bool is_made = !streq(json_str_or(class, "provisioner", ""), "kubernetes.io/no-provisioner");
+        bool is_made = !streq(
+                        json_str_or(class, "provisioner", ""), "kubernetes.io/no-provisioner");
         const struct sched_volume *v;
 
         /* It is being made for that node, or bound there. */

@@ -1,8 +1,9 @@
 /* Volumes of a pod that are PersistentVolumeClaims: the claim, the volume that it is bound to, and
  * the folder where that is on this machine. A claim that is not bound yet makes the pod wait. */
 #include "lib/node-affinity.h"
-#include "lib/volumes.h"
 #include "lib/object.h"
+#include "lib/quantity.h"
+#include "lib/volumes.h"
 #include "nodeagent/plan/plan.h"
 
 #define WAITS "ContainerCreating"
@@ -98,6 +99,16 @@ static bool is_kept_folder(const char *path) {
         return name && *name && *name != '.' && !strchr(name, '/');
 }
 
+/* A folder of ours is limited to what the volume has. */
+static int add_size(const json_t *volume, json_t *planned) {
+        int64_t bytes;
+
+        if (!volume_is_local(volume) ||
+                        quantity_parse_units(json_at(volume, "spec.capacity.storage"), &bytes) < 0)
+                return 0;
+        return json_object_set_new(planned, "size", json_integer(bytes)) < 0 ? -ENOMEM : 0;
+}
+
 static int plan_source(const struct claim_context *c, const json_t *volume, json_t **ret) {
         const char *name = json_str_or(c->volume, "name", "");
         _cleanup_free_ char *path = NULL;
@@ -110,7 +121,7 @@ static int plan_source(const struct claim_context *c, const json_t *volume, json
                 *ret = json_pack("{s:s, s:s, s:s, s:b}", "name", name, "type",
                                 is_kept_folder(path) ? "claim" : "local", "path", path, "make",
                                 volume_is_local(volume));
-                return *ret ? 0 : -ENOMEM;
+                return *ret ? add_size(volume, *ret) : -ENOMEM;
         }
         path = pod_path_tidy(json_str_or(volume, "spec.hostPath.path", ""));
         if (path) {

@@ -123,8 +123,8 @@ int pod_claim_volume(const json_t *pod, const json_t *volume, const json_t *reso
  * `before` where these are gone or a claim of that name is bound elsewhere: its processes still use
  * them. The caller unrefs. -ENOMEM. */
 int pod_keep_claims(const json_t *before, const json_t *fresh, json_t **ret);
-/* plan/shares.c: NFS shares. On a node a share with the same options is mounted once, in a folder of
- * SHARES_DIR that is named by a hash of both. */
+/* plan/shares.c: NFS shares. On a node a share with the same options is mounted once, in a folder
+ * of SHARES_DIR that is named by a hash of both. */
 #define SHARES_DIR "/run/keelson/nodeagent/shares"
 #define SHARE_UNIT_PREFIX "run-keelson-nodeagent-shares-"
 /* {"what": "server:path", "where": the folder, "unit": the mount unit's name, "options"}. options:

@@ -174,8 +174,10 @@ bool pod_uses_share(const json_t *pod, const json_t *resources, const char *wher
                 _cleanup_json_ json_t *share = NULL;
                 const json_t *nfs = json_at(v, "nfs");
 
-                if (nfs && pod_share(json_str_or(nfs, "server", ""), json_str_or(nfs, "path", ""),
-                                           /* options= */ NULL, &share, /* p= */ NULL) >= 0 &&
+                if (nfs &&
+                                pod_share(json_str_or(nfs, "server", ""),
+                                                json_str_or(nfs, "path", ""),
+                                                /* options= */ NULL, &share, /* p= */ NULL) >= 0 &&
                                 is_mounted_at(share, where))
                         return true;
         }
@@ -213,10 +215,10 @@ int pod_shares_check(const json_t *container, const json_t *volumes, const json_
                 return 0;
         for (size_t k = 0; k < ELEMENTS(mounts); k++)
                 json_array_foreach (json_object_get(properties, mounts[k].key), i, m) {
-                        const char *target = strempty(json_string_value(
-                                        json_array_get(m, mounts[k].target)));
-                        const char *above = pod_volume_above(
-                                        container, volumes, properties, target);
+                        const char *target = strempty(
+                                        json_string_value(json_array_get(m, mounts[k].target)));
+                        const char *above =
+                                        pod_volume_above(container, volumes, properties, target);
 
                         if (above && is_share(volumes, above))
                                 return problem_set(p, EINVAL, 0, REASON,
@@ -229,10 +231,9 @@ int pod_shares_check(const json_t *container, const json_t *volumes, const json_
 
 static int add_bind(json_t *out, const char *where, const json_t *folder, const char *sub,
                 const char *target) {
-        return json_array_append_new(out,
-                               json_pack("[s, s, s, s, s]", "share-bind", where,
-                                               strempty(json_string_value(folder)), sub,
-                                               target)) < 0
+        return json_array_append_new(out, json_pack("[s, s, s, s, s]", "share-bind", where,
+                                                          strempty(json_string_value(folder)), sub,
+                                                          target)) < 0
                                ? -ENOMEM
                                : 0;
 }

@@ -192,7 +192,8 @@ static void start(struct local_volumes *l, const json_t *volume, enum volume_end
                 r = start_on_share(l, volume);
                 if (r < 0)
                         end_turn(l, LOOK_AGAIN_US);
-        } else if (!l->removing || !l->uid || worker_submit(l->worker, run_remove, on_removed, l) < 0)
+        } else if (!l->removing || !l->uid ||
+                        worker_submit(l->worker, run_remove, on_removed, l) < 0)
                 end_turn(l, LOOK_AGAIN_US);
 }
 

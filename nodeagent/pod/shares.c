@@ -76,21 +76,25 @@ static char *last_words(const char *invocation) {
         return text;
 }
 
-/* Why a mount unit has failed, and what helps. state: NULL when it is gone already. Caller frees. */
+/* Why a mount unit has failed, and what helps. state: NULL when it is gone already. Caller frees.
+ */
 static char *failure_text(const char *unit, const char *what, const struct unit_state *state) {
         _cleanup_free_ char *said = NULL;
 
         if (state && streq(state->result, "timeout"))
-                return strformat("NFS share %s: the server did not answer within %d s; check that it "
-                                 "runs, and that this node may reach its port 2049",
+                return strformat(
+                                "NFS share %s: the server did not answer within %d s; check that it "
+                                "runs, and that this node may reach its port 2049",
                                 what, MOUNT_TIMEOUT_US / 1000000);
         said = state ? last_words(state->invocation) : NULL;
-        return strformat("NFS share %s: mounting it failed%s%s; %s (`journalctl -u %s` on this node)",
+        return strformat(
+                        "NFS share %s: mounting it failed%s%s; %s (`journalctl -u %s` on this node)",
                         what, said ? ": " : "", strempty(said),
-                        kernel_has_nfs() ? "check server, path and mount options, and that the "
-                                           "server exports the path to this node"
-                                         : "the kernel of this node has no NFS client: load it with "
-                                           "`modprobe nfs`, or use another kernel",
+                        kernel_has_nfs()
+                                        ? "check server, path and mount options, and that the "
+                                          "server exports the path to this node"
+                                        : "the kernel of this node has no NFS client: load it with "
+                                          "`modprobe nfs`, or use another kernel",
                         unit);
 }
 

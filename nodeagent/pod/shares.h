@@ -1,6 +1,7 @@
 /* The NFS shares that are mounted on this node: mount units, one for each server, path and options.
- * Nothing is remembered: whether a share is mounted is in systemd, who has it follows from the pods.
- * A share that no pod has is unmounted; what an agent before this one has mounted is adopted. */
+ * Nothing is remembered: whether a share is mounted is in systemd, who has it follows from the
+ * pods. A share that no pod has is unmounted; what an agent before this one has mounted is adopted.
+ */
 #pragma once
 
 #include "nodeagent/agent.h"

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "lib/volumes.h"
-#include "lib/fileio.h"
 #include "lib/object.h"
+#include "lib/volumes.h"
+#include "nodeagent/pod/folder-size.h"
 
 enum volume_end local_volume_end(const json_t *volume, const char *node) {
         const char *path = startswith(
@@ -55,7 +55,7 @@ int local_volume_remove(const char *dir, const char *name) {
                 return -ENOTDIR;
         if (is_mounted(path))
                 return -EXDEV;
-        return remove_tree(path);
+        return folder_remove(path);
 }
 
 static char *archive_name(const json_t *volume, const char *name) {

@@ -46,8 +46,8 @@ struct units {
         struct map *execs;  /* name -> struct units_exec */
         struct queued_call *queue, **queue_tail;
         char version[64];
-        unsigned calls;   /* under way */
-        unsigned listing; /* GetAll calls of the first listing under way */
+        unsigned calls;            /* under way */
+        unsigned listing;          /* GetAll calls of the first listing under way */
         units_mount_func on_mount; /* NULL: nobody wants it */
         void *on_mount_userdata;
         bool listed;

@@ -76,7 +76,8 @@ static bool read_parameters(struct share *s) {
                         s->on_delete = text;
                 else
                         return refuse(s, strformat("the StorageClass has the parameter %.100s, "
-                                                   "which " PROVISIONER_NFS " does not have; it has " PARAMETERS,
+                                                   "which " PROVISIONER_NFS
+                                                   " does not have; it has " PARAMETERS,
                                                          key));
         }
         for (size_t i = 0; i < ELEMENTS(ends); i++)
@@ -242,8 +243,7 @@ void storage_provision_nfs(const struct world *w, const json_t *claim, const jso
 /* ---- its end ---- */
 
 static bool can_reach(const json_t *node, const void *userdata) {
-        const json_t *terms = json_at(
-                        userdata, "spec.nodeAffinity.required.nodeSelectorTerms");
+        const json_t *terms = json_at(userdata, "spec.nodeAffinity.required.nodeSelectorTerms");
 
         return !terms || node_terms_match(terms, node);
 }
@@ -253,8 +253,7 @@ void storage_delete_from_share(const struct world *w, const json_t *volume, stru
         const json_t *node = name ? world_get(w, WORLD_NODES, NULL, name) : NULL;
 
         if (!streq(json_str_or(volume, "spec.persistentVolumeReclaimPolicy", ""), "Delete")) {
-                storage_remove_finalizer(
-                                a, "persistentvolumes", volume, VOLUME_DATA_FINALIZER);
+                storage_remove_finalizer(a, "persistentvolumes", volume, VOLUME_DATA_FINALIZER);
                 return;
         }
         if (node && node_is_ready(node))

@@ -135,8 +135,11 @@ json_t *storage_volume(const json_t *claim, const json_t *class, const char *nam
 }
 
 static void add_local(json_t *volume, const json_t *node) {
-        const char *host = object_label(node, "kubernetes.io/hostname");
+        const char *host = object_label(node, "kubernetes.io/hostname"),
+                   *size = object_label(node, VOLUME_SIZE_LABEL);
 
+        json_object_set_new(json_at_mut(volume, "metadata.annotations"), VOLUME_SIZE_LABEL,
+                        json_string(size ? size : "unlimited"));
         assert(json_set_at(volume, "spec.local",
                                json_pack("{s:o}", "path",
                                                json_sprintf(LOCAL_VOLUMES_DIR "/%s",
@@ -150,8 +153,7 @@ static void add_local(json_t *volume, const json_t *node) {
                                json_pack("{s:s}", VOLUME_NODE_LABEL, object_name(node))) >= 0);
 }
 
-void storage_failed(
-                struct actions *a, const json_t *claim, const json_t *class, const char *why) {
+void storage_failed(struct actions *a, const json_t *claim, const json_t *class, const char *why) {
         action_event(a, claim, "Warning", "ProvisioningFailed",
                         "failed to provision volume with StorageClass \"%s\": %s",
                         object_name(class), why);
@@ -168,14 +170,15 @@ static void unselect_node(const json_t *claim, struct actions *a) {
 static const json_t *local_node(const struct world *w, const json_t *claim, const json_t *class,
                 struct actions *a) {
         const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
-        const json_t *node = selected ? world_get(w, WORLD_NODES, NULL, selected)
-                                      : storage_node_for(w, object_uid(claim), takes_volumes,
-                                                        class);
+        const json_t *node =
+                        selected ? world_get(w, WORLD_NODES, NULL, selected)
+                                 : storage_node_for(w, object_uid(claim), takes_volumes, class);
 
         if (node)
                 return node;
         if (selected) {
-                storage_failed(a, claim, class, "the node that was selected is gone; another one is");
+                storage_failed(a, claim, class,
+                                "the node that was selected is gone; another one is");
                 action_guard_absent(a, api_resource(KIND_NODES), NULL, selected, NULL);
                 unselect_node(claim, a);
         } else {

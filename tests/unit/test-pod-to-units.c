@@ -140,9 +140,8 @@ static void test_same_share(void **state) {
         _cleanup_json_ json_t *a = NULL, *b = NULL, *c = NULL, *options = parse("[soft]"),
                               *pod = parse("{spec: {volumes: [{name: v, nfs: {server: s, path: "
                                            "/a/}}]}}"),
-                              *resources = parse(
-                                              "{volumes: {v: {spec: {mountOptions: [soft], nfs: "
-                                              "{server: s, path: /a}}}}}"),
+                              *resources = parse("{volumes: {v: {spec: {mountOptions: [soft], nfs: "
+                                                 "{server: s, path: /a}}}}}"),
                               *none = parse("{}");
 
         assert_int_equal(pod_share("s", "/a", NULL, &a, NULL), 0);
@@ -175,11 +174,11 @@ static void test_share_folders(void **state) {
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 _cleanup_json_ json_t *volume = json_pack("{s:{s:s, s:{s:s, s:s}}, s:{s:{s:s, "
                                                           "s:s}}}",
-                                                "metadata", "name", "v", "annotations",
-                                                "pv.kubernetes.io/provisioned-by",
-                                                "keelson.dev/nfs", "keelson.dev/share-path",
-                                                cases[i].share, "spec", "nfs", "server", "s",
-                                                "path", cases[i].path),
+                                                      "metadata", "name", "v", "annotations",
+                                                      "pv.kubernetes.io/provisioned-by",
+                                                      "keelson.dev/nfs", "keelson.dev/share-path",
+                                                      cases[i].share, "spec", "nfs", "server", "s",
+                                                      "path", cases[i].path),
                                       *use = json_pack("{s:s}", "name", "x"), *out = NULL;
                 _cleanup_problem_ struct problem p = {0};
                 int r = pod_share_volume(use, volume, &facts, &out, &p);
@@ -559,11 +558,11 @@ static void test_hash_follows_the_container(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
                         cmocka_unit_test(test_keep_claims), cmocka_unit_test(test_shares),
-                        cmocka_unit_test(test_same_share), cmocka_unit_test(test_share_folders), cmocka_unit_test(test_refusals),
-                        cmocka_unit_test(test_expansion), cmocka_unit_test(test_names),
-                        cmocka_unit_test(test_long_names), cmocka_unit_test(test_command_file),
-                        cmocka_unit_test(test_exec_unit), cmocka_unit_test(test_references),
-                        cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_same_share), cmocka_unit_test(test_share_folders),
+                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
+                        cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
+                        cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
+                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container),
                         cmocka_unit_test(test_mounts_in_volumes),
                         cmocka_unit_test(test_many_groups), cmocka_unit_test(test_many_variables),

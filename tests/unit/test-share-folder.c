@@ -94,11 +94,8 @@ static void test_bind_refused(void **state) {
                 const char *folder, *sub;
                 int r;
         } cases[] = {
-                        {"out", "", -ELOOP},
-                        {"absolute", "", -ELOOP},
-                        {"out/new", "", -ELOOP},
-                        {"", "out", -EXDEV},
-                        {"", "absolute", -EXDEV},
+                        {"out", "", -ELOOP}, {"absolute", "", -ELOOP}, {"out/new", "", -ELOOP},
+                        {"", "out", -EXDEV}, {"", "absolute", -EXDEV},
                         {"ns", "up", -EXDEV}, /* a link to another folder of the share */
         };
         _cleanup_free_ char *t = target(4);

@@ -193,6 +193,12 @@ static void test_local(void **state) {
                         "\"finalizers\":[\"keelson.dev/volume-data\"]");
         assert_plan_has(f, &volumeclaim_controller, "d/c",
                         "\"persistentVolumeReclaimPolicy\":\"Delete\"");
+        /* The volume says whether its node limits the size. */
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"keelson.dev/volume-size\":\"unlimited\"");
+        put_node(f, "n2", ", keelson.dev/volume-size: btrfs-quota", "");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"keelson.dev/volume-size\":\"btrfs-quota\"");
 }
 
 /* Without a scheduler's choice: only nodes that take work, and that the class allows. */
@@ -312,8 +318,8 @@ static void test_nfs_refusals(void **state) {
         };
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                _cleanup_free_ char *parameters = strformat("parameters: %s\n",
-                                                    cases[i].parameters),
+                _cleanup_free_ char *parameters = strformat(
+                                                    "parameters: %s\n", cases[i].parameters),
                                     *text = NULL;
                 _cleanup_fake_ struct fake *f = fake_new();
                 bool spec = strstr(cases[i].claim, "volumeMode") != NULL;
@@ -354,8 +360,10 @@ static void test_nfs_deletion(void **state) {
         fake_put(f, WORLD_NODES, "metadata: {name: n2, labels: {zone: a}}\n");
         assert_plan_has(f, &volume_controller, "v", "{\"keelson.dev/node\":\"n3\"}");
         /* Kept: nobody has to do anything. */
-        put_volume(f, "v", "1Gi", SHARED, ", persistentVolumeReclaimPolicy: Retain, nfs: {server: "
-                                          "s, path: /e/f}", "Released");
+        put_volume(f, "v", "1Gi", SHARED,
+                        ", persistentVolumeReclaimPolicy: Retain, nfs: {server: "
+                        "s, path: /e/f}",
+                        "Released");
         assert_plan_has(f, &volume_controller, "v", "\"finalizers\":[\"a/b\"]");
 }
 
@@ -430,6 +438,12 @@ static void test_expansion(void **state) {
         assert_plan(f, &volumeclaim_controller, "d/c",
                         "patch persistentvolumes v|event events d/c");
         assert_plan_has(f, &volumeclaim_controller, "d/c", "{\"storage\":\"2Gi\"}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "the size of its folder is not limited");
+        put_volume(f, "v", "1Gi",
+                        ", annotations: {pv.kubernetes.io/provisioned-by: keelson.dev/local, "
+                        "keelson.dev/volume-size: project-quota}",
+                        REF("c", "u-c"), "Bound");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "raises the limit of its folder");
         put_volume(f, "v", "1Gi", "", REF("c", "u-c"), "Bound");
         assert_plan_has(f, &volumeclaim_controller, "d/c", "ExternalExpanding");
 }

@@ -61,10 +61,10 @@ static void test_protected(void **state) {
 }
 
 static json_t *share_volume(const char *share, const char *path, const char *on_delete) {
-        json_t *v = volume(), *annotations = json_pack("{s:s, s:s, s:s*}",
-                                              "pv.kubernetes.io/provisioned-by", "keelson.dev/nfs",
-                                              "keelson.dev/share-path", share,
-                                              "keelson.dev/on-delete", on_delete);
+        json_t *v = volume(),
+               *annotations = json_pack("{s:s, s:s, s:s*}", "pv.kubernetes.io/provisioned-by",
+                               "keelson.dev/nfs", "keelson.dev/share-path", share,
+                               "keelson.dev/on-delete", on_delete);
 
         json_del_at(v, "spec.local");
         assert_int_equal(json_set_at(v, "metadata.annotations", annotations), 0);
@@ -78,8 +78,7 @@ static void test_share(void **state) {
                 const char *path, *on_delete;
                 const char *command; /* NULL: it stays */
         } cases[] = {
-                        {"/e/ns-c-pvc-1", NULL,
-                                        "[[\"share-remove\",\"/w\",\"ns-c-pvc-1\",\"\"]]"},
+                        {"/e/ns-c-pvc-1", NULL, "[[\"share-remove\",\"/w\",\"ns-c-pvc-1\",\"\"]]"},
                         {"/e/ns-c-pvc-1", "archive",
                                         "[[\"share-remove\",\"/w\",\"ns-c-pvc-1\","
                                         "\"archived-ns-c-pvc-1\"]]"},
@@ -249,7 +248,8 @@ int main(void) {
                         cmocka_unit_test(test_protected),
                         cmocka_unit_test(test_make),
                         cmocka_unit_test(test_trash),
-                        cmocka_unit_test(test_turns), cmocka_unit_test(test_share),
+                        cmocka_unit_test(test_turns),
+                        cmocka_unit_test(test_share),
                         cmocka_unit_test(test_mounted),
                         cmocka_unit_test(test_remove),
         };
