@@ -21,6 +21,17 @@ static const char *scalar_text(const json_t *v, char buffer[32]) {
                                    : "";
 }
 
+static bool is_excepted(const char *words, const char *text) {
+        while (*words) {
+                size_t n = strcspn(words, " ");
+
+                if (strncmp(text, words, n) == 0)
+                        return true;
+                words += n + strspn(words + n, " ");
+        }
+        return false;
+}
+
 /* Whether the value asks for something: a row for one value means that one; else false, 0, an empty
  * text, list or object and the default do not. */
 static bool asks(const struct no_effect_row *row, const json_t *v) {
@@ -29,7 +40,7 @@ static bool asks(const struct no_effect_row *row, const json_t *v) {
 
         if (row->value)
                 return streq(text, row->value);
-        if (row->except && startswith(text, row->except))
+        if (row->except && is_excepted(row->except, text))
                 return false;
         if (json_is_array(v) || json_is_object(v))
                 return json_array_size(v) + json_object_size(v) > 0;

@@ -10,7 +10,7 @@ struct no_effect_row {
         const char *path;   /* "spec.containers[].tty" */
         const char *text;   /* why, for people: "programs have no terminal yet" */
         const char *value;  /* only this value has none ("Indexed", "true"); NULL: none has */
-        const char *except; /* values that begin with this have one ("net."); NULL: no such */
+        const char *except; /* values that begin with one of these words have one; NULL: none has */
         const char *usual;  /* the default, as text: says nothing; NULL: there is none */
 };
 struct no_effect_kind {

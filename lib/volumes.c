@@ -24,8 +24,47 @@ const char *volume_class(const json_t *volume_or_claim) {
         return old ? old : json_str_or(volume_or_claim, "spec.storageClassName", "");
 }
 
+static const char *provisioner_of(const json_t *volume) {
+        return strempty(object_annotation(volume, VOLUME_PROVISIONED_BY));
+}
+
+bool volume_is_local(const json_t *volume) {
+        return streq(provisioner_of(volume), PROVISIONER_LOCAL);
+}
+
 bool volume_is_ours(const json_t *volume) {
-        return streq(strempty(object_annotation(volume, VOLUME_PROVISIONED_BY)), PROVISIONER_LOCAL);
+        return volume_is_local(volume) || streq(provisioner_of(volume), PROVISIONER_NFS);
+}
+
+bool share_folder_is_valid(const char *folder) {
+        if (!*folder || strlen(folder) > SHARE_FOLDER_MAX)
+                return false;
+        for (const char *s = folder; *s; s++)
+                if ((unsigned char)*s < ' ' || *s == 0x7f)
+                        return false;
+        while (true) {
+                size_t n = strcspn(folder, "/");
+
+                if (n == 0 || n > 255 || *folder == '.')
+                        return false;
+                if (!folder[n])
+                        return true;
+                folder += n + 1;
+        }
+}
+
+const char *volume_share_folder(const json_t *volume) {
+        const char *share = object_annotation(volume, VOLUME_SHARE_PATH),
+                   *path = json_str_or(volume, "spec.nfs.path", ""), *below;
+
+        if (!share || !streq(provisioner_of(volume), PROVISIONER_NFS))
+                return NULL;
+        below = startswith(path, share);
+        if (!below || !*share)
+                return NULL;
+        if (share[strlen(share) - 1] != '/' && *below++ != '/')
+                return NULL;
+        return share_folder_is_valid(below) ? below : NULL;
 }
 
 bool volume_is_for(const json_t *volume, const json_t *claim) {

@@ -17,6 +17,7 @@
 #include "nodeagent/node.h"
 #include "nodeagent/pod/local-volumes.h"
 #include "nodeagent/pod/pods.h"
+#include "nodeagent/pod/shares.h"
 #include "nodeagent/pod/trash.h"
 #include "nodeagent/pod/volumes.h"
 #include "nodeagent/renew.h"
@@ -84,6 +85,7 @@ static void on_listed(void *userdata) {
         struct agent *a = userdata;
 
         pods_units_listed(a->pods);
+        shares_sweep(a->shares);
 }
 
 static void on_lost(int error, void *userdata) {
@@ -278,6 +280,9 @@ static int start_runtime(struct agent *a, struct problem *p) {
                 return problem_set(p, -r, 0, NULL, "cannot reach systemd over the system bus: %s",
                                 strerror(-r));
         a->units = systemd_runtime_units(a->runtime);
+        r = shares_new(&a->shares, a);
+        if (r < 0)
+                return r;
         limit_pods(a);
         start_log_service(a);
         return 0;
@@ -360,6 +365,7 @@ void agent_done(struct agent *a) {
         watches_free(a->watches);
         node_free(a->node);
         pods_free(a->pods);
+        shares_free(a->shares);
         runtime_free(a->runtime);
         log_sockets_free(a->log_sockets);
         api_client_free(a->api);

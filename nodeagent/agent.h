@@ -21,6 +21,7 @@ struct unit_watch;
 struct log_sockets;
 struct local_volumes;
 struct load_balancer;
+struct shares;
 struct trash;
 struct measure;
 
@@ -54,6 +55,7 @@ struct agent {
         struct statedir *statedir;
         struct trash *trash; /* of pods that have ended */
         struct nft *nft;
+        struct shares *shares; /* NFS */
         struct pods *pods;
         struct watches *watches;
         struct local_volumes *local_volumes;

@@ -10,14 +10,18 @@ nodeagent_libnodeagent_a_SOURCES = \
 	nodeagent/load-balancer-plan.c nodeagent/load-balancer.h \
 	nodeagent/network/ipam.c nodeagent/network/ipam.h nodeagent/node-status.c nodeagent/plan/plan.h nodeagent/plan/command.c nodeagent/plan/devices.c nodeagent/plan/env.c nodeagent/plan/etc.c nodeagent/plan/nested.c nodeagent/plan/security.c nodeagent/plan/annotations.c \
 	nodeagent/pod/admission.c nodeagent/pod/admission.h nodeagent/plan/service-env.c \
-	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/pod-to-units.c nodeagent/plan/claims.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h \
+	nodeagent/plan/pod-fields.c nodeagent/plan/pod-fields.h nodeagent/plan/pod-to-units.c nodeagent/plan/claims.c nodeagent/plan/shares.c nodeagent/plan/volumes.c nodeagent/pod/probes.c nodeagent/pod/probes.h \
 	nodeagent/logs/log-collect.h nodeagent/logs/log-line.c nodeagent/logs/logs-request.c nodeagent/logs/logs.h nodeagent/network/nft-claims.c nodeagent/network/nft-claims.h \
 	nodeagent/network/service-table.c nodeagent/network/service-table.h nodeagent/network/services-disk.c nodeagent/network/services-disk.h nodeagent/network/services-to-nft.c nodeagent/network/services-to-nft.h nodeagent/pod/status.c nodeagent/pod/status.h \
 	nodeagent/pod/actions.c nodeagent/pod/actions.h nodeagent/pod/decide.c nodeagent/pod/decide.h \
 	nodeagent/pod/decide-container.c nodeagent/pod/decide-end.c nodeagent/runtime/images.c nodeagent/runtime/images.h \
 	nodeagent/runtime/run-state.c nodeagent/runtime/runtime.h nodeagent/runtime/systemd-state.c nodeagent/runtime/systemd.h \
-	nodeagent/pod/volume-folder.c nodeagent/pod/volume-folder.h \
-	nodeagent/measure.h nodeagent/measure-rates.c \
+	nodeagent/pod/volume-folder.c \
+	nodeagent/pod/volume-folder.h \
+	nodeagent/measure.h \
+	nodeagent/measure-rates.c \
+	nodeagent/pod/folder-size.c \
+	nodeagent/pod/folder-size.h \
 	nodeagent/statedir.c nodeagent/statedir.h nodeagent/plan/unit-props.c nodeagent/plan/unit-props.h \
 	nodeagent/runtime/units.h nodeagent/runtime/units-message.c nodeagent/runtime/units-message.h
 nodeagent_knodeagent_SOURCES = \
@@ -45,7 +49,8 @@ nodeagent_knodeagent_SOURCES = \
 	nodeagent/pod/pods.c nodeagent/pod/pods.h nodeagent/pod/probing.c nodeagent/pod/sandbox.c nodeagent/pod/trash.c nodeagent/pod/trash.h nodeagent/pod/view.c \
 	nodeagent/pod/waking.c nodeagent/runtime/runtime.c nodeagent/runtime/systemd.c \
 	nodeagent/logs/log-collect.c nodeagent/logs/log-sockets.c nodeagent/logs/log-sockets.h nodeagent/logs/logs.c nodeagent/manifest.c nodeagent/manifest.h \
-	nodeagent/renew.c nodeagent/renew.h nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/usage.c nodeagent/watches.c nodeagent/watches.h nodeagent/runtime/unit-ask.c nodeagent/runtime/unit-ask.h nodeagent/runtime/units.c nodeagent/pod/users.c nodeagent/pod/users.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
+	nodeagent/renew.c nodeagent/renew.h nodeagent/pod/share-folder.c nodeagent/pod/share-folder.h nodeagent/pod/shares.c nodeagent/pod/shares.h \
+	nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/usage.c nodeagent/watches.c nodeagent/watches.h nodeagent/runtime/unit-ask.c nodeagent/runtime/unit-ask.h nodeagent/runtime/units.c nodeagent/pod/users.c nodeagent/pod/users.h nodeagent/pod/volumes.c nodeagent/pod/volumes.h
 nodist_nodeagent_knodeagent_SOURCES = kapid/kinds/no-effect-table.c
 nodeagent_knodeagent_LDADD = nodeagent/libnodeagent.a libkeelson.a $(KEELSON_LIBS) $(NFTABLES_LIBS) $(NL_LIBS)
 
@@ -80,6 +85,13 @@ tests_unit_test_node_pods_SOURCES = tests/unit/test-node-pods.c tests/unit/unit.
 tests_unit_test_node_pods_LDADD = $(NODEAGENT_TEST_LIBS)
 tests_unit_test_node_services_SOURCES = tests/unit/test-node-services.c tests/unit/unit.h
 tests_unit_test_node_services_LDADD = $(NODEAGENT_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-folder-size
+tests_unit_test_folder_size_SOURCES = tests/unit/test-folder-size.c tests/unit/unit.h
+tests_unit_test_folder_size_LDADD = $(NODEAGENT_TEST_LIBS)
+check_PROGRAMS += tests/unit/test-share-folder
+tests_unit_test_share_folder_SOURCES = tests/unit/test-share-folder.c tests/unit/unit.h \
+	nodeagent/pod/share-folder.c nodeagent/pod/share-folder.h nodeagent/pod/stage.c nodeagent/pod/stage.h
+tests_unit_test_share_folder_LDADD = $(NODEAGENT_TEST_LIBS)
 check_PROGRAMS += tests/unit/test-volume-folder
 tests_unit_test_volume_folder_SOURCES = tests/unit/test-volume-folder.c tests/unit/unit.h \
 	nodeagent/pod/stage.c nodeagent/pod/stage.h nodeagent/pod/trash.c nodeagent/pod/trash.h \

@@ -11,6 +11,7 @@
 #include "nodeagent/logs/log-collect.h"
 #include "nodeagent/logs/logs.h"
 #include "nodeagent/manifest.h"
+#include "nodeagent/pod/share-folder.h"
 #include "nodeagent/pod/pods.h"
 
 #define OFFSET(f) offsetof(struct agent_config, f)
@@ -78,6 +79,14 @@ static int run_clean(const struct agent_config *config, char **arguments) {
         return clean_main();
 }
 
+static int run_share_bind(const struct agent_config *config, char **arguments) {
+        return share_bind_main(arguments);
+}
+
+static int run_share_remove(const struct agent_config *config, char **arguments) {
+        return share_remove_main(arguments);
+}
+
 static int run_units(const struct agent_config *config, char **arguments) {
         return manifest_print_units(arguments[0], config->node_name ? config->node_name : "node");
 }
@@ -86,7 +95,9 @@ static const struct subcommand subcommands[] = {
                 {"ssh", ANY_ARGUMENTS, .run = run_ssh},       /* kapid's forced command */
                 {"units", 1, .run = run_units},               /* what a manifest becomes */
                 {"logs-collect", 0, .run = run_logs_collect}, /* keelson-logs.service */
-                {"clean", 0, .run = run_clean},               /* of a node that leaves */
+                {"share-bind", 5, .run = run_share_bind},     /* folders of NFS shares */
+                {"share-remove", 4, .run = run_share_remove},
+                {"clean", 0, .run = run_clean}, /* of a node that leaves */
                 {"csr", ANY_ARGUMENTS, .run_with_own_options = csr_main},
 };
 

@@ -13,6 +13,8 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "lib/volumes.h"
+#include "nodeagent/pod/folder-size.h"
 #include "nodeagent/pod/pods.h"
 
 #define LEASE_NAMESPACE "kube-node-lease"
@@ -38,6 +40,7 @@ struct node {
         uint64_t lease_call_us; /* when it began */
         struct api_call *lease_call, *status_call, *object_call;
         char *os_image;
+        const char *volume_size; /* static: how sizes of local volumes are limited */
         char machine_id[33], boot_id[33], runtime[80];
         struct utsname uname;
 };
@@ -148,9 +151,10 @@ static void on_object(int error, const json_t *object, const struct problem *p, 
 }
 
 static json_t *labels(struct node *n) {
-        return json_pack("{s:s, s:s, s:s}", "kubernetes.io/hostname", n->agent->config.node_name,
-                        "kubernetes.io/os", "linux", "kubernetes.io/arch",
-                        architecture(n->uname.machine));
+        return json_pack("{s:s, s:s, s:s, s:s}", "kubernetes.io/hostname",
+                        n->agent->config.node_name, "kubernetes.io/os", "linux",
+                        "kubernetes.io/arch", architecture(n->uname.machine), VOLUME_SIZE_LABEL,
+                        n->volume_size);
 }
 
 /* Creates the object, or adds its missing labels. */
@@ -319,6 +323,7 @@ int node_new(struct node **ret, struct agent *agent) {
         if (sd_id128_get_boot(&id) >= 0)
                 sd_id128_to_string(id, n->boot_id);
         (void)uname(&n->uname);
+        n->volume_size = folder_limits_name(folder_limits_at(LOCAL_VOLUMES_DIR));
         r = sd_event_add_time_relative(agent->event, &n->timer, CLOCK_MONOTONIC, 0, 0, on_timer, n);
         if (r < 0)
                 return r;

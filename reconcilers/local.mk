@@ -109,6 +109,7 @@ libreconcile_a_SOURCES = \
 	reconcilers/storage/ephemeralclaim.c \
 	reconcilers/storage/match.c \
 	reconcilers/storage/provision.c \
+	reconcilers/storage/provision-nfs.c \
 	reconcilers/storage/storage.h \
 	reconcilers/storage/volume.c \
 	reconcilers/storage/volumeclaim.c \

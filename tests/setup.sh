@@ -9,7 +9,7 @@ packages_build=(gcc make autoconf automake pkgconf binutils libsystemd-dev libsq
         'libssh-gcrypt-dev|libssh-dev' libgit2-dev libnftables-dev libnl-3-dev libnl-route-3-dev libnl-nf-3-dev libwslay-dev
         libcmocka-dev uthash-dev libbsd-dev libxxhash-dev libpcre2-dev libseccomp-dev tzdata)
 packages_lab=(systemd systemd-container dbus nftables iproute2 openssh-client openssh-server git perl procps haproxy)
-packages_check=(python3-kubernetes python3-grpcio python3-protobuf python3-h2 openssl jq clang libclang-rt-dev mmdebstrap
+packages_check=(btrfs-progs python3-kubernetes python3-grpcio python3-protobuf python3-h2 openssl jq clang libclang-rt-dev mmdebstrap
         xz-utils)
 
 step_number=0 steps=0 step_started=0

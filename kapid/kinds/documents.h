@@ -32,8 +32,8 @@
  *   - on a field, x-protobuf: its number, or [outer, inner] below an inlined message;
  *     x-kubernetes-patch-strategy and -merge-key as in Kubernetes' own documents;
  *   - on a field, x-keelson-no-effect: it is accepted without effect; the text says why. As
- *     {value, text}: only that value has no effect; as {except, text}: values that begin so have
- *     one. See lib/no-effect.h;
+ *     {value, text}: only that value has no effect; as {except, text}: values that begin with one
+ *     of the words of except have one. See lib/no-effect.h;
  *   - formats of our own for names: dns1123-label, qualified-name... (schema.h), quantity,
  * micro-time. Rules that a schema can't express are in kapid/strategy/. */
 #pragma once

@@ -179,16 +179,20 @@ static bool can_be_bound_on(
                 const struct sched_cluster *c, const json_t *claim, const struct sched_node *node) {
         const json_t *class = map_get(c->storage_classes, volume_class(claim));
         const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
+        bool is_made = !streq(
+                        json_str_or(class, "provisioner", ""), "kubernetes.io/no-provisioner");
         const struct sched_volume *v;
 
-        if (selected)
-                return streq(selected, node->name); /* it is being made for that node */
+        /* It is being made for that node, or bound there. */
+        if (selected && !streq(selected, node->name))
+                return false;
+        if (selected && !is_made)
+                return true;
         LIST_FOREACH(v, &c->unbound_volumes, unbound) {
                 if ((!v->filter || v->filter->match[node->slot]) && is_free_for(v->object, claim))
                         return true;
         }
-        return !streq(json_str_or(class, "provisioner", ""), "kubernetes.io/no-provisioner") &&
-               topology_allows(class, node->object);
+        return is_made && topology_allows(class, node->object);
 }
 
 int sched_volumes_filter(const struct sched_decision *d, const struct sched_node *node,

@@ -1,8 +1,9 @@
 /* Volumes of a pod that are PersistentVolumeClaims: the claim, the volume that it is bound to, and
  * the folder where that is on this machine. A claim that is not bound yet makes the pod wait. */
 #include "lib/node-affinity.h"
-#include "lib/volumes.h"
 #include "lib/object.h"
+#include "lib/quantity.h"
+#include "lib/volumes.h"
 #include "nodeagent/plan/plan.h"
 
 #define WAITS "ContainerCreating"
@@ -62,16 +63,16 @@ static int local_path(const struct claim_context *c, const json_t *volume, char 
 
         if (!ours)
                 return -ENOMEM;
-        if (volume_is_ours(volume) ? !streq(path, ours) : !tidy)
+        if (volume_is_local(volume) ? !streq(path, ours) : !tidy)
                 return problem_set(c->p, EINVAL, 0, REFUSED,
                                 "volume %s: the path %s of volume %s is not valid",
                                 json_str_or(c->volume, "name", ""), path, object_name(volume));
-        if (volume_is_ours(volume) && !streq(node, c->facts->node_name))
+        if (volume_is_local(volume) && !streq(node, c->facts->node_name))
                 return problem_set(c->p, EINVAL, 0, REFUSED,
                                 "volume %s: volume %s is on node %s; remove spec.nodeName from the "
                                 "pod, so that it is placed there",
                                 json_str_or(c->volume, "name", ""), object_name(volume), node);
-        *ret = volume_is_ours(volume) ? TAKE_PTR(ours) : TAKE_PTR(tidy);
+        *ret = volume_is_local(volume) ? TAKE_PTR(ours) : TAKE_PTR(tidy);
         return 0;
 }
 
@@ -98,6 +99,16 @@ static bool is_kept_folder(const char *path) {
         return name && *name && *name != '.' && !strchr(name, '/');
 }
 
+/* A folder of ours is limited to what the volume has. */
+static int add_size(const json_t *volume, json_t *planned) {
+        int64_t bytes;
+
+        if (!volume_is_local(volume) ||
+                        quantity_parse_units(json_at(volume, "spec.capacity.storage"), &bytes) < 0)
+                return 0;
+        return json_object_set_new(planned, "size", json_integer(bytes)) < 0 ? -ENOMEM : 0;
+}
+
 static int plan_source(const struct claim_context *c, const json_t *volume, json_t **ret) {
         const char *name = json_str_or(c->volume, "name", "");
         _cleanup_free_ char *path = NULL;
@@ -109,8 +120,8 @@ static int plan_source(const struct claim_context *c, const json_t *volume, json
                         return r;
                 *ret = json_pack("{s:s, s:s, s:s, s:b}", "name", name, "type",
                                 is_kept_folder(path) ? "claim" : "local", "path", path, "make",
-                                volume_is_ours(volume));
-                return *ret ? 0 : -ENOMEM;
+                                volume_is_local(volume));
+                return *ret ? add_size(volume, *ret) : -ENOMEM;
         }
         path = pod_path_tidy(json_str_or(volume, "spec.hostPath.path", ""));
         if (path) {
@@ -118,9 +129,11 @@ static int plan_source(const struct claim_context *c, const json_t *volume, json
                                 "check", json_str_or(volume, "spec.hostPath.type", ""));
                 return *ret ? 0 : -ENOMEM;
         }
+        if (json_at(volume, "spec.nfs"))
+                return pod_share_volume(c->volume, volume, c->facts, ret, c->p);
         return problem_set(c->p, EINVAL, 0, REFUSED,
-                        "volume %s: this node cannot mount volume %s; use a volume with local or "
-                        "hostPath",
+                        "volume %s: this node cannot mount volume %s: CSI drivers are not served; "
+                        "use a volume with local, hostPath or nfs",
                         name, object_name(volume));
 }
 

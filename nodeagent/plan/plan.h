@@ -110,9 +110,10 @@ void pod_etc_mounts(const json_t *pod, const json_t *container, const json_t *vo
 /* {variable: value} of the services that the container may use. -E2BIG: too many. */
 int pod_service_env(const json_t *pod, const struct pod_facts *facts, json_t **ret);
 
-/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host"|"claim"|"local", "path", ...}.
- * A "claim" is a folder in LOCAL_VOLUMES_DIR, a "local" one a folder elsewhere; both stay when the
- * pod ends. "make": it is created where it is missing; "readOnly": no container may write to it. */
+/* volumes: array of {"name", "type": "empty"|"memory"|"files"|"host"|"claim"|"local"|"share",
+ * "path", ...}. A "claim" is a folder in LOCAL_VOLUMES_DIR, a "local" one a folder elsewhere; both
+ * stay when the pod ends. "make": it is created where it is missing; "readOnly": no container may
+ * write to it. A "share" is an NFS share: "share" is pod_share()'s, "folder" a folder below it. */
 int pod_volumes(const json_t *pod, const json_t *resources, const struct pod_facts *facts,
                 json_t **ret, struct problem *p);
 /* The volume of a claim (plan/claims.c). -EAGAIN with p: the claim is not bound yet. */
@@ -122,6 +123,28 @@ int pod_claim_volume(const json_t *pod, const json_t *volume, const json_t *reso
  * `before` where these are gone or a claim of that name is bound elsewhere: its processes still use
  * them. The caller unrefs. -ENOMEM. */
 int pod_keep_claims(const json_t *before, const json_t *fresh, json_t **ret);
+/* plan/shares.c: NFS shares. On a node a share with the same options is mounted once, in a folder
+ * of SHARES_DIR that is named by a hash of both. */
+#define SHARES_DIR "/run/keelson/nodeagent/shares"
+#define SHARE_UNIT_PREFIX "run-keelson-nodeagent-shares-"
+/* {"what": "server:path", "where": the folder, "unit": the mount unit's name, "options"}. options:
+ * array of mount options, or NULL; nosuid and nodev come last. The caller unrefs. -EINVAL with p: a
+ * part of it is not valid. */
+int pod_share(const char *server, const char *path, const json_t *options, json_t **ret,
+                struct problem *p);
+/* The share of a PersistentVolume with nfs: of a volume of keelson.dev/nfs the share's root. */
+int pod_share_of_volume(const json_t *volume, json_t **ret, struct problem *p);
+/* A volume of a pod's spec with nfs; or the claimed one that is bound (a PersistentVolume). */
+int pod_share_volume(const json_t *volume, const json_t *bound, const struct pod_facts *facts,
+                json_t **ret, struct problem *p);
+/* Whether the pod has the share that is mounted at `where`. */
+bool pod_uses_share(const json_t *pod, const json_t *resources, const char *where);
+/* -EINVAL with p when something is mounted below an NFS volume of the container: its mount point
+ * could only be made through the share, and a server that hangs would hold up the node. */
+int pod_shares_check(const json_t *container, const json_t *volumes, const json_t *properties,
+                struct problem *p);
+/* What `knodeagent share-bind` must bind before the pod starts: [[words after the program]]. */
+json_t *pod_share_binds(const json_t *plan) _warn_unused_;
 /* Adds BindPaths and BindReadOnlyPaths to a unit's properties, and to stage what must be resolved
  * when the container starts: {"path": the source of the bind, "volume", "type", "root", "sub",
  * "make": whether a missing folder is created}. names: the container's environment. */

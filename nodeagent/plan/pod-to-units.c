@@ -356,6 +356,9 @@ static int mount_all(const json_t *pod, const json_t *container, const json_t *v
         r = pod_protect(container, volumes, properties);
         if (r < 0)
                 return r;
+        r = pod_shares_check(container, volumes, properties, p);
+        if (r < 0)
+                return r;
         return pod_nested(container, volumes, properties, stage);
 }
 
@@ -467,11 +470,17 @@ static const char *claimed_folder(const json_t *volumes) {
         const json_t *v;
         size_t i;
 
-        json_array_foreach (volumes, i, v)
-                if ((streq(json_str_or(v, "type", ""), "claim") ||
-                                    streq(json_str_or(v, "type", ""), "local")) &&
-                                !json_bool_or(v, "readOnly", false))
+        json_array_foreach (volumes, i, v) {
+                const char *type = json_str_or(v, "type", "");
+
+                if (json_bool_or(v, "readOnly", false))
+                        continue;
+                if (streq(type, "claim") || streq(type, "local"))
                         return json_str(v, "path");
+                /* The same on all nodes. */
+                if (streq(type, "share"))
+                        return json_str(v, "source");
+        }
         return NULL;
 }
 

@@ -234,11 +234,17 @@ static json_t *plan_volume(struct volume_context *c, const json_t *volume, struc
                 return json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "type", "host", "path",
                                 path, "check", json_str_or(source, "type", ""));
         }
+        if (json_at(volume, "nfs")) {
+                json_t *out = NULL;
+
+                (void)pod_share_volume(volume, /* bound= */ NULL, c->facts, &out, p);
+                return out;
+        }
         source = json_at(volume, "emptyDir");
         if (!source && json_object_size(volume) > 1) {
                 problem_set(p, EINVAL, 0, REASON,
                                 "volume %s: its kind is not supported; use emptyDir, hostPath, "
-                                "configMap, secret, downwardAPI, projected or "
+                                "configMap, secret, downwardAPI, projected, nfs or "
                                 "persistentVolumeClaim",
                                 c->name);
                 return NULL;
@@ -352,7 +358,8 @@ static int sub_path(const json_t *mount, const json_t *names, char **ret, struct
 static int mount_source(const json_t *volume, const json_t *container, const char *sub,
                 size_t index, const struct pod_facts *facts, json_t *stage, char **ret) {
         bool files = streq(json_str_or(volume, "type", ""), "files");
-        const char *path = json_str_or(volume, "path", "");
+        const char *path = json_str_or(volume, "path", ""),
+                   *root = json_str_or(volume, "share.where", path);
         char *source;
 
         if (!*sub)
@@ -363,9 +370,10 @@ static int mount_source(const json_t *volume, const json_t *container, const cha
                 return -ENOMEM;
         *ret = source;
         return json_array_append_new(
-                        stage, json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "path", source, "volume",
-                                               json_str_or(volume, "name", ""), "type",
-                                               json_str_or(volume, "type", ""), "root", path, "sub",
+                        stage, json_pack("{s:s, s:s, s:s, s:s, s:O*, s:o, s:b}", "path", source,
+                                               "volume", json_str_or(volume, "name", ""), "type",
+                                               json_str_or(volume, "type", ""), "root", root,
+                                               "folder", json_object_get(volume, "folder"), "sub",
                                                json_sprintf("%s%s", files ? "..data/" : "", sub),
                                                "make", !files));
 }

@@ -8,7 +8,9 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/worker.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pods.h"
+#include "nodeagent/pod/shares.h"
 #include "nodeagent/pod/volume-folder.h"
 
 enum { LOOK_SOON_US = 200 * 1000, LOOK_AGAIN_US = 10 * 1000000 };
@@ -22,16 +24,22 @@ struct local_volumes {
         char *removing; /* the volume whose folder is being removed, or whose patch is sent */
         char *uid;      /* of the same */
         char *last;     /* the name of the one before */
+        json_t *share;  /* its folder is on this one, which is being mounted */
+        struct shares_exec *exec;
         struct api_call *call;
 };
 
 static void look(struct local_volumes *l);
+static void remove_from_share(struct local_volumes *l);
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         struct local_volumes *l = userdata;
 
         l->timer = sd_event_source_disable_unref(l->timer);
-        look(l);
+        if (l->share && !l->exec)
+                remove_from_share(l);
+        else
+                look(l);
         return 0;
 }
 
@@ -47,6 +55,9 @@ static void look_later(struct local_volumes *l) {
 
 /* The turn of a volume is over; the next one comes after this time. */
 static void end_turn(struct local_volumes *l, uint64_t delay_us) {
+        json_decref(TAKE_PTR(l->share));
+        (void)shares_hold(l->agent->shares, /* where= */ NULL);
+        shares_sweep(l->agent->shares);
         free(l->last);
         l->last = TAKE_PTR(l->removing);
         l->uid = mfree(l->uid);
@@ -112,12 +123,77 @@ static void on_removed(int result, void *userdata) {
                 end_turn(l, result < 0 ? LOOK_AGAIN_US : LOOK_SOON_US);
 }
 
+/* ---- folders on NFS shares ---- */
+
+static void share_failed(struct local_volumes *l, const json_t *volume, const char *why) {
+        log_warning("Cannot remove the folder of volume %s; it is tried again: %s", l->removing,
+                        why);
+        api_event(l->agent->api, volume, "Warning", "VolumeFailedDelete", "%s", why);
+        end_turn(l, LOOK_AGAIN_US);
+}
+
+static void on_share_done(const char *why, void *userdata) {
+        struct local_volumes *l = userdata;
+        const json_t *volume = informer_get(l->informer, l->removing);
+
+        l->exec = NULL;
+        if (!volume || !streq(object_uid(volume), l->uid))
+                end_turn(l, LOOK_SOON_US);
+        else if (why)
+                share_failed(l, volume, why);
+        else {
+                log_info("Removed the folder of volume %s from its share", l->removing);
+                release(l, volume);
+        }
+}
+
+static void remove_from_share(struct local_volumes *l) {
+        const json_t *volume = informer_get(l->informer, l->removing);
+        const char *where = json_str_or(l->share, "where", "");
+        _cleanup_problem_ struct problem p = {0};
+        _cleanup_json_ json_t *command = NULL;
+        int r;
+
+        if (!volume || !streq(object_uid(volume), l->uid) || !volume_share_folder(volume)) {
+                end_turn(l, LOOK_SOON_US);
+                return;
+        }
+        r = shares_want(l->agent->shares, l->share, &p);
+        if (r == 0) {
+                look_in(l, LOOK_SOON_US);
+                return;
+        }
+        command = r > 0 ? share_remove_command(volume, where) : NULL;
+        if (command)
+                r = shares_exec_start(l->agent->shares, command, on_share_done, l, &l->exec);
+        if (!command || r < 0)
+                share_failed(l, volume, p.message ? p.message : strerror(ENOMEM));
+}
+
+static int start_on_share(struct local_volumes *l, const json_t *volume) {
+        int r = pod_share_of_volume(volume, &l->share, /* p= */ NULL);
+
+        if (r < 0)
+                return r;
+        r = shares_hold(l->agent->shares, json_str_or(l->share, "where", ""));
+        if (r >= 0)
+                remove_from_share(l);
+        return r;
+}
+
 static void start(struct local_volumes *l, const json_t *volume, enum volume_end end) {
+        int r = 0;
+
         l->removing = strdup(object_name(volume));
         l->uid = strdup(object_uid(volume));
         if (l->removing && l->uid && end == VOLUME_KEEPS)
                 release(l, volume);
-        else if (!l->removing || !l->uid || worker_submit(l->worker, run_remove, on_removed, l) < 0)
+        else if (l->removing && l->uid && volume_share_folder(volume)) {
+                r = start_on_share(l, volume);
+                if (r < 0)
+                        end_turn(l, LOOK_AGAIN_US);
+        } else if (!l->removing || !l->uid ||
+                        worker_submit(l->worker, run_remove, on_removed, l) < 0)
                 end_turn(l, LOOK_AGAIN_US);
 }
 
@@ -183,6 +259,8 @@ struct local_volumes *local_volumes_free(struct local_volumes *l) {
         if (!l)
                 return NULL;
         worker_free(l->worker);
+        shares_exec_cancel(l->exec);
+        json_decref(l->share);
         api_call_cancel(l->call);
         informer_free(l->informer);
         sd_event_source_disable_unref(l->timer);

@@ -1,6 +1,7 @@
-/* Removes the folders of deleted local volumes of this node (PersistentVolumes with the label
- * keelson.dev/node): watched from the API; when the folder is gone, or is to be kept, the volume's
- * finalizer keelson.dev/volume-data is removed. */
+/* Removes the folders of deleted volumes of this node (PersistentVolumes with the label
+ * keelson.dev/node; those on NFS shares get it when they are deleted): watched from the API; when
+ * the folder is gone, or is to be kept, the volume's finalizer keelson.dev/volume-data is removed.
+ */
 #pragma once
 
 #include "nodeagent/agent.h"

@@ -11,6 +11,7 @@ struct pod *pod_free(struct pod *p) {
         if (p->containers)
                 pod_free_containers(p);
         sandbox_done(p);
+        pod_shares_done(p);
         usage_done(p);
         reporting_done(p);
         pod_waking_done(p);

@@ -38,6 +38,14 @@ struct container {
         struct container *same_unit;  /* the next one of that name; pods.c */
 };
 
+/* The folders of NFS shares. shares.c */
+struct pod_shares {
+        struct shares_exec *binding; /* runs */
+        bool bound;
+        char *failed;      /* why not; or NULL */
+        uint64_t retry_us; /* monotonic */
+};
+
 /* The environment of the containers. sandbox.c */
 struct pod_sandbox {
         char ip[16];
@@ -89,6 +97,7 @@ struct pod {
         char *failed_reason, *failed_message;
         struct pod_memory memory;
         struct pod_sandbox sandbox;
+        struct pod_shares shares;
         struct pod_reporting reporting;
         struct pod_waking waking;
         struct pod_usage usage;
@@ -226,6 +235,14 @@ int sandbox_ensure_plan(struct pod *p);
 void sandbox_mend_network(struct pod *p);
 /* Takes down everything that the pod has on the machine, its record aside. */
 void sandbox_clean(struct pod *p);
+
+/* ---- shares.c ---- */
+
+/* The NFS shares of a plan: mounted, and their folders bound. 1 when all is there; 0: not yet, p
+ * says for what and the pod is woken. -EAGAIN with p: it failed, and is tried again. */
+int shares_prepare(struct pod *pod, const json_t *plan, struct problem *p);
+/* Ends what is being bound; the mounts stay. */
+void pod_shares_done(struct pod *p);
 
 /* ---- probing.c, exec.c ---- */
 

@@ -7,7 +7,9 @@
 #include "lib/log.h"
 #include "lib/object.h"
 #include "lib/random.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/pod/pod.h"
+#include "nodeagent/pod/shares.h"
 #include "nodeagent/pod/volumes.h"
 
 static void free_pod(void *value) {
@@ -126,6 +128,7 @@ void pods_forget(struct pod *p) {
                 log_warning_errno(r, "Cannot remove the state of pod %s", p->uid);
         unindex(all, p);
         (void)map_remove(all->by_uid, p->uid);
+        shares_sweep(all->agent->shares);
         /* A pod of the same name may be waiting for the unit names. */
         pods_wake_all(all);
 }
@@ -358,6 +361,16 @@ static bool may_run(const struct pod *p) {
 
 static bool has_volume(const struct pod *p, const char *volume) {
         return may_run(p) && json_get(p->sandbox.resources, "volumes", volume, NULL);
+}
+
+bool pods_use_share(const struct pods *p, const char *where) {
+        map_foreach (p->by_uid, e) {
+                const struct pod *pod = map_entry_value(e);
+
+                if (pod_uses_share(pod->object, pod->sandbox.resources, where))
+                        return true;
+        }
+        return false;
 }
 
 const struct pod *pods_holder_of(const struct pods *p, const char *volume) {

@@ -40,3 +40,5 @@ void pods_each_container(struct pods *p,
 size_t pods_count(const struct pods *p);
 /* Whether one of which processes may run uses the PersistentVolume of that name. */
 bool pods_use_volume(const struct pods *p, const char *volume);
+/* Whether one of them has the NFS share that is mounted at `where`. */
+bool pods_use_share(const struct pods *p, const char *where);

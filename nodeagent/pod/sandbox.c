@@ -256,6 +256,7 @@ static int check_only_user(const struct pod *p, struct problem *problem) {
         return 0;
 }
 
+/* 1 with the plan; 0: problem says for what the pod waits. */
 static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
         struct agent *a = p->pods->agent;
         const char *ns = object_namespace(p->object);
@@ -299,11 +300,14 @@ static int make_plan(struct pod *p, json_t **ret, struct problem *problem) {
         r = check_only_user(p, problem);
         if (r < 0)
                 return r;
+        r = shares_prepare(p, plan, problem);
+        if (r <= 0)
+                return r;
         r = volumes_make(json_at(plan, "volumes"), problem);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(plan);
-        return 0;
+        return 1;
 }
 
 /* The event's reason for a container's waiting reason. */
@@ -331,6 +335,8 @@ int sandbox_ensure_plan(struct pod *p) {
         if (s->plan)
                 return 1;
         r = make_plan(p, &s->plan, &problem);
+        if (r == 0)
+                return not_now(p, strempty(problem.reason), strempty(problem.message), RETRY_US);
         if (r < 0) {
                 const char *reason = problem.reason ? problem.reason : "CreateContainerConfigError";
                 const char *message = problem.message ? problem.message : strerror(-r);
@@ -384,6 +390,7 @@ void sandbox_clean(struct pod *p) {
                 names[i] = p->records[i].name;
         runtime_remove(p->pods->agent->runtime, p->uid, p->sandbox_name, names, p->count);
         remove_network(p);
+        pod_shares_done(p);
         r = volumes_remove(p->pods->agent->trash, p->disk_dir, p->run_dir, p->secret_dir);
         if (r < 0)
                 log_warning_errno(r, "Cannot remove the volumes of pod %s/%s",

@@ -51,7 +51,8 @@ static int make_folder(int parent, const char *name, const struct stat *like) {
         fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        if (fchown(fd, like->st_uid, like->st_gid) < 0)
+        /* The server of a share may not let root do so. */
+        if (fchown(fd, like->st_uid, like->st_gid) < 0 && errno != EPERM)
                 return -errno;
         return fchmod(fd, like->st_mode & 07777) < 0 ? -errno : 0;
 }
@@ -145,34 +146,80 @@ static int check_host_part(const json_t *unit, const json_t *s, int fd, struct p
                         json_str_or(s, "volume", ""), json_str_or(s, "sub", ""), real);
 }
 
-static int stage_one(const json_t *unit, const json_t *s, struct problem *p) {
-        const char *path = json_str_or(s, "path", ""), *sub = json_str_or(s, "sub", "");
-        _cleanup_close_ int root = open(json_str_or(s, "root", ""), O_PATH | O_CLOEXEC),
-                            fd = -EBADF;
+int stage_open(int root, const char *sub, bool make) {
+        _cleanup_close_ int fd = open_beneath(root, sub);
         struct stat st;
-        int r;
 
-        if (root < 0)
-                return -errno;
-        fd = open_beneath(root, sub);
-        if (fd == -ENOENT && json_bool_or(s, "make", false)) {
-                r = make_beneath(root, sub);
+        if (fd == -ENOENT && make) {
+                int r = make_beneath(root, sub);
+
                 if (r < 0)
                         return r;
                 fd = open_beneath(root, sub);
         }
         if (fd < 0)
                 return fd;
-        r = check_host_part(unit, s, fd, p);
-        if (r < 0)
-                return r;
         if (fstat(fd, &st) < 0)
                 return -errno;
         /* Without this a link that could not be followed (O_PATH on its own) would be mounted. */
-        if (S_ISLNK(st.st_mode))
-                return -ELOOP;
+        return S_ISLNK(st.st_mode) ? -ELOOP : TAKE_FD(fd);
+}
+
+static int open_folder(int dir, const char *name, bool make) {
+        _cleanup_close_ int made = -EBADF;
+        int fd = open_beneath_with(dir, name, RESOLVE_NO_SYMLINKS);
+
+        if (fd != -ENOENT || !make)
+                return fd;
+        if (mkdirat(dir, name, 0777) < 0)
+                return errno == EEXIST ? open_beneath_with(dir, name, RESOLVE_NO_SYMLINKS) : -errno;
+        made = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (made < 0 || fchmod(made, 0777) < 0)
+                return -errno;
+        return open_beneath_with(dir, name, RESOLVE_NO_SYMLINKS);
+}
+
+int stage_open_folder(int root, const char *folder, bool make) {
+        _cleanup_close_ int dir = fcntl(root, F_DUPFD_CLOEXEC, 3);
+
+        if (dir < 0)
+                return -errno;
+        while (*folder) {
+                size_t n = strcspn(folder, "/");
+                _cleanup_free_ char *name = strndup(folder, n);
+                int fd = name ? open_folder(dir, name, make) : -ENOMEM;
+
+                if (fd < 0)
+                        return fd;
+                (void)close(dir);
+                dir = fd;
+                folder += folder[n] ? n + 1 : n;
+        }
+        return TAKE_FD(dir);
+}
+
+int stage_bind(int fd, const char *path) {
+        struct stat st;
+        int r;
+
+        if (fstat(fd, &st) < 0)
+                return -errno;
         r = make_place(path, S_ISDIR(st.st_mode));
         return r < 0 ? r : bind_descriptor(fd, path);
+}
+
+static int stage_one(const json_t *unit, const json_t *s, struct problem *p) {
+        _cleanup_close_ int root = open(json_str_or(s, "root", ""), O_PATH | O_CLOEXEC),
+                            fd = -EBADF;
+        int r;
+
+        if (root < 0)
+                return -errno;
+        fd = stage_open(root, json_str_or(s, "sub", ""), json_bool_or(s, "make", false));
+        if (fd < 0)
+                return fd;
+        r = check_host_part(unit, s, fd, p);
+        return r < 0 ? r : stage_bind(fd, json_str_or(s, "path", ""));
 }
 
 /* A mount point below another volume of the container: no link on the way, and nothing left for
@@ -420,7 +467,8 @@ int stage_container(const json_t *unit, const json_t *volumes, struct problem *p
         json_array_foreach (json_at(unit, "stage"), i, s) {
                 const char *why;
 
-                if (json_str(s, "below"))
+                /* Those of shares were made before (share-folder.c). */
+                if (json_str(s, "below") || streq(json_str_or(s, "type", ""), "share"))
                         continue;
                 r = stage_one(unit, s, p);
                 if (r >= 0)

@@ -4,20 +4,20 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "lib/volumes.h"
-#include "lib/fileio.h"
 #include "lib/object.h"
+#include "lib/volumes.h"
+#include "nodeagent/pod/folder-size.h"
 
 enum volume_end local_volume_end(const json_t *volume, const char *node) {
-        const char *by = strempty(object_annotation(volume, VOLUME_PROVISIONED_BY)),
-                   *path = startswith(json_str_or(volume, "spec.local.path", ""),
-                                   LOCAL_VOLUMES_DIR "/");
+        const char *path = startswith(
+                        json_str_or(volume, "spec.local.path", ""), LOCAL_VOLUMES_DIR "/");
+        bool is_folder = volume_is_local(volume) && path && streq(path, object_name(volume));
 
         if (!object_is_deleting(volume) || !object_has_finalizer(volume, VOLUME_DATA_FINALIZER) ||
                         object_has_finalizer(volume, "kubernetes.io/pv-protection") ||
                         !streq(strempty(object_label(volume, VOLUME_NODE_LABEL)), node))
                 return VOLUME_STAYS;
-        if (!streq(by, PROVISIONER_LOCAL) || !path || !streq(path, object_name(volume)))
+        if (!is_folder && !volume_share_folder(volume))
                 return VOLUME_STAYS;
         return streq(json_str_or(volume, "spec.persistentVolumeReclaimPolicy", ""), "Delete")
                                ? VOLUME_REMOVES
@@ -55,5 +55,20 @@ int local_volume_remove(const char *dir, const char *name) {
                 return -ENOTDIR;
         if (is_mounted(path))
                 return -EXDEV;
-        return remove_tree(path);
+        return folder_remove(path);
+}
+
+static char *archive_name(const json_t *volume, const char *name) {
+        if (!streq(strempty(object_annotation(volume, VOLUME_ON_DELETE)), "archive"))
+                return strdup("");
+        if (strstr(name, object_name(volume)))
+                return strformat("archived-%.240s", name);
+        return strformat("archived-%.180s-%.60s", name, object_name(volume));
+}
+
+json_t *share_remove_command(const json_t *volume, const char *where) {
+        const char *folder = volume_share_folder(volume), *slash = strrchr(folder, '/');
+        _cleanup_free_ char *archive = archive_name(volume, slash ? slash + 1 : folder);
+
+        return archive ? json_pack("[[s, s, s, s]]", "share-remove", where, folder, archive) : NULL;
 }

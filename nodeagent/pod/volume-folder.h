@@ -1,4 +1,5 @@
-/* The folder of a local volume of this node: whether it goes, and removing it. */
+/* The folder of a local volume of this node, or of a volume on a share whose deletion is this
+ * node's task: whether it goes, and removing it. */
 #pragma once
 
 #include "lib/json.h"
@@ -16,3 +17,7 @@ bool local_volume_is_before(const char *last, const json_t *a, const json_t *b);
 /* Removes the folder `name` in dir. No link is followed, and no mount is crossed. 0 also when there
  * is none; -EINVAL: not the name of a folder; -EXDEV: something is mounted there or in it. */
 int local_volume_remove(const char *dir, const char *name);
+/* The commands for shares_exec_start() that remove the folder of a volume of keelson.dev/nfs, or
+ * rename it to "archived-<its name>", where its share is mounted. A folder that is not named after
+ * the volume gets the volume's name, too: there may be several of its name. The caller unrefs. */
+json_t *share_remove_command(const json_t *volume, const char *where) _warn_unused_;

@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/pki.h"
 #include "nodeagent/plan/plan.h"
+#include "nodeagent/pod/folder-size.h"
 #include "nodeagent/pod/stage.h"
 
 #define REASON "ContainerCreating"
@@ -228,11 +229,21 @@ static int make_local(const char *path) {
         r = mkdir_parents(dir, 0700);
         if (r < 0)
                 return r;
-        if (mkdir(fresh, 0700) < 0 && errno != EEXIST)
-                return -errno;
+        r = folder_make(fresh, 0700);
+        if (r < 0 && r != -EEXIST)
+                return r;
         if (chmod(fresh, 0777) < 0 || rename(fresh, path) < 0)
                 return -errno;
         return 0;
+}
+
+/* A pod does without the limit rather than without its volume. */
+static void limit_size(int fd, const json_t *volume, const char *path) {
+        int64_t size = json_int_or(volume, "size", 0);
+        int r = size > 0 ? folder_set_limit(fd, strrchr(path, '/') + 1, (uint64_t)size) : 0;
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot limit the size of %s", path);
 }
 
 /* The folder of a claimed volume. What is there keeps its owner and mode, but for the pod's group,
@@ -250,6 +261,8 @@ static int make_claim(const json_t *volume, const char *path) {
         fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno;
+        if (json_bool_or(volume, "make", false))
+                limit_size(fd, volume, path);
         if (!group || (st.st_gid == (gid_t)json_integer_value(group) &&
                                       (st.st_mode & 02070) == 02070))
                 return 0;
@@ -284,6 +297,8 @@ static int make_volume(const json_t *volume, struct problem *p) {
         const char *path = json_str_or(volume, "path", ""), *type = json_str_or(volume, "type", "");
         int r;
 
+        if (streq(type, "share"))
+                return 0; /* shares_prepare() has made it */
         if (streq(type, "host"))
                 return make_host(volume, path, p);
         r = streq(type, "claim") || streq(type, "local") ? make_claim(volume, path)

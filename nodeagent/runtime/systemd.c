@@ -182,8 +182,8 @@ struct listing {
 static void list_one(const char *name, const struct unit_state *state, void *userdata) {
         struct listing *l = userdata;
 
-        /* Commands of probes and hooks end by themselves. */
-        if (!startswith(name, "kpodx-"))
+        /* Commands of probes and hooks end by themselves; shares have an owner of their own. */
+        if (!startswith(name, "kpodx-") && !startswith(name, SHARE_UNIT_PREFIX))
                 l->func(name, endswith(name, ".slice") != NULL, l->userdata);
 }
 

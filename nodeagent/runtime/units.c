@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/map.h"
 #include "nodeagent/logs/log-collect.h"
+#include "nodeagent/plan/plan.h"
 #include "nodeagent/plan/unit-props.h"
 #include "nodeagent/runtime/units-message.h"
 
@@ -45,15 +46,18 @@ struct units {
         struct map *execs;  /* name -> struct units_exec */
         struct queued_call *queue, **queue_tail;
         char version[64];
-        unsigned calls;   /* under way */
-        unsigned listing; /* GetAll calls of the first listing under way */
+        unsigned calls;            /* under way */
+        unsigned listing;          /* GetAll calls of the first listing under way */
+        units_mount_func on_mount; /* NULL: nobody wants it */
+        void *on_mount_userdata;
         bool listed;
         bool reloading; /* systemd forgets its units for a moment and emits UnitRemoved for each */
 };
 
 static bool name_is_ours(const char *name) {
         return startswith(name, "kpod-") || startswith(name, "kpodx-") ||
-               startswith(name, "keelson-pod_") || streq(name, LOG_COLLECT_UNIT);
+               startswith(name, "keelson-pod_") || startswith(name, SHARE_UNIT_PREFIX) ||
+               streq(name, LOG_COLLECT_UNIT);
 }
 
 static struct unit_state *state_make(struct units *u, const char *name) {
@@ -70,6 +74,13 @@ static struct unit_state *state_make(struct units *u, const char *name) {
 static void changed(struct units *u, const char *name, const struct unit_state *s) {
         if (startswith(name, "kpod-"))
                 u->callbacks.on_change(name, s, u->callbacks.userdata);
+        else if (startswith(name, SHARE_UNIT_PREFIX) && u->on_mount)
+                u->on_mount(name, s, /* error= */ NULL, u->on_mount_userdata);
+}
+
+void units_on_mount(struct units *u, units_mount_func func, void *userdata) {
+        u->on_mount = func;
+        u->on_mount_userdata = userdata;
 }
 
 static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -80,7 +91,8 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
         /* Cheap refusal first: every unit of the machine signals here. */
         if (!path || (!startswith(path, UNIT_PATH "/kpod_2d") &&
-                                     !startswith(path, UNIT_PATH "/keelson_2dpod")))
+                                     !startswith(path, UNIT_PATH "/keelson_2dpod") &&
+                                     !startswith(path, UNIT_PATH "/run_2dkeelson_2dnodeagent")))
                 return 0;
         if (sd_bus_path_decode(path, UNIT_PATH, &name) <= 0 || !name_is_ours(name))
                 return 0;
@@ -258,8 +270,8 @@ static int on_list(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 static int list_units(struct units *u) {
         return sd_bus_call_method_async(u->bus, NULL, MANAGER, MANAGER_PATH, MANAGER_INTERFACE,
-                        "ListUnitsByPatterns", on_list, u, "asas", 0, 2, "kpod-*.service",
-                        "keelson-pod_*.slice");
+                        "ListUnitsByPatterns", on_list, u, "asas", 0, 3, "kpod-*.service",
+                        "keelson-pod_*.slice", SHARE_UNIT_PREFIX "*.mount");
 }
 
 static int on_version(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -400,20 +412,25 @@ void units_each(struct units *u,
 
 static void queue_run(struct units *u);
 
+static void start_refused(struct units *u, const char *name, const char *message) {
+        struct units_exec *x = map_get(u->execs, name);
+
+        if (x)
+                exec_finish(x, message);
+        else if (!startswith(name, SHARE_UNIT_PREFIX))
+                u->callbacks.on_start_error(name, message, u->callbacks.userdata);
+        else if (u->on_mount)
+                u->on_mount(name, /* state= */ NULL, message, u->on_mount_userdata);
+}
+
 static int on_call_done(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         struct queued_call *c = userdata;
         struct units *u = c->units;
         const sd_bus_error *e = sd_bus_message_get_error(m);
-        struct units_exec *x = map_get(u->execs, c->name);
 
         u->calls--;
-        if (e && !c->quiet) {
-                if (x)
-                        exec_finish(x, strempty(e->message));
-                else
-                        u->callbacks.on_start_error(
-                                        c->name, strempty(e->message), u->callbacks.userdata);
-        }
+        if (e && !c->quiet)
+                start_refused(u, c->name, strempty(e->message));
         call_free(c);
         queue_run(u);
         return 0;
@@ -457,18 +474,10 @@ static int start_message(struct units *u, const json_t *unit, sd_bus_message **r
         return 0;
 }
 
-/* quiet: being there already is not an error. */
-static int start(struct units *u, const json_t *unit, bool quiet) {
-        const char *name = json_str_or(unit, "name", "");
-        struct queued_call *c;
-        sd_bus_message *m = NULL;
-        int r;
+/* Takes the message. quiet: being there already is not an error. */
+static int queue_call(struct units *u, sd_bus_message *m, const char *name, bool quiet) {
+        struct queued_call *c = calloc(1, sizeof(*c));
 
-        assert(name_is_ours(name));
-        r = start_message(u, unit, &m);
-        if (r < 0)
-                return r;
-        c = calloc(1, sizeof(*c));
         if (!c) {
                 sd_bus_message_unref(m);
                 return -ENOMEM;
@@ -482,6 +491,43 @@ static int start(struct units *u, const json_t *unit, bool quiet) {
         u->queue_tail = &c->next;
         queue_run(u);
         return 0;
+}
+
+static int start(struct units *u, const json_t *unit, bool quiet) {
+        const char *name = json_str_or(unit, "name", "");
+        sd_bus_message *m = NULL;
+        int r;
+
+        assert(name_is_ours(name));
+        r = start_message(u, unit, &m);
+        return r < 0 ? r : queue_call(u, m, name, quiet);
+}
+
+static int mount_message(struct units *u, const struct units_share *s, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r = sd_bus_message_new_method_call(
+                        u->bus, &m, MANAGER, MANAGER_PATH, MANAGER_INTERFACE, "StartTransientUnit");
+
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "ssa(sv)a(sa(sv))", s->name, "replace", 8, "Description", "s",
+                        "keelson: an NFS share of pods", "What", "s", s->what, "Type", "s", "nfs",
+                        "Options", "s", s->options, "TimeoutUSec", "t", s->timeout_us,
+                        "LazyUnmount", "b", 1, "ForceUnmount", "b", 1, "CollectMode", "s",
+                        "inactive-or-failed", 0);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(m);
+        return 0;
+}
+
+int units_mount(struct units *u, const struct units_share *share) {
+        sd_bus_message *m = NULL;
+        int r;
+
+        assert(startswith(share->name, SHARE_UNIT_PREFIX));
+        r = mount_message(u, share, &m);
+        return r < 0 ? r : queue_call(u, m, share->name, /* quiet= */ false);
 }
 
 int units_start(struct units *u, const json_t *unit) {

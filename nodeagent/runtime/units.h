@@ -1,6 +1,6 @@
 /* The driver of systemd's manager over sd-bus: starts and stops our transient units and follows
- * their state by signals. Names that do not start with kpod-, kpodx- or keelson-pod_ are never
- * touched, keelson-logs.service aside. */
+ * their state by signals. Names that do not start with kpod-, kpodx-, keelson-pod_ or
+ * SHARE_UNIT_PREFIX are never touched, keelson-logs.service aside. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -57,6 +57,18 @@ int units_start(struct units *u, const json_t *unit);
 /* For slices: being there already is not an error. */
 int units_start_slice(struct units *u, const json_t *unit);
 int units_stop(struct units *u, const char *name);
+/* A mount unit of an NFS share: its name is SHARE_UNIT_PREFIX<hash>.mount, which also says where.
+ * It is stopped lazily and by force, so that a server that is gone cannot hold it. */
+struct units_share {
+        const char *name, *what, *options;
+        uint64_t timeout_us; /* of mounting and unmounting */
+};
+int units_mount(struct units *u, const struct units_share *share);
+/* Calls for each change of such a unit. state: NULL when it is gone; error: the manager refused to
+ * start it, else NULL. */
+typedef void (*units_mount_func)(const char *name, const struct unit_state *state,
+                const char *error, void *userdata);
+void units_on_mount(struct units *u, units_mount_func func, void *userdata);
 int units_restart(struct units *u, const char *name);
 int units_kill(struct units *u, const char *name, int signal);
 int units_reset_failed(struct units *u, const char *name);

@@ -277,8 +277,8 @@ void sched_queue_retry(struct sched_queue *q, const char *key, uint64_t now_us) 
 }
 
 void sched_queue_wake(struct sched_queue *q, uint32_t events, uint64_t now_us,
-                bool (*may_help)(
-                                const char *key, void *payload, uint32_t waits_for, void *userdata),
+                bool (*may_help)(const char *key, void *payload, uint32_t *waits_for,
+                                void *userdata),
                 void *userdata) {
         struct entry *e, *next;
 
@@ -286,7 +286,7 @@ void sched_queue_wake(struct sched_queue *q, uint32_t events, uint64_t now_us,
                 next = TAILQ_NEXT(e, parked);
                 if (!(e->events & events))
                         continue;
-                if (may_help && !may_help(e->key, e->payload, e->events, userdata))
+                if (may_help && !may_help(e->key, e->payload, &e->events, userdata))
                         continue;
                 /* The first retry is immediate: a node that has just joined is used at once. */
                 e->due_us = e->attempts <= 1 ? now_us : e->tried_us + backoff_of(e->attempts - 1);

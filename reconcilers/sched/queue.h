@@ -37,10 +37,10 @@ void sched_queue_park(struct sched_queue *q, const char *key, uint32_t events, u
 /* An error: again after the back-off. */
 void sched_queue_retry(struct sched_queue *q, const char *key, uint64_t now_us);
 /* Events happened. may_help (NULL: yes) says of a parked pod that waits for one of them whether it
- * is worth a try. */
+ * is worth a try; when it is not, it may add events for which the pod waits from now on. */
 void sched_queue_wake(struct sched_queue *q, uint32_t events, uint64_t now_us,
-                bool (*may_help)(
-                                const char *key, void *payload, uint32_t waits_for, void *userdata),
+                bool (*may_help)(const char *key, void *payload, uint32_t *waits_for,
+                                void *userdata),
                 void *userdata);
 /* When something is due that is not yet active; UINT64_MAX: never. sched_queue_pop() sees to it. */
 uint64_t sched_queue_next_us(const struct sched_queue *q);

@@ -1,6 +1,6 @@
-/* The provisioner keelson.dev/local: a claim and its class become a volume on a node. A class of
- * another provisioner leaves it to that program, which finds the claim by an annotation, as in
- * Kubernetes. */
+/* A claim and its class become a volume: by the provisioner keelson.dev/local one on a node, here.
+ * A class of a provisioner that is not ours leaves it to that program, which finds the claim by an
+ * annotation, as in Kubernetes. */
 #include "lib/object.h"
 #include "lib/selector.h"
 #include "reconcilers/pods.h"
@@ -25,8 +25,7 @@ static bool takes_work(const json_t *node) {
         const json_t *taint;
         size_t i;
 
-        if (!node_is_ready(node) || object_is_deleting(node) ||
-                        json_bool_or(node, "spec.unschedulable", false))
+        if (json_bool_or(node, "spec.unschedulable", false))
                 return false;
         json_array_foreach (json_at(node, "spec.taints"), i, taint)
                 if (!streq(json_str_or(taint, "effect", ""), "PreferNoSchedule"))
@@ -61,10 +60,8 @@ static bool is_allowed(const json_t *class, const json_t *node) {
         return json_array_size(terms) == 0;
 }
 
-/* A ready node that takes work and that the class allows, the same one for the same uid; NULL:
- * none.
- */
-static const json_t *node_for(const struct world *w, const json_t *class, const char *uid) {
+const json_t *storage_node_for(const struct world *w, const char *uid,
+                bool (*func)(const json_t *node, const void *userdata), const void *userdata) {
         _cleanup_objects_ struct objects nodes = {0};
         const json_t *best = NULL;
 
@@ -72,7 +69,7 @@ static const json_t *node_for(const struct world *w, const json_t *class, const 
         for (size_t i = 0; i < nodes.count; i++) {
                 const json_t *n = nodes.items[i];
 
-                if (!takes_work(n) || !is_allowed(class, n))
+                if (!node_is_ready(n) || object_is_deleting(n) || !func(n, userdata))
                         continue;
                 if (!best || weight_of(uid, object_name(n)) > weight_of(uid, object_name(best)))
                         best = n;
@@ -80,13 +77,13 @@ static const json_t *node_for(const struct world *w, const json_t *class, const 
         return best;
 }
 
+static bool takes_volumes(const json_t *node, const void *userdata) {
+        return takes_work(node) && is_allowed(userdata, node);
+}
+
 /* ---- what cannot be made ---- */
 
-/* NULL, or why no volume can be made for the claim. */
-static const char *refusal(const json_t *claim, const json_t *class) {
-        const json_t *mode;
-        size_t i;
-
+const char *storage_refusal(const json_t *claim) {
         if (json_at(claim, "spec.dataSource") || json_at(claim, "spec.dataSourceRef"))
                 return "the claim has a data source, and there are no snapshots or copies of "
                        "volumes; remove spec.dataSource";
@@ -95,10 +92,20 @@ static const char *refusal(const json_t *claim, const json_t *class) {
                        "or create a volume that it selects";
         if (streq(json_str_or(claim, "spec.volumeMode", ""), "Block"))
                 return "block devices are not provisioned; use volumeMode: Filesystem";
+        return NULL;
+}
+
+static const char *local_refusal(const json_t *claim, const json_t *class) {
+        const char *why = storage_refusal(claim);
+        const json_t *mode;
+        size_t i;
+
+        if (why)
+                return why;
         json_array_foreach (json_at(claim, "spec.accessModes"), i, mode)
                 if (!startswith(strempty(json_string_value(mode)), "ReadWriteOnce"))
                         return "a local volume is on one node; use the access mode ReadWriteOnce "
-                               "or ReadWriteOncePod";
+                               "or ReadWriteOncePod, or a class of " PROVISIONER_NFS;
         if (json_array_size(json_object_get(class, "mountOptions")) > 0)
                 return "Mount options are not supported by the provisioner but the StorageClass "
                        "has mount options";
@@ -109,7 +116,7 @@ static const char *refusal(const json_t *claim, const json_t *class) {
 
 /* ---- the volume ---- */
 
-static json_t *volume_base(const json_t *claim, const json_t *class, const char *name) {
+json_t *storage_volume(const json_t *claim, const json_t *class, const char *name) {
         json_t *volume = json_pack("{s:s, s:s, s:{s:s, s:{s:s}, s:[s]}, s:{s:s, s:s, s:s, "
                                    "s:{s:O}, s:O, s:{s:s, s:s, s:s, s:s, s:s, s:s}}}",
                         "apiVersion", "v1", "kind", "PersistentVolume", "metadata", "name", name,
@@ -128,8 +135,11 @@ static json_t *volume_base(const json_t *claim, const json_t *class, const char 
 }
 
 static void add_local(json_t *volume, const json_t *node) {
-        const char *host = object_label(node, "kubernetes.io/hostname");
+        const char *host = object_label(node, "kubernetes.io/hostname"),
+                   *size = object_label(node, VOLUME_SIZE_LABEL);
 
+        json_object_set_new(json_at_mut(volume, "metadata.annotations"), VOLUME_SIZE_LABEL,
+                        json_string(size ? size : "unlimited"));
         assert(json_set_at(volume, "spec.local",
                                json_pack("{s:o}", "path",
                                                json_sprintf(LOCAL_VOLUMES_DIR "/%s",
@@ -143,7 +153,7 @@ static void add_local(json_t *volume, const json_t *node) {
                                json_pack("{s:s}", VOLUME_NODE_LABEL, object_name(node))) >= 0);
 }
 
-static void failed(struct actions *a, const json_t *claim, const json_t *class, const char *why) {
+void storage_failed(struct actions *a, const json_t *claim, const json_t *class, const char *why) {
         action_event(a, claim, "Warning", "ProvisioningFailed",
                         "failed to provision volume with StorageClass \"%s\": %s",
                         object_name(class), why);
@@ -160,17 +170,19 @@ static void unselect_node(const json_t *claim, struct actions *a) {
 static const json_t *local_node(const struct world *w, const json_t *claim, const json_t *class,
                 struct actions *a) {
         const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
-        const json_t *node = selected ? world_get(w, WORLD_NODES, NULL, selected)
-                                      : node_for(w, class, object_uid(claim));
+        const json_t *node =
+                        selected ? world_get(w, WORLD_NODES, NULL, selected)
+                                 : storage_node_for(w, object_uid(claim), takes_volumes, class);
 
         if (node)
                 return node;
         if (selected) {
-                failed(a, claim, class, "the node that was selected is gone; another one is");
+                storage_failed(a, claim, class,
+                                "the node that was selected is gone; another one is");
                 action_guard_absent(a, api_resource(KIND_NODES), NULL, selected, NULL);
                 unselect_node(claim, a);
         } else {
-                failed(a, claim, class, "no ready node takes volumes of the class");
+                storage_failed(a, claim, class, "no ready node takes volumes of the class");
                 actions_requeue(a, UINT64_C(30) * 1000000);
         }
         return NULL;
@@ -205,27 +217,52 @@ static void leave_to_others(const json_t *claim, const json_t *class, struct act
                         provisioner);
 }
 
-void storage_provision(const struct world *w, const json_t *claim, const json_t *class,
+/* A node that a user has written there does not lift the limits of the class. */
+static bool selection_is_allowed(const struct world *w, const json_t *claim, const json_t *class,
+                struct actions *a) {
+        const char *selected = object_annotation(claim, VOLUME_SELECTED_NODE);
+        const json_t *node = selected ? world_get(w, WORLD_NODES, NULL, selected) : NULL;
+
+        if (!node || is_allowed(class, node))
+                return true;
+        storage_failed(a, claim, class,
+                        "the node that was selected is not one of allowedTopologies; another one "
+                        "is selected");
+        unselect_node(claim, a);
+        return false;
+}
+
+static void provision_local(const struct world *w, const json_t *claim, const json_t *class,
                 struct actions *a) {
         _cleanup_free_ char *name = strformat("pvc-%s", object_uid(claim));
+        const char *why = local_refusal(claim, class);
         const json_t *node;
-        const char *why;
         json_t *volume;
 
         assert(name);
-        if (!streq(json_str_or(class, "provisioner", ""), PROVISIONER_LOCAL)) {
-                leave_to_others(claim, class, a);
-                return;
-        }
-        why = refusal(claim, class);
         if (why) {
-                failed(a, claim, class, why);
+                storage_failed(a, claim, class, why);
                 return;
         }
         node = local_node(w, claim, class, a);
         if (!node)
                 return;
-        volume = volume_base(claim, class, name);
+        volume = storage_volume(claim, class, name);
         add_local(volume, node);
         action_create(a, "persistentvolumes", NULL, volume);
+}
+
+void storage_provision(const struct world *w, const json_t *claim, const json_t *class,
+                struct actions *a) {
+        const char *provisioner = json_str_or(class, "provisioner", "");
+        bool local = streq(provisioner, PROVISIONER_LOCAL);
+
+        if (!local && !streq(provisioner, PROVISIONER_NFS))
+                leave_to_others(claim, class, a);
+        else if (!selection_is_allowed(w, claim, class, a))
+                return;
+        else if (local)
+                provision_local(w, claim, class, a);
+        else
+                storage_provision_nfs(w, claim, class, a);
 }

@@ -1,7 +1,8 @@
 /* PersistentVolumes: their phase, and what becomes of them when their claim is gone. A volume of
- * keelson.dev/local with the policy Delete is deleted here; it stays in the API until the agent of
+ * our provisioners with the policy Delete is deleted here; it stays in the API until the agent of
  * its node has removed its data (finalizer keelson.dev/volume-data). */
 #include "lib/object.h"
+#include "reconcilers/pods.h"
 #include "reconcilers/storage/storage.h"
 
 #define VOLUMES "persistentvolumes"
@@ -26,7 +27,7 @@ static void volume_wake(const struct world *w, const struct wake *out, enum worl
         if (kind == WORLD_CLAIMS) {
                 snprintf(key, sizeof(key), "%s/%s", object_namespace(object), object_name(object));
                 world_list(w, WORLD_VOLUMES_BY_CLAIM, key, &volumes);
-        } else if (kind == WORLD_NODES && gone)
+        } else if (kind == WORLD_NODES && (gone || node_readiness_changed(old, object)))
                 world_list(w, WORLD_VOLUMES_BY_NODE, object_name(object), &volumes);
         for (size_t i = 0; i < volumes.count; i++)
                 wake_object(out, volumes.items[i]);
@@ -95,8 +96,13 @@ static void plan_deleting(const struct world *w, const json_t *volume, struct ac
         const char *node = object_label(volume, VOLUME_NODE_LABEL);
 
         if (!object_has_finalizer(volume, VOLUME_DATA_FINALIZER) ||
-                        object_has_finalizer(volume, "kubernetes.io/pv-protection") ||
-                        (node && world_get(w, WORLD_NODES, NULL, node)))
+                        object_has_finalizer(volume, "kubernetes.io/pv-protection"))
+                return;
+        if (volume_share_folder(volume)) {
+                storage_delete_from_share(w, volume, a);
+                return;
+        }
+        if (node && world_get(w, WORLD_NODES, NULL, node))
                 return;
         if (node)
                 action_guard_absent(a, api_resource(KIND_NODES), NULL, node, NULL);

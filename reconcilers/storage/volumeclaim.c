@@ -173,6 +173,12 @@ static void plan_named(const struct world *w, const json_t *claim, struct action
                                 "volume \"%s\" already bound to a different claim.", name);
 }
 
+static bool is_limited(const json_t *volume) {
+        const char *how = object_annotation(volume, VOLUME_SIZE_LABEL);
+
+        return how && !streq(how, "unlimited");
+}
+
 /* A claim that asks for more than its volume has. */
 static void plan_expansion(const json_t *volume, const json_t *claim, struct actions *a) {
         const json_t *wanted = json_at(claim, "spec.resources.requests.storage");
@@ -189,8 +195,9 @@ static void plan_expansion(const json_t *volume, const json_t *claim, struct act
         action_patch(a, VOLUMES, volume, NULL,
                         json_pack("{s:{s:{s:O}}}", "spec", "capacity", "storage",
                                         json_unconst(wanted)));
-        action_event(a, claim, "Normal", "VolumeResizeSuccessful",
-                        "Resize volume succeeded: keelson does not limit the size of its folder");
+        action_event(a, claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded%s",
+                        is_limited(volume) ? "; the node's agent raises the limit of its folder"
+                                           : ": the size of its folder is not limited");
 }
 
 /* Why a bound claim is lost; NULL: it is not. */

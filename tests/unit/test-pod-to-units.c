@@ -71,7 +71,8 @@ static void test_goldens(void **state) {
                         "resources", "job", "images", "hooks", "passthrough", "refused-image",
                         "refused-command", "refused-key", "refused-property", "refused-path",
                         "refused-sidecar", "sandbox", "claims", "local-root", "refused-claim",
-                        "refused-owner", "refused-node", "refused-affinity", "refused-volume"};
+                        "refused-owner", "refused-node", "refused-affinity", "refused-volume",
+                        "shares", "refused-share"};
 
         for (size_t i = 0; i < ELEMENTS(names); i++)
                 golden_check("pod-to-units", names[i], convert);
@@ -84,6 +85,108 @@ static json_t *parse(const char *yaml) {
         assert_int_equal(yaml_parse(yaml, strlen(yaml), &docs, &p), 0);
         assert_int_equal(docs.count, 1);
         return json_ref(docs.items[0].value);
+}
+
+/* NFS shares: what is mounted, with which options, and what is refused. */
+static void test_shares(void **state) {
+        static const struct {
+                const char *server, *path, *options;
+                const char *expected; /* "WHAT OPTIONS", or the message */
+        } cases[] = {
+                        {"s", "/a", NULL, "s:/a nosuid,nodev"},
+                        {"10.0.0.1", "//a/./b/", "[soft, 'timeo=50,retrans=2']",
+                                        "10.0.0.1:/a/b soft,timeo=50,retrans=2,nosuid,nodev"},
+                        {"fe80::1%eth0", "/", "[]", "[fe80::1%eth0]:/ nosuid,nodev"},
+                        {"[2001:db8::1]", "/a", "[suid]", "[2001:db8::1]:/a suid,nosuid,nodev"},
+                        {"", "/a", NULL, "nfs.server '' is not a host name or address"},
+                        {"-o", "/a", NULL, "nfs.server '-o' is not a host name or address"},
+                        {"a b", "/a", NULL, "nfs.server 'a b' is not a host name or address"},
+                        {"a/b", "/a", NULL, "nfs.server 'a/b' is not a host name or address"},
+                        {"s", "a", NULL,
+                                        "nfs.path 'a' must be absolute, without '..', blanks, "
+                                        "quotes and backslashes"},
+                        {"s", "/a/../b", NULL,
+                                        "nfs.path '/a/../b' must be absolute, without '..', "
+                                        "blanks, quotes and backslashes"},
+                        {"s", "/a", "['a b']", "the mount option 'a b' is not valid"},
+                        {"s", "/a", "['']", "the mount option '' is not valid"},
+                        {"s", "/a", "['ro,bind']",
+                                        "the mount option 'bind' is not one of an NFS volume; "
+                                        "remove it from mountOptions"},
+                        {"s", "/a", "[x-systemd.automount]",
+                                        "the mount option 'x-systemd.automount' is not one of an "
+                                        "NFS volume; remove it from mountOptions"},
+                        {"s", "/a", "[helper=x]",
+                                        "the mount option 'helper=x' is not one of an NFS volume; "
+                                        "remove it from mountOptions"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *options = cases[i].options ? parse(cases[i].options) : NULL,
+                                      *share = NULL;
+                _cleanup_problem_ struct problem p = {0};
+                _cleanup_free_ char *text = NULL;
+                int r = pod_share(cases[i].server, cases[i].path, options, &share, &p);
+
+                text = r < 0 ? strdup(strempty(p.message))
+                             : strformat("%s %s", json_str_or(share, "what", ""),
+                                               json_str_or(share, "options", ""));
+                assert_string_equal(text, cases[i].expected);
+        }
+}
+
+/* One mount for the same share with the same options, whoever has it. */
+static void test_same_share(void **state) {
+        _cleanup_json_ json_t *a = NULL, *b = NULL, *c = NULL, *options = parse("[soft]"),
+                              *pod = parse("{spec: {volumes: [{name: v, nfs: {server: s, path: "
+                                           "/a/}}]}}"),
+                              *resources = parse("{volumes: {v: {spec: {mountOptions: [soft], nfs: "
+                                                 "{server: s, path: /a}}}}}"),
+                              *none = parse("{}");
+
+        assert_int_equal(pod_share("s", "/a", NULL, &a, NULL), 0);
+        assert_int_equal(pod_share("s", "/a/", NULL, &b, NULL), 0);
+        assert_int_equal(pod_share("s", "/a", options, &c, NULL), 0);
+        assert_true(json_equal(a, b));
+        assert_string_not_equal(json_str(a, "where"), json_str(c, "where"));
+        assert_true(pod_uses_share(pod, none, json_str(a, "where")));
+        assert_false(pod_uses_share(pod, none, json_str(c, "where")));
+        assert_true(pod_uses_share(none, resources, json_str(c, "where")));
+        assert_false(pod_uses_share(none, resources, json_str(a, "where")));
+}
+
+/* The folder of a volume of keelson.dev/nfs is below its share, or the pod does not start. */
+static void test_share_folders(void **state) {
+        static const struct {
+                const char *share, *path, *folder; /* NULL: refused */
+        } cases[] = {
+                        {"/export", "/export/a", "a"},
+                        {"/", "/a/b", "a/b"},
+                        {"/export", "/export", NULL},
+                        {"/export", "/exporta", NULL},
+                        {"/export", "/export/../etc", NULL},
+                        {"/export", "/export/a//b", NULL},
+                        {"/export", "/export/.a", NULL},
+                        {"/export", "/other/a", NULL},
+                        {"", "/a", NULL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *volume = json_pack("{s:{s:s, s:{s:s, s:s}}, s:{s:{s:s, "
+                                                          "s:s}}}",
+                                                      "metadata", "name", "v", "annotations",
+                                                      "pv.kubernetes.io/provisioned-by",
+                                                      "keelson.dev/nfs", "keelson.dev/share-path",
+                                                      cases[i].share, "spec", "nfs", "server", "s",
+                                                      "path", cases[i].path),
+                                      *use = json_pack("{s:s}", "name", "x"), *out = NULL;
+                _cleanup_problem_ struct problem p = {0};
+                int r = pod_share_volume(use, volume, &facts, &out, &p);
+
+                assert_int_equal(r, cases[i].folder ? 0 : -EINVAL);
+                if (cases[i].folder)
+                        assert_string_equal(json_str(out, "folder"), cases[i].folder);
+        }
 }
 
 /* A pod that has started keeps its claims. */
@@ -454,11 +557,12 @@ static void test_hash_follows_the_container(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens),
-                        cmocka_unit_test(test_keep_claims), cmocka_unit_test(test_refusals),
-                        cmocka_unit_test(test_expansion), cmocka_unit_test(test_names),
-                        cmocka_unit_test(test_long_names), cmocka_unit_test(test_command_file),
-                        cmocka_unit_test(test_exec_unit), cmocka_unit_test(test_references),
-                        cmocka_unit_test(test_properties),
+                        cmocka_unit_test(test_keep_claims), cmocka_unit_test(test_shares),
+                        cmocka_unit_test(test_same_share), cmocka_unit_test(test_share_folders),
+                        cmocka_unit_test(test_refusals), cmocka_unit_test(test_expansion),
+                        cmocka_unit_test(test_names), cmocka_unit_test(test_long_names),
+                        cmocka_unit_test(test_command_file), cmocka_unit_test(test_exec_unit),
+                        cmocka_unit_test(test_references), cmocka_unit_test(test_properties),
                         cmocka_unit_test(test_hash_follows_the_container),
                         cmocka_unit_test(test_mounts_in_volumes),
                         cmocka_unit_test(test_many_groups), cmocka_unit_test(test_many_variables),

@@ -86,8 +86,28 @@ static void test_backoff(void **state) {
         assert_pops(q, now, "p");
 }
 
-static bool only_p(const char *key, void *payload, uint32_t waits_for, void *userdata) {
+static bool only_p(const char *key, void *payload, uint32_t *waits_for, void *userdata) {
         return streq(key, "p");
+}
+
+static bool waits_for_8(const char *key, void *payload, uint32_t *waits_for, void *userdata) {
+        *waits_for |= 8;
+        return false;
+}
+
+/* An event that did not help may have changed for what the pod waits. */
+static void test_other_reason(void **state) {
+        _cleanup_(sched_queue_freep) struct sched_queue *q = queue_new();
+
+        sched_queue_put(q, "p", 0, 0);
+        assert_pops(q, 0, "p");
+        sched_queue_park(q, "p", 1, 0);
+        sched_queue_wake(q, 8, 1 * S, NULL, NULL);
+        assert_pops(q, 1 * S, "nothing");
+        sched_queue_wake(q, 1, 1 * S, waits_for_8, NULL);
+        assert_pops(q, 1 * S, "nothing");
+        sched_queue_wake(q, 8, 1 * S, NULL, NULL);
+        assert_pops(q, 1 * S, "p");
 }
 
 static void test_parked(void **state) {
@@ -141,6 +161,7 @@ int main(void) {
                         cmocka_unit_test(test_many),
                         cmocka_unit_test(test_backoff),
                         cmocka_unit_test(test_parked),
+                        cmocka_unit_test(test_other_reason),
                         cmocka_unit_test(test_changed_in_work),
         };
 

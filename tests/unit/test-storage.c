@@ -35,6 +35,7 @@ static void put_node(struct fake *f, const char *name, const char *labels, const
 }
 
 #define BOUND ", annotations: {pv.kubernetes.io/bind-completed: 'yes'}"
+#define DELETING ", deletionTimestamp: '2026-01-01T11:00:00Z', finalizers: [a/b, "
 #define REF(claim, uid) ", claimRef: {namespace: d, name: " claim ", uid: " uid "}"
 
 /* The smallest that is large enough and of the class, mode and labels. */
@@ -192,6 +193,12 @@ static void test_local(void **state) {
                         "\"finalizers\":[\"keelson.dev/volume-data\"]");
         assert_plan_has(f, &volumeclaim_controller, "d/c",
                         "\"persistentVolumeReclaimPolicy\":\"Delete\"");
+        /* The volume says whether its node limits the size. */
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"keelson.dev/volume-size\":\"unlimited\"");
+        put_node(f, "n2", ", keelson.dev/volume-size: btrfs-quota", "");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"keelson.dev/volume-size\":\"btrfs-quota\"");
 }
 
 /* Without a scheduler's choice: only nodes that take work, and that the class allows. */
@@ -208,6 +215,156 @@ static void test_local_immediate(void **state) {
                         "ready node takes volumes of the class");
         put_node(f, "n3", ", zone: a", "");
         assert_plan_has(f, &volumeclaim_controller, "d/c", "\"keelson.dev/node\":\"n3\"");
+}
+
+/* A user may write the annotation of the scheduler, too. */
+static void test_selected_node(void **state) {
+        static const char *const provisioners[] = {"keelson.dev/local", "keelson.dev/nfs"};
+
+        for (size_t i = 0; i < ELEMENTS(provisioners); i++) {
+                _cleanup_fake_ struct fake *f = fake_new();
+
+                put_class(f, "s", provisioners[i],
+                                "volumeBindingMode: WaitForFirstConsumer\nallowedTopologies: "
+                                "[{matchLabelExpressions: [{key: zone, values: [a]}]}]\n");
+                put_claim(f, "c", ", annotations: {volume.kubernetes.io/selected-node: n1}",
+                                ", storageClassName: s", "");
+                put_node(f, "n1", ", zone: b", "");
+                put_node(f, "n2", ", zone: a", "");
+                assert_plan(f, &volumeclaim_controller, "d/c",
+                                "event events d/c|patch persistentvolumeclaims d/c");
+                assert_plan_has(f, &volumeclaim_controller, "d/c",
+                                "ProvisioningFailed: failed to provision volume with StorageClass "
+                                "\"s\": the node that was selected is not one of allowedTopologies");
+                assert_plan_has(f, &volumeclaim_controller, "d/c",
+                                "\"volume.kubernetes.io/selected-node\":null");
+        }
+}
+
+#define NFS "parameters: {server: files, path: /export/}\n"
+
+/* A folder below a share, of the claim's and the volume's names. */
+static void test_nfs(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_class(f, "s", "keelson.dev/nfs",
+                        NFS "mountOptions: [soft]\nallowedTopologies: [{matchLabelExpressions: "
+                            "[{key: zone, values: [a]}]}]\n");
+        fake_put(f, WORLD_CLAIMS,
+                        "metadata: {name: c, namespace: d, uid: u-c}\nspec: {storageClassName: s, "
+                        "accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}\n");
+        assert_plan(f, &volumeclaim_controller, "d/c", "create persistentvolumes pvc-u-c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "\"accessModes\":[\"ReadWriteMany\"]");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"nfs\":{\"path\":\"/export/d-c-pvc-u-c\",\"server\":\"files\"}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "\"mountOptions\":[\"soft\"]");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"matchExpressions\":[{\"key\":\"zone\",\"operator\":\"In\",\"values\":"
+                        "[\"a\"]}]");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"keelson.dev/share-path\":\"/export\"");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "\"finalizers\":[\"keelson.dev/volume-data\"]");
+}
+
+/* A folder that is not the volume's own by its name gives the volume its name: there is only one of
+ * it, and a second claim waits. */
+static void test_nfs_pattern(void **state) {
+        static const char *const pattern =
+                        "parameters: {server: files, path: /, onDelete: archive, pathPattern: "
+                        "'${.PVC.namespace}/${.PVC.labels.app}'}\n";
+        _cleanup_fake_ struct fake *f = fake_new();
+        _cleanup_free_ char *first = NULL, *second = NULL, *name = NULL;
+        const char *found;
+
+        put_class(f, "s", "keelson.dev/nfs", pattern);
+        put_claim(f, "c", ", labels: {app: web}", ", storageClassName: s", "");
+        put_claim(f, "e", ", labels: {app: web}", ", storageClassName: s", "");
+        first = fake_plan(f, &volumeclaim_controller, "d/c", NULL);
+        second = fake_plan(f, &volumeclaim_controller, "d/e", NULL);
+        assert_non_null(strstr(first, "\"path\":\"/d/web\""));
+        assert_non_null(strstr(first, "\"keelson.dev/on-delete\":\"archive\""));
+        found = strstr(first, "nfs-");
+        assert_non_null(found);
+        name = strndup(found, 36);
+        assert_non_null(strstr(second, name));
+        put_volume(f, name, "1Gi", DELETING "keelson.dev/volume-data]", REF("x", "u-x"),
+                        "Released");
+        assert_plan(f, &volumeclaim_controller, "d/c", "event events d/c");
+        assert_plan_has(f, &volumeclaim_controller, "d/c",
+                        "the folder d/web is that of volume nfs-");
+}
+
+static void test_nfs_refusals(void **state) {
+        static const struct {
+                const char *parameters, *claim, *why;
+        } cases[] = {
+                        {"{path: /a}", "", "needs the parameter server"},
+                        {"{server: s}", "", "must be the absolute path of a share"},
+                        {"{server: s, path: a}", "", "must be the absolute path of a share"},
+                        {"{server: s, path: /a/../b}", "", "must be the absolute path of a share"},
+                        {"{server: s, path: /a, share: /b}", "", "has the parameter share"},
+                        {"{server: s, path: /a, onDelete: keep}", "", "use delete, retain or"},
+                        {"{server: s, path: /a, pathPattern: '${.PVC.labels.x}'}", "",
+                                        "the claim has no value for ${.PVC.labels.x}"},
+                        {"{server: s, path: /a, pathPattern: '../${.PVC.name}'}", "",
+                                        "it must be a relative path"},
+                        {"{server: s, path: /a, pathPattern: '/${.PVC.name}'}", "",
+                                        "it must be a relative path"},
+                        {"{server: s, path: /a, pathPattern: ''}", "", "it must be a relative"},
+                        {"{server: s, path: /a, pathPattern: '${.PVC.annotations.up}'}",
+                                        ", annotations: {up: a/../../b}", "it must be a relative"},
+                        {"{server: s, path: /a}", ", volumeMode: Block", "block devices"},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_free_ char *parameters = strformat(
+                                                    "parameters: %s\n", cases[i].parameters),
+                                    *text = NULL;
+                _cleanup_fake_ struct fake *f = fake_new();
+                bool spec = strstr(cases[i].claim, "volumeMode") != NULL;
+
+                put_class(f, "s", "keelson.dev/nfs", parameters);
+                fake_put(f, WORLD_CLAIMS,
+                                "metadata: {name: c, namespace: d, uid: u-c %s}\nspec: {"
+                                "storageClassName: s, resources: {requests: {storage: 1Gi}} %s}\n",
+                                spec ? "" : cases[i].claim, spec ? cases[i].claim : "");
+                text = fake_plan(f, &volumeclaim_controller, "d/c", NULL);
+                if (!strstr(text, "ProvisioningFailed") || !strstr(text, cases[i].why) ||
+                                strstr(text, "create persistent"))
+                        fail_msg("%s: %s", cases[i].why, text);
+        }
+}
+
+/* The folder of a deleted volume is removed by a ready node that can reach the share. */
+static void test_nfs_deletion(void **state) {
+#define SHARED \
+        DELETING "keelson.dev/volume-data], annotations: {pv.kubernetes.io/provisioned-by: " \
+                 "keelson.dev/nfs, keelson.dev/share-path: /e}"
+        static const char *const spec =
+                        ", persistentVolumeReclaimPolicy: Delete, nfs: {server: s, path: /e/f}, "
+                        "nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: "
+                        "zone, operator: In, values: [a]}]}]}}";
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_volume(f, "v", "1Gi", SHARED, spec, "Released");
+        put_node(f, "n1", ", zone: b", "");
+        assert_plan(f, &volume_controller, "v", "event events v");
+        put_node(f, "n2", ", zone: a", "unschedulable: true");
+        assert_plan(f, &volume_controller, "v", "patch persistentvolumes v");
+        assert_plan_has(f, &volume_controller, "v", "{\"keelson.dev/node\":\"n2\"}");
+        /* It is that node's task until the node is gone, or does not answer. */
+        put_volume(f, "v", "1Gi", SHARED ", labels: {keelson.dev/node: n2}", spec, "Released");
+        assert_plan(f, &volume_controller, "v", "");
+        put_node(f, "n3", ", zone: a", "");
+        fake_put(f, WORLD_NODES, "metadata: {name: n2, labels: {zone: a}}\n");
+        assert_plan_has(f, &volume_controller, "v", "{\"keelson.dev/node\":\"n3\"}");
+        /* Kept: nobody has to do anything. */
+        put_volume(f, "v", "1Gi", SHARED,
+                        ", persistentVolumeReclaimPolicy: Retain, nfs: {server: "
+                        "s, path: /e/f}",
+                        "Released");
+        assert_plan_has(f, &volume_controller, "v", "\"finalizers\":[\"a/b\"]");
 }
 
 static void test_not_provisioned(void **state) {
@@ -281,6 +438,12 @@ static void test_expansion(void **state) {
         assert_plan(f, &volumeclaim_controller, "d/c",
                         "patch persistentvolumes v|event events d/c");
         assert_plan_has(f, &volumeclaim_controller, "d/c", "{\"storage\":\"2Gi\"}");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "the size of its folder is not limited");
+        put_volume(f, "v", "1Gi",
+                        ", annotations: {pv.kubernetes.io/provisioned-by: keelson.dev/local, "
+                        "keelson.dev/volume-size: project-quota}",
+                        REF("c", "u-c"), "Bound");
+        assert_plan_has(f, &volumeclaim_controller, "d/c", "raises the limit of its folder");
         put_volume(f, "v", "1Gi", "", REF("c", "u-c"), "Bound");
         assert_plan_has(f, &volumeclaim_controller, "d/c", "ExternalExpanding");
 }
@@ -320,8 +483,6 @@ static void test_misbound(void **state) {
         put_volume(f, "v", "1Gi", "", REF("c", "u-c"), "Available");
         assert_plan_has(f, &volume_controller, "v", "\"spec\":{\"claimRef\":{\"uid\":null}}");
 }
-
-#define DELETING ", deletionTimestamp: '2026-01-01T11:00:00Z', finalizers: [a/b, "
 
 static void test_data(void **state) {
         _cleanup_fake_ struct fake *f = fake_new();
@@ -396,6 +557,11 @@ int main(void) {
                         cmocka_unit_test(test_events),
                         cmocka_unit_test(test_local),
                         cmocka_unit_test(test_local_immediate),
+                        cmocka_unit_test(test_selected_node),
+                        cmocka_unit_test(test_nfs),
+                        cmocka_unit_test(test_nfs_pattern),
+                        cmocka_unit_test(test_nfs_refusals),
+                        cmocka_unit_test(test_nfs_deletion),
                         cmocka_unit_test(test_not_provisioned),
                         cmocka_unit_test(test_local_static),
                         cmocka_unit_test(test_expansion),

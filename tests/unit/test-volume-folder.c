@@ -60,6 +60,52 @@ static void test_protected(void **state) {
         assert_int_equal(local_volume_end(v, "n1"), VOLUME_STAYS);
 }
 
+static json_t *share_volume(const char *share, const char *path, const char *on_delete) {
+        json_t *v = volume(),
+               *annotations = json_pack("{s:s, s:s, s:s*}", "pv.kubernetes.io/provisioned-by",
+                               "keelson.dev/nfs", "keelson.dev/share-path", share,
+                               "keelson.dev/on-delete", on_delete);
+
+        json_del_at(v, "spec.local");
+        assert_int_equal(json_set_at(v, "metadata.annotations", annotations), 0);
+        assert_int_equal(json_set_str(v, "spec.nfs.path", path), 0);
+        return v;
+}
+
+/* A folder on a share is removed only below it. */
+static void test_share(void **state) {
+        static const struct {
+                const char *path, *on_delete;
+                const char *command; /* NULL: it stays */
+        } cases[] = {
+                        {"/e/ns-c-pvc-1", NULL, "[[\"share-remove\",\"/w\",\"ns-c-pvc-1\",\"\"]]"},
+                        {"/e/ns-c-pvc-1", "archive",
+                                        "[[\"share-remove\",\"/w\",\"ns-c-pvc-1\","
+                                        "\"archived-ns-c-pvc-1\"]]"},
+                        {"/e/ns/web", "archive",
+                                        "[[\"share-remove\",\"/w\",\"ns/web\","
+                                        "\"archived-web-pvc-1\"]]"},
+                        {"/e", NULL, NULL},
+                        {"/etc", NULL, NULL},
+                        {"/e/../etc", NULL, NULL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_json_ json_t *v = share_volume("/e", cases[i].path, cases[i].on_delete),
+                                      *command = NULL;
+                _cleanup_free_ char *text = NULL;
+
+                assert_int_equal(local_volume_end(v, "n1"),
+                                cases[i].command ? VOLUME_REMOVES : VOLUME_STAYS);
+                assert_int_equal(local_volume_end(v, "n2"), VOLUME_STAYS);
+                if (!cases[i].command)
+                        continue;
+                command = share_remove_command(v, "/w");
+                text = json_dumps(command, JSON_COMPACT);
+                assert_string_equal(text, cases[i].command);
+        }
+}
+
 static void test_turns(void **state) {
         static const struct {
                 const char *last, *a, *b;
@@ -203,6 +249,7 @@ int main(void) {
                         cmocka_unit_test(test_make),
                         cmocka_unit_test(test_trash),
                         cmocka_unit_test(test_turns),
+                        cmocka_unit_test(test_share),
                         cmocka_unit_test(test_mounted),
                         cmocka_unit_test(test_remove),
         };
