@@ -271,6 +271,29 @@ json_t *item_object_once(struct item *it) {
         return json_parse(it->text->data, it->text->size, 0, &object, NULL) < 0 ? NULL : object;
 }
 
+bool item_string(const struct item *it, const char *outer, const char *inner, char *ret, size_t n) {
+        const char *end = it->text->data + it->text->size, *at, *quote;
+        char name[64];
+        size_t size;
+
+        (void)snprintf(name, sizeof(name), "\"%s\"", outer);
+        at = find_member(it->text->data, end, name);
+        if (!at || *at != '{')
+                return false;
+        (void)snprintf(name, sizeof(name), "\"%s\"", inner);
+        at = find_member(at, end, name);
+        if (!at || *at != '"')
+                return false;
+        at++;
+        quote = memchr(at, '"', (size_t)(end - at));
+        size = quote ? (size_t)(quote - at) : 0;
+        if (size == 0 || size >= n || memchr(at, '\\', size))
+                return false;
+        memcpy(ret, at, size);
+        ret[size] = 0;
+        return true;
+}
+
 int item_labels(struct item *it, json_t **ret) {
         const char *end = it->text->data + it->text->size;
         const char *at = find_member(it->text->data, end, "\"metadata\"");

@@ -49,6 +49,13 @@ static void run_subresource(
         respond_problem(request, &p);
 }
 
+static void run_unstored(struct request *request) {
+        if (streq(request->kind->kind, "Binding"))
+                verb_create_binding(request);
+        else
+                verb_review(request);
+}
+
 void verb_run(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
 
@@ -68,7 +75,7 @@ void verb_run(struct request *request) {
                                                 isempty(request->route.name)))
                         break;
                 if (!request->kind->stored)
-                        verb_review(request);
+                        run_unstored(request);
                 else
                         table[i].run(request);
                 return;
