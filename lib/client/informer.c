@@ -632,6 +632,15 @@ struct informer *informer_free(struct informer *i) {
         return NULL;
 }
 
+void informer_relist(struct informer *i) {
+        i->call = http_call_cancel(i->call);
+        buf_reset(&i->line);
+        forget_position(i);
+        i->synced = false;
+        i->failures = 0;
+        start_after(i, 0);
+}
+
 bool informer_is_synced(const struct informer *i) {
         return i->synced;
 }
