@@ -13,6 +13,7 @@
 
 #include "lib/buf.h"
 #include "lib/client/api-internal.h"
+#include "lib/json-text.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/object.h"
@@ -405,6 +406,7 @@ static int on_error_event(struct informer *i, const json_t *status) {
 }
 
 static int on_line(struct informer *i, const char *text, size_t n) {
+        static const char *const unused[] = {"object", "metadata", "managedFields", NULL};
         _cleanup_json_ json_t *event = NULL;
         const char *type, *version;
         char key[KEY_MAX];
@@ -413,7 +415,7 @@ static int on_line(struct informer *i, const char *text, size_t n) {
 
         if (n == 0 || (n == 1 && *text == '\r'))
                 return 0;
-        r = json_parse(text, n, 0, &event, NULL);
+        r = json_parse_without(text, n, unused, &event);
         if (r < 0)
                 return r;
         type = json_str_or(event, "type", "");
