@@ -124,12 +124,19 @@ static int add_parts(struct api *a, struct problem *p) {
 }
 
 static int add_caches(struct api *a) {
+        struct cache *pods;
         int r = caches_new(&a->caches, a->event,
                         &(struct caches_options){.on_change = on_change,
                                         .on_range = on_range,
                                         .on_reset = on_reset,
                                         .userdata = a});
 
+        if (r < 0)
+                return r;
+        pods = api_cache(a, "", "pods");
+        if (!pods)
+                return -ENOMEM;
+        r = cache_set_index(pods, item_node_of_pod);
         if (r < 0)
                 return r;
         a->turns = turns_new(a->caches);

@@ -75,7 +75,8 @@ int api_new(struct api **ret, struct daemon *d, const struct api_options *o,
 struct api *api_free(struct api *a);
 DEFINE_CLEANUP(struct api *, api_free);
 
-/* The cache of a kind, whatever its version; NULL when there is no such kind, or no memory. */
+/* The cache of a kind, whatever its version; NULL when there is no such kind, or no memory. That of
+ * pods has an index by their node. */
 struct cache *api_cache(struct api *a, const char *group, const char *plural);
 /* The cached object of that kind; borrowed until the next change. namespace "": it has none. NULL
  * when there is none. */

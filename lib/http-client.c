@@ -12,6 +12,8 @@
 #include <sys/mman.h>
 
 enum { BODY_SIZE_MAX_DEFAULT = 256 << 20, ERROR_BODY_MAX = 1 << 20 };
+/* Kept open for the next requests, idle or not. */
+enum { CONNECTIONS_MAX = 256 };
 
 struct http_client {
         sd_event *event;
@@ -361,9 +363,9 @@ int http_client_new(
                 if (!c->authorization)
                         return -ENOMEM;
         }
-        /* curl must not put two of our requests on one connection (HTTP/1.1 anyway) but keep a few
-         * idle ones. */
-        curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, 32L);
+        /* A connection that becomes idle while there are more is closed: with fewer than there are
+         * requests in flight, each request would begin with a TLS handshake. */
+        curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX);
         if (event) {
                 c->event = sd_event_ref(event);
                 r = client_init_event(c);

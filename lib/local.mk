@@ -2,7 +2,7 @@
 noinst_LIBRARIES += libkeelson.a
 libkeelson_a_SOURCES = \
 	lib/base.c lib/base.h \
-	lib/buf.c lib/buf.h lib/fileio.c lib/http-client.c lib/json.c lib/log.c lib/map.c lib/object.c lib/pki.c lib/pool.c lib/pool.h lib/problem.c \
+	lib/buf.c lib/buf.h lib/fileio.c lib/http-client.c lib/json.c lib/json-text.c lib/json-text.h lib/log.c lib/map.c lib/object.c lib/pki.c lib/pool.c lib/pool.h lib/problem.c \
 	lib/daemon.c lib/metrics.c lib/options.c lib/quantity.c lib/random.c lib/selector.c lib/ssh.c lib/timefmt.c lib/unit-properties.c lib/yaml.c \
 	lib/daemon.h lib/fileio.h lib/json.h lib/log.h lib/map.h lib/metrics.h lib/object.h lib/options.h \
 	lib/problem.h lib/quantity.h lib/random.h lib/selector.h lib/timefmt.h lib/unit-properties.h lib/yaml.h \
@@ -65,9 +65,11 @@ libkeelson_a_SOURCES += \
 	lib/crypto.c lib/crypto.h \
 	lib/jsonpath.c lib/jsonpath.h \
 	lib/vector.c lib/vector.h
-check_PROGRAMS += tests/unit/test-crypto tests/unit/test-jsonpath tests/unit/test-vector
+check_PROGRAMS += tests/unit/test-crypto tests/unit/test-json-text tests/unit/test-jsonpath tests/unit/test-vector
 tests_unit_test_crypto_SOURCES = tests/unit/test-crypto.c tests/unit/unit.h
 tests_unit_test_crypto_LDADD = $(TEST_LIBS)
+tests_unit_test_json_text_SOURCES = tests/unit/test-json-text.c tests/unit/unit.h
+tests_unit_test_json_text_LDADD = $(TEST_LIBS)
 tests_unit_test_jsonpath_SOURCES = tests/unit/test-jsonpath.c tests/unit/unit.h
 tests_unit_test_jsonpath_LDADD = $(TEST_LIBS)
 tests_unit_test_vector_SOURCES = tests/unit/test-vector.c tests/unit/unit.h

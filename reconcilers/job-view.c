@@ -22,6 +22,7 @@ bool job_is_foreign(const json_t *job) {
 void job_view_done(struct job_view *v) {
         objects_done(&v->pods);
         objects_done(&v->orphans);
+        objects_done(&v->released);
         free(v->items);
         ranges_done(&v->done);
         ranges_done(&v->failed_indexes);
@@ -365,6 +366,27 @@ static void count_delayed(struct job_view *v) {
         }
 }
 
+/* Pods with other labels than the selector's are no longer the job's. */
+static void separate_released(struct job_view *v) {
+        _cleanup_(label_selector_freep) struct label_selector *selector = NULL;
+        _cleanup_problem_ struct problem p = {0};
+        size_t kept = 0;
+
+        if (!json_at(v->job, "spec.selector") || /* the API fills it in */
+                        label_selector_from_json(json_at(v->job, "spec.selector"), &selector, &p) <
+                                        0)
+                return;
+        for (size_t i = 0; i < v->pods.count; i++) {
+                const json_t *pod = v->pods.items[i];
+
+                if (label_selector_matches(selector, json_at(pod, "metadata.labels")))
+                        v->pods.items[kept++] = pod;
+                else
+                        objects_add(&v->released, pod);
+        }
+        v->pods.count = kept;
+}
+
 void job_view_read(struct job_view *v, const struct world *w, const json_t *job) {
         *v = (struct job_view){.job = job, .now_us = w->now_us};
         v->parallelism = json_int_or(job, "spec.parallelism", 1);
@@ -375,6 +397,8 @@ void job_view_read(struct job_view *v, const struct world *w, const json_t *job)
         v->suspended = json_bool_or(job, "spec.suspend", false);
         v->replace_failed = streq(json_str_or(job, "spec.podReplacementPolicy", ""), "Failed");
         world_owned(w, WORLD_PODS_BY_OWNER, job, &v->pods, &v->orphans);
+        if (!object_is_deleting(job))
+                separate_released(v);
         read_pods(v);
         count_running(v, w);
         if (v->indexed)

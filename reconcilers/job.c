@@ -38,14 +38,31 @@ static void job_wake(const struct world *w, const struct wake *out, enum world_k
 
 /* --- plan --- */
 
-static void drop_finalizer(struct actions *a, const json_t *pod) {
+static json_t *other_finalizers(const json_t *pod) {
         json_t *kept = json_array(), *f;
         size_t i;
 
         json_array_foreach (json_at(pod, "metadata.finalizers"), i, f)
                 if (!streq_ptr(json_string_value(f), JOB_FINALIZER))
                         json_array_append(kept, f);
-        action_patch(a, "pods", pod, NULL, json_pack("{s:{s:o}}", "metadata", "finalizers", kept));
+        return kept;
+}
+
+static void drop_finalizer(struct actions *a, const json_t *pod) {
+        action_patch(a, "pods", pod, NULL,
+                        json_pack("{s:{s:o}}", "metadata", "finalizers", other_finalizers(pod)));
+}
+
+/* Their new owner, if there is one, counts them or not. */
+static void release(const struct job_view *v, struct actions *a) {
+        for (size_t i = 0; i < v->released.count; i++) {
+                const json_t *pod = v->released.items[i];
+
+                action_patch(a, "pods", pod, NULL,
+                                json_pack("{s:{s:o, s:o}}", "metadata", "ownerReferences",
+                                                refs_without(pod, object_uid(v->job)), "finalizers",
+                                                other_finalizers(pod)));
+        }
 }
 
 /* Pods of a deleted Job are not counted: their finalizer is removed. */
@@ -158,6 +175,7 @@ static void job_plan(const struct world *w, const char *name, struct actions *a)
         if (!job || job_is_foreign(job))
                 return;
         job_view_read(&v, w, job);
+        release(&v, a);
         drop_finalizers(&v, a);
         if (object_is_deleting(job))
                 return;

@@ -210,6 +210,7 @@ static int run(struct program_flags *common) {
                 return 1;
         if (program_new(&program, &options) < 0)
                 return 1;
+        api_client_set_lean(program_client(program));
         r = setup(&k, program, &config, &autoscaler);
         if (r < 0)
                 log_error_errno(r, "Cannot start");

@@ -241,9 +241,20 @@ struct manager *manager_free(struct manager *m) {
         return NULL;
 }
 
+/* Another one has led meanwhile. Its last writes may be in one of our caches and not yet in
+ * another, as a pod that a Job has counted: nothing is planned before they are in all. */
+static void list_again(struct manager *m) {
+        m->synced = false;
+        for (int k = 0; k < WORLD_KINDS_MAX; k++)
+                if (m->kinds[k].informer)
+                        informer_relist(m->kinds[k].informer);
+}
+
 int manager_set_leading(struct manager *m, bool leading) {
         int r;
 
+        if (leading && !m->leading && m->started)
+                list_again(m);
         m->leading = leading;
         for (int k = 0; leading && !m->started && k < WORLD_KINDS_MAX; k++)
                 if (m->wanted & WORLD_BIT(k)) {

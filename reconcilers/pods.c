@@ -146,7 +146,7 @@ json_t *pod_from_template(const json_t *template, const json_t *owner, const cha
                         metadata, "spec", spec);
 }
 
-static json_t *refs_without(const json_t *object, const char *uid) {
+json_t *refs_without(const json_t *object, const char *uid) {
         json_t *refs = json_array(), *ref;
         size_t i;
 

@@ -49,6 +49,8 @@ void pod_disrupt(struct actions *a, const json_t *pod, const char *reason, const
                 bool failed, uint64_t now_us);
 /* A controller's owner reference. */
 json_t *controller_ref(const json_t *owner, const char *api_version, const char *kind);
+/* The object's owner references but those of that owner; the caller's. */
+json_t *refs_without(const json_t *object, const char *uid);
 /* Adds patches that adopt orphans (ownerReferences extended) and releases owned objects that the
  * owner's selector no longer matches (our reference removed). Released objects leave `owned`,
  * adopted ones enter it. */

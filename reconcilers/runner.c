@@ -7,9 +7,8 @@
 #include "lib/map.h"
 #include "lib/object.h"
 #include "lib/timefmt.h"
+#include "lib/vector.h"
 #include "reconcilers/jsondiff.h"
-
-enum { WRITES_AWAITED_MAX = 64 };
 
 /* A write that the caches must show before the next plan of the name. */
 struct awaited_write {
@@ -19,8 +18,10 @@ struct awaited_write {
 };
 
 struct awaited {
-        struct awaited_write writes[WRITES_AWAITED_MAX];
-        size_t count;
+        /* A vector: at most one for each kind, and for each deletion of a round. Those that were
+         * seen leave it. */
+        struct awaited_write *items;
+        size_t count, allocated;
         uint64_t until_us;
         bool blocked; /* the queue handed the name out meanwhile */
 };
@@ -48,13 +49,20 @@ struct round {
 
 /* --- writes that the caches must show --- */
 
+static void awaited_pop(struct awaited *a) {
+        a->count--;
+        free(a->items[a->count].key);
+        free(a->items[a->count].uid);
+}
+
 static void awaited_free(void *p) {
         struct awaited *a = p;
 
-        for (size_t i = 0; a && i < a->count; i++) {
-                free(a->writes[i].key);
-                free(a->writes[i].uid);
-        }
+        if (!a)
+                return;
+        while (a->count > 0)
+                awaited_pop(a);
+        vector_done(a);
         free(a);
 }
 
@@ -70,15 +78,17 @@ static bool write_is_seen(struct runner *runner, const struct awaited_write *x) 
 
 /* Whether everything was seen, or the wait has lasted long enough. */
 static bool awaited_is_over(struct runner *runner, const char *name, struct awaited *a) {
-        for (size_t i = 0; i < a->count; i++)
-                if (!write_is_seen(runner, &a->writes[i])) {
-                        if (now_mono_us() < a->until_us)
-                                return false;
-                        log_debug("%s %s: a write was not seen in the caches for %u s",
-                                        runner->controller->name, name,
-                                        (unsigned)(RUNNER_AWAIT_US / 1000000));
-                        return true;
-                }
+        /* Called for each event: it looks at one that was not seen and at those seen since. */
+        for (; a->count > 0; awaited_pop(a)) {
+                if (write_is_seen(runner, &a->items[a->count - 1]))
+                        continue;
+                if (now_mono_us() < a->until_us)
+                        return false;
+                log_debug("%s %s: a write was not seen in the caches for %u s",
+                                runner->controller->name, name,
+                                (unsigned)(RUNNER_AWAIT_US / 1000000));
+                return true;
+        }
         return true;
 }
 
@@ -113,12 +123,11 @@ static void await_version(
 
         assert(version > 0);
         for (size_t i = 0; i < a->count; i++)
-                if (a->writes[i].kind == kind && a->writes[i].version > 0) {
-                        a->writes[i].version = MAX(a->writes[i].version, version);
+                if (a->items[i].kind == kind && a->items[i].version > 0) {
+                        a->items[i].version = MAX(a->items[i].version, version);
                         return;
                 }
-        if (a->count < WRITES_AWAITED_MAX)
-                a->writes[a->count++] = (struct awaited_write){.kind = kind, .version = version};
+        assert(vector_append(a, ((struct awaited_write){.kind = kind, .version = version})) >= 0);
 }
 
 /* The cache must lose the object that was deleted. */
@@ -127,12 +136,10 @@ static void await_absence(struct runner *runner, const char *name, enum world_ki
         struct awaited *a = awaited_of(runner, name);
         struct awaited_write w = {.kind = kind};
 
-        if (a->count == WRITES_AWAITED_MAX)
-                return;
         w.key = isempty(x->ns) ? strdup(x->name) : strformat("%s/%s", x->ns, x->name);
         w.uid = strdup(x->uid);
         assert(w.key && w.uid);
-        a->writes[a->count++] = w;
+        assert(vector_append(a, w) >= 0);
 }
 
 static void await_action(struct runner *runner, const char *name, const struct action *x,

@@ -9,25 +9,29 @@
 /* Whether a pod of the namespace on the node refers to the object. */
 typedef bool (*pod_refers)(const json_t *pod, const char *name);
 
+bool item_node_of_pod(const struct item *it, char value[static CACHE_VALUE_SIZE]) {
+        return item_string(it, "spec", "nodeName", value, CACHE_VALUE_SIZE);
+}
+
+struct question {
+        const char *namespace, *name;
+        pod_refers refers;
+};
+
+static bool item_refers(struct item *it, void *userdata) {
+        const struct question *q = userdata;
+        const char *rest = startswith(item_path(it), q->namespace);
+        _cleanup_json_ json_t *pod = rest && *rest == '/' ? item_object(it) : NULL;
+
+        return pod && q->refers(pod, q->name);
+}
+
 static bool any_pod(struct api *a, const char *node, const char *namespace, const char *name,
                 pod_refers refers) {
-        _cleanup_free_ char *from = strformat("%s/", namespace);
+        struct question q = {.namespace = namespace, .name = name, .refers = refers};
         struct cache *c = api_cache(a, "", "pods");
 
-        if (!from || !c)
-                return false;
-        for (struct item *it = cache_first(c, from); it && startswith(item_path(it), from);
-                        it = cache_next(c, it)) {
-                _cleanup_json_ json_t *pod = NULL;
-
-                /* Cheaper than a tree, and most pods are elsewhere. */
-                if (!strstr(item_text(it)->data, node))
-                        continue;
-                pod = item_object(it);
-                if (pod && streq(json_str_or(pod, "spec.nodeName", ""), node) && refers(pod, name))
-                        return true;
-        }
-        return false;
+        return c && cache_any(c, node, item_refers, &q);
 }
 
 static bool containers_refer(const json_t *pod, const char *const *paths, const char *name) {

@@ -50,7 +50,81 @@ static void window_clear(struct cache *c, uint64_t revision) {
         c->window_after = revision;
 }
 
-static struct slot *slot_free(struct slot *s) {
+/* --- the index --- */
+
+static void index_remove(struct cache *c, struct slot *s) {
+        struct bucket *b = TAKE_PTR(s->bucket);
+
+        if (!b)
+                return;
+        LIST_REMOVE(s, same);
+        if (LIST_EMPTY(&b->slots))
+                map_remove(c->buckets, b->value);
+}
+
+static struct bucket *bucket_get(struct cache *c, const char *value) {
+        struct bucket *b = map_get(c->buckets, value);
+        size_t n = strlen(value);
+
+        if (b)
+                return b;
+        b = calloc(1, sizeof(*b) + n + 1);
+        if (!b)
+                return NULL;
+        LIST_INIT(&b->slots);
+        memcpy(b->value, value, n + 1);
+        if (map_set(c->buckets, value, b) < 0)
+                return mfree(b);
+        return b;
+}
+
+/* Puts the slot where its item belongs; most changes leave it where it is. */
+static int index_put(struct cache *c, struct slot *s) {
+        char value[CACHE_VALUE_SIZE];
+        struct bucket *b;
+        bool has_value = c->value_of && c->value_of(s->item, value);
+
+        if (s->bucket && has_value && streq(s->bucket->value, value))
+                return 0;
+        index_remove(c, s);
+        if (!has_value)
+                return 0;
+        b = bucket_get(c, value);
+        if (!b)
+                return -ENOMEM;
+        LIST_INSERT_HEAD(&b->slots, s, same);
+        s->bucket = b;
+        return 0;
+}
+
+int cache_set_index(struct cache *c, cache_value_func value_of) {
+        assert(c->count == 0 && !c->value_of);
+        c->buckets = map_new(free);
+        if (!c->buckets)
+                return -ENOMEM;
+        c->value_of = value_of;
+        return 0;
+}
+
+bool cache_any(const struct cache *c, const char *value,
+                bool (*func)(struct item *it, void *userdata), void *userdata) {
+        const struct bucket *b;
+        struct slot *s;
+
+        assert(c->value_of);
+        b = map_get(c->buckets, value);
+        if (!b)
+                return false;
+        LIST_FOREACH(s, &b->slots, same)
+        if (func(s->item, userdata))
+                return true;
+        return false;
+}
+
+/* --- the items --- */
+
+static struct slot *slot_free(struct cache *c, struct slot *s) {
+        index_remove(c, s);
         item_unref(s->item);
         return mfree(s);
 }
@@ -60,7 +134,7 @@ static void cache_clear(struct cache *c) {
 
         RB_FOREACH_SAFE(s, slot_tree, &c->items, next) {
                 RB_REMOVE(slot_tree, &c->items, s);
-                slot_free(s);
+                slot_free(c, s);
         }
         c->count = 0;
 }
@@ -72,6 +146,7 @@ void cache_free(void *p) {
                 cache_unfollow(LIST_FIRST(&c->followers));
         window_clear(c, 0);
         cache_clear(c);
+        map_free(c->buckets);
         free(c->window);
         free(c->prefix);
         free(c);
@@ -264,8 +339,9 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         if (s && !after) {
                 assert(c->count > 0);
                 RB_REMOVE(slot_tree, &c->items, s);
+                index_remove(c, s);
                 change.before = TAKE_PTR(s->item);
-                slot_free(s);
+                slot_free(c, s);
                 c->count--;
         } else if (s) {
                 change.before = s->item;
@@ -283,7 +359,9 @@ int cache_put(struct cache *c, const char *path, struct item *after, uint64_t re
         change.after = item_ref(after);
         c->changes++;
         c->dirty = true;
-        r = window_add(c, &change);
+        r = after ? index_put(c, s) : 0;
+        if (r >= 0)
+                r = window_add(c, &change);
         if (r < 0) {
                 change_done(&change);
                 return r;
@@ -309,7 +387,7 @@ int cache_insert(struct cache *c, struct item *it) {
         struct slot *other = RB_INSERT(slot_tree, &c->items, s);
         assert(!other);
         c->count++;
-        return 0;
+        return index_put(c, s);
 }
 
 struct cache *cache_new(struct caches *cs, const char *prefix, uint64_t window_after) {

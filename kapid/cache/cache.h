@@ -89,6 +89,16 @@ struct item *cache_find(const struct cache *c, const char *path);
 struct item *cache_first(const struct cache *c, const char *from);
 struct item *cache_next(const struct cache *c, const struct item *it);
 
+/* The index of a cache: its items by a value that most have, as the pods by their node. value_of:
+ * false when the item has none. To be set before anything is in the cache. 0 or -ENOMEM. */
+enum { CACHE_VALUE_SIZE = 256 };
+typedef bool (*cache_value_func)(const struct item *it, char value[static CACHE_VALUE_SIZE]);
+int cache_set_index(struct cache *c, cache_value_func value_of);
+/* Whether func says yes to one of the items with that value, in no order; not asked after that.
+ * It may not change the cache. */
+bool cache_any(const struct cache *c, const char *value,
+                bool (*func)(struct item *it, void *userdata), void *userdata);
+
 /* The window: changes have numbers that grow by one. [first, end). */
 uint64_t cache_window_first(const struct cache *c);
 uint64_t cache_window_end(const struct cache *c);

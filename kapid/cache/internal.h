@@ -9,14 +9,24 @@
 struct slot {
         RB_ENTRY(slot) entry;
         struct item *item;
+        struct bucket *bucket; /* of the index; NULL: it is in none */
+        LIST_ENTRY(slot) same; /* in that bucket */
 };
 RB_HEAD(slot_tree, slot);
+
+/* The slots whose items have one value. */
+struct bucket {
+        LIST_HEAD(, slot) slots;
+        char value[];
+};
 
 struct cache {
         struct caches *caches;
         char *prefix;
         struct slot_tree items;
         size_t count;
+        cache_value_func value_of; /* NULL: there is no index */
+        struct map *buckets;       /* value -> struct bucket */
         uint64_t changes;
         struct change *window; /* ring: number n stands at n % allocated */
         size_t window_allocated;

@@ -1,12 +1,12 @@
 /* Items. The resourceVersion is not stored with an object (it is the key's mod_revision), so it is
- * spliced into the text right after the brace that opens metadata: loading a hundred thousand
- * objects parses none of them. A small scanner finds that brace; it trusts that the text is JSON,
- * because kapid wrote it, but stays within its bounds whatever it is. */
+ * spliced into the text right after the brace that opens metadata, which lib/json-text.h finds:
+ * loading a hundred thousand objects parses none of them. */
 #include "kapid/cache/item.h"
 
 #include <inttypes.h>
 #include <sys/queue.h>
 
+#include "lib/json-text.h"
 #include "lib/object.h"
 
 struct item {
@@ -51,51 +51,9 @@ size_t item_pool_bytes(const struct item_pool *p) {
         return p->bytes;
 }
 
-/* Past the string that starts at s (its opening quote); NULL when it does not end. */
-static const char *skip_string(const char *s, const char *end) {
-        for (s++; s < end; s++) {
-                if (*s == '\\')
-                        s++;
-                else if (*s == '"')
-                        return s + 1;
-        }
-        return NULL;
-}
-
-/* In the text of an object, from its '{' on: the value of the member (its name in quotes), or NULL.
- */
-static const char *find_member(const char *s, const char *end, const char *name) {
-        const size_t size = strlen(name);
-        unsigned depth = 0;
-
-        while (s && s < end) {
-                if (*s == '"') {
-                        bool wanted = depth == 1 && (size_t)(end - s) > size &&
-                                      memcmp(s, name, size) == 0;
-
-                        s = skip_string(s, end);
-                        if (!s || !wanted)
-                                continue;
-                        while (s < end && strchr(" \t\r\n", *s))
-                                s++;
-                        if (s >= end || *s != ':') /* a value, not a name */
-                                continue;
-                        for (s++; s < end && strchr(" \t\r\n", *s);)
-                                s++;
-                        return s < end ? s : NULL;
-                }
-                if (*s == '{' || *s == '[')
-                        depth++;
-                else if ((*s == '}' || *s == ']') && (depth == 0 || --depth == 0))
-                        return NULL;
-                s++;
-        }
-        return NULL;
-}
-
 /* The place after the '{' of the top-level member "metadata", or NULL. */
 static const char *find_metadata(const char *s, size_t n) {
-        const char *at = find_member(s, s + n, "\"metadata\"");
+        const char *at = json_text_member(s, s + n, "metadata");
 
         return at && *at == '{' ? at + 1 : NULL;
 }
@@ -219,7 +177,7 @@ struct item *item_unref(struct item *it) {
 
 bool item_has_api_version(const struct item *it, const char *api_version) {
         const char *end = it->text->data + it->text->size,
-                   *at = find_member(it->text->data, end, "\"apiVersion\"");
+                   *at = json_text_member(it->text->data, end, "apiVersion");
         size_t n = strlen(api_version);
 
         return at && (size_t)(end - at) >= n + 2 && *at == '"' &&
@@ -271,16 +229,36 @@ json_t *item_object_once(struct item *it) {
         return json_parse(it->text->data, it->text->size, 0, &object, NULL) < 0 ? NULL : object;
 }
 
+bool item_string(const struct item *it, const char *outer, const char *inner, char *ret, size_t n) {
+        const char *end = it->text->data + it->text->size, *at, *quote;
+        size_t size;
+
+        at = json_text_member(it->text->data, end, outer);
+        if (!at || *at != '{')
+                return false;
+        at = json_text_member(at, end, inner);
+        if (!at || *at != '"')
+                return false;
+        at++;
+        quote = memchr(at, '"', (size_t)(end - at));
+        size = quote ? (size_t)(quote - at) : 0;
+        if (size == 0 || size >= n || memchr(at, '\\', size))
+                return false;
+        memcpy(ret, at, size);
+        ret[size] = 0;
+        return true;
+}
+
 int item_labels(struct item *it, json_t **ret) {
         const char *end = it->text->data + it->text->size;
-        const char *at = find_member(it->text->data, end, "\"metadata\"");
+        const char *at = json_text_member(it->text->data, end, "metadata");
         json_t *labels = NULL;
 
         if (it->object) {
                 *ret = json_incref(json_at_mut(it->object, "metadata.labels"));
                 return 0;
         }
-        at = at && *at == '{' ? find_member(at, end, "\"labels\"") : NULL;
+        at = at && *at == '{' ? json_text_member(at, end, "labels") : NULL;
         if (at && *at == '{') {
                 labels = json_loadb(at, (size_t)(end - at), JSON_DISABLE_EOF_CHECK, NULL);
                 if (!labels)

@@ -46,6 +46,9 @@ void item_set_form(struct item *it, uint64_t serial, struct item *form_taken);
 json_t *item_object(struct item *it);
 /* The same, but what is parsed for it is not kept: for walks over many items. */
 json_t *item_object_once(struct item *it);
+/* The string at outer.inner ("spec", "nodeName"), without parsing the rest: whether there is one
+ * that is not empty, has no escapes and fits. */
+bool item_string(const struct item *it, const char *outer, const char *inner, char *ret, size_t n);
 /* metadata.labels alone, without parsing the rest: a new reference, NULL in *ret when there are
  * none. */
 int item_labels(struct item *it, json_t **ret);

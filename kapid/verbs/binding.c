@@ -1,4 +1,5 @@
 /* Bindings: the scheduler gives a pod its node. */
+#include "kapid/pipeline/body.h"
 #include "kapid/verbs/internal.h"
 #include "kapid/verbs/subresource-body.h"
 #include "kapid/verbs/verbs.h"
@@ -120,7 +121,7 @@ static int check_target(const struct request *request, struct problem *p) {
                 return 0;
         problem_set(p, EINVAL, 422, "Invalid",
                         "Binding \"%s\" is invalid: target: a Node's name is required",
-                        request->route.name);
+                        object_name(body));
         problem_cause(p, "FieldValueRequired", "target.name", "Required value");
         return -EINVAL;
 }
@@ -129,6 +130,37 @@ static int binding_begin(struct request *request, struct problem *p) {
         int r = subresource_body(request, p);
 
         return r < 0 ? r : check_target(request, p);
+}
+
+/* The body of the older form, whose kind is the Binding itself. */
+static int binding_begin_older(struct request *request, struct problem *p) {
+        int r = request_decode(request, p);
+
+        if (r < 0)
+                return r;
+        r = request_check_names(request, request->body.object, p);
+        if (r < 0)
+                return r;
+        r = pipeline_validate_create(request->kind, request->body.object, p);
+        if (r < 0)
+                return r;
+        request_warn_all(request, request->body.warnings);
+        return check_target(request, p);
+}
+
+void verb_create_binding(struct request *request) {
+        const struct kind *pods = kind_registry_find_resource(request->api->kinds, "", "pods");
+        _cleanup_problem_ struct problem p = {0};
+        int r = binding_begin_older(request, &p);
+
+        assert(pods);
+        if (r < 0)
+                respond_error(request, r, &p);
+        else
+                write_start(request, &(struct write_options){.kind = pods,
+                                                     .name = object_name(request->body.object),
+                                                     .decide = binding_decide,
+                                                     .done = binding_respond});
 }
 
 void verb_binding(struct request *request) {

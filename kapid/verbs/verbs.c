@@ -50,6 +50,15 @@ static void run_subresource(
         respond_problem(request, &p);
 }
 
+static void run_unstored(struct request *request, unsigned verb) {
+        if (verb != KIND_CREATE)
+                verb_metrics(request);
+        else if (streq(request->kind->kind, "Binding"))
+                verb_create_binding(request);
+        else
+                verb_review(request);
+}
+
 void verb_run(struct request *request) {
         _cleanup_problem_ struct problem p = {0};
 
@@ -68,10 +77,8 @@ void verb_run(struct request *request) {
                                 ((table[i].bit & (KIND_UPDATE | KIND_PATCH)) &&
                                                 isempty(request->route.name)))
                         break;
-                if (!request->kind->stored && table[i].bit == KIND_CREATE)
-                        verb_review(request);
-                else if (!request->kind->stored)
-                        verb_metrics(request);
+                if (!request->kind->stored)
+                        run_unstored(request, table[i].bit);
                 else
                         table[i].run(request);
                 return;

@@ -21,6 +21,8 @@ void verb_metrics(struct request *request);
 
 /* Subresources that are more than a part of the object. */
 void verb_binding(struct request *request);
+/* The older form: a Binding created in its namespace, with the pod's name. */
+void verb_create_binding(struct request *request);
 void verb_eviction(struct request *request);
 void verb_token(struct request *request);
 void verb_log(struct request *request);

@@ -5,6 +5,7 @@
 #include "lib/buf.h"
 #include "lib/client/api-internal.h"
 #include "lib/client/kubeconfig.h"
+#include "lib/json-text.h"
 #include "lib/log.h"
 
 struct api_client {
@@ -15,11 +16,13 @@ struct api_client {
         char *manager;
         struct recorder *recorder;
         bool borrows_http;           /* another client's */
+        bool lean;                   /* answers without managedFields */
         struct http_header *headers; /* on behalf of whom; names are constants */
 };
 
 struct api_call {
         struct http_call *http;
+        bool lean;
         api_done_func done;
         void *userdata;
 };
@@ -149,6 +152,10 @@ struct api_client *api_client_free(struct api_client *c) {
         return NULL;
 }
 
+void api_client_set_lean(struct api_client *c) {
+        c->lean = true;
+}
+
 const char *api_client_server(const struct api_client *c) {
         return c->server;
 }
@@ -224,12 +231,18 @@ int api_result_error(const struct http_result *result, struct problem *p) {
 }
 
 /* Reads a 2xx body: the object, or NULL when the answer has no body. */
-static int read_object(const struct http_result *result, json_t **ret, struct problem *p) {
+static int read_object(
+                const struct http_result *result, bool lean, json_t **ret, struct problem *p) {
+        static const char *const unused[] = {"metadata", "managedFields", NULL};
         _cleanup_free_ char *why = NULL;
         int r;
 
         if (result->body_size == 0) {
                 *ret = NULL;
+                return 0;
+        }
+        if (lean && json_parse_without(result->body, result->body_size, unused, ret) >= 0) {
+                json_object_del(json_object_get(*ret, "metadata"), "managedFields");
                 return 0;
         }
         r = json_parse(result->body, result->body_size, 0, ret, &why);
@@ -240,17 +253,18 @@ static int read_object(const struct http_result *result, json_t **ret, struct pr
 }
 
 /* The error of an answer, or its object. ret may be NULL. */
-static int read_answer(const struct http_result *result, json_t **ret, struct problem *p) {
+static int read_answer(
+                const struct http_result *result, bool lean, json_t **ret, struct problem *p) {
         int r = api_result_error(result, p);
 
-        return r < 0 || !ret ? r : read_object(result, ret, p);
+        return r < 0 || !ret ? r : read_object(result, lean, ret, p);
 }
 
 static void on_call_done(struct http_call *http, const struct http_result *result, void *userdata) {
         struct api_call *call = userdata;
         _cleanup_problem_ struct problem p = {0};
         _cleanup_json_ json_t *object = NULL;
-        int r = read_answer(result, &object, &p);
+        int r = read_answer(result, call->lean, &object, &p);
         for (char *const *w = result->warnings; w && *w; w++)
                 log_debug("The server warns: %s", *w);
         if (call->done)
@@ -284,6 +298,7 @@ static int call_start(struct api_client *c, const char *method, const char *path
 
         if (!call || (body && !text))
                 return -ENOMEM;
+        call->lean = c->lean;
         call->done = done;
         call->userdata = userdata;
         r = http_call_start(c->http, &options, &call->http);
@@ -355,7 +370,7 @@ int api_request(struct api_client *c, const char *method, const char *path,
         (void)http_client_do(c->http, &options, &result);
         for (char *const *w = result.warnings; w && *w; w++)
                 fprintf(stderr, "Warning: %s\n", *w);
-        r = read_answer(&result, ret ? &object : NULL, p);
+        r = read_answer(&result, c->lean, ret ? &object : NULL, p);
         http_result_done(&result);
         if (r < 0)
                 return r;

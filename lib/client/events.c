@@ -5,6 +5,7 @@
  * Kubernetes' clients: a set of a thousand pods does not write a thousand Events.
  * Everything is bounded; what does not fit is dropped, because events are news, not state. */
 #include <stdarg.h>
+#include <sys/queue.h>
 
 #include "lib/client/api-internal.h"
 #include "lib/log.h"
@@ -13,6 +14,8 @@
 #include "lib/timefmt.h"
 
 enum { ENTRIES_MAX = 2048, MESSAGE_MAX = 1024 };
+/* Few, because what the events are about is worth more than they are: the rest wait in line. */
+enum { WRITES_MAX = 8 };
 #define AGGREGATE_US (10 * 60 * UINT64_C(1000000))
 #define WRITE_INTERVAL_US (10 * UINT64_C(1000000))
 
@@ -20,9 +23,14 @@ enum { ENTRIES_MAX = 2048, MESSAGE_MAX = 1024 };
 enum { BURST = 25, BUDGETS_MAX = 4096 };
 #define REFILL_US (300 * UINT64_C(1000000))
 
+TAILQ_HEAD(entry_list, entry);
+
 struct recorder {
         struct map *entries;
         struct map *budgets; /* uid of an object -> struct budget */
+        struct entry_list used;    /* all entries, the one least recently recorded first */
+        struct entry_list waiting; /* those to write when others are written */
+        unsigned in_flight;
 };
 
 struct budget {
@@ -31,8 +39,12 @@ struct budget {
 };
 
 struct entry {
+        struct recorder *recorder;
         struct api_client *client;
         struct api_call *call;
+        TAILQ_ENTRY(entry) used, waiting;
+        bool is_waiting;
+        char *key;
         json_t *body; /* the Event as it was first created */
         char *path;   /* of the created Event */
         char *collection;
@@ -47,8 +59,15 @@ static void entry_free(void *p) {
 
         if (!e)
                 return;
+        if (e->key)
+                TAILQ_REMOVE(&e->recorder->used, e, used);
+        if (e->is_waiting)
+                TAILQ_REMOVE(&e->recorder->waiting, e, waiting);
+        if (e->call)
+                e->recorder->in_flight--;
         api_call_cancel(e->call);
         json_decref(e->body);
+        free(e->key);
         free(e->path);
         free(e->collection);
         free(e);
@@ -59,6 +78,8 @@ struct recorder *recorder_new(void) {
 
         if (!r)
                 return NULL;
+        TAILQ_INIT(&r->used);
+        TAILQ_INIT(&r->waiting);
         r->entries = map_new(entry_free);
         r->budgets = map_new(free);
         return r->entries && r->budgets ? r : recorder_free(r);
@@ -96,10 +117,23 @@ static json_t *event_body(struct api_client *c, const json_t *about, const char 
                         api_client_manager(c));
 }
 
+static void entry_send(struct entry *e);
+
+static void send_next(struct recorder *r) {
+        struct entry *e;
+
+        while (r->in_flight < WRITES_MAX && (e = TAILQ_FIRST(&r->waiting))) {
+                TAILQ_REMOVE(&r->waiting, e, waiting);
+                e->is_waiting = false;
+                entry_send(e);
+        }
+}
+
 static void on_written(int error, const json_t *object, const struct problem *p, void *userdata) {
         struct entry *e = userdata;
 
         e->call = NULL;
+        e->recorder->in_flight--;
         if (error == 0)
                 e->created = true;
         else {
@@ -107,15 +141,14 @@ static void on_written(int error, const json_t *object, const struct problem *p,
                         e->created = false; /* expired on the server: create it again next time */
                 log_debug("An event was not recorded: %s", strempty(p->message));
         }
+        send_next(e->recorder);
 }
 
-static void entry_write(struct entry *e) {
+static void entry_send(struct entry *e) {
         struct api_client *c = e->client;
         char now[TIMEFMT_SIZE];
         int r;
 
-        if (e->call)
-                return;
         e->written_us = now_mono_us();
         if (e->created) {
                 _cleanup_json_ json_t *patch = json_pack("{s:i, s:s}", "count", (int)e->count,
@@ -131,16 +164,31 @@ static void entry_write(struct entry *e) {
         }
         if (r < 0)
                 log_debug_errno(r, "An event was not recorded");
+        else
+                e->recorder->in_flight++;
 }
 
-/* Makes room: drops old entries, and the oldest when that is not enough. */
-static void recorder_trim(struct recorder *r, uint64_t now) {
-        map_foreach (r->entries, e) {
-                struct entry *x = map_entry_value(e);
+static void entry_write(struct entry *e) {
+        struct recorder *r = e->recorder;
 
-                if (!x->call && (now - x->last_us > AGGREGATE_US ||
-                                                map_size(r->entries) >= ENTRIES_MAX))
-                        map_remove(r->entries, map_entry_key(e));
+        if (e->call || e->is_waiting)
+                return;
+        TAILQ_INSERT_TAIL(&r->waiting, e, waiting);
+        e->is_waiting = true;
+        send_next(r);
+}
+
+/* Makes room: drops old entries, and the oldest when that is not enough. Those in line are newer
+ * than those that were written: after them there is nothing to drop. */
+static void recorder_trim(struct recorder *r, uint64_t now) {
+        struct entry *e, *next;
+
+        for (e = TAILQ_FIRST(&r->used); e && !e->is_waiting; e = next) {
+                next = TAILQ_NEXT(e, used);
+                if (now - e->last_us <= AGGREGATE_US && map_size(r->entries) < ENTRIES_MAX)
+                        return;
+                if (!e->call)
+                        map_remove(r->entries, e->key);
         }
 }
 
@@ -218,18 +266,23 @@ void api_event(struct api_client *c, const json_t *about, const char *type, cons
                                                        : NULL;
                 if (!e)
                         return;
+                e->recorder = r;
                 if (map_set(r->entries, key, e) < 0) {
                         entry_free(e);
                         return;
                 }
+                e->key = TAKE_PTR(key);
+                TAILQ_INSERT_TAIL(&r->used, e, used);
         }
+        TAILQ_REMOVE(&r->used, e, used);
+        TAILQ_INSERT_TAIL(&r->used, e, used);
         e->count++;
         e->last_us = now;
         if (!api_client_event(c)) {
                 _cleanup_problem_ struct problem p = {0};
 
                 (void)api_request(c, "POST", e->collection, NULL, e->body, NULL, &p);
-                map_remove(r->entries, key);
+                map_remove(r->entries, e->key);
         } else if (e->written_us == 0 || now - e->written_us >= WRITE_INTERVAL_US)
                 entry_write(e);
 }

@@ -18,7 +18,7 @@
 
 #include "lib/client/actions.h"
 
-enum { EXECUTOR_PARALLEL_MAX = 16 };
+enum { EXECUTOR_PARALLEL_MAX = 32 };
 
 struct executor_options {
         struct api_client *client; /* for the types of api-actions.h; NULL when the list has none */

@@ -13,6 +13,7 @@
 
 #include "lib/buf.h"
 #include "lib/client/api-internal.h"
+#include "lib/json-text.h"
 #include "lib/log.h"
 #include "lib/map.h"
 #include "lib/object.h"
@@ -32,14 +33,22 @@ enum {
 /* The server sends a bookmark about once a minute: two missed ones mean a dead peer. */
 #define IDLE_TIMEOUT_US UINT64_C(130000000)
 
+struct bucket;
+
 struct item {
         json_t *object;
         unsigned listing;
+        /* Its place in each index; bucket NULL: it is in none. */
+        struct {
+                struct bucket *bucket;
+                size_t at;
+        } places[INDEXES_MAX];
 };
 
 struct bucket { /* a vector */
-        const struct item **items;
+        struct item **items;
         size_t count, allocated;
+        char *value;
 };
 
 struct index {
@@ -81,8 +90,10 @@ static void item_free(void *p) {
 static void bucket_free(void *p) {
         struct bucket *b = p;
 
-        if (b)
+        if (b) {
                 vector_done(b);
+                free(b->value);
+        }
         free(b);
 }
 
@@ -95,34 +106,50 @@ static const char *key_of(const json_t *o, char buffer[static KEY_MAX]) {
 
 /* --- indexes --- */
 
-static void index_insert(struct index *x, const struct item *item) {
-        char buffer[INDEX_VALUE_MAX];
-        const char *value = x->func(item->object, buffer, sizeof(buffer));
-        struct bucket *b;
+static struct bucket *bucket_get(struct index *x, const char *value) {
+        struct bucket *b = map_get(x->buckets, value);
 
-        if (!value)
-                return;
-        b = map_get(x->buckets, value);
         if (!b) {
                 b = calloc(1, sizeof(*b));
                 assert(b && map_set(x->buckets, value, b) >= 0);
+                b->value = strdup(value);
+                assert(b->value);
         }
-        /* An index with holes would make controllers do harm. */
-        assert(vector_append(b, item) >= 0);
+        return b;
 }
 
-static void index_remove(struct index *x, const struct item *item) {
+static void index_remove(struct informer *i, size_t k, struct item *item) {
+        struct bucket *b = item->places[k].bucket;
+        size_t at = item->places[k].at;
+
+        if (!b)
+                return;
+        assert(b->items[at] == item);
+        item->places[k].bucket = NULL;
+        vector_remove_unordered(b, at);
+        if (at < b->count)
+                b->items[at]->places[k].at = at;
+        if (b->count == 0)
+                map_remove(i->indexes[k].buckets, b->value);
+}
+
+/* Puts the item where its object belongs; most changes leave it where it is. */
+static void index_put(struct informer *i, size_t k, struct item *item) {
+        struct index *x = &i->indexes[k];
         char buffer[INDEX_VALUE_MAX];
         const char *value = x->func(item->object, buffer, sizeof(buffer));
-        struct bucket *b = value ? map_get(x->buckets, value) : NULL;
+        struct bucket *b = item->places[k].bucket;
 
-        for (size_t k = 0; b && k < b->count; k++)
-                if (b->items[k] == item) {
-                        vector_remove_unordered(b, k);
-                        if (b->count == 0)
-                                map_remove(x->buckets, value);
-                        return;
-                }
+        if (b && value && streq(b->value, value))
+                return;
+        index_remove(i, k, item);
+        if (!value)
+                return;
+        b = bucket_get(x, value);
+        /* An index with holes would make controllers do harm. */
+        assert(vector_append(b, item) >= 0);
+        item->places[k].bucket = b;
+        item->places[k].at = b->count - 1;
 }
 
 int informer_add_index(struct informer *i, const char *name, informer_index_func func) {
@@ -167,7 +194,7 @@ static void cache_remove(struct informer *i, const char *key, json_t *last) {
         if (!item)
                 return;
         for (size_t k = 0; k < i->index_count; k++)
-                index_remove(&i->indexes[k], item);
+                index_remove(i, k, item);
         object = json_incref(last ? last : item->object);
         item_free(item);
         notify(i, INFORMER_DELETED, NULL, object);
@@ -192,14 +219,12 @@ static void cache_put(struct informer *i, json_t *object) {
                 if (streq_ptr(json_str(item->object, "metadata.resourceVersion"),
                                     json_str(new, "metadata.resourceVersion")))
                         return;
-                for (size_t k = 0; k < i->index_count; k++)
-                        index_remove(&i->indexes[k], item);
                 old = item->object;
         }
         item->object = json_incref(new);
         item->listing = i->listing;
         for (size_t k = 0; k < i->index_count; k++)
-                index_insert(&i->indexes[k], item);
+                index_put(i, k, item);
         notify(i, old ? INFORMER_MODIFIED : INFORMER_ADDED, old, new);
 }
 
@@ -381,6 +406,7 @@ static int on_error_event(struct informer *i, const json_t *status) {
 }
 
 static int on_line(struct informer *i, const char *text, size_t n) {
+        static const char *const unused[] = {"object", "metadata", "managedFields", NULL};
         _cleanup_json_ json_t *event = NULL;
         const char *type, *version;
         char key[KEY_MAX];
@@ -389,7 +415,7 @@ static int on_line(struct informer *i, const char *text, size_t n) {
 
         if (n == 0 || (n == 1 && *text == '\r'))
                 return 0;
-        r = json_parse(text, n, 0, &event, NULL);
+        r = json_parse_without(text, n, unused, &event);
         if (r < 0)
                 return r;
         type = json_str_or(event, "type", "");
@@ -606,6 +632,15 @@ struct informer *informer_free(struct informer *i) {
         free(i->continue_token);
         free(i);
         return NULL;
+}
+
+void informer_relist(struct informer *i) {
+        i->call = http_call_cancel(i->call);
+        buf_reset(&i->line);
+        forget_position(i);
+        i->synced = false;
+        i->failures = 0;
+        start_after(i, 0);
 }
 
 bool informer_is_synced(const struct informer *i) {

@@ -32,6 +32,9 @@ int informer_new(struct informer **ret, struct api_client *c,
 struct informer *informer_free(struct informer *i);
 DEFINE_CLEANUP(struct informer *, informer_free);
 bool informer_is_synced(const struct informer *i);
+/* Lists again, so that the cache holds everything that was written before this call. It is not
+ * synced until then; on_synced() is called once more. Not from its own callbacks. */
+void informer_relist(struct informer *i);
 /* The newest resourceVersion the cache is known to hold: what was written with a version up to it
  * is in. */
 uint64_t informer_resource_version(const struct informer *i);

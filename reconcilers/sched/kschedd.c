@@ -88,6 +88,7 @@ static int run(struct program_flags *common) {
                 return 1;
         if (program_new(&program, &options) < 0)
                 return 1;
+        api_client_set_lean(program_client(program));
         struct scheduler_options scheduler = {.event = daemon_event(program_daemon(program)),
                         .client = program_client(program),
                         .metrics = daemon_metrics(program_daemon(program)),

@@ -24,7 +24,7 @@ def bind(pod, node):
     body = client.V1Binding(metadata=client.V1ObjectMeta(name=pod.metadata.name, uid=pod.metadata.uid),
                             target=client.V1ObjectReference(api_version="v1", kind="Node", name=node))
     try:
-        core.create_namespaced_pod_binding(pod.metadata.name, pod.metadata.namespace, body, _preload_content=False)
+        core.create_namespaced_binding(pod.metadata.namespace, body, _preload_content=False)
     except ApiException as e:
         if e.status != 409:  # somebody else was faster: fine
             raise

@@ -390,6 +390,16 @@ def pods():
     bind = {"metadata": {"name": "b"}, "target": {"kind": "Node", "name": "node-x"}}
     is_(a.post(p + "/b/binding", bind), 201)
     is_(a.post(p + "/b/binding", bind), 409, "Conflict", "already assigned")
+    # the older form, which client libraries still have
+    is_(a.post(NS + "/bindings", bind), 409, "Conflict", "already assigned")
+    is_(a.post(NS + "/bindings", {"target": bind["target"]}), 422, "Invalid", "metadata.name")
+    is_(a.post(NS + "/bindings", {"metadata": {"name": "none"}, "target": bind["target"]}), 404, "NotFound")
+    is_(a.get(NS + "/bindings"), 405, "MethodNotAllowed")
+    is_(a.post(p, pod("older")), 201)
+    is_(a.post(NS + "/bindings", {"metadata": {"name": "older"}, "target": {"name": ""}}), 422, "Invalid", "target")
+    is_(a.post(NS + "/bindings", {"metadata": {"name": "older"}, "target": bind["target"]}), 201)
+    assert is_(a.get(p + "/older"), 200).json["spec"]["nodeName"] == "node-x"
+    is_(a.delete(p + "/older", {"gracePeriodSeconds": 0}), 200)
     now = is_(a.get(p + "/b"), 200).json
     assert now["spec"]["nodeName"] == "node-x"
     assert {c["type"]: c["status"] for c in now["status"]["conditions"]}["PodScheduled"] == "True"

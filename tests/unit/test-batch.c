@@ -385,6 +385,53 @@ static void test_job_events(void **state) {
         }
 }
 
+/* A pod that the selector no longer matches is no longer the job's: it loses reference and
+ * finalizer, is not counted, and another one takes its place. */
+static void test_job_release(void **state) {
+        static const struct {
+                const char *selector, *plan, *active, *noted;
+        } cases[] = {
+                        {"", "", "1", "[\"u-b\"]"},
+                        {"selector: {matchLabels: {a: b}}, ",
+                                        "patch pods d/a|patch pods d/b|create pods d/j-", "0",
+                                        NULL},
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_fake_ struct fake *f = fake_new();
+                _cleanup_free_ char *spec = strformat("%scompletions: 2, parallelism: 1",
+                                                    cases[i].selector),
+                                    *text = NULL, *brief = NULL, *plan = NULL;
+                _cleanup_json_ json_t *status = NULL;
+                _cleanup_actions_ struct actions a = {0};
+
+                put_job(f, spec, "");
+                put_pod(f, "a - Running");
+                put_pod(f, "b - Succeeded");
+                text = fake_plan(f, &job_controller, "d/j", NULL);
+                brief = fake_brief(text, 3);
+                plan = without_events(strempty(brief));
+                assert_string_equal(plan, cases[i].plan);
+                status = job_controller.report(&f->world, "d/j", NULL);
+                assert_int_equal(json_int_or(status, "active", -1), atoi(cases[i].active));
+                text = mfree(text);
+                text = json_dumps(json_at(status, "uncountedTerminatedPods.succeeded"),
+                                JSON_COMPACT);
+                if (cases[i].noted)
+                        assert_string_equal(text, cases[i].noted);
+                else
+                        assert_null(text);
+                if (i == 0)
+                        continue;
+                job_controller.plan(&f->world, "d/j", &a);
+                free(text);
+                text = json_text_sorted(a.items[0].body);
+                assert_string_equal(text,
+                                "{\"metadata\":{\"finalizers\":[],\"ownerReferences\":[],"
+                                "\"resourceVersion\":\"9\"}}");
+        }
+}
+
 static void test_ttl(void **state) {
         static const struct {
                 const char *status, *plan;
@@ -738,6 +785,7 @@ int main(void) {
                         cmocka_unit_test(test_job_success_policy),
                         cmocka_unit_test(test_job_pods),
                         cmocka_unit_test(test_job_events),
+                        cmocka_unit_test(test_job_release),
                         cmocka_unit_test(test_ttl),
                         cmocka_unit_test(test_cronjob),
                         cmocka_unit_test(test_cronjob_job),

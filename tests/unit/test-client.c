@@ -252,6 +252,31 @@ static void test_informer_pages_and_watch(void **state) {
         informer_free(i);
 }
 
+/* On request: what changed meanwhile is reported, and the end of the list once more. */
+static void test_informer_relist(void **state) {
+        struct world *w = *state;
+        struct informer *i;
+
+        w->lists[0] = (struct answer){
+                        200, LIST("7", "", POD("a", "ua", "3", "n1") "," POD("b", "ub", "5", "n1"))};
+        w->lists[1] = (struct answer){200, LIST("9", "", POD("a", "ua", "8", "n2"))};
+        w->list_count = 2;
+        i = start(w);
+        loop_until(w->event, w->stream);
+        say(w, "{\"type\":\"ADDED\",\"obj"); /* half of a line */
+        loop_for_ms(w->event, 5);
+        w->synced = false;
+        informer_relist(i);
+        assert_false(informer_is_synced(i));
+        loop_until(w->event, w->synced);
+        assert_true(informer_is_synced(i));
+        assert_string_equal(w->log, "+a:3 +b:5 ~a:8 -b:5 ");
+        assert_int_equal(informer_resource_version(i), 9);
+        loop_until(w->event, w->watches == 2);
+        assert_non_null(strstr(w->last_watch, "resourceVersion=9"));
+        informer_free(i);
+}
+
 /* After 410 only the differences are reported; the same name with another uid is another object. */
 static void relist(struct world *w, const char *how) {
         struct informer *i;
@@ -576,6 +601,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test_setup_teardown(
                                         test_informer_pages_and_watch, setup, teardown),
+                        cmocka_unit_test_setup_teardown(test_informer_relist, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_gone, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_error_event, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_informer_retries, setup, teardown),

@@ -248,6 +248,107 @@ static void test_keys(void **state) {
         assert_int_equal(b->ranges, 1);
 }
 
+/* --- the index --- */
+
+static void test_item_string(void **state) {
+        static const struct {
+                const char *value, *node; /* NULL: none */
+        } cases[] = {
+                        {"{\"metadata\":{},\"spec\":{\"nodeName\":\"n1\"}}", "n1"},
+                        {"{\"metadata\":{\"labels\":{\"nodeName\":\"no\"}},\"spec\":{\"a\":{"
+                         "\"nodeName\":\"no\"},\"nodeName\":\"n2\",\"z\":1}}",
+                                        "n2"},
+                        {"{\"metadata\":{\"annotations\":{\"a\":\"\\\"spec\\\":{\\\"nodeName\\\":"
+                         "\\\"no\\\"}\"}},\"spec\":{}}",
+                                        NULL},
+                        {"{\"metadata\":{},\"nodeName\":\"no\",\"status\":{\"nodeName\":\"no\"}}",
+                                        NULL},
+                        {"{\"metadata\":{},\"spec\":{\"nodeName\":\"\"}}", NULL},
+                        {"{\"metadata\":{},\"spec\":{\"nodeName\":7}}", NULL},
+                        {"{\"metadata\":{},\"spec\":\"nodeName\"}", NULL},
+                        {"{\"metadata\":{},\"spec\":{\"nodeName\":\"a\\\"b\"}}", NULL},
+                        {"{\"metadata\":{},\"spec\":{\"nodeName\":\"longer-than-fits\"}}", NULL},
+        };
+        _cleanup_(item_pool_freep) struct item_pool *pool = item_pool_new(64 << 10);
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                _cleanup_item_ struct item *it = NULL;
+                char node[16] = "before";
+
+                assert_int_equal(item_new(pool, "/registry/pods/a/b", 15, cases[i].value,
+                                                 strlen(cases[i].value), 7, &it),
+                                0);
+                assert_int_equal(item_string(it, "spec", "nodeName", node, sizeof(node)),
+                                cases[i].node != NULL);
+                assert_string_equal(node, cases[i].node ? cases[i].node : "before");
+        }
+}
+
+static bool node_of(const struct item *it, char value[static CACHE_VALUE_SIZE]) {
+        return item_string(it, "spec", "nodeName", value, CACHE_VALUE_SIZE);
+}
+
+struct sum {
+        unsigned items;
+        size_t hash; /* of their paths, in any order */
+};
+
+static bool add_up(struct item *it, void *userdata) {
+        struct sum *s = userdata;
+
+        s->items++;
+        for (const char *c = item_path(it); *c; c++)
+                s->hash += (size_t)*c * (size_t)(c - item_path(it) + 1);
+        return false;
+}
+
+static bool say_yes(struct item *it, void *userdata) {
+        ++*(unsigned *)userdata;
+        return true;
+}
+
+/* The index has the answers of a walk over all items, whatever was created, moved and deleted. */
+static void test_index(void **state) {
+        enum { PODS = 40, NODES = 5, STEPS = 4000 };
+        struct bed *b = *state;
+        unsigned asked = 0;
+
+        assert_int_equal(cache_set_index(pods(b), node_of), 0);
+        for (unsigned i = 1; i <= STEPS; i++) {
+                unsigned pod = i * 7919 % PODS, what = i * i % 11;
+                _cleanup_free_ char *path = strformat("a/p%u", pod),
+                                    *text = what == 0 ? NULL
+                                            : what == 1
+                                                    ? strdup(plain)
+                                                    : strformat("{\"metadata\":{},\"spec\":{"
+                                                                "\"nodeName\":\"n%u\"}}",
+                                                                      i / 3 % NODES);
+
+                feed(b, path, text, i);
+                if (i % 50 > 0)
+                        continue;
+                for (unsigned n = 0; n <= NODES; n++) {
+                        _cleanup_free_ char *node = strformat("n%u", n);
+                        struct sum walk = {0}, index = {0};
+                        char value[CACHE_VALUE_SIZE];
+
+                        for (struct item *it = cache_first(pods(b), ""); it;
+                                        it = cache_next(pods(b), it))
+                                if (node_of(it, value) && streq(value, node))
+                                        add_up(it, &walk);
+                        assert_false(cache_any(pods(b), node, add_up, &index));
+                        assert_int_equal(index.items, walk.items);
+                        assert_int_equal(index.hash, walk.hash);
+                        asked += walk.items > 0;
+                }
+        }
+        assert_true(asked > STEPS / 50 * NODES / 2);
+        feed(b, "a/first", "{\"metadata\":{},\"spec\":{\"nodeName\":\"n0\"}}", STEPS + 1);
+        asked = 0;
+        assert_true(cache_any(pods(b), "n0", say_yes, &asked));
+        assert_int_equal(asked, 1);
+}
+
 /* --- the window --- */
 
 static void test_window(void **state) {
@@ -432,6 +533,8 @@ int main(void) {
                         cmocka_unit_test(test_item_labels),
                         cmocka_unit_test(test_item_bytes),
                         cmocka_unit_test(test_item_trees),
+                        cmocka_unit_test(test_item_string),
+                        cmocka_unit_test_setup_teardown(test_index, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_order, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
                         cmocka_unit_test_setup_teardown(test_window, setup, teardown),
