@@ -12,6 +12,8 @@ libkctl_a_SOURCES = \
 	kctl/configs.h \
 	kctl/delete.c \
 	kctl/describe.c \
+	kctl/describe-forms.c \
+	kctl/describe-forms.h \
 	kctl/dev.c \
 	kctl/discover.c \
 	kctl/drain.c \

@@ -92,8 +92,7 @@ static json_t *event_body(struct api_client *c, const json_t *about, const char 
                         json_str(about, "metadata.resourceVersion"), "type", type, "reason", reason,
                         "message", message, "source", "component", api_client_manager(c),
                         "firstTimestamp", now, "lastTimestamp", now, "count", 1,
-                        "reportingComponent", api_client_manager(c), "reportingInstance",
-                        api_client_manager(c));
+                        "reportingComponent", api_client_manager(c), "reportingInstance", "");
 }
 
 static void on_written(int error, const json_t *object, const struct problem *p, void *userdata) {
