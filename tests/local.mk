@@ -7,12 +7,13 @@ EXTRA_DIST += quickstart .ci/run tests/setup.sh tests/layers tests/tidy tests/sc
 	tests/lab/ask.pl \
 	tests/lab/tap.sh \
 	tests/lab/verbs \
-	tests/lab/apps \
+	tests/lab/fleet \
 	tests/lab/pods \
 	tests/lab/join \
 	tests/lab/node \
 	tests/lab/story \
-	tests/lab/storage \
+	tests/lab/stories/storage \
+	tests/lab/stories/workloads \
 	tests/clients/tap.sh tests/clients/boundaries tests/clients/boundaries.py tests/clients/gitsync tests/clients/backup tests/clients/backup-members tests/clients/kapid-on-etcd tests/clients/kctl \
 	tests/clients/kapid-floods tests/clients/kapid-floods.py tests/clients/kstored-badinput tests/clients/kstored-badinput.py tests/clients/kstored-faults \
 	tests/clients/controllers \

@@ -6,7 +6,7 @@ set -u
 top=${here%/tests/lab}
 export KEELSON_BUILDDIR=${KEELSON_BUILDDIR:-$top/build}
 pick=$here/pick
-name=story keep='' short='' root=${root:-host}
+name=story keep='' short='' shared='' namespace='' evident='' root=${root:-host}
 tests=0 failures=0
 scratch=$(mktemp -d)
 
@@ -16,20 +16,25 @@ while [[ $# -gt 0 ]]; do
         --root) root=$2; shift ;;
         --short) short=1 ;;     # the story only
         --keep) keep=1 ;;       # leave the machines there for looking into
-        *) echo "usage: ${0##*/} [--name LAB] [--root ROOT] [--short] [--keep]" >&2; exit 2 ;;
+        --shared) shared=1 ;;   # the fleet is there and stays (tests/lab/fleet)
+        *) echo "usage: ${0##*/} [--name LAB] [--root ROOT] [--short] [--keep] [--shared]" >&2; exit 2 ;;
         esac
         shift
 done
 
+[[ $0 != */stories/* ]] || namespace=${0##*/}
+
 lab() { "$here/lab" --name "$name" "$@" </dev/null; }
-kctl() { "$here/lab" --name "$name" kctl "$@"; }
+kctl() { "$here/lab" --name "$name" kctl ${namespace:+-n "$namespace"} "$@"; }
 on() { lab ssh "$@"; }
 
 finish() {
         local status=$?
         trap '' INT TERM HUP
         [[ $(jobs -p) ]] && kill $(jobs -p) 2>/dev/null
-        if [[ $keep ]]; then
+        if [[ $shared ]]; then
+                [[ ! $namespace ]] || kctl delete namespace "$namespace" --wait=false >/dev/null 2>&1
+        elif [[ $keep ]]; then
                 echo "# kept: tests/lab/lab --name $name list"
         else
                 lab down >/dev/null 2>&1
@@ -98,9 +103,11 @@ json() {
 
 # What helps to understand a failure: printed as comments when a test bails out.
 evidence() {
+        evident=1
         {
                 kctl get nodes,pods -A -o wide
                 kctl get events -A | tail -n 25
+                [[ ! $shared ]] || return
                 kctl get gitsync -A -o yaml | tail -n 30
                 for node in $(lab list | awk '/^n[0-9]/ { print $1 }'); do
                         echo "--- $node"
@@ -111,8 +118,16 @@ evidence() {
 
 done_testing() {
         echo "1..$tests"
-        [[ $failures -eq 0 ]] || evidence
+        [[ $failures -eq 0 || $evident ]] || evidence
         exit $((failures > 0))
+}
+
+# For a story (tests/lab/stories): three machines that are a cluster without taints, and a namespace with the story's
+# name, which kctl uses. The machines are the story's own, or with --shared those that tests/lab/fleet has booted.
+fleet() {
+        if [[ ! $shared ]]; then lab up --nodes 3 && lab cluster || return 1; fi
+        within 60 nodes_ready 3 || return 1
+        printf 'apiVersion: v1\nkind: Namespace\nmetadata: {name: %s}\n' "$namespace" | kctl apply -f -
 }
 
 nodes_ready() {
