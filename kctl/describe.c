@@ -166,6 +166,8 @@ static void print_map(const char *title, const json_t *map) {
 
         printf("%-*s", COLUMN, title);
         json_object_foreach ((json_t *)map, key, v) {
+                if (streq(key, "kubectl.kubernetes.io/last-applied-configuration"))
+                        continue; /* the object itself once more */
                 printf("%*s%s=", first ? 0 : COLUMN, "", key);
                 print_outside(strempty(json_string_value(v)), COLUMN + 2);
                 first = false;
