@@ -1,6 +1,7 @@
 /* kctl describe: the object's fields in readable form, what belongs to it, and its events. The form
- * follows the object, not its kind, so that every kind has one; only what needs a second request is
- * special. */
+ * follows the object, so that every kind has one; the kinds that people look at most have a form of
+ * their own (describe-forms.c). */
+#include "kctl/describe-forms.h"
 #include "kctl/describe-quota.h"
 #include "kctl/kctl.h"
 #include "lib/object.h"
@@ -165,6 +166,8 @@ static void print_map(const char *title, const json_t *map) {
 
         printf("%-*s", COLUMN, title);
         json_object_foreach ((json_t *)map, key, v) {
+                if (streq(key, "kubectl.kubernetes.io/last-applied-configuration"))
+                        continue; /* the object itself once more */
                 printf("%*s%s=", first ? 0 : COLUMN, "", key);
                 print_outside(strempty(json_string_value(v)), COLUMN + 2);
                 first = false;
@@ -215,25 +218,86 @@ static void print_events(struct kctl *k, const json_t *o, const struct kind_ref 
         }
 }
 
-/* The pods of a node, with their requests. */
-static void print_pods_of_node(struct kctl *k, const char *name) {
-        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", name),
-                            *path = query ? api_path(api_resource(KIND_PODS), /* ns= */ NULL,
-                                                            /* name= */ NULL,
-                                                            /* subresource= */ NULL, query)
-                                          : NULL;
+/* Pods of a namespace, or of all (ns NULL). NULL when they cannot be read: they are left out then. */
+static json_t *list_pods(struct kctl *k, const char *ns, const char *query) {
+        _cleanup_free_ char *path = api_path(api_resource(KIND_PODS), ns, /* name= */ NULL,
+                        /* subresource= */ NULL, query);
         _cleanup_problem_ struct problem p = {0};
-        _cleanup_json_ json_t *list = NULL;
+        json_t *list = NULL;
+
+        return path && api_get(k->client, path, &list, &p) >= 0 ? list : NULL;
+}
+
+/* The pods of a node, with their phases. */
+static void print_pods_of_node(struct kctl *k, const char *name) {
+        _cleanup_free_ char *query = strformat("fieldSelector=spec.nodeName%%3D%s", name);
+        _cleanup_json_ json_t *list = query ? list_pods(k, /* ns= */ NULL, query) : NULL;
         const json_t *pod;
         size_t i;
 
-        if (!path || api_get(k->client, path, &list, &p) < 0)
+        if (!list)
                 return;
         printf("Pods:                 (%zu in total)\n",
                         json_array_size(json_object_get(list, "items")));
         json_array_foreach (json_object_get(list, "items"), i, pod)
                 printf("  %-20s %-48s %s\n", object_namespace(pod), object_name(pod),
                                 json_str_or(pod, "status.phase", ""));
+}
+
+/* The pods that a set controls, counted by phase. */
+static void print_pod_counts(struct kctl *k, const json_t *o) {
+        static const char *const kinds[] = {
+                        "ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet"};
+        bool counted = false;
+
+        for (size_t i = 0; i < ELEMENTS(kinds); i++)
+                counted |= streq(object_kind(o), kinds[i]);
+        if (!counted)
+                return;
+        _cleanup_json_ json_t *list = list_pods(k, object_namespace(o), /* query= */ NULL);
+        _cleanup_free_ char *text = list ? describe_pod_counts(json_object_get(list, "items"),
+                                                           object_uid(o))
+                                         : NULL;
+
+        if (text)
+                printf("%-*s%s\n", COLUMN, "Pods Status:", text);
+}
+
+/* The pods that use a claim. */
+static void print_users(struct kctl *k, const json_t *claim) {
+        _cleanup_json_ json_t *list = list_pods(k, object_namespace(claim), /* query= */ NULL);
+        const json_t *pod;
+        bool some = false;
+        size_t i;
+
+        if (!list)
+                return;
+        json_array_foreach (json_object_get(list, "items"), i, pod) {
+                if (!describe_pod_uses_claim(pod, object_name(claim)))
+                        continue;
+                printf("%-*s%s\n", COLUMN, some ? "" : "Used By:", object_name(pod));
+                some = true;
+        }
+        if (!some)
+                printf("%-*s<none>\n", COLUMN, "Used By:");
+}
+
+/* The form of the object's kind, or the object itself. */
+static int print_body(struct kctl *k, const json_t *o, const json_t *shown) {
+        _cleanup_buf_ struct buf form = {0};
+        int r = describe_form(o, &form);
+
+        if (r < 0)
+                return r;
+        if (r == 0) {
+                print_members(shown, 0);
+                return 0;
+        }
+        fputs(strempty(form.data), stdout);
+        print_pod_counts(k, o);
+        if (streq(object_kind(o), "PersistentVolumeClaim"))
+                print_users(k, o);
+        return 0;
 }
 
 static int describe(struct kctl *k, const struct target *t, struct problem *p) {
@@ -260,7 +324,9 @@ static int describe(struct kctl *k, const struct target *t, struct problem *p) {
         else if (streq(t->kind.resource.kind, "LimitRange"))
                 describe_limit_range(o);
         else
-                print_members(shown, 0);
+                r = print_body(k, o, shown);
+        if (r < 0)
+                return r;
         print_conditions(o);
         if (streq(t->kind.resource.kind, "Namespace"))
                 describe_bounds(k, object_name(o));

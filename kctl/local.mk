@@ -12,6 +12,8 @@ libkctl_a_SOURCES = \
 	kctl/configs.h \
 	kctl/delete.c \
 	kctl/describe.c \
+	kctl/describe-forms.c \
+	kctl/describe-forms.h \
 	kctl/dev.c \
 	kctl/discover.c \
 	kctl/drain.c \
@@ -47,6 +49,9 @@ kctl_kctl_LDADD = libkctl.a libsched.a libproto.a libkeelson.a $(PROTOBUF_C_LIBS
 check_PROGRAMS += tests/unit/test-kctl
 tests_unit_test_kctl_SOURCES = tests/unit/test-kctl.c tests/unit/unit.h
 tests_unit_test_kctl_LDADD = libkctl.a libsched.a $(TEST_LIBS)
+check_PROGRAMS += tests/unit/test-describe
+tests_unit_test_describe_SOURCES = tests/unit/test-describe.c tests/unit/unit.h
+tests_unit_test_describe_LDADD = libkctl.a libsched.a $(TEST_LIBS)
 check_PROGRAMS += tests/unit/test-template
 tests_unit_test_template_SOURCES = tests/unit/test-template.c tests/unit/unit.h
 tests_unit_test_template_LDADD = libkctl.a libsched.a $(TEST_LIBS)

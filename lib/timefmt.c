@@ -26,6 +26,12 @@ static struct tm broken_down(uint64_t wall_us) {
         return tm;
 }
 
+uint64_t seconds_us(int64_t seconds) {
+        int64_t most = INT64_C(100) * 365 * 86400;
+
+        return (uint64_t)(seconds < 0 ? 0 : MIN(seconds, most)) * 1000000;
+}
+
 const char *time_format(uint64_t wall_us, char buffer[static TIMEFMT_SIZE]) {
         struct tm tm = broken_down(wall_us);
 

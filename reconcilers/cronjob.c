@@ -213,7 +213,7 @@ static void plan_runs(const struct view *v, const struct world *w, struct action
                 actions_requeue(a, (uint64_t)due.next * 1000000 - w->now_us);
         if (due.last == 0)
                 return;
-        if (deadline >= 0 && due.last + deadline < now)
+        if (deadline >= 0 && now - due.last > deadline)
                 miss_run(v->cronjob, due.last, a);
         else
                 start_run(v, w, zone, due.last, a);

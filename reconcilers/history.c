@@ -9,6 +9,8 @@
 
 #define HASH_LABEL "controller.kubernetes.io/hash"
 
+#define NUMBER_MAX (INT64_MAX / 2)
+
 /* Of the owner's name in a revision's name, so that the hash fits behind it. */
 enum { PREFIX_MAX = 223 };
 
@@ -93,6 +95,21 @@ static void create_revision(const struct history *h, struct actions *a, int64_t 
         action_create(a, "controllerrevisions", object_namespace(h->owner), body);
 }
 
+/* A number that leaves none for the next revision was not given by a controller: all are numbered
+ * again, in their order. 1 when this was needed. */
+static bool number_again(const struct history *h, struct actions *a) {
+        const struct objects *all = &h->revisions;
+
+        if (all->count == 0 || number_of(all->items[all->count - 1]) < NUMBER_MAX)
+                return false;
+        for (size_t i = 0; i < all->count; i++)
+                if (number_of(all->items[i]) != (int64_t)i + 1)
+                        action_patch(a, "controllerrevisions", all->items[i],
+                                        /* subresource= */ NULL,
+                                        json_pack("{s:I}", "revision", (json_int_t)i + 1));
+        return true;
+}
+
 bool history_sync(struct history *h, struct actions *a) {
         const json_t *newest;
         size_t before = a->count;
@@ -101,6 +118,8 @@ bool history_sync(struct history *h, struct actions *a) {
                         &h->orphans);
         if (a->count > before)
                 return false; /* an adopted one may be equal */
+        if (number_again(h, a))
+                return false;
         newest = h->revisions.count > 0 ? h->revisions.items[h->revisions.count - 1] : NULL;
         if (!h->update) {
                 create_revision(h, a, newest ? number_of(newest) + 1 : 1);

@@ -2,6 +2,7 @@
  * verdict that follows. */
 #include "lib/object.h"
 #include "lib/selector.h"
+#include "lib/timefmt.h"
 #include "reconcilers/job-internal.h"
 #include "reconcilers/pods.h"
 
@@ -59,12 +60,11 @@ uint64_t job_pod_ended_us(const struct job_view *v, const json_t *pod) {
         if (at == 0 && streq(json_str_or(ready, "status", ""), "False") && pod_is_finished(pod))
                 at = time_at(ready, "lastTransitionTime");
         if (at == 0 && object_is_deleting(pod)) {
-                uint64_t grace = (uint64_t)MAX(
-                                json_int_or(pod, "metadata.deletionGracePeriodSeconds", 0),
-                                INT64_C(0));
+                uint64_t grace = seconds_us(
+                                json_int_or(pod, "metadata.deletionGracePeriodSeconds", 0));
 
                 at = time_at(pod, "metadata.deletionTimestamp");
-                at -= MIN(at, grace * 1000000);
+                at -= MIN(at, grace);
         }
         /* A node's clock may be ahead: nothing waits until that time. */
         return at > 0 && at <= v->now_us ? at : MIN(object_created_us(pod), v->now_us);
@@ -309,7 +309,7 @@ static bool fails_by_deadline(const struct job_view *v, const struct world *w) {
         uint64_t started = time_at(v->job, "status.startTime");
 
         return !v->suspended && deadline >= 0 && started > 0 &&
-               started + (uint64_t)deadline * 1000000 <= w->now_us;
+               started + seconds_us(deadline) <= w->now_us;
 }
 
 static bool fails_by_many_indexes(const struct job_view *v) {

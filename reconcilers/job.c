@@ -162,7 +162,7 @@ static void wait_for_deadline(const struct job_view *v, const struct world *w, s
 
         if (deadline < 0 || due == 0 || v->suspended)
                 return;
-        due += (uint64_t)deadline * 1000000;
+        due += seconds_us(deadline);
         if (due > w->now_us)
                 actions_requeue(a, due - w->now_us);
 }

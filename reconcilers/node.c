@@ -184,7 +184,7 @@ static uint64_t eviction_time(
                 if (!pod_tolerates(pod, taint, &seconds))
                         return 0;
                 if (seconds >= 0)
-                        when = MIN(when, since + (uint64_t)seconds * 1000000);
+                        when = MIN(when, since + seconds_us(seconds));
         }
         return when;
 }

@@ -225,12 +225,13 @@ void respond_object(struct request *request, int code, const json_t *object) {
         _cleanup_json_ json_t *v = NULL;
 
         if (request->form == FORM_TABLE) {
+                const struct kind *k = request->sub && request->sub->form ? &table_of_scales
+                                                                          : request->kind;
                 _cleanup_json_ json_t *metadata = json_pack("{ss}", "resourceVersion",
                                 json_str_or(object, "metadata.resourceVersion", ""));
 
-                v = table_new(request->kind, request->form_version, metadata, true);
-                if (v && table_add_row(v, request->kind, object, request->include,
-                                         request->now_us) < 0) {
+                v = table_new(k, request->form_version, metadata, true);
+                if (v && table_add_row(v, k, object, request->include, request->now_us) < 0) {
                         respond_errno(request, ENOMEM);
                         return;
                 }

@@ -8,6 +8,33 @@
 
 enum { CELL_SIZE_MAX = 64 * 1024 };
 
+static const struct kind_column scale_columns[] = {
+                {.name = "Name",
+                                .type = "string",
+                                .format = "name",
+                                .description = "The name of the object that is scaled.",
+                                .path = ".metadata.name"},
+                {.name = "Desired",
+                                .type = "integer",
+                                .format = "",
+                                .description = "How many pods there should be.",
+                                .path = ".spec.replicas",
+                                .absent = "0"},
+                {.name = "Available",
+                                .type = "integer",
+                                .format = "",
+                                .description = "How many pods there are.",
+                                .path = ".status.replicas"},
+                {.name = "Age",
+                                .type = "date",
+                                .format = "",
+                                .description = "Time since the object was created.",
+                                .path = ".metadata.creationTimestamp"},
+};
+
+const struct kind table_of_scales = {
+                .columns = scale_columns, .column_count = ELEMENTS(scale_columns)};
+
 int table_include_parse(const char *word, enum table_include *ret, struct problem *p) {
         if (isempty(word) || streq(word, "Metadata"))
                 *ret = TABLE_INCLUDE_METADATA;

@@ -16,6 +16,9 @@ json_t *table_new(const struct kind *k, const char *version, const json_t *list_
 int table_add_row(json_t *table, const struct kind *k, const json_t *object,
                 enum table_include include, uint64_t now_us);
 
+/* Only the columns: those of the subresource scale, whatever kind it belongs to. */
+extern const struct kind table_of_scales;
+
 /* {kind: PartialObjectMetadata, apiVersion: meta.k8s.io/<version>, metadata}; shares the metadata.
  */
 json_t *partial_metadata(const json_t *object, const char *version);

@@ -76,7 +76,7 @@ static int mark_deleted(struct write *w, const json_t *live, json_t *object, int
                 if (r < 0)
                         return r;
         }
-        time_format(w->request->now_us + (uint64_t)grace * 1000000, end);
+        time_format(w->request->now_us + seconds_us(grace), end);
         r = json_set_str(object, "metadata.deletionTimestamp", end);
         if (r < 0)
                 return r;

@@ -14,7 +14,7 @@ static void respond_form(struct request *request, struct item *it) {
         }
         form = request->sub->form->get(request->kind, object);
         if (form)
-                respond_json(request, 200, form);
+                respond_object(request, 200, form);
         else
                 respond_errno(request, -ENOMEM);
 }

@@ -113,8 +113,7 @@ static json_t *event_body(struct api_client *c, const json_t *about, const char 
                         json_str(about, "metadata.resourceVersion"), "type", type, "reason", reason,
                         "message", message, "source", "component", api_client_manager(c),
                         "firstTimestamp", now, "lastTimestamp", now, "count", 1,
-                        "reportingComponent", api_client_manager(c), "reportingInstance",
-                        api_client_manager(c));
+                        "reportingComponent", api_client_manager(c), "reportingInstance", "");
 }
 
 static void entry_send(struct entry *e);

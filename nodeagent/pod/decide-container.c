@@ -1,6 +1,7 @@
 /* One container of a living pod. The runtime restarts it by itself; from here come its first start,
  * the start after a growing pause when the runtime has given up, restarts that probes ask for, and
  * the SIGKILL when a stop takes too long. */
+#include "lib/timefmt.h"
 #include "nodeagent/pod/decide.h"
 
 enum {
@@ -62,7 +63,7 @@ static void end(struct decide *d, size_t i, bool restart, int64_t grace_s) {
         assert(c->there);
         decide_stop_probes(d, i);
         m->restarting = true;
-        m->kill_us = d->v->now_us + (uint64_t)MAX(grace_s, INT64_C(1)) * 1000000;
+        m->kill_us = d->v->now_us + seconds_us(MAX(grace_s, INT64_C(1)));
         memcpy(m->kill_of, c->run.id, sizeof(m->kill_of));
         decide_wake(d, m->kill_us);
         action_container(&d->out->actions, restart ? CONTAINER_RESTART : CONTAINER_STOP,

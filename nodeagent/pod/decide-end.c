@@ -8,6 +8,7 @@
  *   FINISHED   last status, then the object is deleted with grace 0; then nothing is left on disk
  *
  * All of it fits in the grace period, which began with the deletion. */
+#include "lib/timefmt.h"
 #include "nodeagent/pod/decide.h"
 
 enum {
@@ -67,7 +68,7 @@ static int drained(struct decide *d) {
 static int hook_done(struct decide *d, const struct container_view *c) {
         const json_t *hook = json_at(c->spec, "lifecycle.preStop");
         int64_t sleep_s = json_int_or(hook, "sleep.seconds", 0);
-        uint64_t end = d->out->memory.step_us + (uint64_t)MAX(sleep_s, INT64_C(0)) * 1000000;
+        uint64_t end = d->out->memory.step_us + seconds_us(sleep_s);
 
         if (!hook || c->pre_stop_done || c->record->phase != CONTAINER_RUNNING)
                 return 1;

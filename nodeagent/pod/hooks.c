@@ -141,7 +141,7 @@ void container_post_start(struct container *c) {
         h->post_start_failed = false;
         h->post_start_until_us = 0;
         if (sleep_s > 0) {
-                h->post_start_until_us = now_mono_us() + (uint64_t)sleep_s * 1000000;
+                h->post_start_until_us = now_mono_us() + seconds_us(sleep_s);
                 return;
         }
         if (!json_at(hook, "httpGet"))

@@ -1,6 +1,6 @@
 """Nodes without machines: argv[1] of them, named fake-1 and so on. Their pods become ready at once, those of the image
-`bad` run and never do, those of the image `fail` fail; deleted pods are gone at once. $KUBECONFIG says where. Runs until
-it is killed."""
+`bad` run and never do, those of the image `fail` fail, those of the image `done` succeed; deleted pods are gone at once.
+$KUBECONFIG says where. Runs until it is killed."""
 import sys
 import threading
 import time
@@ -46,10 +46,11 @@ def beats():
 
 def status_of(pod):
     spec = pod.spec.containers[0]
-    failed, ready = spec.image == "fail", spec.image not in ("bad", "fail")
-    state = ({"terminated": {"exitCode": 1, "finishedAt": now().isoformat()}} if failed else
-             {"running": {"startedAt": now().isoformat()}})
-    return {"status": {"phase": "Failed" if failed else "Running", "podIP": "10.9.9.9", "conditions": [
+    phase = {"fail": "Failed", "done": "Succeeded"}.get(spec.image, "Running")
+    ready = phase == "Running" and spec.image != "bad"
+    ended = {"exitCode": int(phase == "Failed"), "finishedAt": now().isoformat()}
+    state = {"running": {"startedAt": now().isoformat()}} if phase == "Running" else {"terminated": ended}
+    return {"status": {"phase": phase, "podIP": "10.9.9.9", "conditions": [
         {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": now().isoformat()}],
         "containerStatuses": [{"name": spec.name, "image": spec.image, "imageID": "", "ready": ready,
                                "restartCount": 0, "state": state}]}}

@@ -178,6 +178,12 @@ static void test_times(void **state) {
         assert_int_equal(time_parse("2024-02-29 23:59:58Z", &t), -EINVAL);
         assert_int_equal(time_parse("2024-13-01T00:00:00Z", &t), -EINVAL);
         assert_int_equal(time_parse("2024-01-01T00:00:00", &t), -EINVAL);
+        assert_int_equal(seconds_us(5), 5000000);
+        assert_int_equal(seconds_us(-5), 0);
+        assert_int_equal(seconds_us(INT64_MIN), 0);
+        assert_true(seconds_us(INT64_MAX) + UINT64_C(1700000000) * 1000000 >
+                        seconds_us(INT64_MAX)); /* a date, no overflow */
+        assert_int_equal(strlen(time_format(seconds_us(INT64_MAX), b)), 20);
 }
 
 static void test_ages(void **state) {

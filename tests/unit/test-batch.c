@@ -339,6 +339,8 @@ static const struct job_case pod_cases[] = {
                 {"activeDeadlineSeconds: 10", "startTime: '2026-01-01T11:59:00Z'", {"a - Running"},
                                 "delete pods d/a",
                                 {"FailureTarget", "DeadlineExceeded", "Failed", "absent"}},
+                {"activeDeadlineSeconds: 9223372036854775807", "startTime: '2026-01-01T11:59:00Z'",
+                                {"a - Running"}, "", {NULL}},
                 /* the back-off counts failures since the last success */
                 {"completions: 9, backoffLimit: 9", "failed: 3, succeeded: 1",
                                 {"a - Failed free at=11:59:20", "b - Failed free at=11:59:30",
@@ -527,6 +529,9 @@ static const struct cron_case cron_cases[] = {
                                 UINT64_C(86400000000) - 300000000},
                 {"schedule: '55 11 * * *', startingDeadlineSeconds: 299", "", {NULL},
                                 "event events d/c", UINT64_C(86400000000) - 300000000},
+                {"schedule: '55 11 * * *', startingDeadlineSeconds: 9223372036854775807", "",
+                                {NULL}, "create jobs d/c-29454475|barrier|patch cronjobs d/c",
+                                UINT64_C(86400000000) - 300000000},
                 /* concurrency */
                 {"schedule: '0 * * * *', concurrencyPolicy: Forbid", "", {"c-1 11:01:00"},
                                 "event events d/c", 3600000000},

@@ -20,18 +20,19 @@ static const json_t *put_owner(struct fake *f, const char *image) {
 }
 
 static json_t *put_revision(
-                struct fake *f, const char *name, int number, const char *owner, const char *data) {
+                struct fake *f, const char *name, int64_t number, const char *owner,
+                const char *data) {
         return fake_put(f, WORLD_REVISIONS,
                         "metadata: {name: %s, namespace: d, uid: u-%s, resourceVersion: '3', "
-                        "labels: {app: web, controller.kubernetes.io/hash: h%i}, ownerReferences: "
+                        "labels: {app: web, controller.kubernetes.io/hash: h%lld}, ownerReferences: "
                         "[%s]}\n"
-                        "revision: %i\n"
+                        "revision: %lld\n"
                         "data: %s\n",
-                        name, name, number,
+                        name, name, (long long)number,
                         owner ? "{apiVersion: apps/v1, kind: DaemonSet, name: web, uid: o, "
                                 "controller: true}"
                               : "",
-                        number, data);
+                        (long long)number, data);
 }
 
 /* What sync plans, and which revision is the present one. */
@@ -89,6 +90,17 @@ static void test_changes_and_returns(void **state) {
         /* of two equal ones the newer counts */
         put_revision(f, "web-9", 9, "o", DATA("a"));
         check(f, put_owner(f, "a"), "", true, "web-9");
+}
+
+/* The highest number that there is, on a revision that somebody forged, stops no roll. */
+static void test_last_number(void **state) {
+        _cleanup_fake_ struct fake *f = fake_new();
+
+        put_revision(f, "web-1", 1, "o", DATA("a"));
+        put_revision(f, "web-forged", INT64_MAX, "o", DATA("z"));
+        check(f, put_owner(f, "b"), "patch controllerrevisions d/web-forged", false, "none");
+        put_revision(f, "web-forged", 2, "o", DATA("z"));
+        check(f, put_owner(f, "b"), "create controllerrevisions d/web-", false, "none");
 }
 
 static void test_adopts_orphans(void **state) {
@@ -149,6 +161,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_first),
                         cmocka_unit_test(test_changes_and_returns),
+                        cmocka_unit_test(test_last_number),
                         cmocka_unit_test(test_adopts_orphans),
                         cmocka_unit_test(test_limit),
                         cmocka_unit_test(test_collisions),

@@ -92,6 +92,9 @@ static void test_eviction(void **state) {
         put_pod(f, "due", "n",
                         ", tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, "
                         "effect: NoExecute, tolerationSeconds: 60}]");
+        put_pod(f, "never", "n",
+                        ", tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, "
+                        "effect: NoExecute, tolerationSeconds: 9223372036854775807}]");
         put_pod(f, "now", "n", "");
         gone = put_pod(f, "terminating", "n", "");
         json_set_str(gone, "metadata.deletionTimestamp", FAKE_NOW);
