@@ -63,7 +63,8 @@ const struct kind_strategy *strategy_find(const char *group, const char *kind);
 extern const struct kind_strategy strategies_core[], strategies_pod[], strategies_service[],
                 strategies_apps[], strategies_batch[], strategies_certificates[], strategies_rbac[],
                 strategies_apiextensions[], strategies_keelson[], strategies_networking[],
-                strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[], strategies_autoscaling[];
+                strategies_policy[], strategies_storage[], strategies_other[], strategies_quota[],
+                strategies_autoscaling[];
 
 /* A PriorityClass that every cluster has, also before it is stored (KEP-268). Its name begins with
  * "system-", which no other class's name does. */
@@ -111,8 +112,8 @@ int strategy_convert_ingress(
 int strategy_convert_budget(
                 const struct kind *k, const char *to_version, json_t *object, struct problem *p);
 /* HorizontalPodAutoscalers: autoscaling/v1 (autoscaling-v1.c), and the defaults that it shares with
- * v2: the rules that `behavior` (changed in place) leaves out, and the metrics of one without any, a
- * new reference. */
+ * v2: the rules that `behavior` (changed in place) leaves out, and the metrics of one without any,
+ * a new reference. */
 int strategy_convert_hpa(
                 const struct kind *k, const char *to_version, json_t *object, struct problem *p);
 int strategy_default_hpa_behavior(json_t *behavior);
