@@ -4,6 +4,7 @@ DOCS = docs/README.md docs/admission.md docs/architecture.md docs/backup.md docs
 	docs/names.md docs/operate-store.md docs/libraries.md \
 	docs/pod-security.md \
 	docs/pod-to-units.md \
+	docs/autoscaling.md \
 	docs/scheduler.md \
 	docs/store-format.md \
 	docs/who-may-do-what.md \
