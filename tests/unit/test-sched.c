@@ -449,6 +449,16 @@ static const struct volume_case {
                                          "provisioner: p",
                                 .expected = "b",
                                 .unbound = 1},
+                /* A user may have written the annotation. */
+                {.claim = "spec: {storageClassName: c}",
+                                .meta = ", annotations: "
+                                        "{volume.kubernetes.io/selected-node: b}",
+                                .class = "volumeBindingMode: WaitForFirstConsumer, "
+                                         "provisioner: p, allowedTopologies: "
+                                         "[{matchLabelExpressions: [{key: "
+                                         "kubernetes.io/hostname, values: [a]}]}]",
+                                .expected = "0/2 nodes are available: 2 node(s) didn't "
+                                            "find available persistent volumes to bind."},
 };
 
 static void test_volumes(void **state) {
