@@ -10,7 +10,8 @@ DOCS = docs/README.md docs/admission.md docs/architecture.md docs/backup.md docs
 	docs/why-not.md \
 	docs/wire.md \
 	docs/workloads.md \
-	docs/storage.md
+	docs/storage.md \
+	docs/ingress.md
 EXTRA_DIST += $(DOCS) DEVELOPERS.md
 dist_doc_DATA = README.md
 docsdir = $(docdir)/docs
