@@ -25,6 +25,22 @@ static void test_resources(void **state) {
                         "0/2 nodes are available: 1 Insufficient cpu, 1 Too many pods.");
 }
 
+/* The pod's own requests raise the sum of its containers and never lower it: lib/pod-amounts.h. */
+static void test_pod_requests(void **state) {
+        _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
+
+        add_node(c, "a", "", "");
+        assert_place(c, "p", "resources: {requests: {cpu: 100m}}", "cpu: 2500m",
+                        "0/1 nodes are available: 1 Insufficient cpu.");
+        assert_place(c, "p", "resources: {requests: {cpu: 2500m}}", "cpu: 100m",
+                        "0/1 nodes are available: 1 Insufficient cpu.");
+        assert_place(c, "p", "resources: {requests: {cpu: '2'}}", "cpu: 100m", "a");
+        assert_place(c, "p", "overhead: {cpu: 600m}", "cpu: 1500m",
+                        "0/1 nodes are available: 1 Insufficient cpu.");
+        assert_place(c, "p", "overhead: {example.com/gpu: 1}", "",
+                        "0/1 nodes are available: 1 Insufficient example.com/gpu.");
+}
+
 /* A resource without room in the table is refused, not forgotten. */
 static void test_many_resources(void **state) {
         _cleanup_(sched_cluster_freep) struct sched_cluster *c = cluster_new();
@@ -495,6 +511,7 @@ static void test_volumes(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                         cmocka_unit_test(test_resources),
+                        cmocka_unit_test(test_pod_requests),
                         cmocka_unit_test(test_many_resources),
                         cmocka_unit_test(test_counting),
                         cmocka_unit_test(test_init_containers),
