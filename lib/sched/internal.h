@@ -258,6 +258,7 @@ struct sched_cluster {
         struct map *namespaces;               /* name -> labels */
         struct map *budgets;                  /* key -> PodDisruptionBudget as json_t */
         struct map *claims, *storage_classes; /* key or name -> json_t */
+        struct map *claim_users;              /* key -> size_t: placed pods that use it */
         struct map *volumes;                  /* name -> struct sched_volume */
         LIST_HEAD(, sched_volume) unbound_volumes;
         struct map *shapes, *classes, *selectors, *keys, *filters, *images;
@@ -461,6 +462,9 @@ void sched_node_changed(struct sched_cluster *c, const struct sched_node *node);
 /* Moves a placed pod out of the counts of its node and back, for what-if questions. */
 void sched_detach(struct sched_cluster *c, struct sched_pod *pod);
 void sched_attach(struct sched_cluster *c, struct sched_pod *pod, struct sched_node *node);
+
+/* volumes.c: the placed pod uses its claims (by 1), or no longer (-1). */
+void sched_claims_count(struct sched_cluster *c, const struct sched_pod *pod, int by);
 
 /* node.c */
 struct sched_node *sched_node_get(struct sched_cluster *c, const char *name);
