@@ -116,13 +116,13 @@ await test('a scale is read, patched and seen in the object', async () => {
     const scale = await apps.readNamespacedStatefulSetScale({ name: 's', namespace: 'js' });
     equal([scale.kind, scale.spec.replicas ?? 0], ['Scale', 0]);
     scale.spec.replicas = 1;
+    delete scale.metadata.resourceVersion; // the controller may have written the status in between
     await apps.replaceNamespacedStatefulSetScale({ name: 's', namespace: 'js', body: scale });
     equal((await apps.readNamespacedStatefulSet({ name: 's', namespace: 'js' })).spec.replicas, 1);
 });
 await test('a pod is evicted', async () => {
     await core.createNamespacedPod({ namespace: 'js', body: { metadata: { name: 'p' }, spec: pod.spec } });
-    const answer = await core.createNamespacedPodEviction({ name: 'p', namespace: 'js', body: { metadata: { name: 'p', namespace: 'js' } } });
-    equal(answer.status, 'Success');
+    await core.createNamespacedPodEviction({ name: 'p', namespace: 'js', body: { metadata: { name: 'p', namespace: 'js' } } });
     await refused(404, () => core.readNamespacedPod({ name: 'p', namespace: 'js' }));
 });
 console.log(`1..${tests}`);
